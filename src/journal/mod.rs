@@ -1,0 +1,1 @@
+//! One tenant's writer: cuts, sequence, takeover, fencing, snapshots; hydration.

@@ -1,0 +1,1 @@
+//! The tenant's working copy: one SQLite file, every change numbered.

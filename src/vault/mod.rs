@@ -1,0 +1,217 @@
+//! The vault: the durable home of tenants. Directory, journals, snapshots, instances.
+//!
+//! Owns the trait [`Vault`] and its two homes, [`firestore`] and [`embedded`]. It stores opaque bytes under tenants and
+//! numbers; it knows nothing of WhatsApp, of sealing, nor of what an entry means. Whoever reads may assume:
+//!
+//! - [`Vault::append`] is atomic: all of its documents and the decision, or nothing. It never replaces a document.
+//! - A read that begins after an append was answered sees it (strong reads).
+//! - An append that ended in [`VaultError::Unavailable`] may have happened, may still happen later, or never.
+//!
+//! One contract suite (`tests/it/vault_contract.rs`) holds for every home.
+
+pub mod embedded;
+pub mod firestore;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::tenant::{TenantId, TenantRecord};
+
+/// The most bytes that a document's payload may have. Firestore takes 1 MiB less its field names (1,048,487 B a value).
+pub const MAX_PAYLOAD: usize = 900 * 1024;
+
+/// The most payload bytes in one [`Vault::append`]. A request of the emulator may have 4 MiB, of Firestore 10 MiB.
+pub const MAX_APPEND: usize = 3 * 1024 * 1024;
+
+/// The number of a journal document: 1, 2, 3, … without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:020}", self.0)
+    }
+}
+
+/// A process that may own tenants: `instances/{instanceId}`. Made anew at each start, so it names one run of one process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct InstanceId(pub Arc<str>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentKind {
+    /// A new owner. The epoch is this document's number.
+    Takeover,
+    /// One of several documents of an entry, not the last.
+    Part,
+    /// The last document of an entry, or the only one.
+    Last,
+}
+
+/// `tenants/{tenantId}/journal/{seq:020}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalDocument {
+    pub seq: Seq,
+    pub kind: DocumentKind,
+    pub writer: InstanceId,
+    pub at: Timestamp,
+    /// Sealed; at most [`MAX_PAYLOAD`].
+    pub payload: Bytes,
+}
+
+/// `tenants/{tenantId}/snapshots/{seq:020}-{attempt}`: the state after entry `seq`. The attempt keeps a late chunk of a
+/// failed try apart from its successor's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotId {
+    pub seq: Seq,
+    /// Random, in the characters of a tenant id.
+    pub attempt: Arc<str>,
+}
+
+/// A snapshot's manifest, written after its chunks: without it there is no snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    pub id: SnapshotId,
+    pub payload: Bytes,
+}
+
+/// Tenant fields that decide something. They change only in the same commit as an entry, so that a fenced process
+/// cannot change them. `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decision {
+    pub whatsapp_connected: Option<bool>,
+    pub phone_number: Option<Option<String>>,
+    pub connected_at: Option<Option<Timestamp>>,
+}
+
+/// Tenant fields that only inform. Written alone, coalesced. `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Notice {
+    pub name: Option<String>,
+    pub status: Option<String>,
+    pub last_error: Option<Option<String>>,
+    pub last_error_at: Option<Option<Timestamp>>,
+    pub config: Option<serde_json::Value>,
+}
+
+/// `instances/{instanceId}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    pub id: InstanceId,
+    /// Where other instances reach it, if they can.
+    pub address: Option<String>,
+    pub version: String,
+    pub started_at: Timestamp,
+    pub heartbeat_at: Timestamp,
+    pub draining: bool,
+}
+
+/// Why the vault did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VaultError {
+    /// Not reached, too slow, or it lost its answer. A write may have happened.
+    #[error("the vault does not answer: {0}")]
+    Unavailable(String),
+    /// It answered no, and would again: permissions, a limit, a malformed request. A write has not happened.
+    #[error("the vault refuses: {0}")]
+    Refused(String),
+    /// What it holds is not what was ever written there.
+    #[error("the vault holds something malformed: {0}")]
+    Malformed(String),
+}
+
+/// Why an append did not happen, or may not have.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// One of the documents exists. Nothing was written.
+    #[error("the journal has a document of this number")]
+    Exists,
+    /// The append carried a [`Decision`] and the tenant has no record any more. Nothing was written.
+    #[error("the tenant's record is gone")]
+    TenantGone,
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// How often the vault was asked for what; for metrics and the benchmark. One a document, as Firestore bills.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub reads: u64,
+    pub writes: u64,
+    pub deletes: u64,
+}
+
+/// The durable home of tenants. Every method may be called at any time from any task; none retries by itself for longer
+/// than its request time limit.
+#[async_trait]
+pub trait Vault: fmt::Debug + Send + Sync + 'static {
+    /// Asks for something small, to learn that the vault is there and that we may.
+    async fn ping(&self) -> Result<(), VaultError>;
+
+    // --- directory
+
+    /// All tenants, by id. A record that does not parse is an error of its own, not of the list.
+    async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
+    /// Those with `whatsappConnected == true`, by id.
+    async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
+    async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError>;
+    /// Makes the record if there is none (not connected), then sets what the notice has.
+    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError>;
+
+    // --- journal
+
+    /// Creates the documents, all numbers in a row, if none of them exists, and carries out the decision: one commit.
+    /// Together at most [`MAX_APPEND`] of payload, each at most [`MAX_PAYLOAD`].
+    async fn append(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        decision: Option<&Decision>,
+    ) -> Result<(), AppendError>;
+    async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError>;
+    /// All documents from `first` on, in order. Seeks: what was deleted below costs nothing.
+    async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError>;
+    /// The takeovers among all documents, in order, without their payloads.
+    async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError>;
+    /// Numbers (not payloads) of the documents below `end`, in order, takeovers left out.
+    async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError>;
+    /// Deletes documents. Those that do not exist are no error.
+    async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError>;
+
+    // --- snapshots
+
+    /// All manifests, in order of their ids.
+    async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError>;
+    /// Writes chunk `n` (from 0); at most [`MAX_PAYLOAD`].
+    async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError>;
+    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError>;
+    /// The chunks that exist, in order, with their numbers.
+    async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError>;
+    /// Ids of all that has a manifest or a chunk, in order: also what a failed try left behind.
+    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError>;
+    /// Deletes the manifest first, then the chunks.
+    async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError>;
+
+    // --- instances
+
+    async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError>;
+    async fn instances(&self) -> Result<Vec<Instance>, VaultError>;
+    async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError>;
+
+    // --- the vault itself
+
+    /// The sealed value that tells whether a master key is this vault's.
+    async fn check_value(&self) -> Result<Option<Bytes>, VaultError>;
+    /// Sets it if there is none; false when there was one.
+    async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError>;
+
+    fn usage(&self) -> Usage;
+}

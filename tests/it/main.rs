@@ -1,0 +1,1 @@
+//! The daemon's tests in one binary: each module breaks one promise and watches it hold.
