@@ -1,1 +1,45 @@
 //! A WhatsApp network on loopback: the real protocol, for tests and the demo.
+//!
+//! [`Network`] is a server that real clients cannot tell from WhatsApp's, with the phones and the customers that
+//! belong to it. It owns the accounts, their Signal state and everything that waits for a device; it promises that
+//! a stanza is delivered until it is acknowledged, and that it verifies what it is given. It keeps nothing on disk
+//! and never dials out.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `network`, `transport`, `control` | the rim: tasks, sockets, HTTP |
+//! | `cert`, `handshake` | the Noise identity and handshake |
+//! | `world` | the state, logins, faults at work; pure, effects out |
+//! | `account`, `keys`, `queue` | accounts and linked devices, their keys, what waits for them |
+//! | `pairing`, `link_code` | linking by QR and by code |
+//! | `iq`, `routing` | requests; messages, receipts, acks |
+//! | `signal`, `contact`, `phone` | the endpoints that live here: phones and customers |
+//! | `faults`, `ledger`, `stats` | what goes wrong, what crossed, what is counted |
+
+mod account;
+mod cert;
+mod contact;
+mod control;
+mod faults;
+mod handshake;
+mod iq;
+mod keys;
+mod ledger;
+mod link_code;
+mod network;
+mod pairing;
+mod phone;
+mod queue;
+mod routing;
+pub mod signal;
+mod stanza;
+mod stats;
+mod transport;
+mod world;
+
+pub use account::Form;
+pub use contact::Received;
+pub use faults::{Fault, FaultKind};
+pub use ledger::{Counts, Reuse, WireMessage};
+pub use network::{DeviceInfo, Network, NetworkConfig, NetworkError, PhoneInfo};
+pub use stats::Stats;

@@ -1,0 +1,224 @@
+//! Accounts: phones and customers, their two names (phone number and LID), and the devices linked to them.
+//!
+//! Both names lead to the same account. Device 0 is the account's own endpoint (`contact`), which lives in this
+//! process; every other device is a client that paired with it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use wacore_binary::{Jid, Node, Server};
+use wacore_libsignal::protocol::{DeviceId, ProtocolAddress};
+
+use crate::contact::Contact;
+use crate::keys::UploadedKeys;
+use crate::queue::Queue;
+use crate::world::ConnId;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AccountId(u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DeviceAddress {
+    pub(crate) account: AccountId,
+    pub(crate) device: u16,
+}
+
+impl AccountId {
+    pub(crate) fn device(self, device: u16) -> DeviceAddress {
+        DeviceAddress {
+            account: self,
+            device,
+        }
+    }
+
+    /// The account's own endpoint.
+    pub(crate) fn primary(self) -> DeviceAddress {
+        self.device(0)
+    }
+
+    /// Accounts are numbered from here, so that a number tells its account without a directory.
+    fn number(self) -> u64 {
+        FIRST_NUMBER + u64::from(self.0)
+    }
+
+    fn lid(self) -> u64 {
+        FIRST_LID + u64::from(self.0) * LID_STEP
+    }
+}
+
+/// German mobile numbers that are set aside for fiction do not suffice; these are not assigned.
+const FIRST_NUMBER: u64 = 4_915_000_000_000;
+const FIRST_LID: u64 = 180_000_000_000_001;
+/// LIDs look random; a step keeps a wrong one from being somebody else's.
+const LID_STEP: u64 = 7_919;
+
+impl DeviceAddress {
+    /// The address under which endpoints of this network keep a session: one, however the peer was addressed.
+    pub(crate) fn protocol_address(self) -> ProtocolAddress {
+        ProtocolAddress::new(
+            &self.account.lid().to_string(),
+            DeviceId::from(u32::from(self.device)),
+        )
+    }
+}
+
+impl fmt::Display for DeviceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Form::Pn.jid(*self).fmt(f)
+    }
+}
+
+/// Which of an account's two names a chat uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    #[default]
+    Pn,
+    Lid,
+}
+
+impl Form {
+    pub(crate) fn of(jid: &Jid) -> Self {
+        if jid.server.is_lid_family() {
+            Self::Lid
+        } else {
+            Self::Pn
+        }
+    }
+
+    pub(crate) fn jid(self, address: DeviceAddress) -> Jid {
+        match self {
+            Self::Pn => Jid::pn_device(address.account.number().to_string(), address.device),
+            Self::Lid => Jid::lid_device(address.account.lid().to_string(), address.device),
+        }
+    }
+
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Pn => Self::Lid,
+            Self::Lid => Self::Pn,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Phone,
+    Customer,
+}
+
+pub(crate) struct Account {
+    pub(crate) id: AccountId,
+    pub(crate) kind: Kind,
+    /// Sent along as the name the owner gave.
+    pub(crate) name: String,
+    pub(crate) contact: Contact,
+    pub(crate) companions: BTreeMap<u16, Companion>,
+    /// Device ids are never given twice.
+    pub(crate) next_device: u16,
+    /// How many devices were ever linked: a rescan shows here.
+    pub(crate) pairings: u64,
+}
+
+impl Account {
+    pub(crate) fn number(&self) -> String {
+        self.id.number().to_string()
+    }
+}
+
+/// A linked device.
+pub(crate) struct Companion {
+    /// Its static Noise key: only its owner may log in.
+    pub(crate) noise_key: [u8; 32],
+    pub(crate) key_index: u32,
+    pub(crate) keys: UploadedKeys,
+    pub(crate) paired_at: u64,
+    pub(crate) logins: u64,
+    pub(crate) conn: Option<ConnId>,
+    /// The client has asked for its messages (`passive`/`active`) on this connection.
+    pub(crate) active: bool,
+    pub(crate) queue: Queue,
+    /// Server acks that a fault keeps back, with the ids they are for.
+    pub(crate) held_acks: Vec<(String, Node)>,
+    /// The phone shares its app state keys once.
+    pub(crate) keys_shared: bool,
+}
+
+/// All accounts, by either name.
+#[derive(Default)]
+pub(crate) struct Directory {
+    accounts: Vec<Account>,
+    by_user: HashMap<(bool, String), AccountId>,
+}
+
+impl Directory {
+    pub(crate) fn add(&mut self, kind: Kind, name: Option<String>, contact: Contact) -> AccountId {
+        let id = AccountId(
+            u32::try_from(self.accounts.len()).expect("fewer than four billion accounts"),
+        );
+        self.by_user.insert((false, id.number().to_string()), id);
+        self.by_user.insert((true, id.lid().to_string()), id);
+        let name = name.unwrap_or_else(|| match kind {
+            Kind::Phone => format!("Phone {}", id.0),
+            Kind::Customer => format!("Customer {}", id.0),
+        });
+        self.accounts.push(Account {
+            id,
+            kind,
+            name,
+            contact,
+            companions: BTreeMap::new(),
+            next_device: 1,
+            pairings: 0,
+        });
+        id
+    }
+
+    pub(crate) fn get(&self, id: AccountId) -> &Account {
+        &self.accounts[id.0 as usize]
+    }
+
+    pub(crate) fn get_mut(&mut self, id: AccountId) -> &mut Account {
+        &mut self.accounts[id.0 as usize]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.iter()
+    }
+
+    pub(crate) fn companion(&self, address: DeviceAddress) -> Option<&Companion> {
+        self.get(address.account).companions.get(&address.device)
+    }
+
+    pub(crate) fn companion_mut(&mut self, address: DeviceAddress) -> Option<&mut Companion> {
+        self.get_mut(address.account)
+            .companions
+            .get_mut(&address.device)
+    }
+
+    /// Whether the account has that device. Device 0 always exists.
+    pub(crate) fn has_device(&self, address: DeviceAddress) -> bool {
+        address.device == 0 || self.companion(address).is_some()
+    }
+
+    pub(crate) fn find(&self, jid: &Jid) -> Option<AccountId> {
+        if !matches!(jid.server, Server::Pn | Server::Lid) {
+            return None;
+        }
+        self.by_user
+            .get(&(jid.server == Server::Lid, jid.user.to_string()))
+            .copied()
+    }
+
+    pub(crate) fn find_device(&self, jid: &Jid) -> Option<DeviceAddress> {
+        self.find(jid).map(|account| account.device(jid.device))
+    }
+
+    /// By bare number, `+number`, or JID.
+    pub(crate) fn find_text(&self, text: &str) -> Option<AccountId> {
+        let text = text.trim().trim_start_matches('+');
+        if text.contains('@') {
+            return self.find(&text.parse().ok()?);
+        }
+        self.by_user.get(&(false, text.to_owned())).copied()
+    }
+}

@@ -1,0 +1,227 @@
+//! The HTTP control API: one route for each method of [`Network`], JSON in and out.
+//!
+//! Errors are `{"error": reason}` with 404 for an unknown number, 409 for what the network refuses, and axum's own
+//! codes for requests that do not parse.
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::contact::Received;
+use crate::faults::Fault;
+use crate::ledger::WireMessage;
+use crate::network::{DeviceInfo, Network, NetworkError, PhoneInfo};
+use crate::stats::Stats;
+
+pub(crate) async fn serve(network: Network, listener: TcpListener, ended: CancellationToken) {
+    let server =
+        axum::serve(listener, router(network)).with_graceful_shutdown(ended.cancelled_owned());
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the control API ended");
+    }
+}
+
+fn router(network: Network) -> Router {
+    Router::new()
+        .route("/root", get(root))
+        .route("/stats", get(stats))
+        .route("/messages", get(messages))
+        .route("/faults", post(fault).delete(clear_faults))
+        .route("/stop", post(stop))
+        .route("/resume", post(resume))
+        .route("/phones", post(add_phone))
+        .route("/phones/{number}", get(phone))
+        .route("/phones/{number}/scan", post(scan))
+        .route("/phones/{number}/link-code", post(link_code))
+        .route("/phones/{number}/devices", get(devices))
+        .route("/phones/{number}/devices/{id}", delete(unlink))
+        .route("/phones/{number}/send", post(send))
+        .route("/phones/{number}/inbox", get(inbox))
+        .route("/customers", post(add_customer))
+        .route("/customers/{number}/send", post(send))
+        .route("/customers/{number}/inbox", get(inbox))
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                Json(json!({ "error": "no such route" })),
+            )
+        })
+        .with_state(network)
+}
+
+type Reply<T> = Result<Json<T>, Failure>;
+
+struct Failure(StatusCode, String);
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        let status = match error {
+            NetworkError::UnknownNumber(_) => StatusCode::NOT_FOUND,
+            NetworkError::Refused(_) => StatusCode::CONFLICT,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+/// A JSON body; an empty one is `{}`.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let empty = request
+            .headers()
+            .get("content-length")
+            .is_none_or(|length| length == "0");
+        if empty && !request.headers().contains_key("transfer-encoding") {
+            return serde_json::from_value(json!({}))
+                .map(Body)
+                .map_err(|e| Failure(StatusCode::BAD_REQUEST, e.to_string()));
+        }
+        Json::<T>::from_request(request, state)
+            .await
+            .map(|Json(body)| Body(body))
+            .map_err(|e: JsonRejection| Failure(e.status(), e.body_text()))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPhone {
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scan {
+    qr: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Code {
+    code: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    to: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct From_ {
+    from: Option<String>,
+}
+
+async fn root(State(network): State<Network>) -> Json<Value> {
+    Json(json!({ "root": hex::encode(network.root_public_key()), "url": network.ws_url() }))
+}
+
+async fn stats(State(network): State<Network>) -> Json<Stats> {
+    Json(network.stats().await)
+}
+
+async fn messages(
+    State(network): State<Network>,
+    Query(query): Query<From_>,
+) -> Reply<Vec<WireMessage>> {
+    Ok(Json(network.messages(query.from.as_deref()).await?))
+}
+
+async fn fault(State(network): State<Network>, Body(fault): Body<Fault>) -> Reply<Value> {
+    network.fault(fault).await?;
+    Ok(Json(json!({})))
+}
+
+async fn clear_faults(State(network): State<Network>) -> Json<Value> {
+    network.clear_faults().await;
+    Json(json!({}))
+}
+
+async fn stop(State(network): State<Network>) -> Json<Value> {
+    network.stop().await;
+    Json(json!({}))
+}
+
+async fn resume(State(network): State<Network>) -> Reply<Value> {
+    network
+        .resume()
+        .await
+        .map_err(|e| Failure(StatusCode::CONFLICT, e.to_string()))?;
+    Ok(Json(json!({})))
+}
+
+async fn add_phone(State(network): State<Network>, Body(phone): Body<NewPhone>) -> Json<PhoneInfo> {
+    Json(network.add_phone(phone.name).await)
+}
+
+async fn phone(State(network): State<Network>, Path(number): Path<String>) -> Reply<PhoneInfo> {
+    Ok(Json(network.phone(&number).await?))
+}
+
+async fn scan(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(scan): Body<Scan>,
+) -> Reply<Value> {
+    let device = network.scan(&number, &scan.qr).await?;
+    Ok(Json(json!({ "device": device })))
+}
+
+async fn link_code(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(code): Body<Code>,
+) -> Reply<Value> {
+    let device = network.link_code(&number, &code.code).await?;
+    Ok(Json(json!({ "device": device })))
+}
+
+async fn devices(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+) -> Reply<Vec<DeviceInfo>> {
+    Ok(Json(network.devices(&number).await?))
+}
+
+async fn unlink(
+    State(network): State<Network>,
+    Path((number, id)): Path<(String, u16)>,
+) -> Reply<Value> {
+    network.unlink(&number, id).await?;
+    Ok(Json(json!({})))
+}
+
+async fn send(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(text): Body<Text>,
+) -> Reply<Value> {
+    let id = network.phone_send(&number, &text.to, &text.text).await?;
+    Ok(Json(json!({ "id": id })))
+}
+
+async fn inbox(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<Received>> {
+    Ok(Json(network.phone_inbox(&number).await?))
+}
+
+async fn add_customer(State(network): State<Network>) -> Json<Value> {
+    Json(json!({ "number": network.add_customer().await }))
+}

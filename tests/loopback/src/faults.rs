@@ -1,0 +1,194 @@
+//! The faults in force, and what they do to whom.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::AccountId;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// Sockets close without a word; with `ms`, those of later logins too.
+    Drop,
+    /// Sockets stay open, nothing that arrives is answered, nothing is sent.
+    Silence,
+    /// Everything is answered, but messages, receipts and notifications are kept back.
+    Withhold,
+    /// Messages are routed, but the sender does not get the server's ack before the fault ends. It never gets it when
+    /// its socket ends first.
+    WithholdAcks,
+    /// The Noise handshake completes, `<success>` never comes.
+    WithholdLogin,
+    /// Live sockets close; new ones are accepted and closed at once. With a target: closed when they name it.
+    Refuse,
+    /// Every stanza to a client leaves `ms` milliseconds late. Lasts until cleared.
+    Latency,
+    /// `<stream:error code>`, then the socket closes; with `ms`, also for later logins.
+    StreamError,
+    /// `<failure reason=code>` at the next logins: `count` of them, or until cleared or `ms` have passed.
+    ConnectFailure,
+    /// `<stream:error><conflict type="replaced"/>`, as if somebody else had logged in.
+    Replaced,
+}
+
+impl FaultKind {
+    /// Done at once to live connections, and over unless `ms` says otherwise.
+    fn is_momentary(self) -> bool {
+        matches!(self, Self::Drop | Self::StreamError | Self::Replaced)
+    }
+}
+
+/// A fault to inject.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    pub kind: FaultKind,
+    /// A phone's or customer's number; everybody when absent.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Of `stream-error` (default 503) and `connect-failure` (default 401).
+    #[serde(default)]
+    pub code: Option<u16>,
+    /// How long it lasts; for `latency`, how late.
+    #[serde(default)]
+    pub ms: Option<u64>,
+    /// How many logins a `connect-failure` refuses.
+    #[serde(default)]
+    pub count: Option<u32>,
+}
+
+impl Fault {
+    pub fn new(kind: FaultKind) -> Self {
+        Self {
+            kind,
+            target: None,
+            code: None,
+            ms: None,
+            count: None,
+        }
+    }
+
+    pub fn target(mut self, number: impl Into<String>) -> Self {
+        self.target = Some(number.into());
+        self
+    }
+
+    pub fn code(mut self, code: u16) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    pub fn ms(mut self, ms: u64) -> Self {
+        self.ms = Some(ms);
+        self
+    }
+
+    pub fn count(mut self, count: u32) -> Self {
+        self.count = Some(count);
+        self
+    }
+}
+
+struct Active {
+    kind: FaultKind,
+    target: Option<AccountId>,
+    code: Option<u16>,
+    ms: u64,
+    until: Option<Instant>,
+    left: Option<u32>,
+}
+
+#[derive(Default)]
+pub(crate) struct Faults(Vec<Active>);
+
+impl Faults {
+    /// Puts a fault in force; says when it ends by itself, if it does.
+    pub(crate) fn add(
+        &mut self,
+        fault: &Fault,
+        target: Option<AccountId>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let lasts = fault
+            .ms
+            .filter(|_| fault.kind != FaultKind::Latency)
+            .map(Duration::from_millis);
+        if fault.kind.is_momentary() && lasts.is_none() {
+            return None;
+        }
+        let until = lasts.map(|d| now + d);
+        self.0.push(Active {
+            kind: fault.kind,
+            target,
+            code: fault.code,
+            ms: fault.ms.unwrap_or_default(),
+            until,
+            left: fault.count,
+        });
+        until
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.0.retain(|f| f.until.is_none_or(|until| now < until));
+    }
+
+    /// Whether a fault of this kind hits that account.
+    pub(crate) fn hits(&self, kind: FaultKind, account: AccountId) -> bool {
+        self.of(kind, Some(account)).next().is_some()
+    }
+
+    /// Whether a fault of this kind names that account itself. A customer has no connection that a fault for
+    /// everybody could hit.
+    pub(crate) fn targets(&self, kind: FaultKind, account: AccountId) -> bool {
+        self.0
+            .iter()
+            .any(|f| f.kind == kind && f.target == Some(account))
+    }
+
+    /// Whether a fault of this kind hits connections whose account is not known yet.
+    pub(crate) fn hits_everybody(&self, kind: FaultKind) -> bool {
+        self.of(kind, None).next().is_some()
+    }
+
+    pub(crate) fn stream_error(&self, account: AccountId) -> Option<u16> {
+        self.of(FaultKind::StreamError, Some(account))
+            .next()
+            .map(|f| f.code.unwrap_or(503))
+    }
+
+    /// The code to refuse a login with; spends one of a counted fault.
+    pub(crate) fn take_connect_failure(&mut self, account: Option<AccountId>) -> Option<u16> {
+        let at = self.0.iter().position(|f| {
+            f.kind == FaultKind::ConnectFailure && (f.target.is_none() || f.target == account)
+        })?;
+        let code = self.0[at].code.unwrap_or(401);
+        if let Some(left) = &mut self.0[at].left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.0.remove(at);
+            }
+        }
+        Some(code)
+    }
+
+    pub(crate) fn latency(&self, account: Option<AccountId>) -> Duration {
+        Duration::from_millis(
+            self.of(FaultKind::Latency, account)
+                .map(|f| f.ms)
+                .max()
+                .unwrap_or_default(),
+        )
+    }
+
+    fn of(&self, kind: FaultKind, account: Option<AccountId>) -> impl Iterator<Item = &Active> {
+        self.0
+            .iter()
+            .filter(move |f| f.kind == kind && (f.target.is_none() || f.target == account))
+    }
+}

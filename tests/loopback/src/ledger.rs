@@ -1,0 +1,194 @@
+//! The network's memory of what crossed it: every message by sender and id, every Signal counter, all the counts.
+//!
+//! This is what tests believe. It never forgets, so it grows with the traffic (about 200 bytes a message).
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::Serialize;
+use wacore_libsignal::protocol::{CiphertextMessage, SenderKeyMessage};
+
+use crate::account::DeviceAddress;
+use crate::signal;
+
+/// Counts since the network started.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Counts {
+    /// TCP connections that completed the WebSocket upgrade.
+    pub connections: u64,
+    pub handshakes: u64,
+    pub logins: u64,
+    /// Logins that were answered with `<failure>`.
+    pub refused_logins: u64,
+    /// Connections that a second login of the same device took over.
+    pub replaced_logins: u64,
+    pub pairings: u64,
+    /// Acks of messages, receipts and notifications by devices.
+    pub acks: u64,
+    /// Receipts by devices, retry receipts excepted.
+    pub receipts: u64,
+    /// Retry receipts, by devices and by the network's own endpoints.
+    pub retry_receipts: u64,
+    /// Ciphertexts that a phone or customer could not open, or whose signatures did not verify.
+    pub undecryptable: u64,
+}
+
+/// One Signal counter used for two ciphertexts: the breach that the whole design exists to prevent.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Reuse {
+    pub from: String,
+    /// The receiving device, or the group of a sender key.
+    pub to: String,
+    /// Ratchet key (hex) or sender key id.
+    pub chain: String,
+    pub counter: u32,
+}
+
+/// A message as the server saw it.
+#[derive(Debug, Clone, Serialize)]
+pub struct WireMessage {
+    pub id: String,
+    /// The sending device.
+    pub from: String,
+    /// The chat it was addressed to.
+    pub to: String,
+    /// Unix time in milliseconds at which it was first seen.
+    pub time: u64,
+    /// How many stanzas carried this id from this device; resends that a retry receipt asked for are `resent`.
+    pub seen: u32,
+    pub resent: u32,
+    /// Whether the server's ack has been sent.
+    pub acked: bool,
+    /// Devices that acknowledged its delivery.
+    pub delivered: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
+enum Chain {
+    Ratchet([u8; 32]),
+    SenderKey(String, u32),
+}
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) counts: Counts,
+    messages: Vec<WireMessage>,
+    by_id: HashMap<(DeviceAddress, String), usize>,
+    chains: HashMap<(DeviceAddress, DeviceAddress, Chain), HashMap<u32, u64>>,
+    reuses: Vec<Reuse>,
+}
+
+impl Ledger {
+    /// Notes a message stanza by `from`.
+    pub(crate) fn message(
+        &mut self,
+        from: DeviceAddress,
+        from_jid: &str,
+        to: &str,
+        id: &str,
+        time: u64,
+        resend: bool,
+    ) {
+        let at = *self.by_id.entry((from, id.to_owned())).or_insert_with(|| {
+            self.messages.push(WireMessage {
+                id: id.to_owned(),
+                from: from_jid.to_owned(),
+                to: to.to_owned(),
+                time,
+                seen: 0,
+                resent: 0,
+                acked: false,
+                delivered: Vec::new(),
+            });
+            self.messages.len() - 1
+        });
+        let message = &mut self.messages[at];
+        if resend {
+            message.resent += 1;
+        } else {
+            message.seen += 1;
+        }
+    }
+
+    pub(crate) fn acked(&mut self, from: DeviceAddress, id: &str) {
+        if let Some(at) = self.by_id.get(&(from, id.to_owned())) {
+            self.messages[*at].acked = true;
+        }
+    }
+
+    pub(crate) fn delivered(&mut self, from: DeviceAddress, id: &str, by: &str) {
+        if let Some(at) = self.by_id.get(&(from, id.to_owned())) {
+            let delivered = &mut self.messages[*at].delivered;
+            if !delivered.iter().any(|known| known == by) {
+                delivered.push(by.to_owned());
+            }
+        }
+    }
+
+    /// Notes a ciphertext on its way to one device. Unparseable ones are the receiver's to complain about.
+    pub(crate) fn ciphertext(
+        &mut self,
+        from: DeviceAddress,
+        to: DeviceAddress,
+        chat: &str,
+        kind: &str,
+        bytes: &[u8],
+    ) {
+        let parsed = if kind == "skmsg" {
+            SenderKeyMessage::try_from(bytes).map(|m| {
+                (
+                    Chain::SenderKey(chat.to_owned(), m.chain_id()),
+                    m.iteration(),
+                    digest(m.serialized()),
+                )
+            })
+        } else {
+            signal::parse(kind, bytes).map(|sealed| {
+                let message = match &sealed {
+                    CiphertextMessage::PreKeySignalMessage(m) => m.message(),
+                    CiphertextMessage::SignalMessage(m) => m,
+                    _ => unreachable!("parse makes these two"),
+                };
+                let ratchet = message.sender_ratchet_key().public_key_bytes();
+                let ratchet = ratchet
+                    .try_into()
+                    .expect("a Curve25519 public key has 32 bytes");
+                (
+                    Chain::Ratchet(ratchet),
+                    message.counter(),
+                    digest(message.serialized()),
+                )
+            })
+        };
+        let Ok((chain, counter, digest)) = parsed else {
+            return;
+        };
+        let seen = self.chains.entry((from, to, chain.clone())).or_default();
+        if *seen.entry(counter).or_insert(digest) != digest {
+            let (to, chain) = match chain {
+                Chain::Ratchet(key) => (to.to_string(), hex::encode(key)),
+                Chain::SenderKey(group, id) => (group, id.to_string()),
+            };
+            self.reuses.push(Reuse {
+                from: from.to_string(),
+                to,
+                chain,
+                counter,
+            });
+        }
+    }
+
+    pub(crate) fn messages(&self) -> &[WireMessage] {
+        &self.messages
+    }
+
+    pub(crate) fn reuses(&self) -> &[Reuse] {
+        &self.reuses
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}

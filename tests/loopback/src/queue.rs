@@ -1,0 +1,160 @@
+//! What the server owes one device: stanzas in order, each kept until the device acknowledges it.
+//!
+//! A stanza that was sent but not acknowledged is sent again at the next login, in its old place. A stanza is
+//! acknowledged by class and id, oldest first: a message sent again after a retry receipt has the id of the first.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use wacore_binary::Node;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    Message,
+    Receipt,
+    Notification,
+}
+
+impl Class {
+    pub(crate) fn from_tag(tag: &str) -> Option<Self> {
+        match tag {
+            "message" => Some(Self::Message),
+            "receipt" => Some(Self::Receipt),
+            "notification" => Some(Self::Notification),
+            _ => None,
+        }
+    }
+}
+
+struct Item {
+    class: Class,
+    id: String,
+    stanza: Node,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    next: u64,
+    /// The first item that this connection has not been sent.
+    unsent: u64,
+    items: BTreeMap<u64, Item>,
+    by_id: HashMap<(Class, String), VecDeque<u64>>,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, class: Class, id: &str, stanza: Node) {
+        self.items.insert(
+            self.next,
+            Item {
+                class,
+                id: id.to_owned(),
+                stanza,
+            },
+        );
+        self.by_id
+            .entry((class, id.to_owned()))
+            .or_default()
+            .push_back(self.next);
+        self.next += 1;
+    }
+
+    /// Removes the oldest item of that class and id; false when there is none.
+    pub(crate) fn acknowledge(&mut self, class: Class, id: &str) -> bool {
+        let key = (class, id.to_owned());
+        let Some(places) = self.by_id.get_mut(&key) else {
+            return false;
+        };
+        let oldest = places.pop_front();
+        if places.is_empty() {
+            self.by_id.remove(&key);
+        }
+        oldest.is_some_and(|place| self.items.remove(&place).is_some())
+    }
+
+    /// A new connection has been sent nothing yet.
+    pub(crate) fn rewind(&mut self) {
+        self.unsent = 0;
+    }
+
+    /// What this connection has not been sent; afterwards it counts as sent.
+    pub(crate) fn take_unsent(&mut self) -> Vec<Node> {
+        let from = std::mem::replace(&mut self.unsent, self.next);
+        self.items
+            .range(from..)
+            .map(|(_, item)| item.stanza.clone())
+            .collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(crate) fn count(&self, class: Class) -> usize {
+        self.items
+            .values()
+            .filter(|item| item.class == class)
+            .count()
+    }
+
+    /// Ids of the messages that wait, oldest first.
+    pub(crate) fn message_ids(&self) -> Vec<String> {
+        self.items
+            .values()
+            .filter(|i| i.class == Class::Message)
+            .map(|i| i.id.clone())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wacore_binary::builder::NodeBuilder;
+
+    use super::*;
+
+    fn ids(nodes: &[Node]) -> Vec<String> {
+        nodes
+            .iter()
+            .map(|n| {
+                n.attrs
+                    .get("id")
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
+            })
+            .collect()
+    }
+
+    fn push(queue: &mut Queue, id: &str) {
+        queue.push(
+            Class::Message,
+            id,
+            NodeBuilder::new("message").attr("id", id).build(),
+        );
+    }
+
+    #[test]
+    fn what_was_sent_and_not_acknowledged_comes_again_in_its_place() {
+        let mut queue = Queue::default();
+        for id in ["a", "b", "c"] {
+            push(&mut queue, id);
+        }
+        assert_eq!(ids(&queue.take_unsent()), ["a", "b", "c"]);
+        assert!(queue.acknowledge(Class::Message, "b"));
+        assert!(queue.take_unsent().is_empty());
+        push(&mut queue, "d");
+        assert_eq!(ids(&queue.take_unsent()), ["d"]);
+        queue.rewind();
+        assert_eq!(ids(&queue.take_unsent()), ["a", "c", "d"]);
+    }
+
+    #[test]
+    fn an_ack_settles_the_oldest_of_an_id_and_only_its_class() {
+        let mut queue = Queue::default();
+        push(&mut queue, "a");
+        push(&mut queue, "a");
+        assert!(!queue.acknowledge(Class::Receipt, "a"));
+        assert!(queue.acknowledge(Class::Message, "a"));
+        assert_eq!(queue.len(), 1);
+        assert!(queue.acknowledge(Class::Message, "a"));
+        assert!(!queue.acknowledge(Class::Message, "a"));
+    }
+}

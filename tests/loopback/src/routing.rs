@@ -1,0 +1,293 @@
+//! From sender to receiver: messages split into one stanza a device, receipts, acks.
+//!
+//! Whoever is addressed by one name sees the sender under the same kind of name, with the other beside it.
+
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node, NodeContent};
+
+use crate::account::{AccountId, DeviceAddress, Form, Kind};
+use crate::faults::FaultKind;
+use crate::queue::Class;
+use crate::stanza::{attr, attr_is, child, content, jid_attr, server_ack};
+use crate::world::{ConnId, World};
+
+/// How a message travels: the same for every device it goes to.
+pub(crate) struct Envelope<'a> {
+    pub(crate) from: DeviceAddress,
+    /// The chat as the sender addressed it.
+    pub(crate) to: &'a Jid,
+    pub(crate) id: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) category: Option<&'a str>,
+    pub(crate) device_identity: Option<&'a Node>,
+}
+
+impl World {
+    /// A `<message>` by a linked device.
+    pub(crate) fn message(&mut self, conn: ConnId, from: DeviceAddress, stanza: &Node) {
+        let (Some(to), Some(id)) = (jid_attr(stanza, "to"), attr(stanza, "id")) else {
+            return;
+        };
+        let time = self.time_ms();
+        // A resend that a retry receipt asked for goes to one device and is no second message.
+        let resend = attr_is(stanza, "device_fanout", "false")
+            || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
+        self.ledger.message(
+            from,
+            &from.to_string(),
+            &to.to_non_ad_string(),
+            &id,
+            time,
+            resend,
+        );
+        let mut ack = server_ack(stanza, self.time());
+        if self.directory.find(&to).is_none() {
+            // Groups, status and unknown numbers: there is nobody to deliver to.
+            ack.attrs.insert("error", "404");
+        }
+        let envelope = Envelope {
+            from,
+            to: &to,
+            id: &id,
+            kind: &attr(stanza, "type").unwrap_or_else(|| "text".into()),
+            category: attr(stanza, "category").as_deref().map(|_| "peer"),
+            device_identity: child(stanza, "device-identity"),
+        };
+        let mut reached = Vec::new();
+        for (target, enc) in targets(stanza, &to) {
+            // Baileys sends the requester of a retry both a top-level `<enc>` and one in `<participants>`.
+            if let Some(address) = self.directory.find_device(&target)
+                && !reached.contains(&address)
+            {
+                reached.push(address);
+                self.forward(&envelope, &target, address, std::slice::from_ref(enc));
+            }
+        }
+        if self.faults.hits(FaultKind::WithholdAcks, from.account) {
+            if let Some(companion) = self.directory.companion_mut(from) {
+                companion.held_acks.push((id.into_owned(), ack));
+            }
+        } else {
+            self.ledger.acked(from, &id);
+            self.send(conn, ack);
+        }
+    }
+
+    /// Sends one device its part of a message.
+    pub(crate) fn forward(
+        &mut self,
+        envelope: &Envelope<'_>,
+        target: &Jid,
+        address: DeviceAddress,
+        encs: &[Node],
+    ) {
+        if !self.directory.has_device(address) {
+            return;
+        }
+        for enc in encs {
+            if let (Some(kind), Some(bytes)) = (attr(enc, "type"), content(enc)) {
+                self.ledger.ciphertext(
+                    envelope.from,
+                    address,
+                    &envelope.to.to_string(),
+                    &kind,
+                    bytes,
+                );
+            }
+        }
+        let form = Form::of(target);
+        let sender = envelope.from;
+        let mut message = NodeBuilder::new("message")
+            .attr("from", form.jid(sender))
+            .attr("id", envelope.id)
+            .attr("type", envelope.kind)
+            .attr("t", self.time());
+        if sender.account == address.account {
+            if envelope.category.is_none() {
+                message = message.attr("recipient", envelope.to.to_non_ad());
+            }
+        } else {
+            let other = form.other().jid(sender.account.primary());
+            message = match form {
+                Form::Pn => message.attr("sender_lid", other),
+                Form::Lid => message
+                    .attr("sender_pn", other)
+                    .attr("addressing_mode", "lid"),
+            };
+        }
+        if let Some(category) = envelope.category {
+            message = message.attr("category", category);
+        }
+        message = message.attr("notify", self.directory.get(sender.account).name.as_str());
+        let mut children = encs.to_vec();
+        if encs.iter().any(|enc| attr_is(enc, "type", "pkmsg")) {
+            children.extend(envelope.device_identity.cloned());
+        }
+        self.deliver(
+            sender,
+            address,
+            Class::Message,
+            envelope.id,
+            message.children(children).build(),
+        );
+    }
+
+    /// A `<receipt>` by a linked device: settles the messages it names and goes on to who sent them.
+    pub(crate) fn receipt(&mut self, conn: ConnId, from: DeviceAddress, stanza: &Node) {
+        let retry = attr_is(stanza, "type", "retry");
+        let ids = receipt_ids(stanza);
+        if retry {
+            // Only an ack clears the message: should the connection end before it, the message comes again.
+            self.ledger.counts.retry_receipts += 1;
+        } else {
+            self.ledger.counts.receipts += 1;
+            self.settle(from, &ids);
+        }
+        let ack = server_ack(stanza, self.time());
+        self.send(conn, ack);
+        // A device's receipt for a copy of its own account's message has no addressee in Baileys 7.
+        let Some(to) = jid_attr(stanza, "to").or_else(|| jid_attr(stanza, "recipient")) else {
+            return;
+        };
+        let Some(address) = self.directory.find_device(&to) else {
+            return;
+        };
+        if !retry {
+            for id in &ids {
+                self.ledger.delivered(address, id, &from.to_string());
+            }
+        }
+        self.route_receipt(from, &to, address, stanza);
+    }
+
+    /// Passes a receipt on, from whoever issued it.
+    pub(crate) fn route_receipt(
+        &mut self,
+        from: DeviceAddress,
+        to: &Jid,
+        address: DeviceAddress,
+        stanza: &Node,
+    ) {
+        if !self.directory.has_device(address) || from == address {
+            return;
+        }
+        let Some(id) = attr(stanza, "id") else { return };
+        let mut receipt = NodeBuilder::new("receipt")
+            .attr("from", Form::of(to).jid(from))
+            .attr("id", id.as_ref())
+            .attr("t", self.time());
+        for key in ["type", "recipient", "participant", "category"] {
+            if let Some(value) = stanza.attrs.get(key) {
+                receipt = receipt.attr(key, value.clone());
+            }
+        }
+        let receipt = receipt.apply_content(stanza.content.clone()).build();
+        self.deliver(from, address, Class::Receipt, &id, receipt);
+    }
+
+    /// An `<ack>` by a linked device, with or without an error, settles what it names.
+    pub(crate) fn ack(&mut self, from: DeviceAddress, stanza: &Node) {
+        let (Some(class), Some(id)) = (attr(stanza, "class"), attr(stanza, "id")) else {
+            return;
+        };
+        let Some(class) = Class::from_tag(&class) else {
+            return;
+        };
+        if let Some(companion) = self.directory.companion_mut(from)
+            && companion.queue.acknowledge(class, &id)
+        {
+            self.ledger.counts.acks += 1;
+        }
+    }
+
+    fn settle(&mut self, from: DeviceAddress, ids: &[String]) {
+        let Some(companion) = self.directory.companion_mut(from) else {
+            return;
+        };
+        for id in ids {
+            if companion.queue.acknowledge(Class::Message, id) {
+                self.ledger.counts.acks += 1;
+            }
+        }
+    }
+
+    /// Hands a stanza to one device: to its queue, or to the endpoint that lives here.
+    pub(crate) fn deliver(
+        &mut self,
+        from: DeviceAddress,
+        to: DeviceAddress,
+        class: Class,
+        id: &str,
+        stanza: Node,
+    ) {
+        if to.device == 0 {
+            self.mail.push_back((from, to, stanza));
+        } else if let Some(companion) = self.directory.companion_mut(to) {
+            companion.queue.push(class, id, stanza);
+            self.flush(to);
+        }
+    }
+
+    /// Lets the endpoints that live here read what came for them, and whatever that leads to.
+    pub(crate) fn deliver_mail(&mut self) {
+        while let Some((from, to, stanza)) = self.mail.pop_front() {
+            if self.is_cut_off(to.account) {
+                self.parked.push((from, to, stanza));
+                continue;
+            }
+            match stanza.tag.as_ref() {
+                "message" => self.contact_message(to.account, from, &stanza),
+                "receipt" => self.contact_receipt(to.account, from, &stanza),
+                _ => {}
+            }
+        }
+    }
+
+    /// A fault that names a customer cuts its endpoint off.
+    fn is_cut_off(&self, account: AccountId) -> bool {
+        self.directory.get(account).kind == Kind::Customer
+            && [FaultKind::Withhold, FaultKind::Silence]
+                .iter()
+                .any(|kind| self.faults.targets(*kind, account))
+    }
+}
+
+fn enc_nodes(stanza: &Node) -> impl Iterator<Item = &Node> {
+    stanza.get_children_by_tag("enc")
+}
+
+/// Who gets which ciphertext: the entries of `<participants>`, and a top-level `<enc>` for `to` itself.
+fn targets<'a>(stanza: &'a Node, to: &Jid) -> Vec<(Jid, &'a Node)> {
+    let participants = child(stanza, "participants")
+        .and_then(Node::children)
+        .unwrap_or_default();
+    let mut targets: Vec<(Jid, &Node)> = participants
+        .iter()
+        .filter(|entry| entry.tag == "to")
+        .filter_map(|entry| Some((jid_attr(entry, "jid")?, child(entry, "enc")?)))
+        .collect();
+    targets.extend(enc_nodes(stanza).map(|enc| (to.clone(), enc)));
+    targets
+}
+
+/// The ids a receipt is for: its own and those of its list.
+pub(crate) fn receipt_ids(stanza: &Node) -> Vec<String> {
+    let listed = child(stanza, "list")
+        .and_then(Node::children)
+        .unwrap_or_default();
+    attr(stanza, "id")
+        .into_iter()
+        .chain(listed.iter().filter_map(|item| attr(item, "id")))
+        .map(std::borrow::Cow::into_owned)
+        .collect()
+}
+
+/// `<enc>` around a ciphertext.
+pub(crate) fn enc_node(kind: &str, bytes: Vec<u8>) -> Node {
+    let mut node = NodeBuilder::new("enc")
+        .attr("v", "2")
+        .attr("type", kind)
+        .build();
+    node.content = Some(NodeContent::Bytes(bytes));
+    node
+}

@@ -1,0 +1,473 @@
+//! The network's state and its one rule of motion: something happens, effects come out.
+//!
+//! No I/O and no waiting in here or in the `impl World` blocks of the neighbouring modules. The shell (`network`)
+//! calls in under one lock and carries out the effects in the order in which they came.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+use waproto::whatsapp::ClientPayload;
+
+use crate::account::{AccountId, DeviceAddress, Directory, Form};
+use crate::cert::ServerIdentity;
+use crate::faults::{Fault, FaultKind, Faults};
+use crate::ledger::Ledger;
+use crate::link_code::LinkRequest;
+use crate::pairing::Registration;
+use crate::queue::Class;
+use crate::stanza::{attr, failure, stream_error, stream_removed, stream_replaced};
+
+/// One connection, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ConnId(pub(crate) u64);
+
+/// A caller that waits for a pairing to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Send(ConnId, Node, Duration),
+    /// Close after what was sent: at once, or when the client has had time to read and close itself (Baileys
+    /// reports a wrong reason when the server closes right after a stream error).
+    Close(ConnId, Ending),
+    /// The pairing that the ticket stands for linked this device, or failed.
+    Paired(Ticket, Result<u16, String>),
+    /// Call [`World::expire_faults`] then.
+    WakeAt(Instant),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Abrupt,
+    Graceful,
+}
+
+pub(crate) enum Session {
+    /// Not linked yet.
+    Registering(Box<Registration>),
+    Device(DeviceAddress),
+    /// Nothing is answered any more, or a fault keeps it from logging in.
+    Mute(Option<AccountId>),
+}
+
+pub(crate) struct World {
+    pub(crate) rng: StdRng,
+    pub(crate) server: ServerIdentity,
+    pub(crate) directory: Directory,
+    pub(crate) sessions: HashMap<ConnId, Session>,
+    /// Pairing references on display, and whose they are.
+    pub(crate) refs: HashMap<String, ConnId>,
+    /// Link-code requests by phone.
+    pub(crate) link_requests: HashMap<AccountId, LinkRequest>,
+    pub(crate) faults: Faults,
+    pub(crate) ledger: Ledger,
+    /// How customers address an account that never wrote to them.
+    pub(crate) addressing: Form,
+    /// Stanzas for the network's own endpoints, in order.
+    pub(crate) mail: VecDeque<(DeviceAddress, DeviceAddress, Node)>,
+    /// Stanzas for endpoints that a fault has cut off.
+    pub(crate) parked: Vec<(DeviceAddress, DeviceAddress, Node)>,
+    pub(crate) effects: Vec<Effect>,
+    next_ticket: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: Option<u64>, addressing: Form) -> Self {
+        let mut rng = seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
+        Self {
+            server: ServerIdentity::generate(&mut rng),
+            rng,
+            directory: Directory::default(),
+            sessions: HashMap::new(),
+            refs: HashMap::new(),
+            link_requests: HashMap::new(),
+            faults: Faults::default(),
+            ledger: Ledger::default(),
+            addressing,
+            mail: VecDeque::new(),
+            parked: Vec::new(),
+            effects: Vec::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// A handshake completed: who is it, and may they come in?
+    pub(crate) fn connected(
+        &mut self,
+        conn: ConnId,
+        client_static: [u8; 32],
+        payload: &ClientPayload,
+    ) {
+        self.ledger.counts.handshakes += 1;
+        let login = payload
+            .username
+            .map(|user| wacore_binary::Jid::pn(user.to_string()));
+        let account = login.as_ref().and_then(|jid| self.directory.find(jid));
+        if let Some(code) = self.faults.take_connect_failure(account) {
+            return self.refuse(conn, account, code);
+        }
+        if let Some(registration) = payload.device_pairing_data.as_option() {
+            return self.register(conn, client_static, registration);
+        }
+        let device = payload
+            .device
+            .and_then(|d| u16::try_from(d).ok())
+            .filter(|d| *d != 0);
+        let address = account
+            .zip(device)
+            .map(|(account, device)| account.device(device));
+        let known = address.filter(|a| {
+            self.directory
+                .companion(*a)
+                .is_some_and(|c| c.noise_key == client_static)
+        });
+        match known {
+            Some(address) => self.login(conn, address),
+            // A pairing that was cut off logs in without a device; an unlinked one is not known any more.
+            None => self.refuse(conn, account, 401),
+        }
+    }
+
+    fn refuse(&mut self, conn: ConnId, account: Option<AccountId>, code: u16) {
+        self.ledger.counts.refused_logins += 1;
+        self.sessions.insert(conn, Session::Mute(account));
+        self.send(conn, failure(code));
+        self.close(conn, Ending::Graceful);
+    }
+
+    fn login(&mut self, conn: ConnId, address: DeviceAddress) {
+        let account = address.account;
+        if self.faults.hits(FaultKind::Drop, account)
+            || self.faults.hits(FaultKind::Refuse, account)
+        {
+            self.sessions.insert(conn, Session::Mute(Some(account)));
+            return self.close(conn, Ending::Abrupt);
+        }
+        if self.faults.hits(FaultKind::WithholdLogin, account)
+            || self.faults.hits(FaultKind::Silence, account)
+        {
+            self.sessions.insert(conn, Session::Mute(Some(account)));
+            return;
+        }
+        if let Some(code) = self.faults.stream_error(account) {
+            self.sessions.insert(conn, Session::Mute(Some(account)));
+            self.send(conn, stream_error(code));
+            return self.close(conn, Ending::Graceful);
+        }
+        if let Some(before) = self.directory.companion(address).and_then(|c| c.conn) {
+            self.ledger.counts.replaced_logins += 1;
+            self.end(before, stream_replaced());
+        }
+        self.ledger.counts.logins += 1;
+        self.sessions.insert(conn, Session::Device(address));
+        let companion = self
+            .directory
+            .companion_mut(address)
+            .expect("the caller found it");
+        companion.conn = Some(conn);
+        companion.active = false;
+        companion.logins += 1;
+        companion.queue.rewind();
+        let success = NodeBuilder::new("success")
+            .attr("t", self.time())
+            .attr("lid", Form::Lid.jid(address))
+            .attr("display_name", self.directory.get(account).name.as_str())
+            .attr("props", 27u8)
+            .attr("companion_enc_static", "AAAA")
+            .build();
+        self.send(conn, success);
+    }
+
+    /// The client has asked for what waits for it: all of it, in order, then the marker that it was all.
+    pub(crate) fn activate(&mut self, address: DeviceAddress) {
+        let Some(companion) = self.directory.companion_mut(address) else {
+            return;
+        };
+        let (Some(conn), false) = (companion.conn, companion.active) else {
+            return;
+        };
+        companion.active = true;
+        self.share_app_state_keys(address);
+        let withheld = !self.may_deliver(address.account);
+        let Some(companion) = self.directory.companion_mut(address) else {
+            return;
+        };
+        let queue = &mut companion.queue;
+        let total = if withheld { 0 } else { queue.len() };
+        let mut batch = Vec::new();
+        if total > 0 {
+            let preview = NodeBuilder::new("offline_preview")
+                .attr("count", total)
+                .attr("message", queue.count(Class::Message))
+                .attr("receipt", queue.count(Class::Receipt))
+                .attr("notification", queue.count(Class::Notification))
+                .attr("call", 0u8)
+                .attr("appdata", 0u8)
+                .build();
+            batch.push(NodeBuilder::new("ib").children([preview]).build());
+            batch.extend(queue.take_unsent().into_iter().map(|mut stanza| {
+                stanza.attrs.insert("offline", "1");
+                stanza
+            }));
+        }
+        let end = NodeBuilder::new("offline").attr("count", total).build();
+        batch.push(NodeBuilder::new("ib").children([end]).build());
+        for stanza in batch {
+            self.send(conn, stanza);
+        }
+    }
+
+    /// A connection ended, by either side.
+    pub(crate) fn disconnected(&mut self, conn: ConnId) {
+        match self.sessions.remove(&conn) {
+            Some(Session::Device(address)) => {
+                if let Some(companion) = self.directory.companion_mut(address)
+                    && companion.conn == Some(conn)
+                {
+                    companion.conn = None;
+                    companion.active = false;
+                    companion.held_acks.clear();
+                }
+            }
+            Some(Session::Registering(registration)) => self.abandon(conn, *registration),
+            Some(Session::Mute(_)) | None => {}
+        }
+    }
+
+    /// Unlinks a device: it hears so now, or at its next login.
+    pub(crate) fn unlink(&mut self, address: DeviceAddress) -> bool {
+        let Some(companion) = self
+            .directory
+            .get_mut(address.account)
+            .companions
+            .remove(&address.device)
+        else {
+            return false;
+        };
+        if let Some(conn) = companion.conn {
+            self.end(conn, stream_removed());
+        }
+        true
+    }
+
+    /// Puts a fault in force, on live connections too.
+    pub(crate) fn inject(&mut self, fault: &Fault) -> Result<(), String> {
+        let target = match &fault.target {
+            Some(number) => Some(
+                self.directory
+                    .find_text(number)
+                    .ok_or_else(|| format!("nobody has the number {number}"))?,
+            ),
+            None => None,
+        };
+        if fault.kind == FaultKind::Latency && fault.ms.is_none() {
+            return Err("latency needs ms".to_owned());
+        }
+        if let Some(at) = self.faults.add(fault, target, Instant::now()) {
+            self.effects.push(Effect::WakeAt(at));
+        }
+        match fault.kind {
+            FaultKind::Drop | FaultKind::Refuse => {
+                for conn in self.live(target) {
+                    self.mute(conn);
+                    self.close(conn, Ending::Abrupt);
+                }
+            }
+            FaultKind::StreamError => {
+                for conn in self.live(target) {
+                    self.end(conn, stream_error(fault.code.unwrap_or(503)));
+                }
+            }
+            FaultKind::Replaced => {
+                for conn in self.live(target) {
+                    self.end(conn, stream_replaced());
+                }
+            }
+            FaultKind::Silence
+            | FaultKind::Withhold
+            | FaultKind::WithholdAcks
+            | FaultKind::WithholdLogin
+            | FaultKind::Latency
+            | FaultKind::ConnectFailure => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn clear_faults(&mut self) {
+        self.faults.clear();
+        self.release();
+    }
+
+    pub(crate) fn expire_faults(&mut self, now: Instant) {
+        self.faults.expire(now);
+        self.release();
+    }
+
+    /// Sends what faults kept back and keep back no longer.
+    fn release(&mut self) {
+        let devices: Vec<DeviceAddress> = self
+            .sessions
+            .values()
+            .filter_map(|session| match session {
+                Session::Device(address) => Some(*address),
+                _ => None,
+            })
+            .collect();
+        for address in devices {
+            self.flush(address);
+            if !self.faults.hits(FaultKind::WithholdAcks, address.account)
+                && let Some(companion) = self.directory.companion_mut(address)
+                && let Some(conn) = companion.conn
+            {
+                for (id, ack) in std::mem::take(&mut companion.held_acks) {
+                    self.ledger.acked(address, &id);
+                    self.send(conn, ack);
+                }
+            }
+        }
+        for (from, to, stanza) in std::mem::take(&mut self.parked) {
+            self.mail.push_back((from, to, stanza));
+        }
+        self.deliver_mail();
+    }
+
+    /// Sends an active device what it has not been sent.
+    pub(crate) fn flush(&mut self, address: DeviceAddress) {
+        if !self.may_deliver(address.account) {
+            return;
+        }
+        let Some(companion) = self.directory.companion_mut(address) else {
+            return;
+        };
+        let (Some(conn), true) = (companion.conn, companion.active) else {
+            return;
+        };
+        for stanza in companion.queue.take_unsent() {
+            self.send(conn, stanza);
+        }
+    }
+
+    fn may_deliver(&self, account: AccountId) -> bool {
+        !self.faults.hits(FaultKind::Withhold, account)
+            && !self.faults.hits(FaultKind::Silence, account)
+    }
+
+    /// Whose connection it is, when that is known.
+    pub(crate) fn account_of(&self, conn: ConnId) -> Option<AccountId> {
+        match self.sessions.get(&conn)? {
+            Session::Registering(registration) => registration.account(),
+            Session::Device(address) => Some(address.account),
+            Session::Mute(account) => *account,
+        }
+    }
+
+    /// Whether what this client says goes unheard.
+    pub(crate) fn is_deaf(&self, conn: ConnId) -> bool {
+        match self.sessions.get(&conn) {
+            None | Some(Session::Mute(_)) => true,
+            Some(_) => match self.account_of(conn) {
+                Some(account) => self.faults.hits(FaultKind::Silence, account),
+                None => self.faults.hits_everybody(FaultKind::Silence),
+            },
+        }
+    }
+
+    /// Live connections of an account, or all.
+    fn live(&self, target: Option<AccountId>) -> Vec<ConnId> {
+        let mut conns: Vec<ConnId> = self
+            .sessions
+            .keys()
+            .copied()
+            .filter(|c| target.is_none() || self.account_of(*c) == target)
+            .collect();
+        conns.sort_unstable();
+        conns
+    }
+
+    /// Says a last word and closes when the client has read it.
+    pub(crate) fn end(&mut self, conn: ConnId, last: Node) {
+        self.send(conn, last);
+        self.mute(conn);
+        self.close(conn, Ending::Graceful);
+    }
+
+    /// Forgets the session of a connection that is about to close.
+    fn mute(&mut self, conn: ConnId) {
+        let account = self.account_of(conn);
+        self.disconnected(conn);
+        self.sessions.insert(conn, Session::Mute(account));
+    }
+
+    pub(crate) fn send(&mut self, conn: ConnId, stanza: Node) {
+        let late = self.faults.latency(self.account_of(conn));
+        self.effects.push(Effect::Send(conn, stanza, late));
+    }
+
+    pub(crate) fn close(&mut self, conn: ConnId, ending: Ending) {
+        self.effects.push(Effect::Close(conn, ending));
+    }
+
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Unix time in seconds, as stanzas carry it.
+    pub(crate) fn time(&self) -> u64 {
+        self.time_ms() / 1000
+    }
+
+    pub(crate) fn time_ms(&self) -> u64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// An id for a stanza of the server's own.
+    pub(crate) fn stanza_id(&mut self) -> String {
+        self.rng.random::<u32>().to_string()
+    }
+
+    /// An id for a message, in the shape a phone gives it.
+    pub(crate) fn message_id(&mut self) -> String {
+        format!("3A{}", hex::encode_upper(self.rng.random::<[u8; 9]>()))
+    }
+}
+
+/// The stanzas a linked device may send.
+impl World {
+    pub(crate) fn stanza(&mut self, conn: ConnId, stanza: &Node) {
+        if self.is_deaf(conn) {
+            return;
+        }
+        match self.sessions.get(&conn) {
+            Some(Session::Registering(_)) => self.registering(conn, stanza),
+            Some(Session::Device(address)) => {
+                let address = *address;
+                match stanza.tag.as_ref() {
+                    "iq" => self.iq(conn, address, stanza),
+                    "message" => self.message(conn, address, stanza),
+                    "receipt" => self.receipt(conn, address, stanza),
+                    "ack" => self.ack(address, stanza),
+                    "call" => {
+                        let ack = crate::stanza::server_ack(stanza, self.time());
+                        self.send(conn, ack);
+                    }
+                    // Presence, chat state and information broadcasts want no answer.
+                    "presence" | "chatstate" | "ib" => {}
+                    other => {
+                        tracing::debug!(tag = other, id = ?attr(stanza, "id"), "stanza ignored")
+                    }
+                }
+            }
+            Some(Session::Mute(_)) | None => {}
+        }
+        self.deliver_mail();
+    }
+}
