@@ -1,9 +1,28 @@
 //! `sessiond` keeps many WhatsApp sessions alive, one a tenant, and serves their dashboards.
+//!
+//! Arrows point one way; nothing imports upwards:
+//!
+//! ```text
+//! api, live → fleet → session → message → store → journal → seal, vault
+//! ```
+//!
+//! `config`, `tenant`, `clock` and `telemetry` are ground that all may use; [`daemon`] puts the parts together.
 
+pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crash;
+pub mod daemon;
+#[cfg(feature = "loopback")]
+pub mod demo;
+pub mod fleet;
 pub mod journal;
+pub mod live;
+pub mod message;
 pub mod seal;
+pub mod session;
 pub mod store;
+pub mod telemetry;
 pub mod tenant;
 pub mod vault;

@@ -18,7 +18,7 @@ use toml::Value;
 
 use self::source::Table;
 pub use self::{
-    secret::Secret,
+    secret::{Secret, load_or_create_secret},
     source::{Mistake, Origin},
 };
 
@@ -56,6 +56,8 @@ pub struct Vault {
     pub home: VaultHome,
     /// Keys as text, not yet parsed; empty: make a key file (embedded vault only).
     pub master_keys: Vec<Secret>,
+    /// Journal entries after which a snapshot is due.
+    pub snapshot_entries: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +96,7 @@ pub struct Session {
     pub backoff_max: Duration,
     pub pairing_timeout: Duration,
     pub ownership_limit: Duration,
+    pub quiet_max: Duration,
     pub device_name: String,
     pub pre_keys: usize,
 }
@@ -195,6 +198,7 @@ impl Reader<'_> {
                 (1..=32).contains(&text.chars().count()).then(|| text.to_owned())
             }),
             self.count("session.pre_keys", 5..=812),
+            self.duration("session.quiet_max", 60..=86_400),
         );
         let whatsapp =
             (self.endpoint(), self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version));
@@ -229,6 +233,7 @@ impl Reader<'_> {
                 ownership_limit: session.1?,
                 device_name: session.2?,
                 pre_keys: session.3?,
+                quiet_max: session.4?,
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1? },
             messages: Messages { keep: messages.0?, keep_events: messages.1? },
@@ -245,6 +250,7 @@ impl Reader<'_> {
         let path = self.text("vault.embedded.path");
         let account = self.service_account();
         let master_keys = self.secrets("vault.master_keys");
+        let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
         let kind = self.text("vault.kind");
         let project = if project.is_empty() { account.as_ref().map_or(project, |a| a.1.clone()) } else { project };
         let firestore = match kind.as_str() {
@@ -271,7 +277,7 @@ impl Reader<'_> {
         };
         if !firestore {
             let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
-            return Some(Vault { home: VaultHome::Embedded { path }, master_keys });
+            return Some(Vault { home: VaultHome::Embedded { path }, master_keys, snapshot_entries: snapshot_entries? });
         }
         if project.is_empty() {
             self.mistake("vault.firestore.project", "must be set (or a service account that names it)");
@@ -294,7 +300,7 @@ impl Reader<'_> {
             (true, None) => Credentials::ApplicationDefault,
         };
         let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
-        Some(Vault { home, master_keys })
+        Some(Vault { home, master_keys, snapshot_entries: snapshot_entries? })
     }
 
     /// The service account's key (JSON) and its project.

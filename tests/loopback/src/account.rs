@@ -25,10 +25,7 @@ pub(crate) struct DeviceAddress {
 
 impl AccountId {
     pub(crate) fn device(self, device: u16) -> DeviceAddress {
-        DeviceAddress {
-            account: self,
-            device,
-        }
+        DeviceAddress { account: self, device }
     }
 
     /// The account's own endpoint.
@@ -55,10 +52,7 @@ const LID_STEP: u64 = 7_919;
 impl DeviceAddress {
     /// The address under which endpoints of this network keep a session: one, however the peer was addressed.
     pub(crate) fn protocol_address(self) -> ProtocolAddress {
-        ProtocolAddress::new(
-            &self.account.lid().to_string(),
-            DeviceId::from(u32::from(self.device)),
-        )
+        ProtocolAddress::new(&self.account.lid().to_string(), DeviceId::from(u32::from(self.device)))
     }
 }
 
@@ -78,11 +72,7 @@ pub enum Form {
 
 impl Form {
     pub(crate) fn of(jid: &Jid) -> Self {
-        if jid.server.is_lid_family() {
-            Self::Lid
-        } else {
-            Self::Pn
-        }
+        if jid.server.is_lid_family() { Self::Lid } else { Self::Pn }
     }
 
     pub(crate) fn jid(self, address: DeviceAddress) -> Jid {
@@ -152,9 +142,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn add(&mut self, kind: Kind, name: Option<String>, contact: Contact) -> AccountId {
-        let id = AccountId(
-            u32::try_from(self.accounts.len()).expect("fewer than four billion accounts"),
-        );
+        let id = AccountId(u32::try_from(self.accounts.len()).expect("fewer than four billion accounts"));
         self.by_user.insert((false, id.number().to_string()), id);
         self.by_user.insert((true, id.lid().to_string()), id);
         let name = name.unwrap_or_else(|| match kind {
@@ -190,9 +178,7 @@ impl Directory {
     }
 
     pub(crate) fn companion_mut(&mut self, address: DeviceAddress) -> Option<&mut Companion> {
-        self.get_mut(address.account)
-            .companions
-            .get_mut(&address.device)
+        self.get_mut(address.account).companions.get_mut(&address.device)
     }
 
     /// Whether the account has that device. Device 0 always exists.
@@ -204,9 +190,7 @@ impl Directory {
         if !matches!(jid.server, Server::Pn | Server::Lid) {
             return None;
         }
-        self.by_user
-            .get(&(jid.server == Server::Lid, jid.user.to_string()))
-            .copied()
+        self.by_user.get(&(jid.server == Server::Lid, jid.user.to_string())).copied()
     }
 
     pub(crate) fn find_device(&self, jid: &Jid) -> Option<DeviceAddress> {

@@ -33,11 +33,7 @@ impl ServerIdentity {
             intermediate: certificate(&root, INTERMEDIATE_SERIAL, 0, &intermediate, rng),
             leaf: certificate(&intermediate, LEAF_SERIAL, INTERMEDIATE_SERIAL, &leaf, rng),
         };
-        Self {
-            static_key: leaf,
-            chain: chain.encode_to_vec(),
-            root_public: public(&root),
-        }
+        Self { static_key: leaf, chain: chain.encode_to_vec(), root_public: public(&root) }
     }
 
     pub(crate) fn static_public(&self) -> [u8; 32] {
@@ -60,19 +56,11 @@ fn certificate<R: CryptoRng>(
         not_after: Some(NOT_AFTER),
     }
     .encode_to_vec();
-    let signature = issuer
-        .calculate_signature(&details, rng)
-        .expect("a generated key signs");
-    MessageField::some(NoiseCertificate {
-        details: Some(details),
-        signature: Some(signature.to_vec()),
-    })
+    let signature = issuer.calculate_signature(&details, rng).expect("a generated key signs");
+    MessageField::some(NoiseCertificate { details: Some(details), signature: Some(signature.to_vec()) })
 }
 
 /// The 32 bytes of a Curve25519 public key, without Signal's type byte.
 pub(crate) fn public(pair: &KeyPair) -> [u8; 32] {
-    pair.public_key
-        .public_key_bytes()
-        .try_into()
-        .expect("a Curve25519 public key has 32 bytes")
+    pair.public_key.public_key_bytes().try_into().expect("a Curve25519 public key has 32 bytes")
 }

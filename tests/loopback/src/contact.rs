@@ -98,8 +98,7 @@ impl Contact {
 
     fn keep(&mut self, from: AccountId, received: Received) {
         if !self.arrived_again(from, &received.id) {
-            self.by_id
-                .insert((from, received.id.clone()), self.inbox.len());
+            self.by_id.insert((from, received.id.clone()), self.inbox.len());
             self.inbox.push(received);
         }
     }
@@ -107,22 +106,13 @@ impl Contact {
 
 impl World {
     /// A `<message>` arrived at an account's own endpoint.
-    pub(crate) fn contact_message(
-        &mut self,
-        account: AccountId,
-        from: DeviceAddress,
-        stanza: &Node,
-    ) {
+    pub(crate) fn contact_message(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node) {
         let (Some(id), Some(from_jid)) = (attr(stanza, "id"), jid_attr(stanza, "from")) else {
             return;
         };
         let form = Form::of(&from_jid);
         if from.account != account {
-            self.directory
-                .get_mut(account)
-                .contact
-                .forms
-                .insert(from.account, form);
+            self.directory.get_mut(account).contact.forms.insert(from.account, form);
         }
         match self.open(account, from, stanza) {
             Ok(message) => {
@@ -130,10 +120,7 @@ impl World {
                 self.delivered(account, from, form, stanza);
             }
             Err(Refused::Signal(SignalProtocolError::DuplicatedMessage(..))) => {
-                self.directory
-                    .get_mut(account)
-                    .contact
-                    .arrived_again(from.account, &id);
+                self.directory.get_mut(account).contact.arrived_again(from.account, &id);
                 self.delivered(account, from, form, stanza);
             }
             Err(reason) => {
@@ -152,12 +139,7 @@ impl World {
         }
     }
 
-    fn open(
-        &mut self,
-        account: AccountId,
-        from: DeviceAddress,
-        stanza: &Node,
-    ) -> Result<wa::Message, Refused> {
+    fn open(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node) -> Result<wa::Message, Refused> {
         let enc = child(stanza, "enc").ok_or(Refused::Empty)?;
         let bytes = content(enc).ok_or(Refused::Empty)?;
         let sealed = parse(&attr(enc, "type").unwrap_or_default(), bytes)?;
@@ -174,24 +156,11 @@ impl World {
     }
 
     /// A linked device is who its account says it is.
-    fn verify_device(
-        &self,
-        device: DeviceAddress,
-        signed: Option<&[u8]>,
-        identity: &[u8; 32],
-    ) -> Result<(), Refused> {
-        let owner = self
-            .directory
-            .get(device.account)
-            .contact
-            .endpoint
-            .identity();
+    fn verify_device(&self, device: DeviceAddress, signed: Option<&[u8]>, identity: &[u8; 32]) -> Result<(), Refused> {
+        let owner = self.directory.get(device.account).contact.endpoint.identity();
         let by_owner = signed
             .and_then(|bytes| waproto::codec::adv_signed_device_identity_decode(bytes).ok())
-            .is_some_and(|id| {
-                id.account_signature_key
-                    .is_none_or(|key| key.is_empty() || key == owner)
-            });
+            .is_some_and(|id| id.account_signature_key.is_none_or(|key| key.is_empty() || key == owner));
         match validate_adv_with_identity_key(signed.unwrap_or_default(), identity, Some(&owner)) {
             AdvValidation::Valid if by_owner => Ok(()),
             _ => Err(Refused::Identity),
@@ -199,23 +168,13 @@ impl World {
     }
 
     /// Keeps what a person would see; answers what an app would.
-    fn read(
-        &mut self,
-        account: AccountId,
-        from: DeviceAddress,
-        stanza: &Node,
-        message: wa::Message,
-    ) {
+    fn read(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node, message: wa::Message) {
         let message = unwrap_device_sent(message);
         if message.protocol_message.is_set() {
             return self.protocol_message(account, from, &message);
         }
         let recipient = jid_attr(stanza, "recipient").and_then(|jid| self.directory.find(&jid));
-        let chat = if from.account == account {
-            recipient.unwrap_or(account)
-        } else {
-            from.account
-        };
+        let chat = if from.account == account { recipient.unwrap_or(account) } else { from.account };
         let received = Received {
             id: attr(stanza, "id").unwrap_or_default().into_owned(),
             from: from.to_string(),
@@ -224,16 +183,12 @@ impl World {
             time: self.time_ms(),
             arrivals: 1,
         };
-        self.directory
-            .get_mut(account)
-            .contact
-            .keep(from.account, received);
+        self.directory.get_mut(account).contact.keep(from.account, received);
     }
 
     fn delivered(&mut self, account: AccountId, from: DeviceAddress, form: Form, stanza: &Node) {
         let id = attr(stanza, "id").unwrap_or_default();
-        self.ledger
-            .delivered(from, &id, &account.primary().to_string());
+        self.ledger.delivered(from, &id, &account.primary().to_string());
         if from.account == account {
             return;
         }
@@ -242,20 +197,10 @@ impl World {
     }
 
     /// Sends a retry receipt, with keys when there is no session to speak of or the first one did not help.
-    fn ask_again(
-        &mut self,
-        account: AccountId,
-        from: DeviceAddress,
-        form: Form,
-        stanza: &Node,
-        no_session: bool,
-    ) {
+    fn ask_again(&mut self, account: AccountId, from: DeviceAddress, form: Form, stanza: &Node, no_session: bool) {
         let id = attr(stanza, "id").unwrap_or_default();
         let contact = &mut self.directory.get_mut(account).contact;
-        let count = contact
-            .retries
-            .entry((from, id.clone().into_owned()))
-            .or_default();
+        let count = contact.retries.entry((from, id.clone().into_owned())).or_default();
         *count += 1;
         let count = *count;
         if count >= MAX_RETRY_COUNT {
@@ -267,19 +212,11 @@ impl World {
             .attr("id", id.as_ref())
             .attr("t", attr(stanza, "t").unwrap_or_default().as_ref())
             .build();
-        let mut children = vec![
-            retry,
-            leaf(
-                "registration",
-                contact.endpoint.registration().to_be_bytes(),
-            ),
-        ];
+        let mut children = vec![retry, leaf("registration", contact.endpoint.registration().to_be_bytes())];
         if no_session || count >= MIN_RETRY_COUNT_FOR_KEYS {
             children.push(retry_keys_node(&contact.endpoint.new_bundle(&mut self.rng)));
         }
-        let mut receipt = NodeBuilder::new("receipt")
-            .attr("id", id.as_ref())
-            .attr("type", "retry");
+        let mut receipt = NodeBuilder::new("receipt").attr("id", id.as_ref()).attr("type", "retry");
         if from.account == account
             && let Some(recipient) = stanza.attrs.get("recipient")
         {
@@ -291,27 +228,13 @@ impl World {
     }
 
     /// A `<receipt>` arrived. Only one that asks again wants anything.
-    pub(crate) fn contact_receipt(
-        &mut self,
-        account: AccountId,
-        from: DeviceAddress,
-        stanza: &Node,
-    ) {
+    pub(crate) fn contact_receipt(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node) {
         let Some(retry) = child(stanza, "retry") else {
             return;
         };
-        let count: u8 = attr(retry, "count")
-            .and_then(|c| c.parse().ok())
-            .unwrap_or(1);
+        let count: u8 = attr(retry, "count").and_then(|c| c.parse().ok()).unwrap_or(1);
         let Some(id) = attr(stanza, "id") else { return };
-        let Some(sent) = self
-            .directory
-            .get(account)
-            .contact
-            .sent
-            .get(id.as_ref())
-            .cloned()
-        else {
+        let Some(sent) = self.directory.get(account).contact.sent.get(id.as_ref()).cloned() else {
             return;
         };
         let addressed = from.account == sent.to || from.account == account;
@@ -328,16 +251,8 @@ impl World {
     }
 
     /// The owner of a phone or a customer writes: to every device of the addressee and every other of its own.
-    pub(crate) fn write(
-        &mut self,
-        account: AccountId,
-        to: &str,
-        text: &str,
-    ) -> Result<String, String> {
-        let peer = self
-            .directory
-            .find_text(to)
-            .ok_or_else(|| format!("nobody has the number {to}"))?;
+    pub(crate) fn write(&mut self, account: AccountId, to: &str, text: &str) -> Result<String, String> {
+        let peer = self.directory.find_text(to).ok_or_else(|| format!("nobody has the number {to}"))?;
         if peer == account {
             return Err("nobody writes to themselves here".to_owned());
         }
@@ -346,35 +261,16 @@ impl World {
             Ok(jid) if to.contains('@') => Form::of(&jid),
             _ => contact.forms.get(&peer).copied().unwrap_or(self.addressing),
         };
-        let message = wa::Message {
-            conversation: Some(text.to_owned()),
-            ..Default::default()
-        };
-        let sent = Sent {
-            to: peer,
-            form,
-            message,
-            category: None,
-        };
+        let message = wa::Message { conversation: Some(text.to_owned()), ..Default::default() };
+        let sent = Sent { to: peer, form, message, category: None };
         let id = self.message_id();
         let devices = |account: AccountId| {
-            let companions = self
-                .directory
-                .get(account)
-                .companions
-                .keys()
-                .map(move |d| account.device(*d));
+            let companions = self.directory.get(account).companions.keys().map(move |d| account.device(*d));
             std::iter::once(account.primary()).chain(companions)
         };
-        let targets: Vec<DeviceAddress> = devices(peer)
-            .chain(devices(account))
-            .filter(|a| *a != account.primary())
-            .collect();
-        self.directory
-            .get_mut(account)
-            .contact
-            .sent
-            .insert(id.clone(), sent.clone());
+        let targets: Vec<DeviceAddress> =
+            devices(peer).chain(devices(account)).filter(|a| *a != account.primary()).collect();
+        self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
         self.write_to(account, &id, &sent, &targets, false);
         self.deliver_mail();
         Ok(id)
@@ -382,54 +278,24 @@ impl World {
 
     /// A phone writes to one of its own devices, as apps do among themselves.
     pub(crate) fn write_peer(&mut self, device: DeviceAddress, message: wa::Message) {
-        let sent = Sent {
-            to: device.account,
-            form: Form::Pn,
-            message,
-            category: Some("peer"),
-        };
+        let sent = Sent { to: device.account, form: Form::Pn, message, category: Some("peer") };
         let id = self.message_id();
-        self.directory
-            .get_mut(device.account)
-            .contact
-            .sent
-            .insert(id.clone(), sent.clone());
+        self.directory.get_mut(device.account).contact.sent.insert(id.clone(), sent.clone());
         self.write_to(device.account, &id, &sent, &[device], false);
     }
 
-    fn write_to(
-        &mut self,
-        account: AccountId,
-        id: &str,
-        sent: &Sent,
-        targets: &[DeviceAddress],
-        resend: bool,
-    ) {
+    fn write_to(&mut self, account: AccountId, id: &str, sent: &Sent, targets: &[DeviceAddress], resend: bool) {
         let from = account.primary();
         let chat = sent.form.jid(sent.to.primary());
         let time = self.time_ms();
-        self.ledger
-            .message(from, &from.to_string(), &chat.to_string(), id, time, resend);
+        self.ledger.message(from, &from.to_string(), &chat.to_string(), id, time, resend);
         self.ledger.acked(from, id);
         let plain = MessageUtils::encode_and_pad(&sent.message);
-        let copy = || {
-            MessageUtils::encode_and_pad(&wrap_device_sent(sent.message.clone(), chat.to_string()))
-        };
-        let envelope = Envelope {
-            from,
-            to: &chat,
-            id,
-            kind: "text",
-            category: sent.category,
-            device_identity: None,
-        };
+        let copy = || MessageUtils::encode_and_pad(&wrap_device_sent(sent.message.clone(), chat.to_string()));
+        let envelope = Envelope { from, to: &chat, id, kind: "text", category: sent.category, device_identity: None };
         for target in targets {
             let own = target.account == account && sent.category.is_none();
-            let sealed = if own {
-                self.seal(account, *target, &copy())
-            } else {
-                self.seal(account, *target, &plain)
-            };
+            let sealed = if own { self.seal(account, *target, &copy()) } else { self.seal(account, *target, &plain) };
             match sealed {
                 Ok(sealed) => {
                     let enc = enc_node(sealed.kind, sealed.bytes);
@@ -440,37 +306,16 @@ impl World {
         }
     }
 
-    fn seal(
-        &mut self,
-        account: AccountId,
-        to: DeviceAddress,
-        plaintext: &[u8],
-    ) -> Result<Sealed, Refused> {
+    fn seal(&mut self, account: AccountId, to: DeviceAddress, plaintext: &[u8]) -> Result<Sealed, Refused> {
         let peer = to.protocol_address();
-        if !self
-            .directory
-            .get(account)
-            .contact
-            .endpoint
-            .has_session(&peer)
-        {
+        if !self.directory.get(account).contact.endpoint.has_session(&peer) {
             let bundle = self.take_bundle(to).ok_or(Refused::NoKeys)?;
             self.start_session(account, to, &bundle)?;
         }
-        Ok(self
-            .directory
-            .get_mut(account)
-            .contact
-            .endpoint
-            .encrypt(&peer, plaintext)?)
+        Ok(self.directory.get_mut(account).contact.endpoint.encrypt(&peer, plaintext)?)
     }
 
-    fn start_session(
-        &mut self,
-        account: AccountId,
-        with: DeviceAddress,
-        bundle: &Bundle,
-    ) -> Result<(), Refused> {
+    fn start_session(&mut self, account: AccountId, with: DeviceAddress, bundle: &Bundle) -> Result<(), Refused> {
         if with.device != 0 {
             self.verify_device(with, bundle.device_identity.as_deref(), &bundle.identity)?;
         }
@@ -480,10 +325,8 @@ impl World {
 }
 
 fn text_of(message: &wa::Message) -> Option<String> {
-    message.conversation.clone().or_else(|| {
-        message
-            .extended_text_message
-            .as_option()
-            .and_then(|extended| extended.text.clone())
-    })
+    message
+        .conversation
+        .clone()
+        .or_else(|| message.extended_text_message.as_option().and_then(|extended| extended.text.clone()))
 }

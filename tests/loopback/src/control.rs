@@ -22,8 +22,7 @@ use crate::network::{DeviceInfo, Network, NetworkError, PhoneInfo};
 use crate::stats::Stats;
 
 pub(crate) async fn serve(network: Network, listener: TcpListener, ended: CancellationToken) {
-    let server =
-        axum::serve(listener, router(network)).with_graceful_shutdown(ended.cancelled_owned());
+    let server = axum::serve(listener, router(network)).with_graceful_shutdown(ended.cancelled_owned());
     if let Err(error) = server.await {
         tracing::error!(%error, "the control API ended");
     }
@@ -48,12 +47,7 @@ fn router(network: Network) -> Router {
         .route("/customers", post(add_customer))
         .route("/customers/{number}/send", post(send))
         .route("/customers/{number}/inbox", get(inbox))
-        .fallback(async || {
-            (
-                StatusCode::NOT_FOUND,
-                Json(json!({ "error": "no such route" })),
-            )
-        })
+        .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "error": "no such route" }))))
         .with_state(network)
 }
 
@@ -84,10 +78,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let empty = request
-            .headers()
-            .get("content-length")
-            .is_none_or(|length| length == "0");
+        let empty = request.headers().get("content-length").is_none_or(|length| length == "0");
         if empty && !request.headers().contains_key("transfer-encoding") {
             return serde_json::from_value(json!({}))
                 .map(Body)
@@ -138,10 +129,7 @@ async fn stats(State(network): State<Network>) -> Json<Stats> {
     Json(network.stats().await)
 }
 
-async fn messages(
-    State(network): State<Network>,
-    Query(query): Query<From_>,
-) -> Reply<Vec<WireMessage>> {
+async fn messages(State(network): State<Network>, Query(query): Query<From_>) -> Reply<Vec<WireMessage>> {
     Ok(Json(network.messages(query.from.as_deref()).await?))
 }
 
@@ -161,10 +149,7 @@ async fn stop(State(network): State<Network>) -> Json<Value> {
 }
 
 async fn resume(State(network): State<Network>) -> Reply<Value> {
-    network
-        .resume()
-        .await
-        .map_err(|e| Failure(StatusCode::CONFLICT, e.to_string()))?;
+    network.resume().await.map_err(|e| Failure(StatusCode::CONFLICT, e.to_string()))?;
     Ok(Json(json!({})))
 }
 
@@ -176,44 +161,26 @@ async fn phone(State(network): State<Network>, Path(number): Path<String>) -> Re
     Ok(Json(network.phone(&number).await?))
 }
 
-async fn scan(
-    State(network): State<Network>,
-    Path(number): Path<String>,
-    Body(scan): Body<Scan>,
-) -> Reply<Value> {
+async fn scan(State(network): State<Network>, Path(number): Path<String>, Body(scan): Body<Scan>) -> Reply<Value> {
     let device = network.scan(&number, &scan.qr).await?;
     Ok(Json(json!({ "device": device })))
 }
 
-async fn link_code(
-    State(network): State<Network>,
-    Path(number): Path<String>,
-    Body(code): Body<Code>,
-) -> Reply<Value> {
+async fn link_code(State(network): State<Network>, Path(number): Path<String>, Body(code): Body<Code>) -> Reply<Value> {
     let device = network.link_code(&number, &code.code).await?;
     Ok(Json(json!({ "device": device })))
 }
 
-async fn devices(
-    State(network): State<Network>,
-    Path(number): Path<String>,
-) -> Reply<Vec<DeviceInfo>> {
+async fn devices(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<DeviceInfo>> {
     Ok(Json(network.devices(&number).await?))
 }
 
-async fn unlink(
-    State(network): State<Network>,
-    Path((number, id)): Path<(String, u16)>,
-) -> Reply<Value> {
+async fn unlink(State(network): State<Network>, Path((number, id)): Path<(String, u16)>) -> Reply<Value> {
     network.unlink(&number, id).await?;
     Ok(Json(json!({})))
 }
 
-async fn send(
-    State(network): State<Network>,
-    Path(number): Path<String>,
-    Body(text): Body<Text>,
-) -> Reply<Value> {
+async fn send(State(network): State<Network>, Path(number): Path<String>, Body(text): Body<Text>) -> Reply<Value> {
     let id = network.phone_send(&number, &text.to, &text.text).await?;
     Ok(Json(json!({ "id": id })))
 }

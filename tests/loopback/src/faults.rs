@@ -61,13 +61,7 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(kind: FaultKind) -> Self {
-        Self {
-            kind,
-            target: None,
-            code: None,
-            ms: None,
-            count: None,
-        }
+        Self { kind, target: None, code: None, ms: None, count: None }
     }
 
     pub fn target(mut self, number: impl Into<String>) -> Self {
@@ -105,16 +99,8 @@ pub(crate) struct Faults(Vec<Active>);
 
 impl Faults {
     /// Puts a fault in force; says when it ends by itself, if it does.
-    pub(crate) fn add(
-        &mut self,
-        fault: &Fault,
-        target: Option<AccountId>,
-        now: Instant,
-    ) -> Option<Instant> {
-        let lasts = fault
-            .ms
-            .filter(|_| fault.kind != FaultKind::Latency)
-            .map(Duration::from_millis);
+    pub(crate) fn add(&mut self, fault: &Fault, target: Option<AccountId>, now: Instant) -> Option<Instant> {
+        let lasts = fault.ms.filter(|_| fault.kind != FaultKind::Latency).map(Duration::from_millis);
         if fault.kind.is_momentary() && lasts.is_none() {
             return None;
         }
@@ -146,9 +132,7 @@ impl Faults {
     /// Whether a fault of this kind names that account itself. A customer has no connection that a fault for
     /// everybody could hit.
     pub(crate) fn targets(&self, kind: FaultKind, account: AccountId) -> bool {
-        self.0
-            .iter()
-            .any(|f| f.kind == kind && f.target == Some(account))
+        self.0.iter().any(|f| f.kind == kind && f.target == Some(account))
     }
 
     /// Whether a fault of this kind hits connections whose account is not known yet.
@@ -157,16 +141,15 @@ impl Faults {
     }
 
     pub(crate) fn stream_error(&self, account: AccountId) -> Option<u16> {
-        self.of(FaultKind::StreamError, Some(account))
-            .next()
-            .map(|f| f.code.unwrap_or(503))
+        self.of(FaultKind::StreamError, Some(account)).next().map(|f| f.code.unwrap_or(503))
     }
 
     /// The code to refuse a login with; spends one of a counted fault.
     pub(crate) fn take_connect_failure(&mut self, account: Option<AccountId>) -> Option<u16> {
-        let at = self.0.iter().position(|f| {
-            f.kind == FaultKind::ConnectFailure && (f.target.is_none() || f.target == account)
-        })?;
+        let at = self
+            .0
+            .iter()
+            .position(|f| f.kind == FaultKind::ConnectFailure && (f.target.is_none() || f.target == account))?;
         let code = self.0[at].code.unwrap_or(401);
         if let Some(left) = &mut self.0[at].left {
             *left = left.saturating_sub(1);
@@ -178,17 +161,10 @@ impl Faults {
     }
 
     pub(crate) fn latency(&self, account: Option<AccountId>) -> Duration {
-        Duration::from_millis(
-            self.of(FaultKind::Latency, account)
-                .map(|f| f.ms)
-                .max()
-                .unwrap_or_default(),
-        )
+        Duration::from_millis(self.of(FaultKind::Latency, account).map(|f| f.ms).max().unwrap_or_default())
     }
 
     fn of(&self, kind: FaultKind, account: Option<AccountId>) -> impl Iterator<Item = &Active> {
-        self.0
-            .iter()
-            .filter(move |f| f.kind == kind && (f.target.is_none() || f.target == account))
+        self.0.iter().filter(move |f| f.kind == kind && (f.target.is_none() || f.target == account))
     }
 }

@@ -61,13 +61,7 @@ pub(crate) fn respond<R: CryptoRng>(
     }
     match respond_ik(server, prologue, &client_ephemeral, &hello, rng) {
         // The first ciphertext does not open: the client knows another static key of ours.
-        Err(Error::Noise(_)) => respond_xx(
-            server,
-            NOISE_PATTERN_XXFALLBACK,
-            prologue,
-            &client_ephemeral,
-            rng,
-        ),
+        Err(Error::Noise(_)) => respond_xx(server, NOISE_PATTERN_XXFALLBACK, prologue, &client_ephemeral, rng),
         result => result,
     }
 }
@@ -88,10 +82,7 @@ fn respond_xx<R: CryptoRng>(
     noise.mix_shared_secret(server.static_key.private_key.serialize(), client_ephemeral)?;
     let sealed_chain = noise.encrypt(&server.chain)?;
     let reply = server_hello(&ephemeral, Some(sealed_static), sealed_chain);
-    Ok(Reply::Pending(
-        reply,
-        Box::new(Pending { noise, ephemeral }),
-    ))
+    Ok(Reply::Pending(reply, Box::new(Pending { noise, ephemeral })))
 }
 
 fn respond_ik<R: CryptoRng>(
@@ -108,12 +99,7 @@ fn respond_ik<R: CryptoRng>(
     let opened = noise.decrypt(hello.r#static.as_deref().unwrap_or_default())?;
     let client_static = key(Some(&opened), "the client's static key")?;
     noise.mix_shared_secret(server.static_key.private_key.serialize(), &client_static)?;
-    let payload = noise.decrypt(
-        hello
-            .payload
-            .as_deref()
-            .ok_or(Error::Missing("a payload"))?,
-    )?;
+    let payload = noise.decrypt(hello.payload.as_deref().ok_or(Error::Missing("a payload"))?)?;
 
     let ephemeral = KeyPair::generate(rng);
     noise.authenticate(&public(&ephemeral));
@@ -121,10 +107,7 @@ fn respond_ik<R: CryptoRng>(
     noise.mix_shared_secret(ephemeral.private_key.serialize(), &client_static)?;
     let sealed_chain = noise.encrypt(&server.chain)?;
     let reply = server_hello(&ephemeral, None, sealed_chain);
-    Ok(Reply::Established(
-        reply,
-        Box::new(established(noise, client_static, &payload)?),
-    ))
+    Ok(Reply::Established(reply, Box::new(established(noise, client_static, &payload)?)))
 }
 
 impl Pending {
@@ -134,30 +117,15 @@ impl Pending {
             .client_finish
             .into_option()
             .ok_or(Error::Missing("a ClientFinish"))?;
-        let opened = self.noise.decrypt(
-            finish
-                .r#static
-                .as_deref()
-                .ok_or(Error::Missing("a static key"))?,
-        )?;
+        let opened = self.noise.decrypt(finish.r#static.as_deref().ok_or(Error::Missing("a static key"))?)?;
         let client_static = key(Some(&opened), "the client's static key")?;
-        self.noise
-            .mix_shared_secret(self.ephemeral.private_key.serialize(), &client_static)?;
-        let payload = self.noise.decrypt(
-            finish
-                .payload
-                .as_deref()
-                .ok_or(Error::Missing("a payload"))?,
-        )?;
+        self.noise.mix_shared_secret(self.ephemeral.private_key.serialize(), &client_static)?;
+        let payload = self.noise.decrypt(finish.payload.as_deref().ok_or(Error::Missing("a payload"))?)?;
         established(self.noise, client_static, &payload)
     }
 }
 
-fn established(
-    noise: NoiseHandshake,
-    client_static: [u8; 32],
-    payload: &[u8],
-) -> Result<Established, Error> {
+fn established(noise: NoiseHandshake, client_static: [u8; 32], payload: &[u8]) -> Result<Established, Error> {
     // The library names the keys as the initiator uses them.
     let (client_writes, client_reads) = noise.finish()?;
     Ok(Established {
@@ -168,11 +136,7 @@ fn established(
     })
 }
 
-fn server_hello(
-    ephemeral: &KeyPair,
-    sealed_static: Option<Vec<u8>>,
-    sealed_chain: Vec<u8>,
-) -> Vec<u8> {
+fn server_hello(ephemeral: &KeyPair, sealed_static: Option<Vec<u8>>, sealed_chain: Vec<u8>) -> Vec<u8> {
     HandshakeMessage {
         server_hello: MessageField::some(ServerHello {
             ephemeral: Some(public(ephemeral).to_vec()),
@@ -186,9 +150,7 @@ fn server_hello(
 }
 
 fn key(bytes: Option<&[u8]>, what: &'static str) -> Result<[u8; 32], Error> {
-    bytes
-        .and_then(|b| b.try_into().ok())
-        .ok_or(Error::Missing(what))
+    bytes.and_then(|b| b.try_into().ok()).ok_or(Error::Missing(what))
 }
 
 const EDGE_ROUTING: &[u8] = b"ED\0\x01";
@@ -212,8 +174,5 @@ pub(crate) fn split_header(bytes: &[u8]) -> Result<Option<([u8; 4], usize)>, Err
     if !header.starts_with(b"WA") {
         return Err(Error::Missing("WhatsApp's connection header"));
     }
-    Ok(Some((
-        header.try_into().expect("four bytes were taken"),
-        at + 4,
-    )))
+    Ok(Some((header.try_into().expect("four bytes were taken"), at + 4)))
 }

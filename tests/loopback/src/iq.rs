@@ -10,9 +10,7 @@ use crate::account::{DeviceAddress, Form};
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
 use crate::queue::Class;
 use crate::signal::Bundle;
-use crate::stanza::{
-    attr, attr_is, child, child_content, first_child, iq_error, iq_result, jid_attr,
-};
+use crate::stanza::{attr, attr_is, child, child_content, first_child, iq_error, iq_result, jid_attr};
 use crate::world::{ConnId, World};
 
 impl World {
@@ -48,11 +46,8 @@ impl World {
     fn encrypt_iq(&mut self, from: DeviceAddress, iq: &Node, tag: &str) -> Node {
         if attr_is(iq, "type", "get") && tag == "key" {
             let asked = first_child(iq).and_then(Node::children).unwrap_or_default();
-            let users: Vec<Node> = asked
-                .iter()
-                .filter(|n| n.tag == "user")
-                .map(|user| self.user_bundle(user))
-                .collect();
+            let users: Vec<Node> =
+                asked.iter().filter(|n| n.tag == "user").map(|user| self.user_bundle(user)).collect();
             return iq_result(iq, [NodeBuilder::new("list").children(users).build()]);
         }
         let Some(companion) = self.directory.companion_mut(from) else {
@@ -61,18 +56,11 @@ impl World {
         let keys = &mut companion.keys;
         let result = match (attr_is(iq, "type", "get"), tag) {
             (true, "count") => {
-                return iq_result(
-                    iq,
-                    [NodeBuilder::new("count")
-                        .attr("value", keys.count())
-                        .build()],
-                );
+                return iq_result(iq, [NodeBuilder::new("count").attr("value", keys.count()).build()]);
             }
             (true, "digest") if keys.count() == 0 => return iq_error(iq, 404, "item-not-found"),
             (true, "digest") => return iq_result(iq, [keys.digest()]),
-            (false, "rotate") => {
-                first_child(iq).map_or(Err("nothing to rotate"), |rotate| keys.rotate(rotate))
-            }
+            (false, "rotate") => first_child(iq).map_or(Err("nothing to rotate"), |rotate| keys.rotate(rotate)),
             (false, _) => keys.upload(iq),
             (true, _) => Err("unknown query"),
         };
@@ -90,10 +78,7 @@ impl World {
         match address.and_then(|address| self.take_bundle(address)) {
             Some(bundle) => bundle_node(user, &bundle),
             None => {
-                let error = NodeBuilder::new("error")
-                    .attr("code", 404u16)
-                    .attr("text", "item-not-found")
-                    .build();
+                let error = NodeBuilder::new("error").attr("code", 404u16).attr("text", "item-not-found").build();
                 let mut node = NodeBuilder::new("user");
                 if let Some(jid) = user.attrs.get("jid") {
                     node = node.attr("jid", jid.clone());
@@ -116,9 +101,7 @@ impl World {
             let left = keys.count();
             let (id, time) = (self.stanza_id(), self.time());
             let companion = self.directory.companion_mut(address)?;
-            companion
-                .queue
-                .push(Class::Notification, &id, low_notification(&id, left, time));
+            companion.queue.push(Class::Notification, &id, low_notification(&id, left, time));
             self.flush(address);
         }
         Some(bundle)
@@ -132,22 +115,15 @@ impl World {
             .iter()
             .map(|protocol| protocol.tag.as_ref())
             .collect();
-        let users = child(usync, "list")
-            .and_then(Node::children)
-            .unwrap_or_default();
-        let list = users
-            .iter()
-            .filter(|n| n.tag == "user")
-            .map(|user| self.usync_user(user, &protocols));
+        let users = child(usync, "list").and_then(Node::children).unwrap_or_default();
+        let list = users.iter().filter(|n| n.tag == "user").map(|user| self.usync_user(user, &protocols));
         let mut reply = NodeBuilder::new("usync");
         for key in ["sid", "mode", "context", "index", "last"] {
             if let Some(value) = usync.attrs.get(key) {
                 reply = reply.attr(key, value.clone());
             }
         }
-        let results = protocols
-            .iter()
-            .map(|p| NodeBuilder::new_dynamic((*p).to_owned()).build());
+        let results = protocols.iter().map(|p| NodeBuilder::new_dynamic((*p).to_owned()).build());
         reply
             .children([
                 NodeBuilder::new("result").children(results).build(),
@@ -173,8 +149,7 @@ impl World {
         for protocol in protocols {
             match (*protocol, account) {
                 ("contact", found) => {
-                    let contact = NodeBuilder::new("contact")
-                        .attr("type", if found.is_some() { "in" } else { "out" });
+                    let contact = NodeBuilder::new("contact").attr("type", if found.is_some() { "in" } else { "out" });
                     children.push(match number {
                         Some(number) => contact.string_content(number).build(),
                         None => contact.build(),
@@ -182,27 +157,14 @@ impl World {
                 }
                 ("devices", Some(account)) => {
                     let primary = NodeBuilder::new("device").attr("id", 0u8).build();
-                    let companions =
-                        self.directory
-                            .get(account)
-                            .companions
-                            .iter()
-                            .map(|(id, companion)| {
-                                NodeBuilder::new("device")
-                                    .attr("id", *id)
-                                    .attr("key-index", companion.key_index)
-                                    .build()
-                            });
-                    let list = NodeBuilder::new("device-list")
-                        .children(std::iter::once(primary).chain(companions));
+                    let companions = self.directory.get(account).companions.iter().map(|(id, companion)| {
+                        NodeBuilder::new("device").attr("id", *id).attr("key-index", companion.key_index).build()
+                    });
+                    let list = NodeBuilder::new("device-list").children(std::iter::once(primary).chain(companions));
                     children.push(NodeBuilder::new("devices").children([list.build()]).build());
                 }
                 ("lid", Some(account)) => {
-                    children.push(
-                        NodeBuilder::new("lid")
-                            .attr("val", Form::Lid.jid(account.primary()))
-                            .build(),
-                    );
+                    children.push(NodeBuilder::new("lid").attr("val", Form::Lid.jid(account.primary())).build());
                 }
                 _ => {}
             }
@@ -216,11 +178,7 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
     let empty = |tag: &'static str| Some(NodeBuilder::new(tag).build());
     match (xmlns, tag) {
         ("abt" | "w", "props") => Some(
-            NodeBuilder::new("props")
-                .attr("protocol", 1u8)
-                .attr("hash", "none")
-                .attr("refresh", 86_400u32)
-                .build(),
+            NodeBuilder::new("props").attr("protocol", 1u8).attr("hash", "none").attr("refresh", 86_400u32).build(),
         ),
         ("blocklist", _) => empty("list"),
         ("privacy", "privacy") => empty("privacy"),
@@ -234,19 +192,12 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             Some(NodeBuilder::new("sync").children(synced).build())
         }
         ("w:m", _) => Some(
-            NodeBuilder::new("media_conn")
-                .attr("auth", "none")
-                .attr("ttl", 300u16)
-                .attr("auth_ttl", 300u16)
-                .build(),
+            NodeBuilder::new("media_conn").attr("auth", "none").attr("ttl", 300u16).attr("auth_ttl", 300u16).build(),
         ),
         ("w:g2", "participating") => empty("groups"),
-        ("disappearing_mode", _) => Some(
-            NodeBuilder::new("disappearing_mode")
-                .attr("duration", 0u8)
-                .attr("t", 0u8)
-                .build(),
-        ),
+        ("disappearing_mode", _) => {
+            Some(NodeBuilder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build())
+        }
         _ => None,
     }
 }

@@ -24,19 +24,8 @@ pub(crate) struct UploadedKeys {
 }
 
 impl UploadedKeys {
-    pub(crate) fn new(
-        registration: u32,
-        identity: [u8; 32],
-        signed: SignedKey,
-        device_identity: Vec<u8>,
-    ) -> Self {
-        Self {
-            registration,
-            identity,
-            signed,
-            device_identity,
-            one_time: BTreeMap::new(),
-        }
+    pub(crate) fn new(registration: u32, identity: [u8; 32], signed: SignedKey, device_identity: Vec<u8>) -> Self {
+        Self { registration, identity, signed, device_identity, one_time: BTreeMap::new() }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -79,12 +68,7 @@ impl UploadedKeys {
     /// `<digest>`: what the device compares with its own keys.
     pub(crate) fn digest(&self) -> Node {
         let publics: Vec<&[u8]> = self.one_time.values().map(<[u8; 32]>::as_slice).collect();
-        let hash = compute_key_bundle_digest(
-            &self.identity,
-            &self.signed.public,
-            &self.signed.signature,
-            &publics,
-        );
+        let hash = compute_key_bundle_digest(&self.identity, &self.signed.public, &self.signed.signature, &publics);
         let ids = self.one_time.keys().map(|id| leaf("id", three_bytes(*id)));
         NodeBuilder::new("digest")
             .children([
@@ -109,9 +93,7 @@ pub(crate) fn read_signed_key(skey: &Node, identity: &[u8; 32]) -> Result<Signed
     let key = SignedKey {
         id: child_uint(skey, "id").ok_or("skey without id")?,
         public: child_array(skey, "value").ok_or("skey without value")?,
-        signature: child_content(skey, "signature")
-            .ok_or("skey without signature")?
-            .to_vec(),
+        signature: child_content(skey, "signature").ok_or("skey without signature")?.to_vec(),
     };
     if !verify_signed_key(identity, &key) {
         return Err("the signed pre-key's signature does not verify");
@@ -121,10 +103,9 @@ pub(crate) fn read_signed_key(skey: &Node, identity: &[u8; 32]) -> Result<Signed
 
 /// The identity signs the key in Signal's form, with its type byte.
 pub(crate) fn verify_signed_key(identity: &[u8; 32], key: &SignedKey) -> bool {
-    let (Ok(identity), Ok(public)) = (
-        PublicKey::from_djb_public_key_bytes(identity),
-        PublicKey::from_djb_public_key_bytes(&key.public),
-    ) else {
+    let (Ok(identity), Ok(public)) =
+        (PublicKey::from_djb_public_key_bytes(identity), PublicKey::from_djb_public_key_bytes(&key.public))
+    else {
         return false;
     };
     identity.verify_signature(&public.serialize(), &key.signature)
@@ -138,17 +119,8 @@ pub(crate) fn bundle_node(asked: &Node, bundle: &Bundle) -> Node {
         leaf("identity", bundle.identity),
         signed_key_node(&bundle.signed),
     ];
-    children.extend(
-        bundle
-            .one_time
-            .map(|(id, public)| one_time_node(id, public)),
-    );
-    children.extend(
-        bundle
-            .device_identity
-            .as_ref()
-            .map(|bytes| leaf("device-identity", bytes.clone())),
-    );
+    children.extend(bundle.one_time.map(|(id, public)| one_time_node(id, public)));
+    children.extend(bundle.device_identity.as_ref().map(|bytes| leaf("device-identity", bytes.clone())));
     let mut user = NodeBuilder::new("user");
     if let Some(jid) = asked.attrs.get("jid") {
         user = user.attr("jid", jid.clone());
@@ -159,11 +131,7 @@ pub(crate) fn bundle_node(asked: &Node, bundle: &Bundle) -> Node {
 /// `<keys>` of a retry receipt.
 pub(crate) fn retry_keys_node(bundle: &Bundle) -> Node {
     let mut children = vec![leaf("type", [5]), leaf("identity", bundle.identity)];
-    children.extend(
-        bundle
-            .one_time
-            .map(|(id, public)| one_time_node(id, public)),
-    );
+    children.extend(bundle.one_time.map(|(id, public)| one_time_node(id, public)));
     children.push(signed_key_node(&bundle.signed));
     NodeBuilder::new("keys").children(children).build()
 }
@@ -182,9 +150,7 @@ pub(crate) fn read_retry_keys(receipt: &Node) -> Option<Bundle> {
 }
 
 fn one_time_node(id: u32, public: [u8; 32]) -> Node {
-    NodeBuilder::new("key")
-        .children([leaf("id", three_bytes(id)), leaf("value", public)])
-        .build()
+    NodeBuilder::new("key").children([leaf("id", three_bytes(id)), leaf("value", public)]).build()
 }
 
 fn signed_key_node(key: &SignedKey) -> Node {

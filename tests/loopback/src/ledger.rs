@@ -80,15 +80,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Notes a message stanza by `from`.
-    pub(crate) fn message(
-        &mut self,
-        from: DeviceAddress,
-        from_jid: &str,
-        to: &str,
-        id: &str,
-        time: u64,
-        resend: bool,
-    ) {
+    pub(crate) fn message(&mut self, from: DeviceAddress, from_jid: &str, to: &str, id: &str, time: u64, resend: bool) {
         let at = *self.by_id.entry((from, id.to_owned())).or_insert_with(|| {
             self.messages.push(WireMessage {
                 id: id.to_owned(),
@@ -126,22 +118,10 @@ impl Ledger {
     }
 
     /// Notes a ciphertext on its way to one device. Unparseable ones are the receiver's to complain about.
-    pub(crate) fn ciphertext(
-        &mut self,
-        from: DeviceAddress,
-        to: DeviceAddress,
-        chat: &str,
-        kind: &str,
-        bytes: &[u8],
-    ) {
+    pub(crate) fn ciphertext(&mut self, from: DeviceAddress, to: DeviceAddress, chat: &str, kind: &str, bytes: &[u8]) {
         let parsed = if kind == "skmsg" {
-            SenderKeyMessage::try_from(bytes).map(|m| {
-                (
-                    Chain::SenderKey(chat.to_owned(), m.chain_id()),
-                    m.iteration(),
-                    digest(m.serialized()),
-                )
-            })
+            SenderKeyMessage::try_from(bytes)
+                .map(|m| (Chain::SenderKey(chat.to_owned(), m.chain_id()), m.iteration(), digest(m.serialized())))
         } else {
             signal::parse(kind, bytes).map(|sealed| {
                 let message = match &sealed {
@@ -150,14 +130,8 @@ impl Ledger {
                     _ => unreachable!("parse makes these two"),
                 };
                 let ratchet = message.sender_ratchet_key().public_key_bytes();
-                let ratchet = ratchet
-                    .try_into()
-                    .expect("a Curve25519 public key has 32 bytes");
-                (
-                    Chain::Ratchet(ratchet),
-                    message.counter(),
-                    digest(message.serialized()),
-                )
+                let ratchet = ratchet.try_into().expect("a Curve25519 public key has 32 bytes");
+                (Chain::Ratchet(ratchet), message.counter(), digest(message.serialized()))
             })
         };
         let Ok((chain, counter, digest)) = parsed else {
@@ -169,12 +143,7 @@ impl Ledger {
                 Chain::Ratchet(key) => (to.to_string(), hex::encode(key)),
                 Chain::SenderKey(group, id) => (group, id.to_string()),
             };
-            self.reuses.push(Reuse {
-                from: from.to_string(),
-                to,
-                chain,
-                counter,
-            });
+            self.reuses.push(Reuse { from: from.to_string(), to, chain, counter });
         }
     }
 

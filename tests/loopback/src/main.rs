@@ -24,12 +24,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,loopback=info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,loopback=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let config = NetworkConfig {
         listen: arguments.listen,
@@ -38,12 +34,9 @@ async fn main() -> anyhow::Result<()> {
         ..NetworkConfig::default()
     };
     let mut terminate = signal(SignalKind::terminate())?;
-    let network = Network::start(config).await.with_context(|| {
-        format!(
-            "cannot listen on {} and {}",
-            arguments.listen, arguments.control
-        )
-    })?;
+    let network = Network::start(config)
+        .await
+        .with_context(|| format!("cannot listen on {} and {}", arguments.listen, arguments.control))?;
     println!("clients: {}", network.ws_url());
     println!("control: {}", network.control_url().unwrap_or_default());
     tokio::select! {

@@ -45,12 +45,7 @@ pub struct NetworkConfig {
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            control: None,
-            seed: None,
-            addressing: Form::Pn,
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), control: None, seed: None, addressing: Form::Pn }
     }
 }
 
@@ -126,12 +121,7 @@ impl Network {
         };
         let shared = Arc::new(Shared {
             identity: world.server.clone(),
-            state: Mutex::new(State {
-                world,
-                wires: HashMap::new(),
-                pairings: HashMap::new(),
-                next_conn: 0,
-            }),
+            state: Mutex::new(State { world, wires: HashMap::new(), pairings: HashMap::new(), next_conn: 0 }),
             listen: listener.local_addr()?,
             control: control.as_ref().map(TcpListener::local_addr).transpose()?,
             sockets: TaskTracker::new(),
@@ -142,11 +132,7 @@ impl Network {
         shared.open(listener);
         let network = Self(shared);
         if let Some(listener) = control {
-            network.0.tasks.spawn(control::serve(
-                network.clone(),
-                listener,
-                network.0.ended.clone(),
-            ));
+            network.0.tasks.spawn(control::serve(network.clone(), listener, network.0.ended.clone()));
         }
         Ok(network)
     }
@@ -190,25 +176,19 @@ impl Network {
     /// The owner scans a QR code: returns the new device's id once the device has signed its identity.
     pub async fn scan(&self, number: &str, qr: &str) -> Result<u16, NetworkError> {
         let qr = Qr::parse(qr).map_err(NetworkError::Refused)?;
-        let ticket = self
-            .of(number, |world, id| world.scan(id, &qr))?
-            .map_err(NetworkError::Refused)?;
+        let ticket = self.of(number, |world, id| world.scan(id, &qr))?.map_err(NetworkError::Refused)?;
         self.paired(ticket).await
     }
 
     /// The owner types a link code: returns the new device's id.
     pub async fn link_code(&self, number: &str, code: &str) -> Result<u16, NetworkError> {
-        let request = self
-            .of(number, |world, id| world.link_request(id))?
-            .map_err(NetworkError::Refused)?;
+        let request = self.of(number, |world, id| world.link_request(id))?.map_err(NetworkError::Refused)?;
         let code = code.to_owned();
         let typed = tokio::task::spawn_blocking(move || TypedCode::compute(request, &code))
             .await
             .map_err(|e| NetworkError::Refused(e.to_string()))?
             .map_err(NetworkError::Refused)?;
-        let ticket = self
-            .of(number, |world, id| world.code_typed(id, typed))?
-            .map_err(NetworkError::Refused)?;
+        let ticket = self.of(number, |world, id| world.code_typed(id, typed))?.map_err(NetworkError::Refused)?;
         self.paired(ticket).await
     }
 
@@ -216,12 +196,8 @@ impl Network {
         let receiver = self.0.wait_for(ticket);
         match timeout(PAIRING_LIMIT, receiver).await {
             Ok(Ok(result)) => result.map_err(NetworkError::Refused),
-            Ok(Err(_)) => Err(NetworkError::Refused(
-                "the network was shut down".to_owned(),
-            )),
-            Err(_) => Err(NetworkError::Refused(
-                "the client did not answer".to_owned(),
-            )),
+            Ok(Err(_)) => Err(NetworkError::Refused("the network was shut down".to_owned())),
+            Err(_) => Err(NetworkError::Refused("the client did not answer".to_owned())),
         }
     }
 
@@ -246,40 +222,21 @@ impl Network {
     /// The owner unlinks a device.
     pub async fn unlink(&self, number: &str, device: u16) -> Result<(), NetworkError> {
         let found = self.of(number, |world, id| world.unlink(id.device(device)))?;
-        if found {
-            Ok(())
-        } else {
-            Err(NetworkError::Refused(format!(
-                "there is no device {device}"
-            )))
-        }
+        if found { Ok(()) } else { Err(NetworkError::Refused(format!("there is no device {device}"))) }
     }
 
     /// The owner writes from the phone itself; returns the message's id.
-    pub async fn phone_send(
-        &self,
-        number: &str,
-        to: &str,
-        text: &str,
-    ) -> Result<String, NetworkError> {
-        self.of(number, |world, id| world.write(id, to, text))?
-            .map_err(NetworkError::Refused)
+    pub async fn phone_send(&self, number: &str, to: &str, text: &str) -> Result<String, NetworkError> {
+        self.of(number, |world, id| world.write(id, to, text))?.map_err(NetworkError::Refused)
     }
 
     /// What the phone itself has seen: messages of others, and copies of what its devices sent.
     pub async fn phone_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
-        self.of(number, |world, id| {
-            world.directory.get(id).contact.inbox().to_vec()
-        })
+        self.of(number, |world, id| world.directory.get(id).contact.inbox().to_vec())
     }
 
     /// A customer writes; returns the message's id. `to` is a number, or a JID whose kind then is the chat's.
-    pub async fn customer_send(
-        &self,
-        number: &str,
-        to: &str,
-        text: &str,
-    ) -> Result<String, NetworkError> {
+    pub async fn customer_send(&self, number: &str, to: &str, text: &str) -> Result<String, NetworkError> {
         self.phone_send(number, to, text).await
     }
 
@@ -289,9 +246,7 @@ impl Network {
 
     /// Injects a fault, on live connections at once.
     pub async fn fault(&self, fault: Fault) -> Result<(), NetworkError> {
-        self.0
-            .with(|world| world.inject(&fault))
-            .map_err(NetworkError::Refused)
+        self.0.with(|world| world.inject(&fault)).map_err(NetworkError::Refused)
     }
 
     /// Ends all faults: what they kept back is sent.
@@ -342,15 +297,10 @@ impl Network {
         self.0.tasks.wait().await;
     }
 
-    fn of<T>(
-        &self,
-        number: &str,
-        f: impl FnOnce(&mut World, AccountId) -> T,
-    ) -> Result<T, NetworkError> {
+    fn of<T>(&self, number: &str, f: impl FnOnce(&mut World, AccountId) -> T) -> Result<T, NetworkError> {
         self.0.with(|world| {
             let id = world.directory.find_text(number);
-            id.map(|id| f(world, id))
-                .ok_or_else(|| NetworkError::UnknownNumber(number.to_owned()))
+            id.map(|id| f(world, id)).ok_or_else(|| NetworkError::UnknownNumber(number.to_owned()))
         })
     }
 }
@@ -360,8 +310,7 @@ impl Shared {
         let stop = CancellationToken::new();
         *self.front() = Some(stop.clone());
         self.sockets.reopen();
-        self.sockets
-            .spawn(transport::accept(Arc::clone(self), listener, stop));
+        self.sockets.spawn(transport::accept(Arc::clone(self), listener, stop));
     }
 
     fn front(&self) -> MutexGuard<'_, Option<CancellationToken>> {
@@ -411,9 +360,7 @@ impl Shared {
         for effect in effects {
             if let Effect::Send(conn, stanza, late) = effect {
                 match &mut batch {
-                    Some((same, stanzas, delay)) if *same == conn && *delay == late => {
-                        stanzas.push(stanza)
-                    }
+                    Some((same, stanzas, delay)) if *same == conn && *delay == late => stanzas.push(stanza),
                     _ => {
                         state.post(batch.replace((conn, vec![stanza], late)));
                     }

@@ -14,18 +14,14 @@ use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 use waproto::buffa::Message;
 use waproto::whatsapp::client_payload::DevicePairingRegistrationData;
-use waproto::whatsapp::{
-    ADVDeviceIdentity, ADVEncryptionType, ADVSignedDeviceIdentity, ADVSignedDeviceIdentityHMAC,
-};
+use waproto::whatsapp::{ADVDeviceIdentity, ADVEncryptionType, ADVSignedDeviceIdentity, ADVSignedDeviceIdentityHMAC};
 
 use crate::account::{AccountId, Companion, Form, Kind};
 use crate::faults::FaultKind;
 use crate::keys::{UploadedKeys, verify_signed_key};
 use crate::queue::Queue;
 use crate::signal::SignedKey;
-use crate::stanza::{
-    attr, attr_is, child, child_content, first_child, iq_result, iq_set, leaf, stream_error, uint,
-};
+use crate::stanza::{attr, attr_is, child, child_content, first_child, iq_result, iq_set, leaf, stream_error, uint};
 use crate::world::{ConnId, Effect, Session, Ticket, World};
 
 /// References a connection gets: 60 s for the first, 20 s for each other.
@@ -73,18 +69,11 @@ impl Qr {
         let text = text.rsplit_once('#').map_or(text, |(_, fragment)| fragment);
         let fields: Vec<&str> = text.split(',').collect();
         let [reference, noise, identity, secret, ..] = fields[..] else {
-            return Err(format!(
-                "a pairing QR has at least 4 fields, this has {}",
-                fields.len()
-            ));
+            return Err(format!("a pairing QR has at least 4 fields, this has {}", fields.len()));
         };
         let key = |name: &str, field: &str| -> Result<[u8; 32], String> {
-            let bytes = BASE64_STANDARD
-                .decode(field)
-                .map_err(|e| format!("{name}: {e}"))?;
-            bytes
-                .try_into()
-                .map_err(|_| format!("{name} is not 32 bytes"))
+            let bytes = BASE64_STANDARD.decode(field).map_err(|e| format!("{name}: {e}"))?;
+            bytes.try_into().map_err(|_| format!("{name} is not 32 bytes"))
         };
         Ok(Self {
             reference: reference.to_owned(),
@@ -97,24 +86,13 @@ impl Qr {
 
 impl World {
     /// A client without credentials: it gets references to show.
-    pub(crate) fn register(
-        &mut self,
-        conn: ConnId,
-        noise_key: [u8; 32],
-        data: &DevicePairingRegistrationData,
-    ) {
+    pub(crate) fn register(&mut self, conn: ConnId, noise_key: [u8; 32], data: &DevicePairingRegistrationData) {
         let Some((identity, registration, signed)) = read_registration(data) else {
             self.sessions.insert(conn, Session::Mute(None));
             return self.end(conn, crate::stanza::failure(400));
         };
-        let refs: Vec<String> = (0..REFS)
-            .map(|_| {
-                format!(
-                    "2@{}",
-                    BASE64_STANDARD.encode(self.rng.random::<[u8; 48]>())
-                )
-            })
-            .collect();
+        let refs: Vec<String> =
+            (0..REFS).map(|_| format!("2@{}", BASE64_STANDARD.encode(self.rng.random::<[u8; 48]>()))).collect();
         for reference in &refs {
             self.refs.insert(reference.clone(), conn);
         }
@@ -132,9 +110,7 @@ impl World {
                 offer: None,
             })),
         );
-        if self.faults.hits_everybody(FaultKind::WithholdLogin)
-            || self.faults.hits_everybody(FaultKind::Silence)
-        {
+        if self.faults.hits_everybody(FaultKind::WithholdLogin) || self.faults.hits_everybody(FaultKind::Silence) {
             return;
         }
         self.send(conn, iq_set(&id, offer));
@@ -142,18 +118,12 @@ impl World {
 
     /// The phone scans what the client shows.
     pub(crate) fn scan(&mut self, account: AccountId, qr: &Qr) -> Result<Ticket, String> {
-        let conn = *self
-            .refs
-            .get(&qr.reference)
-            .ok_or("the code is unknown or has expired")?;
+        let conn = *self.refs.get(&qr.reference).ok_or("the code is unknown or has expired")?;
         let Some(Session::Registering(registration)) = self.sessions.get(&conn) else {
             return Err("the client that showed the code has gone".to_owned());
         };
         if registration.noise_key != qr.noise_key || registration.identity != qr.identity {
-            return Err(
-                "the code's keys are not those of the connection that its reference belongs to"
-                    .to_owned(),
-            );
+            return Err("the code's keys are not those of the connection that its reference belongs to".to_owned());
         }
         let ticket = self.ticket();
         self.offer(account, conn, &qr.secret, ticket)?;
@@ -191,27 +161,15 @@ impl World {
             device_type: Some(ADVEncryptionType::E2EE),
         }
         .encode_to_vec();
-        let message = [
-            &ACCOUNT_SIGNATURE_PREFIX[..],
-            &details,
-            &registration.identity,
-        ]
-        .concat();
+        let message = [&ACCOUNT_SIGNATURE_PREFIX[..], &details, &registration.identity].concat();
         let signed = ADVSignedDeviceIdentity {
             details: Some(details),
             account_signature_key: Some(owner.contact.endpoint.identity().to_vec()),
-            account_signature: Some(
-                owner
-                    .contact
-                    .endpoint
-                    .sign(&message, &mut self.rng)
-                    .to_vec(),
-            ),
+            account_signature: Some(owner.contact.endpoint.sign(&message, &mut self.rng).to_vec()),
             device_signature: None,
         };
         let inner = signed.encode_to_vec();
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
         mac.update(&inner);
         let sealed = ADVSignedDeviceIdentityHMAC {
             details: Some(inner),
@@ -228,18 +186,10 @@ impl World {
                     .build(),
                 NodeBuilder::new("platform").attr("name", "android").build(),
                 // Baileys takes its own name from here; without one it is never "available".
-                NodeBuilder::new("biz")
-                    .attr("name", owner.name.as_str())
-                    .build(),
+                NodeBuilder::new("biz").attr("name", owner.name.as_str()).build(),
             ])
             .build();
-        registration.offer = Some(Offer {
-            account,
-            device,
-            iq: iq.clone(),
-            signed,
-            ticket,
-        });
+        registration.offer = Some(Offer { account, device, iq: iq.clone(), signed, ticket });
         self.send(conn, iq_set(&iq, success));
         Ok(())
     }
@@ -264,16 +214,11 @@ impl World {
         let Some(Session::Registering(registration)) = self.sessions.get_mut(&conn) else {
             return;
         };
-        let Some(offer) = registration
-            .offer
-            .take_if(|o| attr(stanza, "id").is_some_and(|id| id == o.iq))
-        else {
+        let Some(offer) = registration.offer.take_if(|o| attr(stanza, "id").is_some_and(|id| id == o.iq)) else {
             return;
         };
         let refused = || {
-            let error = child(stanza, "error")
-                .and_then(|e| attr(e, "text"))
-                .unwrap_or_default();
+            let error = child(stanza, "error").and_then(|e| attr(e, "text")).unwrap_or_default();
             format!("the client refused the pairing: {error}")
         };
         let result = if attr_is(stanza, "type", "error") {
@@ -317,8 +262,7 @@ impl World {
         owner.companions.insert(offer.device, companion);
         owner.pairings += 1;
         self.ledger.counts.pairings += 1;
-        self.effects
-            .push(Effect::Paired(offer.ticket, Ok(offer.device)));
+        self.effects.push(Effect::Paired(offer.ticket, Ok(offer.device)));
         self.end(conn, stream_error(515));
     }
 
@@ -347,11 +291,7 @@ fn read_registration(data: &DevicePairingRegistrationData) -> Option<([u8; 32], 
 }
 
 /// Reads `pair-device-sign`; returns the identity that both have signed, as peers of the device will get it.
-fn verify_device_signature(
-    stanza: &Node,
-    offer: &Offer,
-    identity: &[u8; 32],
-) -> Result<Vec<u8>, String> {
+fn verify_device_signature(stanza: &Node, offer: &Offer, identity: &[u8; 32]) -> Result<Vec<u8>, String> {
     let sign = child(stanza, "pair-device-sign").ok_or("the answer has no pair-device-sign")?;
     let node = child(sign, "device-identity").ok_or("the answer has no device-identity")?;
     if attr(node, "key-index").is_none_or(|index| index != offer.device.to_string()) {
@@ -359,14 +299,11 @@ fn verify_device_signature(
     }
     let bytes = child_content(sign, "device-identity").ok_or("device-identity is empty")?;
     let mut both = ADVSignedDeviceIdentity::decode_from_slice(bytes).map_err(|e| e.to_string())?;
-    if both.details != offer.signed.details
-        || both.account_signature != offer.signed.account_signature
-    {
+    if both.details != offer.signed.details || both.account_signature != offer.signed.account_signature {
         return Err("the client signed something else than it was given".to_owned());
     }
     // The client leaves the account's key out on the wire; its peers are sent the whole.
-    both.account_signature_key
-        .clone_from(&offer.signed.account_signature_key);
+    both.account_signature_key.clone_from(&offer.signed.account_signature_key);
     let whole = both.encode_to_vec();
     match validate_adv_with_identity_key(&whole, identity, None) {
         AdvValidation::Valid => Ok(whole),
@@ -384,8 +321,7 @@ mod tests {
     fn a_qr_is_read_with_and_without_the_link_in_front() {
         let key = BASE64_STANDARD.encode([7; 32]);
         for prefix in ["", "https://wa.me/settings/linked_devices#"] {
-            let qr =
-                Qr::parse(&format!("{prefix}2@ref,{key},{key},{key},1")).expect("a valid code");
+            let qr = Qr::parse(&format!("{prefix}2@ref,{key},{key},{key},1")).expect("a valid code");
             assert_eq!((qr.reference.as_str(), qr.secret), ("2@ref", [7; 32]));
         }
         assert!(Qr::parse("2@ref,AAAA").is_err());

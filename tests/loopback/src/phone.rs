@@ -6,8 +6,8 @@ use waproto::buffa::MessageField;
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{
-    AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId,
-    AppStateSyncKeyShare, ProtocolMessage,
+    AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId, AppStateSyncKeyShare,
+    ProtocolMessage,
 };
 
 use crate::account::{AccountId, DeviceAddress};
@@ -23,9 +23,7 @@ impl World {
             return;
         }
         let key = AppStateSyncKey {
-            key_id: MessageField::some(AppStateSyncKeyId {
-                key_id: Some(vec![0, 0, 0, 0, 0, 1]),
-            }),
+            key_id: MessageField::some(AppStateSyncKeyId { key_id: Some(vec![0, 0, 0, 0, 0, 1]) }),
             key_data: MessageField::some(AppStateSyncKeyData {
                 key_data: Some(self.rng.random::<[u8; 32]>().to_vec()),
                 fingerprint: MessageField::some(AppStateSyncKeyFingerprint {
@@ -41,22 +39,11 @@ impl World {
             app_state_sync_key_share: MessageField::some(AppStateSyncKeyShare { keys: vec![key] }),
             ..Default::default()
         };
-        self.write_peer(
-            device,
-            wa::Message {
-                protocol_message: MessageField::some(share),
-                ..Default::default()
-            },
-        );
+        self.write_peer(device, wa::Message { protocol_message: MessageField::some(share), ..Default::default() });
     }
 
     /// A message among the apps of one account.
-    pub(crate) fn protocol_message(
-        &mut self,
-        account: AccountId,
-        from: DeviceAddress,
-        message: &wa::Message,
-    ) {
+    pub(crate) fn protocol_message(&mut self, account: AccountId, from: DeviceAddress, message: &wa::Message) {
         let kind = message.protocol_message.as_option().and_then(|m| m.r#type);
         tracing::debug!(account = %self.directory.get(account).number(), %from, ?kind, "protocol message");
     }

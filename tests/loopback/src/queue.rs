@@ -42,18 +42,8 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn push(&mut self, class: Class, id: &str, stanza: Node) {
-        self.items.insert(
-            self.next,
-            Item {
-                class,
-                id: id.to_owned(),
-                stanza,
-            },
-        );
-        self.by_id
-            .entry((class, id.to_owned()))
-            .or_default()
-            .push_back(self.next);
+        self.items.insert(self.next, Item { class, id: id.to_owned(), stanza });
+        self.by_id.entry((class, id.to_owned())).or_default().push_back(self.next);
         self.next += 1;
     }
 
@@ -78,10 +68,7 @@ impl Queue {
     /// What this connection has not been sent; afterwards it counts as sent.
     pub(crate) fn take_unsent(&mut self) -> Vec<Node> {
         let from = std::mem::replace(&mut self.unsent, self.next);
-        self.items
-            .range(from..)
-            .map(|(_, item)| item.stanza.clone())
-            .collect()
+        self.items.range(from..).map(|(_, item)| item.stanza.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -89,19 +76,12 @@ impl Queue {
     }
 
     pub(crate) fn count(&self, class: Class) -> usize {
-        self.items
-            .values()
-            .filter(|item| item.class == class)
-            .count()
+        self.items.values().filter(|item| item.class == class).count()
     }
 
     /// Ids of the messages that wait, oldest first.
     pub(crate) fn message_ids(&self) -> Vec<String> {
-        self.items
-            .values()
-            .filter(|i| i.class == Class::Message)
-            .map(|i| i.id.clone())
-            .collect()
+        self.items.values().filter(|i| i.class == Class::Message).map(|i| i.id.clone()).collect()
     }
 }
 
@@ -112,23 +92,11 @@ mod tests {
     use super::*;
 
     fn ids(nodes: &[Node]) -> Vec<String> {
-        nodes
-            .iter()
-            .map(|n| {
-                n.attrs
-                    .get("id")
-                    .map(ToString::to_string)
-                    .unwrap_or_default()
-            })
-            .collect()
+        nodes.iter().map(|n| n.attrs.get("id").map(ToString::to_string).unwrap_or_default()).collect()
     }
 
     fn push(queue: &mut Queue, id: &str) {
-        queue.push(
-            Class::Message,
-            id,
-            NodeBuilder::new("message").attr("id", id).build(),
-        );
+        queue.push(Class::Message, id, NodeBuilder::new("message").attr("id", id).build());
     }
 
     #[test]

@@ -30,16 +30,9 @@ impl World {
         };
         let time = self.time_ms();
         // A resend that a retry receipt asked for goes to one device and is no second message.
-        let resend = attr_is(stanza, "device_fanout", "false")
-            || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
-        self.ledger.message(
-            from,
-            &from.to_string(),
-            &to.to_non_ad_string(),
-            &id,
-            time,
-            resend,
-        );
+        let resend =
+            attr_is(stanza, "device_fanout", "false") || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
+        self.ledger.message(from, &from.to_string(), &to.to_non_ad_string(), &id, time, resend);
         let mut ack = server_ack(stanza, self.time());
         if self.directory.find(&to).is_none() {
             // Groups, status and unknown numbers: there is nobody to deliver to.
@@ -74,25 +67,13 @@ impl World {
     }
 
     /// Sends one device its part of a message.
-    pub(crate) fn forward(
-        &mut self,
-        envelope: &Envelope<'_>,
-        target: &Jid,
-        address: DeviceAddress,
-        encs: &[Node],
-    ) {
+    pub(crate) fn forward(&mut self, envelope: &Envelope<'_>, target: &Jid, address: DeviceAddress, encs: &[Node]) {
         if !self.directory.has_device(address) {
             return;
         }
         for enc in encs {
             if let (Some(kind), Some(bytes)) = (attr(enc, "type"), content(enc)) {
-                self.ledger.ciphertext(
-                    envelope.from,
-                    address,
-                    &envelope.to.to_string(),
-                    &kind,
-                    bytes,
-                );
+                self.ledger.ciphertext(envelope.from, address, &envelope.to.to_string(), &kind, bytes);
             }
         }
         let form = Form::of(target);
@@ -110,9 +91,7 @@ impl World {
             let other = form.other().jid(sender.account.primary());
             message = match form {
                 Form::Pn => message.attr("sender_lid", other),
-                Form::Lid => message
-                    .attr("sender_pn", other)
-                    .attr("addressing_mode", "lid"),
+                Form::Lid => message.attr("sender_pn", other).attr("addressing_mode", "lid"),
             };
         }
         if let Some(category) = envelope.category {
@@ -123,13 +102,7 @@ impl World {
         if encs.iter().any(|enc| attr_is(enc, "type", "pkmsg")) {
             children.extend(envelope.device_identity.cloned());
         }
-        self.deliver(
-            sender,
-            address,
-            Class::Message,
-            envelope.id,
-            message.children(children).build(),
-        );
+        self.deliver(sender, address, Class::Message, envelope.id, message.children(children).build());
     }
 
     /// A `<receipt>` by a linked device: settles the messages it names and goes on to who sent them.
@@ -161,13 +134,7 @@ impl World {
     }
 
     /// Passes a receipt on, from whoever issued it.
-    pub(crate) fn route_receipt(
-        &mut self,
-        from: DeviceAddress,
-        to: &Jid,
-        address: DeviceAddress,
-        stanza: &Node,
-    ) {
+    pub(crate) fn route_receipt(&mut self, from: DeviceAddress, to: &Jid, address: DeviceAddress, stanza: &Node) {
         if !self.directory.has_device(address) || from == address {
             return;
         }
@@ -212,14 +179,7 @@ impl World {
     }
 
     /// Hands a stanza to one device: to its queue, or to the endpoint that lives here.
-    pub(crate) fn deliver(
-        &mut self,
-        from: DeviceAddress,
-        to: DeviceAddress,
-        class: Class,
-        id: &str,
-        stanza: Node,
-    ) {
+    pub(crate) fn deliver(&mut self, from: DeviceAddress, to: DeviceAddress, class: Class, id: &str, stanza: Node) {
         if to.device == 0 {
             self.mail.push_back((from, to, stanza));
         } else if let Some(companion) = self.directory.companion_mut(to) {
@@ -246,9 +206,7 @@ impl World {
     /// A fault that names a customer cuts its endpoint off.
     fn is_cut_off(&self, account: AccountId) -> bool {
         self.directory.get(account).kind == Kind::Customer
-            && [FaultKind::Withhold, FaultKind::Silence]
-                .iter()
-                .any(|kind| self.faults.targets(*kind, account))
+            && [FaultKind::Withhold, FaultKind::Silence].iter().any(|kind| self.faults.targets(*kind, account))
     }
 }
 
@@ -258,9 +216,7 @@ fn enc_nodes(stanza: &Node) -> impl Iterator<Item = &Node> {
 
 /// Who gets which ciphertext: the entries of `<participants>`, and a top-level `<enc>` for `to` itself.
 fn targets<'a>(stanza: &'a Node, to: &Jid) -> Vec<(Jid, &'a Node)> {
-    let participants = child(stanza, "participants")
-        .and_then(Node::children)
-        .unwrap_or_default();
+    let participants = child(stanza, "participants").and_then(Node::children).unwrap_or_default();
     let mut targets: Vec<(Jid, &Node)> = participants
         .iter()
         .filter(|entry| entry.tag == "to")
@@ -272,9 +228,7 @@ fn targets<'a>(stanza: &'a Node, to: &Jid) -> Vec<(Jid, &'a Node)> {
 
 /// The ids a receipt is for: its own and those of its list.
 pub(crate) fn receipt_ids(stanza: &Node) -> Vec<String> {
-    let listed = child(stanza, "list")
-        .and_then(Node::children)
-        .unwrap_or_default();
+    let listed = child(stanza, "list").and_then(Node::children).unwrap_or_default();
     attr(stanza, "id")
         .into_iter()
         .chain(listed.iter().filter_map(|item| attr(item, "id")))
@@ -284,10 +238,7 @@ pub(crate) fn receipt_ids(stanza: &Node) -> Vec<String> {
 
 /// `<enc>` around a ciphertext.
 pub(crate) fn enc_node(kind: &str, bytes: Vec<u8>) -> Node {
-    let mut node = NodeBuilder::new("enc")
-        .attr("v", "2")
-        .attr("type", kind)
-        .build();
+    let mut node = NodeBuilder::new("enc").attr("v", "2").attr("type", kind).build();
     node.content = Some(NodeContent::Bytes(bytes));
     node
 }

@@ -10,11 +10,11 @@ use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{CryptoRng, RngExt};
 use wacore_libsignal::protocol::{
-    CiphertextMessage, CiphertextMessageType, Direction, GenericSignedPreKey, IdentityChange,
-    IdentityKey, IdentityKeyPair, IdentityKeyStore, KeyPair, PreKeyBundle, PreKeyId, PreKeyRecord,
-    PreKeySignalMessage, PreKeyStore, ProtocolAddress, SessionRecord, SessionStore, SignalMessage,
-    SignalProtocolError, SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore, Timestamp,
-    UsePQRatchet, message_decrypt, message_encrypt, process_prekey_bundle,
+    CiphertextMessage, CiphertextMessageType, Direction, GenericSignedPreKey, IdentityChange, IdentityKey,
+    IdentityKeyPair, IdentityKeyStore, KeyPair, PreKeyBundle, PreKeyId, PreKeyRecord, PreKeySignalMessage, PreKeyStore,
+    ProtocolAddress, SessionRecord, SessionStore, SignalMessage, SignalProtocolError, SignedPreKeyId,
+    SignedPreKeyRecord, SignedPreKeyStore, Timestamp, UsePQRatchet, message_decrypt, message_encrypt,
+    process_prekey_bundle,
 };
 
 type Result<T> = std::result::Result<T, SignalProtocolError>;
@@ -58,30 +58,16 @@ impl Endpoint {
     pub fn generate(rng: &mut StdRng) -> Self {
         let pair = IdentityKeyPair::generate(rng);
         let signed = KeyPair::generate(rng);
-        let signature = pair
-            .private_key()
-            .calculate_signature(&signed.public_key.serialize(), rng)
-            .expect("a generated key signs");
-        let record = SignedPreKeyRecord::new(
-            SignedPreKeyId::from(1),
-            Timestamp::from_epoch_millis(0),
-            &signed,
-            &signature,
-        );
+        let signature =
+            pair.private_key().calculate_signature(&signed.public_key.serialize(), rng).expect("a generated key signs");
+        let record =
+            SignedPreKeyRecord::new(SignedPreKeyId::from(1), Timestamp::from_epoch_millis(0), &signed, &signature);
         Self {
-            identity: Identity {
-                pair,
-                registration: rng.random_range(1..0x3fff),
-                peers: HashMap::new(),
-            },
+            identity: Identity { pair, registration: rng.random_range(1..0x3fff), peers: HashMap::new() },
             sessions: Sessions::default(),
             pre_keys: PreKeys::default(),
             signed_pre_keys: SignedPreKeys {
-                current: SignedKey {
-                    id: 1,
-                    public: raw(&signed),
-                    signature: signature.to_vec(),
-                },
+                current: SignedKey { id: 1, public: raw(&signed), signature: signature.to_vec() },
                 records: HashMap::from([(1, record)]),
             },
             next_pre_key: 1,
@@ -94,15 +80,11 @@ impl Endpoint {
 
     pub fn identity(&self) -> [u8; 32] {
         let key = self.identity.pair.public_key().public_key_bytes();
-        key.try_into()
-            .expect("a Curve25519 public key has 32 bytes")
+        key.try_into().expect("a Curve25519 public key has 32 bytes")
     }
 
     pub fn identity_pair(&self) -> KeyPair {
-        KeyPair::new(
-            *self.identity.pair.public_key(),
-            self.identity.pair.private_key().clone(),
-        )
+        KeyPair::new(*self.identity.pair.public_key(), self.identity.pair.private_key().clone())
     }
 
     pub fn signed_key(&self) -> &SignedKey {
@@ -110,11 +92,7 @@ impl Endpoint {
     }
 
     pub fn sign<R: CryptoRng>(&self, message: &[u8], rng: &mut R) -> [u8; 64] {
-        self.identity
-            .pair
-            .private_key()
-            .calculate_signature(message, rng)
-            .expect("a generated key signs")
+        self.identity.pair.private_key().calculate_signature(message, rng).expect("a generated key signs")
     }
 
     /// A new one-time pre-key: its id and public key.
@@ -122,9 +100,7 @@ impl Endpoint {
         let id = self.next_pre_key;
         self.next_pre_key = id % 0xff_ffff + 1;
         let pair = KeyPair::generate(rng);
-        self.pre_keys
-            .0
-            .insert(id, PreKeyRecord::new(PreKeyId::from(id), &pair));
+        self.pre_keys.0.insert(id, PreKeyRecord::new(PreKeyId::from(id), &pair));
         (id, raw(&pair))
     }
 
@@ -144,15 +120,8 @@ impl Endpoint {
     }
 
     /// Starts a session from a bundle, whose signature and identity are verified; an earlier one is archived.
-    pub fn start_session(
-        &mut self,
-        peer: &ProtocolAddress,
-        bundle: &Bundle,
-        rng: &mut StdRng,
-    ) -> Result<()> {
-        let key = |bytes: &[u8; 32]| {
-            wacore_libsignal::protocol::PublicKey::from_djb_public_key_bytes(bytes)
-        };
+    pub fn start_session(&mut self, peer: &ProtocolAddress, bundle: &Bundle, rng: &mut StdRng) -> Result<()> {
+        let key = |bytes: &[u8; 32]| wacore_libsignal::protocol::PublicKey::from_djb_public_key_bytes(bytes);
         let one_time = match &bundle.one_time {
             Some((id, public)) => Some((PreKeyId::from(*id), key(public)?)),
             None => None,
@@ -166,41 +135,21 @@ impl Endpoint {
             bundle.signed.signature.clone(),
             IdentityKey::new(key(&bundle.identity)?),
         )?;
-        complete(process_prekey_bundle(
-            peer,
-            &mut self.sessions,
-            &mut self.identity,
-            &bundle,
-            rng,
-            UsePQRatchet::No,
-        ))?;
+        complete(process_prekey_bundle(peer, &mut self.sessions, &mut self.identity, &bundle, rng, UsePQRatchet::No))?;
         Ok(())
     }
 
     pub fn encrypt(&mut self, peer: &ProtocolAddress, plaintext: &[u8]) -> Result<Sealed> {
-        let sealed = complete(message_encrypt(
-            plaintext,
-            peer,
-            &mut self.sessions,
-            &mut self.identity,
-        ))?;
+        let sealed = complete(message_encrypt(plaintext, peer, &mut self.sessions, &mut self.identity))?;
         let kind = match sealed.message_type() {
             CiphertextMessageType::PreKey => "pkmsg",
             _ => "msg",
         };
-        Ok(Sealed {
-            kind,
-            bytes: sealed.serialize().to_vec(),
-        })
+        Ok(Sealed { kind, bytes: sealed.serialize().to_vec() })
     }
 
     /// Opens a ciphertext. A one-time pre-key that it consumed is gone afterwards.
-    pub fn decrypt(
-        &mut self,
-        peer: &ProtocolAddress,
-        sealed: &CiphertextMessage,
-        rng: &mut StdRng,
-    ) -> Result<Vec<u8>> {
+    pub fn decrypt(&mut self, peer: &ProtocolAddress, sealed: &CiphertextMessage, rng: &mut StdRng) -> Result<Vec<u8>> {
         let opened = complete(message_decrypt(
             sealed,
             peer,
@@ -221,15 +170,9 @@ impl Endpoint {
 /// Parses the content of an `<enc type="msg|pkmsg">`.
 pub fn parse(kind: &str, bytes: &[u8]) -> Result<CiphertextMessage> {
     match kind {
-        "pkmsg" => Ok(CiphertextMessage::PreKeySignalMessage(
-            PreKeySignalMessage::try_from(bytes)?,
-        )),
-        "msg" => Ok(CiphertextMessage::SignalMessage(SignalMessage::try_from(
-            bytes,
-        )?)),
-        _ => Err(SignalProtocolError::InvalidArgument(format!(
-            "enc type {kind}"
-        ))),
+        "pkmsg" => Ok(CiphertextMessage::PreKeySignalMessage(PreKeySignalMessage::try_from(bytes)?)),
+        "msg" => Ok(CiphertextMessage::SignalMessage(SignalMessage::try_from(bytes)?)),
+        _ => Err(SignalProtocolError::InvalidArgument(format!("enc type {kind}"))),
     }
 }
 
@@ -257,23 +200,12 @@ impl IdentityKeyStore for Identity {
         Ok(self.registration)
     }
 
-    async fn save_identity(
-        &mut self,
-        peer: &ProtocolAddress,
-        key: &IdentityKey,
-    ) -> Result<IdentityChange> {
+    async fn save_identity(&mut self, peer: &ProtocolAddress, key: &IdentityKey) -> Result<IdentityChange> {
         let before = self.peers.insert(peer.clone(), *key);
-        Ok(IdentityChange::from_changed(
-            before.is_some_and(|known| known != *key),
-        ))
+        Ok(IdentityChange::from_changed(before.is_some_and(|known| known != *key)))
     }
 
-    async fn is_trusted_identity(
-        &self,
-        peer: &ProtocolAddress,
-        key: &IdentityKey,
-        _: Direction,
-    ) -> Result<bool> {
+    async fn is_trusted_identity(&self, peer: &ProtocolAddress, key: &IdentityKey, _: Direction) -> Result<bool> {
         Ok(self.peers.get(peer).is_none_or(|known| known == key))
     }
 
@@ -307,10 +239,7 @@ struct PreKeys(HashMap<u32, PreKeyRecord>);
 #[async_trait]
 impl PreKeyStore for PreKeys {
     async fn get_pre_key(&self, id: PreKeyId) -> Result<PreKeyRecord> {
-        self.0
-            .get(&u32::from(id))
-            .cloned()
-            .ok_or(SignalProtocolError::InvalidPreKeyId)
+        self.0.get(&u32::from(id)).cloned().ok_or(SignalProtocolError::InvalidPreKeyId)
     }
 
     async fn save_pre_key(&mut self, id: PreKeyId, record: &PreKeyRecord) -> Result<()> {
@@ -332,17 +261,10 @@ struct SignedPreKeys {
 #[async_trait]
 impl SignedPreKeyStore for SignedPreKeys {
     async fn get_signed_pre_key(&self, id: SignedPreKeyId) -> Result<SignedPreKeyRecord> {
-        self.records
-            .get(&u32::from(id))
-            .cloned()
-            .ok_or(SignalProtocolError::InvalidSignedPreKeyId)
+        self.records.get(&u32::from(id)).cloned().ok_or(SignalProtocolError::InvalidSignedPreKeyId)
     }
 
-    async fn save_signed_pre_key(
-        &mut self,
-        id: SignedPreKeyId,
-        record: &SignedPreKeyRecord,
-    ) -> Result<()> {
+    async fn save_signed_pre_key(&mut self, id: SignedPreKeyId, record: &SignedPreKeyRecord) -> Result<()> {
         self.records.insert(u32::from(id), record.clone());
         Ok(())
     }

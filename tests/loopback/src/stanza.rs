@@ -67,18 +67,11 @@ pub(crate) fn leaf(tag: &'static str, bytes: impl Into<Vec<u8>>) -> Node {
 pub(crate) fn iq_result(request: &Node, children: impl IntoIterator<Item = Node>) -> Node {
     let mut children = children.into_iter().peekable();
     let reply = iq_reply(request, "result");
-    if children.peek().is_none() {
-        reply.build()
-    } else {
-        reply.children(children).build()
-    }
+    if children.peek().is_none() { reply.build() } else { reply.children(children).build() }
 }
 
 pub(crate) fn iq_error(request: &Node, code: u16, text: &str) -> Node {
-    let error = NodeBuilder::new("error")
-        .attr("code", code)
-        .attr("text", text)
-        .build();
+    let error = NodeBuilder::new("error").attr("code", code).attr("text", text).build();
     iq_reply(request, "error").children([error]).build()
 }
 
@@ -91,12 +84,7 @@ fn iq_reply(request: &Node, kind: &'static str) -> NodeBuilder {
 
 /// A request by the server.
 pub(crate) fn iq_set(id: &str, child: Node) -> Node {
-    NodeBuilder::new("iq")
-        .attr("from", server_jid())
-        .attr("id", id)
-        .attr("type", "set")
-        .children([child])
-        .build()
+    NodeBuilder::new("iq").attr("from", server_jid()).attr("id", id).attr("type", "set").children([child]).build()
 }
 
 /// The server's ack of what a client sent: class is the tag of the stanza, `from` its addressee.
@@ -125,30 +113,19 @@ pub(crate) fn stream_error(code: u16) -> Node {
 
 /// Another login took the place of this one; WhatsApp sends no code here.
 pub(crate) fn stream_replaced() -> Node {
-    let conflict = NodeBuilder::new("conflict")
-        .attr("type", "replaced")
-        .build();
-    NodeBuilder::new("stream:error")
-        .children([conflict])
-        .build()
+    let conflict = NodeBuilder::new("conflict").attr("type", "replaced").build();
+    NodeBuilder::new("stream:error").children([conflict]).build()
 }
 
 /// The device was unlinked on the phone.
 pub(crate) fn stream_removed() -> Node {
-    let conflict = NodeBuilder::new("conflict")
-        .attr("type", "device_removed")
-        .build();
-    NodeBuilder::new("stream:error")
-        .attr("code", 401u16)
-        .children([conflict])
-        .build()
+    let conflict = NodeBuilder::new("conflict").attr("type", "device_removed").build();
+    NodeBuilder::new("stream:error").attr("code", 401u16).children([conflict]).build()
 }
 
 /// The answer to a login that is refused. A temporary ban (402) also says why and for how many seconds.
 pub(crate) fn failure(reason: u16) -> Node {
-    let node = NodeBuilder::new("failure")
-        .attr("reason", reason)
-        .attr("location", "lla");
+    let node = NodeBuilder::new("failure").attr("reason", reason).attr("location", "lla");
     match reason {
         402 => node.attr("code", 101u16).attr("expire", 60u16).build(),
         _ => node.build(),

@@ -28,11 +28,7 @@ impl Stats {
     pub(crate) fn of(world: &World) -> Self {
         let mut stats = Self {
             counts: world.ledger.counts.clone(),
-            open_connections: world
-                .sessions
-                .values()
-                .filter(|s| !matches!(s, Session::Mute(_)))
-                .count(),
+            open_connections: world.sessions.values().filter(|s| !matches!(s, Session::Mute(_))).count(),
             active_devices: 0,
             linked_devices: 0,
             offline_queues: BTreeMap::new(),
@@ -45,10 +41,7 @@ impl Stats {
                 stats.linked_devices += 1;
                 stats.active_devices += usize::from(companion.active);
                 if companion.queue.len() > 0 {
-                    stats.offline_queues.insert(
-                        account.id.device(*device).to_string(),
-                        companion.queue.len(),
-                    );
+                    stats.offline_queues.insert(account.id.device(*device).to_string(), companion.queue.len());
                 }
             }
         }

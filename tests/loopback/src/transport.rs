@@ -79,24 +79,12 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) -> anyhow::Result<()> {
     let (_, mut socket) = timeout(HANDSHAKE_LIMIT, upgrade.accept(stream)).await??;
     shared.with(|world| world.ledger.counts.connections += 1);
     let mut input = Input::default();
-    let (established, wait) = timeout(
-        HANDSHAKE_LIMIT,
-        shake_hands(&shared, &mut socket, &mut input),
-    )
-    .await??;
+    let (established, wait) = timeout(HANDSHAKE_LIMIT, shake_hands(&shared, &mut socket, &mut input)).await??;
     sleep(wait).await;
     let (guard, out) = Guard::admit(shared);
-    guard
-        .shared
-        .with(|world| world.connected(guard.conn, established.client_static, &established.payload));
+    guard.shared.with(|world| world.connected(guard.conn, established.client_static, &established.payload));
     let Established { send, receive, .. } = established;
-    let mut connection = Connection {
-        guard,
-        socket,
-        input,
-        send: (send, 0),
-        receive: (receive, 0),
-    };
+    let mut connection = Connection { guard, socket, input, send: (send, 0), receive: (receive, 0) };
     connection.run(out).await
 }
 
@@ -226,9 +214,7 @@ impl Connection {
         cipher.decrypt_in_place_with_counter(*counter, &mut frame)?;
         *counter += 1;
         let stanza = OwnedNodeRef::new(unpack_bytes(frame)?)?.to_owned_node();
-        self.guard
-            .shared
-            .with(|world| world.stanza(self.guard.conn, &stanza));
+        self.guard.shared.with(|world| world.stanza(self.guard.conn, &stanza));
         Ok(())
     }
 
@@ -241,15 +227,11 @@ impl Connection {
             *counter += 1;
             append_frame_into(&frame, None, &mut bytes)?;
             if bytes.len() >= WRITE_CHUNK {
-                self.socket
-                    .feed(Message::binary(Bytes::from(std::mem::take(&mut bytes))))
-                    .await?;
+                self.socket.feed(Message::binary(Bytes::from(std::mem::take(&mut bytes)))).await?;
             }
         }
         if !bytes.is_empty() {
-            self.socket
-                .feed(Message::binary(Bytes::from(bytes)))
-                .await?;
+            self.socket.feed(Message::binary(Bytes::from(bytes))).await?;
         }
         Ok(self.socket.flush().await?)
     }
@@ -257,9 +239,7 @@ impl Connection {
     /// Lets the client read the last word and close first.
     async fn close(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + LAST_WORD;
-        while let Ok(Ok(Some(_))) =
-            tokio::time::timeout_at(deadline, self.input.frame(&mut self.socket)).await
-        {}
+        while let Ok(Ok(Some(_))) = tokio::time::timeout_at(deadline, self.input.frame(&mut self.socket)).await {}
         timeout(LAST_WORD, self.socket.close()).await??;
         Ok(())
     }

@@ -97,16 +97,9 @@ impl World {
     }
 
     /// A handshake completed: who is it, and may they come in?
-    pub(crate) fn connected(
-        &mut self,
-        conn: ConnId,
-        client_static: [u8; 32],
-        payload: &ClientPayload,
-    ) {
+    pub(crate) fn connected(&mut self, conn: ConnId, client_static: [u8; 32], payload: &ClientPayload) {
         self.ledger.counts.handshakes += 1;
-        let login = payload
-            .username
-            .map(|user| wacore_binary::Jid::pn(user.to_string()));
+        let login = payload.username.map(|user| wacore_binary::Jid::pn(user.to_string()));
         let account = login.as_ref().and_then(|jid| self.directory.find(jid));
         if let Some(code) = self.faults.take_connect_failure(account) {
             return self.refuse(conn, account, code);
@@ -114,18 +107,9 @@ impl World {
         if let Some(registration) = payload.device_pairing_data.as_option() {
             return self.register(conn, client_static, registration);
         }
-        let device = payload
-            .device
-            .and_then(|d| u16::try_from(d).ok())
-            .filter(|d| *d != 0);
-        let address = account
-            .zip(device)
-            .map(|(account, device)| account.device(device));
-        let known = address.filter(|a| {
-            self.directory
-                .companion(*a)
-                .is_some_and(|c| c.noise_key == client_static)
-        });
+        let device = payload.device.and_then(|d| u16::try_from(d).ok()).filter(|d| *d != 0);
+        let address = account.zip(device).map(|(account, device)| account.device(device));
+        let known = address.filter(|a| self.directory.companion(*a).is_some_and(|c| c.noise_key == client_static));
         match known {
             Some(address) => self.login(conn, address),
             // A pairing that was cut off logs in without a device; an unlinked one is not known any more.
@@ -142,15 +126,11 @@ impl World {
 
     fn login(&mut self, conn: ConnId, address: DeviceAddress) {
         let account = address.account;
-        if self.faults.hits(FaultKind::Drop, account)
-            || self.faults.hits(FaultKind::Refuse, account)
-        {
+        if self.faults.hits(FaultKind::Drop, account) || self.faults.hits(FaultKind::Refuse, account) {
             self.sessions.insert(conn, Session::Mute(Some(account)));
             return self.close(conn, Ending::Abrupt);
         }
-        if self.faults.hits(FaultKind::WithholdLogin, account)
-            || self.faults.hits(FaultKind::Silence, account)
-        {
+        if self.faults.hits(FaultKind::WithholdLogin, account) || self.faults.hits(FaultKind::Silence, account) {
             self.sessions.insert(conn, Session::Mute(Some(account)));
             return;
         }
@@ -165,10 +145,7 @@ impl World {
         }
         self.ledger.counts.logins += 1;
         self.sessions.insert(conn, Session::Device(address));
-        let companion = self
-            .directory
-            .companion_mut(address)
-            .expect("the caller found it");
+        let companion = self.directory.companion_mut(address).expect("the caller found it");
         companion.conn = Some(conn);
         companion.active = false;
         companion.logins += 1;
@@ -241,12 +218,7 @@ impl World {
 
     /// Unlinks a device: it hears so now, or at its next login.
     pub(crate) fn unlink(&mut self, address: DeviceAddress) -> bool {
-        let Some(companion) = self
-            .directory
-            .get_mut(address.account)
-            .companions
-            .remove(&address.device)
-        else {
+        let Some(companion) = self.directory.get_mut(address.account).companions.remove(&address.device) else {
             return false;
         };
         if let Some(conn) = companion.conn {
@@ -258,11 +230,9 @@ impl World {
     /// Puts a fault in force, on live connections too.
     pub(crate) fn inject(&mut self, fault: &Fault) -> Result<(), String> {
         let target = match &fault.target {
-            Some(number) => Some(
-                self.directory
-                    .find_text(number)
-                    .ok_or_else(|| format!("nobody has the number {number}"))?,
-            ),
+            Some(number) => {
+                Some(self.directory.find_text(number).ok_or_else(|| format!("nobody has the number {number}"))?)
+            }
             None => None,
         };
         if fault.kind == FaultKind::Latency && fault.ms.is_none() {
@@ -353,8 +323,7 @@ impl World {
     }
 
     fn may_deliver(&self, account: AccountId) -> bool {
-        !self.faults.hits(FaultKind::Withhold, account)
-            && !self.faults.hits(FaultKind::Silence, account)
+        !self.faults.hits(FaultKind::Withhold, account) && !self.faults.hits(FaultKind::Silence, account)
     }
 
     /// Whose connection it is, when that is known.
@@ -379,12 +348,8 @@ impl World {
 
     /// Live connections of an account, or all.
     fn live(&self, target: Option<AccountId>) -> Vec<ConnId> {
-        let mut conns: Vec<ConnId> = self
-            .sessions
-            .keys()
-            .copied()
-            .filter(|c| target.is_none() || self.account_of(*c) == target)
-            .collect();
+        let mut conns: Vec<ConnId> =
+            self.sessions.keys().copied().filter(|c| target.is_none() || self.account_of(*c) == target).collect();
         conns.sort_unstable();
         conns
     }
@@ -423,9 +388,7 @@ impl World {
     }
 
     pub(crate) fn time_ms(&self) -> u64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 

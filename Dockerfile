@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+# Stage 1 builds the dependencies from the manifests alone, so that a change of our sources does not build them again.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY tests/loopback/Cargo.toml tests/loopback/Cargo.toml
+RUN mkdir -p src tests/loopback/src tests/it tests/bench \
+ && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs tests/bench/fleet.rs tests/loopback/src/main.rs > /dev/null \
+ && touch src/lib.rs tests/loopback/src/lib.rs \
+ && cargo build --release --locked --package sessiond
+COPY config config
+COPY src src
+RUN touch src/lib.rs src/main.rs && cargo build --release --locked --package sessiond
+
+# Stage 2: the binary, and nothing that it does not need. Root certificates are compiled in.
+FROM debian:bookworm-slim
+RUN useradd --system --uid 10001 --home-dir /var/lib/sessiond --create-home sessiond
+COPY --from=build /src/target/release/sessiond /usr/local/bin/sessiond
+USER sessiond
+WORKDIR /var/lib/sessiond
+ENV SESSIOND_DATA__DIR=/var/lib/sessiond/data
+EXPOSE 3000
+# No shell in between: SIGTERM must reach the daemon.
+ENTRYPOINT ["/usr/local/bin/sessiond"]

@@ -1,0 +1,134 @@
+//! What went wrong, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
+//! field what was wrong with the input, and carries the old service's `error` text beside. Internals never leak.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{fleet::FleetError, session::RefusedSend};
+
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    title: &'static str,
+    status: u16,
+    /// Stable; for programs.
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// The text that the old service's pages show.
+    error: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FieldError {
+    pub field: &'static str,
+    pub message: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
+        Self {
+            title,
+            status: status.as_u16(),
+            code,
+            detail: None,
+            error: title.to_owned(),
+            errors: Vec::new(),
+            retry_after_s: None,
+        }
+    }
+
+    pub fn invalid(error: impl Into<String>, errors: Vec<FieldError>) -> Self {
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "invalid_input", "The input is not valid");
+        problem.error = error.into();
+        problem.errors = errors;
+        problem
+    }
+
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed")
+    }
+
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such route").saying("Ruta no encontrada")
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route does not take this method")
+    }
+
+    pub fn not_connected() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "not_connected", "The session is not connected to WhatsApp")
+            .saying("WhatsApp no está conectado. Conecta primero.")
+    }
+
+    pub fn timed_out(title: &'static str) -> Self {
+        // The old service's status and text: its page shows the text.
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "timed_out", title)
+    }
+
+    pub fn unavailable(code: &'static str, title: &'static str) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title);
+        problem.retry_after_s = Some(5);
+        problem
+    }
+
+    pub fn conflict(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::CONFLICT, code, title);
+        problem.detail = Some(detail.into());
+        problem
+    }
+
+    fn saying(mut self, error: &str) -> Self {
+        error.clone_into(&mut self.error);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after_s;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<FleetError> for Problem {
+    fn from(error: FleetError) -> Self {
+        match error {
+            FleetError::Draining => Self::unavailable("draining", "The daemon is stopping"),
+            FleetError::Unknown => Self::not_connected(),
+            FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
+            FleetError::Failed(reason) => Self::conflict("session_failed", "The session cannot be opened", reason),
+        }
+    }
+}
+
+impl From<RefusedSend> for Problem {
+    fn from(refused: RefusedSend) -> Self {
+        match refused {
+            RefusedSend::NotConnected => Self::not_connected(),
+            RefusedSend::Recipient => {
+                let message = "expected a phone number with its country code, or a jid".to_owned();
+                Self::invalid(message.clone(), vec![FieldError { field: "to", message }])
+            }
+            RefusedSend::KeyReused => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "This key was used for another message")
+            }
+            RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Config, EXIT_CONFIG, VaultHome},
+    daemon, telemetry,
+};
+
+/// Keeps many WhatsApp sessions alive and serves their dashboards.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// A configuration file; what it does not set has its default (config/default.toml).
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Restore all sessions and serve (the default).
+    Serve,
+    /// Say what would be used, reach the vault, verify the master key.
+    Check,
+    /// The whole main job on this machine: pair, die, lose the disk, come back.
+    #[cfg(feature = "loopback")]
+    Demo(crate::demo::Options),
+}
+
+impl Cli {
+    /// Runs the command. Prints errors; the exit code tells scripts.
+    pub fn run(self) -> ExitCode {
+        // Two crates of the tree bring a provider each; rustls wants to be told which one to use.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        #[cfg(feature = "loopback")]
+        if let Some(Command::Demo(options)) = self.command {
+            return block_on(crate::demo::run(options));
+        }
+        let config = match Config::load(self.config.as_deref()) {
+            Ok(config) => config,
+            Err(mistakes) => {
+                eprintln!("{mistakes}");
+                return ExitCode::from(EXIT_CONFIG);
+            }
+        };
+        telemetry::init(&config.log);
+        match self.command {
+            Some(Command::Check) => block_on(check(config)),
+            _ => block_on(async move { daemon::run(&config).await }),
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(32).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(work);
+    // Whatever still blocks a thread must not hold up the exit.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "fatal");
+            eprintln!("sessiond: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn check(config: Config) -> anyhow::Result<()> {
+    match &config.vault.home {
+        VaultHome::Embedded { path } => println!("vault      embedded, {}", path.display()),
+        VaultHome::Firestore { project, database, .. } => println!("vault      Firestore, project {project}, database {database}"),
+    }
+    println!("keys       {} master key(s) configured", config.vault.master_keys.len());
+    println!("http       {}", config.http.listen);
+    println!("data       {}", config.data_dir.display());
+    println!("whatsapp   {}", config.whatsapp.endpoint);
+    let (vault, _) = daemon::open_vault(&config).await?;
+    vault.ping().await?;
+    let tenants = vault.tenants().await?;
+    let connected = vault.restorable().await?.len();
+    println!("reached    the vault answers and the master key is its own");
+    println!("tenants    {}, of which {connected} would be restored", tenants.len());
+    for (id, record) in tenants {
+        if let Err(error) = record {
+            println!("malformed  {id}: {error}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! The daemon's life: open the vault, restore, open the port, beat, stop. Puts the parts together; holds no rules of its own.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use socketioxide::layer::SocketIoLayer;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use ulid::Ulid;
+use whatsapp_rust::http::{HttpClient, UreqHttpClient};
+
+use crate::{
+    api::{self, App, Keys},
+    clock::SystemClock,
+    config::{Config, Credentials, Secret, VaultHome},
+    fleet::{Fleet, Settings, Summary},
+    journal::Policy,
+    live::Live,
+    message::Feed,
+    seal::{Keyring, MasterKey, load_or_create_key_file},
+    session::{Directory, Endpoint, Env, LoopbackOnly, Versions},
+    store::{Pool, PoolOptions},
+    vault::{
+        InstanceId, Vault,
+        embedded::Embedded,
+        firestore::{self, Firestore, FirestoreConfig, ServiceAccountKey},
+    },
+};
+
+/// Sessions that may be between dialing and login at the same time: WhatsApp need not see a thousand at once, and each costs
+/// a handshake's worth of processor.
+const DIALING: usize = 64;
+
+/// A daemon whose port is open.
+pub struct Daemon {
+    pub address: SocketAddr,
+    pub summary: Summary,
+    fleet: Arc<Fleet>,
+    live: Live,
+    stop_serving: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+    grace: Duration,
+}
+
+impl Daemon {
+    /// Restores all tenants and opens the port.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
+        let socket = reserve(config.http.listen)?;
+        let (vault, keyring) = open_vault(config).await?;
+        let admin_key = admin_key(config)?;
+        let env = Arc::new(env(config, vault, keyring)?);
+        wipe_working_copies(&env.sessions_dir)?;
+        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
+        let fleet = Fleet::new(env, settings);
+        let summary = fleet.restore().await?;
+        fleet.start();
+        let keys = Arc::new(Keys::new(&admin_key));
+        let (live, sockets) = Live::new(fleet.clone(), keys.clone());
+        // Bound at the start, so that a taken port is known at once; answers only from here on.
+        let listener = socket.listen(1024).context("the port cannot be opened")?;
+        let address = listener.local_addr()?;
+        let stop_serving = CancellationToken::new();
+        let app = App { fleet: fleet.clone(), keys };
+        let serving = tokio::spawn(serve(listener, app, sockets, stop_serving.clone()));
+        info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
+        Ok(Self { address, summary, fleet, live, stop_serving, serving, grace: config.shutdown_grace })
+    }
+
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
+    }
+
+    /// The serving ended by itself: it should not.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match (&mut self.serving).await {
+            Ok(Ok(())) => anyhow::anyhow!("the HTTP server ended"),
+            Ok(Err(error)) => anyhow::Error::from(error).context("the HTTP server failed"),
+            Err(error) => anyhow::Error::from(error).context("the HTTP server crashed"),
+        }
+    }
+
+    /// Refuses new work, finishes what is in flight, writes everything to the vault; within the grace.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let ending = async {
+            self.fleet.stop().await;
+            self.live.close().await;
+            self.stop_serving.cancel();
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
+        };
+        if tokio::time::timeout(self.grace, ending).await.is_err() {
+            bail!("not everything was finished within {:?}", self.grace);
+        }
+        info!(took.ms = began.elapsed().as_millis() as u64, "stopped");
+        Ok(())
+    }
+}
+
+/// Opens the vault and proves that the master key is its own.
+pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn Vault>, Arc<Keyring>)> {
+    let mut keys = Vec::new();
+    for (n, text) in config.vault.master_keys.iter().enumerate() {
+        let key = text.expose().parse::<MasterKey>();
+        keys.push(key.with_context(|| format!("vault.master_keys: key {} is not 32 bytes in hex or base64", n + 1))?);
+    }
+    let vault: Arc<dyn Vault> = match &config.vault.home {
+        VaultHome::Embedded { path } => {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)?;
+            }
+            if keys.is_empty() {
+                let file = path.with_extension("key");
+                keys.push(load_or_create_key_file(&file).context("the key file of the vault")?);
+                info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
+            }
+            let opened = Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
+            info!(path = %path.display(), "embedded vault");
+            Arc::new(opened)
+        }
+        VaultHome::Firestore { project, database, credentials, request_timeout } => {
+            let settings = FirestoreConfig {
+                project: project.clone(),
+                database: database.clone(),
+                credentials: match credentials {
+                    Credentials::ServiceAccount(json) => firestore::Credentials::ServiceAccountJson(ServiceAccountKey::new(json.expose().to_owned())),
+                    Credentials::ApplicationDefault => firestore::Credentials::ApplicationDefault,
+                    Credentials::Emulator(host) => firestore::Credentials::Emulator { host: host.clone() },
+                },
+                request_timeout: *request_timeout,
+            };
+            let connected = connect_firestore(settings, config.restore.deadline).await?;
+            info!(project, database, "Firestore vault");
+            Arc::new(connected)
+        }
+    };
+    let keyring = Arc::new(Keyring::new(keys));
+    match vault.check_value().await? {
+        Some(value) => keyring.verify_check_value(&value).context("the master key is not this vault's")?,
+        None => {
+            if !vault.create_check_value(keyring.check_value()).await? {
+                let value = vault.check_value().await?.context("the vault's check value is gone")?;
+                keyring.verify_check_value(&value).context("the master key is not this vault's")?;
+            }
+        }
+    }
+    Ok((vault, keyring))
+}
+
+/// Firestore may be slower to answer than we are to start.
+async fn connect_firestore(settings: FirestoreConfig, limit: Duration) -> anyhow::Result<Firestore> {
+    let deadline = Instant::now() + limit;
+    let mut wait = Duration::from_millis(250);
+    loop {
+        match Firestore::connect(settings.clone()).await {
+            Ok(vault) => return Ok(vault),
+            Err(error @ crate::vault::VaultError::Unavailable(_)) if Instant::now() + wait < deadline => {
+                warn!(%error, "Firestore does not answer yet");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(5));
+            }
+            Err(error) => return Err(anyhow::Error::from(error).context("Firestore cannot be used")),
+        }
+    }
+}
+
+/// The configured admin key, or the one in `admin.key` of the data folder, made when there is none.
+pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
+    if let Some(key) = &config.admin_key {
+        return Ok(key.clone());
+    }
+    let file = config.data_dir.join("admin.key");
+    let key = crate::config::load_or_create_secret(&file).context("the admin key's file")?;
+    info!(file = %file.display(), "the admin key is in this file");
+    Ok(key)
+}
+
+fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow::Result<Env> {
+    let http = UreqHttpClient::new();
+    let http: Arc<dyn HttpClient> =
+        if cfg!(feature = "loopback") { Arc::new(LoopbackOnly(http)) } else { Arc::new(http) };
+    Ok(Env {
+        vault,
+        keyring,
+        instance: InstanceId(Ulid::generate().to_string().into()),
+        clock: SystemClock::shared(),
+        pool: Pool::new(PoolOptions::default())?,
+        feed: Feed::new(),
+        directory: Directory::default(),
+        policy: Policy { snapshot_entries: config.vault.snapshot_entries, ..Policy::default() },
+        settings: config.session.clone(),
+        quiet_first: config.heartbeat.interval / 2,
+        messages: config.messages.clone(),
+        sessions_dir: config.data_dir.join("sessions"),
+        endpoint: Endpoint::new(&config.whatsapp.endpoint)?,
+        http,
+        versions: Versions::new(config.whatsapp.version),
+        dialing: Arc::new(Semaphore::new(DIALING)),
+    })
+}
+
+/// The vault is the truth: what a former process left on the disk is not looked at.
+fn wipe_working_copies(dir: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be removed", dir.display())),
+    }
+}
+
+fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address).with_context(|| format!("{address} cannot be used"))?;
+    Ok(socket)
+}
+
+async fn serve(listener: TcpListener, app: App, sockets: SocketIoLayer, stop: CancellationToken) -> std::io::Result<()> {
+    let router = api::router(app).layer(sockets);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Runs until a signal. A second signal, or a grace that is over, ends it at once.
+pub async fn run(config: &Config) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut daemon = tokio::select! {
+        started = Daemon::start(config) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+        failure = daemon.failed() => {
+            error!(error = format!("{failure:#}"), "stopping after a fatal error");
+            let _ = daemon.stop().await;
+            return Err(failure);
+        }
+    }
+    tokio::select! {
+        stopped = daemon.stop() => stopped,
+        _ = terminate.recv() => bail!("stopped at once by a second signal"),
+        _ = interrupt.recv() => bail!("stopped at once by a second signal"),
+    }
+}

@@ -1,0 +1,125 @@
+//! What runs beside the sessions: the heartbeat that reconnects what dropped, and the directory's informing fields.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, stream};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tracing::{debug, info, warn};
+
+use super::Fleet;
+use crate::{
+    message::Connection,
+    session::Health,
+    tenant::TenantId,
+    vault::Notice as Record,
+};
+
+/// Sessions that are asked for a sign of life at the same time.
+const PINGS: usize = 64;
+
+/// Status writes of a tenant are collected for this long.
+const STATUS_DELAY: Duration = Duration::from_secs(5);
+
+/// First after `heartbeat.first`, then every `heartbeat.interval`.
+pub async fn run(fleet: Arc<Fleet>) {
+    let settings = fleet.settings.heartbeat.clone();
+    let mut beat = interval_at(Instant::now() + settings.first, settings.interval);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            _ = beat.tick() => {}
+        }
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            () = beat_once(&fleet) => {}
+        }
+    }
+}
+
+async fn beat_once(fleet: &Arc<Fleet>) {
+    if let Err(error) = fleet.env.vault.put_instance(&fleet.instance()).await {
+        warn!(%error, "this instance's record was not written");
+    }
+    retry_failed(fleet).await;
+    let patience = fleet.settings.heartbeat.ping_timeout;
+    let slots: Vec<_> = fleet.slots().iter().map(|(tenant, slot)| (tenant.clone(), slot.clone())).collect();
+    let sessions = slots.into_iter().filter_map(|(tenant, slot)| Some((tenant, slot.session.get()?.clone())));
+    let mut counts: HashMap<&'static str, usize> = HashMap::new();
+    let mut checks = stream::iter(sessions)
+        .map(|(tenant, session)| async move { (tenant, session.check(patience).await) })
+        .buffer_unordered(PINGS);
+    while let Some((tenant, health)) = checks.next().await {
+        let word = match health {
+            Health::Healthy => "healthy",
+            Health::Idle => "idle",
+            Health::Failed => "failed",
+            Health::Reconnecting(why) => {
+                warn!(%tenant, why, "reconnecting");
+                "reconnecting"
+            }
+        };
+        *counts.entry(word).or_default() += 1;
+    }
+    let count = |word| counts.get(word).copied().unwrap_or_default();
+    info!(
+        healthy = count("healthy"),
+        reconnecting = count("reconnecting"),
+        idle = count("idle"),
+        failed = count("failed"),
+        "heartbeat"
+    );
+}
+
+/// Tenants that could not be opened because the vault or the disk was not there.
+async fn retry_failed(fleet: &Arc<Fleet>) {
+    let transient: Vec<TenantId> = fleet
+        .slots()
+        .iter()
+        .filter(|(_, slot)| slot.session.get().is_none() && slot.failure().is_some_and(|failure| failure.transient))
+        .map(|(tenant, _)| tenant.clone())
+        .collect();
+    for tenant in transient {
+        if let Ok(session) = fleet.open(&tenant, true).await {
+            session.connect().await;
+        }
+    }
+}
+
+/// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced.
+pub async fn keep_directory(fleet: Arc<Fleet>) {
+    loop {
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            () = fleet.env.directory.changed.notified() => {}
+        }
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            () = sleep(STATUS_DELAY) => {}
+        }
+        for (tenant, connection) in fleet.env.directory.take() {
+            // Another process's business by now.
+            if matches!(&connection, Connection::Disconnected { reason, .. } if reason == "moved") {
+                continue;
+            }
+            let record = record(&fleet, &connection);
+            if let Err(error) = fleet.env.vault.notice(&tenant, &record).await {
+                debug!(%tenant, %error, "the status was not written");
+            }
+        }
+    }
+}
+
+fn record(fleet: &Fleet, connection: &Connection) -> Record {
+    let mut record = Record::default();
+    match connection {
+        Connection::Connected { .. } => record.status = Some("connected".into()),
+        Connection::Connecting => record.status = Some("connecting".into()),
+        Connection::Disconnected { reason, .. } => {
+            record.status = Some("disconnected".into());
+            record.last_error = Some(Some(reason.clone()));
+            record.last_error_at = Some(Some(fleet.env.clock.now()));
+        }
+    }
+    record
+}

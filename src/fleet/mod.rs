@@ -1,0 +1,310 @@
+//! The fleet: all sessions of this process. Restores them at the start, looks after them with a heartbeat, opens and closes
+//! them when asked, and stops them.
+//!
+//! Owns which tenants this process serves. Promises: one tenant is opened by one task at a time; what goes wrong with a tenant
+//! stays with that tenant. Knows nothing of HTTP.
+
+mod heartbeat;
+mod restore;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{sync::OnceCell, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+pub use self::restore::{RestoreError, Summary};
+use crate::{
+    config,
+    journal::OpenError,
+    message::{Event, EventId, Message},
+    session::{Env, RefusedCode, RefusedSend, Session, SessionError, State, Status},
+    tenant::TenantId,
+    vault::{Instance, Notice as Record, VaultError},
+};
+
+/// All sessions of this process.
+pub struct Fleet {
+    env: Arc<Env>,
+    settings: Settings,
+    tenants: Mutex<HashMap<TenantId, Arc<Slot>>>,
+    draining: AtomicBool,
+    started_at: Timestamp,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What the fleet goes by.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub restore: config::Restore,
+    pub heartbeat: config::Heartbeat,
+}
+
+/// A tenant's place. Opening goes through the cell, so that two callers make one session.
+struct Slot {
+    session: OnceCell<Session>,
+    /// Why the last opening failed.
+    failure: Mutex<Option<Failure>>,
+}
+
+#[derive(Debug, Clone)]
+struct Failure {
+    reason: String,
+    at: Timestamp,
+    /// Trying again may help.
+    transient: bool,
+}
+
+/// Why the fleet did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error("the daemon is stopping")]
+    Draining,
+    #[error("there is no such session")]
+    Unknown,
+    /// The tenant's state is damaged or another process has it; in words for operators.
+    #[error("the tenant cannot be opened: {0}")]
+    Failed(String),
+    #[error("the vault does not answer")]
+    VaultDown,
+}
+
+/// A tenant as the operator sees it.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub tenant: TenantId,
+    pub status: Status,
+}
+
+/// How many there are, and how many work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub working: usize,
+    pub total: usize,
+}
+
+impl Fleet {
+    pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
+        let started_at = env.clock.now();
+        Arc::new(Self {
+            env,
+            settings,
+            tenants: Mutex::default(),
+            draining: AtomicBool::new(false),
+            started_at,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    pub fn env(&self) -> &Arc<Env> {
+        &self.env
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The tenant's session, if it is open.
+    pub fn session(&self, tenant: &TenantId) -> Option<Session> {
+        self.slots().get(tenant)?.session.get().cloned()
+    }
+
+    /// Opens the tenant, makes it if it is new, and connects it.
+    pub async fn connect(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        let session = self.opened(tenant).await?;
+        session.connect().await;
+        Ok(session)
+    }
+
+    pub async fn request_code(&self, tenant: &TenantId, phone: &str) -> Result<Result<String, RefusedCode>, FleetError> {
+        Ok(self.opened(tenant).await?.request_code(phone).await)
+    }
+
+    pub async fn send_text(
+        &self,
+        tenant: &TenantId,
+        to: &str,
+        text: &str,
+        key: Option<&str>,
+    ) -> Result<Result<Message, RefusedSend>, FleetError> {
+        if self.is_draining() {
+            return Err(FleetError::Draining);
+        }
+        let session = self.session(tenant).ok_or(FleetError::Unknown)?;
+        Ok(session.send_text(to, text, key).await)
+    }
+
+    /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that is not open has nothing to unlink.
+    pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
+        if let Some(session) = self.session(tenant) {
+            session.unlink().await.map_err(|closed| FleetError::Failed(closed.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// What is known of the tenant; `None`: this process has never heard of it.
+    pub fn status(&self, tenant: &TenantId) -> Option<Status> {
+        let slot = self.slots().get(tenant)?.clone();
+        Some(slot.status(self.started_at))
+    }
+
+    /// Events of a tenant after `cursor`.
+    pub async fn events_after(&self, tenant: &TenantId, cursor: Option<EventId>, limit: usize) -> Vec<Event> {
+        let Some(session) = self.session(tenant) else { return Vec::new() };
+        session.events_after(cursor, limit).await.unwrap_or_else(|error| {
+            warn!(%tenant, %error, "events cannot be read");
+            Vec::new()
+        })
+    }
+
+    /// The id of the last event of a tenant that was published.
+    pub fn newest_event(&self, tenant: &TenantId) -> Option<EventId> {
+        self.session(tenant)?.newest_event()
+    }
+
+    /// All tenants, by id.
+    pub fn reports(&self) -> Vec<Report> {
+        let mut reports: Vec<_> = self
+            .slots()
+            .iter()
+            .map(|(tenant, slot)| Report { tenant: tenant.clone(), status: slot.status(self.started_at) })
+            .collect();
+        reports.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        reports
+    }
+
+    pub fn counts(&self) -> Counts {
+        let slots = self.slots();
+        let working = |slot: &&Arc<Slot>| slot.session.get().is_some_and(|session| session.status().state == State::Working);
+        Counts { working: slots.values().filter(working).count(), total: slots.len() }
+    }
+
+    /// Starts what runs beside the sessions: the heartbeat, and the record of this instance.
+    pub fn start(self: &Arc<Self>) {
+        self.tasks.spawn(heartbeat::run(self.clone()));
+        self.tasks.spawn(heartbeat::keep_directory(self.clone()));
+    }
+
+    /// Refuses new work, finishes what is in flight, writes everything to the vault. The caller sets the limit.
+    pub async fn stop(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let slots: Vec<_> = self.slots().values().cloned().collect();
+        let closing = TaskTracker::new();
+        for session in slots.iter().filter_map(|slot| slot.session.get().cloned()) {
+            closing.spawn(async move { session.close().await });
+        }
+        closing.close();
+        closing.wait().await;
+        if timeout(Duration::from_secs(2), self.env.vault.remove_instance(&self.env.instance)).await.is_err() {
+            warn!("this instance's record stays in the vault");
+        }
+        info!(sessions = slots.len(), "all sessions are closed");
+    }
+
+    async fn opened(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        if self.is_draining() {
+            return Err(FleetError::Draining);
+        }
+        if let Some(session) = self.session(tenant) {
+            return Ok(session);
+        }
+        let record = match self.env.vault.tenant(tenant).await {
+            Ok(record) => record,
+            Err(error) => {
+                warn!(%tenant, %error, "the directory cannot be read");
+                return Err(FleetError::VaultDown);
+            }
+        };
+        if record.is_none() {
+            self.env.vault.notice(tenant, &Record::default()).await.map_err(|_| FleetError::VaultDown)?;
+        }
+        let known = record.is_some_and(|record| record.whatsapp_connected);
+        self.open(tenant, known).await
+    }
+
+    /// Opens the tenant once, however many ask.
+    async fn open(&self, tenant: &TenantId, known: bool) -> Result<Session, FleetError> {
+        let slot = self.slots().entry(tenant.clone()).or_insert_with(Slot::new).clone();
+        let opened = slot.session.get_or_try_init(|| Session::open(self.env.clone(), tenant.clone(), known)).await;
+        let error = match opened {
+            Ok(session) => {
+                slot.set_failure(None);
+                return Ok(session.clone());
+            }
+            Err(error) => error,
+        };
+        let (transient, answer) = match &error {
+            SessionError::Journal(OpenError::Vault(_)) => (true, FleetError::VaultDown),
+            SessionError::Journal(OpenError::Taken) => (false, FleetError::Failed(error.to_string())),
+            SessionError::Journal(OpenError::Damaged(_)) => (false, FleetError::Failed(error.to_string())),
+            SessionError::Store(_) => (true, FleetError::Failed("the local disk fails".into())),
+        };
+        error!(%tenant, %error, transient, "the tenant cannot be opened");
+        slot.set_failure(Some(Failure { reason: error.to_string(), at: self.env.clock.now(), transient }));
+        Err(answer)
+    }
+
+    /// A tenant whose directory record does not parse.
+    fn note_malformed(&self, tenant: &TenantId, error: &VaultError) {
+        let slot = self.slots().entry(tenant.clone()).or_insert_with(Slot::new).clone();
+        slot.set_failure(Some(Failure { reason: error.to_string(), at: self.env.clock.now(), transient: false }));
+    }
+
+    fn instance(&self) -> Instance {
+        Instance {
+            id: self.env.instance.clone(),
+            address: None,
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: self.started_at,
+            heartbeat_at: self.env.clock.now(),
+            draining: self.is_draining(),
+        }
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { session: OnceCell::new(), failure: Mutex::new(None) })
+    }
+
+    fn set_failure(&self, failure: Option<Failure>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn status(&self, started_at: Timestamp) -> Status {
+        if let Some(session) = self.session.get() {
+            return session.status();
+        }
+        let failure = self.failure();
+        Status {
+            state: if failure.is_some() { State::Failed } else { State::Starting },
+            since: failure.as_ref().map_or(started_at, |failure| failure.at),
+            reason: failure.map_or_else(|| "being restored".into(), |failure| failure.reason),
+            paired: false,
+            phone_number: None,
+            push_name: None,
+            qr: None,
+        }
+    }
+}

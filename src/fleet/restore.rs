@@ -1,0 +1,172 @@
+//! The restore: every connected tenant comes back from the vault before the port opens.
+//!
+//! Tenants are hydrated a batch at a time; a hydrated one connects at once, and its connecting holds nobody up. A tenant that
+//! is not up within its limit goes on in the background.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, stream};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{info, warn};
+
+use super::Fleet;
+use crate::{session::State, tenant::TenantId, vault::VaultError};
+
+/// How the restore went.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    pub tenants: usize,
+    pub restored: usize,
+    /// Not up in time, and still trying.
+    pub late: Vec<TenantId>,
+    /// Given up, with the reason.
+    pub failed: BTreeMap<String, String>,
+    pub took: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error("the vault did not answer within {0:?}: {1}")]
+    Vault(Duration, VaultError),
+}
+
+enum Outcome {
+    Up,
+    Late,
+    Failed(String),
+}
+
+impl Fleet {
+    /// Restores all. Returns at the latest at the deadline.
+    pub async fn restore(self: &Arc<Self>) -> Result<Summary, RestoreError> {
+        let began = Instant::now();
+        let deadline = began + self.settings.restore.deadline;
+        let listed = self.list(deadline).await?;
+        let mut summary = Summary { tenants: listed.len(), ..Summary::default() };
+        let mut tenants = Vec::new();
+        for (name, record) in listed {
+            match (name.parse::<TenantId>(), record) {
+                (Ok(tenant), Ok(_)) => tenants.push(tenant),
+                (Ok(tenant), Err(error)) => {
+                    self.note_malformed(&tenant, &error);
+                    summary.failed.insert(name, error.to_string());
+                }
+                (Err(error), _) => {
+                    summary.failed.insert(name, format!("its id {error}"));
+                }
+            }
+        }
+        let size = self.settings.restore.batch_size;
+        let batches = tenants.len().div_ceil(size);
+        info!(tenants = summary.tenants, batches, batch.size = size, "restoring");
+        for outcome in self.hydrate(tenants, size, batches, deadline).await {
+            match outcome {
+                (_, Outcome::Up) => summary.restored += 1,
+                (tenant, Outcome::Late) => summary.late.push(tenant),
+                (tenant, Outcome::Failed(reason)) => {
+                    summary.failed.insert(tenant.to_string(), reason);
+                }
+            }
+        }
+        summary.took = began.elapsed();
+        info!(
+            tenants = summary.tenants,
+            restored = summary.restored,
+            late = summary.late.len(),
+            failed = summary.failed.len(),
+            took.ms = summary.took.as_millis() as u64,
+            "restored"
+        );
+        summary.late.iter().for_each(|tenant| warn!(%tenant, "not up in time: goes on in the background"));
+        summary.failed.iter().for_each(|(tenant, reason)| warn!(tenant, reason, "not restored"));
+        Ok(summary)
+    }
+
+    /// The vault may be slower to start than we are.
+    async fn list(
+        &self,
+        deadline: Instant,
+    ) -> Result<Vec<(String, Result<crate::tenant::TenantRecord, VaultError>)>, RestoreError> {
+        let mut wait = Duration::from_millis(200);
+        let limit = self.settings.restore.deadline;
+        let silent = || VaultError::Unavailable("no answer".into());
+        loop {
+            let error = match timeout_at(deadline, self.env.vault.restorable()).await {
+                Ok(Ok(listed)) => return Ok(listed),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(RestoreError::Vault(limit, silent())),
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(RestoreError::Vault(limit, error));
+            }
+            warn!(%error, "the vault does not list the tenants yet");
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    async fn hydrate(
+        self: &Arc<Self>,
+        tenants: Vec<TenantId>,
+        size: usize,
+        batches: usize,
+        deadline: Instant,
+    ) -> Vec<(TenantId, Outcome)> {
+        let limit = self.settings.restore.tenant_timeout;
+        let mut connecting = tokio::task::JoinSet::new();
+        let total = tenants.len();
+        let mut hydrating = stream::iter(tenants)
+            .map(|tenant| {
+                let fleet = self.clone();
+                async move {
+                    let began = Instant::now();
+                    // A task of its own: a slow one goes on when its limit is over.
+                    let opening = fleet.tasks.spawn({
+                        let (fleet, tenant) = (fleet.clone(), tenant.clone());
+                        async move { fleet.open(&tenant, true).await }
+                    });
+                    (tenant, began, timeout(limit.min(deadline - began), opening).await)
+                }
+            })
+            .buffer_unordered(size);
+        let mut done = 0;
+        let mut outcomes = Vec::new();
+        while let Some((tenant, began, opened)) = hydrating.next().await {
+            done += 1;
+            if done % size == 0 || done == total {
+                info!(batch = done.div_ceil(size), batches, hydrated = done, tenants = total, "hydrated");
+            }
+            match opened {
+                Ok(Ok(Ok(session))) => {
+                    connecting.spawn(async move {
+                        session.connect().await;
+                        let mut status = session.watch();
+                        let settled = status.wait_for(|status| {
+                            matches!(status.state, State::Working | State::Failed)
+                                || (status.state == State::Stopped && !status.paired)
+                        });
+                        let outcome = match timeout_at((began + limit).min(deadline), settled).await {
+                            Ok(Ok(status)) if status.state == State::Working => Outcome::Up,
+                            Ok(Ok(status)) => Outcome::Failed(status.reason.clone()),
+                            _ => Outcome::Late,
+                        };
+                        (tenant, outcome)
+                    });
+                }
+                Ok(Ok(Err(_))) => {
+                    let reason = self.status(&tenant).map_or_else(String::new, |status| status.reason);
+                    outcomes.push((tenant, Outcome::Failed(reason)));
+                }
+                Ok(Err(crash)) => outcomes.push((tenant, Outcome::Failed(format!("its opening crashed: {crash}")))),
+                Err(_) => outcomes.push((tenant, Outcome::Late)),
+            }
+        }
+        while let Some(joined) = connecting.join_next().await {
+            match joined {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => warn!(%error, "a connecting task crashed"),
+            }
+        }
+        outcomes
+    }
+}

@@ -1,0 +1,299 @@
+//! Socket.IO: what happens, as it happens, to the dashboards that may see it.
+//!
+//! A socket proves itself in the handshake (`auth.key`), then says `register(tenantId)` or, to get what it missed,
+//! `register({tenantId, cursor})` with the `eventId` of the last event that it has seen. Each registration is a task of its own
+//! that reads the log and the feed, so a slow client holds up nobody else; one that is too slow for too long is disconnected.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use socketioxide::{
+    SendError, SocketError, SocketIo,
+    extract::{SocketRef, State, TryData},
+    handler::ConnectHandler as _,
+    layer::SocketIoLayer,
+};
+use tokio::{sync::broadcast::error::RecvError, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use crate::{
+    api::Keys,
+    fleet::Fleet,
+    message::{Connection, Content, Delivery, Event, EventBody, EventId, Message, Notice},
+    tenant::TenantId,
+};
+
+/// The largest message that a client may send.
+const MAX_PAYLOAD: u64 = 1024 * 1024;
+
+/// How long a client may take to read what is on its way to it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tenants that one socket may register for.
+const MAX_REGISTRATIONS: usize = 64;
+
+/// The Socket.IO server.
+pub struct Live {
+    io: SocketIo,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+#[derive(Clone)]
+struct Shared {
+    fleet: Arc<Fleet>,
+    keys: Arc<Keys>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What a socket has registered for, and when it is gone.
+#[derive(Clone)]
+struct Registrations {
+    tenants: Arc<std::sync::Mutex<Vec<TenantId>>>,
+    gone: CancellationToken,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Registration {
+    Tenant(String),
+    Resume {
+        #[serde(rename = "tenantId")]
+        tenant_id: String,
+        cursor: Option<EventId>,
+    },
+}
+
+impl Live {
+    pub fn new(fleet: Arc<Fleet>, keys: Arc<Keys>) -> (Self, SocketIoLayer) {
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let shared = Shared { fleet, keys, tasks: tasks.clone(), stop: stop.clone() };
+        let (layer, io) = SocketIo::builder().max_payload(MAX_PAYLOAD).with_state(shared).build_layer();
+        io.ns("/", on_connect.with(authenticate));
+        (Self { io, tasks, stop }, layer)
+    }
+
+    /// Disconnects everyone. Bounded: a client that does not answer is not waited for.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        // The library waits for every client without a limit.
+        if tokio::time::timeout(Duration::from_millis(500), self.io.close()).await.is_err() {
+            debug!("some sockets did not close in time");
+        }
+    }
+}
+
+/// The client sees it as `connect_error`.
+#[derive(Debug, thiserror::Error)]
+#[error("unauthorized: auth.key is missing or wrong")]
+struct Unauthorized;
+
+async fn authenticate(State(shared): State<Shared>, TryData(auth): TryData<Auth>) -> Result<(), Unauthorized> {
+    let key = auth.ok().and_then(|auth| auth.key);
+    if key.is_some_and(|key| shared.keys.open(&key)) { Ok(()) } else { Err(Unauthorized) }
+}
+
+async fn on_connect(socket: SocketRef, State(shared): State<Shared>) {
+    let gone = shared.stop.child_token();
+    socket.extensions.insert(Registrations { tenants: Arc::default(), gone: gone.clone() });
+    socket.on_disconnect(move || {
+        gone.cancel();
+        std::future::ready(())
+    });
+    socket.on("register", on_register);
+}
+
+async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(registration): TryData<Registration>) {
+    let refuse = |error: &str| {
+        let _ = socket.emit("error", &json!({ "code": "invalid_input", "error": error }));
+    };
+    let (tenant, cursor) = match registration {
+        Ok(Registration::Tenant(tenant)) => (tenant, None),
+        Ok(Registration::Resume { tenant_id, cursor }) => (tenant_id, cursor),
+        Err(_) => return refuse("register takes a tenantId, or {tenantId, cursor}"),
+    };
+    let Ok(tenant) = tenant.parse::<TenantId>() else { return refuse("tenantId is not valid") };
+    let Some(registrations) = socket.extensions.get::<Registrations>() else { return };
+    {
+        let mut known = registrations.tenants.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.len() >= MAX_REGISTRATIONS {
+            return refuse("too many registrations on one socket");
+        }
+        if known.contains(&tenant) {
+            let _ = socket.emit("registered", &json!({ "tenantId": tenant, "socketId": socket.id }));
+            return;
+        }
+        known.push(tenant.clone());
+    }
+    let gone = registrations.gone.clone();
+    shared.tasks.spawn(async move {
+        tokio::select! {
+            () = gone.cancelled() => {}
+            () = follow(&shared.fleet, &socket, &tenant, cursor) => {}
+        }
+    });
+}
+
+/// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone.
+async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Option<EventId>) {
+    // First listen, then read: nothing falls between.
+    let mut notices = fleet.env().feed.subscribe(tenant);
+    let mut last = match cursor {
+        Some(cursor) => Some(cursor),
+        None => fleet.newest_event(tenant),
+    };
+    let mut alive = emit(socket, "registered", &json!({ "tenantId": tenant, "socketId": socket.id })).await;
+    if let Some(status) = fleet.status(tenant) {
+        alive &= emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
+        if let Some(qr) = status.qr {
+            alive &= emit_qr(socket, tenant, qr.code.expose(), now(fleet)).await;
+        }
+    }
+    if cursor.is_some() {
+        alive &= catch_up(fleet, socket, tenant, &mut last).await;
+    }
+    while alive {
+        alive = match notices.recv().await {
+            Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
+                last = Some(event.id);
+                emit_event(socket, &event).await
+            }
+            Ok(Notice::Event(_)) => true,
+            Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
+            Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
+            // Too slow for the feed: the log has what was missed.
+            Err(RecvError::Lagged(_)) => {
+                let state = fleet.status(tenant).map(|status| status.connection());
+                let told = match state {
+                    Some(connection) => emit_connection(socket, tenant, &connection, now(fleet)).await,
+                    None => true,
+                };
+                told && catch_up(fleet, socket, tenant, &mut last).await
+            }
+            Err(RecvError::Closed) => false,
+        };
+    }
+    if socket.connected() {
+        warn!(%tenant, socket.id = %socket.id, "a client does not read: disconnecting it");
+        let _ = socket.clone().disconnect();
+    }
+}
+
+/// What the log has after `last`.
+async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
+    const PAGE: usize = 100;
+    loop {
+        let events = fleet.events_after(tenant, *last, PAGE).await;
+        for event in &events {
+            *last = Some(event.id);
+            if !emit_event(socket, event).await {
+                return false;
+            }
+        }
+        if events.len() < PAGE {
+            return true;
+        }
+    }
+}
+
+async fn emit_event(socket: &SocketRef, event: &Event) -> bool {
+    let tenant = &event.tenant;
+    match &event.body {
+        EventBody::Received { message } => {
+            let payload = json!({
+                "tenantId": tenant, "message": old_form(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+            });
+            emit(socket, "message:received", &payload).await
+        }
+        EventBody::Sent { message } => {
+            let payload = json!({
+                "tenantId": tenant, "message": old_form(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+            });
+            emit(socket, "message:sent", &payload).await
+        }
+        EventBody::Status { message_id, chat, status } => {
+            let status = match status {
+                Delivery::Accepted => "accepted",
+                Delivery::Sent => "sent",
+                Delivery::Delivered => "delivered",
+                Delivery::Read => "read",
+                Delivery::Failed => "failed",
+            };
+            let payload = json!({
+                "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
+                "timestamp": event.at_ms(), "eventId": event.id,
+            });
+            emit(socket, "message:status", &payload).await
+        }
+    }
+}
+
+async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Connection, now_ms: i64) -> bool {
+    let (status, details) = match connection {
+        Connection::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
+        Connection::Connecting => ("connecting", json!({})),
+        Connection::Disconnected { reason, scan_needed } => {
+            ("disconnected", json!({ "reason": reason, "scanNeeded": scan_needed }))
+        }
+    };
+    let payload = json!({ "tenantId": tenant, "status": status, "details": details, "timestamp": now_ms });
+    emit(socket, "connection:status", &payload).await
+}
+
+async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) -> bool {
+    emit(socket, "qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await
+}
+
+/// The old service's form of a message.
+fn old_form(tenant: &TenantId, message: &Message) -> Value {
+    let who = if message.from_me { &message.chat } else { &message.sender };
+    let media = match &message.content {
+        Content::Unknown { name, .. } => Some(name.trim_end_matches("_message")),
+        _ => None,
+    };
+    json!({
+        "id": message.id,
+        "from": format!("+{}", who.split(['@', ':']).next().unwrap_or_default()),
+        "chatId": message.chat,
+        "fromMe": message.from_me,
+        "timestamp": jiff::Timestamp::from_second(message.timestamp).map(|at| at.to_string()).unwrap_or_default(),
+        "text": message.content.text(),
+        "caption": null,
+        "mediaType": media,
+        "mediaUrl": null,
+        "quotedMessage": null,
+        "pushName": message.push_name,
+        "undecryptable": message.content == Content::Undecryptable,
+        "platform": "baileys",
+        "tenantId": tenant,
+    })
+}
+
+/// Sends when the client's queue has room. False when it is gone, or does not read.
+async fn emit(socket: &SocketRef, event: &str, payload: &Value) -> bool {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match socket.emit(event, payload) {
+            Ok(()) => return true,
+            Err(SendError::Socket(SocketError::InternalChannelFull)) if tokio::time::Instant::now() < deadline => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            Err(_) => return false,
+        }
+    }
+}
+
+fn now(fleet: &Fleet) -> i64 {
+    fleet.env().clock.now().as_millisecond()
+}

@@ -1,0 +1,293 @@
+//! Events: everything that happens to a tenant's messages, each with an id that only grows, kept for consumers that come back.
+//!
+//! A reader may assume: ids of one tenant grow in the order in which the changes were made; an event is published after every
+//! event before it; an event of a message is published only when the message is durable. A consumer can therefore keep the id
+//! of the last event that it has seen as its cursor, and ask for what came after it. Repeats have the same id.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use ulid::Ulid;
+
+use super::{Delivery, Message};
+use crate::{
+    clock::Clock,
+    config::Secret,
+    journal::{ChangeNo, Closed},
+    store::{Batch, Store, StoreError, key, space},
+    tenant::TenantId,
+};
+
+/// The id of an event: a ULID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Ulid);
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A consumer's place in a tenant's events: the last id that it has seen.
+pub type Cursor = EventId;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub id: EventId,
+    pub tenant: TenantId,
+    pub body: EventBody,
+}
+
+impl Event {
+    /// Milliseconds since 1970.
+    pub fn at_ms(&self) -> u64 {
+        self.id.0.timestamp_ms()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventBody {
+    Received { message: Message },
+    /// Accepted from a consumer, or written on the tenant's own phone.
+    Sent { message: Message },
+    Status { message_id: String, chat: String, status: Delivery },
+}
+
+/// How a tenant's connection looks to its dashboards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    Connected { phone_number: Option<String> },
+    Connecting,
+    Disconnected { reason: String, scan_needed: bool },
+}
+
+/// What goes to whoever is connected now. Only events are kept.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    Event(Arc<Event>),
+    Connection(Connection),
+    Qr(Secret),
+}
+
+/// One for the process: where notices are published, and where whoever is connected listens. Keeps little: a listener that is too
+/// slow is told that it missed some, and reads the log.
+#[derive(Debug, Clone, Default)]
+pub struct Feed(Arc<Mutex<HashMap<TenantId, broadcast::Sender<Notice>>>>);
+
+impl Feed {
+    /// Notices kept of a tenant for the slowest listener.
+    const CAPACITY: usize = 32;
+
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn subscribe(&self, tenant: &TenantId) -> broadcast::Receiver<Notice> {
+        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|_, channel| channel.receiver_count() > 0);
+        channels.entry(tenant.clone()).or_insert_with(|| broadcast::Sender::new(Self::CAPACITY)).subscribe()
+    }
+
+    pub fn publish(&self, tenant: &TenantId, notice: Notice) {
+        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(tenant) {
+            // Nobody listening any more is no error.
+            let _ = channel.send(notice);
+        }
+    }
+}
+
+/// One tenant's events.
+pub struct Log {
+    tenant: TenantId,
+    store: Arc<Store>,
+    feed: Feed,
+    clock: Arc<dyn Clock>,
+    keep: Keep,
+    /// Held while an event gets its id and is written, so that ids grow with the change numbers.
+    tail: tokio::sync::Mutex<Tail>,
+    queue: Mutex<Queue>,
+}
+
+/// What waits to be published, in the order of the ids.
+struct Queue {
+    waiting: VecDeque<Pending>,
+    /// The last that was.
+    published: Ulid,
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    pub events: usize,
+    pub age: Duration,
+}
+
+struct Tail {
+    last: Ulid,
+    count: usize,
+    since_trim: usize,
+}
+
+struct Pending {
+    event: Arc<Event>,
+    /// Publish only when this change is durable; `None`: at its turn.
+    after: Option<ChangeNo>,
+}
+
+/// Whether an event may be seen before it is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It speaks of something that must not be lost: a message.
+    WhenDurable,
+    /// It will be said again if it is lost: a receipt.
+    AtOnce,
+}
+
+impl Log {
+    pub async fn open(
+        tenant: TenantId,
+        store: Arc<Store>,
+        feed: Feed,
+        clock: Arc<dyn Clock>,
+        keep: Keep,
+    ) -> Result<Self, StoreError> {
+        let newest = store.scan_back(space::EVENTS, None, 1).await?;
+        let last = newest.first().and_then(|(key, _)| parse_key(key)).unwrap_or(Ulid::nil());
+        let count = store.scan(space::EVENTS, None, usize::MAX).await?.len();
+        let tail = tokio::sync::Mutex::new(Tail { last, count, since_trim: 0 });
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last });
+        Ok(Self { tenant, store, feed, clock, keep, tail, queue })
+    }
+
+    /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order.
+    pub async fn commit(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
+        let mut tail = self.tail.lock().await;
+        let mut last = tail.last;
+        let mut events = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            last = next_ulid(last, self.clock.now().into());
+            let value = serde_json::to_vec(&body).expect("an event is plain data, which JSON always takes");
+            batch.put(space::EVENTS, last.to_bytes(), value);
+            events.push(Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body }));
+        }
+        let added = events.len();
+        let removed = self.trim(&mut batch, &mut tail).await?;
+        let change = self.store.write(batch).await?;
+        tail.last = last;
+        tail.count = tail.count + added - removed;
+        let after = (seen == Seen::WhenDurable).then_some(change);
+        // Still under `tail`: the queue has the order of the ids.
+        self.queue().waiting.extend(events.into_iter().map(|event| Pending { event, after }));
+        Ok(change)
+    }
+
+    /// Publishes, in order, what may be seen by now.
+    pub fn publish(&self) {
+        let durable = self.store.journal().durable();
+        let mut queue = self.queue();
+        while let Some(first) = queue.waiting.front()
+            && first.after.is_none_or(|change| change <= durable)
+        {
+            let event = first.event.clone();
+            queue.waiting.pop_front();
+            queue.published = event.id.0;
+            self.feed.publish(&self.tenant, Notice::Event(event));
+        }
+    }
+
+    /// The id of the last event that was published; `None` when there has been none.
+    pub fn newest(&self) -> Option<EventId> {
+        let last = self.queue().published;
+        (!last.is_nil()).then_some(EventId(last))
+    }
+
+    /// Waits until `change` is durable, then publishes.
+    pub async fn settle(&self, change: ChangeNo) -> Result<(), Closed> {
+        let waited = self.store.wait(change).await;
+        self.publish();
+        waited
+    }
+
+    /// Durable events after `cursor`, oldest first, at most `limit`.
+    pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let published = self.queue().published;
+        let after = cursor.map(|cursor| cursor.0.to_bytes());
+        let found = self.store.scan(space::EVENTS, after.as_ref().map(|key| key.as_slice()), limit).await?;
+        Ok(found
+            .iter()
+            .filter_map(|(key, value)| {
+                // What is not published yet will be.
+                let id = parse_key(key).map(EventId).filter(|id| id.0 <= published)?;
+                Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
+            })
+            .collect())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes the oldest events when there are too many or they are too old, and with an event of a message its record. In
+    /// steps, so that not every event pays for a look.
+    async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<usize, StoreError> {
+        const STEP: usize = 64;
+        tail.since_trim += 1;
+        if tail.since_trim < STEP {
+            return Ok(0);
+        }
+        tail.since_trim = 0;
+        let mut excess = tail.count.saturating_sub(self.keep.events);
+        let too_old = self.clock.now().as_millisecond() - i64::try_from(self.keep.age.as_millis()).unwrap_or(i64::MAX);
+        let mut removed = 0;
+        for (key, value) in self.store.scan(space::EVENTS, None, excess.max(2 * STEP)).await? {
+            let old = parse_key(&key).is_some_and(|id| i64::try_from(id.timestamp_ms()).is_ok_and(|at| at < too_old));
+            if excess == 0 && !old {
+                break;
+            }
+            excess = excess.saturating_sub(1);
+            removed += 1;
+            match serde_json::from_slice(&value) {
+                Ok(EventBody::Received { message }) => batch.delete(space::INBOX, message.inbox_key()),
+                Ok(EventBody::Sent { message }) => batch.delete(space::OUTBOX, key::outbox(&message.id)),
+                _ => {}
+            }
+            batch.delete(space::EVENTS, key);
+        }
+        Ok(removed)
+    }
+}
+
+fn parse_key(key: &[u8]) -> Option<Ulid> {
+    Some(Ulid::from_bytes(key.try_into().ok()?))
+}
+
+/// The next id: of this moment, or just above the last when the clock stands or went back.
+fn next_ulid(last: Ulid, now: SystemTime) -> Ulid {
+    let fresh = Ulid::from_datetime(now);
+    if fresh > last { fresh } else { Ulid(last.0 + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_grow_when_the_clock_stands_or_goes_back() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut last = Ulid::nil();
+        for step in 0..1000 {
+            let shifted = if step % 3 == 0 { now - Duration::from_secs(step) } else { now };
+            let next = next_ulid(last, shifted);
+            assert!(next > last);
+            last = next;
+        }
+    }
+}

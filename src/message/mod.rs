@@ -1,0 +1,90 @@
+//! Messages: one normalised form for all that passes, the inbox (what came), the outbox (what goes), and the event log that
+//! consumers read. Owns these records in the tenant's store; never speaks to WhatsApp and never sends.
+
+mod event;
+mod inbox;
+mod outbox;
+
+pub use self::{
+    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
+    inbox::{Inbox, Incoming},
+    outbox::{NotAccepted, Outbox, Outgoing, Unsettled},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::key::{self, Key};
+
+/// A message as consumers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// WhatsApp's id; unique within (chat, sender).
+    pub id: String,
+    /// The conversation: the phone number's jid where it is known, else as WhatsApp addressed it.
+    pub chat: String,
+    /// Who wrote it, as a jid.
+    pub sender: String,
+    /// As WhatsApp addressed it: what replies, receipts and the inbox go by.
+    pub addressed: Addressed,
+    pub from_me: bool,
+    pub is_group: bool,
+    /// When it was written, seconds since 1970, by WhatsApp's clock.
+    pub timestamp: i64,
+    /// What the sender calls himself.
+    pub push_name: String,
+    pub content: Content,
+}
+
+/// The jids of a message as they came, a LID where WhatsApp says LID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addressed {
+    pub chat: String,
+    pub sender: String,
+}
+
+impl Message {
+    fn inbox_key(&self) -> Key {
+        key::inbox(&self.addressed.chat, &self.id, &self.addressed.sender)
+    }
+}
+
+/// What a message says. More kinds come with media.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Content {
+    Text {
+        text: String,
+    },
+    /// A kind that we have no form for yet, by the name of its field in the protocol; with its caption if it has one.
+    Unknown {
+        name: String,
+        text: String,
+    },
+    /// It could not be decrypted; asked for again.
+    Undecryptable,
+}
+
+impl Content {
+    /// The text, or the caption; empty when there is none.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text { text } | Self::Unknown { text, .. } => text,
+            Self::Undecryptable => "",
+        }
+    }
+}
+
+/// How far a message that we sent has come. Only grows, but for `Failed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Durable here; not yet confirmed by WhatsApp.
+    Accepted,
+    /// WhatsApp has it.
+    Sent,
+    /// A device of the recipient has it.
+    Delivered,
+    Read,
+    /// WhatsApp refused it.
+    Failed,
+}

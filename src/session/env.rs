@@ -1,0 +1,172 @@
+//! What all sessions of a process share.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use rand::Rng as _;
+use tokio::sync::{Mutex, Notify, Semaphore};
+use tracing::{info, warn};
+use whatsapp_rust::{
+    wacore::{
+        net::{HttpClient, HttpRequest, HttpResponse, StreamingHttpResponse, UploadBody},
+        version::parse_sw_js,
+    },
+};
+
+use super::line::Endpoint;
+use crate::{
+    clock::Clock,
+    config,
+    journal::Policy,
+    message::{Connection, Feed},
+    seal::Keyring,
+    store::Pool,
+    tenant::TenantId,
+    vault::{InstanceId, Vault},
+};
+
+/// A version of WhatsApp Web: claimed when WhatsApp itself could not be asked.
+const FALLBACK_VERSION: Version = (2, 3000, 1_026_131_876);
+
+pub type Version = (u32, u32, u32);
+
+/// One for the process; sessions hold it in an `Arc`.
+pub struct Env {
+    pub vault: Arc<dyn Vault>,
+    pub keyring: Arc<Keyring>,
+    pub instance: InstanceId,
+    pub clock: Arc<dyn Clock>,
+    pub pool: Pool,
+    pub policy: Policy,
+    pub feed: Feed,
+    pub directory: Directory,
+    pub settings: config::Session,
+    /// After so much quiet a session is first tested for deafness.
+    pub quiet_first: Duration,
+    pub messages: config::Messages,
+    /// Working copies, one folder a tenant.
+    pub sessions_dir: PathBuf,
+    pub endpoint: Endpoint,
+    pub http: Arc<dyn HttpClient>,
+    pub versions: Versions,
+    /// Sessions that may be between dialing and login at the same time.
+    pub dialing: Arc<Semaphore>,
+}
+
+/// Changes of connections that the directory in the vault has not been told yet; the latest of each tenant.
+#[derive(Debug, Default)]
+pub struct Directory {
+    waiting: std::sync::Mutex<HashMap<TenantId, Connection>>,
+    pub changed: Notify,
+}
+
+impl Directory {
+    pub fn note(&self, tenant: &TenantId, connection: Connection) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), connection);
+        self.changed.notify_one();
+    }
+
+    pub fn take(&self) -> HashMap<TenantId, Connection> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A number in 0..1 for spreading what would otherwise happen at once.
+pub fn jitter() -> f64 {
+    rand::rng().random()
+}
+
+/// Which version of WhatsApp Web to claim: asked once a process, kept, asked again when WhatsApp calls it outdated.
+pub struct Versions {
+    fixed: Option<Version>,
+    known: Mutex<Option<Version>>,
+}
+
+impl Versions {
+    pub fn new(fixed: Option<Version>) -> Self {
+        Self { fixed, known: Mutex::new(None) }
+    }
+
+    pub async fn current(&self, http: &Arc<dyn HttpClient>) -> Version {
+        if let Some(fixed) = self.fixed {
+            return fixed;
+        }
+        let mut known = self.known.lock().await;
+        if let Some(version) = *known {
+            return version;
+        }
+        match fetch(http).await {
+            Ok(version) => {
+                info!(version = ?version, "claiming WhatsApp Web's current version");
+                *known = Some(version);
+                version
+            }
+            Err(error) => {
+                // Not kept: the next connection asks again.
+                warn!(error = format!("{error:#}"), "WhatsApp Web's version could not be fetched; claiming an old one");
+                FALLBACK_VERSION
+            }
+        }
+    }
+
+    /// WhatsApp called `version` outdated: forget it, unless a newer one is known already.
+    pub async fn outdated(&self, version: Version) {
+        let mut known = self.known.lock().await;
+        if *known == Some(version) {
+            *known = None;
+        }
+    }
+}
+
+/// `sw.js` names the client's revision; the same place that WhatsApp Web itself reads.
+async fn fetch(http: &Arc<dyn HttpClient>) -> anyhow::Result<Version> {
+    let request = HttpRequest::get("https://web.whatsapp.com/sw.js")
+        .with_header("sec-fetch-site", "none")
+        .with_header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36");
+    let response = http.execute(request).await?;
+    anyhow::ensure!(response.status_code == 200, "status {}", response.status_code);
+    parse_sw_js(&response.body_string()?).ok_or_else(|| anyhow::anyhow!("no revision in it"))
+}
+
+/// Media and version requests of a build for the loopback network: loopback addresses only.
+pub struct LoopbackOnly<H>(pub H);
+
+impl<H> LoopbackOnly<H> {
+    fn check(request: &HttpRequest) -> anyhow::Result<()> {
+        let uri: http::Uri = request.url.parse()?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        anyhow::ensure!(loopback, "a build with the feature `loopback` does not connect to {host}: it is not on loopback");
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl<H: HttpClient> HttpClient for LoopbackOnly<H> {
+    async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
+        Self::check(&request)?;
+        self.0.execute(request).await
+    }
+
+    fn supports_streaming(&self) -> bool {
+        self.0.supports_streaming()
+    }
+
+    fn execute_streaming(&self, request: HttpRequest) -> anyhow::Result<StreamingHttpResponse> {
+        Self::check(&request)?;
+        self.0.execute_streaming(request)
+    }
+
+    fn supports_upload_streaming(&self) -> bool {
+        self.0.supports_upload_streaming()
+    }
+
+    fn execute_upload(&self, request: HttpRequest, body: UploadBody, length: u64) -> anyhow::Result<HttpResponse> {
+        Self::check(&request)?;
+        self.0.execute_upload(request, body, length)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the library tells us: messages through the durability hook, everything else through its event bus. Hands it on; decides
+//! nothing.
+//!
+//! The hook stands between decryption and the ack: WhatsApp is answered only when it returned `Ok`, that is when the messages
+//! are durable. The event bus calls inline and must not be held up: both of its channels are bounded; when the one for
+//! records is full the line is cut, and WhatsApp says it all again at the next login.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tracing::{error, warn};
+use whatsapp_rust::{
+    Client, InboundDurabilityHook,
+    types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
+};
+
+use super::{line::Current, translate};
+use crate::{crash, message::Inbox};
+
+/// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Hook {
+    pub inbox: Arc<Inbox>,
+    /// Set when acks were withheld: the session reconnects once when the vault is back.
+    pub owes_acks: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl InboundDurabilityHook for Hook {
+    async fn on_messages(&self, _client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
+        crash::point("decrypted");
+        let incoming: Vec<_> = batch.iter().map(translate::incoming).collect();
+        let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
+            Ok(received) => received.map_err(anyhow::Error::from),
+            Err(_) => Err(anyhow::anyhow!("the vault did not take the messages within {PATIENCE:?}")),
+        };
+        if durable.is_err() {
+            self.owes_acks.store(true, Ordering::Release);
+        }
+        crash::point("in_the_vault");
+        durable
+    }
+}
+
+/// The session's ears on the library's event bus.
+pub struct Ears {
+    /// What concerns the connection.
+    pub control: mpsc::Sender<Arc<Event>>,
+    /// What concerns messages.
+    pub records: mpsc::Sender<Arc<Event>>,
+    /// When WhatsApp last said something unasked.
+    pub pushed: watch::Sender<Instant>,
+    pub line: Arc<Current>,
+}
+
+impl Ears {
+    const CONTROL: &[EventKind] = &[
+        EventKind::Connected,
+        EventKind::Disconnected,
+        EventKind::PairSuccess,
+        EventKind::PairError,
+        EventKind::LoggedOut,
+        EventKind::PairingQrCode,
+        EventKind::PairingQrCodesExhausted,
+        EventKind::ClientOutdated,
+        EventKind::StreamReplaced,
+        EventKind::TemporaryBan,
+        EventKind::ConnectFailure,
+        EventKind::StreamError,
+        EventKind::OfflineSyncPreview,
+        EventKind::OfflineSyncCompleted,
+        EventKind::PairPasskeyRequest,
+    ];
+    const RECORDS: &[EventKind] =
+        &[EventKind::Messages, EventKind::Receipt, EventKind::ServerAck, EventKind::UndecryptableMessage];
+}
+
+impl EventHandler for Ears {
+    fn handle_event(&self, event: Arc<Event>) {
+        let record = EventInterest::of(Self::RECORDS).wants(event.kind());
+        if record && !matches!(&*event, Event::ServerAck(_)) {
+            self.pushed.send_replace(Instant::now());
+        }
+        let sent = if record { self.records.try_send(event) } else { self.control.try_send(event) };
+        match sent {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) if record => {
+                warn!("receipts come faster than they are written: cutting the line, they will be said again");
+                self.line.cut();
+            }
+            Err(mpsc::error::TrySendError::Full(_)) => error!("more news of a connection than any connection has: dropped"),
+        }
+    }
+
+    fn interest(&self) -> EventInterest {
+        EventInterest::of(Self::CONTROL).union(EventInterest::of(Self::RECORDS))
+    }
+}

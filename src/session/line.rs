@@ -1,0 +1,153 @@
+//! The line to WhatsApp: dials, but only after the vault said that this process still owns the tenant; shares one TLS
+//! configuration; gives up on a peer that falls silent; and can be cut at once, without a word to the other side.
+//!
+//! The library's own transport does none of that (its close waits for the peer: a black-holed socket held it for minutes).
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::net::sockopt;
+use tokio::net::{TcpStream, lookup_host};
+use tokio_websockets::{ClientBuilder, Connector};
+use whatsapp_rust::{
+    async_channel,
+    transport::{Transport, TransportEvent, TransportFactory, from_websocket},
+    wacore::net::WHATSAPP_WEB_ORIGIN,
+};
+
+use crate::journal::Journal;
+
+/// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where WhatsApp is and how to get there; one for the process.
+#[derive(Clone)]
+pub struct Endpoint {
+    uri: http::Uri,
+    tls: Arc<Connector>,
+}
+
+impl Endpoint {
+    pub fn new(url: &str) -> anyhow::Result<Self> {
+        let uri: http::Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Ok(Self { uri, tls: Arc::new(Connector::Rustls(Arc::new(tls).into())) })
+    }
+
+    /// The addresses of the host. A build for the loopback network takes no other: checked here, at the dial, so that no name
+    /// or setting leads around it.
+    async fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let host = self.uri.host().context("the URL has no host")?.trim_matches(['[', ']']);
+        let port = self.uri.port_u16().unwrap_or(if self.uri.scheme_str() == Some("ws") { 80 } else { 443 });
+        let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+        if cfg!(feature = "loopback") && found.iter().any(|address| !address.ip().is_loopback()) {
+            bail!("a build with the feature `loopback` does not connect to {host}: it is not on loopback");
+        }
+        Ok(found)
+    }
+}
+
+/// Makes one session's lines, one at a time.
+pub struct Dialer {
+    endpoint: Endpoint,
+    journal: Journal,
+    current: Arc<Current>,
+}
+
+/// The line that is up, for cutting it.
+#[derive(Default)]
+pub struct Current(Mutex<Weak<Line>>);
+
+impl Current {
+    /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
+    pub fn cut(&self) {
+        if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+            line.cut();
+        }
+    }
+}
+
+impl Dialer {
+    pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<Current>) -> Self {
+        Self { endpoint, journal, current }
+    }
+
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let mut last = None;
+        for address in self.endpoint.addresses().await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(|| anyhow::anyhow!("the host has no address"), Into::into))
+    }
+}
+
+#[async_trait]
+impl TransportFactory for Dialer {
+    async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
+        self.journal.confirm().await.context("not dialing: the vault has not confirmed that this process owns the tenant")?;
+        let stream = self.connect().await?;
+        stream.set_nodelay(true)?;
+        sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32)?;
+        let socket = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned()?;
+        let secure = self.endpoint.uri.scheme_str() != Some("ws");
+        let plain = Connector::Plain;
+        let connector = if secure { &*self.endpoint.tls } else { &plain };
+        let host = self.endpoint.uri.host().context("the URL has no host")?;
+        let stream = connector.wrap(host, stream).await?;
+        let origin = http::HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
+        let (websocket, _) = ClientBuilder::from_uri(self.endpoint.uri.clone())
+            .add_header(http::header::ORIGIN, origin)?
+            .connect_on(stream)
+            .await?;
+        let (inner, events) = from_websocket(websocket);
+        let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false) });
+        *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&line);
+        Ok((line, events))
+    }
+}
+
+struct Line {
+    inner: Arc<dyn Transport>,
+    /// The same socket again, for shutting it below TLS.
+    socket: std::os::fd::OwnedFd,
+    cut: AtomicBool,
+}
+
+impl Line {
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        // Fails only when the peer was first.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+}
+
+#[async_trait]
+impl Transport for Line {
+    async fn send(&self, data: Bytes) -> anyhow::Result<()> {
+        if self.cut.load(Ordering::Acquire) {
+            bail!("the line was cut");
+        }
+        self.inner.send(data).await
+    }
+
+    async fn disconnect(&self) {
+        // The close frame is a courtesy; a peer that does not take it must not hold anyone up.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.inner.disconnect()).await;
+        self.cut();
+    }
+}

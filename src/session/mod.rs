@@ -1,0 +1,471 @@
+//! One tenant's session: its journal, its store, its connection to WhatsApp, its messages.
+//!
+//! Owns the state machine, pairing, dialing and the mapping of WhatsApp's events. The only part beside `store` that names the
+//! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
+//! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
+
+mod courier;
+mod env;
+mod hook;
+mod line;
+mod signal;
+mod state;
+mod supervisor;
+mod translate;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use rand::{RngCore as _, SeedableRng as _, rngs::SmallRng};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, info, info_span, warn};
+use whatsapp_rust::{
+    Client, Jid, Server,
+    traits::DeviceStore as _,
+    wacore::{
+        iq::keepalive::KeepaliveSpec,
+        types::message::{MessageInfo, MessageSource},
+    },
+};
+
+pub use self::{
+    env::{Directory, Env, LoopbackOnly, Versions},
+    line::Endpoint,
+    state::{Qr, State, Status},
+};
+use self::{line::Current, supervisor::Supervisor};
+use crate::{
+    journal::{self, Closed, Journal, OpenError},
+    message::{
+        Addressed, Content, Delivery, Event, EventId, Inbox, Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing,
+    },
+    store::{Hooks, Store, StoreError, StoreOptions},
+    tenant::TenantId,
+};
+
+/// A running session. Cheap to clone; ends by [`Session::close`].
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    tenant: TenantId,
+    env: Arc<Env>,
+    journal: Journal,
+    store: Arc<Store>,
+    log: Arc<Log>,
+    inbox: Arc<Inbox>,
+    outbox: Outbox,
+    status: watch::Sender<Status>,
+    line: Arc<Current>,
+    /// The client while messages can be sent: logged in, and what waited at WhatsApp has come.
+    ready: watch::Sender<Option<Arc<Client>>>,
+    /// The client of the current connection, logged in or not.
+    client: watch::Sender<Option<Arc<Client>>>,
+    wishes: mpsc::Sender<Wish>,
+    accepted: mpsc::Sender<(String, String)>,
+    /// A message was settled.
+    settled: Notify,
+    owes_acks: Arc<AtomicBool>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    journal_tasks: TaskTracker,
+}
+
+/// What someone asks of a session.
+enum Wish {
+    /// Connect, and pair if there are no credentials.
+    Connect,
+    /// Do not wait any longer before the next dial.
+    DialNow,
+    /// Unlink at WhatsApp and wipe the credentials.
+    Unlink(oneshot::Sender<Result<(), Closed>>),
+}
+
+/// Why a session cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a message was not accepted. Nothing was sent and nothing will be.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedSend {
+    #[error("the session is not connected to WhatsApp")]
+    NotConnected,
+    #[error("the recipient is neither a phone number nor a jid")]
+    Recipient,
+    #[error("the vault does not answer")]
+    VaultDown,
+    /// The idempotency key was used for another message.
+    #[error("the idempotency key was used for another message")]
+    KeyReused,
+}
+
+/// Why there is no pairing code.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedCode {
+    #[error("the session is paired already")]
+    Paired,
+    #[error("there is no connection to WhatsApp yet")]
+    NotConnected,
+    #[error("WhatsApp refuses: {0}")]
+    WhatsApp(String),
+}
+
+/// What a heartbeat found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    Healthy,
+    /// Not paired, or waiting for a scan: not ill.
+    Idle,
+    /// Was cut or woken, and is connecting.
+    Reconnecting(&'static str),
+    /// Beyond reconnecting: see the status.
+    Failed,
+}
+
+impl Session {
+    /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
+    ///
+    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant.
+    pub async fn open(env: Arc<Env>, tenant: TenantId, known: bool) -> Result<Self, SessionError> {
+        let tasks = TaskTracker::new();
+        let journal_tasks = TaskTracker::new();
+        let context = journal::Context {
+            vault: env.vault.clone(),
+            seal: env.keyring.tenant(&tenant),
+            tenant: tenant.clone(),
+            writer: env.instance.clone(),
+            clock: env.clock.clone(),
+            policy: env.policy.clone(),
+            rng: SmallRng::from_os_rng(),
+            expect_history: known,
+        };
+        let opened = journal::open(context, &journal_tasks, CancellationToken::new()).await?;
+        let journal = opened.journal;
+        let dir = env.sessions_dir.join(tenant.as_str());
+        let store = Store::create(&dir, opened.records, journal.clone(), &env.pool, StoreOptions { clock: env.clock.clone() }).await?;
+        let keep = Keep { events: env.messages.keep_events, age: env.messages.keep };
+        let log = Log::open(tenant.clone(), store.clone(), env.feed.clone(), env.clock.clone(), keep).await?;
+        let log = Arc::new(log);
+        let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
+        let outbox = Outbox::new(store.clone(), log.clone(), env.clock.clone());
+        let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
+        let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
+        let (wishes, wished) = mpsc::channel(16);
+        let (accepted, carried) = mpsc::channel(256);
+        let status = Status {
+            state: State::Stopped,
+            reason: if device.is_some() { "restored" } else { "not paired" }.into(),
+            paired: device.is_some(),
+            phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
+            push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
+            qr: None,
+            since: env.clock.now(),
+        };
+        let inner = Arc::new(Inner {
+            tenant: tenant.clone(),
+            journal,
+            store,
+            log,
+            inbox,
+            outbox,
+            status: watch::Sender::new(status),
+            line: Arc::default(),
+            ready: watch::Sender::new(None),
+            client: watch::Sender::new(None),
+            wishes,
+            accepted,
+            settled: Notify::new(),
+            owes_acks: Arc::default(),
+            stop: CancellationToken::new(),
+            tasks: tasks.clone(),
+            journal_tasks,
+            env,
+        });
+        let hooks: Arc<dyn Hooks> = inner.clone();
+        inner.store.attach(&hooks);
+        let span = info_span!("session", %tenant);
+        let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
+        tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
+        let supervisor = Supervisor::new(inner.clone()).run(wished);
+        tasks.spawn(guarded(inner.clone(), supervisor).instrument(span));
+        Ok(Self(inner))
+    }
+
+    pub fn tenant(&self) -> &TenantId {
+        &self.0.tenant
+    }
+
+    pub fn status(&self) -> Status {
+        self.0.status.borrow().clone()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.0.status.subscribe()
+    }
+
+    /// Connects; pairs when there are no credentials. Never touches credentials that there are.
+    pub async fn connect(&self) {
+        let _ = self.0.wishes.send(Wish::Connect).await;
+    }
+
+    /// A code to type into the phone, as the other way to pair. `phone`: digits with the country code.
+    pub async fn request_code(&self, phone: &str) -> Result<String, RefusedCode> {
+        if self.status().paired {
+            return Err(RefusedCode::Paired);
+        }
+        self.connect().await;
+        // The library can ask only on a connection that was offered QR codes.
+        let mut status = self.watch();
+        let offered = status.wait_for(|status| status.state == State::ScanQrCode);
+        if tokio::time::timeout(Duration::from_secs(30), offered).await.is_err() {
+            return Err(RefusedCode::NotConnected);
+        }
+        let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
+        let options = whatsapp_rust::pair_code::PairCodeOptions { phone_number: phone.to_owned(), ..Default::default() };
+        client.pair_with_code(options).await.map_err(|error| RefusedCode::WhatsApp(error.to_string()))
+    }
+
+    /// Accepts a text; returns its message when it is durable and will be sent.
+    ///
+    /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
+    /// message, and the same key for another text or chat is refused.
+    pub async fn send_text(&self, to: &str, text: &str, key: Option<&str>) -> Result<Message, RefusedSend> {
+        let inner = &self.0;
+        let status = self.status();
+        if !status.paired || !matches!(status.state, State::Working | State::Starting) {
+            return Err(RefusedSend::NotConnected);
+        }
+        let chat = recipient(to).ok_or(RefusedSend::Recipient)?;
+        if inner.journal.outage() {
+            return Err(RefusedSend::VaultDown);
+        }
+        let mut secret = [0; 32];
+        rand::rng().fill_bytes(&mut secret);
+        let me = status.phone_number.map(|number| Jid::pn(number).to_string()).unwrap_or_default();
+        let message = Message {
+            id: message_id(&inner.tenant, key),
+            chat: chat.to_string(),
+            sender: me.clone(),
+            addressed: Addressed { chat: chat.to_string(), sender: me },
+            from_me: true,
+            is_group: chat.server == Server::Group,
+            timestamp: inner.env.clock.now().as_second(),
+            push_name: status.push_name.unwrap_or_default(),
+            content: Content::Text { text: text.to_owned() },
+        };
+        let outgoing = Outgoing {
+            body: translate::text_body(text, secret),
+            digest: Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(text).finalize().into(),
+            key: key.map(str::to_owned),
+            message,
+        };
+        let id = outgoing.message.id.clone();
+        let message = match tokio::time::timeout(ACCEPT_TIMEOUT, inner.outbox.accept(outgoing)).await {
+            Ok(Ok(message)) => message,
+            Ok(Err(NotAccepted::KeyReused)) => return Err(RefusedSend::KeyReused),
+            Ok(Err(NotAccepted::Inbox(error))) => {
+                warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
+                return Err(RefusedSend::VaultDown);
+            }
+            Err(_) => {
+                inner.outbox.withdraw(&id).await;
+                return Err(RefusedSend::VaultDown);
+            }
+        };
+        // Full: the courier finds it in the outbox.
+        let _ = inner.accepted.try_send((message.id.clone(), message.addressed.chat.clone()));
+        Ok(message)
+    }
+
+    /// Unlinks at WhatsApp and wipes the credentials; messages and events stay.
+    pub async fn unlink(&self) -> Result<(), Closed> {
+        let (done, answer) = oneshot::channel();
+        if self.0.wishes.send(Wish::Unlink(done)).await.is_err() {
+            return Err(Closed::Stopped);
+        }
+        answer.await.unwrap_or(Err(Closed::Stopped))
+    }
+
+    /// Events after `cursor`, oldest first.
+    pub async fn events_after(&self, cursor: Option<EventId>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.0.log.after(cursor, limit).await
+    }
+
+    /// The id of the last event that was published.
+    pub fn newest_event(&self) -> Option<EventId> {
+        self.0.log.newest()
+    }
+
+    /// A heartbeat: asks WhatsApp for a sign of life, and reconnects what gives none.
+    pub async fn check(&self, patience: Duration) -> Health {
+        let inner = &self.0;
+        let status = self.status();
+        match status.state {
+            State::Failed => return Health::Failed,
+            State::Stopped if !status.paired => return Health::Idle,
+            State::ScanQrCode | State::PasskeyRequired => return Health::Idle,
+            State::Stopped | State::Starting => {
+                let _ = inner.wishes.try_send(Wish::DialNow);
+                return Health::Reconnecting("down");
+            }
+            State::Working => {}
+        }
+        if inner.owes_acks.load(Ordering::Acquire) && !inner.journal.outage() {
+            inner.owes_acks.store(false, Ordering::Release);
+            inner.line.cut();
+            return Health::Reconnecting("messages wait for their acks");
+        }
+        let Some(client) = inner.client.borrow().clone() else { return Health::Reconnecting("no client") };
+        let ping = client.execute(KeepaliveSpec::with_timeout(patience));
+        match tokio::time::timeout(patience, ping).await {
+            Ok(Ok(())) => Health::Healthy,
+            _ => {
+                inner.line.cut();
+                Health::Reconnecting("WhatsApp did not answer")
+            }
+        }
+    }
+
+    /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy.
+    pub async fn close(&self) {
+        let inner = &self.0;
+        inner.stop.cancel();
+        inner.tasks.close();
+        inner.tasks.wait().await;
+        let flushed = inner.journal.close().await;
+        inner.journal_tasks.close();
+        inner.journal_tasks.wait().await;
+        if let Err(closed) = flushed {
+            warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault");
+        }
+        if let Err(error) = inner.store.close().await {
+            warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
+        }
+    }
+}
+
+/// A panic of one tenant's task is a bug, and that tenant's alone: the session fails, visibly, and the others go on.
+async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
+    if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
+        session.line.cut();
+        session.stop.cancel();
+        session.ready.send_replace(None);
+        session.set_status(|status| {
+            status.state = State::Failed;
+            status.reason = "crashed: a bug; restart the daemon and report it".into();
+            status.qr = None;
+        });
+    }
+}
+
+/// How long a consumer waits for a message to be durable before it is told that the vault is down.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// In the form of WhatsApp Web's ids: random, or made from the key.
+fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
+    let mut id = [0; 9];
+    match key {
+        Some(key) => {
+            let digest = Sha256::new().chain_update(tenant.as_str()).chain_update([0]).chain_update(key).finalize();
+            id.copy_from_slice(&digest[..9]);
+        }
+        None => rand::rng().fill_bytes(&mut id),
+    }
+    format!("3EB0{}", hex::encode_upper(id))
+}
+
+/// Digits (any other characters that people put between them are dropped) or a jid.
+fn recipient(to: &str) -> Option<Jid> {
+    if let Some((user, server)) = to.split_once('@') {
+        let server = if server == "c.us" { "s.whatsapp.net" } else { server };
+        return (!user.is_empty()).then(|| format!("{user}@{server}").parse().ok()).flatten();
+    }
+    let digits: String = to.chars().filter(char::is_ascii_digit).collect();
+    let separators = |c: char| c.is_ascii_digit() || " +-().".contains(c);
+    ((7..=15).contains(&digits.len()) && to.chars().all(separators)).then(|| Jid::pn(digits))
+}
+
+#[async_trait]
+impl Hooks for Inner {
+    async fn save_device(&self) {
+        let client = self.client.borrow().clone();
+        if let Some(client) = client
+            && let Err(error) = client.persistence_manager().flush().await
+        {
+            warn!(%error, "the device was not saved");
+        }
+    }
+
+    fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
+        warn!(message.id = id, "a message was decrypted before and is nowhere: asking the phone for it");
+        let Some(client) = self.client.borrow().clone() else { return };
+        let (Ok(chat), Ok(sender)) = (chat.parse::<Jid>(), sender.parse::<Jid>()) else { return };
+        let source = MessageSource { is_group: chat.server == Server::Group, chat, sender, ..MessageSource::default() };
+        let info = MessageInfo { source, id: id.into(), ..MessageInfo::default() };
+        self.tasks.spawn(async move {
+            if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(info)).await {
+                warn!(error = format!("{error:#}"), "the phone was not asked");
+            }
+        });
+    }
+}
+
+impl Inner {
+    fn set_status(&self, change: impl FnOnce(&mut Status)) {
+        let before = self.status.borrow().clone();
+        self.status.send_modify(|status| {
+            change(status);
+            if status.state != before.state || status.reason != before.reason {
+                status.since = self.env.clock.now();
+            }
+        });
+        let after = self.status.borrow().clone();
+        if after.state != before.state || after.reason != before.reason {
+            info!(state = after.state.as_str(), reason = after.reason, "session");
+            self.publish(&after);
+        }
+    }
+
+    fn publish(&self, status: &Status) {
+        let connection = status.connection();
+        self.env.feed.publish(&self.tenant, Notice::Connection(connection.clone()));
+        self.env.directory.note(&self.tenant, connection);
+    }
+
+    async fn progress(&self, id: &str, to: Delivery) {
+        match self.outbox.progress(id, to).await {
+            Ok(true) => self.settled.notify_waiters(),
+            Ok(false) => {}
+            Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),
+        }
+    }
+
+    /// The client as soon as messages can be sent; `None` when the session stops.
+    async fn ready_client(&self) -> Option<Arc<Client>> {
+        let mut ready = self.ready.subscribe();
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            found = ready.wait_for(Option::is_some) => found.ok()?.clone(),
+        }
+    }
+
+    /// When this client is no longer the one to send with.
+    async fn client_gone(&self, client: &Arc<Client>) {
+        let mut ready = self.ready.subscribe();
+        let _ = ready.wait_for(|now| now.as_ref().is_none_or(|now| !Arc::ptr_eq(now, client))).await;
+    }
+}

@@ -1,0 +1,116 @@
+//! What WhatsApp says of a session, and what follows from it: the one table of that. Pure.
+
+use std::time::Duration;
+
+/// Why a connection ended, or why there was none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// `<failure reason=…>` 401, 403, 406; stream error 401, 516; a conflict that is not a replacement.
+    LoggedOut { code: i32 },
+    /// We unlinked the device ourselves.
+    Unlinked,
+    /// Another connection of this device took over: stream error 409, conflict `replaced` (440 in Baileys' count).
+    Replaced,
+    /// `<failure reason="402">` with an end.
+    Banned { until: Duration },
+    /// `<failure reason="405">`.
+    Outdated,
+    /// Another `<failure>`: 400, 409, 413, 414, 415, 418, 501, or one that we don't know.
+    Refused { code: i32 },
+    /// `<failure>` 500 or 503, stream errors 429, 500, 503, 515.
+    Unwell { code: i32 },
+    /// The socket ended, fell silent, or could not be opened.
+    Dropped,
+    /// WhatsApp has pushed nothing for so long that the connection may be deaf.
+    Quiet,
+    /// All QR codes were shown and none was scanned.
+    QrExhausted,
+    /// WhatsApp refused the pairing.
+    PairingFailed,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The credentials are dead: wipe them (an entry first) and tell the dashboard that a scan is needed.
+    Wipe,
+    /// Dial again, with backoff.
+    Reconnect,
+    /// Dial again at once.
+    ReconnectNow,
+    /// Ask the vault who owns the tenant. Still we: wait, rebuild once, alert. Another: stop.
+    AskOwner,
+    /// Dial again when this time has passed.
+    WaitFor(Duration),
+    /// Fetch the version of WhatsApp Web anew and dial again.
+    Update,
+    /// Dial again at the slowest pace, and alert.
+    RetrySlowly,
+    /// Show a new QR code if someone still wants one.
+    NewQr,
+}
+
+impl Signal {
+    /// The table. Sources: the library's `handle_connect_failure` and `handle_stream_error`, which say of each code whether
+    /// WhatsApp Web logs out or connects again.
+    pub fn next(&self) -> Next {
+        match self {
+            // The phone removed the device, or WhatsApp did: the keys open nothing any more.
+            Self::LoggedOut { .. } => Next::Wipe,
+            Self::Unlinked => Next::Wipe,
+            // The credentials are good; the question is whose they are.
+            Self::Replaced => Next::AskOwner,
+            Self::Banned { until } => Next::WaitFor(*until),
+            Self::Outdated => Next::Update,
+            // It would say so again at once, and being insistent makes it worse.
+            Self::Refused { .. } => Next::RetrySlowly,
+            // The restart after a pairing.
+            Self::Unwell { code: 515 } => Next::ReconnectNow,
+            Self::Unwell { .. } => Next::Reconnect,
+            Self::Dropped => Next::Reconnect,
+            // Pings are answered all the same; what was kept back comes with a new login.
+            Self::Quiet => Next::ReconnectNow,
+            Self::QrExhausted | Self::PairingFailed => Next::NewQr,
+        }
+    }
+}
+
+/// Waiting before a reconnect: doubles with each failure from `min` to `max`; `jitter` (0..1) takes up to half of it away, so
+/// that a fleet that dropped together does not come back together.
+pub fn backoff(failures: u32, min: Duration, max: Duration, jitter: f64) -> Duration {
+    let full = min.saturating_mul(1 << failures.min(20)).min(max);
+    full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_logout_costs_the_credentials() {
+        let survivors = [
+            Signal::Replaced,
+            Signal::Banned { until: Duration::from_secs(9) },
+            Signal::Outdated,
+            Signal::Refused { code: 418 },
+            Signal::Unwell { code: 503 },
+            Signal::Unwell { code: 429 },
+            Signal::Dropped,
+            Signal::Quiet,
+            Signal::QrExhausted,
+            Signal::PairingFailed,
+        ];
+        assert!(survivors.iter().all(|signal| signal.next() != Next::Wipe));
+        assert_eq!(Signal::LoggedOut { code: 401 }.next(), Next::Wipe);
+        assert_eq!(Signal::Unlinked.next(), Next::Wipe);
+    }
+
+    #[test]
+    fn the_wait_grows_to_its_limit_and_is_spread() {
+        let (min, max) = (Duration::from_secs(1), Duration::from_secs(120));
+        assert_eq!(backoff(0, min, max, 0.0), min);
+        assert_eq!(backoff(3, min, max, 0.0), Duration::from_secs(8));
+        assert_eq!(backoff(40, min, max, 0.0), max);
+        assert_eq!(backoff(40, min, max, 1.0), Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,69 @@
+//! A session's state, in the words of WAHA's API, and why it is in it.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{config::Secret, message::Connection};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Not connected and not trying to be.
+    Stopped,
+    /// Connecting.
+    Starting,
+    /// Waiting for a scan or a code.
+    ScanQrCode,
+    /// WhatsApp asks for a passkey.
+    PasskeyRequired,
+    Working,
+    /// Not without help: see the reason.
+    Failed,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "STOPPED",
+            Self::Starting => "STARTING",
+            Self::ScanQrCode => "SCAN_QR_CODE",
+            Self::PasskeyRequired => "PASSKEY_REQUIRED",
+            Self::Working => "WORKING",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// A QR code to scan, good until `expires_at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qr {
+    /// What the phone reads: `ref,noise,identity,adv,client`.
+    pub code: Secret,
+    pub expires_at: Timestamp,
+}
+
+/// What is known of a session now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub state: State,
+    /// In words, for operators; never a secret.
+    pub reason: String,
+    /// Whether there are credentials that WhatsApp has not rejected.
+    pub paired: bool,
+    /// Digits.
+    pub phone_number: Option<String>,
+    pub push_name: Option<String>,
+    pub qr: Option<Qr>,
+    pub since: Timestamp,
+}
+
+impl Status {
+    /// The same as dashboards are told it.
+    pub fn connection(&self) -> Connection {
+        match self.state {
+            State::Working => Connection::Connected { phone_number: self.phone_number.clone() },
+            State::Starting => Connection::Connecting,
+            _ => Connection::Disconnected { reason: self.reason.clone(), scan_needed: !self.paired },
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The daemon dies at any moment of a conversation in both directions, with or without its disk, and nothing is lost, doubled,
+//! scanned again, or encrypted twice under one counter. Each run is named by its seed; `KILL_SEED=…` runs that one alone.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use sessiond::demo::{Process, until};
+
+use crate::stage::{Home, LIMIT, Stage};
+
+/// Runs at the same time: two cores.
+const SIDE_BY_SIDE: usize = 3;
+
+/// Where the daemon dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// SIGKILL at a random moment.
+    AnyTime,
+    /// By itself, at a named point of the code (`sessiond::crash`).
+    At(&'static str),
+}
+
+async fn run(home: Home, death: Death, seed: u64) {
+    println!("seed {seed}: {death:?} on {home:?}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let Some(stage) = Stage::new(home).await else { return };
+    let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "10");
+    let wipe = rng.random_bool(0.7);
+    let crash = |nth: u32| match death {
+        Death::At(point) => Some(format!("{point}:{nth}")),
+        Death::AnyTime => None,
+    };
+    // A pairing and a takeover happen once; the other points many times.
+    let (early, late) = match death {
+        Death::At("paired") => (crash(1), None),
+        Death::At("takeover") => (None, crash(1)),
+        _ => (crash(rng.random_range(1..=4)), None),
+    };
+    let mut first = stage.setup.clone();
+    if let Some(crash) = early {
+        first = first.set("LOOPBACK_CRASH", crash);
+    }
+    let mut daemon = first.start(LIMIT).await.unwrap();
+    let pairing = stage.pair("trattoria");
+    let conversation = if death == Death::At("paired") {
+        let revive = async {
+            await_death(&mut daemon, seed).await;
+            daemon = rise(&stage, wipe, None, seed).await;
+        };
+        tokio::join!(pairing, revive).0
+    } else {
+        pairing.await
+    };
+    let mut conversations = vec![conversation];
+    let ear = stage.listen(&conversations);
+    let pauses: Vec<u64> = (0..12).map(|_| rng.random_range(0..25)).collect();
+    let moment = Duration::from_millis(rng.random_range(0..600));
+    let traffic = async {
+        for pause in pauses {
+            conversations[0].customers_write(&stage.network, 1).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await
+    };
+    let reaper = async {
+        match death {
+            Death::At("paired") => daemon,
+            Death::At("takeover") => {
+                tokio::time::sleep(moment).await;
+                daemon.kill().await.unwrap();
+                rise(&stage, wipe, late, seed).await
+            }
+            Death::AnyTime => {
+                tokio::time::sleep(moment).await;
+                daemon.kill().await.unwrap();
+                rise(&stage, wipe, None, seed).await
+            }
+            Death::At(_) => {
+                await_death(&mut daemon, seed).await;
+                rise(&stage, wipe, None, seed).await
+            }
+        }
+    };
+    let (answered, daemon) = tokio::join!(traffic, reaper);
+    if let Err(error) = answered {
+        panic!("seed {seed}: {error:#}\n{:#?}\n{}", stage.network.stats().await, stage.log());
+    }
+    stage.assert_promises(&conversations).await;
+    assert_heard_once(&ear.heard(), seed);
+    daemon.kill().await.unwrap();
+}
+
+async fn await_death(daemon: &mut Process, seed: u64) {
+    let died = tokio::time::timeout(LIMIT, async {
+        while !daemon.has_ended().unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    died.await.unwrap_or_else(|_| panic!("seed {seed}: the crash point was never reached"));
+}
+
+/// The next life, after the one that `crash` ends, if it names one.
+async fn rise(stage: &Stage, wipe: bool, crash: Option<String>, seed: u64) -> Process {
+    if wipe {
+        stage.wipe_local_data();
+    }
+    if let Some(crash) = crash {
+        let mut doomed = stage.setup.clone().set("LOOPBACK_CRASH", crash).spawn().unwrap();
+        await_death(&mut doomed, seed).await;
+    }
+    stage.start().await
+}
+
+/// A consumer may hear an event again, but one message is one event.
+fn assert_heard_once(heard: &[sessiond::demo::Heard], seed: u64) {
+    let mut events = std::collections::HashMap::new();
+    for heard in heard.iter().filter(|heard| heard.event == "message:received") {
+        let message = heard.payload["message"]["id"].to_string();
+        let event = heard.payload["eventId"].to_string();
+        let known = events.entry(message.clone()).or_insert_with(|| event.clone());
+        assert_eq!(*known, event, "seed {seed}: message {message} is two events");
+    }
+}
+
+async fn runs(home: Home, death: Death, seeds: std::ops::Range<u64>) {
+    let only: Option<u64> = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok());
+    let scale: u64 = std::env::var("KILL_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
+    let seeds = (seeds.start..seeds.start + (seeds.end - seeds.start) * scale).filter(|seed| only.is_none_or(|only| only == *seed));
+    stream::iter(seeds).map(|seed| run(home, death, seed)).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<_>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment() {
+    runs(Home::Embedded, Death::AnyTime, 1_000..1_019).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_with_firestore() {
+    runs(Home::Emulator, Death::AnyTime, 2_000..2_003).await;
+}
+
+macro_rules! dies_at {
+    ($($name:ident, $with_firestore:ident: $point:literal, $seed:literal;)+) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            runs(Home::Embedded, Death::At($point), $seed..$seed + 3).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $with_firestore() {
+            runs(Home::Emulator, Death::At($point), $seed + 500..$seed + 501).await;
+        }
+    )+};
+}
+
+dies_at! {
+    dies_between_decryption_and_the_vault, dies_between_decryption_and_firestore: "decrypted", 10_000;
+    dies_between_the_vault_and_the_ack, dies_between_firestore_and_the_ack: "in_the_vault", 11_000;
+    dies_between_the_lease_and_the_wire, dies_between_the_lease_and_the_wire_with_firestore: "lease_raised", 12_000;
+    dies_between_the_wire_and_the_ack, dies_between_the_wire_and_the_ack_with_firestore: "on_the_wire", 13_000;
+    dies_between_chunks_and_manifest, dies_between_chunks_and_manifest_with_firestore: "chunks_before_manifest", 14_000;
+    dies_between_pairing_and_login, dies_between_pairing_and_login_with_firestore: "paired", 15_000;
+    dies_between_takeover_and_hydration, dies_between_takeover_and_hydration_with_firestore: "takeover", 16_000;
+}
+
+/// The negative control: with the gates switched off the same deaths must show, or the tests above prove nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_gates_the_promises_break() {
+    for seed in 0..5 {
+        let stage = Stage::new(Home::Embedded).await.unwrap().set("LOOPBACK_GATES", "off");
+        let daemon = stage.start().await;
+        let mut conversations = vec![stage.pair("trattoria").await];
+        let ear = stage.listen(&conversations);
+        conversations[0].customers_write(&stage.network, 4).await.unwrap();
+        let answered = stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await;
+        assert!(answered.is_ok(), "without the gates everything still works, until something dies: {answered:?}");
+        daemon.kill().await.unwrap();
+        stage.wipe_local_data();
+        conversations[0].customers_write(&stage.network, 2).await.unwrap();
+        let daemon = stage.start().await;
+        let online = until(Duration::from_secs(5), "", || stage.dashboard.is_connected("trattoria")).await.is_ok();
+        if online {
+            let limit = Duration::from_secs(5);
+            let answered = stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, limit).await;
+            let reused = stage.network.stats().await.counters_reused;
+            println!("seed {seed}: {answered:?}, {reused} counters reused");
+            if answered.is_err() || reused > 0 {
+                return;
+            }
+        } else {
+            println!("seed {seed}: the tenant did not come back");
+            return;
+        }
+        daemon.kill().await.unwrap();
+    }
+    panic!("the gates make no difference: the kill tests prove nothing");
+}

@@ -1,0 +1,86 @@
+//! A stage for a test of the whole: a WhatsApp network, a vault that outlives the daemon, and the daemon as a process.
+
+use std::{path::PathBuf, time::Duration};
+
+use loopback::{Network, NetworkConfig};
+use sessiond::demo::{Conversation, Dashboard, Ear, Process, Setup, Tally};
+
+use crate::emulator;
+
+/// How long anything may take on a machine that is busy with other tests.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where the durable state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    Embedded,
+    Emulator,
+}
+
+pub struct Stage {
+    pub network: Network,
+    pub setup: Setup,
+    pub dashboard: Dashboard,
+    pub tally: Tally,
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// `None`: the emulator is missing, and that has been said.
+    pub async fn new(home: Home) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let network = Network::start(NetworkConfig::default()).await.unwrap();
+        let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), &network.ws_url()).unwrap();
+        let setup = match home {
+            Home::Embedded => setup.embedded(&dir.path().join("cloud").join("vault.db")),
+            Home::Emulator => setup.firestore(&emulator::host()?, &emulator::project()),
+        };
+        // Fewer keys make a pairing quick; what is tested here does not depend on their number.
+        let setup = setup
+            .set("SESSIOND_SESSION__PRE_KEYS", "30")
+            .set("SESSIOND_SESSION__BACKOFF_MIN", "0s")
+            .set("SESSIOND_SESSION__BACKOFF_MAX", "2s");
+        let dashboard = Dashboard::new(setup.address, setup.admin_key.clone());
+        let tally = Tally::new(network.clone());
+        Some(Self { network, setup, dashboard, tally, dir })
+    }
+
+    pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.setup = self.setup.set(name, value);
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub async fn start(&self) -> Process {
+        self.setup.start(LIMIT).await.unwrap()
+    }
+
+    pub fn wipe_local_data(&self) {
+        std::fs::remove_dir_all(&self.setup.data_dir).unwrap();
+    }
+
+    pub async fn pair(&self, tenant: &str) -> Conversation {
+        Conversation::pair(&self.network, &self.dashboard, tenant.into(), LIMIT).await.unwrap()
+    }
+
+    pub fn listen(&self, conversations: &[Conversation]) -> Ear {
+        Ear::open(&self.dashboard, conversations.iter().map(|conversation| conversation.tenant.clone()).collect())
+    }
+
+    /// What the daemon has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.setup.log).unwrap_or_default()
+    }
+
+    /// The promises, by what the network saw: no second scan, nothing lost, nothing doubled, no counter used twice.
+    pub async fn assert_promises(&self, conversations: &[Conversation]) {
+        let stats = self.network.stats().await;
+        assert_eq!(stats.counts.pairings, conversations.len() as u64, "somebody had to scan again");
+        assert_eq!(stats.counters_reused, 0, "counters were used twice: {:#?}", stats.reuses);
+        let count = self.tally.count(conversations).await.unwrap();
+        assert_eq!((count.lost, count.doubled), (0, 0), "{count:?}\n{}", self.log());
+    }
+}
