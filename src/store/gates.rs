@@ -133,20 +133,6 @@ struct SigningKey {
 mod tests {
     use super::*;
 
-    fn key(name: &str) -> GateKey {
-        (3, name.as_bytes().into())
-    }
-
-    #[test]
-    fn a_raise_whose_caller_gave_up_still_holds_the_next_write() {
-        let mut gates = Gates::default();
-        assert_eq!(gates.pass(&[(key("a"), true)], ChangeNo(5), ChangeNo(0)), Some(ChangeNo(5)));
-        assert_eq!(gates.pass(&[(key("a"), false), (key("b"), false)], ChangeNo(6), ChangeNo(4)), Some(ChangeNo(5)));
-        assert_eq!(gates.pass(&[(key("b"), false)], ChangeNo(7), ChangeNo(4)), None);
-        assert_eq!(gates.pass(&[(key("a"), false)], ChangeNo(8), ChangeNo(5)), None);
-        assert!(gates.0.is_empty());
-    }
-
     #[test]
     fn what_cannot_be_read_must_be_durable() {
         assert!(raises(session, None, b"\xff\xff"));

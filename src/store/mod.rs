@@ -118,6 +118,8 @@ impl Batch {
 /// One tenant's state.
 pub struct Store {
     inner: Arc<Inner>,
+    /// The journal knows it weakly.
+    _snapshots: Arc<dyn Source>,
 }
 
 struct Inner {
@@ -137,8 +139,6 @@ struct Inner {
 /// Touched on the tenant's thread only; the lock is never waited for.
 struct State {
     closed: bool,
-    /// The number of the last change.
-    last: ChangeNo,
     gates: Gates,
     wiped: Option<Wiped>,
 }
@@ -175,15 +175,16 @@ impl Store {
             lane: pool.lane(),
             journal,
             clock: options.clock,
-            state: Mutex::new(State { closed: false, last: durable, gates: Gates::default(), wiped: None }),
+            state: Mutex::new(State { closed: false, gates: Gates::default(), wiped: None }),
             paired: watch::Sender::new(paired),
             hooks: Mutex::new(None),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
         inner.on_thread(move |inner, files| inner.build(files, records)).await?;
-        inner.journal.snapshots_from(Arc::new(Snapshots(Arc::downgrade(&inner))));
-        Ok(Arc::new(Self { inner }))
+        let snapshots: Arc<dyn Source> = Arc::new(Snapshots(Arc::downgrade(&inner)));
+        inner.journal.snapshots_from(Arc::downgrade(&snapshots));
+        Ok(Arc::new(Self { inner, _snapshots: snapshots }))
     }
 
     /// Writes a batch. The number is what [`Self::wait`] takes; a batch of local records only is covered by it at once.
@@ -387,10 +388,8 @@ impl Inner {
                 return Err(error);
             }
         };
-        if !changes.is_empty() || decision.is_some() {
-            state.last = self.journal.record(changes, decision);
-        }
-        let change = state.last;
+        // Without changes: the number of the last one, whose like a caller may still have to wait for.
+        let change = self.journal.record(changes, decision);
         if wiped.is_some() {
             state.wiped = wiped;
         }
@@ -534,14 +533,17 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// What snapshots are made of. Weak, for the journal outlives no store and must not keep one.
+/// What snapshots are made of.
 struct Snapshots(Weak<Inner>);
 
 impl Source for Snapshots {
-    fn read(&self) -> BoxFuture<'_, anyhow::Result<Vec<Record>>> {
-        async {
-            let inner = self.0.upgrade().ok_or(StoreError::Closed)?;
-            let read = |turn: &mut Turn<'_>| {
+    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, String>> {
+        let inner = self.0.upgrade();
+        async move {
+            let inner = inner.ok_or_else(|| StoreError::Closed.to_string())?;
+            let read = move |turn: &mut Turn<'_>| {
+                // Changes are recorded by turns of this thread only, so none can come between this and the end.
+                begun();
                 let mut records = Vec::new();
                 turn.database.all(|space, key, value| {
                     if space::home(space) == Home::Journal {
@@ -550,7 +552,8 @@ impl Source for Snapshots {
                 })?;
                 Ok(records)
             };
-            Ok(inner.turn(read).await?.0)
+            let (records, _) = inner.turn(read).await.map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+            Ok(records)
         }
         .boxed()
     }

@@ -1,1 +1,6 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
+
+mod store_backend;
+mod store_gates;
+mod store_life;
+mod store_world;
