@@ -210,6 +210,11 @@ impl Peer {
         group_encrypt(&mut self.signal.sender_key_store, &name, b"text", rng).await.unwrap();
     }
 
+    /// Forgets the own sender key, as the library does when a member leaves.
+    pub async fn rotate(&self, group: &str) {
+        self.cache.delete_sender_key(&self.sender_key_name(group)).await;
+    }
+
     /// The key under which [`Self::encrypt_for`] keeps its sender key.
     pub fn sender_key_name(&self, group: &str) -> String {
         SenderKeyName::from_parts(group, self.address.as_str()).cache_key().to_owned()
