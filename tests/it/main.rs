@@ -1,1 +1,4 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
+
+mod journal_model;
+mod journal_world;
