@@ -1,5 +1,7 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
+mod journal_model;
+mod journal_world;
 mod store_backend;
 mod store_gates;
 mod store_life;
