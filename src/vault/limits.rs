@@ -49,6 +49,14 @@ pub(super) fn payload(payload: &[u8]) -> Checked {
     }
 }
 
+/// Their numbers have four digits in their ids, by which they are ordered.
+pub(super) fn chunk(n: u32, bytes: &[u8]) -> Checked {
+    if n > 9999 {
+        return refuse(format!("chunk {n} of a snapshot, more than 10,000"));
+    }
+    payload(bytes)
+}
+
 pub(super) fn instance_id(InstanceId(id): &InstanceId) -> Checked {
     let reserved = id.len() >= 4 && id.starts_with("__") && id.ends_with("__");
     if id.is_empty() || id.len() > MAX_ID || &**id == "." || &**id == ".." || id.contains('/') || reserved {

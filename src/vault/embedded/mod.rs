@@ -212,7 +212,7 @@ impl Vault for Embedded {
 
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
         limits::snapshot_id(id)?;
-        limits::payload(&payload)?;
+        limits::chunk(n, &payload)?;
         let (tenant, id) = (tenant.clone(), id.clone());
         self.write(1, move |connection| {
             let put = "INSERT OR REPLACE INTO chunks (tenant, seq, attempt, n, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
