@@ -463,9 +463,8 @@ async fn answer(to: &dyn Backend, call: &Call, step: i64, template: &Device) -> 
     })
 }
 
-async fn compare(calls: &[Call], pool: &Pool) -> Result<(), TestCaseError> {
+async fn compare(calls: &[Call], pool: &Pool, journal: Journal) -> Result<(), TestCaseError> {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::stand_in();
     let ours = Store::create(&dir.path().join("ours"), vec![], journal, pool, StoreOptions::default()).await.unwrap();
     let sqlite = SqliteStore::new(dir.path().join("theirs.db").to_str().unwrap()).await.unwrap();
     let memory = InMemoryBackend::new();
@@ -502,11 +501,12 @@ async fn compare(calls: &[Call], pool: &Pool) -> Result<(), TestCaseError> {
 /// Long sequences over one part of the traits, where calls meet.
 fn check(calls: impl Strategy<Value = Call>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_vault, journal) = runtime.block_on(crate::store_world::journal());
     // Small, so that files are closed and opened again in between.
     let pool = Pool::new(PoolOptions { threads: 1, open_files: 1, ..PoolOptions::default() }).unwrap();
     let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
     proptest::test_runner::TestRunner::new(config)
-        .run(&prop::collection::vec(calls, 1..160), |calls| runtime.block_on(compare(&calls, &pool)))
+        .run(&prop::collection::vec(calls, 1..160), |calls| runtime.block_on(compare(&calls, &pool, journal.clone())))
         .unwrap();
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sessiond::{
-    journal::{Journal, Record},
+    journal::{ChangeNo, Record},
     store::{
         Batch, Pool, PoolOptions, Store, StoreError, StoreOptions, key,
         space::{self, Home, Space, Wipe},
     },
-    vault::Decision,
+    vault::{Decision, Vault},
 };
 use whatsapp_rust::{
     wacore::store::{
@@ -20,7 +20,7 @@ use whatsapp_rust::{
     waproto::whatsapp::ADVSignedDeviceIdentity,
 };
 
-use crate::store_world::{Peer, World, soon};
+use crate::store_world::{Peer, World, journal, soon};
 
 fn mapping(lid: &str, number: &str) -> LidPnMappingEntry {
     LidPnMappingEntry {
@@ -108,18 +108,18 @@ async fn what_is_local_is_gone_after_a_restore() {
     let list = DeviceListRecord { user: "222".into(), devices: vec![], timestamp: 1, phash: None, raw_id: None };
     world.store.update_device_list(list).await.unwrap();
     world.store.set_sender_key_status("g@g.us", &[("222:1@lid", true)]).await.unwrap();
+    let restored = world.restored().await;
+    for row in space::TABLE.iter().filter(|row| row.home == Home::Local) {
+        assert!(!world.space(row.space).await.is_empty(), "{}", row.name);
+        // The index is made anew from the mappings, which are journaled.
+        assert_eq!(restored.space(row.space).await.is_empty(), row.space != space::LIDS_OF_NUMBERS, "{}", row.name);
+    }
 
     // Not even a vault that had such records brings them back.
-    let mut records = world.vault();
-    assert!(records.iter().all(|record| space::home(record.space) == Home::Journal));
     let local = space::TABLE.iter().filter(|row| row.home == Home::Local);
-    let value = Bytes::from_static(b"stale");
-    records.extend(local.map(|row| Record { space: row.space, key: (*b"key").into(), value: value.clone() }));
-    // Nor does the index of the mappings come from anywhere but the mappings.
-    records.retain(|record| record.space != space::LID_MAPPINGS);
-
-    let (pool, dir) = (Pool::new(PoolOptions::default()).unwrap(), tempfile::tempdir().unwrap());
-    let journal = Journal::stand_in();
+    let record = |space| Record { space, key: (*b"key").into(), value: Bytes::from_static(b"stale") };
+    let records = local.map(|row| record(row.space)).chain([record(space::INBOX)]).collect();
+    let (pool, dir, (_vault, journal)) = (pool(), tempfile::tempdir().unwrap(), journal().await);
     let store = Store::create(dir.path(), records, journal, &pool, StoreOptions::default()).await.unwrap();
     for row in space::TABLE.iter().filter(|row| row.home == Home::Local) {
         assert!(store.scan(row.space, None, 1).await.unwrap().is_empty(), "{}", row.name);
@@ -139,18 +139,26 @@ async fn the_index_of_the_mappings_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_the_journaled_state_of_one_moment() {
+async fn a_snapshot_of_the_store_restores_it() {
     let world = World::new().await;
     put_one_of_each(&world.store).await;
-    let begun_at = Arc::new(std::sync::Mutex::new(None));
-    let (journal, seen) = (world.journal.clone(), begun_at.clone());
-    let begun = Box::new(move || *seen.lock().unwrap() = Some(journal.recorded()));
-    let recorded = world.journal.recorded();
-    let snapshot = world.journal.source().read(begun).await.unwrap();
-    assert_eq!(*begun_at.lock().unwrap(), Some(recorded));
-
-    let shown = |records: Vec<Record>| records.into_iter().map(|r| (r.space, r.key, r.value)).collect::<Vec<_>>();
-    assert_eq!(shown(snapshot), shown(world.vault()));
+    let tenant = "shop".parse().unwrap();
+    soon(async {
+        for number in 0u32.. {
+            if !world.line.manifests(&tenant).await.unwrap().is_empty() {
+                break;
+            }
+            let mut batch = Batch::default();
+            batch.put(space::EVENTS, key::number(number), vec![0; 1_000]);
+            let change = world.store.write(batch).await.unwrap();
+            world.store.wait(change).await.unwrap();
+        }
+    })
+    .await;
+    let restored = world.restored().await;
+    for row in space::TABLE.iter().filter(|row| row.home == Home::Journal) {
+        assert_eq!(restored.space(row.space).await, world.space(row.space).await, "{}", row.name);
+    }
 }
 
 #[tokio::test]
@@ -159,57 +167,54 @@ async fn a_wipe_takes_the_credentials_and_nothing_else() {
     let device = full_device();
     world.store.save(&device).await.unwrap();
     put_one_of_each(&world.store).await;
-    let before = world.journal.entries().len();
+    world.settle().await;
     let gone = Decision { whatsapp_connected: Some(false), ..Decision::default() };
-    world.store.wipe_credentials(gone.clone()).await.unwrap();
+    let change = world.store.wipe_credentials(gone.clone()).await.unwrap();
+    world.store.wait(change).await.unwrap();
 
-    let entries = world.journal.entries();
-    assert_eq!(entries.len(), before + 1, "one commit");
-    assert_eq!(entries[before].2, Some(gone));
-
-    let restored = world.restored().await;
+    let (at, decision) = world.line.decisions().pop().unwrap();
+    assert_eq!(decision, gone);
+    let (before, after) = (world.restored_after(at - 1).await, world.restored_after(at).await);
     for row in space::TABLE {
         let stays = row.wipe == Wipe::Stays;
         assert_eq!(!world.space(row.space).await.is_empty(), stays, "{}", row.name);
-        assert_eq!(!restored.space(row.space).await.is_empty(), stays && row.home == Home::Journal, "{}", row.name);
+        if row.home == Home::Journal {
+            assert!(!before.space(row.space).await.is_empty(), "{}", row.name);
+            assert_eq!(!after.space(row.space).await.is_empty(), stays, "{}", row.name);
+        }
     }
     for kept in [space::INBOX, space::OUTBOX, space::EVENTS, space::SETTINGS, space::PENDING_INBOUND] {
-        assert!(!restored.space(kept).await.is_empty());
+        assert!(!after.space(kept).await.is_empty());
     }
 
     // The old client is on its way out and saves once more: it must not come back from the dead.
+    let recorded = world.journal.recorded();
     world.store.save(&device).await.unwrap();
     assert!(!world.store.exists().await.unwrap());
-    assert_eq!(world.journal.entries().len(), before + 1);
+    assert_eq!(world.journal.recorded(), recorded);
     // A new one pairs.
     world.store.save(&full_device()).await.unwrap();
-    assert_eq!(world.journal.entries().last().unwrap().2.as_ref().unwrap().whatsapp_connected, Some(true));
+    assert_eq!(world.line.decisions().pop().unwrap().1.whatsapp_connected, Some(true));
 }
 
 #[tokio::test]
 async fn tenants_are_islands() {
-    let dir = tempfile::tempdir().unwrap();
     let pool = Pool::new(PoolOptions { threads: 1, ..PoolOptions::default() }).unwrap();
-    let make = async |name: &str| {
-        Store::create(&dir.path().join(name), vec![], Journal::stand_in(), &pool, StoreOptions::default())
-            .await
-            .unwrap()
-    };
-    let (one, other) = (make("one").await, make("other").await);
-    one.put_identity("a", [1; 32]).await.unwrap();
-    assert_eq!(other.load_identity("a").await.unwrap(), None);
+    let (one, other) = (World::sharing(&pool).await, World::sharing(&pool).await);
+    one.store.put_identity("a", [1; 32]).await.unwrap();
+    assert_eq!(other.store.load_identity("a").await.unwrap(), None);
 
     // One's vault is gone and its callers wait; the other's do not, though they share the thread.
-    one.journal().answer(false);
-    let mut waiting = std::pin::pin!(one.store_prekey(1, b"key", false));
-    assert!(crate::store_world::poll_once(waiting.as_mut()).await.is_pending());
-    soon(other.store_prekey(1, b"key", false)).await.unwrap();
+    one.silence();
+    let mut waiting = std::pin::pin!(one.store.store_prekey(1, b"key", false));
+    one.stays_pending(waiting.as_mut()).await;
+    soon(other.store.store_prekey(1, b"key", false)).await.unwrap();
 
-    one.close().await.unwrap();
-    assert!(!dir.path().join("one").exists());
-    assert!(matches!(one.get(space::DEVICE, b"").await, Err(StoreError::Closed)));
-    other.put_identity("a", [2; 32]).await.unwrap();
-    assert_eq!(other.load_identity("a").await.unwrap(), Some([2; 32]));
+    one.store.close().await.unwrap();
+    assert!(!one.folder().exists());
+    assert!(matches!(one.store.get(space::DEVICE, b"").await, Err(StoreError::Closed)));
+    other.store.put_identity("a", [2; 32]).await.unwrap();
+    assert_eq!(other.store.load_identity("a").await.unwrap(), Some([2; 32]));
 }
 
 #[tokio::test]
@@ -220,8 +225,8 @@ async fn a_store_begins_in_an_empty_folder_that_only_we_can_read() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("session.db"), "of an earlier life").unwrap();
     std::fs::write(folder.join("session.db-journal"), "of an earlier life").unwrap();
-    let pool = Pool::new(PoolOptions::default()).unwrap();
-    let store = Store::create(&folder, vec![], Journal::stand_in(), &pool, StoreOptions::default()).await.unwrap();
+    let (pool, (_vault, journal)) = (pool(), journal().await);
+    let store = Store::create(&folder, vec![], journal, &pool, StoreOptions::default()).await.unwrap();
     assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(files, ["session.db"]);
@@ -230,16 +235,12 @@ async fn a_store_begins_in_an_empty_folder_that_only_we_can_read() {
 
 #[tokio::test]
 async fn a_device_that_does_not_parse_stops_the_restore() {
-    let world = World::new().await;
-    world.store.save(&full_device()).await.unwrap();
-    let mut records = world.vault();
-    let device = records.iter_mut().find(|record| record.space == space::DEVICE).unwrap();
-    device.value = device.value.slice(..device.value.len() / 2);
-    let (pool, dir) = (Pool::new(PoolOptions::default()).unwrap(), tempfile::tempdir().unwrap());
-    let journal = Journal::stand_in();
-    let made = Store::create(dir.path(), records, journal.clone(), &pool, StoreOptions::default()).await;
+    let whole = serde_json::to_vec(&full_device()).unwrap();
+    let record = Record { space: space::DEVICE, key: key::only(), value: whole[..whole.len() / 2].to_vec().into() };
+    let (pool, dir, (_vault, journal)) = (pool(), tempfile::tempdir().unwrap(), journal().await);
+    let made = Store::create(dir.path(), vec![record], journal.clone(), &pool, StoreOptions::default()).await;
     assert!(matches!(made, Err(StoreError::Device { .. })));
-    assert!(journal.entries().is_empty(), "nothing is written over it");
+    assert_eq!(journal.recorded(), ChangeNo::ZERO, "nothing is written over it");
 }
 
 #[tokio::test]
@@ -298,11 +299,12 @@ async fn scans_go_both_ways_and_stop_where_asked() {
 async fn a_thousand_stores_share_a_few_open_files() {
     let dir = tempfile::tempdir().unwrap();
     let pool = Pool::new(PoolOptions { open_files: 32, ..PoolOptions::default() }).unwrap();
+    let (_vault, journal) = journal().await;
     let mut stores = Vec::new();
     for number in 0..1_000u32 {
         let record = Record { space: space::IDENTITIES, key: key::text("a"), value: vec![1; 32].into() };
         let folder = dir.path().join(number.to_string());
-        let journal = Journal::stand_in();
+        let journal = journal.clone();
         stores.push(Store::create(&folder, vec![record], journal, &pool, StoreOptions::default()).await.unwrap());
         assert!(pool.open_files() <= 32);
     }
@@ -321,8 +323,8 @@ async fn an_idle_file_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let idle = std::time::Duration::from_millis(20);
     let pool = Pool::new(PoolOptions { idle, ..PoolOptions::default() }).unwrap();
-    let options = StoreOptions::default();
-    let store = Store::create(dir.path(), vec![], Journal::stand_in(), &pool, options).await.unwrap();
+    let (_vault, journal) = journal().await;
+    let store = Store::create(dir.path(), vec![], journal, &pool, StoreOptions::default()).await.unwrap();
     store.put_identity("a", [1; 32]).await.unwrap();
     soon(async {
         while pool.open_files() > 0 {
@@ -336,16 +338,14 @@ async fn an_idle_file_is_closed() {
 /// The folder is deleted under a running daemon. An empty tenant in its place would be a lie.
 #[tokio::test]
 async fn a_file_that_vanished_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
     let pool = Pool::new(PoolOptions { threads: 1, open_files: 1, ..PoolOptions::default() }).unwrap();
-    let make = async |name: &str| {
-        let (folder, journal) = (dir.path().join(name), Journal::stand_in());
-        Store::create(&folder, vec![], journal, &pool, StoreOptions::default()).await.unwrap()
-    };
-    let lost = make("lost").await;
-    let _other = make("other").await;
-    std::fs::remove_dir_all(dir.path().join("lost")).unwrap();
-    assert!(lost.load_identity("a").await.is_err());
-    assert!(lost.put_identity("a", [1; 32]).await.is_err());
-    lost.close().await.unwrap();
+    let (lost, _other) = (World::sharing(&pool).await, World::sharing(&pool).await);
+    std::fs::remove_dir_all(lost.folder()).unwrap();
+    assert!(lost.store.load_identity("a").await.is_err());
+    assert!(lost.store.put_identity("a", [1; 32]).await.is_err());
+    lost.store.close().await.unwrap();
+}
+
+fn pool() -> Pool {
+    Pool::new(PoolOptions::default()).unwrap()
 }
