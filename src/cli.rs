@@ -80,7 +80,9 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
 async fn check(config: Config) -> anyhow::Result<()> {
     match &config.vault.home {
         VaultHome::Embedded { path } => println!("vault      embedded, {}", path.display()),
-        VaultHome::Firestore { project, database, .. } => println!("vault      Firestore, project {project}, database {database}"),
+        VaultHome::Firestore { project, database, .. } => {
+            println!("vault      Firestore, project {project}, database {database}")
+        }
     }
     println!("keys       {} master key(s) configured", config.vault.master_keys.len());
     println!("http       {}", config.http.listen);

@@ -2,10 +2,11 @@
 //!
 //! Two clocks: the wall clock, for what people and WhatsApp read, and [`Instant`], which runs while the machine is
 //! suspended (`CLOCK_BOOTTIME`), for deciding how long ago the vault confirmed an ownership. Timers and deadlines are
-//! tokio's and need neither.
+//! tokio's; only what a simulation has to drive sleeps by its clock.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, ops::Add, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 /// A point on the clock that never stops, not even in suspension.
@@ -23,10 +24,23 @@ impl Instant {
     }
 }
 
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
+
 /// Where the time comes from.
 pub trait Clock: Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     fn instant(&self) -> Instant;
+
+    /// Sleeps: by tokio's timer, unless the time is a simulated one.
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(span))
+    }
 }
 
 /// The machine's clocks.

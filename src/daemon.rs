@@ -1,11 +1,6 @@
 //! The daemon's life: open the vault, restore, open the port, beat, stop. Puts the parts together; holds no rules of its own.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use socketioxide::layer::SocketIoLayer;
@@ -127,7 +122,8 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn Vault>, Arc<
                 keys.push(load_or_create_key_file(&file).context("the key file of the vault")?);
                 info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
             }
-            let opened = Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
+            let opened =
+                Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
             info!(path = %path.display(), "embedded vault");
             Arc::new(opened)
         }
@@ -136,7 +132,9 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn Vault>, Arc<
                 project: project.clone(),
                 database: database.clone(),
                 credentials: match credentials {
-                    Credentials::ServiceAccount(json) => firestore::Credentials::ServiceAccountJson(ServiceAccountKey::new(json.expose().to_owned())),
+                    Credentials::ServiceAccount(json) => {
+                        firestore::Credentials::ServiceAccountJson(ServiceAccountKey::new(json.expose().to_owned()))
+                    }
                     Credentials::ApplicationDefault => firestore::Credentials::ApplicationDefault,
                     Credentials::Emulator(host) => firestore::Credentials::Emulator { host: host.clone() },
                 },
@@ -228,7 +226,12 @@ fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve(listener: TcpListener, app: App, sockets: SocketIoLayer, stop: CancellationToken) -> std::io::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    app: App,
+    sockets: SocketIoLayer,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let router = api::router(app).layer(sockets);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    http::HeaderMap,
     extract::{FromRequest, Path, Query, Request, State, rejection::JsonRejection},
+    http::HeaderMap,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -65,7 +65,8 @@ pub async fn connect(State(app): State<App>, Body(tenant): Body<Tenant>) -> Resu
     let mut status = session.watch();
     let settled = status.wait_for(|status| {
         use session::State::{Failed, PasskeyRequired, ScanQrCode, Working};
-        matches!(status.state, Working | PasskeyRequired | Failed) || (status.state == ScanQrCode && status.qr.is_some())
+        matches!(status.state, Working | PasskeyRequired | Failed)
+            || (status.state == ScanQrCode && status.qr.is_some())
     });
     let status = match tokio::time::timeout(QR_WAIT, settled).await {
         Ok(Ok(status)) => status.clone(),
@@ -75,7 +76,9 @@ pub async fn connect(State(app): State<App>, Body(tenant): Body<Tenant>) -> Resu
         session::State::Working => {
             Ok(Json(json!({ "success": true, "message": "Ya estás conectado", "connected": true })))
         }
-        session::State::Failed => Err(Problem::conflict("session_failed", "The session cannot be connected", status.reason)),
+        session::State::Failed => {
+            Err(Problem::conflict("session_failed", "The session cannot be connected", status.reason))
+        }
         _ => Ok(Json(json!({ "success": true, "message": "QR generado, escanear con WhatsApp", "method": "qr" }))),
     }
 }
@@ -143,7 +146,9 @@ pub async fn send(
         .filter(|(_, missing)| *missing)
         .map(|(field, _)| FieldError { field, message: "is required".into() })
         .collect();
-    let (Some(tenant), Some(to), Some(text)) = (tenant, to, text) else { return Err(Problem::invalid(MISSING, missing)) };
+    let (Some(tenant), Some(to), Some(text)) = (tenant, to, text) else {
+        return Err(Problem::invalid(MISSING, missing));
+    };
     let tenant = parse_tenant(Some(&tenant), MISSING)?;
     let key = idempotency_key(&headers)?;
     let message = app.fleet.send_text(&tenant, &to, &text, key).await??;

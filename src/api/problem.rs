@@ -125,9 +125,11 @@ impl From<RefusedSend> for Problem {
                 let message = "expected a phone number with its country code, or a jid".to_owned();
                 Self::invalid(message.clone(), vec![FieldError { field: "to", message }])
             }
-            RefusedSend::KeyReused => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "This key was used for another message")
-            }
+            RefusedSend::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "This key was used for another message",
+            ),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
         }
     }

@@ -277,7 +277,11 @@ impl Reader<'_> {
         };
         if !firestore {
             let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
-            return Some(Vault { home: VaultHome::Embedded { path }, master_keys, snapshot_entries: snapshot_entries? });
+            return Some(Vault {
+                home: VaultHome::Embedded { path },
+                master_keys,
+                snapshot_entries: snapshot_entries?,
+            });
         }
         if project.is_empty() {
             self.mistake("vault.firestore.project", "must be set (or a service account that names it)");

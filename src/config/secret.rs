@@ -1,12 +1,6 @@
 //! Texts that must not be shown.
 
-use std::{
-    fmt,
-    fs::OpenOptions,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{fmt, fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use rand::RngCore as _;
 use subtle::ConstantTimeEq;

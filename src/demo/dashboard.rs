@@ -71,7 +71,8 @@ impl Dashboard {
     /// Sends a text; the message's id. May be repeated with the same key.
     pub async fn send(&self, tenant: &str, to: &str, text: &str, key: &str) -> anyhow::Result<String> {
         let body = json!({ "tenantId": tenant, "to": to, "text": text });
-        let request = self.http.post(format!("http://{}/api/baileys/send", self.address)).header("X-Api-Key", &self.key);
+        let request =
+            self.http.post(format!("http://{}/api/baileys/send", self.address)).header("X-Api-Key", &self.key);
         let answer = Self::answer(request.header("Idempotency-Key", key).json(&body)).await?;
         if answer.status != 200 {
             bail!("send: {} {}", answer.status, answer.body);

@@ -88,7 +88,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let story = Story { began: Instant::now() };
     let dir = tempdir()?;
     story.tell(format!("everything is under {}", dir.path.display()));
-    let network = Network::start(NetworkConfig { control: Some(([127, 0, 0, 1], 0).into()), ..NetworkConfig::default() }).await?;
+    let network =
+        Network::start(NetworkConfig { control: Some(([127, 0, 0, 1], 0).into()), ..NetworkConfig::default() }).await?;
     story.tell(format!("a WhatsApp network speaks the real protocol on {}", network.ws_url()));
     let setup = Setup::new(std::env::current_exe()?, &dir.path, &network.ws_url())?;
     let setup = match options.vault {
@@ -133,10 +134,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         daemon.await_port(LIMIT).await?;
         (restarting.elapsed(), online(&network, &conversations).await?)
     };
-    story.tell(format!("a new process has opened its port after {} ms, {online_then} tenants online", port_opened.as_millis()));
+    story.tell(format!(
+        "a new process has opened its port after {} ms, {online_then} tenants online",
+        port_opened.as_millis()
+    ));
     tally.answer_all(&mut conversations, &dashboard, &ear, LIMIT).await?;
     let restored = online(&network, &conversations).await?;
-    let figures = figures(&network, &tally, &conversations, Restart { pairings, online_then, restored, port_opened }).await?;
+    let figures =
+        figures(&network, &tally, &conversations, Restart { pairings, online_then, restored, port_opened }).await?;
     story.tell(format!(
         "every tenant is back: {} of {}, {} scanned again; {} messages written, {} arrived, {} lost, {} doubled, {} counters reused",
         figures.restored,
@@ -173,7 +178,12 @@ struct Restart {
     port_opened: Duration,
 }
 
-async fn figures(network: &Network, tally: &Tally, conversations: &[Conversation], restart: Restart) -> anyhow::Result<Figures> {
+async fn figures(
+    network: &Network,
+    tally: &Tally,
+    conversations: &[Conversation],
+    restart: Restart,
+) -> anyhow::Result<Figures> {
     let stats = network.stats().await;
     let count = tally.count(conversations).await?;
     Ok(Figures {
@@ -192,12 +202,20 @@ async fn figures(network: &Network, tally: &Tally, conversations: &[Conversation
 }
 
 /// N phones scan the QR codes of N tenants.
-async fn pair(story: &Story, network: &Network, dashboard: &Dashboard, tenants: usize) -> anyhow::Result<Vec<Conversation>> {
+async fn pair(
+    story: &Story,
+    network: &Network,
+    dashboard: &Dashboard,
+    tenants: usize,
+) -> anyhow::Result<Vec<Conversation>> {
     let mut paired = Vec::new();
     // A few at a time: each makes a set of pre-keys.
     let names: Vec<String> = (1..=tenants).map(|n| format!("restaurant{n}")).collect();
     for some in names.chunks(8) {
-        paired.extend(try_join_all(some.iter().map(|tenant| Conversation::pair(network, dashboard, tenant.clone(), LIMIT))).await?);
+        paired.extend(
+            try_join_all(some.iter().map(|tenant| Conversation::pair(network, dashboard, tenant.clone(), LIMIT)))
+                .await?,
+        );
         story.tell(format!("{} of {tenants} tenants are paired", paired.len()));
     }
     Ok(paired)

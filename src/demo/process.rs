@@ -67,7 +67,10 @@ impl Setup {
         let mut command = Command::new(&self.program);
         command
             .env_clear()
-            .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LLVM_PROFILE_FILE"].iter().any(|keep| name == keep)))
+            .envs(
+                std::env::vars_os()
+                    .filter(|(name, _)| ["PATH", "HOME", "LLVM_PROFILE_FILE"].iter().any(|keep| name == keep)),
+            )
             .env("SESSIOND_ADMIN_KEY", &self.admin_key)
             .env("SESSIOND_DATA__DIR", &self.data_dir)
             .env("SESSIOND_HTTP__LISTEN", self.address.to_string())

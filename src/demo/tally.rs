@@ -40,7 +40,12 @@ pub struct Answered {
 
 impl Conversation {
     /// Pairs the tenant by QR with a phone of its own.
-    pub async fn pair(network: &Network, dashboard: &Dashboard, tenant: String, limit: Duration) -> anyhow::Result<Self> {
+    pub async fn pair(
+        network: &Network,
+        dashboard: &Dashboard,
+        tenant: String,
+        limit: Duration,
+    ) -> anyhow::Result<Self> {
         let phone = network.add_phone(Some(format!("{tenant}'s phone"))).await;
         let qr = dashboard.qr(&tenant).await?;
         network.scan(&phone.number, &qr).await?;
@@ -76,7 +81,11 @@ impl Conversation {
 }
 
 /// Polls until `done`.
-pub async fn until<F: Future<Output = bool>>(limit: Duration, what: &str, mut done: impl FnMut() -> F) -> anyhow::Result<()> {
+pub async fn until<F: Future<Output = bool>>(
+    limit: Duration,
+    what: &str,
+    mut done: impl FnMut() -> F,
+) -> anyhow::Result<()> {
     let waited = tokio::time::timeout(limit, async {
         while !done().await {
             tokio::time::sleep(Duration::from_millis(25)).await;
@@ -168,6 +177,8 @@ impl Tally {
 
 /// Ids of customers' messages that were heard.
 fn received(heard: &[super::Heard]) -> HashSet<String> {
-    let events = heard.iter().filter(|heard| heard.event == "message:received" && heard.payload["message"]["fromMe"] == json!(false));
+    let events = heard
+        .iter()
+        .filter(|heard| heard.event == "message:received" && heard.payload["message"]["fromMe"] == json!(false));
     events.filter_map(|heard| heard.payload["message"]["id"].as_str().map(str::to_owned)).collect()
 }

@@ -7,12 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use super::Fleet;
-use crate::{
-    message::Connection,
-    session::Health,
-    tenant::TenantId,
-    vault::Notice as Record,
-};
+use crate::{message::Connection, session::Health, tenant::TenantId, vault::Notice as Record};
 
 /// Sessions that are asked for a sign of life at the same time.
 const PINGS: usize = 64;

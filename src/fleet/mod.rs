@@ -126,7 +126,11 @@ impl Fleet {
         Ok(session)
     }
 
-    pub async fn request_code(&self, tenant: &TenantId, phone: &str) -> Result<Result<String, RefusedCode>, FleetError> {
+    pub async fn request_code(
+        &self,
+        tenant: &TenantId,
+        phone: &str,
+    ) -> Result<Result<String, RefusedCode>, FleetError> {
         Ok(self.opened(tenant).await?.request_code(phone).await)
     }
 
@@ -185,7 +189,8 @@ impl Fleet {
 
     pub fn counts(&self) -> Counts {
         let slots = self.slots();
-        let working = |slot: &&Arc<Slot>| slot.session.get().is_some_and(|session| session.status().state == State::Working);
+        let working =
+            |slot: &&Arc<Slot>| slot.session.get().is_some_and(|session| session.status().state == State::Working);
         Counts { working: slots.values().filter(working).count(), total: slots.len() }
     }
 

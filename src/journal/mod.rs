@@ -1,1 +1,323 @@
 //! One tenant's writer: cuts, sequence, takeover, fencing, snapshots; hydration.
+//!
+//! Owns what lies in the vault under a tenant's `journal` and `snapshots`. Promises:
+//!
+//! - [`Journal::wait`] returns `Ok` only when the change, and all before it, is in the vault and in what every later owner
+//!   reads.
+//! - Of two processes that open the same tenant, the earlier one's next append fails, and it writes nothing more: no
+//!   entry, no decision. It may learn that late; it cannot do harm by it.
+//! - A state that does not verify is never written over, and never taken for an empty one.
+//!
+//! It never looks into a record and knows nothing of WhatsApp.
+//!
+//! A *cut* is all changes since the last one. It becomes an entry: one to k documents, sealed once and then sent as they
+//! are until their outcome is known ([`flight`]). Entries and takeovers are chained by their digests ([`chain`]). A process
+//! becomes the owner by a takeover ([`claim`]) after it has read everything ([`hydrate`]).
+
+mod book;
+mod chain;
+mod claim;
+mod damage;
+mod flight;
+mod format;
+mod hydrate;
+mod pace;
+mod record;
+mod snapshot;
+mod writer;
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use rand::rngs::SmallRng;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    book::Shared,
+    chain::{Scribe, Tail},
+    pace::Bucket,
+    writer::Writer,
+};
+pub use self::{
+    damage::{Damage, Document},
+    pace::{Backoff, Pace},
+    record::{Change, ChangeNo, Record, Space},
+    snapshot::Source,
+};
+use crate::{
+    clock::{Clock, Instant},
+    seal::TenantSeal,
+    tenant::TenantId,
+    vault::{Decision, InstanceId, MAX_APPEND, MAX_PAYLOAD, Seq, SnapshotId, Vault, VaultError},
+};
+
+/// What a journal works with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub vault: Arc<dyn Vault>,
+    pub seal: TenantSeal,
+    pub tenant: TenantId,
+    pub writer: InstanceId,
+    pub clock: Arc<dyn Clock>,
+    pub policy: Policy,
+    /// For jitter and the names of snapshots. Seed it from the system.
+    pub rng: SmallRng,
+    /// The tenant is connected, so there must be a state: none at all is damage.
+    pub expect_history: bool,
+}
+
+/// How a journal behaves where the rules leave a choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    pub pace: Pace,
+    pub backoff: Backoff,
+    /// A snapshot is due after so many entries, …
+    pub snapshot_entries: u64,
+    /// … or when the entries have more bytes than this and than half the last snapshot.
+    pub snapshot_bytes: u64,
+    /// After a failure the next snapshot waits so long.
+    pub snapshot_retry: Duration,
+    /// How long the writer waits for a source to begin its transaction. Nothing is appended meanwhile.
+    pub begin_limit: Duration,
+    /// How long takeovers and decisions outlive compaction. No process may sleep longer and then go on in the middle of
+    /// a request.
+    pub takeover_keep: Duration,
+    /// How long the state before a wipe is kept.
+    pub wiped_keep: Duration,
+    /// The most documents in one request to delete.
+    pub delete_batch: usize,
+    /// At most [`MAX_PAYLOAD`].
+    pub max_payload: usize,
+    /// At most [`MAX_APPEND`].
+    pub max_append: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let week = Duration::from_secs(7 * 24 * 3600);
+        Self {
+            pace: Pace::default(),
+            backoff: Backoff::default(),
+            snapshot_entries: 1000,
+            snapshot_bytes: 1024 * 1024,
+            snapshot_retry: Duration::from_secs(60),
+            begin_limit: Duration::from_secs(10),
+            takeover_keep: 4 * week,
+            wiped_keep: week,
+            delete_batch: 200,
+            max_payload: MAX_PAYLOAD,
+            max_append: MAX_APPEND,
+        }
+    }
+}
+
+impl Policy {
+    fn is_due(&self, tail: &Tail, snapshot_bytes: u64) -> bool {
+        tail.entries >= self.snapshot_entries || tail.bytes > self.snapshot_bytes.max(snapshot_bytes / 2)
+    }
+}
+
+/// Why a tenant could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    /// Try again. Nothing was begun, or nothing that a later try would not find.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Another process has taken the tenant over at the same time: stand down.
+    #[error("another process has just taken the tenant over")]
+    Taken,
+    /// The state cannot be read. Nothing was written.
+    #[error(transparent)]
+    Damaged(Damage),
+}
+
+/// A tenant that is ours.
+#[derive(Debug)]
+pub struct Opened {
+    /// The whole state.
+    pub records: Vec<Record>,
+    pub journal: Journal,
+    /// The number of our takeover.
+    pub epoch: Seq,
+    /// There was no history at all.
+    pub first: bool,
+    /// The newest snapshot is damaged, and the state was put together without it. For the operator.
+    pub passed_over: Option<Damage>,
+}
+
+/// Reads a tenant's whole state, takes the tenant over, and starts its writer as one of `tasks`.
+///
+/// `stop` ends the writer at once, without flushing: see [`Journal::close`] for the other end. Cancel-safe: a takeover that
+/// stays behind is a later reader's ordinary history.
+pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken) -> Result<Opened, OpenError> {
+    let scribe = Scribe { seal: cx.seal.clone(), writer: cx.writer.clone(), max_payload: cx.policy.max_payload };
+    let claim::Claimed { hydrated, confirmed_at } = claim::claim(&mut cx, &scribe).await?;
+    let follower = hydrated.follower;
+    if let Some(damage) = &hydrated.passed_over {
+        tracing::warn!(tenant = %cx.tenant, %damage, "a damaged snapshot was passed over");
+    }
+    let shared = Arc::new(Shared::new(confirmed_at));
+    let now = cx.clock.instant();
+    let epoch = follower.head.epoch;
+    let writer = Writer {
+        bucket: Bucket::new(cx.policy.pace, now),
+        cx,
+        scribe,
+        shared: shared.clone(),
+        tasks: tasks.clone(),
+        head: follower.head,
+        guards: follower.guards,
+        tail: follower.tail,
+        snapshot_bytes: hydrated.snapshot_bytes,
+        pending_since: None,
+        snapshot: None,
+        no_snapshot_before: now,
+    };
+    tasks.spawn(writer.run(stop));
+    let record = |((space, key), value)| Record { space, key, value };
+    Ok(Opened {
+        records: follower.state.into_iter().map(record).collect(),
+        journal: Journal(Arc::new(Handle(shared))),
+        epoch,
+        first: hydrated.empty,
+        passed_over: hydrated.passed_over,
+    })
+}
+
+/// Why a journal takes nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// Another process owns the tenant. Stop at once; leave its state untouched.
+    #[error("another process has taken the tenant over")]
+    Fenced,
+    /// A decision was to be written and the tenant has no record any more.
+    #[error("the tenant's record is gone")]
+    TenantGone,
+    /// The vault answered no, and would again.
+    #[error("the vault does not take the journal: {0}")]
+    Refused(String),
+    /// By [`Journal::close`], by its cancellation token, or because the last handle is gone.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// Why an ownership could not be confirmed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConfirmError {
+    #[error(transparent)]
+    Closed(Closed),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Why a snapshot was not written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SnapshotError {
+    #[error(transparent)]
+    Closed(Closed),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error("the store: {0}")]
+    Source(String),
+}
+
+impl From<ConfirmError> for SnapshotError {
+    fn from(error: ConfirmError) -> Self {
+        match error {
+            ConfirmError::Closed(closed) => Self::Closed(closed),
+            ConfirmError::Vault(error) => Self::Vault(error),
+        }
+    }
+}
+
+/// A tenant's journal, open for writing. Cheap to clone. When the last one is dropped the writer stops, without flushing.
+#[derive(Debug, Clone)]
+pub struct Journal(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.book().abandoned = true;
+        self.0.wake.notify_one();
+    }
+}
+
+impl Journal {
+    /// Notes changes, which become durable together. Never blocks; the caller holds the lock under which it made them. Bounded by
+    /// the size of the state: a later change of a record replaces an earlier one that is not cut yet.
+    ///
+    /// The decision is carried out in the same commit. After the end of the journal it only counts.
+    pub fn record(&self, changes: Vec<Change>, decision: Option<Decision>) -> ChangeNo {
+        self.shared().record(changes, decision)
+    }
+
+    /// Returns when everything up to the change is in the vault. Cancel-safe; a cut goes soon once someone waits for it,
+    /// and stays asked for when the wait is dropped.
+    pub async fn wait(&self, number: ChangeNo) -> Result<(), Closed> {
+        self.shared().wait(number).await
+    }
+
+    /// The last change of which it is known that it, and all before it, is in the vault.
+    pub fn durable(&self) -> ChangeNo {
+        self.shared().progress.borrow().durable
+    }
+
+    /// The last change recorded.
+    pub fn recorded(&self) -> ChangeNo {
+        self.shared().book().last
+    }
+
+    /// Asks the vault, now, whether this process still owns the tenant. While the vault does not answer an error comes within
+    /// its time limit.
+    pub async fn confirm(&self) -> Result<(), ConfirmError> {
+        self.shared().confirm().await
+    }
+
+    /// When the request was sent by whose answer the vault last confirmed that the tenant is ours.
+    pub fn confirmed_at(&self) -> Instant {
+        self.shared().book().confirmed_at
+    }
+
+    /// The last attempt to reach the vault had no answer. Stays so until the next one has: [`Self::confirm`] is one.
+    pub fn outage(&self) -> bool {
+        self.shared().book().outage
+    }
+
+    /// From now on snapshots are taken, from this source, for as long as it lives.
+    pub fn snapshots_from(&self, source: Weak<dyn Source>) {
+        self.shared().book().source = Some(source);
+        self.shared().wake.notify_one();
+    }
+
+    /// Writes a snapshot of the state as it is now, to be kept for a week: call it before recording a wipe.
+    pub async fn keep_state_before_wipe(&self) -> Result<SnapshotId, SnapshotError> {
+        self.shared().keep().await
+    }
+
+    /// Flushes everything that is recorded and stops the writer. While the vault does not answer it waits: bound it.
+    /// `Ok` when everything is in the vault.
+    pub async fn close(&self) -> Result<(), Closed> {
+        let last = {
+            let mut book = self.shared().book();
+            book.closing = true;
+            book.last
+        };
+        self.shared().wake.notify_one();
+        self.closed().await;
+        self.wait(last).await
+    }
+
+    /// Returns when the journal takes nothing more, with the reason.
+    pub fn closed(&self) -> impl Future<Output = Closed> + Send + use<> {
+        let shared = self.shared().clone();
+        async move { shared.closed().await }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+}

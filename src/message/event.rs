@@ -54,10 +54,18 @@ impl Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventBody {
-    Received { message: Message },
+    Received {
+        message: Message,
+    },
     /// Accepted from a consumer, or written on the tenant's own phone.
-    Sent { message: Message },
-    Status { message_id: String, chat: String, status: Delivery },
+    Sent {
+        message: Message,
+    },
+    Status {
+        message_id: String,
+        chat: String,
+        status: Delivery,
+    },
 }
 
 /// How a tenant's connection looks to its dashboards.
@@ -191,10 +199,9 @@ impl Log {
 
     /// Publishes, in order, what may be seen by now.
     pub fn publish(&self) {
-        let durable = self.store.journal().durable();
         let mut queue = self.queue();
         while let Some(first) = queue.waiting.front()
-            && first.after.is_none_or(|change| change <= durable)
+            && first.after.is_none_or(|change| self.store.is_durable(change))
         {
             let event = first.event.clone();
             queue.waiting.pop_front();

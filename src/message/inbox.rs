@@ -14,7 +14,11 @@ use super::{
 use crate::{
     clock::Clock,
     journal::Closed,
-    store::{Batch, Store, StoreError, records::{InboxKind, InboxRecord}, space},
+    store::{
+        Batch, Store, StoreError,
+        records::{InboxKind, InboxRecord},
+        space,
+    },
 };
 
 /// A message as the session hands it over.
@@ -66,7 +70,11 @@ impl Inbox {
                 written = true;
                 if incoming.visible {
                     let message = incoming.message.clone();
-                    events.push(if message.from_me { EventBody::Sent { message } } else { EventBody::Received { message } });
+                    events.push(if message.from_me {
+                        EventBody::Sent { message }
+                    } else {
+                        EventBody::Received { message }
+                    });
                 }
             }
             if !written {

@@ -10,11 +10,9 @@ use std::{
 use rand::Rng as _;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tracing::{info, warn};
-use whatsapp_rust::{
-    wacore::{
-        net::{HttpClient, HttpRequest, HttpResponse, StreamingHttpResponse, UploadBody},
-        version::parse_sw_js,
-    },
+use whatsapp_rust::wacore::{
+    net::{HttpClient, HttpRequest, HttpResponse, StreamingHttpResponse, UploadBody},
+    version::parse_sw_js,
 };
 
 use super::line::Endpoint;
@@ -124,9 +122,10 @@ impl Versions {
 
 /// `sw.js` names the client's revision; the same place that WhatsApp Web itself reads.
 async fn fetch(http: &Arc<dyn HttpClient>) -> anyhow::Result<Version> {
-    let request = HttpRequest::get("https://web.whatsapp.com/sw.js")
-        .with_header("sec-fetch-site", "none")
-        .with_header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36");
+    let request = HttpRequest::get("https://web.whatsapp.com/sw.js").with_header("sec-fetch-site", "none").with_header(
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+    );
     let response = http.execute(request).await?;
     anyhow::ensure!(response.status_code == 200, "status {}", response.status_code);
     parse_sw_js(&response.body_string()?).ok_or_else(|| anyhow::anyhow!("no revision in it"))
@@ -140,7 +139,10 @@ impl<H> LoopbackOnly<H> {
         let uri: http::Uri = request.url.parse()?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        anyhow::ensure!(loopback, "a build with the feature `loopback` does not connect to {host}: it is not on loopback");
+        anyhow::ensure!(
+            loopback,
+            "a build with the feature `loopback` does not connect to {host}: it is not on loopback"
+        );
         Ok(())
     }
 }

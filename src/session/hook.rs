@@ -99,7 +99,9 @@ impl EventHandler for Ears {
                 warn!("receipts come faster than they are written: cutting the line, they will be said again");
                 self.line.cut();
             }
-            Err(mpsc::error::TrySendError::Full(_)) => error!("more news of a connection than any connection has: dropped"),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                error!("more news of a connection than any connection has: dropped")
+            }
         }
     }
 

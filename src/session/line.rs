@@ -98,7 +98,10 @@ impl Dialer {
 #[async_trait]
 impl TransportFactory for Dialer {
     async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
-        self.journal.confirm().await.context("not dialing: the vault has not confirmed that this process owns the tenant")?;
+        self.journal
+            .confirm()
+            .await
+            .context("not dialing: the vault has not confirmed that this process owns the tenant")?;
         let stream = self.connect().await?;
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;

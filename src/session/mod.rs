@@ -44,6 +44,7 @@ pub use self::{
 };
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
+    crash,
     journal::{self, Closed, Journal, OpenError},
     message::{
         Addressed, Content, Delivery, Event, EventId, Inbox, Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing,
@@ -156,7 +157,13 @@ impl Session {
         let opened = journal::open(context, &journal_tasks, CancellationToken::new()).await?;
         let journal = opened.journal;
         let dir = env.sessions_dir.join(tenant.as_str());
-        let store = Store::create(&dir, opened.records, journal.clone(), &env.pool, StoreOptions { clock: env.clock.clone() }).await?;
+        let store =
+            Store::create(&dir, opened.records, journal.clone(), &env.pool, StoreOptions { clock: env.clock.clone() })
+                .await?;
+        #[cfg(feature = "loopback")]
+        if crash::gates_off() {
+            store.gates_off();
+        }
         let keep = Keep { events: env.messages.keep_events, age: env.messages.keep };
         let log = Log::open(tenant.clone(), store.clone(), env.feed.clone(), env.clock.clone(), keep).await?;
         let log = Arc::new(log);
@@ -235,7 +242,8 @@ impl Session {
             return Err(RefusedCode::NotConnected);
         }
         let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
-        let options = whatsapp_rust::pair_code::PairCodeOptions { phone_number: phone.to_owned(), ..Default::default() };
+        let options =
+            whatsapp_rust::pair_code::PairCodeOptions { phone_number: phone.to_owned(), ..Default::default() };
         client.pair_with_code(options).await.map_err(|error| RefusedCode::WhatsApp(error.to_string()))
     }
 

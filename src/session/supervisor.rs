@@ -3,10 +3,7 @@
 //! a [`Signal`], and the table in [`super::signal`] says what follows.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::Ordering,
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -20,7 +17,10 @@ use whatsapp_rust::{
     Client, ClientBuilderError, Server, TokioRuntime,
     store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
     types::events::{ConnectFailureReason, Event, Receipt},
-    wacore::{store::device::DevicePropsOverride, types::{message::MessageInfo, presence::ReceiptType}},
+    wacore::{
+        store::device::DevicePropsOverride,
+        types::{message::MessageInfo, presence::ReceiptType},
+    },
 };
 
 use super::{
@@ -90,7 +90,15 @@ enum Stop {
 impl Supervisor {
     pub fn new(session: Arc<Inner>) -> Self {
         let quiet_limit = session.env.quiet_first;
-        Self { session, failures: 0, replaced: false, pairing_until: None, quiet_limit, testing: false, unlinking: None }
+        Self {
+            session,
+            failures: 0,
+            replaced: false,
+            pairing_until: None,
+            quiet_limit,
+            testing: false,
+            unlinking: None,
+        }
     }
 
     pub async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) {
@@ -182,7 +190,11 @@ impl Supervisor {
         let settings = &self.session.env.settings;
         let wait = match next {
             Next::Wipe => {
-                let reason = if *signal == Signal::Unlinked { "unlinked" } else { "WhatsApp logged this device out: scan again" };
+                let reason = if *signal == Signal::Unlinked {
+                    "unlinked"
+                } else {
+                    "WhatsApp logged this device out: scan again"
+                };
                 self.pairing_until = None;
                 let wiped = self.wipe(reason).await;
                 if let Some(done) = self.unlinking.take() {
@@ -213,7 +225,9 @@ impl Supervisor {
                 // Fenced: the journal closes, and the pause ends by it.
                 let owner = self.session.journal.confirm().await;
                 if self.replaced {
-                    error!("replaced again although the vault says that this process owns the tenant: is the device in use elsewhere?");
+                    error!(
+                        "replaced again although the vault says that this process owns the tenant: is the device in use elsewhere?"
+                    );
                     settings.backoff_max
                 } else {
                     warn!(owner = owner.is_ok(), "another connection took this session's place");
@@ -264,11 +278,7 @@ impl Supervisor {
             }
             sleep(Duration::from_secs(1)).await;
         }
-        let decision = Decision {
-            whatsapp_connected: Some(false),
-            phone_number: Some(None),
-            connected_at: Some(None),
-        };
+        let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
         match session.store.wipe_credentials(decision).await {
             Ok(change) => session.store.wait(change).await?,
             Err(error) => error!(%error, "the credentials could not be wiped"),

@@ -16,7 +16,10 @@ pub fn incoming(inbound: &InboundMessage) -> Incoming {
     let content = content(&inbound.message);
     Incoming {
         visible: content.is_some(),
-        message: message(&inbound.info, content.unwrap_or(Content::Unknown { name: String::new(), text: String::new() })),
+        message: message(
+            &inbound.info,
+            content.unwrap_or(Content::Unknown { name: String::new(), text: String::new() }),
+        ),
         body: Bytes::from(codec::message_to_vec(&inbound.message)),
     }
 }

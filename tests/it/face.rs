@@ -25,7 +25,10 @@ async fn probes_need_no_key_and_everything_else_does() {
     let daemon = stage.start().await;
     for path in ["/health", "/api/baileys/health"] {
         let (status, _, body) = raw(&stage, "GET", path, &[], "").await;
-        assert_eq!((status, &body["status"], &body["sessions"]), (200, &json!("ok"), &json!({ "working": 0, "total": 0 })));
+        assert_eq!(
+            (status, &body["status"], &body["sessions"]),
+            (200, &json!("ok"), &json!({ "working": 0, "total": 0 }))
+        );
         let (_, _, body) = raw(&stage, "GET", path, &[("x-api-key", &stage.setup.admin_key)], "").await;
         assert_eq!(body["sessions"]["ill"], json!([]));
     }
@@ -39,7 +42,11 @@ async fn probes_need_no_key_and_everything_else_does() {
         ("POST", "/api/a/auth/request-code"),
     ] {
         let (status, kind, body) = raw(&stage, method, path, &[], "").await;
-        assert_eq!((status, kind.as_str(), &body["code"]), (401, "application/problem+json", &json!("unauthorized")), "{path}");
+        assert_eq!(
+            (status, kind.as_str(), &body["code"]),
+            (401, "application/problem+json", &json!("unauthorized")),
+            "{path}"
+        );
         assert_eq!(raw(&stage, method, path, &[("authorization", "Bearer nonsense")], "").await.0, 401, "{path}");
         assert_ne!(raw(&stage, method, path, &[("authorization", &bearer)], "").await.0, 401, "{path}");
     }
@@ -93,12 +100,10 @@ async fn a_pairing_code_pairs_as_well() {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     let phone = stage.network.add_phone(None).await;
-    let answer = stage
-        .dashboard
-        .post("/api/trattoria/auth/request-code", json!({ "phoneNumber": phone.number }))
-        .await
-        .unwrap();
-    let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{} {}\n{}", answer.status, answer.body, stage.log()));
+    let answer =
+        stage.dashboard.post("/api/trattoria/auth/request-code", json!({ "phoneNumber": phone.number })).await.unwrap();
+    let code =
+        answer.body["code"].as_str().unwrap_or_else(|| panic!("{} {}\n{}", answer.status, answer.body, stage.log()));
     stage.network.link_code(&phone.number, code).await.unwrap();
     sessiond::demo::until(LIMIT, "the pairing", || stage.dashboard.is_connected("trattoria"))
         .await
@@ -155,13 +160,15 @@ async fn the_real_socket_io_client_sees_it_all() {
     let echoed = page.line(LIMIT, |line| line["event"] == "message:sent").await;
     assert_eq!(echoed["payload"]["message"]["id"], json!(sent));
     for status in ["sent", "delivered"] {
-        let line = page.line(LIMIT, |line| line["event"] == "message:status" && line["payload"]["status"] == status).await;
+        let line =
+            page.line(LIMIT, |line| line["event"] == "message:status" && line["payload"]["status"] == status).await;
         assert_eq!(line["payload"]["messageId"], json!(sent));
     }
 
     // Another page that saw nothing but the first message gets the rest, in order.
     let cursor = received["payload"]["eventId"].as_str().unwrap();
-    let mut late = Script::start(&folder, &["client.mjs", &url, &stage.setup.admin_key, "trattoria", cursor, "websocket"]);
+    let mut late =
+        Script::start(&folder, &["client.mjs", &url, &stage.setup.admin_key, "trattoria", cursor, "websocket"]);
     let missed = late.line(LIMIT, |line| line["event"].as_str().unwrap().starts_with("message:")).await;
     assert_eq!((&missed["event"], &missed["payload"]["message"]["id"]), (&json!("message:sent"), &json!(sent)));
 
@@ -179,7 +186,9 @@ async fn disconnect_unlinks_and_a_new_scan_pairs_again() {
     let answer = stage.dashboard.post("/api/baileys/disconnect", json!({ "tenantId": "trattoria" })).await.unwrap();
     assert_eq!(answer.body, json!({ "success": true, "message": "Desconectado exitosamente" }));
     let gone = || async { stage.network.devices(&conversation.number).await.unwrap().is_empty() };
-    sessiond::demo::until(LIMIT, "the device to be unlinked", gone).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
+    sessiond::demo::until(LIMIT, "the device to be unlinked", gone)
+        .await
+        .unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
     let qr = stage.dashboard.qr("trattoria").await.unwrap();
     stage.network.scan(&conversation.number, &qr).await.unwrap();
     sessiond::demo::until(LIMIT, "the second pairing", || stage.dashboard.is_connected("trattoria")).await.unwrap();

@@ -97,9 +97,11 @@ async fn a_refusal_longer_than_two_heartbeats_heals_within_one() {
     network.fault(Fault::new(FaultKind::Refuse).ms(refusal.as_millis() as u64)).await.unwrap();
     let dashboard = &scene.stage.dashboard;
     until(LIMIT, "the loss to be noticed", || async { !dashboard.is_connected("trattoria").await }).await.unwrap();
-    until(refusal + INTERVAL + Duration::from_secs(5), "the session to be back", || dashboard.is_connected("trattoria"))
-        .await
-        .unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    until(refusal + INTERVAL + Duration::from_secs(5), "the session to be back", || {
+        dashboard.is_connected("trattoria")
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
     scene.heals("a long refusal").await;
 }
 
@@ -161,7 +163,9 @@ async fn a_replaced_session_does_not_loop() {
     let network = scene.stage.network.clone();
     let before = network.stats().await.counts.logins;
     network.fault(Fault::new(FaultKind::Replaced)).await.unwrap();
-    until(LIMIT, "the session to take its place back", || scene.stage.dashboard.is_connected("trattoria")).await.unwrap();
+    until(LIMIT, "the session to take its place back", || scene.stage.dashboard.is_connected("trattoria"))
+        .await
+        .unwrap();
     let after = network.stats().await.counts.logins;
     assert!(after - before <= 2, "{} logins after one replacement\n{}", after - before, scene.stage.log());
     scene.heals("a replacement").await;

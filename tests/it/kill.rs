@@ -126,7 +126,8 @@ fn assert_heard_once(heard: &[sessiond::demo::Heard], seed: u64) {
 async fn runs(home: Home, death: Death, seeds: std::ops::Range<u64>) {
     let only: Option<u64> = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok());
     let scale: u64 = std::env::var("KILL_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
-    let seeds = (seeds.start..seeds.start + (seeds.end - seeds.start) * scale).filter(|seed| only.is_none_or(|only| only == *seed));
+    let seeds = (seeds.start..seeds.start + (seeds.end - seeds.start) * scale)
+        .filter(|seed| only.is_none_or(|only| only == *seed));
     stream::iter(seeds).map(|seed| run(home, death, seed)).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<_>>().await;
 }
 

@@ -3,8 +3,16 @@
 mod emulator;
 mod face;
 mod heal;
+mod journal_model;
+mod journal_world;
 mod kill;
 mod node;
+mod proxy;
 mod restore;
 mod stage;
+mod store_backend;
+mod store_gates;
+mod store_life;
+mod store_world;
+mod vault_contract;
 mod zombie;

@@ -35,7 +35,9 @@ async fn a_sleeper_finds_itself_fenced() {
         let answer = stage.dashboard.get("/api/baileys/status?tenantId=trattoria").await;
         answer.is_ok_and(|answer| answer.body["detail"] == json!("moved"))
     };
-    until(LIMIT, "the sleeper to find that it is fenced", moved).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    until(LIMIT, "the sleeper to find that it is fenced", moved)
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     let refused = stage.dashboard.send("trattoria", &conversations[0].customers[0], "from the dead", "k").await;
     assert!(refused.is_err(), "a fenced process accepted a message");
 

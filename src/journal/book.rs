@@ -1,0 +1,213 @@
+//! What a journal's handles and its writer share: the changes that wait, the wishes, and how far things are.
+//!
+//! The lock is held for moments only and never across an await. The store calls [`Book::record`] under its own lock; nothing here
+//! calls back into the store.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Closed, ConfirmError, SnapshotError, Source,
+    record::{Change, ChangeNo, Cut},
+};
+use crate::{
+    clock::Instant,
+    vault::{Decision, SnapshotId},
+};
+
+/// How far a journal is.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    /// Up to here everything is in the vault.
+    pub durable: ChangeNo,
+    pub closed: Option<Closed>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    book: Mutex<Book>,
+    /// Wakes the writer.
+    pub wake: Notify,
+    pub progress: watch::Sender<Progress>,
+    /// Cancelled when the journal is closed, for whatever reason: what it has running in the background ends.
+    pub over: CancellationToken,
+}
+
+pub(super) type Confirmation = oneshot::Sender<Result<(), ConfirmError>>;
+pub(super) type Keeping = oneshot::Sender<Result<SnapshotId, SnapshotError>>;
+
+pub(super) struct Book {
+    /// The last change recorded.
+    pub last: ChangeNo,
+    pub pending: Cut,
+    /// The highest change that someone waits for, or has.
+    pub wanted: ChangeNo,
+    /// Who wants to know whether the tenant is still ours.
+    pub confirmations: Vec<Confirmation>,
+    /// Who wants a snapshot kept.
+    pub keepings: Vec<Keeping>,
+    /// The store, which holds the journal: so not the other way round.
+    pub source: Option<Weak<dyn Source>>,
+    pub barrier: Barrier,
+    /// Flush and stop.
+    pub closing: bool,
+    /// The last handle is gone: nobody can close it any more.
+    pub abandoned: bool,
+    pub confirmed_at: Instant,
+    /// The last attempt to reach the vault had no answer.
+    pub outage: bool,
+    closed: bool,
+}
+
+/// The moment at which a snapshot's read transaction begins. What is pending then becomes the cut that the snapshot stands
+/// after, so that it holds what the journal holds, not a change more.
+#[derive(Debug)]
+pub(super) enum Barrier {
+    None,
+    /// The source was asked to begin.
+    Asked,
+    /// It has begun.
+    Reached(Cut),
+}
+
+impl Shared {
+    pub fn new(confirmed_at: Instant) -> Self {
+        let book = Book {
+            last: ChangeNo::ZERO,
+            pending: Cut::default(),
+            wanted: ChangeNo::ZERO,
+            confirmations: Vec::new(),
+            keepings: Vec::new(),
+            source: None,
+            barrier: Barrier::None,
+            closing: false,
+            abandoned: false,
+            confirmed_at,
+            outage: false,
+            closed: false,
+        };
+        Self {
+            book: Mutex::new(book),
+            wake: Notify::new(),
+            progress: watch::Sender::new(Progress { durable: ChangeNo::ZERO, closed: None }),
+            over: CancellationToken::new(),
+        }
+    }
+
+    /// Every change to a book is a single step, so one that a panic has interrupted is still good.
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn record(&self, changes: Vec<Change>, decision: Option<Decision>) -> ChangeNo {
+        let (number, first) = {
+            let mut book = self.book();
+            if changes.is_empty() && decision.is_none() {
+                return book.last;
+            }
+            book.last = book.last.next();
+            let (number, first) = (book.last, book.pending.is_empty());
+            if !book.closed {
+                book.pending.add(changes, decision, number);
+            }
+            (number, first)
+        };
+        if first {
+            self.wake.notify_one();
+        }
+        number
+    }
+
+    pub async fn wait(&self, number: ChangeNo) -> Result<(), Closed> {
+        let mut progress = self.progress.subscribe();
+        {
+            let mut book = self.book();
+            if book.wanted < number {
+                book.wanted = number;
+                self.wake.notify_one();
+            }
+        }
+        let settled = progress.wait_for(|now| now.closed.is_some() || now.durable >= number).await;
+        // `self` holds the sender.
+        let now = settled.expect("the sender outlives its receiver").clone();
+        match now.closed {
+            None => Ok(()),
+            Some(Closed::Stopped) if now.durable >= number => Ok(()),
+            Some(closed) => Err(closed),
+        }
+    }
+
+    pub async fn confirm(&self) -> Result<(), ConfirmError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut book = self.book();
+            if !book.closed {
+                book.confirmations.push(answer);
+            }
+        }
+        self.wake.notify_one();
+        match answered.await {
+            Ok(answer) => answer,
+            Err(_) => Err(ConfirmError::Closed(self.closed().await)),
+        }
+    }
+
+    pub async fn keep(&self) -> Result<SnapshotId, SnapshotError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut book = self.book();
+            if !book.closed {
+                book.keepings.push(answer);
+            }
+        }
+        self.wake.notify_one();
+        match answered.await {
+            Ok(answer) => answer,
+            Err(_) => Err(SnapshotError::Closed(self.closed().await)),
+        }
+    }
+
+    pub async fn closed(&self) -> Closed {
+        let mut progress = self.progress.subscribe();
+        let settled = progress.wait_for(|now| now.closed.is_some()).await;
+        settled.expect("the sender outlives its receiver").closed.clone().unwrap_or(Closed::Stopped)
+    }
+
+    /// The source's read transaction has begun: what is pending belongs to it, what comes now does not. The caller holds the lock
+    /// under which it records.
+    pub fn reach_barrier(&self) {
+        let mut book = self.book();
+        if matches!(book.barrier, Barrier::Asked) {
+            book.barrier = Barrier::Reached(std::mem::take(&mut book.pending));
+            self.wake.notify_one();
+        }
+    }
+
+    /// The end, for good. Whoever asks for something from now on learns it at once.
+    pub fn close(&self, closed: Closed) {
+        {
+            let mut book = self.book();
+            book.closed = true;
+            book.pending = Cut::default();
+            book.source = None;
+            // Dropped unanswered: they ask for the reason.
+            book.confirmations.clear();
+            book.keepings.clear();
+        }
+        self.over.cancel();
+        self.progress.send_modify(|now| now.closed = Some(closed));
+    }
+}
+
+impl std::fmt::Debug for Book {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Book")
+            .field("last", &self.last)
+            .field("wanted", &self.wanted)
+            .field("outage", &self.outage)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! The takeover: how a process becomes the one owner of a tenant.
+//!
+//! The takeover document is created at the number after the last document read. From then on the old owner's next number
+//! is occupied: it cannot append. Three things can have gone wrong, and are looked for:
+//!
+//! - The old owner was faster and the number is taken. By an entry: read on, try again. By another claimer's takeover:
+//!   stand down.
+//! - The answer is lost. Then the document tells: see [`super::flight`].
+//! - The reader was so slow that the old owner has compacted what it was about to read, the number included, and the
+//!   takeover stands in the past, where it fences no one. Entries are deleted only below the previous snapshot, so then
+//!   there is a manifest at or above the number: the reader starts over.
+//!
+//! A takeover is never removed again, not even one in the past. There it harms no one: what is below a snapshot is not
+//! read. But a claimer that finds a manifest above its number cannot always tell that from having been succeeded by another
+//! owner, which has compacted since. Its takeover is then the one that keeps the owner before it from appending, and
+//! removing it would let that one's next entry into the past. (The model test shows it.)
+
+use super::{
+    Context, OpenError,
+    chain::{Follower, Frozen, Scribe},
+    flight::{Ask, Flight, Verdict},
+    hydrate::{self, HydrateError, Hydrated},
+    pace::Patience,
+};
+use crate::{
+    clock::Instant,
+    crash,
+    vault::{AppendError, DocumentKind, Seq, VaultError},
+};
+
+/// How often a claimer starts over or reads on before it gives up for now.
+const TRIES: usize = 20;
+/// How often it asks a vault that does not answer.
+const PATIENCE: u32 = 4;
+
+/// What a takeover gives.
+pub(super) struct Claimed {
+    pub hydrated: Hydrated,
+    /// When the takeover was asked for.
+    pub confirmed_at: Instant,
+}
+
+impl From<HydrateError> for OpenError {
+    fn from(error: HydrateError) -> Self {
+        match error {
+            HydrateError::Vault(error) => Self::Vault(error),
+            HydrateError::Damaged(damage) => Self::Damaged(damage),
+        }
+    }
+}
+
+pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, OpenError> {
+    let mut tries = 0..TRIES;
+    'over: while tries.next().is_some() {
+        let mut hydrated = hydrate::hydrate(cx).await?;
+        loop {
+            let at = cx.clock.now();
+            let takeover = scribe.takeover(&hydrated.follower.head, at);
+            let number = takeover.after.last;
+            match place(cx, takeover).await? {
+                Placed::Yes { sent, frozen } => {
+                    if has_manifest_from(cx, number).await? {
+                        continue 'over;
+                    }
+                    let [document] = <[_; 1]>::try_from(frozen.documents).expect("a takeover is one document");
+                    hydrated.follower.follow(document).map_err(OpenError::Damaged)?;
+                    crash::point("takeover");
+                    return Ok(Claimed { hydrated, confirmed_at: sent });
+                }
+                Placed::No => {
+                    if tries.next().is_none() || !read_on(cx, &mut hydrated.follower).await? {
+                        continue 'over;
+                    }
+                }
+            }
+        }
+    }
+    Err(OpenError::Vault(VaultError::Unavailable("the tenant's owner writes faster than it can be taken over".into())))
+}
+
+enum Placed {
+    Yes {
+        sent: Instant,
+        frozen: Frozen,
+    },
+    /// Something else has the number.
+    No,
+}
+
+/// Creates the takeover document, whatever answers are lost.
+async fn place(cx: &mut Context, takeover: Frozen) -> Result<Placed, OpenError> {
+    let mut flight = Flight::new(takeover, usize::MAX);
+    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    loop {
+        let sent = cx.clock.instant();
+        let (verdict, lost) = match flight.ask() {
+            Ask::Append(documents, decision) => {
+                let answer = cx.vault.append(&cx.tenant, documents, decision).await;
+                let lost = match &answer {
+                    Err(AppendError::Vault(error)) => Some(error.clone()),
+                    _ => None,
+                };
+                (flight.appended(answer), lost)
+            }
+            Ask::Document(seq) => {
+                let answer = cx.vault.document(&cx.tenant, seq).await;
+                let lost = answer.as_ref().err().cloned();
+                (flight.saw(answer), lost)
+            }
+        };
+        match verdict {
+            Verdict::Onward => {}
+            Verdict::Landed => return Ok(Placed::Yes { sent, frozen: flight.frozen }),
+            Verdict::Fenced => return Ok(Placed::No),
+            Verdict::BackOff if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
+            Verdict::BackOff => {
+                let silence = || VaultError::Unavailable("it contradicts itself".into());
+                return Err(OpenError::Vault(lost.unwrap_or_else(silence)));
+            }
+            Verdict::Refused(why) => return Err(OpenError::Vault(VaultError::Refused(why))),
+            Verdict::TenantGone => {
+                return Err(OpenError::Vault(VaultError::Refused("the tenant's record is gone".into())));
+            }
+        }
+    }
+}
+
+/// Follows what has come since. False when it does not fit what was read before: then everything has to be read again.
+async fn read_on(cx: &mut Context, follower: &mut Follower) -> Result<bool, OpenError> {
+    let next = follower.head.last.next();
+    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    let documents = loop {
+        match cx.vault.documents(&cx.tenant, next).await {
+            Err(VaultError::Unavailable(_)) if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
+            answer => break answer.map_err(HydrateError::from)?,
+        }
+    };
+    // One of our own is what an earlier try of this process left behind when it lost its answer.
+    if documents.iter().any(|document| document.kind == DocumentKind::Takeover && document.writer != cx.writer) {
+        return Err(OpenError::Taken);
+    }
+    let fits = !documents.is_empty()
+        && documents.into_iter().try_for_each(|document| follower.follow(document)).is_ok()
+        && follower.check_unfinished().is_ok();
+    Ok(fits)
+}
+
+/// Is there a snapshot at the number, or above it?
+async fn has_manifest_from(cx: &mut Context, number: Seq) -> Result<bool, OpenError> {
+    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    loop {
+        match cx.vault.manifests(&cx.tenant).await {
+            Err(VaultError::Unavailable(_)) if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
+            answer => {
+                let manifests = answer.map_err(HydrateError::from)?;
+                return Ok(manifests.iter().any(|manifest| manifest.id.seq >= number));
+            }
+        }
+    }
+}

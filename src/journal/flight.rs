@@ -1,0 +1,238 @@
+//! One group of frozen documents on its way into the vault: what to ask next, and what an answer means. No I/O.
+//!
+//! An append whose answer is lost may have happened, may still happen, or never will. So after a lost answer the document
+//! is read before anything else is done, and what is sent again is the same, byte for byte: whichever of the copies
+//! lands, it says the same, and it lands once. When a lost answer turns out to have been a yes, the document after the
+//! group is read too: this process may have slept, and another may have taken over since.
+
+use std::ops::Range;
+
+use super::chain::Frozen;
+use crate::vault::{AppendError, Decision, JournalDocument, Seq, VaultError};
+
+/// What the driver is to ask the vault.
+#[derive(Debug)]
+pub(super) enum Ask<'a> {
+    Append(&'a [JournalDocument], Option<&'a Decision>),
+    Document(Seq),
+}
+
+/// What an answer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Ask again, now.
+    Onward,
+    /// Ask again after a while.
+    BackOff,
+    /// All of it is in the vault.
+    Landed,
+    /// Another owner's document stands in the way, or follows.
+    Fenced,
+    TenantGone,
+    Refused(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The commit is to be sent.
+    Send,
+    /// The commit may have landed: its first document is to be read. Was it said to exist?
+    Compare { exists: bool },
+    /// It landed, but nobody knows when: nothing may follow it.
+    LookBeyond,
+}
+
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub frozen: Frozen,
+    /// What goes into each commit.
+    commits: Vec<Range<usize>>,
+    /// The commit that is on its way.
+    at: usize,
+    stage: Stage,
+}
+
+impl Flight {
+    pub fn new(frozen: Frozen, max_append: usize) -> Self {
+        let commits = commits(&frozen.documents, max_append);
+        Self { frozen, commits, at: 0, stage: Stage::Send }
+    }
+
+    pub fn ask(&self) -> Ask<'_> {
+        let commit = &self.frozen.documents[self.commits[self.at].clone()];
+        match self.stage {
+            Stage::Send => Ask::Append(commit, self.frozen.decision.as_ref().filter(|_| self.is_last())),
+            Stage::Compare { .. } => Ask::Document(commit[0].seq),
+            Stage::LookBeyond => Ask::Document(self.frozen.after.last.next()),
+        }
+    }
+
+    /// The answer to [`Ask::Append`].
+    pub fn appended(&mut self, answer: Result<(), AppendError>) -> Verdict {
+        match answer {
+            Ok(()) => self.landed(),
+            Err(AppendError::Exists) => {
+                // Ours, when a layer below has sent it twice.
+                self.stage = Stage::Compare { exists: true };
+                Verdict::Onward
+            }
+            Err(AppendError::Vault(VaultError::Unavailable(_))) => {
+                self.stage = Stage::Compare { exists: false };
+                Verdict::BackOff
+            }
+            Err(AppendError::TenantGone) => Verdict::TenantGone,
+            Err(AppendError::Vault(refused)) => Verdict::Refused(refused.to_string()),
+        }
+    }
+
+    /// The answer to [`Ask::Document`].
+    pub fn saw(&mut self, answer: Result<Option<JournalDocument>, VaultError>) -> Verdict {
+        match (self.stage, answer) {
+            (_, Err(VaultError::Unavailable(_))) => Verdict::BackOff,
+            (_, Err(refused)) => Verdict::Refused(refused.to_string()),
+            (Stage::LookBeyond, Ok(None)) => Verdict::Landed,
+            (Stage::LookBeyond, Ok(Some(_))) => Verdict::Fenced,
+            (stage, Ok(None)) => {
+                self.stage = Stage::Send;
+                // An append that says "exists" and a read that says "does not" shall not chase each other.
+                if stage == (Stage::Compare { exists: true }) { Verdict::BackOff } else { Verdict::Onward }
+            }
+            (_, Ok(Some(found))) => {
+                let ours = &self.frozen.documents[self.commits[self.at].start];
+                match found.payload == ours.payload && found.writer == ours.writer {
+                    true if self.is_last() => {
+                        self.stage = Stage::LookBeyond;
+                        Verdict::Onward
+                    }
+                    true => self.landed(),
+                    false => Verdict::Fenced,
+                }
+            }
+        }
+    }
+
+    fn landed(&mut self) -> Verdict {
+        if self.is_last() {
+            return Verdict::Landed;
+        }
+        self.at += 1;
+        self.stage = Stage::Send;
+        Verdict::Onward
+    }
+
+    fn is_last(&self) -> bool {
+        self.at + 1 == self.commits.len()
+    }
+}
+
+/// As many documents in each commit as fit.
+fn commits(documents: &[JournalDocument], max_append: usize) -> Vec<Range<usize>> {
+    let mut commits = Vec::with_capacity(1);
+    let (mut start, mut bytes) = (0, 0);
+    for (n, document) in documents.iter().enumerate() {
+        if n > start && bytes + document.payload.len() > max_append {
+            commits.push(start..n);
+            (start, bytes) = (n, 0);
+        }
+        bytes += document.payload.len();
+    }
+    commits.push(start..documents.len());
+    commits
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        journal::chain::Head,
+        vault::{DocumentKind, InstanceId},
+    };
+
+    fn document(seq: u64, payload: &'static str) -> JournalDocument {
+        JournalDocument {
+            seq: Seq(seq),
+            kind: DocumentKind::Part,
+            writer: InstanceId("me".into()),
+            at: Timestamp::UNIX_EPOCH,
+            payload: Bytes::from_static(payload.as_bytes()),
+        }
+    }
+
+    /// Three documents of four bytes, at most two a commit.
+    fn flight() -> Flight {
+        let documents = vec![document(5, "aaaa"), document(6, "bbbb"), document(7, "cccc")];
+        let after = Head { last: Seq(7), ..Head::START };
+        Flight::new(Frozen { documents, decision: Some(Decision::default()), after }, 8)
+    }
+
+    fn asks(flight: &Flight) -> (Vec<u64>, bool) {
+        match flight.ask() {
+            Ask::Append(documents, decision) => (documents.iter().map(|d| d.seq.0).collect(), decision.is_some()),
+            Ask::Document(seq) => panic!("asks for {seq}"),
+        }
+    }
+
+    fn looks_at(flight: &Flight) -> u64 {
+        match flight.ask() {
+            Ask::Document(seq) => seq.0,
+            Ask::Append(..) => panic!("appends"),
+        }
+    }
+
+    fn unavailable() -> VaultError {
+        VaultError::Unavailable("gone".into())
+    }
+
+    #[test]
+    fn the_decision_goes_with_the_last_document() {
+        let mut flight = flight();
+        assert_eq!(asks(&flight), (vec![5, 6], false));
+        assert_eq!(flight.appended(Ok(())), Verdict::Onward);
+        assert_eq!(asks(&flight), (vec![7], true));
+        assert_eq!(flight.appended(Ok(())), Verdict::Landed);
+    }
+
+    #[test]
+    fn after_a_lost_answer_it_looks_before_it_sends_again() {
+        let mut flight = flight();
+        assert_eq!(flight.appended(Err(unavailable().into())), Verdict::BackOff);
+        assert_eq!(looks_at(&flight), 5);
+        assert_eq!(flight.saw(Err(unavailable())), Verdict::BackOff);
+        assert_eq!(looks_at(&flight), 5);
+        assert_eq!(flight.saw(Ok(None)), Verdict::Onward);
+        assert_eq!(asks(&flight), (vec![5, 6], false));
+        assert_eq!(flight.appended(Err(unavailable().into())), Verdict::BackOff);
+        assert_eq!(flight.saw(Ok(Some(document(5, "aaaa")))), Verdict::Onward);
+        assert_eq!(asks(&flight), (vec![7], true));
+    }
+
+    #[test]
+    fn a_lost_yes_counts_only_while_nothing_follows() {
+        for (beyond, verdict) in [(None, Verdict::Landed), (Some(document(8, "takeover")), Verdict::Fenced)] {
+            let mut flight = flight();
+            assert_eq!(flight.appended(Ok(())), Verdict::Onward);
+            assert_eq!(flight.appended(Err(unavailable().into())), Verdict::BackOff);
+            assert_eq!(flight.saw(Ok(Some(document(7, "cccc")))), Verdict::Onward);
+            assert_eq!(looks_at(&flight), 8);
+            assert_eq!(flight.saw(Ok(beyond)), verdict);
+        }
+    }
+
+    #[test]
+    fn another_document_of_the_number_means_fenced() {
+        let mut flight = flight();
+        assert_eq!(flight.appended(Err(AppendError::Exists)), Verdict::Onward);
+        assert_eq!(looks_at(&flight), 5);
+        assert_eq!(flight.saw(Ok(Some(document(5, "zzzz")))), Verdict::Fenced);
+    }
+
+    #[test]
+    fn an_answer_of_no_is_no_lost_answer() {
+        assert_eq!(flight().appended(Err(AppendError::TenantGone)), Verdict::TenantGone);
+        let refused = AppendError::Vault(VaultError::Refused("permission".into()));
+        assert!(matches!(flight().appended(Err(refused)), Verdict::Refused(_)));
+    }
+}

@@ -1,0 +1,396 @@
+//! The one task that writes a tenant's journal.
+//!
+//! It does one thing at a time, so no two appends are ever in flight. What it does next is decided from the book, by
+//! [`Writer::next`]; what an answer of the vault means, by [`super::flight`]. Idle it waits for a wake and costs nothing.
+//! Snapshots are read and written beside it, in a task of their own, so that no one waits for their chunks.
+
+use std::sync::{Arc, Weak};
+
+use rand::{SeedableRng, rngs::SmallRng};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Closed, ConfirmError, Context, SnapshotError, Source,
+    book::{Barrier, Keeping, Shared},
+    chain::{Frozen, Head, Scribe, Tail, guard},
+    flight::{Ask, Flight, Verdict},
+    format::Guard,
+    pace::Bucket,
+    record::Cut,
+    snapshot::{Anchor, Photographer, is_old},
+};
+use crate::{
+    clock::Instant,
+    vault::{SnapshotId, VaultError},
+};
+
+pub(super) struct Writer {
+    pub cx: Context,
+    pub scribe: Scribe,
+    pub shared: Arc<Shared>,
+    pub tasks: TaskTracker,
+    pub head: Head,
+    pub guards: Vec<Guard>,
+    pub tail: Tail,
+    /// Sealed size of the last snapshot.
+    pub snapshot_bytes: u64,
+    pub bucket: Bucket,
+    /// Since when changes wait, as far as the writer has seen.
+    pub pending_since: Option<Instant>,
+    pub snapshot: Option<Running>,
+    /// After a failure the next snapshot is not begun before.
+    pub no_snapshot_before: Instant,
+}
+
+/// A snapshot that is being written.
+pub(super) struct Running {
+    /// What the tail was where it stands.
+    tail: Tail,
+    /// Tells the size of its chunks, or is dropped.
+    ended: oneshot::Receiver<u64>,
+}
+
+/// What the writer does next.
+enum Step {
+    Confirm,
+    Append(Cut),
+    Snapshot(Arc<dyn Source>, Vec<Keeping>),
+    Stop,
+    /// Nothing, before someone wakes it or the moment has come.
+    Rest(Option<Instant>),
+}
+
+impl Writer {
+    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
+        let closed = tokio::select! {
+            biased;
+            () = stop.cancelled() => Closed::Stopped,
+            closed = self.work() => closed,
+        };
+        match &closed {
+            Closed::Stopped => tracing::debug!(tenant = %self.cx.tenant, "journal closed"),
+            closed => tracing::warn!(tenant = %self.cx.tenant, epoch = self.head.epoch.0, "journal closed: {closed}"),
+        }
+        self.shared.close(closed);
+    }
+
+    async fn work(&mut self) -> Closed {
+        loop {
+            let done = match self.next(self.cx.clock.instant()) {
+                Step::Stop => return Closed::Stopped,
+                Step::Confirm => self.confirm(false).await,
+                Step::Append(cut) => self.append(cut).await,
+                Step::Snapshot(source, keepings) => self.begin_snapshot(source, keepings).await,
+                Step::Rest(until) => {
+                    self.rest(until).await;
+                    Ok(())
+                }
+            };
+            if let Err(closed) = done {
+                return closed;
+            }
+        }
+    }
+
+    fn next(&mut self, now: Instant) -> Step {
+        self.note_snapshot(now);
+        let mut book = self.shared.book();
+        if book.abandoned {
+            return Step::Stop;
+        }
+        if !book.confirmations.is_empty() {
+            return Step::Confirm;
+        }
+        if self.snapshot.is_none() && !book.closing {
+            let source = book.source.as_ref().and_then(Weak::upgrade);
+            let due = self.cx.policy.is_due(&self.tail, self.snapshot_bytes) && now >= self.no_snapshot_before;
+            let keepings = std::mem::take(&mut book.keepings);
+            match source {
+                Some(source) if !keepings.is_empty() || (due && !book.outage) => {
+                    book.barrier = Barrier::Asked;
+                    return Step::Snapshot(source, keepings);
+                }
+                Some(_) => {}
+                None => answer_all(keepings, &Err(SnapshotError::Source("there is none".into()))),
+            }
+        }
+        if book.pending.is_empty() {
+            self.pending_since = None;
+            return if book.closing { Step::Stop } else { Step::Rest(None) };
+        }
+        let since = *self.pending_since.get_or_insert(now);
+        let waited = book.wanted > self.shared.progress.borrow().durable;
+        let when = if book.closing { now } else { self.bucket.when(waited, since, now) };
+        if when > now {
+            return Step::Rest(Some(when));
+        }
+        self.pending_since = None;
+        self.bucket.take(now);
+        Step::Append(std::mem::take(&mut book.pending))
+    }
+
+    /// Takes note of a snapshot's end.
+    fn note_snapshot(&mut self, now: Instant) {
+        let Some(running) = &mut self.snapshot else { return };
+        match running.ended.try_recv() {
+            Ok(bytes) => {
+                self.snapshot_bytes = bytes;
+                self.tail.entries -= running.tail.entries;
+                self.tail.bytes -= running.tail.bytes;
+            }
+            Err(TryRecvError::Closed) => self.no_snapshot_before = now + self.cx.policy.snapshot_retry,
+            Err(TryRecvError::Empty) => return,
+        }
+        self.snapshot = None;
+    }
+
+    async fn rest(&self, until: Option<Instant>) {
+        let woken = self.shared.wake.notified();
+        let Some(until) = until else { return woken.await };
+        let left = until.since(self.cx.clock.instant());
+        tokio::select! {
+            biased;
+            () = woken => {}
+            () = self.cx.clock.sleep(left) => {}
+        }
+    }
+
+    // --- appending
+
+    async fn append(&mut self, cut: Cut) -> Result<(), Closed> {
+        let frozen = self.freeze(&cut);
+        self.land(frozen, &cut).await
+    }
+
+    fn freeze(&self, cut: &Cut) -> Frozen {
+        self.scribe.entry(&self.head, cut, self.cx.clock.now())
+    }
+
+    /// Brings a frozen cut into the vault, however long it takes.
+    async fn land(&mut self, frozen: Frozen, cut: &Cut) -> Result<(), Closed> {
+        let keep = self.cx.policy.takeover_keep;
+        let confirmed_at = self.shared.book().confirmed_at;
+        if self.cx.clock.instant().since(confirmed_at) > keep / 2 {
+            // So long asleep that the takeover which would stop us may have been trimmed.
+            self.confirm_patiently().await?;
+        }
+        let mut flight = Flight::new(frozen, self.cx.policy.max_append);
+        let mut unanswered = 0;
+        loop {
+            let sent = self.cx.clock.instant();
+            let (verdict, silence) = match flight.ask() {
+                Ask::Append(documents, decision) => {
+                    let answer = self.cx.vault.append(&self.cx.tenant, documents, decision).await;
+                    let silence = answer.as_ref().err().map(ToString::to_string);
+                    (flight.appended(answer), silence)
+                }
+                Ask::Document(seq) => {
+                    let answer = self.cx.vault.document(&self.cx.tenant, seq).await;
+                    let silence = answer.as_ref().err().map(ToString::to_string);
+                    (flight.saw(answer), silence)
+                }
+            };
+            match verdict {
+                Verdict::Onward => {}
+                Verdict::BackOff => {
+                    self.suffer(silence.unwrap_or_else(|| "it contradicts itself".into()));
+                    self.back_off(unanswered).await?;
+                    unanswered += 1;
+                }
+                Verdict::Landed => {
+                    let frozen = flight.frozen;
+                    if frozen.decision.is_some() {
+                        self.guards.extend(frozen.documents.last().map(guard));
+                    }
+                    self.head = frozen.after;
+                    self.tail.grow(&frozen.documents);
+                    let mut book = self.shared.book();
+                    book.confirmed_at = sent;
+                    book.outage = false;
+                    drop(book);
+                    if let Some(upto) = cut.upto {
+                        self.shared.progress.send_modify(|now| now.durable = upto);
+                    }
+                    return Ok(());
+                }
+                Verdict::Fenced => return Err(Closed::Fenced),
+                Verdict::TenantGone => return Err(Closed::TenantGone),
+                Verdict::Refused(why) => return Err(Closed::Refused(why)),
+            }
+        }
+    }
+
+    /// The vault does not answer: whoever asked for a confirmation learns it, and will ask again.
+    fn suffer(&mut self, why: String) {
+        let mut book = self.shared.book();
+        if !book.outage {
+            tracing::warn!(tenant = %self.cx.tenant, "journal: {why}");
+        }
+        book.outage = true;
+        for confirmation in book.confirmations.drain(..) {
+            let _ = confirmation.send(Err(VaultError::Unavailable(why.clone()).into()));
+        }
+    }
+
+    /// Waits before the next attempt; less when someone wants a confirmation.
+    async fn back_off(&mut self, unanswered: u32) -> Result<(), Closed> {
+        let until = self.cx.clock.instant() + self.cx.policy.backoff.pause(unanswered, &mut self.cx.rng);
+        while self.cx.clock.instant() < until {
+            self.rest(Some(until)).await;
+            let book = self.shared.book();
+            if book.abandoned {
+                return Err(Closed::Stopped);
+            }
+            if !book.confirmations.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    // --- confirming
+
+    /// Asks whether the next number is free: no one has taken over. Nothing is in flight, so what is there is not ours.
+    async fn confirm(&mut self, thorough: bool) -> Result<(), Closed> {
+        // Who asks from now on has to be asked for again.
+        let confirmations = std::mem::take(&mut self.shared.book().confirmations);
+        let sent = self.cx.clock.instant();
+        let answer = self.ask_for_successor(thorough).await;
+        let told = match answer {
+            Ok(true) => return Err(Closed::Fenced),
+            Ok(false) => {
+                let mut book = self.shared.book();
+                book.confirmed_at = sent;
+                book.outage = false;
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, VaultError::Unavailable(_)) {
+                    self.suffer(error.to_string());
+                }
+                Err(ConfirmError::Vault(error))
+            }
+        };
+        for confirmation in confirmations {
+            let _ = confirmation.send(told.clone());
+        }
+        Ok(())
+    }
+
+    async fn ask_for_successor(&self, thorough: bool) -> Result<bool, VaultError> {
+        let (vault, tenant) = (&self.cx.vault, &self.cx.tenant);
+        if thorough && vault.takeovers(tenant).await?.iter().any(|(seq, _)| *seq > self.head.epoch) {
+            return Ok(true);
+        }
+        Ok(vault.document(tenant, self.head.last.next()).await?.is_some())
+    }
+
+    async fn confirm_patiently(&mut self) -> Result<(), Closed> {
+        let asleep_until = self.shared.book().confirmed_at;
+        let mut unanswered = 0;
+        loop {
+            self.confirm(true).await?;
+            if self.shared.book().confirmed_at != asleep_until {
+                return Ok(());
+            }
+            self.back_off(unanswered).await?;
+            unanswered += 1;
+        }
+    }
+
+    // --- snapshots
+
+    /// Lets the source begin its read transaction, appends what was pending at that moment, and leaves the rest to a task.
+    async fn begin_snapshot(&mut self, source: Arc<dyn Source>, keepings: Vec<Keeping>) -> Result<(), Closed> {
+        let (anchor, anchored) = oneshot::channel();
+        let (end, mut ended) = oneshot::channel();
+        let rng = SmallRng::from_rng(&mut self.cx.rng);
+        let photographer = Photographer::new(&self.cx, rng, self.shared.clone());
+        let (over, shared) = (self.shared.over.clone(), self.shared.clone());
+        self.tasks.spawn(async move {
+            over.run_until_cancelled_owned(photograph(photographer, source, anchored, keepings, end)).await;
+            shared.wake.notify_one();
+        });
+        let until = self.cx.clock.instant() + self.cx.policy.begin_limit;
+        let cut = loop {
+            {
+                let mut book = self.shared.book();
+                let failed = matches!(ended.try_recv(), Err(TryRecvError::Closed));
+                match std::mem::replace(&mut book.barrier, Barrier::None) {
+                    Barrier::Reached(cut) => break cut,
+                    // Whatever the source does later, it finds that no one waits for it.
+                    _ if failed || book.abandoned || self.cx.clock.instant() >= until => {
+                        self.no_snapshot_before = self.cx.clock.instant() + self.cx.policy.snapshot_retry;
+                        return Ok(());
+                    }
+                    asked => book.barrier = asked,
+                }
+            }
+            self.rest(Some(until)).await;
+        };
+        let now = self.cx.clock.now();
+        self.guards.retain(|guard| !is_old(guard.at, now, self.cx.policy.takeover_keep));
+        let upto = cut.upto.unwrap_or(self.shared.progress.borrow().durable);
+        if cut.is_empty() {
+            let _ = anchor.send(Anchor { head: self.head, guards: self.guards.clone(), upto });
+            self.snapshot = Some(Running { tail: self.tail, ended });
+            return Ok(());
+        }
+        self.pending_since = None;
+        let frozen = self.freeze(&cut);
+        let mut guards = self.guards.clone();
+        if frozen.decision.is_some() {
+            guards.extend(frozen.documents.last().map(guard));
+        }
+        let _ = anchor.send(Anchor { head: frozen.after, guards, upto });
+        let mut tail = self.tail;
+        tail.grow(&frozen.documents);
+        self.snapshot = Some(Running { tail, ended });
+        self.land(frozen, &cut).await
+    }
+}
+
+/// A snapshot's task: reads the state, writes it, tells how it ended, and cleans up.
+async fn photograph(
+    mut photographer: Photographer,
+    source: Arc<dyn Source>,
+    anchored: oneshot::Receiver<Anchor>,
+    keepings: Vec<Keeping>,
+    end: oneshot::Sender<u64>,
+) {
+    let shared = photographer.shared().clone();
+    let begun = {
+        let shared = shared.clone();
+        Box::new(move || shared.reach_barrier())
+    };
+    let keep = (!keepings.is_empty()).then(|| photographer.policy().wiped_keep);
+    let taken = async {
+        let records = source.read(begun).await.map_err(SnapshotError::Source)?;
+        drop(source);
+        let anchor = anchored.await.map_err(|_| SnapshotError::Source("did not begin in time".into()))?;
+        let (current, guards) = (anchor.head.epoch, anchor.guards.clone());
+        let (id, bytes) = photographer.take(records, anchor, keep).await?;
+        Ok((id, bytes, current, guards))
+    };
+    match taken.await {
+        Ok((id, bytes, current, guards)) => {
+            let _ = end.send(bytes);
+            shared.wake.notify_one();
+            answer_all(keepings, &Ok(id));
+            if let Err(error) = photographer.compact(current, &guards).await {
+                photographer.complain("compaction not finished", &error);
+            }
+        }
+        Err(error) => {
+            photographer.complain("snapshot not written", &error);
+            answer_all(keepings, &Err(error));
+        }
+    }
+}
+
+fn answer_all(keepings: Vec<Keeping>, answer: &Result<SnapshotId, SnapshotError>) {
+    for keeping in keepings {
+        let _ = keeping.send(answer.clone());
+    }
+}

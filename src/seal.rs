@@ -1,1 +1,0 @@
-//! Encryption of what goes to the vault.

@@ -1,0 +1,191 @@
+//! The device: own keys and account. Saving it, pairing it.
+//!
+//! **`save`** returns when the vault has a paired device, however long that takes, and never returns an error: ten in a
+//! row stop the library's saver for good (whatsapp-rust `store/persistence_manager.rs`, `MAX_CONSECUTIVE_FAILURES`), and
+//! an `Ok` clears its dirty flag. If it can never be durable any more (fenced, closed), the call does not return; it ends
+//! with the library's task. A device that is not paired yet has nothing to lose, so its save does not wait.
+//!
+//! **Pairing.** Between `pair-success` and its answer the library sets number, account and LID in its memory, wakes its
+//! saver, and awaits the backend once: `put_lid_mapping` with source `pairing` (whatsapp-rust `pair.rs`,
+//! `handle_pair_success`; `client/lid_pn.rs`, `persist_and_migrate_lid_pn`). Neither is ordered after the other, and worse,
+//! a wake that comes while the saver is saving is lost until its tick (30 s). So that call asks for a save itself
+//! ([`Hooks::save_device`], which must call `PersistenceManager::flush`), then waits until the working copy holds a device
+//! with this number, this LID and an account, and then until the vault has it. It does not return an error before: the
+//! library would log it and answer all the same. The first save of such a device carries the [`Decision`] that the tenant
+//! is connected, so that both are one commit of the vault.
+//!
+//! The library leaves the call out when its cache has the mapping already. That cache is warmed from the store, which is
+//! why a wipe takes the mappings too.
+
+use std::{future::pending, time::Duration};
+
+use async_trait::async_trait;
+use whatsapp_rust::{
+    store::error::Result,
+    wacore::{
+        stats::StorageResourceReport,
+        store::{
+            Device,
+            traits::{DeviceStore, LidPnMappingEntry},
+        },
+    },
+};
+
+use super::{Inner, Store, StoreError, Turn, key, lock, records, space};
+use crate::vault::Decision;
+
+/// How long a save that the working copy refused (a full disk) rests before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the store asks of the session above it, and tells it.
+#[async_trait]
+pub trait Hooks: Send + Sync {
+    /// Have the library save its device now: `client.persistence_manager().flush()`.
+    async fn save_device(&self);
+
+    /// This message was delivered again, had been decrypted before, and is nowhere: it stays unacknowledged, and the
+    /// phone should be asked for it. When it, or a placeholder for it, is in the inbox, the next delivery is acknowledged.
+    fn lost_inbound(&self, chat: &str, sender: &str, id: &str);
+}
+
+/// A device that WhatsApp has accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Paired {
+    pub number: String,
+    pub lid: Option<String>,
+}
+
+impl Paired {
+    /// The account comes after the number: with the number alone the library is in the middle of pairing.
+    pub(super) fn of(device: &Device) -> Option<Self> {
+        let number = device.pn.as_ref().filter(|_| device.account.is_some())?;
+        let lid = device.lid.as_ref().map(|lid| lid.user.to_string());
+        Some(Self { number: number.user.to_string(), lid })
+    }
+}
+
+/// Keys that a wipe declared dead.
+#[derive(PartialEq)]
+pub(super) struct Wiped(Box<[u8]>);
+
+impl Wiped {
+    pub(super) fn of(device: &Device) -> Self {
+        Self(own_key(device).into())
+    }
+}
+
+fn own_key(device: &Device) -> &[u8] {
+    device.noise_key.public_key.public_key_bytes()
+}
+
+#[async_trait]
+impl DeviceStore for Store {
+    async fn save(&self, device: &Device) -> Result<()> {
+        let written = loop {
+            match self.save_once(device.clone()).await {
+                Ok(written) => break written,
+                Err(StoreError::Closed) => pending().await,
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::error!("the device cannot be saved and will be tried again: {error:#}");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        if let Some(gate) = written.gate
+            && self.wait(gate).await.is_err()
+        {
+            pending().await
+        }
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Option<Device>> {
+        let device = self.get(space::DEVICE, &key::only()).await?;
+        Ok(device.map(|device| records::device::decode(&device)).transpose()?)
+    }
+
+    async fn exists(&self) -> Result<bool> {
+        Ok(self.get(space::DEVICE, &key::only()).await?.is_some())
+    }
+
+    /// The library knows several devices a store; here there is one, number 1.
+    async fn create(&self) -> Result<i32> {
+        self.turn(|turn| {
+            if turn.get(space::DEVICE, &key::only())?.is_none() {
+                turn.put(space::DEVICE, key::only(), records::device::encode(&Device::new())?.into())?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(1)
+    }
+
+    /// The vault is the snapshot.
+    async fn snapshot_db(&self, _name: &str, _extra_content: Option<&[u8]>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Unknown: the page cache belongs to the pool, which closes it when the tenant is idle.
+    async fn resource_report(&self) -> StorageResourceReport {
+        StorageResourceReport::default()
+    }
+}
+
+impl Store {
+    async fn save_once(&self, device: Device) -> std::result::Result<super::Written, StoreError> {
+        let inner = self.inner.clone();
+        let ((), written) = self.turn(move |turn| inner.save(turn, &device)).await?;
+        Ok(written)
+    }
+
+    /// The write that the library awaits before it answers `pair-success`.
+    pub(super) async fn put_pairing(&self, entry: &LidPnMappingEntry) -> Result<()> {
+        let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
+        let hooks = lock(&self.inner.hooks).as_ref().and_then(std::sync::Weak::upgrade);
+        if let Some(hooks) = hooks {
+            hooks.save_device().await;
+        }
+        let expected = Paired { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };
+        let mut paired = self.inner.paired.subscribe();
+        let change = match paired.wait_for(|paired| paired.as_ref().is_some_and(|(is, _)| *is == expected)).await {
+            Ok(paired) => paired.as_ref().map(|&(_, change)| change),
+            Err(_) => None,
+        };
+        match change {
+            Some(change) if self.wait(change).await.is_ok() => mapped,
+            _ => pending().await,
+        }
+    }
+}
+
+impl Inner {
+    fn save(&self, turn: &mut Turn<'_>, device: &Device) -> std::result::Result<(), StoreError> {
+        if turn.dead.is_some_and(|wiped| *wiped == Wiped::of(device)) {
+            tracing::warn!("a save of a wiped device was ignored");
+            return Ok(());
+        }
+        let before = turn.get(space::DEVICE, &key::only())?;
+        let before = before.map(|before| records::device::decode(&before)).transpose()?;
+        let was = before.as_ref().and_then(Paired::of);
+        let is = Paired::of(device);
+        if is.is_none() && was.is_some() && before.as_ref().map(own_key) == Some(own_key(device)) {
+            // Two saves at a time (saver and flush) may arrive in the wrong order. Only a wipe unpairs.
+            tracing::warn!("a save of the device from before its pairing came late and was ignored");
+            return Ok(());
+        }
+        turn.put(space::DEVICE, key::only(), records::device::encode(device)?.into())?;
+        if let Some(paired) = &is {
+            turn.gate();
+            if was.is_none() {
+                turn.decision = Some(Decision {
+                    whatsapp_connected: Some(true),
+                    phone_number: Some(Some(paired.number.clone())),
+                    connected_at: Some(Some(self.clock.now())),
+                });
+            }
+        }
+        turn.paired = Some(is);
+        Ok(())
+    }
+}

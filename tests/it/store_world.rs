@@ -1,0 +1,406 @@
+//! What the store's tests stand on: a store over a journal whose vault can fall silent, and Signal peers that keep their
+//! state in it.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use rand::{SeedableRng, rngs::SmallRng};
+use rand_010::{make_rng, rngs::StdRng};
+use sessiond::{
+    clock::SystemClock,
+    journal::{self, Closed, Context, Journal, Opened, Pace, Policy},
+    seal::Keyring,
+    store::{
+        Batch, Pool, PoolOptions, Store,
+        space::{self, Space},
+    },
+    tenant::{TenantId, TenantRecord},
+    vault::{embedded::Embedded, *},
+};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use whatsapp_rust::{
+    store::{
+        persistence_manager::PersistenceManager, signal_adapter::SignalProtocolStoreAdapter,
+        signal_cache::SignalStoreCache, traits::Backend,
+    },
+    wacore::libsignal::protocol::{
+        CiphertextMessage, IdentityKey, PreKeyBundle, ProtocolAddress, SenderKeyName, UsePQRatchet,
+        create_sender_key_distribution_message, group_encrypt, message_decrypt, message_encrypt, process_prekey_bundle,
+    },
+};
+
+/// How long something may take that must happen.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A tenant of this process: its store over its journal over a vault on disk.
+pub struct World {
+    dir: TempDir,
+    pub line: Arc<Line>,
+    pub journal: Journal,
+    pub store: Arc<Store>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::sharing(&Pool::new(PoolOptions::default()).unwrap()).await
+    }
+
+    /// A tenant whose store lives on these threads.
+    pub async fn sharing(pool: &Pool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
+        vault.notice(&tenant(), &Notice::default()).await.unwrap();
+        Self::owning(dir, Line::to(Arc::new(vault)), pool).await
+    }
+
+    async fn owning(dir: TempDir, line: Arc<Line>, pool: &Pool) -> Self {
+        let opened = open(line.clone()).await;
+        let store =
+            Store::create(&dir.path().join("tenant"), opened.records, opened.journal.clone(), pool, Default::default())
+                .await
+                .unwrap();
+        Self { dir, line, journal: opened.journal, store }
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join("tenant")
+    }
+
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        self.store.clone()
+    }
+
+    /// From now on the vault does not answer.
+    pub fn silence(&self) {
+        self.line.silent.send_replace(true);
+    }
+
+    pub fn answer(&self) {
+        self.line.silent.send_replace(false);
+    }
+
+    /// All that was written is in the vault.
+    pub async fn settle(&self) {
+        soon(self.journal.wait(self.journal.recorded())).await.unwrap();
+    }
+
+    /// Another process takes the tenant, and this one learns it.
+    pub async fn fence(&self) {
+        open(Line::to(self.line.vault.clone())).await;
+        let mut batch = Batch::default();
+        batch.put(space::SETTINGS, *b"fenced", "");
+        let change = self.store.write(batch).await.unwrap();
+        assert_eq!(soon(self.journal.wait(change)).await, Err(Closed::Fenced));
+    }
+
+    /// All is written, then the machine is lost; another one takes over.
+    pub async fn restored(&self) -> Self {
+        self.settle().await;
+        let pool = Pool::new(PoolOptions::default()).unwrap();
+        Self::owning(tempfile::tempdir().unwrap(), Line::to(self.line.vault.clone()), &pool).await
+    }
+
+    /// The machine was lost after the first appends, so many of them; another one takes over.
+    pub async fn restored_after(&self, appends: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
+        vault.notice(&tenant(), &Notice::default()).await.unwrap();
+        for (documents, decision) in self.line.appends().into_iter().take(appends) {
+            vault.append(&tenant(), &documents, decision.as_ref()).await.unwrap();
+        }
+        let pool = Pool::new(PoolOptions::default()).unwrap();
+        Self::owning(dir, Line::to(Arc::new(vault)), &pool).await
+    }
+
+    /// All records of a space, in the order of their keys.
+    pub async fn space(&self, space: Space) -> Vec<(Box<[u8]>, Bytes)> {
+        self.store.scan(space, None, usize::MAX).await.unwrap()
+    }
+
+    /// Runs `call` while the vault is silent: it must write, and must not return. Then the vault answers, and it must.
+    pub async fn waits<T>(&self, call: impl Future<Output = T>) -> T {
+        self.silence();
+        let mut call = pin!(call);
+        let before = self.journal.recorded();
+        self.stays_pending(call.as_mut()).await;
+        assert!(self.journal.recorded() > before, "the call waits without having written");
+        self.answer();
+        soon(call).await
+    }
+
+    /// Drives `call` until the store has nothing to do for it any more. It must still be pending then.
+    pub async fn stays_pending<F: Future>(&self, mut call: Pin<&mut F>) {
+        for _ in 0..10 {
+            assert!(poll_once(call.as_mut()).await.is_pending(), "the call returned though the vault is silent");
+            // A round trip on the tenant's thread, behind what the call has asked for.
+            self.store.get(Space(0), b"").await.unwrap();
+        }
+    }
+
+    /// Runs `call` while the vault is silent: it must return all the same.
+    pub async fn passes<T>(&self, call: impl Future<Output = T>) -> T {
+        self.silence();
+        let answer = soon(call).await;
+        self.answer();
+        answer
+    }
+}
+
+fn tenant() -> TenantId {
+    "shop".parse().unwrap()
+}
+
+async fn open(vault: Arc<Line>) -> Opened {
+    let context = Context {
+        vault,
+        seal: Keyring::new(vec!["00".repeat(32).parse().unwrap()]).tenant(&tenant()),
+        tenant: tenant(),
+        writer: InstanceId("writer".into()),
+        clock: SystemClock::shared(),
+        policy: Policy {
+            // Whoever waits is served at once, and the snapshots are on the way of most tests.
+            pace: Pace { burst: 1e9, rate: 1e9, ..Pace::default() },
+            snapshot_entries: 5,
+            ..Policy::default()
+        },
+        rng: SmallRng::from_os_rng(),
+        expect_history: false,
+    };
+    journal::open(context, &TaskTracker::new(), CancellationToken::new()).await.unwrap()
+}
+
+/// A journal for tests that are not about it.
+pub async fn journal() -> (TempDir, Journal) {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
+    vault.notice(&tenant(), &Notice::default()).await.unwrap();
+    (dir, open(Line::to(Arc::new(vault))).await.journal)
+}
+
+type Append = (Vec<JournalDocument>, Option<Decision>);
+
+/// The way to a vault. It can fall silent, and remembers what was appended.
+#[derive(Debug)]
+pub struct Line {
+    vault: Arc<dyn Vault>,
+    silent: watch::Sender<bool>,
+    appends: Mutex<Vec<Append>>,
+}
+
+impl Line {
+    fn to(vault: Arc<dyn Vault>) -> Arc<Self> {
+        Arc::new(Self { vault, silent: watch::Sender::new(false), appends: Mutex::default() })
+    }
+
+    pub fn appends(&self) -> Vec<Append> {
+        self.appends.lock().unwrap().clone()
+    }
+
+    /// The decisions that were carried out, each with the number of appends up to it.
+    pub fn decisions(&self) -> Vec<(usize, Decision)> {
+        let decision = |(number, (_, decision)): (usize, Append)| Some((number + 1, decision?));
+        self.appends().into_iter().enumerate().filter_map(decision).collect()
+    }
+}
+
+#[async_trait]
+impl Vault for Line {
+    async fn append(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        decision: Option<&Decision>,
+    ) -> Result<(), AppendError> {
+        let mut silent = self.silent.subscribe();
+        silent.wait_for(|silent| !silent).await.expect("self holds the sender");
+        self.vault.append(tenant, documents, decision).await?;
+        self.appends.lock().unwrap().push((documents.to_vec(), decision.cloned()));
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), VaultError> {
+        self.vault.ping().await
+    }
+    async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.vault.tenants().await
+    }
+    async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.vault.restorable().await
+    }
+    async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
+        self.vault.tenant(tenant).await
+    }
+    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+        self.vault.notice(tenant, notice).await
+    }
+    async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
+        self.vault.document(tenant, seq).await
+    }
+    async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
+        self.vault.documents(tenant, first).await
+    }
+    async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
+        self.vault.takeovers(tenant).await
+    }
+    async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
+        self.vault.entries_below(tenant, end).await
+    }
+    async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
+        self.vault.remove_documents(tenant, seqs).await
+    }
+    async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError> {
+        self.vault.manifests(tenant).await
+    }
+    async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
+        self.vault.put_chunk(tenant, id, n, payload).await
+    }
+    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
+        self.vault.put_manifest(tenant, manifest).await
+    }
+    async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
+        self.vault.chunks(tenant, id).await
+    }
+    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
+        self.vault.snapshots(tenant).await
+    }
+    async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError> {
+        self.vault.remove_snapshot(tenant, id).await
+    }
+    async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
+        self.vault.put_instance(instance).await
+    }
+    async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
+        self.vault.instances().await
+    }
+    async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
+        self.vault.remove_instance(id).await
+    }
+    async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
+        self.vault.check_value().await
+    }
+    async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError> {
+        self.vault.create_check_value(value).await
+    }
+    fn usage(&self) -> Usage {
+        self.vault.usage()
+    }
+}
+
+pub async fn poll_once<F: Future>(mut call: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await
+}
+
+pub async fn soon<T>(call: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, call).await.expect("in time")
+}
+
+/// A device with real Signal state, written through the library's own cache.
+pub struct Peer {
+    pub address: ProtocolAddress,
+    pub backend: Arc<dyn Backend>,
+    manager: Arc<PersistenceManager>,
+    cache: Arc<SignalStoreCache>,
+    signal: SignalProtocolStoreAdapter,
+}
+
+impl Peer {
+    pub async fn new(number: &str, backend: Arc<dyn Backend>) -> Self {
+        let manager = Arc::new(PersistenceManager::new(backend.clone()).await.unwrap());
+        let cache = Arc::new(SignalStoreCache::new());
+        let signal = SignalProtocolStoreAdapter::new(manager.get_device_arc().await, cache.clone());
+        let address = ProtocolAddress::new(&format!("{number}@c.us"), 0u32.into());
+        Self { address, backend, manager, cache, signal }
+    }
+
+    /// A peer that keeps its state in memory.
+    pub async fn remote(number: &str) -> Self {
+        Self::new(number, Arc::new(whatsapp_rust::wacore::store::in_memory::InMemoryBackend::new())).await
+    }
+
+    pub async fn meet(&mut self, other: &Self) {
+        let device = other.manager.get_device_snapshot();
+        let bundle = PreKeyBundle::new(
+            device.registration_id,
+            1u32.into(),
+            None,
+            device.signed_pre_key_id.into(),
+            device.signed_pre_key.public_key,
+            device.signed_pre_key_signature.to_vec(),
+            IdentityKey::new(device.identity_key.public_key),
+        );
+        process_prekey_bundle(
+            &other.address,
+            &mut self.signal.session_store,
+            &mut self.signal.identity_store,
+            &bundle.unwrap(),
+            &mut make_rng::<StdRng>(),
+            UsePQRatchet::No,
+        )
+        .await
+        .unwrap();
+    }
+
+    pub async fn encrypt(&mut self, to: &ProtocolAddress) -> CiphertextMessage {
+        let Self { signal, .. } = self;
+        message_encrypt(b"text", to, &mut signal.session_store, &mut signal.identity_store).await.unwrap()
+    }
+
+    pub async fn decrypt(&mut self, from: &ProtocolAddress, message: &CiphertextMessage) {
+        let Self { signal, .. } = self;
+        message_decrypt(
+            message,
+            from,
+            &mut signal.session_store,
+            &mut signal.identity_store,
+            &mut signal.pre_key_store,
+            &signal.signed_pre_key_store,
+            &mut make_rng::<StdRng>(),
+            UsePQRatchet::No,
+        )
+        .await
+        .unwrap();
+    }
+
+    /// Two peers that have written to each other, so that neither's next message is a first one.
+    pub async fn know_each_other(one: &mut Self, other: &mut Self) {
+        one.meet(other).await;
+        let hello = one.encrypt(&other.address).await;
+        other.decrypt(&one.address, &hello).await;
+        let answer = other.encrypt(&one.address).await;
+        one.decrypt(&other.address, &answer).await;
+    }
+
+    /// A message to a group, on the own sender key.
+    pub async fn encrypt_for(&mut self, group: &str) {
+        let name = SenderKeyName::from_parts(group, self.address.as_str());
+        let rng = &mut make_rng::<StdRng>();
+        create_sender_key_distribution_message(&name, &mut self.signal.sender_key_store, rng).await.unwrap();
+        group_encrypt(&mut self.signal.sender_key_store, &name, b"text", rng).await.unwrap();
+    }
+
+    /// Forgets the own sender key, as the library does when a member leaves.
+    pub async fn rotate(&self, group: &str) {
+        self.cache.delete_sender_key(&self.sender_key_name(group)).await;
+    }
+
+    /// The key under which [`Self::encrypt_for`] keeps its sender key.
+    pub fn sender_key_name(&self, group: &str) -> String {
+        SenderKeyName::from_parts(group, self.address.as_str()).cache_key().to_owned()
+    }
+
+    /// What the library does 25 ms after a message came in, and before the wire where a lease was raised.
+    pub async fn flush(&self) -> anyhow::Result<()> {
+        self.cache.flush(&*self.backend).await
+    }
+}
