@@ -5,4 +5,8 @@ mod journal_world;
 mod store_backend;
 mod store_gates;
 mod store_life;
+mod store_messages;
+mod store_pairing;
+mod store_peer;
+mod store_session;
 mod store_world;
