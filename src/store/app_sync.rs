@@ -14,9 +14,10 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Batch, Store, key, parse,
+    Batch, Store, key,
     records::{CollectionRecord, SyncKeyRecord},
     space,
+    turn::parse,
 };
 
 #[async_trait]

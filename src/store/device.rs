@@ -31,7 +31,12 @@ use whatsapp_rust::{
     },
 };
 
-use super::{Inner, Store, StoreError, Turn, key, lock, records, space};
+use super::{
+    Store, StoreError,
+    copy::{WorkingCopy, Written, lock},
+    key, records, space,
+    turn::Turn,
+};
 use crate::vault::Decision;
 
 /// How long a save that the working copy refused (a full disk) rests before it is tried again.
@@ -133,21 +138,21 @@ impl DeviceStore for Store {
 }
 
 impl Store {
-    async fn save_once(&self, device: Device) -> std::result::Result<super::Written, StoreError> {
-        let inner = self.inner.clone();
-        let ((), written) = self.turn(move |turn| inner.save(turn, &device)).await?;
+    async fn save_once(&self, device: Device) -> std::result::Result<Written, StoreError> {
+        let copy = self.copy.clone();
+        let ((), written) = self.turn(move |turn| copy.save(turn, &device)).await?;
         Ok(written)
     }
 
     /// The write that the library awaits before it answers `pair-success`.
     pub(super) async fn put_pairing(&self, entry: &LidPnMappingEntry) -> Result<()> {
         let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
-        let hooks = lock(&self.inner.hooks).as_ref().and_then(std::sync::Weak::upgrade);
+        let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
         if let Some(hooks) = hooks {
             hooks.save_device().await;
         }
         let expected = Paired { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };
-        let mut paired = self.inner.paired.subscribe();
+        let mut paired = self.copy.paired.subscribe();
         let change = match paired.wait_for(|paired| paired.as_ref().is_some_and(|(is, _)| *is == expected)).await {
             Ok(paired) => paired.as_ref().map(|&(_, change)| change),
             Err(_) => None,
@@ -159,7 +164,7 @@ impl Store {
     }
 }
 
-impl Inner {
+impl WorkingCopy {
     fn save(&self, turn: &mut Turn<'_>, device: &Device) -> std::result::Result<(), StoreError> {
         if turn.dead.is_some_and(|wiped| *wiped == Wiped::of(device)) {
             tracing::warn!("a save of a wiped device was ignored");

@@ -27,14 +27,17 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Batch, Store, StoreError, Turn, key, lock, parse,
+    Batch, Store, StoreError,
+    copy::lock,
+    key,
     records::{LidMappingRecord, OutboxRecord, PendingInboundRecord, SentMessageRecord},
     space,
+    turn::{Turn, parse},
 };
 
 impl Store {
     pub(super) async fn keep_pending(&self, rows: &[PendingInboundRow<'_>]) -> Result<()> {
-        let inserted_at = self.inner.clock.now().as_second();
+        let inserted_at = self.copy.clock.now().as_second();
         let mut batch = Batch::default();
         for row in rows {
             let record = PendingInboundRecord { message: bytes::Bytes::copy_from_slice(row.message), inserted_at };
@@ -65,9 +68,9 @@ impl Store {
             .await?;
         match row {
             Some(row) => Ok(Some(row.message.into())),
-            None if in_inbox || self.inner.gates_are_off() => Ok(None),
+            None if in_inbox || self.copy.gates_are_off() => Ok(None),
             None => {
-                let hooks = lock(&self.inner.hooks).as_ref().and_then(std::sync::Weak::upgrade);
+                let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
                 if let Some(hooks) = hooks {
                     hooks.lost_inbound(chat, sender, id);
                 }
@@ -79,7 +82,7 @@ impl Store {
     pub(super) async fn keep_sent(&self, chat: &str, id: &str, message: &[u8]) -> Result<()> {
         let record = SentMessageRecord {
             message: bytes::Bytes::copy_from_slice(message),
-            stored_at: self.inner.clock.now().as_second(),
+            stored_at: self.copy.clock.now().as_second(),
         };
         self.put_one(space::SENT_MESSAGES, key::sent_message(chat, id), record.encode_to_vec().into()).await
     }

@@ -15,6 +15,7 @@
 //! tenant's folder.
 
 mod app_sync;
+mod copy;
 mod database;
 mod device;
 mod gates;
@@ -25,26 +26,25 @@ mod protocol;
 pub mod records;
 mod signal;
 pub mod space;
+mod turn;
 
 use std::{
-    fs, io,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
-use futures::{FutureExt, future::BoxFuture};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
 use self::{
-    database::Database,
+    copy::{Snapshots, State, WorkingCopy, Written, lock, remove},
     device::{Paired, Wiped},
-    gates::{GateKey, Gates, ReadLease},
+    gates::Gates,
     key::Key,
-    pool::{Files, Lane},
-    space::{Home, Space},
+    space::Space,
+    turn::Turn,
 };
 pub use self::{
     device::Hooks,
@@ -117,39 +117,9 @@ impl Batch {
 
 /// One tenant's state.
 pub struct Store {
-    inner: Arc<Inner>,
+    copy: Arc<WorkingCopy>,
     /// The journal knows it weakly.
     _snapshots: Arc<dyn Source>,
-}
-
-struct Inner {
-    dir: PathBuf,
-    file: PathBuf,
-    lane: Lane,
-    journal: Journal,
-    clock: Arc<dyn Clock>,
-    state: Mutex<State>,
-    /// The pairing that the working copy holds, and the change that brought it.
-    paired: watch::Sender<Option<(Paired, ChangeNo)>>,
-    hooks: Mutex<Option<Weak<dyn Hooks>>>,
-    #[cfg(feature = "loopback")]
-    gates_off: std::sync::atomic::AtomicBool,
-}
-
-/// Touched on the tenant's thread only; the lock is never waited for.
-struct State {
-    closed: bool,
-    gates: Gates,
-    wiped: Option<Wiped>,
-}
-
-/// What became of a turn's writes.
-#[derive(Clone, Copy)]
-struct Written {
-    /// The number under which everything up to here is recorded.
-    change: ChangeNo,
-    /// What must be durable before the library goes on.
-    gate: Option<ChangeNo>,
 }
 
 impl Store {
@@ -169,7 +139,7 @@ impl Store {
         let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
         let paired = device.as_ref().and_then(Paired::of).map(|paired| (paired, durable));
 
-        let inner = Arc::new(Inner {
+        let copy = Arc::new(WorkingCopy {
             dir: dir.to_owned(),
             file: dir.join("session.db"),
             lane: pool.lane(),
@@ -181,13 +151,14 @@ impl Store {
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
-        inner.on_thread(move |inner, files| inner.build(files, records)).await?;
-        let snapshots: Arc<dyn Source> = Arc::new(Snapshots(Arc::downgrade(&inner)));
-        inner.journal.snapshots_from(Arc::downgrade(&snapshots));
-        Ok(Arc::new(Self { inner, _snapshots: snapshots }))
+        copy.on_thread(move |copy, files| copy.build(files, records)).await?;
+        let snapshots: Arc<dyn Source> = Arc::new(Snapshots(Arc::downgrade(&copy)));
+        copy.journal.snapshots_from(Arc::downgrade(&snapshots));
+        Ok(Arc::new(Self { copy, _snapshots: snapshots }))
     }
 
-    /// Writes a batch. The number is what [`Self::wait`] takes; a batch of local records only is covered by it at once.
+    /// Writes a batch. The number is what [`Self::wait`] takes; of a batch that changes nothing in the journal it is that of
+    /// the last change before.
     pub async fn write(&self, batch: Batch) -> Result<ChangeNo, StoreError> {
         let ((), written) = self
             .turn(move |turn| {
@@ -243,12 +214,12 @@ impl Store {
     }
 
     pub fn journal(&self) -> &Journal {
-        &self.inner.journal
+        &self.copy.journal
     }
 
     /// Returns when the vault has everything up to this change.
     pub async fn wait(&self, change: ChangeNo) -> Result<(), Closed> {
-        self.inner.wait(change).await
+        self.copy.wait(change).await
     }
 
     /// Whether the vault has everything up to this change.
@@ -258,7 +229,7 @@ impl Store {
 
     /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.
     pub fn attach(&self, hooks: &Arc<dyn Hooks>) {
-        *lock(&self.inner.hooks) = Some(Arc::downgrade(hooks));
+        *lock(&self.copy.hooks) = Some(Arc::downgrade(hooks));
     }
 
     /// Deletes all that belongs to the pairing that ended ([`space::TABLE`]), in one batch. Inbox, outbox, events,
@@ -287,11 +258,11 @@ impl Store {
 
     /// Closes the file and removes the folder: a fenced or stopped owner leaves nothing. Every later call fails.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.inner
-            .on_thread(|inner, files| {
-                lock(&inner.state).closed = true;
-                files.close(inner.lane.id());
-                remove(&inner.dir)
+        self.copy
+            .on_thread(|copy, files| {
+                lock(&copy.state).closed = true;
+                files.close(copy.lane.id());
+                remove(&copy.dir)
             })
             .await
     }
@@ -300,21 +271,21 @@ impl Store {
     /// tests that kill.
     #[cfg(feature = "loopback")]
     pub fn gates_off(&self) {
-        self.inner.gates_off.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.copy.gates_off.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     async fn turn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(T, Written), StoreError> {
-        self.inner.turn(work).await
+        self.copy.turn(work).await
     }
 
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        Ok(self.inner.turn(work).await?.0)
+        Ok(self.copy.turn(work).await?.0)
     }
 
     /// A turn whose gate is waited for.
@@ -322,7 +293,7 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, written) = self.inner.turn(work).await?;
+        let (answer, written) = self.copy.turn(work).await?;
         if let Some(gate) = written.gate {
             self.wait(gate).await?;
         }
@@ -330,258 +301,8 @@ impl Store {
     }
 }
 
-impl Inner {
-    async fn turn<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<(T, Written), StoreError> {
-        self.on_thread(move |inner, files| inner.take_turn(files, work)).await
-    }
-
-    /// Runs on the tenant's thread, behind what was asked before. Once queued it runs to its end, though nobody waits.
-    async fn on_thread<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Inner, &mut Files) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let inner = self.clone();
-        let (answer, answered) = oneshot::channel();
-        let job = move |files: &mut Files| drop(answer.send(work(&inner, files)));
-        self.lane.queue(job).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Interrupted)?
-    }
-
-    fn build(&self, files: &mut Files, records: Vec<Record>) -> Result<(), StoreError> {
-        remove(&self.dir)?;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        let database = Database::create(&self.file)?;
-        database.begin()?;
-        for record in records.iter().filter(|record| space::home(record.space) == Home::Journal) {
-            database.put(record.space, &record.key, &record.value)?;
-            if record.space == space::LID_MAPPINGS {
-                let mapping: records::LidMappingRecord = parse(record.space, &record.value)?;
-                let index = key::lid_of_number(&mapping.phone_number, &mapping.lid);
-                database.put(space::LIDS_OF_NUMBERS, &index, &[])?;
-            }
-        }
-        database.commit()?;
-        files.insert(self.lane.id(), database);
-        Ok(())
-    }
-
-    fn take_turn<T>(
-        &self,
-        files: &mut Files,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError>,
-    ) -> Result<(T, Written), StoreError> {
-        let mut state = lock(&self.state);
-        if state.closed {
-            return Err(StoreError::Closed);
-        }
-        let database = files.get(self.lane.id(), &self.file)?;
-        // A turn that panicked may have left its transaction open.
-        database.rollback()?;
-        let mut turn = Turn::new(database, state.wiped.as_ref());
-        let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
-        let Turn { changes, decision, gated, all_gated, wiped, paired, .. } = turn;
-        let answer = match done {
-            Ok(answer) => answer,
-            Err(error) => {
-                if database.rollback().is_err() {
-                    // Closing undoes it too.
-                    files.close(self.lane.id());
-                }
-                return Err(error);
-            }
-        };
-        // Without changes: the number of the last one, whose like a caller may still have to wait for.
-        let change = self.journal.record(changes, decision);
-        if wiped.is_some() {
-            state.wiped = wiped;
-        }
-        if let Some(paired) = paired {
-            self.paired.send_replace(paired.map(|paired| (paired, change)));
-        }
-        let gate = if all_gated { Some(change) } else { state.gates.pass(&gated, change, self.journal.durable()) };
-        Ok((answer, Written { change, gate }))
-    }
-
-    async fn wait(&self, change: ChangeNo) -> Result<(), Closed> {
-        if self.gates_are_off() {
-            return Ok(());
-        }
-        self.journal.wait(change).await
-    }
-
-    #[cfg(feature = "loopback")]
-    fn gates_are_off(&self) -> bool {
-        self.gates_off.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
-    #[cfg(not(feature = "loopback"))]
-    fn gates_are_off(&self) -> bool {
-        false
-    }
-}
-
-/// One job's access to the working copy: reads, and writes that are committed together when it ends well.
-struct Turn<'a> {
-    database: &'a Database,
-    /// What an earlier turn wiped.
-    dead: Option<&'a Wiped>,
-    writing: bool,
-    changes: Vec<Change>,
-    decision: Option<Decision>,
-    gated: Vec<(GateKey, bool)>,
-    all_gated: bool,
-    wiped: Option<Wiped>,
-    paired: Option<Option<Paired>>,
-}
-
-impl<'a> Turn<'a> {
-    fn new(database: &'a Database, dead: Option<&'a Wiped>) -> Self {
-        Self {
-            database,
-            dead,
-            writing: false,
-            changes: Vec::new(),
-            decision: None,
-            gated: Vec::new(),
-            all_gated: false,
-            wiped: None,
-            paired: None,
-        }
-    }
-
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.database.get(space, key)?)
-    }
-
-    fn record<R: prost::Message + Default>(&self, space: Space, key: &[u8]) -> Result<Option<R>, StoreError> {
-        self.get(space, key)?.map(|value| parse(space, &value)).transpose()
-    }
-
-    fn scan_prefix(&self, space: Space, prefix: &[u8], limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
-        Ok(self.database.scan_prefix(space, prefix, limit)?)
-    }
-
-    /// Every record of a space, parsed.
-    fn all<R: prost::Message + Default>(&self, space: Space) -> Result<Vec<(Key, R)>, StoreError> {
-        let pairs = self.database.scan(space, None, usize::MAX)?;
-        pairs.into_iter().map(|(key, value)| Ok((key, parse(space, &value)?))).collect()
-    }
-
-    fn put(&mut self, space: Space, key: Key, value: Bytes) -> Result<(), StoreError> {
-        self.begin()?;
-        self.database.put(space, &key, &value)?;
-        self.change(space, key, Some(value));
-        Ok(())
-    }
-
-    fn put_record(&mut self, space: Space, key: Key, record: &impl prost::Message) -> Result<(), StoreError> {
-        self.put(space, key, record.encode_to_vec().into())
-    }
-
-    /// Whether there was one. A delete of nothing is no change.
-    fn delete(&mut self, space: Space, key: Key) -> Result<bool, StoreError> {
-        self.begin()?;
-        let existed = self.database.delete(space, &key)?;
-        if existed {
-            self.change(space, key, None);
-        }
-        Ok(existed)
-    }
-
-    /// Puts Signal state, noting whether it must be durable before the library goes on.
-    fn put_leased(&mut self, space: Space, key: Key, value: Bytes, read: ReadLease) -> Result<(), StoreError> {
-        let raised = gates::raises(read, self.get(space, &key)?.as_deref(), &value);
-        self.gated.push(((space.0, key.clone()), raised));
-        self.put(space, key, value)
-    }
-
-    /// All of this turn must be durable before the library goes on.
-    fn gate(&mut self) {
-        self.all_gated = true;
-    }
-
-    /// Deletes the records of a space of which `dead` says so, and counts them.
-    fn sweep<R: prost::Message + Default>(
-        &mut self,
-        space: Space,
-        dead: impl Fn(&R) -> bool,
-    ) -> Result<u32, StoreError> {
-        let mut count = 0;
-        for (key, record) in self.all::<R>(space)? {
-            if dead(&record) {
-                self.delete(space, key)?;
-                count += 1;
-            }
-        }
-        Ok(count)
-    }
-
-    fn begin(&mut self) -> Result<(), StoreError> {
-        if !self.writing {
-            self.database.begin()?;
-            self.writing = true;
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        if self.writing { Ok(self.database.commit()?) } else { Ok(()) }
-    }
-
-    fn change(&mut self, space: Space, key: Key, value: Option<Bytes>) {
-        if space::home(space) == Home::Journal {
-            self.changes.push(Change { space, key, value });
-        }
-    }
-}
-
-/// What snapshots are made of.
-struct Snapshots(Weak<Inner>);
-
-impl Source for Snapshots {
-    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, String>> {
-        let inner = self.0.upgrade();
-        async move {
-            let inner = inner.ok_or_else(|| StoreError::Closed.to_string())?;
-            let read = move |turn: &mut Turn<'_>| {
-                // Changes are recorded by turns of this thread only, so none can come between this and the end.
-                begun();
-                let mut records = Vec::new();
-                turn.database.all(|space, key, value| {
-                    if space::home(space) == Home::Journal {
-                        records.push(Record { space, key, value });
-                    }
-                })?;
-                Ok(records)
-            };
-            let (records, _) = inner.turn(read).await.map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
-            Ok(records)
-        }
-        .boxed()
-    }
-}
-
 impl From<StoreError> for LibraryError {
     fn from(error: StoreError) -> Self {
         Self::Database(Box::new(error))
-    }
-}
-
-fn parse<R: prost::Message + Default>(space: Space, value: &[u8]) -> Result<R, StoreError> {
-    R::decode(value).map_err(|source| StoreError::Record { space, source })
-}
-
-/// Nothing that panics while it holds one of these locks leaves it half changed.
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn remove(dir: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
     }
 }

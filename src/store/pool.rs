@@ -202,7 +202,7 @@ mod tests {
         let (one, other) = (pool.lane(), pool.lane());
         assert!(one.queue(|_| panic!("on purpose")).await.is_ok());
         let (answer, asked) = tokio::sync::oneshot::channel();
-        assert!(other.queue(move |_| drop(answer.send(()))).await.is_ok());
+        assert!(other.queue(move |_| answer.send(()).unwrap()).await.is_ok());
         asked.await.unwrap();
     }
 }

@@ -7,22 +7,22 @@ use bytes::Bytes;
 use prost::Message;
 use whatsapp_rust::{
     store::error::Result,
-    wacore::store::traits::{
-        DeviceListRecord, LidPnMappingEntry, MsgSecretEntry, MsgSecretStore, PendingInboundKey, PendingInboundRow,
-        ProtocolStore, TcTokenEntry, merge_msg_secret_expiry, merge_msg_secret_message_ts,
+    wacore::{
+        store::traits::{
+            DeviceListRecord, LidPnMappingEntry, MsgSecretEntry, MsgSecretStore, PendingInboundKey, PendingInboundRow,
+            ProtocolStore, TcTokenEntry, merge_msg_secret_expiry, merge_msg_secret_message_ts,
+        },
+        types::lid_pn::LearningSource,
     },
 };
 
 use super::{
-    Batch, Store, StoreError, Turn,
+    Batch, Store, StoreError,
     key::{self, Key},
-    parse,
     records::{self, LidMappingRecord, MsgSecretRecord, TcTokenRecord},
     space::{self, Space},
+    turn::{Turn, parse},
 };
-
-/// `LearningSource::Pairing` as the library writes it (wacore `types/lid_pn.rs`).
-const PAIRING: &str = "pairing";
 
 #[async_trait]
 impl ProtocolStore for Store {
@@ -77,7 +77,7 @@ impl ProtocolStore for Store {
 
     /// With source `pairing`: the gate of pairing, see [`super::device`].
     async fn put_lid_mapping(&self, entry: &LidPnMappingEntry) -> Result<()> {
-        if entry.learning_source == PAIRING {
+        if entry.learning_source == LearningSource::Pairing.as_str() {
             self.put_pairing(entry).await
         } else {
             self.put_mappings(std::slice::from_ref(entry)).await

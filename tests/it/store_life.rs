@@ -20,7 +20,10 @@ use whatsapp_rust::{
     waproto::whatsapp::ADVSignedDeviceIdentity,
 };
 
-use crate::store_world::{Peer, World, journal, soon};
+use crate::{
+    store_peer::Peer,
+    store_world::{World, journal, soon},
+};
 
 fn mapping(lid: &str, number: &str) -> LidPnMappingEntry {
     LidPnMappingEntry {

@@ -1,0 +1,152 @@
+//! One job's access to a tenant's working copy.
+
+use bytes::Bytes;
+
+use super::{
+    StoreError,
+    database::Database,
+    device::{Paired, Wiped},
+    gates::{self, GateKey, ReadLease},
+    key::Key,
+    space::{self, Home, Space},
+};
+use crate::{journal::Change, vault::Decision};
+
+/// Reads, and writes that are committed together when the job ends well.
+pub(super) struct Turn<'a> {
+    pub(super) database: &'a Database,
+    /// What an earlier turn wiped.
+    pub(super) dead: Option<&'a Wiped>,
+    writing: bool,
+    pub(super) changes: Vec<Change>,
+    pub(super) decision: Option<Decision>,
+    pub(super) gated: Vec<(GateKey, bool)>,
+    pub(super) all_gated: bool,
+    pub(super) wiped: Option<Wiped>,
+    pub(super) paired: Option<Option<Paired>>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(database: &'a Database, dead: Option<&'a Wiped>) -> Self {
+        Self {
+            database,
+            dead,
+            writing: false,
+            changes: Vec::new(),
+            decision: None,
+            gated: Vec::new(),
+            all_gated: false,
+            wiped: None,
+            paired: None,
+        }
+    }
+
+    pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.database.get(space, key)?)
+    }
+
+    pub(super) fn record<R: prost::Message + Default>(
+        &self,
+        space: Space,
+        key: &[u8],
+    ) -> Result<Option<R>, StoreError> {
+        self.get(space, key)?.map(|value| parse(space, &value)).transpose()
+    }
+
+    pub(super) fn scan_prefix(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        Ok(self.database.scan_prefix(space, prefix, limit)?)
+    }
+
+    /// Every record of a space, parsed.
+    pub(super) fn all<R: prost::Message + Default>(&self, space: Space) -> Result<Vec<(Key, R)>, StoreError> {
+        let pairs = self.database.scan(space, None, usize::MAX)?;
+        pairs.into_iter().map(|(key, value)| Ok((key, parse(space, &value)?))).collect()
+    }
+
+    pub(super) fn put(&mut self, space: Space, key: Key, value: Bytes) -> Result<(), StoreError> {
+        self.begin()?;
+        self.database.put(space, &key, &value)?;
+        self.change(space, key, Some(value));
+        Ok(())
+    }
+
+    pub(super) fn put_record(
+        &mut self,
+        space: Space,
+        key: Key,
+        record: &impl prost::Message,
+    ) -> Result<(), StoreError> {
+        self.put(space, key, record.encode_to_vec().into())
+    }
+
+    /// Whether there was one. A delete of nothing is no change.
+    pub(super) fn delete(&mut self, space: Space, key: Key) -> Result<bool, StoreError> {
+        self.begin()?;
+        let existed = self.database.delete(space, &key)?;
+        if existed {
+            self.change(space, key, None);
+        }
+        Ok(existed)
+    }
+
+    /// Puts Signal state, noting whether it must be durable before the library goes on.
+    pub(super) fn put_leased(
+        &mut self,
+        space: Space,
+        key: Key,
+        value: Bytes,
+        read: ReadLease,
+    ) -> Result<(), StoreError> {
+        let raised = gates::raises(read, self.get(space, &key)?.as_deref(), &value);
+        self.gated.push(((space.0, key.clone()), raised));
+        self.put(space, key, value)
+    }
+
+    /// All of this turn must be durable before the library goes on.
+    pub(super) fn gate(&mut self) {
+        self.all_gated = true;
+    }
+
+    /// Deletes the records of a space of which `dead` says so, and counts them.
+    pub(super) fn sweep<R: prost::Message + Default>(
+        &mut self,
+        space: Space,
+        dead: impl Fn(&R) -> bool,
+    ) -> Result<u32, StoreError> {
+        let mut count = 0;
+        for (key, record) in self.all::<R>(space)? {
+            if dead(&record) {
+                self.delete(space, key)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn begin(&mut self) -> Result<(), StoreError> {
+        if !self.writing {
+            self.database.begin()?;
+            self.writing = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        if self.writing { Ok(self.database.commit()?) } else { Ok(()) }
+    }
+
+    fn change(&mut self, space: Space, key: Key, value: Option<Bytes>) {
+        if space::home(space) == Home::Journal {
+            self.changes.push(Change { space, key, value });
+        }
+    }
+}
+
+pub(super) fn parse<R: prost::Message + Default>(space: Space, value: &[u8]) -> Result<R, StoreError> {
+    R::decode(value).map_err(|source| StoreError::Record { space, source })
+}

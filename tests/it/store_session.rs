@@ -1,0 +1,52 @@
+//! The session above the store, as far as the store sees it.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use sessiond::store::{Hooks, Store};
+use whatsapp_rust::{
+    wacore::store::{Device, traits::DeviceStore},
+    waproto::whatsapp::ADVSignedDeviceIdentity,
+};
+
+use crate::store_world::World;
+
+/// As the library has it when it answers `pair-success`.
+pub fn paired(mut device: Device) -> Device {
+    device.pn = Some("5511987650001:7@s.whatsapp.net".parse().unwrap());
+    device.lid = Some("100000012345678:7@lid".parse().unwrap());
+    device.account = Some(Arc::new(ADVSignedDeviceIdentity::default()));
+    device
+}
+
+/// A session as the store sees it: it saves a device when it is asked to, and hears what was lost.
+pub struct Session {
+    store: Arc<Store>,
+    device: Device,
+    pub asked: AtomicUsize,
+    pub lost: Mutex<Vec<String>>,
+}
+
+impl Session {
+    pub fn attach(world: &World, device: Device) -> Arc<Self> {
+        let session =
+            Arc::new(Self { store: world.store.clone(), device, asked: AtomicUsize::new(0), lost: Mutex::default() });
+        world.store.attach(&(session.clone() as Arc<dyn Hooks>));
+        session
+    }
+}
+
+#[async_trait]
+impl Hooks for Session {
+    async fn save_device(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.store.save(&self.device).await.unwrap();
+    }
+
+    fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
+        self.lost.lock().unwrap().push(format!("{chat} {sender} {id}"));
+    }
+}
