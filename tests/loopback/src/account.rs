@@ -11,6 +11,7 @@ use wacore_libsignal::protocol::{DeviceId, ProtocolAddress};
 
 use crate::contact::Contact;
 use crate::keys::UploadedKeys;
+use crate::phone::PhoneState;
 use crate::queue::Queue;
 use crate::world::ConnId;
 
@@ -112,6 +113,7 @@ pub(crate) struct Account {
     /// Sent along as the name the owner gave.
     pub(crate) name: String,
     pub(crate) contact: Contact,
+    pub(crate) phone: PhoneState,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// Device ids are never given twice.
     pub(crate) next_device: u16,
@@ -151,7 +153,13 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn add(&mut self, kind: Kind, name: Option<String>, contact: Contact) -> AccountId {
+    pub(crate) fn add(
+        &mut self,
+        kind: Kind,
+        name: Option<String>,
+        contact: Contact,
+        phone: PhoneState,
+    ) -> AccountId {
         let id = AccountId(
             u32::try_from(self.accounts.len()).expect("fewer than four billion accounts"),
         );
@@ -166,6 +174,7 @@ impl Directory {
             kind,
             name,
             contact,
+            phone,
             companions: BTreeMap::new(),
             next_device: 1,
             pairings: 0,

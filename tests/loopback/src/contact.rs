@@ -207,9 +207,11 @@ impl World {
         message: wa::Message,
     ) {
         let message = unwrap_device_sent(message);
-        if message.protocol_message.is_set() {
-            return self.protocol_message(account, from, &message);
+        let id = attr(stanza, "id").unwrap_or_default();
+        if let Some(protocol) = message.protocol_message.as_option() {
+            return self.protocol_message(account, from, &id, protocol);
         }
+        self.archive(account, from.account, &id, &message);
         let recipient = jid_attr(stanza, "recipient").and_then(|jid| self.directory.find(&jid));
         let chat = if from.account == account {
             recipient.unwrap_or(account)
@@ -217,7 +219,7 @@ impl World {
             from.account
         };
         let received = Received {
-            id: attr(stanza, "id").unwrap_or_default().into_owned(),
+            id: id.into_owned(),
             from: from.to_string(),
             chat: self.directory.get(chat).number(),
             text: text_of(&message),
@@ -375,6 +377,7 @@ impl World {
             .contact
             .sent
             .insert(id.clone(), sent.clone());
+        self.archive(account, account, &id, &sent.message);
         self.write_to(account, &id, &sent, &targets, false);
         self.deliver_mail();
         Ok(id)

@@ -24,6 +24,7 @@ use crate::faults::{Fault, FaultKind};
 use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
 use crate::pairing::Qr;
+use crate::phone::PhoneState;
 use crate::stats::Stats;
 use crate::transport::{self, OUT_CAPACITY, Out};
 use crate::world::{ConnId, Effect, Ticket, World};
@@ -178,7 +179,9 @@ impl Network {
     fn add(&self, kind: Kind, name: Option<String>) -> PhoneInfo {
         self.0.with(|world| {
             let contact = Contact::generate(&mut world.rng);
-            let id = world.directory.add(kind, name, contact);
+            let time = world.time_ms();
+            let phone = PhoneState::generate(&mut world.rng, time);
+            let id = world.directory.add(kind, name, contact, phone);
             phone_info(world, id)
         })
     }

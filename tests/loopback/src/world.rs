@@ -249,6 +249,7 @@ impl World {
         else {
             return false;
         };
+        self.renew_key_index_list(address.account);
         if let Some(conn) = companion.conn {
             self.end(conn, stream_removed());
         }
