@@ -410,10 +410,6 @@ impl World {
     ) {
         let from = account.primary();
         let chat = sent.form.jid(sent.to.primary());
-        let time = self.time_ms();
-        self.ledger
-            .message(from, &from.to_string(), &chat.to_string(), id, time, resend);
-        self.ledger.acked(from, id);
         let plain = MessageUtils::encode_and_pad(&sent.message);
         let copy = || {
             MessageUtils::encode_and_pad(&wrap_device_sent(sent.message.clone(), chat.to_string()))
@@ -426,6 +422,9 @@ impl World {
             category: sent.category,
             device_identity: None,
         };
+        let time = self.time_ms();
+        self.ledger.message(&envelope, time, resend);
+        self.ledger.acked(from, id);
         for target in targets {
             let own = target.account == account && sent.category.is_none();
             let sealed = if own {

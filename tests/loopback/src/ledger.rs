@@ -9,6 +9,7 @@ use serde::Serialize;
 use wacore_libsignal::protocol::{CiphertextMessage, SenderKeyMessage};
 
 use crate::account::DeviceAddress;
+use crate::routing::Envelope;
 use crate::signal;
 
 /// Counts since the network started.
@@ -52,6 +53,8 @@ pub struct WireMessage {
     pub from: String,
     /// The chat it was addressed to.
     pub to: String,
+    /// Among the apps of one account, of no chat.
+    pub peer: bool,
     /// Unix time in milliseconds at which it was first seen.
     pub time: u64,
     /// How many stanzas carried this id from this device; resends that a retry receipt asked for are `resent`.
@@ -79,21 +82,15 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Notes a message stanza by `from`.
-    pub(crate) fn message(
-        &mut self,
-        from: DeviceAddress,
-        from_jid: &str,
-        to: &str,
-        id: &str,
-        time: u64,
-        resend: bool,
-    ) {
-        let at = *self.by_id.entry((from, id.to_owned())).or_insert_with(|| {
+    /// Notes a message stanza. `time` is in milliseconds.
+    pub(crate) fn message(&mut self, envelope: &Envelope<'_>, time: u64, resend: bool) {
+        let key = (envelope.from, envelope.id.to_owned());
+        let at = *self.by_id.entry(key).or_insert_with(|| {
             self.messages.push(WireMessage {
-                id: id.to_owned(),
-                from: from_jid.to_owned(),
-                to: to.to_owned(),
+                id: envelope.id.to_owned(),
+                from: envelope.from.to_string(),
+                to: envelope.to.to_non_ad_string(),
+                peer: envelope.category == Some("peer"),
                 time,
                 seen: 0,
                 resent: 0,

@@ -32,27 +32,21 @@ impl World {
         // A resend that a retry receipt asked for goes to one device and is no second message.
         let resend = attr_is(stanza, "device_fanout", "false")
             || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
-        self.ledger.message(
-            from,
-            &from.to_string(),
-            &to.to_non_ad_string(),
-            &id,
-            time,
-            resend,
-        );
         let mut ack = server_ack(stanza, self.time());
         if self.directory.find(&to).is_none() {
             // Groups, status and unknown numbers: there is nobody to deliver to.
             ack.attrs.insert("error", "404");
         }
+        let category = attr(stanza, "category");
         let envelope = Envelope {
             from,
             to: &to,
             id: &id,
             kind: &attr(stanza, "type").unwrap_or_else(|| "text".into()),
-            category: attr(stanza, "category").as_deref().map(|_| "peer"),
+            category: category.as_deref(),
             device_identity: child(stanza, "device-identity"),
         };
+        self.ledger.message(&envelope, time, resend);
         let mut reached = Vec::new();
         for (target, enc) in targets(stanza, &to) {
             // Baileys sends the requester of a retry both a top-level `<enc>` and one in `<participants>`.

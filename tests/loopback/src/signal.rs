@@ -45,7 +45,8 @@ pub struct SignedKey {
     pub signature: Vec<u8>,
 }
 
-/// One device's Signal state.
+/// One device's Signal state. A clone is what a backup is: used later, it repeats what was used since.
+#[derive(Clone)]
 pub struct Endpoint {
     identity: Identity,
     sessions: Sessions,
@@ -241,6 +242,7 @@ fn complete<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     future.now_or_never().expect("stores in memory never wait")
 }
 
+#[derive(Clone)]
 struct Identity {
     pair: IdentityKeyPair,
     registration: u32,
@@ -282,7 +284,7 @@ impl IdentityKeyStore for Identity {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Sessions(HashMap<ProtocolAddress, SessionRecord>);
 
 #[async_trait]
@@ -301,7 +303,7 @@ impl SessionStore for Sessions {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct PreKeys(HashMap<u32, PreKeyRecord>);
 
 #[async_trait]
@@ -324,6 +326,7 @@ impl PreKeyStore for PreKeys {
     }
 }
 
+#[derive(Clone)]
 struct SignedPreKeys {
     current: SignedKey,
     records: HashMap<u32, SignedPreKeyRecord>,
