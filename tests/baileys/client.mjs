@@ -80,13 +80,15 @@ function connect() {
     }
   });
   socket.ev.on('messages.upsert', ({ messages }) => {
-    for (const { key, message } of messages) {
+    for (const { key, message, status } of messages) {
       emit('message', {
         id: key.id,
         chat: key.remoteJid,
         from_me: Boolean(key.fromMe),
         text: message?.conversation ?? message?.extendedTextMessage?.text ?? null,
       });
+      // Baileys folds a receipt that comes soon into the message that it announces.
+      if (key.fromMe && status !== undefined) emit('status', { id: key.id, status });
     }
   });
   socket.ev.on('messages.update', (updates) => {

@@ -119,7 +119,10 @@ impl Device {
         device.pair(network, number).await?;
         device.login().await?;
         device.upload(pre_keys).await?;
-        device.activate().await?;
+        // The phone's share of keys.
+        for message in device.activate().await? {
+            device.receipt(&message).await?;
+        }
         Ok(device)
     }
 
