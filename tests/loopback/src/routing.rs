@@ -198,11 +198,11 @@ impl World {
         let Some(companion) = self.directory.companion_mut(from) else {
             return;
         };
-        for id in ids {
-            if companion.queue.acknowledge(Class::Message, id) {
-                self.ledger.counts.acks += 1;
-            }
-        }
+        let settled: usize = ids
+            .iter()
+            .map(|id| companion.queue.settle(Class::Message, id))
+            .sum();
+        self.ledger.counts.acks += settled as u64;
     }
 
     /// Hands a stanza to one device: to its queue, or to the endpoint that lives here.

@@ -4,37 +4,29 @@
 //! It checks the server as a client would: the certificate chain against the network's root, the phone's seal and
 //! signature at pairing, every bundle's signature.
 
+mod link;
+
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use loopback::signal::{Bundle, Endpoint, Sealed, SignedKey, parse};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sha2::Sha256;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
 use wacore::messages::{MessageUtils, decode_plaintext};
 use wacore::pair::{DeviceState, PairUtils};
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::consts::{NOISE_PATTERN_XX, WA_CONN_HEADER};
-use wacore_binary::util::unpack_bytes;
-use wacore_binary::{Jid, Node, NodeContent, OwnedNodeRef, Server, marshal};
-use wacore_libsignal::protocol::{DeviceId, KeyPair, ProtocolAddress, PublicKey};
-use wacore_noise::framing::{FrameDecoder, encode_frame};
-use wacore_noise::{IkHandshakeState, IkServerHelloOutcome, NoiseCipher, NoiseHandshake};
+use wacore_binary::{Jid, Node, NodeContent, Server};
+use wacore_libsignal::protocol::{DeviceId, KeyPair, ProtocolAddress};
 use waproto::buffa::{Message as _, MessageField};
 use waproto::whatsapp as wa;
-use waproto::whatsapp::cert_chain::noise_certificate::Details;
 use waproto::whatsapp::client_payload::DevicePairingRegistrationData;
 
-/// Nothing on loopback takes this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+use link::{Full, Link, PATIENCE, connect_short};
 
 pub struct Device {
     pub endpoint: Endpoint,
@@ -52,13 +44,6 @@ pub struct Device {
     pub chain: Option<Vec<u8>>,
     link: Option<Link>,
     next_id: u32,
-}
-
-struct Link {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    decoder: FrameDecoder,
-    send: (NoiseCipher, u32),
-    receive: (NoiseCipher, u32),
 }
 
 /// A message as the device got it.
@@ -241,19 +226,13 @@ impl Device {
     pub async fn login_ik(&mut self) -> anyhow::Result<bool> {
         let known = self.server_static.context("no handshake so far")?;
         let payload = self.login_payload()?.encode_to_vec();
-        let mut state = IkHandshakeState::new(self.noise.clone(), known, payload, &WA_CONN_HEADER)?;
-        let mut link = Dialed::dial(&self.url).await?;
-        link.send(&state.build_client_hello()?, true).await?;
-        let hello = link.frame().await?;
-        match state.read_server_hello(&hello)? {
-            IkServerHelloOutcome::Continue(outcome) => {
-                self.link = Some(link.established(outcome.write_cipher, outcome.read_cipher));
-                let success = self.receive().await?;
-                ensure!(success.tag == "success", "login answered with {success:?}");
-                Ok(true)
-            }
-            IkServerHelloOutcome::Fallback(_) => Ok(false),
+        self.link = connect_short(&self.url, known, &self.noise, payload).await?;
+        if self.link.is_none() {
+            return Ok(false);
         }
+        let success = self.receive().await?;
+        ensure!(success.tag == "success", "login answered with {success:?}");
+        Ok(true)
     }
 
     /// Asks for what waits; returns it, up to the marker that it was all. Nothing is acknowledged yet.
@@ -471,39 +450,25 @@ impl Device {
     }
 
     pub async fn send(&mut self, stanza: &Node) -> anyhow::Result<()> {
-        let link = self.link.as_mut().context("not connected")?;
-        let (cipher, counter) = &mut link.send;
-        let sealed = cipher.encrypt_with_counter(*counter, &marshal(stanza)?)?;
-        *counter += 1;
-        Ok(link
-            .socket
-            .send(Message::binary(Bytes::from(encode_frame(&sealed, None)?)))
-            .await?)
+        self.link
+            .as_mut()
+            .context("not connected")?
+            .send(stanza)
+            .await
     }
 
     pub async fn receive(&mut self) -> anyhow::Result<Node> {
-        timeout(PATIENCE, self.receive_patiently())
+        let link = self.link.as_mut().context("not connected")?;
+        timeout(PATIENCE, link.receive())
             .await
             .context("no stanza in time")?
     }
 
     /// Whether nothing arrives for so long.
     pub async fn hears_nothing(&mut self, time: Duration) -> bool {
-        timeout(time, self.receive_patiently()).await.is_err()
-    }
-
-    async fn receive_patiently(&mut self) -> anyhow::Result<Node> {
-        let link = self.link.as_mut().context("not connected")?;
-        loop {
-            if let Some(mut frame) = link.decoder.decode_frame() {
-                let (cipher, counter) = &mut link.receive;
-                cipher.decrypt_in_place_with_counter(*counter, &mut frame)?;
-                *counter += 1;
-                return Ok(OwnedNodeRef::new(unpack_bytes(frame)?)?.to_owned_node());
-            }
-            let message = link.socket.next().await.context("the connection ended")??;
-            ensure!(!message.is_close(), "the connection ended");
-            link.decoder.feed(message.as_payload());
+        match &mut self.link {
+            Some(link) => timeout(time, link.receive()).await.is_err(),
+            None => true,
         }
     }
 
@@ -523,114 +488,14 @@ impl Device {
     }
 
     async fn connect_xx(&mut self, payload: &wa::ClientPayload) -> anyhow::Result<()> {
-        let mut link = Dialed::dial(&self.url).await?;
-        let ephemeral = KeyPair::generate(&mut self.rng);
-        let hello = wa::HandshakeMessage {
-            client_hello: MessageField::some(wa::handshake_message::ClientHello {
-                ephemeral: Some(ephemeral.public_key.public_key_bytes().to_vec()),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        link.send(&hello.encode_to_vec(), true).await?;
-        let reply = wa::HandshakeMessage::decode_from_slice(&link.frame().await?)?;
-        let hello = reply.server_hello.into_option().context("no ServerHello")?;
-        let server_ephemeral = hello.ephemeral.context("no ephemeral")?;
-        let mut noise = NoiseHandshake::new(NOISE_PATTERN_XX, &WA_CONN_HEADER)?;
-        noise.authenticate(ephemeral.public_key.public_key_bytes());
-        noise.authenticate(&server_ephemeral);
-        noise.mix_shared_secret(ephemeral.private_key.serialize(), &server_ephemeral)?;
-        let server_static = noise.decrypt(&hello.r#static.context("no static")?)?;
-        noise.mix_shared_secret(ephemeral.private_key.serialize(), &server_static)?;
-        let chain = noise.decrypt(&hello.payload.context("no certificate")?)?;
-        verify_chain(&chain, &self.root, &server_static)?;
-        self.chain = Some(chain);
-        let sealed_static = noise.encrypt(self.noise.public_key.public_key_bytes())?;
-        noise.mix_shared_secret(self.noise.private_key.serialize(), &server_ephemeral)?;
-        let sealed_payload = noise.encrypt(&payload.encode_to_vec())?;
-        let finish = wa::HandshakeMessage {
-            client_finish: MessageField::some(wa::handshake_message::ClientFinish {
-                r#static: Some(sealed_static),
-                payload: Some(sealed_payload),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        link.send(&finish.encode_to_vec(), false).await?;
-        let (write, read) = noise.finish()?;
-        self.server_static = server_static.try_into().ok();
-        self.link = Some(link.established(write, read));
+        let payload = payload.encode_to_vec();
+        let full =
+            Full::connect(&self.url, &self.root, &self.noise, &payload, &mut self.rng).await?;
+        self.server_static = Some(full.server_static);
+        self.chain = Some(full.chain);
+        self.link = Some(full.link);
         Ok(())
     }
-}
-
-/// A socket before the handshake is over.
-struct Dialed {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    decoder: FrameDecoder,
-}
-
-impl Dialed {
-    async fn dial(url: &str) -> anyhow::Result<Self> {
-        let (socket, _) = ClientBuilder::new().uri(url)?.connect().await?;
-        Ok(Self {
-            socket,
-            decoder: FrameDecoder::new(),
-        })
-    }
-
-    async fn send(&mut self, frame: &[u8], first: bool) -> anyhow::Result<()> {
-        let frame = encode_frame(frame, first.then_some(&WA_CONN_HEADER[..]))?;
-        Ok(self
-            .socket
-            .send(Message::binary(Bytes::from(frame)))
-            .await?)
-    }
-
-    async fn frame(&mut self) -> anyhow::Result<BytesMut> {
-        loop {
-            if let Some(frame) = self.decoder.decode_frame() {
-                return Ok(frame);
-            }
-            let message = timeout(PATIENCE, self.socket.next())
-                .await?
-                .context("closed in the handshake")??;
-            ensure!(!message.is_close(), "closed in the handshake");
-            self.decoder.feed(message.as_payload());
-        }
-    }
-
-    fn established(self, write: NoiseCipher, read: NoiseCipher) -> Link {
-        Link {
-            socket: self.socket,
-            decoder: self.decoder,
-            send: (write, 0),
-            receive: (read, 0),
-        }
-    }
-}
-
-/// Root signs intermediate, intermediate signs leaf, leaf holds the server's key.
-fn verify_chain(chain: &[u8], root: &[u8; 32], server_static: &[u8]) -> anyhow::Result<()> {
-    let chain = wa::CertChain::decode_from_slice(chain)?;
-    let intermediate = chain
-        .intermediate
-        .into_option()
-        .context("no intermediate")?;
-    let leaf = chain.leaf.into_option().context("no leaf")?;
-    let mut issuer = root.to_vec();
-    for certificate in [&intermediate, &leaf] {
-        let details = certificate.details.as_deref().context("no details")?;
-        let signature = certificate.signature.as_deref().context("no signature")?;
-        let key = PublicKey::from_djb_public_key_bytes(&issuer)?;
-        ensure!(
-            key.verify_signature(details, signature),
-            "a certificate's signature does not verify"
-        );
-        issuer = Details::decode_from_slice(details)?.key.context("no key")?;
-    }
-    ensure!(issuer == server_static, "the leaf holds another key");
-    Ok(())
 }
 
 fn address(jid: &Jid) -> ProtocolAddress {
