@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
+use wacore_binary::Jid;
 use wacore_libsignal::protocol::{CiphertextMessage, SenderKeyMessage};
 
 use crate::account::DeviceAddress;
@@ -66,10 +67,12 @@ pub struct WireMessage {
     pub delivered: Vec<String>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash, Clone)]
-enum Chain {
-    Ratchet([u8; 32]),
-    SenderKey(String, u32),
+/// What counts by itself: a sending device, a receiving device or group, a ratchet or sender key.
+#[derive(PartialEq, Eq, Hash, Clone)]
+struct Chain {
+    from: DeviceAddress,
+    to: String,
+    chain: String,
 }
 
 #[derive(Default)]
@@ -77,7 +80,7 @@ pub(crate) struct Ledger {
     pub(crate) counts: Counts,
     messages: Vec<WireMessage>,
     by_id: HashMap<(DeviceAddress, String), usize>,
-    chains: HashMap<(DeviceAddress, DeviceAddress, Chain), HashMap<u32, u64>>,
+    chains: HashMap<Chain, HashMap<u32, u64>>,
     reuses: Vec<Reuse>,
 }
 
@@ -127,47 +130,57 @@ impl Ledger {
         &mut self,
         from: DeviceAddress,
         to: DeviceAddress,
-        chat: &str,
         kind: &str,
         bytes: &[u8],
     ) {
-        let parsed = if kind == "skmsg" {
-            SenderKeyMessage::try_from(bytes).map(|m| {
-                (
-                    Chain::SenderKey(chat.to_owned(), m.chain_id()),
-                    m.iteration(),
-                    digest(m.serialized()),
-                )
-            })
-        } else {
-            signal::parse(kind, bytes).map(|sealed| {
-                let message = match &sealed {
-                    CiphertextMessage::PreKeySignalMessage(m) => m.message(),
-                    CiphertextMessage::SignalMessage(m) => m,
-                    _ => unreachable!("parse makes these two"),
-                };
-                let ratchet = message.sender_ratchet_key().public_key_bytes();
-                let ratchet = ratchet
-                    .try_into()
-                    .expect("a Curve25519 public key has 32 bytes");
-                (
-                    Chain::Ratchet(ratchet),
-                    message.counter(),
-                    digest(message.serialized()),
-                )
-            })
-        };
-        let Ok((chain, counter, digest)) = parsed else {
+        let Ok(sealed) = signal::parse(kind, bytes) else {
             return;
         };
-        let seen = self.chains.entry((from, to, chain.clone())).or_default();
+        let message = match &sealed {
+            CiphertextMessage::PreKeySignalMessage(first) => first.message(),
+            CiphertextMessage::SignalMessage(message) => message,
+            _ => return,
+        };
+        let ratchet = hex::encode(message.sender_ratchet_key().public_key_bytes());
+        self.counter(
+            from,
+            to.to_string(),
+            ratchet,
+            message.counter(),
+            message.serialized(),
+        );
+    }
+
+    /// Notes a ciphertext under a sender key, which goes to all of a group alike.
+    pub(crate) fn group_ciphertext(&mut self, from: DeviceAddress, group: &Jid, bytes: &[u8]) {
+        if let Ok(message) = SenderKeyMessage::try_from(bytes) {
+            let chain = message.chain_id().to_string();
+            self.counter(
+                from,
+                group.to_string(),
+                chain,
+                message.iteration(),
+                message.serialized(),
+            );
+        }
+    }
+
+    fn counter(
+        &mut self,
+        from: DeviceAddress,
+        to: String,
+        chain: String,
+        counter: u32,
+        bytes: &[u8],
+    ) {
+        let digest = digest(bytes);
+        let chain = Chain { from, to, chain };
+        let seen = self.chains.entry(chain.clone()).or_default();
         if *seen.entry(counter).or_insert(digest) != digest {
-            let (to, chain) = match chain {
-                Chain::Ratchet(key) => (to.to_string(), hex::encode(key)),
-                Chain::SenderKey(group, id) => (group, id.to_string()),
-            };
+            let Chain { from, to, chain } = chain;
+            let from = from.to_string();
             self.reuses.push(Reuse {
-                from: from.to_string(),
+                from,
                 to,
                 chain,
                 counter,

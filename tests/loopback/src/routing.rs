@@ -47,6 +47,10 @@ impl World {
             device_identity: child(stanza, "device-identity"),
         };
         self.ledger.message(&envelope, time, resend);
+        for enc in enc_nodes(stanza).filter(|enc| attr_is(enc, "type", "skmsg")) {
+            self.ledger
+                .group_ciphertext(from, &to, content(enc).unwrap_or_default());
+        }
         let mut reached = Vec::new();
         for (target, enc) in targets(stanza, &to) {
             // Baileys sends the requester of a retry both a top-level `<enc>` and one in `<participants>`.
@@ -80,13 +84,7 @@ impl World {
         }
         for enc in encs {
             if let (Some(kind), Some(bytes)) = (attr(enc, "type"), content(enc)) {
-                self.ledger.ciphertext(
-                    envelope.from,
-                    address,
-                    &envelope.to.to_string(),
-                    &kind,
-                    bytes,
-                );
+                self.ledger.ciphertext(envelope.from, address, &kind, bytes);
             }
         }
         let form = Form::of(target);

@@ -19,7 +19,10 @@ use crate::ledger::Ledger;
 use crate::link_code::LinkRequest;
 use crate::pairing::Registration;
 use crate::queue::Class;
-use crate::stanza::{attr, failure, stream_error, stream_removed, stream_replaced};
+use crate::stanza::{attr, failure, leaf, stream_error, stream_removed, stream_replaced};
+
+/// What a client is told to route its next connection by; opaque to it.
+const EDGE_ROUTING_INFO: [u8; 4] = [8, 8, 8, 13];
 
 /// One connection, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,6 +184,13 @@ impl World {
             .attr("companion_enc_static", "AAAA")
             .build();
         self.send(conn, success);
+        // The client puts it in front of its next connections.
+        let routing =
+            NodeBuilder::new("edge_routing").children([leaf("routing_info", EDGE_ROUTING_INFO)]);
+        self.send(
+            conn,
+            NodeBuilder::new("ib").children([routing.build()]).build(),
+        );
     }
 
     /// The client has asked for what waits for it: all of it, in order, then the marker that it was all.

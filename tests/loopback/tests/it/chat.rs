@@ -1,6 +1,13 @@
 //! Messages among customers, phones and linked devices; receipts; retries.
 
 use wacore_binary::builder::NodeBuilder;
+use waproto::buffa::{Message as _, MessageField};
+use waproto::whatsapp as wa;
+use waproto::whatsapp::message::peer_data_operation_request_message::PlaceholderMessageResendRequest;
+use waproto::whatsapp::message::protocol_message::Type;
+use waproto::whatsapp::message::{
+    PeerDataOperationRequestMessage, PeerDataOperationRequestType, ProtocolMessage,
+};
 
 use crate::device::Device;
 use crate::{eventually, jid, network};
@@ -239,5 +246,77 @@ async fn a_customer_that_cannot_open_a_message_asks_again_and_counts_one_arrival
     })
     .await;
     assert_eq!(network.stats().await.counts.undecryptable, 1);
+    network.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_phone_tells_a_device_what_it_could_not_read() {
+    let network = network().await;
+    let phone = network.add_phone(None).await;
+    let customer = network.add_customer().await;
+    let mut device = Device::linked(&network, &phone.number, 1, 20)
+        .await
+        .expect("linked");
+    let id = network
+        .customer_send(&customer, &phone.number, "table nine")
+        .await
+        .expect("sent");
+
+    let key = wa::MessageKey {
+        remote_jid: Some(jid(&customer).to_string()),
+        from_me: Some(false),
+        id: Some(id.clone()),
+        ..Default::default()
+    };
+    let request = PeerDataOperationRequestMessage {
+        peer_data_operation_request_type: Some(
+            PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND,
+        ),
+        placeholder_message_resend_request: vec![PlaceholderMessageResendRequest {
+            message_key: MessageField::some(key),
+        }],
+        ..Default::default()
+    };
+    let request = wa::Message {
+        protocol_message: MessageField::some(ProtocolMessage {
+            r#type: Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE),
+            peer_data_operation_request_message: MessageField::some(request),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let own = jid(&phone.number);
+    let sealed = device.seal_message(&own, &request).await.expect("sealed");
+    device
+        .send_sealed(&own, "REQUEST", &sealed)
+        .await
+        .expect("sent");
+    let resent = loop {
+        let message = device
+            .message()
+            .await
+            .expect("a message")
+            .message
+            .expect("it opens");
+        let protocol = message.protocol_message.into_option();
+        if let Some(answer) =
+            protocol.and_then(|p| p.peer_data_operation_request_response_message.into_option())
+        {
+            break answer;
+        }
+    };
+    assert_eq!(resent.stanza_id.as_deref(), Some("REQUEST"));
+    let result = &resent.peer_data_operation_result[0];
+    let info = result
+        .placeholder_message_resend_response
+        .as_option()
+        .expect("a resend");
+    let info = info.web_message_info_bytes.as_deref().expect("bytes");
+    let info = wa::WebMessageInfo::decode_from_slice(info).expect("a message");
+    let text = info
+        .message
+        .as_option()
+        .and_then(|m| m.conversation.as_deref());
+    assert_eq!(text, Some("table nine"));
     network.shutdown().await;
 }

@@ -1,5 +1,9 @@
 //! What the ledger must catch: counters used twice, one send under two ids, one id twice.
 
+use wacore_binary::Jid;
+use wacore_binary::builder::NodeBuilder;
+use wacore_libsignal::protocol::{KeyPair, SenderKeyMessage};
+
 use crate::device::Device;
 use crate::{eventually, jid, network};
 
@@ -95,5 +99,41 @@ async fn a_text_under_two_ids_shows_as_two_messages() {
             == 2
     })
     .await;
+    network.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_sender_keys_iteration_that_is_used_twice_is_reported() {
+    let network = network().await;
+    let phone = network.add_phone(None).await;
+    let mut device = Device::linked(&network, &phone.number, 1, 20)
+        .await
+        .expect("linked");
+    let signing = KeyPair::generate(&mut device.rng);
+    let group: Jid = "120363000000000001@g.us".parse().expect("a JID");
+    for (id, iteration, body) in [("A", 0, "one"), ("B", 1, "two"), ("C", 1, "three")] {
+        let body = body.as_bytes().into();
+        let key = &signing.private_key;
+        let sealed = SenderKeyMessage::new(3, 7, iteration, body, &mut device.rng, key);
+        let sealed = sealed.expect("sealed").serialized().to_vec();
+        let enc = NodeBuilder::new("enc")
+            .attr("v", "2")
+            .attr("type", "skmsg")
+            .bytes(sealed)
+            .build();
+        let message = NodeBuilder::new("message")
+            .attr("to", &group)
+            .attr("id", id)
+            .attr("type", "text")
+            .children([enc]);
+        device.send(&message.build()).await.expect("sent");
+    }
+    device.ping().await.expect("answered");
+    let stats = network.stats().await;
+    assert_eq!(stats.counters_reused, 1);
+    assert_eq!(
+        (stats.reuses[0].to.as_str(), stats.reuses[0].counter),
+        ("120363000000000001@g.us", 1)
+    );
     network.shutdown().await;
 }

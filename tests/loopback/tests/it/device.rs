@@ -8,7 +8,7 @@ mod link;
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -53,6 +53,7 @@ pub struct Incoming {
     pub from: Jid,
     pub offline: bool,
     pub text: Option<String>,
+    pub message: Option<wa::Message>,
     pub stanza: Node,
 }
 
@@ -209,10 +210,10 @@ impl Device {
 
     /// Logs in as a new client does (XX). Returns `<success>`.
     pub async fn login(&mut self) -> anyhow::Result<Node> {
-        match self.try_login().await? {
-            node if node.tag == "success" => Ok(node),
-            node => bail!("login answered with {node:?}"),
-        }
+        let first = self.try_login().await?;
+        ensure!(first.tag == "success", "login answered with {first:?}");
+        self.receive_tag("ib").await.context("no edge routing")?;
+        Ok(first)
     }
 
     /// Logs in; returns the first stanza, whatever it is.
@@ -232,6 +233,7 @@ impl Device {
         }
         let success = self.receive().await?;
         ensure!(success.tag == "success", "login answered with {success:?}");
+        self.receive_tag("ib").await.context("no edge routing")?;
         Ok(true)
     }
 
@@ -293,14 +295,13 @@ impl Device {
             .get("sender_pn")
             .and_then(|v| v.to_jid())
             .unwrap_or_else(|| from.clone());
-        let text = match self
+        let message = match self
             .endpoint
             .decrypt(&address(&peer), &sealed, &mut self.rng)
         {
-            Ok(plain) => {
-                let message = wacore::messages::unwrap_device_sent(decode_plaintext(&plain, 2)?);
-                message.conversation.clone()
-            }
+            Ok(plain) => Some(wacore::messages::unwrap_device_sent(decode_plaintext(
+                &plain, 2,
+            )?)),
             // A message that comes again: it is the stanza that counts.
             Err(wacore_libsignal::protocol::SignalProtocolError::DuplicatedMessage(..)) => None,
             Err(error) => return Err(error.into()),
@@ -309,7 +310,8 @@ impl Device {
             id: stanza.attrs.get("id").context("no id")?.to_string(),
             from,
             offline: stanza.attrs.contains_key("offline"),
-            text,
+            text: message.as_ref().and_then(|m| m.conversation.clone()),
+            message,
             stanza,
         })
     }
@@ -330,18 +332,30 @@ impl Device {
     }
 
     pub async fn seal(&mut self, to: &Jid, text: &str) -> anyhow::Result<Sealed> {
+        let conversation = Some(text.to_owned());
+        self.seal_message(
+            to,
+            &wa::Message {
+                conversation,
+                ..Default::default()
+            },
+        )
+        .await
+    }
+
+    pub async fn seal_message(
+        &mut self,
+        to: &Jid,
+        message: &wa::Message,
+    ) -> anyhow::Result<Sealed> {
         if !self.endpoint.has_session(&address(to)) {
             let bundle = self.fetch_bundle(to).await?;
             self.endpoint
                 .start_session(&address(to), &bundle, &mut self.rng)?;
         }
-        let message = wa::Message {
-            conversation: Some(text.to_owned()),
-            ..Default::default()
-        };
         Ok(self
             .endpoint
-            .encrypt(&address(to), &MessageUtils::encode_and_pad(&message))?)
+            .encrypt(&address(to), &MessageUtils::encode_and_pad(message))?)
     }
 
     pub async fn send_sealed(&mut self, to: &Jid, id: &str, sealed: &Sealed) -> anyhow::Result<()> {
