@@ -47,7 +47,7 @@ impl AccountId {
     }
 }
 
-/// German mobile numbers that are set aside for fiction do not suffice; these are not assigned.
+/// German mobile numbers that nobody was assigned.
 const FIRST_NUMBER: u64 = 4_915_000_000_000;
 const FIRST_LID: u64 = 180_000_000_000_001;
 /// LIDs look random; a step keeps a wrong one from being somebody else's.

@@ -209,6 +209,32 @@ impl World {
         self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
     }
 
+    /// The person looks at a message: its sender gets a read receipt.
+    pub(crate) fn look_at(&mut self, account: AccountId, id: &str) -> Result<(), String> {
+        let contact = &self.directory.get(account).contact;
+        let received = contact.inbox.iter().find(|received| received.id == id);
+        let from = received
+            .ok_or_else(|| format!("there is no message {id}"))?
+            .from
+            .parse();
+        let from = from.ok().and_then(|jid| self.directory.find_device(&jid));
+        let from = from
+            .filter(|from| from.account != account)
+            .ok_or("it is an own message")?;
+        let form = contact
+            .forms
+            .get(&from.account)
+            .copied()
+            .unwrap_or_default();
+        let receipt = NodeBuilder::new("receipt")
+            .attr("id", id)
+            .attr("type", "read")
+            .build();
+        self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
+        self.deliver_mail();
+        Ok(())
+    }
+
     /// Sends a retry receipt, with keys when there is no session to speak of or the first one did not help.
     fn ask_again(
         &mut self,

@@ -48,6 +48,7 @@ fn router(network: Network) -> Router {
         .route("/customers", post(add_customer))
         .route("/customers/{number}/send", post(send))
         .route("/customers/{number}/inbox", get(inbox))
+        .route("/customers/{number}/read", post(read))
         .fallback(async || {
             (
                 StatusCode::NOT_FOUND,
@@ -126,7 +127,13 @@ struct Text {
 }
 
 #[derive(Deserialize)]
-struct From_ {
+#[serde(deny_unknown_fields)]
+struct MessageId {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Sender {
     from: Option<String>,
 }
 
@@ -140,7 +147,7 @@ async fn stats(State(network): State<Network>) -> Json<Stats> {
 
 async fn messages(
     State(network): State<Network>,
-    Query(query): Query<From_>,
+    Query(query): Query<Sender>,
 ) -> Reply<Vec<WireMessage>> {
     Ok(Json(network.messages(query.from.as_deref()).await?))
 }
@@ -220,6 +227,15 @@ async fn send(
 
 async fn inbox(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<Received>> {
     Ok(Json(network.phone_inbox(&number).await?))
+}
+
+async fn read(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(message): Body<MessageId>,
+) -> Reply<Value> {
+    network.customer_read(&number, &message.id).await?;
+    Ok(Json(json!({})))
 }
 
 async fn add_customer(State(network): State<Network>) -> Json<Value> {

@@ -252,6 +252,12 @@ impl Network {
         self.phone_inbox(number).await
     }
 
+    /// A customer looks at a message: its sender gets a read receipt.
+    pub async fn customer_read(&self, number: &str, id: &str) -> Result<(), NetworkError> {
+        self.of(number, |world, account| world.look_at(account, id))?
+            .map_err(NetworkError::Refused)
+    }
+
     /// Injects a fault, on live connections at once.
     pub async fn fault(&self, fault: Fault) -> Result<(), NetworkError> {
         self.0

@@ -109,6 +109,14 @@ async fn a_device_chats_with_a_customer_and_the_phone_sees_it() {
         .await
         .expect("a delivery receipt");
     assert!(receipt.attrs.get("id").is_some_and(|id| id == "REPLY1"));
+    assert!(receipt.attrs.get("type").is_none());
+    network
+        .customer_read(&customer, "REPLY1")
+        .await
+        .expect("read");
+    let receipt = device.receive_tag("receipt").await.expect("a read receipt");
+    assert!(receipt.attrs.get("type").is_some_and(|kind| kind == "read"));
+    assert!(network.customer_read(&customer, "NOTHING").await.is_err());
     network.shutdown().await;
 }
 

@@ -24,7 +24,7 @@ async fn a_hundred_devices_answer_their_customers() {
     assert_eq!((stats.counters_reused, stats.counts.undecryptable), (0, 0));
     // Each device also got its phone's keys.
     assert_eq!(stats.messages, DEVICES * (2 * MESSAGES + 1));
-    eprintln!(
+    println!(
         "{DEVICES} devices linked, {} messages: {:?}",
         stats.messages,
         start.elapsed()
