@@ -328,3 +328,47 @@ async fn the_phone_tells_a_device_what_it_could_not_read() {
     assert_eq!(text, Some("table nine"));
     network.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_device_that_its_account_did_not_sign_is_not_believed() {
+    let network = network().await;
+    let phone = network.add_phone(None).await;
+    let other = network.add_phone(None).await;
+    let customer = network.add_customer().await;
+    let mut device = Device::linked(&network, &phone.number, 1, 20)
+        .await
+        .expect("linked");
+    let stranger = Device::linked(&network, &other.number, 2, 20)
+        .await
+        .expect("linked");
+    let honest = device.identity.clone();
+    device.identity.clone_from(&stranger.identity);
+    device
+        .send_text(&jid(&customer), "A", "trust me")
+        .await
+        .expect("sent");
+    device.ping().await.expect("answered");
+    assert!(
+        network
+            .customer_inbox(&customer)
+            .await
+            .expect("exists")
+            .is_empty()
+    );
+    assert_eq!(network.stats().await.counts.undecryptable, 1);
+    device.identity = honest;
+    device
+        .send_text(&jid(&customer), "B", "now signed")
+        .await
+        .expect("sent");
+    eventually("the signed one is read", async || {
+        network
+            .customer_inbox(&customer)
+            .await
+            .expect("exists")
+            .iter()
+            .any(|m| m.id == "B")
+    })
+    .await;
+    network.shutdown().await;
+}

@@ -33,11 +33,14 @@ pub struct Device {
     pub rng: StdRng,
     noise: KeyPair,
     secret: [u8; 32],
+    /// Spoils the signature with which it answers the phone.
+    pub forges: bool,
     root: [u8; 32],
     url: String,
     /// Known since pairing.
     pub jid: Option<Jid>,
-    identity: Option<Vec<u8>>,
+    /// Its identity, signed by the phone and itself.
+    pub identity: Option<Vec<u8>>,
     /// The server's static key, known since the first handshake.
     pub server_static: Option<[u8; 32]>,
     /// The certificate chain of the last full handshake.
@@ -64,6 +67,7 @@ impl Device {
             endpoint: Endpoint::generate(&mut rng),
             noise: KeyPair::generate(&mut rng),
             secret: rng.random(),
+            forges: false,
             root: network.root_public_key(),
             url: network.ws_url(),
             rng,
@@ -83,6 +87,7 @@ impl Device {
             rng: StdRng::seed_from_u64(self.rng.random()),
             noise: self.noise.clone(),
             secret: self.secret,
+            forges: false,
             root: self.root,
             url: self.url.clone(),
             jid: self.jid.clone(),
@@ -183,7 +188,11 @@ impl Device {
             noise_key: self.noise.clone(),
             adv_secret_key: self.secret,
         };
-        let (signed, key_index) = PairUtils::do_pair_crypto(&state, &sealed)?;
+        let (mut signed, key_index) = PairUtils::do_pair_crypto(&state, &sealed)?;
+        if self.forges {
+            // The device's signature comes last.
+            *signed.last_mut().context("nothing signed")? ^= 1;
+        }
         let device = node.get_optional_child("device").context("no device")?;
         self.jid = device.attrs.get("jid").and_then(|jid| jid.to_jid());
         let id = success.attrs.get("id").context("no id")?.to_string();
@@ -262,16 +271,17 @@ impl Device {
             leaf("type", [5]),
             leaf("identity", self.endpoint.identity()),
             NodeBuilder::new("list").children(keys).build(),
-            NodeBuilder::new("skey")
-                .children([
-                    leaf("id", &signed.id.to_be_bytes()[1..]),
-                    leaf("value", signed.public),
-                    leaf("signature", signed.signature),
-                ])
-                .build(),
+            skey_node(&signed),
         ];
         self.request_all("set", "encrypt", children).await?;
         Ok(())
+    }
+
+    /// Replaces the signed pre-key, here and at the server.
+    pub async fn rotate(&mut self) -> anyhow::Result<()> {
+        let skey = skey_node(self.endpoint.rotate_signed_key(&mut self.rng));
+        let rotate = NodeBuilder::new("rotate").children([skey]).build();
+        self.request("set", "encrypt", rotate).await.map(drop)
     }
 
     /// The next message, opened; everything else is skipped.
@@ -528,6 +538,16 @@ fn reply_to(request: &Node, child: Option<Node>) -> Node {
 fn key_node((id, public): (u32, [u8; 32])) -> Node {
     NodeBuilder::new("key")
         .children([leaf("id", &id.to_be_bytes()[1..]), leaf("value", public)])
+        .build()
+}
+
+pub fn skey_node(key: &SignedKey) -> Node {
+    NodeBuilder::new("skey")
+        .children([
+            leaf("id", &key.id.to_be_bytes()[1..]),
+            leaf("value", key.public),
+            leaf("signature", key.signature.clone()),
+        ])
         .build()
 }
 

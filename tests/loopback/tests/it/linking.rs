@@ -1,9 +1,9 @@
 //! Registration, pairing, logins, and who is kept out.
 
 use loopback::NetworkError;
-use wacore_binary::consts::WA_CONN_HEADER;
+use wacore_binary::builder::NodeBuilder;
 
-use crate::device::Device;
+use crate::device::{Device, skey_node};
 use crate::{eventually, network};
 
 #[tokio::test]
@@ -64,7 +64,6 @@ async fn a_client_that_trusts_only_whatsapps_root_refuses_this_network() {
         matches!(refused, Err(HandshakeError::CertVerification(_))),
         "{refused:?}"
     );
-    assert_eq!(WA_CONN_HEADER[..2], *b"WA");
     network.shutdown().await;
 }
 
@@ -182,5 +181,55 @@ async fn only_the_owner_of_the_key_logs_in() {
     let failure = stranger.try_login().await.expect("answered");
     assert_eq!(failure.tag, "failure");
     assert_eq!(network.stats().await.counts.replaced_logins, 0);
+    network.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_device_whose_signature_does_not_verify_is_not_linked() {
+    let network = network().await;
+    let phone = network.add_phone(None).await;
+    let mut device = Device::new(&network, 1);
+    device.forges = true;
+    let qr = device.register().await.expect("a code");
+    let (scanned, signed) = tokio::join!(network.scan(&phone.number, &qr), device.sign_pairing());
+    signed.expect("answered");
+    assert!(matches!(scanned, Err(NetworkError::Refused(why)) if why.contains("does not verify")));
+    assert!(
+        network
+            .devices(&phone.number)
+            .await
+            .expect("exists")
+            .is_empty()
+    );
+    network.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_what_bundles_carry_and_a_forged_one_is_refused() {
+    let network = network().await;
+    let phone = network.add_phone(None).await;
+    let customer = network.add_customer().await;
+    let mut device = Device::linked(&network, &phone.number, 1, 5)
+        .await
+        .expect("linked");
+    device.rotate().await.expect("accepted");
+    let rotated = network.devices(&phone.number).await.expect("exists")[0].signed_pre_key;
+    assert_eq!(rotated, 2);
+    network
+        .customer_send(&customer, &phone.number, "with the new one")
+        .await
+        .expect("sent");
+    let message = device.message().await.expect("it opens");
+    assert_eq!(message.text.as_deref(), Some("with the new one"));
+
+    let mut forged = device.endpoint.signed_key().clone();
+    forged.id = 3;
+    forged.signature[0] ^= 1;
+    let rotate = NodeBuilder::new("rotate")
+        .children([skey_node(&forged)])
+        .build();
+    assert!(device.request("set", "encrypt", rotate).await.is_err());
+    let kept = network.devices(&phone.number).await.expect("exists")[0].signed_pre_key;
+    assert_eq!(kept, 2);
     network.shutdown().await;
 }
