@@ -11,6 +11,7 @@ use wacore_libsignal::protocol::{DeviceId, ProtocolAddress};
 
 use crate::contact::Contact;
 use crate::keys::UploadedKeys;
+use crate::phone::PhoneState;
 use crate::queue::Queue;
 use crate::world::ConnId;
 
@@ -43,7 +44,7 @@ impl AccountId {
     }
 }
 
-/// German mobile numbers that are set aside for fiction do not suffice; these are not assigned.
+/// German mobile numbers that nobody was assigned.
 const FIRST_NUMBER: u64 = 4_915_000_000_000;
 const FIRST_LID: u64 = 180_000_000_000_001;
 /// LIDs look random; a step keeps a wrong one from being somebody else's.
@@ -102,6 +103,7 @@ pub(crate) struct Account {
     /// Sent along as the name the owner gave.
     pub(crate) name: String,
     pub(crate) contact: Contact,
+    pub(crate) phone: PhoneState,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// Device ids are never given twice.
     pub(crate) next_device: u16,
@@ -141,7 +143,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn add(&mut self, kind: Kind, name: Option<String>, contact: Contact) -> AccountId {
+    pub(crate) fn add(&mut self, kind: Kind, name: Option<String>, contact: Contact, phone: PhoneState) -> AccountId {
         let id = AccountId(u32::try_from(self.accounts.len()).expect("fewer than four billion accounts"));
         self.by_user.insert((false, id.number().to_string()), id);
         self.by_user.insert((true, id.lid().to_string()), id);
@@ -154,6 +156,7 @@ impl Directory {
             kind,
             name,
             contact,
+            phone,
             companions: BTreeMap::new(),
             next_device: 1,
             pairings: 0,

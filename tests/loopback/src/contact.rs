@@ -1,26 +1,25 @@
-//! Device 0 of an account: what a phone or a customer does with a message, and how it writes one.
+//! Device 0 of an account: what a phone or a customer does with a message.
 //!
 //! It is a real endpoint: it opens what it gets or asks for it again, verifies the account's signature of a linked
-//! device before it trusts it, sends delivery receipts, and answers retry receipts with a new ciphertext.
+//! device before it trusts it, and sends delivery receipts. How it writes is in `writing`.
 
 use std::collections::HashMap;
 
 use rand::rngs::StdRng;
 use serde::Serialize;
-use wacore::adv::{AdvValidation, validate_adv_with_identity_key};
-use wacore::messages::{MessageUtils, decode_plaintext, unwrap_device_sent, wrap_device_sent};
+use wacore::messages::{decode_plaintext, unwrap_device_sent};
 use wacore::protocol::retry::{MAX_RETRY_COUNT, MIN_RETRY_COUNT_FOR_KEYS};
+use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node};
 use wacore_libsignal::protocol::{CiphertextMessage, SignalProtocolError};
 use waproto::whatsapp as wa;
 
 use crate::account::{AccountId, DeviceAddress, Form};
-use crate::keys::{read_retry_keys, retry_keys_node};
-use crate::routing::{Envelope, enc_node};
-use crate::signal::{Bundle, Endpoint, Sealed, parse};
+use crate::keys::retry_keys_node;
+use crate::signal::{Endpoint, parse};
 use crate::stanza::{attr, child, child_content, content, jid_attr, leaf};
 use crate::world::World;
+use crate::writing::Sent;
 
 /// A message that a phone or customer has opened.
 #[derive(Debug, Clone, Serialize)]
@@ -42,23 +41,15 @@ pub(crate) struct Contact {
     inbox: Vec<Received>,
     by_id: HashMap<(AccountId, String), usize>,
     /// What it wrote, for retries.
-    sent: HashMap<String, Sent>,
+    pub(crate) sent: HashMap<String, Sent>,
     /// Retry receipts it has sent, by device and message.
     retries: HashMap<(DeviceAddress, String), u8>,
     /// How each peer last addressed it.
-    forms: HashMap<AccountId, Form>,
-}
-
-#[derive(Clone)]
-struct Sent {
-    to: AccountId,
-    form: Form,
-    message: wa::Message,
-    category: Option<&'static str>,
+    pub(crate) forms: HashMap<AccountId, Form>,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+pub(crate) enum Refused {
     #[error("{0}")]
     Signal(#[from] SignalProtocolError),
     #[error("the stanza has no ciphertext")]
@@ -155,28 +146,18 @@ impl World {
         decode_plaintext(&plaintext, 2).map_err(|e| Refused::Plaintext(e.to_string()))
     }
 
-    /// A linked device is who its account says it is.
-    fn verify_device(&self, device: DeviceAddress, signed: Option<&[u8]>, identity: &[u8; 32]) -> Result<(), Refused> {
-        let owner = self.directory.get(device.account).contact.endpoint.identity();
-        let by_owner = signed
-            .and_then(|bytes| waproto::codec::adv_signed_device_identity_decode(bytes).ok())
-            .is_some_and(|id| id.account_signature_key.is_none_or(|key| key.is_empty() || key == owner));
-        match validate_adv_with_identity_key(signed.unwrap_or_default(), identity, Some(&owner)) {
-            AdvValidation::Valid if by_owner => Ok(()),
-            _ => Err(Refused::Identity),
-        }
-    }
-
     /// Keeps what a person would see; answers what an app would.
     fn read(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node, message: wa::Message) {
         let message = unwrap_device_sent(message);
-        if message.protocol_message.is_set() {
-            return self.protocol_message(account, from, &message);
+        let id = attr(stanza, "id").unwrap_or_default();
+        if let Some(protocol) = message.protocol_message.as_option() {
+            return self.protocol_message(account, from, &id, protocol);
         }
+        self.archive(account, from.account, &id, &message);
         let recipient = jid_attr(stanza, "recipient").and_then(|jid| self.directory.find(&jid));
         let chat = if from.account == account { recipient.unwrap_or(account) } else { from.account };
         let received = Received {
-            id: attr(stanza, "id").unwrap_or_default().into_owned(),
+            id: id.into_owned(),
             from: from.to_string(),
             chat: self.directory.get(chat).number(),
             text: text_of(&message),
@@ -194,6 +175,20 @@ impl World {
         }
         let receipt = NodeBuilder::new("receipt").attr("id", id.as_ref()).build();
         self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
+    }
+
+    /// The person looks at a message: its sender gets a read receipt.
+    pub(crate) fn look_at(&mut self, account: AccountId, id: &str) -> Result<(), String> {
+        let contact = &self.directory.get(account).contact;
+        let received = contact.inbox.iter().find(|received| received.id == id);
+        let from = received.ok_or_else(|| format!("there is no message {id}"))?.from.parse();
+        let from = from.ok().and_then(|jid| self.directory.find_device(&jid));
+        let from = from.filter(|from| from.account != account).ok_or("it is an own message")?;
+        let form = contact.forms.get(&from.account).copied().unwrap_or_default();
+        let receipt = NodeBuilder::new("receipt").attr("id", id).attr("type", "read").build();
+        self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
+        self.deliver_mail();
+        Ok(())
     }
 
     /// Sends a retry receipt, with keys when there is no session to speak of or the first one did not help.
@@ -225,102 +220,6 @@ impl World {
         self.ledger.counts.retry_receipts += 1;
         let receipt = receipt.children(children).build();
         self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
-    }
-
-    /// A `<receipt>` arrived. Only one that asks again wants anything.
-    pub(crate) fn contact_receipt(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node) {
-        let Some(retry) = child(stanza, "retry") else {
-            return;
-        };
-        let count: u8 = attr(retry, "count").and_then(|c| c.parse().ok()).unwrap_or(1);
-        let Some(id) = attr(stanza, "id") else { return };
-        let Some(sent) = self.directory.get(account).contact.sent.get(id.as_ref()).cloned() else {
-            return;
-        };
-        let addressed = from.account == sent.to || from.account == account;
-        if count >= MAX_RETRY_COUNT || !addressed {
-            return;
-        }
-        let bundle = read_retry_keys(stanza).or_else(|| self.take_bundle(from));
-        let Some(bundle) = bundle else { return };
-        if let Err(reason) = self.start_session(account, from, &bundle) {
-            tracing::warn!(message = %id, %from, %reason, "cannot answer a retry receipt");
-            return;
-        }
-        self.write_to(account, &id, &sent, &[from], true);
-    }
-
-    /// The owner of a phone or a customer writes: to every device of the addressee and every other of its own.
-    pub(crate) fn write(&mut self, account: AccountId, to: &str, text: &str) -> Result<String, String> {
-        let peer = self.directory.find_text(to).ok_or_else(|| format!("nobody has the number {to}"))?;
-        if peer == account {
-            return Err("nobody writes to themselves here".to_owned());
-        }
-        let contact = &self.directory.get(account).contact;
-        let form = match to.parse::<Jid>() {
-            Ok(jid) if to.contains('@') => Form::of(&jid),
-            _ => contact.forms.get(&peer).copied().unwrap_or(self.addressing),
-        };
-        let message = wa::Message { conversation: Some(text.to_owned()), ..Default::default() };
-        let sent = Sent { to: peer, form, message, category: None };
-        let id = self.message_id();
-        let devices = |account: AccountId| {
-            let companions = self.directory.get(account).companions.keys().map(move |d| account.device(*d));
-            std::iter::once(account.primary()).chain(companions)
-        };
-        let targets: Vec<DeviceAddress> =
-            devices(peer).chain(devices(account)).filter(|a| *a != account.primary()).collect();
-        self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
-        self.write_to(account, &id, &sent, &targets, false);
-        self.deliver_mail();
-        Ok(id)
-    }
-
-    /// A phone writes to one of its own devices, as apps do among themselves.
-    pub(crate) fn write_peer(&mut self, device: DeviceAddress, message: wa::Message) {
-        let sent = Sent { to: device.account, form: Form::Pn, message, category: Some("peer") };
-        let id = self.message_id();
-        self.directory.get_mut(device.account).contact.sent.insert(id.clone(), sent.clone());
-        self.write_to(device.account, &id, &sent, &[device], false);
-    }
-
-    fn write_to(&mut self, account: AccountId, id: &str, sent: &Sent, targets: &[DeviceAddress], resend: bool) {
-        let from = account.primary();
-        let chat = sent.form.jid(sent.to.primary());
-        let time = self.time_ms();
-        self.ledger.message(from, &from.to_string(), &chat.to_string(), id, time, resend);
-        self.ledger.acked(from, id);
-        let plain = MessageUtils::encode_and_pad(&sent.message);
-        let copy = || MessageUtils::encode_and_pad(&wrap_device_sent(sent.message.clone(), chat.to_string()));
-        let envelope = Envelope { from, to: &chat, id, kind: "text", category: sent.category, device_identity: None };
-        for target in targets {
-            let own = target.account == account && sent.category.is_none();
-            let sealed = if own { self.seal(account, *target, &copy()) } else { self.seal(account, *target, &plain) };
-            match sealed {
-                Ok(sealed) => {
-                    let enc = enc_node(sealed.kind, sealed.bytes);
-                    self.forward(&envelope, &sent.form.jid(*target), *target, &[enc]);
-                }
-                Err(reason) => tracing::warn!(message = %id, %target, %reason, "cannot encrypt"),
-            }
-        }
-    }
-
-    fn seal(&mut self, account: AccountId, to: DeviceAddress, plaintext: &[u8]) -> Result<Sealed, Refused> {
-        let peer = to.protocol_address();
-        if !self.directory.get(account).contact.endpoint.has_session(&peer) {
-            let bundle = self.take_bundle(to).ok_or(Refused::NoKeys)?;
-            self.start_session(account, to, &bundle)?;
-        }
-        Ok(self.directory.get_mut(account).contact.endpoint.encrypt(&peer, plaintext)?)
-    }
-
-    fn start_session(&mut self, account: AccountId, with: DeviceAddress, bundle: &Bundle) -> Result<(), Refused> {
-        if with.device != 0 {
-            self.verify_device(with, bundle.device_identity.as_deref(), &bundle.identity)?;
-        }
-        let endpoint = &mut self.directory.get_mut(account).contact.endpoint;
-        Ok(endpoint.start_session(&with.protocol_address(), bundle, &mut self.rng)?)
     }
 }
 

@@ -47,6 +47,7 @@ fn router(network: Network) -> Router {
         .route("/customers", post(add_customer))
         .route("/customers/{number}/send", post(send))
         .route("/customers/{number}/inbox", get(inbox))
+        .route("/customers/{number}/read", post(read))
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "error": "no such route" }))))
         .with_state(network)
 }
@@ -117,7 +118,13 @@ struct Text {
 }
 
 #[derive(Deserialize)]
-struct From_ {
+#[serde(deny_unknown_fields)]
+struct MessageId {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Sender {
     from: Option<String>,
 }
 
@@ -129,7 +136,7 @@ async fn stats(State(network): State<Network>) -> Json<Stats> {
     Json(network.stats().await)
 }
 
-async fn messages(State(network): State<Network>, Query(query): Query<From_>) -> Reply<Vec<WireMessage>> {
+async fn messages(State(network): State<Network>, Query(query): Query<Sender>) -> Reply<Vec<WireMessage>> {
     Ok(Json(network.messages(query.from.as_deref()).await?))
 }
 
@@ -187,6 +194,15 @@ async fn send(State(network): State<Network>, Path(number): Path<String>, Body(t
 
 async fn inbox(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<Received>> {
     Ok(Json(network.phone_inbox(&number).await?))
+}
+
+async fn read(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(message): Body<MessageId>,
+) -> Reply<Value> {
+    network.customer_read(&number, &message.id).await?;
+    Ok(Json(json!({})))
 }
 
 async fn add_customer(State(network): State<Network>) -> Json<Value> {

@@ -1,10 +1,12 @@
-//! The faults in force, and what they do to whom.
+//! What can go wrong, for whom and for how long, and how it is done to them.
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::account::AccountId;
+use crate::account::{AccountId, DeviceAddress};
+use crate::stanza::{stream_error, stream_replaced};
+use crate::world::{ConnId, Effect, Ending, Session, World};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,5 +168,111 @@ impl Faults {
 
     fn of(&self, kind: FaultKind, account: Option<AccountId>) -> impl Iterator<Item = &Active> {
         self.0.iter().filter(move |f| f.kind == kind && (f.target.is_none() || f.target == account))
+    }
+}
+
+/// Faults at work.
+impl World {
+    /// Puts a fault in force, on live connections too.
+    pub(crate) fn inject(&mut self, fault: &Fault) -> Result<(), String> {
+        let target = match &fault.target {
+            Some(number) => {
+                Some(self.directory.find_text(number).ok_or_else(|| format!("nobody has the number {number}"))?)
+            }
+            None => None,
+        };
+        if fault.kind == FaultKind::Latency && fault.ms.is_none() {
+            return Err("latency needs ms".to_owned());
+        }
+        if let Some(at) = self.faults.add(fault, target, Instant::now()) {
+            self.effects.push(Effect::WakeAt(at));
+        }
+        match fault.kind {
+            FaultKind::Drop | FaultKind::Refuse => {
+                for conn in self.live(target) {
+                    self.mute(conn);
+                    self.close(conn, Ending::Abrupt);
+                }
+            }
+            FaultKind::StreamError => {
+                for conn in self.live(target) {
+                    self.end(conn, stream_error(fault.code.unwrap_or(503)));
+                }
+            }
+            FaultKind::Replaced => {
+                for conn in self.live(target) {
+                    self.end(conn, stream_replaced());
+                }
+            }
+            FaultKind::Silence
+            | FaultKind::Withhold
+            | FaultKind::WithholdAcks
+            | FaultKind::WithholdLogin
+            | FaultKind::Latency
+            | FaultKind::ConnectFailure => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn clear_faults(&mut self) {
+        self.faults.clear();
+        self.release();
+    }
+
+    pub(crate) fn expire_faults(&mut self, now: Instant) {
+        self.faults.expire(now);
+        self.release();
+    }
+
+    /// Sends what faults kept back and keep back no longer.
+    fn release(&mut self) {
+        let devices: Vec<DeviceAddress> = self
+            .sessions
+            .values()
+            .filter_map(|session| match session {
+                Session::Device(address) => Some(*address),
+                _ => None,
+            })
+            .collect();
+        for address in devices {
+            self.flush(address);
+            if !self.faults.hits(FaultKind::WithholdAcks, address.account)
+                && let Some(companion) = self.directory.companion_mut(address)
+                && let Some(conn) = companion.conn
+            {
+                for (id, ack) in std::mem::take(&mut companion.held_acks) {
+                    self.ledger.acked(address, &id);
+                    self.send(conn, ack);
+                }
+            }
+        }
+        for (from, to, stanza) in std::mem::take(&mut self.parked) {
+            self.mail.push_back((from, to, stanza));
+        }
+        self.deliver_mail();
+    }
+
+    /// Whether stanzas from a queue may go out to that account's devices.
+    pub(crate) fn may_deliver(&self, account: AccountId) -> bool {
+        !self.faults.hits(FaultKind::Withhold, account) && !self.faults.hits(FaultKind::Silence, account)
+    }
+
+    /// Whether what this client says goes unheard.
+    pub(crate) fn is_deaf(&self, conn: ConnId) -> bool {
+        match self.sessions.get(&conn) {
+            None | Some(Session::Mute(_)) => true,
+            Some(_) => match self.account_of(conn) {
+                Some(account) => self.faults.hits(FaultKind::Silence, account),
+                None => self.faults.hits_everybody(FaultKind::Silence),
+            },
+        }
+    }
+
+    /// Live connections of an account, or all.
+    fn live(&self, target: Option<AccountId>) -> Vec<ConnId> {
+        let mut conns: Vec<ConnId> =
+            self.sessions.keys().copied().filter(|c| target.is_none() || self.account_of(*c) == target).collect();
+        conns.sort_unstable();
+        conns
     }
 }

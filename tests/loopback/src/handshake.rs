@@ -176,3 +176,21 @@ pub(crate) fn split_header(bytes: &[u8]) -> Result<Option<([u8; 4], usize)>, Err
     }
     Ok(Some((header.try_into().expect("four bytes were taken"), at + 4)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_found_behind_edge_routing_and_only_when_complete() {
+        let plain = b"WA\x06\x03rest";
+        assert_eq!(split_header(plain).ok(), Some(Some((*b"WA\x06\x03", 4))));
+        let mut routed = b"ED\0\x01\0\0\x02ab".to_vec();
+        routed.extend_from_slice(plain);
+        assert_eq!(split_header(&routed).ok(), Some(Some((*b"WA\x06\x03", 13))));
+        for cut in 0..13 {
+            assert_eq!(split_header(&routed[..cut]).ok(), Some(None), "{cut} bytes");
+        }
+        assert!(split_header(b"GET / HTTP/1.1").is_err());
+    }
+}

@@ -6,7 +6,7 @@
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 
-use crate::account::{DeviceAddress, Form};
+use crate::account::{AccountId, DeviceAddress, Form};
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
 use crate::queue::Class;
 use crate::signal::Bundle;
@@ -155,14 +155,7 @@ impl World {
                         None => contact.build(),
                     });
                 }
-                ("devices", Some(account)) => {
-                    let primary = NodeBuilder::new("device").attr("id", 0u8).build();
-                    let companions = self.directory.get(account).companions.iter().map(|(id, companion)| {
-                        NodeBuilder::new("device").attr("id", *id).attr("key-index", companion.key_index).build()
-                    });
-                    let list = NodeBuilder::new("device-list").children(std::iter::once(primary).chain(companions));
-                    children.push(NodeBuilder::new("devices").children([list.build()]).build());
-                }
+                ("devices", Some(account)) => children.push(self.device_list(account)),
                 ("lid", Some(account)) => {
                     children.push(NodeBuilder::new("lid").attr("val", Form::Lid.jid(account.primary())).build());
                 }
@@ -170,6 +163,22 @@ impl World {
             }
         }
         reply.children(children).build()
+    }
+
+    fn device_list(&self, account: AccountId) -> Node {
+        let account = self.directory.get(account);
+        let primary = NodeBuilder::new("device").attr("id", 0u8).build();
+        let companions = account.companions.iter().map(|(id, companion)| {
+            NodeBuilder::new("device").attr("id", *id).attr("key-index", companion.key_index).build()
+        });
+        let list = NodeBuilder::new("device-list").children(std::iter::once(primary).chain(companions)).build();
+        let mut devices = vec![list];
+        if !account.companions.is_empty() {
+            let (time, signed) = account.key_index_list();
+            let list = NodeBuilder::new("key-index-list").attr("ts", time);
+            devices.push(list.bytes(signed).build());
+        }
+        NodeBuilder::new("devices").children(devices).build()
     }
 }
 

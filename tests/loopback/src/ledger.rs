@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
+use wacore_binary::Jid;
 use wacore_libsignal::protocol::{CiphertextMessage, SenderKeyMessage};
 
 use crate::account::DeviceAddress;
+use crate::routing::Envelope;
 use crate::signal;
 
 /// Counts since the network started.
@@ -52,6 +54,8 @@ pub struct WireMessage {
     pub from: String,
     /// The chat it was addressed to.
     pub to: String,
+    /// Among the apps of one account, of no chat.
+    pub peer: bool,
     /// Unix time in milliseconds at which it was first seen.
     pub time: u64,
     /// How many stanzas carried this id from this device; resends that a retry receipt asked for are `resent`.
@@ -63,10 +67,12 @@ pub struct WireMessage {
     pub delivered: Vec<String>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash, Clone)]
-enum Chain {
-    Ratchet([u8; 32]),
-    SenderKey(String, u32),
+/// What counts by itself: a sending device, a receiving device or group, a ratchet or sender key.
+#[derive(PartialEq, Eq, Hash, Clone)]
+struct Chain {
+    from: DeviceAddress,
+    to: String,
+    chain: String,
 }
 
 #[derive(Default)]
@@ -74,18 +80,20 @@ pub(crate) struct Ledger {
     pub(crate) counts: Counts,
     messages: Vec<WireMessage>,
     by_id: HashMap<(DeviceAddress, String), usize>,
-    chains: HashMap<(DeviceAddress, DeviceAddress, Chain), HashMap<u32, u64>>,
+    chains: HashMap<Chain, HashMap<u32, u64>>,
     reuses: Vec<Reuse>,
 }
 
 impl Ledger {
-    /// Notes a message stanza by `from`.
-    pub(crate) fn message(&mut self, from: DeviceAddress, from_jid: &str, to: &str, id: &str, time: u64, resend: bool) {
-        let at = *self.by_id.entry((from, id.to_owned())).or_insert_with(|| {
+    /// Notes a message stanza. `time` is in milliseconds.
+    pub(crate) fn message(&mut self, envelope: &Envelope<'_>, time: u64, resend: bool) {
+        let key = (envelope.from, envelope.id.to_owned());
+        let at = *self.by_id.entry(key).or_insert_with(|| {
             self.messages.push(WireMessage {
-                id: id.to_owned(),
-                from: from_jid.to_owned(),
-                to: to.to_owned(),
+                id: envelope.id.to_owned(),
+                from: envelope.from.to_string(),
+                to: envelope.to.to_non_ad_string(),
+                peer: envelope.category == Some("peer"),
                 time,
                 seen: 0,
                 resent: 0,
@@ -118,32 +126,35 @@ impl Ledger {
     }
 
     /// Notes a ciphertext on its way to one device. Unparseable ones are the receiver's to complain about.
-    pub(crate) fn ciphertext(&mut self, from: DeviceAddress, to: DeviceAddress, chat: &str, kind: &str, bytes: &[u8]) {
-        let parsed = if kind == "skmsg" {
-            SenderKeyMessage::try_from(bytes)
-                .map(|m| (Chain::SenderKey(chat.to_owned(), m.chain_id()), m.iteration(), digest(m.serialized())))
-        } else {
-            signal::parse(kind, bytes).map(|sealed| {
-                let message = match &sealed {
-                    CiphertextMessage::PreKeySignalMessage(m) => m.message(),
-                    CiphertextMessage::SignalMessage(m) => m,
-                    _ => unreachable!("parse makes these two"),
-                };
-                let ratchet = message.sender_ratchet_key().public_key_bytes();
-                let ratchet = ratchet.try_into().expect("a Curve25519 public key has 32 bytes");
-                (Chain::Ratchet(ratchet), message.counter(), digest(message.serialized()))
-            })
-        };
-        let Ok((chain, counter, digest)) = parsed else {
+    pub(crate) fn ciphertext(&mut self, from: DeviceAddress, to: DeviceAddress, kind: &str, bytes: &[u8]) {
+        let Ok(sealed) = signal::parse(kind, bytes) else {
             return;
         };
-        let seen = self.chains.entry((from, to, chain.clone())).or_default();
+        let message = match &sealed {
+            CiphertextMessage::PreKeySignalMessage(first) => first.message(),
+            CiphertextMessage::SignalMessage(message) => message,
+            _ => return,
+        };
+        let ratchet = hex::encode(message.sender_ratchet_key().public_key_bytes());
+        self.counter(from, to.to_string(), ratchet, message.counter(), message.serialized());
+    }
+
+    /// Notes a ciphertext under a sender key, which goes to all of a group alike.
+    pub(crate) fn group_ciphertext(&mut self, from: DeviceAddress, group: &Jid, bytes: &[u8]) {
+        if let Ok(message) = SenderKeyMessage::try_from(bytes) {
+            let chain = message.chain_id().to_string();
+            self.counter(from, group.to_string(), chain, message.iteration(), message.serialized());
+        }
+    }
+
+    fn counter(&mut self, from: DeviceAddress, to: String, chain: String, counter: u32, bytes: &[u8]) {
+        let digest = digest(bytes);
+        let chain = Chain { from, to, chain };
+        let seen = self.chains.entry(chain.clone()).or_default();
         if *seen.entry(counter).or_insert(digest) != digest {
-            let (to, chain) = match chain {
-                Chain::Ratchet(key) => (to.to_string(), hex::encode(key)),
-                Chain::SenderKey(group, id) => (group, id.to_string()),
-            };
-            self.reuses.push(Reuse { from: from.to_string(), to, chain, counter });
+            let Chain { from, to, chain } = chain;
+            let from = from.to_string();
+            self.reuses.push(Reuse { from, to, chain, counter });
         }
     }
 

@@ -7,14 +7,14 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `network`, `transport`, `control` | the rim: tasks, sockets, HTTP |
+//! | `network`, `shell`, `transport`, `control` | the rim: methods, lock and tasks, sockets, HTTP |
 //! | `cert`, `handshake` | the Noise identity and handshake |
-//! | `world` | the state, logins, faults at work; pure, effects out |
+//! | `world` | the state and logins; pure, effects out |
 //! | `account`, `keys`, `queue` | accounts and linked devices, their keys, what waits for them |
 //! | `pairing`, `link_code` | linking by QR and by code |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
-//! | `signal`, `contact`, `phone` | the endpoints that live here: phones and customers |
-//! | `faults`, `ledger`, `stats` | what goes wrong, what crossed, what is counted |
+//! | `signal`, `contact`, `writing`, `phone` | the endpoints that live here: phones and customers |
+//! | `faults`, `ledger`, `stats` | what goes wrong, what has crossed, what is counted |
 
 mod account;
 mod cert;
@@ -31,11 +31,13 @@ mod pairing;
 mod phone;
 mod queue;
 mod routing;
+mod shell;
 pub mod signal;
 mod stanza;
 mod stats;
 mod transport;
 mod world;
+mod writing;
 
 pub use account::Form;
 pub use contact::Received;

@@ -1,32 +1,27 @@
 //! The running network: its listener, its connections, and the methods a test or the control API calls.
 //!
-//! Owns all tasks; `shutdown` ends them. The world is behind one lock that is never held across an await.
+//! `shutdown` ends every task it began. How the world is reached is in `shell`.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use wacore_binary::Node;
+use tokio::time::timeout;
 
 use crate::account::{AccountId, Form, Kind};
-use crate::cert::ServerIdentity;
 use crate::contact::{Contact, Received};
 use crate::control;
-use crate::faults::{Fault, FaultKind};
+use crate::faults::Fault;
 use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
 use crate::pairing::Qr;
+use crate::phone::PhoneState;
+use crate::shell::Shared;
 use crate::stats::Stats;
-use crate::transport::{self, OUT_CAPACITY, Out};
-use crate::world::{ConnId, Effect, Ticket, World};
+use crate::world::{Ticket, World};
 
 /// How long a client may take to sign its identity once it is offered.
 const PAIRING_LIMIT: Duration = Duration::from_secs(30);
@@ -89,27 +84,6 @@ pub struct DeviceInfo {
 #[derive(Clone)]
 pub struct Network(Arc<Shared>);
 
-pub(crate) struct Shared {
-    state: Mutex<State>,
-    identity: ServerIdentity,
-    listen: SocketAddr,
-    control: Option<SocketAddr>,
-    /// Accept loop and connections; ended by `stop`.
-    pub(crate) sockets: TaskTracker,
-    /// Ends the accept loop and connections of the present run; `None` while stopped.
-    front: Mutex<Option<CancellationToken>>,
-    /// Control API and timers.
-    tasks: TaskTracker,
-    ended: CancellationToken,
-}
-
-struct State {
-    world: World,
-    wires: HashMap<ConnId, mpsc::Sender<Out>>,
-    pairings: HashMap<Ticket, oneshot::Sender<Result<u16, String>>>,
-    next_conn: u64,
-}
-
 impl Network {
     /// Binds and begins to serve.
     pub async fn start(config: NetworkConfig) -> io::Result<Self> {
@@ -119,16 +93,8 @@ impl Network {
             Some(address) => Some(TcpListener::bind(address).await?),
             None => None,
         };
-        let shared = Arc::new(Shared {
-            identity: world.server.clone(),
-            state: Mutex::new(State { world, wires: HashMap::new(), pairings: HashMap::new(), next_conn: 0 }),
-            listen: listener.local_addr()?,
-            control: control.as_ref().map(TcpListener::local_addr).transpose()?,
-            sockets: TaskTracker::new(),
-            front: Mutex::new(None),
-            tasks: TaskTracker::new(),
-            ended: CancellationToken::new(),
-        });
+        let control_address = control.as_ref().map(TcpListener::local_addr).transpose()?;
+        let shared = Arc::new(Shared::new(world, listener.local_addr()?, control_address));
         shared.open(listener);
         let network = Self(shared);
         if let Some(listener) = control {
@@ -148,7 +114,7 @@ impl Network {
 
     /// Public key of the certificate root.
     pub fn root_public_key(&self) -> [u8; 32] {
-        self.0.identity.root_public
+        self.0.identity().root_public
     }
 
     /// A phone, with an owner, to which devices can be linked.
@@ -164,7 +130,9 @@ impl Network {
     fn add(&self, kind: Kind, name: Option<String>) -> PhoneInfo {
         self.0.with(|world| {
             let contact = Contact::generate(&mut world.rng);
-            let id = world.directory.add(kind, name, contact);
+            let time = world.time_ms();
+            let phone = PhoneState::generate(&mut world.rng, time);
+            let id = world.directory.add(kind, name, contact, phone);
             phone_info(world, id)
         })
     }
@@ -176,8 +144,7 @@ impl Network {
     /// The owner scans a QR code: returns the new device's id once the device has signed its identity.
     pub async fn scan(&self, number: &str, qr: &str) -> Result<u16, NetworkError> {
         let qr = Qr::parse(qr).map_err(NetworkError::Refused)?;
-        let ticket = self.of(number, |world, id| world.scan(id, &qr))?.map_err(NetworkError::Refused)?;
-        self.paired(ticket).await
+        self.pair(number, |world, id| world.scan(id, &qr)).await
     }
 
     /// The owner types a link code: returns the new device's id.
@@ -188,13 +155,19 @@ impl Network {
             .await
             .map_err(|e| NetworkError::Refused(e.to_string()))?
             .map_err(NetworkError::Refused)?;
-        let ticket = self.of(number, |world, id| world.code_typed(id, typed))?.map_err(NetworkError::Refused)?;
-        self.paired(ticket).await
+        self.pair(number, |world, id| world.code_typed(id, typed)).await
     }
 
-    async fn paired(&self, ticket: Ticket) -> Result<u16, NetworkError> {
-        let receiver = self.0.wait_for(ticket);
-        match timeout(PAIRING_LIMIT, receiver).await {
+    async fn pair(
+        &self,
+        number: &str,
+        begin: impl FnOnce(&mut World, AccountId) -> Result<Ticket, String>,
+    ) -> Result<u16, NetworkError> {
+        let outcome = self.0.begin_pairing(|world| {
+            let id = account(world, number)?;
+            begin(world, id).map_err(NetworkError::Refused)
+        })?;
+        match timeout(PAIRING_LIMIT, outcome).await {
             Ok(Ok(result)) => result.map_err(NetworkError::Refused),
             Ok(Err(_)) => Err(NetworkError::Refused("the network was shut down".to_owned())),
             Err(_) => Err(NetworkError::Refused("the client did not answer".to_owned())),
@@ -242,6 +215,11 @@ impl Network {
 
     pub async fn customer_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
         self.phone_inbox(number).await
+    }
+
+    /// A customer looks at a message: its sender gets a read receipt.
+    pub async fn customer_read(&self, number: &str, id: &str) -> Result<(), NetworkError> {
+        self.of(number, |world, account| world.look_at(account, id))?.map_err(NetworkError::Refused)
     }
 
     /// Injects a fault, on live connections at once.
@@ -298,122 +276,13 @@ impl Network {
     }
 
     fn of<T>(&self, number: &str, f: impl FnOnce(&mut World, AccountId) -> T) -> Result<T, NetworkError> {
-        self.0.with(|world| {
-            let id = world.directory.find_text(number);
-            id.map(|id| f(world, id)).ok_or_else(|| NetworkError::UnknownNumber(number.to_owned()))
-        })
+        self.0.with(|world| Ok(f(world, account(world, number)?)))
     }
 }
 
-impl Shared {
-    fn open(self: &Arc<Self>, listener: TcpListener) {
-        let stop = CancellationToken::new();
-        *self.front() = Some(stop.clone());
-        self.sockets.reopen();
-        self.sockets.spawn(transport::accept(Arc::clone(self), listener, stop));
-    }
-
-    fn front(&self) -> MutexGuard<'_, Option<CancellationToken>> {
-        self.front.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A panic in the world is a defect that every later call must show.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("the world has panicked")
-    }
-
-    pub(crate) fn identity(&self) -> &ServerIdentity {
-        &self.identity
-    }
-
-    /// Whether new sockets are closed unheard.
-    pub(crate) fn refuses(&self) -> bool {
-        self.state().world.faults.hits_everybody(FaultKind::Refuse)
-    }
-
-    pub(crate) fn admit(&self) -> (ConnId, mpsc::Receiver<Out>) {
-        let mut state = self.state();
-        state.next_conn += 1;
-        let conn = ConnId(state.next_conn);
-        let (wire, out) = mpsc::channel(OUT_CAPACITY);
-        state.wires.insert(conn, wire);
-        (conn, out)
-    }
-
-    pub(crate) fn leave(self: &Arc<Self>, conn: ConnId) {
-        self.with(|world| world.disconnected(conn));
-        self.state().wires.remove(&conn);
-    }
-
-    fn wait_for(&self, ticket: Ticket) -> oneshot::Receiver<Result<u16, String>> {
-        let (sender, receiver) = oneshot::channel();
-        self.state().pairings.insert(ticket, sender);
-        receiver
-    }
-
-    /// Changes the world and carries out what comes of it, in order.
-    pub(crate) fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut World) -> T) -> T {
-        let mut state = self.state();
-        let result = change(&mut state.world);
-        let effects = std::mem::take(&mut state.world.effects);
-        let mut batch: Option<(ConnId, Vec<Node>, Duration)> = None;
-        for effect in effects {
-            if let Effect::Send(conn, stanza, late) = effect {
-                match &mut batch {
-                    Some((same, stanzas, delay)) if *same == conn && *delay == late => stanzas.push(stanza),
-                    _ => {
-                        state.post(batch.replace((conn, vec![stanza], late)));
-                    }
-                }
-                continue;
-            }
-            state.post(batch.take());
-            match effect {
-                Effect::Close(conn, ending) => {
-                    let late = state.world.faults.latency(state.world.account_of(conn));
-                    state.put(conn, Out::Close(ending, Instant::now() + late));
-                }
-                Effect::Paired(ticket, outcome) => {
-                    if let Some(waiting) = state.pairings.remove(&ticket) {
-                        // A caller that gave up does not mind.
-                        let _ = waiting.send(outcome);
-                    }
-                }
-                Effect::WakeAt(at) => self.wake_at(at),
-                Effect::Send(..) => unreachable!("handled above"),
-            }
-        }
-        state.post(batch);
-        result
-    }
-
-    fn wake_at(self: &Arc<Self>, at: std::time::Instant) {
-        let shared = Arc::clone(self);
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = shared.ended.cancelled() => {}
-                () = tokio::time::sleep_until(at.into()) => shared.with(|world| world.expire_faults(at)),
-            }
-        });
-    }
-}
-
-impl State {
-    fn post(&mut self, batch: Option<(ConnId, Vec<Node>, Duration)>) {
-        if let Some((conn, stanzas, late)) = batch {
-            self.put(conn, Out::Stanzas(stanzas, Instant::now() + late));
-        }
-    }
-
-    /// A client that is this far behind is cut off: its task ends when the wire does.
-    fn put(&mut self, conn: ConnId, out: Out) {
-        if let Some(wire) = self.wires.get(&conn)
-            && wire.try_send(out).is_err()
-        {
-            tracing::warn!(conn = conn.0, "client does not keep up, cut off");
-            self.wires.remove(&conn);
-        }
-    }
+fn account(world: &World, number: &str) -> Result<AccountId, NetworkError> {
+    let unknown = || NetworkError::UnknownNumber(number.to_owned());
+    world.directory.find_text(number).ok_or_else(unknown)
 }
 
 fn phone_info(world: &World, id: AccountId) -> PhoneInfo {

@@ -139,7 +139,6 @@ impl World {
         ticket: Ticket,
     ) -> Result<(), String> {
         let iq = self.stanza_id();
-        let raw_id = self.rng.random();
         let time = self.time();
         let owner = self.directory.get_mut(account);
         if owner.kind != Kind::Phone {
@@ -154,7 +153,7 @@ impl World {
         let device = owner.next_device;
         owner.next_device += 1;
         let details = ADVDeviceIdentity {
-            raw_id: Some(raw_id),
+            raw_id: Some(owner.phone.raw_id),
             timestamp: Some(time),
             key_index: Some(u32::from(device)),
             account_type: Some(ADVEncryptionType::E2EE),
@@ -261,6 +260,7 @@ impl World {
         let owner = self.directory.get_mut(offer.account);
         owner.companions.insert(offer.device, companion);
         owner.pairings += 1;
+        self.renew_key_index_list(offer.account);
         self.ledger.counts.pairings += 1;
         self.effects.push(Effect::Paired(offer.ticket, Ok(offer.device)));
         self.end(conn, stream_error(515));

@@ -1,19 +1,91 @@
-//! What a phone does for its linked devices beyond chatting: it shares the keys of the app state, and sends again
-//! what a device could not read.
+//! What a phone does for its linked devices beyond chatting: it vouches for which of them exist, shares the keys of
+//! the app state, and sends again what a device could not read.
+
+use std::collections::HashMap;
 
 use rand::RngExt;
-use waproto::buffa::MessageField;
+use rand::rngs::StdRng;
+use waproto::buffa::{Message, MessageField};
 use waproto::whatsapp as wa;
+use waproto::whatsapp::message::peer_data_operation_request_response_message::PeerDataOperationResult;
+use waproto::whatsapp::message::peer_data_operation_request_response_message::peer_data_operation_result::PlaceholderMessageResendResponse;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{
     AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId, AppStateSyncKeyShare,
+    PeerDataOperationRequestMessage, PeerDataOperationRequestResponseMessage, PeerDataOperationRequestType,
     ProtocolMessage,
 };
+use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
-use crate::account::{AccountId, DeviceAddress};
+use crate::account::{Account, AccountId, DeviceAddress, Kind};
 use crate::world::World;
 
+/// What precedes the account's signature of its list of devices.
+const KEY_INDEX_SIGNATURE_PREFIX: [u8; 2] = [6, 2];
+/// The one app state key an account has.
+const APP_STATE_KEY_ID: [u8; 6] = [0, 0, 0, 0, 0, 1];
+
+/// What only the owner's phone knows.
+pub(crate) struct PhoneState {
+    /// Identifies the account's set of devices; stays as long as the phone's identity does.
+    pub(crate) raw_id: u32,
+    app_state_key: [u8; 32],
+    app_state_key_time: i64,
+    /// Which devices exist, signed; renewed when one comes or goes.
+    key_index_list: (u64, Vec<u8>),
+    /// Messages of all chats by id, for devices that could not read one.
+    archive: HashMap<String, Archived>,
+}
+
+struct Archived {
+    message: wa::Message,
+    time: u64,
+    sender_name: String,
+}
+
+impl PhoneState {
+    pub(crate) fn generate(rng: &mut StdRng, time_ms: u64) -> Self {
+        Self {
+            raw_id: rng.random(),
+            app_state_key: rng.random(),
+            app_state_key_time: i64::try_from(time_ms).unwrap_or(i64::MAX),
+            key_index_list: (0, Vec::new()),
+            archive: HashMap::new(),
+        }
+    }
+}
+
+impl Account {
+    /// The signed list of devices and its time; peers believe a linked device only with it.
+    pub(crate) fn key_index_list(&self) -> (u64, &[u8]) {
+        let (time, list) = &self.phone.key_index_list;
+        (*time, list)
+    }
+}
+
 impl World {
+    /// A device came or went: the phone signs the new list.
+    pub(crate) fn renew_key_index_list(&mut self, account: AccountId) {
+        let time = self.time();
+        let owner = self.directory.get_mut(account);
+        let indexes = owner.companions.values().map(|companion| companion.key_index);
+        let details = ADVKeyIndexList {
+            raw_id: Some(owner.phone.raw_id),
+            timestamp: Some(time),
+            current_index: Some(u32::from(owner.next_device - 1)),
+            valid_indexes: std::iter::once(0).chain(indexes).collect(),
+            account_type: None,
+        }
+        .encode_to_vec();
+        let message = [&KEY_INDEX_SIGNATURE_PREFIX[..], &details].concat();
+        let signed = ADVSignedKeyIndexList {
+            account_signature: Some(owner.contact.endpoint.sign(&message, &mut self.rng).to_vec()),
+            account_signature_key: Some(owner.contact.endpoint.identity().to_vec()),
+            details: Some(details),
+        };
+        owner.phone.key_index_list = (time, signed.encode_to_vec());
+    }
+
     /// Once for each device, at its first login: without these keys it waits before it calls itself ready.
     pub(crate) fn share_app_state_keys(&mut self, device: DeviceAddress) {
         let Some(companion) = self.directory.companion_mut(device) else {
@@ -22,29 +94,112 @@ impl World {
         if std::mem::replace(&mut companion.keys_shared, true) {
             return;
         }
+        self.send_app_state_keys(device);
+    }
+
+    fn send_app_state_keys(&mut self, device: DeviceAddress) {
+        let owner = self.directory.get(device.account);
         let key = AppStateSyncKey {
-            key_id: MessageField::some(AppStateSyncKeyId { key_id: Some(vec![0, 0, 0, 0, 0, 1]) }),
+            key_id: MessageField::some(AppStateSyncKeyId { key_id: Some(APP_STATE_KEY_ID.to_vec()) }),
             key_data: MessageField::some(AppStateSyncKeyData {
-                key_data: Some(self.rng.random::<[u8; 32]>().to_vec()),
+                key_data: Some(owner.phone.app_state_key.to_vec()),
                 fingerprint: MessageField::some(AppStateSyncKeyFingerprint {
-                    raw_id: Some(self.rng.random()),
-                    current_index: Some(0),
-                    device_indexes: vec![0, u32::from(device.device)],
+                    raw_id: Some(owner.phone.raw_id),
+                    current_index: Some(u32::from(owner.next_device - 1)),
+                    device_indexes: std::iter::once(0).chain(owner.companions.values().map(|c| c.key_index)).collect(),
                 }),
-                timestamp: i64::try_from(self.time_ms()).ok(),
+                timestamp: Some(owner.phone.app_state_key_time),
             }),
         };
-        let share = ProtocolMessage {
-            r#type: Some(Type::APP_STATE_SYNC_KEY_SHARE),
-            app_state_sync_key_share: MessageField::some(AppStateSyncKeyShare { keys: vec![key] }),
-            ..Default::default()
-        };
-        self.write_peer(device, wa::Message { protocol_message: MessageField::some(share), ..Default::default() });
+        let share = AppStateSyncKeyShare { keys: vec![key] };
+        self.write_protocol(
+            device,
+            ProtocolMessage {
+                r#type: Some(Type::APP_STATE_SYNC_KEY_SHARE),
+                app_state_sync_key_share: MessageField::some(share),
+                ..Default::default()
+            },
+        );
     }
 
     /// A message among the apps of one account.
-    pub(crate) fn protocol_message(&mut self, account: AccountId, from: DeviceAddress, message: &wa::Message) {
-        let kind = message.protocol_message.as_option().and_then(|m| m.r#type);
-        tracing::debug!(account = %self.directory.get(account).number(), %from, ?kind, "protocol message");
+    pub(crate) fn protocol_message(
+        &mut self,
+        account: AccountId,
+        from: DeviceAddress,
+        id: &str,
+        message: &ProtocolMessage,
+    ) {
+        if from.account != account || self.directory.get(account).kind != Kind::Phone {
+            return;
+        }
+        match message.r#type {
+            Some(Type::APP_STATE_SYNC_KEY_REQUEST) => self.send_app_state_keys(from),
+            Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE) => {
+                if let Some(request) = message.peer_data_operation_request_message.as_option() {
+                    self.resend_placeholders(from, id, request);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A device could not read some messages; the phone, which could, sends it what they say.
+    fn resend_placeholders(&mut self, device: DeviceAddress, id: &str, request: &PeerDataOperationRequestMessage) {
+        let archive = &self.directory.get(device.account).phone.archive;
+        let results: Vec<PeerDataOperationResult> = request
+            .placeholder_message_resend_request
+            .iter()
+            .filter_map(|wanted| {
+                let key = wanted.message_key.as_option()?;
+                let archived = archive.get(key.id.as_deref()?)?;
+                let info = wa::WebMessageInfo {
+                    key: MessageField::some(key.clone()),
+                    message: MessageField::some(archived.message.clone()),
+                    message_timestamp: Some(archived.time),
+                    push_name: Some(archived.sender_name.clone()),
+                    ..Default::default()
+                };
+                Some(PeerDataOperationResult {
+                    placeholder_message_resend_response: MessageField::some(PlaceholderMessageResendResponse {
+                        web_message_info_bytes: Some(info.encode_to_vec()),
+                    }),
+                    ..Default::default()
+                })
+            })
+            .collect();
+        if results.is_empty() {
+            return;
+        }
+        let response = PeerDataOperationRequestResponseMessage {
+            peer_data_operation_request_type: Some(PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND),
+            stanza_id: Some(id.to_owned()),
+            peer_data_operation_result: results,
+        };
+        self.write_protocol(
+            device,
+            ProtocolMessage {
+                r#type: Some(Type::PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE),
+                peer_data_operation_request_response_message: MessageField::some(response),
+                ..Default::default()
+            },
+        );
+    }
+
+    fn write_protocol(&mut self, device: DeviceAddress, message: ProtocolMessage) {
+        let message = wa::Message { protocol_message: MessageField::some(message), ..Default::default() };
+        self.write_peer(device, message);
+    }
+
+    /// Keeps a message of one of the phone's chats.
+    pub(crate) fn archive(&mut self, account: AccountId, sender: AccountId, id: &str, message: &wa::Message) {
+        if self.directory.get(account).kind != Kind::Phone {
+            return;
+        }
+        let time = self.time();
+        let sender_name = self.directory.get(sender).name.clone();
+        let archived = Archived { message: message.clone(), time, sender_name };
+        let phone = &mut self.directory.get_mut(account).phone;
+        phone.archive.insert(id.to_owned(), archived);
     }
 }

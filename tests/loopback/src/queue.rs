@@ -1,7 +1,8 @@
 //! What the server owes one device: stanzas in order, each kept until the device acknowledges it.
 //!
-//! A stanza that was sent but not acknowledged is sent again at the next login, in its old place. A stanza is
-//! acknowledged by class and id, oldest first: a message sent again after a retry receipt has the id of the first.
+//! A stanza that was sent but not acknowledged is sent again at the next login, in its old place. A message that a
+//! retry receipt asked for again has the id of the first: an ack is for one stanza, the oldest of its class and id;
+//! a delivery receipt says that the device has the message, and is for all of them.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -58,6 +59,13 @@ impl Queue {
             self.by_id.remove(&key);
         }
         oldest.is_some_and(|place| self.items.remove(&place).is_some())
+    }
+
+    /// Removes all items of that class and id; says how many.
+    pub(crate) fn settle(&mut self, class: Class, id: &str) -> usize {
+        let places = self.by_id.remove(&(class, id.to_owned()));
+        let places = places.unwrap_or_default();
+        places.iter().filter(|place| self.items.remove(place).is_some()).count()
     }
 
     /// A new connection has been sent nothing yet.
@@ -124,5 +132,16 @@ mod tests {
         assert_eq!(queue.len(), 1);
         assert!(queue.acknowledge(Class::Message, "a"));
         assert!(!queue.acknowledge(Class::Message, "a"));
+    }
+
+    #[test]
+    fn a_receipt_settles_every_copy_of_a_message() {
+        let mut queue = Queue::default();
+        for id in ["a", "b", "a"] {
+            push(&mut queue, id);
+        }
+        assert_eq!(queue.settle(Class::Message, "a"), 2);
+        assert_eq!(ids(&queue.take_unsent()), ["b"]);
+        assert_eq!(queue.settle(Class::Message, "a"), 0);
     }
 }

@@ -32,20 +32,24 @@ impl World {
         // A resend that a retry receipt asked for goes to one device and is no second message.
         let resend =
             attr_is(stanza, "device_fanout", "false") || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
-        self.ledger.message(from, &from.to_string(), &to.to_non_ad_string(), &id, time, resend);
         let mut ack = server_ack(stanza, self.time());
         if self.directory.find(&to).is_none() {
             // Groups, status and unknown numbers: there is nobody to deliver to.
             ack.attrs.insert("error", "404");
         }
+        let category = attr(stanza, "category");
         let envelope = Envelope {
             from,
             to: &to,
             id: &id,
             kind: &attr(stanza, "type").unwrap_or_else(|| "text".into()),
-            category: attr(stanza, "category").as_deref().map(|_| "peer"),
+            category: category.as_deref(),
             device_identity: child(stanza, "device-identity"),
         };
+        self.ledger.message(&envelope, time, resend);
+        for enc in enc_nodes(stanza).filter(|enc| attr_is(enc, "type", "skmsg")) {
+            self.ledger.group_ciphertext(from, &to, content(enc).unwrap_or_default());
+        }
         let mut reached = Vec::new();
         for (target, enc) in targets(stanza, &to) {
             // Baileys sends the requester of a retry both a top-level `<enc>` and one in `<participants>`.
@@ -73,7 +77,7 @@ impl World {
         }
         for enc in encs {
             if let (Some(kind), Some(bytes)) = (attr(enc, "type"), content(enc)) {
-                self.ledger.ciphertext(envelope.from, address, &envelope.to.to_string(), &kind, bytes);
+                self.ledger.ciphertext(envelope.from, address, &kind, bytes);
             }
         }
         let form = Form::of(target);
@@ -171,11 +175,8 @@ impl World {
         let Some(companion) = self.directory.companion_mut(from) else {
             return;
         };
-        for id in ids {
-            if companion.queue.acknowledge(Class::Message, id) {
-                self.ledger.counts.acks += 1;
-            }
-        }
+        let settled: usize = ids.iter().map(|id| companion.queue.settle(Class::Message, id)).sum();
+        self.ledger.counts.acks += settled as u64;
     }
 
     /// Hands a stanza to one device: to its queue, or to the endpoint that lives here.

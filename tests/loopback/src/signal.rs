@@ -45,7 +45,8 @@ pub struct SignedKey {
     pub signature: Vec<u8>,
 }
 
-/// One device's Signal state.
+/// One device's Signal state. A clone is what a backup is: used later, it repeats what was used since.
+#[derive(Clone)]
 pub struct Endpoint {
     identity: Identity,
     sessions: Sessions,
@@ -57,21 +58,24 @@ pub struct Endpoint {
 impl Endpoint {
     pub fn generate(rng: &mut StdRng) -> Self {
         let pair = IdentityKeyPair::generate(rng);
-        let signed = KeyPair::generate(rng);
-        let signature =
-            pair.private_key().calculate_signature(&signed.public_key.serialize(), rng).expect("a generated key signs");
-        let record =
-            SignedPreKeyRecord::new(SignedPreKeyId::from(1), Timestamp::from_epoch_millis(0), &signed, &signature);
+        let registration = rng.random_range(1..0x3fff);
+        let (current, record) = signed_key(&pair, 1, rng);
         Self {
-            identity: Identity { pair, registration: rng.random_range(1..0x3fff), peers: HashMap::new() },
+            identity: Identity { pair, registration, peers: HashMap::new() },
             sessions: Sessions::default(),
             pre_keys: PreKeys::default(),
-            signed_pre_keys: SignedPreKeys {
-                current: SignedKey { id: 1, public: raw(&signed), signature: signature.to_vec() },
-                records: HashMap::from([(1, record)]),
-            },
+            signed_pre_keys: SignedPreKeys { current, records: HashMap::from([(1, record)]) },
             next_pre_key: 1,
         }
+    }
+
+    /// A new signed pre-key; what was started with the old one can still be opened.
+    pub fn rotate_signed_key<R: CryptoRng>(&mut self, rng: &mut R) -> &SignedKey {
+        let id = self.signed_pre_keys.current.id + 1;
+        let (current, record) = signed_key(&self.identity.pair, id, rng);
+        self.signed_pre_keys.records.insert(id, record);
+        self.signed_pre_keys.current = current;
+        &self.signed_pre_keys.current
     }
 
     pub fn registration(&self) -> u32 {
@@ -176,6 +180,16 @@ pub fn parse(kind: &str, bytes: &[u8]) -> Result<CiphertextMessage> {
     }
 }
 
+fn signed_key<R: CryptoRng>(identity: &IdentityKeyPair, id: u32, rng: &mut R) -> (SignedKey, SignedPreKeyRecord) {
+    let pair = KeyPair::generate(rng);
+    let signature =
+        identity.private_key().calculate_signature(&pair.public_key.serialize(), rng).expect("a generated key signs");
+    let since = Timestamp::from_epoch_millis(0);
+    let record = SignedPreKeyRecord::new(SignedPreKeyId::from(id), since, &pair, &signature);
+    let key = SignedKey { id, public: raw(&pair), signature: signature.to_vec() };
+    (key, record)
+}
+
 fn raw(pair: &KeyPair) -> [u8; 32] {
     crate::cert::public(pair)
 }
@@ -184,6 +198,7 @@ fn complete<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     future.now_or_never().expect("stores in memory never wait")
 }
 
+#[derive(Clone)]
 struct Identity {
     pair: IdentityKeyPair,
     registration: u32,
@@ -214,7 +229,7 @@ impl IdentityKeyStore for Identity {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Sessions(HashMap<ProtocolAddress, SessionRecord>);
 
 #[async_trait]
@@ -233,7 +248,7 @@ impl SessionStore for Sessions {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct PreKeys(HashMap<u32, PreKeyRecord>);
 
 #[async_trait]
@@ -253,6 +268,7 @@ impl PreKeyStore for PreKeys {
     }
 }
 
+#[derive(Clone)]
 struct SignedPreKeys {
     current: SignedKey,
     records: HashMap<u32, SignedPreKeyRecord>,

@@ -18,7 +18,7 @@ use wacore_binary::{Node, OwnedNodeRef, marshal_auto};
 use wacore_noise::framing::{FrameDecoder, append_frame_into};
 
 use crate::handshake::{self, Established, Reply};
-use crate::network::Shared;
+use crate::shell::Shared;
 use crate::world::{ConnId, Ending};
 
 type Socket = WebSocketStream<TcpStream>;

@@ -14,12 +14,15 @@ use waproto::whatsapp::ClientPayload;
 
 use crate::account::{AccountId, DeviceAddress, Directory, Form};
 use crate::cert::ServerIdentity;
-use crate::faults::{Fault, FaultKind, Faults};
+use crate::faults::{FaultKind, Faults};
 use crate::ledger::Ledger;
 use crate::link_code::LinkRequest;
 use crate::pairing::Registration;
 use crate::queue::Class;
-use crate::stanza::{attr, failure, stream_error, stream_removed, stream_replaced};
+use crate::stanza::{attr, failure, leaf, stream_error, stream_removed, stream_replaced};
+
+/// What a client is told to route its next connection by; opaque to it.
+const EDGE_ROUTING_INFO: [u8; 4] = [8, 8, 8, 13];
 
 /// One connection, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +40,7 @@ pub(crate) enum Effect {
     Close(ConnId, Ending),
     /// The pairing that the ticket stands for linked this device, or failed.
     Paired(Ticket, Result<u16, String>),
-    /// Call [`World::expire_faults`] then.
+    /// A fault ends then: call `expire_faults`.
     WakeAt(Instant),
 }
 
@@ -158,6 +161,9 @@ impl World {
             .attr("companion_enc_static", "AAAA")
             .build();
         self.send(conn, success);
+        // The client puts it in front of its next connections.
+        let routing = NodeBuilder::new("edge_routing").children([leaf("routing_info", EDGE_ROUTING_INFO)]);
+        self.send(conn, NodeBuilder::new("ib").children([routing.build()]).build());
     }
 
     /// The client has asked for what waits for it: all of it, in order, then the marker that it was all.
@@ -221,89 +227,11 @@ impl World {
         let Some(companion) = self.directory.get_mut(address.account).companions.remove(&address.device) else {
             return false;
         };
+        self.renew_key_index_list(address.account);
         if let Some(conn) = companion.conn {
             self.end(conn, stream_removed());
         }
         true
-    }
-
-    /// Puts a fault in force, on live connections too.
-    pub(crate) fn inject(&mut self, fault: &Fault) -> Result<(), String> {
-        let target = match &fault.target {
-            Some(number) => {
-                Some(self.directory.find_text(number).ok_or_else(|| format!("nobody has the number {number}"))?)
-            }
-            None => None,
-        };
-        if fault.kind == FaultKind::Latency && fault.ms.is_none() {
-            return Err("latency needs ms".to_owned());
-        }
-        if let Some(at) = self.faults.add(fault, target, Instant::now()) {
-            self.effects.push(Effect::WakeAt(at));
-        }
-        match fault.kind {
-            FaultKind::Drop | FaultKind::Refuse => {
-                for conn in self.live(target) {
-                    self.mute(conn);
-                    self.close(conn, Ending::Abrupt);
-                }
-            }
-            FaultKind::StreamError => {
-                for conn in self.live(target) {
-                    self.end(conn, stream_error(fault.code.unwrap_or(503)));
-                }
-            }
-            FaultKind::Replaced => {
-                for conn in self.live(target) {
-                    self.end(conn, stream_replaced());
-                }
-            }
-            FaultKind::Silence
-            | FaultKind::Withhold
-            | FaultKind::WithholdAcks
-            | FaultKind::WithholdLogin
-            | FaultKind::Latency
-            | FaultKind::ConnectFailure => {}
-        }
-        Ok(())
-    }
-
-    pub(crate) fn clear_faults(&mut self) {
-        self.faults.clear();
-        self.release();
-    }
-
-    pub(crate) fn expire_faults(&mut self, now: Instant) {
-        self.faults.expire(now);
-        self.release();
-    }
-
-    /// Sends what faults kept back and keep back no longer.
-    fn release(&mut self) {
-        let devices: Vec<DeviceAddress> = self
-            .sessions
-            .values()
-            .filter_map(|session| match session {
-                Session::Device(address) => Some(*address),
-                _ => None,
-            })
-            .collect();
-        for address in devices {
-            self.flush(address);
-            if !self.faults.hits(FaultKind::WithholdAcks, address.account)
-                && let Some(companion) = self.directory.companion_mut(address)
-                && let Some(conn) = companion.conn
-            {
-                for (id, ack) in std::mem::take(&mut companion.held_acks) {
-                    self.ledger.acked(address, &id);
-                    self.send(conn, ack);
-                }
-            }
-        }
-        for (from, to, stanza) in std::mem::take(&mut self.parked) {
-            self.mail.push_back((from, to, stanza));
-        }
-        self.deliver_mail();
     }
 
     /// Sends an active device what it has not been sent.
@@ -322,10 +250,6 @@ impl World {
         }
     }
 
-    fn may_deliver(&self, account: AccountId) -> bool {
-        !self.faults.hits(FaultKind::Withhold, account) && !self.faults.hits(FaultKind::Silence, account)
-    }
-
     /// Whose connection it is, when that is known.
     pub(crate) fn account_of(&self, conn: ConnId) -> Option<AccountId> {
         match self.sessions.get(&conn)? {
@@ -333,25 +257,6 @@ impl World {
             Session::Device(address) => Some(address.account),
             Session::Mute(account) => *account,
         }
-    }
-
-    /// Whether what this client says goes unheard.
-    pub(crate) fn is_deaf(&self, conn: ConnId) -> bool {
-        match self.sessions.get(&conn) {
-            None | Some(Session::Mute(_)) => true,
-            Some(_) => match self.account_of(conn) {
-                Some(account) => self.faults.hits(FaultKind::Silence, account),
-                None => self.faults.hits_everybody(FaultKind::Silence),
-            },
-        }
-    }
-
-    /// Live connections of an account, or all.
-    fn live(&self, target: Option<AccountId>) -> Vec<ConnId> {
-        let mut conns: Vec<ConnId> =
-            self.sessions.keys().copied().filter(|c| target.is_none() || self.account_of(*c) == target).collect();
-        conns.sort_unstable();
-        conns
     }
 
     /// Says a last word and closes when the client has read it.
@@ -362,7 +267,7 @@ impl World {
     }
 
     /// Forgets the session of a connection that is about to close.
-    fn mute(&mut self, conn: ConnId) {
+    pub(crate) fn mute(&mut self, conn: ConnId) {
         let account = self.account_of(conn);
         self.disconnected(conn);
         self.sessions.insert(conn, Session::Mute(account));

@@ -1,0 +1,34 @@
+//! The loopback network under test: by itself, with a device made for it, and with two versions of Baileys.
+
+mod baileys;
+mod chat;
+mod control;
+mod counters;
+mod device;
+mod faults;
+mod linking;
+mod offline;
+mod scale;
+
+use std::time::{Duration, Instant};
+
+use loopback::{Network, NetworkConfig};
+
+async fn network() -> Network {
+    let config = NetworkConfig { seed: Some(7), ..NetworkConfig::default() };
+    Network::start(config).await.expect("the network starts")
+}
+
+/// Waits until the condition holds; fails after ten seconds.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !holds().await {
+        assert!(start.elapsed() < Duration::from_secs(10), "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The number's JID, for addressing it.
+fn jid(number: &str) -> wacore_binary::Jid {
+    wacore_binary::Jid::pn(number)
+}
