@@ -1,1 +1,5 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
+
+mod emulator;
+mod proxy;
+mod vault_contract;
