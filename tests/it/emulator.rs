@@ -8,7 +8,7 @@
 use std::{
     env,
     fs::File,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -75,18 +75,27 @@ fn rest(method: &str, project: &str, path: &str, body: &str) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
 }
 
+/// The answer's head and body. Reads no further: the emulator keeps the connection open, whatever it is asked.
 fn http(host: &str, method: &str, target: &str, body: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let length = body.len();
     write!(
         stream,
-        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer owner\r\nConnection: close\r\n\
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer owner\r\n\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut stream = BufReader::new(stream);
+    let (mut answer, mut length) = (String::new(), 0);
+    while !answer.ends_with("\r\n\r\n") && stream.read_line(&mut answer)? > 0 {
+        let line = answer.trim_end().rsplit('\n').next().unwrap_or_default().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok(answer + &String::from_utf8_lossy(&body))
 }
 
 fn start() -> Result<String, String> {

@@ -10,9 +10,7 @@ use sessiond::{
     tenant::{TenantId, TenantRecord},
     vault::{
         AppendError, Decision, DocumentKind, Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Manifest,
-        Notice, Seq, SnapshotId, Vault, VaultError,
-        embedded::Embedded,
-        firestore::{Credentials, Firestore, FirestoreConfig, ServiceAccountKey},
+        Notice, Seq, SnapshotId, Vault, VaultError, embedded::Embedded, firestore::Firestore,
     },
 };
 use tokio::task::JoinSet;
@@ -175,7 +173,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn document(seq: u64, payload: impl Into<Bytes>) -> JournalDocument {
     let (kind, writer) = (DocumentKind::Last, InstanceId("instance-1".into()));
-    JournalDocument { seq: Seq(seq), kind, writer, at: at(seq as i64), payload: payload.into() }
+    JournalDocument { seq: Seq(seq), kind, writer, at: at(seq as i64 % 100_000), payload: payload.into() }
 }
 
 fn takeover(seq: u64) -> JournalDocument {
