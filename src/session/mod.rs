@@ -85,8 +85,8 @@ struct Inner {
 enum Wish {
     /// Connect, and pair if there are no credentials.
     Connect,
-    /// Do not wait any longer before the next dial.
-    DialNow,
+    /// Do not wait any longer before the next dial; give up one that has taken this long.
+    DialNow { patience: Duration },
     /// Unlink at WhatsApp and wipe the credentials.
     Unlink(oneshot::Sender<Result<(), Closed>>),
 }
@@ -327,7 +327,7 @@ impl Session {
             State::Stopped if !status.paired => return Health::Idle,
             State::ScanQrCode | State::PasskeyRequired => return Health::Idle,
             State::Stopped | State::Starting => {
-                let _ = inner.wishes.try_send(Wish::DialNow);
+                let _ = inner.wishes.try_send(Wish::DialNow { patience: 2 * patience });
                 return Health::Reconnecting("down");
             }
             State::Working => {}

@@ -176,7 +176,7 @@ impl Supervisor {
     async fn grant(&mut self, wish: Wish) -> Result<(), Stop> {
         match wish {
             Wish::Connect => self.pairing_until = Some(Instant::now() + self.session.env.settings.pairing_timeout),
-            Wish::DialNow => {}
+            Wish::DialNow { .. } => {}
             Wish::Unlink(done) => {
                 let wiped = self.wipe("unlinked").await;
                 let _ = done.send(wiped.clone());
@@ -373,7 +373,13 @@ impl Supervisor {
                 }
                 Some(wish) = wishes.recv() => match wish {
                     Wish::Connect => self.pairing_until = Some(Instant::now() + session.env.settings.pairing_timeout),
-                    Wish::DialNow => {}
+                    Wish::DialNow { patience } => {
+                        let silent = session.status.borrow().state == State::Starting && !client.is_logged_in();
+                        if silent && began.elapsed() > patience {
+                            warn!("WhatsApp does not answer the login: dialing anew");
+                            break None;
+                        }
+                    }
                     Wish::Unlink(done) => {
                         self.unlinking = Some(done);
                         if timeout(FAREWELL, client.logout()).await.is_err() {

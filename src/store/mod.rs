@@ -224,7 +224,7 @@ impl Store {
 
     /// Whether the vault has everything up to this change.
     pub fn is_durable(&self, change: ChangeNo) -> bool {
-        self.inner.gates_are_off() || change <= self.inner.journal.durable()
+        self.copy.gates_are_off() || change <= self.copy.journal.durable()
     }
 
     /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.
