@@ -78,7 +78,7 @@ impl Live {
         let stop = CancellationToken::new();
         let shared = Shared { fleet, keys, tasks: tasks.clone(), stop: stop.clone() };
         let (layer, io) = SocketIo::builder().max_payload(MAX_PAYLOAD).with_state(shared).build_layer();
-        io.ns("/", on_connect.with(authenticate));
+        io.ns("/", (async || ()).with(admit));
         (Self { io, tasks, stop }, layer)
     }
 
@@ -99,12 +99,15 @@ impl Live {
 #[error("unauthorized: auth.key is missing or wrong")]
 struct Unauthorized;
 
-async fn authenticate(State(shared): State<Shared>, TryData(auth): TryData<Auth>) -> Result<(), Unauthorized> {
+/// Lets a socket in that has a key, and listens to it.
+///
+/// Listens here and not in the connect handler: socketioxide 0.18 runs that one only after it has told the client that it is
+/// connected (`ns.rs`, `connect`), and drops what a quick client says in between.
+async fn admit(socket: SocketRef, State(shared): State<Shared>, TryData(auth): TryData<Auth>) -> Result<(), Unauthorized> {
     let key = auth.ok().and_then(|auth| auth.key);
-    if key.is_some_and(|key| shared.keys.open(&key)) { Ok(()) } else { Err(Unauthorized) }
-}
-
-async fn on_connect(socket: SocketRef, State(shared): State<Shared>) {
+    if !key.is_some_and(|key| shared.keys.open(&key)) {
+        return Err(Unauthorized);
+    }
     let gone = shared.stop.child_token();
     socket.extensions.insert(Registrations { tenants: Arc::default(), gone: gone.clone() });
     socket.on_disconnect(move || {
@@ -112,6 +115,7 @@ async fn on_connect(socket: SocketRef, State(shared): State<Shared>) {
         std::future::ready(())
     });
     socket.on("register", on_register);
+    Ok(())
 }
 
 async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(registration): TryData<Registration>) {

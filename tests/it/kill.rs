@@ -27,31 +27,37 @@ async fn run(home: Home, death: Death, seed: u64) {
     let Some(stage) = Stage::new(home).await else { return };
     let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "10");
     let wipe = rng.random_bool(0.7);
+    // A pairing dies in the first life, a takeover in the one after the first death, the rest in a life of its own.
     let crash = |nth: u32| match death {
         Death::At(point) => Some(format!("{point}:{nth}")),
         Death::AnyTime => None,
     };
-    // A pairing and a takeover happen once; the other points many times.
-    let (early, late) = match death {
-        Death::At("paired") => (crash(1), None),
-        Death::At("takeover") => (None, crash(1)),
-        _ => (crash(rng.random_range(1..=4)), None),
+    let nth = match death {
+        // Two customers: two chains at least.
+        Death::At("lease_raised") => rng.random_range(1..=2),
+        Death::At("paired" | "takeover") => 1,
+        _ => rng.random_range(1..=4),
     };
-    let mut first = stage.setup.clone();
-    if let Some(crash) = early {
-        first = first.set("LOOPBACK_CRASH", crash);
-    }
-    let mut daemon = first.start(LIMIT).await.unwrap();
-    let pairing = stage.pair("trattoria");
     let conversation = if death == Death::At("paired") {
+        let mut daemon = stage.setup.clone().set("LOOPBACK_CRASH", "paired:1").start(LIMIT).await.unwrap();
         let revive = async {
             await_death(&mut daemon, seed).await;
             daemon = rise(&stage, wipe, None, seed).await;
         };
-        tokio::join!(pairing, revive).0
+        let (conversation, ()) = tokio::join!(stage.pair("trattoria"), revive);
+        daemon.kill().await.unwrap();
+        conversation
     } else {
-        pairing.await
+        let daemon = stage.start().await;
+        let conversation = stage.pair("trattoria").await;
+        daemon.kill().await.unwrap();
+        conversation
     };
+    let doomed = match death {
+        Death::At("paired" | "takeover") | Death::AnyTime => stage.setup.clone(),
+        Death::At(_) => stage.setup.clone().set("LOOPBACK_CRASH", crash(nth).unwrap_or_default()),
+    };
+    let mut daemon = doomed.start(LIMIT).await.unwrap();
     let mut conversations = vec![conversation];
     let ear = stage.listen(&conversations);
     let pauses: Vec<u64> = (0..12).map(|_| rng.random_range(0..25)).collect();
@@ -69,7 +75,7 @@ async fn run(home: Home, death: Death, seed: u64) {
             Death::At("takeover") => {
                 tokio::time::sleep(moment).await;
                 daemon.kill().await.unwrap();
-                rise(&stage, wipe, late, seed).await
+                rise(&stage, wipe, crash(nth), seed).await
             }
             Death::AnyTime => {
                 tokio::time::sleep(moment).await;
