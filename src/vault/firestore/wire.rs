@@ -248,13 +248,26 @@ async fn authorization(credentials: &Credentials, database: &str) -> Result<Goog
             GoogleAuthHeaders::from(anonymous::Builder::new().build())
         }
     };
-    auth.headers().await.map_err(|error| match error.kind() {
-        ErrorKind::Credentials(cause) if cause.is_transient() => VaultError::Unavailable(chain(&error)),
-        _ => VaultError::Refused(chain(&error)),
+    auth.headers().await.map_err(|error| {
+        let text = format!("no access token from {}: {}", origin(credentials), chain(&error));
+        match error.kind() {
+            ErrorKind::Credentials(cause) if cause.is_transient() => VaultError::Unavailable(text),
+            _ => VaultError::Refused(text),
+        }
     })?;
     let mut layer = GoogleAuthMiddlewareLayer::new(auth, Some(database.to_owned())).map_err(refused)?;
     layer.set_additional_headers(headers);
     Ok(layer)
+}
+
+fn origin(credentials: &Credentials) -> &'static str {
+    match credentials {
+        Credentials::ServiceAccountJson(_) => "the service account key",
+        Credentials::ApplicationDefault => {
+            "the application default credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the machine's metadata server)"
+        }
+        Credentials::Emulator { .. } => "nowhere",
+    }
 }
 
 /// A request that was not answered with success.
