@@ -103,7 +103,11 @@ struct Unauthorized;
 ///
 /// Listens here and not in the connect handler: socketioxide 0.18 runs that one only after it has told the client that it is
 /// connected (`ns.rs`, `connect`), and drops what a quick client says in between.
-async fn admit(socket: SocketRef, State(shared): State<Shared>, TryData(auth): TryData<Auth>) -> Result<(), Unauthorized> {
+async fn admit(
+    socket: SocketRef,
+    State(shared): State<Shared>,
+    TryData(auth): TryData<Auth>,
+) -> Result<(), Unauthorized> {
     let key = auth.ok().and_then(|auth| auth.key);
     if !key.is_some_and(|key| shared.keys.open(&key)) {
         return Err(Unauthorized);

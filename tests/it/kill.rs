@@ -34,7 +34,7 @@ async fn run(home: Home, death: Death, seed: u64) {
     };
     let nth = match death {
         // Two customers: two chains at least.
-        Death::At("lease_raised") => rng.random_range(1..=2),
+        Death::At("lease_raised" | "chunks_before_manifest") => rng.random_range(1..=2),
         Death::At("paired" | "takeover") => 1,
         _ => rng.random_range(1..=4),
     };
