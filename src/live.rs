@@ -288,13 +288,18 @@ fn old_form(tenant: &TenantId, message: &Message) -> Value {
     })
 }
 
-/// Sends when the client's queue has room. False when it is gone, or does not read.
+/// Sends when the client's queue has room. False when it does not read.
+///
+/// `Closed` may also mean "not quite open": socketioxide 0.18 marks a socket as connected after it has told the client so. When it
+/// really is closed, the registration ends by its token.
 async fn emit(socket: &SocketRef, event: &str, payload: &Value) -> bool {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         match socket.emit(event, payload) {
             Ok(()) => return true,
-            Err(SendError::Socket(SocketError::InternalChannelFull)) if tokio::time::Instant::now() < deadline => {
+            Err(SendError::Socket(SocketError::InternalChannelFull | SocketError::Closed))
+                if tokio::time::Instant::now() < deadline =>
+            {
                 sleep(Duration::from_millis(20)).await;
             }
             Err(_) => return false,

@@ -57,7 +57,9 @@ async fn run(home: Home, death: Death, seed: u64) {
         Death::At("paired" | "takeover") | Death::AnyTime => stage.setup.clone(),
         Death::At(_) => stage.setup.clone().set("LOOPBACK_CRASH", crash(nth).unwrap_or_default()),
     };
-    let mut daemon = doomed.start(LIMIT).await.unwrap();
+    // It may die before its port is open.
+    let mut daemon = doomed.spawn().unwrap();
+    let _ = daemon.await_port(LIMIT).await;
     let mut conversations = vec![conversation];
     let ear = stage.listen(&conversations);
     let pauses: Vec<u64> = (0..12).map(|_| rng.random_range(0..25)).collect();
@@ -90,7 +92,9 @@ async fn run(home: Home, death: Death, seed: u64) {
     };
     let (answered, daemon) = tokio::join!(traffic, reaper);
     if let Err(error) = answered {
-        panic!("seed {seed}: {error:#}\n{:#?}\n{}", stage.network.stats().await, stage.log());
+        let heard: Vec<_> = ear.heard().iter().map(|heard| format!("{} {}", heard.event, heard.payload)).collect();
+        let (stats, log) = (stage.network.stats().await, stage.log());
+        panic!("seed {seed}: {error:#}\n{stats:#?}\n{}\n{log}", heard.join("\n"));
     }
     stage.assert_promises(&conversations).await;
     assert_heard_once(&ear.heard(), seed);
