@@ -159,11 +159,9 @@ async fn the_real_socket_io_client_sees_it_all() {
     let sent = stage.dashboard.send("trattoria", &conversation.customers[0], "subito", "k").await.unwrap();
     let echoed = page.line(LIMIT, |line| line["event"] == "message:sent").await;
     assert_eq!(echoed["payload"]["message"]["id"], json!(sent));
-    for status in ["sent", "delivered"] {
-        let line =
-            page.line(LIMIT, |line| line["event"] == "message:status" && line["payload"]["status"] == status).await;
-        assert_eq!(line["payload"]["messageId"], json!(sent));
-    }
+    // "sent" is left out when the receipt is quicker than WhatsApp's ack.
+    let delivered = |line: &Value| line["event"] == "message:status" && line["payload"]["status"] == "delivered";
+    assert_eq!(page.line(LIMIT, delivered).await["payload"]["messageId"], json!(sent));
 
     // Another page that saw nothing but the first message gets the rest, in order.
     let cursor = received["payload"]["eventId"].as_str().unwrap();
