@@ -6,13 +6,21 @@
 //! - [`Vault::append`] is atomic: all of its documents and the decision, or nothing. It never replaces a document.
 //! - A read that begins after an append was answered sees it (strong reads).
 //! - An append that ended in [`VaultError::Unavailable`] may have happened, may still happen later, or never.
+//! - Times are kept to the microsecond, as Firestore does.
 //!
 //! One contract suite (`tests/it/vault_contract.rs`) holds for every home.
 
 pub mod embedded;
 pub mod firestore;
+mod limits;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,6 +64,21 @@ pub enum DocumentKind {
     Last,
 }
 
+impl DocumentKind {
+    /// As both homes write it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Takeover => "takeover",
+            Self::Part => "part",
+            Self::Last => "last",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Takeover, Self::Part, Self::Last].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// `tenants/{tenantId}/journal/{seq:020}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalDocument {
@@ -72,7 +95,7 @@ pub struct JournalDocument {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SnapshotId {
     pub seq: Seq,
-    /// Random, in the characters of a tenant id.
+    /// Random: 1 to 64 characters of `A-Za-z0-9_-`.
     pub attempt: Arc<str>,
 }
 
@@ -141,12 +164,40 @@ pub enum AppendError {
     Vault(#[from] VaultError),
 }
 
-/// How often the vault was asked for what; for metrics and the benchmark. One a document, as Firestore bills.
+/// How often the vault was asked for what; for metrics and the benchmark. One a document, as Firestore bills: a query that
+/// finds nothing counts as one read, a write counts when it was carried out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub reads: u64,
     pub writes: u64,
     pub deletes: u64,
+}
+
+/// Counts [`Usage`] from any task.
+#[derive(Debug, Default)]
+struct Counters {
+    reads: AtomicU64,
+    writes: AtomicU64,
+    deletes: AtomicU64,
+}
+
+impl Counters {
+    fn read(&self, documents: usize) {
+        self.reads.fetch_add(documents.max(1) as u64, Relaxed);
+    }
+
+    fn wrote(&self, documents: usize) {
+        self.writes.fetch_add(documents as u64, Relaxed);
+    }
+
+    fn deleted(&self, documents: usize) {
+        self.deletes.fetch_add(documents as u64, Relaxed);
+    }
+
+    fn usage(&self) -> Usage {
+        let Self { reads, writes, deletes } = self;
+        Usage { reads: reads.load(Relaxed), writes: writes.load(Relaxed), deletes: deletes.load(Relaxed) }
+    }
 }
 
 /// The durable home of tenants. Every method may be called at any time from any task; none retries by itself for longer

@@ -1,1 +1,0 @@
-//! The vault on this machine: one SQLite file.

@@ -1,0 +1,454 @@
+//! The vault on this machine: one SQLite file.
+//!
+//! Owns the file and one thread that holds its only connection ([`writer`]). Promises what [`Vault`] promises, and that an
+//! answered write survives the loss of power (`synchronous=FULL`). A thousand tenants that write at the same time share an
+//! fsync. A second process may open the same file; both then see each other's writes.
+
+mod schema;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params, types::Type};
+
+use self::writer::{Access, Writer, vault_error};
+use super::{
+    AppendError, Counters, Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq,
+    SnapshotId, Usage, Vault, VaultError, limits,
+};
+use crate::tenant::{TenantId, TenantRecord};
+
+#[derive(Debug)]
+pub struct Embedded {
+    writer: Writer,
+    counters: Counters,
+}
+
+impl Embedded {
+    /// Opens the file or makes it, readable for its owner only. Blocks shortly.
+    pub fn open(path: &Path) -> Result<Self, VaultError> {
+        let connection = schema::open(path)?;
+        let writer = Writer::start(connection).map_err(|error| VaultError::Unavailable(error.to_string()))?;
+        Ok(Self { writer, counters: Counters::default() })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        self.writer.run(Access::Read, |connection| work(connection).map_err(vault_error)).await
+    }
+
+    /// Reads a list, and counts it.
+    async fn list<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Vec<T>> + Send + 'static,
+    ) -> Result<Vec<T>, VaultError> {
+        let list = self.read(work).await?;
+        self.counters.read(list.len());
+        Ok(list)
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        documents: usize,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let result = self.writer.run(Access::Write, |connection| work(connection).map_err(vault_error)).await?;
+        self.counters.wrote(documents);
+        Ok(result)
+    }
+
+    async fn records(
+        &self,
+        query: &'static str,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.list(move |connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            let rows = statement.query_map([], |row| {
+                let id: String = row.get("id")?;
+                let record = tenant_record(&id, row);
+                Ok((id, record))
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Vault for Embedded {
+    async fn ping(&self) -> Result<(), VaultError> {
+        self.read(|connection| connection.query_row("SELECT count(*) FROM check_value", [], |_| Ok(()))).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.records("SELECT * FROM tenants ORDER BY id").await
+    }
+
+    async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.records("SELECT * FROM tenants WHERE whatsapp_connected = 1 ORDER BY id").await
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
+        let tenant = tenant.clone();
+        let found = self
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached("SELECT * FROM tenants WHERE id = ?1")?;
+                statement.query_row([tenant.as_str()], |row| Ok(tenant_record(tenant.as_str(), row))).optional()
+            })
+            .await?;
+        self.counters.read(1);
+        found.transpose()
+    }
+
+    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+        limits::notice(notice)?;
+        let (tenant, notice) = (tenant.clone(), notice.clone());
+        self.write(1, move |connection| {
+            let make = "INSERT INTO tenants (id, whatsapp_connected) VALUES (?1, 0) ON CONFLICT DO NOTHING";
+            connection.prepare_cached(make)?.execute([tenant.as_str()])?;
+            let Notice { name, status, last_error, last_error_at, config } = notice;
+            set(connection, &tenant, "name", name)?;
+            set(connection, &tenant, "status", status)?;
+            set(connection, &tenant, "last_error", last_error)?;
+            set(connection, &tenant, "last_error_at", last_error_at.map(|at| at.map(micros)))?;
+            set(connection, &tenant, "config", config.map(|config| (!config.is_null()).then(|| config.to_string())))
+        })
+        .await
+    }
+
+    async fn append(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        decision: Option<&Decision>,
+    ) -> Result<(), AppendError> {
+        limits::append(documents)?;
+        let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.cloned());
+        let count = documents.len() + usize::from(decision.is_some());
+        let work = move |connection: &Connection| append(connection, &tenant, &documents, decision.as_ref());
+        self.writer.run(Access::Write, work).await?;
+        self.counters.wrote(count);
+        Ok(())
+    }
+
+    async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
+        let tenant = tenant.clone();
+        let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq = ?2";
+        let found = self
+            .read(move |connection| {
+                connection
+                    .prepare_cached(query)?
+                    .query_row(params![tenant.as_str(), seq_to(seq)], journal_document)
+                    .optional()
+            })
+            .await?;
+        self.counters.read(1);
+        Ok(found)
+    }
+
+    async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
+        let tenant = tenant.clone();
+        let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq";
+        self.list(move |connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            statement.query_map(params![tenant.as_str(), seq_to(first)], journal_document)?.collect()
+        })
+        .await
+    }
+
+    async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
+        let tenant = tenant.clone();
+        self.list(move |connection| {
+            let query = "SELECT seq, at FROM journal WHERE tenant = ?1 AND kind = ?2 ORDER BY seq";
+            let mut statement = connection.prepare_cached(query)?;
+            let rows = statement.query_map([tenant.as_str(), DocumentKind::Takeover.as_str()], |row| {
+                Ok((seq_from(row.get("seq")?), time(row, "at")?))
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
+        let tenant = tenant.clone();
+        self.list(move |connection| {
+            let query = "SELECT seq FROM journal WHERE tenant = ?1 AND seq < ?2 AND kind != ?3 ORDER BY seq";
+            let mut statement = connection.prepare_cached(query)?;
+            let takeover = DocumentKind::Takeover.as_str();
+            let rows = statement
+                .query_map(params![tenant.as_str(), seq_to(end), takeover], |row| Ok(seq_from(row.get("seq")?)))?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
+        let (tenant, seqs, count) = (tenant.clone(), seqs.to_vec(), seqs.len());
+        self.write(0, move |connection| {
+            let mut statement = connection.prepare_cached("DELETE FROM journal WHERE tenant = ?1 AND seq = ?2")?;
+            seqs.iter().try_for_each(|seq| statement.execute(params![tenant.as_str(), seq_to(*seq)]).map(drop))
+        })
+        .await?;
+        self.counters.deleted(count);
+        Ok(())
+    }
+
+    async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError> {
+        let tenant = tenant.clone();
+        self.list(move |connection| {
+            let query = "SELECT seq, attempt, payload FROM manifests WHERE tenant = ?1 ORDER BY seq, attempt";
+            let mut statement = connection.prepare_cached(query)?;
+            let rows = statement
+                .query_map([tenant.as_str()], |row| Ok(Manifest { id: snapshot_id(row)?, payload: payload(row)? }))?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
+        limits::snapshot_id(id)?;
+        limits::chunk(n, &payload)?;
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.write(1, move |connection| {
+            let put = "INSERT OR REPLACE INTO chunks (tenant, seq, attempt, n, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+            let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, n, &payload[..]];
+            connection.prepare_cached(put)?.execute(row).map(drop)
+        })
+        .await
+    }
+
+    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
+        limits::snapshot_id(&manifest.id)?;
+        limits::payload(&manifest.payload)?;
+        let (tenant, Manifest { id, payload }) = (tenant.clone(), manifest.clone());
+        self.write(1, move |connection| {
+            let put = "INSERT OR REPLACE INTO manifests (tenant, seq, attempt, payload) VALUES (?1, ?2, ?3, ?4)";
+            let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, &payload[..]];
+            connection.prepare_cached(put)?.execute(row).map(drop)
+        })
+        .await
+    }
+
+    async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.list(move |connection| {
+            let query = "SELECT n, payload FROM chunks WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3 ORDER BY n";
+            let mut statement = connection.prepare_cached(query)?;
+            let rows = statement.query_map(params![tenant.as_str(), seq_to(id.seq), &*id.attempt], |row| {
+                Ok((row.get("n")?, payload(row)?))
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
+        let tenant = tenant.clone();
+        self.list(move |connection| {
+            let query = "SELECT seq, attempt FROM manifests WHERE tenant = ?1
+                         UNION SELECT seq, attempt FROM chunks WHERE tenant = ?1 ORDER BY seq, attempt";
+            let mut statement = connection.prepare_cached(query)?;
+            statement.query_map([tenant.as_str()], snapshot_id)?.collect()
+        })
+        .await
+    }
+
+    async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let deleted = self
+            .write(0, move |connection| {
+                let mut deleted = 0;
+                for table in ["manifests", "chunks"] {
+                    let delete = format!("DELETE FROM {table} WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3");
+                    let which = params![tenant.as_str(), seq_to(id.seq), &*id.attempt];
+                    deleted += connection.prepare_cached(&delete)?.execute(which)?;
+                }
+                Ok(deleted)
+            })
+            .await?;
+        self.counters.deleted(deleted);
+        Ok(())
+    }
+
+    async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
+        limits::instance(instance)?;
+        let instance = instance.clone();
+        self.write(1, move |connection| {
+            let put = "INSERT OR REPLACE INTO instances (id, address, version, started_at, heartbeat_at, draining)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let Instance { id, address, version, started_at, heartbeat_at, draining } = instance;
+            let row = params![&*id.0, address, version, micros(started_at), micros(heartbeat_at), draining];
+            connection.prepare_cached(put)?.execute(row).map(drop)
+        })
+        .await
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
+        self.list(|connection| {
+            let mut statement = connection.prepare_cached("SELECT * FROM instances ORDER BY id")?;
+            let rows = statement.query_map([], |row| {
+                Ok(Instance {
+                    id: InstanceId(row.get("id")?),
+                    address: row.get("address")?,
+                    version: row.get("version")?,
+                    started_at: time(row, "started_at")?,
+                    heartbeat_at: time(row, "heartbeat_at")?,
+                    draining: row.get("draining")?,
+                })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
+        let id = id.clone();
+        self.write(0, move |connection| {
+            connection.prepare_cached("DELETE FROM instances WHERE id = ?1")?.execute([&*id.0]).map(drop)
+        })
+        .await?;
+        self.counters.deleted(1);
+        Ok(())
+    }
+
+    async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
+        let value = self
+            .read(|connection| connection.query_row("SELECT value AS payload FROM check_value", [], payload).optional())
+            .await?;
+        self.counters.read(1);
+        Ok(value)
+    }
+
+    async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError> {
+        limits::payload(&value)?;
+        let created = self
+            .write(0, move |connection| {
+                let put = "INSERT INTO check_value (only, value) VALUES (1, ?1) ON CONFLICT DO NOTHING";
+                connection.execute(put, [&value[..]])
+            })
+            .await?;
+        self.counters.wrote(created);
+        Ok(created == 1)
+    }
+
+    fn usage(&self) -> Usage {
+        self.counters.usage()
+    }
+}
+
+fn append(
+    connection: &Connection,
+    tenant: &TenantId,
+    documents: &[JournalDocument],
+    decision: Option<&Decision>,
+) -> Result<(), AppendError> {
+    let vault = |error| AppendError::Vault(vault_error(error));
+    let put = "INSERT INTO journal (tenant, seq, kind, writer, at, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut statement = connection.prepare_cached(put).map_err(vault)?;
+    for JournalDocument { seq, kind, writer, at, payload } in documents {
+        let row = params![tenant.as_str(), seq_to(*seq), kind.as_str(), &*writer.0, micros(*at), &payload[..]];
+        statement.execute(row).map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => AppendError::Exists,
+            _ => vault(error),
+        })?;
+    }
+    let Some(Decision { whatsapp_connected, phone_number, connected_at }) = decision else { return Ok(()) };
+    let present = "SELECT 1 FROM tenants WHERE id = ?1";
+    if !connection.prepare_cached(present).and_then(|mut query| query.exists([tenant.as_str()])).map_err(vault)? {
+        return Err(AppendError::TenantGone);
+    }
+    set(connection, tenant, "whatsapp_connected", *whatsapp_connected)
+        .and_then(|()| set(connection, tenant, "phone_number", phone_number.clone()))
+        .and_then(|()| set(connection, tenant, "connected_at", connected_at.map(|at| at.map(micros))))
+        .map_err(vault)
+}
+
+/// Sets one field of a record; `None` leaves it as it is.
+fn set(connection: &Connection, tenant: &TenantId, column: &str, value: Option<impl ToSql>) -> rusqlite::Result<()> {
+    let Some(value) = value else { return Ok(()) };
+    let update = format!("UPDATE tenants SET {column} = ?2 WHERE id = ?1");
+    connection.prepare_cached(&update)?.execute(params![tenant.as_str(), value]).map(drop)
+}
+
+/// An error names the tenant: it stands alone in a list.
+fn tenant_record(id: &str, row: &Row<'_>) -> Result<TenantRecord, VaultError> {
+    let record = || -> rusqlite::Result<TenantRecord> {
+        Ok(TenantRecord {
+            id: id.parse().map_err(|error| malformed(row, "id", Type::Text, error))?,
+            name: row.get("name")?,
+            whatsapp_connected: row.get("whatsapp_connected")?,
+            phone_number: row.get("phone_number")?,
+            connected_at: optional_time(row, "connected_at")?,
+            status: row.get("status")?,
+            last_error: row.get("last_error")?,
+            last_error_at: optional_time(row, "last_error_at")?,
+            config: match row.get::<_, Option<String>>("config")? {
+                None => serde_json::Value::Null,
+                Some(text) => {
+                    serde_json::from_str(&text).map_err(|error| malformed(row, "config", Type::Text, error))?
+                }
+            },
+        })
+    };
+    record().map_err(|error| VaultError::Malformed(format!("the record of tenant {id:?}: {error}")))
+}
+
+fn journal_document(row: &Row<'_>) -> rusqlite::Result<JournalDocument> {
+    let kind: String = row.get("kind")?;
+    let unknown = || malformed(row, "kind", Type::Text, format!("{kind:?} is no kind of document"));
+    Ok(JournalDocument {
+        seq: seq_from(row.get("seq")?),
+        kind: DocumentKind::parse(&kind).ok_or_else(unknown)?,
+        writer: InstanceId(row.get("writer")?),
+        at: time(row, "at")?,
+        payload: payload(row)?,
+    })
+}
+
+fn snapshot_id(row: &Row<'_>) -> rusqlite::Result<SnapshotId> {
+    Ok(SnapshotId { seq: seq_from(row.get("seq")?), attempt: row.get::<_, Arc<str>>("attempt")? })
+}
+
+fn payload(row: &Row<'_>) -> rusqlite::Result<Bytes> {
+    row.get::<_, Vec<u8>>("payload").map(Bytes::from)
+}
+
+/// Numbers above what SQLite knows are above all that is there: nothing is stored under them ([`limits`]).
+fn seq_to(seq: Seq) -> i64 {
+    i64::try_from(seq.0).unwrap_or(i64::MAX)
+}
+
+fn seq_from(seq: i64) -> Seq {
+    Seq(seq.unsigned_abs())
+}
+
+fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    let at = row.get(column)?;
+    Timestamp::from_microsecond(at).map_err(|error| malformed(row, column, Type::Integer, error))
+}
+
+fn optional_time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    match row.get::<_, Option<i64>>(column)? {
+        None => Ok(None),
+        Some(_) => time(row, column).map(Some),
+    }
+}
+
+fn malformed(
+    row: &Row<'_>,
+    column: &str,
+    kind: Type,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    let index = row.as_ref().column_index(column).unwrap_or_default();
+    rusqlite::Error::FromSqlConversionFailure(index, kind, error.into())
+}

@@ -1,0 +1,126 @@
+//! The file: how it is opened, and its tables.
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use super::{VaultError, writer::vault_error};
+
+/// How long to wait for another process that holds the write lock.
+const BUSY: Duration = Duration::from_secs(5);
+/// "sesd": SQLite files of other programs are not taken for a vault.
+const APPLICATION: i32 = 0x7365_7364;
+const VERSION: i32 = 1;
+
+/// Times are microseconds since 1970. A payload comes last in its row, so that a scan of the other columns does not read it.
+const TABLES: &str = "
+    CREATE TABLE tenants (
+        id TEXT PRIMARY KEY NOT NULL,
+        name TEXT,
+        whatsapp_connected INTEGER NOT NULL,
+        phone_number TEXT,
+        connected_at INTEGER,
+        status TEXT,
+        last_error TEXT,
+        last_error_at INTEGER,
+        config TEXT
+    );
+    CREATE TABLE journal (
+        tenant TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        writer TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        PRIMARY KEY (tenant, seq)
+    );
+    CREATE TABLE manifests (
+        tenant TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        attempt TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        PRIMARY KEY (tenant, seq, attempt)
+    );
+    CREATE TABLE chunks (
+        tenant TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        attempt TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        PRIMARY KEY (tenant, seq, attempt, n)
+    );
+    CREATE TABLE instances (
+        id TEXT PRIMARY KEY NOT NULL,
+        address TEXT,
+        version TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        heartbeat_at INTEGER NOT NULL,
+        draining INTEGER NOT NULL
+    );
+    CREATE TABLE check_value (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        value BLOB NOT NULL
+    );
+";
+
+/// Opens the file or makes it, for its owner only. Several processes may do so at the same time.
+pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {
+    make_private(path).map_err(|error| VaultError::Refused(format!("{}: {error}", path.display())))?;
+    let mut connection = Connection::open(path).map_err(vault_error)?;
+    prepare(&mut connection).map_err(vault_error)?;
+    set_up(&mut connection)?;
+    Ok(connection)
+}
+
+/// SQLite gives its `-wal` and `-shm` the mode of the file.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+}
+
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // The change to WAL does not wait for another process that makes it too.
+    let started = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && started.elapsed() < BUSY => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            result => break result?,
+        }
+    }
+    // FULL: an answered commit survives the loss of power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // What a burst made large is given back.
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)
+}
+
+fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(vault_error)?;
+    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(vault_error);
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(vault_error)?;
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (APPLICATION, VERSION) => return Ok(()),
+        (APPLICATION, newer) => {
+            return Err(VaultError::Refused(format!("the file has layout {newer}, this program knows {VERSION}")));
+        }
+        (0, 0) if tables == 0 => {}
+        _ => return Err(VaultError::Refused("the file is no vault but some other SQLite file".into())),
+    }
+    let make = || {
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", VERSION)
+    };
+    make().map_err(vault_error)?;
+    transaction.commit().map_err(vault_error)
+}

@@ -1,0 +1,155 @@
+//! The thread that holds the connection, and its group commit.
+//!
+//! Promises: jobs run one after the other, each as a whole or not at all; what is queued when the thread comes round shares one
+//! transaction and so one fsync; nobody is answered before that fsync. Dropping the writer runs what is queued, then
+//! closes the file.
+
+use std::{io, thread};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::VaultError;
+
+/// Jobs that wait for the thread before callers wait in turn.
+const QUEUE: usize = 1024;
+/// Jobs in one transaction: bounds how long the first of them waits for the last.
+const GROUP: usize = 256;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+struct Job {
+    access: Access,
+    /// Given an error instead of a connection, it does nothing but answer so.
+    work: Box<dyn FnOnce(Result<&Connection, VaultError>) -> Done + Send>,
+}
+
+/// What a job leaves for the end of its transaction.
+struct Done {
+    /// Its changes are to stay.
+    keep: bool,
+    /// Answers the caller, who learns of the commit's failure instead of the job's result.
+    answer: Answer,
+}
+
+type Answer = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// `None` while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let thread = thread::Builder::new().name("vault".into()).spawn(move || run(connection, queue))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Runs `work` on the thread. An error of it undoes what it changed.
+    pub(super) async fn run<T, E>(
+        &self,
+        access: Access,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<VaultError> + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        let work = Box::new(move |connection: Result<&Connection, VaultError>| {
+            let result = connection.map_err(E::from).and_then(work);
+            Done {
+                keep: result.is_ok(),
+                // A caller that went away does not care.
+                answer: Box::new(move |committed| drop(answer.send(committed.map_err(E::from).and(result)))),
+            }
+        });
+        let stopped = || E::from(VaultError::Unavailable("its thread has stopped".into()));
+        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.send(Job { access, work }).await.map_err(|_| stopped())?;
+        result.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(Err(_)) = self.thread.take().map(thread::JoinHandle::join) {
+            tracing::error!("the thread of the embedded vault had panicked");
+        }
+    }
+}
+
+fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP
+            && let Ok(job) = queue.try_recv()
+        {
+            group.push(job);
+        }
+        run_group(&mut connection, group);
+    }
+}
+
+fn run_group(connection: &mut Connection, group: Vec<Job>) {
+    let mut answers = Vec::with_capacity(group.len());
+    let mut waiting = group.into_iter();
+    let outcome = commit_group(connection, &mut waiting, &mut answers);
+    for answer in answers {
+        answer(outcome.clone());
+    }
+    // Those that the transaction broke down before.
+    if let Err(error) = outcome {
+        for job in waiting {
+            ((job.work)(Err(error.clone())).answer)(Ok(()));
+        }
+    }
+}
+
+fn commit_group(
+    connection: &mut Connection,
+    waiting: &mut std::vec::IntoIter<Job>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), VaultError> {
+    let writes = waiting.as_slice().iter().any(|job| job.access == Access::Write);
+    // Immediate: a deferred one that turns into a writer fails at once when another process has written meanwhile.
+    let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
+    let mut transaction = connection.transaction_with_behavior(behavior).map_err(vault_error)?;
+    while !waiting.as_slice().is_empty() {
+        // A full disk ends the transaction by itself; a savepoint would then begin another.
+        if transaction.is_autocommit() {
+            return Err(VaultError::Unavailable("SQLite gave up the transaction".into()));
+        }
+        let savepoint = transaction.savepoint().map_err(vault_error)?;
+        let Some(job) = waiting.next() else { break };
+        let done = (job.work)(Ok(&savepoint));
+        answers.push(done.answer);
+        let end = if done.keep { savepoint.commit() } else { savepoint.finish() };
+        end.map_err(vault_error)?;
+    }
+    transaction.commit().map_err(vault_error)
+}
+
+pub(super) fn vault_error(error: rusqlite::Error) -> VaultError {
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => VaultError::Malformed(text),
+        Some(
+            ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::TooBig
+            | ErrorCode::AuthorizationForStatementDenied,
+        ) => VaultError::Refused(text),
+        Some(_) => VaultError::Unavailable(text),
+        // No answer of SQLite but of the conversion of what it holds.
+        None => VaultError::Malformed(text),
+    }
+}

@@ -1,1 +1,0 @@
-//! The vault in Firestore.

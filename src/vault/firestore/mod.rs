@@ -1,0 +1,360 @@
+//! The vault in Firestore.
+//!
+//! Owns the layout of `DESIGN.md`: collections `tenants` (with `journal`, `snapshots/…/chunks` below each), `instances`, and
+//! the document `vault/check`. Queries go by document id only, so that they need no index: `config/firestore.indexes.json` takes
+//! the fields of journal and chunks out of all of them. Payloads are bytes. Never retries.
+
+mod document;
+mod wire;
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use firestore::gcloud_sdk::google::firestore::v1::{
+    Cursor, Document, DocumentMask, Precondition, StructuredQuery, Write,
+    precondition::ConditionType,
+    structured_query::{
+        CollectionSelector, Direction, FieldFilter, FieldReference, Filter, Order, Projection, field_filter::Operator,
+        filter::FilterType,
+    },
+    write::Operation,
+};
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use self::{
+    document::{Fields, Reader},
+    wire::{Failure, Wire},
+};
+use super::{
+    AppendError, Counters, Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq,
+    SnapshotId, Usage, Vault, VaultError, limits,
+};
+use crate::tenant::{TenantId, TenantRecord};
+
+const CHECK: &str = "vault/check";
+/// Deletes in one commit. Firestore takes more, but not without end.
+const DELETES: usize = 500;
+
+/// Where the database is and how to be let in.
+#[derive(Debug, Clone)]
+pub struct FirestoreConfig {
+    pub project: String,
+    /// `(default)` in most projects.
+    pub database: String,
+    pub credentials: Credentials,
+    /// For each request. A streamed answer may take longer, none of its pieces may.
+    pub request_timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A key file's content.
+    ServiceAccountJson(ServiceAccountKey),
+    /// What `GOOGLE_APPLICATION_CREDENTIALS`, gcloud or the machine itself provides.
+    ApplicationDefault,
+    /// None: an emulator at `host:port`, without TLS.
+    Emulator { host: String },
+}
+
+/// The JSON that names a service account and holds its private key.
+#[derive(Clone)]
+pub struct ServiceAccountKey(Zeroizing<String>);
+
+impl ServiceAccountKey {
+    pub fn new(json: String) -> Self {
+        Self(json.into())
+    }
+}
+
+impl fmt::Debug for ServiceAccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceAccountKey(…)")
+    }
+}
+
+#[derive(Debug)]
+pub struct Firestore {
+    wire: Wire,
+    counters: Counters,
+}
+
+impl Firestore {
+    /// Connects and asks for something, so that a wrong project or missing credentials show here. `Refused`: trying again is no
+    /// use. rustls needs its process-wide provider before.
+    pub async fn connect(config: FirestoreConfig) -> Result<Self, VaultError> {
+        let firestore = Self { wire: Wire::connect(config).await?, counters: Counters::default() };
+        firestore.ping().await?;
+        Ok(firestore)
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Reader>, VaultError> {
+        let found = self.wire.get(path).await?;
+        self.counters.read(1);
+        Ok(found.map(Reader::new))
+    }
+
+    async fn query<T>(
+        &self,
+        parent: &str,
+        query: StructuredQuery,
+        read: impl FnMut(Reader) -> T,
+    ) -> Result<Vec<T>, VaultError> {
+        let documents = self.wire.query(parent, query).await?;
+        self.counters.read(documents.len());
+        Ok(documents.into_iter().map(Reader::new).map(read).collect())
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
+        let count = writes.len();
+        self.wire.commit(writes).await?;
+        self.counters.wrote(count);
+        Ok(())
+    }
+
+    /// Replaces the document if there is one.
+    async fn put(&self, path: &str, fields: Fields) -> Result<(), VaultError> {
+        Ok(self.commit(vec![self.write(path, fields)]).await?)
+    }
+
+    async fn delete(&self, names: Vec<String>) -> Result<(), VaultError> {
+        for names in names.chunks(DELETES) {
+            let delete = |name: &String| Write { operation: Some(Operation::Delete(name.clone())), ..Default::default() };
+            self.wire.commit(names.iter().map(delete).collect()).await?;
+            self.counters.deleted(names.len());
+        }
+        Ok(())
+    }
+
+    async fn records(&self, query: StructuredQuery) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.query("", query, |document| (document.id().to_owned(), document.tenant())).await
+    }
+
+    fn write(&self, path: &str, fields: Fields) -> Write {
+        let document = Document { name: self.wire.name(path), fields, ..Default::default() };
+        Write { operation: Some(Operation::Update(document)), ..Default::default() }
+    }
+
+    /// Sets these fields of a document that must exist, and no others.
+    fn update(&self, path: &str, fields: Fields) -> Write {
+        let field_paths = fields.keys().cloned().collect();
+        let write = Write { update_mask: Some(DocumentMask { field_paths }), ..self.write(path, fields) };
+        require(write, true)
+    }
+
+    fn create(&self, path: &str, fields: Fields) -> Write {
+        require(self.write(path, fields), false)
+    }
+
+    fn journal_from(&self, tenant: &TenantId, first: Seq) -> Option<Cursor> {
+        let first = document::reference(self.wire.name(&journal_path(tenant, first)));
+        // Before the document of this name: so it is the first of what begins here, and the end of what ends here.
+        Some(Cursor { values: vec![first], before: true })
+    }
+}
+
+#[async_trait]
+impl Vault for Firestore {
+    async fn ping(&self) -> Result<(), VaultError> {
+        self.get(CHECK).await.map(drop)
+    }
+
+    async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.records(by_id("tenants")).await
+    }
+
+    async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        let connected = FieldFilter {
+            field: Some(field("whatsappConnected")),
+            op: Operator::Equal.into(),
+            value: Some(document::boolean(true)),
+        };
+        let filter = Filter { filter_type: Some(FilterType::FieldFilter(connected)) };
+        self.records(StructuredQuery { r#where: Some(filter), ..by_id("tenants") }).await
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
+        self.get(&tenant_path(tenant)).await?.map(Reader::tenant).transpose()
+    }
+
+    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+        limits::notice(notice)?;
+        let path = tenant_path(tenant);
+        let set = document::notice_fields(notice);
+        match self.commit(vec![self.update(&path, set.clone())]).await {
+            Err(failure) if failure.missing() => {}
+            done => return Ok(done?),
+        }
+        let mut all = set.clone();
+        all.insert("whatsappConnected".into(), document::boolean(false));
+        match self.commit(vec![self.create(&path, all)]).await {
+            // Another notice made it meanwhile.
+            Err(failure) if failure.exists() => Ok(self.commit(vec![self.update(&path, set)]).await?),
+            done => Ok(done?),
+        }
+    }
+
+    async fn append(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        decision: Option<&Decision>,
+    ) -> Result<(), AppendError> {
+        limits::append(documents)?;
+        let mut writes: Vec<Write> = documents
+            .iter()
+            .map(|document| self.create(&journal_path(tenant, document.seq), document::journal_fields(document)))
+            .collect();
+        writes.extend(decision.map(|decision| self.update(&tenant_path(tenant), document::decision_fields(decision))));
+        match self.commit(writes).await {
+            Err(failure) if failure.exists() => Err(AppendError::Exists),
+            Err(failure) if failure.missing() && decision.is_some() => Err(AppendError::TenantGone),
+            done => Ok(done.map_err(VaultError::from)?),
+        }
+    }
+
+    async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
+        self.get(&journal_path(tenant, seq)).await?.map(Reader::journal_document).transpose()
+    }
+
+    async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
+        let query = StructuredQuery { start_at: self.journal_from(tenant, first), ..by_id("journal") };
+        self.query(&tenant_path(tenant), query, Reader::journal_document).await?.into_iter().collect()
+    }
+
+    async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
+        // Not filtered by kind over there: that would need the index that these documents are spared.
+        let query = StructuredQuery { select: only(&["kind", "at"]), ..by_id("journal") };
+        let read = |mut document: Reader| match document.kind()? {
+            DocumentKind::Takeover => Ok(Some((document.seq()?, document.time("at")?))),
+            _ => Ok(None),
+        };
+        let documents = self.query(&tenant_path(tenant), query, read).await?;
+        documents.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
+        let query = StructuredQuery {
+            select: only(&["kind"]),
+            end_at: self.journal_from(tenant, end),
+            ..by_id("journal")
+        };
+        let read = |mut document: Reader| match document.kind()? {
+            DocumentKind::Takeover => Ok(None),
+            _ => document.seq().map(Some),
+        };
+        let documents = self.query(&tenant_path(tenant), query, read).await?;
+        documents.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
+        self.delete(seqs.iter().map(|&seq| self.wire.name(&journal_path(tenant, seq))).collect()).await
+    }
+
+    async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError> {
+        self.query(&tenant_path(tenant), by_id("snapshots"), Reader::manifest).await?.into_iter().collect()
+    }
+
+    async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
+        limits::snapshot_id(id)?;
+        limits::chunk(n, &payload)?;
+        let path = format!("{}/chunks/{n:04}", snapshot_path(tenant, id));
+        self.put(&path, document::payload_fields(&payload)).await
+    }
+
+    async fn put_manifest(&self, tenant: &TenantId, Manifest { id, payload }: &Manifest) -> Result<(), VaultError> {
+        limits::snapshot_id(id)?;
+        limits::payload(payload)?;
+        self.put(&snapshot_path(tenant, id), document::payload_fields(payload)).await
+    }
+
+    async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
+        limits::snapshot_id(id)?;
+        self.query(&snapshot_path(tenant, id), by_id("chunks"), Reader::chunk).await?.into_iter().collect()
+    }
+
+    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
+        let names = self.wire.names(&tenant_path(tenant), "snapshots").await?;
+        self.counters.read(names.len());
+        names.iter().map(|name| document::snapshot_id(name)).collect()
+    }
+
+    async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError> {
+        limits::snapshot_id(id)?;
+        let path = snapshot_path(tenant, id);
+        self.delete(vec![self.wire.name(&path)]).await?;
+        let query = StructuredQuery { select: only(&["__name__"]), ..by_id("chunks") };
+        let chunks = self.query(&path, query, Reader::into_name).await?;
+        self.delete(chunks).await
+    }
+
+    async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
+        limits::instance(instance)?;
+        self.put(&instance_path(&instance.id), document::instance_fields(instance)).await
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
+        self.query("", by_id("instances"), Reader::instance).await?.into_iter().collect()
+    }
+
+    async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
+        limits::instance_id(id)?;
+        self.delete(vec![self.wire.name(&instance_path(id))]).await
+    }
+
+    async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
+        self.get(CHECK).await?.map(Reader::check_value).transpose()
+    }
+
+    async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError> {
+        limits::payload(&value)?;
+        let fields = document::fields([("value", document::bytes(&value))]);
+        match self.commit(vec![self.create(CHECK, fields)]).await {
+            Err(failure) if failure.exists() => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        self.counters.usage()
+    }
+}
+
+fn tenant_path(tenant: &TenantId) -> String {
+    format!("tenants/{tenant}")
+}
+
+fn journal_path(tenant: &TenantId, seq: Seq) -> String {
+    format!("tenants/{tenant}/journal/{seq}")
+}
+
+fn snapshot_path(tenant: &TenantId, SnapshotId { seq, attempt }: &SnapshotId) -> String {
+    format!("tenants/{tenant}/snapshots/{seq}-{attempt}")
+}
+
+fn instance_path(InstanceId(id): &InstanceId) -> String {
+    format!("instances/{id}")
+}
+
+/// All documents of a collection, by id.
+fn by_id(collection: &str) -> StructuredQuery {
+    StructuredQuery {
+        from: vec![CollectionSelector { collection_id: collection.into(), all_descendants: false }],
+        order_by: vec![Order { field: Some(field("__name__")), direction: Direction::Ascending.into() }],
+        ..Default::default()
+    }
+}
+
+fn only(fields: &[&str]) -> Option<Projection> {
+    Some(Projection { fields: fields.iter().map(|name| field(name)).collect() })
+}
+
+fn field(path: &str) -> FieldReference {
+    FieldReference { field_path: path.into() }
+}
+
+fn require(write: Write, exists: bool) -> Write {
+    let condition_type = Some(ConditionType::Exists(exists));
+    Write { current_document: Some(Precondition { condition_type }), ..write }
+}

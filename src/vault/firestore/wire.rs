@@ -1,0 +1,319 @@
+//! Requests to Firestore: the connection, their deadlines, what their failures mean.
+//!
+//! The plain protocol instead of the crate's fluent API, because that has no `Commit` of several preconditioned writes without a
+//! transaction around it, retries reads by itself, and tells a missing document from a missing database in no call by id. The
+//! connection is our own too: the crate's notices a silent one after two minutes.
+//!
+//! Promises: no request outlives its time limit (a streamed answer: none of its pieces), none is repeated, and one that was left
+//! without an answer makes the next one dial anew.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use firestore::gcloud_sdk::{
+    self, GoogleAuthHeaders, GoogleAuthMiddleware, GoogleAuthMiddlewareLayer, HeaderMap,
+    error::ErrorKind,
+    google::firestore::v1::{
+        BatchGetDocumentsRequest, CommitRequest, Document, DocumentMask, ListDocumentsRequest, RunQueryRequest,
+        StructuredQuery, Write, batch_get_documents_response, firestore_client::FirestoreClient, run_query_request,
+    },
+    google_cloud_auth::credentials::anonymous,
+    tonic::{
+        Code, Request, Status, Streaming,
+        transport::{ClientTlsConfig, Endpoint},
+    },
+};
+use tower::Layer;
+
+use super::{Credentials, FirestoreConfig, VaultError};
+
+const PRODUCTION: &str = "https://firestore.googleapis.com";
+const SCOPE: &str = "https://www.googleapis.com/auth/datastore";
+/// A connection on which nothing moves is asked this often, and given up after as long without an answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Names a page: an answer over 4 MiB is refused by the client.
+const PAGE: i32 = 300;
+
+type Client = FirestoreClient<GoogleAuthMiddleware>;
+
+pub(super) struct Wire {
+    /// `projects/{project}/databases/{database}`
+    database: String,
+    endpoint: Endpoint,
+    auth: GoogleAuthMiddlewareLayer,
+    time_limit: Duration,
+    connection: Mutex<Connection>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    client: Client,
+    /// Counts dials, so that many requests that time out together make one.
+    dial: u64,
+}
+
+impl Wire {
+    pub(super) async fn connect(config: FirestoreConfig) -> Result<Self, VaultError> {
+        let FirestoreConfig { project, database, credentials, request_timeout: time_limit } = config;
+        let database = format!("projects/{project}/databases/{database}");
+        let endpoint = endpoint(&credentials, time_limit)?;
+        let auth = authorization(credentials, &database).await?;
+        let channel = deadline(time_limit, async {
+            endpoint.connect().await.map_err(|error| VaultError::Unavailable(chain(&error)))
+        })
+        .await
+        .unwrap_or_else(|| Err(VaultError::Unavailable("no connection within the time limit".into())))?;
+        let connection = Mutex::new(Connection { client: FirestoreClient::new(auth.layer(channel)), dial: 0 });
+        Ok(Self { database, endpoint, auth, time_limit, connection })
+    }
+
+    /// The full name of a document.
+    pub(super) fn name(&self, path: &str) -> String {
+        format!("{}/documents/{path}", self.database)
+    }
+
+    /// All writes, or none of them.
+    pub(super) async fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
+        let request = CommitRequest { database: self.database.clone(), writes, ..Default::default() };
+        self.call(async |mut client| client.commit(self.limited(request)).await).await.map(drop)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Document>, Failure> {
+        // Not by GetDocument: there a database that does not exist looks like a document that does not.
+        let request = BatchGetDocumentsRequest {
+            database: self.database.clone(),
+            documents: vec![self.name(path)],
+            ..Default::default()
+        };
+        let answers = self.stream(async |mut client| client.batch_get_documents(request).await).await?;
+        Ok(answers.into_iter().find_map(|answer| match answer.result {
+            Some(batch_get_documents_response::Result::Found(document)) => Some(document),
+            _ => None,
+        }))
+    }
+
+    /// `parent` is the path of a document, or empty.
+    pub(super) async fn query(&self, parent: &str, query: StructuredQuery) -> Result<Vec<Document>, Failure> {
+        let request = RunQueryRequest {
+            parent: self.parent(parent),
+            query_type: Some(run_query_request::QueryType::StructuredQuery(query)),
+            ..Default::default()
+        };
+        let answers = self.stream(async |mut client| client.run_query(request).await).await?;
+        Ok(answers.into_iter().filter_map(|answer| answer.document).collect())
+    }
+
+    /// Names of the documents in a collection, in order, those included that only have documents below them.
+    pub(super) async fn names(&self, parent: &str, collection: &str) -> Result<Vec<String>, Failure> {
+        let mut request = ListDocumentsRequest {
+            parent: self.parent(parent),
+            collection_id: collection.into(),
+            page_size: PAGE,
+            mask: Some(DocumentMask { field_paths: vec!["__name__".into()] }),
+            show_missing: true,
+            ..Default::default()
+        };
+        let mut names = Vec::new();
+        loop {
+            let page = request.clone();
+            let answer = self.call(async |mut client| client.list_documents(self.limited(page)).await).await?;
+            names.extend(answer.documents.into_iter().map(|document| document.name));
+            if answer.next_page_token.is_empty() {
+                return Ok(names);
+            }
+            request.page_token = answer.next_page_token;
+        }
+    }
+
+    fn parent(&self, path: &str) -> String {
+        self.name(path).trim_end_matches('/').to_owned()
+    }
+
+    /// The server hears of the limit too, and does not carry out what nobody waits for any more.
+    fn limited<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.time_limit);
+        request
+    }
+
+    async fn call<T>(
+        &self,
+        request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<T>, Status>,
+    ) -> Result<T, Failure> {
+        let Connection { client, dial } = self.current();
+        let answer = deadline(self.time_limit, request(client)).await;
+        Ok(self.answered(answer, dial)?.into_inner())
+    }
+
+    /// The limit holds for the first piece and for each further one.
+    async fn stream<T>(
+        &self,
+        request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<Streaming<T>>, Status>,
+    ) -> Result<Vec<T>, Failure> {
+        let Connection { client, dial } = self.current();
+        let mut stream = self.answered(deadline(self.time_limit, request(client)).await, dial)?.into_inner();
+        let mut pieces = Vec::new();
+        while let Some(piece) = self.answered(deadline(self.time_limit, stream.message()).await, dial)? {
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    fn current(&self) -> Connection {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn answered<T>(&self, answer: Option<Result<T, Status>>, dial: u64) -> Result<T, Failure> {
+        let status = match answer {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(status)) => status,
+            None => Status::deadline_exceeded("no answer within the time limit"),
+        };
+        // Cancelled is how the client's own end calls a deadline that it keeps.
+        if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) {
+            self.redial(dial);
+        }
+        Err(Failure(status))
+    }
+
+    /// Leaves a connection that gave no answer: it may be dead without anybody having been told. Requests under way keep it.
+    fn redial(&self, seen: u64) {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.dial == seen {
+            let client = FirestoreClient::new(self.auth.layer(self.endpoint.connect_lazy()));
+            *connection = Connection { client, dial: seen + 1 };
+        }
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("database", &self.database)
+            .field("endpoint", self.endpoint.uri())
+            .finish_non_exhaustive()
+    }
+}
+
+/// `None` when the time is up.
+async fn deadline<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()
+}
+
+fn endpoint(credentials: &Credentials, time_limit: Duration) -> Result<Endpoint, VaultError> {
+    let url = match credentials {
+        // Given in every case, so that the environment has no say in it.
+        Credentials::ServiceAccountJson(_) | Credentials::ApplicationDefault => PRODUCTION.to_owned(),
+        Credentials::Emulator { host } => format!("http://{host}"),
+    };
+    let refused = |error: &dyn Error| VaultError::Refused(format!("{url}: {}", chain(error)));
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| refused(&error))?;
+    let endpoint = endpoint
+        .connect_timeout(time_limit)
+        .tcp_keepalive(Some(KEEP_ALIVE))
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        // A restore reads many snapshots at a time; the default of 64 KiB would make each wait for the other.
+        .initial_stream_window_size(2 * 1024 * 1024)
+        .initial_connection_window_size(8 * 1024 * 1024);
+    match credentials {
+        Credentials::Emulator { .. } => Ok(endpoint),
+        _ => endpoint.tls_config(ClientTlsConfig::new().with_webpki_roots()).map_err(|error| refused(&error)),
+    }
+}
+
+async fn authorization(credentials: Credentials, database: &str) -> Result<GoogleAuthMiddlewareLayer, VaultError> {
+    let refused = |error: gcloud_sdk::error::Error| VaultError::Refused(chain(&error));
+    let mut headers = HeaderMap::new();
+    let auth = match credentials {
+        Credentials::ServiceAccountJson(key) => {
+            let key = serde_json::from_str(&key.0)
+                .map_err(|error| VaultError::Refused(format!("the service account key is no JSON: {error}")))?;
+            GoogleAuthHeaders::from_service_account_key(key, vec![SCOPE.into()]).await.map_err(refused)?
+        }
+        Credentials::ApplicationDefault => {
+            GoogleAuthHeaders::from_adc_with_scopes(vec![SCOPE.into()]).await.map_err(refused)?
+        }
+        Credentials::Emulator { .. } => {
+            // The stub token that makes the emulator pass over security rules.
+            headers.insert("authorization", "Bearer owner".parse().expect("is a header value"));
+            GoogleAuthHeaders::from(anonymous::Builder::new().build())
+        }
+    };
+    let mut layer = GoogleAuthMiddlewareLayer::new(auth, Some(database.to_owned())).map_err(refused)?;
+    layer.set_additional_headers(headers);
+    Ok(layer)
+}
+
+/// A request that was not answered with success.
+#[derive(Debug)]
+pub(super) struct Failure(Status);
+
+impl Failure {
+    /// A write required that its document does not exist, and it does. No write of the commit was carried out.
+    pub(super) fn exists(&self) -> bool {
+        self.0.code() == Code::AlreadyExists
+    }
+
+    /// A write required that its document exists, and it does not. No write of the commit was carried out.
+    pub(super) fn missing(&self) -> bool {
+        self.0.code() == Code::NotFound
+    }
+}
+
+impl From<Failure> for VaultError {
+    /// Whatever may have been carried out, or may succeed later, is `Unavailable`.
+    fn from(Failure(status): Failure) -> Self {
+        let text = format!("{:?}: {}", status.code(), status.message());
+        match status.code() {
+            // Not found: neither document nor precondition, so the database itself.
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented => Self::Refused(text),
+            Code::DataLoss => Self::Malformed(text),
+            _ if credentials_refused(&status) => Self::Refused(text),
+            // Aborted and ResourceExhausted too: contention and quotas pass.
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+/// No token was to be had, and it is no use to try again: then nothing was sent.
+fn credentials_refused(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        let known = error
+            .downcast_ref::<gcloud_sdk::error::Error>()
+            .or_else(|| error.downcast_ref::<Box<gcloud_sdk::error::Error>>().map(|error| &**error));
+        if let Some(ErrorKind::Credentials(error)) = known.map(gcloud_sdk::error::Error::kind) {
+            return !error.is_transient();
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// An error with its causes: tonic's top one says no more than "transport error".
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,127 @@
+//! What Firestore would refuse, refused by every home alike: so nothing is stored that could not move there.
+//!
+//! Facts: <https://firebase.google.com/docs/firestore/quotas>. A refusal says what is too much; it happens before anything
+//! is sent.
+
+use serde_json::Value;
+
+use super::{Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Notice, SnapshotId, VaultError};
+
+/// Bytes in a document's id.
+const MAX_ID: usize = 1500;
+/// Characters that a text of a record may have: a document takes 1 MiB, so all of them fit together.
+const MAX_TEXT: usize = 64 * 1024;
+/// Bytes of a tenant's settings as JSON.
+const MAX_CONFIG: usize = 256 * 1024;
+/// Maps and arrays in each other.
+const MAX_DEPTH: usize = 20;
+
+type Checked = Result<(), VaultError>;
+
+fn refuse(what: impl Into<String>) -> Checked {
+    Err(VaultError::Refused(what.into()))
+}
+
+pub(super) fn append(documents: &[JournalDocument]) -> Checked {
+    let Some(first) = documents.first() else { return refuse("an append without a document") };
+    if first.seq.0 == 0 {
+        return refuse("journal documents are numbered from 1");
+    }
+    for (document, expected) in documents.iter().zip(first.seq.0..) {
+        // An i64 to SQLite.
+        if document.seq.0 != expected || i64::try_from(expected).is_err() {
+            return refuse(format!("document {} where number {expected} was due", document.seq));
+        }
+        payload(&document.payload)?;
+        instance_id(&document.writer)?;
+    }
+    let total: usize = documents.iter().map(|document| document.payload.len()).sum();
+    if total > MAX_APPEND {
+        return refuse(format!("{total} bytes in one append, more than {MAX_APPEND}"));
+    }
+    Ok(())
+}
+
+pub(super) fn payload(payload: &[u8]) -> Checked {
+    match payload.len() {
+        0..=MAX_PAYLOAD => Ok(()),
+        length => refuse(format!("{length} bytes in one document, more than {MAX_PAYLOAD}")),
+    }
+}
+
+/// Their numbers have four digits in their ids, by which they are ordered.
+pub(super) fn chunk(n: u32, bytes: &[u8]) -> Checked {
+    if n > 9999 {
+        return refuse(format!("chunk {n} of a snapshot, more than 10,000"));
+    }
+    payload(bytes)
+}
+
+pub(super) fn instance_id(InstanceId(id): &InstanceId) -> Checked {
+    let reserved = id.len() >= 4 && id.starts_with("__") && id.ends_with("__");
+    if id.is_empty() || id.len() > MAX_ID || &**id == "." || &**id == ".." || id.contains('/') || reserved {
+        return refuse(format!("{id:?} cannot be the id of a document"));
+    }
+    Ok(())
+}
+
+pub(super) fn snapshot_id(id: &SnapshotId) -> Checked {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if id.attempt.is_empty() || id.attempt.len() > 64 || !id.attempt.bytes().all(allowed) {
+        return refuse(format!("{:?} cannot name an attempt", id.attempt));
+    }
+    if i64::try_from(id.seq.0).is_err() {
+        return refuse(format!("snapshot of number {}", id.seq));
+    }
+    Ok(())
+}
+
+pub(super) fn instance(instance: &Instance) -> Checked {
+    instance_id(&instance.id)?;
+    text(&instance.version)?;
+    instance.address.as_deref().map_or(Ok(()), text)
+}
+
+pub(super) fn notice(notice: &Notice) -> Checked {
+    let texts = [&notice.name, &notice.status, &notice.last_error.clone().flatten()];
+    texts.into_iter().flatten().try_for_each(|value| text(value))?;
+    let Some(config) = &notice.config else { return Ok(()) };
+    if !(config.is_object() || config.is_null()) {
+        return refuse("a tenant's config is an object");
+    }
+    let length = config.to_string().len();
+    if length > MAX_CONFIG {
+        return refuse(format!("{length} bytes of config, more than {MAX_CONFIG}"));
+    }
+    nested(config, 0)
+}
+
+fn text(text: &str) -> Checked {
+    match text.len() {
+        0..=MAX_TEXT => Ok(()),
+        length => refuse(format!("a text of {length} bytes, more than {MAX_TEXT}")),
+    }
+}
+
+fn nested(value: &Value, depth: usize) -> Checked {
+    if depth > MAX_DEPTH {
+        return refuse(format!("config nested deeper than {MAX_DEPTH}"));
+    }
+    match value {
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            let reserved = name.len() >= 4 && name.starts_with("__") && name.ends_with("__");
+            if name.is_empty() || name.len() > MAX_ID || reserved {
+                return refuse(format!("{name:?} cannot be a field of config"));
+            }
+            nested(value, depth + 1)
+        }),
+        Value::Array(values) => values.iter().try_for_each(|value| {
+            if value.is_array() {
+                return refuse("an array directly in an array of config");
+            }
+            nested(value, depth + 1)
+        }),
+        Value::Number(number) if number.is_u64() && !number.is_i64() => refuse("a number of config beyond 64 bits"),
+        _ => Ok(()),
+    }
+}
