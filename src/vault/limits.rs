@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Notice, SnapshotId, VaultError};
+use super::{Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Notice, Seq, SnapshotId, VaultError};
 
 /// Bytes in a document's id.
 const MAX_ID: usize = 1500;
@@ -23,15 +23,16 @@ fn refuse(what: impl Into<String>) -> Checked {
 }
 
 pub(super) fn append(documents: &[JournalDocument]) -> Checked {
-    let Some(first) = documents.first() else { return refuse("an append without a document") };
-    if first.seq.0 == 0 {
-        return refuse("journal documents are numbered from 1");
+    if documents.is_empty() {
+        return refuse("an append without a document");
     }
-    for (document, expected) in documents.iter().zip(first.seq.0..) {
-        // An i64 to SQLite.
-        if document.seq.0 != expected || i64::try_from(expected).is_err() {
-            return refuse(format!("document {} where number {expected} was due", document.seq));
+    let mut previous = None;
+    for document in documents {
+        if previous.is_some_and(|previous: Seq| previous.next() != document.seq) {
+            return refuse(format!("document {} is out of its row", document.seq));
         }
+        previous = Some(document.seq);
+        seq(document.seq)?;
         payload(&document.payload)?;
         instance_id(&document.writer)?;
     }
@@ -40,6 +41,14 @@ pub(super) fn append(documents: &[JournalDocument]) -> Checked {
         return refuse(format!("{total} bytes in one append, more than {MAX_APPEND}"));
     }
     Ok(())
+}
+
+/// An i64 to SQLite.
+fn seq(seq: Seq) -> Checked {
+    match i64::try_from(seq.0) {
+        Ok(1..) => Ok(()),
+        _ => refuse(format!("{seq} is no number of a journal document")),
+    }
 }
 
 pub(super) fn payload(payload: &[u8]) -> Checked {
@@ -70,10 +79,7 @@ pub(super) fn snapshot_id(id: &SnapshotId) -> Checked {
     if id.attempt.is_empty() || id.attempt.len() > 64 || !id.attempt.bytes().all(allowed) {
         return refuse(format!("{:?} cannot name an attempt", id.attempt));
     }
-    if i64::try_from(id.seq.0).is_err() {
-        return refuse(format!("snapshot of number {}", id.seq));
-    }
-    Ok(())
+    seq(id.seq)
 }
 
 pub(super) fn instance(instance: &Instance) -> Checked {

@@ -452,3 +452,6 @@ fn malformed(
     let index = row.as_ref().column_index(column).unwrap_or_default();
     rusqlite::Error::FromSqlConversionFailure(index, kind, error.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,10 @@ const TABLES: &str = "
 pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {
     make_private(path).map_err(|error| VaultError::Refused(format!("{}: {error}", path.display())))?;
     let mut connection = Connection::open(path).map_err(vault_error)?;
-    prepare(&mut connection).map_err(vault_error)?;
+    connection.busy_timeout(BUSY).map_err(vault_error)?;
+    // Before anything is changed in it.
+    is_set_up(&connection)?;
+    prepare(&connection).map_err(vault_error)?;
     set_up(&mut connection)?;
     Ok(connection)
 }
@@ -84,8 +87,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 
-fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY)?;
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     // The change to WAL does not wait for another process that makes it too.
     let started = Instant::now();
@@ -103,18 +105,23 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)
 }
 
+/// False for an empty file. Refuses what is no vault, or a later program's.
+fn is_set_up(connection: &Connection) -> Result<bool, VaultError> {
+    let number = |query| connection.query_row(query, [], |row| row.get::<_, i32>(0)).map_err(vault_error);
+    match (number("PRAGMA application_id")?, number("PRAGMA user_version")?) {
+        (APPLICATION, VERSION) => Ok(true),
+        (APPLICATION, other) => {
+            Err(VaultError::Refused(format!("the file has layout {other}, this program knows {VERSION}")))
+        }
+        (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(false),
+        _ => Err(VaultError::Refused("the file is no vault but some other SQLite file".into())),
+    }
+}
+
 fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(vault_error)?;
-    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(vault_error);
-    let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(vault_error)?;
-    match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION, VERSION) => return Ok(()),
-        (APPLICATION, newer) => {
-            return Err(VaultError::Refused(format!("the file has layout {newer}, this program knows {VERSION}")));
-        }
-        (0, 0) if tables == 0 => {}
-        _ => return Err(VaultError::Refused("the file is no vault but some other SQLite file".into())),
+    if is_set_up(&transaction)? {
+        return Ok(());
     }
     let make = || {
         transaction.execute_batch(TABLES)?;

@@ -153,3 +153,84 @@ pub(super) fn vault_error(error: rusqlite::Error) -> VaultError {
         None => VaultError::Malformed(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc as blocking, time::Duration};
+
+    use super::*;
+
+    /// A job that says when it runs and then waits to be let go.
+    fn held() -> (impl FnOnce(&Connection) -> Result<(), VaultError>, blocking::Receiver<()>, blocking::Sender<()>) {
+        let (running, runs) = blocking::channel();
+        let (go, gone) = blocking::channel::<()>();
+        let work = move |_: &Connection| {
+            running.send(()).unwrap();
+            gone.recv().unwrap();
+            Ok(())
+        };
+        (work, runs, go)
+    }
+
+    async fn queued(writer: &Writer, jobs: usize) {
+        while writer.jobs.as_ref().unwrap().capacity() != QUEUE - jobs {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nobody_is_answered_before_the_commit_that_all_share() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let outside = Connection::open(&path).unwrap();
+        let rows = || outside.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+        let writer = Writer::start(connection).unwrap();
+
+        let (first, first_runs, first_go) = held();
+        let (last, last_runs, last_go) = held();
+        tokio::join!(async { writer.run(Access::Read, first).await.unwrap() }, async {
+            // While the first is held the other two gather behind it, in this order.
+            tokio::task::block_in_place(|| first_runs.recv().unwrap());
+            let insert = |connection: &Connection| {
+                connection.execute("INSERT INTO t VALUES (1)", []).map_err(vault_error).map(drop)
+            };
+            let mut inserted = std::pin::pin!(writer.run(Access::Write, insert));
+            assert!(futures::poll!(&mut inserted).is_pending());
+            let mut held = std::pin::pin!(writer.run(Access::Write, last));
+            assert!(futures::poll!(&mut held).is_pending());
+            queued(&writer, 2).await;
+            first_go.send(()).unwrap();
+            tokio::task::block_in_place(|| last_runs.recv().unwrap());
+            // Carried out, as the last one runs already, but not committed.
+            assert!(futures::poll!(&mut inserted).is_pending());
+            assert_eq!(rows(), 0);
+            last_go.send(()).unwrap();
+            inserted.await.unwrap();
+            assert_eq!(rows(), 1);
+            held.await.unwrap();
+        });
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_when_it_is_dropped_is_carried_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE t (x)").unwrap();
+        let writer = Writer::start(connection).unwrap();
+        for n in 0..50 {
+            let insert = move |connection: &Connection| {
+                connection.execute("INSERT INTO t VALUES (?1)", [n]).map_err(vault_error).map(drop)
+            };
+            // Queued at the first poll; its caller then goes away.
+            let mut inserted = Box::pin(writer.run(Access::Write, insert));
+            let _ = futures::poll!(&mut inserted);
+        }
+        drop(writer);
+        let rows =
+            |connection: Connection| connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
+        assert_eq!(rows(Connection::open(&path).unwrap()), Ok(50));
+    }
+}

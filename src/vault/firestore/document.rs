@@ -93,7 +93,7 @@ pub(super) fn reference(name: String) -> Value {
 }
 
 fn time(at: Timestamp) -> Value {
-    // Floored to the microsecond, as Firestore itself would.
+    // Firestore keeps no more than microseconds.
     let micros = at.as_microsecond();
     some(ValueType::TimestampValue(prost_types::Timestamp {
         seconds: micros.div_euclid(1_000_000),

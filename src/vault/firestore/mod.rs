@@ -120,14 +120,18 @@ impl Firestore {
 
     async fn delete(&self, names: Vec<String>) -> Result<(), VaultError> {
         for names in names.chunks(DELETES) {
-            let delete = |name: &String| Write { operation: Some(Operation::Delete(name.clone())), ..Default::default() };
+            let delete =
+                |name: &String| Write { operation: Some(Operation::Delete(name.clone())), ..Default::default() };
             self.wire.commit(names.iter().map(delete).collect()).await?;
             self.counters.deleted(names.len());
         }
         Ok(())
     }
 
-    async fn records(&self, query: StructuredQuery) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+    async fn records(
+        &self,
+        query: StructuredQuery,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.query("", query, |document| (document.id().to_owned(), document.tenant())).await
     }
 
@@ -235,11 +239,8 @@ impl Vault for Firestore {
     }
 
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
-        let query = StructuredQuery {
-            select: only(&["kind"]),
-            end_at: self.journal_from(tenant, end),
-            ..by_id("journal")
-        };
+        let query =
+            StructuredQuery { select: only(&["kind"]), end_at: self.journal_from(tenant, end), ..by_id("journal") };
         let read = |mut document: Reader| match document.kind()? {
             DocumentKind::Takeover => Ok(None),
             _ => document.seq().map(Some),

@@ -61,13 +61,14 @@ impl Wire {
     pub(super) async fn connect(config: FirestoreConfig) -> Result<Self, VaultError> {
         let FirestoreConfig { project, database, credentials, request_timeout: time_limit } = config;
         let database = format!("projects/{project}/databases/{database}");
+        let silent = || VaultError::Unavailable("no connection within the time limit".into());
+        // First, so that missing credentials are not taken for a missing network.
+        let auth = deadline(time_limit, authorization(&credentials, &database)).await.ok_or_else(silent)??;
         let endpoint = endpoint(&credentials, time_limit)?;
-        let auth = authorization(credentials, &database).await?;
-        let channel = deadline(time_limit, async {
-            endpoint.connect().await.map_err(|error| VaultError::Unavailable(chain(&error)))
-        })
-        .await
-        .unwrap_or_else(|| Err(VaultError::Unavailable("no connection within the time limit".into())))?;
+        let channel = deadline(time_limit, endpoint.connect())
+            .await
+            .ok_or_else(silent)?
+            .map_err(|error| VaultError::Unavailable(chain(&error)))?;
         let connection = Mutex::new(Connection { client: FirestoreClient::new(auth.layer(channel)), dial: 0 });
         Ok(Self { database, endpoint, auth, time_limit, connection })
     }
@@ -228,7 +229,8 @@ fn endpoint(credentials: &Credentials, time_limit: Duration) -> Result<Endpoint,
     }
 }
 
-async fn authorization(credentials: Credentials, database: &str) -> Result<GoogleAuthMiddlewareLayer, VaultError> {
+/// Gets a token at once, to learn whether there is one.
+async fn authorization(credentials: &Credentials, database: &str) -> Result<GoogleAuthMiddlewareLayer, VaultError> {
     let refused = |error: gcloud_sdk::error::Error| VaultError::Refused(chain(&error));
     let mut headers = HeaderMap::new();
     let auth = match credentials {
@@ -246,9 +248,26 @@ async fn authorization(credentials: Credentials, database: &str) -> Result<Googl
             GoogleAuthHeaders::from(anonymous::Builder::new().build())
         }
     };
+    auth.headers().await.map_err(|error| {
+        let text = format!("no access token from {}: {}", origin(credentials), chain(&error));
+        match error.kind() {
+            ErrorKind::Credentials(cause) if cause.is_transient() => VaultError::Unavailable(text),
+            _ => VaultError::Refused(text),
+        }
+    })?;
     let mut layer = GoogleAuthMiddlewareLayer::new(auth, Some(database.to_owned())).map_err(refused)?;
     layer.set_additional_headers(headers);
     Ok(layer)
+}
+
+fn origin(credentials: &Credentials) -> &'static str {
+    match credentials {
+        Credentials::ServiceAccountJson(_) => "the service account key",
+        Credentials::ApplicationDefault => {
+            "the application default credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the machine's metadata server)"
+        }
+        Credentials::Emulator { .. } => "nowhere",
+    }
 }
 
 /// A request that was not answered with success.
@@ -316,4 +335,67 @@ fn chain(error: &dyn Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::ServiceAccountKey, *};
+
+    fn key(json: &str) -> Credentials {
+        Credentials::ServiceAccountJson(ServiceAccountKey::new(json.into()))
+    }
+
+    /// Looks like a key file; what should be its private key is none.
+    const UNUSABLE: &str = r#"{ "type": "service_account", "project_id": "p", "private_key_id": "k",
+        "private_key": "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", "client_email": "a@b.c" }"#;
+
+    #[tokio::test]
+    async fn unusable_credentials_are_refused_before_anything_is_dialed() {
+        for json in ["", "{}", "not json: secret", UNUSABLE] {
+            let config = FirestoreConfig {
+                project: "p".into(),
+                database: "(default)".into(),
+                credentials: key(json),
+                request_timeout: Duration::from_secs(10),
+            };
+            assert!(!format!("{config:?}").contains("secret"));
+            match Wire::connect(config).await {
+                Err(VaultError::Refused(reason)) => assert!(!reason.contains("secret"), "{reason}"),
+                other => panic!("{json}: {other:?}"),
+            }
+        }
+    }
+
+    /// Later, when a token that was good once cannot be had any more.
+    #[tokio::test]
+    async fn a_request_without_credentials_is_refused() {
+        let Credentials::ServiceAccountJson(json) = key(UNUSABLE) else { unreachable!() };
+        let auth = GoogleAuthHeaders::from_service_account_key(serde_json::from_str(&json.0).unwrap(), vec![]);
+        let auth = GoogleAuthMiddlewareLayer::new(auth.await.unwrap(), None).unwrap();
+        let endpoint = Endpoint::from_static("http://127.0.0.1:1");
+        let client = FirestoreClient::new(auth.layer(endpoint.connect_lazy()));
+        let wire = Wire {
+            database: "projects/p/databases/d".into(),
+            endpoint,
+            auth,
+            time_limit: Duration::from_secs(10),
+            connection: Mutex::new(Connection { client, dial: 0 }),
+        };
+        let failure = VaultError::from(wire.get("a/b").await.unwrap_err());
+        assert!(matches!(failure, VaultError::Refused(_)), "{failure:?}");
+    }
+
+    #[test]
+    fn what_may_have_happened_is_unavailable() {
+        let unknown = [Code::Unknown, Code::DeadlineExceeded, Code::Unavailable, Code::Internal, Code::Cancelled];
+        let passing = [Code::Aborted, Code::ResourceExhausted];
+        for code in unknown.into_iter().chain(passing) {
+            let error = VaultError::from(Failure(Status::new(code, "")));
+            assert!(matches!(error, VaultError::Unavailable(_)), "{error:?}");
+        }
+        for code in [Code::InvalidArgument, Code::PermissionDenied, Code::Unauthenticated, Code::NotFound] {
+            let error = VaultError::from(Failure(Status::new(code, "")));
+            assert!(matches!(error, VaultError::Refused(_)), "{error:?}");
+        }
+    }
 }

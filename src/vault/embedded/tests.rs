@@ -1,0 +1,145 @@
+//! What the contract suite cannot see: the file, the group commit, a full disk.
+
+use std::{fs, os::unix::fs::PermissionsExt, thread};
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+fn document(seq: u64, payload: Vec<u8>) -> JournalDocument {
+    let (kind, writer) = (DocumentKind::Last, InstanceId("i".into()));
+    JournalDocument { seq: Seq(seq), kind, writer, at: Timestamp::UNIX_EPOCH, payload: payload.into() }
+}
+
+fn tenant(n: usize) -> TenantId {
+    format!("tenant{n}").parse().unwrap()
+}
+
+/// The file and its log as they are on the disk now: what a process that dies leaves behind.
+fn as_left_behind(folder: &Path) -> (tempfile::TempDir, Embedded) {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["vault.db", "vault.db-wal"] {
+        fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+    }
+    let vault = Embedded::open(&copy.path().join("vault.db")).unwrap();
+    (copy, vault)
+}
+
+#[test]
+fn the_file_is_its_owners_only_whoever_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let _vault = Embedded::open(&path).unwrap();
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+    }
+}
+
+#[test]
+fn many_make_the_same_file_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    thread::scope(|scope| {
+        let opening: Vec<_> = (0..16).map(|_| scope.spawn(|| Embedded::open(&path).map(drop))).collect();
+        for opened in opening {
+            opened.join().unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn files_of_others_are_left_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    let made = |sql: &str| {
+        fs::remove_file(&path).ok();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        fs::read(&path).unwrap()
+    };
+    let newer = format!("PRAGMA application_id = {}; PRAGMA user_version = 2; CREATE TABLE t (x)", 0x7365_7364);
+    for sql in ["CREATE TABLE t (x)", "PRAGMA application_id = 7", &newer] {
+        let before = made(sql);
+        let opened = Embedded::open(&path);
+        assert!(matches!(opened, Err(VaultError::Refused(_))), "{sql}: {opened:?}");
+        assert!(fs::read(&path).unwrap() == before, "{sql}");
+    }
+    fs::write(&path, "no database at all, and long enough to be taken for one. ".repeat(100)).unwrap();
+    let opened = Embedded::open(&path);
+    assert!(matches!(opened, Err(VaultError::Malformed(_))), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Arc::new(Embedded::open(&folder.path().join("vault.db")).unwrap());
+    let mut appends = JoinSet::new();
+    for n in 0..100 {
+        let vault = vault.clone();
+        appends.spawn(async move { vault.append(&tenant(n), &[document(1, vec![7; 1000])], None).await.map(|()| n) });
+    }
+    let mut answered = Vec::new();
+    while let Some(done) = appends.join_next().await {
+        answered.push(done.unwrap().unwrap());
+        if answered.len() % 20 == 0 {
+            let (_copy, left) = as_left_behind(folder.path());
+            for &n in &answered {
+                assert!(left.document(&tenant(n), Seq(1)).await.unwrap().is_some(), "{n} of {answered:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_stays_with_its_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Arc::new(Embedded::open(&folder.path().join("vault.db")).unwrap());
+    for n in (0..200).step_by(2) {
+        vault.append(&tenant(n), &[document(2, vec![])], None).await.unwrap();
+    }
+    let mut appends = JoinSet::new();
+    for n in 0..200 {
+        let vault = vault.clone();
+        let documents = [document(1, vec![]), document(2, vec![])];
+        appends.spawn(async move { (n, vault.append(&tenant(n), &documents, None).await) });
+    }
+    for (n, result) in appends.join_all().await {
+        let there = vault.document(&tenant(n), Seq(1)).await.unwrap().is_some();
+        match result {
+            Ok(()) => assert!(there && n % 2 == 1, "{n}"),
+            Err(AppendError::Exists) => assert!(!there && n % 2 == 0, "{n}"),
+            Err(other) => panic!("{n}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_no_answer_and_takes_nothing_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Arc::new(Embedded::open(&folder.path().join("vault.db")).unwrap());
+    let limit = |pages: u32| vault.read(move |connection| connection.pragma_update(None, "max_page_count", pages));
+    limit(500).await.unwrap();
+    let mut appends = JoinSet::new();
+    for n in 0..100 {
+        let vault = vault.clone();
+        appends.spawn(async move { (n, vault.append(&tenant(n), &[document(1, vec![7; 100_000])], None).await) });
+    }
+    let (mut landed, mut failed) = (Vec::new(), Vec::new());
+    for (n, result) in appends.join_all().await {
+        match result {
+            Ok(()) => landed.push(n),
+            Err(AppendError::Vault(VaultError::Unavailable(_))) => failed.push(n),
+            Err(other) => panic!("{n}: {other:?}"),
+        }
+    }
+    assert!(!failed.is_empty());
+    limit(u32::MAX).await.unwrap();
+    for n in landed {
+        assert!(vault.document(&tenant(n), Seq(1)).await.unwrap().is_some(), "{n}");
+    }
+    for n in failed {
+        vault.append(&tenant(n), &[document(1, vec![])], None).await.unwrap();
+    }
+}
