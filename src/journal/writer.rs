@@ -360,10 +360,7 @@ async fn photograph(
     end: oneshot::Sender<u64>,
 ) {
     let shared = photographer.shared().clone();
-    let begun = {
-        let shared = shared.clone();
-        Box::new(move || shared.reach_barrier())
-    };
+    let begun = Box::new(move || shared.reach_barrier());
     let keep = (!keepings.is_empty()).then(|| photographer.policy().wiped_keep);
     let taken = async {
         let records = source.read(begun).await.map_err(SnapshotError::Source)?;
@@ -375,12 +372,11 @@ async fn photograph(
     };
     match taken.await {
         Ok((id, bytes, current, guards)) => {
-            let _ = end.send(bytes);
-            shared.wake.notify_one();
             answer_all(keepings, &Ok(id));
             if let Err(error) = photographer.compact(current, &guards).await {
                 photographer.complain("compaction not finished", &error);
             }
+            let _ = end.send(bytes);
         }
         Err(error) => {
             photographer.complain("snapshot not written", &error);

@@ -76,9 +76,8 @@ impl Source for Store {
         let records = {
             let state = self.state.lock().unwrap();
             begun();
-            let record =
-                |(key, value): (&Box<[u8]>, &Bytes)| Record { space: Space(1), key: key.clone(), value: value.clone() };
-            state.iter().map(record).collect()
+            let records = state.iter();
+            records.map(|(key, value)| Record { space: Space(1), key: key.clone(), value: value.clone() }).collect()
         };
         async move {
             time.sleep(before).await;

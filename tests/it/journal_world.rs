@@ -131,12 +131,19 @@ struct Timers {
     waiting: BTreeMap<(Duration, u64), Waker>,
 }
 
-/// Runs a simulation to its end.
+/// Runs a simulation to its end. One in which nothing can happen any more arrives at the end of its year.
 pub fn run<F: Future>(simulation: impl FnOnce(Arc<Time>) -> F) -> F::Output {
     let time = Arc::new(Time::default());
     let ticking = time.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().on_thread_park(move || ticking.tick()).build().unwrap();
-    runtime.block_on(simulation(time))
+    runtime.block_on(async {
+        let year = time.sleep(Duration::from_secs(365 * 24 * 3600));
+        tokio::select! {
+            biased;
+            output = simulation(time) => output,
+            () = year => panic!("the simulation hangs"),
+        }
+    })
 }
 
 impl Time {
@@ -153,6 +160,11 @@ impl Time {
 
     pub fn elapsed(&self) -> Duration {
         self.0.lock().unwrap().now
+    }
+
+    /// How many timers are running.
+    pub fn timers(&self) -> usize {
+        self.0.lock().unwrap().waiting.len()
     }
 
     pub fn sleep(self: &Arc<Self>, span: Duration) -> Sleep {
@@ -381,11 +393,11 @@ impl Ground {
 #[async_trait]
 impl Vault for Line {
     async fn ping(&self) -> Result<(), VaultError> {
-        self.read(format!("ping"), |_| ()).await
+        self.read("ping".into(), |_| ()).await
     }
 
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        let record = self.read(format!("tenants"), |ground| ground.record.clone()).await?;
+        let record = self.read("tenants".into(), |ground| ground.record.clone()).await?;
         Ok(record.into_iter().map(|record| (record.id.to_string(), Ok(record))).collect())
     }
 
@@ -396,11 +408,11 @@ impl Vault for Line {
     }
 
     async fn tenant(&self, _: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
-        self.read(format!("tenant"), |ground| ground.record.clone()).await
+        self.read("tenant".into(), |ground| ground.record.clone()).await
     }
 
     async fn notice(&self, _: &TenantId, _: &Notice) -> Result<(), VaultError> {
-        self.call(format!("notice"), true, |_| ()).await
+        self.call("notice".into(), true, |_| ()).await
     }
 
     async fn append(
@@ -438,7 +450,7 @@ impl Vault for Line {
     }
 
     async fn takeovers(&self, _: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
-        self.read(format!("takeovers"), |ground| {
+        self.read("takeovers".into(), |ground| {
             let takeovers = ground.journal.values().filter(|document| document.kind == DocumentKind::Takeover);
             takeovers.map(|document| (document.seq, document.at)).collect()
         })
@@ -466,7 +478,7 @@ impl Vault for Line {
     }
 
     async fn manifests(&self, _: &TenantId) -> Result<Vec<Manifest>, VaultError> {
-        self.read(format!("manifests"), |ground| {
+        self.read("manifests".into(), |ground| {
             let manifest = |(id, payload): (&SnapshotId, &Bytes)| Manifest { id: id.clone(), payload: payload.clone() };
             ground.manifests.iter().map(manifest).collect()
         })
@@ -506,7 +518,7 @@ impl Vault for Line {
     }
 
     async fn snapshots(&self, _: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
-        self.read(format!("snapshots"), |ground| {
+        self.read("snapshots".into(), |ground| {
             let ids = ground.manifests.keys().chain(ground.chunks.keys().map(|(id, _)| id));
             ids.cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
         })

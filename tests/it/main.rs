@@ -2,6 +2,8 @@
 
 mod emulator;
 mod journal_model;
+mod journal_rules;
+mod journal_wire;
 mod journal_world;
 mod proxy;
 mod vault_contract;
