@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Closed, ConfirmError, Context, SnapshotError, Source,
@@ -61,8 +61,15 @@ enum Step {
     Rest(Option<Instant>),
 }
 
+/// However it ends, nobody waits for it in vain.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.close(Closed::Stopped);
+    }
+}
+
 impl Writer {
-    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let closed = tokio::select! {
             biased;
             () = stop.cancelled() => Closed::Stopped,
