@@ -170,7 +170,7 @@ pub fn load_or_create_key_file(path: &Path) -> io::Result<MasterKey> {
     // Written aside and linked into place: a half-written key never bears the name, and the name is given once.
     let aside = folder.join(format!(".{}.{:016x}", std::process::id(), rand::random::<u64>()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    let written = writeln!(file, "{}", Zeroizing::new(hex::encode(&*key.0)).as_str())
+    let written = writeln!(file, "{}", Zeroizing::new(hex::encode(key.0.as_slice())).as_str())
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::hard_link(&aside, path));
     fs::remove_file(&aside)?;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{VaultError, writer::vault_error};
 
@@ -74,8 +74,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {
     make_private(path).map_err(|error| VaultError::Refused(format!("{}: {error}", path.display())))?;
     let mut connection = Connection::open(path).map_err(vault_error)?;
     connection.busy_timeout(BUSY).map_err(vault_error)?;
-    // Before anything is changed in it.
-    is_set_up(&connection)?;
+    // Before anything is changed in it. In a transaction, or it would see another process set it up half.
+    is_set_up(&connection.transaction().map_err(vault_error)?)?;
     prepare(&connection).map_err(vault_error)?;
     set_up(&mut connection)?;
     Ok(connection)
@@ -106,8 +106,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// False for an empty file. Refuses what is no vault, or a later program's.
-fn is_set_up(connection: &Connection) -> Result<bool, VaultError> {
-    let number = |query| connection.query_row(query, [], |row| row.get::<_, i32>(0)).map_err(vault_error);
+fn is_set_up(transaction: &Transaction<'_>) -> Result<bool, VaultError> {
+    let number = |query| transaction.query_row(query, [], |row| row.get::<_, i32>(0)).map_err(vault_error);
     match (number("PRAGMA application_id")?, number("PRAGMA user_version")?) {
         (APPLICATION, VERSION) => Ok(true),
         (APPLICATION, other) => {

@@ -25,8 +25,10 @@ pub(super) enum Access {
 struct Job {
     access: Access,
     /// Given an error instead of a connection, it does nothing but answer so.
-    work: Box<dyn FnOnce(Result<&Connection, VaultError>) -> Done + Send>,
+    work: Work,
 }
+
+type Work = Box<dyn FnOnce(Result<&Connection, VaultError>) -> Done + Send>;
 
 /// What a job leaves for the end of its transaction.
 struct Done {
