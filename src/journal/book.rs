@@ -185,7 +185,7 @@ impl Shared {
         }
     }
 
-    /// The end, for good. Whoever asks for something from now on learns it at once.
+    /// The end, for good: the first reason stays. Whoever asks for something from now on learns it at once.
     pub fn close(&self, closed: Closed) {
         {
             let mut book = self.book();
@@ -197,7 +197,9 @@ impl Shared {
             book.keepings.clear();
         }
         self.over.cancel();
-        self.progress.send_modify(|now| now.closed = Some(closed));
+        self.progress.send_modify(|now| {
+            now.closed.get_or_insert(closed);
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Closed, ConfirmError, Context, SnapshotError, Source,
@@ -61,8 +61,15 @@ enum Step {
     Rest(Option<Instant>),
 }
 
+/// However it ends, nobody waits for it in vain.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.close(Closed::Stopped);
+    }
+}
+
 impl Writer {
-    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let closed = tokio::select! {
             biased;
             () = stop.cancelled() => Closed::Stopped,
@@ -360,10 +367,7 @@ async fn photograph(
     end: oneshot::Sender<u64>,
 ) {
     let shared = photographer.shared().clone();
-    let begun = {
-        let shared = shared.clone();
-        Box::new(move || shared.reach_barrier())
-    };
+    let begun = Box::new(move || shared.reach_barrier());
     let keep = (!keepings.is_empty()).then(|| photographer.policy().wiped_keep);
     let taken = async {
         let records = source.read(begun).await.map_err(SnapshotError::Source)?;
@@ -375,12 +379,11 @@ async fn photograph(
     };
     match taken.await {
         Ok((id, bytes, current, guards)) => {
-            let _ = end.send(bytes);
-            shared.wake.notify_one();
             answer_all(keepings, &Ok(id));
             if let Err(error) = photographer.compact(current, &guards).await {
                 photographer.complain("compaction not finished", &error);
             }
+            let _ = end.send(bytes);
         }
         Err(error) => {
             photographer.complain("snapshot not written", &error);

@@ -8,7 +8,7 @@
 //! `JOURNAL_SEED=n` replays one schedule and tells what happens in it; `JOURNAL_SCHEDULES=n` runs another number of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
     sync::{
         Arc, Mutex,
@@ -28,7 +28,10 @@ use sessiond::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::journal_world::{Life, Process, Time, Weather, World, WorldClock, run};
+use crate::{
+    journal_time::{Time, WorldClock, run},
+    journal_world::{Life, Process, Weather, World},
+};
 
 type State = BTreeMap<Box<[u8]>, Bytes>;
 
@@ -76,9 +79,8 @@ impl Source for Store {
         let records = {
             let state = self.state.lock().unwrap();
             begun();
-            let record =
-                |(key, value): (&Box<[u8]>, &Bytes)| Record { space: Space(1), key: key.clone(), value: value.clone() };
-            state.iter().map(record).collect()
+            let records = state.iter();
+            records.map(|(key, value)| Record { space: Space(1), key: key.clone(), value: value.clone() }).collect()
         };
         async move {
             time.sleep(before).await;
@@ -272,11 +274,17 @@ impl Model {
     }
 
     /// What the next owner must have found: what this one found and recorded, up to a change that is not before the last
-    /// acknowledged one. Gives the decisions on the way too.
-    fn check_succession(&self, epoch: Seq, owner: &Owner, next: &State, decided: &mut bool) -> Result<(), String> {
+    /// acknowledged one. Equal states can come of several changes; gives what the tenant's record may say after them.
+    fn check_succession(
+        &self,
+        epoch: Seq,
+        owner: &Owner,
+        next: &State,
+        decided: &BTreeSet<bool>,
+    ) -> Result<BTreeSet<bool>, String> {
         let mut state = owner.found.clone();
-        let mut decision = *decided;
-        let mut best = None;
+        let mut now = decided.clone();
+        let mut possible = BTreeSet::new();
         for n in 0..=owner.recorded.len() {
             if let Some((changes, connected)) = n.checked_sub(1).and_then(|n| owner.recorded.get(n)) {
                 for change in changes {
@@ -285,54 +293,53 @@ impl Model {
                         None => state.remove(&change.key),
                     };
                 }
-                decision = connected.unwrap_or(decision);
+                if let Some(connected) = connected {
+                    now = BTreeSet::from([*connected]);
+                }
             }
             if state == *next && n >= owner.acknowledged {
-                best = Some((n, decision));
+                possible.extend(&now);
             }
         }
-        let Some((_, decision)) = best else {
-            let show = |state: &State| -> Vec<String> {
-                let head = |value: &Bytes| String::from_utf8_lossy(&value[..value.len().min(8)]).into_owned();
-                state.iter().map(|(key, value)| format!("{key:?}={}", head(value))).collect()
-            };
-            return Err(format!(
-                "{} at {} had {:?}, recorded {} changes, {} acknowledged, with them {:?}; its successor found {:?}",
-                owner.name,
-                epoch.0,
-                show(&owner.found),
-                owner.recorded.len(),
-                owner.acknowledged,
-                show(&state),
-                show(next)
-            ));
+        if !possible.is_empty() {
+            return Ok(possible);
+        }
+        let show = |state: &State| -> Vec<String> {
+            let head = |value: &Bytes| String::from_utf8_lossy(&value[..value.len().min(8)]).into_owned();
+            state.iter().map(|(key, value)| format!("{key:?}={}", head(value))).collect()
         };
-        *decided = decision;
-        Ok(())
+        Err(format!(
+            "{} at {} had {:?}, recorded {} changes, {} acknowledged, with them {:?}; its successor found {:?}",
+            owner.name,
+            epoch.0,
+            show(&owner.found),
+            owner.recorded.len(),
+            owner.acknowledged,
+            show(&state),
+            show(next)
+        ))
     }
 
     fn check_story(&self) {
         let story = self.story.lock().unwrap();
-        let mut decided = false;
+        let mut decided = BTreeSet::from([false]);
         let owners: Vec<_> = story.iter().collect();
         if owners.first().is_some_and(|(_, owner)| !owner.found.is_empty()) {
             self.problem("the first owner found something".into());
         }
         for pair in owners.windows(2) {
             let ((epoch, owner), (_, next)) = (pair[0], pair[1]);
-            if let Err(problem) = self.check_succession(*epoch, owner, &next.found, &mut decided) {
-                self.problem(problem);
+            match self.check_succession(*epoch, owner, &next.found, &decided) {
+                Ok(possible) => decided = possible,
+                Err(problem) => self.problem(problem),
             }
         }
-        let ground = self.world.ground();
-        self.problems.lock().unwrap().extend(ground.violations.iter().cloned());
-        let connected = ground.record.as_ref().unwrap().whatsapp_connected;
-        drop(ground);
-        // States can be equal at several changes, decisions between them need not be: only the last owner decides nothing, so
-        // the record is what its predecessors decided.
-        if connected != decided {
-            self.world.say(format_args!("the record says {connected}, the story {decided}"));
+        // The last owner decides nothing.
+        let connected = self.world.ground().record.as_ref().unwrap().whatsapp_connected;
+        if !decided.contains(&connected) {
+            self.problem(format!("the record says {connected}, the entries {decided:?}"));
         }
+        self.problems.lock().unwrap().extend(self.world.ground().violations.iter().cloned());
     }
 }
 

@@ -1,7 +1,4 @@
-//! A simulated vault for the journal's tests: in memory, one tenant, in simulated time.
-//!
-//! Time stands still while anything can run, and jumps to the next timer when nothing can ([`run`]): one thread, no real
-//! waiting, and the same seed gives the same schedule.
+//! A simulated vault for the journal's tests: in memory, one tenant, in simulated time ([`super::journal_time`]).
 //!
 //! Each write has one moment at which it happens, like in the real ones. Around it everything goes wrong that a network and a
 //! process can do: requests and answers are lost, writes land after their client has given up, a process is stopped and
@@ -10,23 +7,21 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Poll, Waker},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
-    clock::{Clock, Instant},
     tenant::{TenantId, TenantRecord},
     vault::*,
 };
 use tokio::sync::watch;
+
+use crate::journal_time::Time;
 
 /// What happens to requests.
 #[derive(Debug, Clone, Copy)]
@@ -117,89 +112,6 @@ impl World {
         let process = Arc::new(Process { life: watch::Sender::new(Life::Runs) });
         let line = Line { world: self.clone(), process: process.clone(), name: name.into() };
         (process, Arc::new(line))
-    }
-}
-
-/// Simulated time. Runs on while a process is stopped, as the clock of a machine does.
-#[derive(Debug, Default)]
-pub struct Time(Mutex<Timers>);
-
-#[derive(Debug, Default)]
-struct Timers {
-    now: Duration,
-    made: u64,
-    waiting: BTreeMap<(Duration, u64), Waker>,
-}
-
-/// Runs a simulation to its end.
-pub fn run<F: Future>(simulation: impl FnOnce(Arc<Time>) -> F) -> F::Output {
-    let time = Arc::new(Time::default());
-    let ticking = time.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().on_thread_park(move || ticking.tick()).build().unwrap();
-    runtime.block_on(simulation(time))
-}
-
-impl Time {
-    /// Nothing can run: it becomes what the next timer waits for.
-    fn tick(&self) {
-        let mut timers = self.0.lock().unwrap();
-        // Empty when the simulation is over.
-        if let Some(((at, _), waker)) = timers.waiting.pop_first() {
-            timers.now = at;
-            drop(timers);
-            waker.wake();
-        }
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        self.0.lock().unwrap().now
-    }
-
-    pub fn sleep(self: &Arc<Self>, span: Duration) -> Sleep {
-        let mut timers = self.0.lock().unwrap();
-        timers.made += 1;
-        Sleep { key: (timers.now + span, timers.made), time: self.clone() }
-    }
-}
-
-pub struct Sleep {
-    key: (Duration, u64),
-    time: Arc<Time>,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        let mut timers = self.time.0.lock().unwrap();
-        if timers.now >= self.key.0 {
-            return Poll::Ready(());
-        }
-        timers.waiting.insert(self.key, cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.time.0.lock().unwrap().waiting.remove(&self.key);
-    }
-}
-
-#[derive(Debug)]
-pub struct WorldClock(pub Arc<Time>);
-
-impl Clock for WorldClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(1_800_000_000_000 + self.0.elapsed().as_millis() as i64).unwrap()
-    }
-
-    fn instant(&self) -> Instant {
-        Instant::from_start(self.0.elapsed())
-    }
-
-    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(self.0.sleep(span))
     }
 }
 
@@ -381,11 +293,11 @@ impl Ground {
 #[async_trait]
 impl Vault for Line {
     async fn ping(&self) -> Result<(), VaultError> {
-        self.read(format!("ping"), |_| ()).await
+        self.read("ping".into(), |_| ()).await
     }
 
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        let record = self.read(format!("tenants"), |ground| ground.record.clone()).await?;
+        let record = self.read("tenants".into(), |ground| ground.record.clone()).await?;
         Ok(record.into_iter().map(|record| (record.id.to_string(), Ok(record))).collect())
     }
 
@@ -396,11 +308,11 @@ impl Vault for Line {
     }
 
     async fn tenant(&self, _: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
-        self.read(format!("tenant"), |ground| ground.record.clone()).await
+        self.read("tenant".into(), |ground| ground.record.clone()).await
     }
 
     async fn notice(&self, _: &TenantId, _: &Notice) -> Result<(), VaultError> {
-        self.call(format!("notice"), true, |_| ()).await
+        self.call("notice".into(), true, |_| ()).await
     }
 
     async fn append(
@@ -438,7 +350,7 @@ impl Vault for Line {
     }
 
     async fn takeovers(&self, _: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
-        self.read(format!("takeovers"), |ground| {
+        self.read("takeovers".into(), |ground| {
             let takeovers = ground.journal.values().filter(|document| document.kind == DocumentKind::Takeover);
             takeovers.map(|document| (document.seq, document.at)).collect()
         })
@@ -466,7 +378,7 @@ impl Vault for Line {
     }
 
     async fn manifests(&self, _: &TenantId) -> Result<Vec<Manifest>, VaultError> {
-        self.read(format!("manifests"), |ground| {
+        self.read("manifests".into(), |ground| {
             let manifest = |(id, payload): (&SnapshotId, &Bytes)| Manifest { id: id.clone(), payload: payload.clone() };
             ground.manifests.iter().map(manifest).collect()
         })
@@ -506,7 +418,7 @@ impl Vault for Line {
     }
 
     async fn snapshots(&self, _: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
-        self.read(format!("snapshots"), |ground| {
+        self.read("snapshots".into(), |ground| {
             let ids = ground.manifests.keys().chain(ground.chunks.keys().map(|(id, _)| id));
             ids.cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
         })

@@ -3,7 +3,13 @@
 mod emulator;
 mod face;
 mod heal;
+mod journal_bench;
+mod journal_damage;
 mod journal_model;
+mod journal_rules;
+mod journal_snapshots;
+mod journal_time;
+mod journal_wire;
 mod journal_world;
 mod kill;
 mod node;

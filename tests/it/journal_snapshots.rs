@@ -1,0 +1,157 @@
+//! Snapshots, compaction, and what a journal costs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sessiond::{
+    journal::{ChangeNo, Closed, Damage, Document, Policy, open},
+    vault::Seq,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    journal_bench::{Bench, noise, on_every_home},
+    journal_time::run,
+    journal_wire::Act,
+};
+
+on_every_home! {
+    a_late_chunk_of_a_failed_snapshot_harms_no_later_one
+    an_owner_that_is_fenced_while_it_writes_a_snapshot_deletes_nothing
+    a_damaged_newest_snapshot_is_passed_over
+    the_state_before_a_wipe_is_kept_for_a_week
+}
+
+async fn a_late_chunk_of_a_failed_snapshot_harms_no_later_one(bench: Bench) {
+    let (wire, cx) = bench.wired("owner");
+    let owner = bench.try_open(cx).await.unwrap();
+    owner.put("key", "1").await;
+    // Given up after its last try.
+    let late = crate::journal_wire::Hold::new();
+    wire.next("put_chunk", Act::Late(late.clone()));
+    (0..3).for_each(|_| wire.next("put_chunk", Act::Lose));
+    assert!(owner.journal().keep_state_before_wipe().await.is_err());
+    assert_eq!(bench.vault.snapshots(&bench.tenant).await.unwrap(), []);
+
+    owner.put("key", "2").await;
+    let good = owner.journal().keep_state_before_wipe().await.unwrap();
+    late.release();
+    late.landed().await;
+    let ids = bench.vault.snapshots(&bench.tenant).await.unwrap();
+    assert_eq!(ids.len(), 2, "the late one is there: {ids:?}");
+    drop(owner);
+    let next = bench.open("next").await;
+    assert_eq!(next.has("key"), Some(&b"2"[..]));
+    assert_eq!(next.passed_over, None);
+    // It goes with the next compaction.
+    bench.compact_past(&next, good.seq).await;
+    let swept = || async { bench.vault.snapshots(&bench.tenant).await.unwrap().iter().all(|id| id.seq >= good.seq) };
+    bench.until("the late chunk is swept", swept).await;
+}
+
+async fn an_owner_that_is_fenced_while_it_writes_a_snapshot_deletes_nothing(bench: Bench) {
+    let (wire, cx) = bench.wired("old");
+    let old = bench.try_open(cx).await.unwrap();
+    bench.compact_past(&old, old.epoch.next()).await;
+    let writing = wire.hold("put_chunk");
+    for n in 0..8 {
+        old.put("key", format!("{n}")).await;
+    }
+    writing.reached().await;
+    // One that takes no snapshots itself.
+    let new = open(bench.context("new"), &bench.tasks, CancellationToken::new()).await.unwrap();
+    let (before, sent) = (bench.dump().await, wire.sent().len());
+    writing.release();
+    assert_eq!(old.journal().closed().await, Closed::Fenced);
+    assert_eq!(wire.sent()[sent..].iter().find(|kind| **kind != "put_chunk"), None);
+    let after = bench.dump().await;
+    assert_eq!((after.documents, after.manifests), (before.documents, before.manifests));
+    drop(new);
+}
+
+/// Nothing is deleted above the previous snapshot, so the newest one may be lost.
+async fn a_damaged_newest_snapshot_is_passed_over(bench: Bench) {
+    let owner = bench.open("owner").await;
+    bench.compact_past(&owner, Seq(12)).await;
+    owner.put("key", "last").await;
+    owner.journal().close().await.unwrap();
+    drop(owner);
+    let newest = bench.vault.manifests(&bench.tenant).await.unwrap().pop().unwrap();
+    bench.vault.put_chunk(&bench.tenant, &newest.id, 0, Bytes::from_static(b"rubbish")).await.unwrap();
+    let next = bench.open("next").await;
+    assert_eq!(next.has("key"), Some(&b"last"[..]));
+    let passed_over = next.passed_over.expect("told");
+    assert!(matches!(passed_over, Damage::DoesNotOpen { document: Document::Chunk(..), .. }), "{passed_over}");
+}
+
+async fn the_state_before_a_wipe_is_kept_for_a_week(bench: Bench) {
+    let owner = bench.open("owner").await;
+    owner.put("credentials", "precious").await;
+    let kept = owner.journal().keep_state_before_wipe().await.unwrap();
+    let wiped = owner.change("credentials", None, None);
+    owner.journal().wait(wiped).await.unwrap();
+    bench.compact_past(&owner, kept.seq.next().next()).await;
+    let manifests = bench.vault.manifests(&bench.tenant).await.unwrap();
+    assert_eq!(manifests[0].id, kept);
+    assert_eq!(bench.vault.chunks(&bench.tenant, &kept).await.unwrap().len(), 1);
+    let next = bench.open("next").await;
+    assert_eq!(next.has("credentials"), None, "what is kept is no state to come back to");
+
+    *bench.clock.ahead.lock().unwrap() = Duration::from_secs(8 * 24 * 3600);
+    let end = bench.documents().await.last().unwrap().seq;
+    bench.compact_past(&next, end.next()).await;
+    let gone =
+        || async { bench.vault.manifests(&bench.tenant).await.unwrap().iter().all(|manifest| manifest.id != kept) };
+    bench.until("it is gone", gone).await;
+}
+
+#[test]
+fn what_no_one_waits_for_goes_alone_and_an_idle_journal_does_nothing() {
+    run(|time| async move {
+        let bench = Bench::simulated(time.clone());
+        let owner = bench.open("owner").await;
+        owner.set("key", "1");
+        let before = time.elapsed();
+        bench.until("it goes", || async { owner.journal().durable() > ChangeNo::ZERO }).await;
+        let lingered = time.elapsed() - before;
+        assert!(lingered >= bench.policy.pace.linger && lingered < bench.policy.pace.linger * 2, "{lingered:?}");
+        let usage = bench.vault.usage();
+        assert_eq!(time.timers(), 1, "only the end of the simulation is waited for");
+        time.sleep(Duration::from_secs(24 * 3600)).await;
+        assert_eq!(bench.vault.usage(), usage);
+        drop(owner);
+        bench.tasks.close();
+        bench.tasks.wait().await;
+    });
+}
+
+/// Writes for each message, snapshots and all, when one message comes every so often and each is waited for.
+fn writes_a_message(every: Duration) -> f64 {
+    run(|time| async move {
+        let mut bench = Bench::simulated(time.clone());
+        bench.policy = Policy::default();
+        let owner = bench.open("owner").await;
+        let before = bench.vault.usage().writes;
+        let messages = 3000;
+        let waiting = TaskTracker::new();
+        for n in 0..messages {
+            // The inbox record, and the ratchet that opened it.
+            owner.set(&format!("inbox {n}"), noise(400));
+            let number = owner.set(&format!("session {}", n % 50), noise(2000 + n as usize % 7));
+            let journal = owner.journal().clone();
+            waiting.spawn(async move { journal.wait(number).await.unwrap() });
+            time.sleep(every).await;
+        }
+        waiting.close();
+        waiting.wait().await;
+        (bench.vault.usage().writes - before) as f64 / f64::from(messages)
+    })
+}
+
+#[test]
+fn a_message_a_second_costs_one_write_and_fifty_cost_a_fifth_each() {
+    let slow = writes_a_message(Duration::from_secs(1));
+    assert!(slow <= 1.3, "{slow}");
+    let fast = writes_a_message(Duration::from_millis(20));
+    assert!(fast <= 0.2, "{fast}");
+}
