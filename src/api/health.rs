@@ -7,10 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::App;
-use crate::{fleet::Counts, session};
+use crate::{fleet::Counts, session, vault::Usage};
 
 #[derive(Serialize)]
 struct Ill {
@@ -32,9 +32,7 @@ pub async fn health(State(app): State<App>, headers: HeaderMap) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "sessions": { "working": working, "total": total },
     });
-    if app.keys.open_request(&headers) {
-        body["sessions"]["ill"] = json!(ill(&app));
-    }
+    add_details(&app, &headers, &mut body);
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(body)).into_response()
 }
@@ -50,21 +48,28 @@ pub async fn baileys(State(app): State<App>, headers: HeaderMap) -> Response {
         "version": "1.0.0",
         "sessions": { "working": working, "total": total },
     });
-    if app.keys.open_request(&headers) {
-        body["sessions"]["ill"] = json!(ill(&app));
-    }
+    add_details(&app, &headers, &mut body);
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(body)).into_response()
 }
 
-/// Paired tenants that do not work, and those that failed.
+/// What only those who have a key are told: who is ill and why, and what the vault was asked for since the start.
+fn add_details(app: &App, headers: &HeaderMap, body: &mut Value) {
+    if app.keys.open_request(headers) {
+        body["sessions"]["ill"] = json!(ill(app));
+        let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
+        body["vault"] = json!({ "reads": reads, "writes": writes, "deletes": deletes });
+    }
+}
+
+/// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed.
 fn ill(app: &App) -> Vec<Ill> {
     let reports = app.fleet.reports().into_iter();
     reports
         .filter(|report| match report.status.state {
             session::State::Working | session::State::ScanQrCode => false,
             session::State::Failed => true,
-            _ => report.status.paired,
+            _ => report.status.paired || report.status.rejected,
         })
         .map(|report| Ill {
             tenant: report.tenant.to_string(),

@@ -230,7 +230,10 @@ impl Fleet {
             Ok(record) => record,
             Err(error) => {
                 warn!(%tenant, %error, "the directory cannot be read");
-                return Err(FleetError::VaultDown);
+                return Err(match error {
+                    VaultError::Unavailable(_) => FleetError::VaultDown,
+                    error => FleetError::Failed(error.to_string()),
+                });
             }
         };
         if record.is_none() {
@@ -307,6 +310,7 @@ impl Slot {
             since: failure.as_ref().map_or(started_at, |failure| failure.at),
             reason: failure.map_or_else(|| "being restored".into(), |failure| failure.reason),
             paired: false,
+            rejected: false,
             phone_number: None,
             push_name: None,
             qr: None,

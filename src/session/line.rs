@@ -70,6 +70,12 @@ pub struct Dialer {
 pub struct Current(Mutex<Weak<Line>>);
 
 impl Current {
+    /// Whether there is a line that was not cut.
+    pub fn is_up(&self) -> bool {
+        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        line.is_some_and(|line| !line.cut.load(Ordering::Acquire))
+    }
+
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
     pub fn cut(&self) {
         if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {

@@ -177,6 +177,7 @@ impl Session {
             state: State::Stopped,
             reason: if device.is_some() { "restored" } else { "not paired" }.into(),
             paired: device.is_some(),
+            rejected: false,
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
             push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
             qr: None,

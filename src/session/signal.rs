@@ -21,6 +21,8 @@ pub enum Signal {
     Unwell { code: i32 },
     /// The socket ended, fell silent, or could not be opened.
     Dropped,
+    /// WhatsApp took the connection and did not answer the login.
+    Unanswered,
     /// WhatsApp has pushed nothing for so long that the connection may be deaf.
     Quiet,
     /// All QR codes were shown and none was scanned.
@@ -67,7 +69,7 @@ impl Signal {
             // The restart after a pairing.
             Self::Unwell { code: 515 } => Next::ReconnectNow,
             Self::Unwell { .. } => Next::Reconnect,
-            Self::Dropped => Next::Reconnect,
+            Self::Dropped | Self::Unanswered => Next::Reconnect,
             // Pings are answered all the same; what was kept back comes with a new login.
             Self::Quiet => Next::ReconnectNow,
             Self::QrExhausted | Self::PairingFailed => Next::NewQr,
@@ -96,6 +98,7 @@ mod tests {
             Signal::Unwell { code: 503 },
             Signal::Unwell { code: 429 },
             Signal::Dropped,
+            Signal::Unanswered,
             Signal::Quiet,
             Signal::QrExhausted,
             Signal::PairingFailed,

@@ -50,6 +50,8 @@ pub struct Status {
     pub reason: String,
     /// Whether there are credentials that WhatsApp has not rejected.
     pub paired: bool,
+    /// WhatsApp rejected the credentials, and nobody has scanned since: an operator should know.
+    pub rejected: bool,
     /// Digits.
     pub phone_number: Option<String>,
     pub push_name: Option<String>,

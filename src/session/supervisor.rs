@@ -46,6 +46,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// From the dial to the login. WhatsApp answers within seconds; silence is a dead line.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// After so long a login is called slow: where it is asked why the session does not work.
+const SLOW_LOGIN: Duration = Duration::from_secs(5);
+
 /// From the login to the end of the offline queue, from its last sign of life.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -178,7 +181,7 @@ impl Supervisor {
             Wish::Connect => self.pairing_until = Some(Instant::now() + self.session.env.settings.pairing_timeout),
             Wish::DialNow { .. } => {}
             Wish::Unlink(done) => {
-                let wiped = self.wipe("unlinked").await;
+                let wiped = self.wipe("unlinked", false).await;
                 let _ = done.send(wiped.clone());
                 wiped.map_err(Stop::Closed)?;
             }
@@ -190,13 +193,10 @@ impl Supervisor {
         let settings = &self.session.env.settings;
         let wait = match next {
             Next::Wipe => {
-                let reason = if *signal == Signal::Unlinked {
-                    "unlinked"
-                } else {
-                    "WhatsApp logged this device out: scan again"
-                };
+                let rejected = *signal != Signal::Unlinked;
+                let reason = if rejected { "WhatsApp logged this device out: scan again" } else { "unlinked" };
                 self.pairing_until = None;
-                let wiped = self.wipe(reason).await;
+                let wiped = self.wipe(reason, rejected).await;
                 if let Some(done) = self.unlinking.take() {
                     let _ = done.send(wiped.clone());
                 }
@@ -268,7 +268,7 @@ impl Supervisor {
     }
 
     /// The credentials are dead, or unwanted. An entry first; then a fresh device.
-    async fn wipe(&mut self, reason: &str) -> Result<(), Closed> {
+    async fn wipe(&mut self, reason: &str, rejected: bool) -> Result<(), Closed> {
         let session = &self.session;
         loop {
             match session.journal.keep_state_before_wipe().await {
@@ -287,6 +287,7 @@ impl Supervisor {
             status.state = State::Stopped;
             status.reason = reason.to_owned();
             status.paired = false;
+            status.rejected = rejected;
             status.phone_number = None;
             status.qr = None;
         });
@@ -298,8 +299,12 @@ impl Supervisor {
         let session = self.session.clone();
         let paired = session.status.borrow().paired;
         session.set_status(|status| {
+            // Why it is not connected is more to the point than that it is being tried again.
+            let known = paired && self.failures > 0 && status.state == State::Starting;
+            if !known {
+                status.reason = if paired { "connecting" } else { "asking WhatsApp for a QR code" }.into();
+            }
             status.state = State::Starting;
-            status.reason = if paired { "connecting" } else { "asking WhatsApp for a QR code" }.into();
             status.qr = None;
         });
         let turn = tokio::select! {
@@ -377,6 +382,7 @@ impl Supervisor {
                         let silent = session.status.borrow().state == State::Starting && !client.is_logged_in();
                         if silent && began.elapsed() > patience {
                             warn!("WhatsApp does not answer the login: dialing anew");
+                            signal = Some(Signal::Unanswered);
                             break None;
                         }
                     }
@@ -401,14 +407,19 @@ impl Supervisor {
                         }
                     } else if state == State::Starting && Instant::now() > deadline {
                         warn!("WhatsApp does not finish the login");
+                        signal = Some(Signal::Unanswered);
                         break None;
+                    } else if state == State::Starting && began.elapsed() > SLOW_LOGIN && session.line.is_up() {
+                        session.set_status(|status| status.reason = reason(&Signal::Unanswered));
                     }
                     let waits = session.ready.borrow().is_none();
                     if state == State::Working && waits && Instant::now() > deadline {
                         warn!("WhatsApp does not finish its offline queue: sending anyway");
                         session.ready.send_replace(Some(client.clone()));
                     }
-                    if state == State::Working && !waits && last_push.borrow().elapsed() > self.quiet_limit {
+                    // Messages that wait for the vault are not quiet; and without it there is no new login.
+                    let tested = state == State::Working && !waits && !session.journal.outage();
+                    if tested && last_push.borrow().elapsed() > self.quiet_limit {
                         debug!(quiet.s = self.quiet_limit.as_secs(), "quiet: is it deaf?");
                         self.testing = true;
                         signal = Some(Signal::Quiet);
@@ -553,6 +564,7 @@ impl Supervisor {
             status.state = State::Working;
             status.reason = "connected".into();
             status.paired = true;
+            status.rejected = false;
             status.qr = None;
         });
         self.pairing_until = None;
@@ -647,6 +659,7 @@ fn reason(signal: &Signal) -> String {
         Signal::Refused { code } => format!("WhatsApp refuses the connection ({code})"),
         Signal::Unwell { code } => format!("WhatsApp is unwell ({code}); trying again"),
         Signal::Dropped => "the connection was lost; trying again".into(),
+        Signal::Unanswered => "WhatsApp does not answer the login; trying again".into(),
         Signal::Quiet => "testing a quiet connection".into(),
         Signal::QrExhausted => "the QR codes ran out".into(),
         Signal::PairingFailed => "the pairing failed".into(),
