@@ -143,9 +143,8 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         {
             let mut book = self.book();
-            if !book.closed {
-                book.confirmations.push(answer);
-            }
+            // Dropped otherwise, and not only at the end: nobody would answer.
+            if book.closed { drop(answer) } else { book.confirmations.push(answer) }
         }
         self.wake.notify_one();
         match answered.await {
@@ -158,9 +157,8 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         {
             let mut book = self.book();
-            if !book.closed {
-                book.keepings.push(answer);
-            }
+            // Dropped otherwise, and not only at the end: nobody would answer.
+            if book.closed { drop(answer) } else { book.keepings.push(answer) }
         }
         self.wake.notify_one();
         match answered.await {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use sessiond::{
-    journal::{ChangeNo, Closed, ConfirmError, OpenError, open},
+    journal::{ChangeNo, Closed, ConfirmError, OpenError, SnapshotError, open},
     vault::{DocumentKind, MAX_PAYLOAD},
 };
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,11 @@ async fn an_old_owner_learns_from_the_vault_that_it_is_fenced(bench: Bench) {
     let number = old.change("key", Some("zombie".into()), connect(true));
     assert_eq!(old.journal().wait(number).await, Err(Closed::Fenced));
     assert_eq!(old.journal().closed().await, Closed::Fenced);
+    // Whoever asks afterwards is told so, and does not wait for a writer that is gone.
+    let asked = old.journal().confirm().now_or_never();
+    assert!(matches!(asked, Some(Err(ConfirmError::Closed(Closed::Fenced)))), "{asked:?}");
+    let kept = old.journal().keep_state_before_wipe().now_or_never();
+    assert!(matches!(kept, Some(Err(SnapshotError::Closed(Closed::Fenced)))), "{kept:?}");
     // Not even what was durable before: who asks is about to act as the owner.
     assert_eq!(old.journal().wait(ChangeNo::ZERO).await, Err(Closed::Fenced));
     assert_eq!(bench.dump().await, before);
