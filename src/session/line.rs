@@ -18,6 +18,7 @@ use bytes::Bytes;
 use rustix::net::sockopt;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_websockets::{ClientBuilder, Connector};
+use tracing::warn;
 use whatsapp_rust::{
     async_channel,
     transport::{Transport, TransportEvent, TransportFactory, from_websocket},
@@ -104,6 +105,13 @@ impl Dialer {
 #[async_trait]
 impl TransportFactory for Dialer {
     async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
+        // Said here: the library's log leaves the reason out.
+        self.dial().await.inspect_err(|error| warn!(error = format!("{error:#}"), "no line to WhatsApp"))
+    }
+}
+
+impl Dialer {
+    async fn dial(&self) -> anyhow::Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
         self.journal
             .confirm()
             .await
