@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sessiond::{
-    journal::{ChangeNo, Closed, Damage, Document, Policy, open},
+    journal::{ChangeNo, Closed, Damage, Document, Policy, SnapshotError, open},
     vault::Seq,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,6 +18,7 @@ use crate::{
 on_every_home! {
     a_late_chunk_of_a_failed_snapshot_harms_no_later_one
     an_owner_that_is_fenced_while_it_writes_a_snapshot_deletes_nothing
+    a_snapshot_holds_no_change_that_the_journal_does_not
     a_damaged_newest_snapshot_is_passed_over
     the_state_before_a_wipe_is_kept_for_a_week
 }
@@ -67,6 +68,29 @@ async fn an_owner_that_is_fenced_while_it_writes_a_snapshot_deletes_nothing(benc
     let after = bench.dump().await;
     assert_eq!((after.documents, after.manifests), (before.documents, before.manifests));
     drop(new);
+}
+
+/// Else the change would become durable without an entry, which no takeover could prevent.
+async fn a_snapshot_holds_no_change_that_the_journal_does_not(bench: Bench) {
+    let (wire, cx) = bench.wired("old");
+    let old = bench.try_open(cx).await.unwrap();
+    old.put("key", "1").await;
+    let (appending, chunk) = (wire.hold("append"), wire.hold("put_chunk"));
+    old.set("key", "2");
+    let keeping = tokio::spawn({
+        let journal = old.journal().clone();
+        async move { journal.keep_state_before_wipe().await }
+    });
+    // The chunks are written, the entry before them is still on its way: so the manifest has to wait.
+    chunk.reached().await;
+    chunk.release();
+    appending.reached().await;
+    let new = bench.open("new").await;
+    assert_eq!(new.has("key"), Some(&b"1"[..]));
+    appending.release();
+    assert!(matches!(keeping.await.unwrap(), Err(SnapshotError::Closed(Closed::Fenced))));
+    assert_eq!(bench.vault.manifests(&bench.tenant).await.unwrap(), []);
+    assert_eq!(bench.open("reader").await.has("key"), Some(&b"1"[..]));
 }
 
 /// Nothing is deleted above the previous snapshot, so the newest one may be lost.
