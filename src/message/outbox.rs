@@ -1,7 +1,7 @@
 //! The outbox: what goes. A message is accepted when it is durable, whole: its id, its text, its secrets; so a repeat after a
 //! crash is the same message. It is settled by WhatsApp's ack or a receipt. Owns the outbox records; does not send.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -40,6 +40,8 @@ pub struct Outgoing {
 pub enum NotAccepted {
     #[error("the idempotency key was used for another message")]
     KeyReused,
+    #[error("the vault did not take the message in time")]
+    TooSlow,
     #[error(transparent)]
     Inbox(#[from] InboxError),
 }
@@ -67,18 +69,41 @@ impl Outbox {
     }
 
     /// Returns when the message is durable: from then on it will be sent. A repeat is answered when the first is durable, with
-    /// the first message.
-    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, NotAccepted> {
-        let change = {
+    /// the first message. What is not durable within `patience` is taken back, and will not be sent.
+    pub async fn accept(&self, outgoing: Outgoing, patience: Duration) -> Result<Message, NotAccepted> {
+        let (change, is_repeat) = {
             let _writing = self.writing.lock().await;
             match self.record(&outgoing.message.id).await.map_err(InboxError::from)? {
-                Some(known) if known.body_digest == outgoing.digest => self.store.journal().recorded(),
+                Some(known) if known.body_digest == outgoing.digest => (self.store.journal().recorded(), true),
                 Some(_) => return Err(NotAccepted::KeyReused),
-                None => self.write(&outgoing).await.map_err(InboxError::from)?,
+                None => (self.write(&outgoing).await.map_err(InboxError::from)?, false),
             }
         };
-        self.log.settle(change).await.map_err(InboxError::from)?;
+        match tokio::time::timeout(patience, self.log.settle(change)).await {
+            Ok(settled) => settled.map_err(InboxError::from)?,
+            // The first may have been accepted long ago: it is not this caller's to take back.
+            Err(_) if is_repeat => return Err(NotAccepted::TooSlow),
+            Err(_) if self.take_back(&outgoing.message, change).await.map_err(InboxError::from)? => {
+                return Err(NotAccepted::TooSlow);
+            }
+            Err(_) => {}
+        }
         Ok(outgoing.message)
+    }
+
+    /// Takes back a message of which the caller is told that it was not accepted; false when it has become durable meanwhile, and
+    /// so may be on its way. Consumers that see it announced see that it failed.
+    async fn take_back(&self, message: &Message, change: ChangeNo) -> Result<bool, StoreError> {
+        let _writing = self.writing.lock().await;
+        if self.store.is_durable(change) {
+            return Ok(false);
+        }
+        let mut batch = Batch::default();
+        batch.delete(space::OUTBOX, key::outbox(&message.id));
+        let (message_id, chat) = (message.id.clone(), message.addressed.chat.clone());
+        let event = EventBody::Status { message_id, chat, status: Delivery::Failed };
+        self.log.commit(batch, vec![event], Seen::AtOnce).await?;
+        Ok(true)
     }
 
     async fn write(&self, outgoing: &Outgoing) -> Result<ChangeNo, StoreError> {
@@ -101,8 +126,10 @@ impl Outbox {
         self.log.commit(batch, vec![event], Seen::WhenDurable).await
     }
 
-    /// The message, if it still has to be sent.
+    /// The message, if it still has to be sent. To be asked after the wait for the vault and before the send: what is here then
+    /// is durable, and is not taken back any more.
     pub async fn unsettled(&self, id: &str) -> Result<Option<Unsettled>, StoreError> {
+        let _writing = self.writing.lock().await;
         let Some(record) = self.record(id).await? else { return Ok(None) };
         Ok((decode(record.state()) == Delivery::Accepted).then(|| Unsettled {
             id: record.id,
@@ -150,16 +177,6 @@ impl Outbox {
         self.log.commit(batch, vec![event], Seen::AtOnce).await?;
         self.log.publish();
         Ok(true)
-    }
-
-    /// Takes back a message whose acceptance was not answered with success. The consumer was told so; it must not go out later.
-    pub async fn withdraw(&self, id: &str) {
-        let _writing = self.writing.lock().await;
-        let mut batch = Batch::default();
-        batch.delete(space::OUTBOX, key::outbox(id));
-        if let Err(error) = self.store.write(batch).await {
-            tracing::warn!(message.id = id, %error, "a message could not be taken back");
-        }
     }
 
     async fn record(&self, id: &str) -> Result<Option<OutboxRecord>, StoreError> {

@@ -109,6 +109,13 @@ async fn carry(session: &Inner, id: &str) {
     let mut refusals = 0;
     loop {
         let Some(client) = session.ready_client().await else { return };
+        if let Err(error) = prepare(session, &client).await {
+            debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
+            // The journal retries by itself; this only keeps the loop from spinning.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            continue;
+        }
+        // Only now: while the vault was waited for the message may have been taken back.
         let message = match session.outbox.unsettled(id).await {
             Ok(Some(message)) => message,
             Ok(None) => return,
@@ -117,12 +124,6 @@ async fn carry(session: &Inner, id: &str) {
                 return;
             }
         };
-        if let Err(error) = prepare(session, &client).await {
-            debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
-            // The journal retries by itself; this only keeps the loop from spinning.
-            tokio::time::sleep(Duration::from_millis(250)).await;
-            continue;
-        }
         let settled = session.settled.notified();
         tokio::pin!(settled);
         settled.as_mut().enable();

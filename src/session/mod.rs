@@ -282,16 +282,11 @@ impl Session {
             key: key.map(str::to_owned),
             message,
         };
-        let id = outgoing.message.id.clone();
-        let message = match tokio::time::timeout(ACCEPT_TIMEOUT, inner.outbox.accept(outgoing)).await {
-            Ok(Ok(message)) => message,
-            Ok(Err(NotAccepted::KeyReused)) => return Err(RefusedSend::KeyReused),
-            Ok(Err(NotAccepted::Inbox(error))) => {
+        let message = match inner.outbox.accept(outgoing, ACCEPT_TIMEOUT).await {
+            Ok(message) => message,
+            Err(NotAccepted::KeyReused) => return Err(RefusedSend::KeyReused),
+            Err(error) => {
                 warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
-                return Err(RefusedSend::VaultDown);
-            }
-            Err(_) => {
-                inner.outbox.withdraw(&id).await;
                 return Err(RefusedSend::VaultDown);
             }
         };
