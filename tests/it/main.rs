@@ -8,6 +8,7 @@ mod journal_model;
 mod journal_world;
 mod kill;
 mod node;
+mod outage;
 mod proxy;
 mod restore;
 mod stage;
