@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, bail};
@@ -86,6 +86,7 @@ impl Dashboard {
 pub struct Heard {
     pub event: String,
     pub payload: Value,
+    pub at: SystemTime,
 }
 
 /// A Socket.IO connection that remembers all that it heard and its place in each tenant's events; comes back by itself when the
@@ -171,7 +172,7 @@ async fn listen(
         } else if let Some(event) = text.strip_prefix("42") {
             let parsed: (String, Value) = serde_json::from_str(event)?;
             let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-            heard.push(Heard { event: parsed.0, payload: parsed.1 });
+            heard.push(Heard { event: parsed.0, payload: parsed.1, at: SystemTime::now() });
             news.notify_waiters();
         }
     }

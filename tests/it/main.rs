@@ -14,6 +14,7 @@ mod journal_wire;
 mod journal_world;
 mod kill;
 mod node;
+mod outage;
 mod outbox;
 mod proxy;
 mod restore;

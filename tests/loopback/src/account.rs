@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use wacore_binary::{Jid, Node, Server};
 use wacore_libsignal::protocol::{DeviceId, ProtocolAddress};
@@ -126,6 +127,10 @@ pub(crate) struct Companion {
     pub(crate) paired_at: u64,
     pub(crate) logins: u64,
     pub(crate) conn: Option<ConnId>,
+    /// Since when there is no connection.
+    pub(crate) offline_since: Option<Instant>,
+    /// How long there was none before the last login.
+    pub(crate) was_offline: Duration,
     /// The client has asked for its messages (`passive`/`active`) on this connection.
     pub(crate) active: bool,
     pub(crate) queue: Queue,

@@ -72,6 +72,8 @@ pub struct DeviceInfo {
     /// Unix time in seconds.
     pub paired_at: u64,
     pub logins: u64,
+    /// How long it was offline before its last login; 0 when that login replaced another.
+    pub offline_ms: u64,
     /// One-time pre-keys left.
     pub pre_keys: usize,
     /// Id of the signed pre-key that bundles carry.
@@ -184,6 +186,7 @@ impl Network {
                     online: companion.conn.is_some(),
                     paired_at: companion.paired_at,
                     logins: companion.logins,
+                    offline_ms: companion.was_offline.as_millis() as u64,
                     pre_keys: companion.keys.count(),
                     signed_pre_key: companion.keys.signed.id,
                     waiting: companion.queue.message_ids(),

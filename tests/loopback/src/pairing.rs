@@ -4,6 +4,8 @@
 //! secret that only the two share (`pair-success`); the device signs it too (`pair-device-sign`); both signatures
 //! are verified here; the device exists; its stream is restarted (515) so that it logs in.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -252,6 +254,8 @@ impl World {
             paired_at: self.time(),
             logins: 0,
             conn: None,
+            offline_since: None,
+            was_offline: Duration::ZERO,
             active: false,
             queue: Queue::default(),
             held_acks: Vec::new(),

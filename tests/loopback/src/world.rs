@@ -149,6 +149,7 @@ impl World {
         self.ledger.counts.logins += 1;
         self.sessions.insert(conn, Session::Device(address));
         let companion = self.directory.companion_mut(address).expect("the caller found it");
+        companion.was_offline = companion.offline_since.take().map_or(Duration::ZERO, |since| since.elapsed());
         companion.conn = Some(conn);
         companion.active = false;
         companion.logins += 1;
@@ -213,6 +214,7 @@ impl World {
                     && companion.conn == Some(conn)
                 {
                     companion.conn = None;
+                    companion.offline_since = Some(Instant::now());
                     companion.active = false;
                     companion.held_acks.clear();
                 }

@@ -1,0 +1,260 @@
+//! The vault is gone for a while, under traffic in both directions: what comes waits at WhatsApp, what is to go is refused, and
+//! afterwards all of it arrives, once. `OUTAGE_SECONDS=60` makes the outages that long.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use sessiond::demo::{Conversation, Ear, Heard, Process};
+use tokio::time::sleep;
+
+use crate::{
+    emulator,
+    proxy::{Mode, Proxy},
+    stage::{Home, LIMIT, Stage},
+};
+
+const TENANT: &str = "trattoria";
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn length() -> Duration {
+    let seconds = std::env::var("OUTAGE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(15))
+}
+
+/// Between two messages of each customer, and between two tries of the dashboard: the same number of them, however long it is.
+fn pace() -> Duration {
+    length() / 30
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    None,
+    /// SIGKILL in the middle of the outage, and the disk is lost.
+    KillAndWipe,
+}
+
+/// A message that the dashboard wants sent, and what it was told.
+struct Wanted {
+    key: String,
+    customer: String,
+    text: String,
+}
+
+/// An answer to a send: nothing when there was none, since the daemon was dead.
+type Answer = Option<(u16, Option<u32>, Value)>;
+
+struct Scene {
+    stage: Stage,
+    proxy: Proxy,
+    ear: Ear,
+    client: reqwest::Client,
+}
+
+async fn survives(mode: Mode, death: Death) {
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let proxy = Proxy::start(&emulator::host().unwrap()).await;
+    let stage = stage
+        .set("FIRESTORE_EMULATOR_HOST", proxy.address())
+        .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", format!("{}s", REQUEST_TIMEOUT.as_secs()))
+        .set("SESSIOND_HEARTBEAT__FIRST", "1s")
+        .set("SESSIOND_HEARTBEAT__INTERVAL", "4s")
+        .set("SESSIOND_HEARTBEAT__PING_TIMEOUT", "1s");
+    let mut daemon = stage.start().await;
+    let mut conversations = vec![stage.pair(TENANT).await];
+    let ear = stage.listen(&conversations);
+    let scene = Scene { stage, proxy, ear, client: reqwest::Client::new() };
+    scene.talk(&mut conversations).await;
+
+    scene.proxy.set(mode);
+    let before = conversations[0].written.len();
+    let customers = conversations[0].customers.clone();
+    let (wanted, (), reborn) = tokio::join!(
+        scene.try_to_send(&customers, death),
+        scene.customers_write_on(&mut conversations[0]),
+        scene.die(daemon, death),
+    );
+    daemon = reborn;
+    scene.assert_nothing_moved(&conversations[0], before, &wanted).await;
+
+    scene.proxy.set(Mode::Pass);
+    // Since its start, which in the case of a death was in the outage.
+    daemon.await_port(length() + LIMIT).await.unwrap();
+    let accepted = scene.send_at_last(&wanted).await;
+    scene.answer_all(&mut conversations).await;
+    scene.assert_arrived_once(&wanted, &accepted, death).await;
+    // Neither deaf nor mute since.
+    scene.talk(&mut conversations).await;
+    scene.stage.assert_promises(&conversations).await;
+    assert_heard_once(&scene.ear.heard(), &conversations[0]);
+    daemon.kill().await.unwrap();
+}
+
+impl Scene {
+    async fn talk(&self, conversations: &mut [Conversation]) {
+        conversations[0].customers_write(&self.stage.network, 2).await.unwrap();
+        self.answer_all(conversations).await;
+    }
+
+    async fn answer_all(&self, conversations: &mut [Conversation]) {
+        let stage = &self.stage;
+        if let Err(error) = stage.tally.answer_all(conversations, &stage.dashboard, &self.ear, LIMIT).await {
+            panic!("{error:#}\n{:#?}\n{}", stage.network.stats().await, stage.log());
+        }
+    }
+
+    async fn customers_write_on(&self, conversation: &mut Conversation) {
+        let began = Instant::now();
+        while began.elapsed() < length() {
+            conversation.customers_write(&self.stage.network, 1).await.unwrap();
+            sleep(pace()).await;
+        }
+    }
+
+    /// Wants a new message sent again and again. Each try is refused, as it should be.
+    async fn try_to_send(&self, customers: &[String], death: Death) -> Vec<Wanted> {
+        let began = Instant::now();
+        let mut wanted = Vec::new();
+        let mut refused = 0;
+        while began.elapsed() < length() {
+            let (key, customer) =
+                (format!("offer-{}", wanted.len()), customers[wanted.len() % customers.len()].clone());
+            let offer = Wanted { text: format!("{key} of the day"), key, customer };
+            let asked = Instant::now();
+            match self.send(&offer).await {
+                Some((status, retry_after, body)) => {
+                    let told = (status, body["code"].as_str());
+                    assert_eq!(told, (503, Some("vault_down")), "{}: {body}\n{}", offer.key, self.stage.log());
+                    assert!(retry_after.is_some_and(|seconds| seconds > 0), "no Retry-After");
+                    assert!(asked.elapsed() < Duration::from_secs(8), "refused only after {:?}", asked.elapsed());
+                    refused += 1;
+                }
+                None => assert_eq!(death, Death::KillAndWipe, "no answer\n{}", self.stage.log()),
+            }
+            wanted.push(offer);
+            sleep(pace()).await;
+        }
+        assert!(refused > 3, "only {refused} sends were refused: that proves little");
+        wanted
+    }
+
+    async fn send(&self, offer: &Wanted) -> Answer {
+        let setup = &self.stage.setup;
+        let body = json!({ "tenantId": TENANT, "to": offer.customer, "text": offer.text });
+        let request = self
+            .client
+            .post(format!("http://{}/api/baileys/send", setup.address))
+            .header("X-Api-Key", &setup.admin_key)
+            .header("Idempotency-Key", &offer.key)
+            .timeout(Duration::from_secs(20))
+            .json(&body);
+        let response = request.send().await.ok()?;
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        Some((response.status().as_u16(), retry_after, response.json().await.ok()?))
+    }
+
+    async fn die(&self, daemon: Process, death: Death) -> Process {
+        match death {
+            Death::None => daemon,
+            Death::KillAndWipe => {
+                sleep(length() / 2).await;
+                daemon.kill().await.unwrap();
+                self.stage.wipe_local_data();
+                self.stage.setup.spawn().unwrap()
+            }
+        }
+    }
+
+    /// The outage is not over yet. Nothing that came in it was acked, since none of it can be durable for all that the daemon
+    /// knows; and nothing that was refused in it went out.
+    async fn assert_nothing_moved(&self, conversation: &Conversation, before: usize, wanted: &[Wanted]) {
+        let network = &self.stage.network;
+        let devices = network.devices(&conversation.number).await.unwrap();
+        let waiting: HashSet<&String> = devices.iter().flat_map(|device| &device.waiting).collect();
+        for written in &conversation.written[before..] {
+            assert!(waiting.contains(&written.id), "{written:?} was acked\n{}", self.stage.log());
+        }
+        for customer in &conversation.customers {
+            let inbox = network.customer_inbox(customer).await.unwrap();
+            let early = wanted.iter().find(|w| inbox.iter().any(|received| received.text.as_ref() == Some(&w.text)));
+            assert!(early.is_none(), "{} was refused and sent", early.unwrap().key);
+        }
+    }
+
+    /// The dashboard is patient: it says the same again until it is taken. The ids, by key.
+    async fn send_at_last(&self, wanted: &[Wanted]) -> HashMap<String, String> {
+        let began = Instant::now();
+        let mut accepted = HashMap::new();
+        for offer in wanted {
+            loop {
+                match self.send(offer).await {
+                    Some((200, _, body)) => {
+                        accepted.insert(offer.key.clone(), body["messageId"].as_str().unwrap().to_owned());
+                        break;
+                    }
+                    answer => {
+                        assert!(began.elapsed() < LIMIT, "still refused: {answer:?}\n{}", self.stage.log());
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        }
+        accepted
+    }
+
+    /// Each message under one id, which is the one that the dashboard was told.
+    async fn assert_arrived_once(&self, wanted: &[Wanted], accepted: &HashMap<String, String>, death: Death) {
+        let began = Instant::now();
+        for offer in wanted {
+            loop {
+                let inbox = self.stage.network.customer_inbox(&offer.customer).await.unwrap();
+                let ids: Vec<_> = inbox.iter().filter(|received| received.text.as_ref() == Some(&offer.text)).collect();
+                if let [received] = ids[..] {
+                    assert_eq!(received.id, accepted[&offer.key], "{}", offer.key);
+                    // A process that died cannot know what WhatsApp confirmed to it: it may say it again, under the same id.
+                    assert!(received.arrivals == 1 || death == Death::KillAndWipe, "{received:?}");
+                    break;
+                }
+                assert!(ids.is_empty(), "{} went out under several ids: {ids:?}", offer.key);
+                assert!(began.elapsed() < LIMIT, "{} is lost\n{}", offer.key, self.stage.log());
+                sleep(Duration::from_millis(25)).await;
+            }
+        }
+    }
+}
+
+/// What a customer wrote is one event, however often it was delivered to us and we tell it.
+fn assert_heard_once(heard: &[Heard], conversation: &Conversation) {
+    let mut events: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for heard in heard.iter().filter(|heard| heard.event == "message:received") {
+        let (message, event) = (&heard.payload["message"]["id"], &heard.payload["eventId"]);
+        events.entry(message.as_str().unwrap()).or_default().insert(event.as_str().unwrap());
+    }
+    for written in &conversation.written {
+        assert_eq!(events[written.id.as_str()].len(), 1, "{written:?} is {:?}", events[written.id.as_str()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_refuses_costs_no_message() {
+    survives(Mode::Refuse, Death::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_hangs_costs_no_message() {
+    survives(Mode::Hang, Death::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_loses_its_answers_costs_no_message() {
+    survives(Mode::LoseAnswers, Death::None).await;
+}
+
+/// What the vault took without saying so is found by the next life; what was refused stays refused until it is asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn death_and_a_lost_disk_while_answers_are_lost_cost_no_message() {
+    survives(Mode::LoseAnswers, Death::KillAndWipe).await;
+}
