@@ -107,43 +107,65 @@ impl Courier {
 /// Carries one message until it is settled.
 async fn carry(session: &Inner, id: &str) {
     let mut refusals = 0;
-    loop {
-        let Some(client) = session.ready_client().await else { return };
-        if let Err(error) = prepare(session, &client).await {
-            debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
-            // The journal retries by itself; this only keeps the loop from spinning.
-            tokio::time::sleep(Duration::from_millis(250)).await;
-            continue;
-        }
-        // Only now: while the vault was waited for the message may have been taken back.
-        let message = match session.outbox.unsettled(id).await {
-            Ok(Some(message)) => message,
-            Ok(None) => return,
-            Err(error) => {
-                warn!(message.id = id, %error, "the outbox cannot be read");
-                return;
-            }
+    while let Some(client) = session.ready_client().await {
+        let outcome = tokio::select! {
+            // The library may wait for minutes on a connection that is over.
+            () = session.client_gone(&client) => continue,
+            outcome = attempt(session, &client, id) => outcome,
         };
-        let settled = session.settled.notified();
-        tokio::pin!(settled);
-        settled.as_mut().enable();
-        match send(&client, message).await {
-            Ok(()) => {
-                crash::point("on_the_wire");
-                await_settlement(session, &client, id).await;
-            }
-            Err(error) if is_final(&error) => {
+        match outcome {
+            Attempt::Over => return,
+            Attempt::NotNow => {}
+            Attempt::Refused => {
                 refusals += 1;
-                warn!(message.id = id, %error, refusals, "a message cannot be sent");
                 if refusals >= TRIES {
                     session.progress(id, Delivery::Failed).await;
                     return;
                 }
             }
-            Err(error) => {
-                debug!(message.id = id, %error, "a message was not sent: waiting for the next connection");
-                session.client_gone(&client).await;
-            }
+        }
+    }
+}
+
+/// What came of carrying a message over one connection.
+enum Attempt {
+    /// It is settled, or need not be sent any more.
+    Over,
+    /// Another attempt is needed.
+    NotNow,
+    /// The library would not send it.
+    Refused,
+}
+
+async fn attempt(session: &Inner, client: &Arc<Client>, id: &str) -> Attempt {
+    if let Err(error) = prepare(session, client).await {
+        debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
+        // The journal retries by itself; this only keeps the loop from spinning.
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        return Attempt::NotNow;
+    }
+    // Only now: while the vault was waited for the message may have been taken back.
+    let message = match session.outbox.unsettled(id).await {
+        Ok(Some(message)) => message,
+        Ok(None) => return Attempt::Over,
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be read");
+            return Attempt::Over;
+        }
+    };
+    match send(client, message).await {
+        Ok(()) => {
+            crash::point("on_the_wire");
+            await_settlement(session, id).await
+        }
+        Err(error) if is_final(&error) => {
+            warn!(message.id = id, %error, "a message cannot be sent");
+            Attempt::Refused
+        }
+        Err(error) => {
+            debug!(message.id = id, %error, "a message was not sent: waiting for the next connection");
+            session.client_gone(client).await;
+            Attempt::NotNow
         }
     }
 }
@@ -172,9 +194,9 @@ fn is_final(error: &SendError) -> bool {
     matches!(error, SendError::InvalidRequest(_) | SendError::Internal(_))
 }
 
-/// Until the message is settled, the connection is gone, or WhatsApp has been silent about it for too long: then the line is
-/// cut, since a connection that swallows messages is worse than none.
-async fn await_settlement(session: &Inner, client: &Arc<Client>, id: &str) {
+/// Until the message is settled, or WhatsApp has been silent about it for too long: then the line is cut, since a connection that
+/// swallows messages is worse than none.
+async fn await_settlement(session: &Inner, id: &str) -> Attempt {
     let settled = async {
         loop {
             let news = session.settled.notified();
@@ -186,14 +208,10 @@ async fn await_settlement(session: &Inner, client: &Arc<Client>, id: &str) {
             news.await;
         }
     };
-    tokio::select! {
-        () = session.client_gone(client) => {}
-        waited = timeout(ACK_TIMEOUT, settled) => {
-            if waited.is_err() {
-                warn!(message.id = id, "WhatsApp did not confirm a message: connecting anew");
-                session.line.cut();
-                session.client_gone(client).await;
-            }
-        }
+    if timeout(ACK_TIMEOUT, settled).await.is_ok() {
+        return Attempt::Over;
     }
+    warn!(message.id = id, "WhatsApp did not confirm a message: connecting anew");
+    session.line.cut();
+    Attempt::NotNow
 }
