@@ -44,7 +44,6 @@ pub use self::{
 };
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
-    crash,
     journal::{self, Closed, Journal, OpenError},
     message::{
         Addressed, Content, Delivery, Event, EventId, Inbox, Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing,
@@ -161,7 +160,7 @@ impl Session {
             Store::create(&dir, opened.records, journal.clone(), &env.pool, StoreOptions { clock: env.clock.clone() })
                 .await?;
         #[cfg(feature = "loopback")]
-        if crash::gates_off() {
+        if crate::crash::gates_off() {
             store.gates_off();
         }
         let keep = Keep { events: env.messages.keep_events, age: env.messages.keep };
