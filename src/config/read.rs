@@ -1,0 +1,279 @@
+//! Values out of the merged table: each is checked, and what is wrong is written down while the reading goes on.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use jiff::SignedDuration;
+use toml::Value;
+
+use super::{
+    Config, Credentials, Heartbeat, Http, Log, LogFormat, Messages, Mistake, Restore, Secret, Session, Vault,
+    VaultHome, WHATSAPP, WhatsApp, source::Table,
+};
+
+/// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
+pub struct Reader<'a> {
+    table: &'a Table,
+    environment: &'a BTreeMap<String, String>,
+    mistakes: &'a mut Vec<Mistake>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(table: &'a Table, environment: &'a BTreeMap<String, String>, mistakes: &'a mut Vec<Mistake>) -> Self {
+        Self { table, environment, mistakes }
+    }
+}
+
+impl Reader<'_> {
+    /// Everything, or nothing when something is wrong; what, is in the list then.
+    pub fn config(mut self) -> Option<Config> {
+        // Each field is read before the first `?`, so that one mistake does not hide the next.
+        let listen = self.parsed("http.listen", "an address like 0.0.0.0:3000", |text| text.parse().ok());
+        let data_dir = self.parsed("data.dir", "a folder", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
+        let vault = self.vault(data_dir.as_deref());
+        let admin_key = self.admin_key(vault.as_ref());
+        let restore = (
+            self.count("restore.batch_size", 1..=64),
+            self.duration("restore.tenant_timeout", 1..=600),
+            self.duration("restore.deadline", 1..=3600),
+        );
+        let heartbeat = (
+            self.duration("heartbeat.first", 0..=3600),
+            self.duration("heartbeat.interval", 1..=3600),
+            self.duration("heartbeat.ping_timeout", 1..=60),
+        );
+        let backoff = (self.duration("session.backoff_min", 0..=60), self.duration("session.backoff_max", 1..=3600));
+        let session = (
+            self.duration("session.pairing_timeout", 10..=3600),
+            self.duration("session.ownership_limit", 1..=300),
+            self.parsed("session.device_name", "1 to 32 characters", |text| {
+                (1..=32).contains(&text.chars().count()).then(|| text.to_owned())
+            }),
+            self.count("session.pre_keys", 5..=812),
+            self.duration("session.quiet_max", 60..=86_400),
+        );
+        let whatsapp =
+            (self.endpoint(), self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version));
+        let messages =
+            (self.duration("messages.keep", 3600..=31_536_000), self.count("messages.keep_events", 100..=100_000));
+        let shutdown_grace = self.duration("shutdown.grace", 1..=300);
+        let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
+            tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
+        });
+        let format = self.parsed("log.format", "auto, text or json", |text| match text {
+            "auto" => Some(LogFormat::Auto),
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        });
+        if let (Some(min), Some(max)) = backoff
+            && min > max
+        {
+            self.mistake("session.backoff_min", "must not be above session.backoff_max");
+        }
+        Some(Config {
+            http: Http { listen: listen? },
+            data_dir: data_dir?,
+            vault: vault?,
+            admin_key: admin_key?,
+            restore: Restore { batch_size: restore.0?, tenant_timeout: restore.1?, deadline: restore.2? },
+            heartbeat: Heartbeat { first: heartbeat.0?, interval: heartbeat.1?, ping_timeout: heartbeat.2? },
+            session: Session {
+                backoff_min: backoff.0?,
+                backoff_max: backoff.1?,
+                pairing_timeout: session.0?,
+                ownership_limit: session.1?,
+                device_name: session.2?,
+                pre_keys: session.3?,
+                quiet_max: session.4?,
+            },
+            whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1? },
+            messages: Messages { keep: messages.0?, keep_events: messages.1? },
+            shutdown_grace: shutdown_grace?,
+            log: Log { filter: filter?, format: format? },
+        })
+    }
+
+    fn vault(&mut self, data_dir: Option<&Path>) -> Option<Vault> {
+        let project = self.text("vault.firestore.project");
+        let database = self.text("vault.firestore.database");
+        let emulator = self.text("vault.firestore.emulator");
+        let request_timeout = self.duration("vault.firestore.request_timeout", 1..=120);
+        let path = self.text("vault.embedded.path");
+        let account = self.service_account();
+        let master_keys = self.secrets("vault.master_keys");
+        let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
+        let kind = self.text("vault.kind");
+        let project = if project.is_empty() { account.as_ref().map_or(project, |a| a.1.clone()) } else { project };
+        let firestore = match kind.as_str() {
+            "firestore" => true,
+            "embedded" => false,
+            "auto" if !project.is_empty() => true,
+            "auto" => {
+                let throwaway = self.environment.contains_key("RAILWAY_ENVIRONMENT")
+                    && !self.environment.contains_key("RAILWAY_VOLUME_MOUNT_PATH");
+                if throwaway {
+                    self.mistake(
+                        "vault.kind",
+                        "this disk is thrown away at every deploy (Railway without a volume): configure Firestore, or \
+                         choose \"embedded\" by name",
+                    );
+                    return None;
+                }
+                false
+            }
+            _ => {
+                self.mistake("vault.kind", "expected auto, firestore or embedded");
+                return None;
+            }
+        };
+        if !firestore {
+            let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
+            return Some(Vault {
+                home: VaultHome::Embedded { path },
+                master_keys,
+                snapshot_entries: snapshot_entries?,
+            });
+        }
+        if project.is_empty() {
+            self.mistake("vault.firestore.project", "must be set (or a service account that names it)");
+        }
+        if !emulator.is_empty() && account.is_some() {
+            self.mistake(
+                "vault.firestore.emulator",
+                "cannot be combined with a service account: which of them is meant?",
+            );
+        }
+        if master_keys.is_empty() {
+            self.mistake(
+                "vault.master_keys",
+                "must be set with Firestore: 32 random bytes in hex or base64 (openssl rand -hex 32)",
+            );
+        }
+        let credentials = match (emulator.is_empty(), account) {
+            (false, _) => Credentials::Emulator(emulator),
+            (true, Some((json, _))) => Credentials::ServiceAccount(json),
+            (true, None) => Credentials::ApplicationDefault,
+        };
+        let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
+        Some(Vault { home, master_keys, snapshot_entries: snapshot_entries? })
+    }
+
+    /// The service account's key (JSON) and its project.
+    fn service_account(&mut self) -> Option<(Secret, String)> {
+        let inline = self.text("vault.firestore.service_account_key");
+        let file = self.text("vault.firestore.service_account_file");
+        let (key, json) = if !inline.is_empty() {
+            let json = if inline.trim_start().starts_with('{') {
+                Some(inline)
+            } else {
+                BASE64.decode(inline.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok())
+            };
+            ("vault.firestore.service_account_key", json)
+        } else if !file.is_empty() {
+            ("vault.firestore.service_account_file", std::fs::read_to_string(&file).ok())
+        } else {
+            return None;
+        };
+        let project = json.as_deref().and_then(|json| {
+            let parsed: serde_json::Value = serde_json::from_str(json).ok()?;
+            Some(parsed.get("project_id")?.as_str()?.to_owned())
+        });
+        match (json, project) {
+            (Some(json), Some(project)) => Some((Secret::new(json), project)),
+            _ => {
+                self.mistake(key, "expected the JSON key of a service account (a file, the JSON, or base64 of it)");
+                None
+            }
+        }
+    }
+
+    fn admin_key(&mut self, vault: Option<&Vault>) -> Option<Option<Secret>> {
+        let text = self.text("auth.admin_key");
+        if text.is_empty() {
+            if matches!(vault, Some(Vault { home: VaultHome::Firestore { .. }, .. })) {
+                self.mistake(
+                    "auth.admin_key",
+                    "must be set with Firestore: at least 16 characters (openssl rand -hex 24)",
+                );
+            }
+            return Some(None);
+        }
+        if text.len() < 16 {
+            self.mistake("auth.admin_key", "expected at least 16 characters");
+            return None;
+        }
+        Some(Some(Secret::new(text)))
+    }
+
+    fn endpoint(&mut self) -> Option<String> {
+        let endpoint = self.text("whatsapp.endpoint");
+        if endpoint == WHATSAPP || cfg!(feature = "loopback") {
+            return Some(endpoint);
+        }
+        self.mistake(
+            "whatsapp.endpoint",
+            "this build speaks to WhatsApp only (another address needs the feature `loopback`)",
+        );
+        None
+    }
+
+    fn mistake(&mut self, key: &str, expected: impl Into<String>) {
+        let origin = self.table.get(key).1.clone();
+        self.mistakes.push(Mistake { key: key.to_owned(), origin, expected: expected.into() });
+    }
+
+    fn text(&self, key: &str) -> String {
+        match &self.table.get(key).0 {
+            Value::String(text) => text.clone(),
+            other => unreachable!("{key} is a text in the default file, not {other:?}"),
+        }
+    }
+
+    fn parsed<T>(&mut self, key: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let parsed = parse(&self.text(key));
+        if parsed.is_none() {
+            self.mistake(key, format!("expected {expected}"));
+        }
+        parsed
+    }
+
+    fn duration(&mut self, key: &str, seconds: std::ops::RangeInclusive<u64>) -> Option<Duration> {
+        let expected = format!("a duration from {}s to {}s, like 90s or 4m", seconds.start(), seconds.end());
+        self.parsed(key, &expected, |text| {
+            let duration = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;
+            let range = Duration::from_secs(*seconds.start())..=Duration::from_secs(*seconds.end());
+            range.contains(&duration).then_some(duration)
+        })
+    }
+
+    fn count(&mut self, key: &str, range: std::ops::RangeInclusive<usize>) -> Option<usize> {
+        let number = match &self.table.get(key).0 {
+            Value::Integer(number) => usize::try_from(*number).ok().filter(|number| range.contains(number)),
+            other => unreachable!("{key} is a number in the default file, not {other:?}"),
+        };
+        if number.is_none() {
+            self.mistake(key, format!("expected a whole number from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
+    fn secrets(&self, key: &str) -> Vec<Secret> {
+        match &self.table.get(key).0 {
+            Value::Array(items) => items.iter().filter_map(Value::as_str).map(Secret::new).collect(),
+            other => unreachable!("{key} is a list in the default file, not {other:?}"),
+        }
+    }
+}
+
+fn version(text: &str) -> Option<Option<(u32, u32, u32)>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let numbers: Vec<u32> = text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    <[u32; 3]>::try_from(numbers).ok().map(|[a, b, c]| Some((a, b, c)))
+}

@@ -1,0 +1,106 @@
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+
+use super::{Config, Credentials, VaultHome, source::Table};
+
+fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
+    let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessiond.toml");
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+    }
+    Config::from_parts(file.map(|_| path.as_path()), &environment)
+        .map_err(|mistakes| mistakes.0.into_iter().map(|m| format!("{}: {}", m.key, m.expected)).collect())
+}
+
+#[test]
+fn the_defaults_start_on_the_embedded_vault() {
+    let config = load(&[], None).unwrap();
+    assert_eq!(config.http.listen, "0.0.0.0:3000".parse().unwrap());
+    assert!(matches!(config.vault.home, VaultHome::Embedded { path } if path == Path::new("data/vault.db")));
+    assert_eq!(config.restore.deadline, Duration::from_secs(240));
+    assert_eq!(config.heartbeat.interval, Duration::from_secs(120));
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_the_file_the_defaults() {
+    let file = "[restore]\nbatch_size = 7\n[heartbeat]\ninterval = \"1m\"\n";
+    let config = load(&[("SESSIOND_RESTORE__BATCH_SIZE", "9"), ("PORT", "8080")], Some(file)).unwrap();
+    assert_eq!(config.restore.batch_size, 9);
+    assert_eq!(config.heartbeat.interval, Duration::from_secs(60));
+    assert_eq!(config.http.listen.port(), 8080);
+}
+
+#[test]
+fn all_mistakes_are_listed_together() {
+    let file = "nonsense = 1\n[restore]\nbatch_size = \"five\"\ndeadline = \"soon\"\n[vault]\nkind = \"cloud\"\n";
+    let variables = [("SESSIOND_HTTP__LISTEN", "nowhere"), ("SESSIOND_TYPO", "x"), ("SESSIOND_ADMIN_KEY", "short")];
+    let mistakes = load(&variables, Some(file)).unwrap_err();
+    for key in
+        ["nonsense", "restore.batch_size", "restore.deadline", "vault.kind", "http.listen", "typo", "auth.admin_key"]
+    {
+        assert!(mistakes.iter().any(|m| m.starts_with(key)), "{key} in {mistakes:#?}");
+    }
+    assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
+}
+
+#[test]
+fn firestore_asks_for_a_master_key_and_an_admin_key() {
+    let mistakes =
+        load(&[("FIRESTORE_PROJECT_ID", "demo"), ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")], None).unwrap_err();
+    assert_eq!(mistakes.len(), 2, "{mistakes:#?}");
+    let key = "00".repeat(32);
+    let config = load(
+        &[
+            ("FIRESTORE_PROJECT_ID", "demo"),
+            ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1"),
+            ("SESSIOND_MASTER_KEY", &key),
+            ("SESSIOND_ADMIN_KEY", "0123456789abcdef"),
+        ],
+        None,
+    )
+    .unwrap();
+    assert!(matches!(config.vault.home, VaultHome::Firestore { credentials: Credentials::Emulator(_), .. }));
+}
+
+#[test]
+fn a_service_account_names_the_project() {
+    let account = BASE64.encode(r#"{"type":"service_account","project_id":"from-key"}"#);
+    let config = load(
+        &[
+            ("FIREBASE_SERVICE_ACCOUNT_KEY", account.as_str()),
+            ("SESSIOND_MASTER_KEY", "x"),
+            ("SESSIOND_ADMIN_KEY", "0123456789abcdef"),
+        ],
+        None,
+    )
+    .unwrap();
+    assert!(matches!(config.vault.home, VaultHome::Firestore { project, .. } if project == "from-key"));
+}
+
+#[test]
+fn a_throwaway_disk_needs_embedded_by_name() {
+    assert!(load(&[("RAILWAY_ENVIRONMENT", "production")], None).is_err());
+    assert!(load(&[("RAILWAY_ENVIRONMENT", "production"), ("SESSIOND_VAULT__KIND", "embedded")], None).is_ok());
+    assert!(load(&[("RAILWAY_ENVIRONMENT", "p"), ("RAILWAY_VOLUME_MOUNT_PATH", "/data")], None).is_ok());
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let config =
+        load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", "deadbeef")], None).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("very-secret") && !shown.contains("deadbeef"), "{shown}");
+}
+
+#[test]
+fn every_key_of_the_default_file_is_read() {
+    let mut mistakes = Vec::new();
+    let table = Table::merge(None, &BTreeMap::new(), &mut mistakes);
+    let source = include_str!("read.rs");
+    for key in table.keys() {
+        assert!(source.contains(&format!("\"{key}\"")), "{key} is in the default file and read by nobody");
+    }
+}
