@@ -107,7 +107,6 @@ impl Inbox {
             is_group: message.is_group,
             kind: kind.into(),
             message: incoming.body.to_vec(),
-            ..InboxRecord::default()
         }
     }
 }

@@ -118,7 +118,6 @@ impl Outbox {
             updated_at_ms: now.as_millisecond(),
             order: Ulid::from_datetime(now.into()).to_bytes().to_vec(),
             state: encode(Delivery::Accepted).into(),
-            ..OutboxRecord::default()
         };
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
@@ -197,7 +196,7 @@ fn encode(delivery: Delivery) -> OutboxState {
 
 fn decode(state: OutboxState) -> Delivery {
     match state {
-        OutboxState::Unspecified | OutboxState::Accepted | OutboxState::Sent => Delivery::Accepted,
+        OutboxState::Unspecified | OutboxState::Accepted => Delivery::Accepted,
         OutboxState::ServerAcked => Delivery::Sent,
         OutboxState::Delivered => Delivery::Delivered,
         OutboxState::Read => Delivery::Read,

@@ -4,10 +4,12 @@
 //! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
+mod connection;
 mod courier;
 mod env;
 mod hook;
 mod line;
+mod recorder;
 mod signal;
 mod state;
 mod supervisor;

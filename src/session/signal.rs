@@ -1,6 +1,6 @@
 //! What WhatsApp says of a session, and what follows from it: the one table of that. Pure.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Why a connection ended, or why there was none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,26 @@ pub enum Next {
     RetrySlowly,
     /// Show a new QR code if someone still wants one.
     NewQr,
+}
+
+/// For people.
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoggedOut { code } => write!(f, "WhatsApp logged this device out ({code})"),
+            Self::Unlinked => f.write_str("unlinked"),
+            Self::Replaced => f.write_str("another connection of this device took over; trying again"),
+            Self::Banned { .. } => f.write_str("banned by WhatsApp for a while"),
+            Self::Outdated => f.write_str("WhatsApp calls this version outdated; trying a newer one"),
+            Self::Refused { code } => write!(f, "WhatsApp refuses the connection ({code})"),
+            Self::Unwell { code } => write!(f, "WhatsApp is unwell ({code}); trying again"),
+            Self::Dropped => f.write_str("the connection was lost; trying again"),
+            Self::Unanswered => f.write_str("WhatsApp does not answer the login; trying again"),
+            Self::Quiet => f.write_str("testing a quiet connection"),
+            Self::QrExhausted => f.write_str("the QR codes ran out"),
+            Self::PairingFailed => f.write_str("the pairing failed"),
+        }
+    }
 }
 
 impl Signal {

@@ -18,35 +18,29 @@ use super::StoreError;
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct InboxRecord {
-    /// ULID of the event that announced it; 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub event: Vec<u8>,
     /// By our clock, Unix milliseconds.
-    #[prost(int64, tag = "2")]
+    #[prost(int64, tag = "1")]
     pub received_at_ms: i64,
-    #[prost(string, tag = "3")]
+    #[prost(string, tag = "2")]
     pub chat: String,
     /// As the library named it, device and all: it asks with the same words when the message comes again.
-    #[prost(string, tag = "4")]
+    #[prost(string, tag = "3")]
     pub sender: String,
-    /// The sender's other name (phone number for a LID, LID for a phone number), when WhatsApp told it.
-    #[prost(string, optional, tag = "5")]
-    pub sender_alt: Option<String>,
-    #[prost(string, tag = "6")]
+    #[prost(string, tag = "4")]
     pub id: String,
     /// By WhatsApp's clock, Unix milliseconds.
-    #[prost(int64, tag = "7")]
+    #[prost(int64, tag = "5")]
     pub timestamp_ms: i64,
-    #[prost(string, optional, tag = "8")]
+    #[prost(string, optional, tag = "6")]
     pub push_name: Option<String>,
-    #[prost(bool, tag = "9")]
+    #[prost(bool, tag = "7")]
     pub from_me: bool,
-    #[prost(bool, tag = "10")]
+    #[prost(bool, tag = "8")]
     pub is_group: bool,
-    #[prost(enumeration = "InboxKind", tag = "11")]
+    #[prost(enumeration = "InboxKind", tag = "9")]
     pub kind: i32,
     /// The whole WhatsApp message, protobuf; empty for a placeholder.
-    #[prost(bytes = "vec", tag = "12")]
+    #[prost(bytes = "vec", tag = "10")]
     pub message: Vec<u8>,
 }
 
@@ -83,13 +77,8 @@ pub struct OutboxRecord {
     pub order: Vec<u8>,
     #[prost(enumeration = "OutboxState", tag = "8")]
     pub state: i32,
-    #[prost(string, optional, tag = "9")]
-    pub error: Option<String>,
-    #[prost(int64, tag = "10")]
+    #[prost(int64, tag = "9")]
     pub updated_at_ms: i64,
-    /// ULID of the event that announced its last state; 16 bytes.
-    #[prost(bytes = "vec", tag = "11")]
-    pub event: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
@@ -97,11 +86,10 @@ pub struct OutboxRecord {
 pub enum OutboxState {
     Unspecified = 0,
     Accepted = 1,
-    Sent = 2,
-    ServerAcked = 3,
-    Delivered = 4,
-    Read = 5,
-    Failed = 6,
+    ServerAcked = 2,
+    Delivered = 3,
+    Read = 4,
+    Failed = 5,
 }
 
 #[derive(Clone, PartialEq, Message)]

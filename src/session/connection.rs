@@ -1,0 +1,413 @@
+//! One connection to WhatsApp, from the dial to its end: one client of the library over the session's store. Says in a
+//! [`Signal`] how it ended; what follows is the supervisor's to decide.
+
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, error, warn};
+use whatsapp_rust::{
+    Client, ClientBuilderError, TokioRuntime,
+    store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
+    types::events::{ConnectFailureReason, Event},
+    wacore::store::device::DevicePropsOverride,
+};
+
+use super::{
+    Inner, Wish,
+    hook::{Ears, Hook},
+    line::Dialer,
+    recorder,
+    signal::Signal,
+    state::{Qr, State},
+    supervisor::{Stop, Supervisor},
+};
+use crate::{config::Secret, crash, message::Notice};
+
+/// How long the library may take to end a connection before it is aborted.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// From the dial to the login. WhatsApp answers within seconds; silence is a dead line.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// After so long a login is called slow: where it is asked why the session does not work.
+const SLOW_LOGIN: Duration = Duration::from_secs(5);
+
+/// From the login to the end of the offline queue, from its last sign of life.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection that was up for so long was a good one.
+const STABLE: Duration = Duration::from_secs(30);
+
+/// How often a connection's deadlines are looked at.
+const MIN_TICK: Duration = Duration::from_millis(500);
+const MAX_TICK: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+pub struct Ended {
+    pub signal: Signal,
+    /// It was logged in for a while.
+    pub was_stable: bool,
+}
+
+pub struct Connection<'a> {
+    supervisor: &'a mut Supervisor,
+    session: Arc<Inner>,
+    client: Arc<Client>,
+    /// The right to be between dial and login, until it is.
+    turn: Option<OwnedSemaphorePermit>,
+    began: Instant,
+    /// When WhatsApp last pushed something.
+    last_push: watch::Receiver<Instant>,
+    connected_at: Option<Instant>,
+    logged_in_since: Option<Instant>,
+    /// For the login, then for the offline queue.
+    deadline: Instant,
+    /// Why it will end, as far as WhatsApp has said.
+    signal: Option<Signal>,
+}
+
+/// Whether the connection goes on, or why not. `Break(None)`: it is over, and nothing forbids the next.
+type Flow = ControlFlow<Option<Stop>>;
+
+const OVER: Flow = ControlFlow::Break(None);
+
+impl<'a> Connection<'a> {
+    /// Dials, and holds the connection until it ends or must.
+    pub async fn hold(supervisor: &'a mut Supervisor, wishes: &mut mpsc::Receiver<Wish>) -> Result<Ended, Stop> {
+        let session = supervisor.session.clone();
+        let paired = session.status.borrow().paired;
+        session.set_status(|status| {
+            // Why it is not connected is more to the point than that it is being tried again.
+            let known = paired && supervisor.failures > 0 && status.state == State::Starting;
+            if !known {
+                status.reason = if paired { "connecting" } else { "asking WhatsApp for a QR code" }.into();
+            }
+            status.state = State::Starting;
+            status.qr = None;
+        });
+        let turn = tokio::select! {
+            closed = session.journal.closed() => return Err(Stop::Closed(closed)),
+            () = session.stop.cancelled() => return Err(Stop::Asked),
+            turn = session.env.dialing.clone().acquire_owned() => turn,
+        };
+        let client = match client(&session, paired).await {
+            Ok(client) => client,
+            Err(error) => {
+                error!(error = format!("{error:#}"), "no client");
+                return Ok(Ended { signal: Signal::Dropped, was_stable: false });
+            }
+        };
+        let began = Instant::now();
+        let pushed = watch::Sender::new(began);
+        let connection = Self {
+            supervisor,
+            session,
+            client,
+            turn: turn.ok(),
+            began,
+            last_push: pushed.subscribe(),
+            connected_at: None,
+            logged_in_since: None,
+            deadline: began + LOGIN_TIMEOUT,
+            signal: None,
+        };
+        connection.serve(pushed, wishes).await
+    }
+
+    async fn serve(mut self, pushed: watch::Sender<Instant>, wishes: &mut mpsc::Receiver<Wish>) -> Result<Ended, Stop> {
+        let session = self.session.clone();
+        let (control, mut news) = mpsc::channel(256);
+        let (records, recorded) = mpsc::channel(4096);
+        let ears = Arc::new(Ears { control, records, pushed, line: session.line.clone() });
+        let subscription = self.client.subscribe_handler(ears);
+        session.client.send_replace(Some(self.client.clone()));
+        let recorder = session.tasks.spawn(recorder::record(session.clone(), recorded));
+        let client = self.client.clone();
+        let mut run = session.tasks.spawn(async move { client.run().await });
+        let stop = loop {
+            let tick = sleep(self.tick_length());
+            let flow = tokio::select! {
+                closed = session.journal.closed() => ControlFlow::Break(Some(Stop::Closed(closed))),
+                () = session.stop.cancelled() => ControlFlow::Break(Some(Stop::Asked)),
+                ended = &mut run => {
+                    if let Err(error) = ended {
+                        error!(%error, "the library's client crashed");
+                    }
+                    // What it said last may still be in the channel.
+                    while let Ok(event) = news.try_recv() {
+                        self.hear(&event);
+                    }
+                    OVER
+                }
+                Some(event) = news.recv() => self.follow(&event),
+                Some(wish) = wishes.recv() => self.grant(wish).await,
+                () = tick => self.look_at_the_clock(),
+            };
+            if let ControlFlow::Break(stop) = flow {
+                break stop;
+            }
+        };
+        self.turn = None;
+        session.ready.send_replace(None);
+        drop(subscription);
+        let abrupt = matches!(stop, Some(Stop::Closed(_)));
+        farewell(&session, &self.client, run, abrupt).await;
+        let was_stable = self.connected_at.is_some_and(|at| at.elapsed() > STABLE);
+        let signal = self.signal.take().unwrap_or(Signal::Dropped);
+        drop(self);
+        // The ears are gone with the subscription: the recorder writes what it still has and ends.
+        if timeout(FAREWELL, recorder).await.is_err() {
+            warn!("receipts are still being written");
+        }
+        match stop {
+            Some(stop) => Err(stop),
+            None => Ok(Ended { signal, was_stable }),
+        }
+    }
+
+    fn tick_length(&self) -> Duration {
+        let working = self.session.status.borrow().state == State::Working;
+        if working { (self.supervisor.quiet_limit / 4).clamp(MIN_TICK, MAX_TICK) } else { MIN_TICK }
+    }
+
+    fn follow(&mut self, event: &Event) -> Flow {
+        match event {
+            Event::Connected(_) | Event::PairingQrCode(_) => {
+                self.turn = None;
+                self.deadline = Instant::now() + DRAIN_TIMEOUT;
+            }
+            Event::PairSuccess(_) => self.deadline = Instant::now() + LOGIN_TIMEOUT,
+            Event::OfflineSyncPreview(_) => self.deadline = Instant::now() + DRAIN_TIMEOUT,
+            _ => {}
+        }
+        if matches!(event, Event::Connected(_)) {
+            self.connected_at.get_or_insert_with(Instant::now);
+            self.client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+        }
+        self.hear(event);
+        if matches!(event, Event::OfflineSyncCompleted(_)) {
+            self.learn();
+            self.session.ready.send_replace(Some(self.client.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn grant(&mut self, wish: Wish) -> Flow {
+        match wish {
+            Wish::Connect => self.supervisor.wants_to_pair(),
+            Wish::DialNow { patience } => {
+                let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
+                if silent && self.began.elapsed() > patience {
+                    warn!("WhatsApp does not answer the login: dialing anew");
+                    self.signal = Some(Signal::Unanswered);
+                    return OVER;
+                }
+            }
+            Wish::Unlink(done) => {
+                self.supervisor.unlinking = Some(done);
+                if timeout(FAREWELL, self.client.logout()).await.is_err() {
+                    warn!("WhatsApp did not confirm the unlinking");
+                }
+                self.signal = Some(Signal::Unlinked);
+                return OVER;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn look_at_the_clock(&mut self) -> Flow {
+        let state = self.session.status.borrow().state;
+        let waits = self.session.ready.borrow().is_none();
+        match state {
+            State::Starting if self.client.is_logged_in() => {
+                // A first login whose state sync fails never says Connected, but is usable all the same.
+                let since = *self.logged_in_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > LOGIN_TIMEOUT && self.connected_at.is_none() {
+                    warn!("logged in, but the first sync does not end: going on without it");
+                    self.connected_at = Some(Instant::now());
+                    self.connected();
+                }
+            }
+            State::Starting if Instant::now() > self.deadline => {
+                warn!("WhatsApp does not finish the login");
+                self.signal = Some(Signal::Unanswered);
+                return OVER;
+            }
+            State::Starting if self.began.elapsed() > SLOW_LOGIN && self.session.line.is_up() => {
+                self.session.set_status(|status| status.reason = Signal::Unanswered.to_string());
+            }
+            State::Working if waits && Instant::now() > self.deadline => {
+                warn!("WhatsApp does not finish its offline queue: sending anyway");
+                self.session.ready.send_replace(Some(self.client.clone()));
+            }
+            // Messages that wait for the vault are not quiet; and without it there is no new login.
+            State::Working if !waits && !self.session.journal.outage() => {
+                let limit = self.supervisor.quiet_limit;
+                if self.last_push.borrow().elapsed() > limit {
+                    debug!(quiet.s = limit.as_secs(), "quiet: is it deaf?");
+                    self.supervisor.testing = true;
+                    self.signal = Some(Signal::Quiet);
+                    return OVER;
+                }
+            }
+            State::ScanQrCode if !self.supervisor.is_pairing() => return OVER,
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What an event says of the session; and why the connection will end, if it says that.
+    fn hear(&mut self, event: &Event) {
+        let session = &self.session;
+        let signal = match event {
+            Event::PairingQrCode(qr) => {
+                let code = Secret::new(qr.code.clone());
+                let expires_at = session.env.clock.now() + qr.timeout;
+                session.set_status(|status| {
+                    status.state = State::ScanQrCode;
+                    status.reason = "waiting for a scan".into();
+                    status.qr = Some(Qr { code: code.clone(), expires_at });
+                });
+                session.env.feed.publish(&session.tenant, Notice::Qr(code));
+                None
+            }
+            Event::PairPasskeyRequest(_) => {
+                session.set_status(|status| {
+                    status.state = State::PasskeyRequired;
+                    status.reason = "WhatsApp asks for a passkey".into();
+                });
+                None
+            }
+            Event::PairSuccess(pairing) => {
+                crash::point("paired");
+                session.set_status(|status| {
+                    status.state = State::Starting;
+                    status.reason = "paired, logging in".into();
+                    status.paired = true;
+                    status.phone_number = Some(pairing.id.user.to_string());
+                    status.qr = None;
+                });
+                None
+            }
+            Event::PairError(error) => {
+                warn!(error = error.error, "the pairing failed");
+                Some(Signal::PairingFailed)
+            }
+            Event::Connected(_) => {
+                self.connected();
+                None
+            }
+            Event::PairingQrCodesExhausted(_) => Some(Signal::QrExhausted),
+            Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code(&out.reason) }),
+            Event::StreamReplaced(_) => Some(Signal::Replaced),
+            Event::TemporaryBan(ban) => {
+                Some(Signal::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
+            }
+            Event::ClientOutdated(_) => {
+                let env = session.env.clone();
+                session.tasks.spawn(async move {
+                    let version = env.versions.current(&env.http).await;
+                    env.versions.outdated(version).await;
+                });
+                Some(Signal::Outdated)
+            }
+            Event::ConnectFailure(failure) if failure.reason.should_reconnect() => {
+                Some(Signal::Unwell { code: code(&failure.reason) })
+            }
+            Event::ConnectFailure(failure) => Some(Signal::Refused { code: code(&failure.reason) }),
+            Event::Disconnected(gone) => {
+                debug!(reason = %gone.reason, "the socket ended");
+                None
+            }
+            _ => None,
+        };
+        self.signal = signal.or(self.signal.take());
+    }
+
+    /// A login that was made because of quiet is over its offline queue: was anything kept back?
+    fn learn(&mut self) {
+        if !std::mem::take(&mut self.supervisor.testing) {
+            return;
+        }
+        if *self.last_push.borrow() > self.began {
+            warn!("the connection before was deaf: messages had been kept back");
+            self.supervisor.quiet_limit = self.session.env.quiet_first;
+        } else {
+            self.supervisor.quiet_limit = (self.supervisor.quiet_limit * 2).min(self.session.env.settings.quiet_max);
+        }
+    }
+
+    fn connected(&mut self) {
+        let session = &self.session;
+        session.set_status(|status| {
+            status.state = State::Working;
+            status.reason = "connected".into();
+            status.paired = true;
+            status.rejected = false;
+            status.qr = None;
+        });
+        self.supervisor.pairing_until = None;
+        // The library says "available" at each login; the owner's phone would stop notifying.
+        let client = self.client.clone();
+        session.tasks.spawn(async move {
+            if let Err(error) = client.presence().set_unavailable().await {
+                debug!(%error, "presence was not set");
+            }
+        });
+    }
+}
+
+async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
+    let env = &session.env;
+    let version = env.versions.current(&env.http).await;
+    let persistence = Arc::new(PersistenceManager::new(session.store.clone()).await?);
+    let props = DevicePropsOverride::new().with_os(env.settings.device_name.clone());
+    if !paired {
+        persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
+    }
+    let hook = Hook { inbox: session.inbox.clone(), owes_acks: session.owes_acks.clone() };
+    let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone());
+    let client = Client::builder()
+        .with_runtime(TokioRuntime)
+        .with_persistence_manager(persistence)
+        .with_transport_factory(dialer)
+        .with_http_client_arc(env.http.clone())
+        .with_version_override(version)
+        .with_inbound_durability_hook(hook)
+        .with_wanted_pre_key_count(env.settings.pre_keys)
+        .with_background_saver_interval(Duration::from_secs(30))
+        .build()
+        .await
+        .map_err(|error: ClientBuilderError| anyhow::anyhow!(error))?
+        .into_client();
+    // Within a pairing the library restarts the connection by itself (515) and remembers that a first sync is due.
+    client.enable_auto_reconnect.store(!paired, Ordering::Relaxed);
+    Ok(client)
+}
+
+/// Ends the library's client for good, so that never two of them live on one store.
+async fn farewell(session: &Inner, client: &Arc<Client>, mut run: JoinHandle<()>, abrupt: bool) {
+    if abrupt {
+        // Not a word more to WhatsApp: the tenant is another's.
+        session.line.cut();
+        run.abort();
+    } else if timeout(FAREWELL, client.disconnect()).await.is_err() {
+        warn!("the library does not end the connection: cutting the line");
+        session.line.cut();
+    }
+    if !run.is_finished() && timeout(FAREWELL, &mut run).await.is_err() {
+        run.abort();
+    }
+}
+
+fn code(reason: &ConnectFailureReason) -> i32 {
+    reason.code()
+}

@@ -1,0 +1,66 @@
+//! Writes what the library reports of messages outside the durability hook: acks and receipts, what could not be decrypted, what came
+//! back from the phone. In order, one connection at a time.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tracing::warn;
+use whatsapp_rust::{
+    Server,
+    types::events::{Event, Receipt},
+    wacore::types::{message::MessageInfo, presence::ReceiptType},
+};
+
+use super::{Inner, translate};
+use crate::message::{Delivery, Incoming};
+
+/// Writes what the library reports of messages, in order, until the connection is over.
+pub async fn record(session: Arc<Inner>, mut events: mpsc::Receiver<Arc<Event>>) {
+    while let Some(event) = events.recv().await {
+        match &*event {
+            Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
+                let to = if ack.error.is_some() { Delivery::Failed } else { Delivery::Sent };
+                session.progress(&ack.id, to).await;
+            }
+            Event::Receipt(receipt) => {
+                if let Some(to) = delivery(receipt) {
+                    for id in &receipt.message_ids {
+                        session.progress(id, to).await;
+                    }
+                }
+            }
+            Event::UndecryptableMessage(lost) => {
+                keep(&session, vec![translate::undecryptable(&lost.info)]).await;
+            }
+            // The hook has had the others: these come from outside its reach.
+            Event::Messages(batch) => {
+                let outside = |info: &MessageInfo| {
+                    info.unavailable_request_id.is_some() || info.source.chat.server == Server::Newsletter
+                };
+                let found: Vec<_> =
+                    batch.messages.iter().filter(|m| outside(&m.info)).map(translate::incoming).collect();
+                if !found.is_empty() {
+                    keep(&session, found).await;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn keep(session: &Arc<Inner>, found: Vec<Incoming>) {
+    if let Err(error) = session.inbox.receive(&found).await {
+        warn!(%error, "a message from outside the hook was not kept");
+    }
+}
+
+fn delivery(receipt: &Receipt) -> Option<Delivery> {
+    if receipt.source.is_from_me {
+        return None;
+    }
+    match receipt.r#type {
+        ReceiptType::Delivered | ReceiptType::Inactive => Some(Delivery::Delivered),
+        ReceiptType::Read | ReceiptType::Played => Some(Delivery::Read),
+        _ => None,
+    }
+}
