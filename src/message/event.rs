@@ -37,7 +37,7 @@ impl std::fmt::Display for EventId {
 /// A consumer's place in a tenant's events: the last id that it has seen.
 pub type Cursor = EventId;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub id: EventId,
     pub tenant: TenantId,
@@ -51,7 +51,7 @@ impl Event {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventBody {
     Received {

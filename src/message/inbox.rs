@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     journal::Closed,
     store::{
-        Batch, Store, StoreError,
+        Batch, Store, StoreError, key,
         records::{InboxKind, InboxRecord},
         space,
     },
@@ -85,6 +85,13 @@ impl Inbox {
             }
         };
         Ok(self.log.settle(change).await?)
+    }
+
+    /// The whole protobuf of a message that came, by the chat as WhatsApp addressed it.
+    pub async fn body(&self, chat: &str, id: &str) -> Result<Option<Bytes>, StoreError> {
+        let found = self.store.scan_prefix(space::INBOX, &key::inbox_of(chat, id), 1).await?;
+        let record = found.first().and_then(|(_, value)| InboxRecord::decode(value.as_ref()).ok());
+        Ok(record.map(|record| record.message.into()).filter(|body: &Bytes| !body.is_empty()))
     }
 
     async fn is_known(&self, key: &[u8], incoming: &Incoming) -> Result<bool, StoreError> {

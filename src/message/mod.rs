@@ -1,11 +1,13 @@
 //! Messages: one normalised form for all that passes, the inbox (what came), the outbox (what goes), and the event log that
 //! consumers read. Owns these records in the tenant's store; never speaks to WhatsApp and never sends.
 
+mod content;
 mod event;
 mod inbox;
 mod outbox;
 
 pub use self::{
+    content::{Contact, Content, Location, Media, Order, Poll, Quoted, Target},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
     inbox::{Inbox, Incoming},
     outbox::{NotAccepted, Outbox, Outgoing, Unsettled},
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::key::{self, Key};
 
 /// A message as consumers see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// WhatsApp's id; unique within (chat, sender).
     pub id: String,
@@ -33,6 +35,14 @@ pub struct Message {
     /// What the sender calls himself.
     pub push_name: String,
     pub content: Content,
+    /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quoted: Option<Quoted>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forwarded: bool,
+    /// Jids that it mentions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<String>,
 }
 
 /// The jids of a message as they came, a LID where WhatsApp says LID.
@@ -45,32 +55,6 @@ pub struct Addressed {
 impl Message {
     fn inbox_key(&self) -> Key {
         key::inbox(&self.addressed.chat, &self.id, &self.addressed.sender)
-    }
-}
-
-/// What a message says. More kinds come with media.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Content {
-    Text {
-        text: String,
-    },
-    /// A kind that we have no form for yet, by the name of its field in the protocol; with its caption if it has one.
-    Unknown {
-        name: String,
-        text: String,
-    },
-    /// It could not be decrypted; asked for again.
-    Undecryptable,
-}
-
-impl Content {
-    /// The text, or the caption; empty when there is none.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Text { text } | Self::Unknown { text, .. } => text,
-            Self::Undecryptable => "",
-        }
     }
 }
 

@@ -178,6 +178,11 @@ impl Outbox {
         Ok(true)
     }
 
+    /// The whole protobuf of a message that was sent from here.
+    pub async fn body(&self, id: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.record(id).await?.map(|record| record.message.into()))
+    }
+
     async fn record(&self, id: &str) -> Result<Option<OutboxRecord>, StoreError> {
         let value = self.store.get(space::OUTBOX, &key::outbox(id)).await?;
         Ok(value.and_then(|value| OutboxRecord::decode(value).ok()))

@@ -129,7 +129,7 @@ impl<'a> Connection<'a> {
         let ears = Arc::new(Ears { control, records, pushed, line: session.line.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.client.send_replace(Some(self.client.clone()));
-        let recorder = session.tasks.spawn(recorder::record(session.clone(), recorded));
+        let recorder = session.tasks.spawn(recorder::record(session.clone(), self.client.clone(), recorded));
         let client = self.client.clone();
         let mut run = session.tasks.spawn(async move { client.run().await });
         let stop = loop {
@@ -373,7 +373,8 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
     if !paired {
         persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
     }
-    let hook = Hook { inbox: session.inbox.clone(), owes_acks: session.owes_acks.clone() };
+    let hook =
+        Hook { inbox: session.inbox.clone(), outbox: session.outbox.clone(), owes_acks: session.owes_acks.clone() };
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone());
     let client = Client::builder()
         .with_runtime(TokioRuntime)

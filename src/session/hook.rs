@@ -20,27 +20,31 @@ use tokio::{
 };
 use tracing::{error, warn};
 use whatsapp_rust::{
-    Client, InboundDurabilityHook,
+    Client, InboundDurabilityHook, Jid,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
 };
 
-use super::{line::Current, translate};
-use crate::{crash, message::Inbox};
+use super::{line::Current, translate, votes};
+use crate::{
+    crash,
+    message::{Inbox, Incoming, Outbox},
+};
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Hook {
     pub inbox: Arc<Inbox>,
+    pub outbox: Arc<Outbox>,
     /// Set when acks were withheld: the session reconnects once when the vault is back.
     pub owes_acks: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl InboundDurabilityHook for Hook {
-    async fn on_messages(&self, _client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
+    async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
         crash::point("decrypted");
-        let incoming: Vec<_> = batch.iter().map(translate::incoming).collect();
+        let incoming = read(&client, &self.inbox, &self.outbox, batch).await;
         let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
             Ok(received) => received.map_err(anyhow::Error::from),
             Err(_) => Err(anyhow::anyhow!("the vault did not take the messages within {PATIENCE:?}")),
@@ -51,6 +55,22 @@ impl InboundDurabilityHook for Hook {
         crash::point("in_the_vault");
         durable
     }
+}
+
+/// The messages in our form.
+pub async fn read<'a>(
+    client: &Client,
+    inbox: &Inbox,
+    outbox: &Outbox,
+    messages: impl IntoIterator<Item = &'a InboundMessage>,
+) -> Vec<Incoming> {
+    let me: Vec<Jid> = [client.pn(), client.lid()].into_iter().flatten().collect();
+    let mut read = Vec::new();
+    for message in messages {
+        let vote = votes::read(client, inbox, outbox, message, &me).await;
+        read.push(translate::incoming(message, &me, vote));
+    }
+    read
 }
 
 /// The session's ears on the library's event bus.

@@ -5,6 +5,7 @@
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
 mod connection;
+mod content;
 mod courier;
 mod env;
 mod hook;
@@ -14,6 +15,7 @@ mod signal;
 mod state;
 mod supervisor;
 mod translate;
+mod votes;
 
 use std::{
     sync::{
@@ -65,7 +67,7 @@ struct Inner {
     store: Arc<Store>,
     log: Arc<Log>,
     inbox: Arc<Inbox>,
-    outbox: Outbox,
+    outbox: Arc<Outbox>,
     status: watch::Sender<Status>,
     line: Arc<Current>,
     /// The client while messages can be sent: logged in, and what waited at WhatsApp has come.
@@ -169,7 +171,7 @@ impl Session {
         let log = Log::open(tenant.clone(), store.clone(), env.feed.clone(), env.clock.clone(), keep).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
-        let outbox = Outbox::new(store.clone(), log.clone(), env.clock.clone());
+        let outbox = Arc::new(Outbox::new(store.clone(), log.clone(), env.clock.clone()));
         let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let (wishes, wished) = mpsc::channel(16);
@@ -276,6 +278,9 @@ impl Session {
             timestamp: inner.env.clock.now().as_second(),
             push_name: status.push_name.unwrap_or_default(),
             content: Content::Text { text: text.to_owned() },
+            quoted: None,
+            forwarded: false,
+            mentions: Vec::new(),
         };
         let outgoing = Outgoing {
             body: translate::text_body(text, secret),

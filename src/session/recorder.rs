@@ -6,16 +6,16 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::warn;
 use whatsapp_rust::{
-    Server,
+    Client, Server,
     types::events::{Event, Receipt},
     wacore::types::{message::MessageInfo, presence::ReceiptType},
 };
 
-use super::{Inner, translate};
+use super::{Inner, hook, translate};
 use crate::message::{Delivery, Incoming};
 
 /// Writes what the library reports of messages, in order, until the connection is over.
-pub async fn record(session: Arc<Inner>, mut events: mpsc::Receiver<Arc<Event>>) {
+pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::Receiver<Arc<Event>>) {
     while let Some(event) = events.recv().await {
         match &*event {
             Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
@@ -37,8 +37,8 @@ pub async fn record(session: Arc<Inner>, mut events: mpsc::Receiver<Arc<Event>>)
                 let outside = |info: &MessageInfo| {
                     info.unavailable_request_id.is_some() || info.source.chat.server == Server::Newsletter
                 };
-                let found: Vec<_> =
-                    batch.messages.iter().filter(|m| outside(&m.info)).map(translate::incoming).collect();
+                let outside: Vec<_> = batch.messages.iter().filter(|message| outside(&message.info)).collect();
+                let found = hook::read(&client, &session.inbox, &session.outbox, outside).await;
                 if !found.is_empty() {
                     keep(&session, found).await;
                 }

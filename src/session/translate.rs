@@ -3,25 +3,35 @@
 use bytes::Bytes;
 use whatsapp_rust::{
     Jid,
-    proto_helpers::MessageExt,
     types::events::InboundMessage,
     wacore::types::message::{MessageInfo, MessageSource},
     waproto::{codec, whatsapp as wa},
 };
 
+use super::content::{self, Parties};
 use crate::message::{Addressed, Content, Incoming, Message};
 
-/// A decrypted message.
-pub fn incoming(inbound: &InboundMessage) -> Incoming {
-    let content = content(&inbound.message);
+/// A decrypted message. `vote`: what it chose, when it is a vote and could be decrypted.
+pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incoming {
+    let parties = parties(&inbound.info.source, me);
+    let content = vote.or_else(|| content::content(&inbound.message, &parties));
+    let visible = content.is_some();
+    let content = content.unwrap_or(Content::Unknown { name: String::new(), text: String::new() });
     Incoming {
-        visible: content.is_some(),
-        message: message(
-            &inbound.info,
-            content.unwrap_or(Content::Unknown { name: String::new(), text: String::new() }),
-        ),
+        visible,
+        message: Message {
+            quoted: content::quoted(&inbound.message, &parties),
+            forwarded: content::is_forwarded(&inbound.message),
+            mentions: content::mentions(&inbound.message),
+            ..message(&inbound.info, content)
+        },
         body: Bytes::from(codec::message_to_vec(&inbound.message)),
     }
+}
+
+pub fn parties<'a>(source: &'a MessageSource, me: &'a [Jid]) -> Parties<'a> {
+    let MessageSource { sender, chat, is_from_me, is_group, .. } = source;
+    Parties { me, sender, chat, from_me: *is_from_me, is_group: *is_group }
 }
 
 /// A message that could not be decrypted: a placeholder until it comes again.
@@ -41,6 +51,9 @@ fn message(info: &MessageInfo, content: Content) -> Message {
         timestamp: info.timestamp.timestamp(),
         push_name: info.push_name.clone(),
         content,
+        quoted: None,
+        forwarded: false,
+        mentions: Vec::new(),
     }
 }
 
@@ -58,51 +71,6 @@ fn author(source: &MessageSource) -> &Jid {
         Some(alternate) if source.sender.is_lid() && alternate.is_pn() => alternate,
         _ => &source.sender,
     }
-}
-
-/// `None`: one of the protocol's own messages, which nobody wants to read.
-fn content(message: &wa::Message) -> Option<Content> {
-    let base = message.get_base_message();
-    if let Some(text) = base.text_content() {
-        return Some(Content::Text { text: text.to_owned() });
-    }
-    let name = kind(base)?;
-    Some(Content::Unknown { name: name.to_owned(), text: base.get_caption().unwrap_or_default().to_owned() })
-}
-
-fn kind(message: &wa::Message) -> Option<&'static str> {
-    macro_rules! first_of {
-        ($($field:ident),+ $(,)?) => {
-            $(if message.$field.is_set() { return Some(stringify!($field)); })+
-        };
-    }
-    first_of!(
-        image_message,
-        video_message,
-        audio_message,
-        document_message,
-        sticker_message,
-        location_message,
-        live_location_message,
-        contact_message,
-        contacts_array_message,
-        reaction_message,
-        poll_creation_message,
-        poll_creation_message_v3,
-        poll_update_message,
-        buttons_message,
-        buttons_response_message,
-        list_message,
-        list_response_message,
-        template_message,
-        interactive_message,
-        order_message,
-        product_message,
-        group_invite_message,
-        event_message,
-    );
-    let silent = message.protocol_message.is_set() || message.sender_key_distribution_message.is_set();
-    if silent { None } else { Some("unknown") }
 }
 
 /// A text as WhatsApp wants it, with the secret that later edits, reactions and polls derive from: fixed now, so that a

@@ -35,6 +35,9 @@ fn outgoing(id: &str) -> Outgoing {
         timestamp: 0,
         push_name: String::new(),
         content: Content::Text { text: id.into() },
+        quoted: None,
+        forwarded: false,
+        mentions: Vec::new(),
     };
     Outgoing { message, body: id.to_owned().into(), digest: [7; 32], key: Some(id.into()) }
 }

@@ -1,0 +1,172 @@
+//! What a message says, in one form for every kind. What WhatsApp needs to fetch or decrypt it (media keys, paths) is not
+//! here: that stays in the inbox, with the whole message.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Content {
+    Text {
+        text: String,
+    },
+    Image(Media),
+    Video(Media),
+    /// Music, or speech: see [`Media::voice`].
+    Audio(Media),
+    Document(Media),
+    Sticker(Media),
+    Location(Location),
+    Contact {
+        contacts: Vec<Contact>,
+    },
+    Poll(Poll),
+    Vote {
+        poll: Target,
+        /// The names of the options chosen now, all of them; empty when the vote was taken back.
+        options: Vec<String>,
+    },
+    Reaction {
+        target: Target,
+        /// Empty when the reaction was taken back.
+        emoji: String,
+    },
+    /// Another message now says this instead.
+    Edit {
+        target: Target,
+        content: Box<Content>,
+    },
+    /// Another message was deleted for everyone.
+    Revoke {
+        target: Target,
+    },
+    /// An answer by a button or from a list.
+    Choice {
+        id: String,
+        text: String,
+    },
+    /// A cart from the business's catalogue.
+    Order(Order),
+    /// A kind that we have no form for, by the name of its field in the protocol; with its text or caption if it has one.
+    Unknown {
+        name: String,
+        text: String,
+    },
+    /// It could not be decrypted; asked for again.
+    Undecryptable,
+}
+
+/// Which message is meant: as its chat and id name it, and by whom it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub id: String,
+    pub from_me: bool,
+    /// A jid.
+    pub sender: String,
+}
+
+/// A file, without its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Media {
+    #[serde(rename = "mimetype")]
+    pub mime: String,
+    /// As the sender claims, bytes; checked when it is fetched.
+    pub size: Option<u64>,
+    /// SHA-256 of the file, hex.
+    pub sha256: Option<String>,
+    pub caption: String,
+    pub file_name: Option<String>,
+    /// Pixels.
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub seconds: Option<u32>,
+    /// Recorded speech, not a file.
+    pub voice: bool,
+    /// A sticker that moves, or a video without sound that repeats.
+    pub animated: bool,
+    /// To be seen once.
+    pub view_once: bool,
+    /// A small JPEG (PNG for a sticker), base64.
+    pub thumbnail: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Location {
+    /// Degrees.
+    pub latitude: f64,
+    pub longitude: f64,
+    pub name: String,
+    pub address: String,
+    /// It moves: more of them follow.
+    pub live: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    pub name: String,
+    pub vcard: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poll {
+    pub name: String,
+    pub options: Vec<String>,
+    /// How many may be chosen; 0: any number.
+    pub choose: u32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Order {
+    pub id: String,
+    pub title: String,
+    pub text: String,
+    pub items: i32,
+    /// In thousandths of the currency's unit.
+    pub total_1000: Option<i64>,
+    /// ISO 4217.
+    pub currency: Option<String>,
+}
+
+/// The message that a message answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quoted {
+    #[serde(flatten)]
+    pub target: Target,
+    /// As far as the quote carries it.
+    pub content: Box<Content>,
+}
+
+impl Content {
+    /// What there is to read: the text, the caption, a name; empty when there is nothing.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text { text } | Self::Choice { text, .. } | Self::Unknown { text, .. } => text,
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => &media.caption,
+            Self::Location(location) => &location.name,
+            Self::Contact { contacts } => contacts.first().map_or("", |contact| &contact.name),
+            Self::Poll(poll) => &poll.name,
+            Self::Reaction { emoji, .. } => emoji,
+            Self::Edit { content, .. } => content.text(),
+            Self::Order(order) => &order.text,
+            Self::Vote { .. } | Self::Revoke { .. } | Self::Undecryptable => "",
+        }
+    }
+
+    /// The file, when it is one.
+    pub fn media(&self) -> Option<&Media> {
+        match self {
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => Some(media),
+            _ => None,
+        }
+    }
+}

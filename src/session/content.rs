@@ -1,0 +1,591 @@
+//! What WhatsApp's protobuf says, in our words. Pure.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use whatsapp_rust::{
+    Jid,
+    wacore_binary::JidExt as _,
+    waproto::whatsapp::{self as wa, message::protocol_message::Type as Protocol},
+};
+
+use crate::message::{Contact, Content, Location, Media, Order, Poll, Quoted, Target};
+
+/// Who reads and who wrote, to say whose message another one is about.
+#[derive(Debug, Clone)]
+pub struct Parties<'a> {
+    /// Our own names: phone number and LID.
+    pub me: &'a [Jid],
+    pub sender: &'a Jid,
+    pub chat: &'a Jid,
+    pub from_me: bool,
+    pub is_group: bool,
+}
+
+/// Wrappers within wrappers; a deeper nest is an attack.
+const MAX_WRAPPERS: usize = 8;
+
+/// Thumbnails above this are left out: they would be most of an event.
+const MAX_THUMBNAIL: usize = 16 * 1024;
+
+/// The message within its wrappers: ephemeral, view once, document with caption, and what comes in the same form.
+pub fn unwrap(message: &wa::Message) -> &wa::Message {
+    let mut current = message;
+    for _ in 0..MAX_WRAPPERS {
+        if let Some(inner) = current.device_sent_message.as_option().and_then(|sent| sent.message.as_option()) {
+            current = inner;
+            continue;
+        }
+        let wrapper = [
+            &current.ephemeral_message,
+            &current.view_once_message,
+            &current.view_once_message_v2,
+            &current.view_once_message_v2_extension,
+            &current.document_with_caption_message,
+            &current.edited_message,
+            &current.group_mentioned_message,
+            &current.bot_invoke_message,
+            &current.lottie_sticker_message,
+            &current.associated_child_message,
+            &current.poll_creation_message_v4,
+            &current.spoiler_message,
+        ]
+        .into_iter()
+        .find_map(|wrapper| wrapper.as_option()?.message.as_option());
+        match wrapper {
+            Some(inner) => current = inner,
+            None => break,
+        }
+    }
+    current
+}
+
+/// Whether it is to be seen once, by its wrapper; the media say it themselves too.
+fn is_view_once(message: &wa::Message) -> bool {
+    let mut current = message;
+    for _ in 0..MAX_WRAPPERS {
+        if current.view_once_message.is_set()
+            || current.view_once_message_v2.is_set()
+            || current.view_once_message_v2_extension.is_set()
+        {
+            return true;
+        }
+        let sent = current.device_sent_message.as_option().and_then(|sent| sent.message.as_option());
+        let inner = sent.or_else(|| current.ephemeral_message.as_option()?.message.as_option());
+        match inner {
+            Some(inner) => current = inner,
+            None => break,
+        }
+    }
+    false
+}
+
+/// `None`: one of the protocol's own messages, which nobody wants to read, or a vote, which must be decrypted first.
+pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
+    let once = is_view_once(message);
+    let base = unwrap(message);
+    if let Some(protocol) = base.protocol_message.as_option() {
+        return of_protocol(protocol, parties);
+    }
+    if base.poll_update_message.is_set() {
+        return None;
+    }
+    text(base)
+        .or_else(|| media(base, once))
+        .or_else(|| reaction(base, parties))
+        .or_else(|| place_or_person(base))
+        .or_else(|| poll(base).map(Content::Poll))
+        .or_else(|| business(base))
+        .or_else(|| unknown(base))
+}
+
+/// What it answers, when it answers something.
+pub fn quoted(message: &wa::Message, parties: &Parties<'_>) -> Option<Quoted> {
+    let context = context(unwrap(message))?;
+    let id = context.stanza_id.clone().filter(|id| !id.is_empty())?;
+    let sender: Option<Jid> = context.participant.as_deref().and_then(|jid| jid.parse().ok());
+    let sender = sender.unwrap_or_else(|| parties.chat.clone()).to_non_ad();
+    let from_me = parties.is_me(&sender);
+    let content = context.quoted_message.as_option().and_then(|quoted| content(quoted, parties));
+    let content = content.unwrap_or(Content::Text { text: String::new() });
+    Some(Quoted { target: Target { id, from_me, sender: sender.to_string() }, content: Box::new(content) })
+}
+
+pub fn is_forwarded(message: &wa::Message) -> bool {
+    context(unwrap(message)).and_then(|context| context.is_forwarded).unwrap_or(false)
+}
+
+/// The jids that it mentions.
+pub fn mentions(message: &wa::Message) -> Vec<String> {
+    context(unwrap(message)).map(|context| context.mentioned_jid.clone()).unwrap_or_default()
+}
+
+impl Parties<'_> {
+    fn is_me(&self, jid: &Jid) -> bool {
+        self.me.iter().any(|me| me.is_same_user_as(jid))
+    }
+
+    /// Whose message a key means. `from_me` in a key is said by who wrote the key.
+    pub fn target(&self, key: &wa::MessageKey) -> Option<Target> {
+        let id = key.id.clone().filter(|id| !id.is_empty())?;
+        let participant: Option<Jid> = key.participant.as_deref().and_then(|jid| jid.parse().ok());
+        let own = key.from_me.unwrap_or(false);
+        let sender = match participant {
+            _ if own => self.sender.to_non_ad(),
+            Some(participant) if self.is_group => participant.to_non_ad(),
+            // In a chat of two it is the other one's.
+            _ if self.from_me => self.chat.to_non_ad(),
+            _ => self.me.first().map_or_else(|| self.chat.to_non_ad(), Jid::to_non_ad),
+        };
+        let from_me = if own { self.from_me } else { self.is_me(&sender) };
+        Some(Target { id, from_me, sender: sender.to_string() })
+    }
+}
+
+fn of_protocol(protocol: &wa::message::ProtocolMessage, parties: &Parties<'_>) -> Option<Content> {
+    let target = || parties.target(protocol.key.as_option()?);
+    match protocol.r#type? {
+        Protocol::REVOKE => Some(Content::Revoke { target: target()? }),
+        Protocol::MESSAGE_EDIT => {
+            let edited = content(protocol.edited_message.as_option()?, parties)?;
+            // An edit of an edit says nothing.
+            let plain = !matches!(edited, Content::Edit { .. } | Content::Revoke { .. });
+            plain.then_some(Content::Edit { target: target()?, content: Box::new(edited) })
+        }
+        _ => None,
+    }
+}
+
+fn text(base: &wa::Message) -> Option<Content> {
+    let conversation = base.conversation.as_ref().filter(|text| !text.is_empty());
+    let extended = || base.extended_text_message.as_option()?.text.as_ref();
+    conversation.or_else(extended).map(|text| Content::Text { text: text.clone() })
+}
+
+fn media(base: &wa::Message, once: bool) -> Option<Content> {
+    if let Some(image) = base.image_message.as_option() {
+        return Some(Content::Image(Media {
+            mime: image.mimetype.clone().unwrap_or_default(),
+            size: image.file_length,
+            sha256: image.file_sha256.as_deref().map(hex::encode),
+            caption: image.caption.clone().unwrap_or_default(),
+            width: image.width,
+            height: image.height,
+            view_once: once || image.view_once.unwrap_or(false),
+            thumbnail: thumbnail(image.jpeg_thumbnail.as_deref()),
+            ..Media::default()
+        }));
+    }
+    if let Some(video) = base.video_message.as_option().or_else(|| base.ptv_message.as_option()) {
+        return Some(Content::Video(Media {
+            mime: video.mimetype.clone().unwrap_or_default(),
+            size: video.file_length,
+            sha256: video.file_sha256.as_deref().map(hex::encode),
+            caption: video.caption.clone().unwrap_or_default(),
+            width: video.width,
+            height: video.height,
+            seconds: video.seconds,
+            animated: video.gif_playback.unwrap_or(false),
+            view_once: once || video.view_once.unwrap_or(false),
+            thumbnail: thumbnail(video.jpeg_thumbnail.as_deref()),
+            ..Media::default()
+        }));
+    }
+    if let Some(audio) = base.audio_message.as_option() {
+        return Some(Content::Audio(Media {
+            mime: audio.mimetype.clone().unwrap_or_default(),
+            size: audio.file_length,
+            sha256: audio.file_sha256.as_deref().map(hex::encode),
+            seconds: audio.seconds,
+            voice: audio.ptt.unwrap_or(false),
+            view_once: once || audio.view_once.unwrap_or(false),
+            ..Media::default()
+        }));
+    }
+    if let Some(document) = base.document_message.as_option() {
+        return Some(Content::Document(Media {
+            mime: document.mimetype.clone().unwrap_or_default(),
+            size: document.file_length,
+            sha256: document.file_sha256.as_deref().map(hex::encode),
+            caption: document.caption.clone().unwrap_or_default(),
+            file_name: document.file_name.clone().or_else(|| document.title.clone()),
+            thumbnail: thumbnail(document.jpeg_thumbnail.as_deref()),
+            ..Media::default()
+        }));
+    }
+    base.sticker_message.as_option().map(|sticker| {
+        Content::Sticker(Media {
+            mime: sticker.mimetype.clone().unwrap_or_default(),
+            size: sticker.file_length,
+            sha256: sticker.file_sha256.as_deref().map(hex::encode),
+            width: sticker.width,
+            height: sticker.height,
+            animated: sticker.is_animated.unwrap_or(false),
+            thumbnail: thumbnail(sticker.png_thumbnail.as_deref()),
+            ..Media::default()
+        })
+    })
+}
+
+fn thumbnail(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.filter(|bytes| (1..=MAX_THUMBNAIL).contains(&bytes.len())).map(|bytes| BASE64.encode(bytes))
+}
+
+fn reaction(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
+    let reaction = base.reaction_message.as_option()?;
+    let target = parties.target(reaction.key.as_option()?)?;
+    Some(Content::Reaction { target, emoji: reaction.text.clone().unwrap_or_default() })
+}
+
+fn place_or_person(base: &wa::Message) -> Option<Content> {
+    if let Some(place) = base.location_message.as_option() {
+        return Some(Content::Location(Location {
+            latitude: place.degrees_latitude.unwrap_or_default(),
+            longitude: place.degrees_longitude.unwrap_or_default(),
+            name: place.name.clone().or_else(|| place.comment.clone()).unwrap_or_default(),
+            address: place.address.clone().unwrap_or_default(),
+            live: place.is_live.unwrap_or(false),
+        }));
+    }
+    if let Some(place) = base.live_location_message.as_option() {
+        return Some(Content::Location(Location {
+            latitude: place.degrees_latitude.unwrap_or_default(),
+            longitude: place.degrees_longitude.unwrap_or_default(),
+            name: place.caption.clone().unwrap_or_default(),
+            live: true,
+            ..Location::default()
+        }));
+    }
+    let contact = |contact: &wa::message::ContactMessage| Contact {
+        name: contact.display_name.clone().unwrap_or_default(),
+        vcard: contact.vcard.clone().unwrap_or_default(),
+    };
+    if let Some(one) = base.contact_message.as_option() {
+        return Some(Content::Contact { contacts: vec![contact(one)] });
+    }
+    let several = base.contacts_array_message.as_option()?;
+    Some(Content::Contact { contacts: several.contacts.iter().map(contact).collect() })
+}
+
+/// The poll that a message opens.
+pub fn poll(base: &wa::Message) -> Option<Poll> {
+    let poll = [
+        &base.poll_creation_message,
+        &base.poll_creation_message_v2,
+        &base.poll_creation_message_v3,
+        &base.poll_creation_message_v5,
+        &base.poll_creation_message_v6,
+    ]
+    .into_iter()
+    .find_map(|poll| poll.as_option())?;
+    Some(Poll {
+        name: poll.name.clone().unwrap_or_default(),
+        options: poll.options.iter().filter_map(|option| option.option_name.clone()).collect(),
+        choose: poll.selectable_options_count.unwrap_or(0),
+    })
+}
+
+/// Catalogues, buttons and lists.
+fn business(base: &wa::Message) -> Option<Content> {
+    if let Some(order) = base.order_message.as_option() {
+        return Some(Content::Order(Order {
+            id: order.order_id.clone().unwrap_or_default(),
+            title: order.order_title.clone().unwrap_or_default(),
+            text: order.message.clone().unwrap_or_default(),
+            items: order.item_count.unwrap_or(0),
+            total_1000: order.total_amount1000,
+            currency: order.total_currency_code.clone(),
+        }));
+    }
+    if let Some(answer) = base.buttons_response_message.as_option() {
+        let text = match &answer.response {
+            Some(wa::message::buttons_response_message::Response::SelectedDisplayText(text)) => text.clone(),
+            None => String::new(),
+        };
+        return Some(Content::Choice { id: answer.selected_button_id.clone().unwrap_or_default(), text });
+    }
+    if let Some(answer) = base.template_button_reply_message.as_option() {
+        return Some(Content::Choice {
+            id: answer.selected_id.clone().unwrap_or_default(),
+            text: answer.selected_display_text.clone().unwrap_or_default(),
+        });
+    }
+    let answer = base.list_response_message.as_option()?;
+    let row = answer.single_select_reply.as_option().and_then(|reply| reply.selected_row_id.clone());
+    Some(Content::Choice { id: row.unwrap_or_default(), text: answer.title.clone().unwrap_or_default() })
+}
+
+fn unknown(base: &wa::Message) -> Option<Content> {
+    if let Some(name) = kind(base) {
+        return Some(Content::Unknown { name: name.to_owned(), text: words(base).unwrap_or_default() });
+    }
+    // A kind newer than the library leaves nothing at all, since it drops fields that it does not know. Only a ratchet's key that
+    // travels alone is silent.
+    let silent = base.sender_key_distribution_message.is_set();
+    (!silent).then(|| Content::Unknown { name: "unknown".into(), text: String::new() })
+}
+
+fn kind(base: &wa::Message) -> Option<&'static str> {
+    macro_rules! first_of {
+        ($($field:ident),+ $(,)?) => {
+            $(if base.$field.is_set() { return Some(stringify!($field)); })+
+        };
+    }
+    first_of!(
+        product_message,
+        list_message,
+        buttons_message,
+        template_message,
+        interactive_message,
+        interactive_response_message,
+        group_invite_message,
+        event_message,
+        pin_in_chat_message,
+        keep_in_chat_message,
+        call_log_messsage,
+        send_payment_message,
+        request_payment_message,
+        album_message,
+        sticker_pack_message,
+        comment_message,
+        newsletter_admin_invite_message,
+        secret_encrypted_message,
+        enc_reaction_message,
+        enc_comment_message,
+        enc_event_response_message,
+    );
+    None
+}
+
+/// What there is to read in a message that is not text.
+fn words(base: &wa::Message) -> Option<String> {
+    if let Some(product) = base.product_message.as_option() {
+        return product.body.clone().or_else(|| product.product.as_option()?.title.clone());
+    }
+    if let Some(list) = base.list_message.as_option() {
+        return list.description.clone();
+    }
+    if let Some(buttons) = base.buttons_message.as_option() {
+        return buttons.content_text.clone();
+    }
+    if let Some(interactive) = base.interactive_message.as_option() {
+        return interactive.body.as_option()?.text.clone();
+    }
+    if let Some(answer) = base.interactive_response_message.as_option() {
+        return answer.body.as_option()?.text.clone();
+    }
+    if let Some(invitation) = base.group_invite_message.as_option() {
+        return invitation.caption.clone().or_else(|| invitation.group_name.clone());
+    }
+    base.event_message.as_option().and_then(|event| event.name.clone())
+}
+
+fn context(base: &wa::Message) -> Option<&wa::ContextInfo> {
+    macro_rules! first_of {
+        ($($field:ident),+ $(,)?) => {
+            $(if let Some(context) = base.$field.as_option().and_then(|inner| inner.context_info.as_option()) {
+                return Some(context);
+            })+
+        };
+    }
+    first_of!(
+        extended_text_message,
+        image_message,
+        video_message,
+        ptv_message,
+        audio_message,
+        document_message,
+        sticker_message,
+        location_message,
+        live_location_message,
+        contact_message,
+        contacts_array_message,
+        poll_creation_message,
+        poll_creation_message_v3,
+        buttons_response_message,
+        list_response_message,
+        template_button_reply_message,
+        order_message,
+    );
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use whatsapp_rust::{buffa::MessageField, waproto::whatsapp as wa};
+
+    use super::*;
+
+    fn jid(text: &str) -> Jid {
+        text.parse().unwrap()
+    }
+
+    struct World {
+        me: Vec<Jid>,
+        customer: Jid,
+        group: Jid,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                me: vec![jid("573001112233@s.whatsapp.net"), jid("99887766@lid")],
+                customer: jid("573009998877@s.whatsapp.net"),
+                group: jid("120363000000000001@g.us"),
+            }
+        }
+
+        fn from_customer(&self) -> Parties<'_> {
+            Parties { me: &self.me, sender: &self.customer, chat: &self.customer, from_me: false, is_group: false }
+        }
+
+        fn from_me(&self) -> Parties<'_> {
+            Parties { me: &self.me, sender: &self.me[0], chat: &self.customer, from_me: true, is_group: false }
+        }
+
+        fn in_group(&self) -> Parties<'_> {
+            Parties { me: &self.me, sender: &self.customer, chat: &self.group, from_me: false, is_group: true }
+        }
+    }
+
+    fn words(text: &str) -> wa::Message {
+        wa::Message { conversation: Some(text.into()), ..Default::default() }
+    }
+
+    fn wrapped(inner: wa::Message) -> MessageField<wa::message::FutureProofMessage> {
+        MessageField::some(wa::message::FutureProofMessage { message: MessageField::some(inner), ..Default::default() })
+    }
+
+    fn key(id: &str, from_me: bool, participant: Option<&str>) -> MessageField<wa::MessageKey> {
+        MessageField::some(wa::MessageKey {
+            id: Some(id.into()),
+            from_me: Some(from_me),
+            participant: participant.map(str::to_owned),
+            ..Default::default()
+        })
+    }
+
+    fn reaction(key: MessageField<wa::MessageKey>) -> wa::Message {
+        let reaction = wa::message::ReactionMessage { key, text: Some("👍".into()), ..Default::default() };
+        wa::Message { reaction_message: MessageField::some(reaction), ..Default::default() }
+    }
+
+    fn target(content: Option<Content>) -> Target {
+        match content.unwrap() {
+            Content::Reaction { target, .. } | Content::Revoke { target } | Content::Edit { target, .. } => target,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn wrappers_are_taken_off_in_any_order() {
+        let world = World::new();
+        let once = wa::Message { view_once_message_v2: wrapped(words("once")), ..Default::default() };
+        let ephemeral = wa::Message { ephemeral_message: wrapped(once), ..Default::default() };
+        let text = Content::Text { text: "once".into() };
+        assert_eq!(content(&ephemeral, &world.from_customer()), Some(text.clone()));
+        let other_way = wa::Message {
+            view_once_message: wrapped(wa::Message { ephemeral_message: wrapped(words("once")), ..Default::default() }),
+            ..Default::default()
+        };
+        assert_eq!(content(&other_way, &world.from_customer()), Some(text));
+    }
+
+    #[test]
+    fn a_nest_of_wrappers_ends() {
+        let world = World::new();
+        let mut nest = words("deep");
+        for _ in 0..500 {
+            nest = wa::Message { ephemeral_message: wrapped(nest), ..Default::default() };
+        }
+        assert!(matches!(content(&nest, &world.from_customer()), Some(Content::Unknown { .. })));
+    }
+
+    #[test]
+    fn view_once_is_said_of_the_media() {
+        let world = World::new();
+        let image = wa::message::ImageMessage { mimetype: Some("image/jpeg".into()), ..Default::default() };
+        let image = wa::Message { image_message: MessageField::some(image), ..Default::default() };
+        let once = wa::Message { view_once_message_v2: wrapped(image), ..Default::default() };
+        let Some(Content::Image(media)) = content(&once, &world.from_customer()) else { panic!() };
+        assert!(media.view_once);
+    }
+
+    #[test]
+    fn a_reaction_says_whose_message_it_is_about() {
+        let world = World::new();
+        let mine = target(content(&reaction(key("A", false, None)), &world.from_customer()));
+        assert_eq!((mine.from_me, mine.sender.as_str()), (true, "573001112233@s.whatsapp.net"));
+        let own = target(content(&reaction(key("A", true, None)), &world.from_customer()));
+        assert_eq!((own.from_me, own.sender.as_str()), (false, "573009998877@s.whatsapp.net"));
+        let theirs = target(content(&reaction(key("A", false, None)), &world.from_me()));
+        assert_eq!((theirs.from_me, theirs.sender.as_str()), (false, "573009998877@s.whatsapp.net"));
+        let group = target(content(&reaction(key("A", false, Some("99887766:3@lid"))), &world.in_group()));
+        assert_eq!((group.from_me, group.sender.as_str()), (true, "99887766@lid"));
+    }
+
+    #[test]
+    fn edits_and_revokes_name_their_message() {
+        let world = World::new();
+        let protocol = |r#type, edited_message| wa::Message {
+            protocol_message: MessageField::some(wa::message::ProtocolMessage {
+                key: key("A", true, None),
+                r#type: Some(r#type),
+                edited_message,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let edit = protocol(Protocol::MESSAGE_EDIT, MessageField::some(words("better")));
+        let Some(Content::Edit { target, content: inner }) = content(&edit, &world.from_customer()) else { panic!() };
+        assert_eq!((target.id.as_str(), target.from_me, inner.text()), ("A", false, "better"));
+        let nested = protocol(Protocol::MESSAGE_EDIT, MessageField::some(edit));
+        assert_eq!(content(&nested, &world.from_customer()), None);
+        let revoke = protocol(Protocol::REVOKE, MessageField::none());
+        assert!(matches!(content(&revoke, &world.from_customer()), Some(Content::Revoke { .. })));
+    }
+
+    #[test]
+    fn a_quote_carries_what_it_answers() {
+        let world = World::new();
+        let context = wa::ContextInfo {
+            stanza_id: Some("A".into()),
+            participant: Some("573001112233@s.whatsapp.net".into()),
+            quoted_message: MessageField::some(words("what would you like?")),
+            is_forwarded: Some(true),
+            mentioned_jid: vec!["1@lid".into()],
+            ..Default::default()
+        };
+        let answer = wa::message::ExtendedTextMessage {
+            text: Some("a pizza".into()),
+            context_info: MessageField::some(context),
+            ..Default::default()
+        };
+        let answer = wa::Message { extended_text_message: MessageField::some(answer), ..Default::default() };
+        let quoted = quoted(&answer, &world.from_customer()).unwrap();
+        assert_eq!((quoted.target.id.as_str(), quoted.target.from_me), ("A", true));
+        assert_eq!(quoted.content.text(), "what would you like?");
+        assert!(is_forwarded(&answer));
+        assert_eq!(mentions(&answer), ["1@lid"]);
+    }
+
+    #[test]
+    fn what_we_have_no_form_for_keeps_its_name() {
+        let world = World::new();
+        let invitation =
+            wa::message::GroupInviteMessage { group_name: Some("Neighbours".into()), ..Default::default() };
+        let invitation = wa::Message { group_invite_message: MessageField::some(invitation), ..Default::default() };
+        let expected = Content::Unknown { name: "group_invite_message".into(), text: "Neighbours".into() };
+        assert_eq!(content(&invitation, &world.from_customer()), Some(expected));
+        // From a client newer than ours: all of it was dropped.
+        assert!(matches!(content(&wa::Message::default(), &world.from_customer()), Some(Content::Unknown { .. })));
+    }
+
+    #[test]
+    fn the_protocols_own_messages_are_silent() {
+        let world = World::new();
+        let keys = wa::Message {
+            sender_key_distribution_message: MessageField::some(Default::default()),
+            ..Default::default()
+        };
+        assert_eq!(content(&keys, &world.from_customer()), None);
+    }
+}
