@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     App,
+    auth::{Caller, Scope},
     problem::{FieldError, Problem},
 };
 use crate::{
@@ -59,8 +60,13 @@ fn parse_tenant(text: Option<&str>, missing: &str) -> Result<TenantId, Problem> 
     })
 }
 
-pub async fn connect(State(app): State<App>, Body(tenant): Body<Tenant>) -> Result<Json<Value>, Problem> {
+pub async fn connect(
+    State(app): State<App>,
+    caller: Caller,
+    Body(tenant): Body<Tenant>,
+) -> Result<Json<Value>, Problem> {
     let tenant = tenant.id()?;
+    caller.permit(&tenant, Scope::Control)?;
     let session = app.fleet.connect(&tenant).await?;
     let mut status = session.watch();
     let settled = status.wait_for(|status| {
@@ -83,8 +89,9 @@ pub async fn connect(State(app): State<App>, Body(tenant): Body<Tenant>) -> Resu
     }
 }
 
-pub async fn qr(State(app): State<App>, Query(tenant): Query<Tenant>) -> Result<Json<Value>, Problem> {
+pub async fn qr(State(app): State<App>, caller: Caller, Query(tenant): Query<Tenant>) -> Result<Json<Value>, Problem> {
     let tenant = tenant.id()?;
+    caller.permit(&tenant, Scope::Control)?;
     let status = app.fleet.status(&tenant);
     let now = app.fleet.env().clock.now();
     Ok(Json(match status {
@@ -104,8 +111,13 @@ pub async fn qr(State(app): State<App>, Query(tenant): Query<Tenant>) -> Result<
     }))
 }
 
-pub async fn status(State(app): State<App>, Query(tenant): Query<Tenant>) -> Result<Json<Value>, Problem> {
+pub async fn status(
+    State(app): State<App>,
+    caller: Caller,
+    Query(tenant): Query<Tenant>,
+) -> Result<Json<Value>, Problem> {
     let tenant = tenant.id()?;
+    caller.permit(&tenant, Scope::Read)?;
     let status = app.fleet.status(&tenant);
     let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);
     Ok(Json(json!({
@@ -119,8 +131,14 @@ pub async fn status(State(app): State<App>, Query(tenant): Query<Tenant>) -> Res
     })))
 }
 
-pub async fn disconnect(State(app): State<App>, Body(tenant): Body<Tenant>) -> Result<Json<Value>, Problem> {
-    app.fleet.disconnect(&tenant.id()?).await?;
+pub async fn disconnect(
+    State(app): State<App>,
+    caller: Caller,
+    Body(tenant): Body<Tenant>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = tenant.id()?;
+    caller.permit(&tenant, Scope::Control)?;
+    app.fleet.disconnect(&tenant).await?;
     Ok(Json(json!({ "success": true, "message": "Desconectado exitosamente" })))
 }
 
@@ -135,6 +153,7 @@ pub struct SendText {
 /// With an `Idempotency-Key` the same request may be repeated until it is answered: the message goes out once.
 pub async fn send(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     Body(send): Body<SendText>,
 ) -> Result<Json<Value>, Problem> {
@@ -150,6 +169,7 @@ pub async fn send(
         return Err(Problem::invalid(MISSING, missing));
     };
     let tenant = parse_tenant(Some(&tenant), MISSING)?;
+    caller.permit(&tenant, Scope::Send)?;
     let key = idempotency_key(&headers)?;
     let message = app.fleet.send_text(&tenant, &to, &text, key).await??;
     Ok(Json(json!({ "success": true, "messageId": message.id, "timestamp": message.timestamp * 1000 })))
@@ -173,10 +193,12 @@ pub struct RequestCode {
 /// WAHA's route for pairing by a code typed into the phone.
 pub async fn request_code(
     State(app): State<App>,
+    caller: Caller,
     Path(tenant): Path<String>,
     Body(request): Body<RequestCode>,
 ) -> Result<Json<Value>, Problem> {
     let tenant = parse_tenant(Some(&tenant), "tenantId es requerido")?;
+    caller.permit(&tenant, Scope::Control)?;
     let digits: String = request.phone_number.unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     if !(7..=15).contains(&digits.len()) {
         let message = "expected a phone number with its country code".to_owned();

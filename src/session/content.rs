@@ -433,11 +433,11 @@ mod tests {
             }
         }
 
-        fn from_customer(&self) -> Parties<'_> {
+        fn by_customer(&self) -> Parties<'_> {
             Parties { me: &self.me, sender: &self.customer, chat: &self.customer, from_me: false, is_group: false }
         }
 
-        fn from_me(&self) -> Parties<'_> {
+        fn by_me(&self) -> Parties<'_> {
             Parties { me: &self.me, sender: &self.me[0], chat: &self.customer, from_me: true, is_group: false }
         }
 
@@ -451,7 +451,7 @@ mod tests {
     }
 
     fn wrapped(inner: wa::Message) -> MessageField<wa::message::FutureProofMessage> {
-        MessageField::some(wa::message::FutureProofMessage { message: MessageField::some(inner), ..Default::default() })
+        MessageField::some(wa::message::FutureProofMessage { message: MessageField::some(inner) })
     }
 
     fn key(id: &str, from_me: bool, participant: Option<&str>) -> MessageField<wa::MessageKey> {
@@ -481,12 +481,12 @@ mod tests {
         let once = wa::Message { view_once_message_v2: wrapped(words("once")), ..Default::default() };
         let ephemeral = wa::Message { ephemeral_message: wrapped(once), ..Default::default() };
         let text = Content::Text { text: "once".into() };
-        assert_eq!(content(&ephemeral, &world.from_customer()), Some(text.clone()));
+        assert_eq!(content(&ephemeral, &world.by_customer()), Some(text.clone()));
         let other_way = wa::Message {
             view_once_message: wrapped(wa::Message { ephemeral_message: wrapped(words("once")), ..Default::default() }),
             ..Default::default()
         };
-        assert_eq!(content(&other_way, &world.from_customer()), Some(text));
+        assert_eq!(content(&other_way, &world.by_customer()), Some(text));
     }
 
     #[test]
@@ -496,7 +496,7 @@ mod tests {
         for _ in 0..500 {
             nest = wa::Message { ephemeral_message: wrapped(nest), ..Default::default() };
         }
-        assert!(matches!(content(&nest, &world.from_customer()), Some(Content::Unknown { .. })));
+        assert!(matches!(content(&nest, &world.by_customer()), Some(Content::Unknown { .. })));
     }
 
     #[test]
@@ -505,18 +505,18 @@ mod tests {
         let image = wa::message::ImageMessage { mimetype: Some("image/jpeg".into()), ..Default::default() };
         let image = wa::Message { image_message: MessageField::some(image), ..Default::default() };
         let once = wa::Message { view_once_message_v2: wrapped(image), ..Default::default() };
-        let Some(Content::Image(media)) = content(&once, &world.from_customer()) else { panic!() };
+        let Some(Content::Image(media)) = content(&once, &world.by_customer()) else { panic!() };
         assert!(media.view_once);
     }
 
     #[test]
     fn a_reaction_says_whose_message_it_is_about() {
         let world = World::new();
-        let mine = target(content(&reaction(key("A", false, None)), &world.from_customer()));
+        let mine = target(content(&reaction(key("A", false, None)), &world.by_customer()));
         assert_eq!((mine.from_me, mine.sender.as_str()), (true, "573001112233@s.whatsapp.net"));
-        let own = target(content(&reaction(key("A", true, None)), &world.from_customer()));
+        let own = target(content(&reaction(key("A", true, None)), &world.by_customer()));
         assert_eq!((own.from_me, own.sender.as_str()), (false, "573009998877@s.whatsapp.net"));
-        let theirs = target(content(&reaction(key("A", false, None)), &world.from_me()));
+        let theirs = target(content(&reaction(key("A", false, None)), &world.by_me()));
         assert_eq!((theirs.from_me, theirs.sender.as_str()), (false, "573009998877@s.whatsapp.net"));
         let group = target(content(&reaction(key("A", false, Some("99887766:3@lid"))), &world.in_group()));
         assert_eq!((group.from_me, group.sender.as_str()), (true, "99887766@lid"));
@@ -535,12 +535,12 @@ mod tests {
             ..Default::default()
         };
         let edit = protocol(Protocol::MESSAGE_EDIT, MessageField::some(words("better")));
-        let Some(Content::Edit { target, content: inner }) = content(&edit, &world.from_customer()) else { panic!() };
+        let Some(Content::Edit { target, content: inner }) = content(&edit, &world.by_customer()) else { panic!() };
         assert_eq!((target.id.as_str(), target.from_me, inner.text()), ("A", false, "better"));
         let nested = protocol(Protocol::MESSAGE_EDIT, MessageField::some(edit));
-        assert_eq!(content(&nested, &world.from_customer()), None);
+        assert_eq!(content(&nested, &world.by_customer()), None);
         let revoke = protocol(Protocol::REVOKE, MessageField::none());
-        assert!(matches!(content(&revoke, &world.from_customer()), Some(Content::Revoke { .. })));
+        assert!(matches!(content(&revoke, &world.by_customer()), Some(Content::Revoke { .. })));
     }
 
     #[test]
@@ -560,7 +560,7 @@ mod tests {
             ..Default::default()
         };
         let answer = wa::Message { extended_text_message: MessageField::some(answer), ..Default::default() };
-        let quoted = quoted(&answer, &world.from_customer()).unwrap();
+        let quoted = quoted(&answer, &world.by_customer()).unwrap();
         assert_eq!((quoted.target.id.as_str(), quoted.target.from_me), ("A", true));
         assert_eq!(quoted.content.text(), "what would you like?");
         assert!(is_forwarded(&answer));
@@ -574,9 +574,9 @@ mod tests {
             wa::message::GroupInviteMessage { group_name: Some("Neighbours".into()), ..Default::default() };
         let invitation = wa::Message { group_invite_message: MessageField::some(invitation), ..Default::default() };
         let expected = Content::Unknown { name: "group_invite_message".into(), text: "Neighbours".into() };
-        assert_eq!(content(&invitation, &world.from_customer()), Some(expected));
+        assert_eq!(content(&invitation, &world.by_customer()), Some(expected));
         // From a client newer than ours: all of it was dropped.
-        assert!(matches!(content(&wa::Message::default(), &world.from_customer()), Some(Content::Unknown { .. })));
+        assert!(matches!(content(&wa::Message::default(), &world.by_customer()), Some(Content::Unknown { .. })));
     }
 
     #[test]
@@ -586,6 +586,6 @@ mod tests {
             sender_key_distribution_message: MessageField::some(Default::default()),
             ..Default::default()
         };
-        assert_eq!(content(&keys, &world.from_customer()), None);
+        assert_eq!(content(&keys, &world.by_customer()), None);
     }
 }
