@@ -17,6 +17,7 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
+    message::{Draft, SendRequest},
     session::{self, RefusedCode},
     tenant::TenantId,
 };
@@ -171,7 +172,8 @@ pub async fn send(
     let tenant = parse_tenant(Some(&tenant), MISSING)?;
     caller.permit(&tenant, Scope::Send)?;
     let key = idempotency_key(&headers)?;
-    let message = app.fleet.send_text(&tenant, &to, &text, key).await??;
+    let request = SendRequest { to, draft: Draft::Text { text, mentions: Vec::new() }, answers: None };
+    let message = app.fleet.send(&tenant, &request, key).await??;
     Ok(Json(json!({ "success": true, "messageId": message.id, "timestamp": message.timestamp * 1000 })))
 }
 

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{fleet::FleetError, session::RefusedSend};
+use crate::{fleet::FleetError, message::Flaw, session::RefusedSend};
 
 #[derive(Debug, Serialize)]
 pub struct Problem {
@@ -124,6 +124,12 @@ impl From<RefusedSend> for Problem {
             RefusedSend::Recipient => {
                 let message = "expected a phone number with its country code, or a jid".to_owned();
                 Self::invalid(message.clone(), vec![FieldError { field: "to", message }])
+            }
+            RefusedSend::Draft(Flaw { field, expected }) => {
+                Self::invalid(format!("{field}: {expected}"), vec![FieldError { field, message: expected }])
+            }
+            RefusedSend::UnknownMessage => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }
             RefusedSend::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -25,7 +25,7 @@ pub use self::restore::{RestoreError, Summary};
 use crate::{
     config,
     journal::OpenError,
-    message::{Event, EventId, Message},
+    message::{Event, EventId, Message, SendRequest},
     session::{Env, RefusedCode, RefusedSend, Session, SessionError, State, Status},
     tenant::TenantId,
     vault::{Instance, Notice as Record, VaultError},
@@ -134,18 +134,18 @@ impl Fleet {
         Ok(self.opened(tenant).await?.request_code(phone).await)
     }
 
-    pub async fn send_text(
+    /// The inner error: the session's own no.
+    pub async fn send(
         &self,
         tenant: &TenantId,
-        to: &str,
-        text: &str,
+        request: &SendRequest,
         key: Option<&str>,
     ) -> Result<Result<Message, RefusedSend>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
         let session = self.session(tenant).ok_or(FleetError::Unknown)?;
-        Ok(session.send_text(to, text, key).await)
+        Ok(session.send(request, key).await)
     }
 
     /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that is not open has nothing to unlink.
