@@ -1,6 +1,9 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
+mod baileys;
 mod broken;
+#[path = "../baileys/driver.rs"]
+mod driver;
 mod emulator;
 mod face;
 mod heal;

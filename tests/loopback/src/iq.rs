@@ -1,7 +1,7 @@
 //! What a linked device asks of the server, and the answers.
 //!
 //! Everything is answered: a client counts its unanswered requests against the connection. What this network has
-//! no state for (privacy, block list, experiments, groups) gets the answer of an account that has none.
+//! no state for (privacy, block list, experiments, groups) gets the answer of a new account.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -190,7 +190,11 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             NodeBuilder::new("props").attr("protocol", 1u8).attr("hash", "none").attr("refresh", 86_400u32).build(),
         ),
         ("blocklist", _) => empty("list"),
-        ("privacy", "privacy") => empty("privacy"),
+        // As an account begins: others see when it has read what they wrote.
+        ("privacy", "privacy") => {
+            let receipts = NodeBuilder::new("category").attr("name", "readreceipts").attr("value", "all").build();
+            Some(NodeBuilder::new("privacy").children([receipts]).build())
+        }
         ("w:sync:app:state", _) => {
             // A bare collection is one that is up to date.
             let collections = request.and_then(Node::children).unwrap_or_default();

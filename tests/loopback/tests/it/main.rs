@@ -5,8 +5,12 @@ mod chat;
 mod control;
 mod counters;
 mod device;
+#[path = "../../../baileys/driver.rs"]
+mod driver;
 mod faults;
 mod linking;
+#[path = "../../../it/node.rs"]
+mod node;
 mod offline;
 mod scale;
 
