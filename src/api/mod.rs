@@ -3,7 +3,9 @@
 mod auth;
 mod baileys;
 mod health;
+pub mod old_form;
 mod problem;
+mod tenants;
 
 use std::sync::Arc;
 
@@ -35,7 +37,17 @@ pub fn router(app: App) -> Router {
         .route("/api/baileys/qr", get(baileys::qr))
         .route("/api/baileys/status", get(baileys::status))
         .route("/api/baileys/disconnect", post(baileys::disconnect))
+        .route("/api/baileys/clean-session", post(baileys::clean_session))
+        .route("/api/baileys/stats", get(baileys::stats))
         .route("/api/baileys/send", post(baileys::send))
+        .route("/api/baileys/send-message", post(baileys::send_message))
+        .route("/api/baileys/conversations", get(baileys::conversations))
+        .route("/api/baileys/messages", get(baileys::messages))
+        .route("/api/baileys/test-message", post(baileys::test_message))
+        .route("/api/baileys/profile", get(baileys::profile))
+        .route("/api/tenant/{id}", get(tenants::one))
+        .route("/api/tenants", get(tenants::all))
+        .route("/api/stats", get(tenants::stats))
         .route("/api/{session}/auth/request-code", post(baileys::request_code))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require));
     Router::new()
