@@ -6,7 +6,9 @@ mod control;
 mod counters;
 mod device;
 mod faults;
+mod https;
 mod linking;
+mod media;
 mod offline;
 mod scale;
 
