@@ -30,7 +30,7 @@ use crate::{
 const QR_WAIT: Duration = Duration::from_secs(90);
 
 /// A JSON body; what is wrong with it is a [`Problem`].
-pub struct Body<T>(T);
+pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;

@@ -1,6 +1,8 @@
 //! What went wrong, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
 //! field what was wrong with the input, and carries the old service's `error` text beside. Internals never leak.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -54,6 +56,21 @@ impl Problem {
 
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed")
+    }
+
+    pub fn forbidden(title: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", title)
+    }
+
+    pub fn too_many(wait: Duration) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests");
+        // Rounded up: who comes back at the second is let in.
+        problem.retry_after_s = u32::try_from(wait.as_millis().div_ceil(1000)).ok();
+        problem
+    }
+
+    pub fn missing(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, title)
     }
 
     pub fn not_found() -> Self {
@@ -121,6 +138,9 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

@@ -11,9 +11,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 
 use self::{read::Reader, source::Table};
 pub use self::{
@@ -33,8 +37,8 @@ pub struct Config {
     pub http: Http,
     pub data_dir: PathBuf,
     pub vault: Vault,
-    /// `None`: make one (embedded vault only).
-    pub admin_key: Option<Secret>,
+    pub auth: Auth,
+    pub limits: Limits,
     pub restore: Restore,
     pub heartbeat: Heartbeat,
     pub session: Session,
@@ -48,6 +52,54 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub origins: Origins,
+    pub proxies: Proxies,
+}
+
+/// Web pages that may call.
+#[derive(Debug, Clone)]
+pub enum Origins {
+    Any,
+    These(Vec<HeaderValue>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Proxies {
+    pub trusted: Vec<IpNet>,
+    /// Where they say whom a request comes from.
+    pub header: HeaderName,
+}
+
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// `None`: make one (embedded vault only).
+    pub admin_key: Option<Secret>,
+    /// The old contract needs no key.
+    pub legacy_open: bool,
+    pub refresh: Duration,
+    pub firebase: Option<Firebase>,
+}
+
+/// Whose users may come in with their ID tokens.
+#[derive(Debug, Clone)]
+pub struct Firebase {
+    pub project: String,
+    /// A set of JSON web keys.
+    pub keys_url: String,
+}
+
+/// Requests a minute.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub pairing: Rates,
+    pub sending: Rates,
+}
+
+/// `None`: no limit.
+#[derive(Debug, Clone)]
+pub struct Rates {
+    pub per_key: Option<NonZeroU32>,
+    pub per_address: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone)]

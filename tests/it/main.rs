@@ -30,5 +30,6 @@ mod store_pairing;
 mod store_peer;
 mod store_session;
 mod store_world;
+mod vault_access;
 mod vault_contract;
 mod zombie;

@@ -38,11 +38,9 @@ async fn main() -> anyhow::Result<()> {
         ..NetworkConfig::default()
     };
     let mut terminate = signal(SignalKind::terminate())?;
-    let network = Network::start(config)
-        .await
-        .with_context(|| {
-            format!("cannot listen on {}, {} and {}", arguments.listen, arguments.control, arguments.media)
-        })?;
+    let network = Network::start(config).await.with_context(|| {
+        format!("cannot listen on {}, {} and {}", arguments.listen, arguments.control, arguments.media)
+    })?;
     println!("clients: {}", network.ws_url());
     println!("control: {}", network.control_url().unwrap_or_default());
     println!("media: https://{}", network.media_host());
