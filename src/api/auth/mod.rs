@@ -7,6 +7,7 @@ mod caller;
 pub mod cors;
 mod keys;
 mod limits;
+mod tokens;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -25,7 +26,10 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use self::limits::{Limits, Subject};
+use self::{
+    limits::{Limits, Subject},
+    tokens::Tokens,
+};
 pub use self::{
     caller::{Caller, Scope},
     keys::Keys,
@@ -96,9 +100,9 @@ pub struct Auth {
     /// As the other keys: hashed.
     admin: KeyHash,
     pub keys: Keys,
+    tokens: Option<Tokens>,
     limits: Limits,
     settings: Settings,
-    clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -108,10 +112,10 @@ impl Auth {
     pub async fn start(settings: Settings, vault: Arc<dyn AccessVault>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let auth = Arc::new(Self {
             admin: KeyHash::of(settings.admin_key.expose()),
-            keys: Keys::new(vault, clock.clone()),
-            limits: Limits::new(settings.limits.clone(), clock.clone()),
+            keys: Keys::new(vault.clone(), clock.clone()),
+            tokens: settings.auth.firebase.as_ref().map(|firebase| Tokens::new(firebase, vault, clock.clone())),
+            limits: Limits::new(settings.limits.clone(), clock),
             settings,
-            clock,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
@@ -124,6 +128,12 @@ impl Auth {
         let keeping = auth.clone();
         auth.tasks.spawn(async move {
             keeping.keys.keep(keeping.settings.auth.refresh, keeping.stop.clone()).await;
+        });
+        let keeping = auth.clone();
+        auth.tasks.spawn(async move {
+            if let Some(tokens) = &keeping.tokens {
+                tokens.keep(keeping.stop.clone()).await;
+            }
         });
         auth
     }
@@ -150,7 +160,11 @@ impl Auth {
         if self.admin.0.ct_eq(&KeyHash::of(credential).0).into() {
             return Ok(Valid { caller: Caller::Admin, gone: CancellationToken::new(), expires_at: None });
         }
-        self.keys.open(credential).await
+        // A token has three parts, a key none.
+        match &self.tokens {
+            Some(tokens) if credential.contains('.') => tokens.open(credential).await,
+            _ => self.keys.open(credential).await,
+        }
     }
 
     /// Who sends this request: by `X-Api-Key`, or else by Bearer.
