@@ -17,6 +17,7 @@ mod journal_wire;
 mod journal_world;
 mod kill;
 mod node;
+mod old_contract;
 mod outage;
 mod outbox;
 mod proxy;
