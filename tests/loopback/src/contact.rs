@@ -1,45 +1,34 @@
 //! Device 0 of an account: what a phone or a customer does with a message.
 //!
 //! It is a real endpoint: it opens what it gets or asks for it again, verifies the account's signature of a linked
-//! device before it trusts it, and sends delivery receipts. How it writes is in `writing`.
+//! device before it trusts it, and sends delivery receipts. How it writes is in `writing`, what it makes of what it
+//! has opened in `inbox`.
 
 use std::collections::HashMap;
 
 use rand::rngs::StdRng;
-use serde::Serialize;
 use wacore::messages::{decode_plaintext, unwrap_device_sent};
 use wacore::protocol::retry::{MAX_RETRY_COUNT, MIN_RETRY_COUNT_FOR_KEYS};
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 use wacore_libsignal::protocol::{CiphertextMessage, SignalProtocolError};
 use waproto::whatsapp as wa;
+use waproto::whatsapp::message::ProtocolMessage;
+use waproto::whatsapp::message::protocol_message::Type;
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::archive::Archived;
+use crate::inbox::Inbox;
 use crate::keys::retry_keys_node;
 use crate::signal::{Endpoint, parse};
 use crate::stanza::{attr, child, child_content, content, jid_attr, leaf};
 use crate::world::World;
 use crate::writing::Sent;
 
-/// A message that a phone or customer has opened.
-#[derive(Debug, Clone, Serialize)]
-pub struct Received {
-    pub id: String,
-    /// The sending device.
-    pub from: String,
-    /// The number of the other side of the chat: the sender, or for a copy of an own message its addressee.
-    pub chat: String,
-    pub text: Option<String>,
-    /// Unix time in milliseconds at which it was first opened.
-    pub time: u64,
-    /// How often it came. More than once: the sender repeated it under the same id.
-    pub arrivals: u32,
-}
-
 pub(crate) struct Contact {
     pub(crate) endpoint: Endpoint,
-    inbox: Vec<Received>,
-    by_id: HashMap<(AccountId, String), usize>,
+    pub(crate) inbox: Inbox,
+    pub(crate) archive: HashMap<String, Archived>,
     /// What it wrote, for retries.
     pub(crate) sent: HashMap<String, Sent>,
     /// Retry receipts it has sent, by device and message.
@@ -66,31 +55,11 @@ impl Contact {
     pub(crate) fn generate(rng: &mut StdRng) -> Self {
         Self {
             endpoint: Endpoint::generate(rng),
-            inbox: Vec::new(),
-            by_id: HashMap::new(),
+            inbox: Inbox::default(),
+            archive: HashMap::new(),
             sent: HashMap::new(),
             retries: HashMap::new(),
             forms: HashMap::new(),
-        }
-    }
-
-    pub(crate) fn inbox(&self) -> &[Received] {
-        &self.inbox
-    }
-
-    /// Counts one more arrival of a message it knows.
-    fn arrived_again(&mut self, from: AccountId, id: &str) -> bool {
-        let known = self.by_id.get(&(from, id.to_owned()));
-        if let Some(at) = known {
-            self.inbox[*at].arrivals += 1;
-        }
-        known.is_some()
-    }
-
-    fn keep(&mut self, from: AccountId, received: Received) {
-        if !self.arrived_again(from, &received.id) {
-            self.by_id.insert((from, received.id.clone()), self.inbox.len());
-            self.inbox.push(received);
         }
     }
 }
@@ -111,7 +80,7 @@ impl World {
                 self.delivered(account, from, form, stanza);
             }
             Err(Refused::Signal(SignalProtocolError::DuplicatedMessage(..))) => {
-                self.directory.get_mut(account).contact.arrived_again(from.account, &id);
+                self.directory.get_mut(account).contact.inbox.arrived_again(from.account, &id);
                 self.delivered(account, from, form, stanza);
             }
             Err(reason) => {
@@ -150,21 +119,18 @@ impl World {
     fn read(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node, message: wa::Message) {
         let message = unwrap_device_sent(message);
         let id = attr(stanza, "id").unwrap_or_default();
-        if let Some(protocol) = message.protocol_message.as_option() {
+        if let Some(protocol) = message.protocol_message.as_option()
+            && !is_of_chat(protocol)
+        {
             return self.protocol_message(account, from, &id, protocol);
         }
-        self.archive(account, from.account, &id, &message);
         let recipient = jid_attr(stanza, "recipient").and_then(|jid| self.directory.find(&jid));
         let chat = if from.account == account { recipient.unwrap_or(account) } else { from.account };
-        let received = Received {
-            id: id.into_owned(),
-            from: from.to_string(),
-            chat: self.directory.get(chat).number(),
-            text: text_of(&message),
-            time: self.time_ms(),
-            arrivals: 1,
-        };
-        self.directory.get_mut(account).contact.keep(from.account, received);
+        let mut received = self.behold(account, from.account, &id, &message);
+        received.from = from.to_string();
+        received.chat = self.directory.get(chat).number();
+        self.archive(account, from.account, &id, &message);
+        self.directory.get_mut(account).contact.inbox.keep(from.account, received);
     }
 
     fn delivered(&mut self, account: AccountId, from: DeviceAddress, form: Form, stanza: &Node) {
@@ -177,15 +143,16 @@ impl World {
         self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
     }
 
-    /// The person looks at a message: its sender gets a read receipt.
-    pub(crate) fn look_at(&mut self, account: AccountId, id: &str) -> Result<(), String> {
+    /// The person looks at a message or plays it: its sender gets a receipt of that kind, `read` or `played`.
+    pub(crate) fn look_at(&mut self, account: AccountId, id: &str, kind: &str) -> Result<(), String> {
         let contact = &self.directory.get(account).contact;
-        let received = contact.inbox.iter().find(|received| received.id == id);
+        let received = contact.inbox.messages().iter().find(|received| received.id == id);
         let from = received.ok_or_else(|| format!("there is no message {id}"))?.from.parse();
         let from = from.ok().and_then(|jid| self.directory.find_device(&jid));
         let from = from.filter(|from| from.account != account).ok_or("it is an own message")?;
         let form = contact.forms.get(&from.account).copied().unwrap_or_default();
-        let receipt = NodeBuilder::new("receipt").attr("id", id).attr("type", "read").build();
+        let receipt = NodeBuilder::new("receipt").attr("id", id).attr("type", kind).build();
+        self.ledger.read(from, id, &account.primary().to_string());
         self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
         self.deliver_mail();
         Ok(())
@@ -223,9 +190,7 @@ impl World {
     }
 }
 
-fn text_of(message: &wa::Message) -> Option<String> {
-    message
-        .conversation
-        .clone()
-        .or_else(|| message.extended_text_message.as_option().and_then(|extended| extended.text.clone()))
+/// Whether people see it in the chat; the rest is among the apps of one account.
+fn is_of_chat(protocol: &ProtocolMessage) -> bool {
+    matches!(protocol.r#type, Some(Type::REVOKE | Type::MESSAGE_EDIT | Type::EPHEMERAL_SETTING))
 }

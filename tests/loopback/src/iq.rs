@@ -1,7 +1,7 @@
 //! What a linked device asks of the server, and the answers.
 //!
 //! Everything is answered: a client counts its unanswered requests against the connection. What this network has
-//! no state for (privacy, block list, experiments, groups) gets the answer of an account that has none.
+//! no state for (block list, experiments) gets the answer of an account that has none.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -194,7 +194,13 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             NodeBuilder::new("props").attr("protocol", 1u8).attr("hash", "none").attr("refresh", 86_400u32).build(),
         ),
         ("blocklist", _) => empty("list"),
-        ("privacy", "privacy") => empty("privacy"),
+        ("privacy", "privacy") => {
+            // What an account has that never changed anything. Baileys sends read receipts only by it.
+            let names = ["last", "online", "profile", "status", "readreceipts", "groupadd", "calladd"];
+            let categories =
+                names.map(|name| NodeBuilder::new("category").attr("name", name).attr("value", "all").build());
+            Some(NodeBuilder::new("privacy").children(categories).build())
+        }
         ("w:sync:app:state", _) => {
             // A bare collection is one that is up to date.
             let collections = request.and_then(Node::children).unwrap_or_default();

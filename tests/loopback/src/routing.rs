@@ -19,7 +19,10 @@ pub(crate) struct Envelope<'a> {
     pub(crate) id: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) category: Option<&'a str>,
+    /// What the message does to another, if it does.
+    pub(crate) edit: Option<&'a str>,
     pub(crate) device_identity: Option<&'a Node>,
+    pub(crate) meta: Option<Node>,
 }
 
 impl World {
@@ -38,13 +41,16 @@ impl World {
             ack.attrs.insert("error", "404");
         }
         let category = attr(stanza, "category");
+        let edit = attr(stanza, "edit");
         let envelope = Envelope {
             from,
             to: &to,
             id: &id,
             kind: &attr(stanza, "type").unwrap_or_else(|| "text".into()),
             category: category.as_deref(),
+            edit: edit.as_deref(),
             device_identity: child(stanza, "device-identity"),
+            meta: child(stanza, "meta").cloned(),
         };
         self.ledger.message(&envelope, time, resend);
         for enc in enc_nodes(stanza).filter(|enc| attr_is(enc, "type", "skmsg")) {
@@ -101,8 +107,12 @@ impl World {
         if let Some(category) = envelope.category {
             message = message.attr("category", category);
         }
+        if let Some(edit) = envelope.edit {
+            message = message.attr("edit", edit);
+        }
         message = message.attr("notify", self.directory.get(sender.account).name.as_str());
         let mut children = encs.to_vec();
+        children.extend(envelope.meta.clone());
         if encs.iter().any(|enc| attr_is(enc, "type", "pkmsg")) {
             children.extend(envelope.device_identity.cloned());
         }
@@ -132,6 +142,9 @@ impl World {
         if !retry {
             for id in &ids {
                 self.ledger.delivered(address, id, &from.to_string());
+                if attr_is(stanza, "type", "read") || attr_is(stanza, "type", "played") {
+                    self.ledger.read(address, id, &from.to_string());
+                }
             }
         }
         self.route_receipt(from, &to, address, stanza);

@@ -2,15 +2,21 @@
 //! own ciphertext; and again to one that asks for it.
 
 use wacore::adv::{AdvValidation, validate_adv_with_identity_key};
-use wacore::messages::{MessageUtils, wrap_device_sent};
+use wacore::messages::MessageUtils;
 use wacore::protocol::retry::MAX_RETRY_COUNT;
+use wacore::send::{media_type_from_message, should_hide_decrypt_fail_for_send, stanza_type_from_message};
+use wacore::types::message::EditAttribute;
+use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp as wa;
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::archive::poll_of;
+use crate::compose::{Composed, Place};
 use crate::contact::Refused;
 use crate::keys::read_retry_keys;
 use crate::routing::{Envelope, enc_node};
+use crate::say::Say;
 use crate::signal::{Bundle, Sealed};
 use crate::stanza::{attr, child};
 use crate::world::World;
@@ -20,7 +26,7 @@ use crate::world::World;
 pub(crate) struct Sent {
     to: AccountId,
     form: Form,
-    message: wa::Message,
+    composed: Composed,
     category: Option<&'static str>,
 }
 
@@ -49,18 +55,14 @@ impl World {
     }
 
     /// The owner of a phone or a customer writes: to every device of the addressee and every other of its own.
-    pub(crate) fn write(&mut self, account: AccountId, to: &str, text: &str) -> Result<String, String> {
+    pub(crate) fn write(&mut self, account: AccountId, to: &str, say: &Say) -> Result<String, String> {
         let peer = self.directory.find_text(to).ok_or_else(|| format!("nobody has the number {to}"))?;
         if peer == account {
             return Err("nobody writes to themselves here".to_owned());
         }
-        let contact = &self.directory.get(account).contact;
-        let form = match to.parse::<Jid>() {
-            Ok(jid) if to.contains('@') => Form::of(&jid),
-            _ => contact.forms.get(&peer).copied().unwrap_or(self.addressing),
-        };
-        let message = wa::Message { conversation: Some(text.to_owned()), ..Default::default() };
-        let sent = Sent { to: peer, form, message, category: None };
+        let form = self.form_for(account, peer, to);
+        let composed = self.compose(Place { author: account, peer, form }, say)?;
+        let sent = Sent { to: peer, form, composed, category: None };
         let id = self.message_id();
         let devices = |account: AccountId| {
             let companions = self.directory.get(account).companions.keys().map(move |d| account.device(*d));
@@ -69,15 +71,24 @@ impl World {
         let targets: Vec<DeviceAddress> =
             devices(peer).chain(devices(account)).filter(|a| *a != account.primary()).collect();
         self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
-        self.archive(account, account, &id, &sent.message);
+        self.archive(account, account, &id, &sent.composed.message);
         self.write_to(account, &id, &sent, &targets, false);
         self.deliver_mail();
         Ok(id)
     }
 
+    /// How an account names a peer: as the JID does, as the peer last named it, or as the network is told to.
+    pub(crate) fn form_for(&self, account: AccountId, peer: AccountId, to: &str) -> Form {
+        match to.parse::<Jid>() {
+            Ok(jid) if to.contains('@') => Form::of(&jid),
+            _ => self.directory.get(account).contact.forms.get(&peer).copied().unwrap_or(self.addressing),
+        }
+    }
+
     /// A phone writes to one of its own devices, as apps do among themselves.
     pub(crate) fn write_peer(&mut self, device: DeviceAddress, message: wa::Message) {
-        let sent = Sent { to: device.account, form: Form::Pn, message, category: Some("peer") };
+        let composed = Composed { message, beyond: Vec::new() };
+        let sent = Sent { to: device.account, form: Form::Pn, composed, category: Some("peer") };
         let id = self.message_id();
         self.directory.get_mut(device.account).contact.sent.insert(id.clone(), sent.clone());
         self.write_to(device.account, &id, &sent, &[device], false);
@@ -86,9 +97,20 @@ impl World {
     fn write_to(&mut self, account: AccountId, id: &str, sent: &Sent, targets: &[DeviceAddress], resend: bool) {
         let from = account.primary();
         let chat = sent.form.jid(sent.to.primary());
-        let plain = MessageUtils::encode_and_pad(&sent.message);
-        let copy = || MessageUtils::encode_and_pad(&wrap_device_sent(sent.message.clone(), chat.to_string()));
-        let envelope = Envelope { from, to: &chat, id, kind: "text", category: sent.category, device_identity: None };
+        let message = &sent.composed.message;
+        let plain = MessageUtils::pad_message_v2(sent.composed.encode());
+        let copy = || MessageUtils::pad_message_v2(sent.composed.encode_device_sent(&chat));
+        let edit = EditAttribute::infer_from_message(message);
+        let envelope = Envelope {
+            from,
+            to: &chat,
+            id,
+            kind: stanza_type_from_message(message),
+            category: sent.category,
+            edit: edit.as_ref().map(|edit| edit.to_string_val()),
+            device_identity: None,
+            meta: meta_node(message),
+        };
         let time = self.time_ms();
         self.ledger.message(&envelope, time, resend);
         self.ledger.acked(from, id);
@@ -97,7 +119,13 @@ impl World {
             let sealed = if own { self.seal(account, *target, &copy()) } else { self.seal(account, *target, &plain) };
             match sealed {
                 Ok(sealed) => {
-                    let enc = enc_node(sealed.kind, sealed.bytes);
+                    let mut enc = enc_node(sealed.kind, sealed.bytes);
+                    if let Some(kind) = media_type_from_message(message) {
+                        enc.attrs.insert("mediatype", kind);
+                    }
+                    if should_hide_decrypt_fail_for_send(edit.as_ref(), message) {
+                        enc.attrs.insert("decrypt-fail", "hide");
+                    }
                     self.forward(&envelope, &sent.form.jid(*target), *target, &[enc]);
                 }
                 Err(reason) => tracing::warn!(message = %id, %target, %reason, "cannot encrypt"),
@@ -138,4 +166,16 @@ impl World {
             _ => Err(Refused::Identity),
         }
     }
+}
+
+/// `<meta>` of a poll or a vote.
+fn meta_node(message: &wa::Message) -> Option<Node> {
+    let kind = if poll_of(message).is_some() {
+        "creation"
+    } else if message.poll_update_message.is_set() {
+        "vote"
+    } else {
+        return None;
+    };
+    Some(NodeBuilder::new("meta").attr("polltype", kind).build())
 }

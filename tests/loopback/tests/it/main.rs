@@ -7,6 +7,7 @@ mod counters;
 mod device;
 mod faults;
 mod https;
+mod kinds;
 mod linking;
 mod media;
 mod offline;
