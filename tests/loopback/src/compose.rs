@@ -20,6 +20,7 @@ use waproto::whatsapp::message::{
 
 use crate::account::{AccountId, Form};
 use crate::archive::Archived;
+use crate::groups::GroupId;
 use crate::media::seal::Sealed;
 use crate::say::{Card, File, Say};
 use crate::world::World;
@@ -54,17 +55,27 @@ impl Composed {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chat {
+    Direct(AccountId),
+    Group(GroupId),
+}
+
 /// Who says it where.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) author: AccountId,
-    pub(crate) peer: AccountId,
+    pub(crate) chat: Chat,
+    /// How people are named there.
     pub(crate) form: Form,
 }
 
 impl Place {
     fn chat(&self) -> Jid {
-        self.form.jid(self.peer.primary())
+        match self.chat {
+            Chat::Direct(peer) => self.form.jid(peer.primary()),
+            Chat::Group(group) => group.jid(),
+        }
     }
 
     fn name_of(&self, account: AccountId) -> String {
@@ -173,7 +184,7 @@ impl World {
                     total_amount1000: Some(*total),
                     total_currency_code: Some(currency.clone()),
                     token: Some(token.clone()),
-                    seller_jid: Some(place.name_of(place.peer)),
+                    seller_jid: Some(place.chat().to_string()),
                     ..Default::default()
                 });
             }
@@ -330,11 +341,12 @@ impl World {
     /// A message as the author names it.
     fn key_of(&self, place: Place, id: &str) -> Result<wa::MessageKey, String> {
         let known = self.known(place.author, id)?;
+        let in_group = matches!(place.chat, Chat::Group(_)) && known.sender != place.author;
         Ok(wa::MessageKey {
             remote_jid: Some(place.chat().to_string()),
             from_me: Some(known.sender == place.author),
             id: Some(id.to_owned()),
-            ..Default::default()
+            participant: in_group.then(|| place.name_of(known.sender)),
         })
     }
 

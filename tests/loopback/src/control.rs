@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::Fault;
+use crate::groups::{Change, GroupInfo};
 use crate::inbox::Received;
 use crate::ledger::WireMessage;
 use crate::network::{DeviceInfo, Network, NetworkError, PhoneInfo};
@@ -56,6 +57,8 @@ fn router(network: Network) -> Router {
         .route("/customers/{number}/read", post(read))
         .route("/customers/{number}/played", post(played))
         .route("/customers/{number}/presence", get(presence).post(set_presence))
+        .route("/groups", post(create_group))
+        .route("/groups/{jid}", get(group).post(change_group))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "error": "no such route" }))))
         .with_state(network)
@@ -126,6 +129,25 @@ struct Outgoing {
     /// Short for a message of kind `text`.
     text: Option<String>,
     message: Option<Say>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewGroup {
+    by: String,
+    subject: String,
+    members: Vec<String>,
+}
+
+/// A new subject, or `change` of `members`, by an admin.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupChange {
+    by: String,
+    subject: Option<String>,
+    change: Option<Change>,
+    #[serde(default)]
+    members: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -279,6 +301,30 @@ async fn set_presence(
         _ => return Err(Failure(StatusCode::UNPROCESSABLE_ENTITY, "either to and state, or available".to_owned())),
     }
     Ok(Json(json!({})))
+}
+
+async fn create_group(State(network): State<Network>, Body(group): Body<NewGroup>) -> Reply<GroupInfo> {
+    let others: Vec<&str> = group.members.iter().map(String::as_str).collect();
+    Ok(Json(network.create_group(&group.by, &group.subject, &others).await?))
+}
+
+async fn group(State(network): State<Network>, Path(jid): Path<String>) -> Reply<GroupInfo> {
+    Ok(Json(network.group(&jid).await?))
+}
+
+async fn change_group(
+    State(network): State<Network>,
+    Path(jid): Path<String>,
+    Body(change): Body<GroupChange>,
+) -> Reply<GroupInfo> {
+    if let Some(subject) = &change.subject {
+        network.group_subject(&jid, &change.by, subject).await?;
+    }
+    if let Some(what) = change.change {
+        let members: Vec<&str> = change.members.iter().map(String::as_str).collect();
+        network.change_group(&jid, &change.by, what, &members).await?;
+    }
+    Ok(Json(network.group(&jid).await?))
 }
 
 async fn add_customer(State(network): State<Network>) -> Json<Value> {

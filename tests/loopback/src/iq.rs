@@ -43,6 +43,10 @@ impl World {
                 let reply = self.media_conn(from);
                 self.send(conn, iq_result(iq, [reply]));
             }
+            ("w:g2", _) => {
+                let reply = self.group_iq(from, iq);
+                self.send(conn, reply);
+            }
             (xmlns, tag) => self.send(conn, iq_result(iq, stateless(xmlns, tag, request))),
         }
     }
@@ -210,7 +214,6 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             });
             Some(NodeBuilder::new("sync").children(synced).build())
         }
-        ("w:g2", "participating") => empty("groups"),
         ("disappearing_mode", _) => {
             Some(NodeBuilder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build())
         }

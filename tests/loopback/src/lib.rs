@@ -14,6 +14,7 @@
 //! | `pairing`, `link_code` | linking by QR and by code |
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
+//! | `groups`, `group_chat` | groups and their changes; messages in them |
 //! | `presence` | who is there, who types |
 //! | `signal`, `contact`, `writing`, `phone` | the endpoints that live here: phones and customers |
 //! | `say`, `compose`, `inbox`, `archive` | what they say, what that is on the wire, what they read and remember |
@@ -26,6 +27,8 @@ mod compose;
 mod contact;
 mod control;
 mod faults;
+mod group_chat;
+mod groups;
 mod handshake;
 mod inbox;
 mod iq;
@@ -50,6 +53,7 @@ mod writing;
 
 pub use account::Form;
 pub use faults::{Fault, FaultKind};
+pub use groups::{Change, GroupInfo, Rank};
 pub use inbox::{Attachment, Received};
 pub use ledger::{Counts, Reuse, WireMessage};
 pub use network::{DeviceInfo, Network, NetworkConfig, NetworkError, PhoneInfo};

@@ -15,6 +15,7 @@ use crate::account::{AccountId, Form, Kind};
 use crate::contact::Contact;
 use crate::control;
 use crate::faults::Fault;
+use crate::groups::{Change, GroupId, GroupInfo};
 use crate::inbox::Received;
 use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
@@ -273,6 +274,34 @@ impl Network {
         self.of(number, |world, id| world.seen_by(id))
     }
 
+    /// `by` makes a group with the others as members; their devices are told. Its messages are sent to its JID.
+    pub async fn create_group(&self, by: &str, subject: &str, others: &[&str]) -> Result<GroupInfo, NetworkError> {
+        self.of(by, |world, by| {
+            let others = accounts(world, others)?;
+            let group = world.create_group(by, subject, &others);
+            Ok(world.group_info(group))
+        })?
+    }
+
+    pub async fn group(&self, jid: &str) -> Result<GroupInfo, NetworkError> {
+        self.0.with(|world| Ok(world.group_info(group(world, jid)?)))
+    }
+
+    /// `by`, who must be an admin unless they leave, changes who is in a group or what they are.
+    pub async fn change_group(&self, jid: &str, by: &str, change: Change, who: &[&str]) -> Result<(), NetworkError> {
+        self.of(by, |world, by| {
+            let (group, who) = (group(world, jid)?, accounts(world, who)?);
+            world.change_members(group, by, change, &who).map(drop).map_err(NetworkError::Refused)
+        })?
+    }
+
+    pub async fn group_subject(&self, jid: &str, by: &str, subject: &str) -> Result<(), NetworkError> {
+        self.of(by, |world, by| {
+            let group = group(world, jid)?;
+            world.set_subject(group, by, subject).map_err(NetworkError::Refused)
+        })?
+    }
+
     /// Injects a fault, on live connections at once.
     pub async fn fault(&self, fault: Fault) -> Result<(), NetworkError> {
         self.0.with(|world| world.inject(&fault)).map_err(NetworkError::Refused)
@@ -334,6 +363,14 @@ impl Network {
 fn account(world: &World, number: &str) -> Result<AccountId, NetworkError> {
     let unknown = || NetworkError::UnknownNumber(number.to_owned());
     world.directory.find_text(number).ok_or_else(unknown)
+}
+
+fn accounts(world: &World, numbers: &[&str]) -> Result<Vec<AccountId>, NetworkError> {
+    numbers.iter().map(|number| account(world, number)).collect()
+}
+
+fn group(world: &World, jid: &str) -> Result<GroupId, NetworkError> {
+    world.groups.find_text(jid).ok_or_else(|| NetworkError::Refused(format!("there is no group {jid}")))
 }
 
 fn phone_info(world: &World, id: AccountId) -> PhoneInfo {

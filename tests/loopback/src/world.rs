@@ -15,6 +15,7 @@ use waproto::whatsapp::ClientPayload;
 use crate::account::{AccountId, DeviceAddress, Directory, Form};
 use crate::cert::ServerIdentity;
 use crate::faults::{FaultKind, Faults};
+use crate::groups::Groups;
 use crate::ledger::Ledger;
 use crate::link_code::LinkRequest;
 use crate::media::MediaStore;
@@ -73,6 +74,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) media: MediaStore,
     pub(crate) presence: Presence,
+    pub(crate) groups: Groups,
     /// How customers address an account that never wrote to them.
     pub(crate) addressing: Form,
     /// Stanzas for the network's own endpoints, in order.
@@ -90,6 +92,7 @@ impl World {
             server: ServerIdentity::generate(&mut rng),
             media: MediaStore::new(&mut rng),
             presence: Presence::default(),
+            groups: Groups::default(),
             rng,
             directory: Directory::default(),
             sessions: HashMap::new(),

@@ -4,6 +4,7 @@
 //! Needs Node and npm. Where they are missing the tests say so and pass, unless `CI=true`.
 
 mod client;
+mod groups;
 mod kinds;
 
 use loopback::Network;

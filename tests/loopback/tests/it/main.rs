@@ -6,6 +6,7 @@ mod control;
 mod counters;
 mod device;
 mod faults;
+mod groups;
 mod https;
 mod kinds;
 mod linking;
