@@ -3,6 +3,7 @@
 mod baileys;
 mod broken;
 #[path = "../baileys/driver.rs"]
+#[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
 mod emulator;
 mod face;
