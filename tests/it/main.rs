@@ -18,6 +18,7 @@ mod journal_world;
 mod kill;
 mod node;
 mod outage;
+mod outbound;
 mod outbox;
 mod proxy;
 mod restore;
