@@ -28,3 +28,4 @@ pub mod telemetry;
 pub mod tenant;
 pub mod vault;
 pub mod waha;
+pub mod webhook;

@@ -4,6 +4,7 @@ mod auth;
 mod baileys;
 mod health;
 mod problem;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -16,13 +17,14 @@ use axum::{
 
 pub use self::auth::Keys;
 use self::problem::Problem;
-use crate::fleet::Fleet;
+use crate::{fleet::Fleet, webhook::Webhooks};
 
 /// What every handler has at hand.
 #[derive(Clone)]
 pub struct App {
     pub fleet: Arc<Fleet>,
     pub keys: Arc<Keys>,
+    pub webhooks: Arc<Webhooks>,
 }
 
 /// The most bytes of a request's body. Messages are text for now.
@@ -37,6 +39,7 @@ pub fn router(app: App) -> Router {
         .route("/api/baileys/disconnect", post(baileys::disconnect))
         .route("/api/baileys/send", post(baileys::send))
         .route("/api/{session}/auth/request-code", post(baileys::request_code))
+        .merge(webhooks::routes())
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require));
     Router::new()
         .route("/health", get(health::health))

@@ -1,6 +1,8 @@
 //! What went wrong, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
 //! field what was wrong with the input, and carries the old service's `error` text beside. Internals never leak.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -28,7 +30,7 @@ pub struct Problem {
 
 #[derive(Debug, Serialize)]
 pub struct FieldError {
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     pub message: String,
 }
 
@@ -62,6 +64,11 @@ impl Problem {
 
     pub fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route does not take this method")
+    }
+
+    /// Something in a tenant that was named and is not there.
+    pub fn missing(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, title)
     }
 
     pub fn not_connected() -> Self {
@@ -123,11 +130,12 @@ impl From<RefusedSend> for Problem {
             RefusedSend::NotConnected => Self::not_connected(),
             RefusedSend::Recipient => {
                 let message = "expected a phone number with its country code, or a jid".to_owned();
-                Self::invalid(message.clone(), vec![FieldError { field: "to", message }])
+                Self::invalid(message.clone(), vec![FieldError { field: "to".into(), message }])
             }
-            RefusedSend::Draft(Flaw { field, expected }) => {
-                Self::invalid(format!("{field}: {expected}"), vec![FieldError { field, message: expected }])
-            }
+            RefusedSend::Draft(Flaw { field, expected }) => Self::invalid(
+                format!("{field}: {expected}"),
+                vec![FieldError { field: field.into(), message: expected }],
+            ),
             RefusedSend::UnknownMessage => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }

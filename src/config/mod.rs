@@ -20,6 +20,7 @@ pub use self::{
     secret::{Secret, load_or_create_secret},
     source::{Mistake, Origin},
 };
+use crate::outbound::Allow;
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -40,6 +41,8 @@ pub struct Config {
     pub session: Session,
     pub whatsapp: WhatsApp,
     pub messages: Messages,
+    pub outbound: Outbound,
+    pub webhooks: Webhooks,
     /// From SIGTERM to the exit.
     pub shutdown_grace: Duration,
     pub log: Log,
@@ -110,6 +113,18 @@ pub struct WhatsApp {
 pub struct Messages {
     pub keep: Duration,
     pub keep_events: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    pub allow: Allow,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    pub concurrency: usize,
+    pub per_tenant: usize,
 }
 
 #[derive(Debug, Clone)]
