@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use socketioxide::layer::SocketIoLayer;
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Semaphore,
@@ -16,7 +15,7 @@ use ulid::Ulid;
 use whatsapp_rust::http::{HttpClient, UreqHttpClient};
 
 use crate::{
-    api::{self, App, Keys},
+    api::{self, App, Auth, AuthSettings},
     clock::SystemClock,
     config::{Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary},
@@ -28,7 +27,7 @@ use crate::{
     session::{Directory, Endpoint, Env, LoopbackOnly, Versions},
     store::{Pool, PoolOptions},
     vault::{
-        InstanceId, Vault,
+        InstanceId, Vault, access,
         embedded::Embedded,
         firestore::{self, Firestore, FirestoreConfig, ServiceAccountKey},
     },
@@ -45,6 +44,7 @@ pub struct Daemon {
     pub summary: Summary,
     fleet: Arc<Fleet>,
     live: Live,
+    auth: Arc<Auth>,
     stop_serving: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     grace: Duration,
@@ -58,7 +58,13 @@ impl Daemon {
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
         let socket = reserve(config.http.listen)?;
         let (vault, keyring) = open_vault(config).await?;
-        let admin_key = admin_key(config)?;
+        let auth = AuthSettings {
+            admin_key: admin_key(config)?,
+            auth: config.auth.clone(),
+            limits: config.limits.clone(),
+            proxies: config.http.proxies.clone(),
+        };
+        let auth = Auth::start(auth, vault.clone(), SystemClock::shared()).await;
         let env = Arc::new(env(config, vault, keyring)?);
         wipe_working_copies(&env.sessions_dir)?;
         let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
@@ -67,14 +73,14 @@ impl Daemon {
         fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
-        let keys = Arc::new(Keys::new(&admin_key));
-        let (live, sockets) = Live::new(fleet.clone(), keys.clone());
+        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), config.http.origins.clone());
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
-        let app = App { fleet: fleet.clone(), keys, webhooks };
-        let serving = tokio::spawn(serve(listener, app, sockets, stop_serving.clone()));
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
+        let router = api::router(app).layer(sockets).layer(api::cors(&config.http.origins));
+        let serving = tokio::spawn(serve(listener, router, stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
@@ -82,7 +88,7 @@ impl Daemon {
                  /api/baileys/qr?tenantId=…, and scan"
             );
         }
-        Ok(Self { address, summary, fleet, live, stop_serving, serving, grace: config.shutdown_grace })
+        Ok(Self { address, summary, fleet, live, auth, stop_serving, serving, grace: config.shutdown_grace })
     }
 
     pub fn fleet(&self) -> &Arc<Fleet> {
@@ -104,6 +110,7 @@ impl Daemon {
         let ending = async {
             self.fleet.stop().await;
             self.live.close().await;
+            self.auth.stop().await;
             self.stop_serving.cancel();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
         };
@@ -116,13 +123,13 @@ impl Daemon {
 }
 
 /// Opens the vault and proves that the master key is its own.
-pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn Vault>, Arc<Keyring>)> {
+pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home>, Arc<Keyring>)> {
     let mut keys = Vec::new();
     for (n, text) in config.vault.master_keys.iter().enumerate() {
         let key = text.expose().parse::<MasterKey>();
         keys.push(key.with_context(|| format!("vault.master_keys: key {} is not 32 bytes in hex or base64", n + 1))?);
     }
-    let vault: Arc<dyn Vault> = match &config.vault.home {
+    let vault: Arc<dyn access::Home> = match &config.vault.home {
         VaultHome::Embedded { path } => {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::create_dir_all(folder)?;
@@ -187,7 +194,7 @@ async fn connect_firestore(settings: FirestoreConfig, limit: Duration) -> anyhow
 
 /// The configured admin key, or the one in `admin.key` of the data folder, made when there is none.
 pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
-    if let Some(key) = &config.admin_key {
+    if let Some(key) = &config.auth.admin_key {
         return Ok(key.clone());
     }
     let file = config.data_dir.join("admin.key");
@@ -243,14 +250,10 @@ fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve(
-    listener: TcpListener,
-    app: App,
-    sockets: SocketIoLayer,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let router = api::router(app).layer(sockets);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> std::io::Result<()> {
+    // The limits count by address.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.

@@ -1,11 +1,12 @@
 //! Socket.IO: what happens, as it happens, to the dashboards that may see it.
 //!
-//! A socket proves itself in the handshake (`auth.key`), then says `register(tenantId)` or, to get what it missed,
+//! A socket proves itself in the handshake (`auth.key` or `auth.token`) and lives no longer than what it proved itself with. It says `register(tenantId)` or, to get what it missed,
 //! `register({tenantId, cursor})` with the `eventId` of the last event that it has seen. Each registration is a task of its own
 //! that reads the log and the feed, so a slow client holds up nobody else; one that is too slow for too long is disconnected.
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::header;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::{
@@ -19,9 +20,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use crate::{
-    api::Keys,
+    api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
+    config::Origins,
     fleet::Fleet,
-    message::{Connection, Content, Delivery, Event, EventBody, EventId, Message, Notice},
+    message::{Connection, Delivery, Event, EventBody, EventId, Notice},
     tenant::TenantId,
 };
 
@@ -44,21 +46,25 @@ pub struct Live {
 #[derive(Clone)]
 struct Shared {
     fleet: Arc<Fleet>,
-    keys: Arc<Keys>,
+    auth: Arc<Auth>,
+    origins: Origins,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// What a socket has registered for, and when it is gone.
+/// Whose socket it is, what it has registered for, and when it is gone.
 #[derive(Clone)]
 struct Registrations {
+    caller: Caller,
     tenants: Arc<std::sync::Mutex<Vec<TenantId>>>,
     gone: CancellationToken,
 }
 
+/// What a handshake brings: a key or a token, under either name.
 #[derive(Deserialize)]
-struct Auth {
+struct Handshake {
     key: Option<String>,
+    token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,10 +79,10 @@ enum Registration {
 }
 
 impl Live {
-    pub fn new(fleet: Arc<Fleet>, keys: Arc<Keys>) -> (Self, SocketIoLayer) {
+    pub fn new(fleet: Arc<Fleet>, auth: Arc<Auth>, origins: Origins) -> (Self, SocketIoLayer) {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let shared = Shared { fleet, keys, tasks: tasks.clone(), stop: stop.clone() };
+        let shared = Shared { fleet, auth, origins, tasks: tasks.clone(), stop: stop.clone() };
         let (layer, io) = SocketIo::builder().max_payload(MAX_PAYLOAD).with_state(shared).build_layer();
         io.ns("/", (async || ()).with(admit));
         (Self { io, tasks, stop }, layer)
@@ -96,30 +102,80 @@ impl Live {
 
 /// The client sees it as `connect_error`.
 #[derive(Debug, thiserror::Error)]
-#[error("unauthorized: auth.key is missing or wrong")]
-struct Unauthorized;
+enum Refused {
+    #[error("unauthorized: {0}")]
+    Unauthorized(Denied),
+    #[error("unavailable: {0}")]
+    Unavailable(Denied),
+    #[error("forbidden: this page may not connect without a key")]
+    Origin,
+}
 
-/// Lets a socket in that has a key, and listens to it.
+/// What a client may say once it is in.
+pub const EVENTS: [&str; 1] = ["register"];
+
+/// Lets a socket in that has a key or a token, and listens to it.
 ///
 /// Listens here and not in the connect handler: socketioxide 0.18 runs that one only after it has told the client that it is
 /// connected (`ns.rs`, `connect`), and drops what a quick client says in between.
 async fn admit(
     socket: SocketRef,
     State(shared): State<Shared>,
-    TryData(auth): TryData<Auth>,
-) -> Result<(), Unauthorized> {
-    let key = auth.ok().and_then(|auth| auth.key);
-    if !key.is_some_and(|key| shared.keys.open(&key)) {
-        return Err(Unauthorized);
-    }
+    TryData(handshake): TryData<Handshake>,
+) -> Result<(), Refused> {
+    let credential = handshake.ok().and_then(|handshake| handshake.key.or(handshake.token));
+    let identified = match credential.filter(|credential| !credential.is_empty()) {
+        Some(credential) => shared.auth.identify(&credential).await,
+        None if shared.auth.legacy_open() => {
+            // A browser lets every page open a WebSocket: where only some may call, that is said here.
+            if !allows(&shared.origins, socket.req_parts().headers.get(header::ORIGIN)) {
+                return Err(Refused::Origin);
+            }
+            Ok(Valid { caller: Caller::Anyone, gone: CancellationToken::new(), expires_at: None })
+        }
+        None => Err(Denied::Missing),
+    };
+    let valid = identified.map_err(|denied| match denied {
+        Denied::Missing | Denied::Wrong => Refused::Unauthorized(denied),
+        Denied::Unavailable => Refused::Unavailable(denied),
+    })?;
     let gone = shared.stop.child_token();
-    socket.extensions.insert(Registrations { tenants: Arc::default(), gone: gone.clone() });
+    socket.extensions.insert(Registrations {
+        caller: valid.caller.clone(),
+        tenants: Arc::default(),
+        gone: gone.clone(),
+    });
+    shared.tasks.spawn(end_with_its_credential(socket.clone(), valid, gone.clone(), shared.fleet.clone()));
     socket.on_disconnect(move || {
         gone.cancel();
         std::future::ready(())
     });
     socket.on("register", on_register);
     Ok(())
+}
+
+/// A socket is disconnected when its key is revoked or its token has expired.
+async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, fleet: Arc<Fleet>) {
+    let clock = &fleet.env().clock;
+    let expiry = async {
+        match valid.expires_at {
+            Some(at) => clock.sleep(at.duration_since(clock.now()).try_into().unwrap_or_default()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let reason = tokio::select! {
+        () = gone.cancelled() => return,
+        () = valid.gone.cancelled() => "the key is no longer valid",
+        () = expiry => "the token has expired",
+    };
+    // Whatever it still has to read, it gets nothing more.
+    gone.cancel();
+    let _ = socket.emit("error", &json!({ "code": "unauthorized", "error": reason }));
+    // A full queue refuses the goodbye: then once there is room, or never, if the client is gone.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while socket.clone().disconnect().is_err() && tokio::time::Instant::now() < deadline {
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(registration): TryData<Registration>) {
@@ -133,6 +189,13 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
     };
     let Ok(tenant) = tenant.parse::<TenantId>() else { return refuse("tenantId is not valid") };
     let Some(registrations) = socket.extensions.get::<Registrations>() else { return };
+    if registrations.gone.is_cancelled() {
+        return;
+    }
+    if registrations.caller.permit(&tenant, Scope::Read).is_err() {
+        let _ = socket.emit("error", &json!({ "code": "forbidden", "error": "this tenant is not yours to read" }));
+        return;
+    }
     {
         let mut known = registrations.tenants.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.len() >= MAX_REGISTRATIONS {
@@ -220,13 +283,13 @@ async fn emit_event(socket: &SocketRef, event: &Event) -> bool {
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:received", &payload).await
         }
         EventBody::Sent { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:sent", &payload).await
         }
@@ -261,48 +324,6 @@ async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Con
 
 async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) -> bool {
     emit(socket, "qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await
-}
-
-/// The old service's form of a message.
-fn old_form(tenant: &TenantId, message: &Message) -> Value {
-    let who = if message.from_me { &message.chat } else { &message.sender };
-    json!({
-        "id": message.id,
-        "from": format!("+{}", who.split(['@', ':']).next().unwrap_or_default()),
-        "chatId": message.chat,
-        "fromMe": message.from_me,
-        "timestamp": jiff::Timestamp::from_second(message.timestamp).map(|at| at.to_string()).unwrap_or_default(),
-        "text": message.content.text(),
-        "caption": message.content.media().map(|media| &media.caption).filter(|caption| !caption.is_empty()),
-        "mediaType": media_type(&message.content),
-        "mediaUrl": null,
-        "quotedMessage": message.quoted.as_ref().map(|quoted| {
-            json!({
-                "id": quoted.target.id, "participant": quoted.target.sender, "text": quoted.content.text(),
-            })
-        }),
-        "pushName": message.push_name,
-        "undecryptable": message.content == Content::Undecryptable,
-        "platform": "baileys",
-        "tenantId": tenant,
-        // Beyond the old form: all that is known.
-        "content": message.content,
-    })
-}
-
-/// The old service's word for a kind; `null` for a text.
-fn media_type(content: &Content) -> Option<&str> {
-    match content {
-        Content::Image(_) => Some("image"),
-        Content::Video(_) => Some("video"),
-        Content::Audio(_) => Some("audio"),
-        Content::Document(_) => Some("document"),
-        Content::Sticker(_) => Some("sticker"),
-        Content::Location(_) => Some("location"),
-        Content::Contact { .. } => Some("contact"),
-        Content::Unknown { name, .. } => Some(name.trim_end_matches("_message")),
-        _ => None,
-    }
 }
 
 /// Sends when the client's queue has room. False when it does not read.

@@ -1,4 +1,4 @@
-//! For probes: is the daemon there, and how many sessions work. Who is ill and why is for those who have a key.
+//! For probes: is the daemon there, and how many sessions work. Who is ill and why is for the operator.
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::App;
+use super::{App, auth::Caller};
 use crate::{fleet::Counts, session, vault::Usage};
 
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ pub async fn health(State(app): State<App>, headers: HeaderMap) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "sessions": { "working": working, "total": total },
     });
-    add_details(&app, &headers, &mut body);
+    add_details(&app, &headers, &mut body).await;
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(body)).into_response()
 }
@@ -48,14 +48,15 @@ pub async fn baileys(State(app): State<App>, headers: HeaderMap) -> Response {
         "version": "1.0.0",
         "sessions": { "working": working, "total": total },
     });
-    add_details(&app, &headers, &mut body);
+    add_details(&app, &headers, &mut body).await;
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(body)).into_response()
 }
 
-/// What only those who have a key are told: who is ill and why, and what the vault was asked for since the start.
-fn add_details(app: &App, headers: &HeaderMap, body: &mut Value) {
-    if app.keys.open_request(headers) {
+/// What only the operator is told: who is ill and why, what the vault was asked for since the start, what to look into.
+async fn add_details(app: &App, headers: &HeaderMap, body: &mut Value) {
+    if let Ok(Caller::Admin) = app.auth.identify_request(headers).await {
+        body["warnings"] = json!(app.auth.warnings());
         body["sessions"]["ill"] = json!(ill(app));
         let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
         body["vault"] = json!({ "reads": reads, "writes": writes, "deletes": deletes });

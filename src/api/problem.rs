@@ -1,7 +1,7 @@
 //! What went wrong, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
 //! field what was wrong with the input, and carries the old service's `error` text beside. Internals never leak.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{fleet::FleetError, message::Flaw, session::RefusedSend};
+use crate::{fleet::FleetError, message::Flaw, session::RefusedSend, store::StoreError};
 
 #[derive(Debug, Serialize)]
 pub struct Problem {
@@ -58,17 +58,38 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed")
     }
 
+    pub fn forbidden(title: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", title)
+    }
+
+    pub fn too_many(wait: Duration) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests");
+        // Rounded up: who comes back at the second is let in.
+        problem.retry_after_s = u32::try_from(wait.as_millis().div_ceil(1000)).ok();
+        problem
+    }
+
+    pub fn missing(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, title)
+    }
+
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such route").saying("Ruta no encontrada")
     }
 
-    pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route does not take this method")
+    pub fn unknown_tenant() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "There is no such tenant").saying("Tenant no encontrado")
     }
 
-    /// Something in a tenant that was named and is not there.
-    pub fn missing(code: &'static str, title: &'static str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, code, title)
+    /// What is not built, cannot be done, or would need a program that is not here.
+    pub fn not_implemented(detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", "This cannot be done here");
+        problem.detail = Some(detail.into());
+        problem
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route does not take this method")
     }
 
     pub fn not_connected() -> Self {
@@ -93,6 +114,17 @@ impl Problem {
         problem
     }
 
+    /// The local disk fails.
+    pub fn unreadable(error: StoreError) -> Self {
+        tracing::error!(%error, "a working copy cannot be read");
+        Self::unavailable("storage", "The session's data cannot be read")
+    }
+
+    /// The same, with another text for pages when the session is not connected.
+    pub fn saying_of_connection(self, error: &str) -> Self {
+        if self.code == "not_connected" { self.saying(error) } else { self }
+    }
+
     fn saying(mut self, error: &str) -> Self {
         error.clone_into(&mut self.error);
         self
@@ -106,6 +138,9 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

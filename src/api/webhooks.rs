@@ -1,9 +1,8 @@
 //! Webhooks of a tenant: their settings in WAHA's form, and what they failed to deliver.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
-    routing::{get, post},
 };
 use serde_json::{Value, json};
 
@@ -15,22 +14,14 @@ use super::{
 };
 use crate::{tenant::TenantId, webhook::WebhookError};
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/{session}/webhooks", get(show).put(put))
-        .route("/api/{session}/webhooks/failures", get(failures))
-        .route("/api/{session}/webhooks/failures/redrive", post(redrive_all))
-        .route("/api/{session}/webhooks/failures/{id}/redrive", post(redrive))
-}
-
-async fn show(State(app): State<App>, caller: Caller, Path(session): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(State(app): State<App>, caller: Caller, Path(session): Path<String>) -> Result<Json<Value>, Problem> {
     let tenant = permitted(&caller, &session)?;
     app.fleet.known(&tenant).await?;
     Ok(Json(app.webhooks.show(&tenant).await?))
 }
 
 /// Makes the tenant when there is none: webhooks may be there before the first scan.
-async fn put(
+pub async fn put(
     State(app): State<App>,
     caller: Caller,
     Path(session): Path<String>,
@@ -41,13 +32,17 @@ async fn put(
     Ok(Json(app.webhooks.put(&tenant, config).await?))
 }
 
-async fn failures(State(app): State<App>, caller: Caller, Path(session): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn failures(
+    State(app): State<App>,
+    caller: Caller,
+    Path(session): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let tenant = permitted(&caller, &session)?;
     app.fleet.known(&tenant).await?;
     Ok(Json(json!({ "failures": app.webhooks.failures(&tenant).await? })))
 }
 
-async fn redrive_all(
+pub async fn redrive_all(
     State(app): State<App>,
     caller: Caller,
     Path(session): Path<String>,
@@ -57,7 +52,7 @@ async fn redrive_all(
     Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, None).await? })))
 }
 
-async fn redrive(
+pub async fn redrive(
     State(app): State<App>,
     caller: Caller,
     Path((session, id)): Path<(String, String)>,

@@ -11,9 +11,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 
 use self::{read::Reader, source::Table};
 pub use self::{
@@ -34,8 +38,8 @@ pub struct Config {
     pub http: Http,
     pub data_dir: PathBuf,
     pub vault: Vault,
-    /// `None`: make one (embedded vault only).
-    pub admin_key: Option<Secret>,
+    pub auth: Auth,
+    pub limits: Limits,
     pub restore: Restore,
     pub heartbeat: Heartbeat,
     pub session: Session,
@@ -51,6 +55,54 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub origins: Origins,
+    pub proxies: Proxies,
+}
+
+/// Web pages that may call.
+#[derive(Debug, Clone)]
+pub enum Origins {
+    Any,
+    These(Vec<HeaderValue>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Proxies {
+    pub trusted: Vec<IpNet>,
+    /// Where they say whom a request comes from.
+    pub header: HeaderName,
+}
+
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// `None`: make one (embedded vault only).
+    pub admin_key: Option<Secret>,
+    /// The old contract needs no key.
+    pub legacy_open: bool,
+    pub refresh: Duration,
+    pub firebase: Option<Firebase>,
+}
+
+/// Whose users may come in with their ID tokens.
+#[derive(Debug, Clone)]
+pub struct Firebase {
+    pub project: String,
+    /// A set of JSON web keys.
+    pub keys_url: String,
+}
+
+/// Requests a minute.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub pairing: Rates,
+    pub sending: Rates,
+}
+
+/// `None`: no limit.
+#[derive(Debug, Clone)]
+pub struct Rates {
+    pub per_key: Option<NonZeroU32>,
+    pub per_address: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +163,8 @@ pub struct WhatsApp {
 
 #[derive(Debug, Clone)]
 pub struct Messages {
+    /// Where a phone number without a country code is dialed.
+    pub country: phonenumber::country::Id,
     pub keep: Duration,
     pub keep_events: usize,
 }

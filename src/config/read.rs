@@ -2,17 +2,20 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Config, Credentials, Heartbeat, Http, Log, LogFormat, Messages, Mistake, Outbound, Restore, Secret, Session, Vault,
-    VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
+    Auth, Config, Credentials, Firebase, Heartbeat, Http, Limits, Log, LogFormat, Messages, Mistake, Origins, Outbound,
+    Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
 use crate::outbound::Allow;
 
@@ -36,7 +39,10 @@ impl Reader<'_> {
         let listen = self.parsed("http.listen", "an address like 0.0.0.0:3000", |text| text.parse().ok());
         let data_dir = self.parsed("data.dir", "a folder", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
         let vault = self.vault(data_dir.as_deref());
-        let admin_key = self.admin_key(vault.as_ref());
+        let auth = self.auth(vault.as_ref());
+        let origins = self.origins(auth.as_ref().is_some_and(|auth| auth.legacy_open));
+        let proxies = self.proxies();
+        let limits = self.limits();
         let restore = (
             self.count("restore.batch_size", 1..=64),
             self.duration("restore.tenant_timeout", 1..=600),
@@ -59,8 +65,11 @@ impl Reader<'_> {
         );
         let whatsapp =
             (self.endpoint(), self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version));
-        let messages =
-            (self.duration("messages.keep", 3600..=31_536_000), self.count("messages.keep_events", 100..=100_000));
+        let messages = (
+            self.parsed("messages.country", "two letters like CO", |text| text.parse().ok()),
+            self.duration("messages.keep", 3600..=31_536_000),
+            self.count("messages.keep_events", 100..=100_000),
+        );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let shutdown_grace = self.duration("shutdown.grace", 1..=300);
@@ -79,10 +88,11 @@ impl Reader<'_> {
             self.mistake("session.backoff_min", "must not be above session.backoff_max");
         }
         Some(Config {
-            http: Http { listen: listen? },
+            http: Http { listen: listen?, origins: origins?, proxies: proxies? },
             data_dir: data_dir?,
             vault: vault?,
-            admin_key: admin_key?,
+            auth: auth?,
+            limits: limits?,
             restore: Restore { batch_size: restore.0?, tenant_timeout: restore.1?, deadline: restore.2? },
             heartbeat: Heartbeat { first: heartbeat.0?, interval: heartbeat.1?, ping_timeout: heartbeat.2? },
             session: Session {
@@ -95,7 +105,7 @@ impl Reader<'_> {
                 quiet_max: session.4?,
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1? },
-            messages: Messages { keep: messages.0?, keep_events: messages.1? },
+            messages: Messages { country: messages.0?, keep: messages.1?, keep_events: messages.2? },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             shutdown_grace: shutdown_grace?,
@@ -197,6 +207,66 @@ impl Reader<'_> {
         }
     }
 
+    fn auth(&mut self, vault: Option<&Vault>) -> Option<Auth> {
+        let admin_key = self.admin_key(vault);
+        let legacy_open = self.flag("auth.legacy_open");
+        let refresh = self.duration("auth.refresh", 1..=60);
+        let project = self.parsed("auth.firebase_project", "the id of a Firebase project", |text| {
+            text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_').then(|| text.to_owned())
+        });
+        // What comes from there decides who is who.
+        let keys_url = self.parsed("auth.firebase_keys_url", "an https address (http on loopback)", |text| {
+            let url = text.parse::<http::Uri>().ok()?;
+            let loopback = ["127.0.0.1", "localhost", "[::1]"].contains(&url.host()?);
+            let scheme = url.scheme_str()?;
+            (scheme == "https" || (scheme == "http" && loopback)).then(|| text.to_owned())
+        });
+        let (project, keys_url) = (project?, keys_url?);
+        let firebase = (!project.is_empty()).then_some(Firebase { project, keys_url });
+        Some(Auth { admin_key: admin_key?, legacy_open, refresh: refresh?, firebase })
+    }
+
+    fn origins(&mut self, legacy_open: bool) -> Option<Origins> {
+        let origins = self.list("http.cors_origins");
+        if origins == ["*"] || (origins.is_empty() && legacy_open) {
+            return Some(Origins::Any);
+        }
+        let parsed = origins.iter().map(|origin| {
+            let url = origin.parse::<http::Uri>().ok()?;
+            let scheme = url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
+            (*origin == format!("{scheme}://{}", url.authority()?)).then(|| origin.parse().ok())?
+        });
+        let parsed = parsed.collect::<Option<_>>().map(Origins::These);
+        if parsed.is_none() {
+            self.mistake("http.cors_origins", "expected origins like https://kdsapp.site, without a path; or * alone");
+        }
+        parsed
+    }
+
+    fn proxies(&mut self) -> Option<Proxies> {
+        let networks = self.list("http.trusted_proxies");
+        let network = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+        let trusted = networks.iter().map(network).collect::<Option<_>>();
+        if trusted.is_none() {
+            self.mistake("http.trusted_proxies", "expected addresses or networks like 10.0.0.0/8");
+        }
+        let header = self.parsed("http.client_address_header", "the name of a header", |text| text.parse().ok());
+        Some(Proxies { trusted: trusted?, header: header? })
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let mut rate = |key| {
+            let count = self.count(key, 0..=100_000).and_then(|count| u32::try_from(count).ok());
+            count.map(NonZeroU32::new)
+        };
+        let pairing = (rate("limits.pairing_per_key"), rate("limits.pairing_per_address"));
+        let sending = (rate("limits.sending_per_key"), rate("limits.sending_per_address"));
+        Some(Limits {
+            pairing: Rates { per_key: pairing.0?, per_address: pairing.1? },
+            sending: Rates { per_key: sending.0?, per_address: sending.1? },
+        })
+    }
+
     fn admin_key(&mut self, vault: Option<&Vault>) -> Option<Option<Secret>> {
         let text = self.text("auth.admin_key");
         if text.is_empty() {
@@ -279,11 +349,22 @@ impl Reader<'_> {
         number
     }
 
-    fn secrets(&self, key: &str) -> Vec<Secret> {
+    fn flag(&self, key: &str) -> bool {
         match &self.table.get(key).0 {
-            Value::Array(items) => items.iter().filter_map(Value::as_str).map(Secret::new).collect(),
+            Value::Boolean(value) => *value,
+            other => unreachable!("{key} is true or false in the default file, not {other:?}"),
+        }
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        match &self.table.get(key).0 {
+            Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             other => unreachable!("{key} is a list in the default file, not {other:?}"),
         }
+    }
+
+    fn secrets(&self, key: &str) -> Vec<Secret> {
+        self.list(key).into_iter().map(Secret::new).collect()
     }
 }
 

@@ -233,10 +233,9 @@ impl Log {
     }
 
     /// An event, as long as it is kept.
-    pub async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
-        let Some(value) = self.store.get(space::EVENTS, &id.0.to_bytes()).await? else { return Ok(None) };
-        let body = serde_json::from_slice(&value).ok();
-        Ok(body.map(|body| Event { id, tenant: self.tenant.clone(), body }))
+    pub async fn find(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        let key = id.0.to_bytes();
+        Ok(self.store.get(space::EVENTS, &key).await?.and_then(|value| self.event(&key, &value)))
     }
 
     /// Waits until `change` is durable, then publishes.
@@ -253,12 +252,24 @@ impl Log {
         let found = self.store.scan(space::EVENTS, after.as_ref().map(|key| key.as_slice()), limit).await?;
         Ok(found
             .iter()
-            .filter_map(|(key, value)| {
-                // What is not published yet will be.
-                let id = parse_key(key).map(EventId).filter(|id| id.0 <= published)?;
-                Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
-            })
+            .filter_map(|(key, value)| self.event(key, value))
+            // What is not published yet will be.
+            .filter(|event| event.id.0 <= published)
             .collect())
+    }
+
+    /// Published events before `cursor` (all without one), newest first, at most `limit`.
+    pub async fn before(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let published = self.queue().published;
+        let cursor = cursor.map_or_else(|| published.0.checked_add(1).map(Ulid), |cursor| Some(cursor.0));
+        let before = cursor.map(|cursor| cursor.to_bytes());
+        let found = self.store.scan_back(space::EVENTS, before.as_ref().map(|key| key.as_slice()), limit).await?;
+        Ok(found.iter().filter_map(|(key, value)| self.event(key, value)).collect())
+    }
+
+    fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {
+        let id = EventId(parse_key(key)?);
+        Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

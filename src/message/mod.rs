@@ -4,8 +4,10 @@
 mod content;
 mod draft;
 mod event;
+pub mod history;
 mod inbox;
 mod outbox;
+pub mod phone;
 
 pub use self::{
     content::{Contact, Content, Location, Media, Order, Poll, Quoted, Target},

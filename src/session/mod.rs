@@ -48,13 +48,13 @@ use whatsapp_rust::{
 pub use self::{
     env::{Directory, Env, LoopbackOnly, Versions},
     line::Endpoint,
-    sending::RefusedSend,
+    sending::{RefusedSend, chat_of},
     state::{Qr, State, Status},
 };
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox},
+    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox, history},
     store::{Hooks, Store, StoreError, StoreOptions},
     tenant::TenantId,
 };
@@ -91,6 +91,8 @@ struct Inner {
 enum Wish {
     /// Connect, and pair if there are no credentials.
     Connect,
+    /// Show no more QR codes.
+    StopPairing,
     /// Do not wait any longer before the next dial; give up one that has taken this long.
     DialNow { patience: Duration },
     /// Unlink at WhatsApp and wipe the credentials.
@@ -222,6 +224,11 @@ impl Session {
         let _ = self.0.wishes.send(Wish::Connect).await;
     }
 
+    /// Gives up a pairing that nobody has finished. Credentials that there are stay.
+    pub async fn stop_pairing(&self) {
+        let _ = self.0.wishes.send(Wish::StopPairing).await;
+    }
+
     /// A code to type into the phone, as the other way to pair. `phone`: digits with the country code.
     pub async fn request_code(&self, phone: &str) -> Result<String, RefusedCode> {
         if self.status().paired {
@@ -254,6 +261,21 @@ impl Session {
         self.0.log.after(cursor, limit).await
     }
 
+    /// Messages with what became of them, newest first.
+    pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
+        history::messages(&self.0.log, query).await
+    }
+
+    /// How many messages were accepted for sending in the last minute, hour and day.
+    pub async fn sends(&self) -> Result<history::Sends, StoreError> {
+        history::sends(&self.0.log, self.0.env.clock.now()).await
+    }
+
+    /// Conversations by their last message, newest first.
+    pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
+        history::chats(&self.0.log, offset, limit).await
+    }
+
     /// The id of the last event that was published.
     pub fn newest_event(&self) -> Option<EventId> {
         self.0.log.newest()
@@ -261,7 +283,7 @@ impl Session {
 
     /// An event, as long as it is kept.
     pub async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
-        self.0.log.event(id).await
+        self.0.log.find(id).await
     }
 
     /// The last event that retention deleted: a cursor before it has missed something.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use phonenumber::country;
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
@@ -18,7 +19,7 @@ use super::{
     state::State,
 };
 use crate::{
-    message::{Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target},
+    message::{Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, phone},
     store::StoreError,
     tenant::TenantId,
 };
@@ -57,7 +58,7 @@ impl Session {
             return Err(RefusedSend::NotConnected);
         }
         request.draft.check()?;
-        let chat = recipient(&request.to).ok_or(RefusedSend::Recipient)?;
+        let chat = recipient(&request.to, inner.env.messages.country).ok_or(RefusedSend::Recipient)?;
         if inner.journal.outage() {
             return Err(RefusedSend::VaultDown);
         }
@@ -167,13 +168,16 @@ fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
     format!("3EB0{}", hex::encode_upper(id))
 }
 
-/// Digits (any other characters that people put between them are dropped) or a jid.
-fn recipient(to: &str) -> Option<Jid> {
+/// The jid of a conversation from what people and programs write for it: a phone number as it is typed, or a jid. As it is in
+/// [`Message::chat`].
+pub fn chat_of(text: &str, country: country::Id) -> Option<String> {
+    recipient(text, country).map(|jid| jid.to_non_ad_string())
+}
+
+fn recipient(to: &str, country: country::Id) -> Option<Jid> {
     if let Some((user, server)) = to.split_once('@') {
         let server = if server == "c.us" { "s.whatsapp.net" } else { server };
         return (!user.is_empty()).then(|| format!("{user}@{server}").parse().ok()).flatten();
     }
-    let digits: String = to.chars().filter(char::is_ascii_digit).collect();
-    let separators = |c: char| c.is_ascii_digit() || " +-().".contains(c);
-    ((7..=15).contains(&digits.len()) && to.chars().all(separators)).then(|| Jid::pn(digits))
+    phone::normalise(to, country).map(Jid::pn)
 }

@@ -5,7 +5,9 @@
 
 use serde_json::Value;
 
-use super::{Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Notice, Seq, SnapshotId, VaultError};
+use super::{
+    Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Notice, Seq, SnapshotId, VaultError, access::ApiKey,
+};
 
 /// Bytes in a document's id.
 const MAX_ID: usize = 1500;
@@ -86,6 +88,14 @@ pub(super) fn instance(instance: &Instance) -> Checked {
     instance_id(&instance.id)?;
     text(&instance.version)?;
     instance.address.as_deref().map_or(Ok(()), text)
+}
+
+/// Its index would not take more than 1,500 bytes.
+pub(super) fn api_key(key: &ApiKey) -> Checked {
+    match key.id.len() {
+        1..=MAX_ID => Ok(()),
+        length => refuse(format!("a key's id of {length} bytes")),
+    }
 }
 
 pub(super) fn notice(notice: &Notice) -> Checked {

@@ -1,4 +1,4 @@
-//! The vault: the durable home of tenants. Directory, journals, snapshots, instances.
+//! The vault: the durable home of tenants. Directory, journals, snapshots, instances; and who may come in ([`access`]).
 //!
 //! Owns the trait [`Vault`] and its two homes, [`firestore`] and [`embedded`]. It stores opaque bytes under tenants and
 //! numbers; it knows nothing of WhatsApp, of sealing, nor of what an entry means. Whoever reads may assume:
@@ -10,6 +10,7 @@
 //!
 //! One contract suite (`tests/it/vault_contract.rs`) holds for every home.
 
+pub mod access;
 pub mod embedded;
 pub mod firestore;
 mod limits;

@@ -197,7 +197,7 @@ impl Running {
                 self.park(trimmed, What::Gap { after }, 0, None, "no longer in the log".into()).await?;
             }
             let events = self.cx.session.events_after(self.queue.read(), PAGE).await?;
-            self.more = events.len() == PAGE;
+            self.more = !events.is_empty();
             let now = Instant::now();
             let before = self.queue.cursor();
             for event in events {

@@ -10,7 +10,10 @@ use sessiond::{
     tenant::{TenantId, TenantRecord},
     vault::{
         AppendError, Decision, DocumentKind, Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Manifest,
-        Notice, Seq, SnapshotId, Vault, VaultError, embedded::Embedded, firestore::Firestore,
+        Notice, Seq, SnapshotId, Vault, VaultError,
+        access::{self, KeyHash},
+        embedded::Embedded,
+        firestore::Firestore,
     },
 };
 use tokio::task::JoinSet;
@@ -19,25 +22,29 @@ use crate::emulator;
 
 /// A vault under test, and what is done to it behind its back.
 #[async_trait]
-trait Home: Sync {
-    fn vault(&self) -> Arc<dyn Vault>;
+pub trait Home: Sync {
+    fn vault(&self) -> Arc<dyn access::Home>;
     /// The same vault, as another process has it.
-    async fn other(&self) -> Arc<dyn Vault>;
+    async fn other(&self) -> Arc<dyn access::Home>;
     fn remove_record(&self, tenant: &TenantId);
     /// Makes records that no `TenantRecord` can hold: `bad` (connected, with an impossible phone number) and the reserved id
     /// `sessions` (connected).
     fn spoil_records(&self);
     /// Makes journal document 2 of a tenant one that does not parse.
     fn spoil_document(&self, tenant: &TenantId);
+    /// Makes a key's record one that does not parse.
+    fn spoil_key(&self, hash: &KeyHash);
+    /// Writes `members` into a tenant's record. False: this home has none.
+    fn set_members(&self, tenant: &str, uids: &[&str]) -> bool;
 }
 
-struct OnDisk {
+pub struct OnDisk {
     folder: tempfile::TempDir,
     vault: Arc<Embedded>,
 }
 
 impl OnDisk {
-    async fn new() -> Option<Self> {
+    pub async fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let vault = Arc::new(Embedded::open(&folder.path().join("vault.db")).unwrap());
         Some(Self { folder, vault })
@@ -52,11 +59,11 @@ impl OnDisk {
 
 #[async_trait]
 impl Home for OnDisk {
-    fn vault(&self) -> Arc<dyn Vault> {
+    fn vault(&self) -> Arc<dyn access::Home> {
         self.vault.clone()
     }
 
-    async fn other(&self) -> Arc<dyn Vault> {
+    async fn other(&self) -> Arc<dyn access::Home> {
         Arc::new(Embedded::open(&self.folder.path().join("vault.db")).unwrap())
     }
 
@@ -74,15 +81,23 @@ impl Home for OnDisk {
     fn spoil_document(&self, tenant: &TenantId) {
         self.sql(&format!("UPDATE journal SET kind = 'poem' WHERE tenant = '{tenant}' AND seq = 2"));
     }
+
+    fn spoil_key(&self, hash: &KeyHash) {
+        self.sql(&format!("UPDATE api_keys SET scopes = 'everything', change = 1000 WHERE hash = '{hash}'"));
+    }
+
+    fn set_members(&self, _: &str, _: &[&str]) -> bool {
+        false
+    }
 }
 
-struct OnFirestore {
+pub struct OnFirestore {
     project: String,
     vault: Arc<Firestore>,
 }
 
 impl OnFirestore {
-    async fn new() -> Option<Self> {
+    pub async fn new() -> Option<Self> {
         let project = emulator::project();
         let vault = Arc::new(emulator::vault(&project).await?);
         Some(Self { project, vault })
@@ -91,11 +106,11 @@ impl OnFirestore {
 
 #[async_trait]
 impl Home for OnFirestore {
-    fn vault(&self) -> Arc<dyn Vault> {
+    fn vault(&self) -> Arc<dyn access::Home> {
         self.vault.clone()
     }
 
-    async fn other(&self) -> Arc<dyn Vault> {
+    async fn other(&self) -> Arc<dyn access::Home> {
         Arc::new(emulator::vault(&self.project).await.unwrap())
     }
 
@@ -114,6 +129,20 @@ impl Home for OnFirestore {
         let path = format!("tenants/{tenant}/journal/{}", Seq(2));
         emulator::put(&self.project, &path, json!({ "kind": { "stringValue": "poem" } }));
     }
+
+    fn spoil_key(&self, hash: &KeyHash) {
+        let later = json!({ "timestampValue": (Timestamp::now() + 1.hour()).to_string() });
+        let scopes = json!({ "stringValue": "everything" });
+        let fields = json!({ "changedAt": later, "scopes": scopes, "admin": { "booleanValue": false } });
+        emulator::put(&self.project, &format!("apiKeys/{hash}"), fields);
+    }
+
+    fn set_members(&self, tenant: &str, uids: &[&str]) -> bool {
+        let values: Vec<_> = uids.iter().map(|uid| json!({ "stringValue": uid })).collect();
+        let members = json!({ "arrayValue": { "values": values } });
+        emulator::put(&self.project, &format!("tenants/{tenant}"), json!({ "members": members }));
+        true
+    }
 }
 
 macro_rules! contract {
@@ -121,20 +150,22 @@ macro_rules! contract {
         mod embedded {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(&super::OnDisk::new().await.unwrap()).await;
+                super::$name(&$crate::vault_contract::OnDisk::new().await.unwrap()).await;
             })*
         }
 
         mod firestore {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                if let Some(home) = super::OnFirestore::new().await {
+                if let Some(home) = $crate::vault_contract::OnFirestore::new().await {
                     super::$name(&home).await;
                 }
             })*
         }
     };
 }
+
+pub(crate) use contract;
 
 contract! {
     an_append_lands_whole_or_not_at_all

@@ -4,6 +4,7 @@
 //! answered write survives the loss of power (`synchronous=FULL`). A thousand tenants that write at the same time share an
 //! fsync. A second process may open the same file; both then see each other's writes.
 
+mod access;
 mod schema;
 mod writer;
 

@@ -16,10 +16,12 @@ use super::{VaultError, writer::vault_error};
 const BUSY: Duration = Duration::from_secs(5);
 /// "sesd": SQLite files of other programs are not taken for a vault.
 const APPLICATION: i32 = 0x7365_7364;
-const VERSION: i32 = 1;
+/// A file of an older layout is brought up, step by step; one of a newer is left as it is.
+const LAYOUTS: &[&str] = &[TENANTS, KEYS];
+const VERSION: i32 = LAYOUTS.len() as i32;
 
 /// Times are microseconds since 1970. A payload comes last in its row, so that a scan of the other columns does not read it.
-const TABLES: &str = "
+const TENANTS: &str = "
     CREATE TABLE tenants (
         id TEXT PRIMARY KEY NOT NULL,
         name TEXT,
@@ -69,13 +71,28 @@ const TABLES: &str = "
     );
 ";
 
+/// `change` numbers the changes of all keys. No `tenant`: an admin's.
+const KEYS: &str = "
+    CREATE TABLE api_keys (
+        hash TEXT PRIMARY KEY NOT NULL,
+        id TEXT NOT NULL,
+        tenant TEXT,
+        scopes TEXT NOT NULL,
+        active INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        last_used_at INTEGER,
+        revoked_at INTEGER,
+        change INTEGER NOT NULL UNIQUE
+    );
+";
+
 /// Opens the file or makes it, for its owner only. Several processes may do so at the same time.
 pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {
     make_private(path).map_err(|error| VaultError::Refused(format!("{}: {error}", path.display())))?;
     let mut connection = Connection::open(path).map_err(vault_error)?;
     connection.busy_timeout(BUSY).map_err(vault_error)?;
     // Before anything is changed in it. In a transaction, or it would see another process set it up half.
-    is_set_up(&connection.transaction().map_err(vault_error)?)?;
+    layout(&connection.transaction().map_err(vault_error)?)?;
     prepare(&connection).map_err(vault_error)?;
     set_up(&mut connection)?;
     Ok(connection)
@@ -105,26 +122,27 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)
 }
 
-/// False for an empty file. Refuses what is no vault, or a later program's.
-fn is_set_up(transaction: &Transaction<'_>) -> Result<bool, VaultError> {
+/// Zero for an empty file. Refuses what is no vault, or a later program's.
+fn layout(transaction: &Transaction<'_>) -> Result<i32, VaultError> {
     let number = |query| transaction.query_row(query, [], |row| row.get::<_, i32>(0)).map_err(vault_error);
     match (number("PRAGMA application_id")?, number("PRAGMA user_version")?) {
-        (APPLICATION, VERSION) => Ok(true),
+        (APPLICATION, version @ 1..=VERSION) => Ok(version),
         (APPLICATION, other) => {
             Err(VaultError::Refused(format!("the file has layout {other}, this program knows {VERSION}")))
         }
-        (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(false),
+        (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(0),
         _ => Err(VaultError::Refused("the file is no vault but some other SQLite file".into())),
     }
 }
 
 fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(vault_error)?;
-    if is_set_up(&transaction)? {
+    let missing = LAYOUTS.iter().skip(layout(&transaction)? as usize).copied().collect::<String>();
+    if missing.is_empty() {
         return Ok(());
     }
     let make = || {
-        transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(&missing)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)
     };

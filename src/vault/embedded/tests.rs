@@ -59,7 +59,7 @@ fn files_of_others_are_left_as_they_are() {
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         fs::read(&path).unwrap()
     };
-    let newer = format!("PRAGMA application_id = {}; PRAGMA user_version = 2; CREATE TABLE t (x)", 0x7365_7364);
+    let newer = format!("PRAGMA application_id = {}; PRAGMA user_version = 1000; CREATE TABLE t (x)", 0x7365_7364);
     for sql in ["CREATE TABLE t (x)", "PRAGMA application_id = 7", &newer] {
         let before = made(sql);
         let opened = Embedded::open(&path);

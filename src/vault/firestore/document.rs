@@ -72,7 +72,7 @@ pub(super) fn notice_fields(notice: &Notice) -> Fields {
     given(all)
 }
 
-fn given<const N: usize>(all: [(&str, Option<Value>); N]) -> Fields {
+pub(super) fn given<const N: usize>(all: [(&str, Option<Value>); N]) -> Fields {
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
@@ -92,7 +92,7 @@ pub(super) fn reference(name: String) -> Value {
     some(ValueType::ReferenceValue(name))
 }
 
-fn time(at: Timestamp) -> Value {
+pub(super) fn time(at: Timestamp) -> Value {
     // Firestore keeps no more than microseconds.
     let micros = at.as_microsecond();
     some(ValueType::TimestampValue(prost_types::Timestamp {
@@ -110,7 +110,7 @@ fn some(value: ValueType) -> Value {
 }
 
 /// [`super::super::limits`] has seen it: every number fits.
-fn from_json(json: &serde_json::Value) -> Value {
+pub(super) fn from_json(json: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     some(match json {
         Json::Null => ValueType::NullValue(0),
@@ -215,12 +215,12 @@ impl Reader {
         })
     }
 
-    fn required<T>(&mut self, field: &str, read: impl FnOnce(ValueType) -> Option<T>) -> Read<T> {
+    pub(super) fn required<T>(&mut self, field: &str, read: impl FnOnce(ValueType) -> Option<T>) -> Read<T> {
         self.optional(field, read)?.ok_or_else(|| self.malformed(field))
     }
 
     /// Absent and null are the same.
-    fn optional<T>(&mut self, field: &str, read: impl FnOnce(ValueType) -> Option<T>) -> Read<Option<T>> {
+    pub(super) fn optional<T>(&mut self, field: &str, read: impl FnOnce(ValueType) -> Option<T>) -> Read<Option<T>> {
         match self.fields.remove(field).and_then(|value| value.value_type) {
             None | Some(ValueType::NullValue(_)) => Ok(None),
             Some(value) => read(value).map(Some).ok_or_else(|| self.malformed(field)),
@@ -253,14 +253,14 @@ fn path(name: &str) -> &str {
     name.split_once("/documents/").map_or(name, |(_, path)| path)
 }
 
-fn as_text(value: ValueType) -> Option<String> {
+pub(super) fn as_text(value: ValueType) -> Option<String> {
     match value {
         ValueType::StringValue(text) => Some(text),
         _ => None,
     }
 }
 
-fn as_boolean(value: ValueType) -> Option<bool> {
+pub(super) fn as_boolean(value: ValueType) -> Option<bool> {
     match value {
         ValueType::BooleanValue(value) => Some(value),
         _ => None,
@@ -274,7 +274,7 @@ fn as_bytes(value: ValueType) -> Option<Bytes> {
     }
 }
 
-fn as_time(value: ValueType) -> Option<Timestamp> {
+pub(super) fn as_time(value: ValueType) -> Option<Timestamp> {
     match value {
         ValueType::TimestampValue(time) => Timestamp::new(time.seconds, time.nanos).ok(),
         _ => None,
@@ -282,7 +282,7 @@ fn as_time(value: ValueType) -> Option<Timestamp> {
 }
 
 /// Only what JSON has: a record's settings with a reference or bytes among them are not ours to guess at.
-fn to_json(value: ValueType) -> Option<serde_json::Value> {
+pub(super) fn to_json(value: ValueType) -> Option<serde_json::Value> {
     use serde_json::Value as Json;
     Some(match value {
         ValueType::NullValue(_) => Json::Null,

@@ -1,9 +1,10 @@
 //! The vault in Firestore.
 //!
-//! Owns the layout of `DESIGN.md`: collections `tenants` (with `journal`, `snapshots/…/chunks` below each), `instances`, and
-//! the document `vault/check`. Queries go by document id only, so that they need no index: `config/firestore.indexes.json` takes
+//! Owns the layout of `DESIGN.md`: collections `tenants` (with `journal`, `snapshots/…/chunks` below each), `instances`,
+//! `apiKeys`, and the document `vault/check`. Queries of large collections go by document id only, so that they need no index: `config/firestore.indexes.json` takes
 //! the fields of journal and chunks out of all of them. Payloads are bytes. Never retries.
 
+mod access;
 mod document;
 mod wire;
 
@@ -120,9 +121,7 @@ impl Firestore {
 
     async fn delete(&self, names: Vec<String>) -> Result<(), VaultError> {
         for names in names.chunks(DELETES) {
-            let delete =
-                |name: &String| Write { operation: Some(Operation::Delete(name.clone())), ..Default::default() };
-            self.wire.commit(names.iter().map(delete).collect()).await?;
+            self.wire.commit(names.iter().map(|name| delete(name)).collect()).await?;
             self.counters.deleted(names.len());
         }
         Ok(())
@@ -145,6 +144,10 @@ impl Firestore {
         let field_paths = fields.keys().cloned().collect();
         let write = Write { update_mask: Some(DocumentMask { field_paths }), ..self.write(path, fields) };
         require(write, true)
+    }
+
+    fn deletion(&self, path: &str) -> Write {
+        delete(&self.wire.name(path))
     }
 
     fn create(&self, path: &str, fields: Fields) -> Write {
@@ -353,6 +356,10 @@ fn only(fields: &[&str]) -> Option<Projection> {
 
 fn field(path: &str) -> FieldReference {
     FieldReference { field_path: path.into() }
+}
+
+fn delete(name: &str) -> Write {
+    Write { operation: Some(Operation::Delete(name.to_owned())), ..Default::default() }
 }
 
 fn require(write: Write, exists: bool) -> Write {

@@ -28,6 +28,7 @@ use firestore::gcloud_sdk::{
         transport::{ClientTlsConfig, Endpoint},
     },
 };
+use jiff::Timestamp;
 use tower::Layer;
 
 use super::{Credentials, FirestoreConfig, VaultError};
@@ -100,13 +101,25 @@ impl Wire {
 
     /// `parent` is the path of a document, or empty.
     pub(super) async fn query(&self, parent: &str, query: StructuredQuery) -> Result<Vec<Document>, Failure> {
+        Ok(self.query_as_of(parent, query).await?.0)
+    }
+
+    /// And as of which moment of the server this is all.
+    pub(super) async fn query_as_of(
+        &self,
+        parent: &str,
+        query: StructuredQuery,
+    ) -> Result<(Vec<Document>, Option<Timestamp>), Failure> {
         let request = RunQueryRequest {
             parent: self.parent(parent),
             query_type: Some(run_query_request::QueryType::StructuredQuery(query)),
             ..Default::default()
         };
         let answers = self.stream(async |mut client| client.run_query(request).await).await?;
-        Ok(answers.into_iter().filter_map(|answer| answer.document).collect())
+        // The first one's time: what comes after it may be newer, and then it comes again.
+        let as_of = answers.first().and_then(|answer| answer.read_time);
+        let as_of = as_of.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
+        Ok((answers.into_iter().filter_map(|answer| answer.document).collect(), as_of))
     }
 
     /// Names of the documents in a collection, in order, those included that only have documents below them.

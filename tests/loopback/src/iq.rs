@@ -39,6 +39,10 @@ impl World {
                 let reply = request.map(|usync| self.usync(usync));
                 self.send(conn, iq_result(iq, reply));
             }
+            ("w:m", "media_conn") => {
+                let reply = self.media_conn(from);
+                self.send(conn, iq_result(iq, [reply]));
+            }
             (xmlns, tag) => self.send(conn, iq_result(iq, stateless(xmlns, tag, request))),
         }
     }
@@ -204,9 +208,6 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             });
             Some(NodeBuilder::new("sync").children(synced).build())
         }
-        ("w:m", _) => Some(
-            NodeBuilder::new("media_conn").attr("auth", "none").attr("ttl", 300u16).attr("auth_ttl", 300u16).build(),
-        ),
         ("w:g2", "participating") => empty("groups"),
         ("disappearing_mode", _) => {
             Some(NodeBuilder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build())

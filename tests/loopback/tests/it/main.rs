@@ -8,7 +8,9 @@ mod device;
 #[path = "../../../baileys/driver.rs"]
 mod driver;
 mod faults;
+mod https;
 mod linking;
+mod media;
 #[path = "../../../it/node.rs"]
 mod node;
 mod offline;

@@ -1,0 +1,70 @@
+//! Who asks, and what they may do. Knows nothing of keys, tokens or requests.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use super::super::problem::Problem;
+use crate::{
+    tenant::TenantId,
+    vault::access::{ApiKey, Rights},
+};
+
+pub use crate::vault::access::Scope;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Has the admin key, or one that was made an admin's.
+    Admin,
+    /// Has a tenant's key.
+    Key(Arc<ApiKey>),
+    /// A person whom Firebase has signed in: may do everything for these tenants.
+    User { uid: Arc<str>, tenants: Arc<BTreeSet<TenantId>> },
+    /// Nobody that we know, on a route that `auth.legacy_open` opens.
+    Anyone,
+}
+
+impl Caller {
+    /// Whether the caller may do this for this tenant. Decided before the tenant is looked up: the answer is the same whether or not
+    /// there is such a tenant.
+    pub fn permit(&self, tenant: &TenantId, scope: Scope) -> Result<(), Problem> {
+        if !self.sees(tenant) {
+            return Err(Problem::forbidden("This tenant is not yours"));
+        }
+        match self {
+            Self::Key(key) if !key.rights.allow(tenant, scope) => Err(Problem::forbidden(match scope {
+                Scope::Read => "The key has no scope \"read\"",
+                Scope::Send => "The key has no scope \"send\"",
+                Scope::Control => "The key has no scope \"control\"",
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the tenant is the caller's: for lists, which show nothing else.
+    pub fn sees(&self, tenant: &TenantId) -> bool {
+        match self {
+            Self::Admin | Self::Anyone => true,
+            Self::Key(key) => matches!(&key.rights, Rights::Tenant { tenant: own, .. } if own == tenant),
+            Self::User { tenants, .. } => tenants.contains(tenant),
+        }
+    }
+
+    /// What is for the operator alone.
+    pub fn permit_admin(&self) -> Result<(), Problem> {
+        match self {
+            Self::Admin => Ok(()),
+            _ => Err(Problem::forbidden("This needs the admin key")),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Put there by the gate; an open route has no callers.
+        parts.extensions.get().cloned().ok_or_else(Problem::unauthorized)
+    }
+}

@@ -1,0 +1,201 @@
+//! The keys' routes, as WAHA has them, and one more that renews. For the operator.
+//!
+//! WAHA knows six actions where we have three scopes: `setting`, `app` and `delete` belong to `control` here. A request that would
+//! part them is refused rather than granted more than it asked for.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    App,
+    auth::Scope,
+    baileys::Body,
+    problem::{FieldError, Problem},
+};
+use crate::{
+    config::Secret,
+    tenant::TenantId,
+    vault::{
+        VaultError,
+        access::{ApiKey, Rights},
+    },
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRequest {
+    #[serde(default)]
+    is_admin: bool,
+    session: Option<String>,
+    #[serde(default = "yes")]
+    is_active: bool,
+    /// None: all that can be done for the session.
+    actions: Option<Actions>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Actions {
+    read: Option<bool>,
+    send: Option<bool>,
+    control: Option<bool>,
+    setting: Option<bool>,
+    app: Option<bool>,
+    delete: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyAnswer {
+    id: String,
+    /// Told once, when the key is made.
+    key: String,
+    is_active: bool,
+    is_admin: bool,
+    session: Option<TenantId>,
+    actions: Option<Actions>,
+    created_at: String,
+    last_used_at: Option<String>,
+}
+
+impl KeyRequest {
+    fn rights(&self) -> Result<Rights, Problem> {
+        if self.is_admin {
+            return Ok(Rights::Admin);
+        }
+        let invalid = |field: &'static str, message: String| {
+            Problem::invalid(message.clone(), vec![FieldError { field: field.into(), message }])
+        };
+        let session = self.session.as_deref().filter(|session| !session.is_empty());
+        let session = session.ok_or_else(|| invalid("session", "is required, unless isAdmin".into()))?;
+        let tenant =
+            session.parse().map_err(|error: crate::tenant::InvalidTenantId| invalid("session", error.to_string()))?;
+        let Some(actions) = self.actions else {
+            return Ok(Rights::Tenant { tenant, scopes: Scope::ALL.into() });
+        };
+        let control = actions.control.unwrap_or(false);
+        let with_control =
+            [("actions.setting", actions.setting), ("actions.app", actions.app), ("actions.delete", actions.delete)];
+        for (field, asked) in with_control {
+            if asked.is_some_and(|asked| asked != control) {
+                return Err(invalid(field, "goes with actions.control here: leave it out, or set both alike".into()));
+            }
+        }
+        let asked = [(Scope::Read, actions.read), (Scope::Send, actions.send), (Scope::Control, actions.control)];
+        let scopes = asked.into_iter().filter(|(_, asked)| *asked == Some(true)).map(|(scope, _)| scope).collect();
+        Ok(Rights::Tenant { tenant, scopes })
+    }
+}
+
+impl KeyAnswer {
+    fn new(key: &ApiKey, secret: Option<&Secret>) -> Self {
+        let (session, actions) = match &key.rights {
+            Rights::Admin => (None, None),
+            Rights::Tenant { tenant, scopes } => {
+                let [read, send, control] = Scope::ALL.map(|scope| Some(scopes.contains(&scope)));
+                let actions = Actions { read, send, control, setting: control, app: control, delete: control };
+                (Some(tenant.clone()), Some(actions))
+            }
+        };
+        Self {
+            id: key.id.as_ref().to_owned(),
+            key: secret.map_or_else(|| "key_…".to_owned(), |secret| secret.expose().to_owned()),
+            is_active: key.active,
+            is_admin: key.rights == Rights::Admin,
+            session,
+            actions,
+            created_at: key.created_at.to_string(),
+            last_used_at: key.last_used_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+pub async fn create(
+    State(app): State<App>,
+    Body(request): Body<KeyRequest>,
+) -> Result<(StatusCode, Json<KeyAnswer>), Problem> {
+    let (key, secret) = app.auth.keys.create(request.rights()?, request.is_active).await?;
+    Ok((StatusCode::CREATED, Json(KeyAnswer::new(&key, Some(&secret)))))
+}
+
+pub async fn list(State(app): State<App>) -> Json<Vec<KeyAnswer>> {
+    Json(app.auth.keys.list().await.iter().map(|key| KeyAnswer::new(key, None)).collect())
+}
+
+pub async fn change(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Body(request): Body<KeyRequest>,
+) -> Result<Json<KeyAnswer>, Problem> {
+    let changed = app.auth.keys.change(&id, request.rights()?, request.is_active).await?;
+    let key = changed.ok_or_else(no_such_key)?;
+    Ok(Json(KeyAnswer::new(&key, None)))
+}
+
+pub async fn revoke(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    if app.auth.keys.revoke(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_key()) }
+}
+
+pub async fn renew(State(app): State<App>, Path(id): Path<String>) -> Result<Json<KeyAnswer>, Problem> {
+    let (key, secret) = app.auth.keys.renew(&id).await?.ok_or_else(no_such_key)?;
+    Ok(Json(KeyAnswer::new(&key, Some(&secret))))
+}
+
+fn no_such_key() -> Problem {
+    Problem::missing("no_such_key", "There is no such key")
+}
+
+impl From<VaultError> for Problem {
+    fn from(error: VaultError) -> Self {
+        tracing::warn!(%error, "the vault did not do what a request asked");
+        Self::unavailable("vault_down", "The vault does not answer")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rights(request: Value) -> Result<Rights, Problem> {
+        serde_json::from_value::<KeyRequest>(request).unwrap().rights()
+    }
+
+    fn scopes(actions: Value) -> Vec<Scope> {
+        match rights(json!({ "session": "a", "isAdmin": false, "isActive": true, "actions": actions })) {
+            Ok(Rights::Tenant { scopes, .. }) => scopes.into_iter().collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn actions_become_scopes() {
+        assert_eq!(scopes(Value::Null), Scope::ALL);
+        assert_eq!(scopes(json!({})), []);
+        assert_eq!(scopes(json!({ "read": true, "send": false })), [Scope::Read]);
+        assert_eq!(scopes(json!({ "control": true })), [Scope::Control]);
+        assert_eq!(scopes(json!({ "control": true, "setting": true, "app": true, "delete": true })), [Scope::Control]);
+        assert_eq!(scopes(json!({ "read": true, "delete": false, "control": null })), [Scope::Read]);
+    }
+
+    #[test]
+    fn nothing_is_granted_that_was_not_asked_for() {
+        for actions in [json!({ "delete": true }), json!({ "control": true, "delete": false }), json!({ "app": true })]
+        {
+            assert!(rights(json!({ "session": "a", "actions": actions })).is_err(), "{actions}");
+        }
+        for session in [Value::Null, json!(""), json!("../etc"), json!("sessions")] {
+            assert!(rights(json!({ "session": session })).is_err(), "{session}");
+        }
+        assert_eq!(rights(json!({ "isAdmin": true, "session": "" })).unwrap(), Rights::Admin);
+    }
+}
