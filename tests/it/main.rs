@@ -1,9 +1,11 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
 mod broken;
+mod doorkeeper;
 mod emulator;
 mod face;
 mod heal;
+mod issuer;
 mod journal_bench;
 mod journal_damage;
 mod journal_model;
@@ -12,6 +14,7 @@ mod journal_snapshots;
 mod journal_time;
 mod journal_wire;
 mod journal_world;
+mod keys;
 mod kill;
 mod node;
 mod outage;
@@ -27,6 +30,7 @@ mod store_pairing;
 mod store_peer;
 mod store_session;
 mod store_world;
+mod tokens;
 mod vault_access;
 mod vault_contract;
 mod zombie;

@@ -26,14 +26,14 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use self::{
-    limits::{Limits, Subject},
-    tokens::Tokens,
-};
 pub use self::{
     caller::{Caller, Scope},
     keys::Keys,
     limits::Action,
+};
+use self::{
+    limits::{Limits, Subject},
+    tokens::Tokens,
 };
 use super::{App, problem::Problem};
 use crate::{
