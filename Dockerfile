@@ -16,7 +16,7 @@ RUN touch src/lib.rs src/main.rs && cargo build --release --locked --package ses
 
 # Stage 2: the binary, and nothing that it does not need. Root certificates are compiled in.
 FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/sessiond --create-home sessiond
+RUN useradd --uid 10001 --home-dir /var/lib/sessiond --create-home sessiond
 COPY --from=build /src/target/release/sessiond /usr/local/bin/sessiond
 USER sessiond
 WORKDIR /var/lib/sessiond

@@ -78,6 +78,12 @@ impl Daemon {
         let router = api::router(app).layer(sockets).layer(api::cors(&config.http.origins));
         let serving = tokio::spawn(serve(listener, router, stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
+        if fleet.counts().total == 0 {
+            info!(
+                "nobody is paired yet: POST /api/baileys/connect {{\"tenantId\": \"…\"}} with the admin key as X-Api-Key, then GET \
+                 /api/baileys/qr?tenantId=…, and scan"
+            );
+        }
         Ok(Self { address, summary, fleet, live, auth, stop_serving, serving, grace: config.shutdown_grace })
     }
 

@@ -26,3 +26,4 @@ pub mod store;
 pub mod telemetry;
 pub mod tenant;
 pub mod vault;
+pub mod waha;

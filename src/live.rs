@@ -1,7 +1,8 @@
 //! Socket.IO: what happens, as it happens, to the dashboards that may see it.
 //!
-//! A socket proves itself in the handshake (`auth.key` or `auth.token`) and lives no longer than what it proved itself with. It says `register(tenantId)` or, to get what it missed,
-//! `register({tenantId, cursor})` with the `eventId` of the last event that it has seen. Each registration is a task of its own
+//! A socket proves itself in the handshake (`auth.key` or `auth.token`), and lives no longer than what it proved itself with. It says
+//! `register(tenantId)` or, to get what it missed, `register({tenantId, cursor})` with the `eventId` of the last event that it has
+//! seen; for tenants that it may read. Each registration is a task of its own
 //! that reads the log and the feed, so a slow client holds up nobody else; one that is too slow for too long is disconnected.
 
 use std::{sync::Arc, time::Duration};
@@ -20,10 +21,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use crate::{
-    api::{Auth, Caller, Denied, Scope, Valid, allows},
+    api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config::Origins,
     fleet::Fleet,
-    message::{Connection, Content, Delivery, Event, EventBody, EventId, Message, Notice},
+    message::{Connection, Delivery, Event, EventBody, EventId, Notice},
     tenant::TenantId,
 };
 
@@ -283,13 +284,13 @@ async fn emit_event(socket: &SocketRef, event: &Event) -> bool {
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:received", &payload).await
         }
         EventBody::Sent { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:sent", &payload).await
         }
@@ -324,48 +325,6 @@ async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Con
 
 async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) -> bool {
     emit(socket, "qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await
-}
-
-/// The old service's form of a message.
-fn old_form(tenant: &TenantId, message: &Message) -> Value {
-    let who = if message.from_me { &message.chat } else { &message.sender };
-    json!({
-        "id": message.id,
-        "from": format!("+{}", who.split(['@', ':']).next().unwrap_or_default()),
-        "chatId": message.chat,
-        "fromMe": message.from_me,
-        "timestamp": jiff::Timestamp::from_second(message.timestamp).map(|at| at.to_string()).unwrap_or_default(),
-        "text": message.content.text(),
-        "caption": message.content.media().map(|media| &media.caption).filter(|caption| !caption.is_empty()),
-        "mediaType": media_type(&message.content),
-        "mediaUrl": null,
-        "quotedMessage": message.quoted.as_ref().map(|quoted| {
-            json!({
-                "id": quoted.target.id, "participant": quoted.target.sender, "text": quoted.content.text(),
-            })
-        }),
-        "pushName": message.push_name,
-        "undecryptable": message.content == Content::Undecryptable,
-        "platform": "baileys",
-        "tenantId": tenant,
-        // Beyond the old form: all that is known.
-        "content": message.content,
-    })
-}
-
-/// The old service's word for a kind; `null` for a text.
-fn media_type(content: &Content) -> Option<&str> {
-    match content {
-        Content::Image(_) => Some("image"),
-        Content::Video(_) => Some("video"),
-        Content::Audio(_) => Some("audio"),
-        Content::Document(_) => Some("document"),
-        Content::Sticker(_) => Some("sticker"),
-        Content::Location(_) => Some("location"),
-        Content::Contact { .. } => Some("contact"),
-        Content::Unknown { name, .. } => Some(name.trim_end_matches("_message")),
-        _ => None,
-    }
 }
 
 /// Sends when the client's queue has room. False when it does not read.

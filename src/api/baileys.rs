@@ -14,9 +14,14 @@ use serde_json::{Value, json};
 use super::{
     App,
     auth::{Caller, Scope},
+    old_form,
     problem::{FieldError, Problem},
 };
 use crate::{
+    message::{
+        Draft, EventId, Message, SendRequest,
+        history::{self, Chat},
+    },
     session::{self, RefusedCode},
     tenant::TenantId,
 };
@@ -52,7 +57,7 @@ impl Tenant {
     }
 }
 
-fn parse_tenant(text: Option<&str>, missing: &str) -> Result<TenantId, Problem> {
+pub fn parse_tenant(text: Option<&str>, missing: &str) -> Result<TenantId, Problem> {
     let field = |message: String| vec![FieldError { field: "tenantId", message }];
     let Some(text) = text else { return Err(Problem::invalid(missing, field("is required".into()))) };
     text.parse().map_err(|error: crate::tenant::InvalidTenantId| {
@@ -142,12 +147,63 @@ pub async fn disconnect(
     Ok(Json(json!({ "success": true, "message": "Desconectado exitosamente" })))
 }
 
+/// Gives up a pairing that was begun. Credentials that WhatsApp has not rejected stay: the connect page calls this whenever the
+/// session does not look connected, during a restore and a blink of the network too.
+pub async fn clean_session(
+    State(app): State<App>,
+    caller: Caller,
+    Body(tenant): Body<Tenant>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = tenant.id()?;
+    caller.permit(&tenant, Scope::Control)?;
+    if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
+        session.stop_pairing().await;
+    }
+    Ok(Json(json!({ "success": true, "message": "Sesión limpiada exitosamente" })))
+}
+
+/// The limits that the old service counted against. Nothing is refused for them here.
+const LIMITS: [(&str, u32); 3] = [("daily", 1000), ("hourly", 150), ("minute", 25)];
+
+pub async fn stats(
+    State(app): State<App>,
+    caller: Caller,
+    Query(tenant): Query<Tenant>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = tenant.id()?;
+    caller.permit(&tenant, Scope::Read)?;
+    let Some(session) = app.fleet.session(&tenant) else {
+        return Ok(Json(json!({ "error": "Tenant not initialized" })));
+    };
+    let sends = session.sends().await.map_err(Problem::unreadable)?;
+    let mut stats = json!({
+        "cooldown": { "active": false, "until": null, "remainingMinutes": 0 },
+        "isNewNumber": false,
+        "accountAge": null,
+    });
+    for ((name, limit), count) in LIMITS.into_iter().zip([sends.day, sends.hour, sends.minute]) {
+        stats[name] = json!({
+            "count": count,
+            "limit": limit,
+            "percentage": (f64::from(count) * 100.0 / f64::from(limit)).round(),
+            "remaining": limit.saturating_sub(count),
+        });
+    }
+    Ok(Json(stats))
+}
+
+/// Both forms: `send` has its words in `text`, `send-message` in `message`.
 #[derive(Deserialize)]
 pub struct SendText {
     #[serde(rename = "tenantId")]
     tenant_id: Option<String>,
     to: Option<String>,
     text: Option<String>,
+    message: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(rename = "mediaUrl")]
+    media_url: Option<String>,
 }
 
 /// With an `Idempotency-Key` the same request may be repeated until it is answered: the message goes out once.
@@ -157,22 +213,143 @@ pub async fn send(
     headers: HeaderMap,
     Body(send): Body<SendText>,
 ) -> Result<Json<Value>, Problem> {
-    const MISSING: &str = "tenantId, to y text son requeridos";
+    let message = send_words(&app, &caller, &headers, send, "text", "tenantId, to y text son requeridos").await?;
+    Ok(Json(json!({ "success": true, "messageId": message.id, "timestamp": message.timestamp * 1000 })))
+}
+
+pub async fn send_message(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Body(send): Body<SendText>,
+) -> Result<Json<Value>, Problem> {
+    let message = send_words(&app, &caller, &headers, send, "message", "tenantId, to y message son requeridos").await;
+    let message = message.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
+    Ok(Json(json!({
+        "success": true, "message": "Mensaje enviado exitosamente", "messageId": message.id,
+        "timestamp": message.timestamp * 1000,
+    })))
+}
+
+async fn send_words(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    send: SendText,
+    field: &'static str,
+    missing: &str,
+) -> Result<Message, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let (tenant, to, text) = (given(send.tenant_id), given(send.to), given(send.text));
-    let missing: Vec<_> = [("tenantId", tenant.is_none()), ("to", to.is_none()), ("text", text.is_none())]
+    let text = given(if field == "text" { send.text } else { send.message });
+    let (tenant, to) = (given(send.tenant_id), given(send.to));
+    let wrong: Vec<_> = [("tenantId", tenant.is_none()), ("to", to.is_none()), (field, text.is_none())]
         .into_iter()
         .filter(|(_, missing)| *missing)
         .map(|(field, _)| FieldError { field, message: "is required".into() })
         .collect();
     let (Some(tenant), Some(to), Some(text)) = (tenant, to, text) else {
-        return Err(Problem::invalid(MISSING, missing));
+        return Err(Problem::invalid(missing, wrong));
     };
-    let tenant = parse_tenant(Some(&tenant), MISSING)?;
+    let tenant = parse_tenant(Some(&tenant), missing)?;
     caller.permit(&tenant, Scope::Send)?;
-    let key = idempotency_key(&headers)?;
-    let message = app.fleet.send_text(&tenant, &to, &text, key).await??;
-    Ok(Json(json!({ "success": true, "messageId": message.id, "timestamp": message.timestamp * 1000 })))
+    // The old service sent the words and let the rest go: better to say so than to call half a message a success.
+    let is_text = send.kind.as_deref().is_none_or(|kind| kind.is_empty() || kind == "text");
+    if !is_text || given(send.media_url).is_some() {
+        return Err(Problem::not_implemented("only text can be sent by this route"));
+    }
+    let key = idempotency_key(headers)?;
+    let request = SendRequest { to, draft: Draft::Text { text, mentions: Vec::new() }, answers: None };
+    Ok(app.fleet.send(&tenant, &request, key).await??)
+}
+
+#[derive(Deserialize)]
+pub struct Page {
+    #[serde(rename = "tenantId")]
+    tenant_id: Option<String>,
+    #[serde(rename = "chatId")]
+    chat_id: Option<String>,
+    limit: Option<usize>,
+    offset: Option<usize>,
+    /// The `cursor` of the last message of the page before.
+    before: Option<EventId>,
+    /// Only messages with this in them.
+    search: Option<String>,
+}
+
+const PAGE: usize = 50;
+const MAX_PAGE: usize = 500;
+
+pub async fn conversations(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = parse_tenant(page.tenant_id.as_deref().filter(|id| !id.is_empty()), "tenantId es requerido")?;
+    caller.permit(&tenant, Scope::Read)?;
+    let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
+    let chats = match app.fleet.session(&tenant) {
+        Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
+        None => Vec::new(),
+    };
+    let form = |chat: &Chat| {
+        json!({
+            "id": chat.id,
+            "name": chat.name,
+            "phone": old_form::phone(&chat.id),
+            "lastMessage": old_form::entry(&tenant, &chat.last),
+            "timestamp": chat.last.message.timestamp * 1000,
+        })
+    };
+    let conversations: Vec<_> = chats.iter().map(form).collect();
+    Ok(Json(json!({ "conversations": conversations, "count": conversations.len(), "limit": limit })))
+}
+
+/// Newest first. `before` brings the next page.
+pub async fn messages(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Problem> {
+    const MISSING: &str = "tenantId y chatId son requeridos";
+    let tenant = parse_tenant(page.tenant_id.as_deref().filter(|id| !id.is_empty()), MISSING)?;
+    caller.permit(&tenant, Scope::Read)?;
+    let field = |message: &str| vec![FieldError { field: "chatId", message: message.into() }];
+    let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
+        return Err(Problem::invalid(MISSING, field("is required")));
+    };
+    let country = app.fleet.env().messages.country;
+    let chat = session::chat_of(&chat_id, country)
+        .ok_or_else(|| Problem::invalid(MISSING, field("expected a phone number or a jid")))?;
+    let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
+    let query = history::Query { chat: Some(chat), before: page.before, limit, text: page.search };
+    let entries = match app.fleet.session(&tenant) {
+        Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
+        None => Vec::new(),
+    };
+    let messages: Vec<_> = entries.iter().map(|entry| old_form::entry(&tenant, entry)).collect();
+    Ok(Json(json!({ "messages": messages, "count": messages.len(), "chatId": chat_id, "limit": limit })))
+}
+
+pub async fn profile(
+    State(app): State<App>,
+    caller: Caller,
+    Query(tenant): Query<Tenant>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = tenant.id()?;
+    caller.permit(&tenant, Scope::Read)?;
+    let working = app.fleet.status(&tenant).filter(|status| status.state == session::State::Working);
+    Ok(Json(match working {
+        Some(status) => json!({
+            "connected": true, "phoneNumber": status.phone_number, "name": status.push_name, "profilePic": null,
+        }),
+        None => json!({ "connected": false, "message": "No hay conexión activa" }),
+    }))
+}
+
+/// The old service answered by its bot.
+pub async fn test_message(caller: Caller, Body(tenant): Body<Tenant>) -> Result<Json<Value>, Problem> {
+    caller.permit(&tenant.id()?, Scope::Send)?;
+    Err(Problem::not_implemented("there is no bot yet"))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

@@ -4,8 +4,10 @@ mod auth;
 mod baileys;
 mod health;
 mod keys;
+pub mod old_form;
 mod problem;
 mod route;
+mod tenants;
 
 use std::sync::Arc;
 
@@ -39,7 +41,17 @@ fn table() -> Vec<Route> {
         Route::get("/api/baileys/qr", Old, baileys::qr),
         Route::get("/api/baileys/status", Old, baileys::status),
         Route::post("/api/baileys/disconnect", Old, baileys::disconnect),
+        Route::post("/api/baileys/clean-session", Old, baileys::clean_session),
+        Route::get("/api/baileys/stats", Old, baileys::stats),
         Route::post("/api/baileys/send", Old, baileys::send).sends(),
+        Route::post("/api/baileys/send-message", Old, baileys::send_message).sends(),
+        Route::get("/api/baileys/conversations", Old, baileys::conversations),
+        Route::get("/api/baileys/messages", Old, baileys::messages),
+        Route::get("/api/baileys/profile", Old, baileys::profile),
+        Route::post("/api/baileys/test-message", Old, baileys::test_message).sends(),
+        Route::get("/api/tenant/{id}", Old, tenants::one),
+        Route::get("/api/tenants", Old, tenants::all),
+        Route::get("/api/stats", Old, tenants::stats),
         Route::post("/api/{session}/auth/request-code", Keyed, baileys::request_code).pairs(),
         Route::post("/api/keys", Admin, keys::create),
         Route::get("/api/keys", Admin, keys::list),

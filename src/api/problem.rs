@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{fleet::FleetError, session::RefusedSend};
+use crate::{fleet::FleetError, message::Flaw, session::RefusedSend, store::StoreError};
 
 #[derive(Debug, Serialize)]
 pub struct Problem {
@@ -77,6 +77,17 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such route").saying("Ruta no encontrada")
     }
 
+    pub fn unknown_tenant() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "There is no such tenant").saying("Tenant no encontrado")
+    }
+
+    /// What is not built, cannot be done, or would need a program that is not here.
+    pub fn not_implemented(detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", "This cannot be done here");
+        problem.detail = Some(detail.into());
+        problem
+    }
+
     pub fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route does not take this method")
     }
@@ -101,6 +112,17 @@ impl Problem {
         let mut problem = Self::new(StatusCode::CONFLICT, code, title);
         problem.detail = Some(detail.into());
         problem
+    }
+
+    /// The local disk fails.
+    pub fn unreadable(error: StoreError) -> Self {
+        tracing::error!(%error, "a working copy cannot be read");
+        Self::unavailable("storage", "The session's data cannot be read")
+    }
+
+    /// The same, with another text for pages when the session is not connected.
+    pub fn saying_of_connection(self, error: &str) -> Self {
+        if self.code == "not_connected" { self.saying(error) } else { self }
     }
 
     fn saying(mut self, error: &str) -> Self {
@@ -144,6 +166,12 @@ impl From<RefusedSend> for Problem {
             RefusedSend::Recipient => {
                 let message = "expected a phone number with its country code, or a jid".to_owned();
                 Self::invalid(message.clone(), vec![FieldError { field: "to", message }])
+            }
+            RefusedSend::Draft(Flaw { field, expected }) => {
+                Self::invalid(format!("{field}: {expected}"), vec![FieldError { field, message: expected }])
+            }
+            RefusedSend::UnknownMessage => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }
             RefusedSend::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -160,6 +160,8 @@ pub struct WhatsApp {
 
 #[derive(Debug, Clone)]
 pub struct Messages {
+    /// Where a phone number without a country code is dialed.
+    pub country: phonenumber::country::Id,
     pub keep: Duration,
     pub keep_events: usize,
 }

@@ -64,8 +64,11 @@ impl Reader<'_> {
         );
         let whatsapp =
             (self.endpoint(), self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version));
-        let messages =
-            (self.duration("messages.keep", 3600..=31_536_000), self.count("messages.keep_events", 100..=100_000));
+        let messages = (
+            self.parsed("messages.country", "two letters like CO", |text| text.parse().ok()),
+            self.duration("messages.keep", 3600..=31_536_000),
+            self.count("messages.keep_events", 100..=100_000),
+        );
         let shutdown_grace = self.duration("shutdown.grace", 1..=300);
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -99,7 +102,7 @@ impl Reader<'_> {
                 quiet_max: session.4?,
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1? },
-            messages: Messages { keep: messages.0?, keep_events: messages.1? },
+            messages: Messages { country: messages.0?, keep: messages.1?, keep_events: messages.2? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
         })

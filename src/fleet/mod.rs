@@ -17,7 +17,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
@@ -25,11 +28,14 @@ pub use self::restore::{RestoreError, Summary};
 use crate::{
     config,
     journal::OpenError,
-    message::{Event, EventId, Message},
+    message::{Event, EventId, Message, SendRequest},
     session::{Env, RefusedCode, RefusedSend, Session, SessionError, State, Status},
-    tenant::TenantId,
+    tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
 };
+
+/// How old what is said of all tenants may be.
+const DIRECTORY_AGE: Duration = Duration::from_secs(30);
 
 /// All sessions of this process.
 pub struct Fleet {
@@ -37,6 +43,8 @@ pub struct Fleet {
     settings: Settings,
     tenants: Mutex<HashMap<TenantId, Arc<Slot>>>,
     draining: AtomicBool,
+    /// What the directory said last, and when.
+    directory: Mutex<Option<(Instant, Arc<Vec<TenantRecord>>)>>,
     started_at: Timestamp,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -100,6 +108,7 @@ impl Fleet {
             settings,
             tenants: Mutex::default(),
             draining: AtomicBool::new(false),
+            directory: Mutex::new(None),
             started_at,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -134,26 +143,57 @@ impl Fleet {
         Ok(self.opened(tenant).await?.request_code(phone).await)
     }
 
-    pub async fn send_text(
+    /// The inner error: the session's own no.
+    pub async fn send(
         &self,
         tenant: &TenantId,
-        to: &str,
-        text: &str,
+        request: &SendRequest,
         key: Option<&str>,
     ) -> Result<Result<Message, RefusedSend>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
         let session = self.session(tenant).ok_or(FleetError::Unknown)?;
-        Ok(session.send_text(to, text, key).await)
+        Ok(session.send(request, key).await)
     }
 
-    /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that is not open has nothing to unlink.
+    /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that nobody knows has nothing to unlink; one that could
+    /// not be opened has, so that it is an error.
     pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
-        if let Some(session) = self.session(tenant) {
-            session.unlink().await.map_err(|closed| FleetError::Failed(closed.to_string()))?;
+        let slot = self.slots().get(tenant).cloned();
+        let Some(slot) = slot else { return Ok(()) };
+        match slot.session.get() {
+            Some(session) => session.unlink().await.map_err(|closed| FleetError::Failed(closed.to_string())),
+            None => Err(FleetError::Failed(slot.status(self.started_at).reason)),
         }
-        Ok(())
+    }
+
+    /// What the directory has of one tenant.
+    pub async fn record(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, FleetError> {
+        self.env.vault.tenant(tenant).await.map_err(|error| self.unreadable(&error))
+    }
+
+    /// What the directory has of all tenants, by id; at most [`DIRECTORY_AGE`] old, since each look costs a read a tenant.
+    pub async fn records(&self) -> Result<Arc<Vec<TenantRecord>>, FleetError> {
+        let known = self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, records)) = known
+            && at.elapsed() < DIRECTORY_AGE
+        {
+            return Ok(records);
+        }
+        let tenants = self.env.vault.tenants().await.map_err(|error| self.unreadable(&error))?;
+        // One that does not parse is named where the sessions are.
+        let records = Arc::new(tenants.into_iter().filter_map(|(_, record)| record.ok()).collect::<Vec<_>>());
+        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), records.clone()));
+        Ok(records)
+    }
+
+    fn unreadable(&self, error: &VaultError) -> FleetError {
+        warn!(%error, "the directory cannot be read");
+        match error {
+            VaultError::Unavailable(_) => FleetError::VaultDown,
+            error => FleetError::Failed(error.to_string()),
+        }
     }
 
     /// What is known of the tenant; `None`: this process has never heard of it.
@@ -228,13 +268,7 @@ impl Fleet {
         }
         let record = match self.env.vault.tenant(tenant).await {
             Ok(record) => record,
-            Err(error) => {
-                warn!(%tenant, %error, "the directory cannot be read");
-                return Err(match error {
-                    VaultError::Unavailable(_) => FleetError::VaultDown,
-                    error => FleetError::Failed(error.to_string()),
-                });
-            }
+            Err(error) => return Err(self.unreadable(&error)),
         };
         if record.is_none() {
             self.env.vault.notice(tenant, &Record::default()).await.map_err(|_| FleetError::VaultDown)?;

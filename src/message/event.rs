@@ -230,12 +230,24 @@ impl Log {
         let found = self.store.scan(space::EVENTS, after.as_ref().map(|key| key.as_slice()), limit).await?;
         Ok(found
             .iter()
-            .filter_map(|(key, value)| {
-                // What is not published yet will be.
-                let id = parse_key(key).map(EventId).filter(|id| id.0 <= published)?;
-                Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
-            })
+            .filter_map(|(key, value)| self.event(key, value))
+            // What is not published yet will be.
+            .filter(|event| event.id.0 <= published)
             .collect())
+    }
+
+    /// Published events before `cursor` (all without one), newest first, at most `limit`.
+    pub async fn before(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let published = self.queue().published;
+        let cursor = cursor.map_or_else(|| published.0.checked_add(1).map(Ulid), |cursor| Some(cursor.0));
+        let before = cursor.map(|cursor| cursor.to_bytes());
+        let found = self.store.scan_back(space::EVENTS, before.as_ref().map(|key| key.as_slice()), limit).await?;
+        Ok(found.iter().filter_map(|(key, value)| self.event(key, value)).collect())
+    }
+
+    fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {
+        let id = EventId(parse_key(key)?);
+        Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -31,6 +31,16 @@ pub struct Incoming {
     pub visible: bool,
 }
 
+/// A message that came, as it came.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The whole protobuf.
+    pub body: Bytes,
+    /// A jid, as WhatsApp addressed it.
+    pub sender: String,
+    pub from_me: bool,
+}
+
 pub struct Inbox {
     store: Arc<Store>,
     log: Arc<Log>,
@@ -87,11 +97,15 @@ impl Inbox {
         Ok(self.log.settle(change).await?)
     }
 
-    /// The whole protobuf of a message that came, by the chat as WhatsApp addressed it.
-    pub async fn body(&self, chat: &str, id: &str) -> Result<Option<Bytes>, StoreError> {
+    /// A message that came, by the chat as WhatsApp addressed it; not a placeholder.
+    pub async fn find(&self, chat: &str, id: &str) -> Result<Option<Found>, StoreError> {
         let found = self.store.scan_prefix(space::INBOX, &key::inbox_of(chat, id), 1).await?;
         let record = found.first().and_then(|(_, value)| InboxRecord::decode(value.as_ref()).ok());
-        Ok(record.map(|record| record.message.into()).filter(|body: &Bytes| !body.is_empty()))
+        Ok(record.filter(|record| !record.message.is_empty()).map(|record| Found {
+            body: record.message.into(),
+            sender: record.sender,
+            from_me: record.from_me,
+        }))
     }
 
     async fn is_known(&self, key: &[u8], incoming: &Incoming) -> Result<bool, StoreError> {

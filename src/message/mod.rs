@@ -2,14 +2,18 @@
 //! consumers read. Owns these records in the tenant's store; never speaks to WhatsApp and never sends.
 
 mod content;
+mod draft;
 mod event;
+pub mod history;
 mod inbox;
 mod outbox;
+pub mod phone;
 
 pub use self::{
     content::{Contact, Content, Location, Media, Order, Poll, Quoted, Target},
+    draft::{Draft, Flaw, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
-    inbox::{Inbox, Incoming},
+    inbox::{Found, Inbox, Incoming},
     outbox::{NotAccepted, Outbox, Outgoing, Unsettled},
 };
 

@@ -203,6 +203,12 @@ impl<'a> Connection<'a> {
     async fn grant(&mut self, wish: Wish) -> Flow {
         match wish {
             Wish::Connect => self.supervisor.wants_to_pair(),
+            Wish::StopPairing => {
+                self.supervisor.pairing_until = None;
+                if self.session.status.borrow().state == State::ScanQrCode {
+                    return OVER;
+                }
+            }
             Wish::DialNow { patience } => {
                 let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
                 if silent && self.began.elapsed() > patience {

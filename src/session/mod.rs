@@ -4,6 +4,7 @@
 //! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
+mod compose;
 mod connection;
 mod content;
 mod courier;
@@ -11,6 +12,7 @@ mod env;
 mod hook;
 mod line;
 mod recorder;
+mod sending;
 mod signal;
 mod state;
 mod supervisor;
@@ -27,8 +29,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use rand::{RngCore as _, SeedableRng as _, rngs::SmallRng};
-use sha2::{Digest as _, Sha256};
+use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info, info_span, warn};
@@ -44,14 +45,13 @@ use whatsapp_rust::{
 pub use self::{
     env::{Directory, Env, LoopbackOnly, Versions},
     line::Endpoint,
+    sending::{RefusedSend, chat_of},
     state::{Qr, State, Status},
 };
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{
-        Addressed, Content, Delivery, Event, EventId, Inbox, Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing,
-    },
+    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox, history},
     store::{Hooks, Store, StoreError, StoreOptions},
     tenant::TenantId,
 };
@@ -88,6 +88,8 @@ struct Inner {
 enum Wish {
     /// Connect, and pair if there are no credentials.
     Connect,
+    /// Show no more QR codes.
+    StopPairing,
     /// Do not wait any longer before the next dial; give up one that has taken this long.
     DialNow { patience: Duration },
     /// Unlink at WhatsApp and wipe the credentials.
@@ -101,20 +103,6 @@ pub enum SessionError {
     Journal(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Why a message was not accepted. Nothing was sent and nothing will be.
-#[derive(Debug, thiserror::Error)]
-pub enum RefusedSend {
-    #[error("the session is not connected to WhatsApp")]
-    NotConnected,
-    #[error("the recipient is neither a phone number nor a jid")]
-    Recipient,
-    #[error("the vault does not answer")]
-    VaultDown,
-    /// The idempotency key was used for another message.
-    #[error("the idempotency key was used for another message")]
-    KeyReused,
 }
 
 /// Why there is no pairing code.
@@ -233,6 +221,11 @@ impl Session {
         let _ = self.0.wishes.send(Wish::Connect).await;
     }
 
+    /// Gives up a pairing that nobody has finished. Credentials that there are stay.
+    pub async fn stop_pairing(&self) {
+        let _ = self.0.wishes.send(Wish::StopPairing).await;
+    }
+
     /// A code to type into the phone, as the other way to pair. `phone`: digits with the country code.
     pub async fn request_code(&self, phone: &str) -> Result<String, RefusedCode> {
         if self.status().paired {
@@ -251,56 +244,6 @@ impl Session {
         client.pair_with_code(options).await.map_err(|error| RefusedCode::WhatsApp(error.to_string()))
     }
 
-    /// Accepts a text; returns its message when it is durable and will be sent.
-    ///
-    /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
-    /// message, and the same key for another text or chat is refused.
-    pub async fn send_text(&self, to: &str, text: &str, key: Option<&str>) -> Result<Message, RefusedSend> {
-        let inner = &self.0;
-        let status = self.status();
-        if !status.paired || !matches!(status.state, State::Working | State::Starting) {
-            return Err(RefusedSend::NotConnected);
-        }
-        let chat = recipient(to).ok_or(RefusedSend::Recipient)?;
-        if inner.journal.outage() {
-            return Err(RefusedSend::VaultDown);
-        }
-        let mut secret = [0; 32];
-        rand::rng().fill_bytes(&mut secret);
-        let me = status.phone_number.map(|number| Jid::pn(number).to_string()).unwrap_or_default();
-        let message = Message {
-            id: message_id(&inner.tenant, key),
-            chat: chat.to_string(),
-            sender: me.clone(),
-            addressed: Addressed { chat: chat.to_string(), sender: me },
-            from_me: true,
-            is_group: chat.server == Server::Group,
-            timestamp: inner.env.clock.now().as_second(),
-            push_name: status.push_name.unwrap_or_default(),
-            content: Content::Text { text: text.to_owned() },
-            quoted: None,
-            forwarded: false,
-            mentions: Vec::new(),
-        };
-        let outgoing = Outgoing {
-            body: translate::text_body(text, secret),
-            digest: Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(text).finalize().into(),
-            key: key.map(str::to_owned),
-            message,
-        };
-        let message = match inner.outbox.accept(outgoing, ACCEPT_TIMEOUT).await {
-            Ok(message) => message,
-            Err(NotAccepted::KeyReused) => return Err(RefusedSend::KeyReused),
-            Err(error) => {
-                warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
-                return Err(RefusedSend::VaultDown);
-            }
-        };
-        // Full: the courier finds it in the outbox.
-        let _ = inner.accepted.try_send((message.id.clone(), message.addressed.chat.clone()));
-        Ok(message)
-    }
-
     /// Unlinks at WhatsApp and wipes the credentials; messages and events stay.
     pub async fn unlink(&self) -> Result<(), Closed> {
         let (done, answer) = oneshot::channel();
@@ -313,6 +256,21 @@ impl Session {
     /// Events after `cursor`, oldest first.
     pub async fn events_after(&self, cursor: Option<EventId>, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.0.log.after(cursor, limit).await
+    }
+
+    /// Messages with what became of them, newest first.
+    pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
+        history::messages(&self.0.log, query).await
+    }
+
+    /// How many messages were accepted for sending in the last minute, hour and day.
+    pub async fn sends(&self) -> Result<history::Sends, StoreError> {
+        history::sends(&self.0.log, self.0.env.clock.now()).await
+    }
+
+    /// Conversations by their last message, newest first.
+    pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
+        history::chats(&self.0.log, offset, limit).await
     }
 
     /// The id of the last event that was published.
@@ -380,33 +338,6 @@ async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
             status.qr = None;
         });
     }
-}
-
-/// How long a consumer waits for a message to be durable before it is told that the vault is down.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// In the form of WhatsApp Web's ids: random, or made from the key.
-fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
-    let mut id = [0; 9];
-    match key {
-        Some(key) => {
-            let digest = Sha256::new().chain_update(tenant.as_str()).chain_update([0]).chain_update(key).finalize();
-            id.copy_from_slice(&digest[..9]);
-        }
-        None => rand::rng().fill_bytes(&mut id),
-    }
-    format!("3EB0{}", hex::encode_upper(id))
-}
-
-/// Digits (any other characters that people put between them are dropped) or a jid.
-fn recipient(to: &str) -> Option<Jid> {
-    if let Some((user, server)) = to.split_once('@') {
-        let server = if server == "c.us" { "s.whatsapp.net" } else { server };
-        return (!user.is_empty()).then(|| format!("{user}@{server}").parse().ok()).flatten();
-    }
-    let digits: String = to.chars().filter(char::is_ascii_digit).collect();
-    let separators = |c: char| c.is_ascii_digit() || " +-().".contains(c);
-    ((7..=15).contains(&digits.len()) && to.chars().all(separators)).then(|| Jid::pn(digits))
 }
 
 #[async_trait]

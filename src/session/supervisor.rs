@@ -146,6 +146,7 @@ impl Supervisor {
     async fn grant(&mut self, wish: Wish) -> Result<(), Stop> {
         match wish {
             Wish::Connect => self.wants_to_pair(),
+            Wish::StopPairing => self.pairing_until = None,
             Wish::DialNow { .. } => {}
             Wish::Unlink(done) => {
                 let wiped = self.wipe("unlinked", false).await;

@@ -5,7 +5,7 @@ use whatsapp_rust::{
     Jid,
     types::events::InboundMessage,
     wacore::types::message::{MessageInfo, MessageSource},
-    waproto::{codec, whatsapp as wa},
+    waproto::codec,
 };
 
 use super::content::{self, Parties};
@@ -71,18 +71,4 @@ fn author(source: &MessageSource) -> &Jid {
         Some(alternate) if source.sender.is_lid() && alternate.is_pn() => alternate,
         _ => &source.sender,
     }
-}
-
-/// A text as WhatsApp wants it, with the secret that later edits, reactions and polls derive from: fixed now, so that a
-/// repeat after a crash is the same message.
-pub fn text_body(text: &str, secret: [u8; 32]) -> Bytes {
-    let message = wa::Message {
-        conversation: Some(text.to_owned()),
-        message_context_info: whatsapp_rust::buffa::MessageField::some(wa::MessageContextInfo {
-            message_secret: Some(secret.to_vec()),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    Bytes::from(codec::message_to_vec(&message))
 }

@@ -29,7 +29,10 @@ pub async fn read(
     let target = parties.target(update.poll_creation_message_key.as_option()?)?;
     let body = match outbox.body(&target.id).await {
         Ok(Some(body)) => Some(body),
-        _ => inbox.body(&inbound.info.source.chat.to_string(), &target.id).await.ok().flatten(),
+        _ => {
+            let found = inbox.find(&inbound.info.source.chat.to_string(), &target.id).await;
+            found.ok().flatten().map(|found| found.body)
+        }
     };
     let options = match body {
         Some(body) => open(client, &parties, &target.sender, &target.id, update, &body).await,

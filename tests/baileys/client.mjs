@@ -5,7 +5,9 @@
 // Events:   {event: "qr", qr} {event: "code", code} {event: "open", me} {event: "close", code}
 //           {event: "message", id, chat, from_me, text} {event: "sent", id} {event: "status", id, status}
 //           {event: "error", error}
-// Commands: {command: "send", to, text} {command: "disconnect"} {command: "connect"} {command: "quit"}
+// Commands: {command: "send", to, text} {command: "read", chat, id} {command: "disconnect"} {command: "connect"}
+//           {command: "forget"}: loses its Signal sessions, as a client with a damaged store does
+// The end of the input ends it.
 //
 // Credentials and keys stay in memory. Baileys never reconnects by itself: after 515 (linked) this does.
 import { createInterface } from 'node:readline';
@@ -111,8 +113,11 @@ const commands = {
   async connect() {
     connect();
   },
-  async quit() {
-    process.exit(0);
+  async read({ chat, id }) {
+    await socket.readMessages([{ remoteJid: chat, id, fromMe: false }]);
+  },
+  async forget() {
+    for (const key of store.keys()) if (key.startsWith('session/')) store.delete(key);
   },
 };
 
@@ -125,7 +130,7 @@ lines.on('line', async (line) => {
     emit('error', { error: String(error?.stack ?? error) });
   }
 });
-// The test that drives this has ended.
+// The test that drives this is done with it.
 lines.on('close', () => process.exit(0));
 
 connect();

@@ -133,7 +133,7 @@ async fn a_connect_never_wipes_good_credentials() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_socket_io_client_sees_it_all() {
-    let Some(folder) = program("socketio").await else { return };
+    let Some(folder) = program("socketio") else { return };
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     let url = format!("http://{}", stage.setup.address);

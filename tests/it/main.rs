@@ -1,7 +1,11 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
+mod baileys;
 mod broken;
 mod doorkeeper;
+mod doors;
+#[path = "../baileys/driver.rs"]
+mod driver;
 mod emulator;
 mod face;
 mod heal;
@@ -16,6 +20,7 @@ mod journal_wire;
 mod journal_world;
 mod keys;
 mod kill;
+mod matrix;
 mod node;
 mod outage;
 mod outbox;

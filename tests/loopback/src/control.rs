@@ -31,6 +31,7 @@ pub(crate) async fn serve(network: Network, listener: TcpListener, ended: Cancel
 fn router(network: Network) -> Router {
     Router::new()
         .route("/root", get(root))
+        .route("/media-ca", get(media_ca))
         .route("/stats", get(stats))
         .route("/messages", get(messages))
         .route("/faults", post(fault).delete(clear_faults))
@@ -130,6 +131,11 @@ struct Sender {
 
 async fn root(State(network): State<Network>) -> Json<Value> {
     Json(json!({ "root": hex::encode(network.root_public_key()), "url": network.ws_url() }))
+}
+
+/// The media host's authority, as PEM, and where the host is.
+async fn media_ca(State(network): State<Network>) -> Json<Value> {
+    Json(json!({ "pem": network.media_ca_pem(), "host": network.media_host() }))
 }
 
 async fn stats(State(network): State<Network>) -> Json<Stats> {

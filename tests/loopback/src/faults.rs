@@ -33,12 +33,38 @@ pub enum FaultKind {
     ConnectFailure,
     /// `<stream:error><conflict type="replaced"/>`, as if somebody else had logged in.
     Replaced,
+    /// The media host closes connections unanswered. With a target, here and below: those that carry its token, as
+    /// uploads do and whatsapp-rust's downloads; Baileys downloads without one.
+    MediaDown,
+    /// The media host answers `code` (default 404).
+    MediaRefuse,
+    /// Downloads have a wrong bit.
+    MediaCorrupt,
+    /// Downloads and uploads end half-way. What came of an upload can be resumed.
+    MediaCut,
+    /// The media host answers `ms` milliseconds late. Lasts until cleared.
+    MediaSlow,
+}
+
+/// What the media host does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaTrouble {
+    Down,
+    Refuse(u16),
+    Corrupt,
+    Cut,
+    Slow(Duration),
 }
 
 impl FaultKind {
     /// Done at once to live connections, and over unless `ms` says otherwise.
     fn is_momentary(self) -> bool {
         matches!(self, Self::Drop | Self::StreamError | Self::Replaced)
+    }
+
+    /// Its `ms` is how late, not how long.
+    fn is_delay(self) -> bool {
+        matches!(self, Self::Latency | Self::MediaSlow)
     }
 }
 
@@ -50,13 +76,13 @@ pub struct Fault {
     /// A phone's or customer's number; everybody when absent.
     #[serde(default)]
     pub target: Option<String>,
-    /// Of `stream-error` (default 503) and `connect-failure` (default 401).
+    /// Of `stream-error` (default 503), `connect-failure` (default 401) and `media-refuse` (default 404).
     #[serde(default)]
     pub code: Option<u16>,
-    /// How long it lasts; for `latency`, how late.
+    /// How long it lasts; for `latency` and `media-slow`, how late.
     #[serde(default)]
     pub ms: Option<u64>,
-    /// How many logins a `connect-failure` refuses.
+    /// How many logins a `connect-failure` refuses; how many requests to the media host a fault of it spoils.
     #[serde(default)]
     pub count: Option<u32>,
 }
@@ -102,7 +128,7 @@ pub(crate) struct Faults(Vec<Active>);
 impl Faults {
     /// Puts a fault in force; says when it ends by itself, if it does.
     pub(crate) fn add(&mut self, fault: &Fault, target: Option<AccountId>, now: Instant) -> Option<Instant> {
-        let lasts = fault.ms.filter(|_| fault.kind != FaultKind::Latency).map(Duration::from_millis);
+        let lasts = fault.ms.filter(|_| !fault.kind.is_delay()).map(Duration::from_millis);
         if fault.kind.is_momentary() && lasts.is_none() {
             return None;
         }
@@ -153,13 +179,38 @@ impl Faults {
             .iter()
             .position(|f| f.kind == FaultKind::ConnectFailure && (f.target.is_none() || f.target == account))?;
         let code = self.0[at].code.unwrap_or(401);
+        self.spend(at);
+        Some(code)
+    }
+
+    /// What the media host does wrong to a request by that account, or by somebody unknown; spends one of a counted
+    /// fault.
+    pub(crate) fn take_media_trouble(&mut self, account: Option<AccountId>) -> Option<MediaTrouble> {
+        let hit = self.0.iter().enumerate().filter(|(_, f)| f.target.is_none() || f.target == account);
+        let (at, trouble) = hit
+            .filter_map(|(at, f)| {
+                let trouble = match f.kind {
+                    FaultKind::MediaDown => MediaTrouble::Down,
+                    FaultKind::MediaRefuse => MediaTrouble::Refuse(f.code.unwrap_or(404)),
+                    FaultKind::MediaCorrupt => MediaTrouble::Corrupt,
+                    FaultKind::MediaCut => MediaTrouble::Cut,
+                    FaultKind::MediaSlow => MediaTrouble::Slow(Duration::from_millis(f.ms)),
+                    _ => return None,
+                };
+                Some((at, trouble))
+            })
+            .next()?;
+        self.spend(at);
+        Some(trouble)
+    }
+
+    fn spend(&mut self, at: usize) {
         if let Some(left) = &mut self.0[at].left {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 self.0.remove(at);
             }
         }
-        Some(code)
     }
 
     pub(crate) fn latency(&self, account: Option<AccountId>) -> Duration {
@@ -181,8 +232,8 @@ impl World {
             }
             None => None,
         };
-        if fault.kind == FaultKind::Latency && fault.ms.is_none() {
-            return Err("latency needs ms".to_owned());
+        if fault.kind.is_delay() && fault.ms.is_none() {
+            return Err("a delay needs ms".to_owned());
         }
         if let Some(at) = self.faults.add(fault, target, Instant::now()) {
             self.effects.push(Effect::WakeAt(at));
@@ -209,7 +260,12 @@ impl World {
             | FaultKind::WithholdAcks
             | FaultKind::WithholdLogin
             | FaultKind::Latency
-            | FaultKind::ConnectFailure => {}
+            | FaultKind::ConnectFailure
+            | FaultKind::MediaDown
+            | FaultKind::MediaRefuse
+            | FaultKind::MediaCorrupt
+            | FaultKind::MediaCut
+            | FaultKind::MediaSlow => {}
         }
         Ok(())
     }

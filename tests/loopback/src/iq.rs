@@ -1,7 +1,7 @@
 //! What a linked device asks of the server, and the answers.
 //!
 //! Everything is answered: a client counts its unanswered requests against the connection. What this network has
-//! no state for (privacy, block list, experiments, groups) gets the answer of an account that has none.
+//! no state for (privacy, block list, experiments, groups) gets the answer of a new account.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -38,6 +38,10 @@ impl World {
             ("usync", "usync") => {
                 let reply = request.map(|usync| self.usync(usync));
                 self.send(conn, iq_result(iq, reply));
+            }
+            ("w:m", "media_conn") => {
+                let reply = self.media_conn(from);
+                self.send(conn, iq_result(iq, [reply]));
             }
             (xmlns, tag) => self.send(conn, iq_result(iq, stateless(xmlns, tag, request))),
         }
@@ -190,7 +194,11 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             NodeBuilder::new("props").attr("protocol", 1u8).attr("hash", "none").attr("refresh", 86_400u32).build(),
         ),
         ("blocklist", _) => empty("list"),
-        ("privacy", "privacy") => empty("privacy"),
+        // As an account begins: others see when it has read what they wrote.
+        ("privacy", "privacy") => {
+            let receipts = NodeBuilder::new("category").attr("name", "readreceipts").attr("value", "all").build();
+            Some(NodeBuilder::new("privacy").children([receipts]).build())
+        }
         ("w:sync:app:state", _) => {
             // A bare collection is one that is up to date.
             let collections = request.and_then(Node::children).unwrap_or_default();
@@ -200,9 +208,6 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             });
             Some(NodeBuilder::new("sync").children(synced).build())
         }
-        ("w:m", _) => Some(
-            NodeBuilder::new("media_conn").attr("auth", "none").attr("ttl", 300u16).attr("auth_ttl", 300u16).build(),
-        ),
         ("w:g2", "participating") => empty("groups"),
         ("disappearing_mode", _) => {
             Some(NodeBuilder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build())

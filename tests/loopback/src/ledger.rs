@@ -31,6 +31,9 @@ pub struct Counts {
     pub receipts: u64,
     /// Retry receipts, by devices and by the network's own endpoints.
     pub retry_receipts: u64,
+    /// Requests to the media host, whatever their answer.
+    pub media_uploads: u64,
+    pub media_downloads: u64,
     /// Ciphertexts that a phone or customer could not open, or whose signatures did not verify.
     pub undecryptable: u64,
 }

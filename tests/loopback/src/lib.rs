@@ -12,6 +12,7 @@
 //! | `world` | the state and logins; pure, effects out |
 //! | `account`, `keys`, `queue` | accounts and linked devices, their keys, what waits for them |
 //! | `pairing`, `link_code` | linking by QR and by code |
+//! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
 //! | `signal`, `contact`, `writing`, `phone` | the endpoints that live here: phones and customers |
 //! | `faults`, `ledger`, `stats` | what goes wrong, what has crossed, what is counted |
@@ -26,6 +27,7 @@ mod iq;
 mod keys;
 mod ledger;
 mod link_code;
+mod media;
 mod network;
 mod pairing;
 mod phone;

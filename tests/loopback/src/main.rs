@@ -17,6 +17,9 @@ struct Arguments {
     /// Where the HTTP control API listens.
     #[arg(long, default_value = "127.0.0.1:8098")]
     control: SocketAddr,
+    /// Where the media host listens.
+    #[arg(long, default_value = "127.0.0.1:8097")]
+    media: SocketAddr,
     /// Makes everything random repeatable.
     #[arg(long)]
     seed: Option<u64>,
@@ -30,15 +33,17 @@ async fn main() -> anyhow::Result<()> {
     let config = NetworkConfig {
         listen: arguments.listen,
         control: Some(arguments.control),
+        media: arguments.media,
         seed: arguments.seed,
         ..NetworkConfig::default()
     };
     let mut terminate = signal(SignalKind::terminate())?;
-    let network = Network::start(config)
-        .await
-        .with_context(|| format!("cannot listen on {} and {}", arguments.listen, arguments.control))?;
+    let network = Network::start(config).await.with_context(|| {
+        format!("cannot listen on {}, {} and {}", arguments.listen, arguments.control, arguments.media)
+    })?;
     println!("clients: {}", network.ws_url());
     println!("control: {}", network.control_url().unwrap_or_default());
+    println!("media: https://{}", network.media_host());
     tokio::select! {
         result = tokio::signal::ctrl_c() => result?,
         _ = terminate.recv() => {}

@@ -17,6 +17,7 @@ use crate::control;
 use crate::faults::Fault;
 use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
+use crate::media::{Authority, host};
 use crate::pairing::Qr;
 use crate::phone::PhoneState;
 use crate::shell::Shared;
@@ -30,6 +31,8 @@ const PAIRING_LIMIT: Duration = Duration::from_secs(30);
 pub struct NetworkConfig {
     /// Where clients connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where the media host listens; port 0 takes a free one. Clients are told this address.
+    pub media: SocketAddr,
     /// Where the HTTP control API listens, if anywhere.
     pub control: Option<SocketAddr>,
     /// Makes keys, ids and everything else random repeatable.
@@ -40,7 +43,8 @@ pub struct NetworkConfig {
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), control: None, seed: None, addressing: Form::Pn }
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { listen: free, media: free, control: None, seed: None, addressing: Form::Pn }
     }
 }
 
@@ -89,15 +93,20 @@ pub struct Network(Arc<Shared>);
 impl Network {
     /// Binds and begins to serve.
     pub async fn start(config: NetworkConfig) -> io::Result<Self> {
-        let world = World::new(config.seed, config.addressing);
+        let mut world = World::new(config.seed, config.addressing);
         let listener = TcpListener::bind(config.listen).await?;
         let control = match config.control {
             Some(address) => Some(TcpListener::bind(address).await?),
             None => None,
         };
+        let media = TcpListener::bind(config.media).await?;
+        let media_address = media.local_addr()?;
+        world.media.hostname = media_address.to_string();
+        let authority = Authority::generate(media_address.ip()).map_err(io::Error::other)?;
         let control_address = control.as_ref().map(TcpListener::local_addr).transpose()?;
-        let shared = Arc::new(Shared::new(world, listener.local_addr()?, control_address));
+        let shared = Arc::new(Shared::new(world, listener.local_addr()?, control_address, authority.pem.clone()));
         shared.open(listener);
+        shared.tasks.spawn(host::serve(Arc::clone(&shared), media, authority));
         let network = Self(shared);
         if let Some(listener) = control {
             network.0.tasks.spawn(control::serve(network.clone(), listener, network.0.ended.clone()));
@@ -117,6 +126,16 @@ impl Network {
     /// Public key of the certificate root.
     pub fn root_public_key(&self) -> [u8; 32] {
         self.0.identity().root_public
+    }
+
+    /// Certificate of the authority that the media host's certificate is signed by.
+    pub fn media_ca_pem(&self) -> &str {
+        &self.0.media_ca
+    }
+
+    /// `host:port` of the media host.
+    pub fn media_host(&self) -> String {
+        self.0.with(|world| world.media.hostname.clone())
     }
 
     /// A phone, with an owner, to which devices can be linked.

@@ -129,12 +129,25 @@ impl World {
         let Some(address) = self.directory.find_device(&to) else {
             return;
         };
-        if !retry {
+        if retry {
+            return self.route_receipt(from, &to, address, stanza);
+        }
+        for address in self.receivers(address) {
             for id in &ids {
                 self.ledger.delivered(address, id, &from.to_string());
             }
+            self.route_receipt(from, &to, address, stanza);
         }
-        self.route_receipt(from, &to, address, stanza);
+    }
+
+    /// Whom a receipt reaches: one that names no device (Baileys says of a chat, not of a device, that it was read) is for
+    /// all of the account.
+    fn receivers(&self, named: DeviceAddress) -> Vec<DeviceAddress> {
+        if named.device != 0 {
+            return vec![named];
+        }
+        let companions = self.directory.get(named.account).companions.keys();
+        std::iter::once(named).chain(companions.map(|device| named.account.device(*device))).collect()
     }
 
     /// Passes a receipt on, from whoever issued it.

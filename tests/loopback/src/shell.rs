@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     identity: ServerIdentity,
     pub(crate) listen: SocketAddr,
     pub(crate) control: Option<SocketAddr>,
+    /// Certificate of the media host's authority.
+    pub(crate) media_ca: String,
     /// Accept loop and connections; ended by `stop`.
     pub(crate) sockets: TaskTracker,
     /// Ends the accept loop and connections of the present run; `None` while stopped.
@@ -46,12 +48,13 @@ struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(world: World, listen: SocketAddr, control: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(world: World, listen: SocketAddr, control: Option<SocketAddr>, media_ca: String) -> Self {
         Self {
             identity: world.server.clone(),
             state: Mutex::new(State { world, wires: HashMap::new(), pairings: HashMap::new(), next_conn: 0 }),
             listen,
             control,
+            media_ca,
             sockets: TaskTracker::new(),
             front: Mutex::new(None),
             tasks: TaskTracker::new(),

@@ -17,6 +17,7 @@ use crate::cert::ServerIdentity;
 use crate::faults::{FaultKind, Faults};
 use crate::ledger::Ledger;
 use crate::link_code::LinkRequest;
+use crate::media::MediaStore;
 use crate::pairing::Registration;
 use crate::queue::Class;
 use crate::stanza::{attr, failure, leaf, stream_error, stream_removed, stream_replaced};
@@ -69,6 +70,7 @@ pub(crate) struct World {
     pub(crate) link_requests: HashMap<AccountId, LinkRequest>,
     pub(crate) faults: Faults,
     pub(crate) ledger: Ledger,
+    pub(crate) media: MediaStore,
     /// How customers address an account that never wrote to them.
     pub(crate) addressing: Form,
     /// Stanzas for the network's own endpoints, in order.
@@ -84,6 +86,7 @@ impl World {
         let mut rng = seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         Self {
             server: ServerIdentity::generate(&mut rng),
+            media: MediaStore::new(&mut rng),
             rng,
             directory: Directory::default(),
             sessions: HashMap::new(),

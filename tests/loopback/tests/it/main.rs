@@ -5,8 +5,14 @@ mod chat;
 mod control;
 mod counters;
 mod device;
+#[path = "../../../baileys/driver.rs"]
+mod driver;
 mod faults;
+mod https;
 mod linking;
+mod media;
+#[path = "../../../it/node.rs"]
+mod node;
 mod offline;
 mod scale;
 

@@ -1,0 +1,111 @@
+//! What a consumer wants to have sent: one form for every kind that can be written. Checked when it is made into a message;
+//! sends nothing.
+
+use serde::Serialize;
+
+use super::{Contact, Location, Poll, Target};
+
+/// What to say. Serializes so that a repeat under the same idempotency key can be told from another message.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Draft {
+    Text {
+        text: String,
+        /// Jids; the text names each as `@number`.
+        mentions: Vec<String>,
+    },
+    Location(Location),
+    Contacts {
+        contacts: Vec<Contact>,
+    },
+    Poll(Poll),
+    /// A vote in a poll that came in or was sent; all options chosen now.
+    Vote {
+        poll: String,
+        options: Vec<String>,
+    },
+    /// An empty emoji takes the reaction back.
+    Reaction {
+        target: Target,
+        emoji: String,
+    },
+    /// A new text for a message that was sent before.
+    Edit {
+        target: Target,
+        text: String,
+    },
+    /// Deletes a message for everyone.
+    Revoke {
+        target: Target,
+    },
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SendRequest {
+    /// A phone number or a jid.
+    pub to: String,
+    pub draft: Draft,
+    /// The id of the message that it answers.
+    pub answers: Option<String>,
+}
+
+/// What is wrong with a draft: the field, and what was expected there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {expected}")]
+pub struct Flaw {
+    pub field: &'static str,
+    pub expected: String,
+}
+
+/// WhatsApp cuts longer ones off.
+const MAX_TEXT: usize = 65_536;
+
+/// WhatsApp's limits for polls.
+const POLL_OPTIONS: std::ops::RangeInclusive<usize> = 2..=12;
+
+const MAX_CONTACTS: usize = 100;
+
+impl Draft {
+    /// Whether it can be sent at all.
+    pub fn check(&self) -> Result<(), Flaw> {
+        let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
+        match self {
+            Self::Text { text, .. } | Self::Edit { text, .. } if text.is_empty() => flaw("text", "must not be empty"),
+            Self::Text { text, .. } | Self::Edit { text, .. } if text.len() > MAX_TEXT => {
+                flaw("text", "at most 65536 bytes")
+            }
+            Self::Location(place) if !(-90.0..=90.0).contains(&place.latitude) => flaw("latitude", "from -90 to 90"),
+            Self::Location(place) if !(-180.0..=180.0).contains(&place.longitude) => {
+                flaw("longitude", "from -180 to 180")
+            }
+            Self::Contacts { contacts } if !(1..=MAX_CONTACTS).contains(&contacts.len()) => {
+                flaw("contacts", "from 1 to 100 contacts")
+            }
+            Self::Poll(poll) => check_poll(poll),
+            Self::Edit { target, .. } if !target.from_me => flaw("messageId", "only own messages can be edited"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_poll(poll: &Poll) -> Result<(), Flaw> {
+    let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
+    if poll.name.is_empty() {
+        return flaw("poll.name", "must not be empty");
+    }
+    if !POLL_OPTIONS.contains(&poll.options.len()) {
+        return flaw("poll.options", "from 2 to 12 options");
+    }
+    // A vote names an option by its digest: two of the same could not be told apart.
+    let mut names: Vec<_> = poll.options.iter().collect();
+    names.sort();
+    names.dedup();
+    if names.len() != poll.options.len() || names.iter().any(|name| name.is_empty()) {
+        return flaw("poll.options", "each option once, none empty");
+    }
+    if poll.choose as usize > poll.options.len() {
+        return flaw("poll.choose", "not more than there are options");
+    }
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! Conversations, read from the event log: what was said, with what became of it since. Reads backwards from the newest event, so it
+//! has seen a message's receipts, edits and reactions by the time it comes to the message. Bounded by what the log keeps.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::{Content, Delivery, Event, EventBody, EventId, Log, Message};
+use crate::store::StoreError;
+
+/// A message with what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Of the event that brought it: where the next page begins.
+    pub event: EventId,
+    /// With the text of its last edit.
+    pub message: Message,
+    /// How far it came, when we sent it.
+    pub status: Option<Delivery>,
+    pub edited: bool,
+    /// Deleted for everyone.
+    pub revoked: bool,
+    /// Who reacted with what, the latest of each.
+    pub reactions: Vec<Reaction>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    pub sender: String,
+    pub emoji: String,
+}
+
+/// A conversation with its last message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chat {
+    /// A jid.
+    pub id: String,
+    /// What the other one calls himself, as far as he wrote.
+    pub name: Option<String>,
+    pub last: Entry,
+}
+
+/// Which messages are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// A jid; all conversations without one.
+    pub chat: Option<String>,
+    /// Older than this event.
+    pub before: Option<EventId>,
+    pub limit: usize,
+    /// Only messages whose text has this in it, in any case.
+    pub text: Option<String>,
+}
+
+/// Events read at a time.
+const PAGE: usize = 256;
+
+/// What became of messages that are yet to come, since they are older.
+#[derive(Default)]
+struct Fates {
+    status: HashMap<String, Delivery>,
+    edits: HashMap<Place, Content>,
+    revoked: HashSet<Place>,
+    /// By chat and message.
+    reactions: HashMap<(String, String), Vec<Reaction>>,
+}
+
+/// A message of one author in one chat. Only the author may edit or delete it: what somebody else says of it is not believed,
+/// whatever id he names.
+#[derive(PartialEq, Eq, Hash)]
+struct Place {
+    chat: String,
+    id: String,
+    /// `None`: we.
+    author: Option<String>,
+}
+
+impl Place {
+    /// What `message` may say something of.
+    fn named_by(message: &Message, id: String) -> Self {
+        let author = (!message.from_me).then(|| message.sender.clone());
+        Self { chat: message.chat.clone(), id, author }
+    }
+}
+
+/// Newest first.
+pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError> {
+    let mut found = Vec::new();
+    let wanted = query.text.as_deref().map(str::to_lowercase);
+    visit(log, |entry| {
+        let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
+        let older = query.before.is_none_or(|before| entry.event < before);
+        let fits = wanted.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));
+        if here && older && fits && found.len() < query.limit {
+            found.push(entry);
+        }
+        found.len() < query.limit
+    })
+    .await?;
+    Ok(found)
+}
+
+/// By their last message, newest first; `offset` of them left out.
+pub async fn chats(log: &Log, offset: usize, limit: usize) -> Result<Vec<Chat>, StoreError> {
+    let mut chats: Vec<Chat> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    visit(log, |entry| {
+        let message = &entry.message;
+        let name = Some(message.push_name.clone()).filter(|name| !name.is_empty() && !message.from_me);
+        match places.get(&message.chat) {
+            // A name may be known only from further back.
+            Some(&place) => chats[place].name = chats[place].name.take().or(name),
+            None => {
+                places.insert(message.chat.clone(), chats.len());
+                chats.push(Chat { id: message.chat.clone(), name, last: entry });
+            }
+        }
+        chats.len() < offset + limit || chats.iter().any(|chat| chat.name.is_none())
+    })
+    .await?;
+    Ok(chats.into_iter().skip(offset).take(limit).collect())
+}
+
+/// Accepted for sending in the last minute, hour and day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sends {
+    pub minute: u32,
+    pub hour: u32,
+    pub day: u32,
+}
+
+/// As far as the log goes back.
+pub async fn sends(log: &Log, now: Timestamp) -> Result<Sends, StoreError> {
+    const MINUTE: u64 = 60_000;
+    let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    let mut sends = Sends::default();
+    let mut before = None;
+    loop {
+        let events = log.before(before, PAGE).await?;
+        before = events.last().map(|event| event.id);
+        for event in &events {
+            let age = now.saturating_sub(event.at_ms());
+            if age >= 24 * 60 * MINUTE {
+                return Ok(sends);
+            }
+            if matches!(event.body, EventBody::Sent { .. }) {
+                sends.day += 1;
+                sends.hour += u32::from(age < 60 * MINUTE);
+                sends.minute += u32::from(age < MINUTE);
+            }
+        }
+        if events.len() < PAGE {
+            return Ok(sends);
+        }
+    }
+}
+
+/// Shows each message, newest first, until `each` has seen enough.
+async fn visit(log: &Log, mut each: impl FnMut(Entry) -> bool) -> Result<(), StoreError> {
+    let mut fates = Fates::default();
+    let mut before = None;
+    loop {
+        let events = log.before(before, PAGE).await?;
+        before = events.last().map(|event| event.id);
+        let last = events.len() < PAGE;
+        for event in events {
+            if let Some(entry) = fates.meet(event)
+                && !each(entry)
+            {
+                return Ok(());
+            }
+        }
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+impl Fates {
+    /// Remembers what an event says of another message, or completes the message that it brings.
+    fn meet(&mut self, event: Event) -> Option<Entry> {
+        let message = match event.body {
+            EventBody::Status { message_id, status, .. } => {
+                // The newest is met first.
+                self.status.entry(message_id).or_insert(status);
+                return None;
+            }
+            EventBody::Received { message } | EventBody::Sent { message } => message,
+        };
+        match &message.content {
+            Content::Edit { target, content } => {
+                let place = Place::named_by(&message, target.id.clone());
+                self.edits.entry(place).or_insert_with(|| content.as_ref().clone());
+                None
+            }
+            Content::Revoke { target } => {
+                self.revoked.insert(Place::named_by(&message, target.id.clone()));
+                None
+            }
+            Content::Reaction { target, emoji } => {
+                let place = (message.chat.clone(), target.id.clone());
+                let reactions = self.reactions.entry(place).or_default();
+                if !reactions.iter().any(|reaction| reaction.sender == message.sender) {
+                    reactions.push(Reaction { sender: message.sender.clone(), emoji: emoji.clone() });
+                }
+                None
+            }
+            Content::Vote { .. } => None,
+            _ => Some(self.complete(event.id, message)),
+        }
+    }
+
+    fn complete(&mut self, event: EventId, mut message: Message) -> Entry {
+        let place = Place::named_by(&message, message.id.clone());
+        let edit = self.edits.remove(&place);
+        let edited = edit.is_some();
+        match (edit, &mut message.content) {
+            // An edit of a caption says the caption only.
+            (
+                Some(Content::Text { text }),
+                Content::Image(media) | Content::Video(media) | Content::Document(media),
+            ) => media.caption = text,
+            (Some(edit), content) => *content = edit,
+            (None, _) => {}
+        }
+        let mut reactions = self.reactions.remove(&(message.chat.clone(), message.id.clone())).unwrap_or_default();
+        reactions.retain(|reaction| !reaction.emoji.is_empty());
+        Entry {
+            event,
+            status: self.status.remove(&message.id).or(message.from_me.then_some(Delivery::Accepted)),
+            edited,
+            revoked: self.revoked.remove(&place),
+            reactions,
+            message,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Addressed, Target};
+
+    const CHAT: &str = "573009998877@s.whatsapp.net";
+
+    fn event(n: u128, body: EventBody) -> Event {
+        Event { id: EventId(ulid::Ulid(n)), tenant: "trattoria".parse().unwrap(), body }
+    }
+
+    fn message(id: &str, chat: &str, sender: &str, from_me: bool, content: Content) -> Message {
+        Message {
+            id: id.into(),
+            chat: chat.into(),
+            sender: sender.into(),
+            addressed: Addressed { chat: chat.into(), sender: sender.into() },
+            from_me,
+            is_group: false,
+            timestamp: 0,
+            push_name: String::new(),
+            content,
+            quoted: None,
+            forwarded: false,
+            mentions: Vec::new(),
+        }
+    }
+
+    fn said(id: &str, sender: &str, content: Content) -> EventBody {
+        EventBody::Received { message: message(id, CHAT, sender, false, content) }
+    }
+
+    fn text(text: &str) -> Content {
+        Content::Text { text: text.into() }
+    }
+
+    fn target(id: &str) -> Target {
+        Target { id: id.into(), from_me: false, sender: CHAT.into() }
+    }
+
+    /// Oldest first, as they happened; what is shown comes newest first.
+    fn shown(bodies: Vec<EventBody>) -> Vec<Entry> {
+        let mut fates = Fates::default();
+        let events: Vec<_> = bodies.into_iter().zip(1..).map(|(body, n)| event(n, body)).collect();
+        events.into_iter().rev().filter_map(|event| fates.meet(event)).collect()
+    }
+
+    #[test]
+    fn a_message_carries_what_became_of_it() {
+        let sent = EventBody::Sent { message: message("S", CHAT, "me", true, text("at eight")) };
+        let status = |status| EventBody::Status { message_id: "S".into(), chat: CHAT.into(), status };
+        let edit =
+            |text: &str| Content::Edit { target: target("A"), content: Box::new(Content::Text { text: text.into() }) };
+        let react = |emoji: &str| Content::Reaction { target: target("A"), emoji: emoji.into() };
+        let shown = shown(vec![
+            said("A", CHAT, text("a tabel")),
+            said("E1", CHAT, edit("a tabl")),
+            said("R1", CHAT, react("👍")),
+            said("E2", CHAT, edit("a table")),
+            said("R2", CHAT, react("❤")),
+            sent,
+            status(Delivery::Sent),
+            status(Delivery::Read),
+        ]);
+        assert_eq!(shown.len(), 2);
+        assert_eq!((shown[0].message.id.as_str(), shown[0].status), ("S", Some(Delivery::Read)));
+        assert_eq!((shown[1].message.content.text(), shown[1].edited), ("a table", true));
+        assert_eq!(shown[1].reactions, [Reaction { sender: CHAT.into(), emoji: "❤".into() }]);
+    }
+
+    #[test]
+    fn nobody_edits_or_deletes_what_another_wrote() {
+        let stranger = "573000000000@s.whatsapp.net";
+        let forged = Content::Edit { target: target("A"), content: Box::new(text("free pizza")) };
+        let elsewhere = |content| EventBody::Received { message: message("X", stranger, stranger, false, content) };
+        let shown = shown(vec![
+            said("A", CHAT, text("a table")),
+            elsewhere(forged.clone()),
+            elsewhere(Content::Revoke { target: target("A") }),
+            said("Y", stranger, forged),
+            said("Z", stranger, Content::Revoke { target: target("A") }),
+        ]);
+        let original = shown.iter().find(|entry| entry.message.id == "A").unwrap();
+        assert_eq!((original.message.content.text(), original.edited, original.revoked), ("a table", false, false));
+    }
+
+    #[test]
+    fn a_reaction_that_was_taken_back_is_none() {
+        let react = |emoji: &str| Content::Reaction { target: target("A"), emoji: emoji.into() };
+        let shown = shown(vec![said("A", CHAT, text("a")), said("1", CHAT, react("👍")), said("2", CHAT, react(""))]);
+        assert_eq!(shown[0].reactions, []);
+    }
+}

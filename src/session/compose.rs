@@ -1,0 +1,202 @@
+//! A draft as WhatsApp's protobuf. Pure, and everything that is random comes from outside: what is made here goes into the outbox
+//! whole, so that a repeat after a crash is the same message.
+
+use whatsapp_rust::{
+    Jid,
+    buffa::MessageField,
+    proto_helpers::{MessageExt as _, build_quote_context, build_reaction_message},
+    wacore::poll::{compute_option_hash, encrypt_poll_vote_with_secret},
+    waproto::whatsapp::{
+        self as wa,
+        message::{ProtocolMessage, protocol_message::Type as Protocol},
+    },
+};
+
+use crate::message::{Content, Draft, Flaw, Poll, Quoted, Target};
+
+/// What a draft is made into a message with.
+pub struct Setting<'a> {
+    /// Where it goes.
+    pub chat: &'a Jid,
+    /// Our own name in that chat.
+    pub me: &'a Jid,
+    /// For later edits, reactions and votes.
+    pub secret: [u8; 32],
+    pub now_ms: i64,
+    /// The message that it answers, and who wrote that.
+    pub answers: Option<(Target, wa::Message)>,
+    /// The poll that it votes in, and who made it.
+    pub poll: Option<(Target, wa::Message)>,
+}
+
+/// A composed message, and what it says in our words.
+pub struct Composed {
+    pub message: wa::Message,
+    pub content: Content,
+    pub quoted: Option<Quoted>,
+}
+
+/// `draft` must have passed its check.
+pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
+    let (mut message, content) = match draft {
+        Draft::Text { text, mentions } => (words(text, mentions), Content::Text { text: text.clone() }),
+        Draft::Location(place) => {
+            let location = wa::message::LocationMessage {
+                degrees_latitude: Some(place.latitude),
+                degrees_longitude: Some(place.longitude),
+                name: Some(place.name.clone()).filter(|name| !name.is_empty()),
+                address: Some(place.address.clone()).filter(|address| !address.is_empty()),
+                ..Default::default()
+            };
+            let message = wa::Message { location_message: MessageField::some(location), ..Default::default() };
+            (message, Content::Location(place.clone()))
+        }
+        Draft::Contacts { contacts } => {
+            let contact = |contact: &crate::message::Contact| wa::message::ContactMessage {
+                display_name: Some(contact.name.clone()),
+                vcard: Some(contact.vcard.clone()),
+                ..Default::default()
+            };
+            let message = match contacts.as_slice() {
+                [one] => wa::Message { contact_message: MessageField::some(contact(one)), ..Default::default() },
+                several => {
+                    let array = wa::message::ContactsArrayMessage {
+                        display_name: Some(format!("{} contacts", several.len())),
+                        contacts: several.iter().map(contact).collect(),
+                        ..Default::default()
+                    };
+                    wa::Message { contacts_array_message: MessageField::some(array), ..Default::default() }
+                }
+            };
+            (message, Content::Contact { contacts: contacts.clone() })
+        }
+        Draft::Poll(poll) => (opened(poll), Content::Poll(poll.clone())),
+        Draft::Vote { options, .. } => voted(options, setting)?,
+        Draft::Reaction { target, emoji } => {
+            let message = build_reaction_message(key(target, setting), emoji.clone(), setting.now_ms);
+            (message, Content::Reaction { target: target.clone(), emoji: emoji.clone() })
+        }
+        Draft::Edit { target, text } => {
+            let protocol = ProtocolMessage {
+                key: MessageField::some(key(target, setting)),
+                r#type: Some(Protocol::MESSAGE_EDIT),
+                edited_message: MessageField::some(words(text, &[])),
+                timestamp_ms: Some(setting.now_ms),
+                ..Default::default()
+            };
+            let content = Box::new(Content::Text { text: text.clone() });
+            (of_protocol(protocol), Content::Edit { target: target.clone(), content })
+        }
+        Draft::Revoke { target } => {
+            let protocol = ProtocolMessage {
+                key: MessageField::some(key(target, setting)),
+                r#type: Some(Protocol::REVOKE),
+                ..Default::default()
+            };
+            (of_protocol(protocol), Content::Revoke { target: target.clone() })
+        }
+    };
+    let carries_secret =
+        matches!(draft, Draft::Text { .. } | Draft::Location(_) | Draft::Contacts { .. } | Draft::Poll(_));
+    if carries_secret {
+        message.message_context_info = MessageField::some(wa::MessageContextInfo {
+            message_secret: Some(setting.secret.to_vec()),
+            ..Default::default()
+        });
+    }
+    let quoted =
+        setting.answers.as_ref().filter(|_| carries_secret).map(|answers| answer(&mut message, answers, setting));
+    Ok(Composed { message, content, quoted })
+}
+
+fn words(text: &str, mentions: &[String]) -> wa::Message {
+    if mentions.is_empty() {
+        return wa::Message { conversation: Some(text.to_owned()), ..Default::default() };
+    }
+    let context = wa::ContextInfo { mentioned_jid: mentions.to_vec(), ..Default::default() };
+    let extended = wa::message::ExtendedTextMessage {
+        text: Some(text.to_owned()),
+        context_info: MessageField::some(context),
+        ..Default::default()
+    };
+    wa::Message { extended_text_message: MessageField::some(extended), ..Default::default() }
+}
+
+/// WhatsApp Web opens a poll of one choice as version 3, others as version 1.
+fn opened(poll: &Poll) -> wa::Message {
+    let option = |name: &String| wa::message::poll_creation_message::Option {
+        option_name: Some(name.clone()),
+        ..Default::default()
+    };
+    let creation = MessageField::some(wa::message::PollCreationMessage {
+        name: Some(poll.name.clone()),
+        options: poll.options.iter().map(option).collect(),
+        selectable_options_count: Some(poll.choose),
+        ..Default::default()
+    });
+    if poll.choose == 1 {
+        wa::Message { poll_creation_message_v3: creation, ..Default::default() }
+    } else {
+        wa::Message { poll_creation_message: creation, ..Default::default() }
+    }
+}
+
+fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
+    let unknown = || Flaw { field: "poll", expected: "a poll that is known here".into() };
+    let (target, poll) = setting.poll.as_ref().ok_or_else(unknown)?;
+    let secret = poll.message_context_info.as_option().and_then(|info| info.message_secret.as_deref());
+    let secret = secret.ok_or_else(unknown)?;
+    let offered = super::content::poll(super::content::unwrap(poll)).ok_or_else(unknown)?;
+    if let Some(other) = options.iter().find(|option| !offered.options.contains(option)) {
+        return Err(Flaw { field: "options", expected: format!("options of the poll, not {other:?}") });
+    }
+    let digests: Vec<_> = options.iter().map(|option| compute_option_hash(option).to_vec()).collect();
+    let me = setting.me.to_non_ad_string();
+    let (payload, iv) =
+        encrypt_poll_vote_with_secret(&digests, secret, &target.id, &target.sender, &me).map_err(|_| unknown())?;
+    let vote = wa::message::PollEncValue { enc_payload: Some(payload.to_vec()), enc_iv: Some(iv.to_vec()) };
+    let update = wa::message::PollUpdateMessage {
+        poll_creation_message_key: MessageField::some(key(target, setting)),
+        vote: MessageField::some(vote),
+        sender_timestamp_ms: Some(setting.now_ms),
+        ..Default::default()
+    };
+    let message = wa::Message { poll_update_message: MessageField::some(update), ..Default::default() };
+    Ok((message, Content::Vote { poll: target.clone(), options: options.to_vec() }))
+}
+
+fn of_protocol(protocol: ProtocolMessage) -> wa::Message {
+    wa::Message { protocol_message: MessageField::some(protocol), ..Default::default() }
+}
+
+/// Names a message; in a group also who wrote it.
+fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
+    let in_group = setting.chat.server == whatsapp_rust::Server::Group;
+    wa::MessageKey {
+        remote_jid: Some(setting.chat.to_string()),
+        from_me: Some(target.from_me),
+        id: Some(target.id.clone()),
+        participant: (in_group && !target.from_me).then(|| target.sender.clone()),
+    }
+}
+
+fn answer(message: &mut wa::Message, (target, original): &(Target, wa::Message), setting: &Setting<'_>) -> Quoted {
+    let mut context = build_quote_context(&target.id, &target.sender, super::content::unwrap(original));
+    // Setting the context would lose what the text mentions.
+    if let Some(extended) = message.extended_text_message.as_option()
+        && let Some(before) = extended.context_info.as_option()
+    {
+        context.mentioned_jid = before.mentioned_jid.clone();
+    }
+    message.set_context_info(context);
+    let parties = super::content::Parties {
+        me: std::slice::from_ref(setting.me),
+        sender: setting.me,
+        chat: setting.chat,
+        from_me: true,
+        is_group: false,
+    };
+    let content = super::content::content(original, &parties);
+    let content = content.unwrap_or(Content::Unknown { name: "unknown".into(), text: String::new() });
+    Quoted { target: target.clone(), content: Box::new(content) }
+}

@@ -1,0 +1,183 @@
+//! From what a consumer wants said to a message in the outbox: whom it goes to, what it is about, its id. Accepts; the courier
+//! carries.
+
+use std::time::Duration;
+
+use phonenumber::country;
+use rand::RngCore as _;
+use sha2::{Digest as _, Sha256};
+use tracing::warn;
+use whatsapp_rust::{
+    Jid, Server,
+    traits::ProtocolStore as _,
+    waproto::{codec, whatsapp as wa},
+};
+
+use super::{
+    Session,
+    compose::{Setting, compose},
+    state::State,
+};
+use crate::{
+    message::{Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, phone},
+    store::StoreError,
+    tenant::TenantId,
+};
+
+/// How long a consumer waits for a message to be durable before it is told that the vault is down.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a message was not accepted. Nothing was sent and nothing will be.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedSend {
+    #[error("the session is not connected to WhatsApp")]
+    NotConnected,
+    #[error("the recipient is neither a phone number nor a jid")]
+    Recipient,
+    #[error(transparent)]
+    Draft(#[from] Flaw),
+    /// The message that it answers or is about is not kept here.
+    #[error("there is no such message here")]
+    UnknownMessage,
+    #[error("the vault does not answer")]
+    VaultDown,
+    /// The idempotency key was used for another message.
+    #[error("the idempotency key was used for another message")]
+    KeyReused,
+}
+
+impl Session {
+    /// Accepts a message; returns it when it is durable and will be sent.
+    ///
+    /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
+    /// message, and the same key for another message is refused.
+    pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, RefusedSend> {
+        let inner = &self.0;
+        let status = self.status();
+        if !status.paired || !matches!(status.state, State::Working | State::Starting) {
+            return Err(RefusedSend::NotConnected);
+        }
+        request.draft.check()?;
+        let chat = recipient(&request.to, inner.env.messages.country).ok_or(RefusedSend::Recipient)?;
+        if inner.journal.outage() {
+            return Err(RefusedSend::VaultDown);
+        }
+        let me = status.phone_number.map(Jid::pn).unwrap_or_default();
+        let mut secret = [0; 32];
+        rand::rng().fill_bytes(&mut secret);
+        let now = inner.env.clock.now();
+        let answers = match &request.answers {
+            Some(id) => Some(self.original(&chat, id, &me).await?),
+            None => None,
+        };
+        let poll = match &request.draft {
+            Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me).await?),
+            _ => None,
+        };
+        let setting = Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, poll };
+        let composed = compose(&request.draft, &setting)?;
+        let own = me.to_string();
+        let message = Message {
+            id: message_id(&inner.tenant, key),
+            chat: chat.to_string(),
+            sender: own.clone(),
+            addressed: Addressed { chat: chat.to_string(), sender: own },
+            from_me: true,
+            is_group: chat.server == Server::Group,
+            timestamp: now.as_second(),
+            push_name: status.push_name.unwrap_or_default(),
+            content: composed.content,
+            quoted: composed.quoted,
+            forwarded: false,
+            mentions: match &request.draft {
+                Draft::Text { mentions, .. } => mentions.clone(),
+                _ => Vec::new(),
+            },
+        };
+        let outgoing = Outgoing {
+            body: codec::message_to_vec(&composed.message).into(),
+            digest: digest(&chat, request),
+            key: key.map(str::to_owned),
+            message,
+        };
+        let message = match inner.outbox.accept(outgoing, ACCEPT_TIMEOUT).await {
+            Ok(message) => message,
+            Err(NotAccepted::KeyReused) => return Err(RefusedSend::KeyReused),
+            Err(error) => {
+                warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
+                return Err(RefusedSend::VaultDown);
+            }
+        };
+        // Full: the courier finds it in the outbox.
+        let _ = inner.accepted.try_send((message.id.clone(), message.addressed.chat.clone()));
+        Ok(message)
+    }
+
+    /// A message of a chat by its id, with who wrote it.
+    async fn original(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(Target, wa::Message), RefusedSend> {
+        let inner = &self.0;
+        let unreadable = |error: StoreError| {
+            warn!(tenant = %inner.tenant, %error, "a message cannot be looked up");
+            RefusedSend::VaultDown
+        };
+        if let Some(body) = inner.outbox.body(id).await.map_err(unreadable)? {
+            let target = Target { id: id.to_owned(), from_me: true, sender: me.to_string() };
+            return Ok((target, codec::message_decode(&body).map_err(|_| RefusedSend::UnknownMessage)?));
+        }
+        for name in self.names_of(chat).await {
+            if let Some(found) = inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)? {
+                let sender = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
+                let target = Target { id: id.to_owned(), from_me: found.from_me, sender };
+                return Ok((target, codec::message_decode(&found.body).map_err(|_| RefusedSend::UnknownMessage)?));
+            }
+        }
+        Err(RefusedSend::UnknownMessage)
+    }
+
+    /// The names that WhatsApp may give a chat: its phone number and its LID.
+    async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
+        let mut names = vec![chat.clone()];
+        let mapping = match chat.server {
+            Server::Pn => self.0.store.get_pn_mapping(&chat.user).await,
+            Server::Lid => self.0.store.get_lid_mapping(&chat.user).await,
+            _ => return names,
+        };
+        if let Ok(Some(mapping)) = mapping {
+            names.push(if chat.server == Server::Pn { Jid::lid(mapping.lid) } else { Jid::pn(mapping.phone_number) });
+        }
+        names
+    }
+}
+
+/// Of what a consumer asked for, so that a repeat can be told from another message.
+fn digest(chat: &Jid, request: &SendRequest) -> [u8; 32] {
+    let said = serde_json::to_vec(&(&request.draft, &request.answers)).unwrap_or_default();
+    Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(said).finalize().into()
+}
+
+/// In the form of WhatsApp Web's ids: random, or made from the key.
+fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
+    let mut id = [0; 9];
+    match key {
+        Some(key) => {
+            let digest = Sha256::new().chain_update(tenant.as_str()).chain_update([0]).chain_update(key).finalize();
+            id.copy_from_slice(&digest[..9]);
+        }
+        None => rand::rng().fill_bytes(&mut id),
+    }
+    format!("3EB0{}", hex::encode_upper(id))
+}
+
+/// The jid of a conversation from what people and programs write for it: a phone number as it is typed, or a jid. As it is in
+/// [`Message::chat`].
+pub fn chat_of(text: &str, country: country::Id) -> Option<String> {
+    recipient(text, country).map(|jid| jid.to_non_ad_string())
+}
+
+fn recipient(to: &str, country: country::Id) -> Option<Jid> {
+    if let Some((user, server)) = to.split_once('@') {
+        let server = if server == "c.us" { "s.whatsapp.net" } else { server };
+        return (!user.is_empty()).then(|| format!("{user}@{server}").parse().ok()).flatten();
+    }
+    phone::normalise(to, country).map(Jid::pn)
+}

@@ -1,0 +1,356 @@
+//! WAHA's message object (`WAMessage`).
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::id::{MessageId, chat_id};
+use crate::message::{self, Content, Delivery, Target};
+
+/// A message as WAHA's clients read it. Texts that WAHA's document requires are empty where there is nothing to say.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// See [`MessageId`].
+    pub id: String,
+    /// Seconds since 1970.
+    pub timestamp: i64,
+    /// The chat; the tenant itself when the message is its own.
+    pub from: String,
+    pub from_me: bool,
+    pub source: Source,
+    /// The tenant itself; the chat when the message is its own.
+    pub to: String,
+    /// Who wrote it, in a group.
+    pub participant: String,
+    pub body: String,
+    pub has_media: bool,
+    pub media: Option<Media>,
+    pub media_url: String,
+    pub ack: i8,
+    pub ack_name: &'static str,
+    /// As `participant`, or null.
+    pub author: Option<String>,
+    pub location: Option<Location>,
+    pub v_cards: Vec<String>,
+    pub reply_to: Option<ReplyTo>,
+    /// All that is known, in our form. What other engines put here differs from ours, and from each other.
+    #[serde(rename = "_data")]
+    pub data: Value,
+}
+
+/// Where a message came into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Accepted by this daemon.
+    Api,
+    /// Written on a phone or in another client.
+    App,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Media {
+    pub url: Option<String>,
+    pub mimetype: String,
+    pub filename: Option<String>,
+    pub error: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Location {
+    /// Degrees; texts in WAHA's form.
+    pub latitude: String,
+    pub longitude: String,
+    pub live: bool,
+    pub name: Option<String>,
+    pub address: Option<String>,
+    pub url: Option<String>,
+    pub description: Option<String>,
+    pub thumbnail: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplyTo {
+    /// WhatsApp's own id of the message, without its chat.
+    pub id: String,
+    pub participant: Option<String>,
+    pub body: Option<String>,
+    pub has_media: bool,
+    pub media: Option<Media>,
+}
+
+/// WAHA's numbers for how far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    Error,
+    Pending,
+    Server,
+    Device,
+    Read,
+}
+
+impl Ack {
+    pub fn number(self) -> i8 {
+        match self {
+            Self::Error => -1,
+            Self::Pending => 0,
+            Self::Server => 1,
+            Self::Device => 2,
+            Self::Read => 3,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Pending => "PENDING",
+            Self::Server => "SERVER",
+            Self::Device => "DEVICE",
+            Self::Read => "READ",
+        }
+    }
+}
+
+impl From<Delivery> for Ack {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Accepted => Self::Pending,
+            Delivery::Sent => Self::Server,
+            Delivery::Delivered => Self::Device,
+            Delivery::Read => Self::Read,
+            Delivery::Failed => Self::Error,
+        }
+    }
+}
+
+/// What a message does not say of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The tenant's own jid; empty before the first pairing.
+    pub me: &'a str,
+    pub source: Source,
+    /// `None`: not known. A message that came is with our device, one that the phone sent is with WhatsApp.
+    pub delivery: Option<Delivery>,
+    /// Where its file can be fetched.
+    pub media_url: Option<&'a str>,
+}
+
+impl Message {
+    pub fn new(message: &message::Message, view: View<'_>) -> Self {
+        let (me, chat) = (chat_id(view.me), chat_id(&message.chat));
+        let (from, to) = if message.from_me { (me, chat) } else { (chat, me) };
+        let author = participant(message).map(chat_id);
+        let ack = match view.delivery {
+            Some(delivery) => Ack::from(delivery),
+            None if message.from_me => Ack::Server,
+            None => Ack::Device,
+        };
+        let content = &message.content;
+        Self {
+            id: message_id(message).to_string(),
+            timestamp: message.timestamp,
+            from,
+            from_me: message.from_me,
+            source: view.source,
+            to,
+            participant: author.clone().unwrap_or_default(),
+            body: content.text().to_owned(),
+            has_media: content.media().is_some(),
+            media: media(content, view.media_url),
+            media_url: view.media_url.unwrap_or_default().to_owned(),
+            ack: ack.number(),
+            ack_name: ack.name(),
+            author,
+            location: location(content),
+            v_cards: vcards(content),
+            reply_to: message.quoted.as_ref().map(reply_to),
+            data: json!({
+                // The names that clients of WAHA's engines look for.
+                "pushName": message.push_name,
+                "notifyName": message.push_name,
+                "isGroup": message.is_group,
+                "isForwarded": message.forwarded,
+                "mentionedIds": message.mentions.iter().map(|jid| chat_id(jid)).collect::<Vec<_>>(),
+                "undecryptable": *content == Content::Undecryptable,
+                "content": content,
+            }),
+        }
+    }
+}
+
+/// WAHA's id of a message.
+pub fn message_id(message: &message::Message) -> MessageId {
+    MessageId {
+        from_me: message.from_me,
+        chat: message.chat.clone(),
+        id: message.id.clone(),
+        participant: participant(message).map(str::to_owned),
+    }
+}
+
+/// WAHA's id of the message that another one in its chat is about.
+pub fn target_id(message: &message::Message, target: &Target) -> MessageId {
+    let participant = has_participants(message).then(|| target.sender.clone());
+    MessageId { from_me: target.from_me, chat: message.chat.clone(), id: target.id.clone(), participant }
+}
+
+/// Who wrote it, where the chat does not say so.
+pub fn participant(message: &message::Message) -> Option<&str> {
+    has_participants(message).then_some(message.sender.as_str())
+}
+
+fn has_participants(message: &message::Message) -> bool {
+    message.is_group || message.chat == "status@broadcast"
+}
+
+fn media(content: &Content, url: Option<&str>) -> Option<Media> {
+    let media = content.media()?;
+    Some(Media {
+        url: url.map(str::to_owned),
+        mimetype: media.mime.clone(),
+        filename: media.file_name.clone(),
+        error: None,
+    })
+}
+
+fn location(content: &Content) -> Option<Location> {
+    let Content::Location(place) = content else { return None };
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Some(Location {
+        latitude: place.latitude.to_string(),
+        longitude: place.longitude.to_string(),
+        live: place.live,
+        name: given(&place.name),
+        address: given(&place.address),
+        url: None,
+        description: given(&place.name),
+        thumbnail: None,
+    })
+}
+
+fn vcards(content: &Content) -> Vec<String> {
+    let Content::Contact { contacts } = content else { return Vec::new() };
+    contacts.iter().map(|contact| contact.vcard.clone()).collect()
+}
+
+fn reply_to(quoted: &message::Quoted) -> ReplyTo {
+    ReplyTo {
+        id: quoted.target.id.clone(),
+        participant: Some(chat_id(&quoted.target.sender)),
+        body: Some(quoted.content.text().to_owned()).filter(|text| !text.is_empty()),
+        has_media: quoted.content.media().is_some(),
+        media: media(&quoted.content, None),
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use crate::message::{Addressed, Contact, Location, Media, Quoted};
+
+    use super::*;
+
+    pub const ME: &str = "573001112233@s.whatsapp.net";
+
+    pub fn message(content: Content) -> message::Message {
+        let (chat, sender) = ("573009998877@s.whatsapp.net".to_owned(), "573009998877@s.whatsapp.net".to_owned());
+        message::Message {
+            id: "3EB0A".into(),
+            addressed: Addressed { chat: chat.clone(), sender: sender.clone() },
+            chat,
+            sender,
+            from_me: false,
+            is_group: false,
+            timestamp: 1_800_000_000,
+            push_name: "Ana".into(),
+            content,
+            quoted: None,
+            forwarded: false,
+            mentions: Vec::new(),
+        }
+    }
+
+    pub fn view() -> View<'static> {
+        View { me: ME, source: Source::App, delivery: None, media_url: None }
+    }
+
+    fn text(text: &str) -> Content {
+        Content::Text { text: text.into() }
+    }
+
+    #[test]
+    fn a_customers_text() {
+        let found = Message::new(&message(text("a pizza")), view());
+        assert_eq!(found.id, "false_573009998877@c.us_3EB0A");
+        assert_eq!((found.from.as_str(), found.to.as_str()), ("573009998877@c.us", "573001112233@c.us"));
+        assert_eq!((found.body.as_str(), found.has_media, found.author), ("a pizza", false, None));
+        assert_eq!((found.ack, found.ack_name), (2, "DEVICE"));
+    }
+
+    #[test]
+    fn an_own_message_in_a_group() {
+        let own = message::Message {
+            from_me: true,
+            is_group: true,
+            chat: "1203630@g.us".into(),
+            sender: ME.into(),
+            ..message(text("open again"))
+        };
+        let view = View { source: Source::Api, delivery: Some(Delivery::Read), ..view() };
+        let found = Message::new(&own, view);
+        assert_eq!(found.id, "true_1203630@g.us_3EB0A_573001112233@c.us");
+        assert_eq!((found.from.as_str(), found.to.as_str()), ("573001112233@c.us", "1203630@g.us"));
+        assert_eq!((found.participant.as_str(), found.ack, found.ack_name), ("573001112233@c.us", 3, "READ"));
+    }
+
+    #[test]
+    fn the_keys_are_wahas() {
+        let found = serde_json::to_value(Message::new(&message(text("x")), view())).unwrap();
+        let mut keys: Vec<_> = found.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        let expected = [
+            "_data",
+            "ack",
+            "ackName",
+            "author",
+            "body",
+            "from",
+            "fromMe",
+            "hasMedia",
+            "id",
+            "location",
+            "media",
+            "mediaUrl",
+            "participant",
+            "replyTo",
+            "source",
+            "timestamp",
+            "to",
+            "vCards",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn files_places_people_and_quotes() {
+        let image = Content::Image(Media { mime: "image/jpeg".into(), caption: "look".into(), ..Media::default() });
+        let found = Message::new(&message(image.clone()), View { media_url: Some("https://x/y"), ..view() });
+        assert!(found.has_media);
+        assert_eq!((found.body.as_str(), found.media_url.as_str()), ("look", "https://x/y"));
+        assert_eq!(found.media.unwrap().mimetype, "image/jpeg");
+
+        let place = Content::Location(Location { latitude: 4.6, longitude: -74.08, ..Location::default() });
+        let found = Message::new(&message(place), view()).location.unwrap();
+        assert_eq!((found.latitude.as_str(), found.longitude.as_str()), ("4.6", "-74.08"));
+
+        let person = Contact { name: "Ana".into(), vcard: "BEGIN:VCARD".into() };
+        let found = Message::new(&message(Content::Contact { contacts: vec![person] }), view());
+        assert_eq!(found.v_cards, ["BEGIN:VCARD"]);
+
+        let target = Target { id: "A".into(), from_me: true, sender: ME.into() };
+        let quoted = Some(Quoted { target, content: Box::new(image) });
+        let found = Message::new(&message::Message { quoted, ..message(text("nice")) }, view()).reply_to.unwrap();
+        assert_eq!((found.id.as_str(), found.has_media), ("A", true));
+        assert_eq!(found.participant.as_deref(), Some("573001112233@c.us"));
+    }
+}
