@@ -146,7 +146,7 @@ async fn admit(
         tenants: Arc::default(),
         gone: gone.clone(),
     });
-    shared.tasks.spawn(end_with_its_credential(socket.clone(), valid, gone.clone(), shared.fleet.clone()));
+    shared.tasks.spawn(end_with_its_credential(socket.clone(), valid, gone.clone(), shared.clone()));
     socket.on_disconnect(move || {
         gone.cancel();
         std::future::ready(())
@@ -156,8 +156,8 @@ async fn admit(
 }
 
 /// A socket is disconnected when its key is revoked or its token has expired.
-async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, fleet: Arc<Fleet>) {
-    let clock = &fleet.env().clock;
+async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, shared: Shared) {
+    let clock = &shared.fleet.env().clock;
     let expiry = async {
         match valid.expires_at {
             Some(at) => clock.sleep(at.duration_since(clock.now()).try_into().unwrap_or_default()).await,
@@ -173,10 +173,12 @@ async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: Cancella
     gone.cancel();
     let _ = socket.emit("error", &json!({ "code": "unauthorized", "error": reason }));
     // A full queue refuses the goodbye: then once there is room, or never, if the client is gone.
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while socket.clone().disconnect().is_err() && tokio::time::Instant::now() < deadline {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let leaving = async {
+        while socket.clone().disconnect().is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = shared.stop.run_until_cancelled(tokio::time::timeout(PATIENCE, leaving)).await;
 }
 
 async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(registration): TryData<Registration>) {
