@@ -311,6 +311,11 @@ impl<'a> Connection<'a> {
                 self.connected();
                 None
             }
+            Event::SelfPushNameUpdated(name) => {
+                let name = Some(name.new_name.clone()).filter(|name| !name.is_empty());
+                session.set_status(|status| status.push_name = name);
+                None
+            }
             Event::PairingQrCodesExhausted(_) => Some(Signal::QrExhausted),
             Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code(&out.reason) }),
             Event::StreamReplaced(_) => Some(Signal::Replaced),
@@ -353,7 +358,9 @@ impl<'a> Connection<'a> {
 
     fn connected(&mut self) {
         let session = &self.session;
+        let name = Some(self.client.push_name()).filter(|name| !name.is_empty());
         session.set_status(|status| {
+            status.push_name = name;
             status.state = State::Working;
             status.reason = "connected".into();
             status.paired = true;

@@ -101,6 +101,7 @@ impl Ears {
         EventKind::OfflineSyncPreview,
         EventKind::OfflineSyncCompleted,
         EventKind::PairPasskeyRequest,
+        EventKind::SelfPushNameUpdated,
     ];
     const RECORDS: &[EventKind] =
         &[EventKind::Messages, EventKind::Receipt, EventKind::ServerAck, EventKind::UndecryptableMessage];

@@ -55,6 +55,8 @@ pub const LID_MAPPINGS: Space = Space(8);
 pub const PENDING_INBOUND: Space = Space(9);
 /// LID → [`super::records::TcTokenRecord`].
 pub const TC_TOKENS: Space = Space(10);
+/// User → [`super::records::DeviceListRecord`].
+pub const DEVICE_LISTS: Space = Space(11);
 
 /// (chat, id, sender) → [`super::records::InboxRecord`].
 pub const INBOX: Space = Space(32);
@@ -69,8 +71,6 @@ pub const SETTINGS: Space = Space(35);
 pub const COLLECTIONS: Space = Space(128);
 /// (collection, index MAC) → value MAC.
 pub const MUTATION_MACS: Space = Space(129);
-/// User → [`super::records::DeviceListRecord`].
-pub const DEVICE_LISTS: Space = Space(130);
 /// Group → the library's serialised metadata.
 pub const GROUP_METADATA: Space = Space(131);
 /// (group, device) → has our sender key, or not.
@@ -132,6 +132,12 @@ pub const TABLE: &[Row] = &[
         Wipe::Dies,
         "without them WhatsApp refuses sends (463) until the contact writes",
     ),
+    journaled(
+        DEVICE_LISTS,
+        "device lists",
+        Wipe::Dies,
+        "the library leaves the first retry receipt of a device that it does not know unanswered; changes come while offline, too",
+    ),
     journaled(INBOX, "inbox", Wipe::Stays, "the messages"),
     journaled(OUTBOX, "outbox", Wipe::Stays, "the messages"),
     journaled(EVENTS, "events", Wipe::Stays, "each consumer gets each at least once"),
@@ -147,7 +153,6 @@ pub const TABLE: &[Row] = &[
         "mutation MACs",
         "one a contact and chat setting, thousands, and of no use without their version",
     ),
-    local(DEVICE_LISTS, "device lists", "asked again at the first send; an old one misses devices"),
     local(GROUP_METADATA, "group metadata", "asked again at the first send"),
     local(
         SENDER_KEY_MARKS,
@@ -210,13 +215,13 @@ mod tests {
             (8, "LID mappings"),
             (9, "pending inbound"),
             (10, "contact tokens"),
+            (11, "device lists"),
             (32, "inbox"),
             (33, "outbox"),
             (34, "events"),
             (35, "settings"),
             (128, "app-state versions"),
             (129, "mutation MACs"),
-            (130, "device lists"),
             (131, "group metadata"),
             (132, "sender-key marks"),
             (133, "base keys"),

@@ -159,18 +159,26 @@ async fn a_key_that_opens_less_ends_what_it_opened() {
     let keeper = House::new().enter().await;
     let (id, key) = make(&keeper, of("a", &Scope::ALL)).await;
     let valid = opens(&keeper, &key).await;
-    keeper.auth.keys.change(&id, of("a", &Scope::ALL), true).await.unwrap().unwrap();
+    let change = async |rights, active| {
+        let old = keeper.auth.keys.find(&id).await.unwrap().unwrap();
+        keeper.auth.keys.change(&old, rights, active).await.unwrap().unwrap();
+    };
+    change(of("a", &Scope::ALL), true).await;
     keeper.auth.keys.refresh().await.unwrap();
     assert!(!valid.gone.is_cancelled(), "nothing changed");
-    keeper.auth.keys.change(&id, of("b", &[Scope::Read]), true).await.unwrap().unwrap();
+    change(of("b", &[Scope::Read]), true).await;
     assert!(valid.gone.is_cancelled());
     let caller = opens(&keeper, &key).await.caller;
     assert!(caller.sees(&"b".parse().unwrap()) && !caller.sees(&"a".parse().unwrap()));
-    keeper.auth.keys.change(&id, of("b", &[Scope::Read]), false).await.unwrap().unwrap();
+    change(of("b", &[Scope::Read]), false).await;
     assert_eq!(refused(&keeper, &key).await, Denied::Wrong, "not active");
-    keeper.auth.keys.change(&id, of("b", &[Scope::Read]), true).await.unwrap().unwrap();
+    change(of("b", &[Scope::Read]), true).await;
     opens(&keeper, &key).await;
-    assert!(keeper.auth.keys.change("key_id_nobody", Rights::Admin, true).await.unwrap().is_none());
+    assert!(keeper.auth.keys.find("key_id_nobody").await.unwrap().is_none());
+    let old = keeper.auth.keys.find(&id).await.unwrap().unwrap();
+    assert!(keeper.auth.keys.revoke(&id).await.unwrap());
+    assert!(keeper.auth.keys.change(&old, Rights::Admin, true).await.unwrap().is_none(), "revoked meanwhile");
+    assert_eq!(refused(&keeper, &key).await, Denied::Wrong);
 }
 
 #[tokio::test]

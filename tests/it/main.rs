@@ -22,6 +22,7 @@ mod keys;
 mod kill;
 mod matrix;
 mod node;
+mod old_contract;
 mod outage;
 mod outbox;
 mod proxy;

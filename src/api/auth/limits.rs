@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_takes_no_more_memory_and_shares_one_bucket() {
         let mut buckets = Buckets::new(100);
-        let passed = (0..10_000).filter(|n| buckets.take(*n, 5, at(0)).is_ok()).count();
+        let passed = (0..10_000).filter(|&n| buckets.take(n, 5, at(0)).is_ok()).count();
         assert_eq!((passed, buckets.of.len()), (105, 100));
         // A minute later those are empty, and a newcomer has its own again.
         buckets.take(20_000, 5, at(60_001)).unwrap();

@@ -121,7 +121,7 @@ impl Firestore {
 
     async fn delete(&self, names: Vec<String>) -> Result<(), VaultError> {
         for names in names.chunks(DELETES) {
-            self.wire.commit(names.iter().cloned().map(delete).collect()).await?;
+            self.wire.commit(names.iter().map(|name| delete(name)).collect()).await?;
             self.counters.deleted(names.len());
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Firestore {
     }
 
     fn deletion(&self, path: &str) -> Write {
-        delete(self.wire.name(path))
+        delete(&self.wire.name(path))
     }
 
     fn create(&self, path: &str, fields: Fields) -> Write {
@@ -358,8 +358,8 @@ fn field(path: &str) -> FieldReference {
     FieldReference { field_path: path.into() }
 }
 
-fn delete(name: String) -> Write {
-    Write { operation: Some(Operation::Delete(name)), ..Default::default() }
+fn delete(name: &str) -> Write {
+    Write { operation: Some(Operation::Delete(name.to_owned())), ..Default::default() }
 }
 
 fn require(write: Write, exists: bool) -> Write {

@@ -1,0 +1,1 @@
+//! Tokens that are good, and tokens that are not.
