@@ -124,8 +124,9 @@ async fn admit(
     State(shared): State<Shared>,
     TryData(handshake): TryData<Handshake>,
 ) -> Result<(), Refused> {
-    let credential = handshake.ok().and_then(|handshake| handshake.key.or(handshake.token));
-    let identified = match credential.filter(|credential| !credential.is_empty()) {
+    let brought = handshake.map_or([None, None], |handshake| [handshake.key, handshake.token]);
+    let credential = brought.into_iter().flatten().find(|credential| !credential.is_empty());
+    let identified = match credential {
         Some(credential) => shared.auth.identify(&credential).await,
         None if shared.auth.legacy_open() => {
             // A browser lets every page open a WebSocket: where only some may call, that is said here.

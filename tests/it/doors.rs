@@ -71,6 +71,28 @@ async fn no_page_may_call_by_default_and_all_may_where_the_old_contract_is_open(
     daemon.kill().await.unwrap();
 }
 
+/// What Socket.IO answers to a page of this origin that brings no key.
+async fn greeting(stage: &Stage, origin: &str) -> String {
+    let url = format!("http://{}{}", stage.setup.address, PATHS[1]);
+    let client = reqwest::Client::new();
+    let opened = client.get(&url).header("origin", origin).send().await.unwrap().text().await.unwrap();
+    let opened: Value = serde_json::from_str(opened.strip_prefix('0').unwrap()).unwrap();
+    let session = format!("{url}&sid={}", opened["sid"].as_str().unwrap());
+    client.post(&session).header("origin", origin).body("40").send().await.unwrap();
+    client.get(&session).header("origin", origin).send().await.unwrap().text().await.unwrap()
+}
+
+/// CORS alone does not say so: a browser opens a WebSocket for every page.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_only_pages_that_may_call_get_a_socket() {
+    let origins = ("SESSIOND_HTTP__CORS_ORIGINS", PAGE);
+    let (stage, daemon) = started(&[origins, ("SESSIOND_AUTH__LEGACY_OPEN", "true")]).await;
+    let (let_in, kept_out) = (greeting(&stage, PAGE).await, greeting(&stage, OTHER).await);
+    assert!(let_in.starts_with("40{"), "{let_in}");
+    assert!(kept_out.starts_with("44{") && kept_out.contains("forbidden"), "{kept_out}");
+    daemon.kill().await.unwrap();
+}
+
 struct Caller<'a> {
     stage: &'a Stage,
     key: &'a str,
