@@ -36,6 +36,7 @@ impl Client {
             .args(number)
             .current_dir(folder)
             .env("NODE_EXTRA_CA_CERTS", authority.path())
+            .env("MEDIA_HOST", network.media_host())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
