@@ -6,7 +6,7 @@
 //           {event: "message", id, chat, participant, from_me, text, kind, content, media, media_error}
 //           {event: "sent", id, secret} {event: "status", id, status} {event: "presence", id, presences}
 //           {event: "group", id, update} {event: "participants", id, action, participants}
-//           {event: "result", result} {event: "error", error}
+//           {event: "history", request, messages} {event: "result", result} {event: "error", error}
 // Commands: {command: "send", to, text} {command: "send", to, content, options}
 //           {command: "call", method, arguments} {command: "votes", poll, vote, creator, voter, secret}
 //           {command: "read", chat, id} {command: "disconnect"} {command: "connect"}
@@ -14,8 +14,8 @@
 // The end of the input ends it.
 //
 // `content` is Baileys' own; bytes are {"$base64": "…"} in both directions. `media` is {sha256, size} of a file that
-// was downloaded and decrypted; for its certificate the process needs NODE_EXTRA_CA_CERTS. `call` is any method of
-// the socket.
+// was downloaded and decrypted; for its certificate the process needs NODE_EXTRA_CA_CERTS, for a history MEDIA_HOST
+// (host:port). `call` is any method of the socket.
 //
 // Credentials and keys stay in memory. Baileys never reconnects by itself: after 515 (linked) this does.
 import { createHash } from 'node:crypto';
@@ -36,6 +36,13 @@ const bytesIn = (_, value) => (typeof value?.$base64 === 'string' ? Buffer.from(
 // libsignal prints session keys.
 for (const method of ['log', 'info', 'debug', 'warn', 'error']) console[method] = () => {};
 process.on('unhandledRejection', (error) => emit('error', { error: String(error?.stack ?? error) }));
+
+// A history names no host, and Baileys then takes WhatsApp's.
+const { MEDIA_HOST } = process.env;
+if (MEDIA_HOST) {
+  const direct = globalThis.fetch;
+  globalThis.fetch = (url, init) => direct(String(url).replace('https://mmg.whatsapp.net/', `https://${MEDIA_HOST}/`), init);
+}
 
 const baileys = await import(`baileys-${version}`);
 const { makeWASocket, initAuthCreds, normalizeMessageContent, getContentType } = baileys;
@@ -71,6 +78,8 @@ const sent = new Map();
 let socket;
 let codeAsked = false;
 let wanted = true;
+
+const ON_DEMAND = baileys.proto.HistorySync.HistorySyncType.ON_DEMAND;
 
 const FILES = {
   imageMessage: 'image',
@@ -128,7 +137,8 @@ function connect() {
     auth: { creds, keys },
     waWebSocketUrl: url,
     logger: quiet,
-    shouldSyncHistoryMessage: () => false,
+    // What is asked for, not what comes after linking, for which Baileys would wait.
+    shouldSyncHistoryMessage: ({ syncType }) => syncType === ON_DEMAND,
     getMessage: async (key) => sent.get(key.id),
   });
   const mine = socket;
@@ -156,6 +166,10 @@ function connect() {
       // Baileys folds a receipt that comes soon into the message that it announces.
       if (key.fromMe && status !== undefined) emit('status', { id: key.id, status });
     }
+  });
+  socket.ev.on('messaging-history.set', ({ messages, peerDataRequestSessionId }) => {
+    const kept = messages.map(({ key, message }) => ({ id: key.id, from_me: Boolean(key.fromMe), message }));
+    emit('history', { request: peerDataRequestSessionId ?? null, messages: kept });
   });
   socket.ev.on('presence.update', ({ id, presences }) => emit('presence', { id, presences }));
   socket.ev.on('groups.upsert', (groups) => {

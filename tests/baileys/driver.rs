@@ -29,7 +29,9 @@ impl Client {
         let mut authority = NamedTempFile::new().expect("a file");
         authority.write_all(network.media_ca_pem().as_bytes()).expect("written");
         let trusting = authority.path().to_str().expect("a path");
-        let script = Script::start_with(folder, &arguments, &[("NODE_EXTRA_CA_CERTS", trusting)]);
+        let host = network.media_host();
+        let variables = [("NODE_EXTRA_CA_CERTS", trusting), ("MEDIA_HOST", host.as_str())];
+        let script = Script::start_with(folder, &arguments, &variables);
         Self { script, _authority: authority, kept: VecDeque::new() }
     }
 

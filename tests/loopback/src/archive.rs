@@ -5,6 +5,7 @@ use waproto::whatsapp as wa;
 use waproto::whatsapp::message::PollCreationMessage;
 
 use crate::account::AccountId;
+use crate::compose::Chat;
 use crate::world::World;
 
 pub(crate) struct Archived {
@@ -12,6 +13,9 @@ pub(crate) struct Archived {
     /// Unix time in seconds.
     pub(crate) time: u64,
     pub(crate) sender: AccountId,
+    pub(crate) chat: Chat,
+    /// Its place in the endpoint's record; only grows.
+    pub(crate) order: u64,
 }
 
 impl Archived {
@@ -38,8 +42,19 @@ pub(crate) fn poll_of(message: &wa::Message) -> Option<&PollCreationMessage> {
 }
 
 impl World {
-    pub(crate) fn archive(&mut self, account: AccountId, sender: AccountId, id: &str, message: &wa::Message) {
-        let archived = Archived { message: message.clone(), time: self.time(), sender };
-        self.directory.get_mut(account).contact.archive.insert(id.to_owned(), archived);
+    pub(crate) fn archive(
+        &mut self,
+        account: AccountId,
+        sender: AccountId,
+        chat: Chat,
+        id: &str,
+        message: &wa::Message,
+    ) {
+        let time = self.time();
+        let archive = &mut self.directory.get_mut(account).contact.archive;
+        let order = archive.len() as u64;
+        let archived = Archived { message: message.clone(), time, sender, chat, order };
+        // What comes again keeps its place.
+        archive.entry(id.to_owned()).or_insert(archived);
     }
 }

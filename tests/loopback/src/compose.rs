@@ -55,7 +55,7 @@ impl Composed {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Chat {
     Direct(AccountId),
     Group(GroupId),

@@ -18,6 +18,7 @@ use waproto::whatsapp::message::protocol_message::Type;
 
 use crate::account::{AccountId, DeviceAddress, Form};
 use crate::archive::Archived;
+use crate::compose::Chat;
 use crate::groups::GroupId;
 use crate::inbox::Inbox;
 use crate::keys::retry_keys_node;
@@ -170,9 +171,18 @@ impl World {
         let chat = if from.account == account { recipient.unwrap_or(account) } else { from.account };
         let mut received = self.behold(account, from.account, &id, &message);
         received.from = from.to_string();
-        let group = jid_attr(stanza, "from").filter(|from| self.groups.find(from).is_some());
-        received.chat = group.map_or_else(|| self.directory.get(chat).number(), |group| group.to_string());
-        self.archive(account, from.account, &id, &message);
+        let group = jid_attr(stanza, "from").and_then(|from| self.groups.find(&from));
+        let chat = match group {
+            Some(group) => {
+                received.chat = group.jid().to_string();
+                Chat::Group(group)
+            }
+            None => {
+                received.chat = self.directory.get(chat).number();
+                Chat::Direct(chat)
+            }
+        };
+        self.archive(account, from.account, chat, &id, &message);
         self.directory.get_mut(account).contact.inbox.keep(from.account, received);
     }
 

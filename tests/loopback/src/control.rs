@@ -9,6 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -49,11 +51,13 @@ fn router(network: Network) -> Router {
         .route("/phones/{number}/link-code", post(link_code))
         .route("/phones/{number}/devices", get(devices))
         .route("/phones/{number}/devices/{id}", delete(unlink))
+        .route("/phones/{number}/devices/{id}/history", post(history))
         .route("/phones/{number}/send", post(send))
         .route("/phones/{number}/inbox", get(inbox))
         .route("/customers", post(add_customer))
         .route("/customers/{number}/send", post(send))
         .route("/customers/{number}/inbox", get(inbox))
+        .route("/customers/{number}/profile", post(profile))
         .route("/customers/{number}/read", post(read))
         .route("/customers/{number}/played", post(played))
         .route("/customers/{number}/presence", get(presence).post(set_presence))
@@ -148,6 +152,14 @@ struct GroupChange {
     change: Option<Change>,
     #[serde(default)]
     members: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewProfile {
+    about: Option<String>,
+    /// In base64.
+    picture: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -300,6 +312,22 @@ async fn set_presence(
         }
         _ => return Err(Failure(StatusCode::UNPROCESSABLE_ENTITY, "either to and state, or available".to_owned())),
     }
+    Ok(Json(json!({})))
+}
+
+async fn history(State(network): State<Network>, Path((number, id)): Path<(String, u16)>) -> Reply<Value> {
+    network.phone_history(&number, id).await?;
+    Ok(Json(json!({})))
+}
+
+async fn profile(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(profile): Body<NewProfile>,
+) -> Reply<Value> {
+    let picture = profile.picture.map(|picture| BASE64_STANDARD.decode(picture)).transpose();
+    let picture = picture.map_err(|e| Failure(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))?;
+    network.set_profile(&number, profile.about, picture).await?;
     Ok(Json(json!({})))
 }
 

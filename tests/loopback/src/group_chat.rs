@@ -54,7 +54,10 @@ impl World {
         // A sender whose list of devices is not the server's is told the server's.
         let hash = self.participant_hash(group);
         match (attr(stanza, "phash"), hash) {
-            (Some(theirs), Some(ours)) if theirs != ours => vec![("phash", ours)],
+            (Some(theirs), Some(ours)) if theirs != ours => {
+                self.ledger.counts.stale_device_lists += 1;
+                vec![("phash", ours)]
+            }
             _ => Vec::new(),
         }
     }

@@ -3,8 +3,8 @@
 //! Everything is answered: a client counts its unanswered requests against the connection. What this network has
 //! no state for (block list, experiments) gets the answer of an account that has none.
 
-use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node};
 
 use crate::account::{AccountId, DeviceAddress, Form};
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
@@ -42,6 +42,10 @@ impl World {
             ("w:m", "media_conn") => {
                 let reply = self.media_conn(from);
                 self.send(conn, iq_result(iq, [reply]));
+            }
+            ("w:profile:picture" | "status", _) => {
+                let reply = self.profile_iq(from, iq);
+                self.send(conn, reply);
             }
             ("w:g2", _) => {
                 let reply = self.group_iq(from, iq);
@@ -152,6 +156,9 @@ impl World {
             reply = reply.attr("jid", jid.clone());
         } else if let Some(account) = account {
             reply = reply.attr("jid", Form::Pn.jid(account.primary()));
+        } else if let Some(number) = number {
+            // Somebody without an account is answered for by the number that was asked for.
+            reply = reply.attr("jid", Jid::pn(number.trim_start_matches('+')));
         }
         let mut children = Vec::new();
         for protocol in protocols {
@@ -167,6 +174,8 @@ impl World {
                 ("lid", Some(account)) => {
                     children.push(NodeBuilder::new("lid").attr("val", Form::Lid.jid(account.primary())).build());
                 }
+                ("status", Some(account)) => children.push(self.about_node(account)),
+                ("picture", Some(account)) => children.extend(self.picture_id_node(account)),
                 _ => {}
             }
         }

@@ -31,6 +31,8 @@ pub struct Counts {
     pub receipts: u64,
     /// Retry receipts, by devices and by the network's own endpoints.
     pub retry_receipts: u64,
+    /// Messages to groups whose sender's hash of all members' devices was not the server's.
+    pub stale_device_lists: u64,
     /// Requests to the media host, whatever their answer.
     pub media_uploads: u64,
     pub media_downloads: u64,

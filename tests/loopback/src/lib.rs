@@ -15,7 +15,8 @@
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
 //! | `groups`, `group_chat` | groups and their changes; messages in them |
-//! | `presence` | who is there, who types |
+//! | `presence`, `profile` | who is there, who types; pictures and what people say of themselves |
+//! | `history` | what a phone tells its devices of its chats |
 //! | `signal`, `contact`, `writing`, `phone` | the endpoints that live here: phones and customers |
 //! | `say`, `compose`, `inbox`, `archive` | what they say, what that is on the wire, what they read and remember |
 //! | `faults`, `ledger`, `stats` | what goes wrong, what has crossed, what is counted |
@@ -30,6 +31,7 @@ mod faults;
 mod group_chat;
 mod groups;
 mod handshake;
+mod history;
 mod inbox;
 mod iq;
 mod keys;
@@ -40,6 +42,7 @@ mod network;
 mod pairing;
 mod phone;
 mod presence;
+mod profile;
 mod queue;
 mod routing;
 mod say;

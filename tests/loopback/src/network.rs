@@ -230,6 +230,28 @@ impl Network {
         self.of(number, |world, id| world.write(id, to, &say))?.map_err(NetworkError::Refused)
     }
 
+    /// The phone sends a device what it has of all its chats, as a history sync.
+    pub async fn phone_history(&self, number: &str, device: u16) -> Result<(), NetworkError> {
+        self.of(number, |world, id| {
+            let address = id.device(device);
+            if world.directory.companion(address).is_none() {
+                return Err(NetworkError::Refused(format!("there is no device {device}")));
+            }
+            world.send_all_history(address);
+            Ok(())
+        })?
+    }
+
+    /// What people see of an account: what it says of itself, and its picture. An absent one stays as it is.
+    pub async fn set_profile(
+        &self,
+        number: &str,
+        about: Option<String>,
+        picture: Option<Vec<u8>>,
+    ) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.set_profile(id, about, picture))
+    }
+
     /// What the phone itself has seen: messages of others, and copies of what its devices sent.
     pub async fn phone_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
         self.of(number, |world, id| world.directory.get(id).contact.inbox.messages().to_vec())

@@ -127,6 +127,9 @@ impl World {
             Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE) => {
                 if let Some(request) = message.peer_data_operation_request_message.as_option() {
                     self.resend_placeholders(from, id, request);
+                    if let Some(page) = request.history_sync_on_demand_request.as_option() {
+                        self.history_on_demand(from, id, page);
+                    }
                 }
             }
             _ => {}
@@ -175,7 +178,7 @@ impl World {
         );
     }
 
-    fn write_protocol(&mut self, device: DeviceAddress, message: ProtocolMessage) {
+    pub(crate) fn write_protocol(&mut self, device: DeviceAddress, message: ProtocolMessage) {
         let message = wa::Message { protocol_message: MessageField::some(message), ..Default::default() };
         self.write_peer(device, message);
     }

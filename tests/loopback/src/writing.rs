@@ -121,7 +121,7 @@ impl World {
         let targets: Vec<DeviceAddress> =
             devices(peer).chain(devices(account)).filter(|a| *a != account.primary()).collect();
         self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
-        self.archive(account, account, &id, &sent.composed.message);
+        self.archive(account, account, chat, &id, &sent.composed.message);
         self.write_to(account, peer, &id, &sent, &targets, false);
         self.deliver_mail();
         Ok(id)
@@ -136,7 +136,7 @@ impl World {
         let sent = Sent { to: chat, form, composed, category: None };
         let id = self.message_id();
         self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
-        self.archive(account, account, &id, &sent.composed.message);
+        self.archive(account, account, chat, &id, &sent.composed.message);
         self.write_to_group(account, group, &id, &sent)?;
         self.deliver_mail();
         Ok(id)

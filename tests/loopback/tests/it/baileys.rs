@@ -3,6 +3,7 @@
 //!
 //! Needs Node and npm. Where they are missing the tests say so and pass, unless `CI=true`.
 
+mod account;
 mod groups;
 mod kinds;
 

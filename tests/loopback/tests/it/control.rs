@@ -63,6 +63,15 @@ async fn a_conversation_over_http() {
     );
     let (_, seen) = call(&network, "GET", &format!("{inbox}?media=1"), None).await;
     assert_eq!((&seen[1]["file"]["data"], &seen[1]["fields"]["caption"]), (&json!("aW1hZ2U="), &json!("here")));
+    let body = json!({ "by": customer, "subject": "Friends", "members": [number] });
+    let (status, group) = call(&network, "POST", "/groups", Some(body)).await;
+    assert_eq!((status, &group["members"][&customer]), (200, &json!("superadmin")), "{group}");
+    let path = format!("/groups/{}", group["jid"].as_str().expect("a JID"));
+    let body = json!({ "by": customer, "subject": "Best friends", "change": "promote", "members": [number] });
+    let (status, _) = call(&network, "POST", &path, Some(body)).await;
+    assert_eq!(status, 200);
+    let (_, group) = call(&network, "GET", &path, None).await;
+    assert_eq!((&group["subject"], &group["members"][&number]), (&json!("Best friends"), &json!("admin")));
     let (_, devices) = call(&network, "GET", &format!("/phones/{number}/devices"), None).await;
     assert_eq!((&devices[0]["id"], &devices[0]["online"]), (&json!(1), &json!(true)));
     let (_, messages) = call(&network, "GET", &format!("/messages?from={customer}"), None).await;

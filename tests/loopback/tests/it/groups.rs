@@ -74,8 +74,17 @@ async fn everybody_in_a_group_reads_it_under_one_key() {
     let reaction = device.open_in_group(&stanza).expect("opened").reaction_message.into_option().expect("a reaction");
     let key = reaction.key.into_option().expect("a key");
     assert_eq!((key.id, key.participant), (Some(read.id.clone()), Some(jid(&a).to_string())));
+    let stanza = NodeBuilder::new("message").attr("to", of_group(&group)).attr("id", "STALE").attr("type", "text");
+    device.send(&stanza.attr("phash", "2:AAAAAAAA").build()).await.expect("sent");
+    let ack = loop {
+        let ack = device.receive_tag("ack").await.expect("an ack");
+        if ack.attrs.get("id").is_some_and(|id| id == "STALE") {
+            break ack;
+        }
+    };
+    assert!(ack.attrs.get("phash").is_some_and(|hash| hash.as_str().starts_with("2:")), "{ack:?}");
     let stats = network.stats().await;
-    assert_eq!((stats.counts.undecryptable, stats.counters_reused), (0, 0));
+    assert_eq!((stats.counts.undecryptable, stats.counters_reused, stats.counts.stale_device_lists), (0, 0, 1));
     network.shutdown().await;
 }
 
