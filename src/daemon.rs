@@ -22,6 +22,7 @@ use crate::{
     journal::Policy,
     live::Live,
     message::Feed,
+    outbound::{Outbound, SystemLookup},
     seal::{Keyring, MasterKey, load_or_create_key_file},
     session::{Directory, Endpoint, Env, LoopbackOnly, Versions},
     store::{Pool, PoolOptions},
@@ -30,6 +31,7 @@ use crate::{
         embedded::Embedded,
         firestore::{self, Firestore, FirestoreConfig, ServiceAccountKey},
     },
+    webhook::Webhooks,
 };
 
 /// Sessions that may be between dialing and login at the same time: WhatsApp need not see a thousand at once, and each costs
@@ -67,6 +69,8 @@ impl Daemon {
         wipe_working_copies(&env.sessions_dir)?;
         let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
         let fleet = Fleet::new(env, settings);
+        let webhooks = webhooks(config, &fleet)?;
+        fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
         let (live, sockets) = Live::new(fleet.clone(), auth.clone(), config.http.origins.clone());
@@ -74,7 +78,7 @@ impl Daemon {
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
-        let app = App { fleet: fleet.clone(), auth: auth.clone() };
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
         let router = api::router(app).layer(sockets).layer(api::cors(&config.http.origins));
         let serving = tokio::spawn(serve(listener, router, stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
@@ -221,6 +225,13 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         versions: Versions::new(config.whatsapp.version),
         dialing: Arc::new(Semaphore::new(DIALING)),
     })
+}
+
+fn webhooks(config: &Config, fleet: &Fleet) -> anyhow::Result<Arc<Webhooks>> {
+    let settings = config.outbound.clone();
+    let outbound = Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))?;
+    let env = fleet.env();
+    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), config.webhooks.clone()))
 }
 
 /// The vault is the truth: what a former process left on the disk is not looked at.

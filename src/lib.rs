@@ -3,10 +3,10 @@
 //! Arrows point one way; nothing imports upwards:
 //!
 //! ```text
-//! api, live → fleet → session → message → store → journal → seal, vault
+//! api, live, webhook → fleet → session → message → store → journal → seal, vault
 //! ```
 //!
-//! `config`, `tenant`, `clock` and `telemetry` are ground that all may use; [`daemon`] puts the parts together.
+//! `config`, `tenant`, `clock`, `outbound` and `telemetry` are ground that all may use, `waha` stands on `message`; [`daemon`] puts the parts together.
 
 pub mod api;
 pub mod cli;
@@ -20,6 +20,7 @@ pub mod fleet;
 pub mod journal;
 pub mod live;
 pub mod message;
+pub mod outbound;
 pub mod seal;
 pub mod session;
 pub mod store;
@@ -27,3 +28,4 @@ pub mod telemetry;
 pub mod tenant;
 pub mod vault;
 pub mod waha;
+pub mod webhook;

@@ -58,7 +58,7 @@ impl Tenant {
 }
 
 pub fn parse_tenant(text: Option<&str>, missing: &str) -> Result<TenantId, Problem> {
-    let field = |message: String| vec![FieldError { field: "tenantId", message }];
+    let field = |message: String| vec![FieldError { field: "tenantId".into(), message }];
     let Some(text) = text else { return Err(Problem::invalid(missing, field("is required".into()))) };
     text.parse().map_err(|error: crate::tenant::InvalidTenantId| {
         Problem::invalid("tenantId no es válido", field(error.to_string()))
@@ -245,7 +245,7 @@ async fn send_words(
     let wrong: Vec<_> = [("tenantId", tenant.is_none()), ("to", to.is_none()), (field, text.is_none())]
         .into_iter()
         .filter(|(_, missing)| *missing)
-        .map(|(field, _)| FieldError { field, message: "is required".into() })
+        .map(|(field, _)| FieldError { field: field.into(), message: "is required".into() })
         .collect();
     let (Some(tenant), Some(to), Some(text)) = (tenant, to, text) else {
         return Err(Problem::invalid(missing, wrong));
@@ -313,7 +313,7 @@ pub async fn messages(
     const MISSING: &str = "tenantId y chatId son requeridos";
     let tenant = parse_tenant(page.tenant_id.as_deref().filter(|id| !id.is_empty()), MISSING)?;
     caller.permit(&tenant, Scope::Read)?;
-    let field = |message: &str| vec![FieldError { field: "chatId", message: message.into() }];
+    let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
         return Err(Problem::invalid(MISSING, field("is required")));
     };
@@ -357,7 +357,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let key = value.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
     key.map(Some).ok_or_else(|| {
         let message = "expected 1 to 200 visible characters".to_owned();
-        Problem::invalid(message.clone(), vec![FieldError { field: "Idempotency-Key", message }])
+        Problem::invalid(message.clone(), vec![FieldError { field: "Idempotency-Key".into(), message }])
     })
 }
 
@@ -379,7 +379,7 @@ pub async fn request_code(
     let digits: String = request.phone_number.unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     if !(7..=15).contains(&digits.len()) {
         let message = "expected a phone number with its country code".to_owned();
-        return Err(Problem::invalid(message.clone(), vec![FieldError { field: "phoneNumber", message }]));
+        return Err(Problem::invalid(message.clone(), vec![FieldError { field: "phoneNumber".into(), message }]));
     }
     match app.fleet.request_code(&tenant, &digits).await? {
         Ok(code) => Ok(Json(json!({ "code": code }))),

@@ -68,7 +68,9 @@ impl KeyRequest {
         if self.is_admin {
             return Ok(Rights::Admin);
         }
-        let invalid = |field, message: String| Problem::invalid(message.clone(), vec![FieldError { field, message }]);
+        let invalid = |field: &'static str, message: String| {
+            Problem::invalid(message.clone(), vec![FieldError { field: field.into(), message }])
+        };
         let session = self.session.as_deref().filter(|session| !session.is_empty());
         let session = session.ok_or_else(|| invalid("session", "is required, unless isAdmin".into()))?;
         let tenant =

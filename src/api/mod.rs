@@ -8,6 +8,7 @@ pub mod old_form;
 mod problem;
 mod route;
 mod tenants;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -21,13 +22,14 @@ pub use self::{
     },
     route::Listed,
 };
-use crate::fleet::Fleet;
+use crate::{fleet::Fleet, webhook::Webhooks};
 
 /// What every handler has at hand.
 #[derive(Clone)]
 pub struct App {
     pub fleet: Arc<Fleet>,
     pub auth: Arc<Auth>,
+    pub webhooks: Arc<Webhooks>,
 }
 
 /// The most bytes of a request's body. Messages are text for now.
@@ -53,6 +55,11 @@ fn table() -> Vec<Route> {
         Route::get("/api/tenants", Old, tenants::all),
         Route::get("/api/stats", Old, tenants::stats),
         Route::post("/api/{session}/auth/request-code", Keyed, baileys::request_code).pairs(),
+        Route::get("/api/{session}/webhooks", Keyed, webhooks::show),
+        Route::put("/api/{session}/webhooks", Keyed, webhooks::put),
+        Route::get("/api/{session}/webhooks/failures", Keyed, webhooks::failures),
+        Route::post("/api/{session}/webhooks/failures/redrive", Keyed, webhooks::redrive_all),
+        Route::post("/api/{session}/webhooks/failures/{id}/redrive", Keyed, webhooks::redrive),
         Route::post("/api/keys", Admin, keys::create),
         Route::get("/api/keys", Admin, keys::list),
         Route::post("/api/keys/media", Admin, keys::create_or_get),

@@ -1,7 +1,7 @@
 //! What went wrong, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
 //! field what was wrong with the input, and carries the old service's `error` text beside. Internals never leak.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -30,7 +30,7 @@ pub struct Problem {
 
 #[derive(Debug, Serialize)]
 pub struct FieldError {
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     pub message: String,
 }
 
@@ -165,11 +165,12 @@ impl From<RefusedSend> for Problem {
             RefusedSend::NotConnected => Self::not_connected(),
             RefusedSend::Recipient => {
                 let message = "expected a phone number with its country code, or a jid".to_owned();
-                Self::invalid(message.clone(), vec![FieldError { field: "to", message }])
+                Self::invalid(message.clone(), vec![FieldError { field: "to".into(), message }])
             }
-            RefusedSend::Draft(Flaw { field, expected }) => {
-                Self::invalid(format!("{field}: {expected}"), vec![FieldError { field, message: expected }])
-            }
+            RefusedSend::Draft(Flaw { field, expected }) => Self::invalid(
+                format!("{field}: {expected}"),
+                vec![FieldError { field: field.into(), message: expected }],
+            ),
             RefusedSend::UnknownMessage => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }

@@ -24,6 +24,7 @@ pub use self::{
     secret::{Secret, load_or_create_secret},
     source::{Mistake, Origin},
 };
+use crate::outbound::Allow;
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -44,6 +45,8 @@ pub struct Config {
     pub session: Session,
     pub whatsapp: WhatsApp,
     pub messages: Messages,
+    pub outbound: Outbound,
+    pub webhooks: Webhooks,
     /// From SIGTERM to the exit.
     pub shutdown_grace: Duration,
     pub log: Log,
@@ -164,6 +167,18 @@ pub struct Messages {
     pub country: phonenumber::country::Id,
     pub keep: Duration,
     pub keep_events: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    pub allow: Allow,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    pub concurrency: usize,
+    pub per_tenant: usize,
 }
 
 #[derive(Debug, Clone)]

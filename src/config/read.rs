@@ -14,9 +14,10 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Config, Credentials, Firebase, Heartbeat, Http, Limits, Log, LogFormat, Messages, Mistake, Origins, Proxies,
-    Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, WhatsApp, source::Table,
+    Auth, Config, Credentials, Firebase, Heartbeat, Http, Limits, Log, LogFormat, Messages, Mistake, Origins, Outbound,
+    Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
+use crate::outbound::Allow;
 
 /// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
 pub struct Reader<'a> {
@@ -69,6 +70,8 @@ impl Reader<'_> {
             self.duration("messages.keep", 3600..=31_536_000),
             self.count("messages.keep_events", 100..=100_000),
         );
+        let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
+        let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let shutdown_grace = self.duration("shutdown.grace", 1..=300);
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -103,6 +106,8 @@ impl Reader<'_> {
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1? },
             messages: Messages { country: messages.0?, keep: messages.1?, keep_events: messages.2? },
+            outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
+            webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
         })
@@ -290,6 +295,18 @@ impl Reader<'_> {
             "this build speaks to WhatsApp only (another address needs the feature `loopback`)",
         );
         None
+    }
+
+    fn allow(&mut self) -> Option<Allow> {
+        let entries = self.secrets("outbound.allow");
+        match Allow::parse(entries.iter().map(Secret::expose)) {
+            Ok(allow) => Some(allow),
+            Err(entry) => {
+                let expected = "expected blocks like 10.0.0.0/8, addresses and host names";
+                self.mistake("outbound.allow", format!("{expected}, not {entry:?}"));
+                None
+            }
+        }
     }
 
     fn mistake(&mut self, key: &str, expected: impl Into<String>) {

@@ -10,7 +10,7 @@ mod restore;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -48,6 +48,13 @@ pub struct Fleet {
     started_at: Timestamp,
     stop: CancellationToken,
     tasks: TaskTracker,
+    attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
+}
+
+/// Whoever works beside the sessions, each as long as it is open.
+pub trait Attendant: Send + Sync + 'static {
+    /// A session was opened, here, once. Does not wait.
+    fn opened(&self, session: &Session);
 }
 
 /// What the fleet goes by.
@@ -112,7 +119,13 @@ impl Fleet {
             started_at,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            attendants: OnceLock::new(),
         })
+    }
+
+    /// Who is to be told of every session that is opened. Once, before the first is.
+    pub fn attended_by(&self, attendants: Vec<Arc<dyn Attendant>>) {
+        assert!(self.attendants.set(attendants).is_ok(), "attendants are set once");
     }
 
     pub fn env(&self) -> &Arc<Env> {
@@ -126,6 +139,17 @@ impl Fleet {
     /// The tenant's session, if it is open.
     pub fn session(&self, tenant: &TenantId) -> Option<Session> {
         self.slots().get(tenant)?.session.get().cloned()
+    }
+
+    /// The tenant's session, opened if the directory knows the tenant.
+    pub async fn known(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        if let Some(session) = self.session(tenant) {
+            return Ok(session);
+        }
+        match self.env.vault.tenant(tenant).await {
+            Ok(None) => Err(FleetError::Unknown),
+            _ => self.opened(tenant).await,
+        }
     }
 
     /// Opens the tenant, makes it if it is new, and connects it.
@@ -259,7 +283,8 @@ impl Fleet {
         info!(sessions = slots.len(), "all sessions are closed");
     }
 
-    async fn opened(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+    /// The tenant's session; opens it, and makes the tenant if it is new. Does not connect.
+    pub async fn opened(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
@@ -280,7 +305,12 @@ impl Fleet {
     /// Opens the tenant once, however many ask.
     async fn open(&self, tenant: &TenantId, known: bool) -> Result<Session, FleetError> {
         let slot = self.slots().entry(tenant.clone()).or_insert_with(Slot::new).clone();
-        let opened = slot.session.get_or_try_init(|| Session::open(self.env.clone(), tenant.clone(), known)).await;
+        let open = || async {
+            let session = Session::open(self.env.clone(), tenant.clone(), known).await?;
+            self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));
+            Ok(session)
+        };
+        let opened = slot.session.get_or_try_init(open).await;
         let error = match opened {
             Ok(session) => {
                 slot.set_failure(None);

@@ -23,6 +23,9 @@ use crate::{
     tenant::TenantId,
 };
 
+/// Where [`Log`] keeps up to where retention has deleted.
+const TRIMMED: &str = "events/trimmed";
+
 /// The id of an event: a ULID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -129,6 +132,8 @@ struct Queue {
     waiting: VecDeque<Pending>,
     /// The last that was.
     published: Ulid,
+    /// The last that retention deleted.
+    trimmed: Ulid,
 }
 
 /// How much is kept.
@@ -170,8 +175,10 @@ impl Log {
         let newest = store.scan_back(space::EVENTS, None, 1).await?;
         let last = newest.first().and_then(|(key, _)| parse_key(key)).unwrap_or(Ulid::nil());
         let count = store.scan(space::EVENTS, None, usize::MAX).await?.len();
+        let trimmed = store.get(space::SETTINGS, &key::text(TRIMMED)).await?;
+        let trimmed = trimmed.and_then(|key| parse_key(&key)).unwrap_or(Ulid::nil());
         let tail = tokio::sync::Mutex::new(Tail { last, count, since_trim: 0 });
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last });
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed });
         Ok(Self { tenant, store, feed, clock, keep, tail, queue })
     }
 
@@ -187,8 +194,11 @@ impl Log {
             events.push(Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body }));
         }
         let added = events.len();
-        let removed = self.trim(&mut batch, &mut tail).await?;
+        let (removed, trimmed) = self.trim(&mut batch, &mut tail).await?;
         let change = self.store.write(batch).await?;
+        if let Some(trimmed) = trimmed {
+            self.queue().trimmed = trimmed;
+        }
         tail.last = last;
         tail.count = tail.count + added - removed;
         let after = (seen == Seen::WhenDurable).then_some(change);
@@ -214,6 +224,18 @@ impl Log {
     pub fn newest(&self) -> Option<EventId> {
         let last = self.queue().published;
         (!last.is_nil()).then_some(EventId(last))
+    }
+
+    /// The last event that retention deleted: a cursor before it has missed something.
+    pub fn trimmed(&self) -> Option<EventId> {
+        let trimmed = self.queue().trimmed;
+        (!trimmed.is_nil()).then_some(EventId(trimmed))
+    }
+
+    /// An event, as long as it is kept.
+    pub async fn find(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        let key = id.0.to_bytes();
+        Ok(self.store.get(space::EVENTS, &key).await?.and_then(|value| self.event(&key, &value)))
     }
 
     /// Waits until `change` is durable, then publishes.
@@ -256,16 +278,16 @@ impl Log {
 
     /// Deletes the oldest events when there are too many or they are too old, and with an event of a message its record. In
     /// steps, so that not every event pays for a look.
-    async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<usize, StoreError> {
+    async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<(usize, Option<Ulid>), StoreError> {
         const STEP: usize = 64;
         tail.since_trim += 1;
         if tail.since_trim < STEP {
-            return Ok(0);
+            return Ok((0, None));
         }
         tail.since_trim = 0;
         let mut excess = tail.count.saturating_sub(self.keep.events);
         let too_old = self.clock.now().as_millisecond() - i64::try_from(self.keep.age.as_millis()).unwrap_or(i64::MAX);
-        let mut removed = 0;
+        let (mut removed, mut trimmed) = (0, None);
         for (key, value) in self.store.scan(space::EVENTS, None, excess.max(2 * STEP)).await? {
             let old = parse_key(&key).is_some_and(|id| i64::try_from(id.timestamp_ms()).is_ok_and(|at| at < too_old));
             if excess == 0 && !old {
@@ -278,9 +300,13 @@ impl Log {
                 Ok(EventBody::Sent { message }) => batch.delete(space::OUTBOX, key::outbox(&message.id)),
                 _ => {}
             }
+            trimmed = parse_key(&key).or(trimmed);
             batch.delete(space::EVENTS, key);
         }
-        Ok(removed)
+        if let Some(trimmed) = trimmed {
+            batch.put(space::SETTINGS, key::text(TRIMMED), trimmed.to_bytes().to_vec());
+        }
+        Ok((removed, trimmed))
     }
 }
 

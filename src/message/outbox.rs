@@ -178,6 +178,11 @@ impl Outbox {
         Ok(true)
     }
 
+    /// How far a message that was accepted here has come; `None`: it is not from here.
+    pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
+        Ok(self.record(id).await?.map(|record| decode(record.state())))
+    }
+
     /// The whole protobuf of a message that was sent from here.
     pub async fn body(&self, id: &str) -> Result<Option<Bytes>, StoreError> {
         Ok(self.record(id).await?.map(|record| record.message.into()))

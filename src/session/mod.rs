@@ -30,7 +30,10 @@ use std::{
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::SmallRng};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info, info_span, warn};
 use whatsapp_rust::{
@@ -276,6 +279,42 @@ impl Session {
     /// The id of the last event that was published.
     pub fn newest_event(&self) -> Option<EventId> {
         self.0.log.newest()
+    }
+
+    /// An event, as long as it is kept.
+    pub async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        self.0.log.find(id).await
+    }
+
+    /// The last event that retention deleted: a cursor before it has missed something.
+    pub fn trimmed(&self) -> Option<EventId> {
+        self.0.log.trimmed()
+    }
+
+    /// How far a message that was accepted here has come; `None`: it is not from here.
+    pub async fn delivery(&self, message_id: &str) -> Result<Option<Delivery>, StoreError> {
+        self.0.outbox.delivery(message_id).await
+    }
+
+    /// The tenant's own jid, when it is paired.
+    pub fn me(&self) -> Option<String> {
+        Some(Jid::pn(self.0.status.borrow().phone_number.clone()?).to_string())
+    }
+
+    /// The tenant's state, for those who keep records of their own in it.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.0.store
+    }
+
+    /// Runs a task beside the session. It must end soon after [`Session::stopping`] says so: the closing waits for it, and what it
+    /// has written by then goes to the vault.
+    pub fn attend(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.0.tasks.spawn(task.instrument(info_span!("session", tenant = %self.0.tenant)))
+    }
+
+    /// Cancelled when the session ends, for whatever reason.
+    pub fn stopping(&self) -> CancellationToken {
+        self.0.stop.clone()
     }
 
     /// A heartbeat: asks WhatsApp for a sign of life, and reconnects what gives none.

@@ -37,6 +37,11 @@ pub fn outbox(id: &str) -> Key {
     text(id)
 }
 
+/// [`super::space::WEBHOOK_FAILURES`]: by webhook first; with an empty event the prefix of all of them.
+pub fn webhook_failure(webhook: &str, event: &[u8]) -> Key {
+    parts(&[webhook], event)
+}
+
 pub(super) fn pending_inbound(chat: &str, sender: &str, id: &str) -> Key {
     parts(&[chat, sender], id.as_bytes())
 }

@@ -66,6 +66,8 @@ pub const OUTBOX: Space = Space(33);
 pub const EVENTS: Space = Space(34);
 /// What the parts above keep of a tenant: settings, cursors.
 pub const SETTINGS: Space = Space(35);
+/// (webhook, ULID of the event) → what a webhook could not deliver, as it writes it.
+pub const WEBHOOK_FAILURES: Space = Space(40);
 
 /// Collection → [`super::records::CollectionRecord`].
 pub const COLLECTIONS: Space = Space(128);
@@ -142,6 +144,12 @@ pub const TABLE: &[Row] = &[
     journaled(OUTBOX, "outbox", Wipe::Stays, "the messages"),
     journaled(EVENTS, "events", Wipe::Stays, "each consumer gets each at least once"),
     journaled(SETTINGS, "settings", Wipe::Stays, "the tenant's own"),
+    journaled(
+        WEBHOOK_FAILURES,
+        "webhook failures",
+        Wipe::Stays,
+        "sent again when the tenant asks for it, however late",
+    ),
     local(
         COLLECTIONS,
         "app-state versions",
@@ -220,6 +228,7 @@ mod tests {
             (33, "outbox"),
             (34, "events"),
             (35, "settings"),
+            (40, "webhook failures"),
             (128, "app-state versions"),
             (129, "mutation MACs"),
             (131, "group metadata"),

@@ -5,6 +5,7 @@ mod broken;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]
+#[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
 mod emulator;
 mod face;
@@ -24,8 +25,10 @@ mod matrix;
 mod node;
 mod old_contract;
 mod outage;
+mod outbound;
 mod outbox;
 mod proxy;
+mod receiver;
 mod restore;
 mod stage;
 mod store_backend;
@@ -39,4 +42,5 @@ mod store_world;
 mod tokens;
 mod vault_access;
 mod vault_contract;
+mod webhooks;
 mod zombie;

@@ -84,6 +84,14 @@ impl Form {
         }
     }
 
+    /// The `addressing_mode` of a group.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pn => "pn",
+            Self::Lid => "lid",
+        }
+    }
+
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Pn => Self::Lid,

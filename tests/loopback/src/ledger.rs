@@ -68,6 +68,8 @@ pub struct WireMessage {
     pub acked: bool,
     /// Devices that acknowledged its delivery.
     pub delivered: Vec<String>,
+    /// Devices on which it was read or played.
+    pub read: Vec<String>,
 }
 
 /// What counts by itself: a sending device, a receiving device or group, a ratchet or sender key.
@@ -102,6 +104,7 @@ impl Ledger {
                 resent: 0,
                 acked: false,
                 delivered: Vec::new(),
+                read: Vec::new(),
             });
             self.messages.len() - 1
         });
@@ -124,6 +127,15 @@ impl Ledger {
             let delivered = &mut self.messages[*at].delivered;
             if !delivered.iter().any(|known| known == by) {
                 delivered.push(by.to_owned());
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self, from: DeviceAddress, id: &str, by: &str) {
+        if let Some(at) = self.by_id.get(&(from, id.to_owned())) {
+            let read = &mut self.messages[*at].read;
+            if !read.iter().any(|known| known == by) {
+                read.push(by.to_owned());
             }
         }
     }

@@ -9,10 +9,12 @@
 //! | `authority` | the certificate authority, made at every start |
 //! | `host` | sockets, TLS, routes, faults |
 //! | `upload`, `download` | the two things it does |
+//! | `seal` | files of the network's own endpoints: encrypted and put there, found and opened |
 
 mod authority;
 mod download;
 pub(crate) mod host;
+pub(crate) mod seal;
 mod upload;
 
 use std::collections::HashMap;

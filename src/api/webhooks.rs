@@ -1,0 +1,91 @@
+//! Webhooks of a tenant: their settings in WAHA's form, and what they failed to deliver.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::{Value, json};
+
+use super::{
+    App,
+    auth::{Caller, Scope},
+    baileys::Body,
+    problem::{FieldError, Problem},
+};
+use crate::{tenant::TenantId, webhook::WebhookError};
+
+pub async fn show(State(app): State<App>, caller: Caller, Path(session): Path<String>) -> Result<Json<Value>, Problem> {
+    let tenant = permitted(&caller, &session)?;
+    app.fleet.known(&tenant).await?;
+    Ok(Json(app.webhooks.show(&tenant).await?))
+}
+
+/// Makes the tenant when there is none: webhooks may be there before the first scan.
+pub async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Path(session): Path<String>,
+    Body(config): Body<Value>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = permitted(&caller, &session)?;
+    app.fleet.opened(&tenant).await?;
+    Ok(Json(app.webhooks.put(&tenant, config).await?))
+}
+
+pub async fn failures(
+    State(app): State<App>,
+    caller: Caller,
+    Path(session): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = permitted(&caller, &session)?;
+    app.fleet.known(&tenant).await?;
+    Ok(Json(json!({ "failures": app.webhooks.failures(&tenant).await? })))
+}
+
+pub async fn redrive_all(
+    State(app): State<App>,
+    caller: Caller,
+    Path(session): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = permitted(&caller, &session)?;
+    app.fleet.known(&tenant).await?;
+    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, None).await? })))
+}
+
+pub async fn redrive(
+    State(app): State<App>,
+    caller: Caller,
+    Path((session, id)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let tenant = permitted(&caller, &session)?;
+    app.fleet.known(&tenant).await?;
+    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, Some(&id)).await? })))
+}
+
+fn permitted(caller: &Caller, session: &str) -> Result<TenantId, Problem> {
+    let tenant = session.parse().map_err(|error: crate::tenant::InvalidTenantId| {
+        let message = error.to_string();
+        Problem::invalid(message.clone(), vec![FieldError { field: "session".into(), message }])
+    })?;
+    caller.permit(&tenant, Scope::Control)?;
+    Ok(tenant)
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::Invalid(flaws) => {
+                let error = flaws.first().map(|flaw| format!("{}: {}", flaw.field, flaw.expected)).unwrap_or_default();
+                let field =
+                    |flaw: crate::webhook::Flaw| FieldError { field: flaw.field.into(), message: flaw.expected };
+                Self::invalid(error, flaws.into_iter().map(field).collect())
+            }
+            WebhookError::NoFailure => Self::missing("no_failure", "There is no such failure"),
+            WebhookError::Closed => Self::unavailable("session_closed", "The session is not open"),
+            WebhookError::Store(error) => {
+                tracing::warn!(%error, "webhooks cannot be read or written");
+                Self::unavailable("session_closed", "The session's state cannot be read or written")
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Requests to URLs that strangers name: webhooks, media.
+//!
+//! Promises: a connection is made only to an address that was checked, and to the very one: each name is resolved once a connection,
+//! and the connection goes to what that answer had left after the check, so an answer that changes later changes nothing. Every
+//! redirect is checked as the first URL was, and there are few of them. What comes back is bounded in bytes and time. No proxy of
+//! the environment, no cookies, no second meaning of a URL. Knows nothing of what is sent.
+
+mod address;
+mod target;
+
+use std::{
+    error::Error as _,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Client, Method, Response, StatusCode, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::{HeaderMap, LOCATION},
+    redirect,
+};
+
+pub use self::{
+    address::{Allow, is_public},
+    target::{Refusal, header},
+};
+
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 3;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
+
+/// Where addresses of names come from; injectable, so that a test can answer as a hostile server would.
+#[async_trait]
+pub trait Lookup: Send + Sync + 'static {
+    async fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The machine's resolver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemLookup;
+
+#[async_trait]
+impl Lookup for SystemLookup {
+    async fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+    }
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound {
+    client: Client,
+    allow: Arc<Allow>,
+    timeout: Duration,
+}
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    /// These go to the origin of `url` only, not to where it redirects.
+    pub secret_headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Request {
+    pub fn get(url: Url) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            secret_headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("the target {0}")]
+    Refused(#[from] Refusal),
+    #[error("more than {MAX_REDIRECTS} redirects")]
+    TooManyRedirects,
+    #[error("a redirect from https to http")]
+    Downgrade,
+    #[error("no answer in time")]
+    Timeout,
+    /// In short words.
+    #[error("{0}")]
+    Unreachable(&'static str),
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// An answer whose body has not been read.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    response: Response,
+    left: usize,
+    limit: usize,
+}
+
+impl Outbound {
+    /// `timeout`: for a request with all its redirects and its answer's body.
+    pub fn new(allow: Allow, timeout: Duration, lookup: Arc<dyn Lookup>) -> anyhow::Result<Self> {
+        let allow = Arc::new(allow);
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(Checked { allow: allow.clone(), lookup })
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            // Other crates of the tree switch decompression on: a small body could become a large one.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .http1_only()
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .user_agent(concat!("sessiond/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(4)
+            .pool_idle_timeout(Duration::from_secs(20))
+            .build()?;
+        Ok(Self { client, allow, timeout })
+    }
+
+    /// Whether a URL may be named at all. What its host stands for is decided at the connection.
+    pub fn check(&self, url: &str) -> Result<Url, Refusal> {
+        target::check(url, &self.allow)
+    }
+
+    /// Sends, follows redirects, and returns the head of the answer; of its body at most `limit` bytes can be read.
+    ///
+    /// A redirect of anything but GET is followed only when it keeps method and body (307, 308); another is the answer.
+    pub async fn send(&self, request: Request, limit: usize) -> Result<Answer, OutboundError> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let origin = request.url.origin();
+        let mut url = request.url;
+        for _ in 0..=MAX_REDIRECTS {
+            target::check_url(&url, &self.allow)?;
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let mut builder = self.client.request(request.method.clone(), url.clone()).timeout(left);
+            builder = builder.headers(request.headers.clone());
+            if url.origin() == origin {
+                builder = builder.headers(request.secret_headers.clone());
+            }
+            if !request.body.is_empty() {
+                builder = builder.body(request.body.clone());
+            }
+            let response = builder.send().await.map_err(|error| classify(&error))?;
+            let Some(next) = redirect_of(&response, &url, &request.method)? else {
+                let (status, headers) = (response.status(), response.headers().clone());
+                if response.content_length().is_some_and(|length| length > limit as u64)
+                    && request.method == Method::GET
+                {
+                    return Err(OutboundError::TooLarge(limit));
+                }
+                return Ok(Answer { status, headers, response, left: limit, limit });
+            };
+            url = next;
+        }
+        Err(OutboundError::TooManyRedirects)
+    }
+}
+
+impl Answer {
+    /// The next piece of the body; `None` at its end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
+        let Some(chunk) = self.response.chunk().await.map_err(|error| classify(&error))? else { return Ok(None) };
+        self.left = self.left.checked_sub(chunk.len()).ok_or(OutboundError::TooLarge(self.limit))?;
+        Ok(Some(chunk))
+    }
+
+    /// The whole body.
+    pub async fn bytes(mut self) -> Result<Bytes, OutboundError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+fn redirect_of(response: &Response, from: &Url, method: &Method) -> Result<Option<Url>, OutboundError> {
+    let follows = match response.status().as_u16() {
+        301..=303 => method == Method::GET,
+        307 | 308 => true,
+        _ => false,
+    };
+    let Some(location) = response.headers().get(LOCATION).filter(|_| follows) else { return Ok(None) };
+    let location = location.to_str().map_err(|_| Refusal::Malformed)?;
+    let next = from.join(location).map_err(|_| Refusal::Malformed)?;
+    if from.scheme() == "https" && next.scheme() == "http" {
+        return Err(OutboundError::Downgrade);
+    }
+    Ok(Some(next))
+}
+
+fn classify(error: &reqwest::Error) -> OutboundError {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(refusal) = inner.downcast_ref::<Refusal>() {
+            return OutboundError::Refused(*refusal);
+        }
+        source = inner.source();
+    }
+    if error.is_timeout() {
+        OutboundError::Timeout
+    } else if error.is_connect() {
+        OutboundError::Unreachable("no connection")
+    } else {
+        OutboundError::Unreachable("the connection broke")
+    }
+}
+
+/// Resolves a name and leaves of the answer what may be connected to.
+struct Checked {
+    allow: Arc<Allow>,
+    lookup: Arc<dyn Lookup>,
+}
+
+impl Resolve for Checked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (allow, lookup) = (self.allow.clone(), self.lookup.clone());
+        Box::pin(async move {
+            let host = name.as_str();
+            let found = lookup.lookup(host).await?;
+            // All or nothing: an answer that mixes the public and the inner net was made to get through.
+            if found.is_empty() || !found.iter().all(|address| allow.admits(host, *address)) {
+                return Err(Refusal::Address.into());
+            }
+            let addresses = found.into_iter().take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, 0));
+            let addresses: Addrs = Box::new(addresses.collect::<Vec<_>>().into_iter());
+            Ok(addresses)
+        })
+    }
+}

@@ -1,0 +1,481 @@
+//! One webhook at work: reads the tenant's log from its place on, delivers, writes down how far it has come.
+//!
+//! The place is written a little later than it is reached, so that it rides along with what goes to the vault anyway; after a
+//! crash the last events are delivered once more, under the same ids. A failure is written in one change with the place behind it.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use serde_json::Value;
+use tokio::{
+    sync::{Semaphore, broadcast::error::RecvError, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use ulid::Ulid;
+
+use super::{
+    Shared,
+    delivery::{self, Attempt},
+    progress::{self, Failure, MAX_FAILURES, Progress, What},
+    queue::{Job, Outcome, Queue, Source, Verdict},
+    settings::Webhook,
+};
+use crate::{
+    message::{EventBody, EventId, Notice},
+    session::Session,
+    store::{Batch, StoreError},
+    waha::{self, Envelope, EventName, StatusPoint},
+};
+
+/// Events that are owed or done ahead of one that is owed: how far a chat may run ahead of another.
+const WINDOW: usize = 256;
+
+const PAGE: usize = 64;
+
+/// How long the place may lag behind.
+const LAG: Duration = Duration::from_secs(2);
+
+/// How long requests in flight may take when the webhook stops.
+const LANDING: Duration = Duration::from_secs(3);
+
+/// Status changes that wait for a receiver; the oldest give way.
+const MAX_STATUSES: usize = 16;
+
+/// The lane of status changes: no chat has this name.
+const STATUS_LANE: &str = "";
+
+/// How a webhook is, for those who look.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    pub gone: bool,
+    /// Failed attempts since the last that was taken.
+    pub failures: u32,
+    pub last_error: String,
+    /// Events in hand that are not delivered; there may be more in the log.
+    pub owed: usize,
+}
+
+/// Send failures once more: one, or all. The answer: how many.
+pub struct Redrive {
+    pub id: Option<EventId>,
+    pub answer: oneshot::Sender<usize>,
+}
+
+pub struct Consumer {
+    pub session: Session,
+    pub shared: Arc<Shared>,
+    /// Of this tenant, whatever the number of its webhooks.
+    pub deliveries: Arc<Semaphore>,
+    pub webhook: Arc<Webhook>,
+    pub metadata: Arc<Value>,
+    pub health: Arc<Mutex<Health>>,
+    pub redrives: mpsc::Receiver<Redrive>,
+    pub stop: CancellationToken,
+}
+
+struct Running {
+    cx: Consumer,
+    queue: Queue,
+    gone: bool,
+    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    /// Failures that are in the store, oldest first.
+    parked: VecDeque<EventId>,
+    points: Vec<StatusPoint>,
+    /// The place is ahead of what was written, since then.
+    dirty: Option<Instant>,
+    /// The log may have more than was read.
+    more: bool,
+    /// Failures that are being sent once more.
+    redriven: HashSet<EventId>,
+}
+
+struct Landed {
+    lane: Arc<str>,
+    job: Job,
+    began: Instant,
+    landing: Landing,
+}
+
+enum Landing {
+    Attempted(Attempt),
+    /// Retention was faster.
+    Missing,
+    Unreadable(StoreError),
+}
+
+impl Consumer {
+    pub async fn run(self) {
+        if let Err(error) = self.work().await {
+            // A closed store is a session that ends.
+            debug!(%error, "a webhook ended");
+        }
+    }
+
+    async fn work(self) -> Result<(), StoreError> {
+        let store = self.session.store().clone();
+        let place = progress::load(&store, &self.webhook.id).await?;
+        let parked = progress::failures(&store, &self.webhook.id).await?.iter().map(|failure| failure.id).collect();
+        let queue = Queue::new(self.webhook.retries, place.cursor, place.done);
+        let running = Running {
+            gone: place.gone,
+            queue,
+            flights: FuturesUnordered::new(),
+            parked,
+            points: Vec::new(),
+            dirty: None,
+            more: true,
+            redriven: HashSet::new(),
+            cx: self,
+        };
+        running.run().await
+    }
+}
+
+impl Running {
+    async fn run(mut self) -> Result<(), StoreError> {
+        let mut feed = self.cx.shared.feed.subscribe(self.cx.session.tenant());
+        let mut status = self.cx.session.watch();
+        let mut state = status.borrow_and_update().state;
+        self.note_status(state);
+        loop {
+            if !self.gone {
+                self.read().await?;
+                self.launch();
+            }
+            self.report();
+            let wake = if self.gone { None } else { self.queue.wake_at() };
+            let write_at = self.dirty.map(|since| since + LAG);
+            let wake = [wake, write_at].into_iter().flatten().min();
+            tokio::select! {
+                () = self.cx.stop.cancelled() => break,
+                Some(landed) = self.flights.next() => self.landed(landed).await?,
+                notice = feed.recv() => match notice {
+                    Ok(Notice::Event(_)) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => break,
+                },
+                Ok(()) = status.changed() => {
+                    let now = status.borrow_and_update().state;
+                    if now != state {
+                        state = now;
+                        self.note_status(state);
+                        self.owe_status();
+                    }
+                }
+                Some(redrive) = self.cx.redrives.recv() => self.redrive(redrive).await?,
+                () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => {}
+            }
+            if self.dirty.is_some_and(|since| since + LAG <= Instant::now()) {
+                self.write(Batch::default()).await?;
+            }
+        }
+        let landing = Instant::now() + LANDING;
+        while let Ok(Some(landed)) = tokio::time::timeout_at(landing, self.flights.next()).await {
+            self.landed(landed).await?;
+        }
+        if self.dirty.is_some() {
+            self.write(Batch::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes from the log as much as there is room for.
+    async fn read(&mut self) -> Result<(), StoreError> {
+        while self.more && self.queue.len() < WINDOW {
+            let session = &self.cx.session;
+            if let Some(trimmed) = session.trimmed().filter(|trimmed| Some(*trimmed) > self.queue.read()) {
+                let after = self.queue.read();
+                warn!(?after, up_to = %trimmed, "retention was faster than a webhook's receiver");
+                self.queue.skip(trimmed);
+                self.park(trimmed, What::Gap { after }, 0, None, "no longer in the log".into()).await?;
+            }
+            let events = self.cx.session.events_after(self.queue.read(), PAGE).await?;
+            self.more = !events.is_empty();
+            let now = Instant::now();
+            let before = self.queue.cursor();
+            for event in events {
+                let names = waha::names(&event.body).iter().copied().filter(|name| self.cx.webhook.wants(*name));
+                self.queue.take(event.id, lane(&event.body), names.collect(), now);
+            }
+            if self.queue.cursor() != before {
+                self.dirty.get_or_insert(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self) {
+        let limit = self.cx.shared.settings.per_tenant;
+        while let Some((lane, job)) = self.queue.launch(Instant::now(), limit) {
+            let flight = Flight {
+                session: self.cx.session.clone(),
+                shared: self.cx.shared.clone(),
+                deliveries: self.cx.deliveries.clone(),
+                webhook: self.cx.webhook.clone(),
+                metadata: self.cx.metadata.clone(),
+            };
+            self.flights.push(flight.run(lane, job).boxed());
+        }
+    }
+
+    async fn landed(&mut self, landed: Landed) -> Result<(), StoreError> {
+        let Landed { lane, job, began, landing } = landed;
+        let now = Instant::now();
+        let attempt = match landing {
+            Landing::Unreadable(error) => return Err(error),
+            Landing::Missing => {
+                self.queue.drop(&lane, job.id);
+                self.redriven.remove(&job.id);
+                if job.source == Source::Log {
+                    let what = What::Gap { after: None };
+                    self.park(job.id, what, job.attempts, None, "no longer in the log".into()).await?;
+                }
+                return Ok(());
+            }
+            Landing::Attempted(attempt) => attempt,
+        };
+        if attempt.gone && !self.gone {
+            info!(webhook = self.cx.webhook.id, "the receiver says that it is gone: its webhook stops");
+            self.gone = true;
+            self.dirty.get_or_insert(now);
+        }
+        if let Outcome::Failed(refusal) = &attempt.outcome {
+            debug!(webhook = self.cx.webhook.id, error = refusal.error, attempts = job.attempts, "not taken");
+            self.health().last_error.clone_from(&refusal.error);
+        }
+        let chance = rand::random();
+        let Verdict { done, parked } = self.queue.land(&lane, job.id, &attempt.outcome, began, now, chance);
+        if let Some(done) = done {
+            self.done(&done).await?;
+        }
+        for parked in parked {
+            self.refused(parked).await?;
+        }
+        Ok(())
+    }
+
+    async fn done(&mut self, job: &Job) -> Result<(), StoreError> {
+        match job.source {
+            Source::Log => {
+                self.dirty.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            Source::Status(_) => Ok(()),
+            Source::Parked => {
+                self.redriven.remove(&job.id);
+                self.parked.retain(|id| *id != job.id);
+                let mut batch = Batch::default();
+                progress::delete_failure(&mut batch, &self.cx.webhook.id, job.id);
+                self.write(batch).await
+            }
+        }
+    }
+
+    /// The receiver refuses this one while it takes others.
+    async fn refused(&mut self, job: Job) -> Result<(), StoreError> {
+        let (status, error) = job.refusal.map_or((None, String::new()), |refusal| (refusal.status, refusal.error));
+        let body = match &job.source {
+            Source::Status(_) => {
+                warn!(webhook = self.cx.webhook.id, error, "a session's status was not delivered");
+                return Ok(());
+            }
+            Source::Log => self.cx.session.event(job.id).await?.map(|event| event.body),
+            Source::Parked => {
+                self.redriven.remove(&job.id);
+                match progress::failure(self.cx.session.store(), &self.cx.webhook.id, job.id).await?.map(|old| old.what)
+                {
+                    Some(What::Refused { body, .. }) => Some(*body),
+                    _ => return Ok(()),
+                }
+            }
+        };
+        let what = match body {
+            Some(body) => {
+                let names = job.names.iter().map(|name| name.as_str().to_owned()).collect();
+                What::Refused { names, body: Box::new(body) }
+            }
+            None => What::Gap { after: None },
+        };
+        warn!(webhook = self.cx.webhook.id, event = %job.id, error, "the receiver refuses an event: parked");
+        self.park(job.id, what, job.attempts, status, error).await
+    }
+
+    /// Writes a failure down, with the place behind it.
+    async fn park(
+        &mut self,
+        id: EventId,
+        what: What,
+        attempts: u32,
+        status: Option<u16>,
+        error: String,
+    ) -> Result<(), StoreError> {
+        let parked_at = self.cx.shared.clock.now();
+        let failure = Failure { id, what, attempts, status, error, parked_at };
+        let mut batch = Batch::default();
+        progress::put_failure(&mut batch, &self.cx.webhook.id, &failure);
+        if !self.parked.contains(&id) {
+            self.parked.push_back(id);
+        }
+        while self.parked.len() > MAX_FAILURES {
+            if let Some(oldest) = self.parked.pop_front() {
+                error!(webhook = self.cx.webhook.id, event = %oldest, "too many failures: the oldest is given up");
+                progress::delete_failure(&mut batch, &self.cx.webhook.id, oldest);
+            }
+        }
+        self.write(batch).await
+    }
+
+    /// Writes the place, and `batch` in the same change. Nobody waits for it.
+    async fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+        let place = Progress { cursor: self.queue.cursor(), done: self.queue.done().collect(), gone: self.gone };
+        progress::put(&mut batch, &self.cx.webhook.id, &place);
+        self.dirty = None;
+        self.cx.session.store().write(batch).await?;
+        Ok(())
+    }
+
+    async fn redrive(&mut self, redrive: Redrive) -> Result<(), StoreError> {
+        let ids = match redrive.id {
+            Some(id) => vec![id],
+            None => self.parked.iter().copied().collect(),
+        };
+        let mut count = 0;
+        for id in ids {
+            let found = progress::failure(self.cx.session.store(), &self.cx.webhook.id, id).await?;
+            let Some(failure) = found.filter(|_| !self.redriven.contains(&id)) else { continue };
+            let names = failure.names();
+            if let What::Refused { body, .. } = &failure.what
+                && !names.is_empty()
+            {
+                self.redriven.insert(id);
+                let job = Job { id, source: Source::Parked, names, attempts: 0, refusal: None };
+                self.queue.push(lane(body), job, Instant::now());
+                count += 1;
+            }
+        }
+        // Whoever asked may be gone.
+        let _ = redrive.answer.send(count);
+        Ok(())
+    }
+
+    fn note_status(&mut self, state: crate::session::State) {
+        let timestamp = self.cx.shared.clock.now().as_millisecond();
+        self.points.push(StatusPoint { status: state.as_str(), timestamp });
+        if self.points.len() > MAX_STATUSES {
+            self.points.remove(0);
+        }
+    }
+
+    fn owe_status(&mut self) {
+        if !self.cx.webhook.wants(EventName::SessionStatus) || self.gone {
+            return;
+        }
+        let payload = Arc::new(waha::session_status(self.cx.session.tenant().as_str(), &self.points));
+        let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
+        let job = Job {
+            id,
+            source: Source::Status(payload),
+            names: vec![EventName::SessionStatus],
+            attempts: 0,
+            refusal: None,
+        };
+        self.queue.push_bounded(STATUS_LANE, job, Instant::now(), MAX_STATUSES);
+    }
+
+    fn report(&self) {
+        let mut health = self.health();
+        health.gone = self.gone;
+        health.failures = self.queue.failures();
+        health.owed = self.queue.owed();
+    }
+
+    fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+        self.cx.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an attempt needs, apart from the consumer.
+struct Flight {
+    session: Session,
+    shared: Arc<Shared>,
+    deliveries: Arc<Semaphore>,
+    webhook: Arc<Webhook>,
+    metadata: Arc<Value>,
+}
+
+impl Flight {
+    async fn run(self, lane: Arc<str>, job: Job) -> Landed {
+        // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue.
+        let _own = self.deliveries.acquire().await;
+        let _common = self.shared.deliveries.acquire().await;
+        let began = Instant::now();
+        let landing = match self.body(&job).await {
+            Err(error) => Landing::Unreadable(error),
+            Ok(None) => Landing::Missing,
+            Ok(Some(body)) => {
+                let id = waha::event_id(job.id, job.names[0]);
+                let now = self.shared.clock.now();
+                Landing::Attempted(delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await)
+            }
+        };
+        Landed { lane, job, began, landing }
+    }
+
+    /// The body of the request; `None`: what it speaks of is gone.
+    async fn body(&self, job: &Job) -> Result<Option<Bytes>, StoreError> {
+        let event = match &job.source {
+            Source::Status(payload) => return Ok(Some(self.envelope(job, (**payload).clone()))),
+            Source::Log => self.session.event(job.id).await?.map(|event| event.body),
+            Source::Parked => {
+                let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
+                failure.and_then(|failure| match failure.what {
+                    What::Refused { body, .. } => Some(*body),
+                    What::Gap { .. } => None,
+                })
+            }
+        };
+        let Some(event) = event else { return Ok(None) };
+        let payload = self.payload(&event, job.names[0]).await?;
+        Ok(Some(self.envelope(job, payload)))
+    }
+
+    async fn payload(&self, event: &EventBody, name: EventName) -> Result<Value, StoreError> {
+        let me = self.session.me().unwrap_or_default();
+        let delivery = match event {
+            EventBody::Sent { message } => self.session.delivery(&message.id).await?,
+            _ => None,
+        };
+        let source = if delivery.is_some() { waha::Source::Api } else { waha::Source::App };
+        Ok(waha::payload(event, name, waha::View { me: &me, source, delivery, media_url: None }))
+    }
+
+    fn envelope(&self, job: &Job, payload: Value) -> Bytes {
+        let status = self.session.status();
+        let me = self
+            .session
+            .me()
+            .map(|me| waha::Me { id: waha::chat_id(&me), push_name: status.push_name.unwrap_or_default() });
+        let tenant = self.session.tenant().as_str();
+        let envelope = Envelope::new(job.id, job.names[0], tenant, &self.metadata, me, payload);
+        serde_json::to_vec(&envelope).expect("an envelope is plain data, which JSON always takes").into()
+    }
+}
+
+/// The chat whose order an event is part of.
+fn lane(body: &EventBody) -> &str {
+    match body {
+        EventBody::Received { message } | EventBody::Sent { message } => &message.chat,
+        EventBody::Status { chat, .. } => chat,
+    }
+}
+
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(86_400)
+}

@@ -1,0 +1,213 @@
+//! A tenant's webhooks: starts one consumer for each, and changes them when the settings do. One task a session; it ends with it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::{
+    Settings, Shared, WebhookError,
+    consumer::{Consumer, Health, Redrive},
+    progress::{self, Progress},
+    settings::Webhook,
+};
+use crate::{
+    message::EventId,
+    session::Session,
+    store::{Batch, StoreError},
+};
+
+/// What is asked of a desk.
+pub enum Order {
+    Show(oneshot::Sender<Value>),
+    Put(Value, oneshot::Sender<Result<Value, WebhookError>>),
+    Failures(oneshot::Sender<Result<Vec<Value>, WebhookError>>),
+    /// One failure (by webhook and event), or all.
+    Redrive(Option<(String, EventId)>, oneshot::Sender<usize>),
+}
+
+pub struct Desk {
+    session: Session,
+    shared: Arc<Shared>,
+    deliveries: Arc<Semaphore>,
+    settings: Settings,
+    consumers: HashMap<String, Working>,
+}
+
+/// A consumer that runs.
+struct Working {
+    webhook: Arc<Webhook>,
+    health: Arc<Mutex<Health>>,
+    redrives: mpsc::Sender<Redrive>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Desk {
+    pub fn new(session: Session, shared: Arc<Shared>) -> Self {
+        let deliveries = Arc::new(Semaphore::new(shared.settings.per_tenant));
+        Self { session, shared, deliveries, settings: Settings::default(), consumers: HashMap::new() }
+    }
+
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        match progress::settings(self.session.store()).await {
+            Ok(settings) => self.settings = settings.unwrap_or_default(),
+            Err(error) => warn!(%error, "the webhooks cannot be read"),
+        }
+        self.start_all();
+        let stop = self.session.stopping();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                order = orders.recv() => match order {
+                    Some(order) => self.serve(order).await,
+                    None => break,
+                },
+            }
+        }
+        for (_, working) in self.consumers.drain() {
+            end(working).await;
+        }
+    }
+
+    async fn serve(&mut self, order: Order) {
+        // Whoever asked may be gone: then nobody hears the answer.
+        match order {
+            Order::Show(answer) => drop(answer.send(self.show())),
+            Order::Put(given, answer) => drop(answer.send(self.put(&given).await)),
+            Order::Failures(answer) => drop(answer.send(self.failures().await)),
+            Order::Redrive(which, answer) => drop(answer.send(self.redrive(which).await)),
+        }
+    }
+
+    fn show(&self) -> Value {
+        let mut shown = self.settings.show();
+        for (webhook, shown) in
+            self.settings.webhooks.iter().zip(shown["webhooks"].as_array_mut().into_iter().flatten())
+        {
+            let Some(working) = self.consumers.get(&webhook.id) else { continue };
+            let health = working.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let state = if health.gone {
+                "gone"
+            } else if health.failures > 0 {
+                "failing"
+            } else {
+                "ok"
+            };
+            shown["status"] = json!({ "state": state, "lastError": health.last_error, "owed": health.owed });
+        }
+        shown
+    }
+
+    async fn put(&mut self, given: &Value) -> Result<Value, WebhookError> {
+        let outbound = &self.shared.outbound;
+        let settings =
+            Settings::parse(given, &self.settings, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
+        let newest = self.session.newest_event();
+        // None of them writes its place while the places are changed.
+        for (_, working) in self.consumers.drain() {
+            end(working).await;
+        }
+        let change = self.replace(&settings, newest).await;
+        if change.is_ok() {
+            self.settings = settings;
+        }
+        self.start_all();
+        self.session.store().wait(change?).await.map_err(StoreError::from)?;
+        Ok(self.show())
+    }
+
+    async fn replace(
+        &self,
+        settings: &Settings,
+        newest: Option<EventId>,
+    ) -> Result<crate::journal::ChangeNo, StoreError> {
+        let store = self.session.store();
+        let mut batch = Batch::default();
+        progress::put_settings(&mut batch, settings);
+        let is_in = |webhooks: &[Webhook], id: &str| webhooks.iter().any(|webhook| webhook.id == id);
+        for webhook in &settings.webhooks {
+            let place = if is_in(&self.settings.webhooks, &webhook.id) {
+                // Put again: one that was gone is asked again.
+                Progress { gone: false, ..progress::load(store, &webhook.id).await? }
+            } else {
+                Progress { cursor: newest, ..Progress::default() }
+            };
+            progress::put(&mut batch, &webhook.id, &place);
+        }
+        for webhook in self.settings.webhooks.iter().filter(|webhook| !is_in(&settings.webhooks, &webhook.id)) {
+            progress::forget(store, &mut batch, &webhook.id).await?;
+        }
+        store.write(batch).await
+    }
+
+    async fn failures(&self) -> Result<Vec<Value>, WebhookError> {
+        let mut found = Vec::new();
+        for webhook in &self.settings.webhooks {
+            let failures = progress::failures(self.session.store(), &webhook.id).await?;
+            found.extend(failures.iter().map(|failure| {
+                let mut shown = failure.show(&webhook.id);
+                shown["url"] = json!(webhook.url.as_str());
+                shown
+            }));
+        }
+        Ok(found)
+    }
+
+    async fn redrive(&self, which: Option<(String, EventId)>) -> usize {
+        let mut count = 0;
+        for (webhook, working) in &self.consumers {
+            let id = match &which {
+                Some((wanted, _)) if wanted != webhook => continue,
+                Some((_, id)) => Some(*id),
+                None => None,
+            };
+            let (answer, answered) = oneshot::channel();
+            if working.redrives.send(Redrive { id, answer }).await.is_ok() {
+                count += answered.await.unwrap_or(0);
+            }
+        }
+        count
+    }
+
+    fn start_all(&mut self) {
+        let metadata = Arc::new(self.settings.metadata.clone());
+        for webhook in &self.settings.webhooks {
+            let working = self.start(Arc::new(webhook.clone()), metadata.clone());
+            self.consumers.insert(webhook.id.clone(), working);
+        }
+    }
+
+    fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>) -> Working {
+        let (redrives, received) = mpsc::channel(4);
+        let health = Arc::<Mutex<Health>>::default();
+        let stop = self.session.stopping().child_token();
+        let consumer = Consumer {
+            session: self.session.clone(),
+            shared: self.shared.clone(),
+            deliveries: self.deliveries.clone(),
+            webhook: webhook.clone(),
+            metadata,
+            health: health.clone(),
+            redrives: received,
+            stop: stop.clone(),
+        };
+        let task = self.session.attend(consumer.run());
+        Working { webhook, health, redrives, stop, task }
+    }
+}
+
+async fn end(working: Working) {
+    working.stop.cancel();
+    if working.task.await.is_err() {
+        error!(webhook = working.webhook.id, "a webhook crashed: a bug; put its settings again to start it anew");
+    }
+}

@@ -1,0 +1,125 @@
+//! Webhooks: what happens to a tenant, posted to the URLs that the tenant names.
+//!
+//! Owns the settings, each webhook's place in the tenant's event log, and the failures. Promises: every event of a message reaches
+//! the receiver at least once, in its chat's order, under one id, as long as the log keeps it; where retention was faster, a gap is
+//! recorded. A message that the receiver refuses while it takes others is parked after its attempts, and can be sent again. A slow
+//! or dead receiver costs its own tenant alone: each has at most its share of the requests in flight. Changes of a session's status
+//! are news, not events: they are tried, not kept.
+//!
+//! Never decides which address may be reached ([`crate::outbound`] does) and knows no forms but to hand them on ([`crate::waha`]).
+
+mod consumer;
+mod delivery;
+mod desk;
+mod progress;
+mod queue;
+mod settings;
+mod signature;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub use self::settings::{Flaw, Policy, Retries, Settings, Webhook};
+use self::{desk::Desk, desk::Order};
+use crate::{
+    clock::Clock, config, fleet::Attendant, message::Feed, outbound::Outbound, session::Session, store::StoreError,
+    tenant::TenantId,
+};
+
+/// All webhooks of this process.
+pub struct Webhooks {
+    shared: Arc<Shared>,
+    desks: Mutex<HashMap<TenantId, mpsc::Sender<Order>>>,
+}
+
+/// What all consumers share.
+struct Shared {
+    outbound: Outbound,
+    feed: Feed,
+    clock: Arc<dyn Clock>,
+    settings: config::Webhooks,
+    /// Requests in flight, of all tenants.
+    deliveries: Semaphore,
+}
+
+/// Why something about webhooks was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    #[error("the settings are not valid")]
+    Invalid(Vec<Flaw>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The session is not open, or just ends.
+    #[error("the session is not open")]
+    Closed,
+    #[error("there is no such failure")]
+    NoFailure,
+}
+
+impl Webhooks {
+    pub fn new(outbound: Outbound, feed: Feed, clock: Arc<dyn Clock>, settings: config::Webhooks) -> Arc<Self> {
+        let deliveries = Semaphore::new(settings.concurrency);
+        let shared = Arc::new(Shared { outbound, feed, clock, settings, deliveries });
+        Arc::new(Self { shared, desks: Mutex::default() })
+    }
+
+    /// The settings as they may be shown, each webhook with its id and how it is.
+    pub async fn show(&self, tenant: &TenantId) -> Result<Value, WebhookError> {
+        self.ask(tenant, Order::Show).await
+    }
+
+    /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions. Returns when they are durable. A
+    /// webhook whose URL stays keeps its place; a new one begins with what comes from now on.
+    pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<Value, WebhookError> {
+        self.ask(tenant, |answer| Order::Put(config, answer)).await?
+    }
+
+    /// What was not delivered and is not tried any more.
+    pub async fn failures(&self, tenant: &TenantId) -> Result<Vec<Value>, WebhookError> {
+        self.ask(tenant, Order::Failures).await?
+    }
+
+    /// Sends a failure once more, by its id, or all of them; how many.
+    pub async fn redrive(&self, tenant: &TenantId, id: Option<&str>) -> Result<usize, WebhookError> {
+        let which = match id {
+            Some(id) => {
+                let (webhook, id) = progress::parse_failure_id(id).ok_or(WebhookError::NoFailure)?;
+                Some((webhook.to_owned(), id))
+            }
+            None => None,
+        };
+        let one = which.is_some();
+        match self.ask(tenant, |answer| Order::Redrive(which, answer)).await? {
+            0 if one => Err(WebhookError::NoFailure),
+            count => Ok(count),
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        tenant: &TenantId,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> Result<T, WebhookError> {
+        let desk = self.desks().get(tenant).cloned().ok_or(WebhookError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        desk.send(order(answer)).await.map_err(|_| WebhookError::Closed)?;
+        answered.await.map_err(|_| WebhookError::Closed)
+    }
+
+    fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, mpsc::Sender<Order>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attendant for Webhooks {
+    fn opened(&self, session: &Session) {
+        let (orders, received) = mpsc::channel(8);
+        self.desks().insert(session.tenant().clone(), orders);
+        session.attend(Desk::new(session.clone(), self.shared.clone()).run(received));
+    }
+}

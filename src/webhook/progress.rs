@@ -1,0 +1,159 @@
+//! What a webhook has in the tenant's state: how far it has come, and what it failed to deliver.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    message::{EventBody, EventId},
+    store::{Batch, Store, StoreError, key, space},
+    waha::{EventName, event_id},
+};
+
+/// Failures kept of a webhook; the oldest give way.
+pub const MAX_FAILURES: usize = 500;
+
+const SETTINGS: &str = "webhooks";
+
+/// A webhook's place in the tenant's events.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// All events up to here are done; `None`: none.
+    pub cursor: Option<EventId>,
+    /// Done as well, ahead of one that is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<EventId>,
+    /// The receiver said that it is gone (410): nothing goes there until the settings are put again.
+    #[serde(default)]
+    pub gone: bool,
+}
+
+/// An event that was not delivered, kept so that someone can see it and have it sent again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub id: EventId,
+    pub what: What,
+    pub attempts: u32,
+    /// The last answer's.
+    pub status: Option<u16>,
+    pub error: String,
+    pub parked_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The receiver refuses it.
+    Refused {
+        /// Under which names it is still owed.
+        names: Vec<String>,
+        body: Box<EventBody>,
+    },
+    /// The log's retention has overtaken the webhook: the events after `after`, up to `id`, are gone.
+    Gap { after: Option<EventId> },
+}
+
+impl Failure {
+    pub fn names(&self) -> Vec<EventName> {
+        match &self.what {
+            What::Refused { names, .. } => names.iter().filter_map(|name| EventName::parse(name)).collect(),
+            What::Gap { .. } => Vec::new(),
+        }
+    }
+
+    /// To be shown.
+    pub fn show(&self, webhook: &str) -> Value {
+        let mut shown = json!({
+            "id": failure_id(webhook, self.id), "webhook": webhook, "attempts": self.attempts, "status": self.status,
+            "error": self.error, "parkedAt": self.parked_at.as_millisecond(),
+        });
+        match &self.what {
+            What::Refused { body, .. } => {
+                let names = self.names();
+                let events: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+                let ids: Vec<_> = names.iter().map(|name| event_id(self.id, *name)).collect();
+                let (chat, message) = match &**body {
+                    EventBody::Received { message } | EventBody::Sent { message } => (&message.chat, &message.id),
+                    EventBody::Status { message_id, chat, .. } => (chat, message_id),
+                };
+                shown["kind"] = json!("refused");
+                shown["events"] = json!(events);
+                shown["eventIds"] = json!(ids);
+                shown["chatId"] = json!(crate::waha::chat_id(chat));
+                shown["messageId"] = json!(message);
+            }
+            What::Gap { after } => {
+                shown["kind"] = json!("gap");
+                shown["after"] = json!(after);
+                shown["upTo"] = json!(self.id);
+            }
+        }
+        shown
+    }
+}
+
+/// A failure's name in the API.
+pub fn failure_id(webhook: &str, id: EventId) -> String {
+    format!("{webhook}-{}", id.to_string().to_lowercase())
+}
+
+/// The webhook and the event of a failure's name.
+pub fn parse_failure_id(text: &str) -> Option<(&str, EventId)> {
+    let (webhook, id) = text.split_once('-')?;
+    Some((webhook, EventId(ulid::Ulid::from_string(&id.to_uppercase()).ok()?)))
+}
+
+pub async fn settings(store: &Store) -> Result<Option<super::Settings>, StoreError> {
+    let stored = store.get(space::SETTINGS, &key::text(SETTINGS)).await?;
+    Ok(stored.and_then(|stored| super::Settings::restore(&stored)))
+}
+
+pub fn put_settings(batch: &mut Batch, settings: &super::Settings) {
+    batch.put(space::SETTINGS, key::text(SETTINGS), settings.store());
+}
+
+pub async fn load(store: &Store, webhook: &str) -> Result<Progress, StoreError> {
+    let stored = store.get(space::SETTINGS, &of(webhook)).await?;
+    Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default())
+}
+
+pub fn put(batch: &mut Batch, webhook: &str, progress: &Progress) {
+    batch.put(space::SETTINGS, of(webhook), plain(progress));
+}
+
+pub fn put_failure(batch: &mut Batch, webhook: &str, failure: &Failure) {
+    batch.put(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &failure.id.0.to_bytes()), plain(failure));
+}
+
+pub fn delete_failure(batch: &mut Batch, webhook: &str, id: EventId) {
+    batch.delete(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &id.0.to_bytes()));
+}
+
+pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option<Failure>, StoreError> {
+    let stored = store.get(space::WEBHOOK_FAILURES, &key::webhook_failure(webhook, &id.0.to_bytes())).await?;
+    Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()))
+}
+
+/// Failures of a webhook, oldest first.
+pub async fn failures(store: &Store, webhook: &str) -> Result<Vec<Failure>, StoreError> {
+    let found = store.scan_prefix(space::WEBHOOK_FAILURES, &key::webhook_failure(webhook, b""), usize::MAX).await?;
+    Ok(found.iter().filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect())
+}
+
+/// Everything of a webhook that is no longer wanted.
+pub async fn forget(store: &Store, batch: &mut Batch, webhook: &str) -> Result<(), StoreError> {
+    batch.delete(space::SETTINGS, of(webhook));
+    let prefix = key::webhook_failure(webhook, b"");
+    for (key, _) in store.scan_prefix(space::WEBHOOK_FAILURES, &prefix, usize::MAX).await? {
+        batch.delete(space::WEBHOOK_FAILURES, key);
+    }
+    Ok(())
+}
+
+fn of(webhook: &str) -> key::Key {
+    key::text(&format!("{SETTINGS}/{webhook}"))
+}
+
+fn plain(record: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(record).expect("a record is plain data, which JSON always takes")
+}

@@ -1,0 +1,355 @@
+//! What a webhook is owed, in which order, and when to try again. Pure: no clock, no network.
+//!
+//! Each chat is a lane, and of a lane only the first job flies; so a chat's order is kept, and a message that is being retried
+//! holds up its own chat alone. How far the other lanes run ahead is bounded by who fills the queue ([`Queue::len`]).
+//!
+//! **When a message is given up.** A message that has had its attempts is parked as soon as the receiver has been seen to take
+//! another one since: then it is this message that is refused. A receiver that takes nothing is down, not refusing: nothing is
+//! parked, and every lane goes on trying, ever more slowly, until it is back. In a chat that is all alone the sign of life can
+//! only come from a later message: right after the first was refused once more, the next that has attempts left is tried (never
+//! when there was no answer at all); if that one is taken, all before it are the refused ones.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::settings::{Policy, Retries};
+use crate::{message::EventId, waha::EventName};
+
+/// The longest wait between two attempts, unless the webhook's own delay is longer.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// A receiver that has failed so often in a row is asked by one request at a time.
+const SHY: u32 = 8;
+
+/// Where the body of a job is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// In the event log.
+    Log,
+    /// In the record of a failure: sent once more because someone asked.
+    Parked,
+    /// Here: a change of the session's status, which is in no log.
+    Status(Arc<Value>),
+}
+
+/// One event that the webhook is owed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub id: EventId,
+    pub source: Source,
+    /// The names under which it still goes out, in order; not empty.
+    pub names: Vec<EventName>,
+    /// Attempts of the first of the names.
+    pub attempts: u32,
+    /// How the last one ended.
+    pub refusal: Option<Refusal>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    job: Job,
+    due: Instant,
+    flying: bool,
+    /// When the last attempt failed; the beginning of the first one while that flies.
+    since: Instant,
+    /// It was refused by an answer just now, after all of its attempts: a later one of its lane may be tried.
+    canary: bool,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Taken,
+    Failed(Refusal),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// By an answer to this request, so that the receiver is there.
+    pub answered: bool,
+    /// Nothing before, by the receiver's own word.
+    pub after: Option<Duration>,
+    pub status: Option<u16>,
+    /// In words.
+    pub error: String,
+}
+
+/// What follows from an attempt for the jobs of its lane: which left the queue.
+#[derive(Debug, Default, PartialEq)]
+pub struct Verdict {
+    pub done: Option<Job>,
+    /// In the order of the lane.
+    pub parked: Vec<Job>,
+}
+
+pub struct Queue {
+    retries: Retries,
+    lanes: HashMap<Arc<str>, VecDeque<Waiting>>,
+    /// Of the log: owed, and done while an earlier one is still owed.
+    owed: BTreeSet<EventId>,
+    done: BTreeSet<EventId>,
+    /// All of the log up to here is done.
+    cursor: Option<EventId>,
+    /// All of the log up to here was looked at.
+    read: Option<EventId>,
+    failures: u32,
+    /// When the last attempt that was taken began.
+    sign_of_life: Option<Instant>,
+    /// By the receiver's own word.
+    not_before: Option<Instant>,
+    flying: usize,
+}
+
+impl Queue {
+    pub fn new(retries: Retries, cursor: Option<EventId>, done: impl IntoIterator<Item = EventId>) -> Self {
+        Self {
+            retries,
+            lanes: HashMap::new(),
+            owed: BTreeSet::new(),
+            done: done.into_iter().collect(),
+            cursor,
+            read: cursor,
+            failures: 0,
+            sign_of_life: None,
+            not_before: None,
+            flying: 0,
+        }
+    }
+
+    /// Events of the log that are owed, or done ahead of one that is.
+    pub fn len(&self) -> usize {
+        self.owed.len() + self.done.len()
+    }
+
+    /// Events of any kind that are owed.
+    pub fn owed(&self) -> usize {
+        self.lanes.values().map(VecDeque::len).sum()
+    }
+
+    pub fn cursor(&self) -> Option<EventId> {
+        self.cursor
+    }
+
+    pub fn read(&self) -> Option<EventId> {
+        self.read
+    }
+
+    pub fn done(&self) -> impl Iterator<Item = EventId> {
+        self.done.iter().copied()
+    }
+
+    /// Failed attempts since the last that was taken.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// An event of the log was looked at: owed under these names, if any.
+    pub fn take(&mut self, id: EventId, lane: &str, names: Vec<EventName>, now: Instant) {
+        self.read = Some(id);
+        if !self.done.contains(&id) && !names.is_empty() {
+            self.owed.insert(id);
+            self.push(lane, Job { id, source: Source::Log, names, attempts: 0, refusal: None }, now);
+        }
+        self.advance();
+    }
+
+    /// The log has nothing up to here any more.
+    pub fn skip(&mut self, to: EventId) {
+        self.read = self.read.max(Some(to));
+        self.advance();
+    }
+
+    /// Something that is owed and not in the log.
+    pub fn push(&mut self, lane: &str, job: Job, now: Instant) {
+        let waiting = Waiting { job, due: now, flying: false, since: now, canary: false };
+        self.lanes.entry(lane.into()).or_default().push_back(waiting);
+    }
+
+    /// The same, for what need not be kept: of the lane's jobs the oldest gives way when there are more than `limit`.
+    pub fn push_bounded(&mut self, lane: &str, job: Job, now: Instant, limit: usize) {
+        self.push(lane, job, now);
+        if let Some(jobs) = self.lanes.get_mut(lane)
+            && jobs.len() > limit
+            && let Some(place) = jobs.iter().position(|waiting| !waiting.flying)
+        {
+            jobs.remove(place);
+        }
+    }
+
+    /// The next attempt that may begin now, marked as flying. `limit`: attempts in flight.
+    pub fn launch(&mut self, now: Instant, limit: usize) -> Option<(Arc<str>, Job)> {
+        let limit = if self.failures >= SHY { 1 } else { limit };
+        if self.flying >= limit || self.not_before.is_some_and(|at| at > now) {
+            return None;
+        }
+        let attempts = self.retries.attempts;
+        let candidates =
+            self.lanes.iter().filter_map(|(lane, jobs)| due(jobs, attempts).map(|(at, place)| (at, place, lane)));
+        let ready = candidates.filter(|(at, ..)| *at <= now);
+        let (_, place, lane) = ready.min_by_key(|(at, place, lane)| (*at, self.lanes[*lane][*place].job.id))?;
+        let lane = lane.clone();
+        let jobs = self.lanes.get_mut(&lane)?;
+        let waiting = &mut jobs[place];
+        waiting.flying = true;
+        if waiting.job.attempts == 0 {
+            waiting.since = now;
+        }
+        self.flying += 1;
+        Some((lane, waiting.job.clone()))
+    }
+
+    /// When something may begin, if nothing happens before.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let attempts = self.retries.attempts;
+        let next = self.lanes.values().filter_map(|jobs| due(jobs, attempts).map(|(at, _)| at)).min()?;
+        Some(self.not_before.map_or(next, |at| at.max(next)))
+    }
+
+    /// An attempt ended. `began`: when; `chance`: 0 to 1, for the jitter.
+    pub fn land(
+        &mut self,
+        lane: &Arc<str>,
+        id: EventId,
+        outcome: &Outcome,
+        began: Instant,
+        now: Instant,
+        chance: f64,
+    ) -> Verdict {
+        self.flying = self.flying.saturating_sub(1);
+        let Some(place) = self.place(lane, id) else { return Verdict::default() };
+        match outcome {
+            Outcome::Taken => self.taken(lane, place, began, now),
+            Outcome::Failed(refusal) => {
+                self.failures = self.failures.saturating_add(1);
+                if let Some(after) = refusal.after {
+                    self.not_before = Some(now + after);
+                }
+                self.failed(lane, place, refusal, now, chance)
+            }
+        }
+    }
+
+    /// Takes a job out without an outcome: what it speaks of is gone.
+    pub fn drop(&mut self, lane: &Arc<str>, id: EventId) {
+        self.flying = self.flying.saturating_sub(1);
+        if let Some(place) = self.place(lane, id) {
+            self.remove(lane, place);
+        }
+    }
+
+    fn taken(&mut self, lane: &Arc<str>, place: usize, began: Instant, now: Instant) -> Verdict {
+        self.sign_of_life = self.sign_of_life.max(Some(began));
+        self.not_before = None;
+        if self.failures >= SHY {
+            // It is back: nobody has to sit out a long wait.
+            self.lanes.values_mut().flatten().for_each(|waiting| waiting.due = waiting.due.min(now));
+        }
+        self.failures = 0;
+        let Some(waiting) = self.lanes.get_mut(lane).and_then(|jobs| jobs.get_mut(place)) else {
+            return Verdict::default();
+        };
+        waiting.job.names.remove(0);
+        let is_done = waiting.job.names.is_empty();
+        if !is_done {
+            (waiting.job.attempts, waiting.flying, waiting.due) = (0, false, now);
+        }
+        let done = if is_done { self.remove(lane, place) } else { None };
+        // It flew ahead of those, the first of which was refused a moment ago.
+        let parked = (0..place).filter_map(|_| self.remove(lane, 0)).collect();
+        Verdict { done, parked }
+    }
+
+    fn failed(&mut self, lane: &Arc<str>, place: usize, refusal: &Refusal, now: Instant, chance: f64) -> Verdict {
+        let (retries, sign_of_life) = (self.retries, self.sign_of_life);
+        let Some(jobs) = self.lanes.get_mut(lane) else { return Verdict::default() };
+        let answered = refusal.answered;
+        let waiting = &mut jobs[place];
+        waiting.flying = false;
+        waiting.job.refusal = Some(refusal.clone());
+        if place > 0 {
+            if answered {
+                waiting.job.attempts = waiting.job.attempts.saturating_add(1);
+            }
+            let next = now + wait(retries, waiting.job.attempts).mul_f64(chance);
+            // Then the first again, and this one behind it.
+            jobs[0].canary = false;
+            jobs[0].due = if answered { next } else { jobs[0].due };
+            return Verdict::default();
+        }
+        waiting.job.attempts = waiting.job.attempts.saturating_add(1);
+        let had_enough = waiting.job.attempts >= retries.attempts;
+        let others_are_taken = sign_of_life.is_some_and(|began| began >= waiting.since);
+        // What someone asked to send again, and what nobody can send again, has had its attempts and no more.
+        let gives_up = had_enough && (others_are_taken || waiting.job.source != Source::Log);
+        waiting.since = now;
+        waiting.canary = had_enough && answered;
+        waiting.due = now + wait(retries, waiting.job.attempts).mul_f64(chance);
+        let parked = if gives_up { self.remove(lane, place) } else { None };
+        Verdict { done: None, parked: parked.into_iter().collect() }
+    }
+
+    fn place(&self, lane: &Arc<str>, id: EventId) -> Option<usize> {
+        self.lanes.get(lane)?.iter().position(|waiting| waiting.job.id == id)
+    }
+
+    fn remove(&mut self, lane: &Arc<str>, place: usize) -> Option<Job> {
+        let jobs = self.lanes.get_mut(lane)?;
+        let removed = jobs.remove(place)?.job;
+        if jobs.is_empty() {
+            self.lanes.remove(lane);
+        }
+        if removed.source == Source::Log && self.owed.remove(&removed.id) {
+            self.done.insert(removed.id);
+            self.advance();
+        }
+        Some(removed)
+    }
+
+    /// Moves the cursor over all that is done.
+    fn advance(&mut self) {
+        match self.owed.first().copied() {
+            None => {
+                self.cursor = self.cursor.max(self.read);
+                self.done.retain(|id| Some(*id) > self.cursor);
+            }
+            Some(first) => {
+                let ahead = self.done.split_off(&first);
+                self.cursor = self.cursor.max(self.done.last().copied());
+                self.done = ahead;
+            }
+        }
+    }
+}
+
+/// When the lane's next attempt is due, and of which of its jobs. `attempts`: how many each has.
+fn due(jobs: &VecDeque<Waiting>, attempts: u32) -> Option<(Instant, usize)> {
+    let first = jobs.front()?;
+    let ahead = || jobs.iter().position(|waiting| waiting.job.attempts < attempts);
+    match ahead().filter(|_| first.canary && !first.flying) {
+        Some(place) => (!jobs[place].flying).then_some((first.since, place)),
+        None => (!first.flying).then_some((first.due, 0)),
+    }
+}
+
+/// The longest wait after so many attempts; the policy's until they are used up, then doubling.
+fn wait(retries: Retries, attempts: u32) -> Duration {
+    let base = retries.delay.max(Duration::from_millis(100));
+    let within = attempts.min(retries.attempts);
+    let by_policy = match retries.policy {
+        Policy::Constant => base,
+        Policy::Linear => base.saturating_mul(within),
+        Policy::Exponential => base.saturating_mul(1u32.checked_shl(within - 1).unwrap_or(u32::MAX)),
+    };
+    let beyond = attempts.saturating_sub(retries.attempts);
+    let doubled = by_policy.saturating_mul(1u32.checked_shl(beyond).unwrap_or(u32::MAX));
+    doubled.min(MAX_WAIT.max(base))
+}
+
+#[cfg(test)]
+mod tests;

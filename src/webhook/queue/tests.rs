@@ -1,0 +1,262 @@
+use proptest::prelude::*;
+use ulid::Ulid;
+
+use super::*;
+
+fn id(n: u64) -> EventId {
+    EventId(Ulid::from_parts(1_800_000_000_000, u128::from(n)))
+}
+
+const fn retries(attempts: u32) -> Retries {
+    Retries { policy: Policy::Constant, delay: Duration::from_secs(2), attempts }
+}
+
+const REFUSED: Outcome = failed(true, None);
+const UNREACHABLE: Outcome = failed(false, None);
+
+const fn failed(answered: bool, after: Option<Duration>) -> Outcome {
+    Outcome::Failed(Refusal { answered, after, status: None, error: String::new() })
+}
+
+/// A queue with a clock of its own and a receiver that decides by the event's number.
+struct World {
+    queue: Queue,
+    now: Instant,
+    /// (event, when it was taken).
+    taken: Vec<u64>,
+    parked: Vec<u64>,
+    attempts: usize,
+}
+
+impl World {
+    fn new(attempts: u32) -> Self {
+        let queue = Queue::new(retries(attempts), None, []);
+        Self { queue, now: Instant::now(), taken: Vec::new(), parked: Vec::new(), attempts: 0 }
+    }
+
+    fn take(&mut self, n: u64, lane: &str) {
+        self.queue.take(id(n), lane, vec![EventName::MessageAny], self.now);
+    }
+
+    fn land(&mut self, lane: &Arc<str>, job: &Job, outcome: &Outcome) {
+        let number = |job: &Job| job.id.0.0 as u64 & 0xffff;
+        self.attempts += 1;
+        let Verdict { done, parked } = self.queue.land(lane, job.id, outcome, self.now, self.now, 1.0);
+        self.taken.extend(done.as_ref().map(number));
+        self.parked.extend(parked.iter().map(number));
+    }
+
+    /// Runs until nothing is owed or the time is over.
+    fn run(&mut self, span: Duration, receiver: impl Fn(u64) -> Outcome) {
+        let end = self.now + span;
+        loop {
+            while let Some((lane, job)) = self.queue.launch(self.now, 8) {
+                let outcome = receiver(job.id.0.0 as u64 & 0xffff);
+                self.now += Duration::from_millis(1);
+                self.land(&lane, &job, &outcome);
+            }
+            match self.queue.wake_at() {
+                Some(at) if at <= end => self.now = self.now.max(at),
+                _ => break,
+            }
+        }
+        self.now = self.now.max(end);
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn a_refused_message_is_parked_and_the_rest_goes_on() {
+    let mut world = World::new(3);
+    for n in 0..6 {
+        world.take(n, if n % 2 == 0 { "a" } else { "b" });
+    }
+    world.run(DAY, |n| if n == 2 { REFUSED } else { Outcome::Taken });
+    assert_eq!(world.parked, [2]);
+    let lane_a: Vec<_> = world.taken.iter().copied().filter(|n| n % 2 == 0).collect();
+    assert_eq!(lane_a, [0, 4]);
+    assert_eq!(world.queue.cursor(), Some(id(5)));
+}
+
+#[test]
+fn a_receiver_that_is_down_for_a_day_loses_nothing() {
+    for down in [UNREACHABLE, REFUSED] {
+        let mut world = World::new(3);
+        for n in 0..30 {
+            world.take(n, ["a", "b", "c"][n as usize % 3]);
+        }
+        world.run(DAY, |_| down.clone());
+        assert_eq!((world.parked.len(), world.taken.len(), world.queue.cursor()), (0, 0, None), "{down:?}");
+        assert!(world.attempts < 1_500, "{} attempts in a day", world.attempts);
+        world.run(Duration::from_secs(600), |_| Outcome::Taken);
+        assert_eq!((world.parked.len(), world.taken.len(), world.queue.cursor()), (0, 30, Some(id(29))), "{down:?}");
+        for lane in 0..3 {
+            let order: Vec<_> = world.taken.iter().copied().filter(|n| n % 3 == lane).collect();
+            assert!(order.is_sorted(), "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn the_only_chat_goes_on_past_a_refused_message() {
+    let mut world = World::new(3);
+    for n in 0..4 {
+        world.take(n, "a");
+    }
+    world.run(DAY, |n| if n == 1 { REFUSED } else { Outcome::Taken });
+    assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([1].as_slice(), [0, 2, 3].as_slice()));
+    assert_eq!(world.queue.cursor(), Some(id(3)));
+}
+
+#[test]
+fn several_refused_messages_in_a_row_are_parked_and_the_rest_goes_on() {
+    let mut world = World::new(3);
+    for n in 0..6 {
+        world.take(n, "a");
+    }
+    world.run(DAY, |n| if (1..4).contains(&n) { REFUSED } else { Outcome::Taken });
+    assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([1, 2, 3].as_slice(), [0, 4, 5].as_slice()));
+}
+
+#[test]
+fn nothing_is_tried_ahead_where_there_is_no_answer() {
+    let mut world = World::new(2);
+    world.take(0, "a");
+    world.take(1, "a");
+    let tried = std::cell::RefCell::new(BTreeSet::new());
+    world.run(DAY, |n| {
+        tried.borrow_mut().insert(n);
+        UNREACHABLE
+    });
+    assert_eq!(tried.into_inner(), BTreeSet::from([0]));
+}
+
+#[test]
+fn a_quiet_refused_message_is_parked_after_the_next_sign_of_life() {
+    let mut world = World::new(3);
+    world.take(0, "a");
+    world.run(DAY, |_| REFUSED);
+    assert!(world.parked.is_empty());
+    world.take(1, "b");
+    world.run(Duration::from_secs(900), |n| if n == 0 { REFUSED } else { Outcome::Taken });
+    assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([0].as_slice(), [1].as_slice()));
+    assert_eq!(world.queue.cursor(), Some(id(1)));
+}
+
+#[test]
+fn a_retry_holds_up_its_own_chat_alone() {
+    let mut world = World::new(100);
+    world.take(0, "a");
+    world.take(1, "a");
+    for n in 2..10 {
+        world.take(n, "b");
+    }
+    world.run(Duration::from_millis(1500), |n| if n == 0 { REFUSED } else { Outcome::Taken });
+    assert_eq!(world.taken, [2, 3, 4, 5, 6, 7, 8, 9]);
+    // All that is done ahead is remembered, so that a restart repeats none of it.
+    assert_eq!((world.queue.cursor(), world.queue.done().count(), world.queue.len()), (None, 8, 10));
+    let done: Vec<_> = world.queue.done().collect();
+    let mut again = Queue::new(retries(3), None, done);
+    for n in 0..10 {
+        again.take(id(n), if n < 2 { "a" } else { "b" }, vec![EventName::MessageAny], world.now);
+    }
+    assert_eq!(again.owed(), 2);
+}
+
+#[test]
+fn the_receivers_own_word_is_kept() {
+    let mut world = World::new(3);
+    world.take(0, "a");
+    world.take(1, "b");
+    let (lane, job) = world.queue.launch(world.now, 1).unwrap();
+    let after = Some(Duration::from_secs(120));
+    world.land(&lane, &job, &failed(false, after));
+    assert_eq!(world.queue.launch(world.now + Duration::from_secs(119), 8), None);
+    assert_eq!(world.queue.wake_at(), Some(world.now + Duration::from_secs(120)));
+    assert!(world.queue.launch(world.now + Duration::from_secs(120), 8).is_some());
+}
+
+#[test]
+fn a_dead_receiver_is_asked_by_one_request_at_a_time() {
+    let mut world = World::new(100);
+    for n in 0..20 {
+        world.take(n, &n.to_string());
+    }
+    let flying = |world: &mut World| std::iter::from_fn(|| world.queue.launch(world.now, 8)).collect::<Vec<_>>();
+    let first = flying(&mut world);
+    assert_eq!(first.len(), 8);
+    for (lane, job) in first {
+        world.land(&lane, &job, &UNREACHABLE);
+    }
+    assert_eq!(flying(&mut world).len(), 1);
+}
+
+#[test]
+fn two_names_of_one_event_go_out_one_after_the_other() {
+    let mut world = World::new(3);
+    world.queue.take(id(0), "a", vec![EventName::Message, EventName::MessageAny], world.now);
+    let (lane, job) = world.queue.launch(world.now, 8).unwrap();
+    assert_eq!(world.queue.launch(world.now, 8), None);
+    world.land(&lane, &job, &Outcome::Taken);
+    assert_eq!(world.queue.cursor(), None);
+    let (lane, job) = world.queue.launch(world.now, 8).unwrap();
+    assert_eq!(job.names, [EventName::MessageAny]);
+    world.land(&lane, &job, &Outcome::Taken);
+    assert_eq!(world.queue.cursor(), Some(id(0)));
+}
+
+#[test]
+fn waits_follow_the_policy_and_then_double_up_to_a_limit() {
+    let policy =
+        |policy, attempts| wait(Retries { policy, delay: Duration::from_secs(2), attempts: 4 }, attempts).as_secs();
+    let waits = |policy_| (1..=6).map(|attempts| policy(policy_, attempts)).collect::<Vec<_>>();
+    assert_eq!(waits(Policy::Constant), [2, 2, 2, 2, 4, 8]);
+    assert_eq!(waits(Policy::Linear), [2, 4, 6, 8, 16, 32]);
+    assert_eq!(waits(Policy::Exponential), [2, 4, 8, 16, 32, 64]);
+    assert_eq!(policy(Policy::Exponential, u32::MAX), 300);
+    let slow = Retries { policy: Policy::Constant, delay: Duration::from_secs(3600), attempts: 2 };
+    assert_eq!(wait(slow, 9).as_secs(), 3600);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever the receiver refuses, and however long it is away in between: each event is taken or parked once, in its chat's
+    /// order, and the cursor is never beyond one that is owed.
+    #[test]
+    fn every_event_ends_once_and_in_order(
+        lanes in prop::collection::vec(0u8..4, 1..60),
+        poison in prop::collection::btree_set(0u64..60, 0..4),
+        away in (0usize..60, 0usize..60),
+    ) {
+        let mut world = World::new(4);
+        for (n, lane) in lanes.iter().enumerate() {
+            world.take(n as u64, &lane.to_string());
+        }
+        let turn = std::cell::Cell::new(0);
+        let receiver = |n: u64| {
+            turn.set(turn.get() + 1);
+            let down = (away.0..away.0 + away.1).contains(&turn.get());
+            if down { UNREACHABLE } else if poison.contains(&n) { REFUSED } else { Outcome::Taken }
+        };
+        for _ in 0..80 {
+            world.run(Duration::from_secs(700), receiver);
+            let first_owed = world.queue.owed.first().copied();
+            prop_assert!(first_owed.is_none_or(|first| world.queue.cursor() < Some(first)));
+        }
+        for lane in 0..4 {
+            let order: Vec<_> = world.taken.iter().copied().filter(|n| lanes[*n as usize] == lane).collect();
+            prop_assert!(order.is_sorted(), "lane {} {:?}", lane, order);
+        }
+        let mut ends: Vec<_> = world.taken.iter().chain(&world.parked).copied().collect();
+        ends.sort_unstable();
+        ends.dedup();
+        prop_assert_eq!(ends.len(), world.taken.len() + world.parked.len());
+        prop_assert!(world.parked.iter().all(|n| poison.contains(n)), "{:?} parked", world.parked);
+        prop_assert!(world.taken.iter().all(|n| !poison.contains(n)));
+        let undecided = (0..lanes.len() as u64).filter(|n| !ends.contains(n)).collect::<Vec<_>>();
+        // Only a refused message that nothing follows may still be open.
+        prop_assert!(undecided.iter().all(|n| poison.contains(n)), "{:?} are undecided", undecided);
+    }
+}

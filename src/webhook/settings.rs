@@ -1,0 +1,409 @@
+//! A tenant's webhooks in WAHA's form: `{webhooks: [{url, events, hmac, retries, customHeaders}], metadata}`, checked field by field.
+//! Keys and the values of headers are write-only: who reads the settings gets a mask, and a mask that comes back means "as it was".
+
+use std::time::Duration;
+
+use reqwest::{Url, header::HeaderMap};
+use serde_json::{Value, json};
+use ulid::Ulid;
+
+use crate::{
+    config::Secret,
+    outbound::{self, Refusal},
+    waha::{EventName, Wish},
+};
+
+/// What a reader gets in the place of a secret.
+const MASK: &str = "********";
+
+const MAX_WEBHOOKS: usize = 10;
+const MAX_HEADERS: usize = 20;
+const MAX_TEXT: usize = 4096;
+const MAX_METADATA: usize = 8192;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    pub webhooks: Vec<Webhook>,
+    /// WAHA's free-form data of the session, sent along with every event. An object.
+    pub metadata: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Webhook {
+    /// Ours: stays as long as the URL does, and with it its place in the events.
+    pub id: String,
+    pub url: Url,
+    /// As they were given.
+    pub events: Vec<String>,
+    pub key: Option<Secret>,
+    pub retries: Retries,
+    pub headers: Vec<(String, Secret)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Retries {
+    pub policy: Policy,
+    pub delay: Duration,
+    /// The first one counts.
+    pub attempts: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    Constant,
+    Linear,
+    Exponential,
+}
+
+/// WAHA's defaults.
+impl Default for Retries {
+    fn default() -> Self {
+        Self { policy: Policy::Linear, delay: Duration::from_secs(2), attempts: 15 }
+    }
+}
+
+/// What is wrong with settings: where, and what was expected there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Like `webhooks[0].url`.
+    pub field: String,
+    pub expected: String,
+}
+
+impl Settings {
+    /// Checks settings that someone sent. `check` says whether a URL may be named; `before`: the settings that they replace.
+    pub fn parse(
+        given: &Value,
+        before: &Self,
+        check: impl Fn(&str) -> Result<Url, Refusal>,
+    ) -> Result<Self, Vec<Flaw>> {
+        let mut reader = Reader { flaws: Vec::new(), before, taken: Vec::new(), check: &check };
+        let settings = reader.settings(given);
+        if reader.flaws.is_empty() { Ok(settings) } else { Err(reader.flaws) }
+    }
+
+    /// What was stored. A URL that has become forbidden since stays: that is found when a connection is made.
+    pub fn restore(stored: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(stored).ok()?;
+        let before = Self::default();
+        let mut settings = Self::parse(&value, &before, |url| url.parse().map_err(|_| Refusal::Malformed)).ok()?;
+        for (webhook, stored) in settings.webhooks.iter_mut().zip(value["webhooks"].as_array()?) {
+            webhook.id = stored["id"].as_str()?.to_owned();
+        }
+        Some(settings)
+    }
+
+    /// To be stored: with the secrets.
+    pub fn store(&self) -> Vec<u8> {
+        self.json(|secret| secret.expose().to_owned()).to_string().into_bytes()
+    }
+
+    /// To be shown.
+    pub fn show(&self) -> Value {
+        self.json(|_| MASK.to_owned())
+    }
+
+    fn json(&self, secret: impl Fn(&Secret) -> String) -> Value {
+        let webhook = |webhook: &Webhook| {
+            let Retries { policy, delay, attempts } = webhook.retries;
+            let header = |(name, value): &(String, Secret)| json!({ "name": name, "value": secret(value) });
+            json!({
+                "id": webhook.id,
+                "url": webhook.url.as_str(),
+                "events": webhook.events,
+                "hmac": webhook.key.as_ref().map(|key| json!({ "key": secret(key) })),
+                "retries": { "policy": policy.as_str(), "delaySeconds": delay.as_secs_f64(), "attempts": attempts },
+                "customHeaders": webhook.headers.iter().map(header).collect::<Vec<_>>(),
+            })
+        };
+        json!({ "webhooks": self.webhooks.iter().map(webhook).collect::<Vec<_>>(), "metadata": self.metadata })
+    }
+}
+
+impl Webhook {
+    pub fn wants(&self, name: EventName) -> bool {
+        self.events.iter().filter_map(|event| Wish::parse(event)).any(|wish| match wish {
+            Wish::One(wanted) => wanted == name,
+            Wish::All => true,
+            Wish::Never => false,
+        })
+    }
+
+    pub fn custom_headers(&self) -> HeaderMap {
+        // Checked when they were set.
+        self.headers.iter().filter_map(|(name, value)| outbound::header(name, value.expose()).ok()).collect()
+    }
+}
+
+impl Policy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Linear => "linear",
+            Self::Exponential => "exponential",
+        }
+    }
+}
+
+struct Reader<'a> {
+    flaws: Vec<Flaw>,
+    before: &'a Settings,
+    /// Ids that are given out already.
+    taken: Vec<String>,
+    check: &'a dyn Fn(&str) -> Result<Url, Refusal>,
+}
+
+impl Reader<'_> {
+    fn flaw(&mut self, field: impl Into<String>, expected: impl Into<String>) {
+        self.flaws.push(Flaw { field: field.into(), expected: expected.into() });
+    }
+
+    fn settings(&mut self, given: &Value) -> Settings {
+        let metadata = match &given["metadata"] {
+            Value::Null => json!({}),
+            Value::Object(_) if given["metadata"].to_string().len() <= MAX_METADATA => given["metadata"].clone(),
+            _ => {
+                self.flaw("metadata", format!("expected an object of at most {MAX_METADATA} bytes"));
+                Value::Null
+            }
+        };
+        let webhooks = match &given["webhooks"] {
+            Value::Null => Vec::new(),
+            Value::Array(list) if list.len() <= MAX_WEBHOOKS => {
+                list.iter().enumerate().filter_map(|(n, webhook)| self.webhook(n, webhook)).collect()
+            }
+            _ => {
+                self.flaw("webhooks", format!("expected a list of at most {MAX_WEBHOOKS}"));
+                Vec::new()
+            }
+        };
+        Settings { webhooks, metadata }
+    }
+
+    fn webhook(&mut self, n: usize, given: &Value) -> Option<Webhook> {
+        let at = format!("webhooks[{n}]");
+        let url = match given["url"].as_str().map(|url| (self.check)(url)) {
+            Some(Ok(url)) => Some(url),
+            Some(Err(refusal)) => {
+                self.flaw(format!("{at}.url"), refusal.to_string());
+                None
+            }
+            None => {
+                self.flaw(format!("{at}.url"), "expected a URL");
+                None
+            }
+        };
+        let before = url.as_ref().and_then(|url| self.predecessor(url));
+        let events = self.events(&at, &given["events"]);
+        let key = self.key(&at, &given["hmac"], before.as_ref());
+        let retries = self.retries(&at, &given["retries"]);
+        let headers = self.headers(&at, &given["customHeaders"], before.as_ref());
+        let id = before.map_or_else(|| Ulid::generate().to_string().to_lowercase(), |before| before.id);
+        self.taken.push(id.clone());
+        Some(Webhook { id, url: url?, events, key, retries, headers })
+    }
+
+    /// The webhook that had this URL until now.
+    fn predecessor(&self, url: &Url) -> Option<Webhook> {
+        self.before.webhooks.iter().find(|before| before.url == *url && !self.taken.contains(&before.id)).cloned()
+    }
+
+    fn events(&mut self, at: &str, given: &Value) -> Vec<String> {
+        let names: Option<Vec<_>> = given.as_array().map(|list| list.iter().map(Value::as_str).collect());
+        let Some(names) = names.filter(|names| (1..=64).contains(&names.len())) else {
+            self.flaw(format!("{at}.events"), "expected a list of events, like [\"message\"] or [\"*\"]");
+            return Vec::new();
+        };
+        for (n, name) in names.iter().enumerate() {
+            if name.and_then(Wish::parse).is_none() {
+                let known = EventName::ALL.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+                self.flaw(format!("{at}.events[{n}]"), format!("expected one of {known}, or *"));
+            }
+        }
+        names.into_iter().flatten().map(str::to_owned).collect()
+    }
+
+    fn key(&mut self, at: &str, given: &Value, before: Option<&Webhook>) -> Option<Secret> {
+        match &given["key"] {
+            Value::Null if given.is_null() || given.is_object() => None,
+            Value::String(key) if key.is_empty() => None,
+            Value::String(key) if key == MASK && before.is_some_and(|before| before.key.is_some()) => {
+                before.and_then(|before| before.key.clone())
+            }
+            Value::String(key) if key.len() <= MAX_TEXT && key != MASK => Some(Secret::new(key.as_str())),
+            _ => {
+                self.flaw(format!("{at}.hmac.key"), "expected a text of at most 4096 bytes");
+                None
+            }
+        }
+    }
+
+    fn retries(&mut self, at: &str, given: &Value) -> Retries {
+        let default = Retries::default();
+        if !given.is_null() && !given.is_object() {
+            self.flaw(format!("{at}.retries"), "expected {policy, delaySeconds, attempts}");
+            return default;
+        }
+        let policy = match &given["policy"] {
+            Value::Null => default.policy,
+            Value::String(name) if name == "constant" => Policy::Constant,
+            Value::String(name) if name == "linear" => Policy::Linear,
+            Value::String(name) if name == "exponential" => Policy::Exponential,
+            _ => {
+                self.flaw(format!("{at}.retries.policy"), "expected constant, linear or exponential");
+                default.policy
+            }
+        };
+        let mut number = |name: &str, range: std::ops::RangeInclusive<f64>, default: f64| {
+            let number = if given[name].is_null() { Some(default) } else { given[name].as_f64() };
+            number.filter(|number| range.contains(number)).unwrap_or_else(|| {
+                let expected = format!("expected a number from {} to {}", range.start(), range.end());
+                self.flaw(format!("{at}.retries.{name}"), expected);
+                default
+            })
+        };
+        let delay = Duration::from_secs_f64(number("delaySeconds", 0.0..=3600.0, default.delay.as_secs_f64()));
+        // WAHA's 0: no retries.
+        let attempts = number("attempts", 0.0..=100.0, f64::from(default.attempts)).max(1.0) as u32;
+        Retries { policy, delay, attempts }
+    }
+
+    fn headers(&mut self, at: &str, given: &Value, before: Option<&Webhook>) -> Vec<(String, Secret)> {
+        let list = match given {
+            Value::Null => return Vec::new(),
+            Value::Array(list) if list.len() <= MAX_HEADERS => list,
+            _ => {
+                self.flaw(format!("{at}.customHeaders"), format!("expected a list of at most {MAX_HEADERS}"));
+                return Vec::new();
+            }
+        };
+        let mut headers = Vec::new();
+        for (n, header) in list.iter().enumerate() {
+            let at = format!("{at}.customHeaders[{n}]");
+            let (Some(name), Some(value)) = (header["name"].as_str(), header["value"].as_str()) else {
+                self.flaw(at, "expected {name, value}");
+                continue;
+            };
+            let known =
+                before.and_then(|before| before.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)));
+            let value = match known {
+                Some((_, known)) if value == MASK => known.clone(),
+                _ => Secret::new(value),
+            };
+            match outbound::header(name, value.expose()) {
+                Ok(_) if value.expose().len() <= MAX_TEXT => headers.push((name.to_owned(), value)),
+                Ok(_) => self.flaw(format!("{at}.value"), "expected at most 4096 bytes"),
+                Err(expected) => self.flaw(format!("{at}.name"), expected),
+            }
+        }
+        headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::outbound::Allow;
+
+    use super::*;
+
+    fn parse(given: Value, before: &Settings) -> Result<Settings, Vec<Flaw>> {
+        let outbound = crate::outbound::Outbound::new(
+            Allow::default(),
+            Duration::from_secs(1),
+            std::sync::Arc::new(crate::outbound::SystemLookup),
+        )
+        .unwrap();
+        Settings::parse(&given, before, |url| outbound.check(url))
+    }
+
+    fn full() -> Value {
+        json!({
+            "metadata": { "user.id": "7" },
+            "webhooks": [{
+                "url": "https://example.com/hook",
+                "events": ["message", "session.status", "presence.update"],
+                "hmac": { "key": "your-secret-key" },
+                "retries": { "policy": "exponential", "delaySeconds": 0.5, "attempts": 3 },
+                "customHeaders": [{ "name": "Authorization", "value": "Bearer x" }],
+            }],
+        })
+    }
+
+    #[test]
+    fn wahas_form_is_taken_and_kept() {
+        let settings = parse(full(), &Settings::default()).unwrap();
+        let webhook = &settings.webhooks[0];
+        assert_eq!(webhook.retries.policy, Policy::Exponential);
+        assert_eq!((webhook.retries.delay, webhook.retries.attempts), (Duration::from_millis(500), 3));
+        assert!(webhook.wants(EventName::Message) && !webhook.wants(EventName::MessageAny));
+        assert_eq!(webhook.custom_headers()["authorization"], "Bearer x");
+        assert_eq!(Settings::restore(&settings.store()), Some(settings));
+    }
+
+    #[test]
+    fn the_least_that_wahas_clients_send_is_enough() {
+        let webhook = json!({ "url": "https://example.com/", "events": ["*"], "hmac": null, "retries": null, "customHeaders": null });
+        let settings = parse(json!({ "webhooks": [webhook] }), &Settings::default()).unwrap();
+        assert_eq!(settings.webhooks[0].retries, Retries::default());
+        assert_eq!(settings.metadata, json!({}));
+        assert_eq!(parse(json!({}), &Settings::default()).unwrap().webhooks, []);
+    }
+
+    #[test]
+    fn secrets_are_not_shown_and_their_masks_keep_them() {
+        let settings = parse(full(), &Settings::default()).unwrap();
+        let shown = settings.show();
+        assert!(!shown.to_string().contains("secret") && !shown.to_string().contains("Bearer"), "{shown}");
+        assert!(!format!("{settings:?}").contains("your-secret-key"));
+        assert_eq!(parse(shown.clone(), &settings).unwrap(), settings);
+        // A mask is no key of a webhook that has none.
+        assert!(parse(shown, &Settings::default()).is_err());
+    }
+
+    #[test]
+    fn a_webhook_keeps_its_place_with_its_url() {
+        let settings = parse(full(), &Settings::default()).unwrap();
+        let mut given = full();
+        given["webhooks"][0]["events"] = json!(["*"]);
+        let twin = given["webhooks"][0].clone();
+        given["webhooks"].as_array_mut().unwrap().push(twin);
+        let changed = parse(given, &settings).unwrap();
+        assert_eq!(changed.webhooks[0].id, settings.webhooks[0].id);
+        assert_ne!(changed.webhooks[1].id, settings.webhooks[0].id);
+    }
+
+    #[test]
+    fn every_flaw_is_named_with_its_field() {
+        let given = json!({
+            "metadata": 1,
+            "webhooks": [
+                {
+                    "url": "http://169.254.169.254/", "events": ["message", "mesage"], "hmac": { "key": 7 },
+                    "retries": { "policy": "often", "delaySeconds": -1, "attempts": 1000 },
+                    "customHeaders": [{ "name": "Host", "value": "x" }, { "name": "x" }, { "name": "X", "value": "a\r\nb" }],
+                },
+                { "events": [] },
+                "https://example.com/",
+            ],
+        });
+        let flaws = parse(given, &Settings::default()).unwrap_err();
+        let fields: Vec<_> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        let expected = [
+            "metadata",
+            "webhooks[0].url",
+            "webhooks[0].events[1]",
+            "webhooks[0].hmac.key",
+            "webhooks[0].retries.policy",
+            "webhooks[0].retries.delaySeconds",
+            "webhooks[0].retries.attempts",
+            "webhooks[0].customHeaders[0].name",
+            "webhooks[0].customHeaders[1]",
+            "webhooks[0].customHeaders[2].name",
+            "webhooks[1].url",
+            "webhooks[1].events",
+            "webhooks[2].url",
+            "webhooks[2].events",
+        ];
+        assert_eq!(fields, expected);
+    }
+}
