@@ -258,7 +258,7 @@ async fn send_words(
         return Err(Problem::not_implemented("only text can be sent by this route"));
     }
     let key = idempotency_key(headers)?;
-    let request = SendRequest { to, draft: Draft::Text { text, mentions: Vec::new() }, answers: None };
+    let request = SendRequest { to, draft: Draft::Text { text, mentions: Vec::new() }, answers: None, id: None };
     Ok(app.fleet.send(&tenant, &request, key).await??)
 }
 
@@ -321,7 +321,7 @@ pub async fn messages(
     let chat = session::chat_of(&chat_id, country)
         .ok_or_else(|| Problem::invalid(MISSING, field("expected a phone number or a jid")))?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let query = history::Query { chat: Some(chat), before: page.before, limit, text: page.search };
+    let query = history::Query { chat: Some(chat), id: None, before: page.before, limit, text: page.search };
     let entries = match app.fleet.session(&tenant) {
         Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
@@ -352,7 +352,7 @@ pub async fn test_message(caller: Caller, Body(tenant): Body<Tenant>) -> Result<
     Err(Problem::not_implemented("there is no bot yet"))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
     key.map(Some).ok_or_else(|| {

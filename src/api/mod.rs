@@ -6,8 +6,10 @@ mod health;
 mod keys;
 pub mod old_form;
 mod problem;
+mod qr;
 mod route;
 mod tenants;
+mod waha;
 mod webhooks;
 
 use std::sync::Arc;
@@ -61,6 +63,46 @@ fn table() -> Vec<Route> {
         Route::post("/api/{session}/webhooks/failures/redrive", Keyed, webhooks::redrive_all),
         Route::post("/api/{session}/webhooks/failures/{id}/redrive", Keyed, webhooks::redrive),
         Route::post("/api/keys", Admin, keys::create),
+        Route::get("/ping", Open, waha::server::ping),
+        Route::get("/api/version", Keyed, waha::server::version),
+        Route::get("/api/server/version", Keyed, waha::server::version),
+        Route::get("/api/server/environment", Admin, waha::server::version),
+        Route::get("/api/server/status", Keyed, waha::server::status),
+        Route::get("/api/sessions", Keyed, waha::sessions::list),
+        Route::post("/api/sessions", Keyed, waha::sessions::create).pairs(),
+        Route::get("/api/sessions/{session}", Keyed, waha::sessions::one),
+        Route::put("/api/sessions/{session}", Keyed, waha::sessions::change),
+        Route::delete("/api/sessions/{session}", Keyed, waha::sessions::cannot),
+        Route::get("/api/sessions/{session}/me", Keyed, waha::sessions::me),
+        Route::post("/api/sessions/{session}/start", Keyed, waha::sessions::start).pairs(),
+        Route::post("/api/sessions/{session}/stop", Keyed, waha::sessions::cannot),
+        Route::post("/api/sessions/{session}/restart", Keyed, waha::sessions::restart),
+        Route::post("/api/sessions/{session}/logout", Keyed, waha::sessions::logout),
+        Route::get("/api/{session}/auth/qr", Keyed, waha::sessions::qr),
+        Route::post("/api/sendText", Keyed, waha::sending::text).sends(),
+        Route::post("/api/reply", Keyed, waha::sending::text).sends(),
+        Route::post("/api/sendLocation", Keyed, waha::sending::location).sends(),
+        Route::post("/api/sendContactVcard", Keyed, waha::sending::contacts).sends(),
+        Route::post("/api/sendPoll", Keyed, waha::sending::poll).sends(),
+        Route::post("/api/sendPollVote", Keyed, waha::sending::vote).sends(),
+        Route::put("/api/reaction", Keyed, waha::sending::reaction).sends(),
+        Route::post("/api/sendImage", Keyed, waha::sending::cannot),
+        Route::post("/api/sendFile", Keyed, waha::sending::cannot),
+        Route::post("/api/sendVoice", Keyed, waha::sending::cannot),
+        Route::post("/api/sendVideo", Keyed, waha::sending::cannot),
+        Route::post("/api/sendSticker", Keyed, waha::sending::cannot),
+        Route::post("/api/sendButtons", Keyed, waha::sending::cannot),
+        Route::post("/api/sendList", Keyed, waha::sending::cannot),
+        Route::post("/api/sendSeen", Keyed, waha::sending::seen),
+        Route::post("/api/startTyping", Keyed, waha::sending::typing),
+        Route::post("/api/stopTyping", Keyed, waha::sending::not_typing),
+        Route::get("/api/messages", Keyed, waha::chats::messages_of),
+        Route::get("/api/{session}/chats", Keyed, waha::chats::list),
+        Route::get("/api/{session}/chats/overview", Keyed, waha::chats::overview),
+        Route::get("/api/{session}/chats/{chatId}/messages", Keyed, waha::chats::messages),
+        Route::get("/api/{session}/chats/{chatId}/messages/{messageId}", Keyed, waha::chats::message),
+        Route::put("/api/{session}/chats/{chatId}/messages/{messageId}", Keyed, waha::chats::edit).sends(),
+        Route::delete("/api/{session}/chats/{chatId}/messages/{messageId}", Keyed, waha::chats::revoke).sends(),
         Route::get("/api/keys", Admin, keys::list),
         Route::post("/api/keys/media", Admin, keys::create_or_get),
         Route::post("/api/keys/control", Admin, keys::create_or_get),

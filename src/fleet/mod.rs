@@ -132,6 +132,11 @@ impl Fleet {
         &self.env
     }
 
+    /// When this process began.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }

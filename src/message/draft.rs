@@ -48,6 +48,8 @@ pub struct SendRequest {
     pub draft: Draft,
     /// The id of the message that it answers.
     pub answers: Option<String>,
+    /// WhatsApp's id for it, when the consumer chose one; a repeat under the same is the same message.
+    pub id: Option<String>,
 }
 
 /// What is wrong with a draft: the field, and what was expected there.
@@ -66,9 +68,22 @@ const POLL_OPTIONS: std::ops::RangeInclusive<usize> = 2..=12;
 
 const MAX_CONTACTS: usize = 100;
 
-impl Draft {
+/// Ids of WhatsApp's clients are hexadecimal; those of other programs have letters.
+const ID: std::ops::RangeInclusive<usize> = 8..=64;
+
+impl SendRequest {
     /// Whether it can be sent at all.
     pub fn check(&self) -> Result<(), Flaw> {
+        let plain = |id: &String| ID.contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if self.id.as_ref().is_some_and(|id| !plain(id)) {
+            return Err(Flaw { field: "id", expected: "8 to 64 letters and digits".into() });
+        }
+        self.draft.check()
+    }
+}
+
+impl Draft {
+    fn check(&self) -> Result<(), Flaw> {
         let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
         match self {
             Self::Text { text, .. } | Self::Edit { text, .. } if text.is_empty() => flaw("text", "must not be empty"),

@@ -45,6 +45,8 @@ pub struct Chat {
 pub struct Query {
     /// A jid; all conversations without one.
     pub chat: Option<String>,
+    /// The one with this id.
+    pub id: Option<String>,
     /// Older than this event.
     pub before: Option<EventId>,
     pub limit: usize,
@@ -89,9 +91,10 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
     let wanted = query.text.as_deref().map(str::to_lowercase);
     visit(log, |entry| {
         let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
+        let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
         let older = query.before.is_none_or(|before| entry.event < before);
         let fits = wanted.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));
-        if here && older && fits && found.len() < query.limit {
+        if here && named && older && fits && found.len() < query.limit {
             found.push(entry);
         }
         found.len() < query.limit

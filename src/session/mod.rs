@@ -14,6 +14,7 @@ mod line;
 mod recorder;
 mod sending;
 mod signal;
+mod signs;
 mod state;
 mod supervisor;
 mod translate;
@@ -227,6 +228,12 @@ impl Session {
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
         let _ = self.0.wishes.send(Wish::StopPairing).await;
+    }
+
+    /// A new connection with the same credentials.
+    pub async fn reconnect(&self) {
+        self.0.line.cut();
+        let _ = self.0.wishes.send(Wish::DialNow { patience: Duration::ZERO }).await;
     }
 
     /// A code to type into the phone, as the other way to pair. `phone`: digits with the country code.

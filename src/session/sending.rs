@@ -57,7 +57,7 @@ impl Session {
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
             return Err(RefusedSend::NotConnected);
         }
-        request.draft.check()?;
+        request.check()?;
         let chat = recipient(&request.to, inner.env.messages.country).ok_or(RefusedSend::Recipient)?;
         if inner.journal.outage() {
             return Err(RefusedSend::VaultDown);
@@ -78,7 +78,7 @@ impl Session {
         let composed = compose(&request.draft, &setting)?;
         let own = me.to_string();
         let message = Message {
-            id: message_id(&inner.tenant, key),
+            id: request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key)),
             chat: chat.to_string(),
             sender: own.clone(),
             addressed: Addressed { chat: chat.to_string(), sender: own },
@@ -111,6 +111,13 @@ impl Session {
         // Full: the courier finds it in the outbox.
         let _ = inner.accepted.try_send((message.id.clone(), message.addressed.chat.clone()));
         Ok(message)
+    }
+
+    /// Names a message that is not looked up: `participant` says who wrote it, in a group.
+    pub fn target(&self, chat: &str, id: &str, from_me: bool, participant: Option<&str>) -> Target {
+        let me = || self.status().phone_number.map(|number| Jid::pn(number).to_string()).unwrap_or_default();
+        let sender = if from_me { me() } else { participant.unwrap_or(chat).to_owned() };
+        Target { id: id.to_owned(), from_me, sender }
     }
 
     /// A message of a chat by its id, with who wrote it.

@@ -7,6 +7,6 @@ mod message;
 
 pub use self::{
     event::{Envelope, EventName, Me, StatusPoint, Wish, environment, event_id, names, payload, session_status},
-    id::{MessageId, chat_id, jid},
+    id::{InvalidMessageId, MessageId, chat_id, jid},
     message::{Ack, Location, Media, Message, ReplyTo, Source, View, message_id, participant, target_id},
 };

@@ -42,5 +42,6 @@ mod store_world;
 mod tokens;
 mod vault_access;
 mod vault_contract;
+mod waha;
 mod webhooks;
 mod zombie;

@@ -42,6 +42,11 @@ const OTHER: &str = "pizzeria";
 fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
     let tenant = || json!({ "tenantId": "$T" });
     let text = |field: &str| json!({ "tenantId": "$T", "to": "573001112233", field: "hola" });
+    let chat = |body: Value| {
+        let mut chat = json!({ "session": "$T", "chatId": "573001112233@c.us" });
+        chat.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        chat
+    };
     let key = || json!({ "session": "$T", "isAdmin": false, "isActive": true });
     vec![
         ("GET", "/health", "/health", Value::Null, Everybody),
@@ -67,6 +72,46 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("GET", "/api/{session}/webhooks/failures", "/api/$T/webhooks/failures", Value::Null, Of(Scope::Control)),
         ("POST", "/api/{session}/webhooks/failures/redrive", "/api/$T/webhooks/failures/redrive", Value::Null, Of(Scope::Control)),
         ("POST", "/api/{session}/webhooks/failures/{id}/redrive", "/api/$T/webhooks/failures/x/redrive", Value::Null, Of(Scope::Control)),
+        ("GET", "/ping", "/ping", Value::Null, Everybody),
+        ("GET", "/api/version", "/api/version", Value::Null, Each),
+        ("GET", "/api/server/version", "/api/server/version", Value::Null, Each),
+        ("GET", "/api/server/environment", "/api/server/environment", Value::Null, Operator),
+        ("GET", "/api/server/status", "/api/server/status", Value::Null, Each),
+        ("GET", "/api/sessions", "/api/sessions?all=true", Value::Null, Each),
+        ("POST", "/api/sessions", "/api/sessions", json!({ "name": "$T", "start": false }), Of(Scope::Control)),
+        ("GET", "/api/sessions/{session}", "/api/sessions/$T", Value::Null, Of(Scope::Read)),
+        ("PUT", "/api/sessions/{session}", "/api/sessions/$T", json!({}), Of(Scope::Control)),
+        ("DELETE", "/api/sessions/{session}", "/api/sessions/$T", Value::Null, Of(Scope::Control)),
+        ("GET", "/api/sessions/{session}/me", "/api/sessions/$T/me", Value::Null, Of(Scope::Read)),
+        ("POST", "/api/sessions/{session}/start", "/api/sessions/$T/start", Value::Null, Of(Scope::Control)),
+        ("POST", "/api/sessions/{session}/stop", "/api/sessions/$T/stop", Value::Null, Of(Scope::Control)),
+        ("POST", "/api/sessions/{session}/restart", "/api/sessions/$T/restart", Value::Null, Of(Scope::Control)),
+        ("POST", "/api/sessions/{session}/logout", "/api/sessions/$T/logout", Value::Null, Of(Scope::Control)),
+        ("GET", "/api/{session}/auth/qr", "/api/$T/auth/qr", Value::Null, Of(Scope::Control)),
+        ("POST", "/api/sendText", "/api/sendText", chat(json!({ "text": "hola" })), Of(Scope::Send)),
+        ("POST", "/api/reply", "/api/reply", chat(json!({ "text": "hola", "reply_to": "3EB0AAAAAAAA" })), Of(Scope::Send)),
+        ("POST", "/api/sendLocation", "/api/sendLocation", chat(json!({ "latitude": 4.7, "longitude": -74.1, "title": "x" })), Of(Scope::Send)),
+        ("POST", "/api/sendContactVcard", "/api/sendContactVcard", chat(json!({ "contacts": [{ "vcard": "BEGIN:VCARD" }] })), Of(Scope::Send)),
+        ("POST", "/api/sendPoll", "/api/sendPoll", chat(json!({ "poll": { "name": "?", "options": ["a", "b"] } })), Of(Scope::Send)),
+        ("POST", "/api/sendPollVote", "/api/sendPollVote", chat(json!({ "pollMessageId": "3EB0AAAAAAAA", "votes": ["a"] })), Of(Scope::Send)),
+        ("PUT", "/api/reaction", "/api/reaction", json!({ "session": "$T", "messageId": "false_573001112233@c.us_3EB0AAAAAAAA", "reaction": "x" }), Of(Scope::Send)),
+        ("POST", "/api/sendImage", "/api/sendImage", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/sendFile", "/api/sendFile", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/sendVoice", "/api/sendVoice", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/sendVideo", "/api/sendVideo", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/sendSticker", "/api/sendSticker", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/sendButtons", "/api/sendButtons", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/sendList", "/api/sendList", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/sendSeen", "/api/sendSeen", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/startTyping", "/api/startTyping", chat(json!({})), Of(Scope::Send)),
+        ("POST", "/api/stopTyping", "/api/stopTyping", chat(json!({})), Of(Scope::Send)),
+        ("GET", "/api/messages", "/api/messages?session=$T&chatId=573001112233@c.us", Value::Null, Of(Scope::Read)),
+        ("GET", "/api/{session}/chats", "/api/$T/chats", Value::Null, Of(Scope::Read)),
+        ("GET", "/api/{session}/chats/overview", "/api/$T/chats/overview", Value::Null, Of(Scope::Read)),
+        ("GET", "/api/{session}/chats/{chatId}/messages", "/api/$T/chats/573001112233@c.us/messages", Value::Null, Of(Scope::Read)),
+        ("GET", "/api/{session}/chats/{chatId}/messages/{messageId}", "/api/$T/chats/573001112233@c.us/messages/false_573001112233@c.us_A", Value::Null, Of(Scope::Read)),
+        ("PUT", "/api/{session}/chats/{chatId}/messages/{messageId}", "/api/$T/chats/573001112233@c.us/messages/true_573001112233@c.us_A", json!({ "text": "x" }), Of(Scope::Send)),
+        ("DELETE", "/api/{session}/chats/{chatId}/messages/{messageId}", "/api/$T/chats/573001112233@c.us/messages/true_573001112233@c.us_A", Value::Null, Of(Scope::Send)),
         ("POST", "/api/keys", "/api/keys", key(), Operator),
         ("GET", "/api/keys", "/api/keys", Value::Null, Operator),
         ("POST", "/api/keys/media", "/api/keys/media", json!({ "session": "$T" }), Operator),

@@ -1,0 +1,174 @@
+//! Conversations and their messages, as far as they are kept; and what changes a message.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::HeaderMap,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        App,
+        auth::{Caller, Scope},
+        baileys::{Body, idempotency_key},
+        problem::Problem,
+    },
+    chat, flaw, listed, message_id, permitted, sending,
+};
+use crate::{
+    message::{Draft, SendRequest, history},
+    session::Session,
+    waha,
+};
+
+#[derive(Deserialize)]
+pub struct Page {
+    session: Option<String>,
+    #[serde(rename = "chatId")]
+    chat_id: Option<String>,
+    limit: Option<usize>,
+    offset: Option<usize>,
+}
+
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 500;
+
+/// `GET /api/{session}/chats`
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Value>>, Problem> {
+    let form = |session: &Session, chat: &history::Chat| {
+        json!({
+            "id": waha::chat_id(&chat.id),
+            "name": chat.name,
+            "conversationTimestamp": chat.last.message.timestamp,
+            "lastMessage": listed(session, &chat.last),
+        })
+    };
+    chats(&app, &caller, &name, &page, form).await
+}
+
+/// `GET /api/{session}/chats/overview`
+pub async fn overview(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Value>>, Problem> {
+    let form = |session: &Session, chat: &history::Chat| {
+        json!({
+            "id": waha::chat_id(&chat.id),
+            "name": chat.name.as_deref().unwrap_or_default(),
+            "picture": "",
+            "lastMessage": listed(session, &chat.last),
+            "_chat": { "id": waha::chat_id(&chat.id) },
+        })
+    };
+    chats(&app, &caller, &name, &page, form).await
+}
+
+async fn chats(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    page: &Page,
+    form: impl Fn(&Session, &history::Chat) -> Value,
+) -> Result<Json<Vec<Value>>, Problem> {
+    let tenant = permitted(caller, name, Scope::Read)?;
+    let session = app.fleet.known(&tenant).await?;
+    let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
+    let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
+    Ok(Json(chats.iter().map(|chat| form(&session, chat)).collect()))
+}
+
+/// `GET /api/{session}/chats/{chatId}/messages`: newest first.
+pub async fn messages(
+    State(app): State<App>,
+    caller: Caller,
+    Path((name, chat_id)): Path<(String, String)>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<waha::Message>>, Problem> {
+    let tenant = permitted(&caller, &name, Scope::Read)?;
+    let chat = chat(&app, "chatId", &chat_id)?;
+    let session = app.fleet.known(&tenant).await?;
+    read(&session, chat, &page).await
+}
+
+/// `GET /api/messages`
+pub async fn messages_of(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<waha::Message>>, Problem> {
+    let tenant = permitted(&caller, page.session.as_deref().unwrap_or_default(), Scope::Read)?;
+    let chat = chat(&app, "chatId", page.chat_id.as_deref().unwrap_or_default())?;
+    let session = app.fleet.known(&tenant).await?;
+    read(&session, chat, &page).await
+}
+
+async fn read(session: &Session, chat: String, page: &Page) -> Result<Json<Vec<waha::Message>>, Problem> {
+    let (offset, limit) = (page.offset.unwrap_or(0).min(100_000), page.limit.unwrap_or(PAGE).min(MAX_PAGE));
+    let query = history::Query { chat: Some(chat), limit: offset + limit, ..history::Query::default() };
+    let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
+    Ok(Json(entries.iter().skip(offset).map(|entry| listed(session, entry)).collect()))
+}
+
+/// `GET /api/{session}/chats/{chatId}/messages/{messageId}`
+pub async fn message(
+    State(app): State<App>,
+    caller: Caller,
+    Path((name, chat_id, id)): Path<(String, String, String)>,
+) -> Result<Json<waha::Message>, Problem> {
+    let tenant = permitted(&caller, &name, Scope::Read)?;
+    let chat = chat(&app, "chatId", &chat_id)?;
+    let id = message_id("messageId", &id)?.id;
+    let session = app.fleet.known(&tenant).await?;
+    let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
+    let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
+    let entry = entries.first().ok_or_else(|| Problem::from(crate::session::RefusedSend::UnknownMessage))?;
+    Ok(Json(listed(&session, entry)))
+}
+
+#[derive(Deserialize)]
+pub struct NewText {
+    text: Option<String>,
+}
+
+/// `PUT /api/{session}/chats/{chatId}/messages/{messageId}`: a new text for a message of ours.
+pub async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    Path((name, chat_id, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    Body(body): Body<NewText>,
+) -> Result<Json<waha::Message>, Problem> {
+    let tenant = permitted(&caller, &name, Scope::Send)?;
+    let chat = chat(&app, "chatId", &chat_id)?;
+    let id = message_id("messageId", &id)?;
+    let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
+    let session = app.fleet.known(&tenant).await?;
+    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    sending::edit(&app, &tenant, target, chat, text, idempotency_key(&headers)?).await.map(Json)
+}
+
+/// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
+pub async fn revoke(
+    State(app): State<App>,
+    caller: Caller,
+    Path((name, chat_id, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    let tenant = permitted(&caller, &name, Scope::Send)?;
+    let chat = chat(&app, "chatId", &chat_id)?;
+    let id = message_id("messageId", &id)?;
+    let session = app.fleet.known(&tenant).await?;
+    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None };
+    app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??;
+    Ok(Json(json!({ "success": true })))
+}

@@ -1,0 +1,65 @@
+//! The routes of WAHA's API, so that its clients work with this daemon as they are. A session of WAHA's is a tenant. What is not
+//! built, or cannot be done, is answered with 501 and the reason.
+
+pub mod chats;
+pub mod sending;
+pub mod server;
+pub mod sessions;
+
+use super::{
+    App,
+    auth::{Caller, Scope},
+    problem::{FieldError, Problem},
+};
+use crate::{
+    message::{Message, history::Entry},
+    session::{self, Session},
+    tenant::{InvalidTenantId, TenantId},
+    waha::{self, MessageId, Source, View},
+};
+
+/// The tenant that a request names, when the caller may do this for it.
+fn permitted(caller: &Caller, session: &str, scope: Scope) -> Result<TenantId, Problem> {
+    let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", error.to_string()))?;
+    caller.permit(&tenant, scope)?;
+    Ok(tenant)
+}
+
+fn flaw(field: &'static str, message: impl Into<String>) -> Problem {
+    let message = message.into();
+    Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+}
+
+/// A conversation, as [`Message::chat`] has it.
+fn chat(app: &App, field: &'static str, text: &str) -> Result<String, Problem> {
+    session::chat_of(text, app.fleet.env().messages.country)
+        .ok_or_else(|| flaw(field, "expected a chat id like 573001112233@c.us"))
+}
+
+/// A message's id, in WAHA's form or bare.
+fn message_id(field: &'static str, text: &str) -> Result<MessageId, Problem> {
+    text.parse().map_err(|error: waha::InvalidMessageId| flaw(field, error.to_string()))
+}
+
+/// WhatsApp's own id out of WAHA's, which some clients take apart themselves.
+fn bare_id(text: &str) -> String {
+    text.parse().map_or_else(|_| text.to_owned(), |id: MessageId| id.id)
+}
+
+/// A message just accepted, as its sender is answered.
+fn accepted(message: &Message) -> waha::Message {
+    let view = View { me: &message.sender, source: Source::Api, delivery: None, media_url: None };
+    waha::Message::new(message, View { delivery: Some(crate::message::Delivery::Accepted), ..view })
+}
+
+/// A message from the history.
+fn listed(session: &Session, entry: &Entry) -> waha::Message {
+    let me = own_jid(session);
+    let source = if entry.message.from_me && entry.status.is_some() { Source::Api } else { Source::App };
+    waha::Message::new(&entry.message, View { me: &me, source, delivery: entry.status, media_url: None })
+}
+
+/// Empty before the first pairing.
+fn own_jid(session: &Session) -> String {
+    session.status().phone_number.map(|number| format!("{number}@s.whatsapp.net")).unwrap_or_default()
+}

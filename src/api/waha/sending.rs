@@ -1,0 +1,272 @@
+//! What is sent: texts, places, people, polls, votes, reactions. Each is durable when it is answered; a client that repeats a
+//! request under its own `id`, or an `Idempotency-Key`, sends it once.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    super::{
+        App,
+        auth::{Caller, Scope},
+        baileys::{Body, idempotency_key},
+        problem::Problem,
+    },
+    accepted, bare_id, chat, flaw, message_id, permitted,
+};
+use crate::{
+    message::{Contact, Draft, Location, Poll, SendRequest, Target},
+    waha,
+};
+
+type Sent = Result<(StatusCode, Json<waha::Message>), Problem>;
+
+/// What all of them have.
+#[derive(Deserialize)]
+pub struct Addressed {
+    session: Option<String>,
+    #[serde(rename = "chatId")]
+    chat_id: Option<String>,
+    /// The client's own name for the message: WhatsApp's id of it.
+    id: Option<String>,
+    #[serde(alias = "replyTo")]
+    reply_to: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Text {
+    #[serde(flatten)]
+    to: Addressed,
+    text: Option<String>,
+    mentions: Option<Vec<String>>,
+}
+
+/// `POST /api/sendText`, `/api/reply`, `/api/sendLinkPreview`. There is no preview of links: WhatsApp's own clients make it.
+pub async fn text(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Text>) -> Sent {
+    let mentions = body.mentions.unwrap_or_default();
+    if mentions.iter().any(|mention| mention == "all") {
+        return Err(Problem::not_implemented("\"all\" cannot be mentioned"));
+    }
+    let mentions = mentions.iter().map(|mention| chat(&app, "mentions", mention)).collect::<Result<_, _>>()?;
+    let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
+    send(&app, &caller, &headers, body.to, draft).await
+}
+
+#[derive(Deserialize)]
+pub struct Place {
+    #[serde(flatten)]
+    to: Addressed,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    title: Option<String>,
+}
+
+/// `POST /api/sendLocation`
+pub async fn location(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Place>) -> Sent {
+    let place = Location {
+        latitude: body.latitude.ok_or_else(|| flaw("latitude", "is required"))?,
+        longitude: body.longitude.ok_or_else(|| flaw("longitude", "is required"))?,
+        name: body.title.unwrap_or_default(),
+        ..Location::default()
+    };
+    send(&app, &caller, &headers, body.to, Draft::Location(place)).await
+}
+
+#[derive(Deserialize)]
+pub struct People {
+    #[serde(flatten)]
+    to: Addressed,
+    contacts: Option<Vec<Person>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Person {
+    full_name: Option<String>,
+    organization: Option<String>,
+    phone_number: Option<String>,
+    whatsapp_id: Option<String>,
+    vcard: Option<String>,
+}
+
+/// `POST /api/sendContactVcard`
+pub async fn contacts(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<People>) -> Sent {
+    let contacts = body.contacts.unwrap_or_default().into_iter().map(card).collect::<Result<_, _>>()?;
+    send(&app, &caller, &headers, body.to, Draft::Contacts { contacts }).await
+}
+
+/// A card as it is given, or one made from its fields.
+fn card(person: Person) -> Result<Contact, Problem> {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    if let Some(vcard) = given(person.vcard) {
+        let name = vcard.lines().find_map(|line| line.strip_prefix("FN:")).unwrap_or_default().trim().to_owned();
+        return Ok(Contact { name, vcard });
+    }
+    let (Some(name), Some(phone)) = (given(person.full_name), given(person.phone_number)) else {
+        return Err(flaw("contacts", "a vcard, or fullName and phoneNumber, are required"));
+    };
+    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    let waid = given(person.whatsapp_id).unwrap_or(digits);
+    let organization = given(person.organization).map(|name| format!("ORG:{};\n", escaped(&name))).unwrap_or_default();
+    let vcard = format!(
+        "BEGIN:VCARD\nVERSION:3.0\nFN:{}\n{organization}TEL;type=CELL;type=VOICE;waid={}:{}\nEND:VCARD",
+        escaped(&name),
+        escaped(&waid),
+        escaped(&phone),
+    );
+    Ok(Contact { name, vcard })
+}
+
+/// Of what would end a property (RFC 6350, 3.4).
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace(['\n', '\r'], "\\n").replace(',', "\\,").replace(';', "\\;")
+}
+
+#[derive(Deserialize)]
+pub struct NewPoll {
+    #[serde(flatten)]
+    to: Addressed,
+    poll: Option<PollForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PollForm {
+    name: Option<String>,
+    options: Option<Vec<String>>,
+    /// A boolean; the document says object.
+    multiple_answers: Option<Value>,
+}
+
+/// `POST /api/sendPoll`
+pub async fn poll(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<NewPoll>) -> Sent {
+    let form = body.poll.ok_or_else(|| flaw("poll", "is required"))?;
+    let options = form.options.unwrap_or_default();
+    let several = form.multiple_answers == Some(Value::Bool(true));
+    let choose = if several { u32::try_from(options.len()).unwrap_or(u32::MAX) } else { 1 };
+    let poll = Poll { name: form.name.unwrap_or_default(), options, choose };
+    send(&app, &caller, &headers, body.to, Draft::Poll(poll)).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Vote {
+    #[serde(flatten)]
+    to: Addressed,
+    poll_message_id: Option<String>,
+    votes: Option<Vec<OneOrSeveral>>,
+}
+
+/// The document has lists of lists, WAHA's examples plain lists.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// `POST /api/sendPollVote`
+pub async fn vote(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Vote>) -> Sent {
+    let poll = body.poll_message_id.ok_or_else(|| flaw("pollMessageId", "is required"))?;
+    let options = body.votes.unwrap_or_default().into_iter().flat_map(|vote| match vote {
+        OneOrSeveral::One(vote) => vec![vote],
+        OneOrSeveral::Several(votes) => votes,
+    });
+    let draft = Draft::Vote { poll: bare_id(&poll), options: options.collect() };
+    send(&app, &caller, &headers, body.to, draft).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reaction {
+    session: Option<String>,
+    message_id: Option<String>,
+    reaction: Option<String>,
+}
+
+/// `PUT /api/reaction`
+pub async fn reaction(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Reaction>) -> Sent {
+    let tenant = permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+    let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
+    let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
+    let session = app.fleet.known(&tenant).await?;
+    let target = session.target(&about.chat, &about.id, about.from_me, about.participant.as_deref());
+    let request = SendRequest { to: about.chat, draft: Draft::Reaction { target, emoji }, answers: None, id: None };
+    let message = app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??;
+    Ok((StatusCode::OK, Json(accepted(&message))))
+}
+
+/// What needs a file, or a kind of message that linked devices cannot write.
+pub async fn cannot(caller: Caller, Body(body): Body<Addressed>) -> Result<Json<Value>, Problem> {
+    permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+    Err(Problem::not_implemented("files cannot be sent yet; buttons and lists are for WhatsApp's business API"))
+}
+
+/// Marks what came as read, or says that somebody is typing.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sign {
+    session: Option<String>,
+    chat_id: Option<String>,
+    message_id: Option<String>,
+    message_ids: Option<Vec<String>>,
+}
+
+/// `POST /api/sendSeen`: these messages, or all that came in the chat since we last wrote.
+pub async fn seen(State(app): State<App>, caller: Caller, Body(sign): Body<Sign>) -> Result<StatusCode, Problem> {
+    let tenant = permitted(&caller, sign.session.as_deref().unwrap_or_default(), Scope::Send)?;
+    let chat = chat(&app, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
+    let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
+    let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
+    let session = app.fleet.known(&tenant).await?;
+    session.mark_read(&chat, &ids).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// `POST /api/startTyping`
+pub async fn typing(State(app): State<App>, caller: Caller, Body(sign): Body<Sign>) -> Result<StatusCode, Problem> {
+    show_typing(&app, &caller, &sign, true).await
+}
+
+/// `POST /api/stopTyping`
+pub async fn not_typing(State(app): State<App>, caller: Caller, Body(sign): Body<Sign>) -> Result<StatusCode, Problem> {
+    show_typing(&app, &caller, &sign, false).await
+}
+
+async fn show_typing(app: &App, caller: &Caller, sign: &Sign, typing: bool) -> Result<StatusCode, Problem> {
+    let tenant = permitted(caller, sign.session.as_deref().unwrap_or_default(), Scope::Send)?;
+    let chat = chat(app, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
+    let session = app.fleet.known(&tenant).await?;
+    session.show_typing(&chat, typing).await?;
+    Ok(StatusCode::CREATED)
+}
+
+async fn send(app: &App, caller: &Caller, headers: &HeaderMap, to: Addressed, draft: Draft) -> Sent {
+    let tenant = permitted(caller, &to.session.unwrap_or_default(), Scope::Send)?;
+    let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
+    let request = SendRequest {
+        to: chat(app, "chatId", &chat_id)?,
+        draft,
+        answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
+        id: to.id.filter(|id| !id.is_empty()),
+    };
+    let message = app.fleet.send(&tenant, &request, idempotency_key(headers)?).await??;
+    Ok((StatusCode::CREATED, Json(accepted(&message))))
+}
+
+/// Edits a message of ours.
+pub async fn edit(
+    app: &App,
+    tenant: &crate::tenant::TenantId,
+    target: Target,
+    chat: String,
+    text: String,
+    key: Option<&str>,
+) -> Result<waha::Message, Problem> {
+    let request = SendRequest { to: chat, draft: Draft::Edit { target, text }, answers: None, id: None };
+    Ok(accepted(&app.fleet.send(tenant, &request, key).await??))
+}
