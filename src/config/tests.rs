@@ -88,6 +88,17 @@ fn a_throwaway_disk_needs_embedded_by_name() {
 }
 
 #[test]
+fn outbound_requests_stay_on_the_public_internet_unless_it_is_said() {
+    let to = |address: &str| address.parse::<std::net::IpAddr>().unwrap();
+    assert!(!load(&[], None).unwrap().outbound.allow.admits("x", to("10.0.0.1")));
+    let config = load(&[("SESSIOND_OUTBOUND__ALLOW", "10.0.0.0/8,internal.example")], None).unwrap();
+    assert!(config.outbound.allow.admits("x", to("10.0.0.1")) && !config.outbound.allow.admits("x", to("127.0.0.1")));
+    assert!(config.outbound.allow.names("internal.example"));
+    let mistakes = load(&[("SESSIOND_OUTBOUND__ALLOW", "10.0.0.0/8,http://x")], None).unwrap_err();
+    assert!(mistakes.len() == 1 && mistakes[0].starts_with("outbound.allow"), "{mistakes:?}");
+}
+
+#[test]
 fn secrets_do_not_show() {
     let config =
         load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", "deadbeef")], None).unwrap();
