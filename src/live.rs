@@ -1,7 +1,8 @@
 //! Socket.IO: what happens, as it happens, to the dashboards that may see it.
 //!
-//! A socket proves itself in the handshake (`auth.key` or `auth.token`) and lives no longer than what it proved itself with. It says `register(tenantId)` or, to get what it missed,
-//! `register({tenantId, cursor})` with the `eventId` of the last event that it has seen. Each registration is a task of its own
+//! A socket proves itself in the handshake (`auth.key` or `auth.token`), and lives no longer than what it proved itself with. It says
+//! `register(tenantId)` or, to get what it missed, `register({tenantId, cursor})` with the `eventId` of the last event that it has
+//! seen; for tenants that it may read. Each registration is a task of its own
 //! that reads the log and the feed, so a slow client holds up nobody else; one that is too slow for too long is disconnected.
 
 use std::{sync::Arc, time::Duration};
@@ -123,8 +124,9 @@ async fn admit(
     State(shared): State<Shared>,
     TryData(handshake): TryData<Handshake>,
 ) -> Result<(), Refused> {
-    let credential = handshake.ok().and_then(|handshake| handshake.key.or(handshake.token));
-    let identified = match credential.filter(|credential| !credential.is_empty()) {
+    let brought = handshake.map_or([None, None], |handshake| [handshake.key, handshake.token]);
+    let credential = brought.into_iter().flatten().find(|credential| !credential.is_empty());
+    let identified = match credential {
         Some(credential) => shared.auth.identify(&credential).await,
         None if shared.auth.legacy_open() => {
             // A browser lets every page open a WebSocket: where only some may call, that is said here.
@@ -145,7 +147,7 @@ async fn admit(
         tenants: Arc::default(),
         gone: gone.clone(),
     });
-    shared.tasks.spawn(end_with_its_credential(socket.clone(), valid, gone.clone(), shared.fleet.clone()));
+    shared.tasks.spawn(end_with_its_credential(socket.clone(), valid, gone.clone(), shared.clone()));
     socket.on_disconnect(move || {
         gone.cancel();
         std::future::ready(())
@@ -155,8 +157,8 @@ async fn admit(
 }
 
 /// A socket is disconnected when its key is revoked or its token has expired.
-async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, fleet: Arc<Fleet>) {
-    let clock = &fleet.env().clock;
+async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, shared: Shared) {
+    let clock = &shared.fleet.env().clock;
     let expiry = async {
         match valid.expires_at {
             Some(at) => clock.sleep(at.duration_since(clock.now()).try_into().unwrap_or_default()).await,
@@ -172,10 +174,12 @@ async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: Cancella
     gone.cancel();
     let _ = socket.emit("error", &json!({ "code": "unauthorized", "error": reason }));
     // A full queue refuses the goodbye: then once there is room, or never, if the client is gone.
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while socket.clone().disconnect().is_err() && tokio::time::Instant::now() < deadline {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let leaving = async {
+        while socket.clone().disconnect().is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = shared.stop.run_until_cancelled(tokio::time::timeout(PATIENCE, leaving)).await;
 }
 
 async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(registration): TryData<Registration>) {

@@ -31,14 +31,10 @@ pub struct KeyRequest {
     #[serde(default)]
     is_admin: bool,
     session: Option<String>,
-    #[serde(default = "yes")]
-    is_active: bool,
-    /// None: all that can be done for the session.
+    /// None: yes for a new key, and unchanged for another.
+    is_active: Option<bool>,
+    /// None: all that can be done for the session, and unchanged for a key that has some.
     actions: Option<Actions>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +63,8 @@ pub struct KeyAnswer {
 }
 
 impl KeyRequest {
-    fn rights(&self) -> Result<Rights, Problem> {
+    /// What is asked for; `now` is what the key has.
+    fn rights(&self, now: Option<&Rights>) -> Result<Rights, Problem> {
         if self.is_admin {
             return Ok(Rights::Admin);
         }
@@ -79,7 +76,11 @@ impl KeyRequest {
         let tenant =
             session.parse().map_err(|error: crate::tenant::InvalidTenantId| invalid("session", error.to_string()))?;
         let Some(actions) = self.actions else {
-            return Ok(Rights::Tenant { tenant, scopes: Scope::ALL.into() });
+            let scopes = match now {
+                Some(Rights::Tenant { scopes, .. }) => scopes.clone(),
+                _ => Scope::ALL.into(),
+            };
+            return Ok(Rights::Tenant { tenant, scopes });
         };
         let control = actions.control.unwrap_or(false);
         let with_control =
@@ -122,8 +123,13 @@ pub async fn create(
     State(app): State<App>,
     Body(request): Body<KeyRequest>,
 ) -> Result<(StatusCode, Json<KeyAnswer>), Problem> {
-    let (key, secret) = app.auth.keys.create(request.rights()?, request.is_active).await?;
+    let (key, secret) = app.auth.keys.create(request.rights(None)?, request.is_active.unwrap_or(true)).await?;
     Ok((StatusCode::CREATED, Json(KeyAnswer::new(&key, Some(&secret)))))
+}
+
+/// WAHA gives the same key each time it is asked for one of these kinds; here nobody can, as only its owner has it.
+pub async fn create_or_get() -> Problem {
+    Problem::not_implemented("a key is told once, when it is made: POST /api/keys with the actions that it is to have")
 }
 
 pub async fn list(State(app): State<App>) -> Json<Vec<KeyAnswer>> {
@@ -135,8 +141,9 @@ pub async fn change(
     Path(id): Path<String>,
     Body(request): Body<KeyRequest>,
 ) -> Result<Json<KeyAnswer>, Problem> {
-    let changed = app.auth.keys.change(&id, request.rights()?, request.is_active).await?;
-    let key = changed.ok_or_else(no_such_key)?;
+    let old = app.auth.keys.find(&id).await?.ok_or_else(no_such_key)?;
+    let (rights, active) = (request.rights(Some(&old.rights))?, request.is_active.unwrap_or(old.active));
+    let key = app.auth.keys.change(&old, rights, active).await?.ok_or_else(no_such_key)?;
     Ok(Json(KeyAnswer::new(&key, None)))
 }
 
@@ -167,7 +174,7 @@ mod tests {
     use super::*;
 
     fn rights(request: Value) -> Result<Rights, Problem> {
-        serde_json::from_value::<KeyRequest>(request).unwrap().rights()
+        serde_json::from_value::<KeyRequest>(request).unwrap().rights(None)
     }
 
     fn scopes(actions: Value) -> Vec<Scope> {
@@ -185,6 +192,15 @@ mod tests {
         assert_eq!(scopes(json!({ "control": true })), [Scope::Control]);
         assert_eq!(scopes(json!({ "control": true, "setting": true, "app": true, "delete": true })), [Scope::Control]);
         assert_eq!(scopes(json!({ "read": true, "delete": false, "control": null })), [Scope::Read]);
+    }
+
+    #[test]
+    fn a_change_without_actions_leaves_the_scopes() {
+        let tenant = |id: &str| id.parse().unwrap();
+        let reading = Rights::Tenant { tenant: tenant("a"), scopes: [Scope::Read].into() };
+        let request: KeyRequest = serde_json::from_value(json!({ "session": "b", "isActive": false })).unwrap();
+        let moved = Rights::Tenant { tenant: tenant("b"), scopes: [Scope::Read].into() };
+        assert_eq!(request.rights(Some(&reading)).unwrap(), moved);
     }
 
     #[test]

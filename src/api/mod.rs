@@ -62,6 +62,8 @@ fn table() -> Vec<Route> {
         Route::post("/api/{session}/webhooks/failures/{id}/redrive", Keyed, webhooks::redrive),
         Route::post("/api/keys", Admin, keys::create),
         Route::get("/api/keys", Admin, keys::list),
+        Route::post("/api/keys/media", Admin, keys::create_or_get),
+        Route::post("/api/keys/control", Admin, keys::create_or_get),
         Route::put("/api/keys/{id}", Admin, keys::change),
         Route::delete("/api/keys/{id}", Admin, keys::revoke),
         Route::post("/api/keys/{id}/renew", Admin, keys::renew),

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Config, Credentials, VaultHome, source::Table};
+use super::{Config, Credentials, Origins, VaultHome, source::Table};
 
 fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
     let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -96,6 +96,44 @@ fn outbound_requests_stay_on_the_public_internet_unless_it_is_said() {
     assert!(config.outbound.allow.names("internal.example"));
     let mistakes = load(&[("SESSIOND_OUTBOUND__ALLOW", "10.0.0.0/8,http://x")], None).unwrap_err();
     assert!(mistakes.len() == 1 && mistakes[0].starts_with("outbound.allow"), "{mistakes:?}");
+}
+
+#[test]
+fn doors_are_shut_by_default_and_opened_by_exact_words() {
+    let shut = load(&[], None).unwrap();
+    assert!(matches!(&shut.http.origins, Origins::These(origins) if origins.is_empty()));
+    assert!(!shut.auth.legacy_open && shut.auth.firebase.is_none() && shut.http.proxies.trusted.is_empty());
+    let open = load(
+        &[
+            ("SESSIOND_HTTP__CORS_ORIGINS", "https://kdsapp.site, http://localhost:5000"),
+            ("SESSIOND_HTTP__TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.1,2001:db8::/32"),
+            ("SESSIOND_AUTH__FIREBASE_PROJECT", "demo-kds"),
+            ("SESSIOND_LIMITS__SENDING_PER_KEY", "0"),
+        ],
+        None,
+    )
+    .unwrap();
+    assert!(matches!(&open.http.origins, Origins::These(origins) if origins.len() == 2));
+    assert_eq!(open.http.proxies.trusted.len(), 3);
+    assert_eq!(open.auth.firebase.unwrap().project, "demo-kds");
+    assert_eq!((open.limits.sending.per_key, open.limits.pairing.per_key.unwrap().get()), (None, 20));
+    for open in [("SESSIOND_AUTH__LEGACY_OPEN", "true"), ("SESSIOND_HTTP__CORS_ORIGINS", "*")] {
+        assert!(matches!(load(&[open], None).unwrap().http.origins, Origins::Any));
+    }
+    let bad = [
+        ("SESSIOND_HTTP__CORS_ORIGINS", "https://kdsapp.site/"),
+        ("SESSIOND_HTTP__CORS_ORIGINS", "kdsapp.site"),
+        ("SESSIOND_HTTP__CORS_ORIGINS", "https://a.example,*"),
+        ("SESSIOND_HTTP__TRUSTED_PROXIES", "railway"),
+        ("SESSIOND_HTTP__CLIENT_ADDRESS_HEADER", "X Real IP"),
+        ("SESSIOND_AUTH__FIREBASE_KEYS_URL", "http://keys.example/jwk"),
+        ("SESSIOND_AUTH__FIREBASE_PROJECT", "a/b"),
+        ("SESSIOND_AUTH__REFRESH", "5m"),
+    ];
+    for (name, value) in bad {
+        let mistakes = load(&[(name, value)], None).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{name}={value}: {mistakes:?}");
+    }
 }
 
 #[test]

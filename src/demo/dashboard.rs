@@ -47,6 +47,11 @@ impl Dashboard {
         Self::answer(request.json(&body)).await
     }
 
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        let request = self.http.delete(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
+        Self::answer(request).await
+    }
+
     async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
         let response = request.timeout(Duration::from_secs(100)).send().await?;
         let status = response.status().as_u16();

@@ -1,10 +1,11 @@
 //! A Baileys client as a test drives it: `client.mjs`, beside this file. Part of two test binaries: the loopback network's,
 //! where it chats with customers, and the daemon's, where it chats with a tenant.
 
-use std::{collections::VecDeque, path::Path, time::Duration};
+use std::{collections::VecDeque, io::Write as _, path::Path, time::Duration};
 
 use loopback::Network;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::node::Script;
 
@@ -14,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running client. It ends with the test, as its standard input does.
 pub struct Client {
     script: Script,
+    /// Of the network's media host: the client is told of it by this file.
+    _authority: NamedTempFile,
     /// Events that nobody has asked for yet.
     kept: VecDeque<Value>,
 }
@@ -23,7 +26,21 @@ impl Client {
     pub fn start(folder: &Path, version: &str, network: &Network, number: Option<&str>) -> Self {
         let url = network.ws_url();
         let arguments: Vec<&str> = ["client.mjs", version, &url].into_iter().chain(number).collect();
-        Self { script: Script::start(folder, &arguments), kept: VecDeque::new() }
+        let mut authority = NamedTempFile::new().expect("a file");
+        authority.write_all(network.media_ca_pem().as_bytes()).expect("written");
+        let trusting = authority.path().to_str().expect("a path");
+        let host = network.media_host();
+        let variables = [("NODE_EXTRA_CA_CERTS", trusting), ("MEDIA_HOST", host.as_str())];
+        let script = Script::start_with(folder, &arguments, &variables);
+        Self { script, _authority: authority, kept: VecDeque::new() }
+    }
+
+    /// A client that is linked to that phone by QR and logged in.
+    pub async fn paired(folder: &Path, version: &str, network: &Network, number: &str) -> Self {
+        let mut client = Self::start(folder, version, network, None);
+        client.scanned(network, number).await;
+        client.linked().await;
+        client
     }
 
     /// The owner of the phone scans what the client shows.
@@ -49,6 +66,24 @@ impl Client {
 
     pub async fn text(&mut self, text: &str) -> Value {
         self.event("message", |e| e["text"] == text).await
+    }
+
+    /// Sends Baileys' own kind of content; returns the id, and the secret of a poll.
+    pub async fn send_content(&mut self, to: &str, content: &Value, options: &Value) -> (String, Value) {
+        self.command(json!({ "command": "send", "to": to, "content": content, "options": options })).await;
+        let mut sent = self.event("sent", |_| true).await;
+        (sent["id"].as_str().expect("an id").to_owned(), sent["secret"].take())
+    }
+
+    /// Calls a method of its socket; returns the result.
+    pub async fn call(&mut self, method: &str, arguments: Value) -> Value {
+        self.command(json!({ "command": "call", "method": method, "arguments": arguments })).await;
+        self.event("result", |_| true).await["result"].take()
+    }
+
+    /// The message with that id.
+    pub async fn message(&mut self, id: &str) -> Value {
+        self.event("message", |e| e["id"] == id).await
     }
 
     /// The first event of that kind that fits; others are kept in order. An error ends the test.

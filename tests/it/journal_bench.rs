@@ -50,7 +50,7 @@ pub struct Bench {
 /// A clock that a test can put forward.
 #[derive(Debug)]
 pub struct Shifted {
-    clock: Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     pub ahead: Mutex<Duration>,
 }
 

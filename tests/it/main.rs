@@ -2,11 +2,15 @@
 
 mod baileys;
 mod broken;
+mod doorkeeper;
+mod doors;
 #[path = "../baileys/driver.rs"]
+#[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
 mod emulator;
 mod face;
 mod heal;
+mod issuer;
 mod journal_bench;
 mod journal_damage;
 mod journal_model;
@@ -15,7 +19,9 @@ mod journal_snapshots;
 mod journal_time;
 mod journal_wire;
 mod journal_world;
+mod keys;
 mod kill;
+mod matrix;
 mod node;
 mod old_contract;
 mod outage;
@@ -33,6 +39,7 @@ mod store_pairing;
 mod store_peer;
 mod store_session;
 mod store_world;
+mod tokens;
 mod vault_access;
 mod vault_contract;
 mod webhooks;

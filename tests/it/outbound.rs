@@ -240,7 +240,7 @@ async fn what_comes_back_is_bounded_in_bytes_and_time() {
     let url = format!("http://{}/", trickling.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move {
         let (mut socket, _) = trickling.accept().await.unwrap();
-        socket.read(&mut [0; 1024]).await.unwrap();
+        assert_ne!(socket.read(&mut [0; 1024]).await.unwrap(), 0, "a request");
         let _ = socket.write_all(b"HTTP/1.1 200 OK\r\n").await;
         while socket.write_all(b"x: y\r\n").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;

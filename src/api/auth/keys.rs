@@ -146,15 +146,14 @@ impl Keys {
         Ok((self.known().set(key), secret))
     }
 
-    /// `None`: there is no such key.
-    pub async fn change(&self, id: &str, rights: Rights, active: bool) -> Result<Option<Arc<ApiKey>>, VaultError> {
-        let Some(old) = self.find(id).await? else { return Ok(None) };
-        let key = ApiKey { rights, active, ..(*old).clone() };
+    /// `None`: there is no such key any more.
+    pub async fn change(&self, old: &ApiKey, rights: Rights, active: bool) -> Result<Option<Arc<ApiKey>>, VaultError> {
+        let key = ApiKey { rights, active, ..old.clone() };
         if !self.vault.change_key(&key).await? {
             self.known().remove(&old.hash);
             return Ok(None);
         }
-        info!(key = id, rights = ?key.rights, active, "a key was changed");
+        info!(key = &*key.id, rights = ?key.rights, active, "a key was changed");
         Ok(Some(self.known().set(key)))
     }
 
@@ -247,7 +246,8 @@ impl Keys {
         }
     }
 
-    async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, VaultError> {
+    /// The key of this id, as it is now.
+    pub async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, VaultError> {
         self.refresh().await?;
         let known = self.known();
         Ok(known.keys.values().find(|entry| &*entry.key.id == id).map(Entry::as_used))
@@ -255,7 +255,10 @@ impl Keys {
 
     fn generate(&self, id: Arc<str>, rights: Rights, active: bool) -> (ApiKey, Secret) {
         let secret = Secret::new(format!("{PREFIX}{}", BASE64URL.encode(random::<32>())));
-        let (hash, created_at) = (KeyHash::of(secret.expose()), self.clock.now());
+        // No finer than the vault keeps it.
+        let now = self.clock.now();
+        let created_at = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
+        let hash = KeyHash::of(secret.expose());
         (ApiKey { hash, id, rights, active, created_at, last_used_at: None }, secret)
     }
 

@@ -15,9 +15,9 @@ use super::{VaultError, writer::vault_error};
 /// How long to wait for another process that holds the write lock.
 const BUSY: Duration = Duration::from_secs(5);
 /// "sesd": SQLite files of other programs are not taken for a vault.
-const APPLICATION: i32 = 0x7365_7364;
+pub(super) const APPLICATION: i32 = 0x7365_7364;
 /// A file of an older layout is brought up, step by step; one of a newer is left as it is.
-const LAYOUTS: &[&str] = &[TENANTS, KEYS];
+pub(super) const LAYOUTS: &[&str] = &[TENANTS, KEYS];
 const VERSION: i32 = LAYOUTS.len() as i32;
 
 /// Times are microseconds since 1970. A payload comes last in its row, so that a scan of the other columns does not read it.

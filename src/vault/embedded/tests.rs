@@ -71,6 +71,28 @@ fn files_of_others_are_left_as_they_are() {
     assert!(matches!(opened, Err(VaultError::Malformed(_))), "{opened:?}");
 }
 
+#[tokio::test]
+async fn a_file_of_an_older_layout_is_brought_up_with_all_that_it_holds() {
+    use crate::vault::access::{AccessVault as _, ApiKey, KeyHash, Rights};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(schema::LAYOUTS[0]).unwrap();
+    old.pragma_update(None, "application_id", schema::APPLICATION).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    old.execute("INSERT INTO tenants (id, whatsapp_connected) VALUES ('trattoria', 1)", []).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let vault = Embedded::open(&path).unwrap();
+        assert_eq!(vault.restorable().await.unwrap()[0].0, "trattoria");
+        let hash = KeyHash::of(&format!("{:?}", std::time::Instant::now()));
+        let at = Timestamp::UNIX_EPOCH;
+        let key =
+            ApiKey { hash, id: "k".into(), rights: Rights::Admin, active: true, created_at: at, last_used_at: None };
+        vault.create_key(&key).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_outlives_the_process() {
     let folder = tempfile::tempdir().unwrap();

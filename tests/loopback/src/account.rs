@@ -13,6 +13,7 @@ use wacore_libsignal::protocol::{DeviceId, ProtocolAddress};
 use crate::contact::Contact;
 use crate::keys::UploadedKeys;
 use crate::phone::PhoneState;
+use crate::profile::Profile;
 use crate::queue::Queue;
 use crate::world::ConnId;
 
@@ -84,6 +85,14 @@ impl Form {
         }
     }
 
+    /// The `addressing_mode` of a group.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pn => "pn",
+            Self::Lid => "lid",
+        }
+    }
+
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Pn => Self::Lid,
@@ -105,6 +114,7 @@ pub(crate) struct Account {
     pub(crate) name: String,
     pub(crate) contact: Contact,
     pub(crate) phone: PhoneState,
+    pub(crate) profile: Profile,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// Device ids are never given twice.
     pub(crate) next_device: u16,
@@ -162,6 +172,7 @@ impl Directory {
             name,
             contact,
             phone,
+            profile: Profile::default(),
             companions: BTreeMap::new(),
             next_device: 1,
             pairings: 0,

@@ -1,51 +1,51 @@
 //! Device 0 of an account: what a phone or a customer does with a message.
 //!
 //! It is a real endpoint: it opens what it gets or asks for it again, verifies the account's signature of a linked
-//! device before it trusts it, and sends delivery receipts. How it writes is in `writing`.
+//! device before it trusts it, and sends delivery receipts. How it writes is in `writing`, what it makes of what it
+//! has opened in `inbox`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rand::rngs::StdRng;
-use serde::Serialize;
 use wacore::messages::{decode_plaintext, unwrap_device_sent};
 use wacore::protocol::retry::{MAX_RETRY_COUNT, MIN_RETRY_COUNT_FOR_KEYS};
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 use wacore_libsignal::protocol::{CiphertextMessage, SignalProtocolError};
 use waproto::whatsapp as wa;
+use waproto::whatsapp::message::ProtocolMessage;
+use waproto::whatsapp::message::protocol_message::Type;
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::archive::Archived;
+use crate::compose::Chat;
+use crate::groups::GroupId;
+use crate::inbox::Inbox;
 use crate::keys::retry_keys_node;
 use crate::signal::{Endpoint, parse};
 use crate::stanza::{attr, child, child_content, content, jid_attr, leaf};
 use crate::world::World;
 use crate::writing::Sent;
 
-/// A message that a phone or customer has opened.
-#[derive(Debug, Clone, Serialize)]
-pub struct Received {
-    pub id: String,
-    /// The sending device.
-    pub from: String,
-    /// The number of the other side of the chat: the sender, or for a copy of an own message its addressee.
-    pub chat: String,
-    pub text: Option<String>,
-    /// Unix time in milliseconds at which it was first opened.
-    pub time: u64,
-    /// How often it came. More than once: the sender repeated it under the same id.
-    pub arrivals: u32,
-}
-
 pub(crate) struct Contact {
     pub(crate) endpoint: Endpoint,
-    inbox: Vec<Received>,
-    by_id: HashMap<(AccountId, String), usize>,
+    pub(crate) inbox: Inbox,
+    pub(crate) archive: HashMap<String, Archived>,
     /// What it wrote, for retries.
     pub(crate) sent: HashMap<String, Sent>,
     /// Retry receipts it has sent, by device and message.
     retries: HashMap<(DeviceAddress, String), u8>,
     /// How each peer last addressed it.
     pub(crate) forms: HashMap<AccountId, Form>,
+    /// Which devices hold its sender key of a group.
+    keys_given: HashMap<GroupId, HashSet<DeviceAddress>>,
+}
+
+/// Where a message came from: how its sender named this account, or the group.
+#[derive(Clone, Copy)]
+enum Via {
+    Direct(Form),
+    Group(GroupId),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,32 +66,27 @@ impl Contact {
     pub(crate) fn generate(rng: &mut StdRng) -> Self {
         Self {
             endpoint: Endpoint::generate(rng),
-            inbox: Vec::new(),
-            by_id: HashMap::new(),
+            inbox: Inbox::default(),
+            archive: HashMap::new(),
             sent: HashMap::new(),
             retries: HashMap::new(),
             forms: HashMap::new(),
+            keys_given: HashMap::new(),
         }
     }
 
-    pub(crate) fn inbox(&self) -> &[Received] {
-        &self.inbox
+    pub(crate) fn holds_key(&self, group: GroupId, device: DeviceAddress) -> bool {
+        self.keys_given.get(&group).is_some_and(|devices| devices.contains(&device))
     }
 
-    /// Counts one more arrival of a message it knows.
-    fn arrived_again(&mut self, from: AccountId, id: &str) -> bool {
-        let known = self.by_id.get(&(from, id.to_owned()));
-        if let Some(at) = known {
-            self.inbox[*at].arrivals += 1;
-        }
-        known.is_some()
+    pub(crate) fn key_given(&mut self, group: GroupId, device: DeviceAddress) {
+        self.keys_given.entry(group).or_default().insert(device);
     }
 
-    fn keep(&mut self, from: AccountId, received: Received) {
-        if !self.arrived_again(from, &received.id) {
-            self.by_id.insert((from, received.id.clone()), self.inbox.len());
-            self.inbox.push(received);
-        }
+    /// Starts over with a new sender key at the next message.
+    pub(crate) fn forget_group(&mut self, group: GroupId) {
+        self.keys_given.remove(&group);
+        self.endpoint.forget_group_key(&group.jid().to_string());
     }
 }
 
@@ -101,18 +96,29 @@ impl World {
         let (Some(id), Some(from_jid)) = (attr(stanza, "id"), jid_attr(stanza, "from")) else {
             return;
         };
-        let form = Form::of(&from_jid);
-        if from.account != account {
+        let via = match self.groups.find(&from_jid) {
+            Some(group) => Via::Group(group),
+            None => Via::Direct(Form::of(&from_jid)),
+        };
+        if let Via::Direct(form) = via
+            && from.account != account
+        {
             self.directory.get_mut(account).contact.forms.insert(from.account, form);
         }
-        match self.open(account, from, stanza) {
+        let opened = match via {
+            Via::Direct(_) => {
+                child(stanza, "enc").ok_or(Refused::Empty).and_then(|enc| self.open(account, from, stanza, enc))
+            }
+            Via::Group(_) => self.open_in_group(account, from, &from_jid, stanza),
+        };
+        match opened {
             Ok(message) => {
                 self.read(account, from, stanza, message);
-                self.delivered(account, from, form, stanza);
+                self.delivered(account, from, via, stanza);
             }
             Err(Refused::Signal(SignalProtocolError::DuplicatedMessage(..))) => {
-                self.directory.get_mut(account).contact.arrived_again(from.account, &id);
-                self.delivered(account, from, form, stanza);
+                self.directory.get_mut(account).contact.inbox.arrived_again(from.account, &id);
+                self.delivered(account, from, via, stanza);
             }
             Err(reason) => {
                 tracing::warn!(message = %id, %from, %reason, "undecryptable");
@@ -125,13 +131,19 @@ impl World {
                             | SignalProtocolError::InvalidSignedPreKeyId
                     )
                 );
-                self.ask_again(account, from, form, stanza, no_session);
+                self.ask_again(account, from, via, stanza, no_session);
             }
         }
     }
 
-    fn open(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node) -> Result<wa::Message, Refused> {
-        let enc = child(stanza, "enc").ok_or(Refused::Empty)?;
+    /// Opens an `<enc>` that is for this endpoint alone.
+    pub(crate) fn open(
+        &mut self,
+        account: AccountId,
+        from: DeviceAddress,
+        stanza: &Node,
+        enc: &Node,
+    ) -> Result<wa::Message, Refused> {
         let bytes = content(enc).ok_or(Refused::Empty)?;
         let sealed = parse(&attr(enc, "type").unwrap_or_default(), bytes)?;
         if let CiphertextMessage::PreKeySignalMessage(first) = &sealed
@@ -143,56 +155,75 @@ impl World {
         }
         let endpoint = &mut self.directory.get_mut(account).contact.endpoint;
         let plaintext = endpoint.decrypt(&from.protocol_address(), &sealed, &mut self.rng)?;
-        decode_plaintext(&plaintext, 2).map_err(|e| Refused::Plaintext(e.to_string()))
+        decode(&plaintext)
     }
 
     /// Keeps what a person would see; answers what an app would.
     fn read(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node, message: wa::Message) {
         let message = unwrap_device_sent(message);
         let id = attr(stanza, "id").unwrap_or_default();
-        if let Some(protocol) = message.protocol_message.as_option() {
+        if let Some(protocol) = message.protocol_message.as_option()
+            && !is_of_chat(protocol)
+        {
             return self.protocol_message(account, from, &id, protocol);
         }
-        self.archive(account, from.account, &id, &message);
         let recipient = jid_attr(stanza, "recipient").and_then(|jid| self.directory.find(&jid));
         let chat = if from.account == account { recipient.unwrap_or(account) } else { from.account };
-        let received = Received {
-            id: id.into_owned(),
-            from: from.to_string(),
-            chat: self.directory.get(chat).number(),
-            text: text_of(&message),
-            time: self.time_ms(),
-            arrivals: 1,
+        let mut received = self.behold(account, from.account, &id, &message);
+        received.from = from.to_string();
+        let group = jid_attr(stanza, "from").and_then(|from| self.groups.find(&from));
+        let chat = match group {
+            Some(group) => {
+                received.chat = group.jid().to_string();
+                Chat::Group(group)
+            }
+            None => {
+                received.chat = self.directory.get(chat).number();
+                Chat::Direct(chat)
+            }
         };
-        self.directory.get_mut(account).contact.keep(from.account, received);
+        self.archive(account, from.account, chat, &id, &message);
+        self.directory.get_mut(account).contact.inbox.keep(from.account, received);
     }
 
-    fn delivered(&mut self, account: AccountId, from: DeviceAddress, form: Form, stanza: &Node) {
+    fn delivered(&mut self, account: AccountId, from: DeviceAddress, via: Via, stanza: &Node) {
         let id = attr(stanza, "id").unwrap_or_default();
         self.ledger.delivered(from, &id, &account.primary().to_string());
         if from.account == account {
             return;
         }
         let receipt = NodeBuilder::new("receipt").attr("id", id.as_ref()).build();
-        self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
+        self.issue(account, from, via, &receipt);
     }
 
-    /// The person looks at a message: its sender gets a read receipt.
-    pub(crate) fn look_at(&mut self, account: AccountId, id: &str) -> Result<(), String> {
+    /// Sends a receipt to the device that a message came from.
+    fn issue(&mut self, account: AccountId, to: DeviceAddress, via: Via, receipt: &Node) {
+        match via {
+            Via::Direct(form) => self.route_receipt(account.primary(), &form.jid(to), to, receipt),
+            Via::Group(group) => self.route_group_receipt(account.primary(), group, to, receipt),
+        }
+    }
+
+    /// The person looks at a message or plays it: its sender gets a receipt of that kind, `read` or `played`.
+    pub(crate) fn look_at(&mut self, account: AccountId, id: &str, kind: &str) -> Result<(), String> {
         let contact = &self.directory.get(account).contact;
-        let received = contact.inbox.iter().find(|received| received.id == id);
-        let from = received.ok_or_else(|| format!("there is no message {id}"))?.from.parse();
+        let received = contact.inbox.messages().iter().find(|received| received.id == id);
+        let received = received.ok_or_else(|| format!("there is no message {id}"))?;
+        let group = self.groups.find_text(&received.chat);
+        let from = received.from.parse();
         let from = from.ok().and_then(|jid| self.directory.find_device(&jid));
         let from = from.filter(|from| from.account != account).ok_or("it is an own message")?;
         let form = contact.forms.get(&from.account).copied().unwrap_or_default();
-        let receipt = NodeBuilder::new("receipt").attr("id", id).attr("type", "read").build();
-        self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
+        let via = group.map_or(Via::Direct(form), Via::Group);
+        let receipt = NodeBuilder::new("receipt").attr("id", id).attr("type", kind).build();
+        self.ledger.read(from, id, &account.primary().to_string());
+        self.issue(account, from, via, &receipt);
         self.deliver_mail();
         Ok(())
     }
 
     /// Sends a retry receipt, with keys when there is no session to speak of or the first one did not help.
-    fn ask_again(&mut self, account: AccountId, from: DeviceAddress, form: Form, stanza: &Node, no_session: bool) {
+    fn ask_again(&mut self, account: AccountId, from: DeviceAddress, via: Via, stanza: &Node, no_session: bool) {
         let id = attr(stanza, "id").unwrap_or_default();
         let contact = &mut self.directory.get_mut(account).contact;
         let count = contact.retries.entry((from, id.clone().into_owned())).or_default();
@@ -219,13 +250,15 @@ impl World {
         }
         self.ledger.counts.retry_receipts += 1;
         let receipt = receipt.children(children).build();
-        self.route_receipt(account.primary(), &form.jid(from), from, &receipt);
+        self.issue(account, from, via, &receipt);
     }
 }
 
-fn text_of(message: &wa::Message) -> Option<String> {
-    message
-        .conversation
-        .clone()
-        .or_else(|| message.extended_text_message.as_option().and_then(|extended| extended.text.clone()))
+pub(crate) fn decode(plaintext: &[u8]) -> Result<wa::Message, Refused> {
+    decode_plaintext(plaintext, 2).map_err(|e| Refused::Plaintext(e.to_string()))
+}
+
+/// Whether people see it in the chat; the rest is among the apps of one account.
+fn is_of_chat(protocol: &ProtocolMessage) -> bool {
+    matches!(protocol.r#type, Some(Type::REVOKE | Type::MESSAGE_EDIT | Type::EPHEMERAL_SETTING))
 }

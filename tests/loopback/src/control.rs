@@ -4,22 +4,30 @@
 //! codes for requests that do not parse.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::contact::Received;
 use crate::faults::Fault;
+use crate::groups::{Change, GroupInfo};
+use crate::inbox::Received;
 use crate::ledger::WireMessage;
 use crate::network::{DeviceInfo, Network, NetworkError, PhoneInfo};
+use crate::presence::{ChatState, Seen};
+use crate::say::Say;
 use crate::stats::Stats;
+
+/// Files come in base64.
+const MAX_BODY: usize = 64 << 20;
 
 pub(crate) async fn serve(network: Network, listener: TcpListener, ended: CancellationToken) {
     let server = axum::serve(listener, router(network)).with_graceful_shutdown(ended.cancelled_owned());
@@ -43,12 +51,19 @@ fn router(network: Network) -> Router {
         .route("/phones/{number}/link-code", post(link_code))
         .route("/phones/{number}/devices", get(devices))
         .route("/phones/{number}/devices/{id}", delete(unlink))
+        .route("/phones/{number}/devices/{id}/history", post(history))
         .route("/phones/{number}/send", post(send))
         .route("/phones/{number}/inbox", get(inbox))
         .route("/customers", post(add_customer))
         .route("/customers/{number}/send", post(send))
         .route("/customers/{number}/inbox", get(inbox))
+        .route("/customers/{number}/profile", post(profile))
         .route("/customers/{number}/read", post(read))
+        .route("/customers/{number}/played", post(played))
+        .route("/customers/{number}/presence", get(presence).post(set_presence))
+        .route("/groups", post(create_group))
+        .route("/groups/{jid}", get(group).post(change_group))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "error": "no such route" }))))
         .with_state(network)
 }
@@ -113,9 +128,53 @@ struct Code {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Text {
+struct Outgoing {
     to: String,
-    text: String,
+    /// Short for a message of kind `text`.
+    text: Option<String>,
+    message: Option<Say>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewGroup {
+    by: String,
+    subject: String,
+    members: Vec<String>,
+}
+
+/// A new subject, or `change` of `members`, by an admin.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupChange {
+    by: String,
+    subject: Option<String>,
+    change: Option<Change>,
+    #[serde(default)]
+    members: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewProfile {
+    about: Option<String>,
+    /// In base64.
+    picture: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    /// `1`: files too, in base64.
+    media: Option<u8>,
+}
+
+/// `{"to", "state"}` for a chat, or `{"available"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPresence {
+    to: Option<String>,
+    state: Option<ChatState>,
+    available: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -193,13 +252,28 @@ async fn unlink(State(network): State<Network>, Path((number, id)): Path<(String
     Ok(Json(json!({})))
 }
 
-async fn send(State(network): State<Network>, Path(number): Path<String>, Body(text): Body<Text>) -> Reply<Value> {
-    let id = network.phone_send(&number, &text.to, &text.text).await?;
+async fn send(State(network): State<Network>, Path(number): Path<String>, Body(send): Body<Outgoing>) -> Reply<Value> {
+    let say = match (send.text, send.message) {
+        (Some(text), None) => Say::text(text),
+        (None, Some(say)) => say,
+        _ => return Err(Failure(StatusCode::UNPROCESSABLE_ENTITY, "either text or message".to_owned())),
+    };
+    let id = network.phone_send(&number, &send.to, say).await?;
     Ok(Json(json!({ "id": id })))
 }
 
-async fn inbox(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<Received>> {
-    Ok(Json(network.phone_inbox(&number).await?))
+async fn inbox(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Reply<Vec<Received>> {
+    let mut messages = network.phone_inbox(&number).await?;
+    if wanted.media != Some(1) {
+        for file in messages.iter_mut().filter_map(|message| message.file.as_mut()) {
+            file.data.clear();
+        }
+    }
+    Ok(Json(messages))
 }
 
 async fn read(
@@ -209,6 +283,76 @@ async fn read(
 ) -> Reply<Value> {
     network.customer_read(&number, &message.id).await?;
     Ok(Json(json!({})))
+}
+
+async fn played(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(message): Body<MessageId>,
+) -> Reply<Value> {
+    network.customer_play(&number, &message.id).await?;
+    Ok(Json(json!({})))
+}
+
+async fn presence(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<Seen>> {
+    Ok(Json(network.customer_sees(&number).await?))
+}
+
+async fn set_presence(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(presence): Body<NewPresence>,
+) -> Reply<Value> {
+    match presence {
+        NewPresence { to: Some(to), state: Some(state), available: None } => {
+            network.customer_chat_state(&number, &to, state).await?;
+        }
+        NewPresence { to: None, state: None, available: Some(available) } => {
+            network.customer_available(&number, available).await?;
+        }
+        _ => return Err(Failure(StatusCode::UNPROCESSABLE_ENTITY, "either to and state, or available".to_owned())),
+    }
+    Ok(Json(json!({})))
+}
+
+async fn history(State(network): State<Network>, Path((number, id)): Path<(String, u16)>) -> Reply<Value> {
+    network.phone_history(&number, id).await?;
+    Ok(Json(json!({})))
+}
+
+async fn profile(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(profile): Body<NewProfile>,
+) -> Reply<Value> {
+    let picture = profile.picture.map(|picture| BASE64_STANDARD.decode(picture)).transpose();
+    let picture = picture.map_err(|e| Failure(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))?;
+    network.set_profile(&number, profile.about, picture).await?;
+    Ok(Json(json!({})))
+}
+
+async fn create_group(State(network): State<Network>, Body(group): Body<NewGroup>) -> Reply<GroupInfo> {
+    let others: Vec<&str> = group.members.iter().map(String::as_str).collect();
+    Ok(Json(network.create_group(&group.by, &group.subject, &others).await?))
+}
+
+async fn group(State(network): State<Network>, Path(jid): Path<String>) -> Reply<GroupInfo> {
+    Ok(Json(network.group(&jid).await?))
+}
+
+async fn change_group(
+    State(network): State<Network>,
+    Path(jid): Path<String>,
+    Body(change): Body<GroupChange>,
+) -> Reply<GroupInfo> {
+    if let Some(subject) = &change.subject {
+        network.group_subject(&jid, &change.by, subject).await?;
+    }
+    if let Some(what) = change.change {
+        let members: Vec<&str> = change.members.iter().map(String::as_str).collect();
+        network.change_group(&jid, &change.by, what, &members).await?;
+    }
+    Ok(Json(network.group(&jid).await?))
 }
 
 async fn add_customer(State(network): State<Network>) -> Json<Value> {

@@ -1,10 +1,10 @@
 //! What a linked device asks of the server, and the answers.
 //!
 //! Everything is answered: a client counts its unanswered requests against the connection. What this network has
-//! no state for (privacy, block list, experiments, groups) gets the answer of a new account.
+//! no state for (block list, experiments) gets the answer of an account that has none.
 
-use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node};
 
 use crate::account::{AccountId, DeviceAddress, Form};
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
@@ -42,6 +42,14 @@ impl World {
             ("w:m", "media_conn") => {
                 let reply = self.media_conn(from);
                 self.send(conn, iq_result(iq, [reply]));
+            }
+            ("w:profile:picture" | "status", _) => {
+                let reply = self.profile_iq(from, iq);
+                self.send(conn, reply);
+            }
+            ("w:g2", _) => {
+                let reply = self.group_iq(from, iq);
+                self.send(conn, reply);
             }
             (xmlns, tag) => self.send(conn, iq_result(iq, stateless(xmlns, tag, request))),
         }
@@ -148,6 +156,9 @@ impl World {
             reply = reply.attr("jid", jid.clone());
         } else if let Some(account) = account {
             reply = reply.attr("jid", Form::Pn.jid(account.primary()));
+        } else if let Some(number) = number {
+            // Somebody without an account is answered for by the number that was asked for.
+            reply = reply.attr("jid", Jid::pn(number.trim_start_matches('+')));
         }
         let mut children = Vec::new();
         for protocol in protocols {
@@ -163,6 +174,8 @@ impl World {
                 ("lid", Some(account)) => {
                     children.push(NodeBuilder::new("lid").attr("val", Form::Lid.jid(account.primary())).build());
                 }
+                ("status", Some(account)) => children.push(self.about_node(account)),
+                ("picture", Some(account)) => children.extend(self.picture_id_node(account)),
                 _ => {}
             }
         }
@@ -194,10 +207,12 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             NodeBuilder::new("props").attr("protocol", 1u8).attr("hash", "none").attr("refresh", 86_400u32).build(),
         ),
         ("blocklist", _) => empty("list"),
-        // As an account begins: others see when it has read what they wrote.
         ("privacy", "privacy") => {
-            let receipts = NodeBuilder::new("category").attr("name", "readreceipts").attr("value", "all").build();
-            Some(NodeBuilder::new("privacy").children([receipts]).build())
+            // What an account has that never changed anything. Baileys sends read receipts only by it.
+            let names = ["last", "online", "profile", "status", "readreceipts", "groupadd", "calladd"];
+            let categories =
+                names.map(|name| NodeBuilder::new("category").attr("name", name).attr("value", "all").build());
+            Some(NodeBuilder::new("privacy").children(categories).build())
         }
         ("w:sync:app:state", _) => {
             // A bare collection is one that is up to date.
@@ -208,7 +223,6 @@ fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
             });
             Some(NodeBuilder::new("sync").children(synced).build())
         }
-        ("w:g2", "participating") => empty("groups"),
         ("disappearing_mode", _) => {
             Some(NodeBuilder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build())
         }

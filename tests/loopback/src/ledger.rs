@@ -31,6 +31,8 @@ pub struct Counts {
     pub receipts: u64,
     /// Retry receipts, by devices and by the network's own endpoints.
     pub retry_receipts: u64,
+    /// Messages to groups whose sender's hash of all members' devices was not the server's.
+    pub stale_device_lists: u64,
     /// Requests to the media host, whatever their answer.
     pub media_uploads: u64,
     pub media_downloads: u64,
@@ -68,6 +70,8 @@ pub struct WireMessage {
     pub acked: bool,
     /// Devices that acknowledged its delivery.
     pub delivered: Vec<String>,
+    /// Devices on which it was read or played.
+    pub read: Vec<String>,
 }
 
 /// What counts by itself: a sending device, a receiving device or group, a ratchet or sender key.
@@ -102,6 +106,7 @@ impl Ledger {
                 resent: 0,
                 acked: false,
                 delivered: Vec::new(),
+                read: Vec::new(),
             });
             self.messages.len() - 1
         });
@@ -124,6 +129,15 @@ impl Ledger {
             let delivered = &mut self.messages[*at].delivered;
             if !delivered.iter().any(|known| known == by) {
                 delivered.push(by.to_owned());
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self, from: DeviceAddress, id: &str, by: &str) {
+        if let Some(at) = self.by_id.get(&(from, id.to_owned())) {
+            let read = &mut self.messages[*at].read;
+            if !read.iter().any(|known| known == by) {
+                read.push(by.to_owned());
             }
         }
     }

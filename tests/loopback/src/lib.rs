@@ -14,15 +14,25 @@
 //! | `pairing`, `link_code` | linking by QR and by code |
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
+//! | `groups`, `group_chat` | groups and their changes; messages in them |
+//! | `presence`, `profile` | who is there, who types; pictures and what people say of themselves |
+//! | `history` | what a phone tells its devices of its chats |
 //! | `signal`, `contact`, `writing`, `phone` | the endpoints that live here: phones and customers |
+//! | `say`, `compose`, `inbox`, `archive` | what they say, what that is on the wire, what they read and remember |
 //! | `faults`, `ledger`, `stats` | what goes wrong, what has crossed, what is counted |
 
 mod account;
+mod archive;
 mod cert;
+mod compose;
 mod contact;
 mod control;
 mod faults;
+mod group_chat;
+mod groups;
 mod handshake;
+mod history;
+mod inbox;
 mod iq;
 mod keys;
 mod ledger;
@@ -31,8 +41,11 @@ mod media;
 mod network;
 mod pairing;
 mod phone;
+mod presence;
+mod profile;
 mod queue;
 mod routing;
+mod say;
 mod shell;
 pub mod signal;
 mod stanza;
@@ -42,8 +55,11 @@ mod world;
 mod writing;
 
 pub use account::Form;
-pub use contact::Received;
 pub use faults::{Fault, FaultKind};
+pub use groups::{Change, GroupInfo, Rank};
+pub use inbox::{Attachment, Received};
 pub use ledger::{Counts, Reuse, WireMessage};
 pub use network::{DeviceInfo, Network, NetworkConfig, NetworkError, PhoneInfo};
+pub use presence::{ChatState, Seen};
+pub use say::{Card, File, Say};
 pub use stats::Stats;

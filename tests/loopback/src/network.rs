@@ -12,14 +12,18 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::account::{AccountId, Form, Kind};
-use crate::contact::{Contact, Received};
+use crate::contact::Contact;
 use crate::control;
 use crate::faults::Fault;
+use crate::groups::{Change, GroupId, GroupInfo};
+use crate::inbox::Received;
 use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
 use crate::media::{Authority, host};
 use crate::pairing::Qr;
 use crate::phone::PhoneState;
+use crate::presence::{ChatState, Seen};
+use crate::say::Say;
 use crate::shell::Shared;
 use crate::stats::Stats;
 use crate::world::{Ticket, World};
@@ -221,18 +225,41 @@ impl Network {
     }
 
     /// The owner writes from the phone itself; returns the message's id.
-    pub async fn phone_send(&self, number: &str, to: &str, text: &str) -> Result<String, NetworkError> {
-        self.of(number, |world, id| world.write(id, to, text))?.map_err(NetworkError::Refused)
+    pub async fn phone_send(&self, number: &str, to: &str, say: impl Into<Say>) -> Result<String, NetworkError> {
+        let say = say.into();
+        self.of(number, |world, id| world.write(id, to, &say))?.map_err(NetworkError::Refused)
+    }
+
+    /// The phone sends a device what it has of all its chats, as a history sync.
+    pub async fn phone_history(&self, number: &str, device: u16) -> Result<(), NetworkError> {
+        self.of(number, |world, id| {
+            let address = id.device(device);
+            if world.directory.companion(address).is_none() {
+                return Err(NetworkError::Refused(format!("there is no device {device}")));
+            }
+            world.send_all_history(address);
+            Ok(())
+        })?
+    }
+
+    /// What people see of an account: what it says of itself, and its picture. An absent one stays as it is.
+    pub async fn set_profile(
+        &self,
+        number: &str,
+        about: Option<String>,
+        picture: Option<Vec<u8>>,
+    ) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.set_profile(id, about, picture))
     }
 
     /// What the phone itself has seen: messages of others, and copies of what its devices sent.
     pub async fn phone_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
-        self.of(number, |world, id| world.directory.get(id).contact.inbox().to_vec())
+        self.of(number, |world, id| world.directory.get(id).contact.inbox.messages().to_vec())
     }
 
     /// A customer writes; returns the message's id. `to` is a number, or a JID whose kind then is the chat's.
-    pub async fn customer_send(&self, number: &str, to: &str, text: &str) -> Result<String, NetworkError> {
-        self.phone_send(number, to, text).await
+    pub async fn customer_send(&self, number: &str, to: &str, say: impl Into<Say>) -> Result<String, NetworkError> {
+        self.phone_send(number, to, say).await
     }
 
     pub async fn customer_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
@@ -241,7 +268,60 @@ impl Network {
 
     /// A customer looks at a message: its sender gets a read receipt.
     pub async fn customer_read(&self, number: &str, id: &str) -> Result<(), NetworkError> {
-        self.of(number, |world, account| world.look_at(account, id))?.map_err(NetworkError::Refused)
+        self.of(number, |world, account| world.look_at(account, id, "read"))?.map_err(NetworkError::Refused)
+    }
+
+    /// A customer plays a voice message or a video: its sender gets a receipt that says so.
+    pub async fn customer_play(&self, number: &str, id: &str) -> Result<(), NetworkError> {
+        self.of(number, |world, account| world.look_at(account, id, "played"))?.map_err(NetworkError::Refused)
+    }
+
+    /// A customer types, records or stops, in the chat with somebody.
+    pub async fn customer_chat_state(&self, number: &str, to: &str, state: ChatState) -> Result<(), NetworkError> {
+        self.of(number, |world, id| {
+            let peer = account(world, to)?;
+            let form = world.form_for(id, peer, to);
+            world.set_chat_state(id.primary(), peer, form, state);
+            Ok(())
+        })?
+    }
+
+    /// A customer opens WhatsApp, or closes it. Who subscribed to that is told.
+    pub async fn customer_available(&self, number: &str, available: bool) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.set_available(id.primary(), available))
+    }
+
+    /// What a customer sees of those it has chats with: who is there, who types.
+    pub async fn customer_sees(&self, number: &str) -> Result<Vec<Seen>, NetworkError> {
+        self.of(number, |world, id| world.seen_by(id))
+    }
+
+    /// `by` makes a group with the others as members; their devices are told. Its messages are sent to its JID.
+    pub async fn create_group(&self, by: &str, subject: &str, others: &[&str]) -> Result<GroupInfo, NetworkError> {
+        self.of(by, |world, by| {
+            let others = accounts(world, others)?;
+            let group = world.create_group(by, subject, &others);
+            Ok(world.group_info(group))
+        })?
+    }
+
+    pub async fn group(&self, jid: &str) -> Result<GroupInfo, NetworkError> {
+        self.0.with(|world| Ok(world.group_info(group(world, jid)?)))
+    }
+
+    /// `by`, who must be an admin unless they leave, changes who is in a group or what they are.
+    pub async fn change_group(&self, jid: &str, by: &str, change: Change, who: &[&str]) -> Result<(), NetworkError> {
+        self.of(by, |world, by| {
+            let (group, who) = (group(world, jid)?, accounts(world, who)?);
+            world.change_members(group, by, change, &who).map(drop).map_err(NetworkError::Refused)
+        })?
+    }
+
+    pub async fn group_subject(&self, jid: &str, by: &str, subject: &str) -> Result<(), NetworkError> {
+        self.of(by, |world, by| {
+            let group = group(world, jid)?;
+            world.set_subject(group, by, subject).map_err(NetworkError::Refused)
+        })?
     }
 
     /// Injects a fault, on live connections at once.
@@ -305,6 +385,14 @@ impl Network {
 fn account(world: &World, number: &str) -> Result<AccountId, NetworkError> {
     let unknown = || NetworkError::UnknownNumber(number.to_owned());
     world.directory.find_text(number).ok_or_else(unknown)
+}
+
+fn accounts(world: &World, numbers: &[&str]) -> Result<Vec<AccountId>, NetworkError> {
+    numbers.iter().map(|number| account(world, number)).collect()
+}
+
+fn group(world: &World, jid: &str) -> Result<GroupId, NetworkError> {
+    world.groups.find_text(jid).ok_or_else(|| NetworkError::Refused(format!("there is no group {jid}")))
 }
 
 fn phone_info(world: &World, id: AccountId) -> PhoneInfo {

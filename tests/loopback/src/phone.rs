@@ -1,8 +1,6 @@
 //! What a phone does for its linked devices beyond chatting: it vouches for which of them exist, shares the keys of
 //! the app state, and sends again what a device could not read.
 
-use std::collections::HashMap;
-
 use rand::RngExt;
 use rand::rngs::StdRng;
 use waproto::buffa::{Message, MessageField};
@@ -33,14 +31,6 @@ pub(crate) struct PhoneState {
     app_state_key_time: i64,
     /// Which devices exist, signed; renewed when one comes or goes.
     key_index_list: (u64, Vec<u8>),
-    /// Messages of all chats by id, for devices that could not read one.
-    archive: HashMap<String, Archived>,
-}
-
-struct Archived {
-    message: wa::Message,
-    time: u64,
-    sender_name: String,
 }
 
 impl PhoneState {
@@ -50,7 +40,6 @@ impl PhoneState {
             app_state_key: rng.random(),
             app_state_key_time: i64::try_from(time_ms).unwrap_or(i64::MAX),
             key_index_list: (0, Vec::new()),
-            archive: HashMap::new(),
         }
     }
 }
@@ -138,6 +127,9 @@ impl World {
             Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE) => {
                 if let Some(request) = message.peer_data_operation_request_message.as_option() {
                     self.resend_placeholders(from, id, request);
+                    if let Some(page) = request.history_sync_on_demand_request.as_option() {
+                        self.history_on_demand(from, id, page);
+                    }
                 }
             }
             _ => {}
@@ -146,7 +138,7 @@ impl World {
 
     /// A device could not read some messages; the phone, which could, sends it what they say.
     fn resend_placeholders(&mut self, device: DeviceAddress, id: &str, request: &PeerDataOperationRequestMessage) {
-        let archive = &self.directory.get(device.account).phone.archive;
+        let archive = &self.directory.get(device.account).contact.archive;
         let results: Vec<PeerDataOperationResult> = request
             .placeholder_message_resend_request
             .iter()
@@ -157,7 +149,7 @@ impl World {
                     key: MessageField::some(key.clone()),
                     message: MessageField::some(archived.message.clone()),
                     message_timestamp: Some(archived.time),
-                    push_name: Some(archived.sender_name.clone()),
+                    push_name: Some(self.directory.get(archived.sender).name.clone()),
                     ..Default::default()
                 };
                 Some(PeerDataOperationResult {
@@ -186,20 +178,8 @@ impl World {
         );
     }
 
-    fn write_protocol(&mut self, device: DeviceAddress, message: ProtocolMessage) {
+    pub(crate) fn write_protocol(&mut self, device: DeviceAddress, message: ProtocolMessage) {
         let message = wa::Message { protocol_message: MessageField::some(message), ..Default::default() };
         self.write_peer(device, message);
-    }
-
-    /// Keeps a message of one of the phone's chats.
-    pub(crate) fn archive(&mut self, account: AccountId, sender: AccountId, id: &str, message: &wa::Message) {
-        if self.directory.get(account).kind != Kind::Phone {
-            return;
-        }
-        let time = self.time();
-        let sender_name = self.directory.get(sender).name.clone();
-        let archived = Archived { message: message.clone(), time, sender_name };
-        let phone = &mut self.directory.get_mut(account).phone;
-        phone.archive.insert(id.to_owned(), archived);
     }
 }

@@ -7,6 +7,7 @@ use wacore_binary::{Jid, Node, NodeContent};
 
 use crate::account::{AccountId, DeviceAddress, Form, Kind};
 use crate::faults::FaultKind;
+use crate::groups::other_participant;
 use crate::queue::Class;
 use crate::stanza::{attr, attr_is, child, content, jid_attr, server_ack};
 use crate::world::{ConnId, World};
@@ -19,7 +20,12 @@ pub(crate) struct Envelope<'a> {
     pub(crate) id: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) category: Option<&'a str>,
+    /// What the message does to another, if it does.
+    pub(crate) edit: Option<&'a str>,
     pub(crate) device_identity: Option<&'a Node>,
+    pub(crate) meta: Option<Node>,
+    /// How a group names its members, if `to` is one.
+    pub(crate) group: Option<Form>,
 }
 
 impl World {
@@ -33,32 +39,31 @@ impl World {
         let resend =
             attr_is(stanza, "device_fanout", "false") || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
         let mut ack = server_ack(stanza, self.time());
-        if self.directory.find(&to).is_none() {
-            // Groups, status and unknown numbers: there is nobody to deliver to.
+        let group = self.groups.find(&to);
+        if group.is_none() && self.directory.find(&to).is_none() {
+            // Status, channels and unknown numbers: there is nobody to deliver to.
             ack.attrs.insert("error", "404");
         }
         let category = attr(stanza, "category");
+        let edit = attr(stanza, "edit");
         let envelope = Envelope {
             from,
             to: &to,
             id: &id,
             kind: &attr(stanza, "type").unwrap_or_else(|| "text".into()),
             category: category.as_deref(),
+            edit: edit.as_deref(),
             device_identity: child(stanza, "device-identity"),
+            meta: child(stanza, "meta").cloned(),
+            group: group.map(|group| self.groups.get(group).form),
         };
         self.ledger.message(&envelope, time, resend);
-        for enc in enc_nodes(stanza).filter(|enc| attr_is(enc, "type", "skmsg")) {
-            self.ledger.group_ciphertext(from, &to, content(enc).unwrap_or_default());
-        }
-        let mut reached = Vec::new();
-        for (target, enc) in targets(stanza, &to) {
-            // Baileys sends the requester of a retry both a top-level `<enc>` and one in `<participants>`.
-            if let Some(address) = self.directory.find_device(&target)
-                && !reached.contains(&address)
-            {
-                reached.push(address);
-                self.forward(&envelope, &target, address, std::slice::from_ref(enc));
+        if let Some(group) = group {
+            for (name, value) in self.group_message(group, &envelope, stanza) {
+                ack.attrs.insert(name, value);
             }
+        } else {
+            self.direct_message(&envelope, stanza);
         }
         if self.faults.hits(FaultKind::WithholdAcks, from.account) {
             if let Some(companion) = self.directory.companion_mut(from) {
@@ -67,6 +72,23 @@ impl World {
         } else {
             self.ledger.acked(from, &id);
             self.send(conn, ack);
+        }
+    }
+
+    fn direct_message(&mut self, envelope: &Envelope<'_>, stanza: &Node) {
+        // To a group that does not exist, for one.
+        for enc in enc_nodes(stanza).filter(|enc| attr_is(enc, "type", "skmsg")) {
+            self.ledger.group_ciphertext(envelope.from, envelope.to, content(enc).unwrap_or_default());
+        }
+        let mut reached = Vec::new();
+        for (target, enc) in targets(stanza, envelope.to) {
+            // Baileys sends the requester of a retry both a top-level `<enc>` and one in `<participants>`.
+            if let Some(address) = self.directory.find_device(&target)
+                && !reached.contains(&address)
+            {
+                reached.push(address);
+                self.forward(envelope, &target, address, std::slice::from_ref(enc));
+            }
         }
     }
 
@@ -82,12 +104,19 @@ impl World {
         }
         let form = Form::of(target);
         let sender = envelope.from;
-        let mut message = NodeBuilder::new("message")
-            .attr("from", form.jid(sender))
-            .attr("id", envelope.id)
-            .attr("type", envelope.kind)
-            .attr("t", self.time());
-        if sender.account == address.account {
+        let mut message =
+            NodeBuilder::new("message").attr("id", envelope.id).attr("type", envelope.kind).attr("t", self.time());
+        message = match envelope.group {
+            None => message.attr("from", form.jid(sender)),
+            Some(form) => message
+                .attr("from", envelope.to.clone())
+                .attr("participant", form.jid(sender))
+                .attr(other_participant(form), form.other().jid(sender.account.primary()))
+                .attr("addressing_mode", form.name()),
+        };
+        if envelope.group.is_some() {
+            // In a group everybody is named the same way.
+        } else if sender.account == address.account {
             if envelope.category.is_none() {
                 message = message.attr("recipient", envelope.to.to_non_ad());
             }
@@ -101,8 +130,12 @@ impl World {
         if let Some(category) = envelope.category {
             message = message.attr("category", category);
         }
+        if let Some(edit) = envelope.edit {
+            message = message.attr("edit", edit);
+        }
         message = message.attr("notify", self.directory.get(sender.account).name.as_str());
         let mut children = encs.to_vec();
+        children.extend(envelope.meta.clone());
         if encs.iter().any(|enc| attr_is(enc, "type", "pkmsg")) {
             children.extend(envelope.device_identity.cloned());
         }
@@ -126,6 +159,9 @@ impl World {
         let Some(to) = jid_attr(stanza, "to").or_else(|| jid_attr(stanza, "recipient")) else {
             return;
         };
+        let group = self.groups.find(&to);
+        let author = if group.is_some() { jid_attr(stanza, "participant") } else { None };
+        let to = author.unwrap_or(to);
         let Some(address) = self.directory.find_device(&to) else {
             return;
         };
@@ -135,8 +171,14 @@ impl World {
         for address in self.receivers(address) {
             for id in &ids {
                 self.ledger.delivered(address, id, &from.to_string());
+                if attr_is(stanza, "type", "read") || attr_is(stanza, "type", "played") {
+                    self.ledger.read(address, id, &from.to_string());
+                }
             }
-            self.route_receipt(from, &to, address, stanza);
+            match group {
+                Some(group) => self.route_group_receipt(from, group, address, stanza),
+                None => self.route_receipt(from, &to, address, stanza),
+            }
         }
     }
 
@@ -224,12 +266,12 @@ impl World {
     }
 }
 
-fn enc_nodes(stanza: &Node) -> impl Iterator<Item = &Node> {
+pub(crate) fn enc_nodes(stanza: &Node) -> impl Iterator<Item = &Node> {
     stanza.get_children_by_tag("enc")
 }
 
 /// Who gets which ciphertext: the entries of `<participants>`, and a top-level `<enc>` for `to` itself.
-fn targets<'a>(stanza: &'a Node, to: &Jid) -> Vec<(Jid, &'a Node)> {
+pub(crate) fn targets<'a>(stanza: &'a Node, to: &Jid) -> Vec<(Jid, &'a Node)> {
     let participants = child(stanza, "participants").and_then(Node::children).unwrap_or_default();
     let mut targets: Vec<(Jid, &Node)> = participants
         .iter()

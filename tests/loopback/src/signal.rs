@@ -12,9 +12,10 @@ use rand::{CryptoRng, RngExt};
 use wacore_libsignal::protocol::{
     CiphertextMessage, CiphertextMessageType, Direction, GenericSignedPreKey, IdentityChange, IdentityKey,
     IdentityKeyPair, IdentityKeyStore, KeyPair, PreKeyBundle, PreKeyId, PreKeyRecord, PreKeySignalMessage, PreKeyStore,
-    ProtocolAddress, SessionRecord, SessionStore, SignalMessage, SignalProtocolError, SignedPreKeyId,
-    SignedPreKeyRecord, SignedPreKeyStore, Timestamp, UsePQRatchet, message_decrypt, message_encrypt,
-    process_prekey_bundle,
+    ProtocolAddress, SenderKeyDistributionMessage, SenderKeyName, SenderKeyRecord, SenderKeyStore, SessionRecord,
+    SessionStore, SignalMessage, SignalProtocolError, SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore, Timestamp,
+    UsePQRatchet, create_sender_key_distribution_message, group_decrypt, group_encrypt, message_decrypt,
+    message_encrypt, process_prekey_bundle, process_sender_key_distribution_message,
 };
 
 type Result<T> = std::result::Result<T, SignalProtocolError>;
@@ -53,6 +54,7 @@ pub struct Endpoint {
     pre_keys: PreKeys,
     signed_pre_keys: SignedPreKeys,
     next_pre_key: u32,
+    sender_keys: SenderKeys,
 }
 
 impl Endpoint {
@@ -66,6 +68,7 @@ impl Endpoint {
             pre_keys: PreKeys::default(),
             signed_pre_keys: SignedPreKeys { current, records: HashMap::from([(1, record)]) },
             next_pre_key: 1,
+            sender_keys: SenderKeys::default(),
         }
     }
 
@@ -169,6 +172,41 @@ impl Endpoint {
         }
         Ok(opened.plaintext)
     }
+}
+
+/// Groups: a key of its own for each, which everybody else's device is given.
+impl Endpoint {
+    /// Its key of a group as it hands it out; the first time it makes one.
+    pub fn group_key<R: CryptoRng>(&mut self, group: &str, rng: &mut R) -> Result<Vec<u8>> {
+        let name = own_name(group);
+        let key = complete(create_sender_key_distribution_message(&name, &mut self.sender_keys, rng))?;
+        Ok(key.serialized().to_vec())
+    }
+
+    pub fn forget_group_key(&mut self, group: &str) {
+        self.sender_keys.0.remove(&own_name(group));
+    }
+
+    pub fn group_encrypt<R: CryptoRng>(&mut self, group: &str, plaintext: &[u8], rng: &mut R) -> Result<Vec<u8>> {
+        let message = complete(group_encrypt(&mut self.sender_keys, &own_name(group), plaintext, rng))?;
+        Ok(message.serialized().to_vec())
+    }
+
+    /// Keeps a key that a peer handed out.
+    pub fn learn_group_key(&mut self, group: &str, peer: &ProtocolAddress, key: &[u8]) -> Result<()> {
+        let key = SenderKeyDistributionMessage::try_from(key)?;
+        let name = SenderKeyName::from_parts(group, &peer.to_string());
+        complete(process_sender_key_distribution_message(&name, &key, &mut self.sender_keys))
+    }
+
+    pub fn group_decrypt(&mut self, group: &str, peer: &ProtocolAddress, sealed: &[u8]) -> Result<Vec<u8>> {
+        let name = SenderKeyName::from_parts(group, &peer.to_string());
+        complete(group_decrypt(sealed, &mut self.sender_keys, &name))
+    }
+}
+
+fn own_name(group: &str) -> SenderKeyName {
+    SenderKeyName::from_parts(group, "self")
 }
 
 /// Parses the content of an `<enc type="msg|pkmsg">`.
@@ -283,5 +321,20 @@ impl SignedPreKeyStore for SignedPreKeys {
     async fn save_signed_pre_key(&mut self, id: SignedPreKeyId, record: &SignedPreKeyRecord) -> Result<()> {
         self.records.insert(u32::from(id), record.clone());
         Ok(())
+    }
+}
+
+#[derive(Default, Clone)]
+struct SenderKeys(HashMap<SenderKeyName, SenderKeyRecord>);
+
+#[async_trait]
+impl SenderKeyStore for SenderKeys {
+    async fn store_sender_key(&mut self, name: &SenderKeyName, record: SenderKeyRecord) -> Result<()> {
+        self.0.insert(name.clone(), record);
+        Ok(())
+    }
+
+    async fn load_sender_key(&self, name: &SenderKeyName) -> Result<Option<SenderKeyRecord>> {
+        Ok(self.0.get(name).cloned())
     }
 }

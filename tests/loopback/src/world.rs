@@ -15,10 +15,12 @@ use waproto::whatsapp::ClientPayload;
 use crate::account::{AccountId, DeviceAddress, Directory, Form};
 use crate::cert::ServerIdentity;
 use crate::faults::{FaultKind, Faults};
+use crate::groups::Groups;
 use crate::ledger::Ledger;
 use crate::link_code::LinkRequest;
 use crate::media::MediaStore;
 use crate::pairing::Registration;
+use crate::presence::Presence;
 use crate::queue::Class;
 use crate::stanza::{attr, failure, leaf, stream_error, stream_removed, stream_replaced};
 
@@ -71,6 +73,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) ledger: Ledger,
     pub(crate) media: MediaStore,
+    pub(crate) presence: Presence,
+    pub(crate) groups: Groups,
     /// How customers address an account that never wrote to them.
     pub(crate) addressing: Form,
     /// Stanzas for the network's own endpoints, in order.
@@ -87,6 +91,8 @@ impl World {
         Self {
             server: ServerIdentity::generate(&mut rng),
             media: MediaStore::new(&mut rng),
+            presence: Presence::default(),
+            groups: Groups::default(),
             rng,
             directory: Directory::default(),
             sessions: HashMap::new(),
@@ -220,6 +226,7 @@ impl World {
                     companion.offline_since = Some(Instant::now());
                     companion.active = false;
                     companion.held_acks.clear();
+                    self.set_available(address, false);
                 }
             }
             Some(Session::Registering(registration)) => self.abandon(conn, *registration),
@@ -332,8 +339,10 @@ impl World {
                         let ack = crate::stanza::server_ack(stanza, self.time());
                         self.send(conn, ack);
                     }
-                    // Presence, chat state and information broadcasts want no answer.
-                    "presence" | "chatstate" | "ib" => {}
+                    "presence" => self.presence_stanza(address, stanza),
+                    "chatstate" => self.chat_state_stanza(address, stanza),
+                    // Information broadcasts want no answer.
+                    "ib" => {}
                     other => {
                         tracing::debug!(tag = other, id = ?attr(stanza, "id"), "stanza ignored")
                     }

@@ -2,15 +2,22 @@
 //! own ciphertext; and again to one that asks for it.
 
 use wacore::adv::{AdvValidation, validate_adv_with_identity_key};
-use wacore::messages::{MessageUtils, wrap_device_sent};
+use wacore::messages::MessageUtils;
 use wacore::protocol::retry::MAX_RETRY_COUNT;
+use wacore::send::{media_type_from_message, should_hide_decrypt_fail_for_send, stanza_type_from_message};
+use wacore::types::message::EditAttribute;
+use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp as wa;
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::archive::poll_of;
+use crate::compose::{Chat, Composed, Place};
 use crate::contact::Refused;
+use crate::groups::GroupId;
 use crate::keys::read_retry_keys;
 use crate::routing::{Envelope, enc_node};
+use crate::say::Say;
 use crate::signal::{Bundle, Sealed};
 use crate::stanza::{attr, child};
 use crate::world::World;
@@ -18,10 +25,49 @@ use crate::world::World;
 /// A message that was written, kept for retries.
 #[derive(Clone)]
 pub(crate) struct Sent {
-    to: AccountId,
-    form: Form,
-    message: wa::Message,
+    pub(crate) to: Chat,
+    pub(crate) form: Form,
+    pub(crate) composed: Composed,
     category: Option<&'static str>,
+}
+
+impl Sent {
+    pub(crate) fn edit(&self) -> Option<EditAttribute> {
+        EditAttribute::infer_from_message(&self.composed.message)
+    }
+
+    pub(crate) fn envelope<'a>(
+        &'a self,
+        from: DeviceAddress,
+        to: &'a Jid,
+        id: &'a str,
+        edit: Option<&'a EditAttribute>,
+    ) -> Envelope<'a> {
+        Envelope {
+            from,
+            to,
+            id,
+            kind: stanza_type_from_message(&self.composed.message),
+            category: self.category,
+            edit: edit.map(EditAttribute::to_string_val),
+            device_identity: None,
+            meta: meta_node(&self.composed.message),
+            group: matches!(self.to, Chat::Group(_)).then_some(self.form),
+        }
+    }
+
+    /// `<enc>` with what it says of its content.
+    pub(crate) fn enc(&self, kind: &str, bytes: Vec<u8>) -> Node {
+        let mut enc = enc_node(kind, bytes);
+        let message = &self.composed.message;
+        if let Some(kind) = media_type_from_message(message) {
+            enc.attrs.insert("mediatype", kind);
+        }
+        if should_hide_decrypt_fail_for_send(self.edit().as_ref(), message) {
+            enc.attrs.insert("decrypt-fail", "hide");
+        }
+        enc
+    }
 }
 
 impl World {
@@ -35,7 +81,10 @@ impl World {
         let Some(sent) = self.directory.get(account).contact.sent.get(id.as_ref()).cloned() else {
             return;
         };
-        let addressed = from.account == sent.to || from.account == account;
+        let addressed = match sent.to {
+            Chat::Direct(peer) => from.account == peer || from.account == account,
+            Chat::Group(group) => self.groups.get(group).members.contains_key(&from.account),
+        };
         if count >= MAX_RETRY_COUNT || !addressed {
             return;
         }
@@ -45,22 +94,25 @@ impl World {
             tracing::warn!(message = %id, %from, %reason, "cannot answer a retry receipt");
             return;
         }
-        self.write_to(account, &id, &sent, &[from], true);
+        match sent.to {
+            Chat::Direct(peer) => self.write_to(account, peer, &id, &sent, &[from], true),
+            Chat::Group(group) => self.write_again_in_group(account, group, &id, &sent, from),
+        }
     }
 
     /// The owner of a phone or a customer writes: to every device of the addressee and every other of its own.
-    pub(crate) fn write(&mut self, account: AccountId, to: &str, text: &str) -> Result<String, String> {
+    pub(crate) fn write(&mut self, account: AccountId, to: &str, say: &Say) -> Result<String, String> {
+        if let Some(group) = self.groups.find_text(to) {
+            return self.write_in_group(account, group, say);
+        }
         let peer = self.directory.find_text(to).ok_or_else(|| format!("nobody has the number {to}"))?;
         if peer == account {
             return Err("nobody writes to themselves here".to_owned());
         }
-        let contact = &self.directory.get(account).contact;
-        let form = match to.parse::<Jid>() {
-            Ok(jid) if to.contains('@') => Form::of(&jid),
-            _ => contact.forms.get(&peer).copied().unwrap_or(self.addressing),
-        };
-        let message = wa::Message { conversation: Some(text.to_owned()), ..Default::default() };
-        let sent = Sent { to: peer, form, message, category: None };
+        let form = self.form_for(account, peer, to);
+        let chat = Chat::Direct(peer);
+        let composed = self.compose(Place { author: account, chat, form }, say)?;
+        let sent = Sent { to: chat, form, composed, category: None };
         let id = self.message_id();
         let devices = |account: AccountId| {
             let companions = self.directory.get(account).companions.keys().map(move |d| account.device(*d));
@@ -69,26 +121,59 @@ impl World {
         let targets: Vec<DeviceAddress> =
             devices(peer).chain(devices(account)).filter(|a| *a != account.primary()).collect();
         self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
-        self.archive(account, account, &id, &sent.message);
-        self.write_to(account, &id, &sent, &targets, false);
+        self.archive(account, account, chat, &id, &sent.composed.message);
+        self.write_to(account, peer, &id, &sent, &targets, false);
         self.deliver_mail();
         Ok(id)
     }
 
-    /// A phone writes to one of its own devices, as apps do among themselves.
-    pub(crate) fn write_peer(&mut self, device: DeviceAddress, message: wa::Message) {
-        let sent = Sent { to: device.account, form: Form::Pn, message, category: Some("peer") };
+    fn write_in_group(&mut self, account: AccountId, group: GroupId, say: &Say) -> Result<String, String> {
+        if !self.groups.get(group).members.contains_key(&account) {
+            return Err("only members write in a group".to_owned());
+        }
+        let (chat, form) = (Chat::Group(group), self.groups.get(group).form);
+        let composed = self.compose(Place { author: account, chat, form }, say)?;
+        let sent = Sent { to: chat, form, composed, category: None };
         let id = self.message_id();
-        self.directory.get_mut(device.account).contact.sent.insert(id.clone(), sent.clone());
-        self.write_to(device.account, &id, &sent, &[device], false);
+        self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
+        self.archive(account, account, chat, &id, &sent.composed.message);
+        self.write_to_group(account, group, &id, &sent)?;
+        self.deliver_mail();
+        Ok(id)
     }
 
-    fn write_to(&mut self, account: AccountId, id: &str, sent: &Sent, targets: &[DeviceAddress], resend: bool) {
+    /// How an account names a peer: as the JID does, as the peer last named it, or as the network is told to.
+    pub(crate) fn form_for(&self, account: AccountId, peer: AccountId, to: &str) -> Form {
+        match to.parse::<Jid>() {
+            Ok(jid) if to.contains('@') => Form::of(&jid),
+            _ => self.directory.get(account).contact.forms.get(&peer).copied().unwrap_or(self.addressing),
+        }
+    }
+
+    /// A phone writes to one of its own devices, as apps do among themselves.
+    pub(crate) fn write_peer(&mut self, device: DeviceAddress, message: wa::Message) {
+        let composed = Composed { message, beyond: Vec::new() };
+        let sent = Sent { to: Chat::Direct(device.account), form: Form::Pn, composed, category: Some("peer") };
+        let id = self.message_id();
+        self.directory.get_mut(device.account).contact.sent.insert(id.clone(), sent.clone());
+        self.write_to(device.account, device.account, &id, &sent, &[device], false);
+    }
+
+    fn write_to(
+        &mut self,
+        account: AccountId,
+        peer: AccountId,
+        id: &str,
+        sent: &Sent,
+        targets: &[DeviceAddress],
+        resend: bool,
+    ) {
         let from = account.primary();
-        let chat = sent.form.jid(sent.to.primary());
-        let plain = MessageUtils::encode_and_pad(&sent.message);
-        let copy = || MessageUtils::encode_and_pad(&wrap_device_sent(sent.message.clone(), chat.to_string()));
-        let envelope = Envelope { from, to: &chat, id, kind: "text", category: sent.category, device_identity: None };
+        let chat = sent.form.jid(peer.primary());
+        let plain = MessageUtils::pad_message_v2(sent.composed.encode());
+        let copy = || MessageUtils::pad_message_v2(sent.composed.encode_device_sent(&chat));
+        let edit = sent.edit();
+        let envelope = sent.envelope(from, &chat, id, edit.as_ref());
         let time = self.time_ms();
         self.ledger.message(&envelope, time, resend);
         self.ledger.acked(from, id);
@@ -97,7 +182,7 @@ impl World {
             let sealed = if own { self.seal(account, *target, &copy()) } else { self.seal(account, *target, &plain) };
             match sealed {
                 Ok(sealed) => {
-                    let enc = enc_node(sealed.kind, sealed.bytes);
+                    let enc = sent.enc(sealed.kind, sealed.bytes);
                     self.forward(&envelope, &sent.form.jid(*target), *target, &[enc]);
                 }
                 Err(reason) => tracing::warn!(message = %id, %target, %reason, "cannot encrypt"),
@@ -105,7 +190,7 @@ impl World {
         }
     }
 
-    fn seal(&mut self, account: AccountId, to: DeviceAddress, plaintext: &[u8]) -> Result<Sealed, Refused> {
+    pub(crate) fn seal(&mut self, account: AccountId, to: DeviceAddress, plaintext: &[u8]) -> Result<Sealed, Refused> {
         let peer = to.protocol_address();
         if !self.directory.get(account).contact.endpoint.has_session(&peer) {
             let bundle = self.take_bundle(to).ok_or(Refused::NoKeys)?;
@@ -138,4 +223,16 @@ impl World {
             _ => Err(Refused::Identity),
         }
     }
+}
+
+/// `<meta>` of a poll or a vote.
+fn meta_node(message: &wa::Message) -> Option<Node> {
+    let kind = if poll_of(message).is_some() {
+        "creation"
+    } else if message.poll_update_message.is_set() {
+        "vote"
+    } else {
+        return None;
+    };
+    Some(NodeBuilder::new("meta").attr("polltype", kind).build())
 }

@@ -153,6 +153,3 @@ fn claimed(claim: &Value) -> BTreeSet<TenantId> {
     let ids = claim.as_array().into_iter().flatten().filter_map(Value::as_str);
     ids.filter_map(|id| id.parse().ok()).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,10 @@
 //!
 //! Needs Node and npm. Where they are missing the tests say so and pass, unless `CI=true`.
 
+mod account;
+mod groups;
+mod kinds;
+
 use loopback::Network;
 use serde_json::json;
 

@@ -50,6 +50,28 @@ async fn a_conversation_over_http() {
     let (_, sent) = call(&network, "POST", &path, Some(json!({ "to": number, "text": "ciao" }))).await;
     let message = device.message().await.expect("a message");
     assert_eq!(sent["id"], json!(message.id));
+    let image = json!({ "kind": "image", "data": "aW1hZ2U=", "caption": "here" });
+    let body = json!({ "to": number, "message": image });
+    let (status, sent) = call(&network, "POST", &path, Some(body)).await;
+    assert_eq!(status, 200, "{sent}");
+    assert_eq!(device.message().await.expect("a message").id, sent["id"]);
+    let inbox = format!("/phones/{number}/inbox");
+    let (_, seen) = call(&network, "GET", &inbox, None).await;
+    assert_eq!(
+        (&seen[1]["kind"], &seen[1]["file"]["size"], seen[1]["file"].get("data")),
+        (&json!("image"), &json!(5), None)
+    );
+    let (_, seen) = call(&network, "GET", &format!("{inbox}?media=1"), None).await;
+    assert_eq!((&seen[1]["file"]["data"], &seen[1]["fields"]["caption"]), (&json!("aW1hZ2U="), &json!("here")));
+    let body = json!({ "by": customer, "subject": "Friends", "members": [number] });
+    let (status, group) = call(&network, "POST", "/groups", Some(body)).await;
+    assert_eq!((status, &group["members"][&customer]), (200, &json!("superadmin")), "{group}");
+    let path = format!("/groups/{}", group["jid"].as_str().expect("a JID"));
+    let body = json!({ "by": customer, "subject": "Best friends", "change": "promote", "members": [number] });
+    let (status, _) = call(&network, "POST", &path, Some(body)).await;
+    assert_eq!(status, 200);
+    let (_, group) = call(&network, "GET", &path, None).await;
+    assert_eq!((&group["subject"], &group["members"][&number]), (&json!("Best friends"), &json!("admin")));
     let (_, devices) = call(&network, "GET", &format!("/phones/{number}/devices"), None).await;
     assert_eq!((&devices[0]["id"], &devices[0]["online"]), (&json!(1), &json!(true)));
     let (_, messages) = call(&network, "GET", &format!("/messages?from={customer}"), None).await;
@@ -77,6 +99,8 @@ async fn errors_come_with_a_reason() {
         ("GET", "/phones/12/devices".to_owned(), None, 404),
         ("POST", format!("/customers/{customer}/send"), Some(json!({ "to": "12", "text": "" })), 409),
         ("POST", format!("/customers/{customer}/send"), Some(json!({ "text": "" })), 422),
+        ("POST", format!("/customers/{customer}/send"), Some(json!({ "to": "12", "message": { "kind": "hug" } })), 422),
+        ("POST", format!("/customers/{customer}/presence"), Some(json!({ "to": "12" })), 422),
         ("POST", "/faults".to_owned(), Some(json!({ "kind": "gremlins" })), 422),
         ("POST", "/faults".to_owned(), None, 400),
         ("GET", "/nowhere".to_owned(), None, 404),

@@ -282,6 +282,30 @@ impl Device {
         })
     }
 
+    /// Opens a message of a group: learns the sender's key, then reads what is under it.
+    pub fn open_in_group(&mut self, stanza: &Node) -> anyhow::Result<wa::Message> {
+        let named = stanza.attrs.get("participant").and_then(|v| v.to_jid()).context("no participant")?;
+        let peer = stanza.attrs.get("participant_pn").and_then(|v| v.to_jid()).unwrap_or(named);
+        let group = stanza.attrs.get("from").context("no group")?.to_string();
+        let mut said = None;
+        for enc in stanza.get_children_by_tag("enc") {
+            let kind = enc.attrs.get("type").context("no enc type")?.to_string();
+            let sealed = bytes(enc).context("empty enc")?;
+            let plain = if kind == "skmsg" {
+                self.endpoint.group_decrypt(&group, &address(&peer), &sealed)?
+            } else {
+                self.endpoint.decrypt(&address(&peer), &parse(&kind, &sealed)?, &mut self.rng)?
+            };
+            let message = decode_plaintext(&plain, 2)?;
+            if let Some(key) = message.sender_key_distribution_message.as_option() {
+                let key = key.axolotl_sender_key_distribution_message.as_deref().context("an empty key")?;
+                self.endpoint.learn_group_key(&group, &address(&peer), key)?;
+            }
+            said = Some(message);
+        }
+        said.context("no ciphertext")
+    }
+
     /// Acknowledges a message by its delivery receipt.
     pub async fn receipt(&mut self, message: &Incoming) -> anyhow::Result<()> {
         let receipt = NodeBuilder::new("receipt").attr("to", &message.from).attr("id", message.id.as_str());
@@ -355,6 +379,26 @@ impl Device {
     /// A request with one child; returns the result.
     pub async fn request(&mut self, kind: &str, xmlns: &str, child: Node) -> anyhow::Result<Node> {
         self.request_all(kind, xmlns, [child]).await
+    }
+
+    /// A request to a group or to `@g.us`; returns the answer, whatever it is.
+    pub async fn ask_group(&mut self, to: Jid, kind: &str, child: Node) -> anyhow::Result<Node> {
+        self.next_id += 1;
+        let id = self.next_id.to_string();
+        let iq = NodeBuilder::new("iq")
+            .attr("id", id.as_str())
+            .attr("type", kind)
+            .attr("xmlns", "w:g2")
+            .attr("to", to)
+            .children([child])
+            .build();
+        self.send(&iq).await?;
+        loop {
+            let answer = self.receive_tag("iq").await?;
+            if answer.attrs.get("id").is_some_and(|v| v == id.as_str()) {
+                return Ok(answer);
+            }
+        }
     }
 
     async fn request_all(

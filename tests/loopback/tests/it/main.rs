@@ -8,10 +8,13 @@ mod device;
 #[path = "../../../baileys/driver.rs"]
 mod driver;
 mod faults;
+mod groups;
 mod https;
+mod kinds;
 mod linking;
 mod media;
 #[path = "../../../it/node.rs"]
+#[allow(dead_code, reason = "the daemon's tests use more of it")]
 mod node;
 mod offline;
 mod scale;
