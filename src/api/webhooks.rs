@@ -12,11 +12,11 @@ use super::{
     baileys::Body,
     problem::{FieldError, Problem},
 };
-use crate::{tenant::TenantId, webhook::WebhookError};
+use crate::{fleet::FleetError, tenant::TenantId, webhook::WebhookError};
 
 pub async fn show(State(app): State<App>, caller: Caller, Path(session): Path<String>) -> Result<Json<Value>, Problem> {
     let tenant = permitted(&caller, &session)?;
-    app.fleet.known(&tenant).await?;
+    known(&app, &tenant).await?;
     Ok(Json(app.webhooks.show(&tenant).await?))
 }
 
@@ -38,7 +38,7 @@ pub async fn failures(
     Path(session): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let tenant = permitted(&caller, &session)?;
-    app.fleet.known(&tenant).await?;
+    known(&app, &tenant).await?;
     Ok(Json(json!({ "failures": app.webhooks.failures(&tenant).await? })))
 }
 
@@ -48,7 +48,7 @@ pub async fn redrive_all(
     Path(session): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let tenant = permitted(&caller, &session)?;
-    app.fleet.known(&tenant).await?;
+    known(&app, &tenant).await?;
     Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, None).await? })))
 }
 
@@ -58,8 +58,16 @@ pub async fn redrive(
     Path((session, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let tenant = permitted(&caller, &session)?;
-    app.fleet.known(&tenant).await?;
+    known(&app, &tenant).await?;
     Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, Some(&id)).await? })))
+}
+
+async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
+    match app.fleet.known(tenant).await {
+        Ok(_) => Ok(()),
+        Err(FleetError::Unknown) => Err(Problem::unknown_tenant()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn permitted(caller: &Caller, session: &str) -> Result<TenantId, Problem> {
@@ -81,6 +89,7 @@ impl From<WebhookError> for Problem {
                 Self::invalid(error, flaws.into_iter().map(field).collect())
             }
             WebhookError::NoFailure => Self::missing("no_failure", "There is no such failure"),
+            WebhookError::NotDurable => Self::unavailable("vault_down", "The vault does not answer"),
             WebhookError::Closed => Self::unavailable("session_closed", "The session is not open"),
             WebhookError::Store(error) => {
                 tracing::warn!(%error, "webhooks cannot be read or written");

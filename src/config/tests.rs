@@ -88,6 +88,17 @@ fn a_throwaway_disk_needs_embedded_by_name() {
 }
 
 #[test]
+fn outbound_requests_stay_on_the_public_internet_unless_it_is_said() {
+    let to = |address: &str| address.parse::<std::net::IpAddr>().unwrap();
+    assert!(!load(&[], None).unwrap().outbound.allow.admits("x", to("10.0.0.1")));
+    let config = load(&[("SESSIOND_OUTBOUND__ALLOW", "10.0.0.0/8,internal.example")], None).unwrap();
+    assert!(config.outbound.allow.admits("x", to("10.0.0.1")) && !config.outbound.allow.admits("x", to("127.0.0.1")));
+    assert!(config.outbound.allow.names("internal.example"));
+    let mistakes = load(&[("SESSIOND_OUTBOUND__ALLOW", "10.0.0.0/8,http://x")], None).unwrap_err();
+    assert!(mistakes.len() == 1 && mistakes[0].starts_with("outbound.allow"), "{mistakes:?}");
+}
+
+#[test]
 fn doors_are_shut_by_default_and_opened_by_exact_words() {
     let shut = load(&[], None).unwrap();
     assert!(matches!(&shut.http.origins, Origins::These(origins) if origins.is_empty()));

@@ -14,7 +14,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Futures
 use serde_json::Value;
 use tokio::{
     sync::{Semaphore, broadcast::error::RecvError, mpsc, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -41,6 +41,9 @@ const PAGE: usize = 64;
 
 /// How long the place may lag behind.
 const LAG: Duration = Duration::from_secs(2);
+
+/// After the store failed.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// How long requests in flight may take when the webhook stops.
 const LANDING: Duration = Duration::from_secs(3);
@@ -80,8 +83,8 @@ pub struct Consumer {
     pub stop: CancellationToken,
 }
 
-struct Running {
-    cx: Consumer,
+struct Running<'a> {
+    cx: &'a mut Consumer,
     queue: Queue,
     gone: bool,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
@@ -94,6 +97,8 @@ struct Running {
     more: bool,
     /// Failures that are being sent once more.
     redriven: HashSet<EventId>,
+    /// What retention took before it was delivered: the record, and where it begins.
+    gap: Option<(EventId, Option<EventId>)>,
 }
 
 struct Landed {
@@ -111,14 +116,21 @@ enum Landing {
 }
 
 impl Consumer {
-    pub async fn run(self) {
-        if let Err(error) = self.work().await {
-            // A closed store is a session that ends.
-            debug!(%error, "a webhook ended");
+    pub async fn run(mut self) {
+        while let Err(error) = self.work().await {
+            if matches!(error, StoreError::Closed | StoreError::Journal(_)) {
+                debug!(%error, "a webhook ends with its session");
+                return;
+            }
+            warn!(webhook = self.webhook.id, %error, "a webhook stumbles, and begins anew where it was");
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(PAUSE) => {}
+            }
         }
     }
 
-    async fn work(self) -> Result<(), StoreError> {
+    async fn work(&mut self) -> Result<(), StoreError> {
         let store = self.session.store().clone();
         let place = progress::load(&store, &self.webhook.id).await?;
         let parked = progress::failures(&store, &self.webhook.id).await?.iter().map(|failure| failure.id).collect();
@@ -132,13 +144,14 @@ impl Consumer {
             dirty: None,
             more: true,
             redriven: HashSet::new(),
+            gap: None,
             cx: self,
         };
         running.run().await
     }
 }
 
-impl Running {
+impl Running<'_> {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut feed = self.cx.shared.feed.subscribe(self.cx.session.tenant());
         let mut status = self.cx.session.watch();
@@ -150,7 +163,7 @@ impl Running {
                 self.launch();
             }
             self.report();
-            let wake = if self.gone { None } else { self.queue.wake_at() };
+            let wake = if self.gone { None } else { self.queue.wake_at(self.cx.shared.settings.per_tenant) };
             let write_at = self.dirty.map(|since| since + LAG);
             let wake = [wake, write_at].into_iter().flatten().min();
             tokio::select! {
@@ -192,9 +205,8 @@ impl Running {
             let session = &self.cx.session;
             if let Some(trimmed) = session.trimmed().filter(|trimmed| Some(*trimmed) > self.queue.read()) {
                 let after = self.queue.read();
-                warn!(?after, up_to = %trimmed, "retention was faster than a webhook's receiver");
                 self.queue.skip(trimmed);
-                self.park(trimmed, What::Gap { after }, 0, None, "no longer in the log".into()).await?;
+                self.note_gap(trimmed, after).await?;
             }
             let events = self.cx.session.events_after(self.queue.read(), PAGE).await?;
             self.more = !events.is_empty();
@@ -234,8 +246,7 @@ impl Running {
                 self.queue.drop(&lane, job.id);
                 self.redriven.remove(&job.id);
                 if job.source == Source::Log {
-                    let what = What::Gap { after: None };
-                    self.park(job.id, what, job.attempts, None, "no longer in the log".into()).await?;
+                    self.note_gap(job.id, self.queue.cursor().filter(|cursor| *cursor < job.id)).await?;
                 }
                 return Ok(());
             }
@@ -305,6 +316,25 @@ impl Running {
         };
         warn!(webhook = self.cx.webhook.id, event = %job.id, error, "the receiver refuses an event: parked");
         self.park(job.id, what, job.attempts, status, error).await
+    }
+
+    /// Retention was faster: of the events after `after`, up to `up_to`, some are gone. One record for all that goes on like this.
+    async fn note_gap(&mut self, up_to: EventId, after: Option<EventId>) -> Result<(), StoreError> {
+        let (up_to, after) = match self.gap {
+            Some((known, begin)) => {
+                let mut batch = Batch::default();
+                progress::delete_failure(&mut batch, &self.cx.webhook.id, known);
+                self.parked.retain(|id| *id != known);
+                self.write(batch).await?;
+                (up_to.max(known), begin)
+            }
+            None => {
+                warn!(webhook = self.cx.webhook.id, ?after, %up_to, "retention was faster than a webhook's receiver");
+                (up_to, after)
+            }
+        };
+        self.gap = Some((up_to, after));
+        self.park(up_to, What::Gap { after }, 0, None, "no longer in the log".into()).await
     }
 
     /// Writes a failure down, with the place behind it.

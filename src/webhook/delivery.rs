@@ -50,7 +50,7 @@ pub async fn attempt(outbound: &Outbound, webhook: &Webhook, id: &str, body: Byt
         Err(error) => {
             // A receiver that takes the request and does not answer is there.
             let answered = matches!(error, OutboundError::Timeout);
-            let refusal = Refusal { answered, after: None, status: None, error: error.to_string() };
+            let refusal = Refusal { answered, not_now: false, after: None, status: None, error: error.to_string() };
             Attempt { outcome: Outcome::Failed(refusal), gone: false }
         }
     }
@@ -61,9 +61,10 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
         return Attempt { outcome: Outcome::Taken, gone: false };
     }
     // These speak of the receiver, not of this request.
-    let is_about_the_receiver = matches!(status.as_u16(), 408 | 425 | 429 | 502 | 503 | 504);
+    let is_about_the_receiver = matches!(status.as_u16(), 408 | 410 | 425 | 429 | 502 | 503 | 504);
     let refusal = Refusal {
         answered: !is_about_the_receiver,
+        not_now: matches!(status.as_u16(), 410 | 429 | 503),
         after: matches!(status.as_u16(), 429 | 503).then(|| retry_after(headers, now)).flatten(),
         status: Some(status.as_u16()),
         error: format!("answered {status}"),
@@ -107,6 +108,11 @@ mod tests {
             let Outcome::Failed(refusal) = answered(status, None).outcome else { panic!("{status}") };
             assert_eq!((refusal.answered, refusal.status, refusal.after), (is_there, Some(status), None));
         }
+        let not_now = [410, 429, 500, 503].map(|status| match answered(status, None).outcome {
+            Outcome::Failed(refusal) => refusal.not_now,
+            Outcome::Taken => panic!("{status}"),
+        });
+        assert_eq!(not_now, [true, true, false, true]);
         assert!(answered(410, None).gone && !answered(404, None).gone);
     }
 

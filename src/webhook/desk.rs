@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -24,6 +25,9 @@ use crate::{
     session::Session,
     store::{Batch, StoreError},
 };
+
+/// How long the vault may take for new settings.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked of a desk.
 pub enum Order {
@@ -95,7 +99,9 @@ impl Desk {
         {
             let Some(working) = self.consumers.get(&webhook.id) else { continue };
             let health = working.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let state = if health.gone {
+            let state = if working.task.is_finished() {
+                "crashed"
+            } else if health.gone {
                 "gone"
             } else if health.failures > 0 {
                 "failing"
@@ -113,6 +119,7 @@ impl Desk {
             Settings::parse(given, &self.settings, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
         let newest = self.session.newest_event();
         // None of them writes its place while the places are changed.
+        self.consumers.values().for_each(|working| working.stop.cancel());
         for (_, working) in self.consumers.drain() {
             end(working).await;
         }
@@ -121,7 +128,10 @@ impl Desk {
             self.settings = settings;
         }
         self.start_all();
-        self.session.store().wait(change?).await.map_err(StoreError::from)?;
+        match tokio::time::timeout(PATIENCE, self.session.store().wait(change?)).await {
+            Ok(durable) => durable.map_err(StoreError::from)?,
+            Err(_) => return Err(WebhookError::NotDurable),
+        }
         Ok(self.show())
     }
 

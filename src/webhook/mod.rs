@@ -59,6 +59,9 @@ pub enum WebhookError {
     Closed,
     #[error("there is no such failure")]
     NoFailure,
+    /// They are in force, and go to the vault when it answers.
+    #[error("the vault does not answer")]
+    NotDurable,
 }
 
 impl Webhooks {

@@ -49,7 +49,7 @@ pub enum What {
         names: Vec<String>,
         body: Box<EventBody>,
     },
-    /// The log's retention has overtaken the webhook: the events after `after`, up to `id`, are gone.
+    /// The log's retention has overtaken the webhook: of the events after `after`, up to `id`, some are gone.
     Gap { after: Option<EventId> },
 }
 

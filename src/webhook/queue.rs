@@ -54,6 +54,8 @@ pub struct Job {
 #[derive(Debug)]
 struct Waiting {
     job: Job,
+    /// Attempts, those too that do not count.
+    tries: u32,
     due: Instant,
     flying: bool,
     /// When the last attempt failed; the beginning of the first one while that flies.
@@ -73,6 +75,8 @@ pub enum Outcome {
 pub struct Refusal {
     /// By an answer to this request, so that the receiver is there.
     pub answered: bool,
+    /// It speaks of the moment, not of this request, which is not one attempt the less for it.
+    pub not_now: bool,
     /// Nothing before, by the receiver's own word.
     pub after: Option<Duration>,
     pub status: Option<u16>,
@@ -167,7 +171,7 @@ impl Queue {
 
     /// Something that is owed and not in the log.
     pub fn push(&mut self, lane: &str, job: Job, now: Instant) {
-        let waiting = Waiting { job, due: now, flying: false, since: now, canary: false };
+        let waiting = Waiting { job, tries: 0, due: now, flying: false, since: now, canary: false };
         self.lanes.entry(lane.into()).or_default().push_back(waiting);
     }
 
@@ -184,8 +188,7 @@ impl Queue {
 
     /// The next attempt that may begin now, marked as flying. `limit`: attempts in flight.
     pub fn launch(&mut self, now: Instant, limit: usize) -> Option<(Arc<str>, Job)> {
-        let limit = if self.failures >= SHY { 1 } else { limit };
-        if self.flying >= limit || self.not_before.is_some_and(|at| at > now) {
+        if self.is_full(limit) || self.not_before.is_some_and(|at| at > now) {
             return None;
         }
         let attempts = self.retries.attempts;
@@ -197,18 +200,25 @@ impl Queue {
         let jobs = self.lanes.get_mut(&lane)?;
         let waiting = &mut jobs[place];
         waiting.flying = true;
-        if waiting.job.attempts == 0 {
+        if waiting.tries == 0 {
             waiting.since = now;
         }
         self.flying += 1;
         Some((lane, waiting.job.clone()))
     }
 
-    /// When something may begin, if nothing happens before.
-    pub fn wake_at(&self) -> Option<Instant> {
+    /// When something may begin, if nothing lands before.
+    pub fn wake_at(&self, limit: usize) -> Option<Instant> {
+        if self.is_full(limit) {
+            return None;
+        }
         let attempts = self.retries.attempts;
         let next = self.lanes.values().filter_map(|jobs| due(jobs, attempts).map(|(at, _)| at)).min()?;
         Some(self.not_before.map_or(next, |at| at.max(next)))
+    }
+
+    fn is_full(&self, limit: usize) -> bool {
+        self.flying >= if self.failures >= SHY { 1 } else { limit }
     }
 
     /// An attempt ended. `began`: when; `chance`: 0 to 1, for the jitter.
@@ -245,7 +255,6 @@ impl Queue {
 
     fn taken(&mut self, lane: &Arc<str>, place: usize, began: Instant, now: Instant) -> Verdict {
         self.sign_of_life = self.sign_of_life.max(Some(began));
-        self.not_before = None;
         if self.failures >= SHY {
             // It is back: nobody has to sit out a long wait.
             self.lanes.values_mut().flatten().for_each(|waiting| waiting.due = waiting.due.min(now));
@@ -257,7 +266,7 @@ impl Queue {
         waiting.job.names.remove(0);
         let is_done = waiting.job.names.is_empty();
         if !is_done {
-            (waiting.job.attempts, waiting.flying, waiting.due) = (0, false, now);
+            (waiting.job.attempts, waiting.tries, waiting.flying, waiting.due) = (0, 0, false, now);
         }
         let done = if is_done { self.remove(lane, place) } else { None };
         // It flew ahead of those, the first of which was refused a moment ago.
@@ -268,28 +277,27 @@ impl Queue {
     fn failed(&mut self, lane: &Arc<str>, place: usize, refusal: &Refusal, now: Instant, chance: f64) -> Verdict {
         let (retries, sign_of_life) = (self.retries, self.sign_of_life);
         let Some(jobs) = self.lanes.get_mut(lane) else { return Verdict::default() };
-        let answered = refusal.answered;
         let waiting = &mut jobs[place];
         waiting.flying = false;
         waiting.job.refusal = Some(refusal.clone());
+        waiting.tries = waiting.tries.saturating_add(1);
+        let next = now + wait(retries, waiting.tries).mul_f64(chance);
+        if !refusal.not_now && (place == 0 || refusal.answered) {
+            waiting.job.attempts = waiting.job.attempts.saturating_add(1);
+        }
         if place > 0 {
-            if answered {
-                waiting.job.attempts = waiting.job.attempts.saturating_add(1);
-            }
-            let next = now + wait(retries, waiting.job.attempts).mul_f64(chance);
             // Then the first again, and this one behind it.
             jobs[0].canary = false;
-            jobs[0].due = if answered { next } else { jobs[0].due };
+            jobs[0].due = if refusal.answered { next } else { jobs[0].due };
             return Verdict::default();
         }
-        waiting.job.attempts = waiting.job.attempts.saturating_add(1);
-        let had_enough = waiting.job.attempts >= retries.attempts;
+        let had_enough = waiting.job.attempts >= retries.attempts && !refusal.not_now;
         let others_are_taken = sign_of_life.is_some_and(|began| began >= waiting.since);
         // What someone asked to send again, and what nobody can send again, has had its attempts and no more.
         let gives_up = had_enough && (others_are_taken || waiting.job.source != Source::Log);
         waiting.since = now;
-        waiting.canary = had_enough && answered;
-        waiting.due = now + wait(retries, waiting.job.attempts).mul_f64(chance);
+        waiting.canary = had_enough && refusal.answered;
+        waiting.due = next;
         let parked = if gives_up { self.remove(lane, place) } else { None };
         Verdict { done: None, parked: parked.into_iter().collect() }
     }

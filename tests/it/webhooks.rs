@@ -110,7 +110,7 @@ async fn settings_survive_the_disk_and_show_no_secret() {
     }
     assert!(!stage.log().contains(KEY) && !stage.log().contains("of-the-receiver"));
     // A tenant that nobody knows has none, and none is made by asking.
-    assert_ne!(ask(&stage, "GET", "/api/nobody/webhooks", None).await.0, 200);
+    assert_eq!(ask(&stage, "GET", "/api/nobody/webhooks", None).await.0, 404);
     daemon.kill().await.unwrap();
 }
 

@@ -11,11 +11,12 @@ const fn retries(attempts: u32) -> Retries {
     Retries { policy: Policy::Constant, delay: Duration::from_secs(2), attempts }
 }
 
-const REFUSED: Outcome = failed(true, None);
-const UNREACHABLE: Outcome = failed(false, None);
+const REFUSED: Outcome = failed(true, false, None);
+const UNREACHABLE: Outcome = failed(false, false, None);
+const NOT_NOW: Outcome = failed(false, true, None);
 
-const fn failed(answered: bool, after: Option<Duration>) -> Outcome {
-    Outcome::Failed(Refusal { answered, after, status: None, error: String::new() })
+const fn failed(answered: bool, not_now: bool, after: Option<Duration>) -> Outcome {
+    Outcome::Failed(Refusal { answered, not_now, after, status: None, error: String::new() })
 }
 
 /// A queue with a clock of its own and a receiver that decides by the event's number.
@@ -55,7 +56,7 @@ impl World {
                 self.now += Duration::from_millis(1);
                 self.land(&lane, &job, &outcome);
             }
-            match self.queue.wake_at() {
+            match self.queue.wake_at(8) {
                 Some(at) if at <= end => self.now = self.now.max(at),
                 _ => break,
             }
@@ -81,7 +82,7 @@ fn a_refused_message_is_parked_and_the_rest_goes_on() {
 
 #[test]
 fn a_receiver_that_is_down_for_a_day_loses_nothing() {
-    for down in [UNREACHABLE, REFUSED] {
+    for down in [UNREACHABLE, REFUSED, NOT_NOW] {
         let mut world = World::new(3);
         for n in 0..30 {
             world.take(n, ["a", "b", "c"][n as usize % 3]);
@@ -171,10 +172,36 @@ fn the_receivers_own_word_is_kept() {
     world.take(1, "b");
     let (lane, job) = world.queue.launch(world.now, 1).unwrap();
     let after = Some(Duration::from_secs(120));
-    world.land(&lane, &job, &failed(false, after));
+    world.land(&lane, &job, &failed(false, true, after));
     assert_eq!(world.queue.launch(world.now + Duration::from_secs(119), 8), None);
-    assert_eq!(world.queue.wake_at(), Some(world.now + Duration::from_secs(120)));
+    assert_eq!(world.queue.wake_at(8), Some(world.now + Duration::from_secs(120)));
     assert!(world.queue.launch(world.now + Duration::from_secs(120), 8).is_some());
+}
+
+#[test]
+fn who_is_only_asked_to_wait_is_not_parked() {
+    let mut world = World::new(2);
+    for n in 0..20 {
+        world.take(n, ["a", "b"][n as usize % 2]);
+    }
+    // It takes one of three, and is busy the rest of the time.
+    let turn = std::cell::Cell::new(0);
+    world.run(DAY, |_| {
+        turn.set(turn.get() + 1);
+        if turn.get() % 3 == 0 { Outcome::Taken } else { NOT_NOW }
+    });
+    assert_eq!((world.taken.len(), world.parked.len()), (20, 0));
+}
+
+#[test]
+fn nothing_wakes_where_nothing_may_begin() {
+    let mut world = World::new(3);
+    world.take(0, "a");
+    world.take(1, "b");
+    let (lane, job) = world.queue.launch(world.now, 1).unwrap();
+    assert_eq!((world.queue.launch(world.now, 1), world.queue.wake_at(1)), (None, None));
+    world.land(&lane, &job, &Outcome::Taken);
+    assert_eq!(world.queue.wake_at(1), Some(world.now));
 }
 
 #[test]
