@@ -4,18 +4,18 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     App,
-    auth::{Caller, Scope},
+    auth::{Controlling, For},
     baileys::Body,
     problem::{FieldError, Problem},
 };
 use crate::{fleet::FleetError, tenant::TenantId, webhook::WebhookError};
 
-pub async fn show(State(app): State<App>, caller: Caller, Path(session): Path<String>) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &session)?;
+pub async fn show(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Value>, Problem> {
     known(&app, &tenant).await?;
     Ok(Json(app.webhooks.show(&tenant).await?))
 }
@@ -23,43 +23,30 @@ pub async fn show(State(app): State<App>, caller: Caller, Path(session): Path<St
 /// Makes the tenant when there is none: webhooks may be there before the first scan.
 pub async fn put(
     State(app): State<App>,
-    caller: Caller,
-    Path(session): Path<String>,
+    For { tenant, .. }: For<Controlling>,
     Body(config): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &session)?;
     app.fleet.opened(&tenant).await?;
     Ok(Json(app.webhooks.put(&tenant, config).await?))
 }
 
-pub async fn failures(
-    State(app): State<App>,
-    caller: Caller,
-    Path(session): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &session)?;
+pub async fn failures(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Value>, Problem> {
     known(&app, &tenant).await?;
     Ok(Json(json!({ "failures": app.webhooks.failures(&tenant).await? })))
 }
 
-pub async fn redrive_all(
-    State(app): State<App>,
-    caller: Caller,
-    Path(session): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &session)?;
+pub async fn redrive_all(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Value>, Problem> {
     known(&app, &tenant).await?;
     Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, None).await? })))
 }
 
 pub async fn redrive(
     State(app): State<App>,
-    caller: Caller,
-    Path((session, id)): Path<(String, String)>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<FailurePath>,
 ) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &session)?;
     known(&app, &tenant).await?;
-    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, Some(&id)).await? })))
+    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, Some(&named.id)).await? })))
 }
 
 async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
@@ -70,13 +57,9 @@ async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
     }
 }
 
-fn permitted(caller: &Caller, session: &str) -> Result<TenantId, Problem> {
-    let tenant = session.parse().map_err(|error: crate::tenant::InvalidTenantId| {
-        let message = error.to_string();
-        Problem::invalid(message.clone(), vec![FieldError { field: "session".into(), message }])
-    })?;
-    caller.permit(&tenant, Scope::Control)?;
-    Ok(tenant)
+#[derive(Deserialize)]
+pub struct FailurePath {
+    id: String,
 }
 
 impl From<WebhookError> for Problem {

@@ -7,6 +7,7 @@ mod caller;
 pub mod cors;
 mod keys;
 mod limits;
+mod tenant;
 mod tokens;
 
 use std::{
@@ -30,6 +31,7 @@ pub use self::{
     caller::{Caller, Scope},
     keys::Keys,
     limits::Action,
+    tenant::{Controlling, For, Reading, Sending},
 };
 use self::{
     limits::{Limits, Subject},

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         App,
-        auth::{Caller, Scope},
+        auth::{Caller, For, Reading, Scope, Sending},
         baileys::{Body, idempotency_key},
         problem::Problem,
     },
@@ -20,8 +20,22 @@ use super::{
 use crate::{
     message::{Draft, SendRequest, history},
     session::Session,
+    tenant::TenantId,
     waha,
 };
+
+#[derive(Deserialize)]
+pub struct ChatPath {
+    #[serde(rename = "chatId")]
+    chat_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagePath {
+    chat_id: String,
+    message_id: String,
+}
 
 #[derive(Deserialize)]
 pub struct Page {
@@ -38,8 +52,7 @@ const MAX_PAGE: usize = 500;
 /// `GET /api/{session}/chats`
 pub async fn list(
     State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
+    For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Value>>, Problem> {
     let form = |session: &Session, chat: &history::Chat| {
@@ -50,14 +63,13 @@ pub async fn list(
             "lastMessage": listed(session, &chat.last),
         })
     };
-    chats(&app, &caller, &name, &page, form).await
+    chats(&app, &tenant, &page, form).await
 }
 
 /// `GET /api/{session}/chats/overview`
 pub async fn overview(
     State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
+    For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Value>>, Problem> {
     let form = |session: &Session, chat: &history::Chat| {
@@ -69,18 +81,16 @@ pub async fn overview(
             "_chat": { "id": waha::chat_id(&chat.id) },
         })
     };
-    chats(&app, &caller, &name, &page, form).await
+    chats(&app, &tenant, &page, form).await
 }
 
 async fn chats(
     app: &App,
-    caller: &Caller,
-    name: &str,
+    tenant: &TenantId,
     page: &Page,
     form: impl Fn(&Session, &history::Chat) -> Value,
 ) -> Result<Json<Vec<Value>>, Problem> {
-    let tenant = permitted(caller, name, Scope::Read)?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.known(tenant).await?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
     Ok(Json(chats.iter().map(|chat| form(&session, chat)).collect()))
@@ -89,12 +99,11 @@ async fn chats(
 /// `GET /api/{session}/chats/{chatId}/messages`: newest first.
 pub async fn messages(
     State(app): State<App>,
-    caller: Caller,
-    Path((name, chat_id)): Path<(String, String)>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<ChatPath>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<waha::Message>>, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Read)?;
-    let chat = chat(&app, "chatId", &chat_id)?;
+    let chat = chat(&app, "chatId", &named.chat_id)?;
     let session = app.fleet.known(&tenant).await?;
     read(&session, chat, &page).await
 }
@@ -121,12 +130,11 @@ async fn read(session: &Session, chat: String, page: &Page) -> Result<Json<Vec<w
 /// `GET /api/{session}/chats/{chatId}/messages/{messageId}`
 pub async fn message(
     State(app): State<App>,
-    caller: Caller,
-    Path((name, chat_id, id)): Path<(String, String, String)>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<MessagePath>,
 ) -> Result<Json<waha::Message>, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Read)?;
-    let chat = chat(&app, "chatId", &chat_id)?;
-    let id = message_id("messageId", &id)?.id;
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let id = message_id("messageId", &named.message_id)?.id;
     let session = app.fleet.known(&tenant).await?;
     let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
     let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
@@ -142,14 +150,13 @@ pub struct NewText {
 /// `PUT /api/{session}/chats/{chatId}/messages/{messageId}`: a new text for a message of ours.
 pub async fn edit(
     State(app): State<App>,
-    caller: Caller,
-    Path((name, chat_id, id)): Path<(String, String, String)>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<MessagePath>,
     headers: HeaderMap,
     Body(body): Body<NewText>,
 ) -> Result<Json<waha::Message>, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Send)?;
-    let chat = chat(&app, "chatId", &chat_id)?;
-    let id = message_id("messageId", &id)?;
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let id = message_id("messageId", &named.message_id)?;
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
@@ -159,13 +166,12 @@ pub async fn edit(
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
 pub async fn revoke(
     State(app): State<App>,
-    caller: Caller,
-    Path((name, chat_id, id)): Path<(String, String, String)>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<MessagePath>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Send)?;
-    let chat = chat(&app, "chatId", &chat_id)?;
-    let id = message_id("messageId", &id)?;
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None };

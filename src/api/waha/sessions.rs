@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         App,
-        auth::{Caller, Scope},
+        auth::{Caller, Controlling, For, Reading, Scope},
         baileys::Body,
         problem::Problem,
     },
@@ -79,8 +79,7 @@ pub async fn create(
 }
 
 /// `GET /api/sessions/{session}`
-pub async fn one(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Read)?;
+pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
     let status = status(&app, &tenant).await?;
     Ok(Json(info(&tenant, status.as_ref())))
 }
@@ -93,11 +92,9 @@ pub struct Change {
 /// `PUT /api/sessions/{session}`
 pub async fn change(
     State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
+    For { tenant, .. }: For<Controlling>,
     Body(change): Body<Change>,
 ) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Control)?;
     let session = app.fleet.known(&tenant).await?;
     if let Some(config) = change.config.filter(|config| !config.is_null()) {
         app.webhooks.put(&tenant, config).await?;
@@ -106,18 +103,15 @@ pub async fn change(
 }
 
 /// `GET /api/sessions/{session}/me`
-pub async fn me(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Read)?;
+pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
     Ok(Json(status(&app, &tenant).await?.as_ref().map_or(Value::Null, me_of)))
 }
 
 /// `POST /api/sessions/{session}/start`
 pub async fn start(
     State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
+    For { tenant, .. }: For<Controlling>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let tenant = permitted(&caller, &name, Scope::Control)?;
     let session = app.fleet.connect(&tenant).await?;
     Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
 }
@@ -125,10 +119,8 @@ pub async fn start(
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
 pub async fn restart(
     State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
+    For { tenant, .. }: For<Controlling>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let tenant = permitted(&caller, &name, Scope::Control)?;
     let session = app.fleet.known(&tenant).await?;
     session.reconnect().await;
     Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
@@ -137,18 +129,15 @@ pub async fn restart(
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
 pub async fn logout(
     State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
+    For { tenant, .. }: For<Controlling>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let tenant = permitted(&caller, &name, Scope::Control)?;
     let session = app.fleet.known(&tenant).await?;
     app.fleet.disconnect(&tenant).await?;
     Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
 }
 
 /// `POST /api/sessions/{session}/stop`, `DELETE /api/sessions/{session}`
-pub async fn cannot(caller: Caller, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    permitted(&caller, &name, Scope::Control)?;
+pub async fn cannot(_: For<Controlling>) -> Result<Json<Value>, Problem> {
     Err(Problem::not_implemented("a session stays connected until its logout, and its history until it is too old"))
 }
 
@@ -160,12 +149,10 @@ pub struct Form {
 /// `GET /api/{session}/auth/qr`: a PNG; JSON with base64 for who accepts JSON; the raw text with `format=raw`.
 pub async fn qr(
     State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
+    For { tenant, .. }: For<Controlling>,
     Query(form): Query<Form>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let tenant = permitted(&caller, &name, Scope::Control)?;
     let now = app.fleet.env().clock.now();
     let qr = status(&app, &tenant).await?.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
     let no_code = || Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again");
