@@ -269,6 +269,15 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
 async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
     const PAGE: usize = 100;
     loop {
+        // Deleted before it was read here: the client is told, and knows that it must ask for the conversations anew.
+        let trimmed = fleet.session(tenant).and_then(|session| session.trimmed());
+        if let Some(trimmed) = trimmed.filter(|trimmed| last.is_some_and(|last| last < *trimmed)) {
+            let gap = json!({ "tenantId": tenant, "after": *last, "until": trimmed, "timestamp": now(fleet) });
+            *last = Some(trimmed);
+            if !emit(socket, "events:gap", &gap).await {
+                return false;
+            }
+        }
         let events = fleet.events_after(tenant, *last, PAGE).await;
         for event in &events {
             *last = Some(event.id);

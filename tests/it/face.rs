@@ -192,3 +192,37 @@ async fn disconnect_unlinks_and_a_new_scan_pairs_again() {
     sessiond::demo::until(LIMIT, "the second pairing", || stage.dashboard.is_connected("trattoria")).await.unwrap();
     assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0));
 }
+
+/// More came than is kept while a page was away: it is told so, and gets the rest in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_behind_what_is_kept_is_told_of_the_gap() {
+    let Some(folder) = program("socketio") else { return };
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_MESSAGES__KEEP_EVENTS", "100");
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    let ear = stage.listen(std::slice::from_ref(&conversation));
+    // Events are deleted in steps, so that it takes more than are kept for the first to go.
+    const MESSAGES: usize = 300;
+    let customers = [stage.network.add_customer().await, stage.network.add_customer().await];
+    for n in 0..MESSAGES {
+        let customer = &customers[n % customers.len()];
+        stage.network.customer_send(customer, &conversation.number, &format!("order {n}")).await.unwrap();
+    }
+    let received = |heard: &[sessiond::demo::Heard]| -> Vec<Value> {
+        let came = heard.iter().filter(|heard| heard.event == "message:received");
+        came.map(|heard| heard.payload["eventId"].clone()).collect()
+    };
+    ear.until(4 * LIMIT, |heard| received(heard).len() >= MESSAGES).await.unwrap();
+    let ids = received(&ear.heard());
+    let (url, cursor) = (format!("http://{}", stage.setup.address), ids[0].as_str().unwrap());
+    let key = &stage.setup.admin_key;
+    let mut late = Script::start(&folder, &["client.mjs", &url, key, "trattoria", cursor, "websocket"]);
+    let told = late.line(LIMIT, |line| line["payload"]["eventId"].is_string() || line["event"] == "events:gap").await;
+    assert_eq!((&told["event"], &told["payload"]["after"]), (&json!("events:gap"), &json!(cursor)), "{told}");
+    let until = told["payload"]["until"].as_str().unwrap();
+    let place = ids.iter().position(|id| id == until).expect("a message that was there");
+    let next = late.line(LIMIT, |line| line["payload"]["eventId"].is_string()).await;
+    assert_eq!(next["payload"]["eventId"], ids[place + 1]);
+    late.line(LIMIT, |line| line["payload"]["eventId"] == ids[MESSAGES - 1]).await;
+    daemon.kill().await.unwrap();
+}
