@@ -21,6 +21,7 @@ mod journal_wire;
 mod journal_world;
 mod keys;
 mod kill;
+mod kinds;
 mod matrix;
 mod node;
 mod old_contract;
