@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 use whatsapp_rust::{
-    Client, ClientBuilderError, TokioRuntime,
+    CacheConfig, Client, ClientBuilderError, TokioRuntime,
     store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
     types::events::{ConnectFailureReason, Event},
     wacore::store::device::DevicePropsOverride,
@@ -25,6 +25,7 @@ use super::{
     hook::{Ears, Hook},
     line::Dialer,
     recorder,
+    secrets::Secrets,
     signal::Signal,
     state::{Qr, State},
     supervisor::{Stop, Supervisor},
@@ -388,6 +389,8 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
     }
     let hook =
         Hook { inbox: session.inbox.clone(), outbox: session.outbox.clone(), owes_acks: session.owes_acks.clone() };
+    let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
+    let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone());
     let client = Client::builder()
         .with_runtime(TokioRuntime)
@@ -396,6 +399,7 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
         .with_http_client_arc(env.http.clone())
         .with_version_override(version)
         .with_inbound_durability_hook(hook)
+        .with_cache_config(caches)
         .with_wanted_pre_key_count(env.settings.pre_keys)
         .with_background_saver_interval(Duration::from_secs(30))
         .build()

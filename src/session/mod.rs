@@ -12,6 +12,7 @@ mod env;
 mod hook;
 mod line;
 mod recorder;
+mod secrets;
 mod sending;
 mod signal;
 mod signs;

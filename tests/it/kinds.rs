@@ -4,6 +4,11 @@
 use loopback::{Card, Say};
 use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Ear, Process};
+use whatsapp_rust::{
+    buffa::MessageField,
+    wacore::message_edit::{MessageEditContext, encrypt_message_edit},
+    waproto::whatsapp as wa,
+};
 
 use crate::{
     driver::Client,
@@ -165,6 +170,69 @@ async fn customers_write_every_kind() {
     let owner = scene.stage.network.phone_send(&scene.tenant.number, &customer, Say::image(vec![5; 99])).await.unwrap();
     let owner = scene.seen(&owner).await;
     assert_eq!((&owner["fromMe"], &owner["content"]["kind"]), (&json!(true), &json!("image")), "{owner}");
+    scene.end(1).await;
+}
+
+/// An edit that is sealed with the secret of the message that it edits, which came in a former life.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_edit_opens_after_a_lost_disk() {
+    let mut scene = Scene::new().await;
+    let network = scene.stage.network.clone();
+    let customer = network.add_customer().await;
+    let secret = [7; 32];
+    let original = wa::Message {
+        conversation: Some("a pizza".into()),
+        message_context_info: MessageField::some(wa::MessageContextInfo {
+            message_secret: Some(secret.to_vec()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let say = |message: wa::Message| Say::Raw { message: Box::new(message) };
+    let first = network.customer_send(&customer, &scene.tenant.number, say(original)).await.unwrap();
+    scene.seen(&first).await;
+
+    scene.daemon.kill().await.unwrap();
+    scene.stage.wipe_local_data();
+    scene.daemon = scene.stage.start().await;
+    let author = format!("{customer}@s.whatsapp.net");
+    let key = || {
+        MessageField::some(wa::MessageKey {
+            remote_jid: Some(format!("{}@s.whatsapp.net", scene.tenant.number)),
+            from_me: Some(true),
+            id: Some(first.clone()),
+            ..Default::default()
+        })
+    };
+    let edited = wa::Message { conversation: Some("two pizzas".into()), ..Default::default() };
+    let inner = wa::Message {
+        protocol_message: MessageField::some(wa::message::ProtocolMessage {
+            key: key(),
+            r#type: Some(wa::message::protocol_message::Type::MESSAGE_EDIT),
+            edited_message: MessageField::some(edited),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let place = MessageEditContext { original_msg_id: &first, original_sender_jid: &author, editor_jid: &author };
+    let (payload, iv) = encrypt_message_edit(&inner, &secret, &place).unwrap();
+    let sealed = wa::Message {
+        secret_encrypted_message: MessageField::some(wa::message::SecretEncryptedMessage {
+            target_message_key: key(),
+            enc_payload: Some(payload.to_vec()),
+            enc_iv: Some(iv.to_vec()),
+            secret_enc_type: Some(wa::message::secret_encrypted_message::SecretEncType::MESSAGE_EDIT),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let edit = network.customer_send(&customer, &scene.tenant.number, say(sealed)).await.unwrap();
+    let content = scene.seen(&edit).await["content"].take();
+    assert_eq!(
+        (&content["target"]["id"], &content["content"]["text"]),
+        (&json!(first), &json!("two pizzas")),
+        "{content}"
+    );
     scene.end(1).await;
 }
 
