@@ -107,7 +107,9 @@ async fn paired() -> Option<Scene> {
     let key = operator.get("api_keys.create", key).await["key"].as_str().unwrap().to_owned();
     let mut waha = Client::start(&python, &stage, &key);
     let phone = stage.network.add_phone(Some("Trattoria".to_owned())).await;
+    let began = tokio::time::Instant::now();
     let qr = loop {
+        assert!(began.elapsed() < LIMIT, "no QR code\n{}", stage.log());
         match waha.call("auth.get_qr", json!(["trattoria", { "format": "raw" }])).await {
             Ok(qr) => break qr["value"].as_str().unwrap().to_owned(),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,

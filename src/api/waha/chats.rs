@@ -15,7 +15,7 @@ use super::{
         baileys::{Body, idempotency_key},
         problem::Problem,
     },
-    chat, flaw, listed, message_id, permitted, sending,
+    accepted, chat, flaw, listed, message_id, permitted,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -160,7 +160,8 @@ pub async fn edit(
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
-    sending::edit(&app, &tenant, target, chat, text, idempotency_key(&headers)?).await.map(Json)
+    let request = SendRequest { to: chat, draft: Draft::Edit { target, text }, answers: None, id: None };
+    Ok(Json(accepted(&app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??)))
 }
 
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.

@@ -12,7 +12,7 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    message::{Message, history::Entry},
+    message::{Delivery, Message, history::Entry},
     session::{self, Session},
     tenant::{InvalidTenantId, TenantId},
     waha::{self, MessageId, Source, View},
@@ -48,8 +48,8 @@ fn bare_id(text: &str) -> String {
 
 /// A message just accepted, as its sender is answered.
 fn accepted(message: &Message) -> waha::Message {
-    let view = View { me: &message.sender, source: Source::Api, delivery: None, media_url: None };
-    waha::Message::new(message, View { delivery: Some(crate::message::Delivery::Accepted), ..view })
+    let delivery = Some(Delivery::Accepted);
+    waha::Message::new(message, View { me: &message.sender, source: Source::Api, delivery, media_url: None })
 }
 
 /// A message from the history.

@@ -19,7 +19,7 @@ use super::{
     accepted, bare_id, chat, flaw, message_id, permitted,
 };
 use crate::{
-    message::{Contact, Draft, Location, Poll, SendRequest, Target},
+    message::{Contact, Draft, Location, Poll, SendRequest},
     waha,
 };
 
@@ -256,17 +256,4 @@ async fn send(app: &App, caller: &Caller, headers: &HeaderMap, to: Addressed, dr
     };
     let message = app.fleet.send(&tenant, &request, idempotency_key(headers)?).await??;
     Ok((StatusCode::CREATED, Json(accepted(&message))))
-}
-
-/// Edits a message of ours.
-pub async fn edit(
-    app: &App,
-    tenant: &crate::tenant::TenantId,
-    target: Target,
-    chat: String,
-    text: String,
-    key: Option<&str>,
-) -> Result<waha::Message, Problem> {
-    let request = SendRequest { to: chat, draft: Draft::Edit { target, text }, answers: None, id: None };
-    Ok(accepted(&app.fleet.send(tenant, &request, key).await??))
 }
