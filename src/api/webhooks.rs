@@ -1,16 +1,14 @@
 //! Webhooks of a tenant: their settings in WAHA's form, and what they failed to deliver.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
-use serde::Deserialize;
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     App,
     auth::{Controlling, For},
-    baileys::Body,
+    input::{Body, Path},
     problem::{FieldError, Problem},
 };
 use crate::{fleet::FleetError, tenant::TenantId, webhook::WebhookError};
@@ -35,18 +33,21 @@ pub async fn failures(State(app): State<App>, For { tenant, .. }: For<Controllin
     Ok(Json(json!({ "failures": app.webhooks.failures(&tenant).await? })))
 }
 
-pub async fn redrive_all(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Value>, Problem> {
+pub async fn redrive_all(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Json<Redriven>, Problem> {
     known(&app, &tenant).await?;
-    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, None).await? })))
+    Ok(Json(Redriven { redriven: app.webhooks.redrive(&tenant, None).await? }))
 }
 
 pub async fn redrive(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<FailurePath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Redriven>, Problem> {
     known(&app, &tenant).await?;
-    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, Some(&named.id)).await? })))
+    Ok(Json(Redriven { redriven: app.webhooks.redrive(&tenant, Some(&named.id)).await? }))
 }
 
 async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
@@ -57,9 +58,16 @@ async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct FailurePath {
+    /// As the list of failures names it.
     id: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Redriven {
+    /// How many are tried once more.
+    redriven: usize,
 }
 
 impl From<WebhookError> for Problem {

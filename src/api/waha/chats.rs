@@ -1,21 +1,18 @@
 //! Conversations and their messages, as far as they are kept; and what changes a message.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
-use serde::Deserialize;
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     super::{
         App,
-        auth::{Caller, For, Reading, Scope, Sending},
-        baileys::{Body, idempotency_key},
+        auth::{Asked, For, Names, Reading, Sending},
+        input::{Body, IdempotencyKey, Path, Query},
         problem::Problem,
     },
-    accepted, chat, flaw, listed, message_id, permitted,
+    accepted, chat, flaw, listed, message_id,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -24,27 +21,41 @@ use crate::{
     waha,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct ChatPath {
+    #[schemars(example = "573009998877@c.us")]
     #[serde(rename = "chatId")]
     chat_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePath {
+    #[schemars(example = "573009998877@c.us")]
     chat_id: String,
+    #[schemars(example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Page {
-    session: Option<String>,
-    #[serde(rename = "chatId")]
-    chat_id: Option<String>,
+    /// At most 500.
     limit: Option<usize>,
     offset: Option<usize>,
 }
+
+#[derive(Deserialize, JsonSchema)]
+pub struct PageOfChat {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[serde(rename = "chatId")]
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+in_session!(PageOfChat: session);
 
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
@@ -111,13 +122,11 @@ pub async fn messages(
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    caller: Caller,
-    Query(page): Query<Page>,
+    Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<PageOfChat>>,
 ) -> Result<Json<Vec<waha::Message>>, Problem> {
-    let tenant = permitted(&caller, page.session.as_deref().unwrap_or_default(), Scope::Read)?;
-    let chat = chat(&app, "chatId", page.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
     let session = app.fleet.known(&tenant).await?;
-    read(&session, chat, &page).await
+    read(&session, chat, &asked.page).await
 }
 
 async fn read(session: &Session, chat: String, page: &Page) -> Result<Json<Vec<waha::Message>>, Problem> {
@@ -142,8 +151,9 @@ pub async fn message(
     Ok(Json(listed(&session, entry)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct NewText {
+    #[schemars(required, length(min = 1), example = "Su pedido está casi listo")]
     text: Option<String>,
 }
 
@@ -152,7 +162,7 @@ pub async fn edit(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
+    key: IdempotencyKey,
     Body(body): Body<NewText>,
 ) -> Result<Json<waha::Message>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
@@ -161,7 +171,12 @@ pub async fn edit(
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Edit { target, text }, answers: None, id: None };
-    Ok(Json(accepted(&app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??)))
+    Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??)))
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Deleted {
+    success: bool,
 }
 
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
@@ -169,13 +184,13 @@ pub async fn revoke(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+    key: IdempotencyKey,
+) -> Result<Json<Deleted>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None };
-    app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??;
-    Ok(Json(json!({ "success": true })))
+    app.fleet.send(&tenant, &request, key.as_deref()).await??;
+    Ok(Json(Deleted { success: true }))
 }

@@ -1,28 +1,33 @@
 //! Sessions: made, looked at, paired, ended. A session is kept connected from its pairing to its logout; it cannot be stopped
 //! in between, which would be the one way to lose messages for good.
 
+use std::convert::Infallible;
+
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde::Deserialize;
+use schemars::{JsonSchema, json_schema};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     super::{
         App,
-        auth::{Caller, Controlling, For, Reading, Scope},
-        baileys::Body,
+        answer::Created,
+        auth::{Asked, Caller, Controlling, For, Names, Reading, Scope},
+        input::{Body, Query},
+        openapi::{Gives, Operation},
         problem::Problem,
     },
-    flaw, permitted,
+    flaw,
 };
 use crate::{
     session::{State as SessionState, Status},
-    tenant::TenantId,
+    tenant::{InvalidTenantId, TenantId},
     waha,
 };
 
@@ -49,33 +54,45 @@ pub async fn list(
     Ok(Json(listed))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Wanted {
+    /// `true`: also those that never paired.
     all: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewSession")]
 pub struct New {
+    #[schemars(with = "TenantId")]
     name: Option<String>,
+    /// Left out: yes.
     start: Option<bool>,
+    /// Webhooks and metadata.
     config: Option<Value>,
+}
+
+impl Names for New {
+    fn tenant(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
+    }
 }
 
 /// `POST /api/sessions`
 pub async fn create(
     State(app): State<App>,
-    caller: Caller,
-    Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let name = new.name.filter(|name| !name.is_empty()).ok_or_else(|| flaw("name", "is required"))?;
-    let tenant = permitted(&caller, &name, Scope::Control)?;
+    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
+) -> Result<Created<Value>, Problem> {
     if let Some(config) = new.config.filter(|config| !config.is_null()) {
         app.fleet.opened(&tenant).await?;
         app.webhooks.put(&tenant, config).await?;
     }
     let session =
         if new.start.unwrap_or(true) { app.fleet.connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `GET /api/sessions/{session}`
@@ -84,8 +101,10 @@ pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Re
     Ok(Json(info(&tenant, status.as_ref())))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SessionChange")]
 pub struct Change {
+    /// Webhooks and metadata.
     config: Option<Value>,
 }
 
@@ -108,42 +127,76 @@ pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Res
 }
 
 /// `POST /api/sessions/{session}/start`
-pub async fn start(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Value>, Problem> {
     let session = app.fleet.connect(&tenant).await?;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
-pub async fn restart(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Value>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     session.reconnect().await;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
-pub async fn logout(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn logout(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Value>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     app.fleet.disconnect(&tenant).await?;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/stop`, `DELETE /api/sessions/{session}`
-pub async fn cannot(_: For<Controlling>) -> Result<Json<Value>, Problem> {
+pub async fn cannot(_: For<Controlling>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("a session stays connected until its logout, and its history until it is too old"))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Form {
+    /// `image`, or `raw` for its text.
     format: Option<String>,
+}
+
+/// What a phone scans.
+pub enum Qr {
+    Raw(String),
+    Base64(Vec<u8>),
+    Png(Vec<u8>),
+}
+
+/// As the client accepts it, or asks for it.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "SessionQr")]
+enum QrForm {
+    /// With `format=raw`.
+    Raw {
+        value: String,
+    },
+    Base64 {
+        mimetype: &'static str,
+        data: String,
+    },
+}
+
+impl IntoResponse for Qr {
+    fn into_response(self) -> Response {
+        let fresh = [(header::CACHE_CONTROL, "no-store")];
+        match self {
+            Self::Raw(value) => (fresh, Json(QrForm::Raw { value })).into_response(),
+            Self::Base64(png) => {
+                (fresh, Json(QrForm::Base64 { mimetype: "image/png", data: BASE64.encode(&png) })).into_response()
+            }
+            Self::Png(png) => (fresh, [(header::CONTENT_TYPE, "image/png")], png).into_response(),
+        }
+    }
+}
+
+impl Gives for Qr {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_json::<QrForm>(StatusCode::OK);
+        operation.gives_body(StatusCode::OK, "image/png", json_schema!({ "type": "string", "format": "binary" }));
+    }
 }
 
 /// `GET /api/{session}/auth/qr`: a PNG; JSON with base64 for who accepts JSON; the raw text with `format=raw`.
@@ -152,20 +205,17 @@ pub async fn qr(
     For { tenant, .. }: For<Controlling>,
     Query(form): Query<Form>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Qr, Problem> {
     let now = app.fleet.env().clock.now();
     let qr = status(&app, &tenant).await?.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
     let no_code = || Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again");
     let qr = qr.ok_or_else(no_code)?;
     if form.format.as_deref() == Some("raw") {
-        return Ok(Json(json!({ "value": qr.code.expose() })).into_response());
+        return Ok(Qr::Raw(qr.code.expose().to_owned()));
     }
     let png = super::super::qr::png(qr.code.expose()).ok_or_else(no_code)?;
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if accepts.contains("application/json") {
-        return Ok(Json(json!({ "mimetype": "image/png", "data": BASE64.encode(&png) })).into_response());
-    }
-    Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "no-store")], png).into_response())
+    Ok(if accepts.contains("application/json") { Qr::Base64(png) } else { Qr::Png(png) })
 }
 
 /// `None`: the directory knows the tenant, and it is not open in this process.
