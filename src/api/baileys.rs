@@ -6,7 +6,6 @@ use std::{borrow::Cow, convert::Infallible, time::Duration};
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     App,
@@ -424,33 +423,63 @@ impl Names for MessagesPage {
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 
+#[derive(Serialize, JsonSchema)]
+pub struct Conversations {
+    conversations: Vec<Conversation>,
+    count: usize,
+    /// The most that a page had.
+    limit: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversation {
+    /// A jid.
+    id: String,
+    name: Option<String>,
+    /// With a plus.
+    phone: String,
+    last_message: old_form::Entry,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+}
+
 pub async fn conversations(
     State(app): State<App>,
     Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<ChatsPage>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let chats = match app.fleet.session(&tenant) {
         Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
-    let form = |chat: &Chat| {
-        json!({
-            "id": chat.id,
-            "name": chat.name,
-            "phone": old_form::phone(&chat.id),
-            "lastMessage": old_form::entry(&tenant, &chat.last),
-            "timestamp": chat.last.message.timestamp * 1000,
-        })
+    let form = |chat: Chat| Conversation {
+        phone: old_form::phone(&chat.id),
+        timestamp: chat.last.message.timestamp * 1000,
+        id: chat.id,
+        name: chat.name,
+        last_message: old_form::entry(&tenant, chat.last),
     };
-    let conversations: Vec<_> = chats.iter().map(form).collect();
-    Ok(Json(json!({ "conversations": conversations, "count": conversations.len(), "limit": limit })))
+    let conversations: Vec<_> = chats.into_iter().map(form).collect();
+    Ok(Json(Conversations { count: conversations.len(), conversations, limit }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Messages {
+    messages: Vec<old_form::Entry>,
+    count: usize,
+    /// As it was asked for.
+    chat_id: String,
+    /// The most that a page had.
+    limit: usize,
 }
 
 /// Newest first. `before` brings the next page.
 pub async fn messages(
     State(app): State<App>,
     Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<MessagesPage>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Messages>, Problem> {
     let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
         return Err(Problem::invalid(CHAT_MISSING, field("is required")));
@@ -464,8 +493,8 @@ pub async fn messages(
         Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
-    let messages: Vec<_> = entries.iter().map(|entry| old_form::entry(&tenant, entry)).collect();
-    Ok(Json(json!({ "messages": messages, "count": messages.len(), "chatId": chat_id, "limit": limit })))
+    let messages: Vec<_> = entries.into_iter().map(|entry| old_form::entry(&tenant, entry)).collect();
+    Ok(Json(Messages { count: messages.len(), messages, chat_id, limit }))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -138,6 +138,10 @@ fn table() -> Vec<Section> {
             Route::get("/api/version", Keyed, waha::server::version, "What runs here"),
             Route::get("/api/server/version", Keyed, waha::server::version, "What runs here"),
             Route::get("/api/server/environment", Admin, waha::server::version, "What runs here"),
+            Route::get("/openapi.json", Open, openapi::page::document, "This document"),
+            Route::get("/docs", Open, openapi::page::index, "A page that shows it"),
+            Route::get("/docs/page.css", Open, openapi::page::style, "How the page looks"),
+            Route::get("/docs/page.js", Open, openapi::page::script, "What the page does"),
             Route::get("/api/server/status", Keyed, waha::server::status, "Since when"),
         ]),
     ]

@@ -37,6 +37,27 @@ fn every_operation_has_its_own_id_and_all_of_its_path() {
     }
 }
 
+/// A type that says nothing of itself, like JSON of any form, would pass for documented.
+#[test]
+fn every_body_and_answer_has_a_form() {
+    let document = api::document();
+    let mut formless = Vec::new();
+    for (method, path, operation) in operations(&document) {
+        let answers = operation["responses"].as_object().unwrap().values();
+        for body in answers.chain(operation.get("requestBody")) {
+            for media in body["content"].as_object().into_iter().flat_map(|content| content.values()) {
+                let schema = &media["schema"];
+                let item = schema.get("items").unwrap_or(schema);
+                let says = ["$ref", "type", "anyOf", "oneOf"].iter().any(|word| item.get(word).is_some());
+                if !says {
+                    formless.push(format!("{method} {path}"));
+                }
+            }
+        }
+    }
+    assert!(formless.is_empty(), "derive JsonSchema for a type of its own instead of JSON of any form: {formless:#?}");
+}
+
 #[test]
 fn no_two_types_have_one_name() {
     let document = api::document();

@@ -6,10 +6,16 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{operation::Operation, schemas::Schemas};
-use crate::api::{
-    auth::{Access, Action},
-    problem::Problem,
-    route::{Route, Section},
+use crate::{
+    api::{
+        auth::{Access, Action},
+        problem::Problem,
+        route::{Route, Section},
+    },
+    waha::{
+        AckPayload, EditedPayload, Envelope, EventName, Message, ReactionPayload, RevokedPayload, SessionStatus,
+        VotePayload,
+    },
 };
 
 /// The version of OpenAPI that the document speaks.
@@ -25,6 +31,7 @@ pub fn document(sections: &[Section]) -> Value {
             path[route.method.as_str().to_ascii_lowercase()] = operation;
         }
     }
+    let webhooks = webhooks(&mut schemas);
     let problem = schemas.answer::<Problem>();
     let responses: Map<String, Value> = Problem::STATUSES
         .iter()
@@ -36,6 +43,7 @@ pub fn document(sections: &[Section]) -> Value {
         "info": { "title": "sessiond", "version": env!("CARGO_PKG_VERSION"), "description": DESCRIPTION },
         "tags": tags,
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "schemas": schemas.components(),
             "responses": responses,
@@ -47,8 +55,7 @@ pub fn document(sections: &[Section]) -> Value {
     })
 }
 
-const DESCRIPTION: &str = "WhatsApp sessions for many tenants. A tenant is a *session* in the routes of WAHA's convention, and a \
-    *tenantId* in those of the contract before it. Every refusal is an `application/problem+json` with a stable `code`.";
+const DESCRIPTION: &str = include_str!("description.md");
 const KEY: &str =
     "The operator's key, or a tenant's. The names beside it in an operation are the scopes that it needs.";
 const TOKEN: &str = "A key, or a Firebase ID token of a person who belongs to the tenant.";
@@ -102,9 +109,55 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas) -> Value {
 
 /// `GET /api/{session}/chats` is `getSessionChats`.
 fn operation_id(method: &Method, path: &str) -> String {
-    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty() && *word != "api");
-    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
-    method.as_str().to_ascii_lowercase() + &words.map(capital).collect::<String>()
+    method.as_str().to_ascii_lowercase() + &capitals(path.strip_prefix("/api").unwrap_or(path))
+}
+
+/// `/{session}/chats` is `SessionChats`.
+fn capitals(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
+}
+
+/// What goes to the URLs of a session's webhooks, by the event's name.
+fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
+    let envelope = schemas.answer::<Envelope<'_>>();
+    let webhook = |name: &EventName| {
+        let (summary, payload) = match name {
+            EventName::SessionStatus => ("A session's status changed", schemas.answer::<SessionStatus>()),
+            EventName::Message => ("A customer wrote", schemas.answer::<Message>()),
+            EventName::MessageAny => ("Somebody wrote, the tenant itself too", schemas.answer::<Message>()),
+            EventName::MessageAck => ("A message came further", schemas.answer::<AckPayload>()),
+            EventName::MessageReaction => ("Somebody reacted to a message", schemas.answer::<ReactionPayload>()),
+            EventName::MessageRevoked => ("A message was deleted for everyone", schemas.answer::<RevokedPayload>()),
+            EventName::MessageEdited => ("A message says something else now", schemas.answer::<EditedPayload>()),
+            EventName::PollVote => ("Somebody voted", schemas.answer::<VotePayload>()),
+        };
+        let event = json!({ "properties": { "event": { "const": name.as_str() }, "payload": payload } });
+        let body = json!({ "allOf": [envelope, event] });
+        let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "description": description, "schema": { "type": "string" } });
+        let operation = json!({
+            "operationId": format!("webhook{}", capitals(name.as_str())),
+            "tags": ["Webhooks"],
+            "summary": summary,
+            "security": [],
+            "parameters": [
+                header("webhook-id", "Standard Webhooks: the same at every repeat, as is the body's id."),
+                header("webhook-timestamp", "Standard Webhooks: seconds since 1970."),
+                header("webhook-signature", "Standard Webhooks: `v1,` and base64; with a key."),
+                header("X-Webhook-Request-Id", "WAHA's: as webhook-id."),
+                header("X-Webhook-Timestamp", "WAHA's: milliseconds since 1970."),
+                header("X-Webhook-Hmac", "WAHA's: hex HMAC of the body; with a key."),
+                header("X-Webhook-Hmac-Algorithm", "WAHA's: `sha512`."),
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
+            "responses": {
+                "2XX": { "description": "Taken; anything else is a refusal, and is tried again." },
+                "410": { "description": "Gone: nothing more goes there until the webhooks are put again." },
+            },
+        });
+        (name.as_str().to_owned(), json!({ "post": operation }))
+    };
+    EventName::ALL.iter().map(webhook).collect()
 }
 
 fn response(status: u16, means: &str, problem: &schemars::Schema) -> Value {

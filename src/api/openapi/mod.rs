@@ -3,6 +3,7 @@
 
 mod document;
 mod operation;
+pub mod page;
 mod schemas;
 
 pub use self::{

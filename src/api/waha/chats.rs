@@ -3,7 +3,6 @@
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -60,19 +59,47 @@ in_session!(PageOfChat: session);
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
 
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAChat")]
+pub struct Chat {
+    id: String,
+    /// What the other one calls himself.
+    name: Option<String>,
+    /// Of the last message, seconds since 1970.
+    conversation_timestamp: i64,
+    last_message: waha::Message,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAChatOverview")]
+pub struct Overview {
+    id: String,
+    name: String,
+    picture: &'static str,
+    last_message: waha::Message,
+    #[serde(rename = "_chat")]
+    chat: ChatId,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WAChatId")]
+pub struct ChatId {
+    id: String,
+}
+
 /// `GET /api/{session}/chats`
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| {
-        json!({
-            "id": waha::chat_id(&chat.id),
-            "name": chat.name,
-            "conversationTimestamp": chat.last.message.timestamp,
-            "lastMessage": listed(session, &chat.last),
-        })
+) -> Result<Json<Vec<Chat>>, Problem> {
+    let form = |session: &Session, chat: &history::Chat| Chat {
+        id: waha::chat_id(&chat.id),
+        name: chat.name.clone(),
+        conversation_timestamp: chat.last.message.timestamp,
+        last_message: listed(session, &chat.last),
     };
     chats(&app, &tenant, &page, form).await
 }
@@ -82,25 +109,23 @@ pub async fn overview(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| {
-        json!({
-            "id": waha::chat_id(&chat.id),
-            "name": chat.name.as_deref().unwrap_or_default(),
-            "picture": "",
-            "lastMessage": listed(session, &chat.last),
-            "_chat": { "id": waha::chat_id(&chat.id) },
-        })
+) -> Result<Json<Vec<Overview>>, Problem> {
+    let form = |session: &Session, chat: &history::Chat| Overview {
+        id: waha::chat_id(&chat.id),
+        name: chat.name.clone().unwrap_or_default(),
+        picture: "",
+        last_message: listed(session, &chat.last),
+        chat: ChatId { id: waha::chat_id(&chat.id) },
     };
     chats(&app, &tenant, &page, form).await
 }
 
-async fn chats(
+async fn chats<T>(
     app: &App,
     tenant: &TenantId,
     page: &Page,
-    form: impl Fn(&Session, &history::Chat) -> Value,
-) -> Result<Json<Vec<Value>>, Problem> {
+    form: impl Fn(&Session, &history::Chat) -> T,
+) -> Result<Json<Vec<T>>, Problem> {
     let session = app.fleet.known(tenant).await?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;

@@ -12,7 +12,6 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -22,6 +21,7 @@ use super::{
         input::{Body, Query},
         openapi::{Gives, Operation},
         problem::Problem,
+        webhooks::Config,
     },
     flaw,
 };
@@ -29,6 +29,7 @@ use crate::{
     session::{State as SessionState, Status},
     tenant::{InvalidTenantId, TenantId},
     waha,
+    webhook::Form,
 };
 
 /// `GET /api/sessions`: those that the caller may see. `all=true` also shows those that never paired.
@@ -36,7 +37,7 @@ pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(wanted): Query<Wanted>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Info>>, Problem> {
     let all = wanted.all.as_deref() == Some("true");
     let records = app.fleet.records().await?;
     let mut tenants: Vec<TenantId> = records.iter().map(|record| record.id.clone()).collect();
@@ -68,7 +69,7 @@ pub struct New {
     /// Left out: yes.
     start: Option<bool>,
     /// Webhooks and metadata.
-    config: Option<Value>,
+    config: Option<Config>,
 }
 
 impl Names for New {
@@ -85,10 +86,10 @@ impl Names for New {
 pub async fn create(
     State(app): State<App>,
     Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
-) -> Result<Created<Value>, Problem> {
-    if let Some(config) = new.config.filter(|config| !config.is_null()) {
+) -> Result<Created<Brief>, Problem> {
+    if let Some(config) = new.config.filter(|config| !config.0.is_null()) {
         app.fleet.opened(&tenant).await?;
-        app.webhooks.put(&tenant, config).await?;
+        app.webhooks.put(&tenant, config.0).await?;
     }
     let session =
         if new.start.unwrap_or(true) { app.fleet.connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
@@ -96,7 +97,7 @@ pub async fn create(
 }
 
 /// `GET /api/sessions/{session}`
-pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
+pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
     let status = status(&app, &tenant).await?;
     Ok(Json(info(&tenant, status.as_ref())))
 }
@@ -105,7 +106,7 @@ pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Re
 #[schemars(rename = "SessionChange")]
 pub struct Change {
     /// Webhooks and metadata.
-    config: Option<Value>,
+    config: Option<Config>,
 }
 
 /// `PUT /api/sessions/{session}`
@@ -113,34 +114,34 @@ pub async fn change(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(change): Body<Change>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
-    if let Some(config) = change.config.filter(|config| !config.is_null()) {
-        app.webhooks.put(&tenant, config).await?;
+    if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
+        app.webhooks.put(&tenant, config.0).await?;
     }
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `GET /api/sessions/{session}/me`
-pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
-    Ok(Json(status(&app, &tenant).await?.as_ref().map_or(Value::Null, me_of)))
+pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Option<Me>>, Problem> {
+    Ok(Json(status(&app, &tenant).await?.as_ref().and_then(me_of)))
 }
 
 /// `POST /api/sessions/{session}/start`
-pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Value>, Problem> {
+pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.connect(&tenant).await?;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
-pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Value>, Problem> {
+pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     session.reconnect().await;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
-pub async fn logout(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Value>, Problem> {
+pub async fn logout(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     app.fleet.disconnect(&tenant).await?;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))
@@ -152,7 +153,7 @@ pub async fn cannot(_: For<Controlling>) -> Result<Infallible, Problem> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Form {
+pub struct QrFormat {
     /// `image`, or `raw` for its text.
     format: Option<String>,
 }
@@ -203,7 +204,7 @@ impl Gives for Qr {
 pub async fn qr(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Query(form): Query<Form>,
+    Query(form): Query<QrFormat>,
     headers: HeaderMap,
 ) -> Result<Qr, Problem> {
     let now = app.fleet.env().clock.now();
@@ -229,25 +230,69 @@ async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem>
     }
 }
 
-async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Value, Problem> {
+/// A session as its changes are answered.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+pub struct Brief {
+    name: TenantId,
+    status: SessionState,
+    config: Form,
+    me: Option<Me>,
+}
+
+/// A session as it is looked at.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionInfo")]
+pub struct Info {
+    name: TenantId,
+    status: SessionState,
+    me: Option<Me>,
+    presence: Nothing,
+    timestamps: Timestamps,
+    assigned_worker: &'static str,
+    /// Beyond WAHA: why.
+    reason: Option<String>,
+}
+
+/// WAHA's engines say something here.
+#[derive(Serialize, JsonSchema)]
+pub struct Nothing {}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionTimestamps")]
+pub struct Timestamps {
+    /// When its state last changed, milliseconds since 1970; 0: it is not open.
+    activity: i64,
+}
+
+/// Who the session is at WhatsApp.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionMe")]
+pub struct Me {
+    id: String,
+    push_name: Option<String>,
+}
+
+async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Brief, Problem> {
     let config = app.webhooks.show(tenant).await?;
-    Ok(json!({ "name": tenant, "status": status.state, "config": config, "me": me_of(status) }))
+    Ok(Brief { name: tenant.clone(), status: status.state, config, me: me_of(status) })
 }
 
-fn info(tenant: &TenantId, status: Option<&Status>) -> Value {
-    json!({
-        "name": tenant,
-        "status": status.map_or(SessionState::Stopped, |status| status.state),
-        "me": status.map_or(Value::Null, me_of),
-        "presence": {},
-        "timestamps": { "activity": status.map_or(0, |status| status.since.as_millisecond()) },
-        "assignedWorker": "sessiond",
-        // Beyond WAHA: why.
-        "reason": status.map(|status| &status.reason),
-    })
+fn info(tenant: &TenantId, status: Option<&Status>) -> Info {
+    Info {
+        name: tenant.clone(),
+        status: status.map_or(SessionState::Stopped, |status| status.state),
+        me: status.and_then(me_of),
+        presence: Nothing {},
+        timestamps: Timestamps { activity: status.map_or(0, |status| status.since.as_millisecond()) },
+        assigned_worker: "sessiond",
+        reason: status.map(|status| status.reason.clone()),
+    }
 }
 
-fn me_of(status: &Status) -> Value {
-    let Some(number) = &status.phone_number else { return Value::Null };
-    json!({ "id": waha::chat_id(&format!("{number}@s.whatsapp.net")), "pushName": status.push_name })
+fn me_of(status: &Status) -> Option<Me> {
+    let number = status.phone_number.as_ref()?;
+    Some(Me { id: waha::chat_id(&format!("{number}@s.whatsapp.net")), push_name: status.push_name.clone() })
 }
