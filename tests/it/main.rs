@@ -30,6 +30,7 @@ mod outage;
 mod outbound;
 mod outbox;
 mod proxy;
+mod python;
 mod receiver;
 mod restore;
 mod stage;
