@@ -8,6 +8,7 @@ mod doors;
 #[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
 mod emulator;
+mod everything;
 mod face;
 mod heal;
 mod issuer;
