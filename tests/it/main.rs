@@ -10,6 +10,7 @@ mod driver;
 mod emulator;
 mod everything;
 mod face;
+mod fuzz;
 mod heal;
 mod issuer;
 mod journal_bench;
