@@ -12,6 +12,7 @@ mod everything;
 mod face;
 mod fuzz;
 mod heal;
+mod hostile;
 mod issuer;
 mod journal_bench;
 mod journal_damage;
