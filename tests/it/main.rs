@@ -28,6 +28,7 @@ mod kinds;
 mod matrix;
 mod node;
 mod old_contract;
+mod openapi;
 mod outage;
 mod outbound;
 mod outbox;
