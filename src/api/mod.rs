@@ -36,6 +36,12 @@ pub use self::{
 };
 use crate::{fleet::Fleet, webhook::Webhooks};
 
+/// A QR code as a picture, for fuzzing.
+#[cfg(feature = "loopback")]
+pub(crate) fn qr_picture(text: &str) -> Option<Vec<u8>> {
+    qr::png(text)
+}
+
 /// What every handler has at hand.
 #[derive(Clone)]
 pub struct App {

@@ -8,8 +8,11 @@ mod doors;
 #[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
 mod emulator;
+mod everything;
 mod face;
+mod fuzz;
 mod heal;
+mod hostile;
 mod issuer;
 mod journal_bench;
 mod journal_damage;
