@@ -16,11 +16,14 @@ use super::{
     auth::{Caller, Scope},
     old_form,
     problem::{FieldError, Problem},
+    upload::Given,
+    waha,
 };
 use crate::{
     message::{
         Draft, EventId, Message, SendRequest,
         history::{self, Chat},
+        media::{Attachment, AttachmentKind},
     },
     session::{self, RefusedCode},
     tenant::TenantId,
@@ -204,6 +207,7 @@ pub struct SendText {
     kind: Option<String>,
     #[serde(rename = "mediaUrl")]
     media_url: Option<String>,
+    caption: Option<String>,
 }
 
 /// With an `Idempotency-Key` the same request may be repeated until it is answered: the message goes out once.
@@ -213,7 +217,13 @@ pub async fn send(
     headers: HeaderMap,
     Body(send): Body<SendText>,
 ) -> Result<Json<Value>, Problem> {
-    let message = send_words(&app, &caller, &headers, send, "text", "tenantId, to y text son requeridos").await?;
+    const MISSING: &str = "tenantId, to y text son requeridos";
+    let has_file = send.media_url.as_ref().is_some_and(|url| !url.is_empty());
+    let message = if has_file {
+        send_media(&app, &caller, &headers, send, MISSING).await?
+    } else {
+        send_words(&app, &caller, &headers, send, "text", MISSING).await?
+    };
     Ok(Json(json!({ "success": true, "messageId": message.id, "timestamp": message.timestamp * 1000 })))
 }
 
@@ -262,6 +272,45 @@ async fn send_words(
     Ok(app.fleet.send(&tenant, &request, key).await??)
 }
 
+/// A file by its URL, with the words as its caption. What it is sent as says `type`, or else its bytes.
+async fn send_media(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    send: SendText,
+    missing: &str,
+) -> Result<Message, Problem> {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let tenant = parse_tenant(given(send.tenant_id).as_deref(), missing)?;
+    caller.permit(&tenant, Scope::Send)?;
+    let wrong = |field: &'static str, message: &str| {
+        Problem::invalid(missing, vec![FieldError { field: field.into(), message: message.into() }])
+    };
+    let to = given(send.to).ok_or_else(|| wrong("to", "is required"))?;
+    let kind = match given(send.kind).as_deref() {
+        None | Some("text" | "media") => AttachmentKind::Any,
+        Some("image") => AttachmentKind::Image,
+        Some("video") => AttachmentKind::Video,
+        Some("audio") => AttachmentKind::Audio,
+        Some("voice" | "ptt") => AttachmentKind::Voice,
+        Some("document" | "file") => AttachmentKind::Document,
+        Some("sticker") => AttachmentKind::Sticker,
+        Some(_) => return Err(wrong("type", "expected image, video, audio, voice, document or sticker")),
+    };
+    let url = send.media_url.unwrap_or_default();
+    let file_name = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+    let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
+    let attachment = Attachment {
+        kind,
+        origin,
+        caption: given(send.caption).or(given(send.text)).unwrap_or_default(),
+        file_name: given(file_name),
+        mime: None,
+    };
+    let request = SendRequest { to, draft: Draft::File(attachment), answers: None, id: None };
+    Ok(app.fleet.send_file(&tenant, &request, source, idempotency_key(headers)?).await??)
+}
+
 #[derive(Deserialize)]
 pub struct Page {
     #[serde(rename = "tenantId")]
@@ -291,12 +340,13 @@ pub async fn conversations(
         Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
+    let links = &app.fleet.env().media.links;
     let form = |chat: &Chat| {
         json!({
             "id": chat.id,
             "name": chat.name,
             "phone": old_form::phone(&chat.id),
-            "lastMessage": old_form::entry(&tenant, &chat.last),
+            "lastMessage": old_form::entry(&tenant, &chat.last, links),
             "timestamp": chat.last.message.timestamp * 1000,
         })
     };
@@ -326,7 +376,8 @@ pub async fn messages(
         Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
-    let messages: Vec<_> = entries.iter().map(|entry| old_form::entry(&tenant, entry)).collect();
+    let links = &app.fleet.env().media.links;
+    let messages: Vec<_> = entries.iter().map(|entry| old_form::entry(&tenant, entry, links)).collect();
     Ok(Json(json!({ "messages": messages, "count": messages.len(), "chatId": chat_id, "limit": limit })))
 }
 

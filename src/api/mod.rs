@@ -2,6 +2,7 @@
 
 mod auth;
 mod baileys;
+mod files;
 mod health;
 mod keys;
 pub mod old_form;
@@ -9,6 +10,7 @@ mod problem;
 mod qr;
 mod route;
 mod tenants;
+mod upload;
 mod waha;
 mod webhooks;
 
@@ -34,7 +36,7 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
 }
 
-/// The most bytes of a request's body. Messages are text for now.
+/// The most bytes of a request's body. What brings a file has limits of its own: see [`upload`].
 const BODY_LIMIT: usize = 256 * 1024;
 
 fn table() -> Vec<Route> {
@@ -86,16 +88,17 @@ fn table() -> Vec<Route> {
         Route::post("/api/sendPoll", Keyed, waha::sending::poll).sends(),
         Route::post("/api/sendPollVote", Keyed, waha::sending::vote).sends(),
         Route::put("/api/reaction", Keyed, waha::sending::reaction).sends(),
-        Route::post("/api/sendImage", Keyed, waha::sending::cannot),
-        Route::post("/api/sendFile", Keyed, waha::sending::cannot),
-        Route::post("/api/sendVoice", Keyed, waha::sending::cannot),
-        Route::post("/api/sendVideo", Keyed, waha::sending::cannot),
-        Route::post("/api/sendSticker", Keyed, waha::sending::cannot),
+        Route::post("/api/sendImage", Keyed, waha::files::image).sends(),
+        Route::post("/api/sendFile", Keyed, waha::files::file).sends(),
+        Route::post("/api/sendVoice", Keyed, waha::files::voice).sends(),
+        Route::post("/api/sendVideo", Keyed, waha::files::video).sends(),
+        Route::post("/api/sendSticker", Keyed, waha::files::sticker).sends(),
         Route::post("/api/sendButtons", Keyed, waha::sending::cannot),
         Route::post("/api/sendList", Keyed, waha::sending::cannot),
         Route::post("/api/sendSeen", Keyed, waha::sending::seen),
         Route::post("/api/startTyping", Keyed, waha::sending::typing),
         Route::post("/api/stopTyping", Keyed, waha::sending::not_typing),
+        Route::get("/api/files/{session}/{file}", Keyed, files::serve),
         Route::get("/api/messages", Keyed, waha::chats::messages_of),
         Route::get("/api/{session}/chats", Keyed, waha::chats::list),
         Route::get("/api/{session}/chats/overview", Keyed, waha::chats::overview),

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::{
-    message::{Content, Message, history::Entry},
+    message::{Content, Message, history::Entry, media::Links},
     tenant::TenantId,
 };
 
 /// A message.
-pub fn message(tenant: &TenantId, message: &Message) -> Value {
+pub fn message(tenant: &TenantId, message: &Message, links: &Links) -> Value {
     let who = if message.from_me { &message.chat } else { &message.sender };
     json!({
         "id": message.id,
@@ -19,7 +19,7 @@ pub fn message(tenant: &TenantId, message: &Message) -> Value {
         "text": message.content.text(),
         "caption": message.content.media().map(|media| &media.caption).filter(|caption| !caption.is_empty()),
         "mediaType": media_type(&message.content),
-        "mediaUrl": null,
+        "mediaUrl": links.of(tenant, message),
         "quotedMessage": message.quoted.as_ref().map(|quoted| {
             json!({
                 "id": quoted.target.id, "participant": quoted.target.sender, "text": quoted.content.text(),
@@ -55,8 +55,8 @@ pub fn phone(jid: &str) -> String {
 }
 
 /// A message with what became of it.
-pub fn entry(tenant: &TenantId, entry: &Entry) -> Value {
-    let mut form = message(tenant, &entry.message);
+pub fn entry(tenant: &TenantId, entry: &Entry, links: &Links) -> Value {
+    let mut form = message(tenant, &entry.message, links);
     form["status"] = json!(entry.status);
     form["edited"] = json!(entry.edited);
     form["revoked"] = json!(entry.revoked);

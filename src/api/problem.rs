@@ -108,6 +108,17 @@ impl Problem {
         problem
     }
 
+    pub fn unprocessable(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title)
+    }
+
+    /// `what` may have so many bytes.
+    pub fn too_large(limit: u64, what: &str) -> Self {
+        let mut problem = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "There are too many bytes");
+        problem.detail = Some(format!("at most {limit} bytes for {what}"));
+        problem
+    }
+
     pub fn conflict(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::CONFLICT, code, title);
         problem.detail = Some(detail.into());
@@ -179,6 +190,16 @@ impl From<RefusedSend> for Problem {
                 "idempotency_key_reused",
                 "This key was used for another message",
             ),
+            RefusedSend::TooLarge(limit) => Self::too_large(limit, "a file of this kind"),
+            RefusedSend::Unfetched(reason) => {
+                let mut problem = Self::unprocessable("file_unavailable", "The file's URL does not give it");
+                problem.detail = Some(reason);
+                problem
+            }
+            RefusedSend::MediaDown => {
+                Self::unavailable("media_down", "WhatsApp's media hosts do not answer: nothing was sent")
+            }
+            RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
         }
     }

@@ -200,10 +200,10 @@ pub async fn reaction(State(app): State<App>, caller: Caller, headers: HeaderMap
     Ok((StatusCode::OK, Json(accepted(&message))))
 }
 
-/// What needs a file, or a kind of message that linked devices cannot write.
+/// A kind of message that linked devices cannot write.
 pub async fn cannot(caller: Caller, Body(body): Body<Addressed>) -> Result<Json<Value>, Problem> {
     permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
-    Err(Problem::not_implemented("files cannot be sent yet; buttons and lists are for WhatsApp's business API"))
+    Err(Problem::not_implemented("buttons and lists are for WhatsApp's business API"))
 }
 
 /// Marks what came as read, or says that somebody is typing.
