@@ -212,6 +212,10 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
     let media = config.media.clone();
     let spool = Spool::new(config.data_dir.join("spool")).context("the folder for files on their way")?;
     let links = Links::new(config.http.public_url.clone());
+    let authority = config.whatsapp.media_authority.as_deref();
+    let client = |proxy: Option<&Secret>| http_client(authority, proxy.map(Secret::expose));
+    let proxied = media.proxies.iter().filter_map(|(who, proxy)| Some((who.clone()?, proxy)));
+    let proxied = proxied.map(|(tenant, proxy)| Ok((tenant, client(Some(proxy))?)));
     let keeper = Keeper::new(open_place(&media.home)?, spool, links, media.clone());
     Ok(Env {
         vault,
@@ -227,7 +231,8 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         messages: config.messages.clone(),
         sessions_dir: config.data_dir.join("sessions"),
         endpoint: Endpoint::new(&config.whatsapp.endpoint)?,
-        http: http_client(config.whatsapp.media_authority.as_deref())?,
+        http: client(media.proxies.iter().find(|(who, _)| who.is_none()).map(|(_, proxy)| proxy))?,
+        proxied: proxied.collect::<anyhow::Result<_>>()?,
         media: Arc::new(keeper),
         files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
         fetching: Semaphore::new(media.parallel),

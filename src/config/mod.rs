@@ -24,7 +24,7 @@ pub use self::{
     secret::{Secret, load_or_create_secret},
     source::{Mistake, Origin},
 };
-use crate::outbound::Allow;
+use crate::{outbound::Allow, tenant::TenantId};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -189,6 +189,8 @@ pub struct Media {
     pub parallel: usize,
     pub per_tenant: usize,
     pub fetch_timeout: Duration,
+    /// URLs of proxies; without a tenant, for all others.
+    pub proxies: Vec<(Option<TenantId>, Secret)>,
 }
 
 /// Where files are kept.

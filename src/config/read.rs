@@ -18,7 +18,7 @@ use super::{
     Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp,
     source::Table,
 };
-use crate::outbound::Allow;
+use crate::{outbound::Allow, tenant::TenantId};
 
 /// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
 pub struct Reader<'a> {
@@ -348,6 +348,7 @@ impl Reader<'_> {
         let most = (bytes("media.max_received_mib", 2048), bytes("media.max_sent_mib", 2048));
         let parallel = (self.count("media.parallel", 1..=256), self.count("media.per_tenant", 1..=64));
         let fetch_timeout = self.duration("media.fetch_timeout", 1..=600);
+        let proxies = self.media_proxies();
         Some(Media {
             home: home?,
             eager: self.flag("media.eager"),
@@ -359,7 +360,22 @@ impl Reader<'_> {
             parallel: parallel.0?,
             per_tenant: parallel.1?,
             fetch_timeout: fetch_timeout?,
+            proxies: proxies?,
         })
+    }
+
+    fn media_proxies(&mut self) -> Option<Vec<(Option<TenantId>, Secret)>> {
+        let proxy = |entry: &Secret| {
+            let (who, url) = entry.expose().split_once('=')?;
+            let scheme = url.parse::<http::Uri>().ok()?.scheme_str()?.to_owned();
+            let who = if who == "*" { None } else { Some(who.parse().ok()?) };
+            (scheme == "http" || scheme == "https").then(|| (who, Secret::new(url)))
+        };
+        let proxies = self.secrets("media.proxies").iter().map(proxy).collect();
+        if Option::is_none(&proxies) {
+            self.mistake("media.proxies", "expected entries like trattoria=http://user:password@host:3128");
+        }
+        proxies
     }
 
     fn media_home(&mut self, data_dir: Option<&Path>, vault: Option<&Vault>) -> Option<MediaHome> {

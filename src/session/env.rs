@@ -51,6 +51,8 @@ pub struct Env {
     pub sessions_dir: PathBuf,
     pub endpoint: Endpoint,
     pub http: Arc<dyn HttpClient>,
+    /// For tenants with a proxy of their own.
+    pub proxied: HashMap<TenantId, Arc<dyn HttpClient>>,
     pub media: Arc<Keeper>,
     /// Files that tenants name by URL.
     pub files_from: Outbound,
@@ -61,6 +63,13 @@ pub struct Env {
     pub versions: Versions,
     /// Sessions that may be between dialing and login at the same time.
     pub dialing: Arc<Semaphore>,
+}
+
+impl Env {
+    /// What a tenant reaches WhatsApp's web servers by.
+    pub fn http_of(&self, tenant: &TenantId) -> &Arc<dyn HttpClient> {
+        self.proxied.get(tenant).unwrap_or(&self.http)
+    }
 }
 
 /// Changes of connections that the directory in the vault has not been told yet; the latest of each tenant.

@@ -115,7 +115,8 @@ impl Attachment {
             }
             AttachmentKind::Audio | AttachmentKind::Voice => not("must be a sound"),
             AttachmentKind::Document => {
-                let mime = self.mime.clone().or(found.map(str::to_owned));
+                let by_name = || self.file_name.as_deref().and_then(kind::of_name);
+                let mime = self.mime.clone().or_else(|| found.or_else(by_name).map(str::to_owned));
                 Ok(Fit {
                     kind: AttachmentKind::Document,
                     mime: mime.unwrap_or_else(|| "application/octet-stream".into()),

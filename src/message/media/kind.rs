@@ -22,38 +22,51 @@ pub fn is_shown(mime: &str) -> bool {
         || mime.starts_with("audio/")
 }
 
+/// Media types and the endings of their files; the first of a type, or of an ending, is the one that is meant.
+const ENDINGS: &[(&str, &str)] = &[
+    ("image/jpeg", "jpeg"),
+    ("image/jpeg", "jpg"),
+    ("image/jpg", "jpeg"),
+    ("image/png", "png"),
+    ("image/gif", "gif"),
+    ("image/webp", "webp"),
+    ("video/mp4", "mp4"),
+    ("video/3gpp", "3gp"),
+    ("video/quicktime", "mov"),
+    ("video/webm", "webm"),
+    ("audio/ogg", "oga"),
+    ("audio/ogg", "ogg"),
+    ("audio/mp4", "m4a"),
+    ("audio/mpeg", "mp3"),
+    ("audio/aac", "aac"),
+    ("audio/amr", "amr"),
+    ("audio/wav", "wav"),
+    ("application/pdf", "pdf"),
+    ("application/zip", "zip"),
+    ("application/json", "json"),
+    ("application/xml", "xml"),
+    ("application/msword", "doc"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx"),
+    ("application/vnd.ms-excel", "xls"),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"),
+    ("application/vnd.ms-powerpoint", "ppt"),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", "pptx"),
+    ("text/plain", "txt"),
+    ("text/csv", "csv"),
+    ("text/vcard", "vcf"),
+    ("text/x-vcard", "vcf"),
+];
+
 /// The ending of a file's name for what a message says that it is.
 pub fn ending(mime: &str) -> &'static str {
     let essence = mime.split(';').next().unwrap_or(mime).trim();
-    match essence {
-        "image/jpeg" | "image/jpg" => "jpeg",
-        "image/png" => "png",
-        "image/gif" => "gif",
-        "image/webp" => "webp",
-        "video/mp4" => "mp4",
-        "video/3gpp" => "3gp",
-        "video/quicktime" => "mov",
-        "video/webm" => "webm",
-        "audio/ogg" => "oga",
-        "audio/mp4" => "m4a",
-        "audio/mpeg" => "mp3",
-        "audio/aac" => "aac",
-        "audio/amr" => "amr",
-        "audio/wav" => "wav",
-        "application/pdf" => "pdf",
-        "application/zip" => "zip",
-        "application/json" => "json",
-        "application/msword" => "doc",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
-        "application/vnd.ms-excel" => "xls",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
-        "application/vnd.ms-powerpoint" => "ppt",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation" => "pptx",
-        "text/plain" => "txt",
-        "text/csv" => "csv",
-        "text/vcard" | "text/x-vcard" => "vcf",
-        _ => "bin",
-    }
+    ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(essence)).map_or("bin", |(_, ending)| ending)
+}
+
+/// What a document's name says that it is, where its bytes do not.
+pub fn of_name(name: &str) -> Option<&'static str> {
+    let (_, ending) = name.rsplit_once('.')?;
+    ENDINGS.iter().find(|(_, known)| known.eq_ignore_ascii_case(ending)).map(|(mime, _)| *mime)
 }
 
 #[cfg(test)]
@@ -75,6 +88,15 @@ mod tests {
         ] {
             assert!(!sniff(active).is_some_and(is_shown), "{active:?}");
         }
+    }
+
+    #[test]
+    fn endings_are_for_people() {
+        assert_eq!((ending("image/jpeg"), ending("AUDIO/OGG; codecs=opus"), ending("x/y")), ("jpeg", "oga", "bin"));
+        assert_eq!(
+            (of_name("Menú.CSV"), of_name("a.b.jpg"), of_name("a")),
+            (Some("text/csv"), Some("image/jpeg"), None)
+        );
     }
 
     #[test]

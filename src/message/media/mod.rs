@@ -17,7 +17,7 @@ mod thumbnail;
 pub use self::{
     attachment::{Attachment, AttachmentKind, Fit, Origin},
     keeper::{Keeper, Kept, Unkept},
-    kind::{is_shown, sniff},
+    kind::{HEAD, is_shown, sniff},
     name::{FileName, InvalidFileName, Links},
     place::open as open_place,
     sound::seconds,

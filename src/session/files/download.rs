@@ -24,13 +24,10 @@ use super::{
     NoFile,
     reference::{Reference, is_path},
 };
-use crate::message::media::{FileName, Spooled};
+use crate::message::media::{FileName, HEAD, Spooled};
 
 /// The library decrypts in pieces of 16 bytes.
 const BUFFER: usize = 64 * 1024;
-
-/// First bytes that are remembered.
-const HEAD: usize = 4096;
 
 /// What a fetch from the hosts brought.
 enum Fetched {
@@ -66,7 +63,7 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     })?;
     // A path is enough to download with; our token is for uploads, and no business of whoever wrote the path.
     let route = MediaRoute::from(&hosts).without_auth();
-    let downloader = MediaDownloader::new(session.env.http.clone(), Arc::new(TokioRuntime), route);
+    let downloader = MediaDownloader::new(session.env.http_of(&session.tenant).clone(), Arc::new(TokioRuntime), route);
     let file = session.env.media.spool.file().map_err(|_| NoFile::Storage)?;
     let over = Arc::new(AtomicBool::new(false));
     let limit = if params.file_length == 0 { max } else { params.file_length };
