@@ -3,15 +3,18 @@
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 
 use super::{
     App,
     auth::{For, Reading},
+    input::Path,
+    openapi::{Gives, Operation},
     problem::Problem,
 };
 use crate::{
@@ -24,9 +27,30 @@ use crate::{
 const POLICY: &str =
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'none'; frame-ancestors 'self'; sandbox";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Named {
+    /// As `media.url` of the message has it.
     file: String,
+}
+
+/// A file, or a part of it.
+pub struct Served(Response);
+
+impl IntoResponse for Served {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Gives for Served {
+    fn gives(operation: &mut Operation<'_>) {
+        for status in [StatusCode::OK, StatusCode::PARTIAL_CONTENT] {
+            operation.gives_body(status, "*/*", json_schema!({ "type": "string", "format": "binary" }));
+        }
+        operation.gives_nothing(StatusCode::NOT_MODIFIED);
+        operation.gives_nothing(StatusCode::RANGE_NOT_SATISFIABLE);
+        operation.may_fail(&[404, 422]);
+    }
 }
 
 /// `GET /api/files/{session}/{file}`: the name of a file with an ending, which is for people.
@@ -35,7 +59,7 @@ pub async fn serve(
     For { tenant, .. }: For<Reading>,
     Path(Named { file }): Path<Named>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Served, Problem> {
     let unknown = || Problem::from(NoFile::Unknown);
     let name = file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name);
     let name: FileName = name.parse().map_err(|_| unknown())?;
@@ -51,9 +75,13 @@ pub async fn serve(
     };
     let tag = kept.tag();
     if matches(&headers, header::IF_NONE_MATCH, &tag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+        return Ok(Served((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()));
     }
     let Wanted { status, from, to } = wanted(&headers, &kept, &tag);
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        let range = [(header::CONTENT_RANGE, format!("bytes */{}", kept.size()))];
+        return Ok(Served((status, range).into_response()));
+    }
     let bytes = keeper.read(&kept, from..to).await.map_err(NoFile::from)?;
     let kind = keeper.kind(&kept).await.map_err(NoFile::from)?;
     let shown = kind.is_some_and(is_shown);
@@ -73,14 +101,10 @@ pub async fn serve(
     set(header::ACCEPT_RANGES, "bytes");
     set(header::ETAG, &tag);
     set(header::CONTENT_LENGTH, &(to - from).to_string());
-    match status {
-        StatusCode::PARTIAL_CONTENT => {
-            set(header::CONTENT_RANGE, &format!("bytes {from}-{}/{}", to - 1, kept.size()));
-        }
-        StatusCode::RANGE_NOT_SATISFIABLE => set(header::CONTENT_RANGE, &format!("bytes */{}", kept.size())),
-        _ => {}
+    if status == StatusCode::PARTIAL_CONTENT {
+        set(header::CONTENT_RANGE, &format!("bytes {from}-{}/{}", to - 1, kept.size()));
     }
-    Ok(response)
+    Ok(Served(response))
 }
 
 /// The name is one of plain characters; its ending is whatever was asked for.

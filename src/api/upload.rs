@@ -9,8 +9,9 @@ use std::{
 };
 
 use axum::{
+    RequestExt as _,
     body::Body,
-    extract::Request,
+    extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
 use base64::{
@@ -20,14 +21,22 @@ use base64::{
 };
 use futures::StreamExt as _;
 use multer::{Constraints, Field, Multipart, SizeLimit};
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::warn;
 
-use super::problem::{FieldError, Problem};
+use super::{
+    App,
+    auth::{Caller, Scope},
+    openapi::{Operation, Takes},
+    problem::{FieldError, Problem},
+};
 use crate::{
     message::media::{Pen, Spool, Spooled},
     session::RefusedSend,
+    tenant::{InvalidTenantId, TenantId},
 };
 
 /// Bytes of a file in a JSON body.
@@ -45,10 +54,16 @@ static FORMS: Semaphore = Semaphore::const_new(32);
 /// Nothing comes.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// A request with a file, of somebody who may send for the tenant that it names.
+pub struct Incoming {
+    pub tenant: TenantId,
+    pub form: Form,
+}
+
 /// What a request says, however it was written.
 #[derive(Debug, Default)]
 pub struct Form {
-    pub session: Option<String>,
+    session: Option<String>,
     pub chat_id: Option<String>,
     pub id: Option<String>,
     pub reply_to: Option<String>,
@@ -69,38 +84,82 @@ pub enum Given {
 }
 
 /// WAHA's form.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SendFileRequest")]
 struct Json<'a> {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
+    #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
+    /// The client's own name for the message: WhatsApp's id of it.
+    #[schemars(length(min = 8, max = 64), regex(pattern = "^[A-Za-z0-9]+$"))]
     id: Option<String>,
+    /// The id of the message that it answers.
     #[serde(rename = "reply_to", alias = "replyTo")]
     reply_to: Option<String>,
     caption: Option<String>,
+    /// A round video.
     as_note: Option<bool>,
+    /// Into what WhatsApp plays, where it is not that already: refused, since there is no ffmpeg here.
     convert: Option<bool>,
     #[serde(borrow)]
+    #[schemars(required)]
     file: Option<JsonFile<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "FileToSend")]
 struct JsonFile<'a> {
+    /// Of documents; of other kinds the bytes say it.
     mimetype: Option<String>,
     filename: Option<String>,
+    /// Where it is, or else:
     url: Option<String>,
-    /// Borrowed from the body where it can be: it is most of it.
+    /// Base64, of at most 16 MiB. Borrowed from the body where it can be: it is most of it.
     #[serde(borrow)]
     data: Option<Cow<'a, str>>,
 }
 
-/// Reads a request. `permit` is asked as soon as it is known for which session it is, before a file is decoded or written.
-pub async fn read(
-    request: Request,
-    spool: &Spool,
-    max_sent: u64,
-    permit: impl Fn(&str) -> Result<(), Problem> + Send,
-) -> Result<Form, Problem> {
+impl FromRequest<App> for Incoming {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
+        let caller: Caller = request.extract_parts().await?;
+        let media = &app.fleet.env().media;
+        let permitted = |session: &str| {
+            let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))?;
+            caller.permit(&tenant, Scope::Send)?;
+            Ok(tenant)
+        };
+        let form = read(request, &media.spool, media.settings.max_sent, &permitted).await?;
+        let tenant = permitted(form.session.as_deref().unwrap_or_default())?;
+        Ok(Self { tenant, form })
+    }
+}
+
+impl Takes for Incoming {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.needs(Scope::Send);
+        operation.takes_json::<Json<'static>>();
+        let text = json!({ "type": "string" });
+        let form = json_schema!({
+            "type": "object",
+            "properties": {
+                "session": text, "chatId": text, "id": text, "reply_to": text, "caption": text, "asNote": text, "convert": text,
+                "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
+            },
+            "required": ["session", "chatId"],
+        });
+        operation.takes_body("multipart/form-data", form);
+        operation.may_fail(&[400, 413, 422]);
+    }
+}
+
+/// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.
+type Permit<'a> = &'a (dyn Fn(&str) -> Result<TenantId, Problem> + Send + Sync);
+
+async fn read(request: Request, spool: &Spool, max_sent: u64, permit: Permit<'_>) -> Result<Form, Problem> {
     let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
     match multer::parse_boundary(&kind) {
         Ok(boundary) => {
@@ -136,12 +195,7 @@ async fn whole(body: Body, limit: u64, most: u64) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-async fn read_json(
-    body: Vec<u8>,
-    spool: &Spool,
-    most: u64,
-    permit: impl Fn(&str) -> Result<(), Problem> + Send,
-) -> Result<Form, Problem> {
+async fn read_json(body: Vec<u8>, spool: &Spool, most: u64, permit: Permit<'_>) -> Result<Form, Problem> {
     let parsed: Json<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("the body: {error}"), Vec::new()))?;
     permit(parsed.session.as_deref().unwrap_or_default())?;
@@ -211,7 +265,7 @@ async fn read_form(
     mut parts: Multipart<'_>,
     spool: &Spool,
     max_sent: u64,
-    permit: impl Fn(&str) -> Result<(), Problem> + Send,
+    permit: Permit<'_>,
 ) -> Result<Form, Problem> {
     let mut form = Form::default();
     while let Some(mut part) =
@@ -258,7 +312,6 @@ async fn read_form(
             _ => {}
         }
     }
-    permit(form.session.as_deref().unwrap_or_default())?;
     Ok(form)
 }
 

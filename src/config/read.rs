@@ -387,6 +387,10 @@ impl Reader<'_> {
         if kind == "folder" {
             return folder.or_else(|| Some(data_dir?.join("media"))).map(MediaHome::Folder);
         }
+        if !["gcs", "s3"].contains(&kind.as_str()) {
+            self.mistake("media.store", "expected folder, gcs or s3");
+            return None;
+        }
         if object_store::path::Path::parse(&prefix).is_err() {
             self.mistake("media.prefix", "expected a path like whatsapp/files");
         }
@@ -421,12 +425,8 @@ impl Reader<'_> {
                     secret_access_key: secret,
                 })
             }
-            "s3" => {
-                self.mistake("media.store", "this build has no S3 (it needs the feature `s3`)");
-                None
-            }
             _ => {
-                self.mistake("media.store", "expected folder, gcs or s3");
+                self.mistake("media.store", "this build has no S3 (it needs the feature `s3`)");
                 None
             }
         }

@@ -1,20 +1,16 @@
 //! Sends files. What would have to be converted first is answered with 501: that needs ffmpeg, which is not here.
 
-use axum::{
-    Json,
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode},
-};
+use axum::extract::State;
 
 use super::{
     super::{
         App,
-        auth::{Caller, Scope},
-        baileys::idempotency_key,
+        answer::Created,
+        input::IdempotencyKey,
         problem::Problem,
-        upload::{self, Form, Given},
+        upload::{Form, Given, Incoming},
     },
-    bare_id, chat, flaw, permitted,
+    bare_id, chat, flaw,
 };
 use crate::{
     message::{
@@ -26,52 +22,42 @@ use crate::{
     waha::{self, View},
 };
 
-type Sent = Result<(StatusCode, Json<waha::Message>), Problem>;
+type Sent = Result<Created<waha::Message>, Problem>;
 
 /// `POST /api/sendImage`
-pub async fn image(state: State<App>, caller: Caller, headers: HeaderMap, request: Request) -> Sent {
-    send(state, caller, headers, request, AttachmentKind::Image).await
+pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Image).await
 }
 
 /// `POST /api/sendFile`
-pub async fn file(state: State<App>, caller: Caller, headers: HeaderMap, request: Request) -> Sent {
-    send(state, caller, headers, request, AttachmentKind::Document).await
+pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Document).await
 }
 
 /// `POST /api/sendVoice`
-pub async fn voice(state: State<App>, caller: Caller, headers: HeaderMap, request: Request) -> Sent {
-    send(state, caller, headers, request, AttachmentKind::Voice).await
+pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Voice).await
 }
 
 /// `POST /api/sendVideo`
-pub async fn video(state: State<App>, caller: Caller, headers: HeaderMap, request: Request) -> Sent {
-    send(state, caller, headers, request, AttachmentKind::Video).await
+pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Video).await
 }
 
 /// `POST /api/sendSticker`
-pub async fn sticker(state: State<App>, caller: Caller, headers: HeaderMap, request: Request) -> Sent {
-    send(state, caller, headers, request, AttachmentKind::Sticker).await
+pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Sticker).await
 }
 
-async fn send(
-    State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    request: Request,
-    kind: AttachmentKind,
-) -> Sent {
-    let media = &app.fleet.env().media;
-    let permit = |session: &str| permitted(&caller, session, Scope::Send).map(drop);
-    let form = upload::read(request, &media.spool, kind.limit(media.settings.max_sent), permit).await?;
-    let tenant = permitted(&caller, form.session.as_deref().unwrap_or_default(), Scope::Send)?;
+async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, form }: Incoming, kind: AttachmentKind) -> Sent {
     let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
-    let to = chat(&app, "chatId", chat_id)?;
+    let to = chat(app, "chatId", chat_id)?;
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
     needs_no_ffmpeg(kind, &form)?;
     let answers = form.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id));
     let id = form.id.filter(|id| !id.is_empty());
     let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
-    let (origin, source) = source(&app, given, "file.url")?;
+    let (origin, source) = source(app, given, "file.url")?;
     let attachment = Attachment {
         kind,
         origin,
@@ -80,8 +66,8 @@ async fn send(
         mime: form.mime,
     };
     let request = SendRequest { to, draft: Draft::File(attachment), answers, id };
-    let message = app.fleet.send_file(&tenant, &request, source, idempotency_key(&headers)?).await??;
-    Ok((StatusCode::CREATED, Json(accepted(&app, &tenant, &message))))
+    let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
+    Ok(Created(accepted(app, &tenant, &message)))
 }
 
 /// A file as it is given, and as it is told from another one under the same key.
