@@ -4,11 +4,13 @@
 //! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
+mod agent;
 mod compose;
 mod connection;
 mod content;
 mod courier;
 mod env;
+mod files;
 mod hook;
 mod line;
 mod recorder;
@@ -48,7 +50,9 @@ use whatsapp_rust::{
 };
 
 pub use self::{
+    agent::http_client,
     env::{Directory, Env, LoopbackOnly, Versions},
+    files::{NoFile, Source},
     line::Endpoint,
     sending::{RefusedSend, chat_of},
     state::{Qr, State, Status},
@@ -79,6 +83,7 @@ struct Inner {
     log: Arc<Log>,
     inbox: Arc<Inbox>,
     outbox: Arc<Outbox>,
+    files: files::Files,
     status: watch::Sender<Status>,
     line: Arc<Current>,
     /// The client while messages can be sent: logged in, and what waited at WhatsApp has come.
@@ -195,6 +200,7 @@ impl Session {
             log,
             inbox,
             outbox,
+            files: files::Files::new(env.media.settings.per_tenant),
             status: watch::Sender::new(status),
             line: Arc::default(),
             ready: watch::Sender::new(None),
@@ -213,6 +219,9 @@ impl Session {
         let span = info_span!("session", %tenant);
         let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
+        if inner.env.media.settings.eager {
+            tasks.spawn(files::eager(inner.clone()).instrument(span.clone()));
+        }
         let supervisor = Supervisor::new(inner.clone()).run(wished);
         tasks.spawn(guarded(inner.clone(), supervisor).instrument(span));
         Ok(Self(inner))

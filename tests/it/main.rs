@@ -26,6 +26,7 @@ mod keys;
 mod kill;
 mod kinds;
 mod matrix;
+mod media;
 mod node;
 mod old_contract;
 mod openapi;

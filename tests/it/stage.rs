@@ -30,7 +30,9 @@ impl Stage {
     pub async fn new(home: Home) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let network = Network::start(NetworkConfig::default()).await.unwrap();
-        let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), &network.ws_url()).unwrap();
+        let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), &network.ws_url())
+            .and_then(|setup| setup.trusting(dir.path(), network.media_ca_pem()))
+            .unwrap();
         let setup = match home {
             Home::Embedded => setup.embedded(&dir.path().join("cloud").join("vault.db")),
             Home::Emulator => setup.firestore(&emulator::host()?, &emulator::project()),

@@ -208,10 +208,34 @@ async fn the_real_client_writes_every_kind_that_needs_no_file() {
     assert_eq!(overview[0]["id"], json!(scene.chat()));
     let gone = json!(["trattoria", scene.chat(), text["id"]]);
     scene.waha.get("chats.delete_message", gone).await;
-    let file =
-        scene.waha.call("chatting.send_image", with(json!({ "file": { "url": "https://example.com/a.png" } }))).await;
-    assert!(file.unwrap_err().contains("501"));
     let stats = scene.stage.network.stats().await;
     assert_eq!((stats.counts.undecryptable, stats.counters_reused), (0, 0));
+    scene.daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_sends_files() {
+    use base64::Engine as _;
+    let Some(mut scene) = paired().await else { return };
+    for (method, kind, mime, head) in [
+        ("send_image", "image", "image/jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF\0".as_slice()),
+        ("send_video", "video", "video/mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"),
+        ("send_voice", "voice", "audio/ogg; codecs=opus", b"OggS\0\x02\0\0\0\0\0\0\0\0"),
+        ("send_sticker", "sticker", "image/webp", b"RIFF\x24\0\0\0WEBPVP8 "),
+        ("send_file", "document", "application/pdf", b"%PDF-1.7"),
+    ] {
+        let data = [head, &[7; 500]].concat();
+        let file = base64::engine::general_purpose::STANDARD.encode(&data);
+        let file = json!({ "mimetype": mime, "filename": "a.bin", "data": file });
+        let body = json!([{ "session": "trattoria", "chatId": scene.chat(), "file": file }]);
+        let sent = scene.waha.get(&format!("chatting.{method}"), body).await;
+        let received = scene.arrived(&sent).await;
+        let attached = received.file.unwrap();
+        assert_eq!((received.kind.as_str(), attached.mimetype.as_deref(), attached.data), (kind, Some(mime), data));
+        assert_eq!((&sent["hasMedia"], &sent["media"]["mimetype"]), (&json!(true), &json!(mime)));
+    }
+    let elsewhere = json!({ "url": "http://169.254.169.254/latest/meta-data/" });
+    let body = json!([{ "session": "trattoria", "chatId": scene.chat(), "file": elsewhere }]);
+    assert!(scene.waha.call("chatting.send_file", body).await.unwrap_err().contains("400"));
     scene.daemon.kill().await.unwrap();
 }
