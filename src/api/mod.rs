@@ -22,9 +22,10 @@ pub use self::{
         Access, Auth, Caller, Denied, Scope, Settings as AuthSettings, Valid,
         cors::{allows, layer as cors},
     },
+    problem::Problem,
     route::Listed,
 };
-use crate::{fleet::Fleet, webhook::Webhooks};
+use crate::{console, fleet::Fleet, webhook::Webhooks};
 
 /// What every handler has at hand.
 #[derive(Clone)]
@@ -39,6 +40,10 @@ const BODY_LIMIT: usize = 256 * 1024;
 
 fn table() -> Vec<Route> {
     vec![
+        Route::get("/", Open, console::enter),
+        Route::get("/console", Open, console::enter),
+        Route::get("/console/", Open, console::index),
+        Route::get("/console/{file}", Open, console::file),
         Route::get("/health", Open, health::health),
         Route::get("/api/baileys/health", Open, health::baileys),
         Route::post("/api/baileys/connect", Old, baileys::connect).pairs(),

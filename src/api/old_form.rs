@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::{
-    message::{Content, Message, history::Entry},
+    message::{
+        Content, Message,
+        history::{Entry, Reaction, Vote},
+    },
     tenant::TenantId,
 };
 
@@ -60,6 +63,10 @@ pub fn entry(tenant: &TenantId, entry: &Entry) -> Value {
     form["status"] = json!(entry.status);
     form["edited"] = json!(entry.edited);
     form["revoked"] = json!(entry.revoked);
+    let reaction = |it: &Reaction| json!({ "from": phone(&it.sender), "fromMe": it.from_me, "emoji": it.emoji });
+    form["reactions"] = entry.reactions.iter().map(reaction).collect();
+    let vote = |it: &Vote| json!({ "from": phone(&it.sender), "fromMe": it.from_me, "options": it.options });
+    form["votes"] = entry.votes.iter().map(vote).collect();
     form["cursor"] = json!(entry.event);
     form
 }

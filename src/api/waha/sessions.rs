@@ -43,7 +43,7 @@ pub async fn list(
         let status = app.fleet.status(tenant);
         let idle = status.as_ref().is_none_or(|status| status.state == SessionState::Stopped && !status.paired);
         if all || !idle {
-            listed.push(info(tenant, status.as_ref()));
+            listed.push(info(&app, tenant, status.as_ref()));
         }
     }
     Ok(Json(listed))
@@ -81,7 +81,7 @@ pub async fn create(
 /// `GET /api/sessions/{session}`
 pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
     let status = status(&app, &tenant).await?;
-    Ok(Json(info(&tenant, status.as_ref())))
+    Ok(Json(info(&app, &tenant, status.as_ref())))
 }
 
 #[derive(Deserialize)]
@@ -184,7 +184,8 @@ async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Value, P
     Ok(json!({ "name": tenant, "status": status.state, "config": config, "me": me_of(status) }))
 }
 
-fn info(tenant: &TenantId, status: Option<&Status>) -> Value {
+fn info(app: &App, tenant: &TenantId, status: Option<&Status>) -> Value {
+    let last_message = app.fleet.session(tenant).and_then(|session| session.newest_message());
     json!({
         "name": tenant,
         "status": status.map_or(SessionState::Stopped, |status| status.state),
@@ -192,8 +193,14 @@ fn info(tenant: &TenantId, status: Option<&Status>) -> Value {
         "presence": {},
         "timestamps": { "activity": status.map_or(0, |status| status.since.as_millisecond()) },
         "assignedWorker": "sessiond",
-        // Beyond WAHA: why.
+        // Beyond WAHA: why, and how it goes. Times are milliseconds since 1970.
         "reason": status.map(|status| &status.reason),
+        "paired": status.is_some_and(|status| status.paired),
+        "rejected": status.is_some_and(|status| status.rejected),
+        "lastMessageAt": last_message.map(|event| event.0.timestamp_ms()),
+        "heartbeat": app.fleet.beat(tenant).map(|beat| {
+            json!({ "at": beat.at.as_millisecond(), "health": beat.health.as_str() })
+        }),
     })
 }
 

@@ -1,0 +1,70 @@
+//! The operator's console, by clicks and keys in a real Chromium. The scenes are in `tests/console/scenes`; `CONSOLE_PICTURES` names a
+//! folder for pictures of what was seen.
+
+use std::{io::Write as _, path::PathBuf};
+
+use serde_json::json;
+
+use crate::{
+    node::{Script, program},
+    stage::{Home, LIMIT, Stage},
+};
+
+/// Where Chromium is; `None`, loudly, where it is not.
+fn chromium() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders)
+        .flat_map(|folder| ["chromium", "chromium-browser", "google-chrome"].map(|name| folder.join(name)))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Chromium for the console's tests");
+        let loud = "\n*** NOT RUN: the console's tests need Chromium (apt-get install chromium) ***\n";
+        writeln!(std::io::stderr(), "{loud}").expect("stderr is writable");
+    }
+    found
+}
+
+async fn stage() -> Stage {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    stage.set("SESSIOND_HEARTBEAT__FIRST", "1s").set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")
+}
+
+/// Plays a scene to its end. What it asks for is done here.
+async fn play(scene: &str, stage: Stage) {
+    let (Some(chromium), Some(folder)) = (chromium(), program("console")) else { return };
+    let mut daemon = stage.start().await;
+    let world = json!({
+        "url": format!("http://{}", stage.setup.address), "key": stage.setup.admin_key,
+        "network": stage.network.control_url().unwrap(), "chromium": chromium, "pictures": std::env::var("CONSOLE_PICTURES").ok(),
+    });
+    let mut script = Script::start_with(&folder, &["run.mjs", scene], &[("WORLD", &world.to_string())]);
+    loop {
+        let line = script.line(3 * LIMIT, |_| true).await;
+        match line["event"].as_str() {
+            Some("done") => break,
+            Some("ask") if line["what"] == "stop" => {
+                daemon.kill().await.unwrap();
+                script.tell(&json!({})).await;
+                let again = script.line(LIMIT, |line| line["event"] != "note").await;
+                assert_eq!(again["what"], "start", "{again}");
+                daemon = stage.start().await;
+                script.tell(&json!({})).await;
+            }
+            Some("failed") => panic!(
+                "{}\n{}\npicture: {}\n{}",
+                line["error"].as_str().unwrap_or_default(),
+                line["page"].as_str().unwrap_or_default(),
+                line["picture"],
+                stage.log()
+            ),
+            _ => println!("{line}"),
+        }
+    }
+    script.end(LIMIT).await;
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_comes_in_and_sees_every_tenant() {
+    play("entrance", stage().await).await;
+}
