@@ -26,7 +26,10 @@ fn chromium() -> Option<PathBuf> {
 
 async fn stage() -> Stage {
     let stage = Stage::new(Home::Embedded).await.unwrap();
-    stage.set("SESSIOND_HEARTBEAT__FIRST", "1s").set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")
+    stage
+        .set("SESSIOND_HEARTBEAT__FIRST", "1s")
+        .set("SESSIOND_HEARTBEAT__INTERVAL", "2s")
+        .set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")
 }
 
 /// Plays a scene to its end. What it asks for is done here.
