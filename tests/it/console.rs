@@ -71,3 +71,8 @@ async fn play(scene: &str, stage: Stage) {
 async fn the_operator_comes_in_and_sees_every_tenant() {
     play("entrance", stage().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_pairs_by_what_the_screen_shows() {
+    play("pairing", stage().await).await;
+}

@@ -29,7 +29,7 @@ export function numberOf(session) {
 
 /** Why it is so, where the state alone does not say it. */
 export function reasonOf(session, tag, props) {
-  const said = session.status === "WORKING" || session.reason === "not paired";
+  const said = ["WORKING", "SCAN_QR_CODE"].includes(session.status) || session.reason === "not paired";
   return !said && session.reason ? english(session.reason, tag, { class: "reason", ...props }) : null;
 }
 
@@ -84,9 +84,9 @@ export function tenantsView({ online }) {
     const shown = sessions.filter((session) => FILTERS[filter](session) && text(session).includes(wanted));
     list(body, shown, { key: (session) => session.name, version: () => Symbol("each time"), make: row, update });
     if (sessions.length === 0) {
-      nothing(t("tenants.none"), h("button", { type: "button", class: "button primary", onclick: add }, icon("plus"), t("tenants.add")));
+      nothing("chat", t("tenants.none"));
     } else if (shown.length === 0) {
-      nothing(t("tenants.no_match"));
+      nothing("search", t("tenants.no_match"));
     } else if (panel.firstChild !== table) {
       fill(panel, table);
     }
@@ -94,8 +94,8 @@ export function tenantsView({ online }) {
     if (found.textContent !== count) fill(found, count);
   }
 
-  function nothing(text, button) {
-    fill(panel, h("div", { class: "empty" }, icon("search"), h("p", null, text), button));
+  function nothing(sign, text) {
+    fill(panel, h("div", { class: "empty" }, icon(sign), h("p", null, text)));
   }
 
   function looksAgain() {
