@@ -76,3 +76,8 @@ async fn the_operator_comes_in_and_sees_every_tenant() {
 async fn a_tenant_pairs_by_what_the_screen_shows() {
     play("pairing", stage().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_are_seen_as_they_write_and_answered_once() {
+    play("talk", stage().await).await;
+}

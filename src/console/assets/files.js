@@ -59,8 +59,7 @@ export class Files {
       image.src = small;
       image.addEventListener("load", () => URL.revokeObjectURL(small), { once: true });
     }
-    const open = h("button", { type: "button", class: "picture-button", "aria-label": t("file.enlarge", { name: image.alt }), disabled: !address, onclick: () => enlarge(image) }, small ? image : h("span", { class: "blank-picture" }, icon("image"), h("span", null, t(address ? "loading" : "file.absent"))));
-    fill(place, open);
+    fill(place, small ? image : h("div", { class: "blank-picture" }, icon("image"), h("span", null, t(address ? "loading" : "file.absent"))));
     if (!address) return;
     place.load = async () => {
       try {
@@ -68,7 +67,7 @@ export class Files {
         if (!PICTURES.includes(blob.type)) throw new Problem(415, { title: t("file.no_picture") });
         image.src = url;
         await image.decode();
-        fill(open, image);
+        fill(place, h("button", { type: "button", class: "picture-button", "aria-label": t("file.enlarge", { name: image.alt }), onclick: () => enlarge(image) }, image));
       } catch (error) {
         fill(place, this.#failed(place, content, address, error));
       }

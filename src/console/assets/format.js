@@ -43,7 +43,7 @@ export function duration(seconds) {
 }
 
 export function clockTime(at) {
-  return date({ hour: "2-digit", minute: "2-digit" }).format(at);
+  return date({ timeStyle: "short" }).format(at);
 }
 
 export function day(at) {

@@ -58,10 +58,6 @@ export class Talk {
       await this.#readChats();
       for (const chat of this.threads.keys()) await this.#readThread(chat);
     });
-    if (this.#again && !this.#closed) {
-      this.#again = false;
-      await this.reload();
-    }
   }
 
   /** The thread of a chat; read when it is opened for the first time. */
@@ -178,6 +174,10 @@ export class Talk {
         const held = this.#held;
         this.#held = null;
         if (!this.#closed) for (const [event, payload] of held) this.#apply(event, payload);
+        if (this.#again && !this.#closed) {
+          this.#again = false;
+          this.reload();
+        }
       }
     }
   }
