@@ -81,3 +81,23 @@ async fn a_tenant_pairs_by_what_the_screen_shows() {
 async fn customers_are_seen_as_they_write_and_answered_once() {
     play("talk", stage().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_names_and_texts_stay_text() {
+    play("hostile", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_line_and_a_killed_daemon_heal_without_a_reload() {
+    play("heal", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_redriven_and_keys_are_shown_once() {
+    play("desk", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_by_keyboard_on_a_phone_in_the_dark_and_in_spanish() {
+    play("everyone", stage().await).await;
+}

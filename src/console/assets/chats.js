@@ -11,8 +11,9 @@ import { threadView } from "./thread.js";
 import { tick } from "./bubble.js";
 import { t } from "./words.js";
 
-/** What a chat is called. */
+/** What a chat is called. A group's own name is not what one of its members calls himself. */
 export function chatName(chat, id) {
+  if (isGroup(id)) return t("chats.group", { id: id.split("@")[0].slice(-6) });
   return label(chat?.name) || chatNumber(id);
 }
 
@@ -74,11 +75,11 @@ export function talkPart({ tenant, talk, session, to }) {
     else link.removeAttribute("aria-current");
     const { last } = chat;
     fill(link,
-      h("span", { class: "face", "aria-hidden": "true" }, isGroup(chat.id) ? icon("person") : initials(chat.name)),
+      h("span", { class: "face", "aria-hidden": "true" }, isGroup(chat.id) ? icon("group") : initials(chat.name)),
       h("span", { class: "top" }, name(chatName(chat, chat.id), { class: "cut who-name" }), h("span", { class: "small muted" }, listTime(last.timestamp))),
       h("span", { class: "bottom" },
         last.fromMe && tick(last),
-        h("bdi", { class: "cut muted" }, summary(last)),
+        h("bdi", { class: "cut muted" }, isGroup(chat.id) && !last.fromMe ? `${label(last.pushName) || last.from}: ${summary(last)}` : summary(last)),
         chat.unseen > 0 && h("span", { class: "unseen" }, h("span", { class: "hidden-text" }, t("chats.unseen")), chat.unseen)));
   }
 

@@ -16,7 +16,7 @@ export function summary(message) {
     case "choice":
       return said;
     case "unknown":
-      return said || t("kind.unknown", { name: label(content.name) });
+      return said || t("kind.unknown");
     case "undecryptable":
       return t("kind.undecryptable");
     default: {
@@ -114,5 +114,5 @@ function order({ title, text, items, total_1000: total, currency }) {
 
 /** A kind that has no form here: its name, and what text it had. */
 function unknown({ name: kind, text }) {
-  return h("div", { class: "card" }, icon("alert"), h("div", null, h("strong", null, t("kind.unknown", { name: label(kind) })), text && written(text)));
+  return h("div", { class: "card" }, icon("alert"), h("div", null, h("strong", null, t("kind.unknown")), kind !== "unknown" && h("p", { class: "small muted" }, name(kind)), text && written(text)));
 }

@@ -79,7 +79,7 @@ export class Files {
   #card(place, content, address) {
     const isVoice = content.kind === "audio" && content.voice;
     const plays = content.kind === "audio" || content.kind === "video";
-    const facts = [content.seconds && duration(content.seconds), content.size && size(content.size), label(content.mimetype).slice(0, 60)].filter(Boolean);
+    const facts = [content.seconds && duration(content.seconds), content.size && size(content.size), label(content.mimetype).split(";")[0].slice(0, 60)].filter(Boolean);
     const fetch = async () => {
       fill(place, this.#line(content, isVoice, [t("loading")]));
       try {

@@ -77,7 +77,8 @@ export function tenantView(to, { online }) {
       session = await get(path`api/sessions/${tenant}`);
     } catch (problem) {
       if (closed) return;
-      if (problem.status === 404) return missing(problem);
+      // Not there, or no name that a tenant could have.
+      if (problem.status === 404 || problem.status === 400) return missing(problem);
       if (session === null) fill(place, h("div", { class: "empty" }, icon("alert"), h("p", null, words(problem))));
     }
     if (closed) return;
@@ -86,6 +87,7 @@ export function tenantView(to, { online }) {
   }
 
   function missing(problem) {
+    live.close();
     part?.close?.();
     part = null;
     fill(place, h("div", { class: "empty" }, icon("none"), h("p", null, words(problem)), h("a", { href: "#/" }, t("tenant.back"))));

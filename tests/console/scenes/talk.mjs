@@ -70,7 +70,7 @@ export default async function talk(world) {
   const reply = await say({ kind: "reply", of: arrived.id, say: { kind: "text", text: "para hoy" } });
   await message(reply).locator("blockquote").getByText("Con gusto.").waitFor();
   const strange = await say({ kind: "unknown", field: 4321 });
-  await message(strange).getByText("Unknown kind").waitFor();
+  await message(strange).getByText("unknown kind").waitFor();
   const image = await say({ kind: "image", data: PICTURE, caption: "la mesa" });
   await message(image).getByText("la mesa").waitFor();
   const file = await say({ kind: "document", data: PICTURE, file_name: "pedido.pdf", mimetype: "application/pdf" });
