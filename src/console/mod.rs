@@ -7,13 +7,14 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use axum::{
-    extract::Path,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
+use schemars::{JsonSchema, json_schema};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::api::Problem;
+use crate::api::{Gives, Operation, Path, Problem};
 
 /// What the pages may do. `blob:` is for pictures and sounds that were fetched with the key; `connect-src` covers the API and, from the
 /// same origin, its WebSocket. Nothing in them writes HTML, so that Trusted Types cost nothing.
@@ -36,6 +37,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "webhooks.js" "keys.js"
 ];
 
+/// One of the files.
 struct Asset {
     bytes: &'static [u8],
     kind: &'static str,
@@ -50,54 +52,103 @@ static FILES: LazyLock<HashMap<&str, Asset>> = LazyLock::new(|| {
     ASSETS.iter().map(asset).collect()
 });
 
+const KINDS: [&str; 4] =
+    ["text/html; charset=utf-8", "text/css; charset=utf-8", "image/svg+xml", "text/javascript; charset=utf-8"];
+
 fn kind(name: &str) -> &'static str {
+    let [html, css, svg, script] = KINDS;
     match name.rsplit_once('.') {
-        Some((_, "html")) => "text/html; charset=utf-8",
-        Some((_, "css")) => "text/css; charset=utf-8",
-        Some((_, "svg")) => "image/svg+xml",
-        _ => "text/javascript; charset=utf-8",
+        Some((_, "html")) => html,
+        Some((_, "css")) => css,
+        Some((_, "svg")) => svg,
+        _ => script,
     }
 }
 
-/// `GET /` and `GET /console`. Relative, so that it holds behind a proxy that serves us below a path of its own.
-pub async fn enter() -> Response {
-    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "console/")]).into_response()
+/// To the console.
+pub struct Entrance;
+
+/// `GET /` and `GET /console`
+pub async fn enter() -> Entrance {
+    Entrance
+}
+
+impl IntoResponse for Entrance {
+    fn into_response(self) -> Response {
+        // Relative, so that it holds behind a proxy that serves us below a path of its own.
+        (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "console/")]).into_response()
+    }
+}
+
+impl Gives for Entrance {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_nothing(StatusCode::TEMPORARY_REDIRECT);
+    }
+}
+
+/// A file, or word that the browser has it.
+pub struct Served {
+    asset: &'static Asset,
+    is_known: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Named {
+    file: String,
 }
 
 /// `GET /console/`
-pub async fn index(headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn index(headers: HeaderMap) -> Result<Served, Problem> {
     serve("index.html", &headers)
 }
 
 /// `GET /console/{file}`
-pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    serve(&name, &headers)
+pub async fn file(Path(named): Path<Named>, headers: HeaderMap) -> Result<Served, Problem> {
+    serve(&named.file, &headers)
 }
 
 /// A browser keeps what it has and asks each time whether it is still that: a new version of the daemon shows its new pages at once.
-fn serve(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
+fn serve(name: &str, asked: &HeaderMap) -> Result<Served, Problem> {
     let asset = FILES.get(name).ok_or_else(Problem::not_found)?;
     let known = asked.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
     // A proxy that compresses makes the tag a weak one.
     let mut known = known.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
-    let mut response = if known.any(|tag| tag == asset.etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, asset.kind)], asset.bytes).into_response()
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, HeaderValue::from_str(&asset.etag).map_err(|_| Problem::not_found())?);
-    for (name, value) in [
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
+    Ok(Served { asset, is_known: known.any(|tag| tag == asset.etag) })
+}
+
+impl IntoResponse for Served {
+    fn into_response(self) -> Response {
+        let Self { asset, is_known } = self;
+        let mut response = if is_known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(header::CONTENT_TYPE, asset.kind)], asset.bytes).into_response()
+        };
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (header::ETAG, asset.etag.as_str()),
+            (header::CACHE_CONTROL, "no-cache"),
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+            (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        response
     }
-    Ok(response)
+}
+
+impl Gives for Served {
+    fn gives(operation: &mut Operation<'_>) {
+        for kind in KINDS {
+            operation.gives_body(StatusCode::OK, kind, json_schema!({ "type": "string" }));
+        }
+        operation.gives_nothing(StatusCode::NOT_MODIFIED);
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +177,9 @@ mod tests {
                     assert!(FILES.contains_key(named) || named.starts_with('#'), "{name} names {named}");
                 }
             }
-            for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\"", "onclick=\""] {
+            for forbidden in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\"", "onclick=\""]
+            {
                 assert!(!text.contains(forbidden), "{name} has {forbidden}");
             }
         }

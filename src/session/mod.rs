@@ -61,6 +61,12 @@ use crate::{
     tenant::TenantId,
 };
 
+/// Bytes as a message's, for fuzzing.
+#[cfg(feature = "loopback")]
+pub(crate) fn read_anything(bytes: &[u8]) -> Option<crate::message::Message> {
+    translate::read_anything(bytes)
+}
+
 /// A running session. Cheap to clone; ends by [`Session::close`].
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);

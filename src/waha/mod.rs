@@ -6,7 +6,10 @@ mod id;
 mod message;
 
 pub use self::{
-    event::{Envelope, EventName, Me, StatusPoint, Wish, environment, event_id, names, payload, session_status},
+    event::{
+        AckPayload, EditedPayload, Envelope, Environment, EventName, Me, Payload, ReactionPayload, RevokedPayload,
+        SessionStatus, StatusPoint, VotePayload, Wish, Worker, environment, event_id, names, payload, session_status,
+    },
     id::{InvalidMessageId, MessageId, chat_id, jid},
     message::{Ack, Location, Media, Message, ReplyTo, Source, View, message_id, participant, target_id},
 };

@@ -1,21 +1,17 @@
 //! Conversations and their messages, as far as they are kept; and what changes a message.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
         App,
-        auth::{Caller, For, Reading, Scope, Sending},
-        baileys::{Body, idempotency_key},
+        auth::{Asked, For, Names, Reading, Sending},
+        input::{Body, IdempotencyKey, Path, Query},
         problem::Problem,
     },
-    accepted, chat, flaw, listed, message_id, permitted,
+    accepted, chat, flaw, listed, message_id,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -24,44 +20,86 @@ use crate::{
     waha,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct ChatPath {
+    #[schemars(example = "573009998877@c.us")]
     #[serde(rename = "chatId")]
     chat_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePath {
+    #[schemars(example = "573009998877@c.us")]
     chat_id: String,
+    #[schemars(example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Page {
-    session: Option<String>,
-    #[serde(rename = "chatId")]
-    chat_id: Option<String>,
+    /// At most 500.
     limit: Option<usize>,
     offset: Option<usize>,
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub struct PageOfChat {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[serde(rename = "chatId")]
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+in_session!(PageOfChat: session);
+
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAChat")]
+pub struct Chat {
+    id: String,
+    /// What the other one calls himself.
+    name: Option<String>,
+    /// Of the last message, seconds since 1970.
+    conversation_timestamp: i64,
+    last_message: waha::Message,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAChatOverview")]
+pub struct Overview {
+    id: String,
+    name: String,
+    picture: &'static str,
+    last_message: waha::Message,
+    #[serde(rename = "_chat")]
+    chat: ChatId,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WAChatId")]
+pub struct ChatId {
+    id: String,
+}
 
 /// `GET /api/{session}/chats`
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| {
-        json!({
-            "id": waha::chat_id(&chat.id),
-            "name": chat.name,
-            "conversationTimestamp": chat.last.message.timestamp,
-            "lastMessage": listed(session, &chat.last),
-        })
+) -> Result<Json<Vec<Chat>>, Problem> {
+    let form = |session: &Session, chat: &history::Chat| Chat {
+        id: waha::chat_id(&chat.id),
+        name: chat.name.clone(),
+        conversation_timestamp: chat.last.message.timestamp,
+        last_message: listed(session, &chat.last),
     };
     chats(&app, &tenant, &page, form).await
 }
@@ -71,25 +109,23 @@ pub async fn overview(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| {
-        json!({
-            "id": waha::chat_id(&chat.id),
-            "name": chat.name.as_deref().unwrap_or_default(),
-            "picture": "",
-            "lastMessage": listed(session, &chat.last),
-            "_chat": { "id": waha::chat_id(&chat.id) },
-        })
+) -> Result<Json<Vec<Overview>>, Problem> {
+    let form = |session: &Session, chat: &history::Chat| Overview {
+        id: waha::chat_id(&chat.id),
+        name: chat.name.clone().unwrap_or_default(),
+        picture: "",
+        last_message: listed(session, &chat.last),
+        chat: ChatId { id: waha::chat_id(&chat.id) },
     };
     chats(&app, &tenant, &page, form).await
 }
 
-async fn chats(
+async fn chats<T>(
     app: &App,
     tenant: &TenantId,
     page: &Page,
-    form: impl Fn(&Session, &history::Chat) -> Value,
-) -> Result<Json<Vec<Value>>, Problem> {
+    form: impl Fn(&Session, &history::Chat) -> T,
+) -> Result<Json<Vec<T>>, Problem> {
     let session = app.fleet.known(tenant).await?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
@@ -111,13 +147,11 @@ pub async fn messages(
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    caller: Caller,
-    Query(page): Query<Page>,
+    Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<PageOfChat>>,
 ) -> Result<Json<Vec<waha::Message>>, Problem> {
-    let tenant = permitted(&caller, page.session.as_deref().unwrap_or_default(), Scope::Read)?;
-    let chat = chat(&app, "chatId", page.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
     let session = app.fleet.known(&tenant).await?;
-    read(&session, chat, &page).await
+    read(&session, chat, &asked.page).await
 }
 
 async fn read(session: &Session, chat: String, page: &Page) -> Result<Json<Vec<waha::Message>>, Problem> {
@@ -142,8 +176,9 @@ pub async fn message(
     Ok(Json(listed(&session, entry)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct NewText {
+    #[schemars(required, length(min = 1), example = "Su pedido está casi listo")]
     text: Option<String>,
 }
 
@@ -152,7 +187,7 @@ pub async fn edit(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
+    key: IdempotencyKey,
     Body(body): Body<NewText>,
 ) -> Result<Json<waha::Message>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
@@ -161,7 +196,12 @@ pub async fn edit(
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Edit { target, text }, answers: None, id: None };
-    Ok(Json(accepted(&app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??)))
+    Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??)))
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Deleted {
+    success: bool,
 }
 
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
@@ -169,13 +209,13 @@ pub async fn revoke(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+    key: IdempotencyKey,
+) -> Result<Json<Deleted>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None };
-    app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??;
-    Ok(Json(json!({ "success": true })))
+    app.fleet.send(&tenant, &request, key.as_deref()).await??;
+    Ok(Json(Deleted { success: true }))
 }

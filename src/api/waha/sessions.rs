@@ -1,40 +1,49 @@
 //! Sessions: made, looked at, paired, ended. A session is kept connected from its pairing to its logout; it cannot be stopped
 //! in between, which would be the one way to lose messages for good.
 
+use std::convert::Infallible;
+
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::{JsonSchema, json_schema};
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
         App,
-        auth::{Caller, Controlling, For, Reading, Scope},
-        baileys::Body,
+        answer::Created,
+        auth::{Asked, Caller, Controlling, For, Names, Reading, Scope},
+        input::{Body, Query},
+        openapi::{Gives, Operation},
         problem::Problem,
+        webhooks::Config,
     },
-    flaw, permitted,
+    flaw,
 };
 use crate::{
+    fleet::Beat,
     session::{State as SessionState, Status},
-    tenant::TenantId,
+    tenant::{InvalidTenantId, TenantId},
     waha,
+    webhook::Form,
 };
 
-/// `GET /api/sessions`: those that the caller may see. `all=true` also shows those that never paired.
+/// `GET /api/sessions`: those that the caller may see.
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(wanted): Query<Wanted>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Info>>, Problem> {
     let all = wanted.all.as_deref() == Some("true");
-    let records = app.fleet.records().await?;
-    let mut tenants: Vec<TenantId> = records.iter().map(|record| record.id.clone()).collect();
+    let mut tenants: Vec<TenantId> = match wanted.open.as_deref() {
+        Some("true") => Vec::new(),
+        _ => app.fleet.records().await?.iter().map(|record| record.id.clone()).collect(),
+    };
     tenants.extend(app.fleet.reports().into_iter().map(|report| report.tenant));
     tenants.sort();
     tenants.dedup();
@@ -49,44 +58,61 @@ pub async fn list(
     Ok(Json(listed))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Wanted {
+    /// `true`: also those that never paired.
     all: Option<String>,
+    /// Beyond WAHA; `true`: only those that are open in this process, without a look into the directory, which costs the vault a read
+    /// for every tenant.
+    open: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewSession")]
 pub struct New {
+    #[schemars(with = "TenantId")]
     name: Option<String>,
+    /// Left out: yes.
     start: Option<bool>,
-    config: Option<Value>,
+    /// Webhooks and metadata.
+    config: Option<Config>,
+}
+
+impl Names for New {
+    fn tenant(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
+    }
 }
 
 /// `POST /api/sessions`
 pub async fn create(
     State(app): State<App>,
-    caller: Caller,
-    Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let name = new.name.filter(|name| !name.is_empty()).ok_or_else(|| flaw("name", "is required"))?;
-    let tenant = permitted(&caller, &name, Scope::Control)?;
-    if let Some(config) = new.config.filter(|config| !config.is_null()) {
+    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
+) -> Result<Created<Brief>, Problem> {
+    if let Some(config) = new.config.filter(|config| !config.0.is_null()) {
         app.fleet.opened(&tenant).await?;
-        app.webhooks.put(&tenant, config).await?;
+        app.webhooks.put(&tenant, config.0).await?;
     }
     let session =
         if new.start.unwrap_or(true) { app.fleet.connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `GET /api/sessions/{session}`
-pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
+pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
     let status = status(&app, &tenant).await?;
     Ok(Json(info(&app, &tenant, status.as_ref())))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SessionChange")]
 pub struct Change {
-    config: Option<Value>,
+    /// Webhooks and metadata.
+    config: Option<Config>,
 }
 
 /// `PUT /api/sessions/{session}`
@@ -94,78 +120,109 @@ pub async fn change(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(change): Body<Change>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
-    if let Some(config) = change.config.filter(|config| !config.is_null()) {
-        app.webhooks.put(&tenant, config).await?;
+    if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
+        app.webhooks.put(&tenant, config.0).await?;
     }
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `GET /api/sessions/{session}/me`
-pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
-    Ok(Json(status(&app, &tenant).await?.as_ref().map_or(Value::Null, me_of)))
+pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Option<Me>>, Problem> {
+    Ok(Json(status(&app, &tenant).await?.as_ref().and_then(me_of)))
 }
 
 /// `POST /api/sessions/{session}/start`
-pub async fn start(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.connect(&tenant).await?;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
-pub async fn restart(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     session.reconnect().await;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
-pub async fn logout(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn logout(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     app.fleet.disconnect(&tenant).await?;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/stop`, `DELETE /api/sessions/{session}`
-pub async fn cannot(_: For<Controlling>) -> Result<Json<Value>, Problem> {
+pub async fn cannot(_: For<Controlling>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("a session stays connected until its logout, and its history until it is too old"))
 }
 
-#[derive(Deserialize)]
-pub struct Form {
+#[derive(Deserialize, JsonSchema)]
+pub struct QrFormat {
+    /// `image`, or `raw` for its text.
     format: Option<String>,
+}
+
+/// What a phone scans.
+pub enum Qr {
+    Raw(String),
+    Base64(Vec<u8>),
+    Png(Vec<u8>),
+}
+
+/// As the client accepts it, or asks for it.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "SessionQr")]
+enum QrForm {
+    /// With `format=raw`.
+    Raw {
+        value: String,
+    },
+    Base64 {
+        mimetype: &'static str,
+        data: String,
+    },
+}
+
+impl IntoResponse for Qr {
+    fn into_response(self) -> Response {
+        let fresh = [(header::CACHE_CONTROL, "no-store")];
+        match self {
+            Self::Raw(value) => (fresh, Json(QrForm::Raw { value })).into_response(),
+            Self::Base64(png) => {
+                (fresh, Json(QrForm::Base64 { mimetype: "image/png", data: BASE64.encode(&png) })).into_response()
+            }
+            Self::Png(png) => (fresh, [(header::CONTENT_TYPE, "image/png")], png).into_response(),
+        }
+    }
+}
+
+impl Gives for Qr {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_json::<QrForm>(StatusCode::OK);
+        operation.gives_body(StatusCode::OK, "image/png", json_schema!({ "type": "string", "format": "binary" }));
+    }
 }
 
 /// `GET /api/{session}/auth/qr`: a PNG; JSON with base64 for who accepts JSON; the raw text with `format=raw`.
 pub async fn qr(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Query(form): Query<Form>,
+    Query(form): Query<QrFormat>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Qr, Problem> {
     let now = app.fleet.env().clock.now();
     let qr = status(&app, &tenant).await?.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
     let no_code = || Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again");
     let qr = qr.ok_or_else(no_code)?;
     if form.format.as_deref() == Some("raw") {
-        return Ok(Json(json!({ "value": qr.code.expose() })).into_response());
+        return Ok(Qr::Raw(qr.code.expose().to_owned()));
     }
     let png = super::super::qr::png(qr.code.expose()).ok_or_else(no_code)?;
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if accepts.contains("application/json") {
-        return Ok(Json(json!({ "mimetype": "image/png", "data": BASE64.encode(&png) })).into_response());
-    }
-    Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "no-store")], png).into_response())
+    Ok(if accepts.contains("application/json") { Qr::Base64(png) } else { Qr::Png(png) })
 }
 
 /// `None`: the directory knows the tenant, and it is not open in this process.
@@ -179,32 +236,97 @@ async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem>
     }
 }
 
-async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Value, Problem> {
+/// A session as its changes are answered.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+pub struct Brief {
+    name: TenantId,
+    status: SessionState,
+    config: Form,
+    me: Option<Me>,
+}
+
+/// A session as it is looked at.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionInfo")]
+pub struct Info {
+    name: TenantId,
+    status: SessionState,
+    me: Option<Me>,
+    presence: Nothing,
+    timestamps: Timestamps,
+    assigned_worker: &'static str,
+    /// Beyond WAHA: why it is in this state.
+    reason: Option<String>,
+    /// Whether there are credentials that WhatsApp has not rejected.
+    paired: bool,
+    /// WhatsApp rejected the credentials, and nobody has scanned since.
+    rejected: bool,
+    /// When the last message came or was sent, milliseconds since 1970, as far as it is among the recent events.
+    last_message_at: Option<u64>,
+    /// What the last heartbeat found; null before the first.
+    heartbeat: Option<Heartbeat>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionHeartbeat")]
+pub struct Heartbeat {
+    /// Milliseconds since 1970.
+    at: i64,
+    /// `healthy`, `idle`, `reconnecting` or `failed`.
+    health: &'static str,
+}
+
+impl From<Beat> for Heartbeat {
+    fn from(beat: Beat) -> Self {
+        Self { at: beat.at.as_millisecond(), health: beat.health.as_str() }
+    }
+}
+
+/// WAHA's engines say something here.
+#[derive(Serialize, JsonSchema)]
+pub struct Nothing {}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionTimestamps")]
+pub struct Timestamps {
+    /// When its state last changed, milliseconds since 1970; 0: it is not open.
+    activity: i64,
+}
+
+/// Who the session is at WhatsApp.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionMe")]
+pub struct Me {
+    id: String,
+    push_name: Option<String>,
+}
+
+async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Brief, Problem> {
     let config = app.webhooks.show(tenant).await?;
-    Ok(json!({ "name": tenant, "status": status.state, "config": config, "me": me_of(status) }))
+    Ok(Brief { name: tenant.clone(), status: status.state, config, me: me_of(status) })
 }
 
-fn info(app: &App, tenant: &TenantId, status: Option<&Status>) -> Value {
+fn info(app: &App, tenant: &TenantId, status: Option<&Status>) -> Info {
     let last_message = app.fleet.session(tenant).and_then(|session| session.newest_message());
-    json!({
-        "name": tenant,
-        "status": status.map_or(SessionState::Stopped, |status| status.state),
-        "me": status.map_or(Value::Null, me_of),
-        "presence": {},
-        "timestamps": { "activity": status.map_or(0, |status| status.since.as_millisecond()) },
-        "assignedWorker": "sessiond",
-        // Beyond WAHA: why, and how it goes. Times are milliseconds since 1970.
-        "reason": status.map(|status| &status.reason),
-        "paired": status.is_some_and(|status| status.paired),
-        "rejected": status.is_some_and(|status| status.rejected),
-        "lastMessageAt": last_message.map(|event| event.0.timestamp_ms()),
-        "heartbeat": app.fleet.beat(tenant).map(|beat| {
-            json!({ "at": beat.at.as_millisecond(), "health": beat.health.as_str() })
-        }),
-    })
+    Info {
+        name: tenant.clone(),
+        status: status.map_or(SessionState::Stopped, |status| status.state),
+        me: status.and_then(me_of),
+        presence: Nothing {},
+        timestamps: Timestamps { activity: status.map_or(0, |status| status.since.as_millisecond()) },
+        assigned_worker: "sessiond",
+        reason: status.map(|status| status.reason.clone()),
+        paired: status.is_some_and(|status| status.paired),
+        rejected: status.is_some_and(|status| status.rejected),
+        last_message_at: last_message.map(|event| event.0.timestamp_ms()),
+        heartbeat: app.fleet.beat(tenant).map(Heartbeat::from),
+    }
 }
 
-fn me_of(status: &Status) -> Value {
-    let Some(number) = &status.phone_number else { return Value::Null };
-    json!({ "id": waha::chat_id(&format!("{number}@s.whatsapp.net")), "pushName": status.push_name })
+fn me_of(status: &Status) -> Option<Me> {
+    let number = status.phone_number.as_ref()?;
+    Some(Me { id: waha::chat_id(&format!("{number}@s.whatsapp.net")), push_name: status.push_name.clone() })
 }

@@ -63,3 +63,4 @@ pub use network::{DeviceInfo, Network, NetworkConfig, NetworkError, PhoneInfo};
 pub use presence::{ChatState, Seen};
 pub use say::{Card, File, Say};
 pub use stats::Stats;
+pub use world::Babble;

@@ -26,7 +26,7 @@ use crate::presence::{ChatState, Seen};
 use crate::say::Say;
 use crate::shell::Shared;
 use crate::stats::Stats;
-use crate::world::{Ticket, World};
+use crate::world::{Babble, Effect, Ticket, World};
 
 /// How long a client may take to sign its identity once it is offered.
 const PAIRING_LIMIT: Duration = Duration::from_secs(30);
@@ -222,6 +222,16 @@ impl Network {
     pub async fn unlink(&self, number: &str, device: u16) -> Result<(), NetworkError> {
         let found = self.of(number, |world, id| world.unlink(id.device(device)))?;
         if found { Ok(()) } else { Err(NetworkError::Refused(format!("there is no device {device}"))) }
+    }
+
+    /// Sends the account's devices that are online something that no server would; false when none is.
+    pub async fn babble(&self, number: &str, babble: Babble) -> Result<bool, NetworkError> {
+        self.of(number, |world, id| {
+            let online: Vec<_> = world.directory.get(id).companions.values().filter_map(|device| device.conn).collect();
+            let effects = online.iter().map(|conn| Effect::Babble(*conn, babble.clone()));
+            world.effects.extend(effects);
+            !online.is_empty()
+        })
     }
 
     /// The owner writes from the phone itself; returns the message's id.

@@ -38,6 +38,7 @@ pub(crate) struct Ticket(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) enum Effect {
     Send(ConnId, Node, Duration),
+    Babble(ConnId, Babble),
     /// Close after what was sent: at once, or when the client has had time to read and close itself (Baileys
     /// reports a wrong reason when the server closes right after a stream error).
     Close(ConnId, Ending),
@@ -51,6 +52,17 @@ pub(crate) enum Effect {
 pub(crate) enum Ending {
     Abrupt,
     Graceful,
+}
+
+/// What a network sends that has lost its mind.
+#[derive(Debug, Clone)]
+pub enum Babble {
+    /// A stanza that it would never send.
+    Stanza(Node),
+    /// Bytes where a stanza should be, encrypted as it should be.
+    Plain(Vec<u8>),
+    /// Bytes where an encrypted frame should be.
+    Frame(Vec<u8>),
 }
 
 pub(crate) enum Session {
