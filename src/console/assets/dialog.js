@@ -27,7 +27,8 @@ export function show(title, build, props) {
     });
   });
   const head = h("h2", { id }, title);
-  dialog.append(build((value) => dialog.close(value), head));
+  // All else is out of reach while it is open, what is said for a moment too.
+  dialog.append(build((value) => dialog.close(value), head), toasts());
   document.body.append(dialog);
   dialog.showModal();
   return { dialog, closed };
@@ -112,15 +113,21 @@ export function words(error) {
 }
 
 export function note(kind, ...children) {
-  const signs = { bad: "alert", wait: "clock", good: "check" };
+  const signs = { bad: "alert", wait: "alert", good: "check" };
   return h("div", { class: `note ${kind}` }, signs[kind] && icon(signs[kind]), h("div", null, children));
+}
+
+/** Where toasts appear. */
+export function toasts() {
+  return h("div", { class: "toasts", role: "status" });
 }
 
 /** Says something for a moment, also to those who listen. */
 export function toast(text) {
-  const place = document.querySelector(".toasts");
+  const place = (document.querySelector("dialog[open]") ?? document).querySelector(".toasts");
   const one = h("p", { class: "toast" }, text);
   place.append(one);
+  while (place.childElementCount > 2) place.firstChild.remove();
   setTimeout(() => one.remove(), 5000);
 }
 

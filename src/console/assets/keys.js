@@ -60,9 +60,9 @@ function keysOf(tenant) {
     const button = (words, work, kind) => h("button", { type: "button", class: `button small ${kind ?? ""}`, onclick: work }, t(words));
     return h("tr", { role: "row", "data-key": key.id },
       h("td", { role: "cell" }, h("code", null, key.id), h("span", { class: "sub" }, t("keys.made"), " ", since(key.createdAt))),
-      h("td", { role: "cell" }, key.isAdmin ? t("keys.operator") : h("a", { href: path`#/t/${key.session}/keys` }, key.session)),
-      h("td", { role: "cell" }, h("div", { class: "tags" }, !key.isActive && h("span", { class: "chip wait plain" }, t("keys.off")), may.length > 0 ? may : h("span", { class: "muted" }, t("keys.nothing")))),
-      h("td", { role: "cell" }, key.lastUsedAt ? since(key.lastUsedAt) : h("span", { class: "muted" }, t("keys.never"))),
+      h("td", { role: "cell", "data-label": t("keys.for") }, key.isAdmin ? t("keys.operator") : h("a", { href: path`#/t/${key.session}/keys` }, key.session)),
+      h("td", { role: "cell", "data-label": t("keys.may") }, h("div", { class: "tags" }, !key.isActive && h("span", { class: "chip wait plain" }, t("keys.off")), may.length > 0 ? may : h("span", { class: "muted" }, t("keys.nothing")))),
+      h("td", { role: "cell", "data-label": t("keys.used") }, key.lastUsedAt ? since(key.lastUsedAt) : h("span", { class: "muted" }, t("keys.never"))),
       h("td", { role: "cell" }, h("div", { class: "row" }, button("keys.renew", renew), button(key.isActive ? "keys.switch_off" : "keys.switch_on", flip), button("keys.revoke", revoke, "danger"))));
   }
 

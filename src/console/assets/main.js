@@ -1,6 +1,7 @@
 // Puts the views together: who is signed in, which view the address names, and what stays when either changes.
 
 import { isSignedIn, onSignOut } from "./api.js";
+import { toasts } from "./dialog.js";
 import { h } from "./dom.js";
 import { keysView } from "./keys.js";
 import { apply, onPreference } from "./prefs.js";
@@ -11,7 +12,6 @@ import { tenantsView } from "./tenants.js";
 import { t } from "./words.js";
 
 const stage = h("div", { id: "stage" });
-const toasts = h("div", { class: "toasts", role: "status" });
 
 let view = null;
 let frame = null;
@@ -98,5 +98,5 @@ addEventListener("hashchange", () => show());
 
 apply();
 document.title = t("nav.tenants");
-document.body.append(stage, toasts);
+document.body.append(stage, toasts());
 show();

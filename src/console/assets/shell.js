@@ -7,7 +7,7 @@ import { preference, switchPreference } from "./prefs.js";
 import { t } from "./words.js";
 
 export function brand() {
-  return h("a", { class: "brand", href: "#/" }, h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }), "sessiond");
+  return h("a", { class: "brand", href: "#/" }, h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }), h("span", { class: "wide-only" }, "sessiond"));
 }
 
 /** Theme and language. */
@@ -21,14 +21,15 @@ export function switches(...more) {
   dress();
   return h("div", { class: "switches" },
     theme,
-    h("button", { type: "button", class: "button quiet", id: "switch-language", lang: t("language.other.code"), onclick: () => switchPreference("language") }, t("language.other")),
+    h("button", { type: "button", class: "button quiet", id: "switch-language", lang: t("language.other.code"), onclick: () => switchPreference("language") },
+      h("span", { class: "wide-only" }, t("language.other")), h("span", { class: "narrow-only", "aria-hidden": "true" }, t("language.other.code").toUpperCase())),
     more);
 }
 
 /** The frame around `view`. `current` is the place in the navigation. */
 export function shell(view, current) {
   const link = (name, href, words) => h("a", { href, "aria-current": current === name ? "page" : null }, words);
-  const out = h("button", { type: "button", class: "button quiet", onclick: () => signOut() }, icon("out"), t("signout"));
+  const out = h("button", { type: "button", class: "button quiet", onclick: () => signOut() }, icon("out"), h("span", { class: "wide-only" }, t("signout")));
   const down = h("div", { class: "line-down", role: "status" });
   const main = h("main", { id: "main" }, view.node);
   const skip = () => {

@@ -44,7 +44,8 @@ export function tenantView(to, { online }) {
     online,
     onregistered(resumed) {
       look();
-      if (!resumed) talk.reload();
+      // A thread may have been read, and its cursor been known, before the line was up for the first time.
+      if (!resumed || talk.chats === null) talk.reload();
     },
     onevent(event, payload) {
       if (event === "events:gap") talk.reload();
