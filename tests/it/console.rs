@@ -101,3 +101,8 @@ async fn webhooks_are_redriven_and_keys_are_shown_once() {
 async fn it_works_by_keyboard_on_a_phone_in_the_dark_and_in_spanish() {
     play("everyone", stage().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_in_what_is_kept_is_no_gap_in_what_is_shown() {
+    play("gap", stage().await.set("SESSIOND_MESSAGES__KEEP_EVENTS", "100")).await;
+}

@@ -275,7 +275,7 @@ export class Talk {
     // A thread and the list of chats may have read it apart.
     const copies = new Set([thread?.messages.find(same), chat?.last].filter(same));
     for (const copy of copies) merge(copy, message);
-    if (thread && !thread.messages.some(same)) thread.messages.push(message);
+    if (thread && !thread.messages.some(same)) place(thread, message);
     const isLatest = !chat?.last.cursor || !message.cursor || message.cursor > chat.last.cursor;
     if (this.chats && copies.size === 0 && isLatest) this.#raise(chat, message);
     this.#tell("thread", chatId);
@@ -297,6 +297,16 @@ export class Talk {
     if (this.#closed) return;
     for (const listener of this.#listeners) listener(what, chat, message);
   }
+}
+
+/** Puts a message where its event stands. What is older than a page that was read belongs to a page that was not. */
+function place({ messages, more }, message) {
+  const after = (one) => message.cursor && one.cursor > message.cursor;
+  const oldest = messages.find(({ cursor }) => cursor);
+  if (more && oldest && after(oldest)) return;
+  let at = messages.length;
+  while (at > 0 && after(messages[at - 1])) at -= 1;
+  messages.splice(at, 0, message);
 }
 
 /** Who wrote it and its id: what makes a message itself. */
