@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{self, FromRequest, FromRequestParts, Request},
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
 };
 use schemars::JsonSchema;
 use serde::{
@@ -13,6 +13,7 @@ use serde::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    BODY_LIMIT,
     openapi::{Operation, Place, Takes},
     problem::{FieldError, Problem},
 };
@@ -26,7 +27,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         // First as an object: serde would take a list for one, its fields in their order.
         let read = Json::<Map<String, Value>>::from_request(request, state).await;
-        let Json(object) = read.map_err(|error| Problem::invalid(error.body_text(), Vec::new()))?;
+        let Json(object) = read.map_err(|error| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
+            _ => Problem::invalid(error.body_text(), Vec::new()),
+        })?;
         serde_path_to_error::deserialize(Value::Object(object)).map(Self).map_err(|error| {
             let (field, message) = (error.path().to_string(), error.inner().to_string());
             Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
@@ -43,7 +47,7 @@ pub fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(field: D) -> Resul
 impl<T: JsonSchema> Takes for Body<T> {
     fn takes(operation: &mut Operation<'_>) {
         operation.takes_json::<T>();
-        operation.may_fail(&[400]);
+        operation.may_fail(&[400, 413]);
     }
 }
 

@@ -39,6 +39,10 @@ use crate::{
     tenant::{InvalidTenantId, TenantId},
 };
 
+/// A picture of one pixel.
+const EXAMPLE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
 /// Bytes of a file in a JSON body.
 const MAX_INLINE: u64 = 16 * 1024 * 1024;
 
@@ -83,7 +87,7 @@ pub enum Given {
     Bytes(Spooled),
 }
 
-/// WAHA's form.
+/// A file to send.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SendFileRequest")]
@@ -108,8 +112,9 @@ struct Json<'a> {
     file: Option<JsonFile<'a>>,
 }
 
+/// A file: at a URL, or as base64.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "FileToSend")]
+#[schemars(rename = "FileToSend", example = json!({ "mimetype": "image/png", "filename": "menu.png", "data": EXAMPLE }))]
 struct JsonFile<'a> {
     /// Of documents; of other kinds the bytes say it.
     mimetype: Option<String>,

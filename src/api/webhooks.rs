@@ -70,7 +70,10 @@ impl JsonSchema for Config {
                                 "items": {
                                     "type": "object",
                                     "required": ["name", "value"],
-                                    "properties": { "name": text(256), "value": text(4096) },
+                                    "properties": {
+                                        "name": { "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" },
+                                        "value": text(4096),
+                                    },
                                 },
                             },
                         },

@@ -34,6 +34,8 @@ THERE = {
     "to": NUMBER,
     "messageId": f"true_{CHAT}_{MESSAGE}",
     "pollMessageId": MESSAGE,
+    "reply_to": MESSAGE,
+    "mentions": [CHAT],
 }
 NAMES = ("tenantId", "session", "name", "id")
 

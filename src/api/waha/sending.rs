@@ -28,7 +28,7 @@ type Sent = Result<Created<waha::Message>, Problem>;
 /// A body, and the tenant in its `session`.
 type For<T> = Asked<Sending, Body<T>>;
 
-/// What all of them have.
+/// To whom, and in answer to what.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SendAddressed")]
 pub struct Addressed {
@@ -45,6 +45,7 @@ pub struct Addressed {
     reply_to: Option<String>,
 }
 
+/// A text.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SendTextRequest")]
 pub struct Text {
@@ -52,6 +53,7 @@ pub struct Text {
     to: Addressed,
     #[schemars(required, length(min = 1), example = "Su pedido está listo")]
     text: Option<String>,
+    /// Chat ids of people; the text names each as `@number`.
     mentions: Option<Vec<String>>,
 }
 
@@ -73,6 +75,7 @@ pub async fn text(
     send(&app, &tenant, &key, body.to, draft).await
 }
 
+/// A place on the map.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SendLocation")]
 pub struct Place {
@@ -100,6 +103,7 @@ pub async fn location(
     send(&app, &tenant, &key, body.to, Draft::Location(place)).await
 }
 
+/// Contact cards.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SendContacts")]
 pub struct People {
@@ -109,13 +113,17 @@ pub struct People {
     contacts: Option<Vec<Person>>,
 }
 
+/// A card as it is, or what one is made of.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ContactCard")]
 pub struct Person {
+    #[schemars(example = "Ana Gómez")]
     full_name: Option<String>,
     organization: Option<String>,
+    #[schemars(example = "+57 300 111 2233")]
     phone_number: Option<String>,
+    /// The digits of the phone number, unless WhatsApp has others.
     whatsapp_id: Option<String>,
     vcard: Option<String>,
 }
@@ -157,6 +165,7 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace(['\n', '\r'], "\\n").replace(',', "\\,").replace(';', "\\;")
 }
 
+/// A poll.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SendPoll")]
 pub struct NewPoll {
@@ -170,9 +179,10 @@ pub struct NewPoll {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NewPoll")]
 pub struct PollForm {
-    #[schemars(required, length(min = 1))]
+    #[schemars(required, length(min = 1), example = "¿Postre?")]
     name: Option<String>,
-    #[schemars(required, length(min = 2, max = 12))]
+    /// Each once, none empty.
+    #[schemars(required, length(min = 2, max = 12), extend("uniqueItems" = true), inner(length(min = 1)), example = ["Sí", "No"])]
     options: Option<Vec<String>>,
     /// A boolean; the document says object.
     multiple_answers: Option<Value>,
@@ -194,13 +204,15 @@ pub async fn poll(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "SendPollVote")]
+#[schemars(rename = "SendPollVote", description = "A vote in a poll.")]
 pub struct Vote {
     #[serde(flatten)]
     to: Addressed,
-    #[schemars(required)]
+    /// The id of the poll's message.
+    #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     poll_message_id: Option<String>,
     /// All options chosen now.
+    #[schemars(example = ["Sí"])]
     votes: Option<Vec<OneOrSeveral>>,
 }
 

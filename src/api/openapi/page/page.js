@@ -239,7 +239,7 @@ function filter(text) {
     section.hidden = !shown;
     count += shown;
   }
-  at("count").textContent = `${count} operations`;
+  at("count").textContent = count === 1 ? "1 operation" : `${count} operations`;
 }
 
 /** Opens the operation that the address names. */

@@ -1,11 +1,11 @@
 // Looks at the page that shows the document, in a real Chromium: what it loads, what it shows, what it does with a hostile document.
 //
-// node page.mjs <address of the daemon> [<folder for screenshots>]; prints one JSON object.
+// node docs.mjs <Chromium> <address of the daemon> [<folder for screenshots>]; prints one JSON object.
 
 import { chromium } from "playwright-core";
 
-const [address, folder] = process.argv.slice(2);
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+const [executablePath, address, folder] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 
 /** A page that notes where it goes and what goes wrong. */
 async function visit(options, document) {
