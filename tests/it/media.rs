@@ -994,7 +994,7 @@ impl Cloud {
             if cloud.down.load(std::sync::atomic::Ordering::SeqCst) {
                 return http::StatusCode::SERVICE_UNAVAILABLE.into_response();
             }
-            let path = percent_encoding(uri.path());
+            let path = decoded(uri.path());
             let query = uri.query().unwrap_or_default();
             let parameter = |name: &str| {
                 query.split('&').find_map(|pair| Some(pair.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
@@ -1059,6 +1059,12 @@ impl Cloud {
 }
 
 /// `%40` is `@`.
-fn percent_encoding(path: &str) -> String {
-    path.replace("%40", "@").replace("%3A", ":")
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        text.push(char::from(u8::from_str_radix(&part[..2], 16).unwrap()));
+        text.push_str(&part[2..]);
+    }
+    text
 }
