@@ -73,16 +73,16 @@ pub async fn connect(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
-    let session = app.fleet.connect(&tenant).await?;
-    let mut status = session.watch();
-    let settled = status.wait_for(|status| {
+    let session = app.fleet.opened(&tenant).await?;
+    let settled = session.connect_until(|status| {
         use session::State::{Failed, PasskeyRequired, ScanQrCode, Working};
         matches!(status.state, Working | PasskeyRequired | Failed)
             || (status.state == ScanQrCode && status.qr.is_some())
     });
     let status = match tokio::time::timeout(QR_WAIT, settled).await {
-        Ok(Ok(status)) => status.clone(),
-        _ => return Err(Problem::timed_out("QR generation timeout")),
+        Ok(Some(status)) => status,
+        Ok(None) => return Err(stopped()),
+        Err(_) => return Err(Problem::timed_out("QR generation timeout")),
     };
     let (message, connected, method) = match status.state {
         session::State::Working => ("Ya estás conectado", Some(true), None),
@@ -92,6 +92,14 @@ pub async fn connect(
         _ => ("QR generado, escanear con WhatsApp", None, Some("qr")),
     };
     Ok(Json(Connecting { success: true, message, connected, method }))
+}
+
+fn stopped() -> Problem {
+    Problem::conflict(
+        "stopped",
+        "The session was stopped meanwhile",
+        "another request unlinked it, or gave up the pairing",
+    )
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -590,6 +598,7 @@ pub async fn request_code(
     match app.fleet.request_code(&tenant, &digits).await? {
         Ok(code) => Ok(Json(Code { code })),
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
+        Err(RefusedCode::Stopped) => Err(stopped()),
         Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
         Err(RefusedCode::WhatsApp(reason)) => Err(Problem::conflict("refused", "WhatsApp gives no code", reason)),
     }

@@ -128,6 +128,9 @@ pub enum RefusedCode {
     Paired,
     #[error("there is no connection to WhatsApp yet")]
     NotConnected,
+    /// By another request, meanwhile.
+    #[error("the session was stopped")]
+    Stopped,
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
 }
@@ -241,6 +244,22 @@ impl Session {
         let _ = self.0.wishes.send(Wish::Connect).await;
     }
 
+    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
+    pub async fn connect_until(&self, wanted: impl Fn(&Status) -> bool) -> Option<Status> {
+        /// It stops between a pairing that was given up and the next; one that stays stopped was told to.
+        const BETWEEN: Duration = Duration::from_secs(10);
+        let mut status = self.watch();
+        self.connect().await;
+        loop {
+            let begun = status.wait_for(|status| status.state != State::Stopped);
+            tokio::time::timeout(BETWEEN, begun).await.ok()?.ok()?;
+            let settled = status.wait_for(|status| status.state == State::Stopped || wanted(status)).await.ok()?;
+            if settled.state != State::Stopped {
+                return Some(settled.clone());
+            }
+        }
+    }
+
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
         let _ = self.0.wishes.send(Wish::StopPairing).await;
@@ -257,12 +276,13 @@ impl Session {
         if self.status().paired {
             return Err(RefusedCode::Paired);
         }
-        self.connect().await;
         // The library can ask only on a connection that was offered QR codes.
-        let mut status = self.watch();
-        let offered = status.wait_for(|status| status.state == State::ScanQrCode);
-        if tokio::time::timeout(Duration::from_secs(30), offered).await.is_err() {
-            return Err(RefusedCode::NotConnected);
+        let offered = self.connect_until(|status| matches!(status.state, State::ScanQrCode | State::Working));
+        match tokio::time::timeout(Duration::from_secs(30), offered).await {
+            Ok(Some(status)) if status.paired => return Err(RefusedCode::Paired),
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(RefusedCode::Stopped),
+            Err(_) => return Err(RefusedCode::NotConnected),
         }
         let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
         let options =

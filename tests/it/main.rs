@@ -34,6 +34,7 @@ mod outage;
 mod outbound;
 mod outbox;
 mod proxy;
+mod python;
 mod receiver;
 mod restore;
 mod stage;
