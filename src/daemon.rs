@@ -89,8 +89,8 @@ impl Daemon {
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
-                "nobody is paired yet: POST /api/baileys/connect {{\"tenantId\": \"…\"}} with the admin key as X-Api-Key, then GET \
-                 /api/baileys/qr?tenantId=…, and scan"
+                "nobody is paired yet: open /console/ with the admin key, or POST /api/baileys/connect {{\"tenantId\": \"…\"}} with it as \
+                 X-Api-Key, then GET /api/baileys/qr?tenantId=…, and scan"
             );
         }
         Ok(Self { address, summary, fleet, live, auth, stop_serving, serving, grace: config.shutdown_grace })

@@ -34,9 +34,14 @@ pub use self::{
         Access, Auth, Caller, Denied, Scope, Settings as AuthSettings, Valid,
         cors::{allows, layer as cors},
     },
+    problem::Problem,
     route::Listed,
 };
-use crate::{fleet::Fleet, webhook::Webhooks};
+pub(crate) use self::{
+    input::Path,
+    openapi::{Gives, Operation},
+};
+use crate::{console, fleet::Fleet, webhook::Webhooks};
 
 /// A QR code as a picture, for fuzzing.
 #[cfg(feature = "loopback")]
@@ -142,6 +147,12 @@ fn table() -> Vec<Section> {
             Route::put("/api/keys/{id}", Admin, keys::change, "Change what a key may do").also(&[404]),
             Route::delete("/api/keys/{id}", Admin, keys::revoke, "Revoke a key").also(&[404]),
             Route::post("/api/keys/{id}/renew", Admin, keys::renew, "A new secret for a key").also(&[404]),
+        ]),
+        section("Console", vec![
+            Route::get("/", Open, console::enter, "To the console"),
+            Route::get("/console", Open, console::enter, "To the console"),
+            Route::get("/console/", Open, console::index, "The operator's console"),
+            Route::get("/console/{file}", Open, console::file, "What the console is made of").also(&[404]),
         ]),
         section("Server", vec![
             Route::get("/api/version", Keyed, waha::server::version, "What runs here"),

@@ -58,8 +58,32 @@ pub struct Entry {
     edited: bool,
     /// Deleted for everyone.
     revoked: bool,
+    /// The latest of each who reacted.
+    reactions: Vec<Reaction>,
+    /// Of a poll: the latest of each who voted.
+    votes: Vec<Vote>,
     /// For `before`: the next page begins here.
     cursor: EventId,
+}
+
+/// Who reacted with what.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reaction {
+    from: String,
+    from_me: bool,
+    emoji: String,
+}
+
+/// Who chose what.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PollVote")]
+pub struct Vote {
+    from: String,
+    from_me: bool,
+    /// The names of all options chosen now.
+    options: Vec<String>,
 }
 
 pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> Message {
@@ -91,8 +115,18 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
 }
 
 pub fn entry(tenant: &TenantId, entry: history::Entry, links: &Links) -> Entry {
-    let history::Entry { event: cursor, message: about, status, edited, revoked, .. } = entry;
-    Entry { message: message(tenant, about, links), status, edited, revoked, cursor }
+    let history::Entry { event: cursor, message: about, status, edited, revoked, reactions, votes } = entry;
+    let reaction = |it: history::Reaction| Reaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
+    let vote = |it: history::Vote| Vote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
+    Entry {
+        message: message(tenant, about, links),
+        status,
+        edited,
+        revoked,
+        reactions: reactions.into_iter().map(reaction).collect(),
+        votes: votes.into_iter().map(vote).collect(),
+        cursor,
+    }
 }
 
 /// The old service's word for a kind; `null` for a text.

@@ -33,7 +33,7 @@ use crate::{
         Event, EventId, Message, SendRequest,
         media::{FileName, Sweeper, Witness},
     },
-    session::{Env, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
+    session::{Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
     tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
 };
@@ -73,6 +73,15 @@ struct Slot {
     session: OnceCell<Session>,
     /// Why the last opening failed.
     failure: Mutex<Option<Failure>>,
+    /// What the last heartbeat found.
+    beat: Mutex<Option<Beat>>,
+}
+
+/// What a heartbeat found, and when.
+#[derive(Debug, Clone)]
+pub struct Beat {
+    pub at: Timestamp,
+    pub health: Health,
 }
 
 #[derive(Debug, Clone)]
@@ -250,6 +259,12 @@ impl Fleet {
         Some(slot.status(self.started_at))
     }
 
+    /// What the last heartbeat found; `None`: there was none yet.
+    pub fn beat(&self, tenant: &TenantId) -> Option<Beat> {
+        let slot = self.slots().get(tenant)?.clone();
+        slot.beat.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Events of a tenant after `cursor`.
     pub async fn events_after(&self, tenant: &TenantId, cursor: Option<EventId>, limit: usize) -> Vec<Event> {
         let Some(session) = self.session(tenant) else { return Vec::new() };
@@ -387,7 +402,11 @@ impl Witness for Fleet {
 
 impl Slot {
     fn new() -> Arc<Self> {
-        Arc::new(Self { session: OnceCell::new(), failure: Mutex::new(None) })
+        Arc::new(Self { session: OnceCell::new(), failure: Mutex::new(None), beat: Mutex::new(None) })
+    }
+
+    fn set_beat(&self, beat: Beat) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Some(beat);
     }
 
     fn set_failure(&self, failure: Option<Failure>) {

@@ -147,6 +147,17 @@ pub enum Health {
     Failed,
 }
 
+impl Health {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Idle => "idle",
+            Self::Reconnecting(_) => "reconnecting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Session {
     /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
     ///
@@ -322,6 +333,11 @@ impl Session {
     /// The id of the last event that was published.
     pub fn newest_event(&self) -> Option<EventId> {
         self.0.log.newest()
+    }
+
+    /// The id of the last event that brought a message.
+    pub fn newest_message(&self) -> Option<EventId> {
+        self.0.log.newest_message()
     }
 
     /// An event, as long as it is kept.

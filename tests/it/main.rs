@@ -2,6 +2,7 @@
 
 mod baileys;
 mod broken;
+mod console;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]

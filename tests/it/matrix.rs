@@ -49,6 +49,10 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
     };
     let key = || json!({ "session": "$T", "isAdmin": false, "isActive": true });
     vec![
+        ("GET", "/", "/", Value::Null, Everybody),
+        ("GET", "/console", "/console", Value::Null, Everybody),
+        ("GET", "/console/", "/console/", Value::Null, Everybody),
+        ("GET", "/console/{file}", "/console/main.js", Value::Null, Everybody),
         ("GET", "/health", "/health", Value::Null, Everybody),
         ("GET", "/api/baileys/health", "/api/baileys/health", Value::Null, Everybody),
         ("POST", "/api/baileys/connect", "/api/baileys/connect", tenant(), Of(Scope::Control)),
