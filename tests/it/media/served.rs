@@ -3,9 +3,10 @@
 use loopback::Say;
 use reqwest::{Client, Method, StatusCode, header};
 use serde_json::{Value, json};
+use sessiond::demo::until;
 use sha2::{Digest as _, Sha256};
 
-use super::{JPEG, MP4, OGG, PDF, Scene, TENANT, WEBP, bare, base64, file, form, picture};
+use super::{JPEG, MP4, OGG, PDF, Scene, TENANT, WEBP, bare, base64, file, form, picture, stored};
 use crate::{
     driver,
     node::program,
@@ -150,6 +151,28 @@ async fn large_files_are_never_whole_in_memory() {
     assert!(scene.bytes(answer["media"]["url"].as_str().unwrap()).await == data);
     let both = scene.peak() - before;
     assert!(came < 32 * 1024 && both < 48 * 1024, "{came} and {both} KiB more for 65536");
+    scene.end().await;
+}
+
+/// What is removed to make room is fetched again when somebody still wants it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_make_room_and_come_back() {
+    let scene =
+        Scene::with(|stage| stage.set("SESSIOND_MEDIA__KEEP_MIB", "1").set("SESSIOND_MEDIA__SWEEP", "1s")).await;
+    let there = |url: &str| scene.stage.setup.data_dir.join("media").join(TENANT).join(stored(url)).exists();
+    let mut files = Vec::new();
+    for _ in 0..2 {
+        let data = file(JPEG, 700_000);
+        let url = scene.receive(Say::image(data.clone())).await;
+        assert!(scene.bytes(&url).await == data);
+        files.push((url, data));
+    }
+    let [(old, old_data), (new, _)] = &files[..] else { unreachable!() };
+    until(LIMIT, "room", || async { !there(old) }).await.unwrap();
+    assert!(there(new));
+    assert!(scene.bytes(old).await == *old_data);
+    until(LIMIT, "room again", || async { !there(new) }).await.unwrap();
+    assert!(there(old), "the later of the two is what was fetched last");
     scene.end().await;
 }
 
