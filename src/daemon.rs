@@ -236,6 +236,7 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         media: Arc::new(keeper),
         files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
         fetching: Semaphore::new(media.parallel),
+        uploading: Semaphore::new(media.parallel),
         decoding: Semaphore::new(DECODING),
         versions: Versions::new(config.whatsapp.version),
         dialing: Arc::new(Semaphore::new(DIALING)),

@@ -1,10 +1,15 @@
 //! Requests that bring a file: as JSON with a URL or base64, or as a form whose file is written away as it comes.
 //!
-//! A JSON body is whole in memory while it is read, so it is bounded, and there are few at a time; larger files come by form or URL.
+//! A JSON body is whole in memory while it is read, so it is bounded, and there are few at a time; larger files come by form or URL. Nobody
+//! has so many requests coming in that others must wait.
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
+    fmt,
     io::{self, Read as _},
+    marker::PhantomData,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -22,7 +27,10 @@ use base64::{
 use futures::StreamExt as _;
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use schemars::{JsonSchema, json_schema};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::warn;
@@ -49,14 +57,17 @@ const MAX_INLINE: u64 = 16 * 1024 * 1024;
 /// Of everything in a body that is not the file.
 const MAX_REST: u64 = 256 * 1024;
 
-/// JSON bodies that are read at the same time.
+/// JSON bodies that are in memory at the same time, each for as long as it takes to read it.
 static INLINE: Semaphore = Semaphore::const_new(4);
 
-/// Forms that are read at the same time: each holds a file on the disk.
-static FORMS: Semaphore = Semaphore::const_new(32);
+/// Requests with files that come in at the same time, each with a file on the disk: of all callers, and of one.
+static COMING: Turns = Turns::new(64, 8);
 
 /// Nothing comes.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// For a body to come whole.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A request with a file, of somebody who may send for the tenant that it names.
 pub struct Incoming {
@@ -107,7 +118,7 @@ struct Json<'a> {
     as_note: Option<bool>,
     /// Into what WhatsApp plays, where it is not that already: refused, since there is no ffmpeg here.
     convert: Option<bool>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "object")]
     #[schemars(required)]
     file: Option<JsonFile<'a>>,
 }
@@ -131,13 +142,15 @@ impl FromRequest<App> for Incoming {
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
+        let _turn = COMING.take(&caller).ok_or_else(busy)?;
         let media = &app.fleet.env().media;
         let permitted = |session: &str| {
             let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))?;
             caller.permit(&tenant, Scope::Send)?;
             Ok(tenant)
         };
-        let form = read(request, &media.spool, media.settings.max_sent, &permitted).await?;
+        let reading = read(request, &media.spool, media.settings.max_sent, &permitted);
+        let form = timeout(PATIENCE, reading).await.map_err(|_| unfinished())??;
         let tenant = permitted(form.session.as_deref().unwrap_or_default())?;
         Ok(Self { tenant, form })
     }
@@ -166,43 +179,42 @@ type Permit<'a> = &'a (dyn Fn(&str) -> Result<TenantId, Problem> + Send + Sync);
 
 async fn read(request: Request, spool: &Spool, max_sent: u64, permit: Permit<'_>) -> Result<Form, Problem> {
     let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
-    match multer::parse_boundary(&kind) {
-        Ok(boundary) => {
-            let _turn = FORMS.try_acquire().map_err(|_| busy())?;
-            let stream = request.into_body().into_data_stream();
-            let limits = SizeLimit::new().whole_stream(max_sent + MAX_REST);
-            let form = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
-            read_form(form, spool, max_sent, permit).await
-        }
-        Err(_) => {
-            let most = MAX_INLINE.min(max_sent);
-            let limit = most.div_ceil(3) * 4 + MAX_REST;
-            if content_length(request.headers()).is_some_and(|length| length > limit) {
-                return Err(inline_too_large(most));
-            }
-            let _turn = timeout(SILENCE, INLINE.acquire()).await.map_err(|_| busy())?;
-            let body = whole(request.into_body(), limit, most).await?;
-            read_json(body, spool, most, permit).await
-        }
+    if let Ok(boundary) = multer::parse_boundary(&kind) {
+        let stream = request.into_body().into_data_stream();
+        let limits = SizeLimit::new().whole_stream(max_sent + MAX_REST);
+        let form = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
+        return read_form(form, spool, max_sent, permit).await;
     }
+    let most = MAX_INLINE.min(max_sent);
+    let limit = most.div_ceil(3) * 4 + MAX_REST;
+    if content_length(request.headers()).is_some_and(|length| length > limit) {
+        return Err(inline_too_large(most));
+    }
+    // Onto the disk first: it may come slowly, and memory is for those that are there.
+    let body = whole(request.into_body(), spool.pen(limit).map_err(disk)?, most).await?;
+    let _turn = INLINE.acquire().await;
+    let body = body.read(0, usize::try_from(body.size).unwrap_or(usize::MAX)).await.map_err(disk)?;
+    read_json(&body, spool, most, permit).await
 }
 
-async fn whole(body: Body, limit: u64, most: u64) -> Result<Vec<u8>, Problem> {
+async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> {
     let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
     while let Some(chunk) = timeout(SILENCE, stream.next()).await.map_err(|_| unfinished())? {
         let chunk = chunk.map_err(|_| unfinished())?;
-        if (bytes.len() + chunk.len()) as u64 > limit {
-            return Err(inline_too_large(most));
-        }
-        bytes.extend_from_slice(&chunk);
+        pen.write(&chunk).await.map_err(disk)?.map_err(|_| inline_too_large(most))?;
     }
-    Ok(bytes)
+    pen.finish().await.map_err(disk)
 }
 
-async fn read_json(body: Vec<u8>, spool: &Spool, most: u64, permit: Permit<'_>) -> Result<Form, Problem> {
-    let parsed: Json<'_> =
-        serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("the body: {error}"), Vec::new()))?;
+async fn read_json(body: &[u8], spool: &Spool, most: u64, permit: Permit<'_>) -> Result<Form, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut track = serde_path_to_error::Track::new();
+    let parsed = object::<Json<'_>, _>(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    let parsed = parsed.and_then(|parsed| json.end().map(|()| parsed)).map_err(|error| {
+        let (field, message) = (track.path().to_string(), error.to_string());
+        Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+    })?;
+    let parsed = parsed.ok_or_else(|| Problem::invalid("the body: expected an object", Vec::new()))?;
     permit(parsed.session.as_deref().unwrap_or_default())?;
     let mut form = Form {
         session: parsed.session,
@@ -224,6 +236,29 @@ async fn read_json(body: Vec<u8>, spool: &Spool, most: u64, permit: Permit<'_>) 
         };
     }
     Ok(form)
+}
+
+/// An object, or null; serde would take a list for one, its fields in their order. What it has is borrowed.
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    value.deserialize_any(Object(PhantomData))
 }
 
 /// From base64, in whichever form programs write it: with or without padding, broken into lines, as a `data:` URL.
@@ -329,6 +364,54 @@ async fn write(pen: &mut Pen, chunk: &[u8]) -> Result<(), Problem> {
     written.map_err(|too_large| RefusedSend::TooLarge(too_large.0).into())
 }
 
+/// Who has how many requests coming in: so that one who sends slowly does not keep the others out.
+struct Turns {
+    taken: Mutex<BTreeMap<String, usize>>,
+    all: usize,
+    each: usize,
+}
+
+/// Given back when it is dropped.
+struct Turn<'a> {
+    turns: &'a Turns,
+    who: String,
+}
+
+impl Turns {
+    const fn new(all: usize, each: usize) -> Self {
+        Self { taken: Mutex::new(BTreeMap::new()), all, each }
+    }
+
+    fn take(&self, caller: &Caller) -> Option<Turn<'_>> {
+        let who = match caller {
+            Caller::Admin | Caller::Anyone => String::new(),
+            Caller::Key(key) => format!("key {}", key.id),
+            Caller::User { uid, .. } => format!("user {uid}"),
+        };
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sum, own) = (taken.values().sum::<usize>(), taken.get(&who).copied().unwrap_or(0));
+        // The operator's key may be a backend's, which sends for all tenants.
+        let each = if who.is_empty() { self.all / 2 } else { self.each };
+        if sum >= self.all || own >= each {
+            return None;
+        }
+        *taken.entry(who.clone()).or_insert(0) += 1;
+        Some(Turn { turns: self, who })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.turns.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.who) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.who);
+            }
+        }
+    }
+}
+
 fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
@@ -380,6 +463,43 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pen = Spool::new(folder.path().into()).unwrap().pen(1000).unwrap();
         decode(text, pen).await.ok()?.read(0, 1000).await.ok()
+    }
+
+    #[test]
+    fn nobody_takes_all_turns() {
+        use std::{collections::BTreeSet, sync::Arc};
+        let turns = Turns::new(4, 2);
+        let user = |uid: &str| Caller::User { uid: uid.into(), tenants: Arc::<BTreeSet<_>>::default() };
+        let mut first: Vec<_> = (0..3).map(|_| turns.take(&user("ana"))).collect();
+        assert!(first.pop().unwrap().is_none());
+        let second = turns.take(&user("luis"));
+        assert!(second.is_some() && turns.take(&Caller::Admin).is_some());
+        drop(first);
+        assert!(turns.take(&user("ana")).is_some());
+        drop(second);
+        assert!(turns.taken.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_an_object_and_so_is_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().into()).unwrap();
+        let permit = |session: &str| Ok(session.parse().unwrap());
+        let read = async |body: &str| read_json(body.as_bytes(), &spool, 1000, &permit).await;
+        let form = read(r#"{"session":"a","file":{"data":"aGVs\/w==","url":null}}"#).await.unwrap();
+        assert!(matches!(form.file, Some(Given::Bytes(file)) if file.size == 4));
+        assert!(read(r#"{"session":"a","file":null}"#).await.unwrap().file.is_none());
+        for body in [
+            "",
+            "[]",
+            "null",
+            r#"["a"]"#,
+            r#"{"session":"a","file":["x","y"]}"#,
+            r#"{"session":"a"} x"#,
+            r#"{"session":5}"#,
+        ] {
+            assert!(read(body).await.is_err(), "{body}");
+        }
     }
 
     #[tokio::test]

@@ -58,6 +58,8 @@ pub struct Env {
     pub files_from: Outbound,
     /// Downloads of files, of all tenants.
     pub fetching: Semaphore,
+    /// Files that are sent, of all tenants.
+    pub uploading: Semaphore,
     /// Pictures that are decoded.
     pub decoding: Semaphore,
     pub versions: Versions,

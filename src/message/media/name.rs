@@ -73,7 +73,11 @@ impl FromStr for FileName {
         let (Some(id), Some(chat), sender, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
             return Err(InvalidFileName);
         };
-        if text.len() > MAX || !is_id(id) || !is_jid(chat) || !sender.is_none_or(is_jid) {
+        if text.len() > MAX
+            || !is_id(id)
+            || !is_jid(chat)
+            || !sender.is_none_or(|sender| is_jid(sender) && sender != chat)
+        {
             return Err(InvalidFileName);
         }
         Ok(Self { text: text.to_owned(), id: id.len(), chat: id.len() + 1 + chat.len() })
@@ -145,6 +149,7 @@ mod tests {
             "a b_1@lid",
             "ñ_1@lid",
             "3EB0A_..@../../x",
+            "3EB0A_1@lid_1@lid",
             "3EB0A_1@lid_2@lid_3@lid",
             "3EB0A_1@lid_",
             "3EB0A_1@LID/..",

@@ -104,6 +104,8 @@ pub struct Files {
     asked: Mutex<Memory<FileName, Instant>>,
     /// Downloads of this tenant.
     slots: Semaphore,
+    /// Files that it sends.
+    sends: Semaphore,
 }
 
 impl Files {
@@ -113,6 +115,7 @@ impl Files {
             failures: Mutex::default(),
             asked: Mutex::default(),
             slots: Semaphore::new(per_tenant),
+            sends: Semaphore::new(per_tenant),
         }
     }
 

@@ -22,6 +22,9 @@ use crate::message::{
 /// How long a login that is under way is waited for.
 const LOGIN: Duration = Duration::from_secs(10);
 
+/// How long others may be waited for that send files too.
+const TURN: Duration = Duration::from_secs(30);
+
 /// How long WhatsApp's hosts may take for a file.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -51,6 +54,9 @@ impl Session {
         name: Option<FileName>,
     ) -> Result<Uploaded, RefusedSend> {
         let env = &self.0.env;
+        // First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
+        let turns = async { (self.0.files.sends.acquire().await, env.uploading.acquire().await) };
+        let _turns = timeout(TURN, turns).await.map_err(|_| RefusedSend::MediaDown)?;
         let limit = attachment.kind.limit(env.media.settings.max_sent);
         let file = match source {
             Source::Here(file) => file,
