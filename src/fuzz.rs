@@ -117,6 +117,9 @@ fn normalisation(bytes: &[u8]) {
     let view =
         waha::View { me: "573001112233@s.whatsapp.net", source: waha::Source::App, delivery: None, media_url: None };
     let _ = serde_json::to_vec(&waha::Message::new(&message, view)).expect("plain data");
+    let links = message::media::Links::new("http://localhost");
+    let link = links.of(&tenant(), &message);
+    assert!(link.is_none_or(|link| !link.contains("..") && link.bytes().all(|byte| byte.is_ascii_graphic())));
     let _ = message.content.text();
-    let _ = serde_json::to_vec(&api::old_form::message(&tenant(), message)).expect("plain data");
+    let _ = serde_json::to_vec(&api::old_form::message(&tenant(), message, &links)).expect("plain data");
 }

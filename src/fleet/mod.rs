@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::{
     sync::OnceCell,
@@ -28,8 +29,11 @@ pub use self::restore::{RestoreError, Summary};
 use crate::{
     config,
     journal::OpenError,
-    message::{Event, EventId, Message, SendRequest},
-    session::{Env, Health, RefusedCode, RefusedSend, Session, SessionError, State, Status},
+    message::{
+        Event, EventId, Message, SendRequest,
+        media::{FileName, Sweeper, Witness},
+    },
+    session::{Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
     tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
 };
@@ -195,6 +199,21 @@ impl Fleet {
         Ok(session.send(request, key).await)
     }
 
+    /// The same with a file.
+    pub async fn send_file(
+        &self,
+        tenant: &TenantId,
+        request: &SendRequest,
+        source: Source,
+        key: Option<&str>,
+    ) -> Result<Result<Message, RefusedSend>, FleetError> {
+        if self.is_draining() {
+            return Err(FleetError::Draining);
+        }
+        let session = self.session(tenant).ok_or(FleetError::Unknown)?;
+        Ok(session.send_file(request, source, key).await)
+    }
+
     /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that nobody knows has nothing to unlink; one that could
     /// not be opened has, so that it is an error.
     pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
@@ -278,8 +297,11 @@ impl Fleet {
         Counts { working: slots.values().filter(working).count(), total: slots.len() }
     }
 
-    /// Starts what runs beside the sessions: the heartbeat, and the record of this instance.
+    /// Starts what runs beside the sessions: the heartbeat, the record of this instance, and the removal of old files.
     pub fn start(self: &Arc<Self>) {
+        let env = &self.env;
+        let sweeper = Sweeper { keeper: env.media.clone(), witness: self.clone(), clock: env.clock.clone() };
+        self.tasks.spawn(sweeper.run(self.stop.clone()));
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
@@ -368,6 +390,13 @@ impl Fleet {
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Witness for Fleet {
+    async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
+        self.session(tenant)?.knows_file(name).await.ok()
     }
 }
 

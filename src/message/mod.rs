@@ -6,6 +6,7 @@ mod draft;
 mod event;
 pub mod history;
 mod inbox;
+pub mod media;
 mod outbox;
 pub mod phone;
 
@@ -14,7 +15,7 @@ pub use self::{
     draft::{Draft, Flaw, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
     inbox::{Found, Inbox, Incoming},
-    outbox::{NotAccepted, Outbox, Outgoing, Unsettled},
+    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled},
 };
 
 use schemars::JsonSchema;

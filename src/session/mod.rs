@@ -4,11 +4,13 @@
 //! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
+mod agent;
 mod compose;
 mod connection;
 mod content;
 mod courier;
 mod env;
+mod files;
 mod hook;
 mod line;
 mod recorder;
@@ -48,7 +50,9 @@ use whatsapp_rust::{
 };
 
 pub use self::{
+    agent::http_client,
     env::{Directory, Env, LoopbackOnly, Versions},
+    files::{NoFile, Source},
     line::Endpoint,
     sending::{RefusedSend, chat_of},
     state::{Qr, State, Status},
@@ -79,6 +83,7 @@ struct Inner {
     log: Arc<Log>,
     inbox: Arc<Inbox>,
     outbox: Arc<Outbox>,
+    files: files::Files,
     status: watch::Sender<Status>,
     line: Arc<Current>,
     /// The client while messages can be sent: logged in, and what waited at WhatsApp has come.
@@ -123,6 +128,9 @@ pub enum RefusedCode {
     Paired,
     #[error("there is no connection to WhatsApp yet")]
     NotConnected,
+    /// By another request, meanwhile.
+    #[error("the session was stopped")]
+    Stopped,
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
 }
@@ -203,6 +211,7 @@ impl Session {
             log,
             inbox,
             outbox,
+            files: files::Files::new(env.media.settings.per_tenant),
             status: watch::Sender::new(status),
             line: Arc::default(),
             ready: watch::Sender::new(None),
@@ -221,6 +230,9 @@ impl Session {
         let span = info_span!("session", %tenant);
         let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
+        if inner.env.media.settings.eager {
+            tasks.spawn(files::eager(inner.clone()).instrument(span.clone()));
+        }
         let supervisor = Supervisor::new(inner.clone()).run(wished);
         tasks.spawn(guarded(inner.clone(), supervisor).instrument(span));
         Ok(Self(inner))
@@ -243,6 +255,22 @@ impl Session {
         let _ = self.0.wishes.send(Wish::Connect).await;
     }
 
+    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
+    pub async fn connect_until(&self, wanted: impl Fn(&Status) -> bool) -> Option<Status> {
+        /// It stops between a pairing that was given up and the next; one that stays stopped was told to.
+        const BETWEEN: Duration = Duration::from_secs(10);
+        let mut status = self.watch();
+        self.connect().await;
+        loop {
+            let begun = status.wait_for(|status| status.state != State::Stopped);
+            tokio::time::timeout(BETWEEN, begun).await.ok()?.ok()?;
+            let settled = status.wait_for(|status| status.state == State::Stopped || wanted(status)).await.ok()?;
+            if settled.state != State::Stopped {
+                return Some(settled.clone());
+            }
+        }
+    }
+
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
         let _ = self.0.wishes.send(Wish::StopPairing).await;
@@ -259,12 +287,13 @@ impl Session {
         if self.status().paired {
             return Err(RefusedCode::Paired);
         }
-        self.connect().await;
         // The library can ask only on a connection that was offered QR codes.
-        let mut status = self.watch();
-        let offered = status.wait_for(|status| status.state == State::ScanQrCode);
-        if tokio::time::timeout(Duration::from_secs(30), offered).await.is_err() {
-            return Err(RefusedCode::NotConnected);
+        let offered = self.connect_until(|status| matches!(status.state, State::ScanQrCode | State::Working));
+        match tokio::time::timeout(Duration::from_secs(30), offered).await {
+            Ok(Some(status)) if status.paired => return Err(RefusedCode::Paired),
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(RefusedCode::Stopped),
+            Err(_) => return Err(RefusedCode::NotConnected),
         }
         let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
         let options =

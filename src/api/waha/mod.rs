@@ -13,9 +13,12 @@ macro_rules! in_session {
 }
 
 pub mod chats;
+pub mod files;
 pub mod sending;
 pub mod server;
 pub mod sessions;
+
+use serde_json::json;
 
 use super::{
     App,
@@ -58,7 +61,13 @@ fn accepted(message: &Message) -> waha::Message {
 fn listed(session: &Session, entry: &Entry) -> waha::Message {
     let me = own_jid(session);
     let source = if entry.message.from_me && entry.status.is_some() { Source::Api } else { Source::App };
-    waha::Message::new(&entry.message, View { me: &me, source, delivery: entry.status, media_url: None })
+    let url = session.file_url(&entry.message);
+    let view = View { me: &me, source, delivery: entry.status, media_url: url.as_deref() };
+    let mut form = waha::Message::new(&entry.message, view);
+    if let Some(media) = &mut form.media {
+        media.error = session.file_failure(&entry.message).map(|error| json!({ "message": error.to_string() }));
+    }
+    form
 }
 
 /// Empty before the first pairing.
