@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     api, journal,
-    message::{EventBody, phone},
+    message::{self, EventBody, phone},
     outbound,
     seal::{Digest, Keyring, Kind, MasterKey, Place},
     session,
