@@ -151,6 +151,6 @@ function save(blob, content, place, line, again) {
 }
 
 function enlarge(image) {
-  show(image.alt, (close, head) => h("div", { class: "sheet" }, h("div", { class: "row" }, head, h("button", { type: "button", class: "button", onclick: () => close("") }, icon("cross"), t("close"))),
+  show(image.alt, (close, head) => h("div", { class: "sheet" }, h("div", { class: "row apart" }, head, h("button", { type: "button", class: "button", onclick: () => close("") }, icon("cross"), t("close"))),
     h("img", { src: image.src, alt: image.alt })), { class: "picture" });
 }
