@@ -106,3 +106,8 @@ async fn it_works_by_keyboard_on_a_phone_in_the_dark_and_in_spanish() {
 async fn a_gap_in_what_is_kept_is_no_gap_in_what_is_shown() {
     play("gap", stage().await.set("SESSIOND_MESSAGES__KEEP_EVENTS", "100")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_shown_played_and_saved_and_nothing_runs() {
+    play("files", stage().await).await;
+}

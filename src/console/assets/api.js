@@ -20,6 +20,8 @@ export class Problem extends Error {
     this.code = status === 0 ? "unreachable" : body?.code ?? `http_${status}`;
     /** By field: what was wrong with the input. */
     this.errors = Array.isArray(body?.errors) ? body.errors : [];
+    /** Seconds after which to ask again, where the server says so. */
+    this.retryAfter = null;
   }
 }
 
@@ -99,6 +101,7 @@ async function request(method, address, { body, headers = {}, as = key, raw = fa
     return text ? JSON.parse(text) : null;
   }
   const problem = new Problem(answer.status, await answer.json().catch(() => null));
+  problem.retryAfter = Number(answer.headers.get("retry-after")) || null;
   // Revoked, or changed at a restart: whoever sits here has to sign in again.
   if (problem.status === 401 && as === key) signOut(true);
   throw problem;

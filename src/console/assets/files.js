@@ -12,6 +12,9 @@ import { t } from "./words.js";
 /** Pictures that a browser draws and nothing else: no SVG. */
 const PICTURES = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"];
 
+/** How often a file is asked for that is not there yet. */
+const TRIES = 3;
+
 const SIGNS = { image: "image", sticker: "image", video: "video", audio: "sound", document: "file" };
 
 /** The files of one thread: what was fetched is let go with it. */
@@ -45,11 +48,23 @@ export class Files {
   /** Fetches once, however often it is shown. */
   #fetch(address) {
     if (!this.#urls.has(address)) {
-      const fetching = file(address).then((blob) => ({ blob, url: URL.createObjectURL(blob) }));
+      const fetching = this.#patiently(address).then((blob) => ({ blob, url: URL.createObjectURL(blob) }));
       this.#urls.set(address, fetching);
       fetching.then(({ url }) => this.#closed && URL.revokeObjectURL(url), () => this.#urls.delete(address));
     }
     return this.#urls.get(address);
+  }
+
+  /** What is on its way to the daemon is asked for again, as it says. */
+  async #patiently(address) {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await file(address);
+      } catch (problem) {
+        if (problem.status !== 503 || tries === TRIES || this.#closed) throw problem;
+        await new Promise((resolve) => setTimeout(resolve, Math.min(problem.retryAfter ?? 2, 5) * 1000));
+      }
+    }
   }
 
   #picture(place, content, address) {
@@ -136,6 +151,6 @@ function save(blob, content, place, line, again) {
 }
 
 function enlarge(image) {
-  show(image.alt, (close, head) => h("div", { class: "sheet" }, h("div", { class: "row" }, head, h("button", { type: "button", class: "button", onclick: () => close("") }, icon("cross"), t("close"))),
+  show(image.alt, (close, head) => h("div", { class: "sheet" }, h("div", { class: "row apart" }, head, h("button", { type: "button", class: "button", onclick: () => close("") }, icon("cross"), t("close"))),
     h("img", { src: image.src, alt: image.alt })), { class: "picture" });
 }

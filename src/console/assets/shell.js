@@ -45,5 +45,11 @@ export function shell(view, current) {
     down,
     main,
   ];
-  return { nodes, online: (up) => fill(down, !up && [icon("refresh"), t("line.down")]) };
+  let shown = true;
+  const online = (up) => {
+    // Said once, when it changes.
+    if (up !== shown) fill(down, !up && [icon("refresh"), t("line.down")]);
+    shown = up;
+  };
+  return { nodes, online };
 }

@@ -30,6 +30,7 @@ export function tenantView(to, { online }) {
   let timer = null;
   let asking = null;
   let again = false;
+  let shown = null;
 
   const state = h("div", { class: "how", role: "status" });
   const head = h("div", { class: "who" },
@@ -111,6 +112,10 @@ export function tenantView(to, { online }) {
   }
 
   function drawHead() {
+    // It is said when it changes, and only then.
+    const now = JSON.stringify([session.status, session.paired, session.rejected, session.reason, session.me]);
+    if (now === shown) return;
+    shown = now;
     const number = phone(numberOf(session));
     fill(state,
       chip(session),

@@ -48,10 +48,9 @@ function linked(text) {
   for (const found of text.matchAll(/https?:\/\/[^\s<>"'`\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f]+/giu)) {
     // A sentence's end is not the address's.
     const words = found[0].replace(/[.,;:!?)\]}»”’]+$/u, "");
-    const url = URL.canParse(words) ? new URL(words) : null;
-    if (!url || !["http:", "https:"].includes(url.protocol)) continue;
+    if (!URL.canParse(words)) continue;
     nodes.push(text.slice(from, found.index));
-    nodes.push(h("a", { href: url.href, rel: "noopener noreferrer nofollow", target: "_blank" }, words));
+    nodes.push(h("a", { href: words, rel: "noopener noreferrer nofollow", target: "_blank" }, words));
     from = found.index + words.length;
   }
   nodes.push(text.slice(from));

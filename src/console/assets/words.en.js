@@ -250,6 +250,11 @@ export default {
   "problem.paired": "The session is paired already.",
   "problem.timed_out": "WhatsApp did not answer in time.",
   "problem.no_failure": "This event is no longer listed.",
+  "problem.file_coming": "The file is still on its way.",
+  "problem.file_gone": "WhatsApp no longer has this file.",
+  "problem.file_damaged": "The file is damaged.",
+  "problem.file_too_large": "The file is too large.",
+  "problem.media_down": "WhatsApp's host for files does not answer.",
   "problem.no_such_key": "There is no such key.",
 
   "server.is required": "Fill this in.",

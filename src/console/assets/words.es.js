@@ -250,6 +250,11 @@ export default {
   "problem.paired": "La sesión ya está vinculada.",
   "problem.timed_out": "WhatsApp no respondió a tiempo.",
   "problem.no_failure": "Este evento ya no está en la lista.",
+  "problem.file_coming": "El archivo todavía está en camino.",
+  "problem.file_gone": "WhatsApp ya no tiene este archivo.",
+  "problem.file_damaged": "El archivo está dañado.",
+  "problem.file_too_large": "El archivo es demasiado grande.",
+  "problem.media_down": "El servidor de archivos de WhatsApp no responde.",
   "problem.no_such_key": "No existe esa clave.",
 
   "server.is required": "Complete este campo.",

@@ -115,7 +115,11 @@ export default async function talk(world) {
   await world.accessible("conversation");
 }
 
-/** What is shown, but for what only a read message knows: the same after a reload. */
+/** What is said, and what became of it. Not the files: they are fetched when they come into view. */
 function words(log) {
-  return log.innerText();
+  return log.locator("li").evaluateAll((items) => JSON.stringify(items.map((item) => {
+    const heard = item.cloneNode(true);
+    for (const file of heard.querySelectorAll(".file")) file.remove();
+    return heard.textContent;
+  })));
 }
