@@ -69,7 +69,8 @@ impl Daemon {
         wipe_working_copies(&env.sessions_dir)?;
         let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
         let fleet = Fleet::new(env, settings);
-        let webhooks = webhooks(config, &fleet)?;
+        let outbound = outbound(config)?;
+        let webhooks = webhooks(config, &fleet, outbound.clone());
         fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
@@ -78,7 +79,7 @@ impl Daemon {
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, outbound };
         let router = api::router(app).layer(sockets).layer(api::cors(&config.http.origins));
         let serving = tokio::spawn(serve(listener, router, stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
@@ -227,11 +228,14 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
     })
 }
 
-fn webhooks(config: &Config, fleet: &Fleet) -> anyhow::Result<Arc<Webhooks>> {
+fn outbound(config: &Config) -> anyhow::Result<Outbound> {
     let settings = config.outbound.clone();
-    let outbound = Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))?;
+    Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))
+}
+
+fn webhooks(config: &Config, fleet: &Fleet, outbound: Outbound) -> Arc<Webhooks> {
     let env = fleet.env();
-    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), config.webhooks.clone()))
+    Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), config.webhooks.clone())
 }
 
 /// The vault is the truth: what a former process left on the disk is not looked at.

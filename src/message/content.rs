@@ -39,6 +39,11 @@ pub enum Content {
     Revoke {
         target: Target,
     },
+    /// Another message stands on top of the chat from now on, or does no more.
+    Pin {
+        target: Target,
+        on: bool,
+    },
     /// An answer by a button or from a list.
     Choice {
         id: String,
@@ -154,7 +159,7 @@ impl Content {
             Self::Reaction { emoji, .. } => emoji,
             Self::Edit { content, .. } => content.text(),
             Self::Order(order) => &order.text,
-            Self::Vote { .. } | Self::Revoke { .. } | Self::Undecryptable => "",
+            Self::Vote { .. } | Self::Revoke { .. } | Self::Pin { .. } | Self::Undecryptable => "",
         }
     }
 

@@ -4,13 +4,21 @@
 //! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
+mod asking;
+mod calls;
+mod chats;
 mod compose;
 mod connection;
 mod content;
 mod courier;
 mod env;
+pub mod groups;
 mod hook;
+mod labels;
 mod line;
+mod people;
+mod presence;
+mod profile;
 mod recorder;
 mod secrets;
 mod sending;
@@ -18,6 +26,7 @@ mod signal;
 mod signs;
 mod state;
 mod supervisor;
+mod synced;
 mod translate;
 mod votes;
 
@@ -48,15 +57,19 @@ use whatsapp_rust::{
 };
 
 pub use self::{
+    asking::Refused,
     env::{Directory, Env, LoopbackOnly, Versions},
     line::Endpoint,
+    people::{Account, Names, Person},
+    presence::{Mood, Shown},
+    profile::Profile,
     sending::{RefusedSend, chat_of},
     state::{Qr, State, Status},
 };
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox, history},
+    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox, cleared, history},
     store::{Hooks, Store, StoreError, StoreOptions},
     tenant::TenantId,
 };
@@ -84,6 +97,9 @@ struct Inner {
     /// A message was settled.
     settled: Notify,
     owes_acks: Arc<AtomicBool>,
+    presences: presence::Presences,
+    calls: calls::Calls,
+    collected: synced::Collected,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
@@ -194,6 +210,9 @@ impl Session {
             accepted,
             settled: Notify::new(),
             owes_acks: Arc::default(),
+            presences: presence::Presences::default(),
+            calls: calls::Calls::default(),
+            collected: synced::Collected::default(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,
@@ -271,7 +290,8 @@ impl Session {
 
     /// Messages with what became of them, newest first.
     pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
-        history::messages(&self.0.log, query).await
+        let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
+        history::messages(&self.0.log, &query).await
     }
 
     /// How many messages were accepted for sending in the last minute, hour and day.
@@ -281,7 +301,8 @@ impl Session {
 
     /// Conversations by their last message, newest first.
     pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
-        history::chats(&self.0.log, offset, limit).await
+        let cleared = cleared::read(&self.0.store).await?;
+        history::chats(&self.0.log, &cleared, offset, limit).await
     }
 
     /// The id of the last event that was published.

@@ -70,11 +70,15 @@ impl Session {
             Some(id) => Some(self.original(&chat, id, &me).await?),
             None => None,
         };
-        let poll = match &request.draft {
+        let about = match &request.draft {
             Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me).await?),
+            Draft::Forward { chat, id } => {
+                let chat = chat.parse().map_err(|_| RefusedSend::UnknownMessage)?;
+                Some(self.original(&chat, id, &me).await?)
+            }
             _ => None,
         };
-        let setting = Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, poll };
+        let setting = Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, about };
         let composed = compose(&request.draft, &setting)?;
         let own = me.to_string();
         let message = Message {
@@ -88,7 +92,7 @@ impl Session {
             push_name: status.push_name.unwrap_or_default(),
             content: composed.content,
             quoted: composed.quoted,
-            forwarded: false,
+            forwarded: matches!(request.draft, Draft::Forward { .. }),
             mentions: match &request.draft {
                 Draft::Text { mentions, .. } => mentions.clone(),
                 _ => Vec::new(),
@@ -142,7 +146,7 @@ impl Session {
     }
 
     /// The names that WhatsApp may give a chat: its phone number and its LID.
-    async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
+    pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
         let mut names = vec![chat.clone()];
         let mapping = match chat.server {
             Server::Pn => self.0.store.get_pn_mapping(&chat.user).await,
@@ -160,6 +164,13 @@ impl Session {
 fn digest(chat: &Jid, request: &SendRequest) -> [u8; 32] {
     let said = serde_json::to_vec(&(&request.draft, &request.answers)).unwrap_or_default();
     Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(said).finalize().into()
+}
+
+impl Session {
+    /// An id that a client may give to a message.
+    pub fn new_message_id(&self) -> String {
+        message_id(&self.0.tenant, None)
+    }
 }
 
 /// In the form of WhatsApp Web's ids: random, or made from the key.

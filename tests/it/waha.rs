@@ -48,7 +48,7 @@ fn python() -> Option<PathBuf> {
 }
 
 /// WAHA's client. Ends with its standard input.
-struct Client {
+pub struct Client {
     _child: Child,
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
@@ -70,8 +70,13 @@ impl Client {
     }
 
     /// Calls a method of the client, `group.method`.
-    async fn call(&mut self, method: &str, arguments: Value) -> Result<Value, String> {
-        let line = json!({ "method": method, "arguments": arguments });
+    pub async fn call(&mut self, method: &str, arguments: Value) -> Result<Value, String> {
+        self.call_as(method, arguments, "").await
+    }
+
+    /// The answer must be what the client's package has as this model; `[Name]`: a list of it.
+    pub async fn call_as(&mut self, method: &str, arguments: Value, model: &str) -> Result<Value, String> {
+        let line = json!({ "method": method, "arguments": arguments, "model": model });
         self.input.write_all(format!("{line}\n").as_bytes()).await.expect("the client reads");
         let answer = timeout(Duration::from_secs(60), self.lines.next_line()).await.expect("an answer in time");
         let mut answer: Value = serde_json::from_str(&answer.expect("readable").expect("the client is alive")).unwrap();
@@ -81,21 +86,25 @@ impl Client {
         }
     }
 
-    async fn get(&mut self, method: &str, arguments: Value) -> Value {
-        self.call(method, arguments).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+    pub async fn get(&mut self, method: &str, arguments: Value) -> Value {
+        self.get_as(method, arguments, "").await
+    }
+
+    pub async fn get_as(&mut self, method: &str, arguments: Value, model: &str) -> Value {
+        self.call_as(method, arguments, model).await.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 }
 
-struct Scene {
-    stage: Stage,
-    daemon: Process,
-    waha: Client,
-    number: String,
-    customer: String,
+pub struct Scene {
+    pub stage: Stage,
+    pub daemon: Process,
+    pub waha: Client,
+    pub number: String,
+    pub customer: String,
 }
 
 /// A tenant that was paired through WAHA's routes, with a key of its own.
-async fn paired() -> Option<Scene> {
+pub async fn paired() -> Option<Scene> {
     let python = python()?;
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
@@ -122,15 +131,19 @@ async fn paired() -> Option<Scene> {
 }
 
 impl Scene {
-    fn chat(&self) -> String {
+    pub fn chat(&self) -> String {
         format!("{}@c.us", self.customer)
     }
 
     /// What the customer got under that id, once.
-    async fn arrived(&self, sent: &Value) -> loopback::Received {
+    pub async fn arrived(&self, sent: &Value) -> loopback::Received {
+        self.arrived_at(&self.customer, sent).await
+    }
+
+    pub async fn arrived_at(&self, customer: &str, sent: &Value) -> loopback::Received {
         let id = sent["id"].as_str().unwrap().rsplit('_').next().unwrap().to_owned();
         let find = || async {
-            let inbox = self.stage.network.customer_inbox(&self.customer).await.unwrap();
+            let inbox = self.stage.network.customer_inbox(customer).await.unwrap();
             inbox.into_iter().find(|received| received.id == id)
         };
         until(LIMIT, "the message", || async { find().await.is_some() }).await.unwrap();

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, Query, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         App,
-        auth::{Caller, For, Reading, Scope, Sending},
+        auth::{Caller, Controlling, For, Reading, Scope, Sending},
         baileys::{Body, idempotency_key},
         problem::Problem,
     },
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Deserialize)]
 pub struct ChatPath {
     #[serde(rename = "chatId")]
-    chat_id: String,
+    pub chat_id: String,
 }
 
 #[derive(Deserialize)]
@@ -72,16 +72,53 @@ pub async fn overview(
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Value>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| {
-        json!({
-            "id": waha::chat_id(&chat.id),
-            "name": chat.name.as_deref().unwrap_or_default(),
-            "picture": "",
-            "lastMessage": listed(session, &chat.last),
-            "_chat": { "id": waha::chat_id(&chat.id) },
-        })
-    };
-    chats(&app, &tenant, &page, form).await
+    chats(&app, &tenant, &page, summary).await
+}
+
+/// `ChatSummary`.
+fn summary(session: &Session, chat: &history::Chat) -> Value {
+    json!({
+        "id": waha::chat_id(&chat.id),
+        "name": chat.name.as_deref().unwrap_or_default(),
+        "picture": "",
+        "lastMessage": listed(session, &chat.last),
+        "_chat": { "id": waha::chat_id(&chat.id) },
+    })
+}
+
+#[derive(Deserialize)]
+pub struct Overview {
+    pagination: Option<Pagination>,
+    filter: Option<Filter>,
+}
+
+#[derive(Deserialize)]
+pub struct Pagination {
+    limit: Option<f64>,
+    offset: Option<f64>,
+}
+
+#[derive(Deserialize)]
+pub struct Filter {
+    ids: Option<Vec<String>>,
+}
+
+/// `POST /api/{session}/chats/overview`: the same for chats that are named.
+pub async fn overview_of(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Body(wanted): Body<Overview>,
+) -> Result<(StatusCode, Json<Vec<Value>>), Problem> {
+    let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
+    let ids: Vec<String> = ids.iter().map(|id| chat(&app, "filter.ids", id)).collect::<Result<_, _>>()?;
+    let number = |number: Option<f64>| number.filter(|number| *number >= 0.0).map(|number| number as usize);
+    let page = wanted.pagination.as_ref();
+    let limit = page.and_then(|page| number(page.limit)).unwrap_or(PAGE).min(MAX_PAGE);
+    let offset = page.and_then(|page| number(page.offset)).unwrap_or(0);
+    let session = app.fleet.known(&tenant).await?;
+    let all = session.chats(0, usize::MAX).await.map_err(Problem::unreadable)?;
+    let named = all.iter().filter(|chat| ids.is_empty() || ids.contains(&chat.id));
+    Ok((StatusCode::CREATED, Json(named.skip(offset).take(limit).map(|chat| summary(&session, chat)).collect())))
 }
 
 async fn chats(
@@ -178,4 +215,131 @@ pub async fn revoke(
     let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None };
     app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??;
     Ok(Json(json!({ "success": true })))
+}
+
+#[derive(Deserialize)]
+pub struct Pin {
+    /// Seconds.
+    duration: Option<f64>,
+}
+
+/// `POST /api/{session}/chats/{chatId}/messages/{messageId}/pin`
+pub async fn pin(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<MessagePath>,
+    headers: HeaderMap,
+    Body(pin): Body<Pin>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let seconds = pin.duration.ok_or_else(|| flaw("duration", "is required"))?;
+    set_pinned(&app, &tenant, &named, &headers, Some(seconds as u32)).await
+}
+
+/// `POST /api/{session}/chats/{chatId}/messages/{messageId}/unpin`
+pub async fn unpin(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<MessagePath>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    set_pinned(&app, &tenant, &named, &headers, None).await
+}
+
+async fn set_pinned(
+    app: &App,
+    tenant: &TenantId,
+    named: &MessagePath,
+    headers: &HeaderMap,
+    seconds: Option<u32>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let chat = chat(app, "chatId", &named.chat_id)?;
+    let id = message_id("messageId", &named.message_id)?;
+    let session = app.fleet.known(tenant).await?;
+    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    let request = SendRequest { to: chat, draft: Draft::Pin { target, seconds }, answers: None, id: None };
+    app.fleet.send(tenant, &request, idempotency_key(headers)?).await??;
+    Ok(created(json!({ "success": true })))
+}
+
+/// `POST /api/{session}/chats/{chatId}/messages/read`: what came since we last wrote.
+pub async fn read_messages(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<ChatPath>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let session = app.fleet.known(&tenant).await?;
+    let read = session.mark_read(&chat, &[]).await?;
+    let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
+    Ok(created(json!({ "ids": ids })))
+}
+
+/// `GET /api/{session}/chats/{chatId}/picture`; empty: it has none, or none for us.
+pub async fn picture(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<ChatPath>,
+) -> Result<Json<Value>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let url = app.fleet.known(&tenant).await?.picture(&chat).await?;
+    Ok(Json(json!({ "url": url.unwrap_or_default() })))
+}
+
+/// `POST /api/{session}/chats/{chatId}/archive`
+pub async fn archive(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.archive(&chat, true).await?;
+    Ok(created(json!({ "success": true })))
+}
+
+/// `POST /api/{session}/chats/{chatId}/unarchive`
+pub async fn unarchive(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.archive(&chat, false).await?;
+    Ok(created(json!({ "success": true })))
+}
+
+/// `POST /api/{session}/chats/{chatId}/unread`
+pub async fn unread(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.mark_unread(&chat).await?;
+    Ok(created(json!({ "success": true })))
+}
+
+/// `DELETE /api/{session}/chats/{chatId}`: here and on the tenant's devices; the other one keeps what it has.
+pub async fn delete(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<Json<Value>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.delete_chat(&chat).await?;
+    Ok(Json(json!({ "success": true })))
+}
+
+/// `DELETE /api/{session}/chats/{chatId}/messages`: the same, and the chat stays.
+pub async fn clear(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<Json<Value>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.clear_chat(&chat).await?;
+    Ok(Json(json!({ "success": true })))
+}
+
+fn created(value: Value) -> (StatusCode, Json<Value>) {
+    (StatusCode::CREATED, Json(value))
 }

@@ -1,7 +1,16 @@
 //! The routes of WAHA's API, so that its clients work with this daemon as they are. A session of WAHA's is a tenant. What is not
 //! built, or cannot be done, is answered with 501 and the reason.
 
+pub mod calls;
+pub mod cannot;
 pub mod chats;
+pub mod contacts;
+mod files;
+pub mod groups;
+pub mod labels;
+mod page;
+pub mod presence;
+pub mod profile;
 pub mod sending;
 pub mod server;
 pub mod sessions;

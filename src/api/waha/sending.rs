@@ -3,23 +3,24 @@
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Query, State},
     http::{HeaderMap, StatusCode},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     super::{
         App,
-        auth::{Caller, Scope},
+        auth::{Caller, For, Scope, Sending},
         baileys::{Body, idempotency_key},
         problem::Problem,
     },
     accepted, bare_id, chat, flaw, message_id, permitted,
 };
 use crate::{
-    message::{Contact, Draft, Location, Poll, SendRequest},
+    message::{Contact, Draft, Happening, Location, Poll, SendRequest},
+    tenant::TenantId,
     waha,
 };
 
@@ -246,7 +247,11 @@ async fn show_typing(app: &App, caller: &Caller, sign: &Sign, typing: bool) -> R
 }
 
 async fn send(app: &App, caller: &Caller, headers: &HeaderMap, to: Addressed, draft: Draft) -> Sent {
-    let tenant = permitted(caller, &to.session.unwrap_or_default(), Scope::Send)?;
+    let tenant = permitted(caller, to.session.as_deref().unwrap_or_default(), Scope::Send)?;
+    send_for(app, &tenant, headers, to, draft).await
+}
+
+async fn send_for(app: &App, tenant: &TenantId, headers: &HeaderMap, to: Addressed, draft: Draft) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
         to: chat(app, "chatId", &chat_id)?,
@@ -254,6 +259,122 @@ async fn send(app: &App, caller: &Caller, headers: &HeaderMap, to: Addressed, dr
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),
     };
-    let message = app.fleet.send(&tenant, &request, idempotency_key(headers)?).await??;
+    let message = app.fleet.send(tenant, &request, idempotency_key(headers)?).await??;
     Ok((StatusCode::CREATED, Json(accepted(&message))))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Forward {
+    #[serde(flatten)]
+    to: Addressed,
+    message_id: Option<String>,
+}
+
+/// `POST /api/forwardMessage`
+pub async fn forward(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Forward>) -> Sent {
+    let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
+    let draft = Draft::Forward { chat: chat(&app, "messageId", &original.chat)?, id: original.id };
+    send(&app, &caller, &headers, body.to, draft).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Star {
+    session: Option<String>,
+    chat_id: Option<String>,
+    message_id: Option<String>,
+    star: Option<bool>,
+}
+
+/// `PUT /api/star`: on the tenant's own devices; the other one is not told.
+pub async fn star(State(app): State<App>, caller: Caller, Body(body): Body<Star>) -> Result<Json<Value>, Problem> {
+    let tenant = permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+    let chat = chat(&app, "chatId", body.chat_id.as_deref().unwrap_or_default())?;
+    let id = message_id("messageId", &body.message_id.unwrap_or_default())?;
+    let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
+    let session = app.fleet.known(&tenant).await?;
+    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    session.star(&chat, &target, starred).await?;
+    Ok(Json(json!({ "success": true })))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewHappening {
+    #[serde(flatten)]
+    to: Addressed,
+    event: Option<HappeningForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HappeningForm {
+    name: Option<String>,
+    description: Option<String>,
+    /// Seconds since 1970.
+    start_time: Option<f64>,
+    end_time: Option<f64>,
+    location: Option<PlaceName>,
+    extra_guests_allowed: Option<bool>,
+}
+
+#[derive(Deserialize)]
+pub struct PlaceName {
+    name: Option<String>,
+}
+
+/// `POST /api/{session}/events`
+pub async fn happening(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    headers: HeaderMap,
+    Body(body): Body<NewHappening>,
+) -> Sent {
+    let form = body.event.ok_or_else(|| flaw("event", "is required"))?;
+    let event = Happening {
+        name: form.name.unwrap_or_default(),
+        description: form.description.unwrap_or_default(),
+        start: form.start_time.ok_or_else(|| flaw("event.startTime", "is required"))? as i64,
+        end: form.end_time.map(|end| end as i64),
+        place: form.location.and_then(|place| place.name).unwrap_or_default(),
+        extra_guests: form.extra_guests_allowed.unwrap_or(false),
+    };
+    send_for(&app, &tenant, &headers, body.to, Draft::Happening(event)).await
+}
+
+#[derive(Deserialize)]
+pub struct QueryText {
+    session: Option<String>,
+    phone: Option<String>,
+    text: Option<String>,
+}
+
+/// `GET /api/sendText`
+pub async fn text_by_query(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Query(query): Query<QueryText>,
+) -> Sent {
+    let to = Addressed { session: query.session, chat_id: query.phone, id: None, reply_to: None };
+    let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Vec::new() };
+    send(&app, &caller, &headers, to, draft).await
+}
+
+/// `GET /api/{session}/new-message-id`, `GET /api/{session}/status/new-message-id`
+pub async fn new_message_id(State(app): State<App>, For { tenant, .. }: For<Sending>) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({ "id": app.fleet.known(&tenant).await?.new_message_id() })))
+}
+
+/// `POST /api/sendLinkPreview`, `POST /api/send/link-custom-preview`
+pub async fn cannot_preview(caller: Caller, Body(body): Body<Addressed>) -> Result<Json<Value>, Problem> {
+    permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+    Err(Problem::not_implemented("a preview is made by WhatsApp's clients: send the link with sendText"))
+}
+
+/// `POST /api/send/buttons/reply`
+pub async fn cannot_choose(caller: Caller, Body(body): Body<Addressed>) -> Result<Json<Value>, Problem> {
+    permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+    Err(Problem::not_implemented("buttons belong to WhatsApp's business API: answer with a text"))
 }

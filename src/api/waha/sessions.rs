@@ -54,6 +54,8 @@ pub struct Wanted {
     all: Option<String>,
 }
 
+const CANNOT_STOP: &str = "a session stays connected until its logout, and its history until it is too old";
+
 #[derive(Deserialize)]
 pub struct New {
     name: Option<String>,
@@ -131,14 +133,64 @@ pub async fn logout(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let session = app.fleet.known(&tenant).await?;
-    app.fleet.disconnect(&tenant).await?;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    end(&app, &tenant).await
+}
+
+async fn end(app: &App, tenant: &TenantId) -> Result<(StatusCode, Json<Value>), Problem> {
+    let session = app.fleet.known(tenant).await?;
+    app.fleet.disconnect(tenant).await?;
+    Ok((StatusCode::CREATED, Json(brief(app, tenant, &session.status()).await?)))
 }
 
 /// `POST /api/sessions/{session}/stop`, `DELETE /api/sessions/{session}`
 pub async fn cannot(_: For<Controlling>) -> Result<Json<Value>, Problem> {
-    Err(Problem::not_implemented("a session stays connected until its logout, and its history until it is too old"))
+    Err(Problem::not_implemented(CANNOT_STOP))
+}
+
+#[derive(Deserialize)]
+pub struct Named {
+    name: Option<String>,
+    logout: Option<bool>,
+    config: Option<Value>,
+}
+
+impl Named {
+    fn tenant(&self, caller: &Caller) -> Result<TenantId, Problem> {
+        permitted(caller, self.name.as_deref().unwrap_or_default(), Scope::Control)
+    }
+}
+
+/// `POST /api/sessions/start`: makes the session when there is none.
+pub async fn start_named(
+    State(app): State<App>,
+    caller: Caller,
+    Body(named): Body<Named>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    named.tenant(&caller)?;
+    create(State(app), caller, Body(New { name: named.name, start: Some(true), config: named.config })).await
+}
+
+/// `POST /api/sessions/stop`; with `logout` as well.
+pub async fn stop_named(
+    State(app): State<App>,
+    caller: Caller,
+    Body(named): Body<Named>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let tenant = named.tenant(&caller)?;
+    if named.logout == Some(true) {
+        return end(&app, &tenant).await;
+    }
+    Err(Problem::not_implemented(CANNOT_STOP))
+}
+
+/// `POST /api/sessions/logout`
+pub async fn logout_named(
+    State(app): State<App>,
+    caller: Caller,
+    Body(named): Body<Named>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let tenant = named.tenant(&caller)?;
+    end(&app, &tenant).await
 }
 
 #[derive(Deserialize)]

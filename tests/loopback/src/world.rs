@@ -13,6 +13,7 @@ use wacore_binary::builder::NodeBuilder;
 use waproto::whatsapp::ClientPayload;
 
 use crate::account::{AccountId, DeviceAddress, Directory, Form};
+use crate::calls::Call;
 use crate::cert::ServerIdentity;
 use crate::faults::{FaultKind, Faults};
 use crate::groups::Groups;
@@ -75,6 +76,8 @@ pub(crate) struct World {
     pub(crate) media: MediaStore,
     pub(crate) presence: Presence,
     pub(crate) groups: Groups,
+    /// All there ever were, oldest first.
+    pub(crate) calls: Vec<Call>,
     /// How customers address an account that never wrote to them.
     pub(crate) addressing: Form,
     /// Stanzas for the network's own endpoints, in order.
@@ -93,6 +96,7 @@ impl World {
             media: MediaStore::new(&mut rng),
             presence: Presence::default(),
             groups: Groups::default(),
+            calls: Vec::new(),
             rng,
             directory: Directory::default(),
             sessions: HashMap::new(),
@@ -336,6 +340,7 @@ impl World {
                     "receipt" => self.receipt(conn, address, stanza),
                     "ack" => self.ack(address, stanza),
                     "call" => {
+                        self.call_stanza(address, stanza);
                         let ack = crate::stanza::server_ack(stanza, self.time());
                         self.send(conn, ack);
                     }
