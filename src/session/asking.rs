@@ -84,6 +84,24 @@ impl Session {
         }
     }
 
+    /// Changes a setting that all of the tenant's devices have. WhatsApp tells it back before the library returns; what it told is
+    /// durable when this returns.
+    pub(super) async fn set<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
+    where
+        E: Error + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        let set = self.ask(ask).await?;
+        let inner = &self.0;
+        inner.collected.write(inner).await;
+        match timeout(ANSWER, inner.store.wait(inner.journal.recorded())).await {
+            Ok(waited) => waited.map_err(StoreError::from)?,
+            // It is set all the same, and will be told again.
+            Err(_) => debug!("a setting is not durable yet"),
+        }
+        Ok(set)
+    }
+
     /// The client of the connection that is up now.
     pub(super) fn connected(&self) -> Result<Arc<Client>, Refused> {
         let unreachable = || if self.status().paired { Refused::Unreachable } else { Refused::NotConnected };

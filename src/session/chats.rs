@@ -15,7 +15,7 @@ const RANGE: usize = 3;
 impl Session {
     pub async fn archive(&self, chat: &str, archived: bool) -> Result<(), Refused> {
         let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
-        self.ask(|client| async move {
+        self.set(|client| async move {
             let chats = client.chat_actions();
             if archived { chats.archive_chat(&jid, range).await } else { chats.unarchive_chat(&jid, range).await }
         })
@@ -25,14 +25,14 @@ impl Session {
     /// Says to the tenant's own devices that a chat has not been read; tells the other one nothing.
     pub async fn mark_unread(&self, chat: &str) -> Result<(), Refused> {
         let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
-        self.ask(|client| async move { client.chat_actions().mark_chat_as_read(&jid, false, range).await }).await
+        self.set(|client| async move { client.chat_actions().mark_chat_as_read(&jid, false, range).await }).await
     }
 
     pub async fn star(&self, chat: &str, target: &Target, starred: bool) -> Result<(), Refused> {
         let jid = asking::chat("chatId", chat)?;
         let (id, from_me) = (target.id.clone(), target.from_me);
         let author = author(&jid, target)?;
-        self.ask(|client| async move {
+        self.set(|client| async move {
             let chats = client.chat_actions();
             if starred {
                 chats.star_message(&jid, author.as_ref(), &id, from_me).await
@@ -46,14 +46,14 @@ impl Session {
     /// Empties a chat, here and on all of the tenant's devices; the other one keeps what it has.
     pub async fn clear_chat(&self, chat: &str) -> Result<(), Refused> {
         let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
-        self.ask(|client| async move { client.chat_actions().clear_chat(&jid, true, true, range).await }).await?;
+        self.set(|client| async move { client.chat_actions().clear_chat(&jid, true, true, range).await }).await?;
         self.hide(chat).await
     }
 
     /// The same, and takes it off the list of chats.
     pub async fn delete_chat(&self, chat: &str) -> Result<(), Refused> {
         let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
-        self.ask(|client| async move { client.chat_actions().delete_chat(&jid, true, range).await }).await?;
+        self.set(|client| async move { client.chat_actions().delete_chat(&jid, true, range).await }).await?;
         self.hide(chat).await
     }
 

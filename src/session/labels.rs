@@ -40,13 +40,13 @@ impl Session {
             return Err(Refused::Input { field: "color", expected: "from 0 to 19" });
         }
         let new = label.clone();
-        self.ask(|client| async move { client.labels().create_label(&new.id, &new.name, new.color).await }).await?;
+        self.set(|client| async move { client.labels().create_label(&new.id, &new.name, new.color).await }).await?;
         Ok(label)
     }
 
     pub async fn delete_label(&self, id: &str) -> Result<(), Refused> {
         let label = self.label(id).await?;
-        self.ask(|client| async move { client.labels().delete_label(&label.id).await }).await
+        self.set(|client| async move { client.labels().delete_label(&label.id).await }).await
     }
 
     /// The labels that a chat has.
@@ -72,11 +72,11 @@ impl Session {
         let has: Vec<_> = self.labels_of(chat).await?.into_iter().map(|label| label.id).collect();
         for id in has.iter().filter(|id| !wanted.contains(id)) {
             let (id, jid) = (id.clone(), jid.clone());
-            self.ask(|client| async move { client.labels().remove_chat_label(&id, &jid).await }).await?;
+            self.set(|client| async move { client.labels().remove_chat_label(&id, &jid).await }).await?;
         }
         for id in wanted.iter().filter(|id| !has.contains(id)) {
             let (id, jid) = (id.clone(), jid.clone());
-            self.ask(|client| async move { client.labels().add_chat_label(&id, &jid).await }).await?;
+            self.set(|client| async move { client.labels().add_chat_label(&id, &jid).await }).await?;
         }
         Ok(())
     }

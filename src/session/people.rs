@@ -94,7 +94,7 @@ impl Session {
             return Err(Refused::Input { field: "firstName", expected: "from 1 to 256 bytes with the last name" });
         }
         let first = Some(first.trim().to_owned()).filter(|first| !first.is_empty());
-        self.ask(|client| async move { client.chat_actions().save_contact(&number, Some(full), first, true).await })
+        self.set(|client| async move { client.chat_actions().save_contact(&number, Some(full), first, true).await })
             .await
     }
 

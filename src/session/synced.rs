@@ -20,6 +20,8 @@ const BATCH: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     updates: Mutex<Vec<Update>>,
+    /// Held from taking them to having written them.
+    writing: tokio::sync::Mutex<()>,
     pub more: Notify,
 }
 
@@ -62,8 +64,9 @@ impl Collected {
         });
     }
 
-    /// Writes what there is.
+    /// Writes what there is. Returns when it is in the working copy.
     pub async fn write(&self, session: &Inner) {
+        let _writing = self.writing.lock().await;
         let mut updates = std::mem::take(&mut *self.updates.lock().unwrap_or_else(PoisonError::into_inner));
         while !updates.is_empty() {
             let rest = updates.split_off(updates.len().min(BATCH));
