@@ -17,6 +17,8 @@ pub mod daemon;
 #[cfg(feature = "loopback")]
 pub mod demo;
 pub mod fleet;
+#[cfg(feature = "loopback")]
+pub mod fuzz;
 pub mod journal;
 pub mod live;
 pub mod message;

@@ -296,13 +296,13 @@ async fn emit_event(socket: &SocketRef, event: &Event) -> bool {
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone()), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:received", &payload).await
         }
         EventBody::Sent { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone()), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:sent", &payload).await
         }

@@ -1,8 +1,9 @@
 //! Tenants: who they are. Ground that every part may use; holds no state and does no I/O.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A tenant's name in every path, document id and URL of this daemon.
@@ -51,6 +52,27 @@ impl FromStr for TenantId {
             return Err(InvalidTenantId::Reserved);
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl JsonSchema for TenantId {
+    fn schema_name() -> Cow<'static, str> {
+        "TenantId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A tenant's name. A few words that routes use cannot be one.",
+            "minLength": 1,
+            "maxLength": 64,
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$",
+            "examples": ["trattoria"],
+        })
     }
 }
 

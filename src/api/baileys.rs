@@ -1,19 +1,16 @@
 //! The routes of the service that this daemon replaces, with its paths, fields and texts; without its holes. A connect never
 //! wipes credentials that WhatsApp has not rejected, and a send that failed is never a success.
 
-use std::time::Duration;
+use std::{borrow::Cow, convert::Infallible, time::Duration};
 
-use axum::{
-    Json,
-    extract::{FromRequest, Path, Query, Request, State, rejection::JsonRejection},
-    http::HeaderMap,
-};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     App,
-    auth::{Caller, Scope},
+    auth::{Asked, Controlling, For, Names, Reading, Sending},
+    input::{Body, IdempotencyKey, Query},
     old_form,
     problem::{FieldError, Problem},
 };
@@ -23,55 +20,56 @@ use crate::{
         history::{self, Chat},
     },
     session::{self, RefusedCode},
-    tenant::TenantId,
+    tenant::{InvalidTenantId, TenantId},
 };
 
 /// How long a connect waits for a QR code, as in the old service.
 const QR_WAIT: Duration = Duration::from_secs(90);
 
-/// A JSON body; what is wrong with it is a [`Problem`].
-pub struct Body<T>(pub T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::JsonDataError(error)) => Err(Problem::invalid(error.body_text(), Vec::new())),
-            Err(error) => Err(Problem::invalid(error.body_text(), Vec::new())),
-        }
-    }
-}
-
-#[derive(Deserialize)]
+/// What a request needs that is about a tenant and says nothing else.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OfTenant")]
 pub struct Tenant {
     #[serde(rename = "tenantId")]
+    #[schemars(with = "TenantId")]
     tenant_id: Option<String>,
 }
 
-impl Tenant {
-    fn id(self) -> Result<TenantId, Problem> {
-        let text = self.tenant_id.filter(|text| !text.is_empty());
-        parse_tenant(text.as_deref(), "tenantId es requerido")
+impl Names for Tenant {
+    fn tenant(&self) -> Option<&str> {
+        self.tenant_id.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed("tenantId es requerido", error)
     }
 }
 
-pub fn parse_tenant(text: Option<&str>, missing: &str) -> Result<TenantId, Problem> {
+/// The texts of the old service for a tenant that is missing, or cannot be one.
+pub fn misnamed(missing: &str, error: Option<InvalidTenantId>) -> Problem {
     let field = |message: String| vec![FieldError { field: "tenantId".into(), message }];
-    let Some(text) = text else { return Err(Problem::invalid(missing, field("is required".into()))) };
-    text.parse().map_err(|error: crate::tenant::InvalidTenantId| {
-        Problem::invalid("tenantId no es válido", field(error.to_string()))
-    })
+    match error {
+        None => Problem::invalid(missing, field("is required".into())),
+        Some(error) => Problem::invalid("tenantId no es válido", field(error.to_string())),
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BaileysConnecting")]
+pub struct Connecting {
+    success: bool,
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected: Option<bool>,
+    /// `qr`: there is a code to scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
 }
 
 pub async fn connect(
     State(app): State<App>,
-    caller: Caller,
-    Body(tenant): Body<Tenant>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = tenant.id()?;
-    caller.permit(&tenant, Scope::Control)?;
+    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+) -> Result<Json<Connecting>, Problem> {
     let session = app.fleet.connect(&tenant).await?;
     let mut status = session.watch();
     let settled = status.wait_for(|status| {
@@ -83,243 +81,412 @@ pub async fn connect(
         Ok(Ok(status)) => status.clone(),
         _ => return Err(Problem::timed_out("QR generation timeout")),
     };
-    match status.state {
-        session::State::Working => {
-            Ok(Json(json!({ "success": true, "message": "Ya estás conectado", "connected": true })))
-        }
+    let (message, connected, method) = match status.state {
+        session::State::Working => ("Ya estás conectado", Some(true), None),
         session::State::Failed => {
-            Err(Problem::conflict("session_failed", "The session cannot be connected", status.reason))
+            return Err(Problem::conflict("session_failed", "The session cannot be connected", status.reason));
         }
-        _ => Ok(Json(json!({ "success": true, "message": "QR generado, escanear con WhatsApp", "method": "qr" }))),
-    }
+        _ => ("QR generado, escanear con WhatsApp", None, Some("qr")),
+    };
+    Ok(Json(Connecting { success: true, message, connected, method }))
 }
 
-pub async fn qr(State(app): State<App>, caller: Caller, Query(tenant): Query<Tenant>) -> Result<Json<Value>, Problem> {
-    let tenant = tenant.id()?;
-    caller.permit(&tenant, Scope::Control)?;
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+#[schemars(rename = "BaileysQr")]
+pub enum Qr {
+    Code {
+        /// What the picture is made of.
+        qr: String,
+        connected: bool,
+        /// Milliseconds.
+        expires_in: i64,
+    },
+    None {
+        qr: (),
+        connected: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expired: Option<bool>,
+        message: &'static str,
+    },
+    Connected {
+        connected: bool,
+        message: &'static str,
+    },
+}
+
+pub async fn qr(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Controlling, Query<Tenant>>,
+) -> Result<Json<Qr>, Problem> {
     let status = app.fleet.status(&tenant);
     let now = app.fleet.env().clock.now();
+    let none = |expired, message| Qr::None { qr: (), connected: false, expired, message };
     Ok(Json(match status {
         Some(status) if status.state == session::State::Working => {
-            json!({ "connected": true, "message": "Ya estás conectado" })
+            Qr::Connected { connected: true, message: "Ya estás conectado" }
         }
         Some(session::Status { qr: Some(qr), .. }) if qr.expires_at > now => {
             let left = qr.expires_at.as_millisecond() - now.as_millisecond();
-            json!({ "qr": qr.code.expose(), "connected": false, "expiresIn": left })
+            Qr::Code { qr: qr.code.expose().to_owned(), connected: false, expires_in: left }
         }
-        Some(session::Status { qr: Some(_), .. }) => json!({
-            "qr": null, "connected": false, "expired": true, "message": "QR expirado. Se generará uno nuevo.",
-        }),
-        _ => json!({
-            "qr": null, "connected": false, "message": "QR no disponible. Inicia una conexión primero.",
-        }),
+        Some(session::Status { qr: Some(_), .. }) => none(Some(true), "QR expirado. Se generará uno nuevo."),
+        _ => none(None, "QR no disponible. Inicia una conexión primero."),
     }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BaileysStatus")]
+pub struct Status {
+    connected: bool,
+    /// Digits; null while not connected.
+    phone_number: Option<String>,
+    /// Milliseconds since 1970.
+    last_update: Option<i64>,
+    /// `connected` or `disconnected`.
+    reason: &'static str,
+    state: session::State,
+    /// Whether there are credentials that WhatsApp has not rejected.
+    paired: bool,
+    /// The reason, in words.
+    detail: Option<String>,
 }
 
 pub async fn status(
     State(app): State<App>,
-    caller: Caller,
-    Query(tenant): Query<Tenant>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = tenant.id()?;
-    caller.permit(&tenant, Scope::Read)?;
+    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
+) -> Result<Json<Status>, Problem> {
     let status = app.fleet.status(&tenant);
     let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);
-    Ok(Json(json!({
-        "connected": connected,
-        "phoneNumber": status.as_ref().and_then(|status| status.phone_number.clone()).filter(|_| connected),
-        "lastUpdate": status.as_ref().map(|status| status.since.as_millisecond()),
-        "reason": if connected { "connected" } else { "disconnected" },
-        "state": status.as_ref().map_or("STOPPED", |status| status.state.as_str()),
-        "paired": status.as_ref().is_some_and(|status| status.paired),
-        "detail": status.map(|status| status.reason),
-    })))
+    Ok(Json(Status {
+        connected,
+        phone_number: status.as_ref().and_then(|status| status.phone_number.clone()).filter(|_| connected),
+        last_update: status.as_ref().map(|status| status.since.as_millisecond()),
+        reason: if connected { "connected" } else { "disconnected" },
+        state: status.as_ref().map_or(session::State::Stopped, |status| status.state),
+        paired: status.as_ref().is_some_and(|status| status.paired),
+        detail: status.map(|status| status.reason),
+    }))
+}
+
+/// What was asked for is done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BaileysSuccess")]
+pub struct Success {
+    success: bool,
+    message: &'static str,
 }
 
 pub async fn disconnect(
     State(app): State<App>,
-    caller: Caller,
-    Body(tenant): Body<Tenant>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = tenant.id()?;
-    caller.permit(&tenant, Scope::Control)?;
+    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+) -> Result<Json<Success>, Problem> {
     app.fleet.disconnect(&tenant).await?;
-    Ok(Json(json!({ "success": true, "message": "Desconectado exitosamente" })))
+    Ok(Json(Success { success: true, message: "Desconectado exitosamente" }))
 }
 
 /// Gives up a pairing that was begun. Credentials that WhatsApp has not rejected stay: the connect page calls this whenever the
 /// session does not look connected, during a restore and a blink of the network too.
 pub async fn clean_session(
     State(app): State<App>,
-    caller: Caller,
-    Body(tenant): Body<Tenant>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = tenant.id()?;
-    caller.permit(&tenant, Scope::Control)?;
+    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+) -> Result<Json<Success>, Problem> {
     if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
         session.stop_pairing().await;
     }
-    Ok(Json(json!({ "success": true, "message": "Sesión limpiada exitosamente" })))
+    Ok(Json(Success { success: true, message: "Sesión limpiada exitosamente" }))
 }
 
-/// The limits that the old service counted against. Nothing is refused for them here.
-const LIMITS: [(&str, u32); 3] = [("daily", 1000), ("hourly", 150), ("minute", 25)];
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+#[schemars(rename = "BaileysStats")]
+pub enum Stats {
+    Counted { daily: Count, hourly: Count, minute: Count, cooldown: Cooldown, is_new_number: bool, account_age: () },
+    NotThere { error: &'static str },
+}
+
+/// What was sent, against a limit of the old service's. Nothing is refused for it here.
+#[derive(Serialize, JsonSchema)]
+pub struct Count {
+    count: u32,
+    limit: u32,
+    percentage: f64,
+    remaining: u32,
+}
+
+/// The old service's pause, which it never made.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cooldown {
+    active: bool,
+    until: (),
+    remaining_minutes: u32,
+}
+
+impl Count {
+    fn new(count: u32, limit: u32) -> Self {
+        let percentage = (f64::from(count) * 100.0 / f64::from(limit)).round();
+        Self { count, limit, percentage, remaining: limit.saturating_sub(count) }
+    }
+}
 
 pub async fn stats(
     State(app): State<App>,
-    caller: Caller,
-    Query(tenant): Query<Tenant>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = tenant.id()?;
-    caller.permit(&tenant, Scope::Read)?;
+    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
+) -> Result<Json<Stats>, Problem> {
     let Some(session) = app.fleet.session(&tenant) else {
-        return Ok(Json(json!({ "error": "Tenant not initialized" })));
+        return Ok(Json(Stats::NotThere { error: "Tenant not initialized" }));
     };
     let sends = session.sends().await.map_err(Problem::unreadable)?;
-    let mut stats = json!({
-        "cooldown": { "active": false, "until": null, "remainingMinutes": 0 },
-        "isNewNumber": false,
-        "accountAge": null,
-    });
-    for ((name, limit), count) in LIMITS.into_iter().zip([sends.day, sends.hour, sends.minute]) {
-        stats[name] = json!({
-            "count": count,
-            "limit": limit,
-            "percentage": (f64::from(count) * 100.0 / f64::from(limit)).round(),
-            "remaining": limit.saturating_sub(count),
-        });
-    }
-    Ok(Json(stats))
+    Ok(Json(Stats::Counted {
+        daily: Count::new(sends.day, 1000),
+        hourly: Count::new(sends.hour, 150),
+        minute: Count::new(sends.minute, 25),
+        cooldown: Cooldown { active: false, until: (), remaining_minutes: 0 },
+        is_new_number: false,
+        account_age: (),
+    }))
 }
 
-/// Both forms: `send` has its words in `text`, `send-message` in `message`.
-#[derive(Deserialize)]
-pub struct SendText {
+/// What both forms have beside their words.
+#[derive(Deserialize, JsonSchema)]
+pub struct Addressed {
     #[serde(rename = "tenantId")]
+    #[schemars(with = "TenantId")]
     tenant_id: Option<String>,
+    /// A phone number as people type it, or a jid.
+    #[schemars(required, example = "573009998877")]
     to: Option<String>,
-    text: Option<String>,
-    message: Option<String>,
+    /// `text`, or left out.
     #[serde(rename = "type")]
     kind: Option<String>,
+    /// Refused: this route sends texts.
     #[serde(rename = "mediaUrl")]
     media_url: Option<String>,
 }
 
-/// With an `Idempotency-Key` the same request may be repeated until it is answered: the message goes out once.
+#[derive(Deserialize, JsonSchema)]
+pub struct SendText {
+    #[serde(flatten)]
+    to: Addressed,
+    #[schemars(required, length(min = 1), example = "Su pedido está listo")]
+    text: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct SendMessage {
+    #[serde(flatten)]
+    to: Addressed,
+    #[schemars(required, length(min = 1), example = "Su pedido está listo")]
+    message: Option<String>,
+}
+
+/// A text, under the name that it has in this form.
+trait Words: Names {
+    const FIELD: &str;
+    const MISSING: &str;
+    fn parts(&self) -> (&Addressed, Option<&str>);
+
+    /// What is missing, all together.
+    fn flaws(&self) -> Problem {
+        let (to, text) = self.parts();
+        let fields = [("tenantId", to.tenant_id.as_deref()), ("to", to.to.as_deref()), (Self::FIELD, text)];
+        let missing = fields.into_iter().filter(|(_, given)| given.is_none_or(str::is_empty));
+        let error = |(field, _)| FieldError { field: Cow::Borrowed(field), message: "is required".into() };
+        Problem::invalid(Self::MISSING, missing.map(error).collect())
+    }
+}
+
+macro_rules! words {
+    ($form:ident $field:ident: $missing:literal) => {
+        impl Names for $form {
+            fn tenant(&self) -> Option<&str> {
+                self.to.tenant_id.as_deref()
+            }
+
+            fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+                if error.is_some() { misnamed(Self::MISSING, error) } else { self.flaws() }
+            }
+        }
+
+        impl Words for $form {
+            const FIELD: &str = stringify!($field);
+            const MISSING: &str = $missing;
+
+            fn parts(&self) -> (&Addressed, Option<&str>) {
+                (&self.to, self.$field.as_deref())
+            }
+        }
+    };
+}
+
+words!(SendText text: "tenantId, to y text son requeridos");
+words!(SendMessage message: "tenantId, to y message son requeridos");
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BaileysSent")]
+pub struct Sent {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+    message_id: String,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+}
+
 pub async fn send(
     State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    Body(send): Body<SendText>,
-) -> Result<Json<Value>, Problem> {
-    let message = send_words(&app, &caller, &headers, send, "text", "tenantId, to y text son requeridos").await?;
-    Ok(Json(json!({ "success": true, "messageId": message.id, "timestamp": message.timestamp * 1000 })))
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendText>>,
+) -> Result<Json<Sent>, Problem> {
+    let sent = send_words(&app, &tenant, &send, &key).await?;
+    Ok(Json(Sent { success: true, message: None, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
 }
 
 pub async fn send_message(
     State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    Body(send): Body<SendText>,
-) -> Result<Json<Value>, Problem> {
-    let message = send_words(&app, &caller, &headers, send, "message", "tenantId, to y message son requeridos").await;
-    let message = message.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
-    Ok(Json(json!({
-        "success": true, "message": "Mensaje enviado exitosamente", "messageId": message.id,
-        "timestamp": message.timestamp * 1000,
-    })))
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendMessage>>,
+) -> Result<Json<Sent>, Problem> {
+    let sent = send_words(&app, &tenant, &send, &key).await;
+    let sent = sent.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
+    let message = Some("Mensaje enviado exitosamente");
+    Ok(Json(Sent { success: true, message, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
 }
 
-async fn send_words(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    send: SendText,
-    field: &'static str,
-    missing: &str,
-) -> Result<Message, Problem> {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let text = given(if field == "text" { send.text } else { send.message });
-    let (tenant, to) = (given(send.tenant_id), given(send.to));
-    let wrong: Vec<_> = [("tenantId", tenant.is_none()), ("to", to.is_none()), (field, text.is_none())]
-        .into_iter()
-        .filter(|(_, missing)| *missing)
-        .map(|(field, _)| FieldError { field: field.into(), message: "is required".into() })
-        .collect();
-    let (Some(tenant), Some(to), Some(text)) = (tenant, to, text) else {
-        return Err(Problem::invalid(missing, wrong));
-    };
-    let tenant = parse_tenant(Some(&tenant), missing)?;
-    caller.permit(&tenant, Scope::Send)?;
+async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &IdempotencyKey) -> Result<Message, Problem> {
+    fn given(text: Option<&str>) -> Option<&str> {
+        text.filter(|text| !text.is_empty())
+    }
+    let (Addressed { to, kind, media_url, .. }, text) = send.parts();
+    let (Some(to), Some(text)) = (given(to.as_deref()), given(text)) else { return Err(send.flaws()) };
     // The old service sent the words and let the rest go: better to say so than to call half a message a success.
-    let is_text = send.kind.as_deref().is_none_or(|kind| kind.is_empty() || kind == "text");
-    if !is_text || given(send.media_url).is_some() {
+    let is_text = given(kind.as_deref()).is_none_or(|kind| kind == "text");
+    if !is_text || given(media_url.as_deref()).is_some() {
         return Err(Problem::not_implemented("only text can be sent by this route"));
     }
-    let key = idempotency_key(headers)?;
-    let request = SendRequest { to, draft: Draft::Text { text, mentions: Vec::new() }, answers: None, id: None };
-    Ok(app.fleet.send(&tenant, &request, key).await??)
+    let draft = Draft::Text { text: text.to_owned(), mentions: Vec::new() };
+    let request = SendRequest { to: to.to_owned(), draft, answers: None, id: None };
+    Ok(app.fleet.send(tenant, &request, key.as_deref()).await??)
 }
 
-#[derive(Deserialize)]
-pub struct Page {
-    #[serde(rename = "tenantId")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatsPage {
+    #[schemars(with = "TenantId")]
     tenant_id: Option<String>,
-    #[serde(rename = "chatId")]
-    chat_id: Option<String>,
+    /// At most 500.
     limit: Option<usize>,
     offset: Option<usize>,
+}
+
+impl Names for ChatsPage {
+    fn tenant(&self) -> Option<&str> {
+        self.tenant_id.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed("tenantId es requerido", error)
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagesPage {
+    #[schemars(with = "TenantId")]
+    tenant_id: Option<String>,
+    /// A phone number as people type it, or a jid.
+    #[schemars(required, example = "573009998877")]
+    chat_id: Option<String>,
+    /// At most 500.
+    limit: Option<usize>,
     /// The `cursor` of the last message of the page before.
     before: Option<EventId>,
     /// Only messages with this in them.
     search: Option<String>,
 }
 
+const CHAT_MISSING: &str = "tenantId y chatId son requeridos";
+
+impl Names for MessagesPage {
+    fn tenant(&self) -> Option<&str> {
+        self.tenant_id.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed(CHAT_MISSING, error)
+    }
+}
+
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 
+#[derive(Serialize, JsonSchema)]
+pub struct Conversations {
+    conversations: Vec<Conversation>,
+    count: usize,
+    /// The most that a page had.
+    limit: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversation {
+    /// A jid.
+    id: String,
+    name: Option<String>,
+    /// With a plus.
+    phone: String,
+    last_message: old_form::Entry,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+}
+
 pub async fn conversations(
     State(app): State<App>,
-    caller: Caller,
-    Query(page): Query<Page>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = parse_tenant(page.tenant_id.as_deref().filter(|id| !id.is_empty()), "tenantId es requerido")?;
-    caller.permit(&tenant, Scope::Read)?;
+    Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<ChatsPage>>,
+) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let chats = match app.fleet.session(&tenant) {
         Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
-    let form = |chat: &Chat| {
-        json!({
-            "id": chat.id,
-            "name": chat.name,
-            "phone": old_form::phone(&chat.id),
-            "lastMessage": old_form::entry(&tenant, &chat.last),
-            "timestamp": chat.last.message.timestamp * 1000,
-        })
+    let form = |chat: Chat| Conversation {
+        phone: old_form::phone(&chat.id),
+        timestamp: chat.last.message.timestamp * 1000,
+        id: chat.id,
+        name: chat.name,
+        last_message: old_form::entry(&tenant, chat.last),
     };
-    let conversations: Vec<_> = chats.iter().map(form).collect();
-    Ok(Json(json!({ "conversations": conversations, "count": conversations.len(), "limit": limit })))
+    let conversations: Vec<_> = chats.into_iter().map(form).collect();
+    Ok(Json(Conversations { count: conversations.len(), conversations, limit }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Messages {
+    messages: Vec<old_form::Entry>,
+    count: usize,
+    /// As it was asked for.
+    chat_id: String,
+    /// The most that a page had.
+    limit: usize,
 }
 
 /// Newest first. `before` brings the next page.
 pub async fn messages(
     State(app): State<App>,
-    caller: Caller,
-    Query(page): Query<Page>,
-) -> Result<Json<Value>, Problem> {
-    const MISSING: &str = "tenantId y chatId son requeridos";
-    let tenant = parse_tenant(page.tenant_id.as_deref().filter(|id| !id.is_empty()), MISSING)?;
-    caller.permit(&tenant, Scope::Read)?;
+    Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<MessagesPage>>,
+) -> Result<Json<Messages>, Problem> {
     let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
-        return Err(Problem::invalid(MISSING, field("is required")));
+        return Err(Problem::invalid(CHAT_MISSING, field("is required")));
     };
     let country = app.fleet.env().messages.country;
     let chat = session::chat_of(&chat_id, country)
-        .ok_or_else(|| Problem::invalid(MISSING, field("expected a phone number or a jid")))?;
+        .ok_or_else(|| Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")))?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let query =
         history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
@@ -327,63 +494,63 @@ pub async fn messages(
         Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
-    let messages: Vec<_> = entries.iter().map(|entry| old_form::entry(&tenant, entry)).collect();
-    Ok(Json(json!({ "messages": messages, "count": messages.len(), "chatId": chat_id, "limit": limit })))
+    let messages: Vec<_> = entries.into_iter().map(|entry| old_form::entry(&tenant, entry)).collect();
+    Ok(Json(Messages { count: messages.len(), messages, chat_id, limit }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BaileysProfile")]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum Profile {
+    Connected { connected: bool, phone_number: Option<String>, name: Option<String>, profile_pic: () },
+    NotConnected { connected: bool, message: &'static str },
 }
 
 pub async fn profile(
     State(app): State<App>,
-    caller: Caller,
-    Query(tenant): Query<Tenant>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = tenant.id()?;
-    caller.permit(&tenant, Scope::Read)?;
+    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
+) -> Result<Json<Profile>, Problem> {
     let working = app.fleet.status(&tenant).filter(|status| status.state == session::State::Working);
     Ok(Json(match working {
-        Some(status) => json!({
-            "connected": true, "phoneNumber": status.phone_number, "name": status.push_name, "profilePic": null,
-        }),
-        None => json!({ "connected": false, "message": "No hay conexión activa" }),
+        Some(session::Status { phone_number, push_name: name, .. }) => {
+            Profile::Connected { connected: true, phone_number, name, profile_pic: () }
+        }
+        None => Profile::NotConnected { connected: false, message: "No hay conexión activa" },
     }))
 }
 
 /// The old service answered by its bot.
-pub async fn test_message(caller: Caller, Body(tenant): Body<Tenant>) -> Result<Json<Value>, Problem> {
-    caller.permit(&tenant.id()?, Scope::Send)?;
+pub async fn test_message(_: Asked<Sending, Body<Tenant>>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("there is no bot yet"))
 }
 
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
-    key.map(Some).ok_or_else(|| {
-        let message = "expected 1 to 200 visible characters".to_owned();
-        Problem::invalid(message.clone(), vec![FieldError { field: "Idempotency-Key".into(), message }])
-    })
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestCode {
+    /// With its country code.
+    #[schemars(required, example = "573001112233")]
+    phone_number: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub struct RequestCode {
-    #[serde(rename = "phoneNumber")]
-    phone_number: Option<String>,
+#[derive(Serialize, JsonSchema)]
+pub struct Code {
+    /// Eight characters, to be typed into the phone.
+    code: String,
 }
 
 /// WAHA's route for pairing by a code typed into the phone.
 pub async fn request_code(
     State(app): State<App>,
-    caller: Caller,
-    Path(tenant): Path<String>,
+    For { tenant, .. }: For<Controlling>,
     Body(request): Body<RequestCode>,
-) -> Result<Json<Value>, Problem> {
-    let tenant = parse_tenant(Some(&tenant), "tenantId es requerido")?;
-    caller.permit(&tenant, Scope::Control)?;
+) -> Result<Json<Code>, Problem> {
     let digits: String = request.phone_number.unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     if !(7..=15).contains(&digits.len()) {
         let message = "expected a phone number with its country code".to_owned();
         return Err(Problem::invalid(message.clone(), vec![FieldError { field: "phoneNumber".into(), message }]));
     }
     match app.fleet.request_code(&tenant, &digits).await? {
-        Ok(code) => Ok(Json(json!({ "code": code }))),
+        Ok(code) => Ok(Json(Code { code })),
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
         Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
         Err(RefusedCode::WhatsApp(reason)) => Err(Problem::conflict("refused", "WhatsApp gives no code", reason)),

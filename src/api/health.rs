@@ -6,60 +6,110 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::{App, auth::Caller};
+use super::{
+    App,
+    auth::Caller,
+    openapi::{Gives, Operation},
+};
 use crate::{fleet::Counts, session, vault::Usage};
 
-#[derive(Serialize)]
-struct Ill {
+/// The old service's fields and more; 503 while the daemon is stopping.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// `ok`, or `draining` while the daemon is stopping.
+    status: &'static str,
+    timestamp: jiff::Timestamp,
+    service: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_sessions: Option<usize>,
+    sessions: Sessions,
+    /// What to look into; for the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vault: Option<VaultUsage>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Sessions {
+    working: usize,
+    total: usize,
+    /// For the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ill: Option<Vec<Ill>>,
+}
+
+/// Who is ill and why.
+#[derive(Serialize, JsonSchema)]
+pub struct Ill {
     tenant: String,
     state: session::State,
     reason: String,
-    since: String,
+    since: jiff::Timestamp,
 }
 
-/// The old service's fields and more; 503 while the daemon is stopping.
-pub async fn health(State(app): State<App>, headers: HeaderMap) -> Response {
-    let Counts { working, total } = app.fleet.counts();
-    let draining = app.fleet.is_draining();
-    let mut body = json!({
-        "status": if draining { "draining" } else { "ok" },
-        "timestamp": now(&app),
-        "service": "KDS WhatsApp SaaS Backend",
-        "mode": "multi-tenant",
-        "version": env!("CARGO_PKG_VERSION"),
-        "sessions": { "working": working, "total": total },
-    });
-    add_details(&app, &headers, &mut body).await;
-    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, Json(body)).into_response()
+/// What the vault was asked for since the start; for the operator.
+#[derive(Serialize, JsonSchema)]
+pub struct VaultUsage {
+    reads: u64,
+    writes: u64,
+    deletes: u64,
 }
 
-pub async fn baileys(State(app): State<App>, headers: HeaderMap) -> Response {
-    let Counts { working, total } = app.fleet.counts();
-    let draining = app.fleet.is_draining();
-    let mut body = json!({
-        "status": if draining { "draining" } else { "ok" },
-        "service": "baileys-api",
-        "timestamp": now(&app),
-        "activeSessions": working,
-        "version": "1.0.0",
-        "sessions": { "working": working, "total": total },
-    });
-    add_details(&app, &headers, &mut body).await;
-    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, Json(body)).into_response()
+pub async fn health(State(app): State<App>, headers: HeaderMap) -> Health {
+    let mut health = Health::new(&app, &headers).await;
+    health.mode = Some("multi-tenant");
+    health
 }
 
-/// What only the operator is told: who is ill and why, what the vault was asked for since the start, what to look into.
-async fn add_details(app: &App, headers: &HeaderMap, body: &mut Value) {
-    if let Ok(Caller::Admin) = app.auth.identify_request(headers).await {
-        body["warnings"] = json!(app.auth.warnings());
-        body["sessions"]["ill"] = json!(ill(app));
-        let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
-        body["vault"] = json!({ "reads": reads, "writes": writes, "deletes": deletes });
+pub async fn baileys(State(app): State<App>, headers: HeaderMap) -> Health {
+    let health = Health::new(&app, &headers).await;
+    let active_sessions = Some(health.sessions.working);
+    Health { service: "baileys-api", version: "1.0.0", active_sessions, ..health }
+}
+
+impl Health {
+    async fn new(app: &App, headers: &HeaderMap) -> Self {
+        let Counts { working, total } = app.fleet.counts();
+        let mut health = Self {
+            status: if app.fleet.is_draining() { "draining" } else { "ok" },
+            timestamp: app.fleet.env().clock.now(),
+            service: "KDS WhatsApp SaaS Backend",
+            mode: None,
+            version: env!("CARGO_PKG_VERSION"),
+            active_sessions: None,
+            sessions: Sessions { working, total, ill: None },
+            warnings: None,
+            vault: None,
+        };
+        if let Ok(Caller::Admin) = app.auth.identify_request(headers).await {
+            let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
+            health.warnings = Some(app.auth.warnings());
+            health.sessions.ill = Some(ill(app));
+            health.vault = Some(VaultUsage { reads, writes, deletes });
+        }
+        health
+    }
+}
+
+impl IntoResponse for Health {
+    fn into_response(self) -> Response {
+        let status = if self.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self)).into_response()
+    }
+}
+
+impl Gives for Health {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_json::<Self>(StatusCode::OK);
+        operation.gives_json::<Self>(StatusCode::SERVICE_UNAVAILABLE);
     }
 }
 
@@ -76,11 +126,7 @@ fn ill(app: &App) -> Vec<Ill> {
             tenant: report.tenant.to_string(),
             state: report.status.state,
             reason: report.status.reason,
-            since: report.status.since.to_string(),
+            since: report.status.since,
         })
         .collect()
-}
-
-fn now(app: &App) -> String {
-    app.fleet.env().clock.now().to_string()
 }

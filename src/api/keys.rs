@@ -3,17 +3,18 @@
 //! WAHA knows six actions where we have three scopes: `setting`, `app` and `delete` belong to `control` here. A request that would
 //! part them is refused rather than granted more than it asked for.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use std::convert::Infallible;
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     App,
+    answer::{Created, NoContent},
     auth::Scope,
-    baileys::Body,
+    input::{Body, Path},
     problem::{FieldError, Problem},
 };
 use crate::{
@@ -25,11 +26,14 @@ use crate::{
     },
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = json!({ "session": "trattoria", "isAdmin": false, "isActive": true, "actions": { "read": true } }))]
 pub struct KeyRequest {
+    /// Opens everything.
     #[serde(default)]
     is_admin: bool,
+    /// The tenant whose key it is, unless it is an admin's.
     session: Option<String>,
     /// None: yes for a new key, and unchanged for another.
     is_active: Option<bool>,
@@ -37,8 +41,10 @@ pub struct KeyRequest {
     actions: Option<Actions>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a key may do. `setting`, `app` and `delete` go with `control` here.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(inline)]
 pub struct Actions {
     read: Option<bool>,
     send: Option<bool>,
@@ -48,8 +54,9 @@ pub struct Actions {
     delete: Option<bool>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Key")]
 pub struct KeyAnswer {
     id: String,
     /// Told once, when the key is made.
@@ -58,8 +65,14 @@ pub struct KeyAnswer {
     is_admin: bool,
     session: Option<TenantId>,
     actions: Option<Actions>,
-    created_at: String,
-    last_used_at: Option<String>,
+    created_at: jiff::Timestamp,
+    last_used_at: Option<jiff::Timestamp>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct KeyPath {
+    /// As the list of keys names it; not the key itself.
+    id: String,
 }
 
 impl KeyRequest {
@@ -113,23 +126,21 @@ impl KeyAnswer {
             is_admin: key.rights == Rights::Admin,
             session,
             actions,
-            created_at: key.created_at.to_string(),
-            last_used_at: key.last_used_at.map(|at| at.to_string()),
+            created_at: key.created_at,
+            last_used_at: key.last_used_at,
         }
     }
 }
 
-pub async fn create(
-    State(app): State<App>,
-    Body(request): Body<KeyRequest>,
-) -> Result<(StatusCode, Json<KeyAnswer>), Problem> {
+pub async fn create(State(app): State<App>, Body(request): Body<KeyRequest>) -> Result<Created<KeyAnswer>, Problem> {
     let (key, secret) = app.auth.keys.create(request.rights(None)?, request.is_active.unwrap_or(true)).await?;
-    Ok((StatusCode::CREATED, Json(KeyAnswer::new(&key, Some(&secret)))))
+    Ok(Created(KeyAnswer::new(&key, Some(&secret))))
 }
 
 /// WAHA gives the same key each time it is asked for one of these kinds; here nobody can, as only its owner has it.
-pub async fn create_or_get() -> Problem {
-    Problem::not_implemented("a key is told once, when it is made: POST /api/keys with the actions that it is to have")
+pub async fn create_or_get() -> Result<Infallible, Problem> {
+    let reason = "a key is told once, when it is made: POST /api/keys with the actions that it is to have";
+    Err(Problem::not_implemented(reason))
 }
 
 pub async fn list(State(app): State<App>) -> Json<Vec<KeyAnswer>> {
@@ -138,7 +149,7 @@ pub async fn list(State(app): State<App>) -> Json<Vec<KeyAnswer>> {
 
 pub async fn change(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(KeyPath { id }): Path<KeyPath>,
     Body(request): Body<KeyRequest>,
 ) -> Result<Json<KeyAnswer>, Problem> {
     let old = app.auth.keys.find(&id).await?.ok_or_else(no_such_key)?;
@@ -147,11 +158,11 @@ pub async fn change(
     Ok(Json(KeyAnswer::new(&key, None)))
 }
 
-pub async fn revoke(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    if app.auth.keys.revoke(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_key()) }
+pub async fn revoke(State(app): State<App>, Path(KeyPath { id }): Path<KeyPath>) -> Result<NoContent, Problem> {
+    if app.auth.keys.revoke(&id).await? { Ok(NoContent) } else { Err(no_such_key()) }
 }
 
-pub async fn renew(State(app): State<App>, Path(id): Path<String>) -> Result<Json<KeyAnswer>, Problem> {
+pub async fn renew(State(app): State<App>, Path(KeyPath { id }): Path<KeyPath>) -> Result<Json<KeyAnswer>, Problem> {
     let (key, secret) = app.auth.keys.renew(&id).await?.ok_or_else(no_such_key)?;
     Ok(Json(KeyAnswer::new(&key, Some(&secret))))
 }
@@ -169,7 +180,7 @@ impl From<VaultError> for Problem {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 

@@ -1,37 +1,96 @@
 //! The form that the service before gave to messages; its dashboards read it over HTTP and Socket.IO.
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
-    message::{Content, Message, history::Entry},
+    message::{self, Content, Delivery, EventId, history},
     tenant::TenantId,
 };
 
 /// A message.
-pub fn message(tenant: &TenantId, message: &Message) -> Value {
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BaileysMessage")]
+pub struct Message {
+    id: String,
+    /// A phone number with a plus: the customer's, or the chat's when the message is the tenant's own.
+    from: String,
+    /// A jid.
+    chat_id: String,
+    from_me: bool,
+    timestamp: Timestamp,
+    text: String,
+    caption: Option<String>,
+    /// `null`: a text.
+    media_type: Option<String>,
+    media_url: (),
+    quoted_message: Option<Quoted>,
+    push_name: String,
+    /// It could not be decrypted; it was asked for again.
+    undecryptable: bool,
+    platform: &'static str,
+    tenant_id: TenantId,
+    /// Beyond the old form: all that is known.
+    content: Content,
+}
+
+/// The message that it answers.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BaileysQuoted")]
+pub struct Quoted {
+    id: String,
+    /// A jid.
+    participant: String,
+    text: String,
+}
+
+/// A message with what became of it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BaileysEntry")]
+pub struct Entry {
+    #[serde(flatten)]
+    message: Message,
+    /// How far it came, when the tenant sent it.
+    status: Option<Delivery>,
+    edited: bool,
+    /// Deleted for everyone.
+    revoked: bool,
+    /// For `before`: the next page begins here.
+    cursor: EventId,
+}
+
+pub fn message(tenant: &TenantId, message: message::Message) -> Message {
     let who = if message.from_me { &message.chat } else { &message.sender };
-    json!({
-        "id": message.id,
-        "from": phone(who),
-        "chatId": message.chat,
-        "fromMe": message.from_me,
-        "timestamp": jiff::Timestamp::from_second(message.timestamp).map(|at| at.to_string()).unwrap_or_default(),
-        "text": message.content.text(),
-        "caption": message.content.media().map(|media| &media.caption).filter(|caption| !caption.is_empty()),
-        "mediaType": media_type(&message.content),
-        "mediaUrl": null,
-        "quotedMessage": message.quoted.as_ref().map(|quoted| {
-            json!({
-                "id": quoted.target.id, "participant": quoted.target.sender, "text": quoted.content.text(),
-            })
-        }),
-        "pushName": message.push_name,
-        "undecryptable": message.content == Content::Undecryptable,
-        "platform": "baileys",
-        "tenantId": tenant,
-        // Beyond the old form: all that is known.
-        "content": message.content,
-    })
+    let caption = message.content.media().map(|media| media.caption.clone()).filter(|caption| !caption.is_empty());
+    let quoted = |quoted: message::Quoted| Quoted {
+        text: quoted.content.text().to_owned(),
+        id: quoted.target.id,
+        participant: quoted.target.sender,
+    };
+    Message {
+        id: message.id,
+        from: phone(who),
+        chat_id: message.chat,
+        from_me: message.from_me,
+        timestamp: Timestamp::from_second(message.timestamp).unwrap_or_default(),
+        text: message.content.text().to_owned(),
+        caption,
+        media_type: media_type(&message.content).map(str::to_owned),
+        media_url: (),
+        quoted_message: message.quoted.map(quoted),
+        push_name: message.push_name,
+        undecryptable: message.content == Content::Undecryptable,
+        platform: "baileys",
+        tenant_id: tenant.clone(),
+        content: message.content,
+    }
+}
+
+pub fn entry(tenant: &TenantId, entry: history::Entry) -> Entry {
+    let history::Entry { event: cursor, message: about, status, edited, revoked, .. } = entry;
+    Entry { message: message(tenant, about), status, edited, revoked, cursor }
 }
 
 /// The old service's word for a kind; `null` for a text.
@@ -52,14 +111,4 @@ fn media_type(content: &Content) -> Option<&str> {
 /// Digits of a jid with a plus; of a chat that has no phone number, whatever it has.
 pub fn phone(jid: &str) -> String {
     format!("+{}", jid.split(['@', ':']).next().unwrap_or_default())
-}
-
-/// A message with what became of it.
-pub fn entry(tenant: &TenantId, entry: &Entry) -> Value {
-    let mut form = message(tenant, &entry.message);
-    form["status"] = json!(entry.status);
-    form["edited"] = json!(entry.edited);
-    form["revoked"] = json!(entry.revoked);
-    form["cursor"] = json!(entry.event);
-    form
 }

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -17,29 +18,51 @@ use crate::{
     store::StoreError,
 };
 
-#[derive(Debug, Serialize)]
+/// What went wrong (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Problem {
+    /// In words, for people.
     title: &'static str,
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
     /// Stable; for programs.
     code: &'static str,
+    /// What is the matter this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// The text that the old service's pages show.
     error: String,
+    /// What is wrong with the input, field by field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FieldError {
+    /// Like `poll.options`.
     pub field: Cow<'static, str>,
+    /// What was expected there.
     pub message: String,
 }
 
 impl Problem {
+    /// Every status that a problem may have, and what it means.
+    pub const STATUSES: &[(u16, &str)] = &[
+        (400, "The input is not valid, or the session is not connected"),
+        (401, "A valid key is needed"),
+        (403, "The tenant is another's, or the key has no scope for this"),
+        (404, "There is no such thing"),
+        (405, "The route does not take this method"),
+        (409, "Not in the state in which things are now"),
+        (422, "The key was used for another request"),
+        (429, "Too many requests"),
+        (500, "WhatsApp did not answer in time"),
+        (501, "This cannot be done here; the detail says why"),
+        (503, "Not now: the daemon is stopping, or the vault does not answer"),
+    ];
+
     fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
         Self {
             title,
@@ -161,6 +184,12 @@ impl From<FleetError> for Problem {
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
             FleetError::Failed(reason) => Self::conflict("session_failed", "The session cannot be opened", reason),
         }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::unreadable(error)
     }
 }
 

@@ -1,5 +1,7 @@
-//! The table of routes. What it takes to come in stands beside each path, and the router is made from nothing else: a route that
-//! nobody decided about cannot exist.
+//! The table of routes. What it takes to come in and what it is for stand beside each path, and the router is made from nothing
+//! else: a route that nobody decided about cannot exist, nor one that is not in the OpenAPI document.
+
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -7,26 +9,40 @@ use axum::{
     handler::Handler,
     http::Method,
     middleware,
+    response::IntoResponse as _,
     routing::{MethodFilter, MethodRouter, on},
 };
 
 use super::{
     App,
     auth::{self, Access, Action},
+    openapi::{self, Described, Operation},
     problem::Problem,
 };
 
+/// Routes that belong together, under a heading of the document.
+pub struct Section {
+    pub name: &'static str,
+    pub routes: Vec<Route>,
+}
+
 /// One way into the API.
 pub struct Route {
-    method: Method,
-    path: &'static str,
-    access: Access,
+    pub method: Method,
+    pub path: &'static str,
+    pub access: Access,
     /// What it counts as for the limits.
-    action: Option<Action>,
+    pub action: Option<Action>,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// Statuses with which it may refuse, beside those that its types name.
+    pub also: &'static [u16],
+    /// What its handler takes and gives.
+    pub describe: fn(&mut Operation<'_>),
     handle: MethodRouter<App>,
 }
 
-/// A route as others see it: for the matrix of who may do what, and for the document that describes the API.
+/// A route as others see it: for the matrix of who may do what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Listed {
     pub method: Method,
@@ -34,32 +50,30 @@ pub struct Listed {
     pub access: Access,
 }
 
+/// The way to write a [`Route`]; see the table.
+macro_rules! by_method {
+    ($($name:ident $method:ident),*) => {
+        $(pub fn $name<H, T>(path: &'static str, access: Access, handler: H, summary: &'static str) -> Self
+        where
+            H: Handler<T, App> + Described<T>,
+            T: 'static,
+        {
+            Self {
+                method: Method::$method,
+                path,
+                access,
+                action: None,
+                summary,
+                also: &[],
+                describe: H::describe,
+                handle: on(MethodFilter::$method, handler),
+            }
+        })*
+    };
+}
+
 impl Route {
-    pub fn get<H: Handler<T, App>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
-        Self::on(Method::GET, MethodFilter::GET, path, access, handler)
-    }
-
-    pub fn post<H: Handler<T, App>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
-        Self::on(Method::POST, MethodFilter::POST, path, access, handler)
-    }
-
-    pub fn put<H: Handler<T, App>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
-        Self::on(Method::PUT, MethodFilter::PUT, path, access, handler)
-    }
-
-    pub fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
-        Self::on(Method::DELETE, MethodFilter::DELETE, path, access, handler)
-    }
-
-    fn on<H: Handler<T, App>, T: 'static>(
-        method: Method,
-        filter: MethodFilter,
-        path: &'static str,
-        access: Access,
-        handler: H,
-    ) -> Self {
-        Self { method, path, access, action: None, handle: on(filter, handler) }
-    }
+    by_method!(get GET, post POST, put PUT, delete DELETE);
 
     /// Counts against the caller's limit for pairing.
     pub fn pairs(self) -> Self {
@@ -71,19 +85,36 @@ impl Route {
         Self { action: Some(Action::Sending), ..self }
     }
 
+    /// May refuse with these statuses too.
+    pub fn also(self, statuses: &'static [u16]) -> Self {
+        Self { also: statuses, ..self }
+    }
+
     pub fn listed(&self) -> Listed {
         Listed { method: self.method.clone(), path: self.path, access: self.access }
     }
 }
 
-/// Every route behind its gate.
-pub fn router(routes: Vec<Route>, app: &App) -> Router<App> {
-    routes
+/// Every route behind its gate. In a debug build, so in every test, an answer with a status that the document does not have is a
+/// panic.
+pub fn router(sections: Vec<Section>, app: &App) -> Router<App> {
+    sections
         .into_iter()
-        .fold(Router::new(), |router, Route { path, access, action, handle, .. }| {
+        .flat_map(|section| section.routes)
+        .fold(Router::new(), |router, route| {
+            let documented = cfg!(debug_assertions).then(|| Arc::new(openapi::operation_statuses(&route)));
+            let Route { path, access, action, handle, method, .. } = route;
             let app = app.clone();
             let gate = middleware::from_fn(move |request: Request, next| {
-                auth::pass(app.clone(), access, action, request, next)
+                let (app, documented, method) = (app.clone(), documented.clone(), method.clone());
+                async move {
+                    let response = auth::pass(app, access, action, request, next).await.into_response();
+                    if let Some(documented) = documented {
+                        let status = response.status().as_u16();
+                        assert!(documented.contains(&status), "{method} {path} answers {status}: not in the document");
+                    }
+                    response
+                }
             });
             router.route(path, handle.route_layer(gate))
         })

@@ -1,63 +1,121 @@
 //! The old service's view of tenants: the directory's record, without credentials and settings, with the live state.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     App,
-    auth::{Caller, Scope},
-    baileys::parse_tenant,
+    auth::{Asked, Caller, Names, Reading, Scope},
+    baileys::misnamed,
+    input::Path,
     problem::Problem,
 };
-use crate::{fleet::Fleet, session, tenant::TenantRecord};
+use crate::{
+    fleet::Fleet,
+    session,
+    tenant::{InvalidTenantId, TenantId, TenantRecord},
+};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct TenantPath {
+    #[schemars(with = "TenantId")]
+    id: String,
+}
+
+impl Names for TenantPath {
+    fn tenant(&self) -> Option<&str> {
+        Some(&self.id)
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed("tenantId es requerido", error)
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct OneTenant {
+    success: bool,
+    tenant: Tenant,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Tenants {
+    success: bool,
+    count: usize,
+    tenants: Vec<Tenant>,
+}
+
+/// What the directory says of a tenant, and the live state.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    id: TenantId,
+    name: Option<String>,
+    /// The last state, in words, as the directory has it.
+    status: Option<String>,
+    /// Whether it is restored at a start.
+    whatsapp_connected: bool,
+    connected: bool,
+    state: session::State,
+    /// Digits.
+    phone_number: Option<String>,
+    connected_at: Option<jiff::Timestamp>,
+    last_error: Option<String>,
+    last_error_at: Option<jiff::Timestamp>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    message: &'static str,
+    timestamp: jiff::Timestamp,
+    total_tenants: usize,
+    /// Those that this daemon took: none, it has no bot yet.
+    total_orders: u64,
+}
 
 /// `GET /api/tenant/{id}`
-pub async fn one(State(app): State<App>, caller: Caller, Path(tenant): Path<String>) -> Result<Json<Value>, Problem> {
-    let tenant = parse_tenant(Some(&tenant), "tenantId es requerido")?;
-    caller.permit(&tenant, Scope::Read)?;
+pub async fn one(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Reading, Path<TenantPath>>,
+) -> Result<Json<OneTenant>, Problem> {
     let record = app.fleet.record(&tenant).await?.ok_or_else(Problem::unknown_tenant)?;
-    Ok(Json(json!({ "success": true, "tenant": form(&app.fleet, &record) })))
+    Ok(Json(OneTenant { success: true, tenant: form(&app.fleet, record) }))
 }
 
 /// `GET /api/tenants`: those that the caller may see.
-pub async fn all(State(app): State<App>, caller: Caller) -> Result<Json<Value>, Problem> {
+pub async fn all(State(app): State<App>, caller: Caller) -> Result<Json<Tenants>, Problem> {
     let records = app.fleet.records().await?;
-    let seen: Vec<_> = records
-        .iter()
-        .filter(|record| caller.permit(&record.id, Scope::Read).is_ok())
-        .map(|record| form(&app.fleet, record))
-        .collect();
-    Ok(Json(json!({ "success": true, "count": seen.len(), "tenants": seen })))
+    let seen = records.iter().filter(|record| caller.permit(&record.id, Scope::Read).is_ok());
+    let tenants: Vec<_> = seen.map(|record| form(&app.fleet, record.clone())).collect();
+    Ok(Json(Tenants { success: true, count: tenants.len(), tenants }))
 }
 
-/// `GET /api/stats`. Orders are those that this daemon took: none, it has no bot yet.
-pub async fn stats(State(app): State<App>, caller: Caller) -> Result<Json<Value>, Problem> {
+/// `GET /api/stats`
+pub async fn stats(State(app): State<App>, caller: Caller) -> Result<Json<Totals>, Problem> {
     let records = app.fleet.records().await?;
     let seen = records.iter().filter(|record| caller.permit(&record.id, Scope::Read).is_ok()).count();
-    Ok(Json(json!({
-        "message": "KDS WhatsApp SaaS Backend",
-        "timestamp": app.fleet.env().clock.now().to_string(),
-        "totalTenants": seen,
-        "totalOrders": 0,
-    })))
+    Ok(Json(Totals {
+        message: "KDS WhatsApp SaaS Backend",
+        timestamp: app.fleet.env().clock.now(),
+        total_tenants: seen,
+        total_orders: 0,
+    }))
 }
 
-fn form(fleet: &Fleet, record: &TenantRecord) -> Value {
-    let live = fleet.status(&record.id);
-    let working = live.as_ref().is_some_and(|live| live.state == session::State::Working);
-    json!({
-        "id": record.id,
-        "name": record.name,
-        "status": record.status,
-        "whatsappConnected": record.whatsapp_connected,
-        "connected": working,
-        "state": live.as_ref().map_or("STOPPED", |live| live.state.as_str()),
-        "phoneNumber": record.phone_number,
-        "connectedAt": record.connected_at.map(|at| at.to_string()),
-        "lastError": record.last_error,
-        "lastErrorAt": record.last_error_at.map(|at| at.to_string()),
-    })
+fn form(fleet: &Fleet, record: TenantRecord) -> Tenant {
+    let state = fleet.status(&record.id).map_or(session::State::Stopped, |live| live.state);
+    Tenant {
+        id: record.id,
+        name: record.name,
+        status: record.status,
+        whatsapp_connected: record.whatsapp_connected,
+        connected: state == session::State::Working,
+        state,
+        phone_number: record.phone_number,
+        connected_at: record.connected_at,
+        last_error: record.last_error,
+        last_error_at: record.last_error_at,
+    }
 }

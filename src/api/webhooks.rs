@@ -1,21 +1,95 @@
 //! Webhooks of a tenant: their settings in WAHA's form, and what they failed to deliver.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
-use serde::Deserialize;
+use std::borrow::Cow;
+
+use axum::{Json, extract::State};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     App,
     auth::{Controlling, For},
-    baileys::Body,
+    input::{Body, Path},
     problem::{FieldError, Problem},
 };
-use crate::{fleet::FleetError, tenant::TenantId, webhook::WebhookError};
+use crate::{
+    fleet::FleetError,
+    tenant::TenantId,
+    waha::Wish,
+    webhook::{FailureForm, Form, WebhookError},
+};
 
-pub async fn show(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Value>, Problem> {
+/// A session's `config` in WAHA's form, as it is given. [`crate::webhook::Settings::parse`] checks it and names every flaw, which
+/// no derived reader would do.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct Config(pub Value);
+
+impl JsonSchema for Config {
+    fn schema_name() -> Cow<'static, str> {
+        "NewSessionConfig".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let text = |most: usize| json!({ "type": "string", "maxLength": most });
+        json_schema!({
+            "type": "object",
+            "description": "Webhooks and metadata. All of it is replaced; a secret that comes back as it was shown stays.",
+            "properties": {
+                "metadata": { "type": ["object", "null"], "description": "Sent along with every event; at most 8 KiB." },
+                "webhooks": {
+                    "type": ["array", "null"],
+                    "maxItems": 10,
+                    "items": {
+                        "type": "object",
+                        "required": ["url", "events"],
+                        "properties": {
+                            "url": { "type": "string", "format": "uri", "description": "Of the public net." },
+                            "events": {
+                                "type": "array", "minItems": 1, "maxItems": 64,
+                                "description": "Names of events; `*` for all.",
+                                "items": { "enum": Wish::names().collect::<Vec<_>>() },
+                            },
+                            "hmac": {
+                                "type": ["object", "null"],
+                                "description": "Signs what is sent, in WAHA's way and by Standard Webhooks.",
+                                "properties": { "key": { "type": ["string", "null"], "maxLength": 4096 } },
+                            },
+                            "retries": {
+                                "type": ["object", "null"],
+                                "properties": {
+                                    "policy": { "enum": ["constant", "linear", "exponential", null] },
+                                    "delaySeconds": { "type": ["number", "null"], "minimum": 0, "maximum": 3600 },
+                                    "attempts": { "type": ["number", "null"], "minimum": 0, "maximum": 100 },
+                                },
+                            },
+                            "customHeaders": {
+                                "type": ["array", "null"],
+                                "maxItems": 20,
+                                "items": {
+                                    "type": "object",
+                                    "required": ["name", "value"],
+                                    "properties": { "name": text(256), "value": text(4096) },
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+            "examples": [{
+                "webhooks": [{
+                    "url": "https://example.com/hook", "events": ["message", "session.status"],
+                    "hmac": { "key": "a long secret" },
+                    "retries": { "policy": "exponential", "delaySeconds": 2, "attempts": 10 },
+                }],
+                "metadata": { "restaurant": "Trattoria" },
+            }],
+        })
+    }
+}
+
+pub async fn show(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Form>, Problem> {
     known(&app, &tenant).await?;
     Ok(Json(app.webhooks.show(&tenant).await?))
 }
@@ -24,29 +98,32 @@ pub async fn show(State(app): State<App>, For { tenant, .. }: For<Controlling>) 
 pub async fn put(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(config): Body<Value>,
-) -> Result<Json<Value>, Problem> {
+    Body(config): Body<Config>,
+) -> Result<Json<Form>, Problem> {
     app.fleet.opened(&tenant).await?;
-    Ok(Json(app.webhooks.put(&tenant, config).await?))
+    Ok(Json(app.webhooks.put(&tenant, config.0).await?))
 }
 
-pub async fn failures(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Value>, Problem> {
+pub async fn failures(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Failures>, Problem> {
     known(&app, &tenant).await?;
-    Ok(Json(json!({ "failures": app.webhooks.failures(&tenant).await? })))
+    Ok(Json(Failures { failures: app.webhooks.failures(&tenant).await? }))
 }
 
-pub async fn redrive_all(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Value>, Problem> {
+pub async fn redrive_all(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Json<Redriven>, Problem> {
     known(&app, &tenant).await?;
-    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, None).await? })))
+    Ok(Json(Redriven { redriven: app.webhooks.redrive(&tenant, None).await? }))
 }
 
 pub async fn redrive(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<FailurePath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Redriven>, Problem> {
     known(&app, &tenant).await?;
-    Ok(Json(json!({ "redriven": app.webhooks.redrive(&tenant, Some(&named.id)).await? })))
+    Ok(Json(Redriven { redriven: app.webhooks.redrive(&tenant, Some(&named.id)).await? }))
 }
 
 async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
@@ -57,9 +134,21 @@ async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct FailurePath {
+    /// As the list of failures names it.
     id: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Failures {
+    failures: Vec<FailureForm>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Redriven {
+    /// How many are tried once more.
+    redriven: usize,
 }
 
 impl From<WebhookError> for Problem {

@@ -47,6 +47,11 @@ impl Dashboard {
         Self::answer(request.json(&body)).await
     }
 
+    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
+        let request = self.http.put(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
+        Self::answer(request.json(&body)).await
+    }
+
     pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
         let request = self.http.delete(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request).await

@@ -40,6 +40,11 @@ use self::{
     pace::Bucket,
     writer::Writer,
 };
+#[cfg(feature = "loopback")]
+pub(crate) fn read_anything(bytes: &[u8]) {
+    format::read_anything(bytes);
+}
+
 pub use self::{
     damage::{Damage, Document},
     pace::{Backoff, Pace},

@@ -1,9 +1,11 @@
 //! What a message says, in one form for every kind. What WhatsApp needs to fetch or decrypt it (media keys, paths) is not
 //! here: that stays in the inbox, with the whole message.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a message says, by `kind`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Content {
     Text {
@@ -61,7 +63,7 @@ pub enum Content {
 }
 
 /// Which message is meant: as its chat and id name it, and by whom it was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     pub id: String,
     pub from_me: bool,
@@ -70,7 +72,7 @@ pub struct Target {
 }
 
 /// A file, without its bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Media {
     #[serde(rename = "mimetype")]
@@ -95,7 +97,7 @@ pub struct Media {
     pub thumbnail: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Location {
     /// Degrees.
@@ -107,13 +109,13 @@ pub struct Location {
     pub live: bool,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contact {
     pub name: String,
     pub vcard: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Poll {
     pub name: String,
     pub options: Vec<String>,
@@ -121,7 +123,7 @@ pub struct Poll {
     pub choose: u32,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Order {
     pub id: String,
@@ -135,7 +137,7 @@ pub struct Order {
 }
 
 /// The message that a message answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quoted {
     #[serde(flatten)]
     pub target: Target,

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use ulid::Ulid;
@@ -27,9 +28,11 @@ use crate::{
 const TRIMMED: &str = "events/trimmed";
 
 /// The id of an event: a ULID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct EventId(pub Ulid);
+pub struct EventId(
+    #[schemars(with = "String", length(equal = 26), regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))] pub Ulid,
+);
 
 impl std::fmt::Display for EventId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -19,6 +19,7 @@ pub use self::{
     outbox::{NotAccepted, Outbox, Outgoing, Unsettled},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::store::key::{self, Key};
@@ -65,7 +66,7 @@ impl Message {
 }
 
 /// How far a message that we sent has come. Only grows, but for `Failed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Durable here; not yet confirmed by WhatsApp.

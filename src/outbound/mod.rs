@@ -27,7 +27,7 @@ use reqwest::{
 
 pub use self::{
     address::{Allow, is_public},
-    target::{Refusal, header},
+    target::{Refusal, check, header},
 };
 
 /// Redirects that are followed.

@@ -3,6 +3,7 @@
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use tokio::time::timeout;
 use tracing::debug;
 use whatsapp_rust::{Client, Jid, Server};
@@ -76,9 +77,10 @@ impl Session {
     pub(super) async fn ask<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
     where
         E: Error + 'static,
-        F: Future<Output = Result<T, E>>,
+        F: Future<Output = Result<T, E>> + Send,
     {
-        match timeout(ANSWER, ask(self.connected()?)).await {
+        // Boxed: the library's futures are deep and large, and a handler's would hold them all.
+        match timeout(ANSWER, ask(self.connected()?).boxed()).await {
             Ok(answered) => answered.map_err(|error| Refused::of(&error)),
             Err(_) => Err(Refused::Unreachable),
         }
@@ -89,7 +91,7 @@ impl Session {
     pub(super) async fn set<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
     where
         E: Error + 'static,
-        F: Future<Output = Result<T, E>>,
+        F: Future<Output = Result<T, E>> + Send,
     {
         let set = self.ask(ask).await?;
         let inner = &self.0;
@@ -111,6 +113,10 @@ impl Session {
 
 /// The code and the text of a refusal by WhatsApp's GraphQL, of which the library makes a sentence.
 fn graphql(error: &str) -> Option<(u16, String)> {
+    // Its own sentence for an answer without what was asked for.
+    if error.contains("newsletter not found") {
+        return Some((404, error.to_owned()));
+    }
     let (code, text) = error.strip_prefix("MEX fatal error (")?.split_once("code=")?.1.split_once("): ")?;
     Some((code.parse().ok()?, text.to_owned()))
 }

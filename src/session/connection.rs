@@ -210,6 +210,10 @@ impl<'a> Connection<'a> {
                     return OVER;
                 }
             }
+            Wish::Stop => {
+                self.signal = Some(Signal::Stopped);
+                return OVER;
+            }
             Wish::DialNow { patience } => {
                 let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
                 if silent && self.began.elapsed() > patience {

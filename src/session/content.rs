@@ -242,11 +242,16 @@ fn pin(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
     Some(Content::Pin { target, on: pin.r#type == Some(wa::message::pin_in_chat_message::Type::PinForAll) })
 }
 
+/// What is no number has no form in JSON, and would make the whole event unreadable.
+fn degrees(sent: Option<f64>) -> f64 {
+    sent.filter(|degrees| degrees.is_finite()).unwrap_or_default()
+}
+
 fn place_or_person(base: &wa::Message) -> Option<Content> {
     if let Some(place) = base.location_message.as_option() {
         return Some(Content::Location(Location {
-            latitude: place.degrees_latitude.unwrap_or_default(),
-            longitude: place.degrees_longitude.unwrap_or_default(),
+            latitude: degrees(place.degrees_latitude),
+            longitude: degrees(place.degrees_longitude),
             name: place.name.clone().or_else(|| place.comment.clone()).unwrap_or_default(),
             address: place.address.clone().unwrap_or_default(),
             live: place.is_live.unwrap_or(false),
@@ -254,8 +259,8 @@ fn place_or_person(base: &wa::Message) -> Option<Content> {
     }
     if let Some(place) = base.live_location_message.as_option() {
         return Some(Content::Location(Location {
-            latitude: place.degrees_latitude.unwrap_or_default(),
-            longitude: place.degrees_longitude.unwrap_or_default(),
+            latitude: degrees(place.degrees_latitude),
+            longitude: degrees(place.degrees_longitude),
             name: place.caption.clone().unwrap_or_default(),
             live: true,
             ..Location::default()

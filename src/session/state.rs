@@ -1,11 +1,14 @@
 //! A session's state, in the words of WAHA's API, and why it is in it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{config::Secret, message::Connection};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// A session's state, in WAHA's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SessionState")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Not connected and not trying to be.

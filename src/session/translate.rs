@@ -72,3 +72,12 @@ fn author(source: &MessageSource) -> &Jid {
         _ => &source.sender,
     }
 }
+
+/// Bytes as a message's, for fuzzing; `None` when they are none.
+#[cfg(feature = "loopback")]
+pub(super) fn read_anything(bytes: &[u8]) -> Option<Message> {
+    let me: Jid = "573001112233@s.whatsapp.net".parse().ok()?;
+    let message = codec::message_decode(bytes).ok()?;
+    let inbound = InboundMessage::builder().message(message.into()).info(MessageInfo::default().into()).build();
+    Some(incoming(&inbound, &[me], None).message)
+}

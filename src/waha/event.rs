@@ -1,14 +1,15 @@
 //! WAHA's events: which of them one of ours is, and the envelope in which it goes out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use ulid::Ulid;
 
 use super::{
     id::chat_id,
     message::{self as form, Ack, Source, View, message_id, participant, target_id},
 };
-use crate::message::{Content, Delivery, EventBody, EventId, Message};
+use crate::message::{self, Content, Delivery, EventBody, EventId, Message};
 
 /// An event that this daemon has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +93,12 @@ impl EventName {
 }
 
 impl Wish {
+    /// Every name that may be asked for.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let ours = EventName::ALL.iter().map(|name| name.as_str());
+        std::iter::once("*").chain(ours).chain(NEVER.iter().copied())
+    }
+
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "*" => Some(Self::All),
@@ -128,83 +135,218 @@ pub fn event_id(id: EventId, name: EventName) -> String {
     format!("evt_{}", ulid.to_string().to_lowercase())
 }
 
+/// The payload of an event, by its name.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "WAPayload")]
+pub enum Payload {
+    Status(SessionStatus),
+    Message(form::Message),
+    Ack(AckPayload),
+    Reaction(ReactionPayload),
+    Revoked(RevokedPayload),
+    Edited(EditedPayload),
+    Vote(VotePayload),
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMessageAck")]
+pub struct AckPayload {
+    id: String,
+    from: String,
+    to: String,
+    /// In a group.
+    participant: String,
+    from_me: bool,
+    /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`.
+    ack: i8,
+    ack_name: &'static str,
+    #[serde(rename = "_data")]
+    data: (),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMessageReaction")]
+pub struct ReactionPayload {
+    id: String,
+    timestamp: i64,
+    from: String,
+    from_me: bool,
+    source: Source,
+    to: String,
+    participant: String,
+    reaction: Reaction,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAReaction")]
+pub struct Reaction {
+    /// Empty: taken back.
+    text: String,
+    message_id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMessageRevoked")]
+pub struct RevokedPayload {
+    /// WhatsApp's own id of the message, without its chat.
+    revoked_message_id: String,
+    after: form::Message,
+    before: (),
+    #[serde(rename = "_data")]
+    data: (),
+}
+
+/// What the message says now.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMessageEdited")]
+pub struct EditedPayload {
+    #[serde(flatten)]
+    form: form::Message,
+    /// WhatsApp's own id of the message, without its chat.
+    edited_message_id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "WAPollVote")]
+pub struct VotePayload {
+    vote: Vote,
+    poll: PollOfVote,
+    #[serde(rename = "_data")]
+    data: (),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAVote")]
+pub struct Vote {
+    id: String,
+    /// All that are chosen now.
+    selected_options: Vec<String>,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+    from: String,
+    to: String,
+    from_me: bool,
+    participant: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAPollOfVote")]
+pub struct PollOfVote {
+    id: String,
+    from: String,
+    to: String,
+    from_me: bool,
+    participant: Option<String>,
+}
+
 /// The payload of an event. `name` is one of [`names`] of it.
-pub fn payload(body: &EventBody, name: EventName, view: View<'_>) -> Value {
+pub fn payload(body: &EventBody, name: EventName, view: View<'_>) -> Payload {
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
-        EventBody::Status { message_id, chat, status } => return ack(message_id, chat, *status, view.me),
+        EventBody::Status { message_id, chat, status } => {
+            return Payload::Ack(ack(message_id, chat, *status, view.me));
+        }
     };
     let form = form::Message::new(message, view);
     match (&message.content, name) {
-        (Content::Reaction { target, emoji }, EventName::MessageReaction) => json!({
-            "id": form.id, "timestamp": form.timestamp, "from": form.from, "fromMe": form.from_me,
-            "source": form.source, "to": form.to, "participant": form.participant,
-            "reaction": { "text": emoji, "messageId": target_id(message, target).to_string() },
+        (Content::Reaction { target, emoji }, EventName::MessageReaction) => Payload::Reaction(ReactionPayload {
+            id: form.id,
+            timestamp: form.timestamp,
+            from: form.from,
+            from_me: form.from_me,
+            source: form.source,
+            to: form.to,
+            participant: form.participant,
+            reaction: Reaction { text: emoji.clone(), message_id: target_id(message, target).to_string() },
         }),
-        (Content::Revoke { target }, EventName::MessageRevoked) => json!({
-            "revokedMessageId": target.id, "after": form, "before": null, "_data": null,
-        }),
-        (Content::Edit { target, .. }, EventName::MessageEdited) => {
-            let mut form = json!(form);
-            form["editedMessageId"] = json!(target.id);
-            form
+        (Content::Revoke { target }, EventName::MessageRevoked) => {
+            let revoked_message_id = target.id.clone();
+            Payload::Revoked(RevokedPayload { revoked_message_id, after: form, before: (), data: () })
         }
-        (Content::Vote { poll, options }, EventName::PollVote) => vote(message, &form, poll, options),
-        _ => json!(form),
+        (Content::Edit { target, .. }, EventName::MessageEdited) => {
+            Payload::Edited(EditedPayload { form, edited_message_id: target.id.clone() })
+        }
+        (Content::Vote { poll, options }, EventName::PollVote) => Payload::Vote(vote(message, form, poll, options)),
+        _ => Payload::Message(form),
     }
 }
 
-fn ack(id: &str, chat: &str, status: Delivery, me: &str) -> Value {
+fn ack(id: &str, chat: &str, status: Delivery, me: &str) -> AckPayload {
     let ack = Ack::from(status);
     let (me, chat) = (chat_id(me), chat_id(chat));
-    let participant = if chat.ends_with("@g.us") { me.as_str() } else { "" };
-    let id = match participant {
+    let participant = if chat.ends_with("@g.us") { me.clone() } else { String::new() };
+    let id = match &*participant {
         "" => format!("true_{chat}_{id}"),
         participant => format!("true_{chat}_{id}_{participant}"),
     };
-    json!({
-        "id": id, "from": me, "to": chat, "participant": participant, "fromMe": true, "ack": ack.number(),
-        "ackName": ack.name(), "_data": null,
-    })
+    let (number, name) = (ack.number(), ack.name());
+    AckPayload { id, from: me, to: chat, participant, from_me: true, ack: number, ack_name: name, data: () }
 }
 
-fn vote(message: &Message, form: &form::Message, poll: &crate::message::Target, options: &[String]) -> Value {
+fn vote(message: &Message, form: form::Message, poll: &message::Target, options: &[String]) -> VotePayload {
     let participant = participant(message).map(chat_id);
-    json!({
-        "vote": {
-            "id": message_id(message).to_string(), "selectedOptions": options,
-            "timestamp": message.timestamp * 1000, "from": form.from, "to": form.to, "fromMe": form.from_me,
-            "participant": participant,
+    // The poll is the other one's message when it is not the voter's own.
+    let (from, to) = (form.from.clone(), form.to.clone());
+    let (author, addressee) = if poll.from_me == form.from_me { (from, to) } else { (to, from) };
+    VotePayload {
+        poll: PollOfVote {
+            id: target_id(message, poll).to_string(),
+            from: author,
+            to: addressee,
+            from_me: poll.from_me,
+            participant: participant.as_ref().map(|_| chat_id(&poll.sender)),
         },
-        "poll": {
-            "id": target_id(message, poll).to_string(),
-            // The poll is the other one's message when it is not the voter's own.
-            "from": if poll.from_me == form.from_me { &form.from } else { &form.to },
-            "to": if poll.from_me == form.from_me { &form.to } else { &form.from },
-            "fromMe": poll.from_me,
-            "participant": participant.as_ref().map(|_| chat_id(&poll.sender)),
+        vote: Vote {
+            id: message_id(message).to_string(),
+            selected_options: options.to_vec(),
+            timestamp: message.timestamp * 1000,
+            from: form.from,
+            to: form.to,
+            from_me: form.from_me,
+            participant,
         },
-        "_data": null,
-    })
+        data: (),
+    }
 }
 
 /// A session's status at a time, as `session.status` lists them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WAStatusPoint")]
 pub struct StatusPoint {
     pub status: &'static str,
     /// Milliseconds since 1970.
     pub timestamp: i64,
 }
 
-/// The payload of `session.status`; the last of the points is the status now.
-pub fn session_status(session: &str, points: &[StatusPoint]) -> Value {
-    let now = points.last().map(|point| point.status);
-    json!({ "name": session, "status": now, "data": null, "statuses": points })
+/// The payload of `session.status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WASessionStatus")]
+pub struct SessionStatus {
+    name: String,
+    /// The status now, the last of the points.
+    status: Option<&'static str>,
+    data: (),
+    statuses: Vec<StatusPoint>,
+}
+
+pub fn session_status(session: &str, points: &[StatusPoint]) -> SessionStatus {
+    let status = points.last().map(|point| point.status);
+    SessionStatus { name: session.to_owned(), status, data: (), statuses: points.to_vec() }
 }
 
 /// Who the tenant is at WhatsApp.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMe")]
 pub struct Me {
     /// In WAHA's form.
     pub id: String,
@@ -212,19 +354,22 @@ pub struct Me {
 }
 
 /// What goes to a receiver.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "WAEvent")]
 pub struct Envelope<'a> {
+    /// The same at every repeat.
     pub id: String,
     /// Milliseconds since 1970.
     pub timestamp: u64,
     pub event: &'static str,
     pub session: &'a str,
+    /// The session's own, as it was set.
     pub metadata: &'a Value,
     pub me: Option<Me>,
-    pub payload: Value,
+    pub payload: Payload,
     /// The one of WAHA's engines that speaks WhatsApp's protocol itself, as we do; the field takes only its names.
     pub engine: &'static str,
-    pub environment: Value,
+    pub environment: Environment,
 }
 
 impl<'a> Envelope<'a> {
@@ -234,7 +379,7 @@ impl<'a> Envelope<'a> {
         session: &'a str,
         metadata: &'a Value,
         me: Option<Me>,
-        payload: Value,
+        payload: Payload,
     ) -> Self {
         Self {
             id: event_id(id, name),
@@ -251,11 +396,32 @@ impl<'a> Envelope<'a> {
 }
 
 /// WAHA's `environment`.
-pub fn environment() -> Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"), "engine": "NOWEB", "tier": "PLUS", "browser": "",
-        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH), "worker": { "id": "sessiond" },
-    })
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WAEnvironment")]
+pub struct Environment {
+    version: &'static str,
+    engine: &'static str,
+    tier: &'static str,
+    browser: &'static str,
+    /// Like `linux/x86_64`.
+    platform: String,
+    worker: Worker,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WAWorker")]
+pub struct Worker {
+    id: &'static str,
+}
+
+impl Worker {
+    pub const THIS: Self = Self { id: "sessiond" };
+}
+
+pub fn environment() -> Environment {
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    let version = env!("CARGO_PKG_VERSION");
+    Environment { version, engine: "NOWEB", tier: "PLUS", browser: "", platform, worker: Worker::THIS }
 }
 
 impl View<'_> {
@@ -267,6 +433,8 @@ impl View<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use crate::message::Target;
 
     use super::{super::message::tests::*, *};
@@ -307,7 +475,7 @@ mod tests {
 
     #[test]
     fn payloads_name_the_message_that_they_are_about() {
-        let about = |content, name| payload(&received(content), name, view());
+        let about = |content, name| json!(payload(&received(content), name, view()));
         let reaction = Content::Reaction { target: customers(), emoji: "👍".into() };
         let found = about(reaction, EventName::MessageReaction);
         assert_eq!(found["reaction"], json!({ "text": "👍", "messageId": "false_573009998877@c.us_A" }));
@@ -338,8 +506,8 @@ mod tests {
             (Delivery::Read, 3, "READ"),
         ] {
             let chat = "573009998877@s.whatsapp.net".to_owned();
-            let found =
-                payload(&EventBody::Status { message_id: "A".into(), chat, status }, EventName::MessageAck, view());
+            let body = EventBody::Status { message_id: "A".into(), chat, status };
+            let found = json!(payload(&body, EventName::MessageAck, view()));
             assert_eq!((&found["ack"], &found["ackName"]), (&json!(number), &json!(name)));
             assert_eq!(found["id"], "true_573009998877@c.us_A");
         }

@@ -1,5 +1,6 @@
 //! WAHA's message object (`WAMessage`).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -7,8 +8,9 @@ use super::id::{MessageId, chat_id};
 use crate::message::{self, Content, Delivery, Target};
 
 /// A message as WAHA's clients read it. Texts that WAHA's document requires are empty where there is nothing to say.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMessage")]
 pub struct Message {
     /// See [`MessageId`].
     pub id: String,
@@ -39,7 +41,7 @@ pub struct Message {
 }
 
 /// Where a message came into being.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// Accepted by this daemon.
@@ -48,7 +50,8 @@ pub enum Source {
     App,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WAMedia")]
 pub struct Media {
     pub url: Option<String>,
     pub mimetype: String,
@@ -56,7 +59,8 @@ pub struct Media {
     pub error: Option<Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WALocation")]
 pub struct Location {
     /// Degrees; texts in WAHA's form.
     pub latitude: String,
@@ -69,8 +73,9 @@ pub struct Location {
     pub thumbnail: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAReplyTo")]
 pub struct ReplyTo {
     /// WhatsApp's own id of the message, without its chat.
     pub id: String,

@@ -461,7 +461,9 @@ impl Flight {
     /// The body of the request; `None`: what it speaks of is gone.
     async fn body(&self, job: &Job) -> Result<Option<Bytes>, StoreError> {
         let event = match &job.source {
-            Source::Status(payload) => return Ok(Some(self.envelope(job, (**payload).clone()))),
+            Source::Status(status) => {
+                return Ok(Some(self.envelope(job, waha::Payload::Status((**status).clone()))));
+            }
             Source::Log => self.session.event(job.id).await?.map(|event| event.body),
             Source::Parked => {
                 let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
@@ -476,7 +478,7 @@ impl Flight {
         Ok(Some(self.envelope(job, payload)))
     }
 
-    async fn payload(&self, event: &EventBody, name: EventName) -> Result<Value, StoreError> {
+    async fn payload(&self, event: &EventBody, name: EventName) -> Result<waha::Payload, StoreError> {
         let me = self.session.me().unwrap_or_default();
         let delivery = match event {
             EventBody::Sent { message } => self.session.delivery(&message.id).await?,
@@ -486,7 +488,7 @@ impl Flight {
         Ok(waha::payload(event, name, waha::View { me: &me, source, delivery, media_url: None }))
     }
 
-    fn envelope(&self, job: &Job, payload: Value) -> Bytes {
+    fn envelope(&self, job: &Job, payload: waha::Payload) -> Bytes {
         let status = self.session.status();
         let me = self
             .session

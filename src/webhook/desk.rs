@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::{
     Settings, Shared, WebhookError,
     consumer::{Consumer, Health, Redrive},
+    form::{self, Condition, FailureForm, Form},
     progress::{self, Progress},
     settings::Webhook,
 };
@@ -31,9 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked of a desk.
 pub enum Order {
-    Show(oneshot::Sender<Value>),
-    Put(Value, oneshot::Sender<Result<Value, WebhookError>>),
-    Failures(oneshot::Sender<Result<Vec<Value>, WebhookError>>),
+    Show(oneshot::Sender<Form>),
+    Put(Value, oneshot::Sender<Result<Form, WebhookError>>),
+    Failures(oneshot::Sender<Result<Vec<FailureForm>, WebhookError>>),
     /// One failure (by webhook and event), or all.
     Redrive(Option<(String, EventId)>, oneshot::Sender<usize>),
 }
@@ -92,28 +93,26 @@ impl Desk {
         }
     }
 
-    fn show(&self) -> Value {
-        let mut shown = self.settings.show();
-        for (webhook, shown) in
-            self.settings.webhooks.iter().zip(shown["webhooks"].as_array_mut().into_iter().flatten())
-        {
-            let Some(working) = self.consumers.get(&webhook.id) else { continue };
+    fn show(&self) -> Form {
+        let mut form = self.settings.show();
+        for shown in &mut form.webhooks {
+            let Some(working) = self.consumers.get(&shown.id) else { continue };
             let health = working.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let state = if working.task.is_finished() {
-                "crashed"
+                form::Health::Crashed
             } else if health.gone {
-                "gone"
+                form::Health::Gone
             } else if health.failures > 0 {
-                "failing"
+                form::Health::Failing
             } else {
-                "ok"
+                form::Health::Ok
             };
-            shown["status"] = json!({ "state": state, "lastError": health.last_error, "owed": health.owed });
+            shown.status = Some(Condition { state, last_error: health.last_error, owed: health.owed });
         }
-        shown
+        form
     }
 
-    async fn put(&mut self, given: &Value) -> Result<Value, WebhookError> {
+    async fn put(&mut self, given: &Value) -> Result<Form, WebhookError> {
         let outbound = &self.shared.outbound;
         let settings =
             Settings::parse(given, &self.settings, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
@@ -159,15 +158,11 @@ impl Desk {
         store.write(batch).await
     }
 
-    async fn failures(&self) -> Result<Vec<Value>, WebhookError> {
+    async fn failures(&self) -> Result<Vec<FailureForm>, WebhookError> {
         let mut found = Vec::new();
         for webhook in &self.settings.webhooks {
             let failures = progress::failures(self.session.store(), &webhook.id).await?;
-            found.extend(failures.iter().map(|failure| {
-                let mut shown = failure.show(&webhook.id);
-                shown["url"] = json!(webhook.url.as_str());
-                shown
-            }));
+            found.extend(failures.iter().map(|failure| failure.show(webhook)));
         }
         Ok(found)
     }

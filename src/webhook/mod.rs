@@ -11,6 +11,7 @@
 mod consumer;
 mod delivery;
 mod desk;
+mod form;
 mod progress;
 mod queue;
 mod settings;
@@ -24,8 +25,11 @@ use std::{
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-pub use self::settings::{Flaw, Policy, Retries, Settings, Webhook};
 use self::{desk::Desk, desk::Order};
+pub use self::{
+    form::{FailureForm, Form},
+    settings::{Flaw, Policy, Retries, Settings, Webhook},
+};
 use crate::{
     clock::Clock, config, fleet::Attendant, message::Feed, outbound::Outbound, session::Session, store::StoreError,
     tenant::TenantId,
@@ -72,18 +76,18 @@ impl Webhooks {
     }
 
     /// The settings as they may be shown, each webhook with its id and how it is.
-    pub async fn show(&self, tenant: &TenantId) -> Result<Value, WebhookError> {
+    pub async fn show(&self, tenant: &TenantId) -> Result<Form, WebhookError> {
         self.ask(tenant, Order::Show).await
     }
 
     /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions. Returns when they are durable. A
     /// webhook whose URL stays keeps its place; a new one begins with what comes from now on.
-    pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<Value, WebhookError> {
+    pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
         self.ask(tenant, |answer| Order::Put(config, answer)).await?
     }
 
     /// What was not delivered and is not tried any more.
-    pub async fn failures(&self, tenant: &TenantId) -> Result<Vec<Value>, WebhookError> {
+    pub async fn failures(&self, tenant: &TenantId) -> Result<Vec<FailureForm>, WebhookError> {
         self.ask(tenant, Order::Failures).await?
     }
 

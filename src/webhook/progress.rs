@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::{
+    Webhook,
+    form::{FailureForm, WhatForm},
+};
 use crate::{
     message::{EventBody, EventId},
     store::{Batch, Store, StoreError, key, space},
-    waha::{EventName, event_id},
+    waha::{EventName, chat_id, event_id},
 };
 
 /// Failures kept of a webhook; the oldest give way.
@@ -62,33 +65,33 @@ impl Failure {
     }
 
     /// To be shown.
-    pub fn show(&self, webhook: &str) -> Value {
-        let mut shown = json!({
-            "id": failure_id(webhook, self.id), "webhook": webhook, "attempts": self.attempts, "status": self.status,
-            "error": self.error, "parkedAt": self.parked_at.as_millisecond(),
-        });
-        match &self.what {
+    pub fn show(&self, webhook: &Webhook) -> FailureForm {
+        let what = match &self.what {
             What::Refused { body, .. } => {
                 let names = self.names();
-                let events: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-                let ids: Vec<_> = names.iter().map(|name| event_id(self.id, *name)).collect();
                 let (chat, message) = match &**body {
                     EventBody::Received { message } | EventBody::Sent { message } => (&message.chat, &message.id),
                     EventBody::Status { message_id, chat, .. } => (chat, message_id),
                 };
-                shown["kind"] = json!("refused");
-                shown["events"] = json!(events);
-                shown["eventIds"] = json!(ids);
-                shown["chatId"] = json!(crate::waha::chat_id(chat));
-                shown["messageId"] = json!(message);
+                WhatForm::Refused {
+                    events: names.iter().map(|name| name.as_str()).collect(),
+                    event_ids: names.iter().map(|name| event_id(self.id, *name)).collect(),
+                    chat_id: chat_id(chat),
+                    message_id: message.clone(),
+                }
             }
-            What::Gap { after } => {
-                shown["kind"] = json!("gap");
-                shown["after"] = json!(after);
-                shown["upTo"] = json!(self.id);
-            }
+            What::Gap { after } => WhatForm::Gap { after: *after, up_to: self.id },
+        };
+        FailureForm {
+            id: failure_id(&webhook.id, self.id),
+            webhook: webhook.id.clone(),
+            url: webhook.url.to_string(),
+            attempts: self.attempts,
+            status: self.status,
+            error: self.error.clone(),
+            parked_at: self.parked_at.as_millisecond(),
+            what,
         }
-        shown
     }
 }
 

@@ -15,11 +15,13 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::settings::{Policy, Retries};
-use crate::{message::EventId, waha::EventName};
+use crate::{
+    message::EventId,
+    waha::{EventName, SessionStatus},
+};
 
 /// The longest wait between two attempts, unless the webhook's own delay is longer.
 const MAX_WAIT: Duration = Duration::from_secs(300);
@@ -35,7 +37,7 @@ pub enum Source {
     /// In the record of a failure: sent once more because someone asked.
     Parked,
     /// Here: a change of the session's status, which is in no log.
-    Status(Arc<Value>),
+    Status(Arc<SessionStatus>),
 }
 
 /// One event that the webhook is owed.

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use reqwest::{Url, header::HeaderMap};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use ulid::Ulid;
 
+use super::form::{Form, HeaderForm, HmacForm, RetriesForm, WebhookForm};
 use crate::{
     config::Secret,
     outbound::{self, Refusal},
@@ -48,7 +51,10 @@ pub struct Retries {
     pub attempts: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the wait between attempts grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "WebhookPolicy")]
 pub enum Policy {
     Constant,
     Linear,
@@ -95,28 +101,30 @@ impl Settings {
 
     /// To be stored: with the secrets.
     pub fn store(&self) -> Vec<u8> {
-        self.json(|secret| secret.expose().to_owned()).to_string().into_bytes()
+        let form = self.form(|secret| secret.expose().to_owned());
+        serde_json::to_vec(&form).expect("settings are plain data, which JSON always takes")
     }
 
     /// To be shown.
-    pub fn show(&self) -> Value {
-        self.json(|_| MASK.to_owned())
+    pub fn show(&self) -> Form {
+        self.form(|_| MASK.to_owned())
     }
 
-    fn json(&self, secret: impl Fn(&Secret) -> String) -> Value {
+    fn form(&self, secret: impl Fn(&Secret) -> String) -> Form {
         let webhook = |webhook: &Webhook| {
             let Retries { policy, delay, attempts } = webhook.retries;
-            let header = |(name, value): &(String, Secret)| json!({ "name": name, "value": secret(value) });
-            json!({
-                "id": webhook.id,
-                "url": webhook.url.as_str(),
-                "events": webhook.events,
-                "hmac": webhook.key.as_ref().map(|key| json!({ "key": secret(key) })),
-                "retries": { "policy": policy.as_str(), "delaySeconds": delay.as_secs_f64(), "attempts": attempts },
-                "customHeaders": webhook.headers.iter().map(header).collect::<Vec<_>>(),
-            })
+            let header = |(name, value): &(String, Secret)| HeaderForm { name: name.clone(), value: secret(value) };
+            WebhookForm {
+                id: webhook.id.clone(),
+                url: webhook.url.to_string(),
+                events: webhook.events.clone(),
+                hmac: webhook.key.as_ref().map(|key| HmacForm { key: secret(key) }),
+                retries: RetriesForm { policy, delay_seconds: delay.as_secs_f64(), attempts },
+                custom_headers: webhook.headers.iter().map(header).collect(),
+                status: None,
+            }
         };
-        json!({ "webhooks": self.webhooks.iter().map(webhook).collect::<Vec<_>>(), "metadata": self.metadata })
+        Form { webhooks: self.webhooks.iter().map(webhook).collect(), metadata: self.metadata.clone() }
     }
 }
 
@@ -132,16 +140,6 @@ impl Webhook {
     pub fn custom_headers(&self) -> HeaderMap {
         // Checked when they were set.
         self.headers.iter().filter_map(|(name, value)| outbound::header(name, value.expose()).ok()).collect()
-    }
-}
-
-impl Policy {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::Linear => "linear",
-            Self::Exponential => "exponential",
-        }
     }
 }
 
@@ -352,7 +350,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown_and_their_masks_keep_them() {
         let settings = parse(full(), &Settings::default()).unwrap();
-        let shown = settings.show();
+        let shown = json!(settings.show());
         assert!(!shown.to_string().contains("secret") && !shown.to_string().contains("Bearer"), "{shown}");
         assert!(!format!("{settings:?}").contains("your-secret-key"));
         assert_eq!(parse(shown.clone(), &settings).unwrap(), settings);

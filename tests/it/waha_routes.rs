@@ -734,3 +734,107 @@ async fn without_whatsapp_the_answer_is_503_and_tenants_share_nothing() {
     assert_eq!((status, &answer[0]["name"], &answer[0]["isBlocked"]), (200, &json!("Ana"), &Value::Null));
     scene.daemon.kill().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_stopped_stays_away_and_loses_nothing() {
+    let Some(mut scene) = paired().await else { return };
+    let network = scene.stage.network.clone();
+    scene.hears("before").await;
+    let online = async || network.devices(&scene.number).await.unwrap().iter().any(|device| device.online);
+    let stopped = scene.waha.get_as("sessions.stop", json!(["trattoria"]), "SessionDTO").await;
+    assert_eq!(stopped["status"], json!("STOPPED"));
+    until(LIMIT, "the device is away", async || !online().await).await.unwrap();
+    network.customer_send(&scene.customer, &scene.number, "while you were away").await.unwrap();
+    let text = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "hello" }]);
+    scene.refused("chatting.send_text", text, "400").await;
+
+    // Neither a restart with an empty disk nor a heartbeat brings it back.
+    scene.daemon.kill().await.unwrap();
+    scene.stage.wipe_local_data();
+    let logins = network.stats().await.counts.logins;
+    scene.stage = scene.stage.set("SESSIOND_HEARTBEAT__FIRST", "1s").set("SESSIOND_HEARTBEAT__INTERVAL", "1s");
+    scene.daemon = scene.stage.start().await;
+    let beats = || async {
+        scene.stage.log().matches("\"heartbeat\"").count() + scene.stage.log().matches(" heartbeat ").count() >= 2
+    };
+    until(LIMIT, "two heartbeats", beats).await.unwrap();
+    let session = scene.waha.get_as("sessions.get", json!(["trattoria"]), "SessionInfo").await;
+    assert_eq!(session["status"], json!("STOPPED"), "{session}");
+    assert_eq!(network.stats().await.counts.logins, logins);
+    assert!(!online().await);
+
+    // Started: no scan, and what came meanwhile.
+    scene.waha.get("sessions.start", json!(["trattoria"])).await;
+    let arguments = json!(["trattoria", scene.chat(), { "limit": 1 }]);
+    let came = |got: &Value| got[0]["body"] == json!("while you were away");
+    answers(&mut scene, "chats.get_chat_messages", arguments, "", came).await;
+    assert_eq!(network.stats().await.counts.pairings, 1);
+
+    // By name; and it is not stopped any more after the next restart.
+    let named = json!([{ "name": "trattoria" }]);
+    scene.waha.get("sessions.deprecated_stop", named.clone()).await;
+    until(LIMIT, "the device is away", async || !online().await).await.unwrap();
+    scene.waha.get("sessions.depracated_start", named.clone()).await;
+    until(LIMIT, "it is back", async || online().await).await.unwrap();
+    scene.hears("again").await;
+    scene.daemon.kill().await.unwrap();
+    scene.stage.wipe_local_data();
+    scene.daemon = scene.stage.start().await;
+    until(LIMIT, "it is back", async || online().await).await.unwrap();
+
+    // Deleted: unlinked, without webhooks, and hidden.
+    let hook =
+        json!(["trattoria", { "config": { "webhooks": [{ "url": "https://example.com/hook", "events": ["*"] }] } }]);
+    scene.waha.get("sessions.update", hook).await;
+    scene.waha.get("sessions.delete", json!(["trattoria"])).await;
+    assert!(network.devices(&scene.number).await.unwrap().is_empty());
+    assert_eq!(scene.waha.get("sessions.list", json!([])).await, json!([]));
+    let (_, _, hooks) = ask(&scene.stage, "GET", "/api/trattoria/webhooks", &Value::Null).await;
+    assert_eq!(hooks["webhooks"], json!([]), "{hooks}");
+    scene.daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_are_made_followed_and_deleted() {
+    let Some(mut scene) = paired().await else { return };
+    let network = scene.stage.network.clone();
+    let new = json!(["trattoria", { "name": "Menu of the day", "description": "at noon" }]);
+    let made = scene.waha.get_as("channels.create", new, "Channel").await;
+    assert_eq!((&made["role"], &made["description"]), (&json!("OWNER"), &json!("at noon")));
+    let own = json!(["trattoria", made["id"]]);
+    let news = network.create_channel(&scene.customer, "Neighbourhood", "news").await.unwrap();
+    let other = json!(["trattoria", news.jid]);
+    scene.waha.get("channels.follow", other.clone()).await;
+    let now = async || network.channels().await.into_iter().find(|channel| channel.jid == news.jid).unwrap();
+    assert_eq!(now().await.followers, [scene.number.clone()]);
+    scene.waha.get("channels.mute", other.clone()).await;
+    assert_eq!(now().await.muted_by, [scene.number.clone()]);
+    scene.waha.get("channels.unmute", other.clone()).await;
+    assert!(now().await.muted_by.is_empty());
+    let one = scene.waha.get_as("channels.get", other.clone(), "Channel").await;
+    assert_eq!(
+        (&one["name"], &one["role"], &one["subscribersCount"]),
+        (&json!("Neighbourhood"), &json!("SUBSCRIBER"), &json!(1))
+    );
+    let by_code = scene.waha.get_as("channels.get", json!(["trattoria", news.invite]), "Channel").await;
+    assert_eq!(by_code["id"], json!(news.jid));
+    let all = scene.waha.get_as("channels.list", json!(["trattoria"]), "[Channel]").await;
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    let owned = scene.waha.get_as("channels.list", json!(["trattoria", { "role": "OWNER" }]), "[Channel]").await;
+    assert_eq!(owned, json!([made]));
+    scene.waha.get("channels.unfollow", other.clone()).await;
+    assert!(now().await.followers.is_empty());
+    scene.refused("channels.delete", other, "403").await;
+    scene.waha.get("channels.delete", own.clone()).await;
+    assert_eq!(network.channels().await.len(), 1);
+    scene.refused("channels.get", own, "404").await;
+    scene.refused("channels.follow", json!(["trattoria", "120363999999999999@newsletter"]), "404").await;
+    scene.refused("channels.get", json!(["trattoria", "x@g.us"]), "400").await;
+
+    let capping = scene.waha.get_as("sessions.fetch_message_capping", json!(["trattoria"]), "MessageCappingData").await;
+    assert_eq!((&capping["totalQuota"], &capping["usedQuota"]), (&json!(1000), &json!(640)));
+    let lock =
+        scene.waha.get_as("sessions.fetch_reachout_timelock", json!(["trattoria"]), "ReachoutTimelockData").await;
+    assert_eq!(lock["isActive"], json!(false));
+    scene.daemon.kill().await.unwrap();
+}

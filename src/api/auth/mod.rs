@@ -31,7 +31,7 @@ pub use self::{
     caller::{Caller, Scope},
     keys::Keys,
     limits::Action,
-    tenant::{Controlling, For, Reading, Sending},
+    tenant::{Asked, Controlling, For, Names, Reading, Sending},
 };
 use self::{
     limits::{Limits, Subject},

@@ -1,16 +1,21 @@
-//! The tenant that a path names: a handler that takes one of these has asked the caller for it.
+//! The tenant that a request names: a handler that takes one of these has asked the caller for it.
 
 use std::marker::PhantomData;
 
 use axum::{
-    RequestPartsExt as _,
-    extract::{FromRequestParts, Path},
+    RequestExt as _, RequestPartsExt as _,
+    extract::{self, FromRequest, FromRequestParts, Request},
     http::request::Parts,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    super::problem::{FieldError, Problem},
+    super::{
+        input::{Body, Path, Query},
+        openapi::{Operation, Place, Takes},
+        problem::{FieldError, Problem},
+    },
     Caller, Scope,
 };
 use crate::tenant::{InvalidTenantId, TenantId};
@@ -42,8 +47,9 @@ pub struct For<P> {
     purpose: PhantomData<P>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Named {
+    #[schemars(with = "TenantId")]
     session: String,
 }
 
@@ -52,10 +58,89 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
+        let extract::Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
         Ok(Self { tenant, purpose: PhantomData })
+    }
+}
+
+impl<P: Purpose> Takes for For<P> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.parameters::<Named>(Place::Path);
+        operation.needs(P::SCOPE);
+    }
+}
+
+/// A body or a query with its tenant in it.
+pub trait Names {
+    fn tenant(&self) -> Option<&str>;
+
+    /// The answer to one that names none, or what cannot be a tenant.
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        named(error.map_or_else(|| "is required".into(), |error| error.to_string()))
+    }
+}
+
+/// What is asked ([`Body`], [`Query`] or [`Path`]), and the tenant that it names, for whom the caller may do that.
+pub struct Asked<P, A> {
+    pub tenant: TenantId,
+    pub asked: A,
+    purpose: PhantomData<P>,
+}
+
+impl<P: Purpose, A: Names> Asked<P, A> {
+    fn permitted(caller: &Caller, asked: A) -> Result<Self, Problem> {
+        let text = asked.tenant().filter(|text| !text.is_empty()).ok_or_else(|| asked.misnamed(None))?;
+        let tenant = text.parse().map_err(|error| asked.misnamed(Some(error)))?;
+        caller.permit(&tenant, P::SCOPE)?;
+        Ok(Self { tenant, asked, purpose: PhantomData })
+    }
+}
+
+impl<P: Purpose, A: Names + FromRequest<S, Rejection = Problem>, S: Send + Sync> FromRequest<S> for Asked<P, A> {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        let caller: Caller = request.extract_parts().await?;
+        Self::permitted(&caller, A::from_request(request, state).await?)
+    }
+}
+
+impl<P, A, S> FromRequestParts<S> for Asked<P, A>
+where
+    P: Purpose,
+    A: Names + FromRequestParts<S, Rejection = Problem>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        Self::permitted(&caller, A::from_request_parts(parts, state).await?)
+    }
+}
+
+macro_rules! as_what_is_in {
+    ($($wrapper:ident),*) => {
+        $(impl<T: Names> Names for $wrapper<T> {
+            fn tenant(&self) -> Option<&str> {
+                self.0.tenant()
+            }
+
+            fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+                self.0.misnamed(error)
+            }
+        })*
+    };
+}
+
+as_what_is_in!(Body, Query, Path);
+
+impl<P: Purpose, A: Takes> Takes for Asked<P, A> {
+    fn takes(operation: &mut Operation<'_>) {
+        A::takes(operation);
+        operation.needs(P::SCOPE);
     }
 }
 

@@ -1,22 +1,27 @@
 //! Calls, which can only be declined.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     super::{
         App,
+        answer::Created,
         auth::{For, Sending},
-        baileys::Body,
+        input::Body,
         problem::Problem,
     },
-    chat, flaw,
+    Success, chat, flaw,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RejectCall")]
 pub struct Call {
+    /// Who calls.
+    #[schemars(required, example = "573009998877@c.us")]
     from: Option<String>,
+    #[schemars(required, length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9]+$"))]
     id: Option<String>,
 }
 
@@ -25,9 +30,9 @@ pub async fn reject(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Body(call): Body<Call>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     let from = chat(&app, "from", call.from.as_deref().unwrap_or_default())?;
     let id = call.id.ok_or_else(|| flaw("id", "is required"))?;
     app.fleet.known(&tenant).await?.reject_call(&id, &from).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "success": true }))))
+    Ok(Created(Success::YES))
 }

@@ -1,46 +1,34 @@
 //! What WAHA's API has and nobody can do here: each is answered with 501 and the reason, once the caller may do it at all.
 
-use axum::Json;
-use serde_json::Value;
+use std::convert::Infallible;
 
 use super::super::{
-    auth::{Controlling, For, Reading, Sending},
+    auth::{Caller, Controlling, For, Reading, Sending},
     problem::Problem,
 };
 
-type No = Result<Json<Value>, Problem>;
+type No = Result<Infallible, Problem>;
 
 /// The directory of channels, in which one searches.
 pub async fn search_channels(_: For<Reading>) -> No {
     Err(Problem::not_implemented("WhatsApp's directory of channels is for its own apps"))
 }
 
-/// Channels.
-pub async fn read_channels(_: For<Reading>) -> No {
-    channels()
+/// `GET /api/{session}/channels/{id}/messages/preview`
+pub async fn preview_channel(_: For<Reading>) -> No {
+    Err(Problem::not_implemented(
+        "what a channel said is told by WhatsApp without how often it was seen, which this must say",
+    ))
 }
 
-pub async fn control_channels(_: For<Controlling>) -> No {
-    channels()
-}
-
-fn channels() -> No {
-    Err(Problem::not_implemented("channels are not built yet"))
-}
-
-/// What is shown for a day to all contacts.
+/// `…/status/…`: what is shown for a day to all contacts.
 pub async fn status(_: For<Sending>) -> No {
-    Err(Problem::not_implemented("statuses are not built yet"))
-}
-
-/// `GET /api/sessions/{session}/capping` and `…/timelock`
-pub async fn limits(_: For<Reading>) -> No {
-    Err(Problem::not_implemented("the limits that WhatsApp sets to an account are not asked for yet"))
+    Err(Problem::not_implemented("posting a status is not built yet"))
 }
 
 /// `…/auth/passkey…`
 pub async fn passkey(_: For<Controlling>) -> No {
-    Err(Problem::not_implemented("pairing with a passkey is not built yet"))
+    Err(Problem::not_implemented("pairing with a passkey is not built yet: use an account that asks for none"))
 }
 
 /// `POST /api/{session}/media/convert/…`
@@ -48,7 +36,12 @@ pub async fn convert(_: For<Sending>) -> No {
     Err(Problem::not_implemented("converting voice and video needs ffmpeg, which is not here: send OGG/Opus and MP4"))
 }
 
+/// `DELETE /api/{session}/groups/{id}`
+pub async fn delete_group(_: For<Controlling>) -> No {
+    Err(Problem::not_implemented("WhatsApp has no way to delete a group: remove its members and leave it"))
+}
+
 /// `POST /api/server/stop`
-pub async fn stop_server() -> No {
+pub async fn stop_server(_: Caller) -> No {
     Err(Problem::not_implemented("the daemon is stopped by whoever started it: send it SIGTERM"))
 }

@@ -1,21 +1,18 @@
 //! Conversations and their messages, as far as they are kept; and what changes a message.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode},
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
         App,
-        auth::{Caller, Controlling, For, Reading, Scope, Sending},
-        baileys::{Body, idempotency_key},
+        answer::Created,
+        auth::{Asked, Controlling, For, Names, Reading, Sending},
+        input::{Body, IdempotencyKey, Path, Query},
         problem::Problem,
     },
-    accepted, chat, flaw, listed, message_id, permitted,
+    Success, accepted, chat, flaw, listed, message_id,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -24,44 +21,90 @@ use crate::{
     waha,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct ChatPath {
+    #[schemars(example = "573009998877@c.us")]
     #[serde(rename = "chatId")]
     pub chat_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePath {
+    #[schemars(example = "573009998877@c.us")]
     chat_id: String,
+    #[schemars(example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatsPage")]
 pub struct Page {
-    session: Option<String>,
-    #[serde(rename = "chatId")]
-    chat_id: Option<String>,
+    /// At most 500.
     limit: Option<usize>,
     offset: Option<usize>,
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub struct PageOfChat {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[serde(rename = "chatId")]
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    /// At most 500.
+    limit: Option<usize>,
+    offset: Option<usize>,
+}
+
+in_session!(PageOfChat: session);
+
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
+/// Chats that are looked through for those that are named.
+const ALL: usize = 100_000;
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAChat")]
+pub struct Chat {
+    id: String,
+    /// What the other one calls himself.
+    name: Option<String>,
+    /// Of the last message, seconds since 1970.
+    conversation_timestamp: i64,
+    last_message: waha::Message,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAChatOverview")]
+pub struct Overview {
+    id: String,
+    name: String,
+    picture: &'static str,
+    last_message: waha::Message,
+    #[serde(rename = "_chat")]
+    chat: ChatId,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WAChatId")]
+pub struct ChatId {
+    id: String,
+}
 
 /// `GET /api/{session}/chats`
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| {
-        json!({
-            "id": waha::chat_id(&chat.id),
-            "name": chat.name,
-            "conversationTimestamp": chat.last.message.timestamp,
-            "lastMessage": listed(session, &chat.last),
-        })
+) -> Result<Json<Vec<Chat>>, Problem> {
+    let form = |session: &Session, chat: &history::Chat| Chat {
+        id: waha::chat_id(&chat.id),
+        name: chat.name.clone(),
+        conversation_timestamp: chat.last.message.timestamp,
+        last_message: listed(session, &chat.last),
     };
     chats(&app, &tenant, &page, form).await
 }
@@ -71,34 +114,31 @@ pub async fn overview(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    chats(&app, &tenant, &page, summary).await
+) -> Result<Json<Vec<Overview>>, Problem> {
+    chats(&app, &tenant, &page, Overview::new).await
 }
 
-/// `ChatSummary`.
-fn summary(session: &Session, chat: &history::Chat) -> Value {
-    json!({
-        "id": waha::chat_id(&chat.id),
-        "name": chat.name.as_deref().unwrap_or_default(),
-        "picture": "",
-        "lastMessage": listed(session, &chat.last),
-        "_chat": { "id": waha::chat_id(&chat.id) },
-    })
+impl Overview {
+    fn new(session: &Session, chat: &history::Chat) -> Self {
+        Self {
+            id: waha::chat_id(&chat.id),
+            name: chat.name.clone().unwrap_or_default(),
+            picture: "",
+            last_message: listed(session, &chat.last),
+            chat: ChatId { id: waha::chat_id(&chat.id) },
+        }
+    }
 }
 
-#[derive(Deserialize)]
-pub struct Overview {
-    pagination: Option<Pagination>,
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OverviewRequest")]
+pub struct Overviews {
+    pagination: Option<Page>,
     filter: Option<Filter>,
 }
 
-#[derive(Deserialize)]
-pub struct Pagination {
-    limit: Option<f64>,
-    offset: Option<f64>,
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OverviewFilter")]
 pub struct Filter {
     ids: Option<Vec<String>>,
 }
@@ -107,26 +147,24 @@ pub struct Filter {
 pub async fn overview_of(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Body(wanted): Body<Overview>,
-) -> Result<(StatusCode, Json<Vec<Value>>), Problem> {
+    Body(wanted): Body<Overviews>,
+) -> Result<Created<Vec<Overview>>, Problem> {
     let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
     let ids: Vec<String> = ids.iter().map(|id| chat(&app, "filter.ids", id)).collect::<Result<_, _>>()?;
-    let number = |number: Option<f64>| number.filter(|number| *number >= 0.0).map(|number| number as usize);
-    let page = wanted.pagination.as_ref();
-    let limit = page.and_then(|page| number(page.limit)).unwrap_or(PAGE).min(MAX_PAGE);
-    let offset = page.and_then(|page| number(page.offset)).unwrap_or(0);
+    let page = wanted.pagination.unwrap_or(Page { limit: None, offset: None });
     let session = app.fleet.known(&tenant).await?;
-    let all = session.chats(0, usize::MAX).await.map_err(Problem::unreadable)?;
+    let all = session.chats(0, ALL).await.map_err(Problem::unreadable)?;
     let named = all.iter().filter(|chat| ids.is_empty() || ids.contains(&chat.id));
-    Ok((StatusCode::CREATED, Json(named.skip(offset).take(limit).map(|chat| summary(&session, chat)).collect())))
+    let part = named.skip(page.offset.unwrap_or(0)).take(page.limit.unwrap_or(PAGE).min(MAX_PAGE));
+    Ok(Created(part.map(|chat| Overview::new(&session, chat)).collect()))
 }
 
-async fn chats(
+async fn chats<T>(
     app: &App,
     tenant: &TenantId,
     page: &Page,
-    form: impl Fn(&Session, &history::Chat) -> Value,
-) -> Result<Json<Vec<Value>>, Problem> {
+    form: impl Fn(&Session, &history::Chat) -> T,
+) -> Result<Json<Vec<T>>, Problem> {
     let session = app.fleet.known(tenant).await?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
@@ -148,13 +186,11 @@ pub async fn messages(
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    caller: Caller,
-    Query(page): Query<Page>,
+    Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<PageOfChat>>,
 ) -> Result<Json<Vec<waha::Message>>, Problem> {
-    let tenant = permitted(&caller, page.session.as_deref().unwrap_or_default(), Scope::Read)?;
-    let chat = chat(&app, "chatId", page.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
     let session = app.fleet.known(&tenant).await?;
-    read(&session, chat, &page).await
+    read(&session, chat, &Page { limit: asked.limit, offset: asked.offset }).await
 }
 
 async fn read(session: &Session, chat: String, page: &Page) -> Result<Json<Vec<waha::Message>>, Problem> {
@@ -179,8 +215,9 @@ pub async fn message(
     Ok(Json(listed(&session, entry)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct NewText {
+    #[schemars(required, length(min = 1), example = "Su pedido está casi listo")]
     text: Option<String>,
 }
 
@@ -189,7 +226,7 @@ pub async fn edit(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
+    key: IdempotencyKey,
     Body(body): Body<NewText>,
 ) -> Result<Json<waha::Message>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
@@ -198,7 +235,7 @@ pub async fn edit(
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Edit { target, text }, answers: None, id: None };
-    Ok(Json(accepted(&app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??)))
+    Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??)))
 }
 
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
@@ -206,21 +243,23 @@ pub async fn revoke(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+    key: IdempotencyKey,
+) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None };
-    app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??;
-    Ok(Json(json!({ "success": true })))
+    app.fleet.send(&tenant, &request, key.as_deref()).await??;
+    Ok(Json(Success::YES))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "PinMessage")]
 pub struct Pin {
-    /// Seconds.
-    duration: Option<f64>,
+    /// Seconds: a day, a week or thirty days.
+    #[schemars(required, example = 86400)]
+    duration: Option<u32>,
 }
 
 /// `POST /api/{session}/chats/{chatId}/messages/{messageId}/pin`
@@ -228,11 +267,11 @@ pub async fn pin(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
+    key: IdempotencyKey,
     Body(pin): Body<Pin>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     let seconds = pin.duration.ok_or_else(|| flaw("duration", "is required"))?;
-    set_pinned(&app, &tenant, &named, &headers, Some(seconds as u32)).await
+    set_pinned(&app, &tenant, &named, &key, Some(seconds)).await
 }
 
 /// `POST /api/{session}/chats/{chatId}/messages/{messageId}/unpin`
@@ -240,25 +279,31 @@ pub async fn unpin(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
-    headers: HeaderMap,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    set_pinned(&app, &tenant, &named, &headers, None).await
+    key: IdempotencyKey,
+) -> Result<Created<Success>, Problem> {
+    set_pinned(&app, &tenant, &named, &key, None).await
 }
 
 async fn set_pinned(
     app: &App,
     tenant: &TenantId,
     named: &MessagePath,
-    headers: &HeaderMap,
+    key: &IdempotencyKey,
     seconds: Option<u32>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     let chat = chat(app, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Pin { target, seconds }, answers: None, id: None };
-    app.fleet.send(tenant, &request, idempotency_key(headers)?).await??;
-    Ok(created(json!({ "success": true })))
+    app.fleet.send(tenant, &request, key.as_deref()).await??;
+    Ok(Created(Success::YES))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadChatMessagesResponse")]
+pub struct Read {
+    ids: Vec<String>,
 }
 
 /// `POST /api/{session}/chats/{chatId}/messages/read`: what came since we last wrote.
@@ -266,23 +311,35 @@ pub async fn read_messages(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<ChatPath>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Read>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let session = app.fleet.known(&tenant).await?;
     let read = session.mark_read(&chat, &[]).await?;
     let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
-    Ok(created(json!({ "ids": ids })))
+    Ok(Created(Read { ids }))
 }
 
-/// `GET /api/{session}/chats/{chatId}/picture`; empty: it has none, or none for us.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChatPictureResponse")]
+pub struct PictureUrl {
+    /// Empty: there is none, or none for us. Good for a while.
+    url: String,
+}
+
+impl PictureUrl {
+    pub fn new(url: Option<String>) -> Self {
+        Self { url: url.unwrap_or_default() }
+    }
+}
+
+/// `GET /api/{session}/chats/{chatId}/picture`
 pub async fn picture(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<PictureUrl>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
-    let url = app.fleet.known(&tenant).await?.picture(&chat).await?;
-    Ok(Json(json!({ "url": url.unwrap_or_default() })))
+    Ok(Json(PictureUrl::new(app.fleet.known(&tenant).await?.picture(&chat).await?)))
 }
 
 /// `POST /api/{session}/chats/{chatId}/archive`
@@ -290,10 +347,10 @@ pub async fn archive(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.archive(&chat, true).await?;
-    Ok(created(json!({ "success": true })))
+    Ok(Created(Success::YES))
 }
 
 /// `POST /api/{session}/chats/{chatId}/unarchive`
@@ -301,10 +358,10 @@ pub async fn unarchive(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.archive(&chat, false).await?;
-    Ok(created(json!({ "success": true })))
+    Ok(Created(Success::YES))
 }
 
 /// `POST /api/{session}/chats/{chatId}/unread`
@@ -312,10 +369,10 @@ pub async fn unread(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.mark_unread(&chat).await?;
-    Ok(created(json!({ "success": true })))
+    Ok(Created(Success::YES))
 }
 
 /// `DELETE /api/{session}/chats/{chatId}`: here and on the tenant's devices; the other one keeps what it has.
@@ -323,10 +380,10 @@ pub async fn delete(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.delete_chat(&chat).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::YES))
 }
 
 /// `DELETE /api/{session}/chats/{chatId}/messages`: the same, and the chat stays.
@@ -334,12 +391,8 @@ pub async fn clear(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.clear_chat(&chat).await?;
-    Ok(Json(json!({ "success": true })))
-}
-
-fn created(value: Value) -> (StatusCode, Json<Value>) {
-    (StatusCode::CREATED, Json(value))
+    Ok(Json(Success::YES))
 }

@@ -1,69 +1,97 @@
 //! People: who is on WhatsApp, what they show of themselves, what the tenant calls them, whom it blocked; and which two names one
 //! person has.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::StatusCode,
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
         App,
-        auth::{Caller, Controlling, For, Reading, Scope},
-        baileys::Body,
+        answer::Created,
+        auth::{Asked, Controlling, For, Names, Reading},
+        input::{Body, Path, Query},
         problem::Problem,
     },
-    chat, flaw, page, permitted,
+    Count, Success, chat, flaw,
+    page::{self, Order},
 };
 use crate::{
-    session::{Person, Session},
+    session::Person,
+    tenant::TenantId,
     waha::{chat_id, person},
 };
 
-#[derive(Deserialize)]
-pub struct Wanted {
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct List {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
-    #[serde(rename = "contactId")]
+    limit: Option<usize>,
+    offset: Option<usize>,
+    sort_by: Option<SortBy>,
+    sort_order: Option<Order>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum SortBy {
+    Id,
+    Name,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[schemars(required, example = "573009998877@c.us")]
     contact_id: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Number {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[schemars(required, example = "573009998877")]
     phone: Option<String>,
-    #[serde(flatten)]
-    page: page::Page,
-    #[serde(rename = "sortBy")]
-    sort_by: Option<String>,
-    #[serde(rename = "sortOrder")]
-    sort_order: Option<page::Order>,
+}
+
+in_session!(List: session, Wanted: session, Number: session, Blocked: session);
+
+impl Wanted {
+    fn id(&self, app: &App) -> Result<String, Problem> {
+        chat(app, "contactId", self.contact_id.as_deref().unwrap_or_default())
+    }
 }
 
 /// `GET /api/contacts/all`: whom the tenant saved or talks with.
 pub async fn all(
     State(app): State<App>,
-    caller: Caller,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let session = session(&app, &caller, wanted.session.as_deref(), Scope::Read).await?;
-    let mut people = session.people().await?;
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<List>>,
+) -> Result<Json<Vec<person::Contact>>, Problem> {
+    let mut people = app.fleet.known(&tenant).await?.people().await?;
     let name = |person: &Person| person.saved.as_ref().map_or(String::new(), |saved| saved.name.to_lowercase());
-    match wanted.sort_by.as_deref() {
-        None | Some("" | "id") => {}
-        Some("name") => people.sort_by_key(name),
-        Some(_) => return Err(flaw("sortBy", "id or name")),
+    if let Some(SortBy::Name) = wanted.sort_by {
+        people.sort_by_key(name);
     }
-    wanted.sort_order.unwrap_or_default().apply(&mut people);
-    Ok(Json(wanted.page.cut(people)?.iter().map(person::contact).collect()))
+    let people = page::cut(people, wanted.sort_order, wanted.limit, wanted.offset);
+    Ok(Json(people.iter().map(Into::into).collect()))
 }
 
 /// `GET /api/contacts`
-pub async fn one(State(app): State<App>, caller: Caller, Query(wanted): Query<Wanted>) -> Result<Json<Value>, Problem> {
-    let session = session(&app, &caller, wanted.session.as_deref(), Scope::Read).await?;
-    let id = chat(&app, "contactId", wanted.contact_id.as_deref().unwrap_or_default())?;
-    Ok(Json(person::contact(&session.person(&id).await?)))
+pub async fn one(
+    State(app): State<App>,
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+) -> Result<Json<person::Contact>, Problem> {
+    let id = wanted.id(&app)?;
+    Ok(Json((&app.fleet.known(&tenant).await?.person(&id).await?).into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct ContactPath {
+    #[schemars(example = "573009998877@c.us")]
     id: String,
 }
 
@@ -72,15 +100,16 @@ pub async fn in_session(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ContactPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<person::Contact>, Problem> {
     let id = chat(&app, "id", &named.id)?;
-    let session = app.fleet.known(&tenant).await?;
-    Ok(Json(person::contact(&session.person(&id).await?)))
+    Ok(Json((&app.fleet.known(&tenant).await?.person(&id).await?).into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ContactName")]
 pub struct Name {
+    #[schemars(required, length(min = 1, max = 100))]
     first_name: Option<String>,
     last_name: Option<String>,
 }
@@ -91,102 +120,112 @@ pub async fn save(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ContactPath>,
     Body(name): Body<Name>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let id = chat(&app, "chatId", &named.id)?;
     let session = app.fleet.known(&tenant).await?;
     let (first, last) = (name.first_name.unwrap_or_default(), name.last_name.unwrap_or_default());
     session.save_person(&id, &first, &last).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::YES))
 }
 
 /// `GET /api/contacts/check-exists`, `GET /api/checkNumberStatus`
 pub async fn exists(
     State(app): State<App>,
-    caller: Caller,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<Value>, Problem> {
-    let session = session(&app, &caller, wanted.session.as_deref(), Scope::Read).await?;
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Number>>,
+) -> Result<Json<person::Existence>, Problem> {
     let phone = chat(&app, "phone", wanted.phone.as_deref().unwrap_or_default())?;
-    Ok(Json(person::existence(session.account(&phone).await?.as_ref())))
+    Ok(Json(app.fleet.known(&tenant).await?.account(&phone).await?.into()))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ContactAbout")]
+pub struct About {
+    /// Null: nothing, or not to us.
+    about: Option<String>,
 }
 
 /// `GET /api/contacts/about`
 pub async fn about(
     State(app): State<App>,
-    caller: Caller,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<Value>, Problem> {
-    let session = session(&app, &caller, wanted.session.as_deref(), Scope::Read).await?;
-    let id = chat(&app, "contactId", wanted.contact_id.as_deref().unwrap_or_default())?;
-    Ok(Json(json!({ "about": session.about(&id).await? })))
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+) -> Result<Json<About>, Problem> {
+    let id = wanted.id(&app)?;
+    Ok(Json(About { about: app.fleet.known(&tenant).await?.about(&id).await? }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ContactPicture")]
+pub struct Picture {
+    /// Null: there is none, or none for us. Good for a while.
+    #[serde(rename = "profilePictureURL")]
+    url: Option<String>,
 }
 
 /// `GET /api/contacts/profile-picture`
 pub async fn picture(
     State(app): State<App>,
-    caller: Caller,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<Value>, Problem> {
-    let session = session(&app, &caller, wanted.session.as_deref(), Scope::Read).await?;
-    let id = chat(&app, "contactId", wanted.contact_id.as_deref().unwrap_or_default())?;
-    Ok(Json(json!({ "profilePictureURL": session.picture(&id).await? })))
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+) -> Result<Json<Picture>, Problem> {
+    let id = wanted.id(&app)?;
+    Ok(Json(Picture { url: app.fleet.known(&tenant).await?.picture(&id).await? }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ContactBlock")]
 pub struct Blocked {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
-    #[serde(rename = "contactId")]
+    #[schemars(required, example = "573009998877@c.us")]
     contact_id: Option<String>,
 }
 
 /// `POST /api/contacts/block`
 pub async fn block(
     State(app): State<App>,
-    caller: Caller,
-    Body(body): Body<Blocked>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    set_blocked(&app, &caller, &body, true).await
+    Asked { tenant, asked: Body(body), .. }: Asked<Controlling, Body<Blocked>>,
+) -> Result<Created<Success>, Problem> {
+    set_blocked(&app, &tenant, &body, true).await
 }
 
 /// `POST /api/contacts/unblock`
 pub async fn unblock(
     State(app): State<App>,
-    caller: Caller,
-    Body(body): Body<Blocked>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    set_blocked(&app, &caller, &body, false).await
+    Asked { tenant, asked: Body(body), .. }: Asked<Controlling, Body<Blocked>>,
+) -> Result<Created<Success>, Problem> {
+    set_blocked(&app, &tenant, &body, false).await
 }
 
-async fn set_blocked(
-    app: &App,
-    caller: &Caller,
-    body: &Blocked,
-    blocked: bool,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let session = session(app, caller, body.session.as_deref(), Scope::Control).await?;
+async fn set_blocked(app: &App, tenant: &TenantId, body: &Blocked, blocked: bool) -> Result<Created<Success>, Problem> {
     let id = chat(app, "contactId", body.contact_id.as_deref().unwrap_or_default())?;
-    session.block(&id, blocked).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "success": true }))))
+    app.fleet.known(tenant).await?.block(&id, blocked).await?;
+    Ok(Created(Success::YES))
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct LidPage {
+    limit: Option<usize>,
+    offset: Option<usize>,
 }
 
 /// `GET /api/{session}/lids`
 pub async fn lids(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Query(page): Query<page::Page>,
-) -> Result<Json<Vec<Value>>, Problem> {
+    Query(wanted): Query<LidPage>,
+) -> Result<Json<Vec<person::Names>>, Problem> {
     let names = app.fleet.known(&tenant).await?.all_names().await?;
-    Ok(Json(page.cut(names)?.iter().map(person::names).collect()))
+    Ok(Json(page::cut(names, None, wanted.limit, wanted.offset).iter().map(Into::into).collect()))
 }
 
 /// `GET /api/{session}/lids/count`
-pub async fn count_lids(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
-    let names = app.fleet.known(&tenant).await?.all_names().await?;
-    Ok(Json(json!({ "count": names.len() })))
+pub async fn count_lids(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Count>, Problem> {
+    Ok(Json(Count::of(&app.fleet.known(&tenant).await?.all_names().await?)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct LidPath {
+    #[schemars(example = "99887766@lid")]
     lid: String,
 }
 
@@ -195,18 +234,19 @@ pub async fn number_of_lid(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<LidPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<person::Names>, Problem> {
     let lid = if named.lid.contains('@') { named.lid } else { format!("{}@lid", named.lid) };
     if !lid.ends_with("@lid") {
         return Err(flaw("lid", "expected a LID like 123456789@lid"));
     }
     let names = app.fleet.known(&tenant).await?.names(&lid).await?;
-    Ok(Json(names.as_ref().map_or_else(|| json!({ "lid": lid, "pn": null }), person::names)))
+    Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: Some(lid), pn: None }, Into::into)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct NumberPath {
-    #[serde(rename = "phoneNumber")]
+    #[schemars(example = "573009998877")]
     phone_number: String,
 }
 
@@ -215,16 +255,11 @@ pub async fn lid_of_number(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<NumberPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<person::Names>, Problem> {
     let number = chat(&app, "phoneNumber", &named.phone_number)?;
     if !number.ends_with("@s.whatsapp.net") {
         return Err(flaw("phoneNumber", "expected a phone number"));
     }
     let names = app.fleet.known(&tenant).await?.names(&number).await?;
-    Ok(Json(names.as_ref().map_or_else(|| json!({ "lid": null, "pn": chat_id(&number) }), person::names)))
-}
-
-async fn session(app: &App, caller: &Caller, named: Option<&str>, scope: Scope) -> Result<Session, Problem> {
-    let tenant = permitted(caller, named.unwrap_or_default(), scope)?;
-    Ok(app.fleet.known(&tenant).await?)
+    Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: None, pn: Some(chat_id(&number)) }, Into::into)))
 }

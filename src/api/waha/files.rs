@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -11,8 +12,9 @@ use super::{
 };
 use crate::outbound::{OutboundError, Request};
 
-/// WAHA's `RemoteFile` or `BinaryFile`.
-#[derive(Deserialize)]
+/// By its URL, or whole.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SmallFile")]
 pub struct File {
     url: Option<String>,
     /// Base64.

@@ -1,33 +1,34 @@
 //! Groups.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::StatusCode,
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
         App,
+        answer::Created,
         auth::{Controlling, For, Reading},
-        baileys::Body,
+        input::{Body, Path, Query},
         problem::Problem,
     },
-    chat, files, flaw, page,
+    Count, Success, chat,
+    chats::PictureUrl,
+    files, flaw,
+    page::{self, Order},
     profile::{MAX_PICTURE, Picture},
 };
 use crate::{
     session::{
         Session,
-        groups::{Change, Setting},
+        groups::{Change, Setting, Settings},
     },
-    waha,
+    waha::group::{Changed, Group, JoinRequest, Joined, Participant as Member},
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct GroupPath {
+    #[schemars(example = "120363000000000001@g.us")]
     id: String,
 }
 
@@ -38,16 +39,23 @@ impl GroupPath {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Wanted {
-    #[serde(flatten)]
-    page: page::Page,
-    #[serde(rename = "sortBy")]
-    sort_by: Option<String>,
-    #[serde(rename = "sortOrder")]
-    sort_order: Option<page::Order>,
+    limit: Option<usize>,
+    offset: Option<usize>,
+    sort_by: Option<SortBy>,
+    sort_order: Option<Order>,
     /// `participants`: without them.
     exclude: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum SortBy {
+    Id,
+    Subject,
 }
 
 /// `GET /api/{session}/groups`
@@ -55,48 +63,42 @@ pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<Wanted>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Group>>, Problem> {
     let mut groups = app.fleet.known(&tenant).await?.groups().await?;
-    match wanted.sort_by.as_deref() {
-        None | Some("" | "id") => {}
-        Some("subject") => groups.sort_by_key(|group| group.subject.to_lowercase()),
-        Some(_) => return Err(flaw("sortBy", "id or subject")),
+    if let Some(SortBy::Subject) = wanted.sort_by {
+        groups.sort_by_key(|group| group.subject.to_lowercase());
     }
-    wanted.sort_order.unwrap_or_default().apply(&mut groups);
-    let bare = wanted.exclude.is_some_and(|exclude| exclude.split(',').any(|part| part == "participants"));
-    let form = |group| {
-        let mut form = waha::group::group(group);
-        if bare {
-            form["participants"] = json!([]);
-        }
-        form
-    };
-    Ok(Json(wanted.page.cut(groups)?.iter().map(form).collect()))
+    if wanted.exclude.is_some_and(|exclude| exclude.split(',').any(|part| part == "participants")) {
+        groups.iter_mut().for_each(|group| group.members.clear());
+    }
+    let groups = page::cut(groups, wanted.sort_order, wanted.limit, wanted.offset);
+    Ok(Json(groups.into_iter().map(Group::from).collect()))
 }
 
 /// `GET /api/{session}/groups/count`
-pub async fn count(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
-    let groups = app.fleet.known(&tenant).await?.groups().await?;
-    Ok(Json(json!({ "count": groups.len() })))
+pub async fn count(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Count>, Problem> {
+    Ok(Json(Count::of(&app.fleet.known(&tenant).await?.groups().await?)))
 }
 
 /// `POST /api/{session}/groups/refresh`: nothing is kept that could be old.
-pub async fn refresh(
-    State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn refresh(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Created<Success>, Problem> {
     app.fleet.known(&tenant).await?.groups().await?;
-    Ok(created())
+    Ok(Created(Success::YES))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewGroup")]
 pub struct New {
+    #[schemars(required, length(min = 1, max = 100))]
     name: Option<String>,
+    #[schemars(required, length(max = 1023))]
     participants: Option<Vec<Participant>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "GroupParticipantId")]
 pub struct Participant {
+    #[schemars(example = "573009998877@c.us")]
     id: String,
 }
 
@@ -105,11 +107,11 @@ pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Group>, Problem> {
     let members = people(&app, new.participants)?;
     let session = app.fleet.known(&tenant).await?;
     let group = session.create_group(&new.name.unwrap_or_default(), &members).await?;
-    Ok((StatusCode::CREATED, Json(waha::group::group(&group))))
+    Ok(Created(group.into()))
 }
 
 /// `GET /api/{session}/groups/{id}`
@@ -117,14 +119,8 @@ pub async fn one(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Value>, Problem> {
-    let group = app.fleet.known(&tenant).await?.group(&named.jid()).await?;
-    Ok(Json(waha::group::group(&group)))
-}
-
-/// `DELETE /api/{session}/groups/{id}`
-pub async fn delete(_: For<Controlling>) -> Result<Json<Value>, Problem> {
-    Err(Problem::not_implemented("WhatsApp has no way to delete a group: remove its members and leave it"))
+) -> Result<Json<Group>, Problem> {
+    Ok(Json(app.fleet.known(&tenant).await?.group(&named.jid()).await?.into()))
 }
 
 /// `POST /api/{session}/groups/{id}/leave`
@@ -132,13 +128,16 @@ pub async fn leave(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     app.fleet.known(&tenant).await?.leave_group(&named.jid()).await?;
-    Ok(created())
+    Ok(Created(Success::YES))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "GroupInvitation")]
 pub struct Invitation {
+    /// The code, or the link with it.
+    #[schemars(required, example = "https://chat.whatsapp.com/AbCdEf123456")]
     code: Option<String>,
 }
 
@@ -147,10 +146,9 @@ pub async fn join_info(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(invitation): Query<Invitation>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Group>, Problem> {
     let code = invitation.code.unwrap_or_default();
-    let group = app.fleet.known(&tenant).await?.invited_to(&code).await?;
-    Ok(Json(waha::group::group(&group)))
+    Ok(Json(app.fleet.known(&tenant).await?.invited_to(&code).await?.into()))
 }
 
 /// `POST /api/{session}/groups/join`
@@ -158,10 +156,9 @@ pub async fn join(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(invitation): Body<Invitation>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Joined>, Problem> {
     let code = invitation.code.unwrap_or_default();
-    let joined = app.fleet.known(&tenant).await?.join_group(&code).await?;
-    Ok((StatusCode::CREATED, Json(waha::group::joined(&joined))))
+    Ok(Created(app.fleet.known(&tenant).await?.join_group(&code).await?.into()))
 }
 
 /// `GET /api/{session}/groups/{id}/invite-code`
@@ -178,14 +175,22 @@ pub async fn renew_invite_code(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-) -> Result<(StatusCode, Json<String>), Problem> {
-    let code = app.fleet.known(&tenant).await?.invite_code(&named.jid(), true).await?;
-    Ok((StatusCode::CREATED, Json(code)))
+) -> Result<Created<String>, Problem> {
+    Ok(Created(app.fleet.known(&tenant).await?.invite_code(&named.jid(), true).await?))
 }
 
-#[derive(Deserialize)]
-pub struct Texts {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "GroupSubject")]
+pub struct NewSubject {
+    #[schemars(required, length(min = 1, max = 100))]
     subject: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "GroupDescription")]
+pub struct NewDescription {
+    /// Empty takes it away.
+    #[schemars(required, length(max = 2048))]
     description: Option<String>,
 }
 
@@ -194,11 +199,11 @@ pub async fn set_subject(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-    Body(texts): Body<Texts>,
-) -> Result<Json<Value>, Problem> {
+    Body(texts): Body<NewSubject>,
+) -> Result<Json<Success>, Problem> {
     let subject = texts.subject.ok_or_else(|| flaw("subject", "is required"))?;
     app.fleet.known(&tenant).await?.set_group_subject(&named.jid(), &subject).await?;
-    Ok(done())
+    Ok(Json(Success::YES))
 }
 
 /// `PUT /api/{session}/groups/{id}/description`
@@ -206,11 +211,11 @@ pub async fn set_description(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-    Body(texts): Body<Texts>,
-) -> Result<Json<Value>, Problem> {
+    Body(texts): Body<NewDescription>,
+) -> Result<Json<Success>, Problem> {
     let description = texts.description.ok_or_else(|| flaw("description", "is required; empty takes it away"))?;
     app.fleet.known(&tenant).await?.set_group_description(&named.jid(), &description).await?;
-    Ok(done())
+    Ok(Json(Success::YES))
 }
 
 /// `GET /api/{session}/groups/{id}/picture`
@@ -218,9 +223,8 @@ pub async fn picture(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Value>, Problem> {
-    let url = app.fleet.known(&tenant).await?.group_picture(&named.jid()).await?;
-    Ok(Json(json!({ "url": url.unwrap_or_default() })))
+) -> Result<Json<PictureUrl>, Problem> {
+    Ok(Json(PictureUrl::new(app.fleet.known(&tenant).await?.group_picture(&named.jid()).await?)))
 }
 
 /// `PUT /api/{session}/groups/{id}/picture`
@@ -229,10 +233,10 @@ pub async fn set_picture(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
     Body(body): Body<Picture>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     session.set_group_picture(&named.jid(), files::small(&app, body.file, MAX_PICTURE).await?).await?;
-    Ok(done())
+    Ok(Json(Success::YES))
 }
 
 /// `DELETE /api/{session}/groups/{id}/picture`
@@ -240,23 +244,29 @@ pub async fn remove_picture(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     app.fleet.known(&tenant).await?.remove_group_picture(&named.jid()).await?;
-    Ok(done())
+    Ok(Json(Success::YES))
 }
 
-/// One of WAHA's settings of a group, by the name of its field.
+/// One of WAHA's settings of a group, which is an object with one field.
 macro_rules! setting {
-    ($show:ident, $set:ident, $name:literal, $path:literal, $field:ident, $of:expr, $setting:expr) => {
+    ($show:ident, $set:ident, $form:ident, $schema:literal, $name:literal, $path:literal, $of:expr, $setting:expr) => {
+        #[derive(Serialize, Deserialize, JsonSchema)]
+        #[schemars(rename = $schema)]
+        pub struct $form {
+            #[serde(rename = $name)]
+            on: bool,
+        }
+
         #[doc = concat!("`GET /api/{session}/groups/{id}/settings/security/", $path, "`")]
         pub async fn $show(
             State(app): State<App>,
             For { tenant, .. }: For<Reading>,
             Path(named): Path<GroupPath>,
-        ) -> Result<Json<Value>, Problem> {
-            let settings = app.fleet.known(&tenant).await?.group(&named.jid()).await?.settings;
-            let of: fn(crate::session::groups::Settings) -> bool = $of;
-            Ok(Json(json!({ $name: of(settings) })))
+        ) -> Result<Json<$form>, Problem> {
+            let of: fn(Settings) -> bool = $of;
+            Ok(Json($form { on: of(app.fleet.known(&tenant).await?.group(&named.jid()).await?.settings) }))
         }
 
         #[doc = concat!("`PUT /api/{session}/groups/{id}/settings/security/", $path, "`")]
@@ -264,66 +274,61 @@ macro_rules! setting {
             State(app): State<App>,
             For { tenant, .. }: For<Controlling>,
             Path(named): Path<GroupPath>,
-            Body(new): Body<NewSetting>,
-        ) -> Result<Json<Value>, Problem> {
-            let on = new.$field.ok_or_else(|| flaw($name, "true or false is required"))?;
-            app.fleet.known(&tenant).await?.set_in_group(&named.jid(), $setting(on)).await?;
-            Ok(done())
+            Body(new): Body<$form>,
+        ) -> Result<Json<Success>, Problem> {
+            app.fleet.known(&tenant).await?.set_in_group(&named.jid(), $setting(new.on)).await?;
+            Ok(Json(Success::YES))
         }
     };
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NewSetting {
-    admins_only: Option<bool>,
-    members_can_add_new_member: Option<bool>,
-    members_can_share_history: Option<bool>,
-    new_members_approval_required: Option<bool>,
 }
 
 setting!(
     info_by_admins,
     set_info_by_admins,
+    InfoByAdmins,
+    "GroupInfoByAdmins",
     "adminsOnly",
     "info-admin-only",
-    admins_only,
     |settings| settings.info_by_admins,
     Setting::InfoByAdmins
 );
 setting!(
     messages_by_admins,
     set_messages_by_admins,
+    MessagesByAdmins,
+    "GroupMessagesByAdmins",
     "adminsOnly",
     "messages-admin-only",
-    admins_only,
     |settings| settings.messages_by_admins,
     Setting::MessagesByAdmins
 );
 setting!(
     members_add,
     set_members_add,
+    MembersAdd,
+    "GroupMembersAdd",
     "membersCanAddNewMember",
     "member-add-mode",
-    members_can_add_new_member,
     |settings| settings.members_add,
     Setting::MembersAdd
 );
 setting!(
     history,
     set_history,
+    MembersShareHistory,
+    "GroupMembersShareHistory",
     "membersCanShareHistory",
     "member-share-history-mode",
-    members_can_share_history,
     |settings| settings.members_share_history,
     Setting::MembersShareHistory
 );
 setting!(
     approval,
     set_approval,
+    Approval,
+    "GroupApproval",
     "newMembersApprovalRequired",
     "membership-approval",
-    new_members_approval_required,
     |settings| settings.approval,
     Setting::Approval
 );
@@ -333,13 +338,15 @@ pub async fn members(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Member>>, Problem> {
     let group = app.fleet.known(&tenant).await?.group(&named.jid()).await?;
-    Ok(Json(group.members.iter().map(waha::group::member).collect()))
+    Ok(Json(group.members.iter().map(Member::from).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "GroupMembers")]
 pub struct Members {
+    #[schemars(required, length(min = 1, max = 1023))]
     participants: Option<Vec<Participant>>,
 }
 
@@ -351,7 +358,7 @@ macro_rules! change {
             For { tenant, .. }: For<Controlling>,
             Path(named): Path<GroupPath>,
             Body(members): Body<Members>,
-        ) -> Result<(StatusCode, Json<Vec<Value>>), Problem> {
+        ) -> Result<Created<Vec<Changed>>, Problem> {
             let who = people(&app, members.participants)?;
             let session = app.fleet.known(&tenant).await?;
             changed(&session, &named, $change, &who).await
@@ -371,9 +378,9 @@ async fn changed(
     named: &GroupPath,
     change: Change,
     who: &[String],
-) -> Result<(StatusCode, Json<Vec<Value>>), Problem> {
+) -> Result<Created<Vec<Changed>>, Problem> {
     let changed = session.change_group(&named.jid(), change, who).await?;
-    Ok((StatusCode::CREATED, Json(changed.iter().map(waha::group::changed).collect())))
+    Ok(Created(changed.iter().map(Changed::from).collect()))
 }
 
 /// `GET /api/{session}/groups/{id}/participants/join-requests`
@@ -381,20 +388,12 @@ pub async fn join_requests(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<JoinRequest>>, Problem> {
     let requests = app.fleet.known(&tenant).await?.join_requests(&named.jid()).await?;
-    Ok(Json(requests.iter().map(waha::group::request).collect()))
+    Ok(Json(requests.iter().map(JoinRequest::from).collect()))
 }
 
 fn people(app: &App, participants: Option<Vec<Participant>>) -> Result<Vec<String>, Problem> {
     let participants = participants.unwrap_or_default();
     participants.iter().map(|participant| chat(app, "participants", &participant.id)).collect()
-}
-
-fn done() -> Json<Value> {
-    Json(json!({ "success": true }))
-}
-
-fn created() -> (StatusCode, Json<Value>) {
-    (StatusCode::CREATED, done())
 }

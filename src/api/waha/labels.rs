@@ -1,37 +1,40 @@
 //! Labels of conversations, which accounts of WhatsApp Business have.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
         App,
+        answer::Created,
         auth::{Controlling, For, Reading},
-        baileys::Body,
+        input::{Body, Path},
         problem::Problem,
     },
-    chat,
+    Success, chat,
     chats::ChatPath,
     flaw,
 };
-use crate::waha::{self, label};
+use crate::waha::{self, label::Label};
 
 /// `GET /api/{session}/labels`
-pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Value>>, Problem> {
+pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Label>>, Problem> {
     let labels = app.fleet.known(&tenant).await?.labels().await?;
-    Ok(Json(labels.iter().map(label::label).collect()))
+    Ok(Json(labels.iter().map(Label::from).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "NewLabel")]
 pub struct New {
+    #[schemars(required, length(min = 1, max = 100))]
     name: Option<String>,
+    /// WhatsApp's number of it.
+    #[schemars(range(min = 0, max = 19))]
     color: Option<i32>,
+    /// The same by its value.
+    #[schemars(example = "#ff9485")]
     color_hex: Option<String>,
 }
 
@@ -44,7 +47,8 @@ impl New {
         match (self.color, &self.color_hex) {
             (Some(color), _) => Ok(Some(color)),
             (None, Some(hex)) => {
-                label::color(hex).map(Some).ok_or_else(|| flaw("colorHex", "a colour of WhatsApp's, like #ff9485"))
+                let color = waha::label::color(hex);
+                color.map(Some).ok_or_else(|| flaw("colorHex", "a colour of WhatsApp's, like #ff9485"))
             }
             (None, None) => Ok(None),
         }
@@ -56,15 +60,16 @@ pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
     let made = app.fleet.known(&tenant).await?.create_label(name, color).await?;
-    Ok((StatusCode::CREATED, Json(label::label(&made))))
+    Ok(Created((&made).into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct LabelPath {
     #[serde(rename = "labelId")]
+    #[schemars(example = "1")]
     label_id: String,
 }
 
@@ -74,10 +79,10 @@ pub async fn change(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<LabelPath>,
     Body(new): Body<New>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
     let changed = app.fleet.known(&tenant).await?.change_label(&named.label_id, name, color).await?;
-    Ok(Json(label::label(&changed)))
+    Ok(Json((&changed).into()))
 }
 
 /// `DELETE /api/{session}/labels/{labelId}`
@@ -85,9 +90,9 @@ pub async fn delete(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<LabelPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     app.fleet.known(&tenant).await?.delete_label(&named.label_id).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::YES))
 }
 
 /// `GET /api/{session}/labels/chats/{chatId}`
@@ -95,34 +100,44 @@ pub async fn of_chat(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Label>>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let labels = app.fleet.known(&tenant).await?.labels_of(&chat).await?;
-    Ok(Json(labels.iter().map(label::label).collect()))
+    Ok(Json(labels.iter().map(Label::from).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatLabels")]
 pub struct Wanted {
+    /// These and no others.
+    #[schemars(required)]
     labels: Option<Vec<Named>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "LabelId")]
 pub struct Named {
     id: String,
 }
 
-/// `PUT /api/{session}/labels/chats/{chatId}`: these and no others.
+/// `PUT /api/{session}/labels/chats/{chatId}`
 pub async fn label_chat(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
     Body(wanted): Body<Wanted>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let wanted = wanted.labels.ok_or_else(|| flaw("labels", "is required; empty takes all away"))?;
     let wanted: Vec<String> = wanted.into_iter().map(|label| label.id).collect();
     app.fleet.known(&tenant).await?.label_chat(&chat, &wanted).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::YES))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LabelledChat")]
+pub struct Labelled {
+    id: String,
 }
 
 /// `GET /api/{session}/labels/{labelId}/chats`
@@ -130,7 +145,7 @@ pub async fn chats(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<LabelPath>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Labelled>>, Problem> {
     let chats = app.fleet.known(&tenant).await?.chats_of_label(&named.label_id).await?;
-    Ok(Json(chats.iter().map(|chat| json!({ "id": waha::chat_id(chat) })).collect()))
+    Ok(Json(chats.iter().map(|chat| Labelled { id: waha::chat_id(chat) }).collect()))
 }

@@ -1,8 +1,20 @@
 //! The routes of WAHA's API, so that its clients work with this daemon as they are. A session of WAHA's is a tenant. What is not
 //! built, or cannot be done, is answered with 501 and the reason.
 
+/// Bodies and queries that name their tenant in a `session`: where it stands in each.
+macro_rules! in_session {
+    ($($asked:ident: $($field:ident).+),*) => {
+        $(impl Names for $asked {
+            fn tenant(&self) -> Option<&str> {
+                self.$($field).+.as_deref()
+            }
+        })*
+    };
+}
+
 pub mod calls;
 pub mod cannot;
+pub mod channels;
 pub mod chats;
 pub mod contacts;
 mod files;
@@ -15,23 +27,40 @@ pub mod sending;
 pub mod server;
 pub mod sessions;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::{
     App,
-    auth::{Caller, Scope},
     problem::{FieldError, Problem},
 };
 use crate::{
     message::{Delivery, Message, history::Entry},
     session::{self, Session},
-    tenant::{InvalidTenantId, TenantId},
     waha::{self, MessageId, Source, View},
 };
 
-/// The tenant that a request names, when the caller may do this for it.
-fn permitted(caller: &Caller, session: &str, scope: Scope) -> Result<TenantId, Problem> {
-    let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", error.to_string()))?;
-    caller.permit(&tenant, scope)?;
-    Ok(tenant)
+/// It was done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Result")]
+pub struct Success {
+    success: bool,
+}
+
+impl Success {
+    const YES: Self = Self { success: true };
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CountResponse")]
+pub struct Count {
+    count: usize,
+}
+
+impl Count {
+    fn of<T>(list: &[T]) -> Self {
+        Self { count: list.len() }
+    }
 }
 
 fn flaw(field: &'static str, message: impl Into<String>) -> Problem {

@@ -1,30 +1,33 @@
 //! Who is there and who types.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     super::{
         App,
+        answer::Created,
         auth::{For, Reading, Sending},
-        baileys::Body,
+        input::{Body, Path},
         problem::Problem,
     },
-    chat,
+    Success, chat,
     chats::ChatPath,
     flaw,
 };
-use crate::{session::Mood, waha::person};
+use crate::{
+    session::Mood,
+    waha::person::{Presence, Presences},
+};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "NewPresence")]
 pub struct New {
-    presence: Option<String>,
-    #[serde(rename = "chatId")]
+    #[schemars(required)]
+    presence: Option<Presence>,
+    /// For typing, recording and paused.
     chat_id: Option<String>,
 }
 
@@ -33,9 +36,8 @@ pub async fn set(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let mood = person::parse_mood(new.presence.as_deref().unwrap_or_default())
-        .ok_or_else(|| flaw("presence", "online, offline, typing, recording or paused"))?;
+) -> Result<Created<Success>, Problem> {
+    let mood = new.presence.ok_or_else(|| flaw("presence", "is required"))?.into();
     let session = app.fleet.known(&tenant).await?;
     match mood {
         Mood::Online | Mood::Offline => session.show_online(mood == Mood::Online).await?,
@@ -44,13 +46,13 @@ pub async fn set(
             session.show_mood(&chat, mood).await?;
         }
     }
-    Ok((StatusCode::CREATED, Json(json!({ "success": true }))))
+    Ok(Created(Success::YES))
 }
 
 /// `GET /api/{session}/presence`: of all chats that were asked for.
-pub async fn all(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Value>>, Problem> {
+pub async fn all(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Presences>>, Problem> {
     let presences = app.fleet.known(&tenant).await?.presences();
-    Ok(Json(presences.iter().map(|(chat, shown)| person::presences(chat, shown)).collect()))
+    Ok(Json(presences.iter().map(|(chat, shown)| Presences::new(chat, shown)).collect()))
 }
 
 /// `GET /api/{session}/presence/{chatId}`
@@ -58,10 +60,10 @@ pub async fn one(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Presences>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let shown = app.fleet.known(&tenant).await?.presence(&chat).await?;
-    Ok(Json(person::presences(&chat, &shown)))
+    Ok(Json(Presences::new(&chat, &shown)))
 }
 
 /// `POST /api/{session}/presence/{chatId}/subscribe`
@@ -69,8 +71,8 @@ pub async fn subscribe(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.follow_presence(&chat).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "success": true }))))
+    Ok(Created(Success::YES))
 }

@@ -1,16 +1,17 @@
 //! How the tenant shows itself.
 
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     super::{
         App,
         auth::{Controlling, For, Reading},
-        baileys::Body,
+        input::Body,
         problem::Problem,
     },
+    Success,
     files::{self, File},
     flaw,
 };
@@ -20,12 +21,14 @@ use crate::waha::person;
 pub const MAX_PICTURE: usize = 1024 * 1024;
 
 /// `GET /api/{session}/profile`
-pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
-    Ok(Json(person::profile(&app.fleet.known(&tenant).await?.profile().await?)))
+pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<person::Profile>, Problem> {
+    Ok(Json(app.fleet.known(&tenant).await?.profile().await?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProfileName")]
 pub struct Name {
+    #[schemars(required, length(min = 1, max = 25))]
     name: Option<String>,
 }
 
@@ -34,14 +37,17 @@ pub async fn set_name(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(body): Body<Name>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let name = body.name.ok_or_else(|| flaw("name", "is required"))?;
     app.fleet.known(&tenant).await?.set_name(&name).await?;
-    Ok(done())
+    Ok(Json(Success::YES))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProfileStatus")]
 pub struct About {
+    /// Empty takes it away.
+    #[schemars(required, length(max = 139))]
     status: Option<String>,
 }
 
@@ -50,14 +56,17 @@ pub async fn set_about(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(body): Body<About>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let about = body.status.ok_or_else(|| flaw("status", "is required"))?;
     app.fleet.known(&tenant).await?.set_about(&about).await?;
-    Ok(done())
+    Ok(Json(Success::YES))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewPicture")]
 pub struct Picture {
+    /// A JPEG.
+    #[schemars(required)]
     pub file: Option<File>,
 }
 
@@ -66,21 +75,17 @@ pub async fn set_picture(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(body): Body<Picture>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     session.set_picture(files::small(&app, body.file, MAX_PICTURE).await?).await?;
-    Ok(done())
+    Ok(Json(Success::YES))
 }
 
 /// `DELETE /api/{session}/profile/picture`
 pub async fn remove_picture(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Success>, Problem> {
     app.fleet.known(&tenant).await?.remove_picture().await?;
-    Ok(done())
-}
-
-fn done() -> Json<Value> {
-    Json(json!({ "success": true }))
+    Ok(Json(Success::YES))
 }

@@ -1,22 +1,22 @@
 //! What is sent: texts, places, people, polls, votes, reactions. Each is durable when it is answered; a client that repeats a
 //! request under its own `id`, or an `Idempotency-Key`, sends it once.
 
-use axum::{
-    Json,
-    extract::{Query, State},
-    http::{HeaderMap, StatusCode},
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use std::convert::Infallible;
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     super::{
         App,
-        auth::{Caller, For, Scope, Sending},
-        baileys::{Body, idempotency_key},
+        answer::{Created, Done},
+        auth::{self, Asked, Names, Sending},
+        input::{Body, IdempotencyKey, Query},
         problem::Problem,
     },
-    accepted, bare_id, chat, flaw, message_id, permitted,
+    Success, accepted, bare_id, chat, flaw, message_id,
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Poll, SendRequest},
@@ -24,68 +24,94 @@ use crate::{
     waha,
 };
 
-type Sent = Result<(StatusCode, Json<waha::Message>), Problem>;
+type Sent = Result<Created<waha::Message>, Problem>;
+/// A body, and the tenant in its `session`.
+type For<T> = Asked<Sending, Body<T>>;
 
 /// What all of them have.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SendAddressed")]
 pub struct Addressed {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
     #[serde(rename = "chatId")]
+    #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
     /// The client's own name for the message: WhatsApp's id of it.
+    #[schemars(length(min = 8, max = 64), regex(pattern = "^[A-Za-z0-9]+$"))]
     id: Option<String>,
+    /// The id of the message that it answers.
     #[serde(alias = "replyTo")]
     reply_to: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SendTextRequest")]
 pub struct Text {
     #[serde(flatten)]
     to: Addressed,
+    #[schemars(required, length(min = 1), example = "Su pedido está listo")]
     text: Option<String>,
     mentions: Option<Vec<String>>,
 }
 
+in_session!(Addressed: session, Text: to.session, Place: to.session, People: to.session, NewPoll: to.session, Vote: to.session);
+in_session!(Reaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
+
 /// `POST /api/sendText`, `/api/reply`, `/api/sendLinkPreview`. There is no preview of links: WhatsApp's own clients make it.
-pub async fn text(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Text>) -> Sent {
+pub async fn text(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<Text>,
+) -> Sent {
     let mentions = body.mentions.unwrap_or_default();
     if mentions.iter().any(|mention| mention == "all") {
         return Err(Problem::not_implemented("\"all\" cannot be mentioned"));
     }
     let mentions = mentions.iter().map(|mention| chat(&app, "mentions", mention)).collect::<Result<_, _>>()?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
-    send(&app, &caller, &headers, body.to, draft).await
+    send(&app, &tenant, &key, body.to, draft).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SendLocation")]
 pub struct Place {
     #[serde(flatten)]
     to: Addressed,
+    #[schemars(required, range(min = -90, max = 90), example = 4.711)]
     latitude: Option<f64>,
+    #[schemars(required, range(min = -180, max = 180), example = -74.0721)]
     longitude: Option<f64>,
     title: Option<String>,
 }
 
 /// `POST /api/sendLocation`
-pub async fn location(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Place>) -> Sent {
+pub async fn location(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<Place>,
+) -> Sent {
     let place = Location {
         latitude: body.latitude.ok_or_else(|| flaw("latitude", "is required"))?,
         longitude: body.longitude.ok_or_else(|| flaw("longitude", "is required"))?,
         name: body.title.unwrap_or_default(),
         ..Location::default()
     };
-    send(&app, &caller, &headers, body.to, Draft::Location(place)).await
+    send(&app, &tenant, &key, body.to, Draft::Location(place)).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SendContacts")]
 pub struct People {
     #[serde(flatten)]
     to: Addressed,
+    #[schemars(required, length(min = 1, max = 100))]
     contacts: Option<Vec<Person>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ContactCard")]
 pub struct Person {
     full_name: Option<String>,
     organization: Option<String>,
@@ -95,9 +121,13 @@ pub struct Person {
 }
 
 /// `POST /api/sendContactVcard`
-pub async fn contacts(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<People>) -> Sent {
+pub async fn contacts(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<People>,
+) -> Sent {
     let contacts = body.contacts.unwrap_or_default().into_iter().map(card).collect::<Result<_, _>>()?;
-    send(&app, &caller, &headers, body.to, Draft::Contacts { contacts }).await
+    send(&app, &tenant, &key, body.to, Draft::Contacts { contacts }).await
 }
 
 /// A card as it is given, or one made from its fields.
@@ -127,43 +157,55 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace(['\n', '\r'], "\\n").replace(',', "\\,").replace(';', "\\;")
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SendPoll")]
 pub struct NewPoll {
     #[serde(flatten)]
     to: Addressed,
+    #[schemars(required)]
     poll: Option<PollForm>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "NewPoll")]
 pub struct PollForm {
+    #[schemars(required, length(min = 1))]
     name: Option<String>,
+    #[schemars(required, length(min = 2, max = 12))]
     options: Option<Vec<String>>,
     /// A boolean; the document says object.
     multiple_answers: Option<Value>,
 }
 
 /// `POST /api/sendPoll`
-pub async fn poll(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<NewPoll>) -> Sent {
+pub async fn poll(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<NewPoll>,
+) -> Sent {
     let form = body.poll.ok_or_else(|| flaw("poll", "is required"))?;
     let options = form.options.unwrap_or_default();
     let several = form.multiple_answers == Some(Value::Bool(true));
     let choose = if several { u32::try_from(options.len()).unwrap_or(u32::MAX) } else { 1 };
     let poll = Poll { name: form.name.unwrap_or_default(), options, choose };
-    send(&app, &caller, &headers, body.to, Draft::Poll(poll)).await
+    send(&app, &tenant, &key, body.to, Draft::Poll(poll)).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SendPollVote")]
 pub struct Vote {
     #[serde(flatten)]
     to: Addressed,
+    #[schemars(required)]
     poll_message_id: Option<String>,
+    /// All options chosen now.
     votes: Option<Vec<OneOrSeveral>>,
 }
 
 /// The document has lists of lists, WAHA's examples plain lists.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrSeveral {
     One(String),
@@ -171,87 +213,110 @@ pub enum OneOrSeveral {
 }
 
 /// `POST /api/sendPollVote`
-pub async fn vote(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Vote>) -> Sent {
+pub async fn vote(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<Vote>,
+) -> Sent {
     let poll = body.poll_message_id.ok_or_else(|| flaw("pollMessageId", "is required"))?;
     let options = body.votes.unwrap_or_default().into_iter().flat_map(|vote| match vote {
         OneOrSeveral::One(vote) => vec![vote],
         OneOrSeveral::Several(votes) => votes,
     });
     let draft = Draft::Vote { poll: bare_id(&poll), options: options.collect() };
-    send(&app, &caller, &headers, body.to, draft).await
+    send(&app, &tenant, &key, body.to, draft).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SetReaction")]
 pub struct Reaction {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
+    #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: Option<String>,
+    /// Empty takes it back.
+    #[schemars(required, example = "👍")]
     reaction: Option<String>,
 }
 
 /// `PUT /api/reaction`
-pub async fn reaction(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Reaction>) -> Sent {
-    let tenant = permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+pub async fn reaction(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<Reaction>,
+) -> Result<Json<waha::Message>, Problem> {
     let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&about.chat, &about.id, about.from_me, about.participant.as_deref());
     let request = SendRequest { to: about.chat, draft: Draft::Reaction { target, emoji }, answers: None, id: None };
-    let message = app.fleet.send(&tenant, &request, idempotency_key(&headers)?).await??;
-    Ok((StatusCode::OK, Json(accepted(&message))))
+    let message = app.fleet.send(&tenant, &request, key.as_deref()).await??;
+    Ok(Json(accepted(&message)))
 }
 
 /// What needs a file, or a kind of message that linked devices cannot write.
-pub async fn cannot(caller: Caller, Body(body): Body<Addressed>) -> Result<Json<Value>, Problem> {
-    permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+pub async fn cannot(_: For<Addressed>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("files cannot be sent yet; buttons and lists are for WhatsApp's business API"))
 }
 
+/// `POST /api/sendLinkPreview`, `POST /api/send/link-custom-preview`
+pub async fn cannot_preview(_: For<Addressed>) -> Result<Infallible, Problem> {
+    Err(Problem::not_implemented("a preview is made by WhatsApp's clients: send the link with sendText"))
+}
+
+/// `POST /api/send/buttons/reply`
+pub async fn cannot_choose(_: For<Addressed>) -> Result<Infallible, Problem> {
+    Err(Problem::not_implemented("buttons belong to WhatsApp's business API: answer with a text"))
+}
+
 /// Marks what came as read, or says that somebody is typing.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ChatSign")]
 pub struct Sign {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
+    #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
     message_id: Option<String>,
     message_ids: Option<Vec<String>>,
 }
 
 /// `POST /api/sendSeen`: these messages, or all that came in the chat since we last wrote.
-pub async fn seen(State(app): State<App>, caller: Caller, Body(sign): Body<Sign>) -> Result<StatusCode, Problem> {
-    let tenant = permitted(&caller, sign.session.as_deref().unwrap_or_default(), Scope::Send)?;
+pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. }: For<Sign>) -> Result<Done, Problem> {
     let chat = chat(&app, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
     let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
     let session = app.fleet.known(&tenant).await?;
     session.mark_read(&chat, &ids).await?;
-    Ok(StatusCode::CREATED)
+    Ok(Done)
 }
 
 /// `POST /api/startTyping`
-pub async fn typing(State(app): State<App>, caller: Caller, Body(sign): Body<Sign>) -> Result<StatusCode, Problem> {
-    show_typing(&app, &caller, &sign, true).await
+pub async fn typing(
+    State(app): State<App>,
+    Asked { tenant, asked: Body(sign), .. }: For<Sign>,
+) -> Result<Done, Problem> {
+    show_typing(&app, &tenant, &sign, true).await
 }
 
 /// `POST /api/stopTyping`
-pub async fn not_typing(State(app): State<App>, caller: Caller, Body(sign): Body<Sign>) -> Result<StatusCode, Problem> {
-    show_typing(&app, &caller, &sign, false).await
+pub async fn not_typing(
+    State(app): State<App>,
+    Asked { tenant, asked: Body(sign), .. }: For<Sign>,
+) -> Result<Done, Problem> {
+    show_typing(&app, &tenant, &sign, false).await
 }
 
-async fn show_typing(app: &App, caller: &Caller, sign: &Sign, typing: bool) -> Result<StatusCode, Problem> {
-    let tenant = permitted(caller, sign.session.as_deref().unwrap_or_default(), Scope::Send)?;
+async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) -> Result<Done, Problem> {
     let chat = chat(app, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.known(tenant).await?;
     session.show_typing(&chat, typing).await?;
-    Ok(StatusCode::CREATED)
+    Ok(Done)
 }
 
-async fn send(app: &App, caller: &Caller, headers: &HeaderMap, to: Addressed, draft: Draft) -> Sent {
-    let tenant = permitted(caller, to.session.as_deref().unwrap_or_default(), Scope::Send)?;
-    send_for(app, &tenant, headers, to, draft).await
-}
-
-async fn send_for(app: &App, tenant: &TenantId, headers: &HeaderMap, to: Addressed, draft: Draft) -> Sent {
+async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: Addressed, draft: Draft) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
         to: chat(app, "chatId", &chat_id)?,
@@ -259,67 +324,89 @@ async fn send_for(app: &App, tenant: &TenantId, headers: &HeaderMap, to: Address
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),
     };
-    let message = app.fleet.send(tenant, &request, idempotency_key(headers)?).await??;
-    Ok((StatusCode::CREATED, Json(accepted(&message))))
+    let message = app.fleet.send(tenant, &request, key.as_deref()).await??;
+    Ok(Created(accepted(&message)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ForwardMessage")]
 pub struct Forward {
     #[serde(flatten)]
     to: Addressed,
+    #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: Option<String>,
 }
 
 /// `POST /api/forwardMessage`
-pub async fn forward(State(app): State<App>, caller: Caller, headers: HeaderMap, Body(body): Body<Forward>) -> Sent {
+pub async fn forward(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<Forward>,
+) -> Sent {
     let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let draft = Draft::Forward { chat: chat(&app, "messageId", &original.chat)?, id: original.id };
-    send(&app, &caller, &headers, body.to, draft).await
+    send(&app, &tenant, &key, body.to, draft).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "StarMessage")]
 pub struct Star {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
+    #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
+    #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: Option<String>,
+    #[schemars(required)]
     star: Option<bool>,
 }
 
 /// `PUT /api/star`: on the tenant's own devices; the other one is not told.
-pub async fn star(State(app): State<App>, caller: Caller, Body(body): Body<Star>) -> Result<Json<Value>, Problem> {
-    let tenant = permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
+pub async fn star(
+    State(app): State<App>,
+    Asked { tenant, asked: Body(body), .. }: For<Star>,
+) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, "chatId", body.chat_id.as_deref().unwrap_or_default())?;
     let id = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     session.star(&chat, &target, starred).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::YES))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "EventMessageRequest")]
 pub struct NewHappening {
-    #[serde(flatten)]
-    to: Addressed,
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    /// The id of the message that it answers.
+    #[serde(rename = "reply_to")]
+    reply_to: Option<String>,
+    #[schemars(required)]
     event: Option<HappeningForm>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "EventMessage")]
 pub struct HappeningForm {
+    #[schemars(required, length(min = 1))]
     name: Option<String>,
     description: Option<String>,
     /// Seconds since 1970.
-    start_time: Option<f64>,
-    end_time: Option<f64>,
+    #[schemars(required)]
+    start_time: Option<i64>,
+    end_time: Option<i64>,
     location: Option<PlaceName>,
     extra_guests_allowed: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "EventLocation")]
 pub struct PlaceName {
     name: Option<String>,
 }
@@ -327,54 +414,54 @@ pub struct PlaceName {
 /// `POST /api/{session}/events`
 pub async fn happening(
     State(app): State<App>,
-    For { tenant, .. }: For<Sending>,
-    headers: HeaderMap,
+    auth::For { tenant, .. }: auth::For<Sending>,
+    key: IdempotencyKey,
     Body(body): Body<NewHappening>,
 ) -> Sent {
     let form = body.event.ok_or_else(|| flaw("event", "is required"))?;
     let event = Happening {
         name: form.name.unwrap_or_default(),
         description: form.description.unwrap_or_default(),
-        start: form.start_time.ok_or_else(|| flaw("event.startTime", "is required"))? as i64,
-        end: form.end_time.map(|end| end as i64),
+        start: form.start_time.ok_or_else(|| flaw("event.startTime", "is required"))?,
+        end: form.end_time,
         place: form.location.and_then(|place| place.name).unwrap_or_default(),
         extra_guests: form.extra_guests_allowed.unwrap_or(false),
     };
-    send_for(&app, &tenant, &headers, body.to, Draft::Happening(event)).await
+    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to };
+    send(&app, &tenant, &key, to, Draft::Happening(event)).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct QueryText {
+    #[schemars(with = "TenantId")]
     session: Option<String>,
+    #[schemars(required, example = "573009998877")]
     phone: Option<String>,
+    #[schemars(required, length(min = 1), example = "Su pedido está listo")]
     text: Option<String>,
 }
 
 /// `GET /api/sendText`
 pub async fn text_by_query(
     State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    Query(query): Query<QueryText>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Query(query), .. }: Asked<Sending, Query<QueryText>>,
 ) -> Sent {
-    let to = Addressed { session: query.session, chat_id: query.phone, id: None, reply_to: None };
+    let to = Addressed { session: None, chat_id: query.phone, id: None, reply_to: None };
     let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Vec::new() };
-    send(&app, &caller, &headers, to, draft).await
+    send(&app, &tenant, &key, to, draft).await
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewMessageIDResponse")]
+pub struct NewId {
+    id: String,
 }
 
 /// `GET /api/{session}/new-message-id`, `GET /api/{session}/status/new-message-id`
-pub async fn new_message_id(State(app): State<App>, For { tenant, .. }: For<Sending>) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({ "id": app.fleet.known(&tenant).await?.new_message_id() })))
-}
-
-/// `POST /api/sendLinkPreview`, `POST /api/send/link-custom-preview`
-pub async fn cannot_preview(caller: Caller, Body(body): Body<Addressed>) -> Result<Json<Value>, Problem> {
-    permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
-    Err(Problem::not_implemented("a preview is made by WhatsApp's clients: send the link with sendText"))
-}
-
-/// `POST /api/send/buttons/reply`
-pub async fn cannot_choose(caller: Caller, Body(body): Body<Addressed>) -> Result<Json<Value>, Problem> {
-    permitted(&caller, &body.session.unwrap_or_default(), Scope::Send)?;
-    Err(Problem::not_implemented("buttons belong to WhatsApp's business API: answer with a text"))
+pub async fn new_message_id(
+    State(app): State<App>,
+    auth::For { tenant, .. }: auth::For<Sending>,
+) -> Result<Json<NewId>, Problem> {
+    Ok(Json(NewId { id: app.fleet.known(&tenant).await?.new_message_id() }))
 }

@@ -1,20 +1,37 @@
 //! What the server says of itself.
 
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::super::App;
-use crate::waha;
+use crate::waha::{self, Environment, Worker};
 
-pub async fn ping() -> Json<Value> {
-    Json(json!({ "message": "pong" }))
+#[derive(Serialize, JsonSchema)]
+pub struct Pong {
+    message: &'static str,
 }
 
-pub async fn version() -> Json<Value> {
+pub async fn ping() -> Json<Pong> {
+    Json(Pong { message: "pong" })
+}
+
+pub async fn version() -> Json<Environment> {
     Json(waha::environment())
 }
 
-pub async fn status(State(app): State<App>) -> Json<Value> {
-    let (now, started) = (app.fleet.env().clock.now().as_millisecond(), app.fleet.started_at().as_millisecond());
-    Json(json!({ "startTimestamp": started, "uptime": now - started, "worker": { "id": "sessiond" } }))
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStatus {
+    /// Milliseconds since 1970.
+    start_timestamp: i64,
+    /// Milliseconds.
+    uptime: i64,
+    worker: Worker,
+}
+
+pub async fn status(State(app): State<App>) -> Json<ServerStatus> {
+    let (now, start_timestamp) =
+        (app.fleet.env().clock.now().as_millisecond(), app.fleet.started_at().as_millisecond());
+    Json(ServerStatus { start_timestamp, uptime: now - start_timestamp, worker: Worker::THIS })
 }

@@ -1,29 +1,33 @@
-//! Sessions: made, looked at, paired, ended. A session is kept connected from its pairing to its logout; it cannot be stopped
-//! in between, which would be the one way to lose messages for good.
+//! Sessions: made, looked at, paired, stopped and started, ended. A session that is stopped stays linked and stays away, over
+//! restarts too: WhatsApp keeps what comes for it, and unlinks a device that stays away for two weeks.
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::{JsonSchema, json_schema};
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
         App,
-        auth::{Caller, Controlling, For, Reading, Scope},
-        baileys::Body,
+        answer::Created,
+        auth::{Asked, Caller, Controlling, For, Names, Reading, Scope},
+        input::{Body, Query},
+        openapi::{Gives, Operation},
         problem::Problem,
+        webhooks::Config,
     },
-    flaw, permitted,
+    Success, flaw,
 };
 use crate::{
-    session::{State as SessionState, Status},
-    tenant::TenantId,
+    session::{Capping, State as SessionState, Status, Timelock},
+    tenant::{InvalidTenantId, TenantId},
     waha,
+    webhook::Form,
 };
 
 /// `GET /api/sessions`: those that the caller may see. `all=true` also shows those that never paired.
@@ -31,7 +35,7 @@ pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(wanted): Query<Wanted>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Info>>, Problem> {
     let all = wanted.all.as_deref() == Some("true");
     let records = app.fleet.records().await?;
     let mut tenants: Vec<TenantId> = records.iter().map(|record| record.id.clone()).collect();
@@ -49,46 +53,58 @@ pub async fn list(
     Ok(Json(listed))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Wanted {
+    /// `true`: also those that never paired.
     all: Option<String>,
 }
 
-const CANNOT_STOP: &str = "a session stays connected until its logout, and its history until it is too old";
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewSession")]
 pub struct New {
+    #[schemars(with = "TenantId")]
     name: Option<String>,
+    /// Left out: yes.
     start: Option<bool>,
-    config: Option<Value>,
+    /// Webhooks and metadata.
+    config: Option<Config>,
+}
+
+impl Names for New {
+    fn tenant(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
+    }
 }
 
 /// `POST /api/sessions`
 pub async fn create(
     State(app): State<App>,
-    caller: Caller,
-    Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let name = new.name.filter(|name| !name.is_empty()).ok_or_else(|| flaw("name", "is required"))?;
-    let tenant = permitted(&caller, &name, Scope::Control)?;
-    if let Some(config) = new.config.filter(|config| !config.is_null()) {
+    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
+) -> Result<Created<Brief>, Problem> {
+    if let Some(config) = new.config.filter(|config| !config.0.is_null()) {
         app.fleet.opened(&tenant).await?;
-        app.webhooks.put(&tenant, config).await?;
+        app.webhooks.put(&tenant, config.0).await?;
     }
     let session =
         if new.start.unwrap_or(true) { app.fleet.connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `GET /api/sessions/{session}`
-pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
+pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
     let status = status(&app, &tenant).await?;
     Ok(Json(info(&tenant, status.as_ref())))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SessionChange")]
 pub struct Change {
-    config: Option<Value>,
+    /// Webhooks and metadata.
+    config: Option<Config>,
 }
 
 /// `PUT /api/sessions/{session}`
@@ -96,128 +112,212 @@ pub async fn change(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(change): Body<Change>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
-    if let Some(config) = change.config.filter(|config| !config.is_null()) {
-        app.webhooks.put(&tenant, config).await?;
+    if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
+        app.webhooks.put(&tenant, config.0).await?;
     }
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `GET /api/sessions/{session}/me`
-pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Value>, Problem> {
-    Ok(Json(status(&app, &tenant).await?.as_ref().map_or(Value::Null, me_of)))
+pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Option<Me>>, Problem> {
+    Ok(Json(status(&app, &tenant).await?.as_ref().and_then(me_of)))
 }
 
 /// `POST /api/sessions/{session}/start`
-pub async fn start(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.connect(&tenant).await?;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
-pub async fn restart(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
+    session.connect().await;
     session.reconnect().await;
-    Ok((StatusCode::CREATED, Json(brief(&app, &tenant, &session.status()).await?)))
+    Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
-pub async fn logout(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn logout(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     end(&app, &tenant).await
 }
 
-async fn end(app: &App, tenant: &TenantId) -> Result<(StatusCode, Json<Value>), Problem> {
+async fn end(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.known(tenant).await?;
     app.fleet.disconnect(tenant).await?;
-    Ok((StatusCode::CREATED, Json(brief(app, tenant, &session.status()).await?)))
+    Ok(Created(brief(app, tenant, &session.status()).await?))
 }
 
-/// `POST /api/sessions/{session}/stop`, `DELETE /api/sessions/{session}`
-pub async fn cannot(_: For<Controlling>) -> Result<Json<Value>, Problem> {
-    Err(Problem::not_implemented(CANNOT_STOP))
+/// `POST /api/sessions/{session}/stop`: stays linked, and away until it is started.
+pub async fn stop(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
+    leave(&app, &tenant).await
 }
 
-#[derive(Deserialize)]
+async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> {
+    let session = app.fleet.known(tenant).await?;
+    session.stop().await?;
+    Ok(Created(brief(app, tenant, &session.status()).await?))
+}
+
+/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, and forgets the webhooks. What was said stays until
+/// it is too old, as all history does.
+pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Success>, Problem> {
+    app.fleet.known(&tenant).await?;
+    app.fleet.disconnect(&tenant).await?;
+    app.webhooks.put(&tenant, serde_json::json!({ "webhooks": [] })).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NamedSession")]
 pub struct Named {
+    #[schemars(with = "TenantId")]
     name: Option<String>,
+    /// Of a stop: unlink as well.
     logout: Option<bool>,
-    config: Option<Value>,
 }
 
-impl Named {
-    fn tenant(&self, caller: &Caller) -> Result<TenantId, Problem> {
-        permitted(caller, self.name.as_deref().unwrap_or_default(), Scope::Control)
+impl Names for Named {
+    fn tenant(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
     }
 }
 
-/// `POST /api/sessions/start`: makes the session when there is none.
-pub async fn start_named(
-    State(app): State<App>,
-    caller: Caller,
-    Body(named): Body<Named>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    named.tenant(&caller)?;
-    create(State(app), caller, Body(New { name: named.name, start: Some(true), config: named.config })).await
-}
-
-/// `POST /api/sessions/stop`; with `logout` as well.
+/// `POST /api/sessions/stop`
 pub async fn stop_named(
     State(app): State<App>,
-    caller: Caller,
-    Body(named): Body<Named>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let tenant = named.tenant(&caller)?;
-    if named.logout == Some(true) {
-        return end(&app, &tenant).await;
-    }
-    Err(Problem::not_implemented(CANNOT_STOP))
+    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<Named>>,
+) -> Result<Created<Brief>, Problem> {
+    if named.logout == Some(true) { end(&app, &tenant).await } else { leave(&app, &tenant).await }
 }
 
 /// `POST /api/sessions/logout`
 pub async fn logout_named(
     State(app): State<App>,
-    caller: Caller,
-    Body(named): Body<Named>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let tenant = named.tenant(&caller)?;
+    Asked { tenant, .. }: Asked<Controlling, Body<Named>>,
+) -> Result<Created<Brief>, Problem> {
     end(&app, &tenant).await
 }
 
-#[derive(Deserialize)]
-pub struct Form {
+/// Whether the account is kept from writing to people who never wrote to it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ReachoutTimelockData")]
+pub struct TimelockForm {
+    enforcement_type: String,
+    is_active: bool,
+    /// Seconds since 1970.
+    time_enforcement_ends: i64,
+}
+
+/// `GET /api/sessions/{session}/timelock`
+pub async fn timelock(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<TimelockForm>, Problem> {
+    let Timelock { kind, active, ends } = app.fleet.known(&tenant).await?.timelock().await?;
+    Ok(Json(TimelockForm { enforcement_type: kind, is_active: active, time_enforcement_ends: ends }))
+}
+
+/// How many new chats the account may begin in a cycle.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MessageCappingData")]
+pub struct CappingForm {
+    capping_status: String,
+    /// -1: as many as it likes.
+    total_quota: i64,
+    used_quota: i64,
+    /// Seconds since 1970.
+    cycle_start: i64,
+    cycle_end: i64,
+    mv_status: String,
+    ote_status: String,
+}
+
+/// `GET /api/sessions/{session}/capping`
+pub async fn capping(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CappingForm>, Problem> {
+    let Capping { status, total, used, begins, ends, meta_verified, one_time } =
+        app.fleet.known(&tenant).await?.capping().await?;
+    Ok(Json(CappingForm {
+        capping_status: status,
+        total_quota: total,
+        used_quota: used,
+        cycle_start: begins,
+        cycle_end: ends,
+        mv_status: meta_verified,
+        ote_status: one_time,
+    }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct QrFormat {
+    /// `image`, or `raw` for its text.
     format: Option<String>,
+}
+
+/// What a phone scans.
+pub enum Qr {
+    Raw(String),
+    Base64(Vec<u8>),
+    Png(Vec<u8>),
+}
+
+/// As the client accepts it, or asks for it.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "SessionQr")]
+enum QrForm {
+    /// With `format=raw`.
+    Raw {
+        value: String,
+    },
+    Base64 {
+        mimetype: &'static str,
+        data: String,
+    },
+}
+
+impl IntoResponse for Qr {
+    fn into_response(self) -> Response {
+        let fresh = [(header::CACHE_CONTROL, "no-store")];
+        match self {
+            Self::Raw(value) => (fresh, Json(QrForm::Raw { value })).into_response(),
+            Self::Base64(png) => {
+                (fresh, Json(QrForm::Base64 { mimetype: "image/png", data: BASE64.encode(&png) })).into_response()
+            }
+            Self::Png(png) => (fresh, [(header::CONTENT_TYPE, "image/png")], png).into_response(),
+        }
+    }
+}
+
+impl Gives for Qr {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_json::<QrForm>(StatusCode::OK);
+        operation.gives_body(StatusCode::OK, "image/png", json_schema!({ "type": "string", "format": "binary" }));
+    }
 }
 
 /// `GET /api/{session}/auth/qr`: a PNG; JSON with base64 for who accepts JSON; the raw text with `format=raw`.
 pub async fn qr(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Query(form): Query<Form>,
+    Query(form): Query<QrFormat>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Qr, Problem> {
     let now = app.fleet.env().clock.now();
     let qr = status(&app, &tenant).await?.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
     let no_code = || Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again");
     let qr = qr.ok_or_else(no_code)?;
     if form.format.as_deref() == Some("raw") {
-        return Ok(Json(json!({ "value": qr.code.expose() })).into_response());
+        return Ok(Qr::Raw(qr.code.expose().to_owned()));
     }
     let png = super::super::qr::png(qr.code.expose()).ok_or_else(no_code)?;
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if accepts.contains("application/json") {
-        return Ok(Json(json!({ "mimetype": "image/png", "data": BASE64.encode(&png) })).into_response());
-    }
-    Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "no-store")], png).into_response())
+    Ok(if accepts.contains("application/json") { Qr::Base64(png) } else { Qr::Png(png) })
 }
 
 /// `None`: the directory knows the tenant, and it is not open in this process.
@@ -231,25 +331,69 @@ async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem>
     }
 }
 
-async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Value, Problem> {
+/// A session as its changes are answered.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+pub struct Brief {
+    name: TenantId,
+    status: SessionState,
+    config: Form,
+    me: Option<Me>,
+}
+
+/// A session as it is looked at.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionInfo")]
+pub struct Info {
+    name: TenantId,
+    status: SessionState,
+    me: Option<Me>,
+    presence: Nothing,
+    timestamps: Timestamps,
+    assigned_worker: &'static str,
+    /// Beyond WAHA: why.
+    reason: Option<String>,
+}
+
+/// WAHA's engines say something here.
+#[derive(Serialize, JsonSchema)]
+pub struct Nothing {}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionTimestamps")]
+pub struct Timestamps {
+    /// When its state last changed, milliseconds since 1970; 0: it is not open.
+    activity: i64,
+}
+
+/// Who the session is at WhatsApp.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionMe")]
+pub struct Me {
+    id: String,
+    push_name: Option<String>,
+}
+
+async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Brief, Problem> {
     let config = app.webhooks.show(tenant).await?;
-    Ok(json!({ "name": tenant, "status": status.state, "config": config, "me": me_of(status) }))
+    Ok(Brief { name: tenant.clone(), status: status.state, config, me: me_of(status) })
 }
 
-fn info(tenant: &TenantId, status: Option<&Status>) -> Value {
-    json!({
-        "name": tenant,
-        "status": status.map_or(SessionState::Stopped, |status| status.state),
-        "me": status.map_or(Value::Null, me_of),
-        "presence": {},
-        "timestamps": { "activity": status.map_or(0, |status| status.since.as_millisecond()) },
-        "assignedWorker": "sessiond",
-        // Beyond WAHA: why.
-        "reason": status.map(|status| &status.reason),
-    })
+fn info(tenant: &TenantId, status: Option<&Status>) -> Info {
+    Info {
+        name: tenant.clone(),
+        status: status.map_or(SessionState::Stopped, |status| status.state),
+        me: status.and_then(me_of),
+        presence: Nothing {},
+        timestamps: Timestamps { activity: status.map_or(0, |status| status.since.as_millisecond()) },
+        assigned_worker: "sessiond",
+        reason: status.map(|status| status.reason.clone()),
+    }
 }
 
-fn me_of(status: &Status) -> Value {
-    let Some(number) = &status.phone_number else { return Value::Null };
-    json!({ "id": waha::chat_id(&format!("{number}@s.whatsapp.net")), "pushName": status.push_name })
+fn me_of(status: &Status) -> Option<Me> {
+    let number = status.phone_number.as_ref()?;
+    Some(Me { id: waha::chat_id(&format!("{number}@s.whatsapp.net")), push_name: status.push_name.clone() })
 }

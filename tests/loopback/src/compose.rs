@@ -212,6 +212,7 @@ impl World {
             }
             Say::Unknown { field } => beyond = unknown_field(*field),
             Say::Raw { message: raw } => message = (**raw).clone(),
+            Say::Garbage { bytes } => beyond.clone_from(bytes),
         }
         Ok(Composed { message, beyond })
     }

@@ -16,7 +16,8 @@
 //! | `iq`, `routing` | requests; messages, receipts, acks |
 //! | `groups`, `group_rules`, `group_chat` | groups and their changes; who may do what and come in; messages in them |
 //! | `app_state` | the settings that an account's devices share |
-//! | `blocks`, `calls`, `mex` | whom one blocks; calls that ring; WhatsApp's GraphQL |
+//! | `blocks`, `calls` | whom one blocks; calls that ring |
+//! | `mex`, `channels` | WhatsApp's GraphQL; channels |
 //! | `presence`, `profile` | who is there, who types; pictures and what people say of themselves |
 //! | `history` | what a phone tells its devices of its chats |
 //! | `signal`, `contact`, `writing`, `phone` | the endpoints that live here: phones and customers |
@@ -29,6 +30,7 @@ mod archive;
 mod blocks;
 mod calls;
 mod cert;
+mod channels;
 mod compose;
 mod contact;
 mod control;
@@ -64,6 +66,7 @@ mod writing;
 pub use account::Form;
 pub use app_state::Setting;
 pub use calls::Call;
+pub use channels::ChannelInfo;
 pub use faults::{Fault, FaultKind};
 pub use groups::{Change, GroupInfo, GroupRules, Rank};
 pub use inbox::{Attachment, Received};
@@ -73,3 +76,4 @@ pub use presence::{ChatState, Seen};
 pub use profile::ProfileInfo;
 pub use say::{Card, File, Say};
 pub use stats::Stats;
+pub use world::Babble;

@@ -36,7 +36,19 @@ impl World {
         if id == ops::update_group_property::DOC_ID {
             return self.group_property(from, variables);
         }
-        Err(Fault(400, format!("unknown query {id}")))
+        if id == ops::fetch_reachout_timelock::DOC_ID {
+            let lock = json!({ "enforcement_type": "DEFAULT", "is_active": false, "time_enforcement_ends": "0" });
+            return Ok(json!({ "xwa2_fetch_account_reachout_timelock": lock }));
+        }
+        if id == ops::fetch_new_chat_message_capping_info::DOC_ID {
+            let capping = json!({
+                "capping_status": "FIRST_WARNING", "total_quota": "1000", "used_quota": "640",
+                "cycle_start_timestamp": 1_800_000_000, "cycle_end_timestamp": 1_802_592_000,
+                "mv_status": "NOT_ELIGIBLE", "ote_status": "NOT_ELIGIBLE",
+            });
+            return Ok(json!({ "xwa2_message_capping_info": capping }));
+        }
+        self.channel_mex(from, id, variables).unwrap_or_else(|| Err(Fault(400, format!("unknown query {id}"))))
     }
 
     fn group_property(&mut self, from: DeviceAddress, variables: &Value) -> Data {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::account::{AccountId, Form, Kind};
 use crate::app_state::Setting;
 use crate::calls::Call;
+use crate::channels::ChannelInfo;
 use crate::contact::Contact;
 use crate::control;
 use crate::faults::Fault;
@@ -31,7 +32,7 @@ use crate::profile::ProfileInfo;
 use crate::say::Say;
 use crate::shell::Shared;
 use crate::stats::Stats;
-use crate::world::{Ticket, World};
+use crate::world::{Babble, Effect, Ticket, World};
 
 /// How long a client may take to sign its identity once it is offered.
 const PAIRING_LIMIT: Duration = Duration::from_secs(30);
@@ -229,6 +230,16 @@ impl Network {
         if found { Ok(()) } else { Err(NetworkError::Refused(format!("there is no device {device}"))) }
     }
 
+    /// Sends the account's devices that are online something that no server would; false when none is.
+    pub async fn babble(&self, number: &str, babble: Babble) -> Result<bool, NetworkError> {
+        self.of(number, |world, id| {
+            let online: Vec<_> = world.directory.get(id).companions.values().filter_map(|device| device.conn).collect();
+            let effects = online.iter().map(|conn| Effect::Babble(*conn, babble.clone()));
+            world.effects.extend(effects);
+            !online.is_empty()
+        })
+    }
+
     /// The owner writes from the phone itself; returns the message's id.
     pub async fn phone_send(&self, number: &str, to: &str, say: impl Into<Say>) -> Result<String, NetworkError> {
         let say = say.into();
@@ -282,6 +293,19 @@ impl Network {
     /// Every call there was, oldest first.
     pub async fn calls(&self) -> Vec<Call> {
         self.0.with(|world| world.calls.clone())
+    }
+
+    /// Somebody makes a channel; returns its JID.
+    pub async fn create_channel(&self, by: &str, name: &str, description: &str) -> Result<ChannelInfo, NetworkError> {
+        self.of(by, |world, by| {
+            let at = world.create_channel(by, name, description);
+            world.channel_infos().swap_remove(at)
+        })
+    }
+
+    /// Every channel there is.
+    pub async fn channels(&self) -> Vec<ChannelInfo> {
+        self.0.with(|world| world.channel_infos())
     }
 
     /// Somebody opens a group with its code; asks, where an admin must let them in.

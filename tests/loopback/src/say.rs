@@ -136,6 +136,10 @@ pub enum Say {
         #[serde(deserialize_with = "protobuf")]
         message: Box<wa::Message>,
     },
+    /// Bytes where a message's protobuf should be.
+    Garbage {
+        bytes: Vec<u8>,
+    },
 }
 
 impl Say {

@@ -148,6 +148,7 @@ impl Shared {
                     }
                 }
                 Effect::WakeAt(at) => self.wake_at(at),
+                Effect::Babble(conn, babble) => state.put(conn, Out::Babble(babble)),
                 Effect::Send(..) => unreachable!("handled above"),
             }
         }

@@ -19,7 +19,7 @@ use wacore_noise::framing::{FrameDecoder, append_frame_into};
 
 use crate::handshake::{self, Established, Reply};
 use crate::shell::Shared;
-use crate::world::{ConnId, Ending};
+use crate::world::{Babble, ConnId, Ending};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -37,6 +37,7 @@ const WRITE_CHUNK: usize = 64 << 10;
 /// What the world has for one connection.
 pub(crate) enum Out {
     Stanzas(Vec<Node>, Instant),
+    Babble(Babble),
     Close(Ending, Instant),
 }
 
@@ -195,6 +196,7 @@ impl Connection {
                         sleep_until(at).await;
                         timeout(SEND_LIMIT, self.write(&stanzas)).await??;
                     }
+                    Some(Out::Babble(babble)) => timeout(SEND_LIMIT, self.babble(babble)).await??,
                     Some(Out::Close(Ending::Abrupt, _)) | None => return Ok(()),
                     Some(Out::Close(Ending::Graceful, at)) => {
                         sleep_until(at).await;
@@ -218,13 +220,29 @@ impl Connection {
         Ok(())
     }
 
+    async fn babble(&mut self, babble: Babble) -> anyhow::Result<()> {
+        match babble {
+            Babble::Stanza(stanza) => self.write(&[stanza]).await,
+            Babble::Plain(mut plain) => {
+                self.encrypt(&mut plain)?;
+                send_frame(&mut self.socket, &plain).await
+            }
+            Babble::Frame(frame) => send_frame(&mut self.socket, &frame).await,
+        }
+    }
+
+    fn encrypt(&mut self, frame: &mut Vec<u8>) -> anyhow::Result<()> {
+        let (cipher, counter) = &mut self.send;
+        cipher.encrypt_in_place_with_counter(*counter, frame)?;
+        *counter += 1;
+        Ok(())
+    }
+
     async fn write(&mut self, stanzas: &[Node]) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
         for stanza in stanzas {
             let mut frame = marshal_auto(stanza)?;
-            let (cipher, counter) = &mut self.send;
-            cipher.encrypt_in_place_with_counter(*counter, &mut frame)?;
-            *counter += 1;
+            self.encrypt(&mut frame)?;
             append_frame_into(&frame, None, &mut bytes)?;
             if bytes.len() >= WRITE_CHUNK {
                 self.socket.feed(Message::binary(Bytes::from(std::mem::take(&mut bytes)))).await?;

@@ -15,6 +15,7 @@ use waproto::whatsapp::ClientPayload;
 use crate::account::{AccountId, DeviceAddress, Directory, Form};
 use crate::calls::Call;
 use crate::cert::ServerIdentity;
+use crate::channels::Channel;
 use crate::faults::{FaultKind, Faults};
 use crate::groups::Groups;
 use crate::ledger::Ledger;
@@ -39,6 +40,7 @@ pub(crate) struct Ticket(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) enum Effect {
     Send(ConnId, Node, Duration),
+    Babble(ConnId, Babble),
     /// Close after what was sent: at once, or when the client has had time to read and close itself (Baileys
     /// reports a wrong reason when the server closes right after a stream error).
     Close(ConnId, Ending),
@@ -52,6 +54,17 @@ pub(crate) enum Effect {
 pub(crate) enum Ending {
     Abrupt,
     Graceful,
+}
+
+/// What a network sends that has lost its mind.
+#[derive(Debug, Clone)]
+pub enum Babble {
+    /// A stanza that it would never send.
+    Stanza(Node),
+    /// Bytes where a stanza should be, encrypted as it should be.
+    Plain(Vec<u8>),
+    /// Bytes where an encrypted frame should be.
+    Frame(Vec<u8>),
 }
 
 pub(crate) enum Session {
@@ -78,6 +91,7 @@ pub(crate) struct World {
     pub(crate) groups: Groups,
     /// All there ever were, oldest first.
     pub(crate) calls: Vec<Call>,
+    pub(crate) channels: Vec<Channel>,
     /// How customers address an account that never wrote to them.
     pub(crate) addressing: Form,
     /// Stanzas for the network's own endpoints, in order.
@@ -97,6 +111,7 @@ impl World {
             presence: Presence::default(),
             groups: Groups::default(),
             calls: Vec::new(),
+            channels: Vec::new(),
             rng,
             directory: Directory::default(),
             sessions: HashMap::new(),

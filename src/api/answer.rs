@@ -1,0 +1,56 @@
+//! Answers whose status is not 200; their types say which, for the document.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::openapi::{Gives, Operation};
+
+/// 201, with what was made.
+pub struct Created<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, Json(self.0)).into_response()
+    }
+}
+
+impl<T: JsonSchema> Gives for Created<T> {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_json::<T>(StatusCode::CREATED);
+    }
+}
+
+/// 201, and nothing to say.
+pub struct Done;
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        StatusCode::CREATED.into_response()
+    }
+}
+
+impl Gives for Done {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_nothing(StatusCode::CREATED);
+    }
+}
+
+/// 204.
+pub struct NoContent;
+
+impl IntoResponse for NoContent {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl Gives for NoContent {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_nothing(StatusCode::NO_CONTENT);
+    }
+}

@@ -1,0 +1,105 @@
+//! What requests bring: bodies, queries, paths and headers of ours. What is wrong with one is a [`Problem`], as everywhere.
+
+use axum::{
+    Json,
+    extract::{self, FromRequest, FromRequestParts, Request},
+    http::request::Parts,
+};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{
+    openapi::{Operation, Place, Takes},
+    problem::{FieldError, Problem},
+};
+
+/// A JSON body.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let read = Json::from_request(request, state).await;
+        read.map(|Json(body)| Self(body)).map_err(|error| Problem::invalid(error.body_text(), Vec::new()))
+    }
+}
+
+impl<T: JsonSchema> Takes for Body<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.takes_json::<T>();
+        operation.may_fail(&[400]);
+    }
+}
+
+/// What stands behind the question mark.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = extract::Query::from_request_parts(parts, state).await;
+        read.map(|extract::Query(query)| Self(query)).map_err(|error| Problem::invalid(error.body_text(), Vec::new()))
+    }
+}
+
+impl<T: JsonSchema> Takes for Query<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.parameters::<T>(Place::Query);
+        operation.may_fail(&[400]);
+    }
+}
+
+/// What a path names, but for the tenant: that is [`super::auth::For`].
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = extract::Path::from_request_parts(parts, state).await;
+        read.map(|extract::Path(named)| Self(named)).map_err(|error| Problem::invalid(error.body_text(), Vec::new()))
+    }
+}
+
+impl<T: JsonSchema> Takes for Path<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.parameters::<T>(Place::Path);
+        operation.may_fail(&[400]);
+    }
+}
+
+/// `Idempotency-Key`: with one, the same request may be repeated until it is answered, and is done once.
+pub struct IdempotencyKey(Option<String>);
+
+impl IdempotencyKey {
+    pub fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let key = value.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
+        key.map(|key| Self(Some(key.to_owned()))).ok_or_else(|| {
+            let message = "expected 1 to 200 visible characters".to_owned();
+            Problem::invalid(message.clone(), vec![FieldError { field: "Idempotency-Key".into(), message }])
+        })
+    }
+}
+
+impl Takes for IdempotencyKey {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.parameter(json!({
+            "name": "Idempotency-Key", "in": "header", "required": false,
+            "description": "Your name for this request: repeated under it, it is done once. Kept for 24 hours.",
+            "schema": { "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$" },
+        }));
+        operation.may_fail(&[400, 422]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Entrances for fuzzing, in test builds only: each parser of bytes that somebody else wrote, with what must hold whatever they are.
+//! A target panics when it does not.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use crate::{
+    api, journal,
+    message::{self, EventBody, phone},
+    outbound,
+    seal::{Digest, Keyring, Kind, MasterKey, Place},
+    session,
+    tenant::TenantId,
+    vault::Seq,
+    waha, webhook,
+};
+
+/// A parser to feed.
+pub struct Target {
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+}
+
+pub const TARGETS: [Target; 6] = [
+    Target { name: "envelope", run: envelope },
+    Target { name: "entry", run: journal::read_anything },
+    Target { name: "webhook", run: settings },
+    Target { name: "url", run: url },
+    Target { name: "names", run: names },
+    Target { name: "message", run: normalisation },
+];
+
+fn tenant() -> TenantId {
+    "trattoria".parse().expect("a tenant's id")
+}
+
+/// What opens is exactly what was sealed, at its place.
+fn envelope(bytes: &[u8]) {
+    let key: MasterKey = "07".repeat(32).parse().expect("a key");
+    let seal = Keyring::new(vec![key]).tenant(&tenant());
+    let place = Place { kind: Kind::Entry, seq: Seq(7), part: 0, parts: 1, epoch: Seq(1), previous: Digest::ZERO };
+    assert!(seal.open(&place, bytes).is_err(), "forged");
+    let sealed = seal.seal(&place, bytes);
+    assert_eq!(seal.open(&place, &sealed).as_deref(), Ok(bytes));
+    let Some(&first) = bytes.first() else { return };
+    // One bit anywhere: which one, the input says.
+    let mut altered = sealed.to_vec();
+    let at = bytes.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(*byte)) % altered.len();
+    altered[at] ^= 1 << (first % 8);
+    assert!(seal.open(&place, &altered).is_err(), "altered at {at}");
+    let elsewhere = Place { seq: Seq(8), ..place };
+    assert!(seal.open(&elsewhere, &sealed).is_err(), "moved");
+}
+
+/// Settings that are taken are the same when they are stored and read again, and show no secret.
+fn settings(bytes: &[u8]) {
+    let Ok(given) = serde_json::from_slice::<Value>(bytes) else { return };
+    let allow = outbound::Allow::default();
+    let before = webhook::Settings::default();
+    match webhook::Settings::parse(&given, &before, |url| outbound::check(url, &allow)) {
+        Ok(taken) => {
+            assert_eq!(webhook::Settings::restore(&taken.store()).as_ref(), Some(&taken));
+            let again =
+                webhook::Settings::parse(&serde_json::to_value(taken.show()).expect("plain data"), &taken, |url| {
+                    outbound::check(url, &allow)
+                });
+            assert_eq!(again.as_ref(), Ok(&taken), "what is shown can be sent back");
+        }
+        Err(flaws) => assert!(!flaws.is_empty()),
+    }
+}
+
+/// A URL that is taken leads to no address that is not public, as far as it names one.
+fn url(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(url) = outbound::check(text, &outbound::Allow::default()) else { return };
+    assert!(matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none());
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    if let Ok(address) = host.parse::<IpAddr>() {
+        assert!(outbound::is_public(address), "{url}");
+    }
+    // Written and read again it is the same.
+    assert_eq!(outbound::check(url.as_str(), &outbound::Allow::default()).as_ref(), Ok(&url));
+}
+
+/// What people type: ids of tenants and messages, phone numbers, texts of QR codes.
+fn names(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(tenant) = text.parse::<TenantId>() {
+        assert!(tenant.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+    }
+    if let Ok(id) = text.parse::<waha::MessageId>() {
+        // `@s.whatsapp.net` is taken as well, devices are not shown: written once more, it stays.
+        let shown = id.to_string();
+        let again = shown.parse::<waha::MessageId>().map(|id| id.to_string());
+        assert_eq!(again.as_deref(), Ok(shown.as_str()));
+    }
+    for country in [phonenumber::country::CO, phonenumber::country::US] {
+        if let Some(number) = phone::normalise(text, country) {
+            assert!((4..=17).contains(&number.len()) && number.bytes().all(|digit| digit.is_ascii_digit()), "{number}");
+        }
+    }
+    // A pairing string has some 240 characters; larger pictures only take time.
+    if text.len() < 300 {
+        let _ = api::qr_picture(text);
+    }
+}
+
+/// A message is read to its end, and its event is the same when it is stored and read again.
+fn normalisation(bytes: &[u8]) {
+    let Some(message) = session::read_anything(bytes) else { return };
+    let event = EventBody::Received { message: message.clone() };
+    let stored = serde_json::to_vec(&event).expect("an event is plain data");
+    let again: EventBody = serde_json::from_slice(&stored).expect("what was stored can be read");
+    // Read once more, since a number may come back as its neighbour.
+    let stored = serde_json::to_vec(&again).expect("plain data");
+    assert!(serde_json::from_slice::<EventBody>(&stored).is_ok());
+    let view =
+        waha::View { me: "573001112233@s.whatsapp.net", source: waha::Source::App, delivery: None, media_url: None };
+    let _ = serde_json::to_vec(&waha::Message::new(&message, view)).expect("plain data");
+    let _ = api::old_form::message(&tenant(), message.clone());
+    let message::Message { content, .. } = message;
+    let _ = content.text();
+}

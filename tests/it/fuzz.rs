@@ -1,0 +1,251 @@
+//! Parsers of untrusted bytes under mutated inputs, for a fixed time each: `FUZZ_SECONDS`, `FUZZ_SEED`. A driver for the stable
+//! compiler; with cargo-fuzz the same targets run under libFuzzer (tests/fuzz).
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use serde_json::json;
+use sessiond::fuzz::{TARGETS, Target};
+use whatsapp_rust::waproto::{codec, whatsapp as wa};
+
+/// Bytes that parsers stumble over.
+const INTERESTING: &[&[u8]] = &[
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\xff\xff\xff\xff\x0f",
+    b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    b"\0\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"@",
+    b"_",
+    b":",
+    b"/",
+    b"\\",
+    b"%00",
+    b"\r\n",
+    b"[",
+    b"{",
+    b"\"",
+    b"]",
+    b"[::1]",
+    b"0x7f.1",
+    b"169.254.169.254",
+    b"::ffff:",
+    b"@g.us",
+    b"+57",
+    b"-1",
+    b"1e999",
+    b"null",
+    b"\xe2\x80\xae",
+    b"\xf0\x9f\x92\xa9",
+    b"\xc3\x28",
+    b"\xed\xa0\x80",
+];
+
+const MAX_INPUT: usize = 4096;
+
+/// One step away from `input`.
+fn mutate(rng: &mut StdRng, input: &mut Vec<u8>, pool: &[Vec<u8>]) {
+    let at = if input.is_empty() { 0 } else { rng.random_range(0..input.len()) };
+    let end = (at + rng.random_range(0..16)).min(input.len());
+    match rng.random_range(0..9) {
+        0 if !input.is_empty() => input[at] ^= 1 << rng.random_range(0..8),
+        1 if !input.is_empty() => input[at] = rng.random(),
+        2 => input.splice(at..at, INTERESTING.choose(rng).expect("some").iter().copied()).for_each(drop),
+        3 => input.splice(at..end, INTERESTING.choose(rng).expect("some").iter().copied()).for_each(drop),
+        4 => input.truncate(at),
+        5 => input.drain(at..end).for_each(drop),
+        6 => {
+            let piece = input[at..end].to_vec();
+            let copies = if rng.random_bool(0.05) { 200 } else { 2 };
+            input.splice(at..at, piece.repeat(copies)).for_each(drop);
+        }
+        7 => {
+            let other = pool.choose(rng).expect("some");
+            let from = if other.is_empty() { 0 } else { rng.random_range(0..other.len()) };
+            input.truncate(at);
+            input.extend(&other[from..]);
+        }
+        _ => {
+            let mut bytes = vec![0; rng.random_range(1..12)];
+            rng.fill_bytes(&mut bytes);
+            input.splice(at..at, bytes).for_each(drop);
+        }
+    }
+    input.truncate(MAX_INPUT);
+}
+
+fn feed(target: &Target, seeds: &[Vec<u8>]) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let budget = Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(5));
+    // Another place to begin each day, so that CI gets around.
+    let today = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() / 86_400;
+    let seed = number("FUZZ_SEED").unwrap_or(today);
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (began, mut inputs) = (Instant::now(), 0u64);
+    while began.elapsed() < budget {
+        let mut input = seeds.choose(&mut rng).expect("some").clone();
+        if inputs >= seeds.len() as u64 {
+            for _ in 0..rng.random_range(1..8) {
+                mutate(&mut rng, &mut input, seeds);
+            }
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
+        assert!(ran.is_ok(), "{}, seed {seed}, input {inputs}: {}", target.name, hex::encode(&input));
+        inputs += 1;
+    }
+    println!("{}: {inputs} inputs, seed {seed}", target.name);
+    assert!(inputs > 100, "{} is too slow to be fuzzed: {inputs} inputs", target.name);
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "envelope" => {
+            let header = [&[1, 1][..], &[0; 8], &1000u32.to_be_bytes(), &[3; 60]].concat();
+            vec![Vec::new(), header, vec![b'a'; 300], b"\x01\x00".to_vec()]
+        }
+        // Two changes, one of them a removal; records of a snapshot; a manifest.
+        "entry" => vec![
+            b"\x0a\x0a\x08\x03\x12\x03key\x1a\x01v\x0a\x07\x08\x0b\x12\x03old\x10\x01".to_vec(),
+            b"\x0a\x08\x03\x12\x03key\x1a\x01v\x07\x08\x04\x12\x01k\x1a\x00".to_vec(),
+            b"\x0a\x04\x01\x02\x03\x04\x10\x05\x1a\x04\x01\x02\x03\x04\x20\x64\x28\x01\x32\x04\x08\x05\x10\x07"
+                .to_vec(),
+        ],
+        "webhook" => [
+            json!({ "webhooks": [{
+                "url": "https://example.com/hook", "events": ["message", "*"], "hmac": { "key": "secret" },
+                "retries": { "policy": "exponential", "delaySeconds": 2, "attempts": 15 },
+                "customHeaders": [{ "name": "X-My", "value": "1" }],
+            }], "metadata": { "user.id": "7" } }),
+            json!({ "webhooks": [] }),
+        ]
+        .iter()
+        .map(|settings| settings.to_string().into_bytes())
+        .collect(),
+        "url" => texts(&[
+            "https://example.com/hook?a=b#c",
+            "http://93.184.216.34:8080/",
+            "http://[2606:2800:220:1::1]/",
+            "https://user:password@host/",
+            "http://0177.0.0.1/",
+            "http://2130706433/",
+        ]),
+        "names" => texts(&[
+            "trattoria-1_A",
+            "true_573001112233@c.us_3EB0C767D097B7C7C030",
+            "false_120363000000000001@g.us_ABC_573001112233:12@s.whatsapp.net",
+            "+57 (300) 111-2233",
+            "0057 3001112233",
+            "2@abc,def,ghi,jkl,1",
+        ]),
+        "message" => messages().iter().map(codec::message_to_vec).collect(),
+        other => panic!("{other} has no inputs to start from"),
+    }
+}
+
+fn messages() -> Vec<wa::Message> {
+    let quoted = wa::ContextInfo {
+        stanza_id: Some("3EB0".into()),
+        participant: Some("573009998877@s.whatsapp.net".into()),
+        quoted_message: wa::Message { conversation: Some("before".into()), ..Default::default() }.into(),
+        mentioned_jid: vec!["573001112233@s.whatsapp.net".into()],
+        ..Default::default()
+    };
+    let reply = wa::message::ExtendedTextMessage {
+        text: Some("a table".into()),
+        context_info: quoted.into(),
+        ..Default::default()
+    };
+    let image = wa::message::ImageMessage {
+        mimetype: Some("image/jpeg".into()),
+        caption: Some("the menu".into()),
+        file_length: Some(1000),
+        file_sha256: Some(vec![1; 32]),
+        media_key: Some(vec![2; 32]),
+        jpeg_thumbnail: Some(vec![3; 40]),
+        ..Default::default()
+    };
+    let place = wa::message::LocationMessage {
+        degrees_latitude: Some(4.6),
+        degrees_longitude: Some(-74.1),
+        name: Some("here".into()),
+        ..Default::default()
+    };
+    let nowhere = wa::message::LocationMessage {
+        degrees_latitude: Some(f64::NAN),
+        degrees_longitude: Some(f64::INFINITY),
+        ..Default::default()
+    };
+    let option = |name: &str| wa::message::poll_creation_message::Option {
+        option_name: Some(name.into()),
+        ..Default::default()
+    };
+    let poll = wa::message::PollCreationMessage {
+        name: Some("when".into()),
+        options: vec![option("eight"), option("nine")],
+        selectable_options_count: Some(1),
+        ..Default::default()
+    };
+    let key = wa::MessageKey {
+        remote_jid: Some("573009998877@s.whatsapp.net".into()),
+        id: Some("3EB0".into()),
+        ..Default::default()
+    };
+    let reaction =
+        wa::message::ReactionMessage { key: key.clone().into(), text: Some("👍".into()), ..Default::default() };
+    let text = wa::Message { extended_text_message: reply.into(), ..Default::default() };
+    let revoke = wa::message::ProtocolMessage { key: key.clone().into(), ..Default::default() };
+    let edit = wa::message::ProtocolMessage {
+        key: key.into(),
+        r#type: Some(wa::message::protocol_message::Type::MessageEdit),
+        edited_message: text.clone().into(),
+        ..Default::default()
+    };
+    let mut all = vec![
+        wa::Message { conversation: Some("ciao".into()), ..Default::default() },
+        text,
+        wa::Message { image_message: image.into(), ..Default::default() },
+        wa::Message { location_message: place.into(), ..Default::default() },
+        wa::Message { location_message: nowhere.into(), ..Default::default() },
+        wa::Message { poll_creation_message: poll.into(), ..Default::default() },
+        wa::Message { reaction_message: reaction.into(), ..Default::default() },
+        wa::Message { protocol_message: revoke.into(), ..Default::default() },
+        wa::Message { protocol_message: edit.into(), ..Default::default() },
+    ];
+    // Each of them wrapped, and wrapped again.
+    for wrapped in all.clone() {
+        let inner = wa::message::FutureProofMessage { message: wrapped.into(), ..Default::default() };
+        let outer = wa::Message { ephemeral_message: inner.into(), ..Default::default() };
+        let inner = wa::message::FutureProofMessage { message: outer.into(), ..Default::default() };
+        all.push(wa::Message { view_once_message: inner.into(), ..Default::default() });
+    }
+    all
+}
+
+macro_rules! targets {
+    ($($name:ident)+) => {$(
+        #[test]
+        fn $name() {
+            let target = TARGETS.iter().find(|target| target.name == stringify!($name)).expect("a target");
+            feed(target, &seeds(target.name));
+        }
+    )+
+
+        #[test]
+        fn every_target_is_fed() {
+            let fed = [$(stringify!($name)),+];
+            assert_eq!(TARGETS.map(|target| target.name), fed);
+        }
+    };
+}
+
+targets! { envelope entry webhook url names message }
