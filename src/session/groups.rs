@@ -1,10 +1,20 @@
 //! Groups: which there are, what they are, who is in them, and what an admin may do with them. WhatsApp has the state; nothing of it is
 //! kept here.
 
+use std::collections::HashMap;
+
 use whatsapp_rust::{
     GroupCreateOptions, GroupDescription, GroupMetadata, GroupParticipant, GroupParticipantOptions, GroupSubject, Jid,
     JoinGroupResult, MemberAddMode, MemberShareHistoryMode, MembershipApprovalMode, ParticipantChangeResponse,
-    ParticipantType, PreviousDescription,
+    ParticipantType, PreviousDescription, anyhow,
+    wacore::{
+        iq::{
+            groups::{GetGroupInviteInfoIq, GroupInfoOutcome, GroupParticipatingIq, GroupQueryIq},
+            spec::IqSpec,
+        },
+        request::InfoQuery,
+    },
+    wacore_binary::{NodeContentRef, NodeRef},
 };
 
 use super::{Refused, Session, asking, profile};
@@ -113,16 +123,36 @@ pub struct Joined {
 impl Session {
     /// The groups that the tenant is in, by id.
     pub async fn groups(&self) -> Result<Vec<Group>, Refused> {
-        let found = self.ask(|client| async move { client.groups().get_participating().await }).await?;
-        let mut groups: Vec<_> = found.into_values().map(Group::from).collect();
+        let query = WithModes(GroupParticipatingIq::new());
+        let (found, modes) = self.ask(|client| async move { client.execute(query).await }).await?;
+        let groups = found.groups.into_iter().map(|group| modes.group(GroupMetadata::from(group)));
+        let mut groups = self.with_numbers(groups.collect()).await?;
         groups.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(groups)
     }
 
     pub async fn group(&self, id: &str) -> Result<Group, Refused> {
         let jid = asking::group("id", id)?;
-        let found = self.ask(|client| async move { client.groups().get_metadata(&jid).await }).await;
-        found.map(Group::from).map_err(|refused| refused.about("group"))
+        let query = WithModes(GroupQueryIq::new(&jid));
+        let found = self.ask(|client| async move { client.execute(query).await }).await;
+        let (found, modes) = found.map_err(|refused| refused.about("group"))?;
+        // The other outcome answers who says what he has, which we do not.
+        let GroupInfoOutcome::Full(found) = found else { return Err(Refused::Unreachable) };
+        let group = modes.group(GroupMetadata::from(*found));
+        Ok(self.with_numbers(vec![group]).await?.swap_remove(0))
+    }
+
+    /// The phone numbers of members of whom WhatsApp told the LID alone, as far as they are known here.
+    async fn with_numbers(&self, mut groups: Vec<Group>) -> Result<Vec<Group>, Refused> {
+        let mut members: Vec<_> = groups.iter_mut().flat_map(|group| &mut group.members).collect();
+        if members.iter().all(|member| member.number.is_some()) {
+            return Ok(groups);
+        }
+        let known: HashMap<_, _> = self.all_names().await?.into_iter().map(|names| (names.lid, names.number)).collect();
+        for member in members.iter_mut().filter(|member| member.number.is_none()) {
+            member.number = known.get(&member.id).cloned();
+        }
+        Ok(groups)
     }
 
     pub async fn create_group(&self, subject: &str, members: &[String]) -> Result<Group, Refused> {
@@ -252,8 +282,10 @@ impl Session {
     /// The group that a code or a link opens.
     pub async fn invited_to(&self, code: &str) -> Result<Group, Refused> {
         let code = invite(code)?;
-        let found = self.ask(|client| async move { client.groups().get_invite_info(&code).await }).await;
-        found.map(Group::from).map_err(of_invite)
+        let query = WithModes(GetGroupInviteInfoIq::new(code));
+        let found = self.ask(|client| async move { client.execute(query).await }).await;
+        let (found, modes) = found.map_err(of_invite)?;
+        Ok(modes.group(GroupMetadata::from(found)))
     }
 
     pub async fn join_group(&self, code: &str) -> Result<Joined, Refused> {
@@ -299,6 +331,59 @@ fn of_invite(refused: Refused) -> Refused {
         Refused::NotAllowed | Refused::Unknown(_) => Refused::Unknown("invitation"),
         Refused::WhatsApp(said) if said.starts_with("406") => Refused::Unknown("invitation"),
         other => other,
+    }
+}
+
+/// A query of the library's for groups, with what it leaves unread: two settings whose values it takes only as strings of the
+/// protocol's dictionary, in which they are not, so that they come as bytes.
+struct WithModes<S>(S);
+
+/// Of each group, by its number: who may add members, and who shares the past.
+#[derive(Default)]
+struct Modes(HashMap<String, (Option<String>, Option<String>)>);
+
+impl<S: IqSpec> IqSpec for WithModes<S> {
+    type Response = (S::Response, Modes);
+
+    fn build_iq(&self) -> InfoQuery<'static> {
+        self.0.build_iq()
+    }
+
+    fn parse_response(&self, response: &NodeRef<'_>) -> Result<Self::Response, anyhow::Error> {
+        let mut modes = Modes::default();
+        let several = response.get_optional_child("groups");
+        for group in
+            response.get_children_by_tag("group").chain(several.iter().flat_map(|all| all.get_children_by_tag("group")))
+        {
+            if let Some(id) = group.get_attr("id") {
+                let id = id.as_str();
+                let id = id.split('@').next().unwrap_or_default().to_owned();
+                let mode = |tag| group.get_optional_child(tag).and_then(text);
+                modes.0.insert(id, (mode("member_add_mode"), mode("member_share_group_history_mode")));
+            }
+        }
+        Ok((self.0.parse_response(response)?, modes))
+    }
+}
+
+fn text(node: &NodeRef<'_>) -> Option<String> {
+    match node.content.as_ref()? {
+        NodeContentRef::String(text) => Some(text.to_string()),
+        NodeContentRef::Bytes(bytes) => String::from_utf8(bytes.to_vec()).ok(),
+        NodeContentRef::Nodes(_) => None,
+    }
+}
+
+impl Modes {
+    fn group(&self, group: GroupMetadata) -> Group {
+        let modes = self.0.get(group.id.user.as_str());
+        let mut group = Group::from(group);
+        if let Some((adds, shares)) = modes {
+            // What WhatsApp does not name is as it was before there was a choice.
+            group.settings.members_add = adds.as_deref() != Some("admin_add");
+            group.settings.members_share_history = shares.as_deref() == Some("all_member_share");
+        }
+        group
     }
 }
 

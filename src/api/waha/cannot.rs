@@ -2,9 +2,14 @@
 
 use std::convert::Infallible;
 
-use super::super::{
-    auth::{Caller, Controlling, For, Reading, Sending},
-    problem::Problem,
+use super::{
+    super::{
+        auth::{Caller, Controlling, For, Reading, Sending},
+        input::Path,
+        problem::Problem,
+    },
+    channels::ChannelPath,
+    groups::GroupPath,
 };
 
 type No = Result<Infallible, Problem>;
@@ -15,7 +20,7 @@ pub async fn search_channels(_: For<Reading>) -> No {
 }
 
 /// `GET /api/{session}/channels/{id}/messages/preview`
-pub async fn preview_channel(_: For<Reading>) -> No {
+pub async fn preview_channel(_: For<Reading>, _: Path<ChannelPath>) -> No {
     Err(Problem::not_implemented(
         "what a channel said is told by WhatsApp without how often it was seen, which this must say",
     ))
@@ -37,7 +42,7 @@ pub async fn convert(_: For<Sending>) -> No {
 }
 
 /// `DELETE /api/{session}/groups/{id}`
-pub async fn delete_group(_: For<Controlling>) -> No {
+pub async fn delete_group(_: For<Controlling>, _: Path<GroupPath>) -> No {
     Err(Problem::not_implemented("WhatsApp has no way to delete a group: remove its members and leave it"))
 }
 
