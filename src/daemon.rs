@@ -12,7 +12,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use ulid::Ulid;
-use whatsapp_rust::http::{HttpClient, UreqHttpClient};
 
 use crate::{
     api::{self, App, Auth, AuthSettings},
@@ -21,10 +20,13 @@ use crate::{
     fleet::{Fleet, Settings, Summary},
     journal::Policy,
     live::Live,
-    message::Feed,
+    message::{
+        Feed,
+        media::{Keeper, Links, Spool, open_place},
+    },
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, MasterKey, load_or_create_key_file},
-    session::{Directory, Endpoint, Env, LoopbackOnly, Versions},
+    session::{Directory, Endpoint, Env, Versions, http_client},
     store::{Pool, PoolOptions},
     vault::{
         InstanceId, Vault, access,
@@ -37,6 +39,9 @@ use crate::{
 /// Sessions that may be between dialing and login at the same time: WhatsApp need not see a thousand at once, and each costs
 /// a handshake's worth of processor.
 const DIALING: usize = 64;
+
+/// Pictures that are decoded at the same time: each may take a hundred megabytes.
+const DECODING: usize = 2;
 
 /// A daemon whose port is open.
 pub struct Daemon {
@@ -69,8 +74,7 @@ impl Daemon {
         wipe_working_copies(&env.sessions_dir)?;
         let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
         let fleet = Fleet::new(env, settings);
-        let outbound = outbound(config)?;
-        let webhooks = webhooks(config, &fleet, outbound.clone());
+        let webhooks = webhooks(config, &fleet)?;
         fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
@@ -79,14 +83,14 @@ impl Daemon {
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, outbound };
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
         let router = api::router(app).layer(sockets).layer(api::cors(&config.http.origins));
         let serving = tokio::spawn(serve(listener, router, stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
-                "nobody is paired yet: POST /api/baileys/connect {{\"tenantId\": \"…\"}} with the admin key as X-Api-Key, then GET \
-                 /api/baileys/qr?tenantId=…, and scan"
+                "nobody is paired yet: open /console/ with the admin key, or POST /api/baileys/connect {{\"tenantId\": \"…\"}} with it as \
+                 X-Api-Key, then GET /api/baileys/qr?tenantId=…, and scan"
             );
         }
         Ok(Self { address, summary, fleet, live, auth, stop_serving, serving, grace: config.shutdown_grace })
@@ -205,9 +209,14 @@ pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
 }
 
 fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow::Result<Env> {
-    let http = UreqHttpClient::new();
-    let http: Arc<dyn HttpClient> =
-        if cfg!(feature = "loopback") { Arc::new(LoopbackOnly(http)) } else { Arc::new(http) };
+    let media = config.media.clone();
+    let spool = Spool::new(config.data_dir.join("spool")).context("the folder for files on their way")?;
+    let links = Links::new(config.http.public_url.clone());
+    let authority = config.whatsapp.media_authority.as_deref();
+    let client = |proxy: Option<&Secret>| http_client(authority, proxy.map(Secret::expose));
+    let proxied = media.proxies.iter().filter_map(|(who, proxy)| Some((who.clone()?, proxy)));
+    let proxied = proxied.map(|(tenant, proxy)| Ok((tenant, client(Some(proxy))?)));
+    let keeper = Keeper::new(open_place(&media.home)?, spool, links, media.clone());
     Ok(Env {
         vault,
         keyring,
@@ -222,20 +231,22 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         messages: config.messages.clone(),
         sessions_dir: config.data_dir.join("sessions"),
         endpoint: Endpoint::new(&config.whatsapp.endpoint)?,
-        http,
+        http: client(media.proxies.iter().find(|(who, _)| who.is_none()).map(|(_, proxy)| proxy))?,
+        proxied: proxied.collect::<anyhow::Result<_>>()?,
+        media: Arc::new(keeper),
+        files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
+        fetching: Semaphore::new(media.parallel),
+        decoding: Semaphore::new(DECODING),
         versions: Versions::new(config.whatsapp.version),
         dialing: Arc::new(Semaphore::new(DIALING)),
     })
 }
 
-fn outbound(config: &Config) -> anyhow::Result<Outbound> {
+fn webhooks(config: &Config, fleet: &Fleet) -> anyhow::Result<Arc<Webhooks>> {
     let settings = config.outbound.clone();
-    Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))
-}
-
-fn webhooks(config: &Config, fleet: &Fleet, outbound: Outbound) -> Arc<Webhooks> {
+    let outbound = Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))?;
     let env = fleet.env();
-    Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), config.webhooks.clone())
+    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), config.webhooks.clone()))
 }
 
 /// The vault is the truth: what a former process left on the disk is not looked at.

@@ -24,7 +24,7 @@ use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config::Origins,
     fleet::Fleet,
-    message::{Connection, Delivery, Event, EventBody, EventId, Notice},
+    message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links},
     tenant::TenantId,
 };
 
@@ -242,7 +242,7 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
         alive = match notices.recv().await {
             Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
-                emit_event(socket, &event).await
+                emit_event(socket, &event, &fleet.env().media.links).await
             }
             Ok(Notice::Event(_)) => true,
             Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
@@ -281,7 +281,7 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
         let events = fleet.events_after(tenant, *last, PAGE).await;
         for event in &events {
             *last = Some(event.id);
-            if !emit_event(socket, event).await {
+            if !emit_event(socket, event, &fleet.env().media.links).await {
                 return false;
             }
         }
@@ -291,18 +291,18 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
     }
 }
 
-async fn emit_event(socket: &SocketRef, event: &Event) -> bool {
+async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) -> bool {
     let tenant = &event.tenant;
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone()), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:received", &payload).await
         }
         EventBody::Sent { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone()), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": event.at_ms(), "eventId": event.id,
             });
             emit(socket, "message:sent", &payload).await
         }

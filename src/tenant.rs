@@ -17,7 +17,7 @@ pub struct TenantId(Arc<str>);
 /// Path segments that stand beside `{session}` in the HTTP API and can therefore name no tenant.
 const RESERVED: &[&str] = &[
     "sessions", "keys", "server", "contacts", "messages", "version", "baileys", "tenant", "tenants", "stats", "health",
-    "events", "ping", "send",
+    "events", "files", "ping", "send",
 ];
 
 /// Why a text is no [`TenantId`].

@@ -13,11 +13,14 @@ use super::{
     input::{Body, IdempotencyKey, Query},
     old_form,
     problem::{FieldError, Problem},
+    upload::Given,
+    waha,
 };
 use crate::{
     message::{
         Draft, EventId, Message, SendRequest,
         history::{self, Chat},
+        media::{Attachment, AttachmentKind},
     },
     session::{self, RefusedCode},
     tenant::{InvalidTenantId, TenantId},
@@ -70,16 +73,16 @@ pub async fn connect(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
-    let session = app.fleet.connect(&tenant).await?;
-    let mut status = session.watch();
-    let settled = status.wait_for(|status| {
+    let session = app.fleet.opened(&tenant).await?;
+    let settled = session.connect_until(|status| {
         use session::State::{Failed, PasskeyRequired, ScanQrCode, Working};
         matches!(status.state, Working | PasskeyRequired | Failed)
             || (status.state == ScanQrCode && status.qr.is_some())
     });
     let status = match tokio::time::timeout(QR_WAIT, settled).await {
-        Ok(Ok(status)) => status.clone(),
-        _ => return Err(Problem::timed_out("QR generation timeout")),
+        Ok(Some(status)) => status,
+        Ok(None) => return Err(stopped()),
+        Err(_) => return Err(Problem::timed_out("QR generation timeout")),
     };
     let (message, connected, method) = match status.state {
         session::State::Working => ("Ya estás conectado", Some(true), None),
@@ -89,6 +92,14 @@ pub async fn connect(
         _ => ("QR generado, escanear con WhatsApp", None, Some("qr")),
     };
     Ok(Json(Connecting { success: true, message, connected, method }))
+}
+
+fn stopped() -> Problem {
+    Problem::conflict(
+        "stopped",
+        "The session was stopped meanwhile",
+        "another request unlinked it, or gave up the pairing",
+    )
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -258,12 +269,14 @@ pub struct Addressed {
     /// A phone number as people type it, or a jid.
     #[schemars(required, example = "573009998877")]
     to: Option<String>,
-    /// `text`, or left out.
+    /// What a file is sent as: `image`, `video`, `audio`, `voice`, `document` or `sticker`; left out, or `text`: what its bytes are.
     #[serde(rename = "type")]
     kind: Option<String>,
-    /// Refused: this route sends texts.
+    /// A file to send. In `/api/baileys/send` only.
     #[serde(rename = "mediaUrl")]
     media_url: Option<String>,
+    /// Of the file; the text, when it is left out.
+    caption: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -341,7 +354,12 @@ pub async fn send(
     key: IdempotencyKey,
     Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendText>>,
 ) -> Result<Json<Sent>, Problem> {
-    let sent = send_words(&app, &tenant, &send, &key).await?;
+    let has_file = send.to.media_url.as_ref().is_some_and(|url| !url.is_empty());
+    let sent = if has_file {
+        send_media(&app, &tenant, send, &key).await?
+    } else {
+        send_words(&app, &tenant, &send, &key).await?
+    };
     Ok(Json(Sent { success: true, message: None, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
 }
 
@@ -370,6 +388,33 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
     let draft = Draft::Text { text: text.to_owned(), mentions: Vec::new() };
     let request = SendRequest { to: to.to_owned(), draft, answers: None, id: None };
     Ok(app.fleet.send(tenant, &request, key.as_deref()).await??)
+}
+
+/// A file by its URL, with the words as its caption.
+async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &IdempotencyKey) -> Result<Message, Problem> {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let wrong = |field: &'static str, message: &str| {
+        Problem::invalid(SendText::MISSING, vec![FieldError { field: field.into(), message: message.into() }])
+    };
+    let SendText { to: Addressed { to, kind, media_url, caption, .. }, text } = send;
+    let to = given(to).ok_or_else(|| wrong("to", "is required"))?;
+    let kind = match given(kind).as_deref() {
+        None | Some("text" | "media") => AttachmentKind::Any,
+        Some("image") => AttachmentKind::Image,
+        Some("video") => AttachmentKind::Video,
+        Some("audio") => AttachmentKind::Audio,
+        Some("voice" | "ptt") => AttachmentKind::Voice,
+        Some("document" | "file") => AttachmentKind::Document,
+        Some("sticker") => AttachmentKind::Sticker,
+        Some(_) => return Err(wrong("type", "expected image, video, audio, voice, document or sticker")),
+    };
+    let url = media_url.unwrap_or_default();
+    let file_name = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+    let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
+    let caption = given(caption).or(given(text)).unwrap_or_default();
+    let attachment = Attachment { kind, origin, caption, file_name: given(file_name), mime: None };
+    let request = SendRequest { to, draft: Draft::File(attachment), answers: None, id: None };
+    Ok(app.fleet.send_file(tenant, &request, source, key.as_deref()).await??)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -453,12 +498,13 @@ pub async fn conversations(
         Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
+    let links = &app.fleet.env().media.links;
     let form = |chat: Chat| Conversation {
         phone: old_form::phone(&chat.id),
         timestamp: chat.last.message.timestamp * 1000,
         id: chat.id,
         name: chat.name,
-        last_message: old_form::entry(&tenant, chat.last),
+        last_message: old_form::entry(&tenant, chat.last, links),
     };
     let conversations: Vec<_> = chats.into_iter().map(form).collect();
     Ok(Json(Conversations { count: conversations.len(), conversations, limit }))
@@ -494,7 +540,8 @@ pub async fn messages(
         Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
-    let messages: Vec<_> = entries.into_iter().map(|entry| old_form::entry(&tenant, entry)).collect();
+    let links = &app.fleet.env().media.links;
+    let messages: Vec<_> = entries.into_iter().map(|entry| old_form::entry(&tenant, entry, links)).collect();
     Ok(Json(Messages { count: messages.len(), messages, chat_id, limit }))
 }
 
@@ -552,6 +599,7 @@ pub async fn request_code(
     match app.fleet.request_code(&tenant, &digits).await? {
         Ok(code) => Ok(Json(Code { code })),
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
+        Err(RefusedCode::Stopped) => Err(stopped()),
         Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
         Err(RefusedCode::WhatsApp(reason)) => Err(Problem::conflict("refused", "WhatsApp gives no code", reason)),
     }

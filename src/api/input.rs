@@ -6,24 +6,38 @@ use axum::{
     http::request::Parts,
 };
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde::{
+    Deserialize as _, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::{Map, Value, json};
 
 use super::{
     openapi::{Operation, Place, Takes},
     problem::{FieldError, Problem},
 };
 
-/// A JSON body.
+/// A JSON body: an object.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let read = Json::from_request(request, state).await;
-        read.map(|Json(body)| Self(body)).map_err(|error| Problem::invalid(error.body_text(), Vec::new()))
+        // First as an object: serde would take a list for one, its fields in their order.
+        let read = Json::<Map<String, Value>>::from_request(request, state).await;
+        let Json(object) = read.map_err(|error| Problem::invalid(error.body_text(), Vec::new()))?;
+        serde_path_to_error::deserialize(Value::Object(object)).map(Self).map_err(|error| {
+            let (field, message) = (error.path().to_string(), error.inner().to_string());
+            Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+        })
     }
+}
+
+/// Reads a field that is an object, and no list either.
+pub fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    let object = Option::<Map<String, Value>>::deserialize(field)?;
+    object.map(|object| T::deserialize(Value::Object(object)).map_err(D::Error::custom)).transpose()
 }
 
 impl<T: JsonSchema> Takes for Body<T> {

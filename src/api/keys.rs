@@ -14,7 +14,7 @@ use super::{
     App,
     answer::{Created, NoContent},
     auth::Scope,
-    input::{Body, Path},
+    input::{Body, Path, object},
     problem::{FieldError, Problem},
 };
 use crate::{
@@ -38,6 +38,7 @@ pub struct KeyRequest {
     /// None: yes for a new key, and unchanged for another.
     is_active: Option<bool>,
     /// None: all that can be done for the session, and unchanged for a key that has some.
+    #[serde(default, deserialize_with = "object")]
     actions: Option<Actions>,
 }
 

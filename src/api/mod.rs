@@ -7,6 +7,7 @@
 mod answer;
 mod auth;
 mod baileys;
+mod files;
 mod health;
 mod input;
 mod keys;
@@ -16,6 +17,7 @@ mod problem;
 mod qr;
 mod route;
 mod tenants;
+mod upload;
 mod waha;
 mod webhooks;
 
@@ -32,9 +34,14 @@ pub use self::{
         Access, Auth, Caller, Denied, Scope, Settings as AuthSettings, Valid,
         cors::{allows, layer as cors},
     },
+    problem::Problem,
     route::Listed,
 };
-use crate::{fleet::Fleet, outbound::Outbound, webhook::Webhooks};
+pub(crate) use self::{
+    input::Path,
+    openapi::{Gives, Operation},
+};
+use crate::{console, fleet::Fleet, webhook::Webhooks};
 
 /// A QR code as a picture, for fuzzing.
 #[cfg(feature = "loopback")]
@@ -48,11 +55,9 @@ pub struct App {
     pub fleet: Arc<Fleet>,
     pub auth: Arc<Auth>,
     pub webhooks: Arc<Webhooks>,
-    /// For the files that requests name by their URL.
-    pub outbound: Outbound,
 }
 
-/// The most bytes of a request's body. Messages are text for now.
+/// The most bytes of a request's body. What brings a file has limits of its own: see [`upload`].
 const BODY_LIMIT: usize = 256 * 1024;
 
 /// How WhatsApp itself may refuse, beside what the types of a handler say.
@@ -82,7 +87,7 @@ fn table() -> Vec<Section> {
             Route::post("/api/baileys/disconnect", Old, baileys::disconnect, "Unlink at WhatsApp and wipe the credentials"),
             Route::post("/api/baileys/clean-session", Old, baileys::clean_session, "Give up a pairing that was begun"),
             Route::get("/api/baileys/stats", Old, baileys::stats, "How much was sent, against the old limits"),
-            Route::post("/api/baileys/send", Old, baileys::send, "Send a text").sends().also(&[501]),
+            Route::post("/api/baileys/send", Old, baileys::send, "Send a text, or a file by its URL").sends().also(&[413, 501]),
             Route::post("/api/baileys/send-message", Old, baileys::send_message, "Send a text, in the other form").sends().also(&[501]),
             Route::get("/api/baileys/conversations", Old, baileys::conversations, "Conversations, the latest first"),
             Route::get("/api/baileys/messages", Old, baileys::messages, "Messages of a conversation, the newest first"),
@@ -125,11 +130,11 @@ fn table() -> Vec<Section> {
             Route::post("/api/sendPoll", Keyed, waha::sending::poll, "Send a poll").sends(),
             Route::post("/api/sendPollVote", Keyed, waha::sending::vote, "Vote in a poll").sends(),
             Route::put("/api/reaction", Keyed, waha::sending::reaction, "React to a message").sends(),
-            Route::post("/api/sendImage", Keyed, waha::sending::cannot, "Send a picture").sends().also(&[501]),
-            Route::post("/api/sendFile", Keyed, waha::sending::cannot, "Send a document").sends().also(&[501]),
-            Route::post("/api/sendVoice", Keyed, waha::sending::cannot, "Send speech").sends().also(&[501]),
-            Route::post("/api/sendVideo", Keyed, waha::sending::cannot, "Send a video").sends().also(&[501]),
-            Route::post("/api/sendSticker", Keyed, waha::sending::cannot, "Send a sticker").sends().also(&[501]),
+            Route::post("/api/sendImage", Keyed, waha::files::image, "Send a picture").sends(),
+            Route::post("/api/sendFile", Keyed, waha::files::file, "Send a document").sends(),
+            Route::post("/api/sendVoice", Keyed, waha::files::voice, "Send speech").sends().also(&[501]),
+            Route::post("/api/sendVideo", Keyed, waha::files::video, "Send a video").sends().also(&[501]),
+            Route::post("/api/sendSticker", Keyed, waha::files::sticker, "Send a sticker").sends(),
             Route::post("/api/sendButtons", Keyed, waha::sending::cannot, "Not here: buttons are for WhatsApp's business API").sends().also(&[501]),
             Route::post("/api/sendList", Keyed, waha::sending::cannot, "Not here: lists are for WhatsApp's business API").sends().also(&[501]),
             Route::get("/api/sendText", Keyed, waha::sending::text_by_query, "Send a text, by a query").sends(),
@@ -143,6 +148,7 @@ fn table() -> Vec<Section> {
             Route::post("/api/sendSeen", Keyed, waha::sending::seen, "Mark messages as read"),
             Route::post("/api/startTyping", Keyed, waha::sending::typing, "Show that somebody is typing"),
             Route::post("/api/stopTyping", Keyed, waha::sending::not_typing, "Show it no more"),
+            Route::get("/api/files/{session}/{file}", Keyed, files::serve, "The file of a message, whole or in part"),
             Route::get("/api/messages", Keyed, waha::chats::messages_of, "Messages of a chat, the newest first"),
         ]),
         section("Chats", vec![
@@ -284,6 +290,12 @@ fn table() -> Vec<Section> {
             Route::put("/api/keys/{id}", Admin, keys::change, "Change what a key may do").also(&[404]),
             Route::delete("/api/keys/{id}", Admin, keys::revoke, "Revoke a key").also(&[404]),
             Route::post("/api/keys/{id}/renew", Admin, keys::renew, "A new secret for a key").also(&[404]),
+        ]),
+        section("Console", vec![
+            Route::get("/", Open, console::enter, "To the console"),
+            Route::get("/console", Open, console::enter, "To the console"),
+            Route::get("/console/", Open, console::index, "The operator's console"),
+            Route::get("/console/{file}", Open, console::file, "What the console is made of").also(&[404]),
         ]),
         section("Server", vec![
             Route::get("/api/version", Keyed, waha::server::version, "What runs here"),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    message::{self, Content, Delivery, EventId, history},
+    message::{self, Content, Delivery, EventId, history, media::Links},
     tenant::TenantId,
 };
 
@@ -25,7 +25,8 @@ pub struct Message {
     caption: Option<String>,
     /// `null`: a text.
     media_type: Option<String>,
-    media_url: (),
+    /// Where its file can be fetched, with the key.
+    media_url: Option<String>,
     quoted_message: Option<Quoted>,
     push_name: String,
     /// It could not be decrypted; it was asked for again.
@@ -57,13 +58,38 @@ pub struct Entry {
     edited: bool,
     /// Deleted for everyone.
     revoked: bool,
+    /// The latest of each who reacted.
+    reactions: Vec<Reaction>,
+    /// Of a poll: the latest of each who voted.
+    votes: Vec<Vote>,
     /// For `before`: the next page begins here.
     cursor: EventId,
 }
 
-pub fn message(tenant: &TenantId, message: message::Message) -> Message {
+/// Who reacted with what.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reaction {
+    from: String,
+    from_me: bool,
+    emoji: String,
+}
+
+/// Who chose what.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PollVote")]
+pub struct Vote {
+    from: String,
+    from_me: bool,
+    /// The names of all options chosen now.
+    options: Vec<String>,
+}
+
+pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> Message {
     let who = if message.from_me { &message.chat } else { &message.sender };
     let caption = message.content.media().map(|media| media.caption.clone()).filter(|caption| !caption.is_empty());
+    let media_url = links.of(tenant, &message);
     let quoted = |quoted: message::Quoted| Quoted {
         text: quoted.content.text().to_owned(),
         id: quoted.target.id,
@@ -78,7 +104,7 @@ pub fn message(tenant: &TenantId, message: message::Message) -> Message {
         text: message.content.text().to_owned(),
         caption,
         media_type: media_type(&message.content).map(str::to_owned),
-        media_url: (),
+        media_url,
         quoted_message: message.quoted.map(quoted),
         push_name: message.push_name,
         undecryptable: message.content == Content::Undecryptable,
@@ -88,9 +114,19 @@ pub fn message(tenant: &TenantId, message: message::Message) -> Message {
     }
 }
 
-pub fn entry(tenant: &TenantId, entry: history::Entry) -> Entry {
-    let history::Entry { event: cursor, message: about, status, edited, revoked, .. } = entry;
-    Entry { message: message(tenant, about), status, edited, revoked, cursor }
+pub fn entry(tenant: &TenantId, entry: history::Entry, links: &Links) -> Entry {
+    let history::Entry { event: cursor, message: about, status, edited, revoked, reactions, votes } = entry;
+    let reaction = |it: history::Reaction| Reaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
+    let vote = |it: history::Vote| Vote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
+    Entry {
+        message: message(tenant, about, links),
+        status,
+        edited,
+        revoked,
+        reactions: reactions.into_iter().map(reaction).collect(),
+        votes: votes.into_iter().map(vote).collect(),
+        cursor,
+    }
 }
 
 /// The old service's word for a kind; `null` for a text.

@@ -56,11 +56,12 @@ impl Problem {
         (404, "There is no such thing"),
         (405, "The route does not take this method"),
         (409, "Not in the state in which things are now"),
-        (422, "The key was used for another request"),
+        (413, "There are too many bytes"),
+        (422, "The key was used for another request, or the file is not what it should be"),
         (429, "Too many requests"),
         (500, "WhatsApp did not answer in time"),
         (501, "This cannot be done here; the detail says why"),
-        (503, "Not now: the daemon is stopping, or the vault does not answer"),
+        (503, "Not now: the daemon is stopping, or the vault or WhatsApp does not answer"),
     ];
 
     fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
@@ -133,6 +134,17 @@ impl Problem {
     pub fn unavailable(code: &'static str, title: &'static str) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title);
         problem.retry_after_s = Some(5);
+        problem
+    }
+
+    pub fn unprocessable(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title)
+    }
+
+    /// `what` may have so many bytes.
+    pub fn too_large(limit: u64, what: &str) -> Self {
+        let mut problem = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "There are too many bytes");
+        problem.detail = Some(format!("at most {limit} bytes for {what}"));
         problem
     }
 
@@ -245,6 +257,16 @@ impl From<RefusedSend> for Problem {
                 "idempotency_key_reused",
                 "This key was used for another message",
             ),
+            RefusedSend::TooLarge(limit) => Self::too_large(limit, "a file of this kind"),
+            RefusedSend::Unfetched(reason) => {
+                let mut problem = Self::unprocessable("file_unavailable", "The file's URL does not give it");
+                problem.detail = Some(reason);
+                problem
+            }
+            RefusedSend::MediaDown => {
+                Self::unavailable("media_down", "WhatsApp's media hosts do not answer: nothing was sent")
+            }
+            RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
         }
     }

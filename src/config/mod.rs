@@ -24,7 +24,7 @@ pub use self::{
     secret::{Secret, load_or_create_secret},
     source::{Mistake, Origin},
 };
-use crate::outbound::Allow;
+use crate::{outbound::Allow, tenant::TenantId};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -45,6 +45,7 @@ pub struct Config {
     pub session: Session,
     pub whatsapp: WhatsApp,
     pub messages: Messages,
+    pub media: Media,
     pub outbound: Outbound,
     pub webhooks: Webhooks,
     /// From SIGTERM to the exit.
@@ -57,6 +58,8 @@ pub struct Http {
     pub listen: SocketAddr,
     pub origins: Origins,
     pub proxies: Proxies,
+    /// Where others reach this daemon; without a slash at its end.
+    pub public_url: String,
 }
 
 /// Web pages that may call.
@@ -159,6 +162,8 @@ pub struct Session {
 pub struct WhatsApp {
     pub endpoint: String,
     pub version: Option<(u32, u32, u32)>,
+    /// Certificates (PEM) of the media hosts' authority; `None`: the public ones.
+    pub media_authority: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -167,6 +172,48 @@ pub struct Messages {
     pub country: phonenumber::country::Id,
     pub keep: Duration,
     pub keep_events: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Media {
+    pub home: MediaHome,
+    /// Fetch files as their messages come.
+    pub eager: bool,
+    pub keep: Duration,
+    /// Bytes, of a tenant.
+    pub keep_bytes: u64,
+    pub sweep: Duration,
+    /// Bytes.
+    pub max_received: u64,
+    pub max_sent: u64,
+    pub parallel: usize,
+    pub per_tenant: usize,
+    pub fetch_timeout: Duration,
+    /// URLs of proxies; without a tenant, for all others.
+    pub proxies: Vec<(Option<TenantId>, Secret)>,
+}
+
+/// Where files are kept.
+#[derive(Debug, Clone)]
+pub enum MediaHome {
+    Folder(PathBuf),
+    Gcs {
+        bucket: String,
+        prefix: String,
+        /// The JSON of its key; `None`: what the machine has.
+        service_account: Option<Secret>,
+        /// An emulator, which needs no credentials.
+        endpoint: Option<String>,
+    },
+    #[cfg(feature = "s3")]
+    S3 {
+        bucket: String,
+        prefix: String,
+        region: String,
+        endpoint: Option<String>,
+        access_key_id: String,
+        secret_access_key: Secret,
+    },
 }
 
 #[derive(Debug, Clone)]

@@ -14,10 +14,11 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Config, Credentials, Firebase, Heartbeat, Http, Limits, Log, LogFormat, Messages, Mistake, Origins, Outbound,
-    Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
+    Auth, Config, Credentials, Firebase, Heartbeat, Http, Limits, Log, LogFormat, Media, MediaHome, Messages, Mistake,
+    Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp,
+    source::Table,
 };
-use crate::outbound::Allow;
+use crate::{outbound::Allow, tenant::TenantId};
 
 /// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
 pub struct Reader<'a> {
@@ -42,6 +43,7 @@ impl Reader<'_> {
         let auth = self.auth(vault.as_ref());
         let origins = self.origins(auth.as_ref().is_some_and(|auth| auth.legacy_open));
         let proxies = self.proxies();
+        let public_url = self.public_url(listen);
         let limits = self.limits();
         let restore = (
             self.count("restore.batch_size", 1..=64),
@@ -63,8 +65,12 @@ impl Reader<'_> {
             self.count("session.pre_keys", 5..=812),
             self.duration("session.quiet_max", 60..=86_400),
         );
-        let whatsapp =
-            (self.endpoint(), self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version));
+        let whatsapp = (
+            self.endpoint(),
+            self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version),
+            self.media_authority(),
+        );
+        let media = self.media(data_dir.as_deref(), vault.as_ref());
         let messages = (
             self.parsed("messages.country", "two letters like CO", |text| text.parse().ok()),
             self.duration("messages.keep", 3600..=31_536_000),
@@ -88,7 +94,7 @@ impl Reader<'_> {
             self.mistake("session.backoff_min", "must not be above session.backoff_max");
         }
         Some(Config {
-            http: Http { listen: listen?, origins: origins?, proxies: proxies? },
+            http: Http { listen: listen?, origins: origins?, proxies: proxies?, public_url: public_url? },
             data_dir: data_dir?,
             vault: vault?,
             auth: auth?,
@@ -104,7 +110,8 @@ impl Reader<'_> {
                 pre_keys: session.3?,
                 quiet_max: session.4?,
             },
-            whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1? },
+            whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
+            media: media?,
             messages: Messages { country: messages.0?, keep: messages.1?, keep_events: messages.2? },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
@@ -295,6 +302,134 @@ impl Reader<'_> {
             "this build speaks to WhatsApp only (another address needs the feature `loopback`)",
         );
         None
+    }
+
+    fn media_authority(&mut self) -> Option<Option<String>> {
+        let file = self.text("whatsapp.media_authority");
+        if file.is_empty() {
+            return Some(None);
+        }
+        if !cfg!(feature = "loopback") {
+            self.mistake("whatsapp.media_authority", "this build trusts the public authorities only");
+            return None;
+        }
+        let pem = std::fs::read_to_string(&file).ok();
+        if pem.is_none() {
+            self.mistake("whatsapp.media_authority", "expected a readable file");
+        }
+        pem.map(Some)
+    }
+
+    fn public_url(&mut self, listen: Option<std::net::SocketAddr>) -> Option<String> {
+        let text = self.text("http.public_url");
+        if !text.is_empty() {
+            let url = text.parse::<http::Uri>().ok();
+            let url =
+                url.filter(|url| ["http", "https"].map(Some).contains(&url.scheme_str()) && url.query().is_none());
+            if url.is_none() {
+                self.mistake("http.public_url", "expected an address like https://whatsapp.kdsapp.site");
+            }
+            return url.map(|url| url.to_string().trim_end_matches('/').to_owned());
+        }
+        if let Some(domain) = self.environment.get("RAILWAY_PUBLIC_DOMAIN").filter(|domain| !domain.is_empty()) {
+            return Some(format!("https://{domain}"));
+        }
+        let listen = listen?;
+        let any = listen.ip().is_unspecified();
+        Some(if any { format!("http://localhost:{}", listen.port()) } else { format!("http://{listen}") })
+    }
+
+    fn media(&mut self, data_dir: Option<&Path>, vault: Option<&Vault>) -> Option<Media> {
+        const MIB: u64 = 1024 * 1024;
+        let home = self.media_home(data_dir, vault);
+        let keep = (self.duration("media.keep", 60..=31_536_000), self.duration("media.sweep", 1..=86_400));
+        let mut bytes = |key, most| self.count(key, 1..=most).map(|count| count as u64 * MIB);
+        let keep_bytes = bytes("media.keep_mib", 100_000_000);
+        let most = (bytes("media.max_received_mib", 2048), bytes("media.max_sent_mib", 2048));
+        let parallel = (self.count("media.parallel", 1..=256), self.count("media.per_tenant", 1..=64));
+        let fetch_timeout = self.duration("media.fetch_timeout", 1..=600);
+        let proxies = self.media_proxies();
+        Some(Media {
+            home: home?,
+            eager: self.flag("media.eager"),
+            keep: keep.0?,
+            keep_bytes: keep_bytes?,
+            sweep: keep.1?,
+            max_received: most.0?,
+            max_sent: most.1?,
+            parallel: parallel.0?,
+            per_tenant: parallel.1?,
+            fetch_timeout: fetch_timeout?,
+            proxies: proxies?,
+        })
+    }
+
+    fn media_proxies(&mut self) -> Option<Vec<(Option<TenantId>, Secret)>> {
+        let proxy = |entry: &Secret| {
+            let (who, url) = entry.expose().split_once('=')?;
+            let scheme = url.parse::<http::Uri>().ok()?.scheme_str()?.to_owned();
+            let who = if who == "*" { None } else { Some(who.parse().ok()?) };
+            (scheme == "http" || scheme == "https").then(|| (who, Secret::new(url)))
+        };
+        let proxies = self.secrets("media.proxies").iter().map(proxy).collect();
+        if Option::is_none(&proxies) {
+            self.mistake("media.proxies", "expected entries like trattoria=http://user:password@host:3128");
+        }
+        proxies
+    }
+
+    fn media_home(&mut self, data_dir: Option<&Path>, vault: Option<&Vault>) -> Option<MediaHome> {
+        let given = |text: String| Some(text).filter(|text| !text.is_empty());
+        let folder = given(self.text("media.folder")).map(PathBuf::from);
+        let (bucket, prefix) = (given(self.text("media.bucket")), self.text("media.prefix"));
+        let endpoint = given(self.text("media.endpoint"));
+        let kind = self.text("media.store");
+        if kind == "folder" {
+            return folder.or_else(|| Some(data_dir?.join("media"))).map(MediaHome::Folder);
+        }
+        if !["gcs", "s3"].contains(&kind.as_str()) {
+            self.mistake("media.store", "expected folder, gcs or s3");
+            return None;
+        }
+        if object_store::path::Path::parse(&prefix).is_err() {
+            self.mistake("media.prefix", "expected a path like whatsapp/files");
+        }
+        if bucket.is_none() {
+            self.mistake("media.bucket", "must be set");
+        }
+        match kind.as_str() {
+            "gcs" => {
+                let service_account = match vault {
+                    Some(Vault {
+                        home: VaultHome::Firestore { credentials: Credentials::ServiceAccount(key), .. },
+                        ..
+                    }) => Some(key.clone()),
+                    _ => None,
+                };
+                Some(MediaHome::Gcs { bucket: bucket?, prefix, service_account, endpoint })
+            }
+            #[cfg(feature = "s3")]
+            "s3" => {
+                let region = self.text("media.region");
+                let (id, secret) =
+                    (self.text("media.access_key_id"), Secret::new(self.text("media.secret_access_key")));
+                if id.is_empty() || secret.expose().is_empty() {
+                    self.mistake("media.access_key_id", "must be set, with media.secret_access_key");
+                }
+                Some(MediaHome::S3 {
+                    bucket: bucket?,
+                    prefix,
+                    region,
+                    endpoint,
+                    access_key_id: id,
+                    secret_access_key: secret,
+                })
+            }
+            _ => {
+                self.mistake("media.store", "this build has no S3 (it needs the feature `s3`)");
+                None
+            }
+        }
     }
 
     fn allow(&mut self) -> Option<Allow> {

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Config, Credentials, Origins, VaultHome, source::Table};
+use super::{Config, Credentials, MediaHome, Origins, VaultHome, source::Table};
 
 fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
     let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -131,6 +131,41 @@ fn doors_are_shut_by_default_and_opened_by_exact_words() {
         ("SESSIOND_AUTH__REFRESH", "5m"),
     ];
     for (name, value) in bad {
+        let mistakes = load(&[(name, value)], None).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{name}={value}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn files_have_a_place_and_an_address() {
+    let config = load(&[], None).unwrap();
+    assert!(matches!(&config.media.home, MediaHome::Folder(folder) if folder == Path::new("data/media")));
+    assert_eq!((config.media.max_received, config.media.keep_bytes), (100 << 20, 10 << 30));
+    assert_eq!(config.http.public_url, "http://localhost:3000");
+    let own = load(&[("SESSIOND_HTTP__LISTEN", "127.0.0.1:8080")], None).unwrap();
+    assert_eq!(own.http.public_url, "http://127.0.0.1:8080");
+    let railway = load(&[("RAILWAY_PUBLIC_DOMAIN", "kds.up.railway.app")], None).unwrap();
+    assert_eq!(railway.http.public_url, "https://kds.up.railway.app");
+    let named = load(&[("SESSIOND_HTTP__PUBLIC_URL", "https://kdsapp.site/whatsapp/")], None).unwrap();
+    assert_eq!(named.http.public_url, "https://kdsapp.site/whatsapp");
+    let cloud = [("SESSIOND_MEDIA__STORE", "gcs"), ("SESSIOND_MEDIA__BUCKET", "kdsapp.firebasestorage.app")];
+    let cloud = load(&cloud, None).unwrap().media.home;
+    assert!(matches!(cloud, MediaHome::Gcs { bucket, prefix, endpoint: None, .. }
+        if bucket == "kdsapp.firebasestorage.app" && prefix == "whatsapp"));
+    let proxies = "trattoria=http://user:hidden@10.0.0.1:3128,*=http://10.0.0.2:3128";
+    let config = load(&[("SESSIOND_MEDIA__PROXIES", proxies)], None).unwrap();
+    assert_eq!(config.media.proxies.len(), 2);
+    assert!(!format!("{config:?}").contains("hidden"));
+    for (name, value) in [
+        ("SESSIOND_HTTP__PUBLIC_URL", "kdsapp.site"),
+        ("SESSIOND_HTTP__PUBLIC_URL", "ftp://kdsapp.site"),
+        ("SESSIOND_MEDIA__STORE", "floppy"),
+        ("SESSIOND_MEDIA__STORE", "gcs"),
+        ("SESSIOND_MEDIA__PER_TENANT", "0"),
+        ("SESSIOND_MEDIA__PROXIES", "http://10.0.0.1"),
+        ("SESSIOND_MEDIA__PROXIES", "../x=http://10.0.0.1"),
+        ("SESSIOND_WHATSAPP__MEDIA_AUTHORITY", "/no/such/file"),
+    ] {
         let mistakes = load(&[(name, value)], None).unwrap_err();
         assert_eq!(mistakes.len(), 1, "{name}={value}: {mistakes:?}");
     }

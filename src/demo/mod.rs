@@ -91,7 +91,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let network =
         Network::start(NetworkConfig { control: Some(([127, 0, 0, 1], 0).into()), ..NetworkConfig::default() }).await?;
     story.tell(format!("a WhatsApp network speaks the real protocol on {}", network.ws_url()));
-    let setup = Setup::new(std::env::current_exe()?, &dir.path, &network.ws_url())?;
+    let setup = Setup::new(std::env::current_exe()?, &dir.path, &network.ws_url())?
+        .trusting(&dir.path, network.media_ca_pem())?;
     let setup = match options.vault {
         VaultKind::Embedded => setup.embedded(&dir.path.join("cloud").join("vault.db")),
         VaultKind::Firestore => {

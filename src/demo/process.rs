@@ -60,6 +60,13 @@ impl Setup {
             .set("SESSIOND_MASTER_KEY", "5e".repeat(32))
     }
 
+    /// Trusts the network's media host: its authority's certificate goes into a file in `dir`.
+    pub fn trusting(self, dir: &Path, authority: &str) -> anyhow::Result<Self> {
+        let file = dir.join("media-authority.pem");
+        std::fs::write(&file, authority)?;
+        Ok(self.set("SESSIOND_WHATSAPP__MEDIA_AUTHORITY", file.to_string_lossy()))
+    }
+
     /// Starts the daemon. It has not restored anything yet.
     pub fn spawn(&self) -> anyhow::Result<Process> {
         std::fs::create_dir_all(&self.data_dir)?;

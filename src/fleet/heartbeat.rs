@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
-use super::Fleet;
+use super::{Beat, Fleet};
 use crate::{message::Connection, session::Health, tenant::TenantId, vault::Notice as Record};
 
 /// Sessions that are asked for a sign of life at the same time.
@@ -39,22 +39,23 @@ async fn beat_once(fleet: &Arc<Fleet>) {
     retry_failed(fleet).await;
     let patience = fleet.settings.heartbeat.ping_timeout;
     let slots: Vec<_> = fleet.slots().iter().map(|(tenant, slot)| (tenant.clone(), slot.clone())).collect();
-    let sessions = slots.into_iter().filter_map(|(tenant, slot)| Some((tenant, slot.session.get()?.clone())));
+    let sessions = slots.into_iter().filter_map(|(tenant, slot)| {
+        let session = slot.session.get()?.clone();
+        Some((tenant, slot, session))
+    });
     let mut counts: HashMap<&'static str, usize> = HashMap::new();
     let mut checks = stream::iter(sessions)
-        .map(|(tenant, session)| async move { (tenant, session.check(patience).await) })
+        .map(|(tenant, slot, session)| async move {
+            let health = session.check(patience).await;
+            slot.set_beat(Beat { at: fleet.env.clock.now(), health: health.clone() });
+            (tenant, health)
+        })
         .buffer_unordered(PINGS);
     while let Some((tenant, health)) = checks.next().await {
-        let word = match health {
-            Health::Healthy => "healthy",
-            Health::Idle => "idle",
-            Health::Failed => "failed",
-            Health::Reconnecting(why) => {
-                warn!(%tenant, why, "reconnecting");
-                "reconnecting"
-            }
-        };
-        *counts.entry(word).or_default() += 1;
+        if let Health::Reconnecting(why) = health {
+            warn!(%tenant, why, "reconnecting");
+        }
+        *counts.entry(health.as_str()).or_default() += 1;
     }
     let count = |word| counts.get(word).copied().unwrap_or_default();
     info!(

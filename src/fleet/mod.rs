@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::{
     sync::OnceCell,
@@ -28,8 +29,11 @@ pub use self::restore::{RestoreError, Summary};
 use crate::{
     config,
     journal::OpenError,
-    message::{Event, EventId, Message, SendRequest},
-    session::{Env, RefusedCode, RefusedSend, Session, SessionError, State, Status},
+    message::{
+        Event, EventId, Message, SendRequest,
+        media::{FileName, Sweeper, Witness},
+    },
+    session::{Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
     tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
 };
@@ -69,6 +73,15 @@ struct Slot {
     session: OnceCell<Session>,
     /// Why the last opening failed.
     failure: Mutex<Option<Failure>>,
+    /// What the last heartbeat found.
+    beat: Mutex<Option<Beat>>,
+}
+
+/// What a heartbeat found, and when.
+#[derive(Debug, Clone)]
+pub struct Beat {
+    pub at: Timestamp,
+    pub health: Health,
 }
 
 #[derive(Debug, Clone)]
@@ -186,6 +199,21 @@ impl Fleet {
         Ok(session.send(request, key).await)
     }
 
+    /// The same with a file.
+    pub async fn send_file(
+        &self,
+        tenant: &TenantId,
+        request: &SendRequest,
+        source: Source,
+        key: Option<&str>,
+    ) -> Result<Result<Message, RefusedSend>, FleetError> {
+        if self.is_draining() {
+            return Err(FleetError::Draining);
+        }
+        let session = self.session(tenant).ok_or(FleetError::Unknown)?;
+        Ok(session.send_file(request, source, key).await)
+    }
+
     /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that nobody knows has nothing to unlink; one that could
     /// not be opened has, so that it is an error.
     pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
@@ -231,6 +259,12 @@ impl Fleet {
         Some(slot.status(self.started_at))
     }
 
+    /// What the last heartbeat found; `None`: there was none yet.
+    pub fn beat(&self, tenant: &TenantId) -> Option<Beat> {
+        let slot = self.slots().get(tenant)?.clone();
+        slot.beat.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Events of a tenant after `cursor`.
     pub async fn events_after(&self, tenant: &TenantId, cursor: Option<EventId>, limit: usize) -> Vec<Event> {
         let Some(session) = self.session(tenant) else { return Vec::new() };
@@ -263,8 +297,11 @@ impl Fleet {
         Counts { working: slots.values().filter(working).count(), total: slots.len() }
     }
 
-    /// Starts what runs beside the sessions: the heartbeat, and the record of this instance.
+    /// Starts what runs beside the sessions: the heartbeat, the record of this instance, and the removal of old files.
     pub fn start(self: &Arc<Self>) {
+        let env = &self.env;
+        let sweeper = Sweeper { keeper: env.media.clone(), witness: self.clone(), clock: env.clock.clone() };
+        self.tasks.spawn(sweeper.run(self.stop.clone()));
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
@@ -356,9 +393,20 @@ impl Fleet {
     }
 }
 
+#[async_trait]
+impl Witness for Fleet {
+    async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
+        self.session(tenant)?.knows_file(name).await.ok()
+    }
+}
+
 impl Slot {
     fn new() -> Arc<Self> {
-        Arc::new(Self { session: OnceCell::new(), failure: Mutex::new(None) })
+        Arc::new(Self { session: OnceCell::new(), failure: Mutex::new(None), beat: Mutex::new(None) })
+    }
+
+    fn set_beat(&self, beat: Beat) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Some(beat);
     }
 
     fn set_failure(&self, failure: Option<Failure>) {

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Contact, Location, Poll, Target};
+use super::{Contact, Location, Poll, Target, media::Attachment};
 
 /// What to say. Serializes so that a repeat under the same idempotency key can be told from another message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -14,6 +14,8 @@ pub enum Draft {
         /// Jids; the text names each as `@number`.
         mentions: Vec<String>,
     },
+    /// Its bytes come beside it.
+    File(Attachment),
     Location(Location),
     Contacts {
         contacts: Vec<Contact>,
@@ -118,6 +120,7 @@ impl Draft {
             Self::Text { text, .. } | Self::Edit { text, .. } if text.len() > MAX_TEXT => {
                 flaw("text", "at most 65536 bytes")
             }
+            Self::File(attachment) => attachment.check(),
             Self::Location(place) if !(-90.0..=90.0).contains(&place.latitude) => flaw("latitude", "from -90 to 90"),
             Self::Location(place) if !(-180.0..=180.0).contains(&place.longitude) => {
                 flaw("longitude", "from -180 to 180")

@@ -27,6 +27,9 @@ use crate::{
 /// Where [`Log`] keeps up to where retention has deleted.
 const TRIMMED: &str = "events/trimmed";
 
+/// How far back the last message is looked for at the start; what follows a message is its receipts.
+const RECENT: usize = 64;
+
 /// The id of an event: a ULID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -72,6 +75,16 @@ pub enum EventBody {
         chat: String,
         status: Delivery,
     },
+}
+
+impl EventBody {
+    /// The message that it brings.
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Received { message } | Self::Sent { message } => Some(message),
+            Self::Status { .. } => None,
+        }
+    }
 }
 
 /// How a tenant's connection looks to its dashboards.
@@ -137,6 +150,8 @@ struct Queue {
     published: Ulid,
     /// The last that retention deleted.
     trimmed: Ulid,
+    /// The last published that brought a message.
+    message: Option<EventId>,
 }
 
 /// How much is kept.
@@ -181,8 +196,11 @@ impl Log {
         let trimmed = store.get(space::SETTINGS, &key::text(TRIMMED)).await?;
         let trimmed = trimmed.and_then(|key| parse_key(&key)).unwrap_or(Ulid::nil());
         let tail = tokio::sync::Mutex::new(Tail { last, count, since_trim: 0 });
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed });
-        Ok(Self { tenant, store, feed, clock, keep, tail, queue })
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed, message: None });
+        let log = Self { tenant, store, feed, clock, keep, tail, queue };
+        let recent = log.before(None, RECENT).await?;
+        log.queue().message = recent.iter().find(|event| event.body.message().is_some()).map(|event| event.id);
+        Ok(log)
     }
 
     /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order.
@@ -219,6 +237,9 @@ impl Log {
             let event = first.event.clone();
             queue.waiting.pop_front();
             queue.published = event.id.0;
+            if event.body.message().is_some() {
+                queue.message = Some(event.id);
+            }
             self.feed.publish(&self.tenant, Notice::Event(event));
         }
     }
@@ -227,6 +248,11 @@ impl Log {
     pub fn newest(&self) -> Option<EventId> {
         let last = self.queue().published;
         (!last.is_nil()).then_some(EventId(last))
+    }
+
+    /// The id of the last event that brought a message, as far as it is among the recent ones.
+    pub fn newest_message(&self) -> Option<EventId> {
+        self.queue().message
     }
 
     /// The last event that retention deleted: a cursor before it has missed something.

@@ -22,12 +22,23 @@ pub struct Entry {
     pub revoked: bool,
     /// Who reacted with what, the latest of each.
     pub reactions: Vec<Reaction>,
+    /// Who chose what, the latest of each, when it is a poll.
+    pub votes: Vec<Vote>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reaction {
     pub sender: String,
+    pub from_me: bool,
     pub emoji: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vote {
+    pub sender: String,
+    pub from_me: bool,
+    /// The names of all options chosen now.
+    pub options: Vec<String>,
 }
 
 /// A conversation with its last message.
@@ -67,6 +78,7 @@ struct Fates {
     revoked: HashSet<Place>,
     /// By chat and message.
     reactions: HashMap<(String, String), Vec<Reaction>>,
+    votes: HashMap<(String, String), Vec<Vote>>,
 }
 
 /// A message of one author in one chat. Only the author may edit or delete it: what somebody else says of it is not believed,
@@ -214,11 +226,20 @@ impl Fates {
                 let place = (message.chat.clone(), target.id.clone());
                 let reactions = self.reactions.entry(place).or_default();
                 if !reactions.iter().any(|reaction| reaction.sender == message.sender) {
-                    reactions.push(Reaction { sender: message.sender.clone(), emoji: emoji.clone() });
+                    let (sender, from_me) = (message.sender.clone(), message.from_me);
+                    reactions.push(Reaction { sender, from_me, emoji: emoji.clone() });
                 }
                 None
             }
-            Content::Vote { .. } | Content::Pin { .. } => None,
+            Content::Vote { poll, options } => {
+                let votes = self.votes.entry((message.chat.clone(), poll.id.clone())).or_default();
+                if !votes.iter().any(|vote| vote.sender == message.sender) {
+                    let (sender, from_me) = (message.sender.clone(), message.from_me);
+                    votes.push(Vote { sender, from_me, options: options.clone() });
+                }
+                None
+            }
+            Content::Pin { .. } => None,
             _ => Some(self.complete(event.id, message)),
         }
     }
@@ -236,14 +257,18 @@ impl Fates {
             (Some(edit), content) => *content = edit,
             (None, _) => {}
         }
-        let mut reactions = self.reactions.remove(&(message.chat.clone(), message.id.clone())).unwrap_or_default();
+        let named = (message.chat.clone(), message.id.clone());
+        let mut reactions = self.reactions.remove(&named).unwrap_or_default();
         reactions.retain(|reaction| !reaction.emoji.is_empty());
+        let mut votes = self.votes.remove(&named).unwrap_or_default();
+        votes.retain(|vote| !vote.options.is_empty());
         Entry {
             event,
             status: self.status.remove(&message.id).or(message.from_me.then_some(Delivery::Accepted)),
             edited,
             revoked: self.revoked.remove(&place),
             reactions,
+            votes,
             message,
         }
     }
@@ -316,7 +341,7 @@ mod tests {
         assert_eq!(shown.len(), 2);
         assert_eq!((shown[0].message.id.as_str(), shown[0].status), ("S", Some(Delivery::Read)));
         assert_eq!((shown[1].message.content.text(), shown[1].edited), ("a table", true));
-        assert_eq!(shown[1].reactions, [Reaction { sender: CHAT.into(), emoji: "❤".into() }]);
+        assert_eq!(shown[1].reactions, [Reaction { sender: CHAT.into(), from_me: false, emoji: "❤".into() }]);
     }
 
     #[test]
@@ -340,5 +365,23 @@ mod tests {
         let react = |emoji: &str| Content::Reaction { target: target("A"), emoji: emoji.into() };
         let shown = shown(vec![said("A", CHAT, text("a")), said("1", CHAT, react("👍")), said("2", CHAT, react(""))]);
         assert_eq!(shown[0].reactions, []);
+    }
+
+    #[test]
+    fn a_poll_carries_the_last_vote_of_each() {
+        let other = "573000000000@s.whatsapp.net";
+        let poll = Content::Poll(crate::message::Poll { name: "When?".into(), ..Default::default() });
+        let vote = |options: &[&str]| {
+            let options = options.iter().map(|option| (*option).to_owned()).collect();
+            Content::Vote { poll: target("P"), options }
+        };
+        let shown = shown(vec![
+            said("P", CHAT, poll),
+            said("1", CHAT, vote(&["noon", "eight"])),
+            said("2", other, vote(&["noon"])),
+            said("3", CHAT, vote(&["eight"])),
+            said("4", other, vote(&[])),
+        ]);
+        assert_eq!(shown[0].votes, [Vote { sender: CHAT.into(), from_me: false, options: vec!["eight".into()] }]);
     }
 }

@@ -97,6 +97,13 @@ impl Inbox {
         Ok(self.log.settle(change).await?)
     }
 
+    /// The whole protobuf of the message of that sender, chat and sender as WhatsApp addressed them.
+    pub async fn body(&self, chat: &str, id: &str, sender: &str) -> Result<Option<Bytes>, StoreError> {
+        let value = self.store.get(space::INBOX, &key::inbox(chat, id, sender)).await?;
+        let record = value.and_then(|value| InboxRecord::decode(value).ok());
+        Ok(record.map(|record| record.message.into()).filter(|body: &Bytes| !body.is_empty()))
+    }
+
     /// A message that came, by the chat as WhatsApp addressed it; not a placeholder.
     pub async fn find(&self, chat: &str, id: &str) -> Result<Option<Found>, StoreError> {
         let found = self.store.scan_prefix(space::INBOX, &key::inbox_of(chat, id), 1).await?;

@@ -7,6 +7,7 @@ mod draft;
 mod event;
 pub mod history;
 mod inbox;
+pub mod media;
 mod outbox;
 pub mod phone;
 pub mod synced;
@@ -16,7 +17,7 @@ pub use self::{
     draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
     inbox::{Found, Inbox, Incoming},
-    outbox::{NotAccepted, Outbox, Outgoing, Unsettled},
+    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled},
 };
 
 use schemars::JsonSchema;

@@ -55,6 +55,15 @@ pub struct Unsettled {
     pub body: Bytes,
 }
 
+/// A message that was accepted.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    pub digest: Vec<u8>,
+    /// A jid.
+    pub chat: String,
+    pub body: Bytes,
+}
+
 pub struct Outbox {
     store: Arc<Store>,
     log: Arc<Log>,
@@ -181,6 +190,15 @@ impl Outbox {
     /// How far a message that was accepted here has come; `None`: it is not from here.
     pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
         Ok(self.record(id).await?.map(|record| decode(record.state())))
+    }
+
+    /// What was accepted under an id: the digest of what was asked for, its chat, and the whole protobuf.
+    pub async fn accepted(&self, id: &str) -> Result<Option<Accepted>, StoreError> {
+        Ok(self.record(id).await?.map(|record| Accepted {
+            digest: record.body_digest,
+            chat: record.chat,
+            body: record.message.into(),
+        }))
     }
 
     /// The whole protobuf of a message that was sent from here.

@@ -4,6 +4,7 @@
 use whatsapp_rust::{
     Jid,
     buffa::MessageField,
+    media::{self, AudioOptions, DocumentOptions, ImageOptions, VideoOptions},
     proto_helpers::{MessageExt as _, build_quote_context, build_reaction_message},
     wacore::poll::{compute_option_hash, encrypt_poll_vote_with_secret},
     waproto::whatsapp::{
@@ -12,7 +13,11 @@ use whatsapp_rust::{
     },
 };
 
-use crate::message::{Content, Draft, Flaw, Happening, Poll, Quoted, Target};
+use super::{content::Parties, files::Uploaded};
+use crate::message::{
+    Content, Draft, Flaw, Happening, Poll, Quoted, Target,
+    media::{Attachment, AttachmentKind},
+};
 
 /// What a draft is made into a message with.
 pub struct Setting<'a> {
@@ -27,18 +32,8 @@ pub struct Setting<'a> {
     pub answers: Option<(Target, wa::Message)>,
     /// The poll that it votes in, or the message that it passes on, and who made that.
     pub about: Option<(Target, wa::Message)>,
-}
-
-impl Setting<'_> {
-    fn parties(&self) -> super::content::Parties<'_> {
-        super::content::Parties {
-            me: std::slice::from_ref(self.me),
-            sender: self.me,
-            chat: self.chat,
-            from_me: true,
-            is_group: false,
-        }
-    }
+    /// The file of [`Draft::File`].
+    pub file: Option<Uploaded>,
 }
 
 /// A composed message, and what it says in our words.
@@ -52,6 +47,7 @@ pub struct Composed {
 pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
     let (mut message, content) = match draft {
         Draft::Text { text, mentions } => (words(text, mentions), Content::Text { text: text.clone() }),
+        Draft::File(attachment) => filed(attachment, setting)?,
         Draft::Location(place) => {
             let location = wa::message::LocationMessage {
                 degrees_latitude: Some(place.latitude),
@@ -132,6 +128,7 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
     let carries_secret = matches!(
         draft,
         Draft::Text { .. }
+            | Draft::File(_)
             | Draft::Location(_)
             | Draft::Contacts { .. }
             | Draft::Poll(_)
@@ -147,6 +144,94 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
     let quoted =
         setting.answers.as_ref().filter(|_| carries_secret).map(|answers| answer(&mut message, answers, setting));
     Ok(Composed { message, content, quoted })
+}
+
+/// What a message says that was composed before.
+pub fn recompose(message: wa::Message, setting: &Setting<'_>) -> Composed {
+    let parties = parties(setting);
+    let content = super::content::content(&message, &parties);
+    Composed {
+        content: content.unwrap_or(Content::Unknown { name: "unknown".into(), text: String::new() }),
+        quoted: super::content::quoted(&message, &parties),
+        message,
+    }
+}
+
+fn filed(attachment: &Attachment, setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
+    let missing = || Flaw { field: "file", expected: "is required".into() };
+    let Uploaded { at, fit, preview, seconds } = setting.file.as_ref().ok_or_else(missing)?;
+    let (at, mimetype) = (at.clone(), Some(fit.mime.clone()));
+    let caption = Some(attachment.caption.clone()).filter(|caption| !caption.is_empty());
+    let jpeg_thumbnail = preview.as_ref().and_then(|preview| preview.jpeg.clone());
+    let (width, height) = preview.as_ref().map(|preview| (preview.width, preview.height)).unzip();
+    let message = match fit.kind {
+        AttachmentKind::Image => {
+            let options = ImageOptions { caption, mimetype, jpeg_thumbnail, ..Default::default() };
+            let mut message = media::image_message(at, options);
+            if let Some(image) = message.image_message.as_option_mut() {
+                (image.width, image.height) = (width, height);
+            }
+            message
+        }
+        AttachmentKind::Video => media::video_message(at, VideoOptions { caption, mimetype, ..Default::default() }),
+        AttachmentKind::VideoNote => {
+            let mut film = media::video_message(at, VideoOptions { mimetype, ..Default::default() });
+            wa::Message { ptv_message: std::mem::take(&mut film.video_message), ..Default::default() }
+        }
+        AttachmentKind::Audio | AttachmentKind::Voice => {
+            let ptt = Some(fit.kind == AttachmentKind::Voice);
+            media::audio_message(at, AudioOptions { mimetype, ptt, duration_seconds: *seconds, ..Default::default() })
+        }
+        AttachmentKind::Sticker => {
+            let sticker = wa::message::StickerMessage {
+                url: Some(at.url),
+                direct_path: Some(at.direct_path),
+                media_key: Some(at.media_key.to_vec()),
+                file_sha256: Some(at.file_sha256.to_vec()),
+                file_enc_sha256: Some(at.file_enc_sha256.to_vec()),
+                file_length: Some(at.file_length),
+                media_key_timestamp: Some(at.media_key_timestamp),
+                mimetype,
+                width,
+                height,
+                ..Default::default()
+            };
+            wa::Message { sticker_message: MessageField::some(sticker), ..Default::default() }
+        }
+        AttachmentKind::Document | AttachmentKind::Any => {
+            let file_name = Some(attachment.file_name.clone().unwrap_or_else(|| "file".into()));
+            let options = DocumentOptions {
+                mimetype,
+                title: file_name.clone(),
+                file_name,
+                caption: caption.clone(),
+                ..Default::default()
+            };
+            let document = media::document_message(at, options);
+            match caption {
+                // Phones show the caption of a document only in this wrapper.
+                Some(_) => wa::Message {
+                    document_with_caption_message: MessageField::some(wa::message::FutureProofMessage {
+                        message: MessageField::some(document),
+                    }),
+                    ..Default::default()
+                },
+                None => document,
+            }
+        }
+    };
+    let content = super::content::content(&message, &parties(setting)).ok_or_else(missing)?;
+    Ok((message, content))
+}
+
+fn parties<'a>(setting: &'a Setting<'_>) -> Parties<'a> {
+    Parties {
+        me: std::slice::from_ref(setting.me),
+        sender: setting.me,
+        chat: setting.chat,
+        from_me: true,
+        is_group: false,
+    }
 }
 
 fn words(text: &str, mentions: &[String]) -> wa::Message {
@@ -209,7 +294,7 @@ fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Cont
 fn passed_on(setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
     let cannot = || Flaw { field: "messageId", expected: "a message that can be forwarded".into() };
     let (_, original) = setting.about.as_ref().ok_or_else(cannot)?;
-    let content = super::content::content(original, &setting.parties()).ok_or_else(cannot)?;
+    let content = super::content::content(original, &parties(setting)).ok_or_else(cannot)?;
     let may = match &content {
         Content::Text { .. } | Content::Location(_) | Content::Contact { .. } => true,
         other => other.media().is_some_and(|media| !media.view_once),
@@ -259,8 +344,12 @@ fn answer(message: &mut wa::Message, (target, original): &(Target, wa::Message),
     {
         context.mentioned_jid = before.mentioned_jid.clone();
     }
-    message.set_context_info(context);
-    let content = super::content::content(original, &setting.parties());
+    let wrapped = message.document_with_caption_message.as_option_mut().and_then(|outer| outer.message.as_option_mut());
+    match wrapped {
+        Some(document) => document.set_context_info(context),
+        None => message.set_context_info(context),
+    };
+    let content = super::content::content(original, &parties(setting));
     let content = content.unwrap_or(Content::Unknown { name: "unknown".into(), text: String::new() });
     Quoted { target: target.clone(), content: Box::new(content) }
 }

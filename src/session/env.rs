@@ -20,7 +20,8 @@ use crate::{
     clock::Clock,
     config,
     journal::Policy,
-    message::{Connection, Feed},
+    message::{Connection, Feed, media::Keeper},
+    outbound::Outbound,
     seal::Keyring,
     store::Pool,
     tenant::TenantId,
@@ -50,9 +51,25 @@ pub struct Env {
     pub sessions_dir: PathBuf,
     pub endpoint: Endpoint,
     pub http: Arc<dyn HttpClient>,
+    /// For tenants with a proxy of their own.
+    pub proxied: HashMap<TenantId, Arc<dyn HttpClient>>,
+    pub media: Arc<Keeper>,
+    /// Files that tenants name by URL.
+    pub files_from: Outbound,
+    /// Downloads of files, of all tenants.
+    pub fetching: Semaphore,
+    /// Pictures that are decoded.
+    pub decoding: Semaphore,
     pub versions: Versions,
     /// Sessions that may be between dialing and login at the same time.
     pub dialing: Arc<Semaphore>,
+}
+
+impl Env {
+    /// What a tenant reaches WhatsApp's web servers by.
+    pub fn http_of(&self, tenant: &TenantId) -> &Arc<dyn HttpClient> {
+        self.proxied.get(tenant).unwrap_or(&self.http)
+    }
 }
 
 /// Changes of connections that the directory in the vault has not been told yet; the latest of each tenant.

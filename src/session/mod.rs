@@ -4,6 +4,7 @@
 //! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
+mod agent;
 mod asking;
 mod calls;
 mod channels;
@@ -13,6 +14,7 @@ mod connection;
 mod content;
 mod courier;
 mod env;
+mod files;
 pub mod groups;
 mod hook;
 mod labels;
@@ -59,9 +61,11 @@ use whatsapp_rust::{
 };
 
 pub use self::{
+    agent::http_client,
     asking::Refused,
     channels::{Channel, ChannelRole},
     env::{Directory, Env, LoopbackOnly, Versions},
+    files::{NoFile, Source},
     limits::{Capping, Timelock},
     line::Endpoint,
     people::{Account, Names, Person},
@@ -96,6 +100,7 @@ struct Inner {
     log: Arc<Log>,
     inbox: Arc<Inbox>,
     outbox: Arc<Outbox>,
+    files: files::Files,
     status: watch::Sender<Status>,
     line: Arc<Current>,
     /// The client while messages can be sent: logged in, and what waited at WhatsApp has come.
@@ -151,6 +156,9 @@ pub enum RefusedCode {
     Paired,
     #[error("there is no connection to WhatsApp yet")]
     NotConnected,
+    /// By another request, meanwhile.
+    #[error("the session was stopped")]
+    Stopped,
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
 }
@@ -165,6 +173,17 @@ pub enum Health {
     Reconnecting(&'static str),
     /// Beyond reconnecting: see the status.
     Failed,
+}
+
+impl Health {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Idle => "idle",
+            Self::Reconnecting(_) => "reconnecting",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Session {
@@ -226,6 +245,7 @@ impl Session {
             log,
             inbox,
             outbox,
+            files: files::Files::new(env.media.settings.per_tenant),
             status: watch::Sender::new(status),
             line: Arc::default(),
             ready: watch::Sender::new(None),
@@ -248,6 +268,9 @@ impl Session {
         let span = info_span!("session", %tenant);
         let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
+        if inner.env.media.settings.eager {
+            tasks.spawn(files::eager(inner.clone()).instrument(span.clone()));
+        }
         let supervisor = Supervisor::new(inner.clone()).run(wished);
         tasks.spawn(guarded(inner.clone(), supervisor).instrument(span));
         Ok(Self(inner))
@@ -303,6 +326,22 @@ impl Session {
         self.0.stopped.load(Ordering::Acquire)
     }
 
+    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
+    pub async fn connect_until(&self, wanted: impl Fn(&Status) -> bool) -> Option<Status> {
+        /// It stops between a pairing that was given up and the next; one that stays stopped was told to.
+        const BETWEEN: Duration = Duration::from_secs(10);
+        let mut status = self.watch();
+        self.connect().await;
+        loop {
+            let begun = status.wait_for(|status| status.state != State::Stopped);
+            tokio::time::timeout(BETWEEN, begun).await.ok()?.ok()?;
+            let settled = status.wait_for(|status| status.state == State::Stopped || wanted(status)).await.ok()?;
+            if settled.state != State::Stopped {
+                return Some(settled.clone());
+            }
+        }
+    }
+
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
         let _ = self.0.wishes.send(Wish::StopPairing).await;
@@ -319,12 +358,13 @@ impl Session {
         if self.status().paired {
             return Err(RefusedCode::Paired);
         }
-        self.connect().await;
         // The library can ask only on a connection that was offered QR codes.
-        let mut status = self.watch();
-        let offered = status.wait_for(|status| status.state == State::ScanQrCode);
-        if tokio::time::timeout(Duration::from_secs(30), offered).await.is_err() {
-            return Err(RefusedCode::NotConnected);
+        let offered = self.connect_until(|status| matches!(status.state, State::ScanQrCode | State::Working));
+        match tokio::time::timeout(Duration::from_secs(30), offered).await {
+            Ok(Some(status)) if status.paired => return Err(RefusedCode::Paired),
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(RefusedCode::Stopped),
+            Err(_) => return Err(RefusedCode::NotConnected),
         }
         let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
         let options =
@@ -366,6 +406,11 @@ impl Session {
     /// The id of the last event that was published.
     pub fn newest_event(&self) -> Option<EventId> {
         self.0.log.newest()
+    }
+
+    /// The id of the last event that brought a message.
+    pub fn newest_message(&self) -> Option<EventId> {
+        self.0.log.newest_message()
     }
 
     /// An event, as long as it is kept.

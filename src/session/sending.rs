@@ -15,11 +15,12 @@ use whatsapp_rust::{
 
 use super::{
     Session,
-    compose::{Setting, compose},
+    compose::{Composed, Setting, compose, recompose},
+    files::Source,
     state::State,
 };
 use crate::{
-    message::{Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, phone},
+    message::{Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, phone},
     store::StoreError,
     tenant::TenantId,
 };
@@ -44,6 +45,16 @@ pub enum RefusedSend {
     /// The idempotency key was used for another message.
     #[error("the idempotency key was used for another message")]
     KeyReused,
+    #[error("the file has more than {0} bytes")]
+    TooLarge(u64),
+    /// The file's URL did not give it; in words for whoever named it.
+    #[error("the file cannot be fetched: {0}")]
+    Unfetched(String),
+    /// WhatsApp's media hosts do not take the file now.
+    #[error("WhatsApp's media hosts do not answer")]
+    MediaDown,
+    #[error("the local disk fails")]
+    Disk,
 }
 
 impl Session {
@@ -52,6 +63,25 @@ impl Session {
     /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
     /// message, and the same key for another message is refused.
     pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, RefusedSend> {
+        self.accept(request, None, key).await
+    }
+
+    /// The same for [`Draft::File`]. The file is with WhatsApp before the message is accepted.
+    pub async fn send_file(
+        &self,
+        request: &SendRequest,
+        source: Source,
+        key: Option<&str>,
+    ) -> Result<Message, RefusedSend> {
+        self.accept(request, Some(source), key).await
+    }
+
+    async fn accept(
+        &self,
+        request: &SendRequest,
+        source: Option<Source>,
+        key: Option<&str>,
+    ) -> Result<Message, RefusedSend> {
         let inner = &self.0;
         let status = self.status();
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
@@ -78,11 +108,24 @@ impl Session {
             }
             _ => None,
         };
-        let setting = Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, about };
-        let composed = compose(&request.draft, &setting)?;
+        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
+        let digest = digest(&chat, request);
+        let mut setting =
+            Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, about, file: None };
+        let composed = match (&request.draft, source) {
+            (Draft::File(attachment), Some(source)) => match self.repeated(&id, &digest, &setting).await? {
+                Some(composed) => composed,
+                None => {
+                    let name = FileName::new(&id, &chat.to_string(), &me.to_string());
+                    setting.file = Some(self.upload(attachment, source, name).await?);
+                    compose(&request.draft, &setting)?
+                }
+            },
+            _ => compose(&request.draft, &setting)?,
+        };
         let own = me.to_string();
         let message = Message {
-            id: request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key)),
+            id,
             chat: chat.to_string(),
             sender: own.clone(),
             addressed: Addressed { chat: chat.to_string(), sender: own },
@@ -100,7 +143,7 @@ impl Session {
         };
         let outgoing = Outgoing {
             body: codec::message_to_vec(&composed.message).into(),
-            digest: digest(&chat, request),
+            digest,
             key: key.map(str::to_owned),
             message,
         };
@@ -117,6 +160,27 @@ impl Session {
         Ok(message)
     }
 
+    /// What was accepted before under the same id: a file is uploaded once.
+    async fn repeated(
+        &self,
+        id: &str,
+        digest: &[u8; 32],
+        setting: &Setting<'_>,
+    ) -> Result<Option<Composed>, RefusedSend> {
+        let known = self.0.outbox.accepted(id).await.map_err(|error| self.unreadable(&error))?;
+        let Some(known) = known else { return Ok(None) };
+        if known.digest != digest {
+            return Err(RefusedSend::KeyReused);
+        }
+        let message = codec::message_decode(&known.body).map_err(|_| RefusedSend::UnknownMessage)?;
+        Ok(Some(recompose(message, setting)))
+    }
+
+    fn unreadable(&self, error: &StoreError) -> RefusedSend {
+        warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
+        RefusedSend::VaultDown
+    }
+
     /// Names a message that is not looked up: `participant` says who wrote it, in a group.
     pub fn target(&self, chat: &str, id: &str, from_me: bool, participant: Option<&str>) -> Target {
         let me = || self.status().phone_number.map(|number| Jid::pn(number).to_string()).unwrap_or_default();
@@ -127,10 +191,7 @@ impl Session {
     /// A message of a chat by its id, with who wrote it.
     async fn original(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(Target, wa::Message), RefusedSend> {
         let inner = &self.0;
-        let unreadable = |error: StoreError| {
-            warn!(tenant = %inner.tenant, %error, "a message cannot be looked up");
-            RefusedSend::VaultDown
-        };
+        let unreadable = |error: StoreError| self.unreadable(&error);
         if let Some(body) = inner.outbox.body(id).await.map_err(unreadable)? {
             let target = Target { id: id.to_owned(), from_me: true, sender: me.to_string() };
             return Ok((target, codec::message_decode(&body).map_err(|_| RefusedSend::UnknownMessage)?));

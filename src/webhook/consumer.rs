@@ -485,7 +485,11 @@ impl Flight {
             _ => None,
         };
         let source = if delivery.is_some() { waha::Source::Api } else { waha::Source::App };
-        Ok(waha::payload(event, name, waha::View { me: &me, source, delivery, media_url: None }))
+        let url = match event {
+            EventBody::Received { message } | EventBody::Sent { message } => self.session.file_url(message),
+            EventBody::Status { .. } => None,
+        };
+        Ok(waha::payload(event, name, waha::View { me: &me, source, delivery, media_url: url.as_deref() }))
     }
 
     fn envelope(&self, job: &Job, payload: waha::Payload) -> Bytes {

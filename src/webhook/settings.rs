@@ -124,7 +124,8 @@ impl Settings {
                 status: None,
             }
         };
-        Form { webhooks: self.webhooks.iter().map(webhook).collect(), metadata: self.metadata.clone() }
+        let metadata = if self.metadata.is_null() { json!({}) } else { self.metadata.clone() };
+        Form { webhooks: self.webhooks.iter().map(webhook).collect(), metadata }
     }
 }
 
@@ -157,6 +158,9 @@ impl Reader<'_> {
     }
 
     fn settings(&mut self, given: &Value) -> Settings {
+        if !given.is_object() {
+            self.flaw("config", "expected {webhooks, metadata}");
+        }
         let metadata = match &given["metadata"] {
             Value::Null => json!({}),
             Value::Object(_) if given["metadata"].to_string().len() <= MAX_METADATA => given["metadata"].clone(),

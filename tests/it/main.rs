@@ -2,6 +2,7 @@
 
 mod baileys;
 mod broken;
+mod console;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]
@@ -26,6 +27,7 @@ mod keys;
 mod kill;
 mod kinds;
 mod matrix;
+mod media;
 mod node;
 mod old_contract;
 mod openapi;
@@ -33,6 +35,7 @@ mod outage;
 mod outbound;
 mod outbox;
 mod proxy;
+mod python;
 mod receiver;
 mod restore;
 mod stage;

@@ -49,6 +49,10 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
     };
     let key = || json!({ "session": "$T", "isAdmin": false, "isActive": true });
     vec![
+        ("GET", "/", "/", Value::Null, Everybody),
+        ("GET", "/console", "/console", Value::Null, Everybody),
+        ("GET", "/console/", "/console/", Value::Null, Everybody),
+        ("GET", "/console/{file}", "/console/main.js", Value::Null, Everybody),
         ("GET", "/health", "/health", Value::Null, Everybody),
         ("GET", "/api/baileys/health", "/api/baileys/health", Value::Null, Everybody),
         ("POST", "/api/baileys/connect", "/api/baileys/connect", tenant(), Of(Scope::Control)),
@@ -109,6 +113,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("POST", "/api/sendSeen", "/api/sendSeen", chat(json!({})), Of(Scope::Send)),
         ("POST", "/api/startTyping", "/api/startTyping", chat(json!({})), Of(Scope::Send)),
         ("POST", "/api/stopTyping", "/api/stopTyping", chat(json!({})), Of(Scope::Send)),
+        ("GET", "/api/files/{session}/{file}", "/api/files/$T/3EB0AAAAAAAA_573001112233@s.whatsapp.net.jpeg", Value::Null, Of(Scope::Read)),
         ("GET", "/api/messages", "/api/messages?session=$T&chatId=573001112233@c.us", Value::Null, Of(Scope::Read)),
         ("GET", "/api/{session}/chats", "/api/$T/chats", Value::Null, Of(Scope::Read)),
         ("GET", "/api/{session}/chats/overview", "/api/$T/chats/overview", Value::Null, Of(Scope::Read)),
@@ -284,7 +289,8 @@ impl House {
             .set("SESSIOND_AUTH__FIREBASE_PROJECT", PROJECT)
             .set("SESSIOND_AUTH__FIREBASE_KEYS_URL", issuer.url())
             .set("SESSIOND_AUTH__REFRESH", "1s")
-            .set("SESSIOND_LIMITS__PAIRING_PER_ADDRESS", "0");
+            .set("SESSIOND_LIMITS__PAIRING_PER_ADDRESS", "0")
+            .set("SESSIOND_LIMITS__SENDING_PER_ADDRESS", "0");
         let stage = change(stage);
         let daemon = stage.start().await;
         Self { stage, _issuer: issuer, signer, daemon }

@@ -29,8 +29,12 @@ impl Stage {
     /// `None`: the emulator is missing, and that has been said.
     pub async fn new(home: Home) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let network = Network::start(NetworkConfig::default()).await.unwrap();
-        let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), &network.ws_url()).unwrap();
+        // Its control API is for programs that act as people who have a phone.
+        let config = NetworkConfig { control: Some(([127, 0, 0, 1], 0).into()), ..NetworkConfig::default() };
+        let network = Network::start(config).await.unwrap();
+        let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), &network.ws_url())
+            .and_then(|setup| setup.trusting(dir.path(), network.media_ca_pem()))
+            .unwrap();
         let setup = match home {
             Home::Embedded => setup.embedded(&dir.path().join("cloud").join("vault.db")),
             Home::Emulator => setup.firestore(&emulator::host()?, &emulator::project()),

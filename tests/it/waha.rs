@@ -2,13 +2,7 @@
 //!
 //! Needs Python 3 with `venv`. Where it is missing the tests say so and pass, unless `CI=true`.
 
-use std::{
-    fs::File,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command as Blocking, Stdio},
-    time::Duration,
-};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use sessiond::demo::{Process, until};
@@ -18,34 +12,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::stage::{Home, LIMIT, Stage};
-
-/// The Python of a virtual environment with the client in it.
-fn python() -> Option<PathBuf> {
-    if !Blocking::new("python3").args(["-m", "venv", "--help"]).output().is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Python 3 with venv for WAHA's client");
-        let loud = "\n*** NOT RUN: the tests with WAHA's client need Python 3 with venv ***\n";
-        writeln!(std::io::stderr(), "{loud}").expect("stderr is writable");
-        return None;
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/waha");
-    // Tests run in parallel, and so may other test binaries: one installs, the rest wait.
-    let lock = File::create(folder.join(".install.lock")).expect("the folder is writable");
-    lock.lock().expect("lockable");
-    let (venv, wanted) = (folder.join(".venv"), folder.join("requirements.txt"));
-    let python = venv.join("bin/python");
-    let installed = venv.join("installed.txt");
-    if std::fs::read(&installed).ok() != std::fs::read(&wanted).ok() {
-        let run = |program: &Path, arguments: &[&str]| {
-            let status = Blocking::new(program).args(arguments).current_dir(&folder).stdout(Stdio::null()).status();
-            assert!(status.expect("it runs").success(), "{} {arguments:?}", program.display());
-        };
-        run(Path::new("python3"), &["-m", "venv", ".venv"]);
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"]);
-        std::fs::copy(&wanted, &installed).expect("the folder is writable");
-    }
-    Some(python)
-}
+use crate::{
+    python,
+    stage::{Home, LIMIT, Stage},
+};
 
 /// WAHA's client. Ends with its standard input.
 pub struct Client {
@@ -105,7 +75,8 @@ pub struct Scene {
 
 /// A tenant that was paired through WAHA's routes, with a key of its own.
 pub async fn paired() -> Option<Scene> {
-    let python = python()?;
+    let (_, bin) = python::environment("waha")?;
+    let python = bin.join("python");
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     let mut operator = Client::start(&python, &stage, &stage.setup.admin_key);
@@ -248,10 +219,34 @@ async fn the_real_client_writes_every_kind_that_needs_no_file() {
     assert_eq!(overview[0]["id"], json!(scene.chat()));
     let gone = json!(["trattoria", scene.chat(), text["id"]]);
     scene.waha.get("chats.delete_message", gone).await;
-    let file =
-        scene.waha.call("chatting.send_image", with(json!({ "file": { "url": "https://example.com/a.png" } }))).await;
-    assert!(file.unwrap_err().contains("501"));
     let stats = scene.stage.network.stats().await;
     assert_eq!((stats.counts.undecryptable, stats.counters_reused), (0, 0));
+    scene.daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_client_sends_files() {
+    use base64::Engine as _;
+    let Some(mut scene) = paired().await else { return };
+    for (method, kind, mime, head) in [
+        ("send_image", "image", "image/jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF\0".as_slice()),
+        ("send_video", "video", "video/mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"),
+        ("send_voice", "voice", "audio/ogg; codecs=opus", b"OggS\0\x02\0\0\0\0\0\0\0\0"),
+        ("send_sticker", "sticker", "image/webp", b"RIFF\x24\0\0\0WEBPVP8 "),
+        ("send_file", "document", "application/pdf", b"%PDF-1.7"),
+    ] {
+        let data = [head, &[7; 500]].concat();
+        let file = base64::engine::general_purpose::STANDARD.encode(&data);
+        let file = json!({ "mimetype": mime, "filename": "a.bin", "data": file });
+        let body = json!([{ "session": "trattoria", "chatId": scene.chat(), "file": file }]);
+        let sent = scene.waha.get(&format!("chatting.{method}"), body).await;
+        let received = scene.arrived(&sent).await;
+        let attached = received.file.unwrap();
+        assert_eq!((received.kind.as_str(), attached.mimetype.as_deref(), attached.data), (kind, Some(mime), data));
+        assert_eq!((&sent["hasMedia"], &sent["media"]["mimetype"]), (&json!(true), &json!(mime)));
+    }
+    let elsewhere = json!({ "url": "http://169.254.169.254/latest/meta-data/" });
+    let body = json!([{ "session": "trattoria", "chatId": scene.chat(), "file": elsewhere }]);
+    assert!(scene.waha.call("chatting.send_file", body).await.unwrap_err().contains("400"));
     scene.daemon.kill().await.unwrap();
 }

@@ -109,7 +109,9 @@ fn operation(tag: &str, route: &Route, schemas: &mut Schemas) -> Value {
 
 /// `GET /api/{session}/chats` is `getSessionChats`.
 fn operation_id(method: &Method, path: &str) -> String {
-    method.as_str().to_ascii_lowercase() + &capitals(path.strip_prefix("/api").unwrap_or(path))
+    // A folder is not the route that leads to it.
+    let index = if path.ends_with('/') { "Index" } else { "" };
+    method.as_str().to_ascii_lowercase() + &capitals(path.strip_prefix("/api").unwrap_or(path)) + index
 }
 
 /// `/{session}/chats` is `SessionChats`.

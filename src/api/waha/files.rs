@@ -1,42 +1,116 @@
-//! A file that a request brings, whole or by its URL.
+//! Sends files. What would have to be converted first is answered with 501: that needs ffmpeg, which is not here.
 
-use axum::http::StatusCode;
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use reqwest::Url;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use axum::extract::State;
 
 use super::{
-    super::{App, problem::Problem},
-    flaw,
+    super::{
+        App,
+        answer::Created,
+        input::IdempotencyKey,
+        problem::Problem,
+        upload::{Form, Given, Incoming},
+    },
+    bare_id, chat, flaw,
 };
-use crate::outbound::{OutboundError, Request};
+use crate::{
+    message::{
+        Delivery, Draft, Message, SendRequest,
+        media::{Attachment, AttachmentKind, Origin, sniff},
+    },
+    session::Source,
+    tenant::TenantId,
+    waha::{self, View},
+};
 
-/// By its URL, or whole.
-#[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SmallFile")]
-pub struct File {
-    url: Option<String>,
-    /// Base64.
-    data: Option<String>,
+type Sent = Result<Created<waha::Message>, Problem>;
+
+/// `POST /api/sendImage`
+pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Image).await
 }
 
-/// The bytes of a small file, such as a picture for a profile.
-pub async fn small(app: &App, file: Option<File>, limit: usize) -> Result<Vec<u8>, Problem> {
-    let file = file.ok_or_else(|| flaw("file", "is required"))?;
-    match (file.data, file.url) {
-        (Some(data), _) => BASE64.decode(data).map_err(|_| flaw("file.data", "expected base64")),
-        (None, Some(url)) => fetch(app, &url, limit).await,
-        (None, None) => Err(flaw("file", "url or data is required")),
+/// `POST /api/sendFile`
+pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Document).await
+}
+
+/// `POST /api/sendVoice`
+pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Voice).await
+}
+
+/// `POST /api/sendVideo`
+pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Video).await
+}
+
+/// `POST /api/sendSticker`
+pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+    send(&app, &key, incoming, AttachmentKind::Sticker).await
+}
+
+async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, form }: Incoming, kind: AttachmentKind) -> Sent {
+    let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
+    let to = chat(app, "chatId", chat_id)?;
+    let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
+    needs_no_ffmpeg(kind, &form)?;
+    let answers = form.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id));
+    let id = form.id.filter(|id| !id.is_empty());
+    let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
+    let (origin, source) = source(app, given, "file.url")?;
+    let attachment = Attachment {
+        kind,
+        origin,
+        caption: form.caption.unwrap_or_default(),
+        file_name: form.file_name,
+        mime: form.mime,
+    };
+    let request = SendRequest { to, draft: Draft::File(attachment), answers, id };
+    let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
+    Ok(Created(accepted(app, &tenant, &message)))
+}
+
+/// A file as it is given, and as it is told from another one under the same key.
+pub fn source(app: &App, given: Given, field: &'static str) -> Result<(Origin, Source), Problem> {
+    match given {
+        Given::Url(url) => {
+            let checked = app.fleet.env().files_from.check(&url).map_err(|refusal| flaw(field, refusal.to_string()))?;
+            Ok((Origin::Url(url), Source::At(checked)))
+        }
+        Given::Bytes(file) => Ok((Origin::Bytes(hex::encode(file.sha256)), Source::Here(file))),
     }
 }
 
-async fn fetch(app: &App, url: &str, limit: usize) -> Result<Vec<u8>, Problem> {
-    let url: Url = url.parse().map_err(|_| flaw("file.url", "expected a URL"))?;
-    let failed = |error: OutboundError| flaw("file.url", format!("could not be fetched: {error}"));
-    let answer = app.outbound.send(Request::get(url), limit).await.map_err(failed)?;
-    if answer.status != StatusCode::OK {
-        return Err(flaw("file.url", format!("could not be fetched: status {}", answer.status.as_u16())));
+/// What is asked to be converted, and is not yet what WhatsApp plays.
+fn needs_no_ffmpeg(kind: AttachmentKind, form: &Form) -> Result<(), Problem> {
+    let wanted: &[&str] = match kind {
+        AttachmentKind::Voice => &["audio/ogg"],
+        AttachmentKind::Video | AttachmentKind::VideoNote => &["video/mp4"],
+        _ => return Ok(()),
+    };
+    let is_it = match &form.file {
+        Some(Given::Bytes(file)) => sniff(&file.head).is_some_and(|mime| wanted.contains(&mime)),
+        // Before it is fetched, what is said of it.
+        Some(Given::Url(_)) => {
+            let said = form.mime.as_deref().unwrap_or_default();
+            wanted.iter().any(|wanted| said.split(';').next() == Some(wanted))
+        }
+        None => true,
+    };
+    if form.convert && !is_it {
+        let detail = format!("converting to {} needs ffmpeg, which is not here: send it in that form", wanted[0]);
+        return Err(Problem::not_implemented(detail));
     }
-    Ok(answer.bytes().await.map_err(failed)?.to_vec())
+    Ok(())
+}
+
+fn accepted(app: &App, tenant: &TenantId, message: &Message) -> waha::Message {
+    let url = app.fleet.env().media.links.of(tenant, message);
+    let view = View {
+        me: &message.sender,
+        source: waha::Source::Api,
+        delivery: Some(Delivery::Accepted),
+        media_url: url.as_deref(),
+    };
+    waha::Message::new(message, view)
 }

@@ -14,7 +14,7 @@ use super::{
     },
     Count, Success, chat,
     chats::PictureUrl,
-    files, flaw,
+    flaw, picture,
     page::{self, Order},
     profile::{MAX_PICTURE, Picture},
 };
@@ -235,7 +235,7 @@ pub async fn set_picture(
     Body(body): Body<Picture>,
 ) -> Result<Json<Success>, Problem> {
     let session = app.fleet.known(&tenant).await?;
-    session.set_group_picture(&named.jid(), files::small(&app, body.file, MAX_PICTURE).await?).await?;
+    session.set_group_picture(&named.jid(), picture::small(&app, body.file, MAX_PICTURE).await?).await?;
     Ok(Json(Success::YES))
 }
 

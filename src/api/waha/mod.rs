@@ -17,10 +17,11 @@ pub mod cannot;
 pub mod channels;
 pub mod chats;
 pub mod contacts;
-mod files;
+pub mod files;
 pub mod groups;
 pub mod labels;
 mod page;
+mod picture;
 pub mod presence;
 pub mod profile;
 pub mod sending;
@@ -29,6 +30,7 @@ pub mod sessions;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     App,
@@ -94,7 +96,13 @@ fn accepted(message: &Message) -> waha::Message {
 fn listed(session: &Session, entry: &Entry) -> waha::Message {
     let me = own_jid(session);
     let source = if entry.message.from_me && entry.status.is_some() { Source::Api } else { Source::App };
-    waha::Message::new(&entry.message, View { me: &me, source, delivery: entry.status, media_url: None })
+    let url = session.file_url(&entry.message);
+    let view = View { me: &me, source, delivery: entry.status, media_url: url.as_deref() };
+    let mut form = waha::Message::new(&entry.message, view);
+    if let Some(media) = &mut form.media {
+        media.error = session.file_failure(&entry.message).map(|error| json!({ "message": error.to_string() }));
+    }
+    form
 }
 
 /// Empty before the first pairing.

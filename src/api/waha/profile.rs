@@ -12,7 +12,7 @@ use super::{
         problem::Problem,
     },
     Success,
-    files::{self, File},
+    picture::{self, File},
     flaw,
 };
 use crate::waha::person;
@@ -77,7 +77,7 @@ pub async fn set_picture(
     Body(body): Body<Picture>,
 ) -> Result<Json<Success>, Problem> {
     let session = app.fleet.known(&tenant).await?;
-    session.set_picture(files::small(&app, body.file, MAX_PICTURE).await?).await?;
+    session.set_picture(picture::small(&app, body.file, MAX_PICTURE).await?).await?;
     Ok(Json(Success::YES))
 }
 

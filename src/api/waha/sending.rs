@@ -255,9 +255,9 @@ pub async fn reaction(
     Ok(Json(accepted(&message)))
 }
 
-/// What needs a file, or a kind of message that linked devices cannot write.
+/// A kind of message that linked devices cannot write.
 pub async fn cannot(_: For<Addressed>) -> Result<Infallible, Problem> {
-    Err(Problem::not_implemented("files cannot be sent yet; buttons and lists are for WhatsApp's business API"))
+    Err(Problem::not_implemented("buttons and lists are for WhatsApp's business API"))
 }
 
 /// `POST /api/sendLinkPreview`, `POST /api/send/link-custom-preview`

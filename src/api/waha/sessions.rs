@@ -24,21 +24,24 @@ use super::{
     Success, flaw,
 };
 use crate::{
+    fleet::Beat,
     session::{Capping, State as SessionState, Status, Timelock},
     tenant::{InvalidTenantId, TenantId},
     waha,
     webhook::Form,
 };
 
-/// `GET /api/sessions`: those that the caller may see. `all=true` also shows those that never paired.
+/// `GET /api/sessions`: those that the caller may see.
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Vec<Info>>, Problem> {
     let all = wanted.all.as_deref() == Some("true");
-    let records = app.fleet.records().await?;
-    let mut tenants: Vec<TenantId> = records.iter().map(|record| record.id.clone()).collect();
+    let mut tenants: Vec<TenantId> = match wanted.open.as_deref() {
+        Some("true") => Vec::new(),
+        _ => app.fleet.records().await?.iter().map(|record| record.id.clone()).collect(),
+    };
     tenants.extend(app.fleet.reports().into_iter().map(|report| report.tenant));
     tenants.sort();
     tenants.dedup();
@@ -47,7 +50,7 @@ pub async fn list(
         let status = app.fleet.status(tenant);
         let idle = status.as_ref().is_none_or(|status| status.state == SessionState::Stopped && !status.paired);
         if all || !idle {
-            listed.push(info(tenant, status.as_ref()));
+            listed.push(info(&app, tenant, status.as_ref()));
         }
     }
     Ok(Json(listed))
@@ -57,6 +60,9 @@ pub async fn list(
 pub struct Wanted {
     /// `true`: also those that never paired.
     all: Option<String>,
+    /// Beyond WAHA; `true`: only those that are open in this process, without a look into the directory, which costs the vault a read
+    /// for every tenant.
+    open: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -97,7 +103,7 @@ pub async fn create(
 /// `GET /api/sessions/{session}`
 pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
     let status = status(&app, &tenant).await?;
-    Ok(Json(info(&tenant, status.as_ref())))
+    Ok(Json(info(&app, &tenant, status.as_ref())))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -352,8 +358,31 @@ pub struct Info {
     presence: Nothing,
     timestamps: Timestamps,
     assigned_worker: &'static str,
-    /// Beyond WAHA: why.
+    /// Beyond WAHA: why it is in this state.
     reason: Option<String>,
+    /// Whether there are credentials that WhatsApp has not rejected.
+    paired: bool,
+    /// WhatsApp rejected the credentials, and nobody has scanned since.
+    rejected: bool,
+    /// When the last message came or was sent, milliseconds since 1970, as far as it is among the recent events.
+    last_message_at: Option<u64>,
+    /// What the last heartbeat found; null before the first.
+    heartbeat: Option<Heartbeat>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionHeartbeat")]
+pub struct Heartbeat {
+    /// Milliseconds since 1970.
+    at: i64,
+    /// `healthy`, `idle`, `reconnecting` or `failed`.
+    health: &'static str,
+}
+
+impl From<Beat> for Heartbeat {
+    fn from(beat: Beat) -> Self {
+        Self { at: beat.at.as_millisecond(), health: beat.health.as_str() }
+    }
 }
 
 /// WAHA's engines say something here.
@@ -381,7 +410,8 @@ async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Brief, P
     Ok(Brief { name: tenant.clone(), status: status.state, config, me: me_of(status) })
 }
 
-fn info(tenant: &TenantId, status: Option<&Status>) -> Info {
+fn info(app: &App, tenant: &TenantId, status: Option<&Status>) -> Info {
+    let last_message = app.fleet.session(tenant).and_then(|session| session.newest_message());
     Info {
         name: tenant.clone(),
         status: status.map_or(SessionState::Stopped, |status| status.state),
@@ -390,6 +420,10 @@ fn info(tenant: &TenantId, status: Option<&Status>) -> Info {
         timestamps: Timestamps { activity: status.map_or(0, |status| status.since.as_millisecond()) },
         assigned_worker: "sessiond",
         reason: status.map(|status| status.reason.clone()),
+        paired: status.is_some_and(|status| status.paired),
+        rejected: status.is_some_and(|status| status.rejected),
+        last_message_at: last_message.map(|event| event.0.timestamp_ms()),
+        heartbeat: app.fleet.beat(tenant).map(Heartbeat::from),
     }
 }
 

@@ -247,7 +247,7 @@ pub(crate) fn prune(value: Value) -> Option<Value> {
     }
 }
 
-fn file_of(message: &wa::Message) -> Option<(&dyn Downloadable, Option<String>)> {
+pub(crate) fn file_of(message: &wa::Message) -> Option<(&dyn Downloadable, Option<String>)> {
     /// The first of these fields that is set.
     macro_rules! first {
         ($($field:ident),*) => {

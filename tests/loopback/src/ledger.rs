@@ -36,6 +36,8 @@ pub struct Counts {
     /// Requests to the media host, whatever their answer.
     pub media_uploads: u64,
     pub media_downloads: u64,
+    /// Receipts of devices that could not fetch a file.
+    pub media_retries: u64,
     /// Ciphertexts that a phone or customer could not open, or whose signatures did not verify.
     pub undecryptable: u64,
 }

@@ -8,10 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::RngExt;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
+use wacore::download::MediaType;
+use waproto::whatsapp::message::ImageMessage;
 
 use crate::account::{AccountId, Form, Kind};
 use crate::app_state::Setting;
@@ -401,6 +404,39 @@ impl Network {
             let group = group(world, jid)?;
             world.set_subject(group, by, subject).map_err(NetworkError::Refused)
         })?
+    }
+
+    /// The media host forgets all files, as WhatsApp's do after weeks. Phones have those of their messages, and put one there again when
+    /// a device asks for it.
+    pub async fn media_forgets(&self) {
+        self.0.with(|world| {
+            let secret = world.rng.random();
+            world.media.forget(secret);
+        });
+    }
+
+    /// A picture on the media host, in a message that says the truth of it: for tests that then make it lie.
+    pub async fn media_put(&self, data: &[u8]) -> Result<ImageMessage, NetworkError> {
+        let sealed = self.0.with(|world| {
+            let World { media, rng, .. } = world;
+            media.seal(data, MediaType::Image, rng)
+        });
+        let sealed = sealed.map_err(NetworkError::Refused)?;
+        Ok(ImageMessage {
+            url: Some(sealed.url),
+            direct_path: Some(sealed.direct_path),
+            media_key: Some(sealed.media_key),
+            file_sha256: Some(sealed.file_sha256),
+            file_enc_sha256: Some(sealed.file_enc_sha256),
+            file_length: Some(sealed.file_length),
+            mimetype: Some("image/jpeg".to_owned()),
+            ..ImageMessage::default()
+        })
+    }
+
+    /// The phones do not have the files any more that the media host has forgotten.
+    pub async fn phones_lose_files(&self) {
+        self.0.with(|world| world.media.lose());
     }
 
     /// Injects a fault, on live connections at once.

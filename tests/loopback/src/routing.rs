@@ -144,6 +144,11 @@ impl World {
 
     /// A `<receipt>` by a linked device: settles the messages it names and goes on to who sent them.
     pub(crate) fn receipt(&mut self, conn: ConnId, from: DeviceAddress, stanza: &Node) {
+        if attr_is(stanza, "type", "server-error") {
+            let ack = server_ack(stanza, self.time());
+            self.send(conn, ack);
+            return self.media_retry(from, stanza);
+        }
         let retry = attr_is(stanza, "type", "retry");
         let ids = receipt_ids(stanza);
         if retry {

@@ -136,6 +136,7 @@ class Page {
   }
 
   limits(schema) {
+    if (schema === true) return "";
     const words = { minLength: "at least", maxLength: "at most", minItems: "at least", maxItems: "at most", minimum: "from", maximum: "to" };
     const found = Object.entries(words).filter(([name]) => name in schema && schema[name] !== 0).map(([name, word]) => `${word} ${schema[name]}`);
     return found.length ? ` (${found.join(", ")})` : "";

@@ -6,11 +6,13 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `again` | files that are forgotten, and put there again |
 //! | `authority` | the certificate authority, made at every start |
 //! | `host` | sockets, TLS, routes, faults |
 //! | `upload`, `download` | the two things it does |
 //! | `seal` | files of the network's own endpoints: encrypted and put there, found and opened |
 
+mod again;
 mod authority;
 mod download;
 pub(crate) mod host;
@@ -64,6 +66,8 @@ pub(crate) struct MediaStore {
     tokens: HashMap<String, DeviceAddress>,
     /// By path, without its query.
     blobs: HashMap<String, Blob>,
+    /// What is not found any more, and phones still have.
+    forgotten: HashMap<String, Blob>,
     /// What arrived of uploads that were cut off, by kind and hash.
     partial: HashMap<(String, String), Bytes>,
     /// Signs paths.
@@ -99,7 +103,7 @@ impl MediaStore {
         }
         self.partial.remove(&(kind.to_owned(), token.to_owned()));
         let path = format!("/v/{folder}/{}_n.enc", hex::encode(&digest[..12]));
-        let direct_path = format!("{path}?ccb=11-4&oh={}&oe=7FFFFFFF&_nc_sid=5e03e0", self.signature(&path));
+        let direct_path = self.signed(&path);
         let blob = Blob { bytes, direct_path };
         self.blobs.insert(path, blob.clone());
         Ok(blob)
@@ -130,6 +134,10 @@ impl MediaStore {
 
     pub(crate) fn url(&self, blob: &Blob) -> String {
         format!("https://{}{}", self.hostname, blob.direct_path)
+    }
+
+    fn signed(&self, path: &str) -> String {
+        format!("{path}?ccb=11-4&oh={}&oe=7FFFFFFF&_nc_sid=5e03e0", self.signature(path))
     }
 
     fn signature(&self, path: &str) -> String {

@@ -1,0 +1,219 @@
+//! Serves files of messages: to who may read the tenant, whole or in part, as what their bytes are. Whatever a browser could run is for
+//! download only.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use schemars::{JsonSchema, json_schema};
+use serde::Deserialize;
+
+use super::{
+    App,
+    auth::{For, Reading},
+    input::Path,
+    openapi::{Gives, Operation},
+    problem::Problem,
+};
+use crate::{
+    fleet::FleetError,
+    message::media::{FileName, Kept, is_shown},
+    session::NoFile,
+};
+
+/// The browser may show it, but it may do nothing: no script, no frame, no request.
+const POLICY: &str =
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'none'; frame-ancestors 'self'; sandbox";
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Named {
+    /// As `media.url` of the message has it.
+    file: String,
+}
+
+/// A file, or a part of it.
+pub struct Served(Response);
+
+impl IntoResponse for Served {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Gives for Served {
+    fn gives(operation: &mut Operation<'_>) {
+        for status in [StatusCode::OK, StatusCode::PARTIAL_CONTENT] {
+            operation.gives_body(status, "*/*", json_schema!({ "type": "string", "format": "binary" }));
+        }
+        operation.gives_nothing(StatusCode::NOT_MODIFIED);
+        operation.gives_nothing(StatusCode::RANGE_NOT_SATISFIABLE);
+        operation.may_fail(&[404, 422]);
+    }
+}
+
+/// `GET /api/files/{session}/{file}`: the name of a file with an ending, which is for people.
+pub async fn serve(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Path(Named { file }): Path<Named>,
+    headers: HeaderMap,
+) -> Result<Served, Problem> {
+    let unknown = || Problem::from(NoFile::Unknown);
+    let name = file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name);
+    let name: FileName = name.parse().map_err(|_| unknown())?;
+    let keeper = &app.fleet.env().media;
+    // Without a look at the session: it may be closed, or another process's.
+    let kept = match keeper.find(&tenant, &name).await.map_err(NoFile::from)? {
+        Some(kept) => kept,
+        None => match app.fleet.known(&tenant).await {
+            Ok(session) => session.file(&name).await?,
+            Err(FleetError::Unknown) => return Err(unknown()),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let tag = kept.tag();
+    if matches(&headers, header::IF_NONE_MATCH, &tag) {
+        return Ok(Served((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()));
+    }
+    let Wanted { status, from, to } = wanted(&headers, &kept, &tag);
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        let range = [(header::CONTENT_RANGE, format!("bytes */{}", kept.size()))];
+        return Ok(Served((status, range).into_response()));
+    }
+    let bytes = keeper.read(&kept, from..to).await.map_err(NoFile::from)?;
+    let kind = keeper.kind(&kept).await.map_err(NoFile::from)?;
+    let shown = kind.is_some_and(is_shown);
+    let mut response = Response::new(Body::from_stream(bytes));
+    *response.status_mut() = status;
+    let to_set = response.headers_mut();
+    let mut set = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            to_set.insert(name, value);
+        }
+    };
+    set(header::CONTENT_TYPE, kind.filter(|_| shown).unwrap_or("application/octet-stream"));
+    set(header::CONTENT_DISPOSITION, &disposition(shown, &file));
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    set(header::CACHE_CONTROL, "private, max-age=3600");
+    set(header::ACCEPT_RANGES, "bytes");
+    set(header::ETAG, &tag);
+    set(header::CONTENT_LENGTH, &(to - from).to_string());
+    if status == StatusCode::PARTIAL_CONTENT {
+        set(header::CONTENT_RANGE, &format!("bytes {from}-{}/{}", to - 1, kept.size()));
+    }
+    Ok(Served(response))
+}
+
+/// The name is one of plain characters; its ending is whatever was asked for.
+fn disposition(shown: bool, file: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || "@._-".contains(*c);
+    let name: String = file.chars().filter(plain).collect();
+    format!("{}; filename=\"{name}\"", if shown { "inline" } else { "attachment" })
+}
+
+/// The bytes that are answered with.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    status: StatusCode,
+    from: u64,
+    to: u64,
+}
+
+fn wanted(headers: &HeaderMap, kept: &Kept, tag: &str) -> Wanted {
+    let size = kept.size();
+    let whole = Wanted { status: StatusCode::OK, from: 0, to: size };
+    // The part of another file than the one that is here now is of no use.
+    if headers.contains_key(header::IF_RANGE) && !matches(headers, header::IF_RANGE, tag) {
+        return whole;
+    }
+    match headers.get(header::RANGE).and_then(|range| range.to_str().ok()).and_then(|range| part(range, size)) {
+        None => whole,
+        Some(Some((from, to))) => Wanted { status: StatusCode::PARTIAL_CONTENT, from, to },
+        Some(None) => Wanted { status: StatusCode::RANGE_NOT_SATISFIABLE, from: 0, to: 0 },
+    }
+}
+
+/// `bytes=a-b`, `bytes=a-` or `bytes=-n` of so many. `None`: it is to be ignored, as several parts are (RFC 9110, 14.2); the inner one:
+/// there is no such part.
+fn part(range: &str, size: u64) -> Option<Option<(u64, u64)>> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // One too large to be read is beyond the end.
+        digits.then(|| text.parse().unwrap_or(u64::MAX))
+    };
+    let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let (from, to) = match (from.trim(), to.trim()) {
+        ("", last) => (size.saturating_sub(number(last)?), size),
+        (from, "") => (number(from)?, size),
+        (from, to) => {
+            let (from, to) = (number(from)?, number(to)?);
+            if to < from {
+                return None;
+            }
+            (from, to.saturating_add(1).min(size))
+        }
+    };
+    Some((from < to).then_some((from, to)))
+}
+
+fn matches(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
+    let given = headers.get_all(name);
+    let mut given = given.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    given.any(|given| given.trim() == "*" || given.trim().trim_start_matches("W/") == tag)
+}
+
+impl From<NoFile> for Problem {
+    fn from(error: NoFile) -> Self {
+        match error {
+            NoFile::Unknown => Self::missing("unknown_file", "There is no such file"),
+            NoFile::Gone => Self::missing(
+                "file_gone",
+                "WhatsApp does not have the file any more, and the phone did not send it again",
+            ),
+            NoFile::Damaged => Self::unprocessable("file_damaged", "The file is not the one that its message names"),
+            NoFile::TooLarge(_) => Self::unprocessable("file_too_large", "The file is larger than what is kept here"),
+            NoFile::Offline => Self::unavailable("not_connected", "The session is not connected to WhatsApp"),
+            NoFile::Hosts => Self::unavailable("media_down", "WhatsApp's media hosts do not give the file"),
+            NoFile::Slow => Self::unavailable("file_coming", "The file is still being fetched"),
+            NoFile::Storage => Self::unavailable("storage", "The place where files are kept cannot be used"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_cut_to_what_there_is() {
+        for (range, expected) in [
+            ("bytes=0-3", Some(Some((0, 4)))),
+            ("bytes=8-", Some(Some((8, 10)))),
+            ("bytes=-3", Some(Some((7, 10)))),
+            ("bytes=-99", Some(Some((0, 10)))),
+            ("bytes=5-99", Some(Some((5, 10)))),
+            ("bytes=0-99999999999999999999999", Some(Some((0, 10)))),
+            ("bytes=10-", Some(None)),
+            ("bytes=99999999999999999999999-", Some(None)),
+            ("bytes=-0", Some(None)),
+            ("bytes=6-2", None),
+            ("bytes=0-1,3-4", None),
+            ("bytes=a-b", None),
+            ("bytes=-", None),
+            ("bytes=+1-2", None),
+            ("lines=0-3", None),
+            ("", None),
+        ] {
+            assert_eq!(part(range, 10), expected, "{range}");
+        }
+        assert_eq!(part("bytes=0-", 0), Some(None));
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_header() {
+        assert_eq!(disposition(false, "a\"; x=\r\n\"b.html"), "attachment; filename=\"axb.html\"");
+    }
+}

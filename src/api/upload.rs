@@ -1,0 +1,390 @@
+//! Requests that bring a file: as JSON with a URL or base64, or as a form whose file is written away as it comes.
+//!
+//! A JSON body is whole in memory while it is read, so it is bounded, and there are few at a time; larger files come by form or URL.
+
+use std::{
+    borrow::Cow,
+    io::{self, Read as _},
+    time::Duration,
+};
+
+use axum::{
+    RequestExt as _,
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use base64::{
+    alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    read::DecoderReader,
+};
+use futures::StreamExt as _;
+use multer::{Constraints, Field, Multipart, SizeLimit};
+use schemars::{JsonSchema, json_schema};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{sync::Semaphore, time::timeout};
+use tracing::warn;
+
+use super::{
+    App,
+    auth::{Caller, Scope},
+    openapi::{Operation, Takes},
+    problem::{FieldError, Problem},
+};
+use crate::{
+    message::media::{Pen, Spool, Spooled},
+    session::RefusedSend,
+    tenant::{InvalidTenantId, TenantId},
+};
+
+/// Bytes of a file in a JSON body.
+const MAX_INLINE: u64 = 16 * 1024 * 1024;
+
+/// Of everything in a body that is not the file.
+const MAX_REST: u64 = 256 * 1024;
+
+/// JSON bodies that are read at the same time.
+static INLINE: Semaphore = Semaphore::const_new(4);
+
+/// Forms that are read at the same time: each holds a file on the disk.
+static FORMS: Semaphore = Semaphore::const_new(32);
+
+/// Nothing comes.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A request with a file, of somebody who may send for the tenant that it names.
+pub struct Incoming {
+    pub tenant: TenantId,
+    pub form: Form,
+}
+
+/// What a request says, however it was written.
+#[derive(Debug, Default)]
+pub struct Form {
+    session: Option<String>,
+    pub chat_id: Option<String>,
+    pub id: Option<String>,
+    pub reply_to: Option<String>,
+    pub caption: Option<String>,
+    /// A round video.
+    pub as_note: bool,
+    pub convert: bool,
+    pub mime: Option<String>,
+    pub file_name: Option<String>,
+    pub file: Option<Given>,
+}
+
+/// The file as it is given.
+#[derive(Debug)]
+pub enum Given {
+    Url(String),
+    Bytes(Spooled),
+}
+
+/// WAHA's form.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SendFileRequest")]
+struct Json<'a> {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    /// The client's own name for the message: WhatsApp's id of it.
+    #[schemars(length(min = 8, max = 64), regex(pattern = "^[A-Za-z0-9]+$"))]
+    id: Option<String>,
+    /// The id of the message that it answers.
+    #[serde(rename = "reply_to", alias = "replyTo")]
+    reply_to: Option<String>,
+    caption: Option<String>,
+    /// A round video.
+    as_note: Option<bool>,
+    /// Into what WhatsApp plays, where it is not that already: refused, since there is no ffmpeg here.
+    convert: Option<bool>,
+    #[serde(borrow)]
+    #[schemars(required)]
+    file: Option<JsonFile<'a>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "FileToSend")]
+struct JsonFile<'a> {
+    /// Of documents; of other kinds the bytes say it.
+    mimetype: Option<String>,
+    filename: Option<String>,
+    /// Where it is, or else:
+    url: Option<String>,
+    /// Base64, of at most 16 MiB. Borrowed from the body where it can be: it is most of it.
+    #[serde(borrow)]
+    data: Option<Cow<'a, str>>,
+}
+
+impl FromRequest<App> for Incoming {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
+        let caller: Caller = request.extract_parts().await?;
+        let media = &app.fleet.env().media;
+        let permitted = |session: &str| {
+            let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))?;
+            caller.permit(&tenant, Scope::Send)?;
+            Ok(tenant)
+        };
+        let form = read(request, &media.spool, media.settings.max_sent, &permitted).await?;
+        let tenant = permitted(form.session.as_deref().unwrap_or_default())?;
+        Ok(Self { tenant, form })
+    }
+}
+
+impl Takes for Incoming {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.needs(Scope::Send);
+        operation.takes_json::<Json<'static>>();
+        let text = json!({ "type": "string" });
+        let form = json_schema!({
+            "type": "object",
+            "properties": {
+                "session": text, "chatId": text, "id": text, "reply_to": text, "caption": text, "asNote": text, "convert": text,
+                "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
+            },
+            "required": ["session", "chatId"],
+        });
+        operation.takes_body("multipart/form-data", form);
+        operation.may_fail(&[400, 413, 422]);
+    }
+}
+
+/// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.
+type Permit<'a> = &'a (dyn Fn(&str) -> Result<TenantId, Problem> + Send + Sync);
+
+async fn read(request: Request, spool: &Spool, max_sent: u64, permit: Permit<'_>) -> Result<Form, Problem> {
+    let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
+    match multer::parse_boundary(&kind) {
+        Ok(boundary) => {
+            let _turn = FORMS.try_acquire().map_err(|_| busy())?;
+            let stream = request.into_body().into_data_stream();
+            let limits = SizeLimit::new().whole_stream(max_sent + MAX_REST);
+            let form = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
+            read_form(form, spool, max_sent, permit).await
+        }
+        Err(_) => {
+            let most = MAX_INLINE.min(max_sent);
+            let limit = most.div_ceil(3) * 4 + MAX_REST;
+            if content_length(request.headers()).is_some_and(|length| length > limit) {
+                return Err(inline_too_large(most));
+            }
+            let _turn = timeout(SILENCE, INLINE.acquire()).await.map_err(|_| busy())?;
+            let body = whole(request.into_body(), limit, most).await?;
+            read_json(body, spool, most, permit).await
+        }
+    }
+}
+
+async fn whole(body: Body, limit: u64, most: u64) -> Result<Vec<u8>, Problem> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = timeout(SILENCE, stream.next()).await.map_err(|_| unfinished())? {
+        let chunk = chunk.map_err(|_| unfinished())?;
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(inline_too_large(most));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn read_json(body: Vec<u8>, spool: &Spool, most: u64, permit: Permit<'_>) -> Result<Form, Problem> {
+    let parsed: Json<'_> =
+        serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("the body: {error}"), Vec::new()))?;
+    permit(parsed.session.as_deref().unwrap_or_default())?;
+    let mut form = Form {
+        session: parsed.session,
+        chat_id: parsed.chat_id,
+        id: parsed.id,
+        reply_to: parsed.reply_to,
+        caption: parsed.caption,
+        as_note: parsed.as_note.unwrap_or(false),
+        convert: parsed.convert.unwrap_or(false),
+        ..Form::default()
+    };
+    if let Some(file) = parsed.file {
+        (form.mime, form.file_name) = (given(file.mimetype), given(file.filename));
+        form.file = match (given(file.url), file.data.filter(|data| !data.is_empty())) {
+            (Some(_), Some(_)) => return Err(flaw("file", "either url or data")),
+            (Some(url), None) => Some(Given::Url(url)),
+            (None, Some(data)) => Some(Given::Bytes(decode(&data, spool.pen(most).map_err(disk)?).await?)),
+            (None, None) => None,
+        };
+    }
+    Ok(form)
+}
+
+/// From base64, in whichever form programs write it: with or without padding, broken into lines, as a `data:` URL.
+async fn decode(text: &str, mut pen: Pen) -> Result<Spooled, Problem> {
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let text = match text.strip_prefix("data:") {
+        Some(rest) => rest.split_once(";base64,").ok_or_else(|| flaw("file.data", "expected base64"))?.1,
+        None => text,
+    };
+    let mut decoder = DecoderReader::new(Unbroken(text.as_bytes()), &ENGINE);
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let read = decoder.read(&mut piece).map_err(|_| flaw("file.data", "expected base64"))?;
+        if read == 0 {
+            return pen.finish().await.map_err(disk);
+        }
+        write(&mut pen, &piece[..read]).await?;
+    }
+}
+
+/// Reads over line breaks and blanks.
+struct Unbroken<'a>(&'a [u8]);
+
+impl io::Read for Unbroken<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len()
+            && let Some((first, rest)) = self.0.split_first()
+        {
+            self.0 = rest;
+            if !first.is_ascii_whitespace() {
+                buffer[read] = *first;
+                read += 1;
+            }
+        }
+        Ok(read)
+    }
+}
+
+async fn read_form(
+    mut parts: Multipart<'_>,
+    spool: &Spool,
+    max_sent: u64,
+    permit: Permit<'_>,
+) -> Result<Form, Problem> {
+    let mut form = Form::default();
+    while let Some(mut part) =
+        timeout(SILENCE, parts.next_field()).await.map_err(|_| unfinished())?.map_err(malformed)?
+    {
+        let name = part.name().unwrap_or_default().to_owned();
+        if name == "file" && (part.file_name().is_some() || part.content_type().is_some()) {
+            if form.file.is_some() {
+                return Err(flaw("file", "one file"));
+            }
+            let mime = part.content_type().map(ToString::to_string);
+            form.mime = form.mime.or(mime.filter(|mime| mime != "application/octet-stream"));
+            form.file_name = form.file_name.or(given(part.file_name().map(str::to_owned)));
+            let mut pen = spool.pen(max_sent).map_err(disk)?;
+            while let Some(chunk) = next(&mut part).await? {
+                write(&mut pen, &chunk).await?;
+            }
+            form.file = Some(Given::Bytes(pen.finish().await.map_err(disk)?));
+            continue;
+        }
+        let mut text = Vec::new();
+        while let Some(chunk) = next(&mut part).await? {
+            text.extend_from_slice(&chunk);
+            if text.len() as u64 > MAX_REST {
+                return Err(flaw("caption", "at most 65536 bytes"));
+            }
+        }
+        let text =
+            String::from_utf8(text).map_err(|_| Problem::invalid(format!("{name}: expected UTF-8"), Vec::new()))?;
+        match name.as_str() {
+            "session" => {
+                permit(&text)?;
+                form.session = Some(text);
+            }
+            "chatId" => form.chat_id = Some(text),
+            "id" => form.id = Some(text),
+            "reply_to" | "replyTo" => form.reply_to = Some(text),
+            "caption" => form.caption = Some(text),
+            "asNote" => form.as_note = text == "true",
+            "convert" => form.convert = text == "true",
+            "mimetype" => form.mime = given(Some(text)),
+            "filename" => form.file_name = given(Some(text)),
+            "url" => form.file = given(Some(text)).map(Given::Url).or(form.file),
+            _ => {}
+        }
+    }
+    Ok(form)
+}
+
+async fn next(part: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, Problem> {
+    timeout(SILENCE, part.chunk()).await.map_err(|_| unfinished())?.map_err(malformed)
+}
+
+async fn write(pen: &mut Pen, chunk: &[u8]) -> Result<(), Problem> {
+    let written = pen.write(chunk).await.map_err(disk)?;
+    written.map_err(|too_large| RefusedSend::TooLarge(too_large.0).into())
+}
+
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    text_of(headers, header::CONTENT_LENGTH).parse().ok()
+}
+
+fn malformed(error: multer::Error) -> Problem {
+    match error {
+        multer::Error::StreamSizeExceeded { limit } | multer::Error::FieldSizeExceeded { limit, .. } => {
+            RefusedSend::TooLarge(limit.saturating_sub(MAX_REST)).into()
+        }
+        _ => Problem::invalid("the form is not well-formed multipart/form-data", Vec::new()),
+    }
+}
+
+fn disk(error: io::Error) -> Problem {
+    warn!(%error, "a file cannot be written");
+    RefusedSend::Disk.into()
+}
+
+fn unfinished() -> Problem {
+    Problem::invalid("the body did not come to its end", Vec::new())
+}
+
+fn busy() -> Problem {
+    Problem::unavailable("busy", "Too many files are coming in at once")
+}
+
+fn inline_too_large(most: u64) -> Problem {
+    Problem::too_large(most, "a file in JSON; larger ones as multipart/form-data, or by url")
+}
+
+fn flaw(field: &'static str, message: &str) -> Problem {
+    let message = message.to_owned();
+    Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn decoded(text: &str) -> Option<Vec<u8>> {
+        let folder = tempfile::tempdir().unwrap();
+        let pen = Spool::new(folder.path().into()).unwrap().pen(1000).unwrap();
+        decode(text, pen).await.ok()?.read(0, 1000).await.ok()
+    }
+
+    #[tokio::test]
+    async fn base64_in_whichever_form() {
+        for text in ["aGVsbG8=", "aGVsbG8", "aGVs\r\nbG8=\n", " aGVsbG8= ", "data:text/plain;base64,aGVsbG8="] {
+            assert_eq!(decoded(text).await.as_deref(), Some(b"hello".as_slice()), "{text:?}");
+        }
+        for text in ["a", "!!!!", "aGVsbG8=aGVs", "data:text/plain,hello", "aGVsbG8=="] {
+            assert_eq!(decoded(text).await, None, "{text:?}");
+        }
+        assert_eq!(decoded(&"AAAA".repeat(1000)).await, None);
+    }
+}

@@ -1,0 +1,143 @@
+// Conversations: the list of them beside the one that is open. On a phone one of the two.
+
+import { path } from "./api.js";
+import { arrows, fill, h, list } from "./dom.js";
+import { field, form, show } from "./dialog.js";
+import { listTime, phone } from "./format.js";
+import { icon } from "./icons.js";
+import { summary } from "./content.js";
+import { initials, label, name } from "./text.js";
+import { threadView } from "./thread.js";
+import { tick } from "./bubble.js";
+import { t } from "./words.js";
+
+/** What a chat is called. A group's own name is not what one of its members calls himself. */
+export function chatName(chat, id) {
+  if (isGroup(id)) return t("chats.group", { id: id.split("@")[0].slice(-6) });
+  return label(chat?.name) || chatNumber(id);
+}
+
+/** A person's phone number; of a group or another kind of chat, its id. */
+export function chatNumber(id) {
+  return id.endsWith("@s.whatsapp.net") || id.endsWith("@c.us") ? phone(id.split("@")[0]) : id;
+}
+
+export function isGroup(id) {
+  return id.endsWith("@g.us");
+}
+
+export function talkPart({ tenant, talk, session, to }) {
+  let thread = null;
+  let chosen = null;
+
+  const search = h("input", { class: "input", type: "search", "aria-label": t("chats.search"), placeholder: t("chats.search"), oninput: () => draw() });
+  const items = h("ul", { class: "chat-list", "aria-label": t("tenant.talk") });
+  const hint = h("div");
+  const side = h("section", { class: "chats", "aria-label": t("chats.list") },
+    h("div", { class: "chats-head" },
+      h("div", { class: "search" }, icon("search"), search),
+      h("button", { type: "button", class: "button icon-only", "aria-label": t("chats.new"), title: t("chats.new"), onclick: write }, icon("plus"))),
+    items, hint);
+  const place = h("div", { class: "thread-place" });
+  const node = h("div", { class: "talk" }, side, place);
+  arrows(items, "a");
+
+  const href = (id) => path`#/t/${tenant}/talk/${id}`;
+
+  function draw() {
+    const wanted = search.value.trim().toLocaleLowerCase();
+    const fits = (chat) => `${label(chat.name)} ${chat.id}`.toLocaleLowerCase().includes(wanted);
+    const shown = (talk.chats ?? []).filter(fits);
+    const version = (chat) => `${chat.last.rev} ${chat.last.id} ${chat.name} ${chat.unseen} ${chat.id === chosen} ${new Date().toDateString()}`;
+    list(items, shown, { key: (chat) => chat.id, version, make: item, update: dress });
+    fill(hint, emptiness(shown));
+  }
+
+  function emptiness(shown) {
+    if (talk.failure) {
+      return h("div", { class: "empty" }, icon("alert"), h("p", null, talk.failure), h("button", { type: "button", class: "button", onclick: () => talk.reload() }, icon("refresh"), t("retry")));
+    }
+    if (talk.chats === null) return h("div", { class: "empty" }, h("p", { role: "status" }, t("loading")));
+    if (talk.chats.length === 0) return h("div", { class: "empty" }, icon("chat"), h("p", null, t("chats.none")));
+    if (shown.length === 0) return h("div", { class: "empty" }, h("p", null, t("tenants.no_match")));
+    return talk.moreChats && h("p", { class: "muted small pad" }, t("chats.more"));
+  }
+
+  function item(chat) {
+    const node = h("li", null, h("a", { class: "chat", href: href(chat.id) }));
+    dress(node, chat);
+    return node;
+  }
+
+  function dress(node, chat) {
+    const link = node.firstChild;
+    if (chat.id === chosen) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+    const { last } = chat;
+    fill(link,
+      h("span", { class: "face", "aria-hidden": "true" }, isGroup(chat.id) ? icon("group") : initials(chat.name)),
+      h("span", { class: "top" }, name(chatName(chat, chat.id), { class: "cut who-name" }), h("span", { class: "small muted" }, listTime(last.timestamp))),
+      h("span", { class: "bottom" },
+        last.fromMe && tick(last),
+        h("bdi", { class: "cut muted" }, isGroup(chat.id) && !last.fromMe ? `${label(last.pushName) || last.from}: ${summary(last)}` : summary(last)),
+        chat.unseen > 0 && h("span", { class: "unseen" }, h("span", { class: "hidden-text" }, t("chats.unseen")), chat.unseen)));
+  }
+
+  function choose(id) {
+    if (id === chosen) return;
+    thread?.close();
+    thread = null;
+    chosen = id;
+    node.classList.toggle("has-thread", Boolean(id));
+    if (id) {
+      thread = threadView({ tenant, talk, chat: id, session });
+      fill(place, thread.node);
+      thread.shown();
+      talk.seen(id);
+    } else {
+      fill(place, h("div", { class: "empty" }, icon("chat"), h("p", null, t("chats.choose"))));
+    }
+    draw();
+  }
+
+  /** To a number that has not written yet. */
+  function write() {
+    show(t("chats.new"), (close, head) => {
+      const number = field({ label: t("code.number"), hint: t("code.number.hint"), type: "tel", inputmode: "tel" });
+      const submit = async () => {
+        const digits = number.input.value.replace(/\D/g, "");
+        if (digits.length < 7 || digits.length > 15) {
+          number.say("expected a phone number with its country code");
+          return number.input.focus();
+        }
+        close("");
+        location.hash = href(`${digits}@s.whatsapp.net`);
+      };
+      return form({
+        fields: [number], submit, children: [head, number.node],
+        foot: h("div", { class: "row end" }, h("button", { type: "button", class: "button", onclick: () => close("") }, t("cancel")), h("button", { type: "submit", class: "button primary" }, t("chats.open"))),
+      });
+    });
+  }
+
+  const unlisten = talk.listen((what, chat) => {
+    if (what === "chats") draw();
+    if (what === "arrived" && chat === chosen && !document.hidden) talk.seen(chat);
+  });
+  chosen = undefined;
+  choose(to.chat);
+  if (talk.chats === null && talk.failure === null) draw();
+
+  return {
+    node,
+    update(next) {
+      session = next.session;
+      thread?.update(session);
+      choose(next.to.chat);
+    },
+    close() {
+      unlisten();
+      thread?.close();
+    },
+  };
+}

@@ -1,0 +1,160 @@
+// A tenant's connection: pairing by a QR code that renews itself or by a code that is typed into the phone, and what can be done with one that
+// is paired.
+
+import { get, path, post } from "./api.js";
+import { fill, h } from "./dom.js";
+import { action, confirm, field, form, toast } from "./dialog.js";
+import { phone, since } from "./format.js";
+import { icon } from "./icons.js";
+import { numberOf } from "./tenants.js";
+import { english } from "./text.js";
+import { t } from "./words.js";
+
+export function connectionPart({ tenant, session, look }) {
+  const body = h("div", { class: "page narrow" });
+  let shown = null;
+  let pairing = null;
+
+  function draw() {
+    // The QR code and a half-typed number survive what does not change them.
+    const kind = session.paired ? "paired" : "pairing";
+    if (kind === "paired") {
+      pairing?.close();
+      pairing = null;
+      fill(body, paired());
+    } else {
+      if (shown !== kind) {
+        pairing = ways(tenant, look);
+        fill(body, pairing.node);
+      }
+      pairing.update(session);
+    }
+    if (shown === "pairing" && kind === "paired") toast(t("pairing.done"));
+    shown = kind;
+  }
+
+  function paired() {
+    const fact = (words, value) => [h("dt", null, t(words)), h("dd", null, value)];
+    const beat = session.heartbeat;
+    const reconnect = async () => {
+      await post(path`api/sessions/${tenant}/restart`);
+      toast(t("connection.reconnecting"));
+      await look();
+    };
+    const logout = async () => {
+      if (!(await confirm(t("logout.title", { tenant }), t("logout.text"), t("logout.do")))) return;
+      await post(path`api/sessions/${tenant}/logout`);
+      toast(t("logout.done"));
+      await look();
+    };
+    return [
+      session.status === "WORKING" && h("div", { class: "note good" }, icon("check"), h("div", null, h("strong", null, t("connection.connected")))),
+      h("section", { class: "panel", "aria-labelledby": "connection-title" },
+        h("header", null, h("h2", { id: "connection-title" }, t("tenant.connection"))),
+        h("div", { class: "body" },
+          h("dl", { class: "facts" },
+            fact("tenants.phone", h("span", { class: "numbers" }, phone(numberOf(session)) || "—")),
+            fact("connection.reason", english(session.reason ?? "—")),
+            fact("connection.since", since(session.timestamps?.activity || null)),
+            fact("tenants.last", since(session.lastMessageAt)),
+            fact("tenants.beat", [since(beat?.at), beat && ` · ${t(`health.${beat.health}`)}`])),
+          h("div", { class: "row" },
+            h("button", { type: "button", class: "button", onclick: action(reconnect) }, icon("refresh"), t("connection.reconnect")),
+            h("button", { type: "button", class: "button danger", onclick: action(logout) }, icon("out"), t("logout.do"))),
+          h("p", { class: "muted small" }, t("connection.hint")))),
+    ];
+  }
+
+  draw();
+  return {
+    node: body,
+    update(next) {
+      session = next.session;
+      draw();
+    },
+    onevent(event) {
+      if (event === "qr:updated") pairing?.refresh();
+    },
+    close: () => pairing?.close(),
+  };
+}
+
+/** Both ways to pair. */
+function ways(tenant, look) {
+  const code = qr(tenant, look);
+  const steps = (...keys) => h("ol", { class: "steps" }, keys.map((key) => h("li", null, h("span", null, t(key)))));
+  const number = field({ label: t("code.number"), hint: t("code.number.hint"), names: ["phoneNumber"], type: "tel", inputmode: "tel", autocomplete: "off" });
+  const answer = h("div", { role: "status" });
+  const ask = async () => {
+    const found = await post(path`api/${tenant}/auth/request-code`, { phoneNumber: number.input.value });
+    const plain = String(found.code);
+    // As the phone shows its fields: two fours.
+    const parted = plain.length === 8 ? `${plain.slice(0, 4)}-${plain.slice(4)}` : plain;
+    fill(answer, h("p", null, t("code.here")), h("p", { class: "code", "data-code": plain }, parted), h("p", { class: "small muted" }, t("code.hint")));
+  };
+  const node = h("div", { class: "ways" },
+    h("section", { class: "panel", "aria-labelledby": "qr-title" },
+      h("header", null, h("h2", { id: "qr-title" }, t("qr.title"))),
+      h("div", { class: "body" }, code.node, steps("qr.step1", "qr.step2", "qr.step3"))),
+    h("section", { class: "panel", "aria-labelledby": "code-title" },
+      h("header", null, h("h2", { id: "code-title" }, t("code.title"))),
+      h("div", { class: "body" }, form({
+        fields: [number],
+        submit: ask,
+        props: { class: "body-form" },
+        children: [h("p", { class: "muted" }, t("code.text")), number.node],
+        foot: [h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, t("code.do"))), answer],
+      }))));
+  return { node, update: code.update, refresh: code.refresh, close: code.close };
+}
+
+/** The QR code: fetched when there is a new one, as a picture that only the operator's key opens. */
+function qr(tenant, look) {
+  const place = h("div", { class: "qr" });
+  let state = null;
+  let url = null;
+  let asked = 0;
+
+  async function refresh() {
+    asked += 1;
+    const mine = asked;
+    let picture;
+    try {
+      picture = await get(path`api/${tenant}/auth/qr`, { raw: true, headers: { Accept: "image/png" } });
+    } catch {
+      // It went stale just now: the next one is announced.
+      return;
+    }
+    if (mine !== asked) return;
+    const old = url;
+    url = URL.createObjectURL(picture);
+    fill(place, h("img", { src: url, alt: t("qr.alt"), "data-qr": mine }), h("p", { class: "small muted" }, t("qr.renews")));
+    if (old) URL.revokeObjectURL(old);
+  }
+
+  function update(session) {
+    if (session.status === state) return;
+    state = session.status;
+    asked += 1;
+    if (state === "SCAN_QR_CODE") refresh();
+    const start = async () => {
+      await post(path`api/sessions/${tenant}/start`);
+      await look();
+    };
+    const waiting = state === "STARTING" || state === "SCAN_QR_CODE";
+    fill(place,
+      h("div", { class: "blank" }, waiting ? h("span", null, t("qr.waiting")) : icon("none")),
+      state === "PASSKEY_REQUIRED" && h("p", null, t("qr.passkey")),
+      !waiting && state !== "PASSKEY_REQUIRED" && h("button", { type: "button", class: "button primary", onclick: action(start) }, icon("refresh"), t("qr.start")));
+  }
+
+  return {
+    node: place,
+    update,
+    refresh,
+    close() {
+      asked += 1;
+      if (url) URL.revokeObjectURL(url);
+    },
+  };
+}

@@ -1,0 +1,138 @@
+//! The keeper: files in a store of objects, under `{prefix}/{tenant}/{name}`. Only validated names become paths. What it keeps was
+//! checked before; it looks into no file but to tell what it is.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path};
+
+use super::{FileName, Links, Spool, Spooled, kind};
+use crate::{config, tenant::TenantId};
+
+/// What is larger goes there in pieces of this size; Google and Amazon take no smaller ones.
+const PIECE: usize = 5 * 1024 * 1024;
+
+/// One for the process.
+pub struct Keeper {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    pub spool: Spool,
+    pub links: Links,
+    pub settings: config::Media,
+}
+
+/// A file that is here.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    meta: ObjectMeta,
+}
+
+/// The place where files are kept does not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Unkept {
+    #[error("the store of files: {0}")]
+    Store(#[from] object_store::Error),
+    #[error("the local disk: {0}")]
+    Disk(#[from] std::io::Error),
+}
+
+impl Keeper {
+    pub fn new(
+        (store, prefix): (Arc<dyn ObjectStore>, Path),
+        spool: Spool,
+        links: Links,
+        settings: config::Media,
+    ) -> Self {
+        Self { store, prefix, spool, links, settings }
+    }
+
+    /// The file, when it is here.
+    pub async fn find(&self, tenant: &TenantId, name: &FileName) -> Result<Option<Kept>, Unkept> {
+        match self.store.head(&self.path(tenant, name)).await {
+            Ok(meta) => Ok(Some(Kept { meta })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps a file; it is there whole or not at all.
+    pub async fn keep(&self, tenant: &TenantId, name: &FileName, file: &Spooled) -> Result<Kept, Unkept> {
+        let path = self.path(tenant, name);
+        if file.size <= PIECE as u64 {
+            let whole = file.read(0, PIECE).await?;
+            self.store.put(&path, whole.into()).await?;
+        } else {
+            let upload = self.store.put_multipart(&path).await?;
+            let mut pieces = WriteMultipart::new_with_chunk_size(upload, PIECE);
+            let mut at = 0;
+            while at < file.size {
+                // One on its way, one being read.
+                pieces.wait_for_capacity(1).await?;
+                let piece = Bytes::from(file.read(at, PIECE).await?);
+                at += piece.len() as u64;
+                pieces.put(piece);
+            }
+            pieces.finish().await?;
+        }
+        Ok(Kept { meta: self.store.head(&path).await? })
+    }
+
+    /// What the file is, by its first bytes.
+    pub async fn kind(&self, kept: &Kept) -> Result<Option<&'static str>, Unkept> {
+        if kept.size() == 0 {
+            return Ok(None);
+        }
+        let head = self.store.get_range(&kept.meta.location, 0..kept.size().min(kind::HEAD as u64)).await?;
+        Ok(kind::sniff(&head))
+    }
+
+    /// Its bytes, as they come.
+    pub async fn read(
+        &self,
+        kept: &Kept,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, object_store::Result<Bytes>>, Unkept> {
+        if range.is_empty() {
+            return Ok(Box::pin(futures::stream::empty()));
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        Ok(self.store.get_opts(&kept.meta.location, options).await?.into_stream())
+    }
+
+    /// Tenants who have files, each with where they are.
+    pub(super) async fn tenants(&self) -> Result<Vec<(TenantId, Path)>, Unkept> {
+        let listed = self.store.list_with_delimiter(Some(&self.prefix)).await?;
+        let tenant = |path: Path| Some((path.filename()?.parse().ok()?, path));
+        Ok(listed.common_prefixes.into_iter().filter_map(tenant).collect())
+    }
+
+    pub(super) fn files(&self, of: &Path) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.store.list(Some(of))
+    }
+
+    pub(super) async fn delete(&self, path: &Path) -> Result<(), Unkept> {
+        match self.store.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn path(&self, tenant: &TenantId, name: &FileName) -> Path {
+        self.prefix.clone().join(tenant.as_str()).join(name.as_str())
+    }
+}
+
+impl Kept {
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.meta.size
+    }
+
+    /// Changes when the file is kept anew.
+    pub fn tag(&self) -> String {
+        let given = self.meta.e_tag.clone().unwrap_or_else(|| self.meta.last_modified.timestamp_micros().to_string());
+        let plain: String = given.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        format!("\"{plain}\"")
+    }
+}

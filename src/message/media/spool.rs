@@ -1,0 +1,218 @@
+//! Files on their way: written here as they come, read as often as needed, gone with the last who has them. They have no name in the
+//! file system, so that no crash leaves one behind.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+
+use super::kind::HEAD;
+use crate::outbound::{Outbound, OutboundError, Request};
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    folder: Arc<PathBuf>,
+}
+
+/// A file that has come whole. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Spooled {
+    file: Arc<File>,
+    pub size: u64,
+    pub sha256: [u8; 32],
+    /// Its first bytes.
+    pub head: Arc<[u8]>,
+}
+
+/// The file has more bytes than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the file has more than {0} bytes")]
+pub struct TooLarge(pub u64);
+
+/// Writes a file as its pieces come.
+pub struct Pen {
+    file: tokio::fs::File,
+    size: u64,
+    limit: u64,
+    hash: Sha256,
+    head: Vec<u8>,
+}
+
+/// Why a URL's file is not here.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfetched {
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    #[error("the answer has the status {0}")]
+    Status(u16),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+}
+
+impl Spool {
+    /// Makes the folder.
+    pub fn new(folder: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder: Arc::new(folder) })
+    }
+
+    /// A new, empty file. Blocks, shortly.
+    pub fn file(&self) -> io::Result<File> {
+        match tempfile::tempfile_in(&*self.folder) {
+            // Who wipes the data folder while we run does not end the sending of files.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(&*self.folder)?;
+                tempfile::tempfile_in(&*self.folder)
+            }
+            made => made,
+        }
+    }
+
+    /// A new file, to be written in pieces, of at most `limit` bytes.
+    pub fn pen(&self, limit: u64) -> io::Result<Pen> {
+        let file = tokio::fs::File::from_std(self.file()?);
+        Ok(Pen { file, size: 0, limit, hash: Sha256::new(), head: Vec::new() })
+    }
+
+    /// Fetches what a stranger's URL names.
+    pub async fn fetch(&self, outbound: &Outbound, url: reqwest::Url, limit: u64) -> Result<Spooled, Unfetched> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut answer = match outbound.send(Request::get(url), most).await {
+            Err(OutboundError::TooLarge(_)) => return Err(TooLarge(limit).into()),
+            answer => answer?,
+        };
+        if !answer.status.is_success() {
+            return Err(Unfetched::Status(answer.status.as_u16()));
+        }
+        let mut pen = self.pen(limit)?;
+        while let Some(chunk) = answer.chunk().await.map_err(|error| match error {
+            OutboundError::TooLarge(_) => TooLarge(limit).into(),
+            error => Unfetched::from(error),
+        })? {
+            pen.write(&chunk).await??;
+        }
+        Ok(pen.finish().await?)
+    }
+}
+
+impl Pen {
+    /// The inner error: it is too large, and no more is taken.
+    pub async fn write(&mut self, chunk: &[u8]) -> io::Result<Result<(), TooLarge>> {
+        self.size += chunk.len() as u64;
+        if self.size > self.limit {
+            return Ok(Err(TooLarge(self.limit)));
+        }
+        self.hash.update(chunk);
+        let missing = HEAD.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&chunk[..chunk.len().min(missing)]);
+        self.file.write_all(chunk).await.map(Ok)
+    }
+
+    pub async fn finish(mut self) -> io::Result<Spooled> {
+        self.file.flush().await?;
+        let file = self.file.into_std().await;
+        Ok(Spooled::new(file, self.size, self.hash.finalize().into(), self.head))
+    }
+}
+
+impl Spooled {
+    /// `file` has `size` bytes of that hash, which begin with `head`.
+    pub fn new(file: File, size: u64, sha256: [u8; 32], head: Vec<u8>) -> Self {
+        Self { file: Arc::new(file), size, sha256, head: head.into() }
+    }
+
+    /// From its beginning. Blocks when it is read.
+    pub fn reader(&self) -> Reader {
+        self.reader_from(0)
+    }
+
+    pub fn reader_from(&self, at: u64) -> Reader {
+        Reader { file: self.file.clone(), at }
+    }
+
+    /// At most `most` bytes at a place.
+    pub async fn read(&self, at: u64, most: usize) -> io::Result<Vec<u8>> {
+        let mut reader = self.reader_from(at).take(most as u64);
+        tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::with_capacity(most);
+            reader.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+}
+
+/// Reads a spooled file; several may read the same one.
+#[derive(Debug)]
+pub struct Reader {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl io::Seek for Reader {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            io::SeekFrom::Start(at) => Some(at),
+            io::SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            io::SeekFrom::End(by) => self.file.metadata()?.len().checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_is_read_and_no_file_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().join("spool")).unwrap();
+        let mut pen = spool.pen(10_000).unwrap();
+        for chunk in [vec![1; 3000], vec![2; 3000]] {
+            pen.write(&chunk).await.unwrap().unwrap();
+        }
+        let spooled = pen.finish().await.unwrap();
+        let whole = [vec![1; 3000], vec![2; 3000]].concat();
+        assert_eq!((spooled.size, spooled.sha256), (6000, Sha256::digest(&whole).into()));
+        assert_eq!(spooled.head[..], whole[..HEAD]);
+        assert_eq!(spooled.read(2999, 2).await.unwrap(), [1, 2]);
+        assert_eq!(spooled.read(5999, 100).await.unwrap(), [2]);
+        assert_eq!(std::fs::read_dir(folder.path().join("spool")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_ends_where_it_is_too_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pen = Spool::new(folder.path().into()).unwrap().pen(5).unwrap();
+        assert_eq!(pen.write(b"12345").await.unwrap(), Ok(()));
+        assert_eq!(pen.write(b"6").await.unwrap(), Err(TooLarge(5)));
+    }
+
+    #[tokio::test]
+    async fn a_wiped_folder_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().join("spool")).unwrap();
+        std::fs::remove_dir(folder.path().join("spool")).unwrap();
+        assert!(spool.pen(5).is_ok());
+    }
+}

@@ -1,0 +1,223 @@
+//! Retention: files go when they are old, when nobody knows their message any more, and the oldest when a tenant has too many. One
+//! pass after the other, one file after the other, in the background. A file that goes too early (a clock that jumped) is no
+//! loss: it is fetched from WhatsApp again.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::TryStreamExt as _;
+use jiff::Timestamp;
+use object_store::{ObjectMeta, path::Path};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{FileName, Keeper, Unkept};
+use crate::{clock::Clock, tenant::TenantId};
+
+/// A file is kept shortly before its message is.
+const NEW: Duration = Duration::from_secs(600);
+
+/// Who knows which messages there are.
+#[async_trait]
+pub trait Witness: Send + Sync + 'static {
+    /// Whether there is the message whose file it is; `None` when nobody can tell now.
+    async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool>;
+}
+
+pub struct Sweeper {
+    pub keeper: Arc<Keeper>,
+    pub witness: Arc<dyn Witness>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Sweeper {
+    /// Until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(self.keeper.settings.sweep).await;
+                match self.pass().await {
+                    Ok(0) => {}
+                    Ok(removed) => debug!(removed, "old files were removed"),
+                    Err(error) => warn!(%error, "old files could not be removed"),
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sweeping => {}
+        }
+    }
+
+    /// How many were removed.
+    pub async fn pass(&self) -> Result<u64, Unkept> {
+        let mut removed = 0;
+        for (tenant, place) in self.keeper.tenants().await? {
+            removed += self.tenant(&tenant, &place).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn tenant(&self, tenant: &TenantId, place: &Path) -> Result<u64, Unkept> {
+        let settings = &self.keeper.settings;
+        let mut files: Vec<ObjectMeta> = self.keeper.files(place).try_collect().await?;
+        files.sort_by_key(|file| std::cmp::Reverse(file.last_modified));
+        let (mut sum, mut removed) = (0, 0);
+        for file in files {
+            let age = age(self.clock.now(), &file);
+            let goes = age > settings.keep
+                || sum + file.size > settings.keep_bytes
+                || (age > NEW && self.is_forgotten(tenant, &file).await);
+            if goes {
+                self.keeper.delete(&file.location).await?;
+                removed += 1;
+            } else {
+                sum += file.size;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn is_forgotten(&self, tenant: &TenantId, file: &ObjectMeta) -> bool {
+        // What is not ours stays until it is old.
+        let Some(Ok(name)) = file.location.filename().map(str::parse) else { return false };
+        self.witness.knows(tenant, &name).await == Some(false)
+    }
+}
+
+/// Nothing, when it is from the future.
+fn age(now: Timestamp, file: &ObjectMeta) -> Duration {
+    let age = now.as_millisecond() - file.last_modified.timestamp_millis();
+    Duration::from_millis(u64::try_from(age).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, sync::Mutex};
+
+    use super::*;
+    use crate::{
+        clock::Instant,
+        config,
+        message::media::{Links, Spool, open_place},
+    };
+
+    #[derive(Debug)]
+    struct Hands(Mutex<Timestamp>);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+
+        fn instant(&self) -> Instant {
+            Instant::from_start(Duration::ZERO)
+        }
+    }
+
+    /// Knows these; nothing can be said of a tenant of another name.
+    struct Archive(Mutex<HashSet<FileName>>);
+
+    #[async_trait]
+    impl Witness for Archive {
+        async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
+            (tenant.as_str() == "trattoria").then(|| self.0.lock().unwrap().contains(name))
+        }
+    }
+
+    struct House {
+        _folder: tempfile::TempDir,
+        clock: Arc<Hands>,
+        archive: Arc<Archive>,
+        sweeper: Sweeper,
+    }
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    impl House {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let mut settings = config::Config::from_parts(None, &Default::default()).unwrap().media;
+            settings.home = config::MediaHome::Folder(folder.path().join("media"));
+            (settings.keep, settings.keep_bytes) = (7 * DAY, 2500);
+            let spool = Spool::new(folder.path().join("spool")).unwrap();
+            let place = open_place(&settings.home).unwrap();
+            let keeper = Arc::new(Keeper::new(place, spool, Links::new("http://localhost"), settings));
+            let clock = Arc::new(Hands(Mutex::new(Timestamp::now())));
+            let archive = Arc::new(Archive(Mutex::default()));
+            let sweeper = Sweeper { keeper, witness: archive.clone(), clock: clock.clone() };
+            Self { _folder: folder, clock, archive, sweeper }
+        }
+
+        async fn keep(&self, tenant: &str, name: &str, size: usize) -> FileName {
+            let name: FileName = format!("{name}_1@lid").parse().unwrap();
+            let keeper = &self.sweeper.keeper;
+            let mut pen = keeper.spool.pen(10_000).unwrap();
+            pen.write(&vec![7; size]).await.unwrap().unwrap();
+            keeper.keep(&tenant.parse().unwrap(), &name, &pen.finish().await.unwrap()).await.unwrap();
+            self.archive.0.lock().unwrap().insert(name.clone());
+            name
+        }
+
+        async fn has(&self, tenant: &str, name: &FileName) -> bool {
+            self.sweeper.keeper.find(&tenant.parse().unwrap(), name).await.unwrap().is_some()
+        }
+
+        fn passes(&self, span: Duration) {
+            *self.clock.0.lock().unwrap() += span;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_old_goes() {
+        let house = House::new();
+        let names = [house.keep("trattoria", "A", 10).await, house.keep("pizzeria", "B", 10).await];
+        house.passes(6 * DAY);
+        assert_eq!(house.sweeper.pass().await.unwrap(), 0);
+        house.passes(2 * DAY);
+        assert_eq!(house.sweeper.pass().await.unwrap(), 2);
+        assert!(!house.has("trattoria", &names[0]).await && !house.has("pizzeria", &names[1]).await);
+        assert_eq!(house.sweeper.pass().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_knows_goes_and_only_that() {
+        let house = House::new();
+        let (known, forgotten) = (house.keep("trattoria", "A", 10).await, house.keep("trattoria", "B", 10).await);
+        let untold = house.keep("pizzeria", "C", 10).await;
+        house.archive.0.lock().unwrap().clear();
+        house.archive.0.lock().unwrap().insert(known.clone());
+        assert_eq!(house.sweeper.pass().await.unwrap(), 0, "its message may be about to be accepted");
+        house.passes(2 * NEW);
+        assert_eq!(house.sweeper.pass().await.unwrap(), 1);
+        assert!(house.has("trattoria", &known).await && !house.has("trattoria", &forgotten).await);
+        assert!(house.has("pizzeria", &untold).await, "a tenant that is not open is no reason");
+    }
+
+    #[tokio::test]
+    async fn the_oldest_go_when_there_are_too_many() {
+        let house = House::new();
+        let mut names = Vec::new();
+        for name in ["A", "B", "C"] {
+            names.push(house.keep("trattoria", name, 1000).await);
+            // The file system's clock is coarse.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let other = house.keep("pizzeria", "D", 2000).await;
+        assert_eq!(house.sweeper.pass().await.unwrap(), 1);
+        let left = [house.has("trattoria", &names[0]).await, house.has("trattoria", &names[1]).await];
+        assert_eq!(left, [false, true]);
+        assert!(house.has("trattoria", &names[2]).await && house.has("pizzeria", &other).await);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_went_back_removes_nothing() {
+        let house = House::new();
+        let name = house.keep("trattoria", "A", 10).await;
+        *house.clock.0.lock().unwrap() = Timestamp::UNIX_EPOCH;
+        assert_eq!(house.sweeper.pass().await.unwrap(), 0);
+        assert!(house.has("trattoria", &name).await);
+        *house.clock.0.lock().unwrap() = Timestamp::MAX;
+        assert_eq!(house.sweeper.pass().await.unwrap(), 1, "what is gone is fetched again");
+    }
+}

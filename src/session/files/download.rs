@@ -1,0 +1,174 @@
+//! Fetches one file from WhatsApp's hosts: streamed, decrypted, checked against its message. When the hosts do not have it any more the
+//! phone is asked to upload it again.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use whatsapp_rust::{
+    Client, Jid, Server, TokioRuntime,
+    download::{DownloadParams, DownloadWriter, MediaDownloadError, MediaDownloader, MediaRoute},
+    features::{MediaRetryResult, MediaReuploadRequest},
+};
+
+use super::{
+    super::Inner,
+    NoFile,
+    reference::{Reference, is_path},
+};
+use crate::message::media::{FileName, HEAD, Spooled};
+
+/// The library decrypts in pieces of 16 bytes.
+const BUFFER: usize = 64 * 1024;
+
+/// What a fetch from the hosts brought.
+enum Fetched {
+    File(Spooled),
+    /// The hosts have no such file any more.
+    Rejected,
+}
+
+pub async fn download(session: &Inner, name: &FileName, reference: Reference) -> Result<Spooled, NoFile> {
+    let Reference { mut params, from_me } = reference;
+    let client = session.ready.borrow().clone().ok_or(NoFile::Offline)?;
+    if let Fetched::File(file) = from_hosts(session, &client, &params).await? {
+        return Ok(file);
+    }
+    if !session.files.may_ask(name) {
+        return Err(NoFile::Gone);
+    }
+    params.direct_path = ask_the_phone(&client, name, &params, from_me).await.ok_or(NoFile::Gone)?;
+    match from_hosts(session, &client, &params).await? {
+        Fetched::File(file) => Ok(file),
+        Fetched::Rejected => Err(NoFile::Gone),
+    }
+}
+
+async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadParams) -> Result<Fetched, NoFile> {
+    let max = session.env.media.settings.max_received;
+    if params.file_length > max {
+        return Err(NoFile::TooLarge(max));
+    }
+    let hosts = client.refresh_media_conn(false).await.map_err(|error| {
+        debug!(%error, "WhatsApp names no media hosts");
+        NoFile::Offline
+    })?;
+    // A path is enough to download with; our token is for uploads, and no business of whoever wrote the path.
+    let route = MediaRoute::from(&hosts).without_auth();
+    let downloader = MediaDownloader::new(session.env.http_of(&session.tenant).clone(), Arc::new(TokioRuntime), route);
+    let file = session.env.media.spool.file().map_err(|_| NoFile::Storage)?;
+    let over = Arc::new(AtomicBool::new(false));
+    let limit = if params.file_length == 0 { max } else { params.file_length };
+    let sink = Sink::new(file, limit, over.clone(), session.stop.clone());
+    let sink = match downloader.download_to_writer(params, BufWriter::with_capacity(BUFFER, sink)).await {
+        Ok(sink) => sink.into_inner().map_err(|_| NoFile::Storage)?,
+        Err(MediaDownloadError::ReferenceRejected(_)) => return Ok(Fetched::Rejected),
+        Err(_) if over.load(Ordering::Acquire) && params.file_length == 0 => return Err(NoFile::TooLarge(max)),
+        Err(_) if over.load(Ordering::Acquire) => return Err(NoFile::Damaged),
+        Err(error) => {
+            debug!(error = error.to_string(), "WhatsApp's hosts did not give a file");
+            return Err(NoFile::Hosts);
+        }
+    };
+    let size_fits = params.file_length == 0 || params.file_length == sink.size;
+    let sha256: [u8; 32] = sink.hash.finalize().into();
+    // The library has checked the file's authentication code, if it is encrypted, but not what it is.
+    let is_it = params.file_sha256.is_empty() || params.file_sha256 == sha256;
+    if !size_fits || !is_it {
+        return Err(NoFile::Damaged);
+    }
+    Ok(Fetched::File(Spooled::new(sink.file, sink.size, sha256, sink.head)))
+}
+
+/// Where the phone has put the file; `None`: it has not, for whatever reason.
+async fn ask_the_phone(client: &Client, name: &FileName, params: &DownloadParams, from_me: bool) -> Option<String> {
+    let (chat, sender): (Jid, Jid) = (name.chat().parse().ok()?, name.sender().parse().ok()?);
+    let has_members = matches!(chat.server, Server::Group | Server::Broadcast);
+    let request = MediaReuploadRequest {
+        msg_id: name.id(),
+        chat_jid: &chat,
+        media_key: params.media_key.as_deref()?,
+        is_from_me: from_me,
+        participant: has_members.then_some(&sender),
+    };
+    match client.media_reupload().request(&request).await {
+        Ok(MediaRetryResult::Success { direct_path }) => Some(direct_path).filter(|path| is_path(path)),
+        Ok(other) => {
+            debug!(message.id = name.id(), answer = ?other, "the phone does not have the file");
+            None
+        }
+        Err(error) => {
+            debug!(message.id = name.id(), %error, "the phone was asked for a file in vain");
+            None
+        }
+    }
+}
+
+/// Takes a file in pieces, up to a limit, and sums it up.
+struct Sink {
+    file: File,
+    size: u64,
+    limit: u64,
+    hash: Sha256,
+    head: Vec<u8>,
+    /// Set when more came than may.
+    over: Arc<AtomicBool>,
+    stop: CancellationToken,
+}
+
+impl Sink {
+    fn new(file: File, limit: u64, over: Arc<AtomicBool>, stop: CancellationToken) -> Self {
+        Self { file, size: 0, limit, hash: Sha256::new(), head: Vec::new(), over, stop }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // This is a thread's own loop, which nothing else ends.
+        if self.stop.is_cancelled() {
+            return Err(io::Error::other("the session ends"));
+        }
+        if self.size + bytes.len() as u64 > self.limit {
+            self.over.store(true, Ordering::Release);
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.file.write_all(bytes)?;
+        self.size += bytes.len() as u64;
+        self.hash.update(bytes);
+        let missing = HEAD.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Sink {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+impl DownloadWriter for Sink {
+    /// The library empties it before each attempt.
+    fn truncate(&mut self, size: u64) -> io::Result<()> {
+        if size != 0 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        (self.size, self.hash) = (0, Sha256::new());
+        self.head.clear();
+        Ok(())
+    }
+}

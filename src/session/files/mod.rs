@@ -1,0 +1,270 @@
+//! Files of messages between WhatsApp's hosts and the keeper.
+//!
+//! Promises: a file is kept only when it is what its message says; one that is not here is fetched when somebody asks for it, once
+//! however many ask; nothing that a stranger wrote in a message leads anywhere but to WhatsApp's own hosts; what is sent is with
+//! WhatsApp before it is accepted. Files are never whole in memory.
+
+mod download;
+mod eager;
+mod reference;
+mod upload;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{Instant, timeout},
+};
+use tracing::{Instrument as _, debug, info_span, warn};
+
+pub use self::{
+    eager::eager,
+    upload::{Source, Uploaded},
+};
+use super::{Inner, Session};
+use crate::{
+    message::{
+        Message,
+        media::{FileName, Kept, Unkept},
+    },
+    store::StoreError,
+};
+
+/// How long somebody who asks for a file waits for it; it goes on being fetched.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Files that may be waited for at the same time, of one tenant.
+const MAX_FLIGHTS: usize = 64;
+
+/// The phone is not asked for the same file again before this.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+
+/// What is remembered of so many files: which failed, which the phone was asked for.
+const REMEMBERED: usize = 256;
+
+/// Why there is no file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoFile {
+    #[error("there is no such file")]
+    Unknown,
+    #[error("the session is not connected to WhatsApp")]
+    Offline,
+    /// Until the phone uploads it again.
+    #[error("WhatsApp does not have the file any more, and the phone did not send it again")]
+    Gone,
+    #[error("the file is not the one that its message names")]
+    Damaged,
+    #[error("the file has more than {0} bytes")]
+    TooLarge(u64),
+    #[error("WhatsApp's hosts do not give the file")]
+    Hosts,
+    #[error("the place where files are kept cannot be used")]
+    Storage,
+    #[error("the file is still being fetched")]
+    Slow,
+}
+
+impl NoFile {
+    /// Whether it may be otherwise soon.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Offline | Self::Hosts | Self::Storage | Self::Slow)
+    }
+}
+
+impl From<StoreError> for NoFile {
+    fn from(error: StoreError) -> Self {
+        warn!(%error, "a message cannot be looked up");
+        Self::Storage
+    }
+}
+
+impl From<Unkept> for NoFile {
+    fn from(error: Unkept) -> Self {
+        warn!(%error, "files cannot be kept");
+        Self::Storage
+    }
+}
+
+type Flight = Shared<BoxFuture<'static, Result<Kept, NoFile>>>;
+
+/// One session's files.
+pub struct Files {
+    flights: Mutex<HashMap<FileName, Flight>>,
+    failures: Mutex<Memory<FileName, NoFile>>,
+    /// When the phone was asked.
+    asked: Mutex<Memory<FileName, Instant>>,
+    /// Downloads of this tenant.
+    slots: Semaphore,
+}
+
+impl Files {
+    pub fn new(per_tenant: usize) -> Self {
+        Self {
+            flights: Mutex::default(),
+            failures: Mutex::default(),
+            asked: Mutex::default(),
+            slots: Semaphore::new(per_tenant),
+        }
+    }
+
+    /// Whether the phone may be asked to send this file again; it counts as asked.
+    fn may_ask(&self, name: &FileName) -> bool {
+        let mut asked = lock(&self.asked);
+        let long_ago = asked.get(name).is_none_or(|at| at.elapsed() > ASK_AGAIN);
+        if long_ago {
+            asked.put(name.clone(), Instant::now());
+        }
+        long_ago
+    }
+}
+
+impl Session {
+    /// The file of a message, fetched when it is not here.
+    pub async fn file(&self, name: &FileName) -> Result<Kept, NoFile> {
+        if let Some(kept) = self.0.env.media.find(&self.0.tenant, name).await? {
+            return Ok(kept);
+        }
+        let flight = self.0.fly(name)?;
+        timeout(PATIENCE, flight).await.unwrap_or(Err(NoFile::Slow))
+    }
+
+    /// Where the file of a message is served; `None` when it has none.
+    pub fn file_url(&self, message: &Message) -> Option<String> {
+        self.0.env.media.links.of(&self.0.tenant, message)
+    }
+
+    /// Why the file of a message could not be fetched, when it was tried last.
+    pub fn file_failure(&self, message: &Message) -> Option<NoFile> {
+        lock(&self.0.files.failures).get(&FileName::of(message)?).cloned()
+    }
+
+    /// Whether there is the message whose file it is.
+    pub async fn knows_file(&self, name: &FileName) -> Result<bool, StoreError> {
+        Ok(reference::body(&self.0, name).await?.is_some())
+    }
+}
+
+impl Inner {
+    /// The fetching of a file: one, however many wait for it.
+    fn fly(self: &Arc<Self>, name: &FileName) -> Result<Flight, NoFile> {
+        if self.stop.is_cancelled() {
+            return Err(NoFile::Offline);
+        }
+        let mut flights = lock(&self.files.flights);
+        if let Some(flight) = flights.get(name) {
+            return Ok(flight.clone());
+        }
+        if flights.len() >= MAX_FLIGHTS {
+            return Err(NoFile::Slow);
+        }
+        let (landed, landing) = oneshot::channel();
+        let flight = landing.map(|landed| landed.unwrap_or(Err(NoFile::Offline))).boxed().shared();
+        flights.insert(name.clone(), flight.clone());
+        let (session, name) = (self.clone(), name.clone());
+        // Not the asker's: who goes away does not end it for the others.
+        self.tasks.spawn(
+            async move {
+                let fetched = tokio::select! {
+                    () = session.stop.cancelled() => Err(NoFile::Offline),
+                    fetched = fetch(&session, &name) => fetched,
+                };
+                session.note(&name, &fetched);
+                lock(&session.files.flights).remove(&name);
+                let _ = landed.send(fetched);
+            }
+            .instrument(info_span!("file", tenant = %self.tenant)),
+        );
+        Ok(flight)
+    }
+
+    fn note(&self, name: &FileName, fetched: &Result<Kept, NoFile>) {
+        let mut failures = lock(&self.files.failures);
+        match fetched {
+            Ok(_) => failures.remove(name),
+            Err(error) => {
+                debug!(message.id = name.id(), %error, "a file was not fetched");
+                failures.put(name.clone(), error.clone());
+            }
+        }
+    }
+}
+
+async fn fetch(session: &Arc<Inner>, name: &FileName) -> Result<Kept, NoFile> {
+    let env = &session.env;
+    // It may have come while this one waited for its turn.
+    if let Some(kept) = env.media.find(&session.tenant, name).await? {
+        return Ok(kept);
+    }
+    let reference = reference::find(session, name).await?.ok_or(NoFile::Unknown)?;
+    // First the tenant's own turn, then the common one: so a tenant has at most its share of those.
+    let _own = session.files.slots.acquire().await;
+    let _common = env.fetching.acquire().await;
+    let file = download::download(session, name, reference).await?;
+    Ok(env.media.keep(&session.tenant, name, &file).await?)
+}
+
+/// Remembers the last few.
+struct Memory<K, V> {
+    map: HashMap<K, V>,
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Memory<K, V> {
+    fn default() -> Self {
+        Self { map: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Memory<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.map.get(key)
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        if self.map.insert(key.clone(), value).is_none() {
+            self.order.push_back(key);
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.map.remove(&oldest);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &K) {
+        if self.map.remove(key).is_some() {
+            self.order.retain(|known| known != key);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut memory = Memory::default();
+        for n in 0..2 * REMEMBERED {
+            memory.put(n, n);
+            memory.put(n, n + 1);
+        }
+        assert_eq!((memory.map.len(), memory.order.len()), (REMEMBERED, REMEMBERED));
+        assert_eq!((memory.get(&0), memory.get(&(REMEMBERED + 1))), (None, Some(&(REMEMBERED + 2))));
+        memory.remove(&(REMEMBERED + 1));
+        assert_eq!((memory.map.len(), memory.order.len()), (REMEMBERED - 1, REMEMBERED - 1));
+    }
+}

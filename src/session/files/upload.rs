@@ -1,0 +1,148 @@
+//! Takes a file to WhatsApp's hosts before its message is accepted: what is in the outbox can always be sent, whatever becomes of us.
+
+use std::{
+    io::{self, BufWriter, Read, Write as _},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use tracing::warn;
+use whatsapp_rust::{
+    download::MediaType,
+    upload::UploadResponse,
+    wacore::upload::{UploadSource, encrypt_media_streaming},
+};
+
+use super::super::{Session, sending::RefusedSend};
+use crate::message::{
+    Flaw,
+    media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched},
+};
+
+/// How long a login that is under way is waited for.
+const LOGIN: Duration = Duration::from_secs(10);
+
+/// How long WhatsApp's hosts may take for a file.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Where a file to be sent is.
+#[derive(Debug)]
+pub enum Source {
+    Here(Spooled),
+    /// Checked already, as far as that can be without a connection.
+    At(reqwest::Url),
+}
+
+/// A file that WhatsApp has, and what its message will say of it.
+#[derive(Debug)]
+pub struct Uploaded {
+    pub at: UploadResponse,
+    pub fit: Fit,
+    pub preview: Option<Preview>,
+    pub seconds: Option<u32>,
+}
+
+impl Session {
+    /// Uploads a file, and keeps it under the name of its message.
+    pub(in crate::session) async fn upload(
+        &self,
+        attachment: &Attachment,
+        source: Source,
+        name: Option<FileName>,
+    ) -> Result<Uploaded, RefusedSend> {
+        let env = &self.0.env;
+        let limit = attachment.kind.limit(env.media.settings.max_sent);
+        let file = match source {
+            Source::Here(file) => file,
+            Source::At(url) => env.media.spool.fetch(&env.files_from, url, limit).await.map_err(refused)?,
+        };
+        let fit = attachment.fit(&file.head)?;
+        let limit = fit.kind.limit(limit);
+        if file.size > limit {
+            return Err(RefusedSend::TooLarge(limit));
+        }
+        if file.size == 0 {
+            return Err(Flaw { field: "file", expected: "must not be empty".into() }.into());
+        }
+        let preview = self.preview(&fit, &file).await;
+        let seconds = if fit.mime.starts_with("audio/ogg") { media::seconds(&file).await } else { None };
+        let (at, ()) = tokio::join!(self.to_whatsapp(&fit, &file), self.keep(name, &file));
+        Ok(Uploaded { at: at?, fit, preview, seconds })
+    }
+
+    async fn preview(&self, fit: &Fit, file: &Spooled) -> Option<Preview> {
+        if !matches!(fit.kind, AttachmentKind::Image | AttachmentKind::Sticker) {
+            return None;
+        }
+        // Decoded pictures are large: not many at once.
+        let _turn = self.0.env.decoding.acquire().await;
+        let file = file.clone();
+        tokio::task::spawn_blocking(move || media::preview(&file)).await.ok().flatten()
+    }
+
+    async fn to_whatsapp(&self, fit: &Fit, file: &Spooled) -> Result<UploadResponse, RefusedSend> {
+        let ready = timeout(LOGIN, self.0.ready_client()).await.ok().flatten();
+        let client = ready.ok_or(RefusedSend::MediaDown)?;
+        let kind = match fit.kind {
+            AttachmentKind::Image => MediaType::Image,
+            AttachmentKind::Sticker => MediaType::Sticker,
+            AttachmentKind::Video | AttachmentKind::VideoNote => MediaType::Video,
+            AttachmentKind::Audio | AttachmentKind::Voice => MediaType::Audio,
+            AttachmentKind::Document | AttachmentKind::Any => MediaType::Document,
+        };
+        let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
+        let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            let mut sealed = BufWriter::new(spool.file()?);
+            let info = encrypt_media_streaming(plain.reader(), &mut sealed, kind)?;
+            sealed.flush()?;
+            let sealed = sealed.into_inner()?;
+            let size = sealed.metadata()?.len();
+            Ok((Sealed(Spooled::new(sealed, size, info.file_enc_sha256, Vec::new())), info))
+        });
+        let disk = |error: anyhow::Error| {
+            warn!(tenant = %self.0.tenant, error = format!("{error:#}"), "a file could not be encrypted");
+            RefusedSend::Disk
+        };
+        let (sealed, info) = sealing.await.map_err(|error| disk(error.into()))?.map_err(disk)?;
+        match timeout(PATIENCE, client.upload_stream(sealed, info, kind)).await {
+            Ok(Ok(uploaded)) => Ok(uploaded),
+            Ok(Err(error)) => {
+                warn!(tenant = %self.0.tenant, error = %error.root_cause(), "WhatsApp's hosts did not take a file");
+                Err(RefusedSend::MediaDown)
+            }
+            Err(_) => Err(RefusedSend::MediaDown),
+        }
+    }
+
+    /// A file that is not kept is fetched from WhatsApp when it is asked for.
+    async fn keep(&self, name: Option<FileName>, file: &Spooled) {
+        let Some(name) = name else { return };
+        if let Err(error) = self.0.env.media.keep(&self.0.tenant, &name, file).await {
+            warn!(tenant = %self.0.tenant, %error, "a file that is sent is not kept");
+        }
+    }
+}
+
+fn refused(unfetched: Unfetched) -> RefusedSend {
+    match unfetched {
+        Unfetched::TooLarge(media::TooLarge(limit)) => RefusedSend::TooLarge(limit),
+        Unfetched::Disk(error) => {
+            warn!(%error, "a file cannot be written");
+            RefusedSend::Disk
+        }
+        unfetched => RefusedSend::Unfetched(unfetched.to_string()),
+    }
+}
+
+/// An encrypted file, which the library reads again from wherever an upload broke off.
+struct Sealed(Spooled);
+
+impl UploadSource for Sealed {
+    fn len(&self) -> u64 {
+        self.0.size
+    }
+
+    fn reader_from(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.0.reader_from(offset)))
+    }
+}

@@ -1,0 +1,92 @@
+// A tenant is added, pairs by what the screen shows, reconnects, and is logged out.
+
+import { strict as assert } from "node:assert";
+
+import jsQR from "jsqr";
+import { PNG } from "pngjs";
+
+export default async function pairing(world) {
+  const { page } = world;
+  const number = await world.phone("Trattoria Da Ugo");
+  await world.signIn();
+
+  // What the server says of an id stands beside the field.
+  await page.getByRole("button", { name: "Add tenant" }).first().click();
+  const dialog = page.getByRole("dialog", { name: "Add a tenant" });
+  const id = dialog.getByLabel("Tenant id");
+  assert.ok(await id.evaluate((input) => input === document.activeElement), "the field has the focus");
+  world.rough = true;
+  for (const [wrong, said] of [["", "Fill this in."], ["../etc", "Only A-Z, a-z"], ["Sessions", "This word is reserved."]]) {
+    await id.fill(wrong);
+    await page.keyboard.press("Enter");
+    await dialog.getByText(said).waitFor();
+    assert.equal(await id.getAttribute("aria-invalid"), "true");
+  }
+  world.rough = false;
+  await world.accessible("add-tenant");
+  await id.fill("trattoria");
+  await page.keyboard.press("Enter");
+
+  // The code on the screen, as a camera sees it.
+  await page.getByRole("heading", { name: "trattoria" }).waitFor();
+  const picture = page.getByRole("img", { name: "QR code to scan with WhatsApp" });
+  await picture.waitFor();
+  await world.accessible("pairing");
+  const seen = async () => {
+    const { width, height, data } = PNG.sync.read(await picture.screenshot());
+    return jsQR(new Uint8ClampedArray(data), width, height)?.data;
+  };
+  const first = await seen();
+  assert.equal(first?.split(",").length, 5, `no pairing string: ${first}`);
+  // A new one is shown by itself, here because the connection is a new one.
+  await world.api("POST", "/api/sessions/trattoria/restart");
+  const second = await world.until("another code", async () => {
+    const now = await seen().catch(() => null);
+    return now && now !== first ? now : null;
+  });
+  await world.control("POST", `/phones/${number}/scan`, { qr: second });
+  await page.getByText("Connected to WhatsApp.").waitFor();
+  await page.getByRole("banner").or(page.locator(".who")).getByText("Connected", { exact: true }).waitFor();
+  await page.locator(".who").getByText("Trattoria Da Ugo").waitFor();
+  await world.accessible("connected");
+
+  // A new connection with the same credentials.
+  const since = async () => (await world.api("GET", "/api/sessions/trattoria")).body.timestamps.activity;
+  const before = await since();
+  await page.getByRole("button", { name: "Reconnect" }).click();
+  await world.until("the new connection", async () => (await since()) > before);
+  await page.locator('.who [data-state="WORKING"]').waitFor();
+  assert.equal((await world.control("GET", "/stats")).pairings, 1);
+
+  // Logging out asks first; the careful answer changes nothing.
+  const out = page.getByRole("button", { name: "Log out" });
+  const confirm = page.getByRole("dialog", { name: "Log out trattoria?" });
+  await out.click();
+  await confirm.waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Cancel");
+  await world.accessible("log-out");
+  await page.keyboard.press("Enter");
+  await confirm.waitFor({ state: "detached" });
+  assert.equal((await world.control("GET", `/phones/${number}/devices`)).length, 1);
+  assert.ok(await out.evaluate((button) => button === document.activeElement), "the focus is back");
+  await out.click();
+  await confirm.getByRole("button", { name: "Log out" }).click();
+  await world.until("the device to be unlinked", async () => (await world.control("GET", `/phones/${number}/devices`)).length === 0);
+
+  // The other way: a code typed into the phone.
+  const field = page.getByLabel("Phone number");
+  await field.waitFor();
+  world.rough = true;
+  await field.fill("12");
+  await page.getByRole("button", { name: "Get a code" }).click();
+  await page.getByText("Give a phone number with its country code.").waitFor();
+  world.rough = false;
+  await field.fill(`+${number}`);
+  await page.getByRole("button", { name: "Get a code" }).click();
+  const code = page.locator("[data-code]");
+  await code.waitFor();
+  assert.match(await code.innerText(), /^[0-9A-Z]{4}-[0-9A-Z]{4}$/);
+  await world.accessible("pairing-code");
+  await world.control("POST", `/phones/${number}/link-code`, { code: await code.getAttribute("data-code") });
+  await page.getByText("Connected to WhatsApp.").waitFor();
+}

@@ -1,0 +1,58 @@
+"""What schemathesis is told of the stage: whom to write to, and which tenant may be unlinked.
+
+Made-up names are mostly names of nobody. Where a request is to be valid, most of them are replaced by those that are there, so that the
+handlers behind the checks are reached. What ends a session is asked of a tenant that is there for it, whatever was made up: else the
+one that all the rest is about would be gone.
+"""
+
+import os
+import random
+from urllib.parse import quote
+
+import schemathesis
+
+TENANT = os.environ["TENANT"]
+SPARE = os.environ["SPARE_TENANT"]
+NUMBER = os.environ["CUSTOMER"]
+MESSAGE = os.environ["MESSAGE"]
+CHAT = f"{NUMBER}@c.us"
+
+ENDING = {
+    "POST /api/baileys/disconnect",
+    "POST /api/baileys/clean-session",
+    "POST /api/baileys/connect",
+    "POST /api/sessions/{session}/logout",
+    "POST /api/sessions/{session}/restart",
+    "POST /api/sessions",
+    "POST /api/{session}/auth/request-code",
+}
+
+THERE = {
+    "tenantId": TENANT,
+    "session": TENANT,
+    "chatId": CHAT,
+    "to": NUMBER,
+    "messageId": f"true_{CHAT}_{MESSAGE}",
+    "pollMessageId": MESSAGE,
+}
+NAMES = ("tenantId", "session", "name", "id")
+
+chance = random.Random(int(os.environ.get("SEED", "1")))
+
+
+def parts(case):
+    body = case.body if isinstance(case.body, dict) else None
+    return [part for part in (case.path_parameters, case.query, body) if part]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    positive = case.meta is not None and case.meta.generation.mode.is_positive
+    ending = case.operation.label in ENDING
+    for part in parts(case):
+        for name in list(part):
+            if positive and name in THERE and chance.random() < 0.8:
+                in_path = part is case.path_parameters
+                part[name] = quote(THERE[name], safe="@") if in_path else THERE[name]
+            if ending and name in NAMES and part[name] == TENANT:
+                part[name] = SPARE
