@@ -14,8 +14,9 @@ use super::{
     },
     Count, Success, chat,
     chats::PictureUrl,
-    flaw, picture,
+    flaw,
     page::{self, Order},
+    picture,
     profile::{MAX_PICTURE, Picture},
 };
 use crate::{

@@ -11,9 +11,8 @@ use super::{
         input::Body,
         problem::Problem,
     },
-    Success,
+    Success, flaw,
     picture::{self, File},
-    flaw,
 };
 use crate::waha::person;
 
