@@ -7,7 +7,11 @@ use serde_json::Value;
 
 use crate::{
     api, journal,
-    message::{self, EventBody, phone},
+    message::{
+        EventBody,
+        media::{FileName, Links},
+        phone,
+    },
     outbound,
     seal::{Digest, Keyring, Kind, MasterKey, Place},
     session,
@@ -94,6 +98,11 @@ fn names(bytes: &[u8]) {
         let again = shown.parse::<waha::MessageId>().map(|id| id.to_string());
         assert_eq!(again.as_deref(), Ok(shown.as_str()));
     }
+    if let Ok(name) = text.parse::<FileName>() {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@.:-".contains(&byte);
+        assert!(name.as_str().len() <= 200 && name.as_str().bytes().all(plain) && name.as_str().contains('@'));
+        assert_eq!(FileName::new(name.id(), name.chat(), name.sender()).as_ref(), Some(&name));
+    }
     for country in [phonenumber::country::CO, phonenumber::country::US] {
         if let Some(number) = phone::normalise(text, country) {
             assert!((4..=17).contains(&number.len()) && number.bytes().all(|digit| digit.is_ascii_digit()), "{number}");
@@ -117,9 +126,12 @@ fn normalisation(bytes: &[u8]) {
     let view =
         waha::View { me: "573001112233@s.whatsapp.net", source: waha::Source::App, delivery: None, media_url: None };
     let _ = serde_json::to_vec(&waha::Message::new(&message, view)).expect("plain data");
-    let links = message::media::Links::new("http://localhost");
+    let links = Links::new("http://localhost");
     let link = links.of(&tenant(), &message);
     assert!(link.is_none_or(|link| !link.contains("..") && link.bytes().all(|byte| byte.is_ascii_graphic())));
+    if let Some(name) = FileName::of(&message) {
+        assert_eq!(name.as_str().parse::<FileName>().as_ref(), Ok(&name));
+    }
     let _ = message.content.text();
     let _ = serde_json::to_vec(&api::old_form::message(&tenant(), message, &links)).expect("plain data");
 }

@@ -6,7 +6,7 @@
 //! api, live, webhook → fleet → session → message → store → journal → seal, vault
 //! ```
 //!
-//! `config`, `tenant`, `clock`, `outbound` and `telemetry` are ground that all may use, `waha` stands on `message`; [`daemon`] puts the parts together.
+//! `config`, `tenant`, `clock`, `outbound` and `telemetry` are ground that all may use, `waha` stands on `session` and `message`; [`daemon`] puts the parts together.
 
 pub mod api;
 pub mod cli;

@@ -534,7 +534,8 @@ pub async fn messages(
     let chat = session::chat_of(&chat_id, country)
         .ok_or_else(|| Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")))?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let query = history::Query { chat: Some(chat), id: None, before: page.before, limit, text: page.search };
+    let query =
+        history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
     let entries = match app.fleet.session(&tenant) {
         Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
         None => Vec::new(),

@@ -11,7 +11,12 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{fleet::FleetError, message::Flaw, session::RefusedSend, store::StoreError};
+use crate::{
+    fleet::FleetError,
+    message::Flaw,
+    session::{Refused, RefusedSend},
+    store::StoreError,
+};
 
 /// What went wrong (RFC 9457).
 #[derive(Debug, Serialize, JsonSchema)]
@@ -190,6 +195,44 @@ impl From<FleetError> for Problem {
             FleetError::Unknown => Self::not_connected(),
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
             FleetError::Failed(reason) => Self::conflict("session_failed", "The session cannot be opened", reason),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::unreadable(error)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotConnected => Self::not_connected(),
+            Refused::Unreachable => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
+            Refused::Input { field, expected } => Self::invalid(
+                format!("{field}: {expected}"),
+                vec![FieldError { field: field.into(), message: expected.to_owned() }],
+            ),
+            Refused::Unknown(what) => {
+                let mut problem = Self::missing("not_at_whatsapp", "WhatsApp knows no such thing");
+                problem.detail = Some(format!("there is no such {what}"));
+                problem
+            }
+            Refused::NotAllowed => Self::forbidden("WhatsApp does not allow this to this account"),
+            Refused::Conflict => Self::conflict(
+                "conflict_at_whatsapp",
+                "WhatsApp has it otherwise",
+                "it was changed meanwhile, or is so already; look again",
+            ),
+            Refused::TooMany { wait } => Self::too_many(wait),
+            Refused::WhatsApp(said) => {
+                let mut problem =
+                    Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused_by_whatsapp", "WhatsApp refuses this");
+                problem.detail = Some(said);
+                problem
+            }
+            Refused::Store(error) => Self::unreadable(error),
         }
     }
 }

@@ -77,7 +77,7 @@ async fn retry_failed(fleet: &Arc<Fleet>) {
         .collect();
     for tenant in transient {
         if let Ok(session) = fleet.open(&tenant, true).await {
-            session.connect().await;
+            session.resume().await;
         }
     }
 }

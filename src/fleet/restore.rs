@@ -139,14 +139,14 @@ impl Fleet {
             match opened {
                 Ok(Ok(Ok(session))) => {
                     connecting.spawn(async move {
-                        session.connect().await;
+                        session.resume().await;
                         let mut status = session.watch();
                         let settled = status.wait_for(|status| {
                             matches!(status.state, State::Working | State::Failed)
-                                || (status.state == State::Stopped && !status.paired)
+                                || (status.state == State::Stopped && (!status.paired || session.is_stopped()))
                         });
                         let outcome = match timeout_at((began + limit).min(deadline), settled).await {
-                            Ok(Ok(status)) if status.state == State::Working => Outcome::Up,
+                            Ok(Ok(status)) if status.state == State::Working || session.is_stopped() => Outcome::Up,
                             Ok(Ok(status)) => Outcome::Failed(status.reason.clone()),
                             _ => Outcome::Late,
                         };

@@ -41,6 +41,11 @@ pub enum Content {
     Revoke {
         target: Target,
     },
+    /// Another message stands on top of the chat from now on, or does no more.
+    Pin {
+        target: Target,
+        on: bool,
+    },
     /// An answer by a button or from a list.
     Choice {
         id: String,
@@ -156,7 +161,7 @@ impl Content {
             Self::Reaction { emoji, .. } => emoji,
             Self::Edit { content, .. } => content.text(),
             Self::Order(order) => &order.text,
-            Self::Vote { .. } | Self::Revoke { .. } | Self::Undecryptable => "",
+            Self::Vote { .. } | Self::Revoke { .. } | Self::Pin { .. } | Self::Undecryptable => "",
         }
     }
 

@@ -40,6 +40,31 @@ pub enum Draft {
     Revoke {
         target: Target,
     },
+    /// The same message, from the chat where it is, to another.
+    Forward {
+        /// A jid.
+        chat: String,
+        id: String,
+    },
+    /// Puts a message on top of its chat for so many seconds; without any takes it down.
+    Pin {
+        target: Target,
+        seconds: Option<u32>,
+    },
+    /// An invitation to something that happens.
+    Happening(Happening),
+}
+
+/// Something that happens at a time, and to which one may say yes or no.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Happening {
+    pub name: String,
+    pub description: String,
+    /// Seconds since 1970.
+    pub start: i64,
+    pub end: Option<i64>,
+    pub place: String,
+    pub extra_guests: bool,
 }
 
 /// A message to be sent.
@@ -64,6 +89,9 @@ pub struct Flaw {
 
 /// WhatsApp cuts longer ones off.
 const MAX_TEXT: usize = 65_536;
+
+/// What WhatsApp's clients offer for a pin: a day, a week, thirty days.
+const PIN_SECONDS: [u32; 3] = [86_400, 604_800, 2_592_000];
 
 /// WhatsApp's limits for polls.
 const POLL_OPTIONS: std::ops::RangeInclusive<usize> = 2..=12;
@@ -101,6 +129,16 @@ impl Draft {
                 flaw("contacts", "from 1 to 100 contacts")
             }
             Self::Poll(poll) => check_poll(poll),
+            Self::Pin { seconds: Some(seconds), .. } if !PIN_SECONDS.contains(seconds) => {
+                flaw("duration", "86400, 604800 or 2592000 seconds")
+            }
+            Self::Happening(event) if event.name.trim().is_empty() => flaw("event.name", "must not be empty"),
+            Self::Happening(event) if event.name.len() + event.description.len() > MAX_TEXT => {
+                flaw("event.description", "at most 65536 bytes with the name")
+            }
+            Self::Happening(event) if event.end.is_some_and(|end| end < event.start) => {
+                flaw("event.endTime", "not before the start")
+            }
             Self::Edit { target, .. } if !target.from_me => flaw("messageId", "only own messages can be edited"),
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::{Content, Delivery, Event, EventBody, EventId, Log, Message};
+use super::{Content, Delivery, Event, EventBody, EventId, Log, Message, cleared::Cleared};
 use crate::store::StoreError;
 
 /// A message with what became of it.
@@ -63,6 +63,8 @@ pub struct Query {
     pub limit: usize,
     /// Only messages whose text has this in it, in any case.
     pub text: Option<String>,
+    /// What is not shown any more.
+    pub cleared: Cleared,
 }
 
 /// Events read at a time.
@@ -105,8 +107,9 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
         let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
         let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
         let older = query.before.is_none_or(|before| entry.event < before);
+        let shown = is_shown(&query.cleared, &entry);
         let fits = wanted.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));
-        if here && named && older && fits && found.len() < query.limit {
+        if here && named && older && shown && fits && found.len() < query.limit {
             found.push(entry);
         }
         found.len() < query.limit
@@ -116,10 +119,13 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
 }
 
 /// By their last message, newest first; `offset` of them left out.
-pub async fn chats(log: &Log, offset: usize, limit: usize) -> Result<Vec<Chat>, StoreError> {
+pub async fn chats(log: &Log, cleared: &Cleared, offset: usize, limit: usize) -> Result<Vec<Chat>, StoreError> {
     let mut chats: Vec<Chat> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     visit(log, |entry| {
+        if !is_shown(cleared, &entry) {
+            return true;
+        }
         let message = &entry.message;
         let name = Some(message.push_name.clone()).filter(|name| !name.is_empty() && !message.from_me);
         match places.get(&message.chat) {
@@ -134,6 +140,10 @@ pub async fn chats(log: &Log, offset: usize, limit: usize) -> Result<Vec<Chat>, 
     })
     .await?;
     Ok(chats.into_iter().skip(offset).take(limit).collect())
+}
+
+fn is_shown(cleared: &Cleared, entry: &Entry) -> bool {
+    cleared.get(&entry.message.chat).is_none_or(|last| entry.event > *last)
 }
 
 /// Accepted for sending in the last minute, hour and day.
@@ -229,6 +239,7 @@ impl Fates {
                 }
                 None
             }
+            Content::Pin { .. } => None,
             _ => Some(self.complete(event.id, message)),
         }
     }

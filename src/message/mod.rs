@@ -1,6 +1,7 @@
 //! Messages: one normalised form for all that passes, the inbox (what came), the outbox (what goes), and the event log that
 //! consumers read. Owns these records in the tenant's store; never speaks to WhatsApp and never sends.
 
+pub mod cleared;
 mod content;
 mod draft;
 mod event;
@@ -9,10 +10,11 @@ mod inbox;
 pub mod media;
 mod outbox;
 pub mod phone;
+pub mod synced;
 
 pub use self::{
     content::{Contact, Content, Location, Media, Order, Poll, Quoted, Target},
-    draft::{Draft, Flaw, SendRequest},
+    draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
     inbox::{Found, Inbox, Incoming},
     outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled},

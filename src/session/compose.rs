@@ -9,13 +9,13 @@ use whatsapp_rust::{
     wacore::poll::{compute_option_hash, encrypt_poll_vote_with_secret},
     waproto::whatsapp::{
         self as wa,
-        message::{ProtocolMessage, protocol_message::Type as Protocol},
+        message::{ProtocolMessage, pin_in_chat_message::Type as PinType, protocol_message::Type as Protocol},
     },
 };
 
 use super::{content::Parties, files::Uploaded};
 use crate::message::{
-    Content, Draft, Flaw, Poll, Quoted, Target,
+    Content, Draft, Flaw, Happening, Poll, Quoted, Target,
     media::{Attachment, AttachmentKind},
 };
 
@@ -30,8 +30,8 @@ pub struct Setting<'a> {
     pub now_ms: i64,
     /// The message that it answers, and who wrote that.
     pub answers: Option<(Target, wa::Message)>,
-    /// The poll that it votes in, and who made it.
-    pub poll: Option<(Target, wa::Message)>,
+    /// The poll that it votes in, or the message that it passes on, and who made that.
+    pub about: Option<(Target, wa::Message)>,
     /// The file of [`Draft::File`].
     pub file: Option<Uploaded>,
 }
@@ -103,10 +103,37 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             };
             (of_protocol(protocol), Content::Revoke { target: target.clone() })
         }
+        Draft::Forward { .. } => passed_on(setting)?,
+        Draft::Pin { target, seconds } => {
+            let kind = if seconds.is_some() { PinType::PinForAll } else { PinType::UnpinForAll };
+            let pin = wa::message::PinInChatMessage {
+                key: MessageField::some(key(target, setting)),
+                r#type: Some(kind),
+                sender_timestamp_ms: Some(setting.now_ms),
+            };
+            let message = wa::Message {
+                pin_in_chat_message: MessageField::some(pin),
+                message_context_info: MessageField::some(wa::MessageContextInfo {
+                    message_add_on_duration_in_secs: Some(seconds.unwrap_or_default()),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            (message, Content::Pin { target: target.clone(), on: seconds.is_some() })
+        }
+        Draft::Happening(event) => {
+            (announced(event), Content::Unknown { name: "event_message".into(), text: event.name.clone() })
+        }
     };
     let carries_secret = matches!(
         draft,
-        Draft::Text { .. } | Draft::File(_) | Draft::Location(_) | Draft::Contacts { .. } | Draft::Poll(_)
+        Draft::Text { .. }
+            | Draft::File(_)
+            | Draft::Location(_)
+            | Draft::Contacts { .. }
+            | Draft::Poll(_)
+            | Draft::Happening(_)
+            | Draft::Forward { .. }
     );
     if carries_secret {
         message.message_context_info = MessageField::some(wa::MessageContextInfo {
@@ -241,7 +268,7 @@ fn opened(poll: &Poll) -> wa::Message {
 
 fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
     let unknown = || Flaw { field: "poll", expected: "a poll that is known here".into() };
-    let (target, poll) = setting.poll.as_ref().ok_or_else(unknown)?;
+    let (target, poll) = setting.about.as_ref().ok_or_else(unknown)?;
     let secret = poll.message_context_info.as_option().and_then(|info| info.message_secret.as_deref());
     let secret = secret.ok_or_else(unknown)?;
     let offered = super::content::poll(super::content::unwrap(poll)).ok_or_else(unknown)?;
@@ -261,6 +288,37 @@ fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Cont
     };
     let message = wa::Message { poll_update_message: MessageField::some(update), ..Default::default() };
     Ok((message, Content::Vote { poll: target.clone(), options: options.to_vec() }))
+}
+
+/// What WhatsApp's clients pass on: what one can read, see or hear, and no more than once if it was to be seen once.
+fn passed_on(setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
+    let cannot = || Flaw { field: "messageId", expected: "a message that can be forwarded".into() };
+    let (_, original) = setting.about.as_ref().ok_or_else(cannot)?;
+    let content = super::content::content(original, &parties(setting)).ok_or_else(cannot)?;
+    let may = match &content {
+        Content::Text { .. } | Content::Location(_) | Content::Contact { .. } => true,
+        other => other.media().is_some_and(|media| !media.view_once),
+    };
+    if !may {
+        return Err(cannot());
+    }
+    let message = super::content::unwrap(original).prepare_for_forward();
+    Ok((*message, content))
+}
+
+fn announced(event: &Happening) -> wa::Message {
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let place = given(&event.place).map(|name| wa::message::LocationMessage { name: Some(name), ..Default::default() });
+    let event = wa::message::EventMessage {
+        name: Some(event.name.clone()),
+        description: given(&event.description),
+        start_time: Some(event.start),
+        end_time: event.end,
+        location: place.into(),
+        extra_guests_allowed: Some(event.extra_guests),
+        ..Default::default()
+    };
+    wa::Message { event_message: MessageField::some(event), ..Default::default() }
 }
 
 fn of_protocol(protocol: ProtocolMessage) -> wa::Message {

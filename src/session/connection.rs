@@ -127,7 +127,7 @@ impl<'a> Connection<'a> {
         let session = self.session.clone();
         let (control, mut news) = mpsc::channel(256);
         let (records, recorded) = mpsc::channel(4096);
-        let ears = Arc::new(Ears { control, records, pushed, line: session.line.clone() });
+        let ears = Arc::new(Ears { control, records, pushed, session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.client.send_replace(Some(self.client.clone()));
         let recorder = session.tasks.spawn(recorder::record(session.clone(), self.client.clone(), recorded));
@@ -209,6 +209,10 @@ impl<'a> Connection<'a> {
                 if self.session.status.borrow().state == State::ScanQrCode {
                     return OVER;
                 }
+            }
+            Wish::Stop => {
+                self.signal = Some(Signal::Stopped);
+                return OVER;
             }
             Wish::DialNow { patience } => {
                 let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
@@ -369,12 +373,10 @@ impl<'a> Connection<'a> {
             status.qr = None;
         });
         self.supervisor.pairing_until = None;
-        // The library says "available" at each login; the owner's phone would stop notifying.
         let client = self.client.clone();
-        session.tasks.spawn(async move {
-            if let Err(error) = client.presence().set_unavailable().await {
-                debug!(%error, "presence was not set");
-            }
+        session.tasks.spawn({
+            let session = session.clone();
+            async move { session.presences.renew(&client).await }
         });
     }
 }

@@ -91,6 +91,7 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
     text(base)
         .or_else(|| media(base, once))
         .or_else(|| reaction(base, parties))
+        .or_else(|| pin(base, parties))
         .or_else(|| place_or_person(base))
         .or_else(|| poll(base).map(Content::Poll))
         .or_else(|| business(base))
@@ -233,6 +234,12 @@ fn reaction(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
     let reaction = base.reaction_message.as_option()?;
     let target = parties.target(reaction.key.as_option()?)?;
     Some(Content::Reaction { target, emoji: reaction.text.clone().unwrap_or_default() })
+}
+
+fn pin(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
+    let pin = base.pin_in_chat_message.as_option()?;
+    let target = parties.target(pin.key.as_option()?)?;
+    Some(Content::Pin { target, on: pin.r#type == Some(wa::message::pin_in_chat_message::Type::PinForAll) })
 }
 
 /// What is no number has no form in JSON, and would make the whole event unreadable.

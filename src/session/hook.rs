@@ -24,7 +24,7 @@ use whatsapp_rust::{
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
 };
 
-use super::{line::Current, translate, votes};
+use super::{Inner, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Outbox},
@@ -81,7 +81,7 @@ pub struct Ears {
     pub records: mpsc::Sender<Arc<Event>>,
     /// When WhatsApp last said something unasked.
     pub pushed: watch::Sender<Instant>,
-    pub line: Arc<Current>,
+    pub session: Arc<Inner>,
 }
 
 impl Ears {
@@ -105,10 +105,36 @@ impl Ears {
     ];
     const RECORDS: &[EventKind] =
         &[EventKind::Messages, EventKind::Receipt, EventKind::ServerAck, EventKind::UndecryptableMessage];
+    const NOTED: &[EventKind] = &[
+        EventKind::ChatPresence,
+        EventKind::ContactUpdate,
+        EventKind::IncomingCall,
+        EventKind::LabelAssociationUpdate,
+        EventKind::LabelEditUpdate,
+        EventKind::Presence,
+    ];
+
+    /// What is only remembered; false: it is none of that.
+    fn note(&self, event: &Event) -> bool {
+        let session = &self.session;
+        match event {
+            Event::ChatPresence(update) => session.presences.heard_typing(update),
+            Event::Presence(update) => session.presences.heard_presence(update),
+            Event::IncomingCall(call) => session.calls.heard(call),
+            Event::ContactUpdate(update) => session.collected.heard_person(update),
+            Event::LabelEditUpdate(update) => session.collected.heard_label(update),
+            Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),
+            _ => return false,
+        }
+        true
+    }
 }
 
 impl EventHandler for Ears {
     fn handle_event(&self, event: Arc<Event>) {
+        if self.note(&event) {
+            return;
+        }
         let record = EventInterest::of(Self::RECORDS).wants(event.kind());
         if record && !matches!(&*event, Event::ServerAck(_)) {
             self.pushed.send_replace(Instant::now());
@@ -118,7 +144,7 @@ impl EventHandler for Ears {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(mpsc::error::TrySendError::Full(_)) if record => {
                 warn!("receipts come faster than they are written: cutting the line, they will be said again");
-                self.line.cut();
+                self.session.line.cut();
             }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 error!("more news of a connection than any connection has: dropped")
@@ -127,6 +153,8 @@ impl EventHandler for Ears {
     }
 
     fn interest(&self) -> EventInterest {
-        EventInterest::of(Self::CONTROL).union(EventInterest::of(Self::RECORDS))
+        [Self::RECORDS, Self::NOTED]
+            .into_iter()
+            .fold(EventInterest::of(Self::CONTROL), |all, kinds| all.union(EventInterest::of(kinds)))
     }
 }

@@ -5,14 +5,24 @@
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
 mod agent;
+mod asking;
+mod calls;
+mod channels;
+mod chats;
 mod compose;
 mod connection;
 mod content;
 mod courier;
 mod env;
 mod files;
+pub mod groups;
 mod hook;
+mod labels;
+mod limits;
 mod line;
+mod people;
+mod presence;
+mod profile;
 mod recorder;
 mod secrets;
 mod sending;
@@ -20,6 +30,7 @@ mod signal;
 mod signs;
 mod state;
 mod supervisor;
+mod synced;
 mod translate;
 mod votes;
 
@@ -51,17 +62,23 @@ use whatsapp_rust::{
 
 pub use self::{
     agent::http_client,
+    asking::Refused,
+    channels::{Channel, ChannelRole},
     env::{Directory, Env, LoopbackOnly, Versions},
     files::{NoFile, Source},
+    limits::{Capping, Timelock},
     line::Endpoint,
+    people::{Account, Names, Person},
+    presence::{Mood, Shown},
+    profile::Profile,
     sending::{RefusedSend, chat_of},
     state::{Qr, State, Status},
 };
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox, history},
-    store::{Hooks, Store, StoreError, StoreOptions},
+    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox, cleared, history},
+    store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
 
@@ -95,10 +112,19 @@ struct Inner {
     /// A message was settled.
     settled: Notify,
     owes_acks: Arc<AtomicBool>,
+    presences: presence::Presences,
+    calls: calls::Calls,
+    collected: synced::Collected,
+    /// The owner wants it to stay away.
+    stopped: AtomicBool,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
 }
+
+/// Where it is written that the owner wants the session to stay away.
+const STOPPED: &str = "session/stopped";
+const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
 /// What someone asks of a session.
 enum Wish {
@@ -106,6 +132,8 @@ enum Wish {
     Connect,
     /// Show no more QR codes.
     StopPairing,
+    /// Go away.
+    Stop,
     /// Do not wait any longer before the next dial; give up one that has taken this long.
     DialNow { patience: Duration },
     /// Unlink at WhatsApp and wipe the credentials.
@@ -192,11 +220,17 @@ impl Session {
         let outbox = Arc::new(Outbox::new(store.clone(), log.clone(), env.clock.clone()));
         let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
+        let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let (wishes, wished) = mpsc::channel(16);
         let (accepted, carried) = mpsc::channel(256);
         let status = Status {
             state: State::Stopped,
-            reason: if device.is_some() { "restored" } else { "not paired" }.into(),
+            reason: match device {
+                Some(_) if stopped => STAYS_AWAY,
+                Some(_) => "restored",
+                None => "not paired",
+            }
+            .into(),
             paired: device.is_some(),
             rejected: false,
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
@@ -220,6 +254,10 @@ impl Session {
             accepted,
             settled: Notify::new(),
             owes_acks: Arc::default(),
+            presences: presence::Presences::default(),
+            calls: calls::Calls::default(),
+            collected: synced::Collected::default(),
+            stopped: AtomicBool::new(stopped),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,
@@ -250,9 +288,42 @@ impl Session {
         self.0.status.subscribe()
     }
 
-    /// Connects; pairs when there are no credentials. Never touches credentials that there are.
+    /// Connects, also one that was stopped; pairs when there are no credentials. Never touches credentials that there are.
     pub async fn connect(&self) {
-        let _ = self.0.wishes.send(Wish::Connect).await;
+        if self.is_stopped() {
+            let mut batch = Batch::default();
+            batch.delete(space::SETTINGS, key::text(STOPPED));
+            if let Err(error) = self.0.store.write(batch).await {
+                warn!(tenant = %self.0.tenant, %error, "the session will be stopped again after a restart");
+            }
+            self.0.stopped.store(false, Ordering::Release);
+        }
+        self.resume().await;
+    }
+
+    /// The same after a restart of the process: one that was stopped stays away.
+    pub async fn resume(&self) {
+        if !self.is_stopped() {
+            let _ = self.0.wishes.send(Wish::Connect).await;
+        }
+    }
+
+    /// Stays linked and goes away, until somebody asks for a connection; over restarts too. What comes meanwhile waits at WhatsApp.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(space::SETTINGS, key::text(STOPPED), Vec::new());
+        let change = self.0.store.write(batch).await?;
+        self.0.store.wait(change).await?;
+        self.0.stopped.store(true, Ordering::Release);
+        let _ = self.0.wishes.send(Wish::Stop).await;
+        let mut status = self.watch();
+        let away = status.wait_for(|status| status.state == State::Stopped);
+        let _ = tokio::time::timeout(Duration::from_secs(10), away).await;
+        Ok(())
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.0.stopped.load(Ordering::Acquire)
     }
 
     /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
@@ -317,7 +388,8 @@ impl Session {
 
     /// Messages with what became of them, newest first.
     pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
-        history::messages(&self.0.log, query).await
+        let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
+        history::messages(&self.0.log, &query).await
     }
 
     /// How many messages were accepted for sending in the last minute, hour and day.
@@ -327,7 +399,8 @@ impl Session {
 
     /// Conversations by their last message, newest first.
     pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
-        history::chats(&self.0.log, offset, limit).await
+        let cleared = cleared::read(&self.0.store).await?;
+        history::chats(&self.0.log, &cleared, offset, limit).await
     }
 
     /// The id of the last event that was published.
@@ -382,7 +455,7 @@ impl Session {
         let status = self.status();
         match status.state {
             State::Failed => return Health::Failed,
-            State::Stopped if !status.paired => return Health::Idle,
+            State::Stopped if !status.paired || self.is_stopped() => return Health::Idle,
             State::ScanQrCode | State::PasskeyRequired => return Health::Idle,
             State::Stopped | State::Starting => {
                 let _ = inner.wishes.try_send(Wish::DialNow { patience: 2 * patience });

@@ -16,7 +16,15 @@ use crate::message::{Delivery, Incoming};
 
 /// Writes what the library reports of messages, in order, until the connection is over.
 pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::Receiver<Arc<Event>>) {
-    while let Some(event) = events.recv().await {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = session.collected.more.notified() => {
+                session.collected.write(&session).await;
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
         match &*event {
             Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
                 let to = if ack.error.is_some() { Delivery::Failed } else { Delivery::Sent };
@@ -46,6 +54,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             _ => {}
         }
     }
+    session.collected.write(&session).await;
 }
 
 async fn keep(session: &Arc<Inner>, found: Vec<Incoming>) {

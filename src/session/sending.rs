@@ -100,14 +100,18 @@ impl Session {
             Some(id) => Some(self.original(&chat, id, &me).await?),
             None => None,
         };
-        let poll = match &request.draft {
+        let about = match &request.draft {
             Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me).await?),
+            Draft::Forward { chat, id } => {
+                let chat = chat.parse().map_err(|_| RefusedSend::UnknownMessage)?;
+                Some(self.original(&chat, id, &me).await?)
+            }
             _ => None,
         };
         let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let digest = digest(&chat, request);
         let mut setting =
-            Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, poll, file: None };
+            Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, about, file: None };
         let composed = match (&request.draft, source) {
             (Draft::File(attachment), Some(source)) => match self.repeated(&id, &digest, &setting).await? {
                 Some(composed) => composed,
@@ -131,7 +135,7 @@ impl Session {
             push_name: status.push_name.unwrap_or_default(),
             content: composed.content,
             quoted: composed.quoted,
-            forwarded: false,
+            forwarded: matches!(request.draft, Draft::Forward { .. }),
             mentions: match &request.draft {
                 Draft::Text { mentions, .. } => mentions.clone(),
                 _ => Vec::new(),
@@ -203,7 +207,7 @@ impl Session {
     }
 
     /// The names that WhatsApp may give a chat: its phone number and its LID.
-    async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
+    pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
         let mut names = vec![chat.clone()];
         let mapping = match chat.server {
             Server::Pn => self.0.store.get_pn_mapping(&chat.user).await,
@@ -221,6 +225,13 @@ impl Session {
 fn digest(chat: &Jid, request: &SendRequest) -> [u8; 32] {
     let said = serde_json::to_vec(&(&request.draft, &request.answers)).unwrap_or_default();
     Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(said).finalize().into()
+}
+
+impl Session {
+    /// An id that a client may give to a message.
+    pub fn new_message_id(&self) -> String {
+        message_id(&self.0.tenant, None)
+    }
 }
 
 /// In the form of WhatsApp Web's ids: random, or made from the key.

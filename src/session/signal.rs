@@ -29,6 +29,8 @@ pub enum Signal {
     QrExhausted,
     /// WhatsApp refused the pairing.
     PairingFailed,
+    /// Its owner wants it to stay away.
+    Stopped,
 }
 
 /// What to do next.
@@ -68,6 +70,7 @@ impl fmt::Display for Signal {
             Self::Quiet => f.write_str("testing a quiet connection"),
             Self::QrExhausted => f.write_str("the QR codes ran out"),
             Self::PairingFailed => f.write_str("the pairing failed"),
+            Self::Stopped => f.write_str("stopped"),
         }
     }
 }
@@ -93,6 +96,8 @@ impl Signal {
             // Pings are answered all the same; what was kept back comes with a new login.
             Self::Quiet => Next::ReconnectNow,
             Self::QrExhausted | Self::PairingFailed => Next::NewQr,
+            // There is no next dial before somebody asks for one.
+            Self::Stopped => Next::ReconnectNow,
         }
     }
 }

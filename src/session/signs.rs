@@ -3,14 +3,15 @@
 use whatsapp_rust::{Client, Jid};
 
 use super::{RefusedSend, Session};
-use crate::message::history;
+use crate::message::{Message, history};
 
 /// How many messages are marked as read at once.
 const UNREAD: usize = 100;
 
 impl Session {
     /// Marks these messages of a chat as read; without any, what came there since we last wrote.
-    pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<(), RefusedSend> {
+    /// Returns them.
+    pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, RefusedSend> {
         let (client, jid) = self.reach(chat)?;
         let query = history::Query { chat: Some(chat.to_owned()), limit: UNREAD, ..history::Query::default() };
         let recent = self.messages(&query).await.map_err(|_| RefusedSend::VaultDown)?;
@@ -19,7 +20,7 @@ impl Session {
         } else {
             recent.iter().filter(|entry| !entry.message.from_me && ids.contains(&entry.message.id)).collect()
         };
-        for entry in wanted {
+        for entry in &wanted {
             // As WhatsApp addressed it, which is what the sender's client goes by.
             let addressed = &entry.message.addressed;
             let chat: Jid = addressed.chat.parse().unwrap_or_else(|_| jid.clone());
@@ -27,7 +28,7 @@ impl Session {
             let id = [entry.message.id.as_str()];
             client.mark_as_read(&chat, sender.as_ref(), &id).await.map_err(|_| RefusedSend::NotConnected)?;
         }
-        Ok(())
+        Ok(wanted.into_iter().map(|entry| entry.message.clone()).collect())
     }
 
     /// Shows in the chat that somebody is typing, or not any more.

@@ -2,7 +2,10 @@
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
 //! a [`Signal`], and the table in [`super::signal`] says what follows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -11,7 +14,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Inner, Wish,
+    Inner, STAYS_AWAY, Wish,
     connection::Connection,
     env::jitter,
     signal::{Next, Signal, backoff},
@@ -97,6 +100,15 @@ impl Supervisor {
     /// Waits for a reason to connect, connects, and sees what follows.
     async fn turn(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let paired = self.session.status.borrow().paired;
+        if self.session.stopped.load(Ordering::Acquire) {
+            self.pairing_until = None;
+            self.session.set_status(|status| {
+                status.state = State::Stopped;
+                status.reason = STAYS_AWAY.into();
+                status.qr = None;
+            });
+            return self.idle(wishes).await;
+        }
         if !paired && !self.is_pairing() {
             self.pairing_until = None;
             self.session.set_status(|status| {
@@ -147,7 +159,7 @@ impl Supervisor {
         match wish {
             Wish::Connect => self.wants_to_pair(),
             Wish::StopPairing => self.pairing_until = None,
-            Wish::DialNow { .. } => {}
+            Wish::DialNow { .. } | Wish::Stop => {}
             Wish::Unlink(done) => {
                 let wiped = self.wipe("unlinked", false).await;
                 let _ = done.send(wiped.clone());
@@ -225,9 +237,9 @@ impl Supervisor {
                 () = sleep_until(until) => return Ok(()),
                 wish = wishes.recv() => {
                     let Some(wish) = wish else { return Err(Stop::Asked) };
-                    let unlink = matches!(wish, Wish::Unlink(_));
+                    let ends = matches!(wish, Wish::Unlink(_) | Wish::Stop);
                     self.grant(wish).await?;
-                    if !fixed || unlink {
+                    if !fixed || ends {
                         return Ok(());
                     }
                 }

@@ -42,6 +42,16 @@ pub fn webhook_failure(webhook: &str, event: &[u8]) -> Key {
     parts(&[webhook], event)
 }
 
+/// [`super::space::LABELLED`].
+pub fn labelled(label: &str, chat: &str) -> Key {
+    parts(&[label], chat.as_bytes())
+}
+
+/// All of a label.
+pub fn chats_of_label(label: &str) -> Key {
+    parts(&[label], b"")
+}
+
 pub(super) fn pending_inbound(chat: &str, sender: &str, id: &str) -> Key {
     parts(&[chat, sender], id.as_bytes())
 }
@@ -91,7 +101,7 @@ fn parts(first: &[&str], last: &[u8]) -> Key {
 }
 
 /// The last part of a key of two.
-pub(super) fn second(key: &[u8]) -> Option<&str> {
+pub fn second(key: &[u8]) -> Option<&str> {
     let end = (0..key.len()).find(|&at| key[at] == 0 && key.get(at + 1) == Some(&1))?;
     std::str::from_utf8(&key[end + 2..]).ok()
 }

@@ -68,6 +68,12 @@ pub const EVENTS: Space = Space(34);
 pub const SETTINGS: Space = Space(35);
 /// (webhook, ULID of the event) → what a webhook could not deliver, as it writes it.
 pub const WEBHOOK_FAILURES: Space = Space(40);
+/// Jid → a person of the address book, as [`crate::message::synced`] writes it.
+pub const PEOPLE: Space = Space(48);
+/// Label → its name and colour, as [`crate::message::synced`] writes them.
+pub const LABELS: Space = Space(49);
+/// (label, chat) → nothing.
+pub const LABELLED: Space = Space(50);
 
 /// Collection → [`super::records::CollectionRecord`].
 pub const COLLECTIONS: Space = Space(128);
@@ -150,6 +156,14 @@ pub const TABLE: &[Row] = &[
         Wipe::Stays,
         "sent again when the tenant asks for it, however late",
     ),
+    journaled(
+        PEOPLE,
+        "people",
+        Wipe::Dies,
+        "the phone tells them at the pairing, and later only what changes",
+    ),
+    journaled(LABELS, "labels", Wipe::Dies, "as people"),
+    journaled(LABELLED, "labelled chats", Wipe::Dies, "as people"),
     local(
         COLLECTIONS,
         "app-state versions",
@@ -229,6 +243,9 @@ mod tests {
             (34, "events"),
             (35, "settings"),
             (40, "webhook failures"),
+            (48, "people"),
+            (49, "labels"),
+            (50, "labelled chats"),
             (128, "app-state versions"),
             (129, "mutation MACs"),
             (131, "group metadata"),

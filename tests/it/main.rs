@@ -51,5 +51,6 @@ mod tokens;
 mod vault_access;
 mod vault_contract;
 mod waha;
+mod waha_routes;
 mod webhooks;
 mod zombie;

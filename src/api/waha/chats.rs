@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         App,
-        auth::{Asked, For, Names, Reading, Sending},
+        answer::Created,
+        auth::{Asked, Controlling, For, Names, Reading, Sending},
         input::{Body, IdempotencyKey, Path, Query},
         problem::Problem,
     },
-    accepted, chat, flaw, listed, message_id,
+    Success, accepted, chat, flaw, listed, message_id,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -24,7 +25,7 @@ use crate::{
 pub struct ChatPath {
     #[schemars(example = "573009998877@c.us")]
     #[serde(rename = "chatId")]
-    chat_id: String,
+    pub chat_id: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -37,6 +38,7 @@ pub struct MessagePath {
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatsPage")]
 pub struct Page {
     /// At most 500.
     limit: Option<usize>,
@@ -50,14 +52,17 @@ pub struct PageOfChat {
     #[serde(rename = "chatId")]
     #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
-    #[serde(flatten)]
-    page: Page,
+    /// At most 500.
+    limit: Option<usize>,
+    offset: Option<usize>,
 }
 
 in_session!(PageOfChat: session);
 
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
+/// Chats that are looked through for those that are named.
+const ALL: usize = 100_000;
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -110,14 +115,48 @@ pub async fn overview(
     For { tenant, .. }: For<Reading>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Overview>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| Overview {
-        id: waha::chat_id(&chat.id),
-        name: chat.name.clone().unwrap_or_default(),
-        picture: "",
-        last_message: listed(session, &chat.last),
-        chat: ChatId { id: waha::chat_id(&chat.id) },
-    };
-    chats(&app, &tenant, &page, form).await
+    chats(&app, &tenant, &page, Overview::new).await
+}
+
+impl Overview {
+    fn new(session: &Session, chat: &history::Chat) -> Self {
+        Self {
+            id: waha::chat_id(&chat.id),
+            name: chat.name.clone().unwrap_or_default(),
+            picture: "",
+            last_message: listed(session, &chat.last),
+            chat: ChatId { id: waha::chat_id(&chat.id) },
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OverviewRequest")]
+pub struct Overviews {
+    pagination: Option<Page>,
+    filter: Option<Filter>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OverviewFilter")]
+pub struct Filter {
+    ids: Option<Vec<String>>,
+}
+
+/// `POST /api/{session}/chats/overview`: the same for chats that are named.
+pub async fn overview_of(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Body(wanted): Body<Overviews>,
+) -> Result<Created<Vec<Overview>>, Problem> {
+    let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
+    let ids: Vec<String> = ids.iter().map(|id| chat(&app, "filter.ids", id)).collect::<Result<_, _>>()?;
+    let page = wanted.pagination.unwrap_or(Page { limit: None, offset: None });
+    let session = app.fleet.known(&tenant).await?;
+    let all = session.chats(0, ALL).await.map_err(Problem::unreadable)?;
+    let named = all.iter().filter(|chat| ids.is_empty() || ids.contains(&chat.id));
+    let part = named.skip(page.offset.unwrap_or(0)).take(page.limit.unwrap_or(PAGE).min(MAX_PAGE));
+    Ok(Created(part.map(|chat| Overview::new(&session, chat)).collect()))
 }
 
 async fn chats<T>(
@@ -151,7 +190,7 @@ pub async fn messages_of(
 ) -> Result<Json<Vec<waha::Message>>, Problem> {
     let chat = chat(&app, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
     let session = app.fleet.known(&tenant).await?;
-    read(&session, chat, &asked.page).await
+    read(&session, chat, &Page { limit: asked.limit, offset: asked.offset }).await
 }
 
 async fn read(session: &Session, chat: String, page: &Page) -> Result<Json<Vec<waha::Message>>, Problem> {
@@ -199,23 +238,161 @@ pub async fn edit(
     Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??)))
 }
 
-#[derive(Serialize, JsonSchema)]
-pub struct Deleted {
-    success: bool,
-}
-
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
 pub async fn revoke(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<MessagePath>,
     key: IdempotencyKey,
-) -> Result<Json<Deleted>, Problem> {
+) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
     let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None };
     app.fleet.send(&tenant, &request, key.as_deref()).await??;
-    Ok(Json(Deleted { success: true }))
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "PinMessage")]
+pub struct Pin {
+    /// Seconds: a day, a week or thirty days.
+    #[schemars(required, example = 86400)]
+    duration: Option<u32>,
+}
+
+/// `POST /api/{session}/chats/{chatId}/messages/{messageId}/pin`
+pub async fn pin(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<MessagePath>,
+    key: IdempotencyKey,
+    Body(pin): Body<Pin>,
+) -> Result<Created<Success>, Problem> {
+    let seconds = pin.duration.ok_or_else(|| flaw("duration", "is required"))?;
+    set_pinned(&app, &tenant, &named, &key, Some(seconds)).await
+}
+
+/// `POST /api/{session}/chats/{chatId}/messages/{messageId}/unpin`
+pub async fn unpin(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<MessagePath>,
+    key: IdempotencyKey,
+) -> Result<Created<Success>, Problem> {
+    set_pinned(&app, &tenant, &named, &key, None).await
+}
+
+async fn set_pinned(
+    app: &App,
+    tenant: &TenantId,
+    named: &MessagePath,
+    key: &IdempotencyKey,
+    seconds: Option<u32>,
+) -> Result<Created<Success>, Problem> {
+    let chat = chat(app, "chatId", &named.chat_id)?;
+    let id = message_id("messageId", &named.message_id)?;
+    let session = app.fleet.known(tenant).await?;
+    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    let request = SendRequest { to: chat, draft: Draft::Pin { target, seconds }, answers: None, id: None };
+    app.fleet.send(tenant, &request, key.as_deref()).await??;
+    Ok(Created(Success::YES))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadChatMessagesResponse")]
+pub struct Read {
+    ids: Vec<String>,
+}
+
+/// `POST /api/{session}/chats/{chatId}/messages/read`: what came since we last wrote.
+pub async fn read_messages(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    Path(named): Path<ChatPath>,
+) -> Result<Created<Read>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let session = app.fleet.known(&tenant).await?;
+    let read = session.mark_read(&chat, &[]).await?;
+    let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
+    Ok(Created(Read { ids }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChatPictureResponse")]
+pub struct PictureUrl {
+    /// Empty: there is none, or none for us. Good for a while.
+    url: String,
+}
+
+impl PictureUrl {
+    pub fn new(url: Option<String>) -> Self {
+        Self { url: url.unwrap_or_default() }
+    }
+}
+
+/// `GET /api/{session}/chats/{chatId}/picture`
+pub async fn picture(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<ChatPath>,
+) -> Result<Json<PictureUrl>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    Ok(Json(PictureUrl::new(app.fleet.known(&tenant).await?.picture(&chat).await?)))
+}
+
+/// `POST /api/{session}/chats/{chatId}/archive`
+pub async fn archive(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<Created<Success>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.archive(&chat, true).await?;
+    Ok(Created(Success::YES))
+}
+
+/// `POST /api/{session}/chats/{chatId}/unarchive`
+pub async fn unarchive(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<Created<Success>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.archive(&chat, false).await?;
+    Ok(Created(Success::YES))
+}
+
+/// `POST /api/{session}/chats/{chatId}/unread`
+pub async fn unread(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<Created<Success>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.mark_unread(&chat).await?;
+    Ok(Created(Success::YES))
+}
+
+/// `DELETE /api/{session}/chats/{chatId}`: here and on the tenant's devices; the other one keeps what it has.
+pub async fn delete(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<Json<Success>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.delete_chat(&chat).await?;
+    Ok(Json(Success::YES))
+}
+
+/// `DELETE /api/{session}/chats/{chatId}/messages`: the same, and the chat stays.
+pub async fn clear(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChatPath>,
+) -> Result<Json<Success>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.clear_chat(&chat).await?;
+    Ok(Json(Success::YES))
 }

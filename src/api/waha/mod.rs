@@ -12,12 +12,24 @@ macro_rules! in_session {
     };
 }
 
+pub mod calls;
+pub mod cannot;
+pub mod channels;
 pub mod chats;
+pub mod contacts;
 pub mod files;
+pub mod groups;
+pub mod labels;
+mod page;
+mod picture;
+pub mod presence;
+pub mod profile;
 pub mod sending;
 pub mod server;
 pub mod sessions;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
@@ -29,6 +41,29 @@ use crate::{
     session::{self, Session},
     waha::{self, MessageId, Source, View},
 };
+
+/// It was done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Result")]
+pub struct Success {
+    success: bool,
+}
+
+impl Success {
+    const YES: Self = Self { success: true };
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CountResponse")]
+pub struct Count {
+    count: usize,
+}
+
+impl Count {
+    fn of<T>(list: &[T]) -> Self {
+        Self { count: list.len() }
+    }
+}
 
 fn flaw(field: &'static str, message: impl Into<String>) -> Problem {
     let message = message.into();

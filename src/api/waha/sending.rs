@@ -5,21 +5,21 @@ use std::convert::Infallible;
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     super::{
         App,
         answer::{Created, Done},
-        auth::{Asked, Names, Sending},
-        input::{Body, IdempotencyKey},
+        auth::{self, Asked, Names, Sending},
+        input::{Body, IdempotencyKey, Query},
         problem::Problem,
     },
-    accepted, bare_id, chat, flaw, message_id,
+    Success, accepted, bare_id, chat, flaw, message_id,
 };
 use crate::{
-    message::{Contact, Draft, Location, Poll, SendRequest},
+    message::{Contact, Draft, Happening, Location, Poll, SendRequest},
     tenant::TenantId,
     waha,
 };
@@ -58,7 +58,7 @@ pub struct Text {
 }
 
 in_session!(Addressed: session, Text: to.session, Place: to.session, People: to.session, NewPoll: to.session, Vote: to.session);
-in_session!(Reaction: session, Sign: session);
+in_session!(Reaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
 
 /// `POST /api/sendText`, `/api/reply`, `/api/sendLinkPreview`. There is no preview of links: WhatsApp's own clients make it.
 pub async fn text(
@@ -272,6 +272,16 @@ pub async fn cannot(_: For<Addressed>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("buttons and lists are for WhatsApp's business API"))
 }
 
+/// `POST /api/sendLinkPreview`, `POST /api/send/link-custom-preview`
+pub async fn cannot_preview(_: For<Addressed>) -> Result<Infallible, Problem> {
+    Err(Problem::not_implemented("a preview is made by WhatsApp's clients: send the link with sendText"))
+}
+
+/// `POST /api/send/buttons/reply`
+pub async fn cannot_choose(_: For<Addressed>) -> Result<Infallible, Problem> {
+    Err(Problem::not_implemented("buttons belong to WhatsApp's business API: answer with a text"))
+}
+
 /// Marks what came as read, or says that somebody is typing.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -328,4 +338,142 @@ async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: Addressed,
     };
     let message = app.fleet.send(tenant, &request, key.as_deref()).await??;
     Ok(Created(accepted(&message)))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ForwardMessage")]
+pub struct Forward {
+    #[serde(flatten)]
+    to: Addressed,
+    #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
+    message_id: Option<String>,
+}
+
+/// `POST /api/forwardMessage`
+pub async fn forward(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<Forward>,
+) -> Sent {
+    let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
+    let draft = Draft::Forward { chat: chat(&app, "messageId", &original.chat)?, id: original.id };
+    send(&app, &tenant, &key, body.to, draft).await
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StarMessage")]
+pub struct Star {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
+    message_id: Option<String>,
+    #[schemars(required)]
+    star: Option<bool>,
+}
+
+/// `PUT /api/star`: on the tenant's own devices; the other one is not told.
+pub async fn star(
+    State(app): State<App>,
+    Asked { tenant, asked: Body(body), .. }: For<Star>,
+) -> Result<Json<Success>, Problem> {
+    let chat = chat(&app, "chatId", body.chat_id.as_deref().unwrap_or_default())?;
+    let id = message_id("messageId", &body.message_id.unwrap_or_default())?;
+    let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
+    let session = app.fleet.known(&tenant).await?;
+    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    session.star(&chat, &target, starred).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "EventMessageRequest")]
+pub struct NewHappening {
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    /// The id of the message that it answers.
+    #[serde(rename = "reply_to")]
+    reply_to: Option<String>,
+    #[schemars(required)]
+    event: Option<HappeningForm>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "EventMessage")]
+pub struct HappeningForm {
+    #[schemars(required, length(min = 1))]
+    name: Option<String>,
+    description: Option<String>,
+    /// Seconds since 1970.
+    #[schemars(required)]
+    start_time: Option<i64>,
+    end_time: Option<i64>,
+    location: Option<PlaceName>,
+    extra_guests_allowed: Option<bool>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "EventLocation")]
+pub struct PlaceName {
+    name: Option<String>,
+}
+
+/// `POST /api/{session}/events`
+pub async fn happening(
+    State(app): State<App>,
+    auth::For { tenant, .. }: auth::For<Sending>,
+    key: IdempotencyKey,
+    Body(body): Body<NewHappening>,
+) -> Sent {
+    let form = body.event.ok_or_else(|| flaw("event", "is required"))?;
+    let event = Happening {
+        name: form.name.unwrap_or_default(),
+        description: form.description.unwrap_or_default(),
+        start: form.start_time.ok_or_else(|| flaw("event.startTime", "is required"))?,
+        end: form.end_time,
+        place: form.location.and_then(|place| place.name).unwrap_or_default(),
+        extra_guests: form.extra_guests_allowed.unwrap_or(false),
+    };
+    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to };
+    send(&app, &tenant, &key, to, Draft::Happening(event)).await
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct QueryText {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[schemars(required, example = "573009998877")]
+    phone: Option<String>,
+    #[schemars(required, length(min = 1), example = "Su pedido está listo")]
+    text: Option<String>,
+}
+
+/// `GET /api/sendText`
+pub async fn text_by_query(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Query(query), .. }: Asked<Sending, Query<QueryText>>,
+) -> Sent {
+    let to = Addressed { session: None, chat_id: query.phone, id: None, reply_to: None };
+    let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Vec::new() };
+    send(&app, &tenant, &key, to, draft).await
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewMessageIDResponse")]
+pub struct NewId {
+    id: String,
+}
+
+/// `GET /api/{session}/new-message-id`, `GET /api/{session}/status/new-message-id`
+pub async fn new_message_id(
+    State(app): State<App>,
+    auth::For { tenant, .. }: auth::For<Sending>,
+) -> Result<Json<NewId>, Problem> {
+    Ok(Json(NewId { id: app.fleet.known(&tenant).await?.new_message_id() }))
 }

@@ -1,7 +1,5 @@
-//! Sessions: made, looked at, paired, ended. A session is kept connected from its pairing to its logout; it cannot be stopped
-//! in between, which would be the one way to lose messages for good.
-
-use std::convert::Infallible;
+//! Sessions: made, looked at, paired, stopped and started, ended. A session that is stopped stays linked and stays away, over
+//! restarts too: WhatsApp keeps what comes for it, and unlinks a device that stays away for two weeks.
 
 use axum::{
     Json,
@@ -23,11 +21,11 @@ use super::{
         problem::Problem,
         webhooks::Config,
     },
-    flaw,
+    Success, flaw,
 };
 use crate::{
     fleet::Beat,
-    session::{State as SessionState, Status},
+    session::{Capping, State as SessionState, Status, Timelock},
     tenant::{InvalidTenantId, TenantId},
     waha,
     webhook::Form,
@@ -142,20 +140,123 @@ pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>)
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
 pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
+    session.connect().await;
     session.reconnect().await;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
 pub async fn logout(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
-    app.fleet.disconnect(&tenant).await?;
-    Ok(Created(brief(&app, &tenant, &session.status()).await?))
+    end(&app, &tenant).await
 }
 
-/// `POST /api/sessions/{session}/stop`, `DELETE /api/sessions/{session}`
-pub async fn cannot(_: For<Controlling>) -> Result<Infallible, Problem> {
-    Err(Problem::not_implemented("a session stays connected until its logout, and its history until it is too old"))
+async fn end(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> {
+    let session = app.fleet.known(tenant).await?;
+    app.fleet.disconnect(tenant).await?;
+    Ok(Created(brief(app, tenant, &session.status()).await?))
+}
+
+/// `POST /api/sessions/{session}/stop`: stays linked, and away until it is started.
+pub async fn stop(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
+    leave(&app, &tenant).await
+}
+
+async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> {
+    let session = app.fleet.known(tenant).await?;
+    session.stop().await?;
+    Ok(Created(brief(app, tenant, &session.status()).await?))
+}
+
+/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, and forgets the webhooks. What was said stays until
+/// it is too old, as all history does.
+pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Success>, Problem> {
+    app.fleet.known(&tenant).await?;
+    app.fleet.disconnect(&tenant).await?;
+    app.webhooks.put(&tenant, serde_json::json!({ "webhooks": [] })).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NamedSession")]
+pub struct Named {
+    #[schemars(with = "TenantId")]
+    name: Option<String>,
+    /// Of a stop: unlink as well.
+    logout: Option<bool>,
+}
+
+impl Names for Named {
+    fn tenant(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
+    }
+}
+
+/// `POST /api/sessions/stop`
+pub async fn stop_named(
+    State(app): State<App>,
+    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<Named>>,
+) -> Result<Created<Brief>, Problem> {
+    if named.logout == Some(true) { end(&app, &tenant).await } else { leave(&app, &tenant).await }
+}
+
+/// `POST /api/sessions/logout`
+pub async fn logout_named(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Controlling, Body<Named>>,
+) -> Result<Created<Brief>, Problem> {
+    end(&app, &tenant).await
+}
+
+/// Whether the account is kept from writing to people who never wrote to it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ReachoutTimelockData")]
+pub struct TimelockForm {
+    enforcement_type: String,
+    is_active: bool,
+    /// Seconds since 1970.
+    time_enforcement_ends: i64,
+}
+
+/// `GET /api/sessions/{session}/timelock`
+pub async fn timelock(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<TimelockForm>, Problem> {
+    let Timelock { kind, active, ends } = app.fleet.known(&tenant).await?.timelock().await?;
+    Ok(Json(TimelockForm { enforcement_type: kind, is_active: active, time_enforcement_ends: ends }))
+}
+
+/// How many new chats the account may begin in a cycle.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MessageCappingData")]
+pub struct CappingForm {
+    capping_status: String,
+    /// -1: as many as it likes.
+    total_quota: i64,
+    used_quota: i64,
+    /// Seconds since 1970.
+    cycle_start: i64,
+    cycle_end: i64,
+    mv_status: String,
+    ote_status: String,
+}
+
+/// `GET /api/sessions/{session}/capping`
+pub async fn capping(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CappingForm>, Problem> {
+    let Capping { status, total, used, begins, ends, meta_verified, one_time } =
+        app.fleet.known(&tenant).await?.capping().await?;
+    Ok(Json(CappingForm {
+        capping_status: status,
+        total_quota: total,
+        used_quota: used,
+        cycle_start: begins,
+        cycle_end: ends,
+        mv_status: meta_verified,
+        ote_status: one_time,
+    }))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 //! Both names lead to the same account. Device 0 is the account's own endpoint (`contact`), which lives in this
 //! process; every other device is a client that paired with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -115,6 +115,7 @@ pub(crate) struct Account {
     pub(crate) contact: Contact,
     pub(crate) phone: PhoneState,
     pub(crate) profile: Profile,
+    pub(crate) blocked: BTreeSet<AccountId>,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// Device ids are never given twice.
     pub(crate) next_device: u16,
@@ -173,6 +174,7 @@ impl Directory {
             contact,
             phone,
             profile: Profile::default(),
+            blocked: BTreeSet::new(),
             companions: BTreeMap::new(),
             next_device: 1,
             pairings: 0,

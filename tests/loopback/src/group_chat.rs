@@ -26,7 +26,7 @@ impl World {
         stanza: &Node,
     ) -> Vec<(&'static str, String)> {
         let from = envelope.from;
-        if !self.groups.get(group).members.contains_key(&from.account) {
+        if !self.groups.get(group).may_write(from.account) {
             return vec![("error", "403".to_owned())];
         }
         let shared: Vec<Node> = enc_nodes(stanza).filter(|enc| attr_is(enc, "type", "skmsg")).cloned().collect();

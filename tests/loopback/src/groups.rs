@@ -10,6 +10,8 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node, Server};
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::group_rules::Requests;
+use crate::profile::Picture;
 use crate::queue::Class;
 use crate::stanza::{attr, child_content, content, first_child, iq_error, iq_result, jid_attr};
 use crate::world::World;
@@ -76,6 +78,32 @@ impl Change {
     }
 }
 
+/// Who may do what in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct GroupRules {
+    /// Only admins change the subject, the description and the picture.
+    pub info_by_admins: bool,
+    /// Only admins write.
+    pub messages_by_admins: bool,
+    pub members_add: bool,
+    pub members_share_history: bool,
+    /// An admin must let in who comes by the code.
+    pub approval: bool,
+}
+
+impl Default for GroupRules {
+    /// Of a group that somebody makes on a phone here.
+    fn default() -> Self {
+        Self {
+            info_by_admins: true,
+            messages_by_admins: false,
+            members_add: false,
+            members_share_history: false,
+            approval: false,
+        }
+    }
+}
+
 /// A group, as [`Network::group`](crate::Network::group) shows it.
 #[derive(Debug, Clone, Serialize)]
 pub struct GroupInfo {
@@ -84,6 +112,13 @@ pub struct GroupInfo {
     pub description: Option<String>,
     /// Numbers of the members.
     pub members: BTreeMap<String, Rank>,
+    pub rules: GroupRules,
+    /// What one joins it with.
+    pub invite: String,
+    /// Numbers of those who wait to be let in.
+    pub requests: Vec<String>,
+    /// The URL of its picture.
+    pub picture: Option<String>,
 }
 
 pub(crate) struct Group {
@@ -96,7 +131,10 @@ pub(crate) struct Group {
     pub(crate) members: BTreeMap<AccountId, Rank>,
     /// How members are named in it.
     pub(crate) form: Form,
-    invite: String,
+    pub(crate) invite: String,
+    pub(crate) rules: GroupRules,
+    pub(crate) requests: Requests,
+    pub(crate) picture: Option<Picture>,
 }
 
 struct Description {
@@ -124,17 +162,31 @@ impl Groups {
         &self.0[id.0 as usize]
     }
 
-    fn get_mut(&mut self, id: GroupId) -> &mut Group {
+    pub(crate) fn invited(&self, code: &str) -> Option<GroupId> {
+        self.0.iter().find(|group| group.invite == code).map(|group| group.id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: GroupId) -> &mut Group {
         &mut self.0[id.0 as usize]
     }
 }
 
 impl Group {
-    fn is_admin(&self, account: AccountId) -> bool {
+    pub(crate) fn is_admin(&self, account: AccountId) -> bool {
         self.members.get(&account).is_some_and(|rank| *rank != Rank::Member)
     }
 
-    fn participant(&self, account: AccountId) -> NodeBuilder {
+    /// Whether somebody may change what the group is called and looks like.
+    pub(crate) fn may_describe(&self, account: AccountId) -> bool {
+        self.is_admin(account) || (self.members.contains_key(&account) && !self.rules.info_by_admins)
+    }
+
+    /// Whether somebody may write in it.
+    pub(crate) fn may_write(&self, account: AccountId) -> bool {
+        self.is_admin(account) || (self.members.contains_key(&account) && !self.rules.messages_by_admins)
+    }
+
+    pub(crate) fn participant(&self, account: AccountId) -> NodeBuilder {
         let (jid, other) = (self.form.jid(account.primary()), self.form.other().jid(account.primary()));
         let other_name = match self.form {
             Form::Pn => "lid",
@@ -144,7 +196,7 @@ impl Group {
     }
 
     /// `<group>`: all that there is to know.
-    fn node(&self) -> Node {
+    pub(crate) fn node(&self) -> Node {
         let name = |account: AccountId| self.form.jid(account.primary());
         let mut children: Vec<Node> = self
             .members
@@ -163,6 +215,7 @@ impl Group {
                 .attr("t", time);
             children.push(node.children([body]).build());
         }
+        children.extend(self.rules.nodes());
         NodeBuilder::new("group")
             .attr("id", self.id.jid().user.as_str())
             .attr("subject", self.subject.as_str())
@@ -193,6 +246,9 @@ impl World {
             members: ranks.collect(),
             form: self.addressing,
             invite,
+            rules: GroupRules::default(),
+            requests: Requests::new(),
+            picture: None,
         });
         let everybody: Vec<AccountId> = self.groups.get(id).members.keys().copied().collect();
         self.tell_created(id, by, &everybody);
@@ -206,12 +262,10 @@ impl World {
         change: Change,
         accounts: &[AccountId],
     ) -> Result<Vec<AccountId>, String> {
-        let group = self.groups.get(id);
-        let leaves = change == Change::Remove && accounts == [by] && group.members.contains_key(&by);
-        if !leaves && !group.is_admin(by) {
+        if !self.may_change(id, by, change, accounts) {
             return Err("only an admin may do that".to_owned());
         }
-        let before: Vec<AccountId> = group.members.keys().copied().collect();
+        let before: Vec<AccountId> = self.groups.get(id).members.keys().copied().collect();
         let members = &mut self.groups.get_mut(id).members;
         let changed: Vec<AccountId> = accounts
             .iter()
@@ -250,7 +304,7 @@ impl World {
     pub(crate) fn set_subject(&mut self, id: GroupId, by: AccountId, subject: &str) -> Result<(), String> {
         let time = self.time();
         let group = self.groups.get_mut(id);
-        if !group.is_admin(by) {
+        if !group.may_describe(by) {
             return Err("only an admin may do that".to_owned());
         }
         group.subject = subject.to_owned();
@@ -269,7 +323,7 @@ impl World {
         let set = (by, self.time());
         let description_id = self.message_id();
         let group = self.groups.get_mut(id);
-        if !group.is_admin(by) {
+        if !group.may_describe(by) {
             return Err("only an admin may do that".to_owned());
         }
         let node = NodeBuilder::new("description").attr("id", description_id.as_str());
@@ -290,6 +344,10 @@ impl World {
             subject: group.subject.clone(),
             description: group.description.as_ref().map(|description| description.text.clone()),
             members: members.collect(),
+            rules: group.rules,
+            invite: group.invite.clone(),
+            requests: group.requests.keys().map(|account| self.directory.get(*account).number()).collect(),
+            picture: group.picture.as_ref().map(|picture| picture.url.clone()),
         }
     }
 
@@ -308,17 +366,17 @@ impl World {
         })
     }
 
-    fn tell_created(&mut self, id: GroupId, by: AccountId, accounts: &[AccountId]) {
+    pub(crate) fn tell_created(&mut self, id: GroupId, by: AccountId, accounts: &[AccountId]) {
         let create = NodeBuilder::new("create").attr("type", "new").children([self.groups.get(id).node()]).build();
         self.tell_accounts(id, by, accounts, create);
     }
 
-    fn tell_members(&mut self, id: GroupId, by: AccountId, action: Node) {
+    pub(crate) fn tell_members(&mut self, id: GroupId, by: AccountId, action: Node) {
         let members: Vec<AccountId> = self.groups.get(id).members.keys().copied().collect();
         self.tell_accounts(id, by, &members, action);
     }
 
-    fn tell_accounts(&mut self, id: GroupId, by: AccountId, accounts: &[AccountId], action: Node) {
+    pub(crate) fn tell_accounts(&mut self, id: GroupId, by: AccountId, accounts: &[AccountId], action: Node) {
         let form = self.groups.get(id).form;
         let notification_id = self.stanza_id();
         let notification = NodeBuilder::new("notification")
@@ -360,6 +418,9 @@ impl World {
                 let members = self.participants(request);
                 let subject = attr(request, "subject").unwrap_or_default().into_owned();
                 let id = self.create_group(account, &subject, &members);
+                let adds = child_content(request, "member_add_mode") == Some(b"all_member_add");
+                self.groups.get_mut(id).rules =
+                    GroupRules { info_by_admins: false, members_add: adds, ..GroupRules::default() };
                 iq_result(iq, [self.groups.get(id).node()])
             }
             ("leave", None) => {
@@ -371,13 +432,10 @@ impl World {
                 }
                 iq_result(iq, [request.clone()])
             }
+            ("invite", None) => self.invitation(from, iq, request),
             (_, None) => iq_error(iq, 404, "item-not-found"),
             (_, Some(id)) if !self.groups.get(id).members.contains_key(&account) => iq_error(iq, 403, "forbidden"),
             ("query", Some(id)) => iq_result(iq, [self.groups.get(id).node()]),
-            ("invite", Some(id)) if self.groups.get(id).is_admin(account) => {
-                let code = self.groups.get(id).invite.as_str();
-                iq_result(iq, [NodeBuilder::new("invite").attr("code", code).build()])
-            }
             ("subject", Some(id)) => {
                 let subject = String::from_utf8_lossy(content(request).unwrap_or_default()).into_owned();
                 answer(iq, self.set_subject(id, account, &subject))
@@ -386,10 +444,16 @@ impl World {
                 let text = child_content(request, "body").map(|body| String::from_utf8_lossy(body).into_owned());
                 answer(iq, self.set_description(id, account, text.as_deref()))
             }
-            (tag, Some(id)) => match Change::from_tag(tag) {
-                Some(change) => self.change_by_device(iq, id, account, change, request),
-                None => iq_error(iq, 501, "feature-not-implemented"),
-            },
+            (tag, Some(id)) => {
+                if let Some(change) = Change::from_tag(tag) {
+                    return self.change_by_device(iq, id, account, change, request);
+                }
+                if let Some(set) = self.group_setting(id, account, request) {
+                    return answer(iq, set);
+                }
+                let admission = self.admission_iq(from, iq, id, request);
+                admission.unwrap_or_else(|| iq_error(iq, 501, "feature-not-implemented"))
+            }
         }
     }
 

@@ -230,7 +230,7 @@ fn describe(message: &wa::Message) -> (String, Value) {
 }
 
 /// Without nulls, bytes and what is left empty by that.
-fn prune(value: Value) -> Option<Value> {
+pub(crate) fn prune(value: Value) -> Option<Value> {
     match value {
         Value::Null => None,
         Value::Object(fields) => {

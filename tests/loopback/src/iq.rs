@@ -1,7 +1,7 @@
 //! What a linked device asks of the server, and the answers.
 //!
 //! Everything is answered: a client counts its unanswered requests against the connection. What this network has
-//! no state for (block list, experiments) gets the answer of an account that has none.
+//! no state for (experiments, privacy) gets the answer of an account that has none.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -47,11 +47,23 @@ impl World {
                 let reply = self.profile_iq(from, iq);
                 self.send(conn, reply);
             }
+            ("w:sync:app:state", _) => {
+                let reply = self.app_state_iq(from, iq);
+                self.send(conn, reply);
+            }
+            ("blocklist", _) => {
+                let reply = self.blocklist_iq(from, iq);
+                self.send(conn, reply);
+            }
+            ("w:mex", _) => {
+                let reply = self.mex_iq(from, iq);
+                self.send(conn, reply);
+            }
             ("w:g2", _) => {
                 let reply = self.group_iq(from, iq);
                 self.send(conn, reply);
             }
-            (xmlns, tag) => self.send(conn, iq_result(iq, stateless(xmlns, tag, request))),
+            (xmlns, tag) => self.send(conn, iq_result(iq, stateless(xmlns, tag))),
         }
     }
 
@@ -200,28 +212,17 @@ impl World {
 }
 
 /// Answers that depend on nothing but the question.
-fn stateless(xmlns: &str, tag: &str, request: Option<&Node>) -> Option<Node> {
-    let empty = |tag: &'static str| Some(NodeBuilder::new(tag).build());
+fn stateless(xmlns: &str, tag: &str) -> Option<Node> {
     match (xmlns, tag) {
         ("abt" | "w", "props") => Some(
             NodeBuilder::new("props").attr("protocol", 1u8).attr("hash", "none").attr("refresh", 86_400u32).build(),
         ),
-        ("blocklist", _) => empty("list"),
         ("privacy", "privacy") => {
             // What an account has that never changed anything. Baileys sends read receipts only by it.
             let names = ["last", "online", "profile", "status", "readreceipts", "groupadd", "calladd"];
             let categories =
                 names.map(|name| NodeBuilder::new("category").attr("name", name).attr("value", "all").build());
             Some(NodeBuilder::new("privacy").children(categories).build())
-        }
-        ("w:sync:app:state", _) => {
-            // A bare collection is one that is up to date.
-            let collections = request.and_then(Node::children).unwrap_or_default();
-            let synced = collections.iter().filter_map(|collection| {
-                let name = collection.attrs.get("name")?.clone();
-                Some(NodeBuilder::new("collection").attr("name", name).build())
-            });
-            Some(NodeBuilder::new("sync").children(synced).build())
         }
         ("disappearing_mode", _) => {
             Some(NodeBuilder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build())

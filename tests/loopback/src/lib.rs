@@ -14,7 +14,10 @@
 //! | `pairing`, `link_code` | linking by QR and by code |
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
-//! | `groups`, `group_chat` | groups and their changes; messages in them |
+//! | `groups`, `group_rules`, `group_chat` | groups and their changes; who may do what and come in; messages in them |
+//! | `app_state` | the settings that an account's devices share |
+//! | `blocks`, `calls` | whom one blocks; calls that ring |
+//! | `mex`, `channels` | WhatsApp's GraphQL; channels |
 //! | `presence`, `profile` | who is there, who types; pictures and what people say of themselves |
 //! | `history` | what a phone tells its devices of its chats |
 //! | `signal`, `contact`, `writing`, `phone` | the endpoints that live here: phones and customers |
@@ -22,13 +25,18 @@
 //! | `faults`, `ledger`, `stats` | what goes wrong, what has crossed, what is counted |
 
 mod account;
+mod app_state;
 mod archive;
+mod blocks;
+mod calls;
 mod cert;
+mod channels;
 mod compose;
 mod contact;
 mod control;
 mod faults;
 mod group_chat;
+mod group_rules;
 mod groups;
 mod handshake;
 mod history;
@@ -38,6 +46,7 @@ mod keys;
 mod ledger;
 mod link_code;
 mod media;
+mod mex;
 mod network;
 mod pairing;
 mod phone;
@@ -55,12 +64,16 @@ mod world;
 mod writing;
 
 pub use account::Form;
+pub use app_state::Setting;
+pub use calls::Call;
+pub use channels::ChannelInfo;
 pub use faults::{Fault, FaultKind};
-pub use groups::{Change, GroupInfo, Rank};
+pub use groups::{Change, GroupInfo, GroupRules, Rank};
 pub use inbox::{Attachment, Received};
 pub use ledger::{Counts, Reuse, WireMessage};
 pub use network::{DeviceInfo, Network, NetworkConfig, NetworkError, PhoneInfo};
 pub use presence::{ChatState, Seen};
+pub use profile::ProfileInfo;
 pub use say::{Card, File, Say};
 pub use stats::Stats;
 pub use world::Babble;

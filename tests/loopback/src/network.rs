@@ -2,6 +2,7 @@
 //!
 //! `shutdown` ends every task it began. How the world is reached is in `shell`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,16 +10,20 @@ use std::time::Duration;
 
 use rand::RngExt;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use wacore::download::MediaType;
 use waproto::whatsapp::message::ImageMessage;
 
 use crate::account::{AccountId, Form, Kind};
+use crate::app_state::Setting;
+use crate::calls::Call;
+use crate::channels::ChannelInfo;
 use crate::contact::Contact;
 use crate::control;
 use crate::faults::Fault;
-use crate::groups::{Change, GroupId, GroupInfo};
+use crate::groups::{Change, GroupId, GroupInfo, GroupRules};
 use crate::inbox::Received;
 use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
@@ -26,6 +31,7 @@ use crate::media::{Authority, host};
 use crate::pairing::Qr;
 use crate::phone::PhoneState;
 use crate::presence::{ChatState, Seen};
+use crate::profile::ProfileInfo;
 use crate::say::Say;
 use crate::shell::Shared;
 use crate::stats::Stats;
@@ -252,6 +258,69 @@ impl Network {
             }
             world.send_all_history(address);
             Ok(())
+        })?
+    }
+
+    /// The owner sets something on the phone, which all devices of the account are told.
+    pub async fn phone_sets(&self, number: &str, setting: &Setting) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.set_on_phone(id, setting))?.map_err(NetworkError::Refused)
+    }
+
+    /// What the phone and its devices have set, as the phone reads it: by the setting's name and what it is for.
+    pub async fn settings(&self, number: &str) -> Result<BTreeMap<String, Value>, NetworkError> {
+        self.of(number, |world, id| world.directory.get(id).phone.app_state.settings())
+    }
+
+    /// Numbers that an account has blocked.
+    pub async fn blocked(&self, number: &str) -> Result<Vec<String>, NetworkError> {
+        self.of(number, |world, id| {
+            let blocked = world.directory.get(id).blocked.iter();
+            blocked.map(|peer| world.directory.get(*peer).number()).collect()
+        })
+    }
+
+    /// What others see of an account.
+    pub async fn profile(&self, number: &str) -> Result<ProfileInfo, NetworkError> {
+        self.of(number, |world, id| world.profile_info(id))
+    }
+
+    /// Somebody calls; it rings at the devices of the called. Returns the call's id.
+    pub async fn customer_calls(&self, number: &str, to: &str) -> Result<String, NetworkError> {
+        self.of(number, |world, id| {
+            let peer = account(world, to)?;
+            let form = world.form_for(id, peer, to);
+            Ok(world.call(id, peer, form))
+        })?
+    }
+
+    /// Every call there was, oldest first.
+    pub async fn calls(&self) -> Vec<Call> {
+        self.0.with(|world| world.calls.clone())
+    }
+
+    /// Somebody makes a channel; returns its JID.
+    pub async fn create_channel(&self, by: &str, name: &str, description: &str) -> Result<ChannelInfo, NetworkError> {
+        self.of(by, |world, by| {
+            let at = world.create_channel(by, name, description);
+            world.channel_infos().swap_remove(at)
+        })
+    }
+
+    /// Every channel there is.
+    pub async fn channels(&self) -> Vec<ChannelInfo> {
+        self.0.with(|world| world.channel_infos())
+    }
+
+    /// Somebody opens a group with its code; asks, where an admin must let them in.
+    pub async fn join_group(&self, number: &str, code: &str) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.join_by_code(id, code))?.map_err(NetworkError::Refused)
+    }
+
+    /// `by`, who must be an admin, changes who may do what in a group.
+    pub async fn group_rules(&self, jid: &str, by: &str, rules: GroupRules) -> Result<(), NetworkError> {
+        self.of(by, |world, by| {
+            let group = group(world, jid)?;
+            world.change_rules(group, by, rules).map_err(NetworkError::Refused)
         })?
     }
 

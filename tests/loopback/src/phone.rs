@@ -1,8 +1,11 @@
 //! What a phone does for its linked devices beyond chatting: it vouches for which of them exist, shares the keys of
 //! the app state, and sends again what a device could not read.
 
+use std::sync::Arc;
+
 use rand::RngExt;
 use rand::rngs::StdRng;
+use wacore::appstate::{ExpandedAppStateKeys, expand_app_state_keys};
 use waproto::buffa::{Message, MessageField};
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message::peer_data_operation_request_response_message::PeerDataOperationResult;
@@ -16,12 +19,13 @@ use waproto::whatsapp::message::{
 use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
 use crate::account::{Account, AccountId, DeviceAddress, Kind};
+use crate::app_state::AppState;
 use crate::world::World;
 
 /// What precedes the account's signature of its list of devices.
 const KEY_INDEX_SIGNATURE_PREFIX: [u8; 2] = [6, 2];
 /// The one app state key an account has.
-const APP_STATE_KEY_ID: [u8; 6] = [0, 0, 0, 0, 0, 1];
+pub(crate) const APP_STATE_KEY_ID: [u8; 6] = [0, 0, 0, 0, 0, 1];
 
 /// What only the owner's phone knows.
 pub(crate) struct PhoneState {
@@ -29,6 +33,8 @@ pub(crate) struct PhoneState {
     pub(crate) raw_id: u32,
     app_state_key: [u8; 32],
     app_state_key_time: i64,
+    /// What the server has sealed with that key, and what the phone reads in it.
+    pub(crate) app_state: AppState,
     /// Which devices exist, signed; renewed when one comes or goes.
     key_index_list: (u64, Vec<u8>),
 }
@@ -39,8 +45,15 @@ impl PhoneState {
             raw_id: rng.random(),
             app_state_key: rng.random(),
             app_state_key_time: i64::try_from(time_ms).unwrap_or(i64::MAX),
+            app_state: AppState::default(),
             key_index_list: (0, Vec::new()),
         }
+    }
+}
+
+impl PhoneState {
+    pub(crate) fn app_state_keys(&self) -> Arc<ExpandedAppStateKeys> {
+        Arc::new(expand_app_state_keys(&self.app_state_key))
     }
 }
 

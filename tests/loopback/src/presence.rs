@@ -53,6 +53,10 @@ impl Presence {
 impl World {
     /// `<presence>` by a linked device.
     pub(crate) fn presence_stanza(&mut self, from: DeviceAddress, stanza: &Node) {
+        if let Some(name) = attr(stanza, "name").filter(|name| !name.is_empty()) {
+            // What the account calls itself from now on.
+            self.directory.get_mut(from.account).name = name.into_owned();
+        }
         let of = jid_attr(stanza, "to").and_then(|to| Some((self.directory.find(&to)?, to)));
         match (attr(stanza, "type").as_deref(), of) {
             (Some("subscribe"), Some((account, named))) => {
@@ -63,7 +67,9 @@ impl World {
                 self.presence.subscriptions.remove(&(from, account));
             }
             (Some("unavailable"), None) => self.set_available(from, false),
-            (Some("available") | None, None) => self.set_available(from, true),
+            (Some("available"), None) => self.set_available(from, true),
+            // A name alone says nothing of who is there.
+            (None, None) if stanza.attrs.get("name").is_none() => self.set_available(from, true),
             _ => {}
         }
     }
@@ -140,7 +146,7 @@ impl World {
     }
 
     /// Sends a device something that is worth nothing later.
-    fn tell(&mut self, to: DeviceAddress, stanza: Node) {
+    pub(crate) fn tell(&mut self, to: DeviceAddress, stanza: Node) {
         if !self.may_deliver(to.account) {
             return;
         }

@@ -94,7 +94,7 @@ impl World {
 
     /// Sends one device its part of a message.
     pub(crate) fn forward(&mut self, envelope: &Envelope<'_>, target: &Jid, address: DeviceAddress, encs: &[Node]) {
-        if !self.directory.has_device(address) {
+        if !self.directory.has_device(address) || self.has_blocked(address.account, envelope.from.account) {
             return;
         }
         for enc in encs {

@@ -13,7 +13,9 @@ use wacore_binary::builder::NodeBuilder;
 use waproto::whatsapp::ClientPayload;
 
 use crate::account::{AccountId, DeviceAddress, Directory, Form};
+use crate::calls::Call;
 use crate::cert::ServerIdentity;
+use crate::channels::Channel;
 use crate::faults::{FaultKind, Faults};
 use crate::groups::Groups;
 use crate::ledger::Ledger;
@@ -87,6 +89,9 @@ pub(crate) struct World {
     pub(crate) media: MediaStore,
     pub(crate) presence: Presence,
     pub(crate) groups: Groups,
+    /// All there ever were, oldest first.
+    pub(crate) calls: Vec<Call>,
+    pub(crate) channels: Vec<Channel>,
     /// How customers address an account that never wrote to them.
     pub(crate) addressing: Form,
     /// Stanzas for the network's own endpoints, in order.
@@ -105,6 +110,8 @@ impl World {
             media: MediaStore::new(&mut rng),
             presence: Presence::default(),
             groups: Groups::default(),
+            calls: Vec::new(),
+            channels: Vec::new(),
             rng,
             directory: Directory::default(),
             sessions: HashMap::new(),
@@ -348,6 +355,7 @@ impl World {
                     "receipt" => self.receipt(conn, address, stanza),
                     "ack" => self.ack(address, stanza),
                     "call" => {
+                        self.call_stanza(address, stanza);
                         let ack = crate::stanza::server_ack(stanza, self.time());
                         self.send(conn, ack);
                     }

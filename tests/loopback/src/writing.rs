@@ -128,8 +128,8 @@ impl World {
     }
 
     fn write_in_group(&mut self, account: AccountId, group: GroupId, say: &Say) -> Result<String, String> {
-        if !self.groups.get(group).members.contains_key(&account) {
-            return Err("only members write in a group".to_owned());
+        if !self.groups.get(group).may_write(account) {
+            return Err("may not write in this group".to_owned());
         }
         let (chat, form) = (Chat::Group(group), self.groups.get(group).form);
         let composed = self.compose(Place { author: account, chat, form }, say)?;

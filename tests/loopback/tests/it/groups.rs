@@ -1,6 +1,6 @@
 //! Groups, with a device that checks what it is told: who may see and change one, who reads what, who does not any more.
 
-use loopback::{Change, Network, Rank, Say};
+use loopback::{Change, GroupRules, Network, Rank, Say};
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node, Server};
 
@@ -189,5 +189,69 @@ async fn a_device_that_lost_the_key_of_a_group_asks_again() {
     network.customer_send(&a, &group, "three").await.expect("sent");
     let stanza = device.receive_tag("message").await.expect("a message");
     assert_eq!(device.open_in_group(&stanza).expect("opened").conversation.as_deref(), Some("three"));
+    network.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_groups_rules_hold() {
+    let Scene { network, mut device, phone, a, b } = Scene::set().await;
+    let group = network.create_group(&a, "Friends", &[&b, &phone]).await.expect("made").jid;
+    let set = |tag: &'static str| NodeBuilder::new(tag).build();
+    let refused = device.ask_group(of_group(&group), "set", set("announcement")).await.expect("answered");
+    assert!(is_error(&refused, "403"), "no admin: {refused:?}");
+    network.change_group(&group, &a, Change::Promote, &[&phone]).await.expect("promoted");
+    device.ask_group(of_group(&group), "set", set("announcement")).await.expect("answered");
+    assert!(network.customer_send(&b, &group, "may I?").await.is_err());
+    network.customer_send(&a, &group, "only we").await.expect("an admin may");
+    let rules = network.group(&group).await.expect("exists").rules;
+    assert!(rules.messages_by_admins && rules.info_by_admins && !rules.members_add);
+    assert!(network.group_subject(&group, &b, "Mine").await.is_err());
+    device.ask_group(of_group(&group), "set", set("unlocked")).await.expect("answered");
+    network.group_subject(&group, &b, "Ours").await.expect("anybody may now");
+    let c = network.add_customer().await;
+    assert!(network.change_group(&group, &b, Change::Add, &[&c]).await.is_err());
+    let mode = NodeBuilder::new("member_add_mode").string_content("all_member_add").build();
+    device.ask_group(of_group(&group), "set", mode).await.expect("answered");
+    network.change_group(&group, &b, Change::Add, &[&c]).await.expect("anybody may now");
+    let told = loop {
+        let told = device.receive_tag("notification").await.expect("told");
+        if told.get_optional_child("add").is_some() {
+            break told;
+        }
+    };
+    assert!(told.attrs.get("participant").is_some_and(|by| by == jid(&b).to_string().as_str()));
+    network.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_comes_by_the_code_is_in_or_waits() {
+    let Scene { network, mut device, phone, a, b } = Scene::set().await;
+    let made = network.create_group(&a, "Friends", &[]).await.expect("made");
+    let code = |code: &str| NodeBuilder::new("invite").attr("code", code).build();
+    let nowhere: Jid = "@g.us".parse().unwrap_or_else(|_| Jid::new("", Server::Group));
+    let wrong = device.ask_group(nowhere.clone(), "set", code("NOSUCHCODE")).await.expect("answered");
+    assert!(is_error(&wrong, "406"), "{wrong:?}");
+    let seen = device.ask_group(nowhere.clone(), "get", code(&made.invite)).await.expect("answered");
+    let group = seen.get_optional_child("group").expect("what it opens");
+    assert!(group.attrs.get("subject").is_some_and(|subject| subject == "Friends"));
+    let joined = device.ask_group(nowhere.clone(), "set", code(&made.invite)).await.expect("answered");
+    assert!(joined.get_optional_child("group").is_some(), "{joined:?}");
+    assert!(network.group(&made.jid).await.expect("exists").members.contains_key(&phone));
+
+    network.change_group(&made.jid, &a, Change::Promote, &[&phone]).await.expect("promoted");
+    let rules = GroupRules { approval: true, ..GroupRules::default() };
+    network.group_rules(&made.jid, &a, rules).await.expect("set");
+    network.join_group(&b, &made.invite).await.expect("asked");
+    assert!(!network.group(&made.jid).await.expect("exists").members.contains_key(&b));
+    let asked = NodeBuilder::new("membership_approval_requests").build();
+    let asked = device.ask_group(of_group(&made.jid), "get", asked).await.expect("answered");
+    let waits = asked.get_optional_child("membership_approval_requests").expect("who waits");
+    assert_eq!(waits.get_children_by_tag("membership_approval_request").count(), 1);
+    let who = NodeBuilder::new("participant").attr("jid", jid(&b)).build();
+    let approve = NodeBuilder::new("approve").children([who]).build();
+    let approve = NodeBuilder::new("membership_requests_action").children([approve]).build();
+    device.ask_group(of_group(&made.jid), "set", approve).await.expect("answered");
+    let now = network.group(&made.jid).await.expect("exists");
+    assert!(now.members.contains_key(&b) && now.requests.is_empty());
     network.shutdown().await;
 }

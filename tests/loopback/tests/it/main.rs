@@ -18,6 +18,7 @@ mod media;
 mod node;
 mod offline;
 mod scale;
+mod settings;
 
 use std::time::{Duration, Instant};
 

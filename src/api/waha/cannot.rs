@@ -1,0 +1,52 @@
+//! What WAHA's API has and nobody can do here: each is answered with 501 and the reason, once the caller may do it at all.
+
+use std::convert::Infallible;
+
+use super::{
+    super::{
+        auth::{Caller, Controlling, For, Reading, Sending},
+        input::Path,
+        problem::Problem,
+    },
+    channels::ChannelPath,
+    groups::GroupPath,
+};
+
+type No = Result<Infallible, Problem>;
+
+/// The directory of channels, in which one searches.
+pub async fn search_channels(_: For<Reading>) -> No {
+    Err(Problem::not_implemented("WhatsApp's directory of channels is for its own apps"))
+}
+
+/// `GET /api/{session}/channels/{id}/messages/preview`
+pub async fn preview_channel(_: For<Reading>, _: Path<ChannelPath>) -> No {
+    Err(Problem::not_implemented(
+        "what a channel said is told by WhatsApp without how often it was seen, which this must say",
+    ))
+}
+
+/// `…/status/…`: what is shown for a day to all contacts.
+pub async fn status(_: For<Sending>) -> No {
+    Err(Problem::not_implemented("posting a status is not built yet"))
+}
+
+/// `…/auth/passkey…`
+pub async fn passkey(_: For<Controlling>) -> No {
+    Err(Problem::not_implemented("pairing with a passkey is not built yet: use an account that asks for none"))
+}
+
+/// `POST /api/{session}/media/convert/…`
+pub async fn convert(_: For<Sending>) -> No {
+    Err(Problem::not_implemented("converting voice and video needs ffmpeg, which is not here: send OGG/Opus and MP4"))
+}
+
+/// `DELETE /api/{session}/groups/{id}`
+pub async fn delete_group(_: For<Controlling>, _: Path<GroupPath>) -> No {
+    Err(Problem::not_implemented("WhatsApp has no way to delete a group: remove its members and leave it"))
+}
+
+/// `POST /api/server/stop`
+pub async fn stop_server(_: Caller) -> No {
+    Err(Problem::not_implemented("the daemon is stopped by whoever started it: send it SIGTERM"))
+}

@@ -1,0 +1,99 @@
+//! Channels: those that the tenant follows or has made.
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    super::{
+        App,
+        answer::Created,
+        auth::{Controlling, For, Reading},
+        input::{Body, Path, Query},
+        problem::Problem,
+    },
+    Success, flaw,
+};
+use crate::waha::channel::{Channel, Role};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Wanted {
+    /// Those in which the tenant is this.
+    role: Option<Role>,
+}
+
+/// `GET /api/{session}/channels`
+pub async fn list(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Vec<Channel>>, Problem> {
+    let channels = app.fleet.known(&tenant).await?.channels().await?;
+    let channels = channels.into_iter().map(Channel::from);
+    Ok(Json(channels.filter(|channel| wanted.role.is_none_or(|role| role == channel.role)).collect()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewChannel")]
+pub struct New {
+    #[schemars(required, length(min = 1, max = 100))]
+    name: Option<String>,
+    #[schemars(length(max = 2048))]
+    description: Option<String>,
+}
+
+/// `POST /api/{session}/channels`
+pub async fn create(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Body(new): Body<New>,
+) -> Result<Created<Channel>, Problem> {
+    let name = new.name.ok_or_else(|| flaw("name", "is required"))?;
+    let session = app.fleet.known(&tenant).await?;
+    Ok(Created(session.create_channel(&name, new.description.as_deref()).await?.into()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct ChannelPath {
+    #[schemars(example = "120363000000000001@newsletter")]
+    id: String,
+}
+
+/// `GET /api/{session}/channels/{id}`: by its id, or by the code with which its link ends.
+pub async fn one(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<ChannelPath>,
+) -> Result<Json<Channel>, Problem> {
+    Ok(Json(app.fleet.known(&tenant).await?.channel(&named.id).await?.into()))
+}
+
+/// `DELETE /api/{session}/channels/{id}`
+pub async fn delete(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Path(named): Path<ChannelPath>,
+) -> Result<Json<Success>, Problem> {
+    app.fleet.known(&tenant).await?.delete_channel(&named.id).await?;
+    Ok(Json(Success::YES))
+}
+
+/// What a follower does, on or off.
+macro_rules! follower {
+    ($name:ident, $path:literal, $call:ident, $on:literal) => {
+        #[doc = concat!("`POST /api/{session}/channels/{id}/", $path, "`")]
+        pub async fn $name(
+            State(app): State<App>,
+            For { tenant, .. }: For<Controlling>,
+            Path(named): Path<ChannelPath>,
+        ) -> Result<Created<Success>, Problem> {
+            app.fleet.known(&tenant).await?.$call(&named.id, $on).await?;
+            Ok(Created(Success::YES))
+        }
+    };
+}
+
+follower!(follow, "follow", follow_channel, true);
+follower!(unfollow, "unfollow", follow_channel, false);
+follower!(mute, "mute", mute_channel, true);
+follower!(unmute, "unmute", mute_channel, false);

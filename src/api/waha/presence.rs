@@ -1,0 +1,78 @@
+//! Who is there and who types.
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    super::{
+        App,
+        answer::Created,
+        auth::{For, Reading, Sending},
+        input::{Body, Path},
+        problem::Problem,
+    },
+    Success, chat,
+    chats::ChatPath,
+    flaw,
+};
+use crate::{
+    session::Mood,
+    waha::person::{Presence, Presences},
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "NewPresence")]
+pub struct New {
+    #[schemars(required)]
+    presence: Option<Presence>,
+    /// For typing, recording and paused.
+    chat_id: Option<String>,
+}
+
+/// `POST /api/{session}/presence`: there or not there for all; typing, recording or neither in one chat.
+pub async fn set(
+    State(app): State<App>,
+    For { tenant, .. }: For<Sending>,
+    Body(new): Body<New>,
+) -> Result<Created<Success>, Problem> {
+    let mood = new.presence.ok_or_else(|| flaw("presence", "is required"))?.into();
+    let session = app.fleet.known(&tenant).await?;
+    match mood {
+        Mood::Online | Mood::Offline => session.show_online(mood == Mood::Online).await?,
+        Mood::Typing | Mood::Recording | Mood::Paused => {
+            let chat = chat(&app, "chatId", new.chat_id.as_deref().unwrap_or_default())?;
+            session.show_mood(&chat, mood).await?;
+        }
+    }
+    Ok(Created(Success::YES))
+}
+
+/// `GET /api/{session}/presence`: of all chats that were asked for.
+pub async fn all(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Presences>>, Problem> {
+    let presences = app.fleet.known(&tenant).await?.presences();
+    Ok(Json(presences.iter().map(|(chat, shown)| Presences::new(chat, shown)).collect()))
+}
+
+/// `GET /api/{session}/presence/{chatId}`
+pub async fn one(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<ChatPath>,
+) -> Result<Json<Presences>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let shown = app.fleet.known(&tenant).await?.presence(&chat).await?;
+    Ok(Json(Presences::new(&chat, &shown)))
+}
+
+/// `POST /api/{session}/presence/{chatId}/subscribe`
+pub async fn subscribe(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<ChatPath>,
+) -> Result<Created<Success>, Problem> {
+    let chat = chat(&app, "chatId", &named.chat_id)?;
+    app.fleet.known(&tenant).await?.follow_presence(&chat).await?;
+    Ok(Created(Success::YES))
+}

@@ -1,0 +1,90 @@
+//! How the tenant shows itself.
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    super::{
+        App,
+        auth::{Controlling, For, Reading},
+        input::Body,
+        problem::Problem,
+    },
+    Success, flaw,
+    picture::{self, File},
+};
+use crate::waha::person;
+
+/// Of a picture, bytes.
+pub const MAX_PICTURE: usize = 1024 * 1024;
+
+/// `GET /api/{session}/profile`
+pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<person::Profile>, Problem> {
+    Ok(Json(app.fleet.known(&tenant).await?.profile().await?.into()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProfileName")]
+pub struct Name {
+    #[schemars(required, length(min = 1, max = 25))]
+    name: Option<String>,
+}
+
+/// `PUT /api/{session}/profile/name`
+pub async fn set_name(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Body(body): Body<Name>,
+) -> Result<Json<Success>, Problem> {
+    let name = body.name.ok_or_else(|| flaw("name", "is required"))?;
+    app.fleet.known(&tenant).await?.set_name(&name).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProfileStatus")]
+pub struct About {
+    /// Empty takes it away.
+    #[schemars(required, length(max = 139))]
+    status: Option<String>,
+}
+
+/// `PUT /api/{session}/profile/status`
+pub async fn set_about(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Body(body): Body<About>,
+) -> Result<Json<Success>, Problem> {
+    let about = body.status.ok_or_else(|| flaw("status", "is required"))?;
+    app.fleet.known(&tenant).await?.set_about(&about).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewPicture")]
+pub struct Picture {
+    /// A JPEG.
+    #[schemars(required)]
+    pub file: Option<File>,
+}
+
+/// `PUT /api/{session}/profile/picture`
+pub async fn set_picture(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Body(body): Body<Picture>,
+) -> Result<Json<Success>, Problem> {
+    let session = app.fleet.known(&tenant).await?;
+    session.set_picture(picture::small(&app, body.file, MAX_PICTURE).await?).await?;
+    Ok(Json(Success::YES))
+}
+
+/// `DELETE /api/{session}/profile/picture`
+pub async fn remove_picture(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Json<Success>, Problem> {
+    app.fleet.known(&tenant).await?.remove_picture().await?;
+    Ok(Json(Success::YES))
+}

@@ -1,0 +1,29 @@
+//! Conversations that the tenant cleared: nobody is shown what was said in them before. The events stay, for consumers that have not
+//! read them yet, until retention takes them.
+
+use std::collections::HashMap;
+
+use super::EventId;
+use crate::store::{Batch, Store, StoreError, key, space};
+
+const PREFIX: &str = "cleared/";
+
+/// Up to which event each conversation was cleared, by jid.
+pub type Cleared = HashMap<String, EventId>;
+
+/// Hides what was said in a chat until `last`.
+pub async fn clear(store: &Store, chat: &str, last: EventId) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    batch.put(space::SETTINGS, key::text(&format!("{PREFIX}{chat}")), last.0.to_bytes().to_vec());
+    let change = store.write(batch).await?;
+    Ok(store.wait(change).await?)
+}
+
+pub async fn read(store: &Store) -> Result<Cleared, StoreError> {
+    let found = store.scan_prefix(space::SETTINGS, PREFIX.as_bytes(), usize::MAX).await?;
+    let read = |(key, value): &(key::Key, bytes::Bytes)| {
+        let chat = std::str::from_utf8(key).ok()?.strip_prefix(PREFIX)?.to_owned();
+        Some((chat, EventId(ulid::Ulid::from_bytes(value.as_ref().try_into().ok()?))))
+    };
+    Ok(found.iter().filter_map(read).collect())
+}

@@ -1,0 +1,88 @@
+//! What WhatsApp keeps the same on all devices of an account, as far as the tenant's dashboards ask for it: the address book, the
+//! labels, and which chat has which. Owns these records in the tenant's store; what changes them comes from WhatsApp alone, our own
+//! changes too.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Batch, Store, StoreError, key, space};
+
+/// A person in the address book.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub name: String,
+    /// The first name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub short: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    #[serde(skip)]
+    pub id: String,
+    pub name: String,
+    /// WhatsApp's number of it.
+    pub color: i32,
+}
+
+/// One change, as WhatsApp told it. Chats and people are jids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    Person { id: String, entry: Entry },
+    Label(Label),
+    LabelGone { id: String },
+    Labelled { label: String, chat: String, on: bool },
+}
+
+/// Writes changes in their order. Nobody waits for the vault: what is lost with a disk comes again with the next sync.
+pub async fn write(store: &Store, updates: Vec<Update>) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    for update in updates {
+        match update {
+            Update::Person { id, entry } => batch.put(space::PEOPLE, key::text(&id), json(&entry)),
+            Update::Label(label) => batch.put(space::LABELS, key::text(&label.id), json(&label)),
+            Update::LabelGone { id } => {
+                for (chat, _) in store.scan_prefix(space::LABELLED, &key::chats_of_label(&id), usize::MAX).await? {
+                    batch.delete(space::LABELLED, chat);
+                }
+                batch.delete(space::LABELS, key::text(&id));
+            }
+            Update::Labelled { label, chat, on: true } => {
+                batch.put(space::LABELLED, key::labelled(&label, &chat), Vec::new());
+            }
+            Update::Labelled { label, chat, on: false } => {
+                batch.delete(space::LABELLED, key::labelled(&label, &chat));
+            }
+        }
+    }
+    store.write(batch).await?;
+    Ok(())
+}
+
+/// The address book, by jid.
+pub async fn people(store: &Store) -> Result<Vec<(String, Entry)>, StoreError> {
+    let found = store.scan(space::PEOPLE, None, usize::MAX).await?;
+    let read = |(key, value): &(key::Key, bytes::Bytes)| {
+        Some((String::from_utf8(key.to_vec()).ok()?, serde_json::from_slice(value).ok()?))
+    };
+    Ok(found.iter().filter_map(read).collect())
+}
+
+/// All labels, by id.
+pub async fn labels(store: &Store) -> Result<Vec<Label>, StoreError> {
+    let found = store.scan(space::LABELS, None, usize::MAX).await?;
+    let read = |(key, value): &(key::Key, bytes::Bytes)| {
+        let label: Label = serde_json::from_slice(value).ok()?;
+        Some(Label { id: String::from_utf8(key.to_vec()).ok()?, ..label })
+    };
+    Ok(found.iter().filter_map(read).collect())
+}
+
+/// The chats that have a label.
+pub async fn chats_of(store: &Store, label: &str) -> Result<Vec<String>, StoreError> {
+    let found = store.scan_prefix(space::LABELLED, &key::chats_of_label(label), usize::MAX).await?;
+    Ok(found.iter().filter_map(|(key, _)| Some(key::second(key)?.to_owned())).collect())
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data, which JSON always takes")
+}

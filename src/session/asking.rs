@@ -1,0 +1,152 @@
+//! What WhatsApp is asked for, or to do, on the connection that is up now: each within a deadline. Nothing of it is repeated; who
+//! asked is told what came of it.
+
+use std::{error::Error, future::Future, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use tokio::time::timeout;
+use tracing::debug;
+use whatsapp_rust::{Client, Jid, Server};
+
+use super::Session;
+use crate::store::StoreError;
+
+/// WhatsApp answers within a second; the library itself would wait for more than a minute.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Why WhatsApp did not do what was asked, or was not asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("the session is not connected to WhatsApp")]
+    NotConnected,
+    /// The line is down, or the answer did not come in time. Whether it was done is not known.
+    #[error("WhatsApp does not answer")]
+    Unreachable,
+    #[error("{field}: {expected}")]
+    Input { field: &'static str, expected: &'static str },
+    /// There is no such thing at WhatsApp, or not for this account.
+    #[error("there is no such {0}")]
+    Unknown(&'static str),
+    #[error("WhatsApp does not allow it to this account")]
+    NotAllowed,
+    /// It was changed by someone else at the same time, or is so already.
+    #[error("WhatsApp has it otherwise")]
+    Conflict,
+    #[error("WhatsApp wants fewer requests")]
+    TooMany { wait: Duration },
+    #[error("WhatsApp refuses: {0}")]
+    WhatsApp(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Refused {
+    /// What an error of the library comes to.
+    pub(super) fn of(error: &(impl Error + 'static)) -> Self {
+        debug!(%error, "WhatsApp was asked in vain");
+        if let Some(rejection) = whatsapp_rust::ErrorChainExt::server_rejection(error) {
+            let wait = Duration::from_secs(rejection.backoff.unwrap_or(60).into());
+            return Self::of_code(rejection.code, rejection.text, wait);
+        }
+        match whatsapp_rust::ErrorChainExt::sources(error).find_map(|error| graphql(&error.to_string())) {
+            Some((code, text)) => Self::of_code(code, &text, Duration::from_secs(60)),
+            // An answer that cannot be read is as good as none.
+            None => Self::Unreachable,
+        }
+    }
+
+    fn of_code(code: u16, text: &str, wait: Duration) -> Self {
+        match code {
+            401 | 403 | 405 => Self::NotAllowed,
+            404 | 410 => Self::Unknown("thing at WhatsApp"),
+            409 => Self::Conflict,
+            429 => Self::TooMany { wait },
+            500..=599 if code != 501 => Self::Unreachable,
+            code => Self::WhatsApp(format!("{code} {text}")),
+        }
+    }
+
+    /// The same, where it is known what was not found.
+    pub(super) fn about(self, what: &'static str) -> Self {
+        if let Self::Unknown(_) = self { Self::Unknown(what) } else { self }
+    }
+}
+
+impl Session {
+    /// Asks on the connection that is up now.
+    pub(super) async fn ask<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
+    where
+        E: Error + 'static,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        // Boxed: the library's futures are deep and large, and a handler's would hold them all.
+        match timeout(ANSWER, ask(self.connected()?).boxed()).await {
+            Ok(answered) => answered.map_err(|error| Refused::of(&error)),
+            Err(_) => Err(Refused::Unreachable),
+        }
+    }
+
+    /// Changes a setting that all of the tenant's devices have. WhatsApp tells it back before the library returns; what it told is
+    /// durable when this returns.
+    pub(super) async fn set<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
+    where
+        E: Error + 'static,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let set = self.ask(ask).await?;
+        let inner = &self.0;
+        inner.collected.write(inner).await;
+        match timeout(ANSWER, inner.store.wait(inner.journal.recorded())).await {
+            Ok(waited) => waited.map_err(StoreError::from)?,
+            // It is set all the same, and will be told again.
+            Err(_) => debug!("a setting is not durable yet"),
+        }
+        Ok(set)
+    }
+
+    /// The client of the connection that is up now.
+    pub(super) fn connected(&self) -> Result<Arc<Client>, Refused> {
+        let unreachable = || if self.status().paired { Refused::Unreachable } else { Refused::NotConnected };
+        self.0.ready.borrow().clone().ok_or_else(unreachable)
+    }
+}
+
+/// The code and the text of a refusal by WhatsApp's GraphQL, of which the library makes a sentence.
+fn graphql(error: &str) -> Option<(u16, String)> {
+    // Its own sentence for an answer without what was asked for.
+    if error.contains("newsletter not found") {
+        return Some((404, error.to_owned()));
+    }
+    let (code, text) = error.strip_prefix("MEX fatal error (")?.split_once("code=")?.1.split_once("): ")?;
+    Some((code.parse().ok()?, text.to_owned()))
+}
+
+/// The jid of a person.
+pub(super) fn person(field: &'static str, text: &str) -> Result<Jid, Refused> {
+    let jid = text.parse::<Jid>().ok().filter(|jid| matches!(jid.server, Server::Pn | Server::Lid));
+    let flaw = Refused::Input { field, expected: "expected a person's id like 573001112233@c.us" };
+    jid.map(|jid| jid.to_non_ad()).filter(|jid| is_number(&jid.user)).ok_or(flaw)
+}
+
+/// The jid of a conversation: a person, a group, a channel or the status.
+pub(super) fn chat(field: &'static str, text: &str) -> Result<Jid, Refused> {
+    let flaw = Refused::Input { field, expected: "expected a chat id like 573001112233@c.us" };
+    text.parse::<Jid>().map(|jid| jid.to_non_ad()).map_err(|_| flaw)
+}
+
+/// The jid of a group.
+pub(super) fn group(field: &'static str, text: &str) -> Result<Jid, Refused> {
+    let jid = text.parse::<Jid>().ok().filter(|jid| jid.server == Server::Group);
+    let flaw = Refused::Input { field, expected: "expected a group's id like 120363000000000000@g.us" };
+    // Groups of old are named by their maker's number and the time.
+    jid.filter(|jid| jid.user.split('-').all(is_number)).ok_or(flaw)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What the working copy answers through the library's traits.
+pub(super) fn unreadable(error: impl Error + Send + Sync + 'static) -> Refused {
+    Refused::Store(StoreError::Folder(std::io::Error::other(error)))
+}

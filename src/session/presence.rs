@@ -1,0 +1,189 @@
+//! Who is there and who types: what others show the tenant, as far as it asked, and what the tenant shows. Not kept over a restart;
+//! subscriptions are made again at each new connection.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tracing::debug;
+use whatsapp_rust::{
+    Client, Jid,
+    types::events::{ChatPresenceUpdate, PresenceUpdate},
+    types::presence::{ChatPresence, ChatPresenceMedia},
+};
+
+use super::{Refused, Session, asking};
+
+/// Chats that a session follows. The one that was asked for longest ago makes room.
+const FOLLOWED: usize = 256;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Online,
+    Offline,
+    Typing,
+    Recording,
+    /// Wrote, and stopped.
+    Paused,
+}
+
+/// What a chat shows of one who is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// A jid.
+    pub who: String,
+    pub mood: Mood,
+    /// Seconds since 1970; `None`: never seen, or not to be known.
+    pub last_seen: Option<i64>,
+}
+
+/// What is known of who is there.
+#[derive(Debug, Default)]
+pub(super) struct Presences {
+    followed: Mutex<Followed>,
+    /// The tenant wants to be seen.
+    online: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Followed {
+    asked: u64,
+    chats: BTreeMap<String, Chat>,
+}
+
+#[derive(Debug)]
+struct Chat {
+    asked: u64,
+    /// What else WhatsApp may call it: a person's other jid.
+    also: Vec<String>,
+    shown: Vec<Shown>,
+}
+
+impl Presences {
+    fn followed(&self) -> MutexGuard<'_, Followed> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(&self, chat: &str, also: Vec<String>) {
+        let mut followed = self.followed();
+        followed.asked += 1;
+        let asked = followed.asked;
+        if let Some(chat) = followed.chats.get_mut(chat) {
+            (chat.asked, chat.also) = (asked, also);
+            return;
+        }
+        if followed.chats.len() >= FOLLOWED {
+            let oldest = followed.chats.iter().min_by_key(|(_, chat)| chat.asked).map(|(name, _)| name.clone());
+            oldest.and_then(|oldest| followed.chats.remove(&oldest));
+        }
+        followed.chats.insert(chat.to_owned(), Chat { asked, also, shown: Vec::new() });
+    }
+
+    pub fn heard_presence(&self, update: &PresenceUpdate) {
+        let from = update.from.to_non_ad_string();
+        let mood = if update.unavailable { Mood::Offline } else { Mood::Online };
+        let last_seen = update.last_seen.map(|at| at.timestamp());
+        self.show(&from, Shown { who: from.clone(), mood, last_seen });
+    }
+
+    pub fn heard_typing(&self, update: &ChatPresenceUpdate) {
+        let mood = match (&update.state, &update.media) {
+            (ChatPresence::Composing, ChatPresenceMedia::Audio) => Mood::Recording,
+            (ChatPresence::Composing, _) => Mood::Typing,
+            (ChatPresence::Paused, _) => Mood::Paused,
+        };
+        let source = &update.source;
+        let shown = Shown { who: source.sender.to_non_ad_string(), mood, last_seen: None };
+        self.show(&source.chat.to_non_ad_string(), shown);
+    }
+
+    /// Of chats that nobody asked for nothing is kept: they may be thousands.
+    fn show(&self, named: &str, mut new: Shown) {
+        const MEMBERS: usize = 1024;
+        let mut followed = self.followed();
+        let is_it = |(name, chat): &(&String, &mut Chat)| *name == named || chat.also.iter().any(|also| also == named);
+        let Some((name, chat)) = followed.chats.iter_mut().find(is_it) else { return };
+        if new.who == named {
+            new.who.clone_from(name);
+        }
+        if let Some(shown) = chat.shown.iter_mut().find(|shown| shown.who == new.who) {
+            let last_seen = new.last_seen.or(shown.last_seen);
+            *shown = Shown { last_seen, ..new };
+        } else if chat.shown.len() < MEMBERS {
+            chat.shown.push(new);
+        }
+    }
+
+    /// On a new connection: as it was on the last.
+    pub async fn renew(&self, client: &Client) {
+        let presence = client.presence();
+        let shown = if self.online.load(Ordering::Acquire) {
+            presence.set_available().await
+        } else {
+            // The library says "available" at each login; the owner's phone would stop notifying.
+            presence.set_unavailable().await
+        };
+        if let Err(error) = shown {
+            debug!(%error, "presence was not set");
+        }
+        let chats: Vec<String> = self.followed().chats.keys().cloned().collect();
+        for jid in chats.iter().filter_map(|chat| chat.parse::<Jid>().ok()) {
+            if let Err(error) = presence.subscribe(jid).await {
+                debug!(%error, "a presence is not followed");
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Shows the tenant as there or not there. While it is, the owner's phone does not notify.
+    pub async fn show_online(&self, online: bool) -> Result<(), Refused> {
+        self.ask(|client| async move {
+            if online { client.presence().set_available().await } else { client.presence().set_unavailable().await }
+        })
+        .await?;
+        self.0.presences.online.store(online, Ordering::Release);
+        Ok(())
+    }
+
+    /// Shows in a chat what the tenant does there.
+    pub async fn show_mood(&self, chat: &str, mood: Mood) -> Result<(), Refused> {
+        let jid = asking::chat("chatId", chat)?;
+        self.ask(|client| async move {
+            match mood {
+                Mood::Typing => client.chatstate().send_composing(&jid).await,
+                Mood::Recording => client.chatstate().send_recording(&jid).await,
+                Mood::Online | Mood::Offline | Mood::Paused => client.chatstate().send_paused(&jid).await,
+            }
+        })
+        .await
+    }
+
+    /// Asks WhatsApp to tell from now on who is there in a chat. It does so only while the tenant itself is shown as there.
+    pub async fn follow_presence(&self, chat: &str) -> Result<(), Refused> {
+        let jid = asking::chat("chatId", chat)?;
+        let also = self.names_of(&jid).await.into_iter().skip(1).map(|name| name.to_string()).collect();
+        self.ask(|client| async move { client.presence().subscribe(jid).await }).await?;
+        self.0.presences.follow(chat, also);
+        Ok(())
+    }
+
+    /// What a chat shows now; follows it from now on.
+    pub async fn presence(&self, chat: &str) -> Result<Vec<Shown>, Refused> {
+        let known = self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone());
+        match known {
+            Some(shown) => Ok(shown),
+            None => self.follow_presence(chat).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// What all chats show that are followed: by jid.
+    pub fn presences(&self) -> Vec<(String, Vec<Shown>)> {
+        let followed = self.0.presences.followed();
+        followed.chats.iter().map(|(name, chat)| (name.clone(), chat.shown.clone())).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! WAHA's forms of groups. Its document has no model for what `GET /groups` answers, since its engines differ there: ours has the
+//! fields of its `GroupInfo` and beside them those of Baileys, which is the engine that most clients were written against.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::id::chat_id;
+use crate::session::groups::{self, Member, Rank};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "GroupInfo")]
+pub struct Group {
+    pub id: String,
+    pub subject: String,
+    /// Empty: there is none.
+    pub description: String,
+    pub members_can_add_new_member: bool,
+    pub members_can_send_messages: bool,
+    pub new_members_approval_required: bool,
+    pub participants: Vec<Participant>,
+    pub owner: Option<String>,
+    /// Seconds since 1970.
+    pub creation: Option<u64>,
+    pub size: usize,
+    /// Baileys' name of the description.
+    pub desc: Option<String>,
+    /// Only admins change subject, description and picture.
+    pub restrict: bool,
+    /// Only admins write.
+    pub announce: bool,
+}
+
+impl From<groups::Group> for Group {
+    fn from(group: groups::Group) -> Self {
+        let settings = group.settings;
+        Self {
+            id: group.id,
+            subject: group.subject,
+            description: group.description.clone().unwrap_or_default(),
+            members_can_add_new_member: settings.members_add,
+            members_can_send_messages: !settings.messages_by_admins,
+            new_members_approval_required: settings.approval,
+            participants: group.members.iter().map(Participant::from).collect(),
+            owner: group.owner.as_deref().map(chat_id),
+            creation: group.created,
+            size: group.size,
+            desc: group.description,
+            restrict: settings.info_by_admins,
+            announce: settings.messages_by_admins,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "GroupParticipant")]
+pub struct Participant {
+    /// As the group names its members.
+    pub id: String,
+    /// With the phone number, where it is known.
+    pub pn: Option<String>,
+    pub role: Role,
+    /// Baileys' name of the role; null: a plain member.
+    pub admin: Option<Role>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "GroupRole")]
+pub enum Role {
+    Participant,
+    Admin,
+    SuperAdmin,
+}
+
+impl From<&Member> for Participant {
+    fn from(member: &Member) -> Self {
+        let role = match member.rank {
+            Rank::Member => Role::Participant,
+            Rank::Admin => Role::Admin,
+            Rank::SuperAdmin => Role::SuperAdmin,
+        };
+        Self {
+            id: chat_id(&member.id),
+            pn: member.number.as_deref().map(chat_id),
+            role,
+            admin: Some(role).filter(|role| *role != Role::Participant),
+        }
+    }
+}
+
+/// Somebody who wants to join. WhatsApp does not tell this device who brought them, or how: those texts are empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "GroupJoinRequest")]
+pub struct JoinRequest {
+    pub requester_id: String,
+    pub requester_pn: Option<String>,
+    pub added_by_id: &'static str,
+    pub parent_group_id: &'static str,
+    pub request_method: &'static str,
+    /// Seconds since 1970.
+    pub timestamp: u64,
+}
+
+impl From<&groups::Request> for JoinRequest {
+    fn from(request: &groups::Request) -> Self {
+        Self {
+            requester_id: chat_id(&request.who),
+            requester_pn: request.number.as_deref().map(chat_id),
+            added_by_id: "",
+            parent_group_id: "",
+            request_method: "",
+            timestamp: request.at,
+        }
+    }
+}
+
+/// What came of it for one of those that were named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "GroupChangeResult")]
+pub struct Changed {
+    pub id: String,
+    /// The same, as lists of requests name it.
+    pub requester_id: String,
+    pub success: bool,
+    /// WhatsApp's code of why not.
+    pub error: Option<u16>,
+}
+
+impl From<&groups::Changed> for Changed {
+    fn from(changed: &groups::Changed) -> Self {
+        let id = chat_id(&changed.who);
+        Self { requester_id: id.clone(), id, success: changed.error.is_none(), error: changed.error }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "JoinGroupResponse")]
+pub struct Joined {
+    pub id: String,
+    /// An admin must let the tenant in first.
+    pub pending_approval: bool,
+}
+
+impl From<groups::Joined> for Joined {
+    fn from(joined: groups::Joined) -> Self {
+        Self { id: joined.group, pending_approval: joined.pending }
+    }
+}
