@@ -156,12 +156,7 @@ pub const TABLE: &[Row] = &[
         Wipe::Stays,
         "sent again when the tenant asks for it, however late",
     ),
-    journaled(
-        PEOPLE,
-        "people",
-        Wipe::Dies,
-        "the phone tells them at the pairing, and later only what changes",
-    ),
+    journaled(PEOPLE, "people", Wipe::Dies, "the phone tells them at the pairing, and later only what changes"),
     journaled(LABELS, "labels", Wipe::Dies, "as people"),
     journaled(LABELLED, "labelled chats", Wipe::Dies, "as people"),
     local(
