@@ -62,6 +62,10 @@ pub fn check(text: &str, allow: &Allow) -> Result<Url, Refusal> {
         return Err(Refusal::TooLong);
     }
     let url: Url = text.trim().parse().map_err(|_| Refusal::Malformed)?;
+    // Escapes make it longer; what is stored must be one that is taken again.
+    if url.as_str().len() > MAX_URL {
+        return Err(Refusal::TooLong);
+    }
     check_url(&url, allow)?;
     Ok(url)
 }

@@ -219,8 +219,11 @@ async fn every_example_is_taken() {
     let document = api::document();
     let mut operations = operations(&document);
     // What ends the session comes last.
-    operations.sort_by_key(|(_, path, _)| path.contains("disconnect") || path.contains("clean-session"));
-    let mut taken = 0;
+    let ends = |path: &str| {
+        ["disconnect", "clean-session", "stop", "logout", "restart", "start"].iter().any(|word| path.ends_with(word))
+    };
+    operations.sort_by_key(|(_, path, _)| ends(path));
+    let (mut taken, mut refused) = (0, Vec::new());
     for (method, path, operation) in operations {
         // Of ids that are made here, there is no example that would be somebody's.
         if path.contains("{id}") {
@@ -246,13 +249,21 @@ async fn every_example_is_taken() {
             .await
             .unwrap();
         let (status, said) = (answer.status(), answer.text().await.unwrap());
-        // An example may speak of a message, and none has its id; or of a picture, where speech is wanted.
-        let nobodys = said.contains("unknown_message") && format!("{url}{body}").contains("3EB0C767D097B7C7C030");
-        let a_picture = ["Voice", "Video", "Sticker"].iter().any(|kind| path.ends_with(kind)) && status == 422;
+        // An example may speak of a message, and none has its id; of somebody who has no account on this network; of a picture,
+        // where speech is wanted, or a JPEG; of a customer's message, where one's own is wanted; of a phone that is paired already.
+        let unknown = status == 404 && ["unknown_message", "not_at_whatsapp"].iter().any(|code| said.contains(code));
+        let a_picture =
+            ["Voice", "Video", "Sticker"].iter().any(|kind| path.ends_with(kind)) && said.contains("not image/png");
+        let theirs = said.contains("only own messages can be edited") && path.ends_with("{messageId}");
+        let a_picture = a_picture || path.ends_with("/picture") && said.contains("expected a JPEG");
+        let paired = path.ends_with("request-code") && status == 409;
         let case = format!("{method} {url} {body}: {status} {said}");
-        assert!(status.is_success() || nobodys || a_picture, "{case}\n{}", scene.stage.log());
-        taken += 1;
+        match status.is_success() || unknown || a_picture || paired || theirs {
+            true => taken += 1,
+            false => refused.push(case),
+        }
     }
+    assert!(refused.is_empty(), "{refused:#?}");
     assert!(taken > 15, "{taken}");
     scene.daemon.kill().await.unwrap();
 }
@@ -284,7 +295,7 @@ async fn the_page_shows_the_document() {
     }
     assert_eq!((&seen["empty"], &seen["wide"]), (&json!(0), &json!(false)), "{seen}");
     assert_eq!(seen["left"], json!(1), "{seen}");
-    assert!(seen["opened"].to_string().contains("/api/sendText"), "{seen}");
+    assert!(seen["opened"].to_string().contains("/api/sendPollVote"), "{seen}");
     assert_eq!(
         (&seen["hacked"], &seen["shownAsText"], &seen["pictures"]),
         (&Value::Null, &json!(true), &json!(0)),

@@ -21,7 +21,7 @@ pub struct Call {
     /// Who calls.
     #[schemars(required, example = "573009998877@c.us")]
     from: Option<String>,
-    #[schemars(required, length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9]+$"))]
+    #[schemars(required, length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9]+$"), example = &"C767D097B7C7C030")]
     id: Option<String>,
 }
 

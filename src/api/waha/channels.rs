@@ -36,7 +36,7 @@ pub async fn list(
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "NewChannel")]
 pub struct New {
-    #[schemars(required, length(min = 1, max = 100))]
+    #[schemars(required, length(min = 1, max = 100), example = &"Trattoria")]
     name: Option<String>,
     #[schemars(length(max = 2048))]
     description: Option<String>,

@@ -90,7 +90,7 @@ pub async fn refresh(State(app): State<App>, For { tenant, .. }: For<Reading>) -
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "NewGroup")]
 pub struct New {
-    #[schemars(required, length(min = 1, max = 100))]
+    #[schemars(required, length(min = 1, max = 100), example = &"Cocina")]
     name: Option<String>,
     #[schemars(required, length(max = 1023))]
     participants: Option<Vec<Participant>>,

@@ -28,7 +28,7 @@ pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> R
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NewLabel")]
 pub struct New {
-    #[schemars(required, length(min = 1, max = 100))]
+    #[schemars(required, length(min = 1, max = 100), example = "Cliente nuevo")]
     name: Option<String>,
     /// WhatsApp's number of it.
     #[schemars(range(min = 0, max = 19))]
@@ -117,6 +117,7 @@ pub struct Wanted {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "LabelId")]
 pub struct Named {
+    #[schemars(example = "1")]
     id: String,
 }
 

@@ -12,12 +12,17 @@ use super::{
 };
 use crate::outbound::{OutboundError, Request};
 
+/// One pixel, as an example.
+const PICTURE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
 /// By its URL, or whole.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SmallFile")]
 pub struct File {
     url: Option<String>,
     /// Base64.
+    #[schemars(example = PICTURE)]
     data: Option<String>,
 }
 

@@ -25,7 +25,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NewPresence")]
 pub struct New {
-    #[schemars(required)]
+    #[schemars(required, example = &"online")]
     presence: Option<Presence>,
     /// For typing, recording and paused.
     chat_id: Option<String>,

@@ -27,7 +27,7 @@ pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> R
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "ProfileName")]
 pub struct Name {
-    #[schemars(required, length(min = 1, max = 25))]
+    #[schemars(required, length(min = 1, max = 25), example = &"Trattoria")]
     name: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub async fn set_name(
 #[schemars(rename = "ProfileStatus")]
 pub struct About {
     /// Empty takes it away.
-    #[schemars(required, length(max = 139))]
+    #[schemars(required, length(max = 139), example = "Abierto hasta las diez")]
     status: Option<String>,
 }
 

@@ -371,7 +371,7 @@ pub struct Star {
     chat_id: Option<String>,
     #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: Option<String>,
-    #[schemars(required)]
+    #[schemars(required, example = true)]
     star: Option<bool>,
 }
 
@@ -406,11 +406,11 @@ pub struct NewHappening {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "EventMessage")]
 pub struct HappeningForm {
-    #[schemars(required, length(min = 1))]
+    #[schemars(required, length(min = 1), example = "Cata de vinos")]
     name: Option<String>,
     description: Option<String>,
     /// Seconds since 1970.
-    #[schemars(required)]
+    #[schemars(required, example = 1_800_000_000)]
     start_time: Option<i64>,
     end_time: Option<i64>,
     location: Option<PlaceName>,
