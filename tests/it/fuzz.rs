@@ -223,9 +223,9 @@ fn messages() -> Vec<wa::Message> {
     ];
     // Each of them wrapped, and wrapped again.
     for wrapped in all.clone() {
-        let inner = wa::message::FutureProofMessage { message: wrapped.into(), ..Default::default() };
+        let inner = wa::message::FutureProofMessage { message: wrapped.into() };
         let outer = wa::Message { ephemeral_message: inner.into(), ..Default::default() };
-        let inner = wa::message::FutureProofMessage { message: outer.into(), ..Default::default() };
+        let inner = wa::message::FutureProofMessage { message: outer.into() };
         all.push(wa::Message { view_once_message: inner.into(), ..Default::default() });
     }
     all

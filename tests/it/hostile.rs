@@ -294,15 +294,12 @@ impl Attacker {
             // The server may have closed, or close in the middle of what it does not want.
             let _ = timeout(Duration::from_secs(5), stream.write_all(&request)).await;
             let shown = || String::from_utf8_lossy(&request[..request.len().min(2000)]).into_owned();
-            match timeout(Duration::from_secs(2), response(&mut stream)).await {
-                Ok(Some((status, body, kept))) => {
-                    answered.fetch_add(1, Relaxed);
-                    assert!(!matches!(status, 500 | 502 | 504), "seed {seed}, {n}: {status} {body}\n{}", shown());
-                    assert!(!body.contains(SECRET), "seed {seed}, {n}: {body}\n{}", shown());
-                    connection = kept.then_some(stream);
-                }
-                // No answer to what is no request, or not all of one.
-                Ok(None) | Err(_) => {}
+            // No answer to what is no request, or not all of one.
+            if let Ok(Some((status, body, kept))) = timeout(Duration::from_secs(2), response(&mut stream)).await {
+                answered.fetch_add(1, Relaxed);
+                assert!(!matches!(status, 500 | 502 | 504), "seed {seed}, {n}: {status} {body}\n{}", shown());
+                assert!(!body.contains(SECRET), "seed {seed}, {n}: {body}\n{}", shown());
+                connection = kept.then_some(stream);
             }
         }
     }
@@ -474,9 +471,9 @@ fn stanza(rng: &mut StdRng, depth: u32) -> Node {
         "urn:xmpp:ping",
         "md",
     ];
-    let mut node = NodeBuilder::new(*TAGS.choose(rng).expect("some"));
+    let mut node = NodeBuilder::new(TAGS.choose(rng).expect("some"));
     for _ in 0..rng.random_range(0..6) {
-        node = node.attr(*ATTRS.choose(rng).expect("some"), *VALUES.choose(rng).expect("some"));
+        node = node.attr(ATTRS.choose(rng).expect("some"), *VALUES.choose(rng).expect("some"));
     }
     match rng.random_range(0..3) {
         0 if depth > 0 => {

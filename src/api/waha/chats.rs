@@ -9,7 +9,7 @@ use super::{
         App,
         answer::Created,
         auth::{Asked, Controlling, For, Names, Reading, Sending},
-        input::{Body, IdempotencyKey, Path, Query},
+        input::{Body, IdempotencyKey, Path, Query, object},
         problem::Problem,
     },
     Success, accepted, chat, flaw, listed, message_id,
@@ -133,7 +133,9 @@ impl Overview {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "OverviewRequest")]
 pub struct Overviews {
+    #[serde(default, deserialize_with = "object")]
     pagination: Option<Page>,
+    #[serde(default, deserialize_with = "object")]
     filter: Option<Filter>,
 }
 

@@ -13,7 +13,7 @@ use super::{
         App,
         answer::{Created, Done},
         auth::{self, Asked, Names, Sending},
-        input::{Body, IdempotencyKey, Query},
+        input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
     Success, accepted, bare_id, chat, flaw, message_id,
@@ -399,6 +399,7 @@ pub struct NewHappening {
     #[serde(rename = "reply_to")]
     reply_to: Option<String>,
     #[schemars(required)]
+    #[serde(default, deserialize_with = "object")]
     event: Option<HappeningForm>,
 }
 
@@ -413,6 +414,7 @@ pub struct HappeningForm {
     #[schemars(required, example = 1_800_000_000)]
     start_time: Option<i64>,
     end_time: Option<i64>,
+    #[serde(default, deserialize_with = "object")]
     location: Option<PlaceName>,
     extra_guests_allowed: Option<bool>,
 }
