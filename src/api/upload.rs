@@ -101,7 +101,8 @@ pub enum Given {
 /// A file to send.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "SendFileRequest")]
+// A field with a default is none that must be there, as the derive sees it.
+#[schemars(rename = "SendFileRequest", extend("required" = ["session", "chatId", "file"]))]
 struct Json<'a> {
     #[schemars(with = "TenantId")]
     session: Option<String>,

@@ -65,6 +65,7 @@ const result = {};
     await page.keyboard.press("Tab");
   }
   await page.keyboard.press("Enter");
+  await settle(page);
   result.opened = await page.locator("details.operation[open] pre").allTextContents();
   if (folder) await page.screenshot({ path: `${folder}/docs-light.png`, fullPage: false });
   result.troubles.push(...seen.troubles);

@@ -161,7 +161,8 @@ async fn schemathesis_finds_nothing_with_a_paired_tenant() {
     let run = scene.schemathesis(&bin, &folder, &scene.stage.setup.admin_key, &[]);
     let (clean, said) = tokio::time::timeout(RUN_LIMIT, run).await.expect("it ends in time");
     assert!(clean, "{said}\n{}", scene.stage.log());
-    assert_eq!(tested(&said), Some(api::routes().len()), "{said}");
+    // All but the address from which it has the document.
+    assert_eq!(tested(&said), Some(api::routes().len() - 1), "{said}");
     // All of it was about a tenant that was there, and still is.
     until(LIMIT, "the tenant", || scene.stage.dashboard.is_connected(TENANT)).await.unwrap();
     assert_eq!(scene.stage.network.stats().await.counts.pairings, 2, "nobody had to scan again");

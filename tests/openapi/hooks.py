@@ -21,9 +21,15 @@ ENDING = {
     "POST /api/baileys/disconnect",
     "POST /api/baileys/clean-session",
     "POST /api/baileys/connect",
+    "DELETE /api/sessions/{session}",
+    "POST /api/sessions",
+    "POST /api/sessions/logout",
+    "POST /api/sessions/start",
+    "POST /api/sessions/stop",
     "POST /api/sessions/{session}/logout",
     "POST /api/sessions/{session}/restart",
-    "POST /api/sessions",
+    "POST /api/sessions/{session}/start",
+    "POST /api/sessions/{session}/stop",
     "POST /api/{session}/auth/request-code",
 }
 

@@ -124,6 +124,9 @@ pub async fn save(
     let id = chat(&app, "chatId", &named.id)?;
     let session = app.fleet.known(&tenant).await?;
     let (first, last) = (name.first_name.unwrap_or_default(), name.last_name.unwrap_or_default());
+    if !(1..=100).contains(&first.chars().count()) {
+        return Err(flaw("firstName", "from 1 to 100 characters"));
+    }
     session.save_person(&id, &first, &last).await?;
     Ok(Json(Success::YES))
 }

@@ -109,7 +109,7 @@ pub async fn create(
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<New>,
 ) -> Result<Created<Group>, Problem> {
-    let members = people(&app, new.participants)?;
+    let members = people(&app, Some(new.participants.ok_or_else(|| flaw("participants", "is required"))?))?;
     let session = app.fleet.known(&tenant).await?;
     let group = session.create_group(&new.name.unwrap_or_default(), &members).await?;
     Ok(Created(group.into()))

@@ -391,7 +391,8 @@ pub async fn star(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "EventMessageRequest")]
+// A field with a default is none that must be there, as the derive sees it.
+#[schemars(rename = "EventMessageRequest", extend("required" = ["chatId", "event"]))]
 pub struct NewHappening {
     #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
