@@ -400,7 +400,6 @@ pub struct NewHappening {
     #[serde(rename = "reply_to")]
     reply_to: Option<String>,
     #[schemars(required)]
-    #[serde(default, deserialize_with = "object")]
     event: Option<HappeningForm>,
 }
 
