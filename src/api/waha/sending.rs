@@ -391,8 +391,7 @@ pub async fn star(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-// A field with a default is none that must be there, as the derive sees it.
-#[schemars(rename = "EventMessageRequest", extend("required" = ["chatId", "event"]))]
+#[schemars(rename = "EventMessageRequest")]
 pub struct NewHappening {
     #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
