@@ -291,14 +291,21 @@ impl Session {
     /// Connects, also one that was stopped; pairs when there are no credentials. Never touches credentials that there are.
     pub async fn connect(&self) {
         if self.is_stopped() {
-            let mut batch = Batch::default();
-            batch.delete(space::SETTINGS, key::text(STOPPED));
-            if let Err(error) = self.0.store.write(batch).await {
-                warn!(tenant = %self.0.tenant, %error, "the session will be stopped again after a restart");
+            if !self.forget_stop().await {
+                warn!(tenant = %self.0.tenant, "the session may be stopped again after a restart");
             }
             self.0.stopped.store(false, Ordering::Release);
         }
         self.resume().await;
+    }
+
+    /// Whether that is durable. While the vault is down a start must not hang: it is written when the vault is back.
+    async fn forget_stop(&self) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let mut batch = Batch::default();
+        batch.delete(space::SETTINGS, key::text(STOPPED));
+        let Ok(change) = self.0.store.write(batch).await else { return false };
+        matches!(tokio::time::timeout(PATIENCE, self.0.store.wait(change)).await, Ok(Ok(())))
     }
 
     /// The same after a restart of the process: one that was stopped stays away.

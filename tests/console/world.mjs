@@ -78,6 +78,23 @@ export class World {
     process.exit(0);
   }
 
+  /** The page's WebSocket, which can be cut as a network does. Before the page is opened. */
+  async line() {
+    const sockets = [];
+    let isCut = false;
+    await this.page.routeWebSocket(/socket\.io/, (socket) => {
+      if (isCut) return socket.close({ code: 1001 });
+      socket.connectToServer();
+      sockets.push(socket);
+    });
+    this.rough = true;
+    const cut = async () => {
+      isCut = true;
+      for (const socket of sockets.splice(0)) await socket.close({ code: 1001 });
+    };
+    return { cut, mend: () => { isCut = false; } };
+  }
+
   /** The console's page, and in. */
   async signIn() {
     await this.page.goto(`${this.url}/console/`);

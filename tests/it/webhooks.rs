@@ -255,8 +255,8 @@ async fn a_refused_message_is_parked_listed_and_sent_again_when_asked() {
     let tries = receiver.posts().iter().filter(|post| post.text() == "order 1 for trattoria").count();
     assert_eq!(failure["attempts"], tries);
 
-    // It is durable, and it is not tried any more.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    // It is durable, and it is not tried any more. A send takes all that is pending with it into the vault.
+    stage.dashboard.send("trattoria", &conversation.customers[0], "flush", "k").await.unwrap();
     daemon.kill().await.unwrap();
     stage.wipe_local_data();
     let daemon = stage.start().await;
@@ -329,8 +329,8 @@ async fn the_receivers_own_word_counts() {
     until(LIMIT, "the webhook to stop", is_gone).await.unwrap();
     let asked = receiver.posts().len();
     conversation.customers_write(&stage.network, 2).await.unwrap();
-    // It is written within seconds, and outlives the disk.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // It outlives the disk, once a send has taken it with it into the vault.
+    stage.dashboard.send("trattoria", &conversation.customers[0], "flush", "k").await.unwrap();
     assert_eq!(receiver.posts().len(), asked);
     daemon.kill().await.unwrap();
     stage.wipe_local_data();

@@ -7,14 +7,7 @@ export default async function gap(world) {
   // Of the one who is looked at more than a page, of the others enough for the first events to be deleted.
   const MESSAGES = 60;
   const OTHERS = 8;
-  let sockets = [];
-  let refusing = false;
-  await page.routeWebSocket(/socket\.io/, (socket) => {
-    if (refusing) return socket.close({ code: 1001 });
-    socket.connectToServer();
-    sockets.push(socket);
-  });
-  world.rough = true;
+  const line = await world.line();
   const number = await world.paired("trattoria");
   const customer = await world.customer();
   await world.says(customer, number, "message 0");
@@ -25,8 +18,7 @@ export default async function gap(world) {
   const log = page.locator(".messages");
   await log.getByText("message 0", { exact: true }).waitFor();
 
-  refusing = true;
-  for (const socket of sockets.splice(0)) await socket.close({ code: 1001 });
+  await line.cut();
   await page.getByText("The connection to the daemon is down.").waitFor();
   const write = async (from, count, text) => {
     for (let n = 1; n <= count; n += 1) await world.says(from, number, `${text} ${n}`);
@@ -43,7 +35,7 @@ export default async function gap(world) {
   };
   await world.until("the last message", async () => (await kept()).at(-1) === `message ${MESSAGES}`);
   assert.ok(!(await kept()).includes("message 0"), "nothing was deleted: there is no gap");
-  refusing = false;
+  line.mend();
   await log.getByText(`message ${MESSAGES}`, { exact: true }).waitFor();
   // What is shown is an unbroken row: not what was there before the gap beside what came after it.
   const numbers = (await log.locator(".written").allInnerTexts()).map((text) => Number(text.split(" ")[1]));

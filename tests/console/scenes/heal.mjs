@@ -4,15 +4,7 @@ import { strict as assert } from "node:assert";
 
 export default async function heal(world) {
   const { page } = world;
-  // So that the test can cut the page's WebSocket as a network does.
-  let sockets = [];
-  let refusing = false;
-  await page.routeWebSocket(/socket\.io/, (socket) => {
-    if (refusing) return socket.close({ code: 1001 });
-    socket.connectToServer();
-    sockets.push(socket);
-  });
-  world.rough = true;
+  const line = await world.line();
   const number = await world.paired("trattoria");
   const customer = await world.customer();
   await world.says(customer, number, "message 0");
@@ -32,8 +24,7 @@ export default async function heal(world) {
   const expected = ["message 0"];
 
   // Cut, with messages meanwhile in both directions.
-  refusing = true;
-  for (const socket of sockets.splice(0)) await socket.close({ code: 1001 });
+  await line.cut();
   await down.waitFor();
   await world.accessible("line-down");
   for (const n of [1, 2, 3]) {
@@ -42,7 +33,7 @@ export default async function heal(world) {
   }
   await answer("answer while cut");
   await world.until("the answer", async () => (await world.inbox(customer)).some(({ text }) => text === "answer while cut"));
-  refusing = false;
+  line.mend();
   await down.waitFor({ state: "detached" });
   await log.getByText("message 3", { exact: true }).waitFor();
   await log.locator(".own", { hasText: "answer while cut" }).locator('[data-status="delivered"]').waitFor();
@@ -78,13 +69,12 @@ export default async function heal(world) {
     await route.fetch();
     await route.abort();
   });
-  refusing = true;
-  for (const socket of sockets.splice(0)) await socket.close({ code: 1001 });
+  await line.cut();
   await answer("answer once");
   const once = log.locator(".own", { hasText: "answer once" });
   await once.getByRole("button", { name: "Try again" }).click();
   await once.locator('[data-status="accepted"], [data-status="sent"]').waitFor();
-  refusing = false;
+  line.mend();
   await once.locator('[data-status="delivered"]').waitFor();
   assert.equal(lost, 2);
   expected.push("answer once");
