@@ -255,7 +255,7 @@ impl Running<'_> {
         if attempt.gone && !self.gone {
             info!(webhook = self.cx.webhook.id, "the receiver says that it is gone: its webhook stops");
             self.gone = true;
-            self.dirty.get_or_insert(now);
+            self.write(Batch::default()).await?;
         }
         if let Outcome::Failed(refusal) = &attempt.outcome {
             debug!(webhook = self.cx.webhook.id, error = refusal.error, attempts = job.attempts, "not taken");
