@@ -160,7 +160,7 @@ async fn schemathesis_finds_nothing_with_a_paired_tenant() {
     let scene = Scene::new().await;
     let run = scene.schemathesis(&bin, &folder, &scene.stage.setup.admin_key, &[]);
     let (clean, said) = tokio::time::timeout(RUN_LIMIT, run).await.expect("it ends in time");
-    assert!(clean, "{said}\n{}", scene.stage.log());
+    assert!(clean, "{}\n{said}", scene.stage.log());
     // All but the address from which it has the document.
     assert_eq!(tested(&said), Some(api::routes().len() - 1), "{said}");
     // All of it was about a tenant that was there, and still is.
@@ -182,7 +182,7 @@ async fn schemathesis_finds_nothing_with_an_unpaired_tenant_and_without_a_key() 
     for key in [admin_key.as_str(), "key_of_nobody"] {
         let run = scene.schemathesis(&bin, &folder, key, &["--phases", "examples,coverage"]);
         let (clean, said) = tokio::time::timeout(RUN_LIMIT, run).await.expect("it ends in time");
-        assert!(clean, "{said}\n{}", scene.stage.log());
+        assert!(clean, "{}\n{said}", scene.stage.log());
     }
     assert!(!scene.stage.log().contains("panic"), "{}", scene.stage.log());
     scene.daemon.kill().await.unwrap();
