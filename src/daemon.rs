@@ -21,7 +21,7 @@ use crate::{
     journal::Policy,
     live::Live,
     message::{
-        Feed,
+        Feed, Shelf,
         media::{Keeper, Links, Spool, open_place},
     },
     outbound::{Outbound, SystemLookup},
@@ -224,6 +224,7 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         clock: SystemClock::shared(),
         pool: Pool::new(PoolOptions::default())?,
         feed: Feed::new(),
+        shelf: Shelf::default(),
         directory: Directory::default(),
         policy: Policy { snapshot_entries: config.vault.snapshot_entries, ..Policy::default() },
         settings: config.session.clone(),

@@ -268,6 +268,7 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
 /// What the log has after `last`.
 async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
     const PAGE: usize = 100;
+    const PAUSE: Duration = Duration::from_secs(1);
     loop {
         // Deleted before it was read here: the client is told, and knows that it must ask for the conversations anew.
         let trimmed = fleet.session(tenant).and_then(|session| session.trimmed());
@@ -278,7 +279,17 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
                 return false;
             }
         }
-        let events = fleet.events_after(tenant, *last, PAGE).await;
+        let events = match fleet.events_after(tenant, *last, PAGE).await {
+            Ok(events) => events,
+            Err(error) => {
+                warn!(%tenant, %error, "events cannot be read now");
+                tokio::time::sleep(PAUSE).await;
+                if !socket.connected() {
+                    return false;
+                }
+                continue;
+            }
+        };
         for event in &events {
             *last = Some(event.id);
             if !emit_event(socket, event, &fleet.env().media.links).await {

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::{
     fleet::FleetError,
+    journal::ArchiveError,
     message::Flaw,
     session::{Refused, RefusedSend},
     store::StoreError,
@@ -156,6 +157,10 @@ impl Problem {
 
     /// The local disk fails.
     pub fn unreadable(error: StoreError) -> Self {
+        if let StoreError::Archive(ArchiveError::Vault(error)) = error {
+            tracing::warn!(%error, "older events cannot be read");
+            return Self::unavailable("vault_down", "The vault does not answer");
+        }
         tracing::error!(%error, "a working copy cannot be read");
         Self::unavailable("storage", "The session's data cannot be read")
     }

@@ -172,6 +172,8 @@ pub struct Messages {
     pub country: phonenumber::country::Id,
     pub keep: Duration,
     pub keep_events: usize,
+    pub live_events: usize,
+    pub keep_whole: Duration,
 }
 
 #[derive(Debug, Clone)]

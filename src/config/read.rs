@@ -74,7 +74,9 @@ impl Reader<'_> {
         let messages = (
             self.parsed("messages.country", "two letters like CO", |text| text.parse().ok()),
             self.duration("messages.keep", 3600..=31_536_000),
-            self.count("messages.keep_events", 100..=100_000),
+            self.count("messages.keep_events", 100..=1_000_000),
+            self.count("messages.live_events", 20..=10_000),
+            self.duration("messages.keep_whole", 3600..=31_536_000),
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
@@ -112,7 +114,13 @@ impl Reader<'_> {
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
             media: media?,
-            messages: Messages { country: messages.0?, keep: messages.1?, keep_events: messages.2? },
+            messages: Messages {
+                country: messages.0?,
+                keep: messages.1?,
+                keep_events: messages.2?,
+                live_events: messages.3?,
+                keep_whole: messages.4?,
+            },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             shutdown_grace: shutdown_grace?,

@@ -34,6 +34,7 @@ use crate::{
         media::{FileName, Sweeper, Witness},
     },
     session::{Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
+    store::StoreError,
     tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
 };
@@ -266,12 +267,18 @@ impl Fleet {
     }
 
     /// Events of a tenant after `cursor`.
-    pub async fn events_after(&self, tenant: &TenantId, cursor: Option<EventId>, limit: usize) -> Vec<Event> {
-        let Some(session) = self.session(tenant) else { return Vec::new() };
-        session.events_after(cursor, limit).await.unwrap_or_else(|error| {
-            warn!(%tenant, %error, "events cannot be read");
-            Vec::new()
-        })
+    pub async fn events_after(
+        &self,
+        tenant: &TenantId,
+        cursor: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let Some(session) = self.session(tenant) else { return Ok(Vec::new()) };
+        match session.events_after(cursor, limit).await {
+            // The session is over.
+            Err(StoreError::Closed | StoreError::Journal(_)) => Ok(Vec::new()),
+            events => events,
+        }
     }
 
     /// The id of the last event of a tenant that was published.

@@ -1,6 +1,6 @@
 //! One tenant's writer: cuts, sequence, takeover, fencing, snapshots; hydration.
 //!
-//! Owns what lies in the vault under a tenant's `journal` and `snapshots`. Promises:
+//! Owns what lies in the vault under a tenant's `journal`, `snapshots` and `segments`. Promises:
 //!
 //! - [`Journal::wait`] returns `Ok` only when the change, and all before it, is in the vault and in what every later owner
 //!   reads.
@@ -14,6 +14,7 @@
 //! are until their outcome is known ([`flight`]). Entries and takeovers are chained by their digests ([`chain`]). A process
 //! becomes the owner by a takeover ([`claim`]) after it has read everything ([`hydrate`]).
 
+mod archive;
 mod book;
 mod chain;
 mod claim;
@@ -46,6 +47,7 @@ pub(crate) fn read_anything(bytes: &[u8]) {
 }
 
 pub use self::{
+    archive::{Archive, ArchiveError, Piece},
     damage::{Damage, Document},
     pace::{Backoff, Pace},
     record::{Change, ChangeNo, Record, Space},
@@ -163,6 +165,12 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     if let Some(damage) = &hydrated.passed_over {
         tracing::warn!(tenant = %cx.tenant, %damage, "a damaged snapshot was passed over");
     }
+    let archive = Archive {
+        vault: cx.vault.clone(),
+        seal: cx.seal.clone(),
+        tenant: cx.tenant.clone(),
+        max_payload: cx.policy.max_payload,
+    };
     let shared = Arc::new(Shared::new(confirmed_at));
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
@@ -184,7 +192,7 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     let record = |((space, key), value)| Record { space, key, value };
     Ok(Opened {
         records: follower.state.into_iter().map(record).collect(),
-        journal: Journal(Arc::new(Handle(shared))),
+        journal: Journal(Arc::new(Handle { shared, archive })),
         epoch,
         first: hydrated.empty,
         passed_over: hydrated.passed_over,
@@ -242,12 +250,15 @@ impl From<ConfirmError> for SnapshotError {
 pub struct Journal(Arc<Handle>);
 
 #[derive(Debug)]
-struct Handle(Arc<Shared>);
+struct Handle {
+    shared: Arc<Shared>,
+    archive: Archive,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.book().abandoned = true;
-        self.0.wake.notify_one();
+        self.shared.book().abandoned = true;
+        self.shared.wake.notify_one();
     }
 }
 
@@ -322,7 +333,12 @@ impl Journal {
         async move { shared.closed().await }
     }
 
+    /// What left the state.
+    pub fn archive(&self) -> &Archive {
+        &self.0.archive
+    }
+
     fn shared(&self) -> &Arc<Shared> {
-        &self.0.0
+        &self.0.shared
     }
 }

@@ -12,10 +12,13 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use ulid::Ulid;
 
-use super::{Delivery, Message};
+use super::{
+    Delivery, Message,
+    segments::{Segment, Shelf},
+};
 use crate::{
     clock::Clock,
     config::Secret,
@@ -25,7 +28,7 @@ use crate::{
 };
 
 /// Where [`Log`] keeps up to where retention has deleted.
-const TRIMMED: &str = "events/trimmed";
+pub(super) const TRIMMED: &str = "events/trimmed";
 
 /// How far back the last message is looked for at the start; what follows a message is its receipts.
 const RECENT: usize = 64;
@@ -133,23 +136,26 @@ impl Feed {
 
 /// One tenant's events.
 pub struct Log {
-    tenant: TenantId,
-    store: Arc<Store>,
+    pub(super) tenant: TenantId,
+    pub(super) store: Arc<Store>,
     feed: Feed,
-    clock: Arc<dyn Clock>,
-    keep: Keep,
+    pub(super) shelf: Shelf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keep: Keep,
+    /// There is enough for a segment.
+    pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
-    tail: tokio::sync::Mutex<Tail>,
+    pub(super) tail: tokio::sync::Mutex<Tail>,
     queue: Mutex<Queue>,
 }
 
 /// What waits to be published, in the order of the ids.
-struct Queue {
+pub(super) struct Queue {
     waiting: VecDeque<Pending>,
     /// The last that was.
-    published: Ulid,
-    /// The last that retention deleted.
-    trimmed: Ulid,
+    pub published: Ulid,
+    /// The last that retention deleted, or that is lost.
+    pub trimmed: Ulid,
     /// The last published that brought a message.
     message: Option<EventId>,
 }
@@ -159,11 +165,18 @@ struct Queue {
 pub struct Keep {
     pub events: usize,
     pub age: Duration,
+    /// So many stay in the state; when there are twice as many the older half leaves it as a segment.
+    pub live: usize,
+    /// How long messages are kept whole, beyond what of them is in their events.
+    pub whole: Duration,
 }
 
-struct Tail {
+pub(super) struct Tail {
     last: Ulid,
-    count: usize,
+    /// Events in the state.
+    pub count: usize,
+    /// Events in segments.
+    pub closed: usize,
     since_trim: usize,
 }
 
@@ -187,6 +200,7 @@ impl Log {
         tenant: TenantId,
         store: Arc<Store>,
         feed: Feed,
+        shelf: Shelf,
         clock: Arc<dyn Clock>,
         keep: Keep,
     ) -> Result<Self, StoreError> {
@@ -195,10 +209,16 @@ impl Log {
         let count = store.scan(space::EVENTS, None, usize::MAX).await?.len();
         let trimmed = store.get(space::SETTINGS, &key::text(TRIMMED)).await?;
         let trimmed = trimmed.and_then(|key| parse_key(&key)).unwrap_or(Ulid::nil());
-        let tail = tokio::sync::Mutex::new(Tail { last, count, since_trim: 0 });
+        // Retention may have taken the very last.
+        let last = last.max(trimmed);
+        let tail = tokio::sync::Mutex::new(Tail { last, count, closed: 0, since_trim: 0 });
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed, message: None });
-        let log = Self { tenant, store, feed, clock, keep, tail, queue };
-        let recent = log.before(None, RECENT).await?;
+        let log = Self { tenant, store, feed, shelf, clock, keep, full: Notify::new(), tail, queue };
+        log.tail.lock().await.closed = log.segments().await?.iter().map(Segment::count).sum();
+        if count >= 2 * keep.live {
+            log.full.notify_one();
+        }
+        let recent = log.live_before(Some(Ulid(u128::MAX)), RECENT).await?;
         log.queue().message = recent.iter().find(|event| event.body.message().is_some()).map(|event| event.id);
         Ok(log)
     }
@@ -222,6 +242,9 @@ impl Log {
         }
         tail.last = last;
         tail.count = tail.count + added - removed;
+        if tail.count >= 2 * self.keep.live {
+            self.full.notify_one();
+        }
         let after = (seen == Seen::WhenDurable).then_some(change);
         // Still under `tail`: the queue has the order of the ids.
         self.queue().waiting.extend(events.into_iter().map(|event| Pending { event, after }));
@@ -264,7 +287,10 @@ impl Log {
     /// An event, as long as it is kept.
     pub async fn find(&self, id: EventId) -> Result<Option<Event>, StoreError> {
         let key = id.0.to_bytes();
-        Ok(self.store.get(space::EVENTS, &key).await?.and_then(|value| self.event(&key, &value)))
+        if let Some(value) = self.store.get(space::EVENTS, &key).await? {
+            return Ok(self.event(&key, &value));
+        }
+        self.closed_find(id.0).await
     }
 
     /// Waits until `change` is durable, then publishes.
@@ -278,39 +304,54 @@ impl Log {
     pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
         let after = cursor.map(|cursor| cursor.0.to_bytes());
-        let found = self.store.scan(space::EVENTS, after.as_ref().map(|key| key.as_slice()), limit).await?;
-        Ok(found
-            .iter()
-            .filter_map(|(key, value)| self.event(key, value))
-            // What is not published yet will be.
-            .filter(|event| event.id.0 <= published)
-            .collect())
+        // First what is in the state: what leaves it meanwhile is then seen twice, not never.
+        let live = self.store.scan(space::EVENTS, after.as_ref().map(|key| key.as_slice()), limit).await?;
+        let cursor = cursor.map_or(Ulid::nil(), |cursor| cursor.0);
+        let (mut found, is_all) = self.closed_after(cursor, limit).await?;
+        if !is_all {
+            return Ok(found);
+        }
+        let closed = found.last().map(|event| event.id);
+        let live = live.iter().filter_map(|(key, value)| self.event(key, value));
+        // What is not published yet will be.
+        let live = live.filter(|event| Some(event.id) > closed && event.id.0 <= published);
+        found.extend(live.take(limit - found.len()));
+        Ok(found)
     }
 
     /// Published events before `cursor` (all without one), newest first, at most `limit`.
     pub async fn before(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
-        let cursor = cursor.map_or_else(|| published.0.checked_add(1).map(Ulid), |cursor| Some(cursor.0));
+        let cursor = cursor.map_or_else(|| Ulid(published.0.saturating_add(1)), |cursor| cursor.0);
+        let mut found = self.live_before(Some(cursor), limit).await?;
+        if found.len() < limit {
+            let oldest = found.last().map_or(cursor, |event| event.id.0);
+            found.extend(self.closed_before(oldest, limit - found.len()).await?);
+        }
+        Ok(found)
+    }
+
+    async fn live_before(&self, cursor: Option<Ulid>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let before = cursor.map(|cursor| cursor.to_bytes());
         let found = self.store.scan_back(space::EVENTS, before.as_ref().map(|key| key.as_slice()), limit).await?;
         Ok(found.iter().filter_map(|(key, value)| self.event(key, value)).collect())
     }
 
-    fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {
+    pub(super) fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {
         let id = EventId(parse_key(key)?);
         Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Deletes the oldest events when there are too many or they are too old, and with an event of a message its record. In
-    /// steps, so that not every event pays for a look.
+    /// steps, so that not every event pays for a look. While there are segments these are older.
     async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<(usize, Option<Ulid>), StoreError> {
         const STEP: usize = 64;
         tail.since_trim += 1;
-        if tail.since_trim < STEP {
+        if tail.since_trim < STEP || tail.closed > 0 {
             return Ok((0, None));
         }
         tail.since_trim = 0;
@@ -324,11 +365,7 @@ impl Log {
             }
             excess = excess.saturating_sub(1);
             removed += 1;
-            match serde_json::from_slice(&value) {
-                Ok(EventBody::Received { message }) => batch.delete(space::INBOX, message.inbox_key()),
-                Ok(EventBody::Sent { message }) => batch.delete(space::OUTBOX, key::outbox(&message.id)),
-                _ => {}
-            }
+            self.forget_whole(batch, &value).await?;
             trimmed = parse_key(&key).or(trimmed);
             batch.delete(space::EVENTS, key);
         }
@@ -339,7 +376,7 @@ impl Log {
     }
 }
 
-fn parse_key(key: &[u8]) -> Option<Ulid> {
+pub(super) fn parse_key(key: &[u8]) -> Option<Ulid> {
     Some(Ulid::from_bytes(key.try_into().ok()?))
 }
 

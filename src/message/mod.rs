@@ -10,6 +10,7 @@ mod inbox;
 pub mod media;
 mod outbox;
 pub mod phone;
+mod segments;
 pub mod synced;
 
 pub use self::{
@@ -18,6 +19,7 @@ pub use self::{
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
     inbox::{Found, Inbox, Incoming},
     outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled},
+    segments::Shelf,
 };
 
 use schemars::JsonSchema;

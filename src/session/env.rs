@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     config,
     journal::Policy,
-    message::{Connection, Feed, media::Keeper},
+    message::{Connection, Feed, Shelf, media::Keeper},
     outbound::Outbound,
     seal::Keyring,
     store::Pool,
@@ -42,6 +42,7 @@ pub struct Env {
     pub pool: Pool,
     pub policy: Policy,
     pub feed: Feed,
+    pub shelf: Shelf,
     pub directory: Directory,
     pub settings: config::Session,
     /// After so much quiet a session is first tested for deafness.

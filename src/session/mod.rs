@@ -213,8 +213,11 @@ impl Session {
         if crate::crash::gates_off() {
             store.gates_off();
         }
-        let keep = Keep { events: env.messages.keep_events, age: env.messages.keep };
-        let log = Log::open(tenant.clone(), store.clone(), env.feed.clone(), env.clock.clone(), keep).await?;
+        let config = &env.messages;
+        let keep =
+            Keep { events: config.keep_events, age: config.keep, live: config.live_events, whole: config.keep_whole };
+        let (feed, shelf, clock) = (env.feed.clone(), env.shelf.clone(), env.clock.clone());
+        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
         let outbox = Arc::new(Outbox::new(store.clone(), log.clone(), env.clock.clone()));
@@ -268,6 +271,8 @@ impl Session {
         let span = info_span!("session", %tenant);
         let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
+        let tidy = inner.log.clone().tidy_up(inner.stop.clone());
+        tasks.spawn(guarded(inner.clone(), tidy).instrument(span.clone()));
         if inner.env.media.settings.eager {
             tasks.spawn(files::eager(inner.clone()).instrument(span.clone()));
         }

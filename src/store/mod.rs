@@ -52,7 +52,7 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    journal::{Change, ChangeNo, Closed, Journal, Record, Source},
+    journal::{ArchiveError, Change, ChangeNo, Closed, Journal, Record, Source},
     vault::Decision,
 };
 
@@ -75,6 +75,9 @@ pub enum StoreError {
     Closed,
     #[error(transparent)]
     Journal(#[from] Closed),
+    /// What left the working copy for the vault.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     #[error("the write was interrupted by a bug")]
     Interrupted,
 }

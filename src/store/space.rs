@@ -64,6 +64,8 @@ pub const INBOX: Space = Space(32);
 pub const OUTBOX: Space = Space(33);
 /// ULID → an event, as the event log writes it.
 pub const EVENTS: Space = Space(34);
+/// First ULID → a closed piece of the events that is in the vault, as the event log writes it.
+pub const SEGMENTS: Space = Space(36);
 /// What the parts above keep of a tenant: settings, cursors.
 pub const SETTINGS: Space = Space(35);
 /// (webhook, ULID of the event) → what a webhook could not deliver, as it writes it.
@@ -150,6 +152,7 @@ pub const TABLE: &[Row] = &[
     journaled(OUTBOX, "outbox", Wipe::Stays, "the messages"),
     journaled(EVENTS, "events", Wipe::Stays, "each consumer gets each at least once"),
     journaled(SETTINGS, "settings", Wipe::Stays, "the tenant's own"),
+    journaled(SEGMENTS, "segments", Wipe::Stays, "without its reference a piece of the history is nobody's"),
     journaled(
         WEBHOOK_FAILURES,
         "webhook failures",
@@ -237,6 +240,7 @@ mod tests {
             (33, "outbox"),
             (34, "events"),
             (35, "settings"),
+            (36, "segments"),
             (40, "webhook failures"),
             (48, "people"),
             (49, "labels"),

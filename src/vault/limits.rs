@@ -84,6 +84,14 @@ pub(super) fn snapshot_id(id: &SnapshotId) -> Checked {
     seq(id.seq)
 }
 
+pub(super) fn segment(name: &str) -> Checked {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(allowed) {
+        return refuse(format!("{name:?} cannot name a segment"));
+    }
+    instance_id(&InstanceId(name.into()))
+}
+
 pub(super) fn instance(instance: &Instance) -> Checked {
     instance_id(&instance.id)?;
     text(&instance.version)?;

@@ -1,4 +1,4 @@
-//! The vault: the durable home of tenants. Directory, journals, snapshots, instances; and who may come in ([`access`]).
+//! The vault: the durable home of tenants. Directory, journals, snapshots, segments, instances; and who may come in ([`access`]).
 //!
 //! Owns the trait [`Vault`] and its two homes, [`firestore`] and [`embedded`]. It stores opaque bytes under tenants and
 //! numbers; it knows nothing of WhatsApp, of sealing, nor of what an entry means. Whoever reads may assume:
@@ -251,6 +251,16 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError>;
     /// Deletes the manifest first, then the chunks.
     async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError>;
+
+    // --- segments
+
+    /// Writes a closed piece of the event history; at most [`MAX_PAYLOAD`]. Its name: 1 to 128 characters of `A-Za-z0-9_-`.
+    async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError>;
+    async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError>;
+    /// The names of all, in order.
+    async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError>;
+    /// Deletes segments. Those that do not exist are no error.
+    async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError>;
 
     // --- instances
 

@@ -118,6 +118,8 @@ async fn run(home: Home, seed: u64) {
     println!("seed {seed} on {home:?}");
     let mut rng = StdRng::seed_from_u64(seed);
     let Some(stage) = Stage::new(home).await else { return };
+    // What consumers catch up with has left the state by then.
+    let stage = stage.set("SESSIOND_MESSAGES__LIVE_EVENTS", "20");
     let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "10").set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32");
     let mut daemon = stage.start().await;
     let mut conversation = stage.pair(TENANT).await;

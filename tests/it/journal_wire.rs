@@ -223,6 +223,25 @@ impl Vault for Wire {
         pass_on!(self, remove_snapshot, tenant, id)
     }
 
+    async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
+        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.to_owned());
+        self.send("put_segment", async move { inner.put_segment(&tenant, &name, payload).await }).await?
+    }
+
+    async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
+        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.to_owned());
+        self.send("segment", async move { inner.segment(&tenant, &name).await }).await?
+    }
+
+    async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
+        pass_on!(self, segments, tenant)
+    }
+
+    async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
+        let (inner, tenant, names) = (self.inner.clone(), tenant.clone(), names.to_vec());
+        self.send("remove_segments", async move { inner.remove_segments(&tenant, &names).await }).await?
+    }
+
     async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
         self.inner.put_instance(instance).await
     }

@@ -437,6 +437,22 @@ impl Vault for Line {
         .await
     }
 
+    async fn put_segment(&self, _: &TenantId, _: &str, _: Bytes) -> Result<(), VaultError> {
+        Err(VaultError::Refused("this world has no segments".into()))
+    }
+
+    async fn segment(&self, _: &TenantId, _: &str) -> Result<Option<Bytes>, VaultError> {
+        Err(VaultError::Refused("this world has no segments".into()))
+    }
+
+    async fn segments(&self, _: &TenantId) -> Result<Vec<String>, VaultError> {
+        Err(VaultError::Refused("this world has no segments".into()))
+    }
+
+    async fn remove_segments(&self, _: &TenantId, _: &[String]) -> Result<(), VaultError> {
+        Err(VaultError::Refused("this world has no segments".into()))
+    }
+
     async fn put_instance(&self, _: &Instance) -> Result<(), VaultError> {
         Err(VaultError::Refused("this world has no instances".into()))
     }

@@ -25,7 +25,7 @@ async fn run(home: Home, death: Death, seed: u64) {
     println!("seed {seed}: {death:?} on {home:?}");
     let mut rng = StdRng::seed_from_u64(seed);
     let Some(stage) = Stage::new(home).await else { return };
-    let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "10");
+    let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "10").set("SESSIOND_MESSAGES__LIVE_EVENTS", "20");
     let wipe = rng.random_bool(0.7);
     // A pairing dies in the first life, a takeover in the one after the first death, the rest in a life of its own.
     let crash = |nth: u32| match death {
@@ -35,7 +35,7 @@ async fn run(home: Home, death: Death, seed: u64) {
     let nth = match death {
         // Two customers: two chains at least.
         Death::At("lease_raised" | "chunks_before_manifest") => rng.random_range(1..=2),
-        Death::At("paired" | "takeover") => 1,
+        Death::At("paired" | "takeover" | "segment_written" | "segment_referred_to") => 1,
         _ => rng.random_range(1..=4),
     };
     let conversation = if death == Death::At("paired") {
@@ -171,6 +171,8 @@ dies_at! {
     dies_between_the_lease_and_the_wire, dies_between_the_lease_and_the_wire_with_firestore: "lease_raised", 12_000;
     dies_between_the_wire_and_the_ack, dies_between_the_wire_and_the_ack_with_firestore: "on_the_wire", 13_000;
     dies_between_chunks_and_manifest, dies_between_chunks_and_manifest_with_firestore: "chunks_before_manifest", 14_000;
+    dies_between_a_segment_and_its_reference, dies_between_a_segment_and_its_reference_with_firestore: "segment_written", 17_000;
+    dies_after_a_segment_left_the_state, dies_after_a_segment_left_the_state_with_firestore: "segment_referred_to", 18_000;
     dies_between_pairing_and_login, dies_between_pairing_and_login_with_firestore: "paired", 15_000;
     dies_between_takeover_and_hydration, dies_between_takeover_and_hydration_with_firestore: "takeover", 16_000;
 }

@@ -38,6 +38,7 @@ mod proxy;
 mod python;
 mod receiver;
 mod restore;
+mod segments;
 mod stage;
 mod store_backend;
 mod store_gates;

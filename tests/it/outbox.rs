@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sessiond::{
     clock::SystemClock,
     message::{
-        Addressed, Content, Delivery, Event, EventBody, Feed, Keep, Log, Message, NotAccepted, Outbox, Outgoing,
+        Addressed, Content, Delivery, Event, EventBody, Feed, Keep, Log, Message, NotAccepted, Outbox, Outgoing, Shelf,
     },
     store::{Batch, space},
 };
@@ -17,9 +17,11 @@ const HASTY: Duration = Duration::from_millis(50);
 
 async fn outbox(world: &World) -> (Outbox, Arc<Log>) {
     let clock = SystemClock::shared();
-    let keep = Keep { events: 1000, age: Duration::from_secs(3600) };
+    let keep = Keep { events: 1000, age: Duration::from_secs(3600), live: 500, whole: Duration::from_secs(3600) };
     let tenant = "trattoria".parse().unwrap();
-    let log = Arc::new(Log::open(tenant, world.store.clone(), Feed::new(), clock.clone(), keep).await.unwrap());
+    let log = Arc::new(
+        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep).await.unwrap(),
+    );
     (Outbox::new(world.store.clone(), log.clone(), clock), log)
 }
 

@@ -184,6 +184,7 @@ contract! {
     a_snapshot_is_what_its_manifest_says
     a_late_chunk_of_another_attempt_stays_apart
     a_large_snapshot_comes_back
+    segments_come_back_and_go
     a_notice_touches_nothing_decisive
     a_notice_refuses_what_firestore_could_not_hold
     a_record_that_does_not_parse_is_an_error_of_its_own
@@ -512,6 +513,28 @@ async fn a_snapshot_is_what_its_manifest_says(home: &dyn Home) {
     assert_eq!(vault.manifests(&id).await.unwrap(), [manifest(&first)]);
     assert_eq!(vault.chunks(&id, &second).await.unwrap(), []);
     assert_eq!(vault.snapshots(&id).await.unwrap(), [first]);
+}
+
+async fn segments_come_back_and_go(home: &dyn Home) {
+    let (vault, id, other) = (home.vault(), tenant("a"), tenant("b"));
+    assert_eq!(vault.segments(&id).await.unwrap(), [""; 0]);
+    assert_eq!(vault.segment(&id, "01J-x-0000").await.unwrap(), None);
+    let largest = noise(MAX_PAYLOAD);
+    vault.put_segment(&id, "01J-x-0001", largest.clone()).await.unwrap();
+    vault.put_segment(&id, "01J-x-0000", "one".into()).await.unwrap();
+    vault.put_segment(&other, "01J-x-0000", "another's".into()).await.unwrap();
+    assert_eq!(vault.segments(&id).await.unwrap(), ["01J-x-0000", "01J-x-0001"]);
+    assert_eq!(vault.segment(&id, "01J-x-0000").await.unwrap(), Some("one".into()));
+    assert!(vault.segment(&id, "01J-x-0001").await.unwrap() == Some(largest));
+    for name in ["", "a/b", "..", "__x__", "ñ", &"x".repeat(129)] {
+        is_refused(vault.put_segment(&id, name, "x".into()).await);
+    }
+    is_refused(vault.put_segment(&id, "large", noise(MAX_PAYLOAD + 1)).await);
+    for _ in 0..2 {
+        vault.remove_segments(&id, &["01J-x-0000".into(), "nothing".into()]).await.unwrap();
+        assert_eq!(vault.segments(&id).await.unwrap(), ["01J-x-0001"]);
+    }
+    assert_eq!(vault.segment(&other, "01J-x-0000").await.unwrap(), Some("another's".into()));
 }
 
 async fn a_late_chunk_of_another_attempt_stays_apart(home: &dyn Home) {

@@ -276,6 +276,49 @@ impl Vault for Embedded {
         Ok(())
     }
 
+    async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
+        limits::segment(name)?;
+        limits::payload(&payload)?;
+        let (tenant, name) = (tenant.clone(), name.to_owned());
+        self.write(1, move |connection| {
+            let put = "INSERT OR REPLACE INTO segments (tenant, name, payload) VALUES (?1, ?2, ?3)";
+            connection.prepare_cached(put)?.execute(params![tenant.as_str(), name, &payload[..]]).map(drop)
+        })
+        .await
+    }
+
+    async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
+        let (tenant, name) = (tenant.clone(), name.to_owned());
+        let query = "SELECT payload FROM segments WHERE tenant = ?1 AND name = ?2";
+        let found = self
+            .read(move |connection| {
+                connection.prepare_cached(query)?.query_row([tenant.as_str(), &name], payload).optional()
+            })
+            .await?;
+        self.counters.read(1);
+        Ok(found)
+    }
+
+    async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
+        let tenant = tenant.clone();
+        self.list(move |connection| {
+            let query = "SELECT name FROM segments WHERE tenant = ?1 ORDER BY name";
+            connection.prepare_cached(query)?.query_map([tenant.as_str()], |row| row.get("name"))?.collect()
+        })
+        .await
+    }
+
+    async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
+        let (tenant, names, count) = (tenant.clone(), names.to_vec(), names.len());
+        self.write(0, move |connection| {
+            let mut statement = connection.prepare_cached("DELETE FROM segments WHERE tenant = ?1 AND name = ?2")?;
+            names.iter().try_for_each(|name| statement.execute([tenant.as_str(), name]).map(drop))
+        })
+        .await?;
+        self.counters.deleted(count);
+        Ok(())
+    }
+
     async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
         limits::instance(instance)?;
         let instance = instance.clone();

@@ -17,7 +17,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// "sesd": SQLite files of other programs are not taken for a vault.
 pub(super) const APPLICATION: i32 = 0x7365_7364;
 /// A file of an older layout is brought up, step by step; one of a newer is left as it is.
-pub(super) const LAYOUTS: &[&str] = &[TENANTS, KEYS];
+pub(super) const LAYOUTS: &[&str] = &[TENANTS, KEYS, SEGMENTS];
 const VERSION: i32 = LAYOUTS.len() as i32;
 
 /// Times are microseconds since 1970. A payload comes last in its row, so that a scan of the other columns does not read it.
@@ -83,6 +83,15 @@ const KEYS: &str = "
         last_used_at INTEGER,
         revoked_at INTEGER,
         change INTEGER NOT NULL UNIQUE
+    );
+";
+
+const SEGMENTS: &str = "
+    CREATE TABLE segments (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        PRIMARY KEY (tenant, name)
     );
 ";
 

@@ -170,6 +170,10 @@ impl Reader {
         Ok((n, self.payload()?))
     }
 
+    pub(super) fn segment(mut self) -> Read<Bytes> {
+        self.payload()
+    }
+
     pub(super) fn check_value(mut self) -> Read<Bytes> {
         self.required("value", as_bytes)
     }

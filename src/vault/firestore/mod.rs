@@ -1,8 +1,8 @@
 //! The vault in Firestore.
 //!
-//! Owns the layout of `DESIGN.md`: collections `tenants` (with `journal`, `snapshots/…/chunks` below each), `instances`,
+//! Owns the layout of `DESIGN.md`: collections `tenants` (with `journal`, `snapshots/…/chunks`, `segments` below each), `instances`,
 //! `apiKeys`, and the document `vault/check`. Queries of large collections go by document id only, so that they need no index: `config/firestore.indexes.json` takes
-//! the fields of journal and chunks out of all of them. Payloads are bytes. Never retries.
+//! the fields of journal, chunks and segments out of all of them. Payloads are bytes. Never retries.
 
 mod access;
 mod document;
@@ -293,6 +293,27 @@ impl Vault for Firestore {
         self.delete(chunks).await
     }
 
+    async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
+        limits::segment(name)?;
+        limits::payload(&payload)?;
+        self.put(&segment_path(tenant, name), document::payload_fields(&payload)).await
+    }
+
+    async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
+        limits::segment(name)?;
+        self.get(&segment_path(tenant, name)).await?.map(Reader::segment).transpose()
+    }
+
+    async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
+        let query = StructuredQuery { select: only(&["__name__"]), ..by_id("segments") };
+        self.query(&tenant_path(tenant), query, |document| document.id().to_owned()).await
+    }
+
+    async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
+        names.iter().try_for_each(|name| limits::segment(name))?;
+        self.delete(names.iter().map(|name| self.wire.name(&segment_path(tenant, name))).collect()).await
+    }
+
     async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
         limits::instance(instance)?;
         self.put(&instance_path(&instance.id), document::instance_fields(instance)).await
@@ -335,6 +356,10 @@ fn journal_path(tenant: &TenantId, seq: Seq) -> String {
 
 fn snapshot_path(tenant: &TenantId, SnapshotId { seq, attempt }: &SnapshotId) -> String {
     format!("tenants/{tenant}/snapshots/{seq}-{attempt}")
+}
+
+fn segment_path(tenant: &TenantId, name: &str) -> String {
+    format!("tenants/{tenant}/segments/{name}")
 }
 
 fn instance_path(InstanceId(id): &InstanceId) -> String {

@@ -1,0 +1,367 @@
+//! Segments: the event log's older part, which has left the state for the vault. So the state, and what its snapshots cost, does
+//! not grow with age.
+//!
+//! Extends [`Log`]. A segment is written first and referred to afterwards, in the cut that takes its events out of the state; its
+//! reference goes before it is deleted. So an event is always in one of the two, whatever dies and whenever, and a process that has
+//! lost its tenant refers to nothing. A segment that the vault has lost is told from a vault that does not answer: readers with a
+//! cursor are told of a gap, and nobody waits for it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+use ulid::Ulid;
+
+use super::event::{Event, EventBody, Log, TRIMMED, parse_key};
+use crate::{
+    crash,
+    journal::{ArchiveError, ConfirmError, Piece},
+    store::{
+        Batch, StoreError, key,
+        records::{OutboxRecord, OutboxState},
+        space,
+    },
+    tenant::TenantId,
+};
+
+/// Bytes of a segment before it is sealed, roughly: it should fit into one document.
+const SEGMENT: usize = 768 * 1024;
+/// So many of the newest events have their messages whole, and all of the last day: an idempotency key is good for so long.
+const WHOLE: usize = 2000;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How often retention looks.
+const ROUND: Duration = Duration::from_secs(3600);
+/// After a failure.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The reference to a segment, as it is written; its key is its first event's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Reference {
+    last: Ulid,
+    count: usize,
+    /// Its messages are kept whole.
+    whole: bool,
+    piece: Piece,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    first: Ulid,
+    reference: Reference,
+}
+
+impl Segment {
+    pub fn count(&self) -> usize {
+        self.reference.count
+    }
+
+    fn put(&self, batch: &mut Batch) {
+        let value = serde_json::to_vec(&self.reference).expect("a reference is plain data, which JSON always takes");
+        batch.put(space::SEGMENTS, self.first.to_bytes(), value);
+    }
+}
+
+/// An event's id and its bytes as they were in the state.
+type Entries = Arc<Vec<(Ulid, Bytes)>>;
+
+/// One for the process: the segments read last, since who reads one page of them reads the next.
+#[derive(Debug, Clone, Default)]
+pub struct Shelf(Arc<Mutex<VecDeque<(TenantId, Ulid, Entries)>>>);
+
+impl Shelf {
+    /// Segments, each of less than a MiB but for single events that are larger.
+    const CAPACITY: usize = 8;
+
+    fn find(&self, tenant: &TenantId, first: Ulid) -> Option<Entries> {
+        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.iter().find(|(of, id, _)| of == tenant && *id == first).map(|(_, _, entries)| entries.clone())
+    }
+
+    fn keep(&self, tenant: &TenantId, first: Ulid, entries: Entries) {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.push_front((tenant.clone(), first, entries));
+        shelf.truncate(Self::CAPACITY);
+    }
+}
+
+impl Log {
+    /// Closes segments and deletes what is kept no longer, until `stop`.
+    pub async fn tidy_up(self: Arc<Self>, stop: CancellationToken) {
+        let mut swept = false;
+        let work = async {
+            loop {
+                // Whichever comes first.
+                let _ = tokio::time::timeout(ROUND, self.full.notified()).await;
+                while let Err(error) = self.tidy(&mut swept).await {
+                    if matches!(error, StoreError::Closed | StoreError::Journal(_)) {
+                        debug!(%error, "the event log ends with its session");
+                        return;
+                    }
+                    warn!(%error, "older events stay where they are for now");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    /// `swept`: what earlier owners left behind has been taken away.
+    pub async fn tidy(&self, swept: &mut bool) -> Result<(), StoreError> {
+        while self.tail.lock().await.count >= 2 * self.keep.live {
+            if !*swept {
+                self.sweep().await?;
+                *swept = true;
+            }
+            if !self.close_one().await? {
+                break;
+            }
+        }
+        self.forget_old_wholes().await?;
+        self.expire().await
+    }
+
+    /// Oldest first.
+    pub(super) async fn segments(&self) -> Result<Vec<Segment>, StoreError> {
+        let found = self.store.scan(space::SEGMENTS, None, usize::MAX).await?;
+        let read = |(key, value): &(Box<[u8]>, Bytes)| {
+            Some(Segment { first: parse_key(key)?, reference: serde_json::from_slice(value).ok()? })
+        };
+        Ok(found.iter().filter_map(read).collect())
+    }
+
+    /// What an earlier owner wrote and died before it referred to it.
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let archive = self.store.journal().archive();
+        let segments = self.segments().await?;
+        let pieces = segments.iter().map(|segment| &segment.reference.piece);
+        let strays = archive.strays(pieces).await.map_err(ArchiveError::from)?;
+        if strays.is_empty() {
+            return Ok(());
+        }
+        self.store.journal().confirm().await.map_err(|error| match error {
+            ConfirmError::Closed(closed) => StoreError::Journal(closed),
+            ConfirmError::Vault(error) => StoreError::Archive(error.into()),
+        })?;
+        debug!(strays = strays.len(), "removing segments that nothing refers to");
+        Ok(archive.sweep(&strays).await.map_err(ArchiveError::from)?)
+    }
+
+    /// False when there is nothing to close now.
+    async fn close_one(&self) -> Result<bool, StoreError> {
+        let published = self.queue().published;
+        let mut plain = Vec::new();
+        let mut keys = Vec::new();
+        for (key, value) in self.store.scan(space::EVENTS, None, self.keep.live).await? {
+            let is_published = parse_key(&key).is_some_and(|id| id <= published);
+            let fits = plain.is_empty() || plain.len() + value.len() <= SEGMENT;
+            if !is_published || !fits || key.len() != 16 {
+                break;
+            }
+            plain.extend(&key[..]);
+            plain.extend((value.len() as u32).to_be_bytes());
+            plain.extend(&value[..]);
+            keys.push(key);
+        }
+        let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(false) };
+        let (Some(first), Some(last)) = (parse_key(first), parse_key(last)) else { return Ok(false) };
+        let piece = self.store.journal().archive().put(&first.to_string(), &plain).await.map_err(ArchiveError::from)?;
+        crash::point("segment_written");
+        let reference = Reference { last, count: keys.len(), whole: true, piece };
+        let segment = Segment { first, reference };
+        let mut tail = self.tail.lock().await;
+        // Meanwhile retention may have deleted some of them.
+        if self.queue().trimmed >= first {
+            drop(tail);
+            let removed = self.store.journal().archive().remove(&segment.reference.piece).await;
+            removed.map_err(ArchiveError::from)?;
+            return Ok(true);
+        }
+        let mut batch = Batch::default();
+        for key in keys {
+            batch.delete(space::EVENTS, key);
+        }
+        segment.put(&mut batch);
+        self.store.write(batch).await?;
+        tail.count -= segment.count();
+        tail.closed += segment.count();
+        crash::point("segment_referred_to");
+        Ok(true)
+    }
+
+    /// Of messages that are old, only what their events say is kept.
+    async fn forget_old_wholes(&self) -> Result<(), StoreError> {
+        let segments = self.segments().await?;
+        let mut newer = self.tail.lock().await.count + segments.iter().map(Segment::count).sum::<usize>();
+        for mut segment in segments {
+            newer -= segment.count();
+            let age = self.age(segment.reference.last);
+            if !segment.reference.whole || age <= self.keep.whole && (newer < WHOLE || age <= DAY) {
+                continue;
+            }
+            let mut batch = Batch::default();
+            let mut all = true;
+            for (_, value) in self.entries_unless_lost(&segment).await?.iter() {
+                all &= self.forget_whole(&mut batch, value).await?;
+            }
+            segment.reference.whole = !all;
+            segment.put(&mut batch);
+            self.store.write(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the whole message of an event, but not one that is still to be sent: then false.
+    pub(super) async fn forget_whole(&self, batch: &mut Batch, value: &[u8]) -> Result<bool, StoreError> {
+        match serde_json::from_slice(value) {
+            Ok(EventBody::Received { message }) => batch.delete(space::INBOX, message.inbox_key()),
+            Ok(EventBody::Sent { message }) => {
+                let key = key::outbox(&message.id);
+                if let Some(record) = self.store.get(space::OUTBOX, &key).await?
+                    && OutboxRecord::decode(record).is_ok_and(|record| record.state() == OutboxState::Accepted)
+                {
+                    return Ok(false);
+                }
+                // Written on the phone it is in the inbox.
+                batch.delete(space::OUTBOX, key);
+                batch.delete(space::INBOX, message.inbox_key());
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Deletes the oldest segments when there are too many events, or they are too old.
+    async fn expire(&self) -> Result<(), StoreError> {
+        for segment in self.segments().await? {
+            let mut batch = Batch::default();
+            if segment.reference.whole {
+                for (_, value) in self.entries_unless_lost(&segment).await?.iter() {
+                    self.forget_whole(&mut batch, value).await?;
+                }
+            }
+            let change = {
+                let mut tail = self.tail.lock().await;
+                let excess = (tail.count + tail.closed).saturating_sub(self.keep.events);
+                if excess < segment.count() && self.age(segment.reference.last) <= self.keep.age {
+                    return Ok(());
+                }
+                batch.delete(space::SEGMENTS, segment.first.to_bytes());
+                batch.put(space::SETTINGS, key::text(TRIMMED), segment.reference.last.to_bytes().to_vec());
+                let change = self.store.write(batch).await?;
+                tail.closed -= segment.count();
+                self.is_gone(&segment);
+                change
+            };
+            self.store.wait(change).await?;
+            crash::point("segment_expired");
+            let removed = self.store.journal().archive().remove(&segment.reference.piece).await;
+            removed.map_err(ArchiveError::from)?;
+        }
+        Ok(())
+    }
+
+    fn age(&self, id: Ulid) -> Duration {
+        let now = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
+        Duration::from_millis(now.saturating_sub(id.timestamp_ms()))
+    }
+
+    /// A cursor before its end has missed something.
+    fn is_gone(&self, segment: &Segment) {
+        let mut queue = self.queue();
+        queue.trimmed = queue.trimmed.max(segment.reference.last);
+    }
+
+    async fn entries(&self, segment: &Segment) -> Result<Entries, ArchiveError> {
+        if let Some(entries) = self.shelf.find(&self.tenant, segment.first) {
+            return Ok(entries);
+        }
+        let Segment { first, reference } = segment;
+        let read = self.store.journal().archive().get(&first.to_string(), &reference.piece).await;
+        let plain = match read {
+            Err(error) if error.is_lost() => {
+                error!(tenant = %self.tenant, %error, "events from {first} to {} are lost", reference.last);
+                self.is_gone(segment);
+                return Err(error);
+            }
+            read => read?,
+        };
+        let entries = Arc::new(split(plain.into()));
+        self.shelf.keep(&self.tenant, *first, entries.clone());
+        Ok(entries)
+    }
+
+    /// Nothing of one that the vault has lost.
+    async fn entries_unless_lost(&self, segment: &Segment) -> Result<Entries, StoreError> {
+        match self.entries(segment).await {
+            Err(error) if error.is_lost() => Ok(Entries::default()),
+            entries => Ok(entries?),
+        }
+    }
+
+    /// Oldest first, and whether that is all of them. When the next one is lost: those before it; if there are none, an error, once
+    /// [`Log::trimmed`] tells of it.
+    pub(super) async fn closed_after(&self, cursor: Ulid, limit: usize) -> Result<(Vec<Event>, bool), StoreError> {
+        let mut found: Vec<Event> = Vec::new();
+        for segment in self.segments().await?.iter().filter(|segment| segment.reference.last > cursor) {
+            let entries = match self.entries(segment).await {
+                Err(error) if found.is_empty() => return Err(error.into()),
+                Err(_) => return Ok((found, false)),
+                Ok(entries) => entries,
+            };
+            let wanted = entries.iter().filter(|(id, _)| *id > cursor);
+            found.extend(wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit - found.len()));
+            if found.len() == limit {
+                return Ok((found, false));
+            }
+        }
+        Ok((found, true))
+    }
+
+    /// Newest first.
+    pub(super) async fn closed_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let mut found: Vec<Event> = Vec::new();
+        for segment in self.segments().await?.iter().rev().filter(|segment| segment.first < cursor) {
+            let entries = self.entries_unless_lost(segment).await?;
+            let wanted = entries.iter().rev().filter(|(id, _)| *id < cursor);
+            found.extend(wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit - found.len()));
+            if found.len() == limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn closed_find(&self, id: Ulid) -> Result<Option<Event>, StoreError> {
+        let segments = self.segments().await?;
+        let Some(segment) = segments.iter().find(|segment| segment.first <= id && id <= segment.reference.last) else {
+            return Ok(None);
+        };
+        let entries = self.entries_unless_lost(segment).await?;
+        let found = entries.iter().find(|(of, _)| *of == id);
+        Ok(found.and_then(|(id, value)| self.event(&id.to_bytes(), value)))
+    }
+}
+
+/// The entries of a segment. It was authenticated: what does not parse was written by another version, and what parses is kept.
+fn split(mut plain: Bytes) -> Vec<(Ulid, Bytes)> {
+    let mut entries = Vec::new();
+    while plain.remaining() >= 20 {
+        let id = Ulid(plain.get_u128());
+        let length = plain.get_u32() as usize;
+        if length > plain.len() {
+            break;
+        }
+        entries.push((id, plain.split_to(length)));
+    }
+    entries
+}

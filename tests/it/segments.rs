@@ -1,0 +1,389 @@
+//! The event log's older part leaves the state for segments: nothing is lost, doubled or made up on the way, whatever is broken.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use sessiond::{
+    clock::{Clock, Instant, SystemClock},
+    demo::until,
+    journal::ArchiveError,
+    message::{
+        Addressed, Content, Delivery, Event, EventId, Feed, Inbox, Incoming, Keep, Log, Message, Outbox, Outgoing,
+        Shelf,
+    },
+    store::{StoreError, space},
+};
+
+use crate::{
+    emulator,
+    proxy::{Mode, Proxy},
+    stage::{Home, LIMIT, Stage},
+    store_world::{World, soon, tenant},
+};
+
+const CHAT: &str = "573001112233@s.whatsapp.net";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const KEEP: Keep = Keep { events: 1_000_000, age: Duration::from_secs(365 * 24 * 3600), live: 10, whole: DAY };
+
+/// The system's clock, set forward.
+#[derive(Debug, Default)]
+struct Ahead(Mutex<Duration>);
+
+impl Ahead {
+    fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> jiff::Timestamp {
+        SystemClock.now() + *self.0.lock().unwrap()
+    }
+
+    fn instant(&self) -> Instant {
+        SystemClock.instant()
+    }
+
+    fn sleep(&self, span: Duration) -> futures::future::BoxFuture<'static, ()> {
+        SystemClock.sleep(span)
+    }
+}
+
+/// A log over a store over a vault.
+struct Desk {
+    world: World,
+    clock: Arc<Ahead>,
+    log: Arc<Log>,
+}
+
+impl Desk {
+    async fn new(keep: Keep) -> Self {
+        Self::over(World::new().await, keep).await
+    }
+
+    async fn over(world: World, keep: Keep) -> Self {
+        let clock = Arc::new(Ahead::default());
+        let log = open(&world, clock.clone(), keep).await;
+        Self { world, clock, log }
+    }
+
+    /// Another process takes over; what this one wrote and did not flush is lost.
+    async fn restored(&self, keep: Keep) -> Self {
+        Self::over(self.world.restored().await, keep).await
+    }
+
+    async fn write(&self, count: usize) {
+        let inbox = Inbox::new(self.world.store.clone(), self.log.clone(), self.clock.clone());
+        for _ in 0..count {
+            let message = message(&ulid::Ulid::generate().to_string(), false);
+            inbox.receive(&[Incoming { message, body: "body".into(), visible: true }]).await.unwrap();
+        }
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        soon(self.log.tidy(&mut false)).await
+    }
+
+    async fn all(&self) -> Vec<EventId> {
+        ids(&self.log.after(None, usize::MAX).await.unwrap())
+    }
+
+    async fn documents(&self) -> Vec<String> {
+        self.world.line.vault.segments(&tenant()).await.unwrap()
+    }
+}
+
+async fn open(world: &World, clock: Arc<Ahead>, keep: Keep) -> Arc<Log> {
+    let log = Log::open(tenant(), world.store.clone(), Feed::new(), Shelf::default(), clock, keep).await;
+    Arc::new(log.unwrap())
+}
+
+fn ids(events: &[Event]) -> Vec<EventId> {
+    events.iter().map(|event| event.id).collect()
+}
+
+/// From the newest to the oldest, `page` at a time.
+async fn backwards(log: &Log, page: usize) -> Vec<EventId> {
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let events = log.before(cursor, page).await.unwrap();
+        found.extend(ids(&events));
+        cursor = found.last().copied();
+        if events.len() < page {
+            return found;
+        }
+    }
+}
+
+/// From the oldest to the newest, `page` at a time.
+async fn forwards(log: &Log, page: usize) -> Vec<EventId> {
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let events = log.after(cursor, page).await.unwrap();
+        found.extend(ids(&events));
+        cursor = found.last().copied();
+        if events.len() < page {
+            return found;
+        }
+    }
+}
+
+fn message(id: &str, from_me: bool) -> Message {
+    Message {
+        id: id.into(),
+        chat: CHAT.into(),
+        sender: CHAT.into(),
+        addressed: Addressed { chat: CHAT.into(), sender: CHAT.into() },
+        from_me,
+        is_group: false,
+        timestamp: 0,
+        push_name: String::new(),
+        content: Content::Text { text: id.into() },
+        quoted: None,
+        forwarded: false,
+        mentions: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn every_reader_sees_what_left_the_state() {
+    let desk = Desk::new(KEEP).await;
+    desk.write(104).await;
+    let before = desk.all().await;
+    assert_eq!(before.len(), 104);
+    desk.tidy().await.unwrap();
+    assert_eq!(desk.world.space(space::EVENTS).await.len(), 14, "between live and twice that");
+    assert_eq!(desk.world.space(space::SEGMENTS).await.len(), 9);
+    assert_eq!(desk.documents().await.len(), 9);
+    let desk = desk.restored(KEEP).await;
+    assert_eq!(desk.all().await, before);
+    for page in [1, 7, 10, 13, 1000] {
+        assert_eq!(forwards(&desk.log, page).await, before);
+        assert_eq!(backwards(&desk.log, page).await, before.iter().rev().copied().collect::<Vec<_>>());
+    }
+    for id in before {
+        assert_eq!(desk.log.find(id).await.unwrap().map(|event| event.id), Some(id));
+        assert_eq!(desk.log.find(EventId(ulid::Ulid(id.0.0 - 1))).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn the_state_does_not_grow_with_the_number_of_events() {
+    let desk = Desk::new(Keep { live: 50, ..KEEP }).await;
+    let mut sizes = Vec::new();
+    for _ in 0..5 {
+        desk.write(400).await;
+        desk.tidy().await.unwrap();
+        let mut state = 0;
+        for space in [space::EVENTS, space::SEGMENTS] {
+            state += desk.world.space(space).await.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        }
+        sizes.push(state);
+    }
+    assert!(sizes[4] < sizes[0] * 2, "{sizes:?}");
+    assert_eq!(desk.all().await.len(), 2000);
+}
+
+/// A reader with a cursor, while events come and leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_while_segments_are_closed() {
+    let desk = Arc::new(Desk::new(KEEP).await);
+    let writer = tokio::spawn({
+        let desk = desk.clone();
+        async move { desk.write(600).await }
+    });
+    let closer = tokio::spawn({
+        let desk = desk.clone();
+        async move {
+            let mut swept = false;
+            while desk.log.after(None, usize::MAX).await.unwrap().len() < 600 {
+                desk.log.tidy(&mut swept).await.unwrap();
+            }
+        }
+    });
+    let mut seen: Vec<EventId> = Vec::new();
+    while seen.len() < 600 {
+        let events = desk.log.after(seen.last().copied(), 16).await.unwrap();
+        assert!(events.iter().all(|event| seen.last().is_none_or(|last| event.id > *last)));
+        seen.extend(ids(&events));
+        let back = backwards(&desk.log, 9).await;
+        assert!(back.windows(2).all(|pair| pair[0] > pair[1]), "no doubles, in order");
+        assert!(back.len() >= seen.len(), "nothing is missing on the way back: {} of {}", back.len(), seen.len());
+        tokio::task::yield_now().await;
+    }
+    soon(async { (writer.await.unwrap(), closer.await.unwrap()) }).await;
+    assert_eq!(seen, desk.all().await);
+    assert!(desk.documents().await.len() > 20);
+}
+
+#[tokio::test]
+async fn what_nothing_refers_to_is_removed_by_the_next_owner_and_by_no_other() {
+    let desk = Desk::new(KEEP).await;
+    desk.write(30).await;
+    let stray = desk.world.journal.archive().put("01STRAY", b"written, and then the process died").await.unwrap();
+    let next = desk.restored(KEEP).await;
+    next.tidy().await.unwrap();
+    let kept = next.documents().await;
+    assert!(!kept.is_empty() && kept.iter().all(|name| !name.starts_with(stray.name())), "{kept:?}");
+    // The one before does not know yet that it is none any more, and takes the other's segments for strays.
+    desk.tidy().await.unwrap_err();
+    assert_eq!(next.documents().await, kept);
+    assert_eq!(next.all().await.len(), 30);
+}
+
+#[tokio::test]
+async fn a_vault_that_does_not_answer_is_no_empty_history() {
+    let desk = Desk::new(KEEP).await;
+    desk.write(50).await;
+    let before = desk.all().await;
+    desk.tidy().await.unwrap();
+    let log = open(&desk.world, desk.clock.clone(), KEEP).await;
+    desk.world.silence();
+    let is_told = |error: StoreError| matches!(error, StoreError::Archive(ArchiveError::Vault(_)));
+    assert!(log.after(None, 100).await.is_err_and(is_told));
+    assert!(log.before(None, 100).await.is_err_and(is_told));
+    assert!(log.find(before[0]).await.is_err_and(is_told));
+    assert_eq!(ids(&log.before(None, 10).await.unwrap()).len(), 10, "what is in the state is read all the same");
+    assert_eq!(log.trimmed(), None, "nothing is taken for lost");
+    desk.world.answer();
+    assert_eq!(ids(&log.after(None, 100).await.unwrap()), before);
+}
+
+#[tokio::test]
+async fn a_segment_that_is_lost_is_told_of_and_holds_up_nothing() {
+    async fn altered(desk: &Desk, names: &[String]) {
+        let vault = &desk.world.line.vault;
+        let mut bytes = vault.segment(&tenant(), &names[1]).await.unwrap().unwrap().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        vault.put_segment(&tenant(), &names[1], bytes.into()).await.unwrap();
+    }
+    async fn swapped(desk: &Desk, names: &[String]) {
+        let vault = &desk.world.line.vault;
+        let other = vault.segment(&tenant(), &names[2]).await.unwrap().unwrap();
+        vault.put_segment(&tenant(), &names[1], other).await.unwrap();
+    }
+    async fn missing(desk: &Desk, names: &[String]) {
+        desk.world.line.vault.remove_segments(&tenant(), &names[1..2]).await.unwrap();
+    }
+    for wound in ["altered", "swapped", "missing"] {
+        let desk = Desk::new(KEEP).await;
+        desk.write(50).await;
+        let before = desk.all().await;
+        desk.tidy().await.unwrap();
+        let names = desk.documents().await;
+        match wound {
+            "altered" => altered(&desk, &names).await,
+            "swapped" => swapped(&desk, &names).await,
+            _ => missing(&desk, &names).await,
+        }
+        let log = open(&desk.world, desk.clock.clone(), KEEP).await;
+        assert_eq!(ids(&log.after(None, 100).await.unwrap()), before[..10], "{wound}: as far as it goes");
+        assert!(log.after(Some(before[9]), 100).await.is_err_and(|error| match error {
+            StoreError::Archive(error) => error.is_lost(),
+            _ => false,
+        }));
+        assert_eq!(log.trimmed(), Some(before[19]), "{wound}: and where it goes on");
+        assert_eq!(ids(&log.after(log.trimmed(), 100).await.unwrap()), before[20..]);
+        let rest: Vec<_> = before[20..].iter().chain(&[]).rev().chain(before[..10].iter().rev()).copied().collect();
+        assert_eq!(backwards(&log, 7).await, rest, "{wound}: conversations are read around it");
+        assert_eq!(log.find(before[15]).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn retention_deletes_segments_by_number_and_by_age() {
+    let desk = Desk::new(Keep { events: 40, ..KEEP }).await;
+    let mut before: Vec<EventId> = Vec::new();
+    while before.len() < 100 {
+        desk.write(20).await;
+        before.extend(ids(&desk.log.after(before.last().copied(), 20).await.unwrap()));
+        desk.tidy().await.unwrap();
+    }
+    let kept = desk.all().await;
+    assert!(kept.len() >= 40 && kept.len() < 50, "{}", kept.len());
+    assert_eq!(kept, before[100 - kept.len()..]);
+    assert_eq!(desk.log.trimmed(), Some(before[99 - kept.len()]));
+    assert_eq!(desk.documents().await.len(), desk.world.space(space::SEGMENTS).await.len(), "and its document with it");
+    let desk = desk.restored(Keep { age: DAY, ..KEEP }).await;
+    assert_eq!(desk.log.trimmed(), Some(before[99 - kept.len()]), "over restarts");
+    desk.clock.advance(3 * DAY);
+    desk.write(70).await;
+    desk.tidy().await.unwrap();
+    let left = desk.all().await;
+    assert!(left.iter().all(|id| !before.contains(id)), "all that was too old is gone");
+    assert!(desk.documents().await.len() < 7);
+}
+
+#[tokio::test]
+async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still_to_be_sent() {
+    let desk = Desk::new(KEEP).await;
+    let clock: Arc<dyn Clock> = desk.clock.clone();
+    let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), clock.clone());
+    let outbox = Outbox::new(desk.world.store.clone(), desk.log.clone(), clock);
+    let incoming = |id: &str| Incoming { message: message(id, false), body: "body".into(), visible: true };
+    inbox.receive(&[incoming("in")]).await.unwrap();
+    for id in ["sent", "waiting"] {
+        let outgoing =
+            Outgoing { message: message(id, true), body: "body".into(), digest: [7; 32], key: Some(id.into()) };
+        outbox.accept(outgoing, Duration::from_secs(20)).await.unwrap();
+    }
+    outbox.progress("sent", Delivery::Sent).await.unwrap();
+    desk.write(30).await;
+    desk.tidy().await.unwrap();
+    assert!(inbox.find(CHAT, "in").await.unwrap().is_some(), "not old yet");
+    desk.clock.advance(2 * DAY);
+    desk.tidy().await.unwrap();
+    assert!(inbox.find(CHAT, "in").await.unwrap().is_none());
+    assert_eq!(outbox.delivery("sent").await.unwrap(), None);
+    assert!(outbox.unsettled("waiting").await.unwrap().is_some());
+    let messages = desk.log.after(None, 100).await.unwrap();
+    assert_eq!(messages.iter().filter(|event| event.body.message().is_some()).count(), 33, "the events stay");
+    outbox.progress("waiting", Delivery::Sent).await.unwrap();
+    desk.tidy().await.unwrap();
+    assert_eq!(outbox.delivery("waiting").await.unwrap(), None, "at last");
+}
+
+/// As a dashboard sees it: one conversation, page after page, after the machine was lost; and an outage of the vault is no empty page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_reads_conversations_across_segments() {
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let proxy = Proxy::start(&emulator::host().unwrap()).await;
+    let stage = stage
+        .set("FIRESTORE_EMULATOR_HOST", proxy.address())
+        .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s")
+        .set("SESSIOND_MESSAGES__LIVE_EVENTS", "20");
+    let daemon = stage.start().await;
+    let mut conversation = stage.pair("trattoria").await;
+    conversation.customers_write(&stage.network, 50).await.unwrap();
+    let customer = conversation.customers[0].clone();
+    let path = format!("/api/trattoria/chats/{customer}@c.us/messages");
+    let page = async |offset: usize| {
+        let answer = stage.dashboard.get(&format!("{path}?limit=20&offset={offset}")).await.unwrap();
+        let texts = answer.body.as_array().into_iter().flatten().map(|one| one["body"].as_str().unwrap().to_owned());
+        (answer.status, texts.collect::<Vec<_>>(), answer.body["code"].clone())
+    };
+    let read = async || {
+        let mut read = Vec::new();
+        for offset in [0, 20, 40] {
+            read.extend(page(offset).await.1);
+        }
+        read.reverse();
+        read
+    };
+    let written: Vec<_> = conversation.written.iter().filter(|one| one.customer == customer).collect();
+    let written: Vec<_> = written.iter().map(|one| one.text.clone()).collect();
+    assert_eq!(written.len(), 50);
+    until(LIMIT, "all messages", async || read().await == written).await.unwrap();
+    daemon.kill().await.unwrap();
+    stage.wipe_local_data();
+    let daemon = stage.start().await;
+    proxy.set(Mode::Refuse);
+    let (status, texts, code) = page(40).await;
+    assert_eq!((status, texts, code.as_str()), (503, Vec::new(), Some("vault_down")));
+    proxy.set(Mode::Pass);
+    until(LIMIT, "the vault again", async || page(40).await.0 == 200).await.unwrap();
+    assert_eq!(read().await, written);
+    daemon.kill().await.unwrap();
+}
