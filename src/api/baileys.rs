@@ -530,7 +530,7 @@ pub async fn messages(
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
         return Err(Problem::invalid(CHAT_MISSING, field("is required")));
     };
-    let country = app.fleet.env().messages.country;
+    let country = app.fleet.country(&tenant);
     let chat = session::chat_of(&chat_id, country)
         .ok_or_else(|| Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")))?;
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);

@@ -18,6 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use phonenumber::country;
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout},
@@ -279,6 +280,11 @@ impl Fleet {
             Err(StoreError::Closed | StoreError::Journal(_)) => Ok(Vec::new()),
             events => events,
         }
+    }
+
+    /// Where a phone number of a tenant without a country code is dialed.
+    pub fn country(&self, tenant: &TenantId) -> country::Id {
+        self.session(tenant).map_or(self.env.messages.country, |session| session.country())
     }
 
     /// The id of the last event of a tenant that was published.

@@ -12,6 +12,7 @@ mod chats;
 mod compose;
 mod connection;
 mod content;
+mod country;
 mod courier;
 mod env;
 mod files;
@@ -117,6 +118,8 @@ struct Inner {
     collected: synced::Collected,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
+    /// The tenant's own.
+    country: country::Own,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
@@ -224,6 +227,7 @@ impl Session {
         let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
+        let country = country::Own::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let (accepted, carried) = mpsc::channel(256);
         let status = Status {
@@ -261,6 +265,7 @@ impl Session {
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
             stopped: AtomicBool::new(stopped),
+            country,
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,

@@ -88,7 +88,7 @@ impl Session {
             return Err(RefusedSend::NotConnected);
         }
         request.check()?;
-        let chat = recipient(&request.to, inner.env.messages.country).ok_or(RefusedSend::Recipient)?;
+        let chat = recipient(&request.to, self.country()).ok_or(RefusedSend::Recipient)?;
         if inner.journal.outage() {
             return Err(RefusedSend::VaultDown);
         }

@@ -3,6 +3,7 @@
 mod baileys;
 mod broken;
 mod console;
+mod countries;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]

@@ -152,7 +152,7 @@ pub async fn overview_of(
     Body(wanted): Body<Overviews>,
 ) -> Result<Created<Vec<Overview>>, Problem> {
     let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
-    let ids: Vec<String> = ids.iter().map(|id| chat(&app, "filter.ids", id)).collect::<Result<_, _>>()?;
+    let ids: Vec<String> = ids.iter().map(|id| chat(&app, &tenant, "filter.ids", id)).collect::<Result<_, _>>()?;
     let page = wanted.pagination.unwrap_or(Page { limit: None, offset: None });
     let session = app.fleet.known(&tenant).await?;
     let all = session.chats(0, ALL).await.map_err(Problem::unreadable)?;
@@ -180,7 +180,7 @@ pub async fn messages(
     Path(named): Path<ChatPath>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<waha::Message>>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     let session = app.fleet.known(&tenant).await?;
     read(&session, chat, &page).await
 }
@@ -190,7 +190,7 @@ pub async fn messages_of(
     State(app): State<App>,
     Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<PageOfChat>>,
 ) -> Result<Json<Vec<waha::Message>>, Problem> {
-    let chat = chat(&app, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, &tenant, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
     let session = app.fleet.known(&tenant).await?;
     read(&session, chat, &Page { limit: asked.limit, offset: asked.offset }).await
 }
@@ -208,7 +208,7 @@ pub async fn message(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<MessagePath>,
 ) -> Result<Json<waha::Message>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?.id;
     let session = app.fleet.known(&tenant).await?;
     let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
@@ -231,7 +231,7 @@ pub async fn edit(
     key: IdempotencyKey,
     Body(body): Body<NewText>,
 ) -> Result<Json<waha::Message>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let session = app.fleet.known(&tenant).await?;
@@ -247,7 +247,7 @@ pub async fn revoke(
     Path(named): Path<MessagePath>,
     key: IdempotencyKey,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
@@ -293,7 +293,7 @@ async fn set_pinned(
     key: &IdempotencyKey,
     seconds: Option<u32>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(app, "chatId", &named.chat_id)?;
+    let chat = chat(app, tenant, "chatId", &named.chat_id)?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
@@ -314,7 +314,7 @@ pub async fn read_messages(
     For { tenant, .. }: For<Sending>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Read>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     let session = app.fleet.known(&tenant).await?;
     let read = session.mark_read(&chat, &[]).await?;
     let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
@@ -340,7 +340,7 @@ pub async fn picture(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     Ok(Json(PictureUrl::new(app.fleet.known(&tenant).await?.picture(&chat).await?)))
 }
 
@@ -350,7 +350,7 @@ pub async fn archive(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.archive(&chat, true).await?;
     Ok(Created(Success::YES))
 }
@@ -361,7 +361,7 @@ pub async fn unarchive(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.archive(&chat, false).await?;
     Ok(Created(Success::YES))
 }
@@ -372,7 +372,7 @@ pub async fn unread(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.mark_unread(&chat).await?;
     Ok(Created(Success::YES))
 }
@@ -383,7 +383,7 @@ pub async fn delete(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.delete_chat(&chat).await?;
     Ok(Json(Success::YES))
 }
@@ -394,7 +394,7 @@ pub async fn clear(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     app.fleet.known(&tenant).await?.clear_chat(&chat).await?;
     Ok(Json(Success::YES))
 }

@@ -51,7 +51,7 @@ pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: Inco
 
 async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, form }: Incoming, kind: AttachmentKind) -> Sent {
     let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
-    let to = chat(app, "chatId", chat_id)?;
+    let to = chat(app, &tenant, "chatId", chat_id)?;
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
     needs_no_ffmpeg(kind, &form)?;
     let answers = form.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id));

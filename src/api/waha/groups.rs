@@ -24,6 +24,7 @@ use crate::{
         Session,
         groups::{Change, Setting, Settings},
     },
+    tenant::TenantId,
     waha::group::{Changed, Group, JoinRequest, Joined, Participant as Member},
 };
 
@@ -109,7 +110,7 @@ pub async fn create(
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<New>,
 ) -> Result<Created<Group>, Problem> {
-    let members = people(&app, Some(new.participants.ok_or_else(|| flaw("participants", "is required"))?))?;
+    let members = people(&app, &tenant, Some(new.participants.ok_or_else(|| flaw("participants", "is required"))?))?;
     let session = app.fleet.known(&tenant).await?;
     let group = session.create_group(&new.name.unwrap_or_default(), &members).await?;
     Ok(Created(group.into()))
@@ -360,7 +361,7 @@ macro_rules! change {
             Path(named): Path<GroupPath>,
             Body(members): Body<Members>,
         ) -> Result<Created<Vec<Changed>>, Problem> {
-            let who = people(&app, members.participants)?;
+            let who = people(&app, &tenant, members.participants)?;
             let session = app.fleet.known(&tenant).await?;
             changed(&session, &named, $change, &who).await
         }
@@ -394,7 +395,7 @@ pub async fn join_requests(
     Ok(Json(requests.iter().map(JoinRequest::from).collect()))
 }
 
-fn people(app: &App, participants: Option<Vec<Participant>>) -> Result<Vec<String>, Problem> {
+fn people(app: &App, tenant: &TenantId, participants: Option<Vec<Participant>>) -> Result<Vec<String>, Problem> {
     let participants = participants.unwrap_or_default();
-    participants.iter().map(|participant| chat(app, "participants", &participant.id)).collect()
+    participants.iter().map(|participant| chat(app, tenant, "participants", &participant.id)).collect()
 }

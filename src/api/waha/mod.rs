@@ -39,6 +39,7 @@ use super::{
 use crate::{
     message::{Delivery, Message, history::Entry},
     session::{self, Session},
+    tenant::TenantId,
     waha::{self, MessageId, Source, View},
 };
 
@@ -71,8 +72,8 @@ fn flaw(field: &'static str, message: impl Into<String>) -> Problem {
 }
 
 /// A conversation, as [`Message::chat`] has it.
-fn chat(app: &App, field: &'static str, text: &str) -> Result<String, Problem> {
-    session::chat_of(text, app.fleet.env().messages.country)
+fn chat(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<String, Problem> {
+    session::chat_of(text, app.fleet.country(tenant))
         .ok_or_else(|| flaw(field, "expected a chat id like 573001112233@c.us"))
 }
 

@@ -1,6 +1,8 @@
 //! Sessions: made, looked at, paired, stopped and started, ended. A session that is stopped stays linked and stays away, over
 //! restarts too: WhatsApp keeps what comes for it, and unlinks a device that stays away for two weeks.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     extract::State,
@@ -8,8 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use schemars::{JsonSchema, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -25,7 +28,7 @@ use super::{
 };
 use crate::{
     fleet::Beat,
-    session::{Capping, State as SessionState, Status, Timelock},
+    session::{Capping, Session, State as SessionState, Status, Timelock},
     tenant::{InvalidTenantId, TenantId},
     waha,
     webhook::Form,
@@ -65,6 +68,31 @@ pub struct Wanted {
     open: Option<String>,
 }
 
+/// A session's `config` as it is given: that of its webhooks, and its country.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct Configuration(Value);
+
+impl JsonSchema for Configuration {
+    fn schema_name() -> Cow<'static, str> {
+        "NewSessionSettings".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Config::json_schema(generator);
+        let country = json!({
+            "type": ["string", "null"],
+            "pattern": "^[A-Z]{2}$",
+            "examples": ["CO"],
+            "description": "Where phone numbers without a country code are dialed (ISO 3166). Left out: as the daemon's settings say.",
+        });
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("country".into(), country);
+        }
+        schema
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "NewSession")]
 pub struct New {
@@ -72,8 +100,8 @@ pub struct New {
     name: Option<String>,
     /// Left out: yes.
     start: Option<bool>,
-    /// Webhooks and metadata.
-    config: Option<Config>,
+    /// Webhooks, metadata, country.
+    config: Option<Configuration>,
 }
 
 impl Names for New {
@@ -92,8 +120,8 @@ pub async fn create(
     Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
 ) -> Result<Created<Brief>, Problem> {
     if let Some(config) = new.config.filter(|config| !config.0.is_null()) {
-        app.fleet.opened(&tenant).await?;
-        app.webhooks.put(&tenant, config.0).await?;
+        let session = app.fleet.opened(&tenant).await?;
+        configure(&app, &session, config).await?;
     }
     let session =
         if new.start.unwrap_or(true) { app.fleet.connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
@@ -109,8 +137,8 @@ pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Re
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SessionChange")]
 pub struct Change {
-    /// Webhooks and metadata.
-    config: Option<Config>,
+    /// Webhooks, metadata, country.
+    config: Option<Configuration>,
 }
 
 /// `PUT /api/sessions/{session}`
@@ -121,9 +149,22 @@ pub async fn change(
 ) -> Result<Json<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
-        app.webhooks.put(&tenant, config.0).await?;
+        configure(&app, &session, config).await?;
     }
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
+}
+
+/// All of it is checked before anything is changed. What is left out is as if it had never been set.
+async fn configure(app: &App, session: &Session, Configuration(config): Configuration) -> Result<(), Problem> {
+    let country = match &config["country"] {
+        Value::Null => None,
+        given => match given.as_str().and_then(|text| text.parse().ok()) {
+            Some(country) => Some(country),
+            None => return Err(flaw("country", "expected two letters like CO (ISO 3166)")),
+        },
+    };
+    app.webhooks.put(session.tenant(), config).await?;
+    Ok(session.set_country(country).await?)
 }
 
 /// `GET /api/sessions/{session}/me`
@@ -343,8 +384,18 @@ async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem>
 pub struct Brief {
     name: TenantId,
     status: SessionState,
-    config: Form,
+    config: Shown,
     me: Option<Me>,
+}
+
+/// A session's settings.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionSettings")]
+pub struct Shown {
+    #[serde(flatten)]
+    form: Form,
+    /// Beyond WAHA: where phone numbers without a country code are dialed, by two letters (ISO 3166).
+    country: String,
 }
 
 /// A session as it is looked at.
@@ -406,7 +457,8 @@ pub struct Me {
 }
 
 async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Brief, Problem> {
-    let config = app.webhooks.show(tenant).await?;
+    let country = format!("{:?}", app.fleet.country(tenant));
+    let config = Shown { form: app.webhooks.show(tenant).await?, country };
     Ok(Brief { name: tenant.clone(), status: status.state, config, me: me_of(status) })
 }
 

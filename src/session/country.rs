@@ -1,0 +1,40 @@
+//! A tenant's own country: where a phone number that is typed without its country code is dialed.
+
+use std::sync::{Mutex, PoisonError};
+
+use phonenumber::country::Id;
+
+use super::Session;
+use crate::store::{Batch, Store, StoreError, key, space};
+
+const KEY: &str = "session/country";
+
+/// `None`: as for all tenants.
+pub struct Own(Mutex<Option<Id>>);
+
+impl Own {
+    pub async fn read(store: &Store) -> Result<Self, StoreError> {
+        let stored = store.get(space::SETTINGS, &key::text(KEY)).await?;
+        let country = stored.and_then(|stored| std::str::from_utf8(&stored).ok()?.parse().ok());
+        Ok(Self(Mutex::new(country)))
+    }
+}
+
+impl Session {
+    pub fn country(&self) -> Id {
+        let own = *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner);
+        own.unwrap_or(self.0.env.messages.country)
+    }
+
+    /// Returns when it is durable. `None`: as for all tenants.
+    pub async fn set_country(&self, country: Option<Id>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        match country {
+            Some(country) => batch.put(space::SETTINGS, key::text(KEY), format!("{country:?}")),
+            None => batch.delete(space::SETTINGS, key::text(KEY)),
+        }
+        let change = self.0.store.write(batch).await?;
+        *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner) = country;
+        Ok(self.0.store.wait(change).await?)
+    }
+}
