@@ -81,6 +81,14 @@ pub enum EventBody {
 }
 
 impl EventBody {
+    /// The conversation that it belongs to, a jid.
+    pub fn chat(&self) -> &str {
+        match self {
+            Self::Received { message } | Self::Sent { message } => &message.chat,
+            Self::Status { chat, .. } => chat,
+        }
+    }
+
     /// The message that it brings.
     pub fn message(&self) -> Option<&Message> {
         match self {
@@ -321,12 +329,22 @@ impl Log {
 
     /// Published events before `cursor` (all without one), newest first, at most `limit`.
     pub async fn before(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.before_of(None, cursor, limit).await
+    }
+
+    /// The same for who looks for one chat: of the others some may be left out.
+    pub async fn before_of(
+        &self,
+        chat: Option<&str>,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
         let cursor = cursor.map_or_else(|| Ulid(published.0.saturating_add(1)), |cursor| cursor.0);
         let mut found = self.live_before(Some(cursor), limit).await?;
         if found.len() < limit {
             let oldest = found.last().map_or(cursor, |event| event.id.0);
-            found.extend(self.closed_before(oldest, limit - found.len()).await?);
+            found.extend(self.closed_before(chat, oldest, limit - found.len()).await?);
         }
         Ok(found)
     }

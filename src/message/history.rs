@@ -69,6 +69,8 @@ pub struct Query {
 
 /// Events read at a time.
 const PAGE: usize = 256;
+/// Events that the list of conversations is made of.
+const LISTED: usize = 2560;
 
 /// What became of messages that are yet to come, since they are older.
 #[derive(Default)]
@@ -103,7 +105,7 @@ impl Place {
 pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError> {
     let mut found = Vec::new();
     let wanted = query.text.as_deref().map(str::to_lowercase);
-    visit(log, |entry| {
+    visit(log, query.chat.as_deref(), usize::MAX, |entry| {
         let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
         let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
         let older = query.before.is_none_or(|before| entry.event < before);
@@ -118,11 +120,12 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
     Ok(found)
 }
 
-/// By their last message, newest first; `offset` of them left out.
+/// By their last message, newest first; `offset` of them left out. Those of which the newest events say something: a conversation that has
+/// been silent for longer is found by its id.
 pub async fn chats(log: &Log, cleared: &Cleared, offset: usize, limit: usize) -> Result<Vec<Chat>, StoreError> {
     let mut chats: Vec<Chat> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    visit(log, |entry| {
+    visit(log, None, LISTED, |entry| {
         if !is_shown(cleared, &entry) {
             return true;
         }
@@ -180,14 +183,22 @@ pub async fn sends(log: &Log, now: Timestamp) -> Result<Sends, StoreError> {
     }
 }
 
-/// Shows each message, newest first, until `each` has seen enough.
-async fn visit(log: &Log, mut each: impl FnMut(Entry) -> bool) -> Result<(), StoreError> {
+/// Shows each message, newest first, until `each` has seen enough, or the events are over, or so many have been read. With a chat, at
+/// least all of it.
+async fn visit(
+    log: &Log,
+    chat: Option<&str>,
+    most: usize,
+    mut each: impl FnMut(Entry) -> bool,
+) -> Result<(), StoreError> {
     let mut fates = Fates::default();
     let mut before = None;
+    let mut read = 0;
     loop {
-        let events = log.before(before, PAGE).await?;
+        let events = log.before_of(chat, before, PAGE).await?;
         before = events.last().map(|event| event.id);
-        let last = events.len() < PAGE;
+        read += events.len();
+        let last = events.len() < PAGE || read >= most;
         for event in events {
             if let Some(entry) = fates.meet(event)
                 && !each(entry)

@@ -7,11 +7,12 @@
 //! cursor are told of a gap, and nobody waits for it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use bytes::{Buf as _, Bytes};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ use super::event::{Event, EventBody, Log, TRIMMED, parse_key};
 use crate::{
     crash,
     journal::{ArchiveError, ConfirmError, Piece},
+    seal::Digest,
     store::{
         Batch, StoreError, key,
         records::{OutboxRecord, OutboxState},
@@ -48,6 +50,9 @@ struct Reference {
     count: usize,
     /// Its messages are kept whole.
     whole: bool,
+    /// Of which chats it has something; see [`Chats`].
+    #[serde(default)]
+    chats: Option<Chats>,
     piece: Piece,
 }
 
@@ -66,6 +71,30 @@ impl Segment {
         let value = serde_json::to_vec(&self.reference).expect("a reference is plain data, which JSON always takes");
         batch.put(space::SEGMENTS, self.first.to_bytes(), value);
     }
+}
+
+/// Four bytes of each chat's digest, in base64: who looks for one chat need not read the segments that have nothing of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Chats(String);
+
+impl Chats {
+    /// `None`: something is of no chat that this build knows.
+    fn of<'a>(values: impl IntoIterator<Item = &'a Bytes>) -> Option<Self> {
+        let mut marks = BTreeSet::new();
+        for value in values {
+            marks.insert(mark(serde_json::from_slice::<EventBody>(value).ok()?.chat()));
+        }
+        Some(Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>())))
+    }
+
+    fn may_have(&self, chat: &str) -> bool {
+        BASE64.decode(&self.0).is_ok_and(|marks| marks.chunks(4).any(|one| one == mark(chat)))
+    }
+}
+
+fn mark(chat: &str) -> [u8; 4] {
+    let Digest(digest) = Digest::of([chat.as_bytes()]);
+    [digest[0], digest[1], digest[2], digest[3]]
 }
 
 /// An event's id and its bytes as they were in the state.
@@ -160,7 +189,7 @@ impl Log {
     async fn close_one(&self) -> Result<bool, StoreError> {
         let published = self.queue().published;
         let mut plain = Vec::new();
-        let mut keys = Vec::new();
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
         for (key, value) in self.store.scan(space::EVENTS, None, self.keep.live).await? {
             let is_published = parse_key(&key).is_some_and(|id| id <= published);
             let fits = plain.is_empty() || plain.len() + value.len() <= SEGMENT;
@@ -171,12 +200,14 @@ impl Log {
             plain.extend((value.len() as u32).to_be_bytes());
             plain.extend(&value[..]);
             keys.push(key);
+            values.push(value);
         }
         let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(false) };
         let (Some(first), Some(last)) = (parse_key(first), parse_key(last)) else { return Ok(false) };
         let piece = self.store.journal().archive().put(&first.to_string(), &plain).await.map_err(ArchiveError::from)?;
         crash::point("segment_written");
-        let reference = Reference { last, count: keys.len(), whole: true, piece };
+        let chats = Chats::of(&values);
+        let reference = Reference { last, count: keys.len(), whole: true, chats, piece };
         let segment = Segment { first, reference };
         let mut tail = self.tail.lock().await;
         // Meanwhile retention may have deleted some of them.
@@ -327,10 +358,20 @@ impl Log {
         Ok((found, true))
     }
 
-    /// Newest first.
-    pub(super) async fn closed_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<Event>, StoreError> {
+    /// Newest first; with a chat, at least all that is of it.
+    pub(super) async fn closed_before(
+        &self,
+        chat: Option<&str>,
+        cursor: Ulid,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
         let mut found: Vec<Event> = Vec::new();
-        for segment in self.segments().await?.iter().rev().filter(|segment| segment.first < cursor) {
+        let segments = self.segments().await?;
+        let wanted = |segment: &&Segment| {
+            let of_chat = chat.zip(segment.reference.chats.as_ref()).is_none_or(|(chat, chats)| chats.may_have(chat));
+            segment.first < cursor && of_chat
+        };
+        for segment in segments.iter().rev().filter(wanted) {
             let entries = self.entries_unless_lost(segment).await?;
             let wanted = entries.iter().rev().filter(|(id, _)| *id < cursor);
             found.extend(wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit - found.len()));

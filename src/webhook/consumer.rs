@@ -506,10 +506,7 @@ impl Flight {
 
 /// The chat whose order an event is part of.
 fn lane(body: &EventBody) -> &str {
-    match body {
-        EventBody::Received { message } | EventBody::Sent { message } => &message.chat,
-        EventBody::Status { chat, .. } => chat,
-    }
+    body.chat()
 }
 
 fn far() -> Instant {

@@ -11,7 +11,7 @@ use sessiond::{
     journal::ArchiveError,
     message::{
         Addressed, Content, Delivery, Event, EventId, Feed, Inbox, Incoming, Keep, Log, Message, Outbox, Outgoing,
-        Shelf,
+        Shelf, history,
     },
     store::{StoreError, space},
 };
@@ -167,6 +167,26 @@ async fn every_reader_sees_what_left_the_state() {
         assert_eq!(desk.log.find(id).await.unwrap().map(|event| event.id), Some(id));
         assert_eq!(desk.log.find(EventId(ulid::Ulid(id.0.0 - 1))).await.unwrap(), None);
     }
+}
+
+/// Opening one conversation does not read the history of all.
+#[tokio::test]
+async fn who_looks_for_one_chat_reads_only_the_segments_that_have_it() {
+    let desk = Desk::new(KEEP).await;
+    let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), desk.clock.clone());
+    let rare = Message { chat: "rare@s.whatsapp.net".into(), ..message("rare", false) };
+    desk.write(12).await;
+    inbox.receive(&[Incoming { message: rare, body: "body".into(), visible: true }]).await.unwrap();
+    desk.write(100).await;
+    desk.tidy().await.unwrap();
+    let reads = || desk.world.line.vault.usage().reads;
+    let before = reads();
+    let query = history::Query { chat: Some("rare@s.whatsapp.net".into()), limit: 50, ..history::Query::default() };
+    let found = history::messages(&desk.log, &query).await.unwrap();
+    assert_eq!(found.iter().map(|entry| entry.message.id.as_str()).collect::<Vec<_>>(), ["rare"]);
+    assert_eq!(reads() - before, 1, "one segment of ten");
+    let everything = history::Query { chat: Some(CHAT.into()), limit: 1000, ..history::Query::default() };
+    assert_eq!(history::messages(&desk.log, &everything).await.unwrap().len(), 112);
 }
 
 #[tokio::test]
