@@ -280,6 +280,8 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
             }
         }
         let events = match fleet.events_after(tenant, *last, PAGE).await {
+            // Retention was at work meanwhile: the gap first.
+            Ok(_) if fleet.session(tenant).and_then(|session| session.trimmed()) != trimmed => continue,
             Ok(events) => events,
             Err(error) => {
                 warn!(%tenant, %error, "events cannot be read now");

@@ -51,7 +51,7 @@ pub enum ArchiveError {
 impl ArchiveError {
     /// Trying again is no use.
     pub fn is_lost(&self) -> bool {
-        !matches!(self, Self::Vault(_))
+        !matches!(self, Self::Vault(VaultError::Unavailable(_) | VaultError::Refused(_)))
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
@@ -23,7 +24,11 @@ use crate::{
     clock::Clock,
     config::Secret,
     journal::{ChangeNo, Closed},
-    store::{Batch, Store, StoreError, key, space},
+    store::{
+        Batch, Store, StoreError,
+        key::{self, Key},
+        space,
+    },
     tenant::TenantId,
 };
 
@@ -183,9 +188,19 @@ pub(super) struct Tail {
     last: Ulid,
     /// Events in the state.
     pub count: usize,
+    /// Of these, as they are written.
+    pub bytes: usize,
     /// Events in segments.
     pub closed: usize,
     since_trim: usize,
+}
+
+/// What retention takes away.
+#[derive(Default)]
+struct Trimmed {
+    removed: usize,
+    bytes: usize,
+    last: Option<Ulid>,
 }
 
 struct Pending {
@@ -214,20 +229,26 @@ impl Log {
     ) -> Result<Self, StoreError> {
         let newest = store.scan_back(space::EVENTS, None, 1).await?;
         let last = newest.first().and_then(|(key, _)| parse_key(key)).unwrap_or(Ulid::nil());
-        let count = store.scan(space::EVENTS, None, usize::MAX).await?.len();
+        let live = store.scan(space::EVENTS, None, usize::MAX).await?;
+        let (count, bytes) = (live.len(), live.iter().map(|(_, value)| value.len()).sum());
         let trimmed = store.get(space::SETTINGS, &key::text(TRIMMED)).await?;
         let trimmed = trimmed.and_then(|key| parse_key(&key)).unwrap_or(Ulid::nil());
         // Retention may have taken the very last.
         let last = last.max(trimmed);
-        let tail = tokio::sync::Mutex::new(Tail { last, count, closed: 0, since_trim: 0 });
+        let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0 });
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed, message: None });
         let log = Self { tenant, store, feed, shelf, clock, keep, full: Notify::new(), tail, queue };
-        log.tail.lock().await.closed = log.segments().await?.iter().map(Segment::count).sum();
-        if count >= 2 * keep.live {
-            log.full.notify_one();
+        let closed = log.segments().await?.iter().map(Segment::count).sum();
+        {
+            let mut tail = log.tail.lock().await;
+            tail.closed = closed;
+            if log.is_full(&tail) {
+                log.full.notify_one();
+            }
         }
-        let recent = log.live_before(Some(Ulid(u128::MAX)), RECENT).await?;
-        log.queue().message = recent.iter().find(|event| event.body.message().is_some()).map(|event| event.id);
+        let recent = log.live_before(Ulid(u128::MAX), RECENT).await?;
+        let mut recent = recent.iter().filter_map(|(key, value)| log.event(key, value));
+        log.queue().message = recent.find(|event| event.body.message().is_some()).map(|event| event.id);
         Ok(log)
     }
 
@@ -235,22 +256,24 @@ impl Log {
     pub async fn commit(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
         let mut tail = self.tail.lock().await;
         let mut last = tail.last;
-        let mut events = Vec::with_capacity(bodies.len());
+        let (mut events, mut bytes) = (Vec::with_capacity(bodies.len()), 0);
         for body in bodies {
             last = next_ulid(last, self.clock.now().into());
             let value = serde_json::to_vec(&body).expect("an event is plain data, which JSON always takes");
+            bytes += value.len();
             batch.put(space::EVENTS, last.to_bytes(), value);
             events.push(Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body }));
         }
         let added = events.len();
-        let (removed, trimmed) = self.trim(&mut batch, &mut tail).await?;
+        let Trimmed { removed, bytes: removed_bytes, last: trimmed } = self.trim(&mut batch, &mut tail).await?;
         let change = self.store.write(batch).await?;
         if let Some(trimmed) = trimmed {
             self.queue().trimmed = trimmed;
         }
         tail.last = last;
         tail.count = tail.count + added - removed;
-        if tail.count >= 2 * self.keep.live {
+        tail.bytes = tail.bytes + bytes - removed_bytes;
+        if self.is_full(&tail) {
             self.full.notify_one();
         }
         let after = (seen == Seen::WhenDurable).then_some(change);
@@ -341,18 +364,17 @@ impl Log {
     ) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
         let cursor = cursor.map_or_else(|| Ulid(published.0.saturating_add(1)), |cursor| cursor.0);
-        let mut found = self.live_before(Some(cursor), limit).await?;
-        if found.len() < limit {
-            let oldest = found.last().map_or(cursor, |event| event.id.0);
-            found.extend(self.closed_before(chat, oldest, limit - found.len()).await?);
+        let live = self.live_before(cursor, limit).await?;
+        let mut found: Vec<_> = live.iter().filter_map(|(key, value)| self.event(key, value)).collect();
+        if live.len() < limit {
+            let oldest = live.last().and_then(|(key, _)| parse_key(key)).unwrap_or(cursor);
+            found.extend(self.closed_before(chat, oldest, limit - live.len()).await?);
         }
         Ok(found)
     }
 
-    async fn live_before(&self, cursor: Option<Ulid>, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let before = cursor.map(|cursor| cursor.to_bytes());
-        let found = self.store.scan_back(space::EVENTS, before.as_ref().map(|key| key.as_slice()), limit).await?;
-        Ok(found.iter().filter_map(|(key, value)| self.event(key, value)).collect())
+    async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        self.store.scan_back(space::EVENTS, Some(&cursor.to_bytes()), limit).await
     }
 
     pub(super) fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {
@@ -366,31 +388,32 @@ impl Log {
 
     /// Deletes the oldest events when there are too many or they are too old, and with an event of a message its record. In
     /// steps, so that not every event pays for a look. While there are segments these are older.
-    async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<(usize, Option<Ulid>), StoreError> {
+    async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<Trimmed, StoreError> {
         const STEP: usize = 64;
         tail.since_trim += 1;
         if tail.since_trim < STEP || tail.closed > 0 {
-            return Ok((0, None));
+            return Ok(Trimmed::default());
         }
         tail.since_trim = 0;
         let mut excess = tail.count.saturating_sub(self.keep.events);
         let too_old = self.clock.now().as_millisecond() - i64::try_from(self.keep.age.as_millis()).unwrap_or(i64::MAX);
-        let (mut removed, mut trimmed) = (0, None);
+        let mut trimmed = Trimmed::default();
         for (key, value) in self.store.scan(space::EVENTS, None, excess.max(2 * STEP)).await? {
             let old = parse_key(&key).is_some_and(|id| i64::try_from(id.timestamp_ms()).is_ok_and(|at| at < too_old));
             if excess == 0 && !old {
                 break;
             }
             excess = excess.saturating_sub(1);
-            removed += 1;
+            trimmed.removed += 1;
+            trimmed.bytes += value.len();
             self.forget_whole(batch, &value).await?;
-            trimmed = parse_key(&key).or(trimmed);
+            trimmed.last = parse_key(&key).or(trimmed.last);
             batch.delete(space::EVENTS, key);
         }
-        if let Some(trimmed) = trimmed {
-            batch.put(space::SETTINGS, key::text(TRIMMED), trimmed.to_bytes().to_vec());
+        if let Some(last) = trimmed.last {
+            batch.put(space::SETTINGS, key::text(TRIMMED), last.to_bytes().to_vec());
         }
-        Ok((removed, trimmed))
+        Ok(trimmed)
     }
 }
 

@@ -20,14 +20,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
 
-use super::event::{Event, EventBody, Log, TRIMMED, parse_key};
+use super::event::{Event, EventBody, Log, TRIMMED, Tail, parse_key};
 use crate::{
     crash,
     journal::{ArchiveError, ConfirmError, Piece},
     seal::Digest,
     store::{
-        Batch, StoreError, key,
-        records::{OutboxRecord, OutboxState},
+        Batch, StoreError,
+        key::{self, Key},
+        records::{InboxRecord, OutboxRecord, OutboxState},
         space,
     },
     tenant::TenantId,
@@ -35,6 +36,8 @@ use crate::{
 
 /// Bytes of a segment before it is sealed, roughly: it should fit into one document.
 const SEGMENT: usize = 768 * 1024;
+/// Bytes of events in the state.
+const LIVE: usize = 1024 * 1024;
 /// So many of the newest events have their messages whole, and all of the last day: an idempotency key is good for so long.
 const WHOLE: usize = 2000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -102,20 +105,20 @@ type Entries = Arc<Vec<(Ulid, Bytes)>>;
 
 /// One for the process: the segments read last, since who reads one page of them reads the next.
 #[derive(Debug, Clone, Default)]
-pub struct Shelf(Arc<Mutex<VecDeque<(TenantId, Ulid, Entries)>>>);
+pub struct Shelf(Arc<Mutex<VecDeque<(TenantId, String, Entries)>>>);
 
 impl Shelf {
     /// Segments, each of less than a MiB but for single events that are larger.
     const CAPACITY: usize = 8;
 
-    fn find(&self, tenant: &TenantId, first: Ulid) -> Option<Entries> {
+    fn find(&self, tenant: &TenantId, piece: &Piece) -> Option<Entries> {
         let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.iter().find(|(of, id, _)| of == tenant && *id == first).map(|(_, _, entries)| entries.clone())
+        shelf.iter().find(|(of, name, _)| of == tenant && name == piece.name()).map(|(_, _, entries)| entries.clone())
     }
 
-    fn keep(&self, tenant: &TenantId, first: Ulid, entries: Entries) {
+    fn keep(&self, tenant: &TenantId, piece: &Piece, entries: Entries) {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.push_front((tenant.clone(), first, entries));
+        shelf.push_front((tenant.clone(), piece.name().to_owned(), entries));
         shelf.truncate(Self::CAPACITY);
     }
 }
@@ -146,7 +149,11 @@ impl Log {
 
     /// `swept`: what earlier owners left behind has been taken away.
     pub async fn tidy(&self, swept: &mut bool) -> Result<(), StoreError> {
-        while self.tail.lock().await.count >= 2 * self.keep.live {
+        loop {
+            let is_full = self.is_full(&*self.tail.lock().await);
+            if !is_full {
+                break;
+            }
             if !*swept {
                 self.sweep().await?;
                 *swept = true;
@@ -156,7 +163,13 @@ impl Log {
             }
         }
         self.forget_old_wholes().await?;
+        self.forget_by_age().await?;
         self.expire().await
+    }
+
+    /// Whether the older half should leave the state.
+    pub(super) fn is_full(&self, tail: &Tail) -> bool {
+        tail.count >= 2 * self.keep.live || tail.bytes >= LIVE && tail.count > 1
     }
 
     /// Oldest first.
@@ -172,6 +185,10 @@ impl Log {
     async fn sweep(&self) -> Result<(), StoreError> {
         let archive = self.store.journal().archive();
         let segments = self.segments().await?;
+        if segments.len() < self.store.scan(space::SEGMENTS, None, usize::MAX).await?.len() {
+            warn!("a reference that this build cannot read: nothing is taken for a stray");
+            return Ok(());
+        }
         let pieces = segments.iter().map(|segment| &segment.reference.piece);
         let strays = archive.strays(pieces).await.map_err(ArchiveError::from)?;
         if strays.is_empty() {
@@ -188,9 +205,10 @@ impl Log {
     /// False when there is nothing to close now.
     async fn close_one(&self) -> Result<bool, StoreError> {
         let published = self.queue().published;
+        let most = self.keep.live.min(self.tail.lock().await.count / 2);
         let mut plain = Vec::new();
         let (mut keys, mut values) = (Vec::new(), Vec::new());
-        for (key, value) in self.store.scan(space::EVENTS, None, self.keep.live).await? {
+        for (key, value) in self.store.scan(space::EVENTS, None, most).await? {
             let is_published = parse_key(&key).is_some_and(|id| id <= published);
             let fits = plain.is_empty() || plain.len() + value.len() <= SEGMENT;
             if !is_published || !fits || key.len() != 16 {
@@ -224,6 +242,7 @@ impl Log {
         segment.put(&mut batch);
         self.store.write(batch).await?;
         tail.count -= segment.count();
+        tail.bytes -= values.iter().map(Bytes::len).sum::<usize>();
         tail.closed += segment.count();
         crash::point("segment_referred_to");
         Ok(true)
@@ -247,6 +266,42 @@ impl Log {
             segment.reference.whole = !all;
             segment.put(&mut batch);
             self.store.write(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// By their own time: also what never was an event, and what a lost segment would have named.
+    async fn forget_by_age(&self) -> Result<(), StoreError> {
+        const PAGE: usize = 256;
+        let limit = self.clock.now().as_millisecond() - i64::try_from(self.keep.whole.as_millis()).unwrap_or(i64::MAX);
+        for space in [space::INBOX, space::OUTBOX] {
+            let mut after: Option<Key> = None;
+            loop {
+                let page = self.store.scan(space, after.as_deref(), PAGE).await?;
+                let mut batch = Batch::default();
+                let mut old = 0;
+                for (key, value) in &page {
+                    let is_old = match space {
+                        space::INBOX => {
+                            InboxRecord::decode(value.as_ref()).is_ok_and(|record| record.received_at_ms < limit)
+                        }
+                        _ => OutboxRecord::decode(value.as_ref()).is_ok_and(|record| {
+                            record.accepted_at_ms < limit && record.state() != OutboxState::Accepted
+                        }),
+                    };
+                    if is_old {
+                        batch.delete(space, key.clone());
+                        old += 1;
+                    }
+                }
+                if old > 0 {
+                    self.store.write(batch).await?;
+                }
+                match page.last() {
+                    Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
+                    _ => break,
+                }
+            }
         }
         Ok(())
     }
@@ -313,7 +368,7 @@ impl Log {
     }
 
     async fn entries(&self, segment: &Segment) -> Result<Entries, ArchiveError> {
-        if let Some(entries) = self.shelf.find(&self.tenant, segment.first) {
+        if let Some(entries) = self.shelf.find(&self.tenant, &segment.reference.piece) {
             return Ok(entries);
         }
         let Segment { first, reference } = segment;
@@ -327,7 +382,7 @@ impl Log {
             read => read?,
         };
         let entries = Arc::new(split(plain.into()));
-        self.shelf.keep(&self.tenant, *first, entries.clone());
+        self.shelf.keep(&self.tenant, &reference.piece, entries.clone());
         Ok(entries)
     }
 

@@ -202,13 +202,17 @@ impl Running<'_> {
     /// Takes from the log as much as there is room for.
     async fn read(&mut self) -> Result<(), StoreError> {
         while self.more && self.queue.len() < WINDOW {
-            let session = &self.cx.session;
-            if let Some(trimmed) = session.trimmed().filter(|trimmed| Some(*trimmed) > self.queue.read()) {
+            let trimmed = self.cx.session.trimmed();
+            if let Some(trimmed) = trimmed.filter(|trimmed| Some(*trimmed) > self.queue.read()) {
                 let after = self.queue.read();
                 self.queue.skip(trimmed);
                 self.note_gap(trimmed, after).await?;
             }
             let events = self.cx.session.events_after(self.queue.read(), PAGE).await?;
+            // Retention was at work meanwhile: the gap first.
+            if self.cx.session.trimmed() != trimmed {
+                continue;
+            }
             self.more = !events.is_empty();
             let now = Instant::now();
             let before = self.queue.cursor();

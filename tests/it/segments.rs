@@ -13,7 +13,7 @@ use sessiond::{
         Addressed, Content, Delivery, Event, EventId, Feed, Inbox, Incoming, Keep, Log, Message, Outbox, Outgoing,
         Shelf, history,
     },
-    store::{StoreError, space},
+    store::{Batch, StoreError, space},
 };
 
 use crate::{
@@ -363,6 +363,56 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
     outbox.progress("waiting", Delivery::Sent).await.unwrap();
     desk.tidy().await.unwrap();
     assert_eq!(outbox.delivery("waiting").await.unwrap(), None, "at last");
+}
+
+/// A build that was rolled back meets what a later one wrote: it keeps it.
+#[tokio::test]
+async fn what_this_build_cannot_read_is_no_stray() {
+    let desk = Desk::new(KEEP).await;
+    desk.write(30).await;
+    desk.tidy().await.unwrap();
+    let before = desk.documents().await;
+    let (key, _) = desk.world.space(space::SEGMENTS).await[0].clone();
+    let mut batch = Batch::default();
+    batch.put(space::SEGMENTS, key, b"{\"of\":\"a later version\"}".to_vec());
+    desk.world.store.write(batch).await.unwrap();
+    let next = desk.restored(KEEP).await;
+    next.write(30).await;
+    next.tidy().await.unwrap();
+    let after = next.documents().await;
+    assert!(before.iter().all(|name| after.contains(name)), "deleted: {before:?} -> {after:?}");
+}
+
+#[tokio::test]
+async fn what_never_was_an_event_leaves_the_state_too() {
+    let desk = Desk::new(KEEP).await;
+    let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), desk.clock.clone());
+    for n in 0..50 {
+        let message = message(&format!("protocol{n}"), false);
+        inbox.receive(&[Incoming { message, body: "body".into(), visible: false }]).await.unwrap();
+    }
+    desk.tidy().await.unwrap();
+    assert_eq!(desk.world.space(space::INBOX).await.len(), 50, "they tell repeats");
+    desk.clock.advance(2 * DAY);
+    desk.tidy().await.unwrap();
+    assert_eq!(desk.world.space(space::INBOX).await.len(), 0);
+}
+
+#[tokio::test]
+async fn few_large_events_leave_the_state_as_many_small_ones_do() {
+    let desk = Desk::new(Keep { live: 512, ..KEEP }).await;
+    let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), desk.clock.clone());
+    for n in 0..100 {
+        let content = Content::Text { text: "x".repeat(60_000) };
+        let message = Message { content, ..message(&format!("large{n}"), false) };
+        inbox.receive(&[Incoming { message, body: "body".into(), visible: true }]).await.unwrap();
+    }
+    desk.tidy().await.unwrap();
+    let live = desk.world.space(space::EVENTS).await;
+    let bytes: usize = live.iter().map(|(_, value)| value.len()).sum();
+    assert!(bytes < 1 << 20, "{bytes} bytes of events in the state");
+    assert!(!live.is_empty());
+    assert_eq!(desk.all().await.len(), 100);
 }
 
 /// As a dashboard sees it: one conversation, page after page, after the machine was lost; and an outage of the vault is no empty page.
