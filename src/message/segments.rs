@@ -329,6 +329,10 @@ impl Log {
     /// Deletes the oldest segments when there are too many events, or they are too old.
     async fn expire(&self) -> Result<(), StoreError> {
         for segment in self.segments().await? {
+            // Nothing is read of one that stays.
+            if !self.is_due(&segment, &*self.tail.lock().await) {
+                return Ok(());
+            }
             let mut batch = Batch::default();
             if segment.reference.whole {
                 for (_, value) in self.entries_unless_lost(&segment).await?.iter() {
@@ -337,10 +341,6 @@ impl Log {
             }
             let change = {
                 let mut tail = self.tail.lock().await;
-                let excess = (tail.count + tail.closed).saturating_sub(self.keep.events);
-                if excess < segment.count() && self.age(segment.reference.last) <= self.keep.age {
-                    return Ok(());
-                }
                 batch.delete(space::SEGMENTS, segment.first.to_bytes());
                 batch.put(space::SETTINGS, key::text(TRIMMED), segment.reference.last.to_bytes().to_vec());
                 let change = self.store.write(batch).await?;
@@ -354,6 +354,12 @@ impl Log {
             removed.map_err(ArchiveError::from)?;
         }
         Ok(())
+    }
+
+    /// The oldest segment is kept no longer.
+    fn is_due(&self, segment: &Segment, tail: &Tail) -> bool {
+        let excess = (tail.count + tail.closed).saturating_sub(self.keep.events);
+        excess >= segment.count() || self.age(segment.reference.last) > self.keep.age
     }
 
     fn age(&self, id: Ulid) -> Duration {

@@ -185,6 +185,10 @@ async fn who_looks_for_one_chat_reads_only_the_segments_that_have_it() {
     let found = history::messages(&desk.log, &query).await.unwrap();
     assert_eq!(found.iter().map(|entry| entry.message.id.as_str()).collect::<Vec<_>>(), ["rare"]);
     assert_eq!(reads() - before, 1, "one segment of ten");
+    let fresh = open(&desk.world, desk.clock.clone(), KEEP).await;
+    let quiet = reads();
+    fresh.tidy(&mut false).await.unwrap();
+    assert_eq!(reads(), quiet, "and who only tidies up reads none");
     let everything = history::Query { chat: Some(CHAT.into()), limit: 1000, ..history::Query::default() };
     assert_eq!(history::messages(&desk.log, &everything).await.unwrap().len(), 112);
 }
