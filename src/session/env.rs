@@ -63,6 +63,8 @@ pub struct Env {
     pub uploading: Semaphore,
     /// Pictures that are decoded.
     pub decoding: Semaphore,
+    /// Phones that are asked for older messages.
+    pub asking_phones: Semaphore,
     pub versions: Versions,
     /// Sessions that may be between dialing and login at the same time.
     pub dialing: Arc<Semaphore>,

@@ -21,6 +21,7 @@ mod hook;
 mod labels;
 mod limits;
 mod line;
+mod past;
 mod people;
 mod presence;
 mod profile;
@@ -32,6 +33,7 @@ mod signs;
 mod state;
 mod supervisor;
 mod synced;
+mod told;
 mod translate;
 mod votes;
 
@@ -69,6 +71,7 @@ pub use self::{
     files::{NoFile, Source},
     limits::{Capping, Timelock},
     line::Endpoint,
+    past::{Fetched, NoPast},
     people::{Account, Names, Person},
     presence::{Mood, Shown},
     profile::Profile,
@@ -116,6 +119,7 @@ struct Inner {
     presences: presence::Presences,
     calls: calls::Calls,
     collected: synced::Collected,
+    questions: past::Questions,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// The tenant's own.
@@ -264,6 +268,7 @@ impl Session {
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
+            questions: past::Questions::default(),
             stopped: AtomicBool::new(stopped),
             country,
             stop: CancellationToken::new(),
