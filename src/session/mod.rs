@@ -36,6 +36,7 @@ mod synced;
 mod told;
 mod translate;
 mod votes;
+mod web;
 
 use std::{
     sync::{
@@ -67,7 +68,7 @@ pub use self::{
     agent::http_client,
     asking::Refused,
     channels::{Channel, ChannelRole},
-    env::{Directory, Env, LoopbackOnly, Versions},
+    env::{Directory, Env, Versions},
     files::{NoFile, Source},
     limits::{Capping, Timelock},
     line::Endpoint,
@@ -90,6 +91,12 @@ use crate::{
 #[cfg(feature = "loopback")]
 pub(crate) fn read_anything(bytes: &[u8]) -> Option<crate::message::Message> {
     translate::read_anything(bytes)
+}
+
+/// Bytes as what a phone tells of a chat, for fuzzing.
+#[cfg(feature = "loopback")]
+pub(crate) fn read_past(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<crate::message::past::Told> {
+    told::read_anything(bytes, chat, named, most)
 }
 
 /// A running session. Cheap to clone; ends by [`Session::close`].

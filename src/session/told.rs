@@ -231,3 +231,15 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, Malformed>
     };
     Ok(Some((tag, field)))
 }
+
+/// Bytes as a phone's, compressed or not, for fuzzing.
+#[cfg(feature = "loopback")]
+pub(super) fn read_anything(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<Told> {
+    let _ = page(bytes, &[chat.to_owned()], (most, 1 << 20));
+    let Ok(page) = Page::read(bytes, most) else { return Vec::new() };
+    let lids = page.lids();
+    let numbers = lids.into_iter().map(|lid| (lid, Jid::pn("573005554433"))).collect();
+    let jid = |text: &str| text.parse::<Jid>().expect("a jid");
+    let chat = Chat { addressed: &jid(chat), named: &jid(named), me: &[Jid::pn("573001112233")], numbers: &numbers };
+    page.messages(&chat)
+}

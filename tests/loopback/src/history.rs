@@ -25,7 +25,9 @@ use crate::world::World;
 /// What a phone that has lost its mind hands out in place of its history.
 #[derive(Debug, Clone)]
 pub enum Lie {
-    /// These bytes, encrypted and put on the media host as a history is.
+    /// These bytes in place of a history's, compressed as they are.
+    History(Vec<u8>),
+    /// These bytes in place of the compressed.
     Blob(Vec<u8>),
     /// A history, under another path on the media host, or on another host.
     Path(String),
@@ -141,6 +143,7 @@ impl World {
             .encode_to_vec();
         let (blob, path) = match self.directory.get(device.account).phone.lie.clone() {
             None => (compressed(&sync), None),
+            Some(Lie::History(bytes)) => (compressed(&bytes), None),
             Some(Lie::Blob(blob)) => (Ok(blob), None),
             Some(Lie::Path(path)) => (compressed(&sync), Some(path)),
         };
