@@ -17,6 +17,7 @@ use whatsapp_rust::{
     CacheConfig, Client, ClientBuilderError, TokioRuntime,
     store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
     types::events::{ConnectFailureReason, Event},
+    wacore::iq::devices::RemoveCompanionDeviceSpec,
     wacore::store::device::DevicePropsOverride,
 };
 
@@ -156,6 +157,9 @@ impl<'a> Connection<'a> {
             if let ControlFlow::Break(stop) = flow {
                 break stop;
             }
+            if let ControlFlow::Break(stop) = self.unlink().await {
+                break stop;
+            }
         };
         self.turn = None;
         session.ready.send_replace(None);
@@ -224,15 +228,35 @@ impl<'a> Connection<'a> {
                 }
             }
             Wish::Unlink(done) => {
-                self.supervisor.unlinking = Some(done);
-                if timeout(FAREWELL, self.client.logout()).await.is_err() {
-                    warn!("WhatsApp did not confirm the unlinking");
-                }
-                self.signal = Some(Signal::Unlinked);
-                return OVER;
+                self.supervisor.wants_to_unlink(done);
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Unlinks at WhatsApp once there is a login, when somebody wants that. Not by the library's `logout`, which does not say
+    /// whether WhatsApp heard it.
+    async fn unlink(&mut self) -> Flow {
+        if !self.supervisor.is_unlinking() {
+            return ControlFlow::Continue(());
+        }
+        let paired = self.session.status.borrow().paired;
+        self.signal = match self.client.pn() {
+            Some(device) if paired && self.client.is_logged_in() => {
+                self.client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+                match timeout(FAREWELL, self.client.execute(RemoveCompanionDeviceSpec::new(&device))).await {
+                    Ok(Ok(())) => Some(Signal::Unlinked { told: true }),
+                    failed => {
+                        warn!(?failed, "WhatsApp did not confirm the unlinking");
+                        Some(Signal::Dropped)
+                    }
+                }
+            }
+            _ if !paired => Some(Signal::Unlinked { told: true }),
+            _ if self.supervisor.is_tired_of_unlinking() => Some(Signal::Unlinked { told: false }),
+            _ => return ControlFlow::Continue(()),
+        };
+        OVER
     }
 
     fn look_at_the_clock(&mut self) -> Flow {

@@ -401,7 +401,8 @@ impl Session {
         client.pair_with_code(options).await.map_err(|error| RefusedCode::WhatsApp(error.to_string()))
     }
 
-    /// Unlinks at WhatsApp and wipes the credentials; messages and events stay.
+    /// Unlinks at WhatsApp and wipes the credentials; messages and events stay. Waits for a login when there is none; a WhatsApp that
+    /// cannot be reached within 15 s is not told, and the status says so.
     pub async fn unlink(&self) -> Result<(), Closed> {
         let (done, answer) = oneshot::channel();
         if self.0.wishes.send(Wish::Unlink(done)).await.is_err() {

@@ -7,8 +7,8 @@ use std::{fmt, time::Duration};
 pub enum Signal {
     /// `<failure reason=…>` 401, 403, 406; stream error 401, 516; a conflict that is not a replacement.
     LoggedOut { code: i32 },
-    /// We unlinked the device ourselves.
-    Unlinked,
+    /// We unlinked the device ourselves; `told` whether WhatsApp knows.
+    Unlinked { told: bool },
     /// Another connection of this device took over: stream error 409, conflict `replaced` (440 in Baileys' count).
     Replaced,
     /// `<failure reason="402">` with an end.
@@ -59,7 +59,10 @@ impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LoggedOut { code } => write!(f, "WhatsApp logged this device out ({code})"),
-            Self::Unlinked => f.write_str("unlinked"),
+            Self::Unlinked { told: true } => f.write_str("unlinked"),
+            Self::Unlinked { told: false } => {
+                f.write_str("unlinked here; WhatsApp could not be told: remove the device on the phone")
+            }
             Self::Replaced => f.write_str("another connection of this device took over; trying again"),
             Self::Banned { .. } => f.write_str("banned by WhatsApp for a while"),
             Self::Outdated => f.write_str("WhatsApp calls this version outdated; trying a newer one"),
@@ -82,7 +85,7 @@ impl Signal {
         match self {
             // The phone removed the device, or WhatsApp did: the keys open nothing any more.
             Self::LoggedOut { .. } => Next::Wipe,
-            Self::Unlinked => Next::Wipe,
+            Self::Unlinked { .. } => Next::Wipe,
             // The credentials are good; the question is whose they are.
             Self::Replaced => Next::AskOwner,
             Self::Banned { until } => Next::WaitFor(*until),
@@ -130,7 +133,7 @@ mod tests {
         ];
         assert!(survivors.iter().all(|signal| signal.next() != Next::Wipe));
         assert_eq!(Signal::LoggedOut { code: 401 }.next(), Next::Wipe);
-        assert_eq!(Signal::Unlinked.next(), Next::Wipe);
+        assert_eq!(Signal::Unlinked { told: false }.next(), Next::Wipe);
     }
 
     #[test]

@@ -28,6 +28,12 @@ use crate::{
 /// How long a session that was replaced although it is still the owner waits before it takes its place back.
 const REPLACED_WAIT: Duration = Duration::from_secs(10);
 
+/// How long WhatsApp is tried when a device is to be unlinked. After that the credentials are wiped all the same, and the owner is
+/// told to remove the device on the phone.
+const UNLINK_PATIENCE: Duration = Duration::from_secs(15);
+
+type Unlinked = oneshot::Sender<Result<(), Closed>>;
+
 pub struct Supervisor {
     pub(super) session: Arc<Inner>,
     /// Failed connections in a row.
@@ -40,8 +46,8 @@ pub struct Supervisor {
     pub(super) quiet_limit: Duration,
     /// This connection is such a test.
     pub(super) testing: bool,
-    /// Who asked to unlink, and waits for the wipe.
-    pub(super) unlinking: Option<oneshot::Sender<Result<(), Closed>>>,
+    /// Until when WhatsApp is tried, and who waits for the wipe, once somebody wants the device unlinked.
+    unlinking: Option<(Instant, Vec<Unlinked>)>,
 }
 
 /// What ends the supervisor.
@@ -100,11 +106,16 @@ impl Supervisor {
     /// Waits for a reason to connect, connects, and sees what follows.
     async fn turn(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let paired = self.session.status.borrow().paired;
-        if self.session.stopped.load(Ordering::Acquire) {
+        if self.is_tired_of_unlinking() {
+            return self.follow(Next::Wipe, &Signal::Unlinked { told: false }, wishes).await;
+        }
+        if self.session.stopped.load(Ordering::Acquire) && !self.is_unlinking() {
             self.pairing_until = None;
             self.session.set_status(|status| {
+                if status.paired || status.state != State::Stopped {
+                    status.reason = STAYS_AWAY.into();
+                }
                 status.state = State::Stopped;
-                status.reason = STAYS_AWAY.into();
                 status.qr = None;
             });
             return self.idle(wishes).await;
@@ -141,6 +152,22 @@ impl Supervisor {
         self.pairing_until.is_some_and(|until| until > Instant::now())
     }
 
+    /// Someone wants the device unlinked. WhatsApp is told as soon as there is a login.
+    pub(super) fn wants_to_unlink(&mut self, waits: Unlinked) {
+        let unlinking = self.unlinking.get_or_insert_with(|| (Instant::now() + UNLINK_PATIENCE, Vec::new()));
+        unlinking.1.retain(|earlier| !earlier.is_closed());
+        unlinking.1.push(waits);
+    }
+
+    pub(super) fn is_unlinking(&self) -> bool {
+        self.unlinking.is_some()
+    }
+
+    /// WhatsApp was tried for long enough.
+    pub(super) fn is_tired_of_unlinking(&self) -> bool {
+        self.unlinking.as_ref().is_some_and(|(until, _)| *until <= Instant::now())
+    }
+
     /// Not paired and nobody asks: waits for someone who does.
     async fn idle(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let session = self.session.clone();
@@ -160,10 +187,13 @@ impl Supervisor {
             Wish::Connect => self.wants_to_pair(),
             Wish::StopPairing => self.pairing_until = None,
             Wish::DialNow { .. } | Wish::Stop => {}
+            // What was never linked needs no connection to be unlinked.
             Wish::Unlink(done) => {
-                let wiped = self.wipe("unlinked", false).await;
-                let _ = done.send(wiped.clone());
-                wiped.map_err(Stop::Closed)?;
+                let paired = self.session.status.borrow().paired;
+                self.wants_to_unlink(done);
+                if !paired {
+                    self.unlinked(&Signal::Unlinked { told: true }).await?;
+                }
             }
         }
         Ok(())
@@ -172,16 +202,7 @@ impl Supervisor {
     async fn follow(&mut self, next: Next, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let settings = &self.session.env.settings;
         let wait = match next {
-            Next::Wipe => {
-                let rejected = *signal != Signal::Unlinked;
-                let reason = if rejected { "WhatsApp logged this device out: scan again" } else { "unlinked" };
-                self.pairing_until = None;
-                let wiped = self.wipe(reason, rejected).await;
-                if let Some(done) = self.unlinking.take() {
-                    let _ = done.send(wiped.clone());
-                }
-                return wiped.map_err(Stop::Closed);
-            }
+            Next::Wipe => return self.unlinked(signal).await,
             Next::ReconnectNow => return Ok(()),
             Next::NewQr => return Ok(()),
             Next::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
@@ -231,6 +252,7 @@ impl Supervisor {
         let session = self.session.clone();
         let until = Instant::now() + wait;
         loop {
+            let until = self.unlinking.as_ref().map_or(until, |(tired, _)| until.min(*tired));
             tokio::select! {
                 closed = session.journal.closed() => return Err(Stop::Closed(closed)),
                 () = session.stop.cancelled() => return Err(Stop::Asked),
@@ -245,6 +267,23 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// The device is unlinked, by whom `signal` says: wipes, and answers who waited for it.
+    async fn unlinked(&mut self, signal: &Signal) -> Result<(), Stop> {
+        self.pairing_until = None;
+        // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
+        let rejected = matches!(signal, Signal::LoggedOut { .. }) && !self.is_unlinking();
+        let reason = match signal {
+            Signal::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
+            Signal::LoggedOut { .. } => Signal::Unlinked { told: true }.to_string(),
+            signal => signal.to_string(),
+        };
+        let wiped = self.wipe(&reason, rejected).await;
+        for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
+            let _ = waits.send(wiped.clone());
+        }
+        wiped.map_err(Stop::Closed)
     }
 
     /// The credentials are dead, or unwanted. An entry first; then a fresh device.

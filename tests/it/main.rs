@@ -51,6 +51,7 @@ mod store_peer;
 mod store_session;
 mod store_world;
 mod tokens;
+mod unlinking;
 mod vault_access;
 mod vault_contract;
 mod waha;
