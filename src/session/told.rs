@@ -157,7 +157,7 @@ impl Line {
         };
         let timestamp = i64::try_from(self.info.message_timestamp?).ok()?;
         let info = MessageInfo {
-            id: id.into(),
+            id,
             source,
             push_name: self.info.push_name.take().unwrap_or_default(),
             timestamp: time::from_secs_or_now(timestamp),
