@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
@@ -156,20 +157,20 @@ impl Inner {
     async fn ask_phone(&self, client: &Arc<Client>, question: &Question) -> Result<told::Page, NoPast> {
         let (_listening, mut answers) = self.questions.listen();
         let deadline = Instant::now() + self.env.messages.history.patience;
-        let asked = async {
-            if let Err(error) = courier::prepare(self, client).await {
-                debug!(error = format!("{error:#}"), "the phone is not asked yet");
-                return Err(NoPast::VaultDown);
+        // A request is a message as every other, to the phone.
+        if !matches!(timeout_at(deadline, courier::prepare(self, client)).await, Ok(Ok(()))) {
+            return Err(NoPast::VaultDown);
+        }
+        let Question { addressed, oldest, count, .. } = question;
+        let (from_me, at) = (oldest.from_me, oldest.timestamp.saturating_mul(1000));
+        let asked = client.fetch_message_history(addressed, &oldest.id, from_me, at, i32::from(*count)).boxed();
+        let request = match timeout_at(deadline, asked).await {
+            Ok(Ok(request)) => request,
+            failed => {
+                debug!(?failed, "the phone was not asked");
+                return Err(NoPast::Refused(Refused::Unreachable));
             }
-            let Question { addressed, oldest, count, .. } = question;
-            let (from_me, at) = (oldest.from_me, oldest.timestamp.saturating_mul(1000));
-            let asked = client.fetch_message_history(addressed, &oldest.id, from_me, at, i32::from(*count)).await;
-            asked.map_err(|error| {
-                debug!(error = format!("{error:#}"), "the phone was not asked");
-                NoPast::Refused(Refused::Unreachable)
-            })
         };
-        let request = timeout_at(deadline, asked).await.map_err(|_| NoPast::Refused(Refused::Unreachable))??;
         let ids = [question.addressed.to_string(), question.chat.to_string()];
         loop {
             let answer = match timeout_at(deadline, answers.recv()).await {

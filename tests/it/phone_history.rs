@@ -22,6 +22,8 @@ use whatsapp_rust::{
 };
 
 use crate::{
+    emulator,
+    proxy::{Mode, Proxy},
     stage::{Home, LIMIT, Stage},
     store_world::World,
 };
@@ -427,6 +429,28 @@ async fn no_more_is_kept_than_may_be_and_the_oldest_leave_first() {
     assert_eq!(scene.fetch(10).await["messages"], json!(0), "there is no more room");
     let scene = scene.after_a_crash().await;
     assert_eq!(scene.bodies().await, expected(60)[..=kept]);
+    scene.end().await;
+}
+
+/// What was answered is durable; what is not durable is refused, and is not lost for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_vault_nothing_is_promised() {
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let proxy = Proxy::start(&emulator::host().unwrap()).await;
+    let stage = stage
+        .set("FIRESTORE_EMULATOR_HOST", proxy.address())
+        .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s")
+        .set("SESSIOND_MESSAGES__HISTORY_PATIENCE", "3s");
+    let scene = Scene::new(stage, 3).await;
+    proxy.set(Mode::Refuse);
+    let answer = scene.ask(&scene.customer, 50).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    proxy.set(Mode::Pass);
+    let again = async || scene.ask(&scene.customer, 50).await.status == 200;
+    until(LIMIT, "the vault", again).await.unwrap();
+    assert_eq!(scene.bodies().await, expected(3));
+    let scene = scene.after_a_crash().await;
+    assert_eq!(scene.bodies().await, expected(3));
     scene.end().await;
 }
 
