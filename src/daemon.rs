@@ -239,6 +239,7 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         fetching: Semaphore::new(media.parallel),
         uploading: Semaphore::new(media.parallel),
         decoding: Semaphore::new(DECODING),
+        asking_phones: Semaphore::new(config.messages.history.parallel),
         versions: Versions::new(config.whatsapp.version),
         dialing: Arc::new(Semaphore::new(DIALING)),
     })

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     api, journal,
     message::{
-        EventBody,
+        EventBody, Message,
         media::{FileName, Links},
         phone,
     },
@@ -26,13 +26,14 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "envelope", run: envelope },
     Target { name: "entry", run: journal::read_anything },
     Target { name: "webhook", run: settings },
     Target { name: "url", run: url },
     Target { name: "names", run: names },
     Target { name: "message", run: normalisation },
+    Target { name: "history", run: history },
 ];
 
 fn tenant() -> TenantId {
@@ -111,6 +112,29 @@ fn names(bytes: &[u8]) {
     // A pairing string has some 240 characters; larger pictures only take time.
     if text.len() < 300 {
         let _ = api::qr_picture(text);
+    }
+}
+
+/// What a phone tells of a chat is of that chat, not more than was asked for, and in the order of its times.
+fn history(bytes: &[u8]) {
+    for (chat, named) in [
+        ("573009998877@s.whatsapp.net", "573009998877@s.whatsapp.net"),
+        ("120000000000001@lid", "573009998877@s.whatsapp.net"),
+        ("120363000000000001@g.us", "120363000000000001@g.us"),
+    ] {
+        let told = session::read_past(bytes, chat, named, 5);
+        assert!(told.len() <= 5);
+        for one in &told {
+            assert_eq!((one.message.chat.as_str(), one.message.addressed.chat.as_str()), (named, chat));
+            assert!(!one.message.id.is_empty() && one.file.len() <= bytes.len() + 64);
+            let stored = serde_json::to_vec(&one.message).expect("plain data");
+            assert!(serde_json::from_slice::<Message>(&stored).is_ok());
+        }
+        for (one, other) in told.iter().zip(told.iter().skip(1)) {
+            if one.message.timestamp > other.message.timestamp && other.message.timestamp >= 0 {
+                assert!(one.event() >= other.event());
+            }
+        }
     }
 }
 

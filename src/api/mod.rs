@@ -9,6 +9,7 @@ mod auth;
 mod baileys;
 mod files;
 mod health;
+mod history;
 mod input;
 mod keys;
 pub mod old_form;
@@ -118,6 +119,7 @@ fn table() -> Vec<Section> {
             Route::post("/api/sessions/{session}/logout", Keyed, waha::sessions::logout, "Unlink at WhatsApp and wipe the credentials"),
             Route::get("/api/sessions/{session}/capping", Keyed, waha::sessions::capping, "How many new chats WhatsApp lets the account begin").also(ASKS),
             Route::get("/api/sessions/{session}/timelock", Keyed, waha::sessions::timelock, "Whether WhatsApp keeps the account from strangers").also(ASKS),
+            Route::post("/api/sessions/{session}/history", Keyed, history::fetch, "Fetch older messages of a chat from the phone (WAHA has no such route)").also(ASKS),
             Route::post("/api/sessions/start", Keyed, waha::sessions::create, "Make a session, and start it").pairs(),
             Route::post("/api/sessions/stop", Keyed, waha::sessions::stop_named, "Stop a session, or end it"),
             Route::post("/api/sessions/logout", Keyed, waha::sessions::logout_named, "Unlink at WhatsApp and wipe the credentials"),

@@ -115,7 +115,7 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
 }
 
 pub fn entry(tenant: &TenantId, entry: history::Entry, links: &Links) -> Entry {
-    let history::Entry { event: cursor, message: about, status, edited, revoked, reactions, votes } = entry;
+    let history::Entry { event: cursor, past: _, message: about, status, edited, revoked, reactions, votes } = entry;
     let reaction = |it: history::Reaction| Reaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
     let vote = |it: history::Vote| Vote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
     Entry {

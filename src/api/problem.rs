@@ -15,7 +15,7 @@ use crate::{
     fleet::FleetError,
     journal::ArchiveError,
     message::Flaw,
-    session::{Refused, RefusedSend},
+    session::{NoPast, Refused, RefusedSend},
     store::StoreError,
 };
 
@@ -238,6 +238,25 @@ impl From<Refused> for Problem {
                 problem
             }
             Refused::Store(error) => Self::unreadable(error),
+        }
+    }
+}
+
+impl From<NoPast> for Problem {
+    fn from(error: NoPast) -> Self {
+        match error {
+            NoPast::Refused(refused) => refused.into(),
+            NoPast::NothingKnown => Self::conflict(
+                "nothing_known",
+                "No message of this chat is known",
+                "the phone is asked for what is older than a message: the first must come by itself",
+            ),
+            NoPast::Busy { wait } => Self::too_many(wait),
+            NoPast::Silent => {
+                Self::unavailable("phone_silent", "The phone does not answer: is it switched on, and online?")
+            }
+            NoPast::Unreadable => Self::unavailable("phone_unreadable", "The phone's answer cannot be read"),
+            NoPast::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
         }
     }
 }

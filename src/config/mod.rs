@@ -174,6 +174,19 @@ pub struct Messages {
     pub keep_events: usize,
     pub live_events: usize,
     pub keep_whole: Duration,
+    pub history: History,
+}
+
+/// Older messages that are asked of a tenant's phone.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// Bytes that are kept, of a chat and of a tenant.
+    pub per_chat: usize,
+    pub per_tenant: usize,
+    /// Phones asked at the same time.
+    pub parallel: usize,
+    /// How long a phone may take.
+    pub patience: Duration,
 }
 
 #[derive(Debug, Clone)]

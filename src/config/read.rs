@@ -14,9 +14,9 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Config, Credentials, Firebase, Heartbeat, Http, Limits, Log, LogFormat, Media, MediaHome, Messages, Mistake,
-    Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp,
-    source::Table,
+    Auth, Config, Credentials, Firebase, Heartbeat, History, Http, Limits, Log, LogFormat, Media, MediaHome, Messages,
+    Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks,
+    WhatsApp, source::Table,
 };
 use crate::{outbound::Allow, tenant::TenantId};
 
@@ -77,6 +77,7 @@ impl Reader<'_> {
             self.count("messages.keep_events", 100..=1_000_000),
             self.count("messages.live_events", 20..=10_000),
             self.duration("messages.keep_whole", 3600..=31_536_000),
+            self.history(),
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
@@ -120,6 +121,7 @@ impl Reader<'_> {
                 keep_events: messages.2?,
                 live_events: messages.3?,
                 keep_whole: messages.4?,
+                history: messages.5?,
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
@@ -345,6 +347,13 @@ impl Reader<'_> {
         let listen = listen?;
         let any = listen.ip().is_unspecified();
         Some(if any { format!("http://localhost:{}", listen.port()) } else { format!("http://{listen}") })
+    }
+
+    fn history(&mut self) -> Option<History> {
+        let kib = (self.count("messages.history_chat_kib", 1..=4096), self.count("messages.history_kib", 1..=4096));
+        let parallel = self.count("messages.history_parallel", 1..=256);
+        let patience = self.duration("messages.history_patience", 1..=300);
+        Some(History { per_chat: kib.0? * 1024, per_tenant: kib.1? * 1024, parallel: parallel?, patience: patience? })
     }
 
     fn media(&mut self, data_dir: Option<&Path>, vault: Option<&Vault>) -> Option<Media> {

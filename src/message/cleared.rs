@@ -1,9 +1,9 @@
 //! Conversations that the tenant cleared: nobody is shown what was said in them before. The events stay, for consumers that have not
-//! read them yet, until retention takes them.
+//! read them yet, until retention takes them; what the phone told of the time before goes at once.
 
 use std::collections::HashMap;
 
-use super::EventId;
+use super::{EventId, past};
 use crate::store::{Batch, Store, StoreError, key, space};
 
 const PREFIX: &str = "cleared/";
@@ -11,10 +11,11 @@ const PREFIX: &str = "cleared/";
 /// Up to which event each conversation was cleared, by jid.
 pub type Cleared = HashMap<String, EventId>;
 
-/// Hides what was said in a chat until `last`.
+/// Hides what was said in a chat until `last`, and forgets what the phone told of it.
 pub async fn clear(store: &Store, chat: &str, last: EventId) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     batch.put(space::SETTINGS, key::text(&format!("{PREFIX}{chat}")), last.0.to_bytes().to_vec());
+    past::forget(store, &mut batch, chat).await?;
     let change = store.write(batch).await?;
     Ok(store.wait(change).await?)
 }

@@ -1,18 +1,21 @@
-//! Conversations, read from the event log: what was said, with what became of it since. Reads backwards from the newest event, so it
-//! has seen a message's receipts, edits and reactions by the time it comes to the message. Bounded by what the log keeps.
+//! Conversations, read from the event log and from what the phone told of the time before: what was said, with what became of it
+//! since. Reads backwards from the newest event, so it has seen a message's receipts, edits and reactions by the time it comes to the
+//! message. Bounded by what the two keep.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::{Content, Delivery, Event, EventBody, EventId, Log, Message, cleared::Cleared};
+use super::{Content, Delivery, EventBody, EventId, Log, Message, cleared::Cleared, past};
 use crate::store::StoreError;
 
 /// A message with what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Of the event that brought it: where the next page begins.
+    /// Of the event that brought it, or in its place: where the next page begins.
     pub event: EventId,
+    /// The phone told it when it was asked: it never was an event.
+    pub past: bool,
     /// With the text of its last edit.
     pub message: Message,
     /// How far it came, when we sent it.
@@ -105,7 +108,8 @@ impl Place {
 pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError> {
     let mut found = Vec::new();
     let wanted = query.text.as_deref().map(str::to_lowercase);
-    visit(log, query.chat.as_deref(), usize::MAX, |entry| {
+    let past = past::read(&log.store, query.chat.as_deref()).await?;
+    visit(log, past, query.chat.as_deref(), usize::MAX, |entry| {
         let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
         let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
         let older = query.before.is_none_or(|before| entry.event < before);
@@ -125,7 +129,7 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
 pub async fn chats(log: &Log, cleared: &Cleared, offset: usize, limit: usize) -> Result<Vec<Chat>, StoreError> {
     let mut chats: Vec<Chat> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    visit(log, None, LISTED, |entry| {
+    visit(log, Vec::new(), None, LISTED, |entry| {
         if !is_shown(cleared, &entry) {
             return true;
         }
@@ -145,7 +149,7 @@ pub async fn chats(log: &Log, cleared: &Cleared, offset: usize, limit: usize) ->
     Ok(chats.into_iter().skip(offset).take(limit).collect())
 }
 
-fn is_shown(cleared: &Cleared, entry: &Entry) -> bool {
+pub(super) fn is_shown(cleared: &Cleared, entry: &Entry) -> bool {
     cleared.get(&entry.message.chat).is_none_or(|last| entry.event > *last)
 }
 
@@ -183,15 +187,17 @@ pub async fn sends(log: &Log, now: Timestamp) -> Result<Sends, StoreError> {
     }
 }
 
-/// Shows each message, newest first, until `each` has seen enough, or the events are over, or so many have been read. With a chat, at
-/// least all of it.
-async fn visit(
+/// Shows each message, newest first, until `each` has seen enough, or all is over, or so many events have been read. With a chat, at
+/// least all of it. What the phone told stands between the events, by its ids.
+pub(super) async fn visit(
     log: &Log,
+    past: Vec<(EventId, EventBody)>,
     chat: Option<&str>,
     most: usize,
     mut each: impl FnMut(Entry) -> bool,
 ) -> Result<(), StoreError> {
     let mut fates = Fates::default();
+    let mut past = past.into_iter().peekable();
     let mut before = None;
     let mut read = 0;
     loop {
@@ -200,22 +206,38 @@ async fn visit(
         read += events.len();
         let last = events.len() < PAGE || read >= most;
         for event in events {
-            if let Some(entry) = fates.meet(event)
-                && !each(entry)
-            {
+            while let Some((id, body)) = past.next_if(|(id, _)| *id > event.id) {
+                if fates.meet(id, body).is_some_and(|entry| !each(entry.told())) {
+                    return Ok(());
+                }
+            }
+            if fates.meet(event.id, event.body).is_some_and(|entry| !each(entry)) {
                 return Ok(());
             }
         }
         if last {
-            return Ok(());
+            break;
         }
+    }
+    for (id, body) in past {
+        if fates.meet(id, body).is_some_and(|entry| !each(entry.told())) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Entry {
+    /// The phone told it. It was not sent from here.
+    fn told(self) -> Self {
+        Self { past: true, status: None, ..self }
     }
 }
 
 impl Fates {
     /// Remembers what an event says of another message, or completes the message that it brings.
-    fn meet(&mut self, event: Event) -> Option<Entry> {
-        let message = match event.body {
+    fn meet(&mut self, id: EventId, body: EventBody) -> Option<Entry> {
+        let message = match body {
             EventBody::Status { message_id, status, .. } => {
                 // The newest is met first.
                 self.status.entry(message_id).or_insert(status);
@@ -251,7 +273,7 @@ impl Fates {
                 None
             }
             Content::Pin { .. } => None,
-            _ => Some(self.complete(event.id, message)),
+            _ => Some(self.complete(id, message)),
         }
     }
 
@@ -275,6 +297,7 @@ impl Fates {
         votes.retain(|vote| !vote.options.is_empty());
         Entry {
             event,
+            past: false,
             status: self.status.remove(&message.id).or(message.from_me.then_some(Delivery::Accepted)),
             edited,
             revoked: self.revoked.remove(&place),
@@ -288,7 +311,7 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Addressed, Target};
+    use crate::message::{Addressed, Event, Target};
 
     const CHAT: &str = "573009998877@s.whatsapp.net";
 
@@ -329,7 +352,7 @@ mod tests {
     fn shown(bodies: Vec<EventBody>) -> Vec<Entry> {
         let mut fates = Fates::default();
         let events: Vec<_> = bodies.into_iter().zip(1..).map(|(body, n)| event(n, body)).collect();
-        events.into_iter().rev().filter_map(|event| fates.meet(event)).collect()
+        events.into_iter().rev().filter_map(|event| fates.meet(event.id, event.body)).collect()
     }
 
     #[test]

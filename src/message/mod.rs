@@ -9,6 +9,7 @@ pub mod history;
 mod inbox;
 pub mod media;
 mod outbox;
+pub mod past;
 pub mod phone;
 mod segments;
 pub mod synced;

@@ -10,7 +10,7 @@ use ureq::{
 };
 use whatsapp_rust::http::{HttpClient, UreqHttpClient};
 
-use super::LoopbackOnly;
+use super::web::WhatsAppOnly;
 
 /// Without a byte, in either direction.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -70,5 +70,5 @@ pub fn http_client(authority: Option<&str>, proxy: Option<&str>) -> anyhow::Resu
         .build()
         .new_agent();
     let client = UreqHttpClient::with_agent(agent);
-    Ok(if cfg!(feature = "loopback") { Arc::new(LoopbackOnly(client)) } else { Arc::new(client) })
+    Ok(Arc::new(WhatsAppOnly(client)))
 }

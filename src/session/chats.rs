@@ -7,7 +7,7 @@ use whatsapp_rust::{
 };
 
 use super::{Refused, Session, asking};
-use crate::message::{Target, cleared, history};
+use crate::message::{Target, history};
 
 /// The newest messages of a chat, by which the other devices know how far it had come.
 const RANGE: usize = 3;
@@ -47,21 +47,14 @@ impl Session {
     pub async fn clear_chat(&self, chat: &str) -> Result<(), Refused> {
         let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().clear_chat(&jid, true, true, range).await }).await?;
-        self.hide(chat).await
+        Ok(self.0.hide(chat).await?)
     }
 
     /// The same, and takes it off the list of chats.
     pub async fn delete_chat(&self, chat: &str) -> Result<(), Refused> {
         let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().delete_chat(&jid, true, range).await }).await?;
-        self.hide(chat).await
-    }
-
-    async fn hide(&self, chat: &str) -> Result<(), Refused> {
-        match self.newest_event() {
-            Some(last) => Ok(cleared::clear(&self.0.store, chat, last).await?),
-            None => Ok(()),
-        }
+        Ok(self.0.hide(chat).await?)
     }
 
     async fn range(&self, chat: &str) -> Result<Option<SyncActionMessageRange>, Refused> {

@@ -30,6 +30,7 @@ use super::{
     signal::Signal,
     state::{Qr, State},
     supervisor::{Stop, Supervisor},
+    web::InMemory,
 };
 use crate::{config::Secret, crash, message::Notice};
 
@@ -422,7 +423,7 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
         .with_runtime(TokioRuntime)
         .with_persistence_manager(persistence)
         .with_transport_factory(dialer)
-        .with_http_client_arc(env.http_of(&session.tenant).clone())
+        .with_http_client_arc(Arc::new(InMemory(env.http_of(&session.tenant).clone())))
         .with_version_override(version)
         .with_inbound_durability_hook(hook)
         .with_cache_config(caches)

@@ -171,7 +171,7 @@ async fn attempt(session: &Inner, client: &Arc<Client>, id: &str) -> Attempt {
 }
 
 /// Everything that must be true before anything is encrypted.
-async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Result<()> {
+pub(super) async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Result<()> {
     let unconfirmed = session.env.clock.instant().since(session.journal.confirmed_at());
     if unconfirmed > session.env.settings.ownership_limit || session.journal.outage() {
         session.journal.confirm().await?;

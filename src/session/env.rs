@@ -11,7 +11,7 @@ use rand::Rng as _;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tracing::{info, warn};
 use whatsapp_rust::wacore::{
-    net::{HttpClient, HttpRequest, HttpResponse, StreamingHttpResponse, UploadBody},
+    net::{HttpClient, HttpRequest},
     version::parse_sw_js,
 };
 
@@ -63,6 +63,8 @@ pub struct Env {
     pub uploading: Semaphore,
     /// Pictures that are decoded.
     pub decoding: Semaphore,
+    /// Phones that are asked for older messages.
+    pub asking_phones: Semaphore,
     pub versions: Versions,
     /// Sessions that may be between dialing and login at the same time.
     pub dialing: Arc<Semaphore>,
@@ -149,46 +151,4 @@ async fn fetch(http: &Arc<dyn HttpClient>) -> anyhow::Result<Version> {
     let response = http.execute(request).await?;
     anyhow::ensure!(response.status_code == 200, "status {}", response.status_code);
     parse_sw_js(&response.body_string()?).ok_or_else(|| anyhow::anyhow!("no revision in it"))
-}
-
-/// Media and version requests of a build for the loopback network: loopback addresses only.
-pub struct LoopbackOnly<H>(pub H);
-
-impl<H> LoopbackOnly<H> {
-    fn check(request: &HttpRequest) -> anyhow::Result<()> {
-        let uri: http::Uri = request.url.parse()?;
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        anyhow::ensure!(
-            loopback,
-            "a build with the feature `loopback` does not connect to {host}: it is not on loopback"
-        );
-        Ok(())
-    }
-}
-
-#[async_trait::async_trait]
-impl<H: HttpClient> HttpClient for LoopbackOnly<H> {
-    async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
-        Self::check(&request)?;
-        self.0.execute(request).await
-    }
-
-    fn supports_streaming(&self) -> bool {
-        self.0.supports_streaming()
-    }
-
-    fn execute_streaming(&self, request: HttpRequest) -> anyhow::Result<StreamingHttpResponse> {
-        Self::check(&request)?;
-        self.0.execute_streaming(request)
-    }
-
-    fn supports_upload_streaming(&self) -> bool {
-        self.0.supports_upload_streaming()
-    }
-
-    fn execute_upload(&self, request: HttpRequest, body: UploadBody, length: u64) -> anyhow::Result<HttpResponse> {
-        Self::check(&request)?;
-        self.0.execute_upload(request, body, length)
-    }
 }

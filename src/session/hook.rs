@@ -108,6 +108,7 @@ impl Ears {
     const NOTED: &[EventKind] = &[
         EventKind::ChatPresence,
         EventKind::ContactUpdate,
+        EventKind::HistorySync,
         EventKind::IncomingCall,
         EventKind::LabelAssociationUpdate,
         EventKind::LabelEditUpdate,
@@ -121,6 +122,7 @@ impl Ears {
             Event::ChatPresence(update) => session.presences.heard_typing(update),
             Event::Presence(update) => session.presences.heard_presence(update),
             Event::IncomingCall(call) => session.calls.heard(call),
+            Event::HistorySync(sync) => session.questions.heard(sync),
             Event::ContactUpdate(update) => session.collected.heard_person(update),
             Event::LabelEditUpdate(update) => session.collected.heard_label(update),
             Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),

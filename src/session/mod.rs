@@ -21,6 +21,7 @@ mod hook;
 mod labels;
 mod limits;
 mod line;
+mod past;
 mod people;
 mod presence;
 mod profile;
@@ -32,8 +33,10 @@ mod signs;
 mod state;
 mod supervisor;
 mod synced;
+mod told;
 mod translate;
 mod votes;
+mod web;
 
 use std::{
     sync::{
@@ -65,10 +68,11 @@ pub use self::{
     agent::http_client,
     asking::Refused,
     channels::{Channel, ChannelRole},
-    env::{Directory, Env, LoopbackOnly, Versions},
+    env::{Directory, Env, Versions},
     files::{NoFile, Source},
     limits::{Capping, Timelock},
     line::Endpoint,
+    past::{Fetched, NoPast},
     people::{Account, Names, Person},
     presence::{Mood, Shown},
     profile::Profile,
@@ -87,6 +91,12 @@ use crate::{
 #[cfg(feature = "loopback")]
 pub(crate) fn read_anything(bytes: &[u8]) -> Option<crate::message::Message> {
     translate::read_anything(bytes)
+}
+
+/// Bytes as what a phone tells of a chat, for fuzzing.
+#[cfg(feature = "loopback")]
+pub(crate) fn read_past(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<crate::message::past::Told> {
+    told::read_anything(bytes, chat, named, most)
 }
 
 /// A running session. Cheap to clone; ends by [`Session::close`].
@@ -116,6 +126,7 @@ struct Inner {
     presences: presence::Presences,
     calls: calls::Calls,
     collected: synced::Collected,
+    questions: past::Questions,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// The tenant's own.
@@ -264,6 +275,7 @@ impl Session {
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
+            questions: past::Questions::default(),
             stopped: AtomicBool::new(stopped),
             country,
             stop: CancellationToken::new(),

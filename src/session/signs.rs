@@ -16,7 +16,8 @@ impl Session {
         let query = history::Query { chat: Some(chat.to_owned()), limit: UNREAD, ..history::Query::default() };
         let recent = self.messages(&query).await.map_err(|_| RefusedSend::VaultDown)?;
         let wanted: Vec<_> = if ids.is_empty() {
-            recent.iter().take_while(|entry| !entry.message.from_me).collect()
+            // What the phone told is older than all that came here.
+            recent.iter().take_while(|entry| !entry.message.from_me && !entry.past).collect()
         } else {
             recent.iter().filter(|entry| !entry.message.from_me && ids.contains(&entry.message.id)).collect()
         };

@@ -52,6 +52,11 @@ pub fn chats_of_label(label: &str) -> Key {
     parts(&[label], b"")
 }
 
+/// [`super::space::PAST`]: by chat first; with an empty event the prefix of a chat's.
+pub fn past(chat: &str, event: &[u8]) -> Key {
+    parts(&[chat], event)
+}
+
 pub(super) fn pending_inbound(chat: &str, sender: &str, id: &str) -> Key {
     parts(&[chat, sender], id.as_bytes())
 }
@@ -102,8 +107,13 @@ fn parts(first: &[&str], last: &[u8]) -> Key {
 
 /// The last part of a key of two.
 pub fn second(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(halves(key)?.1).ok()
+}
+
+/// A key of two parts: the first as the key has it, and the last.
+pub fn halves(key: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = (0..key.len()).find(|&at| key[at] == 0 && key.get(at + 1) == Some(&1))?;
-    std::str::from_utf8(&key[end + 2..]).ok()
+    Some((&key[..end], &key[end + 2..]))
 }
 
 /// The least key above all that begin with `prefix`; none when there is no such key.

@@ -92,6 +92,18 @@ pub enum OutboxState {
     Failed = 5,
 }
 
+/// An older message that the phone told. Under [`super::key::past`].
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct PastRecord {
+    /// As events have it, JSON.
+    #[prost(bytes = "vec", tag = "1")]
+    pub message: Vec<u8>,
+    /// Of the WhatsApp message, protobuf, what its file is fetched by; empty without one.
+    #[prost(bytes = "vec", tag = "2")]
+    pub file: Vec<u8>,
+}
+
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct PendingInboundRecord {

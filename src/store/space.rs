@@ -76,6 +76,8 @@ pub const PEOPLE: Space = Space(48);
 pub const LABELS: Space = Space(49);
 /// (label, chat) → nothing.
 pub const LABELLED: Space = Space(50);
+/// (chat, ULID) → an older message that the phone told, [`super::records::PastRecord`].
+pub const PAST: Space = Space(51);
 
 /// Collection → [`super::records::CollectionRecord`].
 pub const COLLECTIONS: Space = Space(128);
@@ -162,6 +164,7 @@ pub const TABLE: &[Row] = &[
     journaled(PEOPLE, "people", Wipe::Dies, "the phone tells them at the pairing, and later only what changes"),
     journaled(LABELS, "labels", Wipe::Dies, "as people"),
     journaled(LABELLED, "labelled chats", Wipe::Dies, "as people"),
+    journaled(PAST, "told by the phone", Wipe::Dies, "a phone is asked once; the next may be another's"),
     local(
         COLLECTIONS,
         "app-state versions",
@@ -245,6 +248,7 @@ mod tests {
             (48, "people"),
             (49, "labels"),
             (50, "labelled chats"),
+            (51, "told by the phone"),
             (128, "app-state versions"),
             (129, "mutation MACs"),
             (131, "group metadata"),

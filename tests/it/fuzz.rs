@@ -9,7 +9,10 @@ use std::{
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::json;
 use sessiond::fuzz::{TARGETS, Target};
-use whatsapp_rust::waproto::{codec, whatsapp as wa};
+use whatsapp_rust::{
+    buffa::Message,
+    waproto::{codec, whatsapp as wa},
+};
 
 /// Bytes that parsers stumble over.
 const INTERESTING: &[&[u8]] = &[
@@ -148,8 +151,38 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "2@abc,def,ghi,jkl,1",
         ]),
         "message" => messages().iter().map(codec::message_to_vec).collect(),
+        "history" => pasts().iter().map(Message::encode_to_vec).collect(),
         other => panic!("{other} has no inputs to start from"),
     }
+}
+
+/// What phones tell of a chat.
+fn pasts() -> Vec<wa::Conversation> {
+    let told = |jid: &str, from_me: bool, (at, message): (u64, wa::Message)| {
+        let key = wa::MessageKey {
+            remote_jid: Some(jid.into()),
+            from_me: Some(from_me),
+            id: Some(format!("3EB0{at}")),
+            participant: (!from_me).then(|| "120000000000002@lid".into()),
+        };
+        let info = wa::WebMessageInfo {
+            key: key.into(),
+            message: message.into(),
+            message_timestamp: Some(1_700_000_000 - at),
+            push_name: Some("Ana".into()),
+            ..Default::default()
+        };
+        wa::HistorySyncMsg { message: info.into(), msg_order_id: Some(1000 - at) }
+    };
+    let chats = ["573009998877@s.whatsapp.net", "120000000000001@lid", "120363000000000001@g.us"];
+    let of = |jid: &str, from_me: bool| wa::Conversation {
+        id: jid.into(),
+        messages: (0..).zip(messages()).map(|message| told(jid, from_me, message)).collect(),
+        pn_jid: Some("573009998877@s.whatsapp.net".into()),
+        end_of_history_transfer: Some(true),
+        ..Default::default()
+    };
+    chats.iter().flat_map(|jid| [of(jid, false), of(jid, true)]).collect()
 }
 
 fn messages() -> Vec<wa::Message> {
@@ -248,4 +281,4 @@ macro_rules! targets {
     };
 }
 
-targets! { envelope entry webhook url names message }
+targets! { envelope entry webhook url names message history }

@@ -6,7 +6,7 @@
 
 mod download;
 mod eager;
-mod reference;
+pub(super) mod reference;
 mod upload;
 
 use std::{

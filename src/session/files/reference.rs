@@ -7,7 +7,10 @@ use whatsapp_rust::{
 };
 
 use super::super::{Inner, content};
-use crate::{message::media::FileName, store::StoreError};
+use crate::{
+    message::{media::FileName, past},
+    store::StoreError,
+};
 
 /// The longest path that any host of WhatsApp's gives out, several times over.
 const MAX_PATH: usize = 2048;
@@ -28,10 +31,13 @@ pub async fn find(session: &Inner, name: &FileName) -> Result<Option<Reference>,
     Ok(of(&message).map(|params| Reference { params, from_me: from_outbox || by_me }))
 }
 
-/// The whole message; and whether it was sent from here.
+/// The message, whole or what of it says of its file; and whether it was sent from here.
 pub async fn body(session: &Inner, name: &FileName) -> Result<Option<(Bytes, bool)>, StoreError> {
     if let Some(body) = session.inbox.body(name.chat(), name.id(), name.sender()).await? {
         return Ok(Some((body, false)));
+    }
+    if let Some(file) = past::file(&session.store, name.chat(), name.id(), name.sender()).await? {
+        return Ok(Some((file, false)));
     }
     let accepted = session.outbox.accepted(name.id()).await?;
     Ok(accepted.filter(|accepted| accepted.chat == name.chat()).map(|accepted| (accepted.body, true)))
@@ -47,6 +53,35 @@ pub fn of(message: &wa::Message) -> Option<DownloadParams> {
         };
     }
     first!(image_message, video_message, ptv_message, audio_message, document_message, sticker_message);
+    None
+}
+
+/// A message that has of the other what its file is fetched by, and nothing else.
+pub fn only(message: &wa::Message) -> Option<wa::Message> {
+    macro_rules! first {
+        ($($field:ident: $kind:ident),+) => {
+            $(if let Some(file) = content::unwrap(message).$field.as_option() {
+                let file = wa::message::$kind {
+                    url: file.url.clone(),
+                    direct_path: file.direct_path.clone(),
+                    media_key: file.media_key.clone(),
+                    file_sha256: file.file_sha256.clone(),
+                    file_enc_sha256: file.file_enc_sha256.clone(),
+                    file_length: file.file_length,
+                    ..Default::default()
+                };
+                return Some(wa::Message { $field: file.into(), ..Default::default() });
+            })+
+        };
+    }
+    first!(
+        image_message: ImageMessage,
+        video_message: VideoMessage,
+        ptv_message: VideoMessage,
+        audio_message: AudioMessage,
+        document_message: DocumentMessage,
+        sticker_message: StickerMessage
+    );
     None
 }
 

@@ -33,6 +33,8 @@ pub enum FaultKind {
     ConnectFailure,
     /// `<stream:error><conflict type="replaced"/>`, as if somebody else had logged in.
     Replaced,
+    /// The phone does nothing that its devices ask of it.
+    PhoneSilent,
     /// The media host closes connections unanswered. With a target, here and below: those that carry its token, as
     /// uploads do and whatsapp-rust's downloads; Baileys downloads without one.
     MediaDown,
@@ -261,6 +263,7 @@ impl World {
             | FaultKind::WithholdLogin
             | FaultKind::Latency
             | FaultKind::ConnectFailure
+            | FaultKind::PhoneSilent
             | FaultKind::MediaDown
             | FaultKind::MediaRefuse
             | FaultKind::MediaCorrupt

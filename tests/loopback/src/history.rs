@@ -22,6 +22,17 @@ use crate::archive::Archived;
 use crate::compose::Chat;
 use crate::world::World;
 
+/// What a phone that has lost its mind hands out in place of its history.
+#[derive(Debug, Clone)]
+pub enum Lie {
+    /// These bytes in place of a history's, compressed as they are.
+    History(Vec<u8>),
+    /// These bytes in place of the compressed.
+    Blob(Vec<u8>),
+    /// A history, under another path on the media host, or on another host.
+    Path(String),
+}
+
 /// Pages are no longer than this, whatever a device asks for.
 const MAX_PAGE: usize = 500;
 
@@ -130,7 +141,13 @@ impl World {
     ) {
         let sync = wa::HistorySync { sync_type: kind, conversations, progress: Some(100), ..Default::default() }
             .encode_to_vec();
-        let sealed = compressed(&sync).and_then(|blob| self.media.seal(&blob, MediaType::History, &mut self.rng));
+        let (blob, path) = match self.directory.get(device.account).phone.lie.clone() {
+            None => (compressed(&sync), None),
+            Some(Lie::History(bytes)) => (compressed(&bytes), None),
+            Some(Lie::Blob(blob)) => (Ok(blob), None),
+            Some(Lie::Path(path)) => (compressed(&sync), Some(path)),
+        };
+        let sealed = blob.and_then(|blob| self.media.seal(&blob, MediaType::History, &mut self.rng));
         let sealed = match sealed {
             Ok(sealed) => sealed,
             Err(reason) => {
@@ -143,7 +160,7 @@ impl World {
             file_length: Some(sealed.file_length),
             media_key: Some(sealed.media_key),
             file_enc_sha256: Some(sealed.file_enc_sha256),
-            direct_path: Some(sealed.direct_path),
+            direct_path: Some(path.unwrap_or(sealed.direct_path)),
             sync_type: Some(notified),
             chunk_order: Some(1),
             progress: Some(100),

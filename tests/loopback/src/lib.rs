@@ -69,6 +69,7 @@ pub use calls::Call;
 pub use channels::ChannelInfo;
 pub use faults::{Fault, FaultKind};
 pub use groups::{Change, GroupInfo, GroupRules, Rank};
+pub use history::Lie;
 pub use inbox::{Attachment, Received};
 pub use ledger::{Counts, Reuse, WireMessage};
 pub use network::{DeviceInfo, Network, NetworkConfig, NetworkError, PhoneInfo};

@@ -24,6 +24,7 @@ use crate::contact::Contact;
 use crate::control;
 use crate::faults::Fault;
 use crate::groups::{Change, GroupId, GroupInfo, GroupRules};
+use crate::history::Lie;
 use crate::inbox::Received;
 use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
@@ -259,6 +260,11 @@ impl Network {
             world.send_all_history(address);
             Ok(())
         })?
+    }
+
+    /// The phone hands out something else in place of its history; `None`: no more.
+    pub async fn phone_lies(&self, number: &str, lie: Option<Lie>) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.directory.get_mut(id).phone.lie = lie)
     }
 
     /// The owner sets something on the phone, which all devices of the account are told.

@@ -20,6 +20,8 @@ use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
 use crate::account::{Account, AccountId, DeviceAddress, Kind};
 use crate::app_state::AppState;
+use crate::faults::FaultKind;
+use crate::history::Lie;
 use crate::world::World;
 
 /// What precedes the account's signature of its list of devices.
@@ -35,6 +37,8 @@ pub(crate) struct PhoneState {
     app_state_key_time: i64,
     /// What the server has sealed with that key, and what the phone reads in it.
     pub(crate) app_state: AppState,
+    /// What it hands out in place of its history.
+    pub(crate) lie: Option<Lie>,
     /// Which devices exist, signed; renewed when one comes or goes.
     key_index_list: (u64, Vec<u8>),
 }
@@ -46,6 +50,7 @@ impl PhoneState {
             app_state_key: rng.random(),
             app_state_key_time: i64::try_from(time_ms).unwrap_or(i64::MAX),
             app_state: AppState::default(),
+            lie: None,
             key_index_list: (0, Vec::new()),
         }
     }
@@ -133,6 +138,9 @@ impl World {
         message: &ProtocolMessage,
     ) {
         if from.account != account || self.directory.get(account).kind != Kind::Phone {
+            return;
+        }
+        if self.faults.hits(FaultKind::PhoneSilent, account) {
             return;
         }
         match message.r#type {

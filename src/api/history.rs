@@ -1,0 +1,65 @@
+//! Older messages of a chat, fetched from the tenant's phone. WAHA has no such route.
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    App,
+    auth::{For, Reading},
+    input::Body,
+    problem::{FieldError, Problem},
+};
+use crate::session;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "HistoryRequest")]
+pub struct Wanted {
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    /// How many messages at the most.
+    #[schemars(range(min = 1, max = 200))]
+    #[serde(default = "usual")]
+    count: u16,
+}
+
+const MOST: u16 = 200;
+
+/// As many as WhatsApp's own clients ask for.
+fn usual() -> u16 {
+    50
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HistoryResponse")]
+pub struct Fetched {
+    /// How many came that were not known; they are among the chat's messages now.
+    messages: usize,
+    /// The phone has nothing older. `null`: it does not say.
+    complete: Option<bool>,
+    /// What is older is not kept: the chat or the tenant has as much of its past as it may.
+    full: bool,
+}
+
+/// `POST /api/sessions/{session}/history`: what is older than all that is known of a chat. Returns when it is durable.
+pub async fn fetch(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Body(wanted): Body<Wanted>,
+) -> Result<Json<Fetched>, Problem> {
+    let flaw = |field: &'static str, message: &str| {
+        Problem::invalid(
+            format!("{field}: {message}"),
+            vec![FieldError { field: field.into(), message: message.to_owned() }],
+        )
+    };
+    let chat = session::chat_of(wanted.chat_id.as_deref().unwrap_or_default(), app.fleet.country(&tenant))
+        .ok_or_else(|| flaw("chatId", "expected a chat id like 573001112233@c.us"))?;
+    if !(1..=MOST).contains(&wanted.count) {
+        return Err(flaw("count", "expected 1 to 200"));
+    }
+    let session = app.fleet.known(&tenant).await?;
+    let session::Fetched { messages, complete, full } = session.fetch_past(&chat, wanted.count).await?;
+    Ok(Json(Fetched { messages, complete, full }))
+}

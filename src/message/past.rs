@@ -1,0 +1,181 @@
+//! Older messages of a chat, as the tenant's own phone told them when it was asked. They never were events: they did not just happen,
+//! and no consumer is told of them.
+//!
+//! Owns their records in the tenant's store. Each has an id of an event's form, made of the time at which it was written, so that
+//! they stand between the events where they belong, and a page may begin at one. They are part of the tenant's state, which every
+//! snapshot has whole: their bytes are bounded, of a chat and of a tenant, and the oldest leave first.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use bytes::Bytes;
+use prost::Message as _;
+use ulid::Ulid;
+
+use super::{Delivery, EventBody, EventId, Log, Message, cleared::Cleared, history};
+use crate::{
+    seal::Digest,
+    store::{
+        Batch, Store, StoreError,
+        key::{self, Key},
+        records::PastRecord,
+        space,
+    },
+};
+
+/// A message, as the phone told it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub message: Message,
+    /// Its place among those of the same second; grows.
+    pub order: u64,
+    /// Of the protobuf what its file is fetched by; empty without one.
+    pub file: Bytes,
+}
+
+/// Bytes of records.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub chat: usize,
+    pub tenant: usize,
+}
+
+/// What became of what the phone told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub new: usize,
+    /// The limits left some of it out.
+    pub full: bool,
+}
+
+/// What is known of a chat, from events or told before.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The oldest message that is shown.
+    pub oldest: Option<Message>,
+    places: HashSet<(String, Option<String>)>,
+}
+
+impl Known {
+    pub async fn read(log: &Log, chat: &str, cleared: &Cleared) -> Result<Self, StoreError> {
+        let past = read(&log.store, Some(chat)).await?;
+        let mut known = Self::default();
+        history::visit(log, past, Some(chat), usize::MAX, |entry| {
+            if entry.message.chat == chat {
+                known.places.insert(place(&entry.message));
+                // The phone knows nothing of what WhatsApp refused.
+                if history::is_shown(cleared, &entry) && entry.status != Some(Delivery::Failed) {
+                    known.oldest = Some(entry.message);
+                }
+            }
+            true
+        })
+        .await?;
+        Ok(known)
+    }
+
+    /// Whether it is new; it is known from then on.
+    pub fn learn(&mut self, message: &Message) -> bool {
+        self.places.insert(place(message))
+    }
+}
+
+/// A message within its chat: its id, and its author if it is not we.
+fn place(message: &Message) -> (String, Option<String>) {
+    (message.id.clone(), (!message.from_me).then(|| message.sender.clone()))
+}
+
+impl Told {
+    /// Where it stands between the events.
+    pub fn event(&self) -> EventId {
+        const TIME: i64 = (1 << 48) - 1;
+        let time = self.message.timestamp.saturating_mul(1000).clamp(0, TIME).unsigned_abs();
+        let Digest(digest) = Digest::of([self.message.id.as_bytes(), self.message.sender.as_bytes()]);
+        let tail = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        let order = u128::from(self.order & 0xffff_ffff_ffff);
+        EventId(Ulid::from_parts(time, order << 32 | u128::from(tail)))
+    }
+
+    fn record(&self) -> (Key, Bytes) {
+        let message = serde_json::to_vec(&self.message).expect("a message is plain data, which JSON always takes");
+        let record = PastRecord { message, file: self.file.to_vec() };
+        (key::past(&self.message.chat, &self.event().0.to_bytes()), record.encode_to_vec().into())
+    }
+}
+
+/// Keeps what the phone told, and returns when it is durable. Of too much the oldest is dropped, whichever was told first.
+pub async fn keep(store: &Store, told: &[Told], limits: Limits) -> Result<Kept, StoreError> {
+    let before = store.scan(space::PAST, None, usize::MAX).await?;
+    let old: HashSet<&Key> = before.iter().map(|(key, _)| key).collect();
+    let added: HashMap<Key, Bytes> = told.iter().map(Told::record).filter(|(key, _)| !old.contains(key)).collect();
+    // By time, and of which chat.
+    let mut sizes = BTreeSet::new();
+    let all = before.iter().map(|(key, value)| (key, value)).chain(&added);
+    for (key, value) in all {
+        let Some((chat, event)) = key::halves(key) else { continue };
+        sizes.insert((event, chat, key, key.len() + value.len()));
+    }
+    let mut total: usize = sizes.iter().map(|(.., size)| size).sum();
+    let mut of_chats: HashMap<&[u8], usize> = HashMap::new();
+    for (_, chat, _, size) in &sizes {
+        *of_chats.entry(chat).or_default() += size;
+    }
+    let mut dropped = HashSet::new();
+    for (_, chat, key, size) in sizes {
+        let of_chat = of_chats.entry(chat).or_default();
+        if *of_chat > limits.chat || total > limits.tenant {
+            *of_chat -= size;
+            total -= size;
+            dropped.insert(key);
+        }
+    }
+    let mut batch = Batch::default();
+    for key in dropped.iter().filter(|key| old.contains(*key)) {
+        batch.delete(space::PAST, (*key).clone());
+    }
+    let kept: Vec<_> = added.iter().filter(|(key, _)| !dropped.contains(key)).collect();
+    for (key, value) in &kept {
+        batch.put(space::PAST, (*key).clone(), (*value).clone());
+    }
+    let outcome = Kept { new: kept.len(), full: kept.len() < added.len() };
+    let change = store.write(batch).await?;
+    store.wait(change).await?;
+    Ok(outcome)
+}
+
+/// Forgets what was told of a chat, with the rest of `batch`.
+pub async fn forget(store: &Store, batch: &mut Batch, chat: &str) -> Result<(), StoreError> {
+    for (key, _) in store.scan_prefix(space::PAST, &key::past(chat, &[]), usize::MAX).await? {
+        batch.delete(space::PAST, key);
+    }
+    Ok(())
+}
+
+/// What was told, of one chat or of all, as events would say it; newest first.
+pub(super) async fn read(store: &Store, chat: Option<&str>) -> Result<Vec<(EventId, EventBody)>, StoreError> {
+    let prefix = chat.map(|chat| key::past(chat, &[])).unwrap_or_default();
+    let found = store.scan_prefix(space::PAST, &prefix, usize::MAX).await?;
+    let mut told: Vec<_> = found.iter().filter_map(|(key, value)| parse(key, value)).collect();
+    told.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
+    Ok(told)
+}
+
+fn parse(key: &[u8], value: &Bytes) -> Option<(EventId, EventBody)> {
+    let (_, event) = key::halves(key)?;
+    let message = message_of(value)?;
+    let body = if message.from_me { EventBody::Sent { message } } else { EventBody::Received { message } };
+    Some((EventId(Ulid::from_bytes(event.try_into().ok()?)), body))
+}
+
+fn message_of(value: &Bytes) -> Option<Message> {
+    serde_json::from_slice(&PastRecord::decode(value.as_ref()).ok()?.message).ok()
+}
+
+/// What the file of a message is fetched by, chat and sender as WhatsApp addressed them.
+pub async fn file(store: &Store, chat: &str, id: &str, sender: &str) -> Result<Option<Bytes>, StoreError> {
+    let found = store.scan(space::PAST, None, usize::MAX).await?;
+    let is_it =
+        |message: &Message| message.id == id && message.addressed.chat == chat && message.addressed.sender == sender;
+    let record = found.iter().find(|(_, value)| message_of(value).is_some_and(|message| is_it(&message)));
+    let record = record.and_then(|(_, value)| PastRecord::decode(value.as_ref()).ok());
+    Ok(record.map(|record| Bytes::from(record.file)).filter(|file| !file.is_empty()))
+}
