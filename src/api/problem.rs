@@ -15,7 +15,7 @@ use crate::{
     fleet::FleetError,
     journal::ArchiveError,
     message::Flaw,
-    session::{Refused, RefusedSend},
+    session::{Refused, RefusedPasskey, RefusedSend},
     store::StoreError,
 };
 
@@ -170,7 +170,8 @@ impl Problem {
         if self.code == "not_connected" { self.saying(error) } else { self }
     }
 
-    fn saying(mut self, error: &str) -> Self {
+    /// The same, with another text for pages.
+    pub fn saying(mut self, error: &str) -> Self {
         error.clone_into(&mut self.error);
         self
     }
@@ -238,6 +239,30 @@ impl From<Refused> for Problem {
                 problem
             }
             Refused::Store(error) => Self::unreadable(error),
+        }
+    }
+}
+
+impl From<RefusedPasskey> for Problem {
+    fn from(refused: RefusedPasskey) -> Self {
+        match refused {
+            RefusedPasskey::NotAsked => {
+                Self::conflict("no_passkey", "WhatsApp asks for no passkey now", "begin to pair, and scan the QR code")
+            }
+            RefusedPasskey::NotNow(detail) => {
+                Self::conflict("passkey_step", "The pairing with a passkey is at another step", detail)
+            }
+            RefusedPasskey::Wrong { field, expected } => {
+                let mut problem = Self::unprocessable("wrong_assertion", "This answers another challenge");
+                problem.errors = vec![FieldError { field: field.into(), message: expected.to_owned() }];
+                problem
+            }
+            RefusedPasskey::WhatsApp(said) => {
+                let mut problem = Self::unprocessable("refused_by_whatsapp", "WhatsApp refuses the passkey");
+                problem.detail = Some(format!("{said}: begin again with a new QR code"));
+                problem
+            }
+            RefusedPasskey::Lost => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Supervisor {
     replaced: bool,
     /// Someone wants to pair, until then.
     pub(super) pairing_until: Option<Instant>,
+    /// Why there is no pairing yet although somebody tried, for whoever tries again.
+    pub(super) setback: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
     pub(super) quiet_limit: Duration,
     /// This connection is such a test.
@@ -60,6 +62,7 @@ impl Supervisor {
             failures: 0,
             replaced: false,
             pairing_until: None,
+            setback: None,
             quiet_limit,
             testing: false,
             unlinking: None,
@@ -111,10 +114,11 @@ impl Supervisor {
         }
         if !paired && !self.is_pairing() {
             self.pairing_until = None;
+            let reason = self.setback.take().unwrap_or_else(|| "the QR code was not scanned".into());
             self.session.set_status(|status| {
                 if status.state != State::Stopped {
                     status.state = State::Stopped;
-                    status.reason = "the QR code was not scanned".into();
+                    status.reason = reason;
                 }
                 status.qr = None;
             });
@@ -157,9 +161,12 @@ impl Supervisor {
     /// A wish while there is no connection.
     async fn grant(&mut self, wish: Wish) -> Result<(), Stop> {
         match wish {
-            Wish::Connect => self.wants_to_pair(),
+            Wish::Connect => {
+                self.setback = None;
+                self.wants_to_pair();
+            }
             Wish::StopPairing => self.pairing_until = None,
-            Wish::DialNow { .. } | Wish::Stop => {}
+            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) => {}
             Wish::Unlink(done) => {
                 let wiped = self.wipe("unlinked", false).await;
                 let _ = done.send(wiped.clone());
@@ -183,7 +190,11 @@ impl Supervisor {
                 return wiped.map_err(Stop::Closed);
             }
             Next::ReconnectNow => return Ok(()),
-            Next::NewQr => return Ok(()),
+            Next::NewQr => {
+                let told = matches!(signal, Signal::PasskeyExpired | Signal::PasskeyFailed(_) | Signal::GivenUp);
+                self.setback = told.then(|| signal.to_string());
+                return Ok(());
+            }
             Next::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
             Next::Update => {
                 error!("WhatsApp calls this version outdated");

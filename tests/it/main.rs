@@ -35,6 +35,7 @@ mod openapi;
 mod outage;
 mod outbound;
 mod outbox;
+mod passkey;
 mod proxy;
 mod python;
 mod receiver;

@@ -20,6 +20,7 @@ use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
 use crate::account::{Account, AccountId, DeviceAddress, Kind};
 use crate::app_state::AppState;
+use crate::passkey::Passkey;
 use crate::world::World;
 
 /// What precedes the account's signature of its list of devices.
@@ -35,6 +36,10 @@ pub(crate) struct PhoneState {
     app_state_key_time: i64,
     /// What the server has sealed with that key, and what the phone reads in it.
     pub(crate) app_state: AppState,
+    /// Without it no device is linked.
+    pub(crate) passkey: Option<Passkey>,
+    /// What the owner compares while a device is being linked.
+    pub(crate) passkey_code: Option<String>,
     /// Which devices exist, signed; renewed when one comes or goes.
     key_index_list: (u64, Vec<u8>),
 }
@@ -46,6 +51,8 @@ impl PhoneState {
             app_state_key: rng.random(),
             app_state_key_time: i64::try_from(time_ms).unwrap_or(i64::MAX),
             app_state: AppState::default(),
+            passkey: None,
+            passkey_code: None,
             key_index_list: (0, Vec::new()),
         }
     }
