@@ -1,14 +1,29 @@
-//! Answers whose status is not 200; their types say which, for the document.
+//! Answers that are more than JSON with 200; their types say so, for the document.
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::openapi::{Gives, Operation};
+
+/// What is good for a moment: nothing on the way may keep it.
+pub struct Fresh<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Fresh<T> {
+    fn into_response(self) -> Response {
+        ([(header::CACHE_CONTROL, "no-store")], Json(self.0)).into_response()
+    }
+}
+
+impl<T: JsonSchema> Gives for Fresh<T> {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.gives_json::<T>(StatusCode::OK);
+    }
+}
 
 /// 201, with what was made.
 pub struct Created<T>(pub T);

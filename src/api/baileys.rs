@@ -75,8 +75,9 @@ pub async fn connect(
 ) -> Result<Json<Connecting>, Problem> {
     let session = app.fleet.opened(&tenant).await?;
     let settled = session.connect_until(|status| {
-        use session::State::{Failed, PasskeyRequired, ScanQrCode, Working};
-        matches!(status.state, Working | PasskeyRequired | Failed)
+        use session::State::{Failed, ScanQrCode, Working};
+        matches!(status.state, Working | Failed)
+            || status.state.is_ceremony()
             || (status.state == ScanQrCode && status.qr.is_some())
     });
     let status = match tokio::time::timeout(QR_WAIT, settled).await {
@@ -89,10 +90,19 @@ pub async fn connect(
         session::State::Failed => {
             return Err(Problem::conflict("session_failed", "The session cannot be connected", status.reason));
         }
+        state if state.is_ceremony() => return Err(passkey()),
         _ => ("QR generado, escanear con WhatsApp", None, Some("qr")),
     };
     Ok(Json(Connecting { success: true, message, connected, method }))
 }
+
+/// The phone has scanned; what comes next is not in the old contract.
+fn passkey() -> Problem {
+    let detail = "go on at /api/{session}/auth/passkey/challenge";
+    Problem::conflict("passkey_required", "WhatsApp asks for a passkey", detail).saying(PASSKEY)
+}
+
+const PASSKEY: &str = "WhatsApp pide la llave de acceso (passkey) de esta cuenta para vincularla.";
 
 fn stopped() -> Problem {
     Problem::conflict(
@@ -141,6 +151,7 @@ pub async fn qr(
             let left = qr.expires_at.as_millisecond() - now.as_millisecond();
             Qr::Code { qr: qr.code.expose().to_owned(), connected: false, expires_in: left }
         }
+        Some(status) if status.state.is_ceremony() => none(None, PASSKEY),
         Some(session::Status { qr: Some(_), .. }) => none(Some(true), "QR expirado. Se generará uno nuevo."),
         _ => none(None, "QR no disponible. Inicia una conexión primero."),
     }))
@@ -600,6 +611,7 @@ pub async fn request_code(
         Ok(code) => Ok(Json(Code { code })),
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
         Err(RefusedCode::Stopped) => Err(stopped()),
+        Err(RefusedCode::Passkey) => Err(passkey()),
         Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
         Err(RefusedCode::WhatsApp(reason)) => Err(Problem::conflict("refused", "WhatsApp gives no code", reason)),
     }

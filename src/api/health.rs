@@ -120,6 +120,7 @@ fn ill(app: &App) -> Vec<Ill> {
         .filter(|report| match report.status.state {
             session::State::Working | session::State::ScanQrCode => false,
             session::State::Failed => true,
+            state if state.is_ceremony() => false,
             _ => report.status.paired || report.status.rejected,
         })
         .map(|report| Ill {

@@ -100,10 +100,10 @@ fn table() -> Vec<Section> {
         ]),
         section("Pairing", vec![
             Route::get("/api/{session}/auth/qr", Keyed, waha::sessions::qr, "The QR code to scan now: a picture, or its text"),
-            Route::get("/api/{session}/auth/passkey/challenge", Keyed, waha::cannot::passkey, "Not built yet: what a passkey must sign").also(&[501]),
-            Route::post("/api/{session}/auth/passkey", Keyed, waha::cannot::passkey, "Not built yet: what a passkey signed").also(&[501]),
-            Route::get("/api/{session}/auth/passkey/confirmation", Keyed, waha::cannot::passkey, "Not built yet: the code to compare").also(&[501]),
-            Route::post("/api/{session}/auth/passkey/confirm", Keyed, waha::cannot::passkey, "Not built yet: the code is the same").also(&[501]),
+            Route::get("/api/{session}/auth/passkey/challenge", Keyed, waha::passkey::challenge, "What a passkey must sign, to link this account").also(&[404, 409]),
+            Route::post("/api/{session}/auth/passkey", Keyed, waha::passkey::answer, "What a passkey signed").pairs().also(&[404, 409, 422]),
+            Route::get("/api/{session}/auth/passkey/confirmation", Keyed, waha::passkey::code, "The code to compare with the phone's").also(&[404, 409]),
+            Route::post("/api/{session}/auth/passkey/confirm", Keyed, waha::passkey::confirm, "The phone shows the same code").pairs().also(&[404, 409, 422]),
             Route::post("/api/{session}/auth/request-code", Keyed, baileys::request_code, "A code to type into the phone").pairs().also(&[500]),
         ]),
         section("Sessions", vec![

@@ -15,7 +15,7 @@ use crate::{
     fleet::FleetError,
     journal::ArchiveError,
     message::Flaw,
-    session::{NoPast, Refused, RefusedSend},
+    session::{NoPast, Refused, RefusedPasskey, RefusedSend},
     store::StoreError,
 };
 
@@ -170,7 +170,8 @@ impl Problem {
         if self.code == "not_connected" { self.saying(error) } else { self }
     }
 
-    fn saying(mut self, error: &str) -> Self {
+    /// The same, with another text for pages.
+    pub fn saying(mut self, error: &str) -> Self {
         error.clone_into(&mut self.error);
         self
     }
@@ -257,6 +258,30 @@ impl From<NoPast> for Problem {
             }
             NoPast::Unreadable => Self::unavailable("phone_unreadable", "The phone's answer cannot be read"),
             NoPast::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
+        }
+    }
+}
+
+impl From<RefusedPasskey> for Problem {
+    fn from(refused: RefusedPasskey) -> Self {
+        match refused {
+            RefusedPasskey::NotAsked => {
+                Self::conflict("no_passkey", "WhatsApp asks for no passkey now", "begin to pair, and scan the QR code")
+            }
+            RefusedPasskey::NotNow(detail) => {
+                Self::conflict("passkey_step", "The pairing with a passkey is at another step", detail)
+            }
+            RefusedPasskey::Wrong { field, expected } => {
+                let mut problem = Self::unprocessable("wrong_assertion", "This answers another challenge");
+                problem.errors = vec![FieldError { field: field.into(), message: expected.to_owned() }];
+                problem
+            }
+            RefusedPasskey::WhatsApp(said) => {
+                let mut problem = Self::unprocessable("refused_by_whatsapp", "WhatsApp refuses the passkey");
+                problem.detail = Some(format!("{said}: begin again with a new QR code"));
+                problem
+            }
+            RefusedPasskey::Lost => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
         }
     }
 }

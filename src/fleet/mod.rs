@@ -444,6 +444,7 @@ impl Slot {
             phone_number: None,
             push_name: None,
             qr: None,
+            passkey: None,
         }
     }
 }

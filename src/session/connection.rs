@@ -17,8 +17,7 @@ use whatsapp_rust::{
     CacheConfig, Client, ClientBuilderError, TokioRuntime,
     store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
     types::events::{ConnectFailureReason, Event},
-    wacore::iq::devices::RemoveCompanionDeviceSpec,
-    wacore::store::device::DevicePropsOverride,
+    wacore::{iq::devices::RemoveCompanionDeviceSpec, runtime::Runtime, store::device::DevicePropsOverride},
 };
 
 use super::{
@@ -26,6 +25,7 @@ use super::{
     hook::{Ears, Hook},
     line::Dialer,
     recorder,
+    rotation::{PairingRuntime, Rotation},
     secrets::Secrets,
     signal::Signal,
     state::{Qr, State},
@@ -129,7 +129,7 @@ impl<'a> Connection<'a> {
         let session = self.session.clone();
         let (control, mut news) = mpsc::channel(256);
         let (records, recorded) = mpsc::channel(4096);
-        let ears = Arc::new(Ears { control, records, pushed, session: session.clone() });
+        let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.client.send_replace(Some(self.client.clone()));
         let recorder = session.tasks.spawn(recorder::record(session.clone(), self.client.clone(), recorded));
@@ -198,7 +198,12 @@ impl<'a> Connection<'a> {
             self.connected_at.get_or_insert_with(Instant::now);
             self.client.enable_auto_reconnect.store(false, Ordering::Relaxed);
         }
+        // The library would connect again by itself, and still be in the ceremony that ended with the connection.
+        let lost = matches!(event, Event::Disconnected(_)) && self.session.status.borrow().state.is_ceremony();
         self.hear(event);
+        if lost || matches!(self.signal, Some(Signal::PasskeyFailed(_))) {
+            return OVER;
+        }
         if matches!(event, Event::OfflineSyncCompleted(_)) {
             self.learn();
             self.session.ready.send_replace(Some(self.client.clone()));
@@ -211,7 +216,17 @@ impl<'a> Connection<'a> {
             Wish::Connect => self.supervisor.wants_to_pair(),
             Wish::StopPairing => {
                 self.supervisor.pairing_until = None;
-                if self.session.status.borrow().state == State::ScanQrCode {
+                let state = self.session.status.borrow().state;
+                if state == State::ScanQrCode || state.is_ceremony() {
+                    self.signal = Some(Signal::GivenUp);
+                    return OVER;
+                }
+            }
+            Wish::EndCeremony(why) => {
+                if self.session.status.borrow().state.is_ceremony() {
+                    // Somebody is there: they see the next QR code.
+                    self.supervisor.wants_to_pair();
+                    self.signal = Some(Signal::PasskeyFailed(why));
                     return OVER;
                 }
             }
@@ -295,6 +310,11 @@ impl<'a> Connection<'a> {
                 }
             }
             State::ScanQrCode if !self.supervisor.is_pairing() => return OVER,
+            State::PasskeyRequired | State::PasskeyConfirmationRequired if self.session.ceremony_expired() => {
+                warn!("nobody finished the passkey ceremony in time");
+                self.signal = Some(Signal::PasskeyExpired);
+                return OVER;
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -309,19 +329,30 @@ impl<'a> Connection<'a> {
                 let expires_at = session.env.clock.now() + qr.timeout;
                 session.set_status(|status| {
                     status.state = State::ScanQrCode;
-                    status.reason = "waiting for a scan".into();
+                    status.reason = match &self.supervisor.setback {
+                        Some(setback) => format!("{setback}; scan again"),
+                        None => "waiting for a scan".into(),
+                    };
                     status.qr = Some(Qr { code: code.clone(), expires_at });
                 });
                 session.env.feed.publish(&session.tenant, Notice::Qr(code));
                 None
             }
-            Event::PairPasskeyRequest(_) => {
-                session.set_status(|status| {
-                    status.state = State::PasskeyRequired;
-                    status.reason = "WhatsApp asks for a passkey".into();
-                });
+            // Whatever is sent to a device that is linked: it has nothing to prove.
+            Event::PairPasskeyRequest(_) | Event::PairPasskeyConfirmation(_) | Event::PairPasskeyError(_)
+                if session.status.borrow().paired =>
+            {
+                warn!("WhatsApp speaks of a passkey to a device that is linked: ignored");
                 None
             }
+            Event::PairPasskeyRequest(asked) => {
+                session.begin_ceremony(&asked.request_options_json).err().map(Signal::PasskeyFailed)
+            }
+            Event::PairPasskeyConfirmation(agreed) => {
+                session.compare_codes(agreed);
+                None
+            }
+            Event::PairPasskeyError(error) => Some(Signal::PasskeyFailed(error.error.clone())),
             Event::PairSuccess(pairing) => {
                 crash::point("paired");
                 session.set_status(|status| {
@@ -398,6 +429,7 @@ impl<'a> Connection<'a> {
             status.qr = None;
         });
         self.supervisor.pairing_until = None;
+        self.supervisor.setback = None;
         let client = self.client.clone();
         session.tasks.spawn({
             let session = session.clone();
@@ -419,8 +451,9 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone());
+    let runtime: Arc<dyn Runtime> = if paired { Arc::new(TokioRuntime) } else { Arc::new(PairingRuntime) };
     let client = Client::builder()
-        .with_runtime(TokioRuntime)
+        .with_runtime_arc(runtime)
         .with_persistence_manager(persistence)
         .with_transport_factory(dialer)
         .with_http_client_arc(Arc::new(InMemory(env.http_of(&session.tenant).clone())))

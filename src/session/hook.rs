@@ -24,7 +24,7 @@ use whatsapp_rust::{
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
 };
 
-use super::{Inner, translate, votes};
+use super::{Inner, rotation::Rotation, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Outbox},
@@ -81,6 +81,7 @@ pub struct Ears {
     pub records: mpsc::Sender<Arc<Event>>,
     /// When WhatsApp last said something unasked.
     pub pushed: watch::Sender<Instant>,
+    pub rotation: Rotation,
     pub session: Arc<Inner>,
 }
 
@@ -101,6 +102,8 @@ impl Ears {
         EventKind::OfflineSyncPreview,
         EventKind::OfflineSyncCompleted,
         EventKind::PairPasskeyRequest,
+        EventKind::PairPasskeyConfirmation,
+        EventKind::PairPasskeyError,
         EventKind::SelfPushNameUpdated,
     ];
     const RECORDS: &[EventKind] =
@@ -137,6 +140,23 @@ impl EventHandler for Ears {
         if self.note(&event) {
             return;
         }
+        match &*event {
+            Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone())),
+            Event::PairPasskeyRequest(_) => self.rotation.end(),
+            _ => {}
+        }
+        self.hand_on(event);
+    }
+
+    fn interest(&self) -> EventInterest {
+        [Self::RECORDS, Self::NOTED]
+            .into_iter()
+            .fold(EventInterest::of(Self::CONTROL), |all, kinds| all.union(EventInterest::of(kinds)))
+    }
+}
+
+impl Ears {
+    fn hand_on(&self, event: Arc<Event>) {
         let record = EventInterest::of(Self::RECORDS).wants(event.kind());
         if record && !matches!(&*event, Event::ServerAck(_)) {
             self.pushed.send_replace(Instant::now());
@@ -152,11 +172,5 @@ impl EventHandler for Ears {
                 error!("more news of a connection than any connection has: dropped")
             }
         }
-    }
-
-    fn interest(&self) -> EventInterest {
-        [Self::RECORDS, Self::NOTED]
-            .into_iter()
-            .fold(EventInterest::of(Self::CONTROL), |all, kinds| all.union(EventInterest::of(kinds)))
     }
 }

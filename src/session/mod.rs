@@ -21,11 +21,13 @@ mod hook;
 mod labels;
 mod limits;
 mod line;
+mod passkey;
 mod past;
 mod people;
 mod presence;
 mod profile;
 mod recorder;
+mod rotation;
 mod secrets;
 mod sending;
 mod signal;
@@ -72,6 +74,7 @@ pub use self::{
     files::{NoFile, Source},
     limits::{Capping, Timelock},
     line::Endpoint,
+    passkey::{Assertion, Challenge, RefusedPasskey},
     past::{Fetched, NoPast},
     people::{Account, Names, Person},
     presence::{Mood, Shown},
@@ -146,6 +149,8 @@ enum Wish {
     Connect,
     /// Show no more QR codes.
     StopPairing,
+    /// WhatsApp did not take a step of the passkey ceremony: why.
+    EndCeremony(String),
     /// Go away.
     Stop,
     /// Do not wait any longer before the next dial; give up one that has taken this long.
@@ -173,6 +178,9 @@ pub enum RefusedCode {
     /// By another request, meanwhile.
     #[error("the session was stopped")]
     Stopped,
+    /// The phone has scanned or was told a code already; what is missing is the account's passkey.
+    #[error("WhatsApp asks for a passkey")]
+    Passkey,
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
 }
@@ -181,7 +189,7 @@ pub enum RefusedCode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     Healthy,
-    /// Not paired, or waiting for a scan: not ill.
+    /// Not paired, or waiting for a scan or a passkey: not ill.
     Idle,
     /// Was cut or woken, and is connecting.
     Reconnecting(&'static str),
@@ -254,6 +262,7 @@ impl Session {
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
             push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
             qr: None,
+            passkey: None,
             since: env.clock.now(),
         };
         let inner = Arc::new(Inner {
@@ -388,9 +397,12 @@ impl Session {
             return Err(RefusedCode::Paired);
         }
         // The library can ask only on a connection that was offered QR codes.
-        let offered = self.connect_until(|status| matches!(status.state, State::ScanQrCode | State::Working));
+        let settled =
+            |status: &Status| matches!(status.state, State::ScanQrCode | State::Working) || status.state.is_ceremony();
+        let offered = self.connect_until(settled);
         match tokio::time::timeout(Duration::from_secs(30), offered).await {
             Ok(Some(status)) if status.paired => return Err(RefusedCode::Paired),
+            Ok(Some(status)) if status.state.is_ceremony() => return Err(RefusedCode::Passkey),
             Ok(Some(_)) => {}
             Ok(None) => return Err(RefusedCode::Stopped),
             Err(_) => return Err(RefusedCode::NotConnected),
@@ -486,7 +498,7 @@ impl Session {
         match status.state {
             State::Failed => return Health::Failed,
             State::Stopped if !status.paired || self.is_stopped() => return Health::Idle,
-            State::ScanQrCode | State::PasskeyRequired => return Health::Idle,
+            State::ScanQrCode | State::PasskeyRequired | State::PasskeyConfirmationRequired => return Health::Idle,
             State::Stopped | State::Starting => {
                 let _ = inner.wishes.try_send(Wish::DialNow { patience: 2 * patience });
                 return Health::Reconnecting("down");
@@ -571,6 +583,9 @@ impl Inner {
         let before = self.status.borrow().clone();
         self.status.send_modify(|status| {
             change(status);
+            if !status.state.is_ceremony() {
+                status.passkey = None;
+            }
             if status.state != before.state || status.reason != before.reason {
                 status.since = self.env.clock.now();
             }

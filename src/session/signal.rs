@@ -29,6 +29,12 @@ pub enum Signal {
     QrExhausted,
     /// WhatsApp refused the pairing.
     PairingFailed,
+    /// Nobody answered WhatsApp's passkey challenge, or compared the codes.
+    PasskeyExpired,
+    /// The passkey ceremony failed: why.
+    PasskeyFailed(String),
+    /// Nobody wants to pair any more.
+    GivenUp,
     /// Its owner wants it to stay away.
     Stopped,
 }
@@ -73,6 +79,9 @@ impl fmt::Display for Signal {
             Self::Quiet => f.write_str("testing a quiet connection"),
             Self::QrExhausted => f.write_str("the QR codes ran out"),
             Self::PairingFailed => f.write_str("the pairing failed"),
+            Self::PasskeyExpired => f.write_str("the time for the passkey is over"),
+            Self::PasskeyFailed(why) => write!(f, "the pairing with a passkey failed: {why}"),
+            Self::GivenUp => f.write_str("the pairing was given up"),
             Self::Stopped => f.write_str("stopped"),
         }
     }
@@ -98,7 +107,9 @@ impl Signal {
             Self::Dropped | Self::Unanswered => Next::Reconnect,
             // Pings are answered all the same; what was kept back comes with a new login.
             Self::Quiet => Next::ReconnectNow,
-            Self::QrExhausted | Self::PairingFailed => Next::NewQr,
+            Self::QrExhausted | Self::PairingFailed | Self::GivenUp => Next::NewQr,
+            // A challenge is answered once.
+            Self::PasskeyExpired | Self::PasskeyFailed(_) => Next::NewQr,
             // There is no next dial before somebody asks for one.
             Self::Stopped => Next::ReconnectNow,
         }
@@ -130,6 +141,9 @@ mod tests {
             Signal::Quiet,
             Signal::QrExhausted,
             Signal::PairingFailed,
+            Signal::PasskeyExpired,
+            Signal::PasskeyFailed("401".into()),
+            Signal::GivenUp,
         ];
         assert!(survivors.iter().all(|signal| signal.next() != Next::Wipe));
         assert_eq!(Signal::LoggedOut { code: 401 }.next(), Next::Wipe);

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::passkey::Ceremony;
 use crate::{config::Secret, message::Connection};
 
 /// A session's state, in WAHA's words.
@@ -17,8 +18,10 @@ pub enum State {
     Starting,
     /// Waiting for a scan or a code.
     ScanQrCode,
-    /// WhatsApp asks for a passkey.
+    /// WhatsApp asks for a passkey, to link this account.
     PasskeyRequired,
+    /// A code must be compared with the phone's.
+    PasskeyConfirmationRequired,
     Working,
     /// Not without help: see the reason.
     Failed,
@@ -31,9 +34,15 @@ impl State {
             Self::Starting => "STARTING",
             Self::ScanQrCode => "SCAN_QR_CODE",
             Self::PasskeyRequired => "PASSKEY_REQUIRED",
+            Self::PasskeyConfirmationRequired => "PASSKEY_CONFIRMATION_REQUIRED",
             Self::Working => "WORKING",
             Self::Failed => "FAILED",
         }
+    }
+
+    /// In the middle of a passkey ceremony.
+    pub fn is_ceremony(self) -> bool {
+        matches!(self, Self::PasskeyRequired | Self::PasskeyConfirmationRequired)
     }
 }
 
@@ -59,6 +68,8 @@ pub struct Status {
     pub phone_number: Option<String>,
     pub push_name: Option<String>,
     pub qr: Option<Qr>,
+    /// In the states of a ceremony, and in no other.
+    pub passkey: Option<Ceremony>,
     pub since: Timestamp,
 }
 
@@ -68,7 +79,11 @@ impl Status {
         match self.state {
             State::Working => Connection::Connected { phone_number: self.phone_number.clone() },
             State::Starting => Connection::Connecting,
-            _ => Connection::Disconnected { reason: self.reason.clone(), scan_needed: !self.paired },
+            // The phone has scanned: there is no QR code to show.
+            state => Connection::Disconnected {
+                reason: self.reason.clone(),
+                scan_needed: !self.paired && !state.is_ceremony(),
+            },
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Supervisor {
     replaced: bool,
     /// Someone wants to pair, until then.
     pub(super) pairing_until: Option<Instant>,
+    /// Why there is no pairing yet although somebody tried, for whoever tries again.
+    pub(super) setback: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
     pub(super) quiet_limit: Duration,
     /// This connection is such a test.
@@ -66,6 +68,7 @@ impl Supervisor {
             failures: 0,
             replaced: false,
             pairing_until: None,
+            setback: None,
             quiet_limit,
             testing: false,
             unlinking: None,
@@ -122,10 +125,11 @@ impl Supervisor {
         }
         if !paired && !self.is_pairing() {
             self.pairing_until = None;
+            let reason = self.setback.take().unwrap_or_else(|| "the QR code was not scanned".into());
             self.session.set_status(|status| {
                 if status.state != State::Stopped {
                     status.state = State::Stopped;
-                    status.reason = "the QR code was not scanned".into();
+                    status.reason = reason;
                 }
                 status.qr = None;
             });
@@ -184,9 +188,12 @@ impl Supervisor {
     /// A wish while there is no connection.
     async fn grant(&mut self, wish: Wish) -> Result<(), Stop> {
         match wish {
-            Wish::Connect => self.wants_to_pair(),
+            Wish::Connect => {
+                self.setback = None;
+                self.wants_to_pair();
+            }
             Wish::StopPairing => self.pairing_until = None,
-            Wish::DialNow { .. } | Wish::Stop => {}
+            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) => {}
             // What was never linked needs no connection to be unlinked.
             Wish::Unlink(done) => {
                 let paired = self.session.status.borrow().paired;
@@ -204,7 +211,11 @@ impl Supervisor {
         let wait = match next {
             Next::Wipe => return self.unlinked(signal).await,
             Next::ReconnectNow => return Ok(()),
-            Next::NewQr => return Ok(()),
+            Next::NewQr => {
+                let told = matches!(signal, Signal::PasskeyExpired | Signal::PasskeyFailed(_) | Signal::GivenUp);
+                self.setback = told.then(|| signal.to_string());
+                return Ok(());
+            }
             Next::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
             Next::Update => {
                 error!("WhatsApp calls this version outdated");

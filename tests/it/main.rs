@@ -35,6 +35,7 @@ mod openapi;
 mod outage;
 mod outbound;
 mod outbox;
+mod passkey;
 mod phone_history;
 mod proxy;
 mod python;

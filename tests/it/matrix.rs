@@ -232,7 +232,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("POST", "/api/sessions/stop", "/api/sessions/stop", json!({ "name": "$T" }), Of(Scope::Control)),
         ("POST", "/api/sessions/logout", "/api/sessions/logout", json!({ "name": "$T" }), Of(Scope::Control)),
         ("GET", "/api/{session}/auth/passkey/challenge", "/api/$T/auth/passkey/challenge", Value::Null, Of(Scope::Control)),
-        ("POST", "/api/{session}/auth/passkey", "/api/$T/auth/passkey", json!({}), Of(Scope::Control)),
+        ("POST", "/api/{session}/auth/passkey", "/api/$T/auth/passkey", json!({ "id": "YQ" }), Of(Scope::Control)),
         ("GET", "/api/{session}/auth/passkey/confirmation", "/api/$T/auth/passkey/confirmation", Value::Null, Of(Scope::Control)),
         ("POST", "/api/{session}/auth/passkey/confirm", "/api/$T/auth/passkey/confirm", Value::Null, Of(Scope::Control)),
         ("POST", "/api/{session}/media/convert/voice", "/api/$T/media/convert/voice", json!({}), Of(Scope::Send)),

@@ -25,7 +25,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn start(python: &Path, stage: &Stage, key: &str) -> Self {
+    pub fn start(python: &Path, stage: &Stage, key: &str) -> Self {
         let mut child = Command::new(python)
             .args(["client.py", &format!("http://{}", stage.setup.address), key])
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/waha"))

@@ -31,11 +31,6 @@ pub async fn status(_: For<Sending>) -> No {
     Err(Problem::not_implemented("posting a status is not built yet"))
 }
 
-/// `…/auth/passkey…`
-pub async fn passkey(_: For<Controlling>) -> No {
-    Err(Problem::not_implemented("pairing with a passkey is not built yet: use an account that asks for none"))
-}
-
 /// `POST /api/{session}/media/convert/…`
 pub async fn convert(_: For<Sending>) -> No {
     Err(Problem::not_implemented("converting voice and video needs ffmpeg, which is not here: send OGG/Opus and MP4"))

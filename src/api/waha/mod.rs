@@ -21,6 +21,7 @@ pub mod files;
 pub mod groups;
 pub mod labels;
 mod page;
+pub mod passkey;
 mod picture;
 pub mod presence;
 pub mod profile;

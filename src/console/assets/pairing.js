@@ -141,11 +141,12 @@ function qr(tenant, look) {
       await post(path`api/sessions/${tenant}/start`);
       await look();
     };
+    const passkey = state === "PASSKEY_REQUIRED" || state === "PASSKEY_CONFIRMATION_REQUIRED";
     const waiting = state === "STARTING" || state === "SCAN_QR_CODE";
     fill(place,
       h("div", { class: "blank" }, waiting ? h("span", null, t("qr.waiting")) : icon("none")),
-      state === "PASSKEY_REQUIRED" && h("p", null, t("qr.passkey")),
-      !waiting && state !== "PASSKEY_REQUIRED" && h("button", { type: "button", class: "button primary", onclick: action(start) }, icon("refresh"), t("qr.start")));
+      passkey && h("p", null, t("qr.passkey")),
+      !waiting && !passkey && h("button", { type: "button", class: "button primary", onclick: action(start) }, icon("refresh"), t("qr.start")));
   }
 
   return {

@@ -38,7 +38,7 @@ export function reasonOf(session, tag, props) {
 
 /** A session's state as a word with a mark. */
 export function chip(session) {
-  const kinds = { WORKING: "good", STARTING: "wait", SCAN_QR_CODE: "ask", PASSKEY_REQUIRED: "ask", FAILED: "bad", STOPPED: "" };
+  const kinds = { WORKING: "good", STARTING: "wait", SCAN_QR_CODE: "ask", PASSKEY_REQUIRED: "ask", PASSKEY_CONFIRMATION_REQUIRED: "ask", FAILED: "bad", STOPPED: "" };
   const { status, paired, rejected } = session;
   const lost = status === "STOPPED" && rejected;
   const word = lost ? "state.rejected" : status === "STOPPED" && !paired ? "state.unpaired" : `state.${status}`;

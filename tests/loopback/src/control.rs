@@ -3,6 +3,8 @@
 //! Errors are `{"error": reason}` with 404 for an unknown number, 409 for what the network refuses, and axum's own
 //! codes for requests that do not parse.
 
+use std::time::Duration;
+
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
@@ -22,6 +24,7 @@ use crate::groups::{Change, GroupInfo};
 use crate::inbox::Received;
 use crate::ledger::WireMessage;
 use crate::network::{DeviceInfo, Network, NetworkError, PhoneInfo};
+use crate::passkey::Passkey;
 use crate::presence::{ChatState, Seen};
 use crate::say::Say;
 use crate::stats::Stats;
@@ -49,6 +52,7 @@ fn router(network: Network) -> Router {
         .route("/phones/{number}", get(phone))
         .route("/phones/{number}/scan", post(scan))
         .route("/phones/{number}/link-code", post(link_code))
+        .route("/phones/{number}/passkey", get(passkey_code).post(add_passkey))
         .route("/phones/{number}/devices", get(devices))
         .route("/phones/{number}/devices/{id}", delete(unlink))
         .route("/phones/{number}/devices/{id}/history", post(history))
@@ -124,6 +128,15 @@ struct Scan {
 #[serde(deny_unknown_fields)]
 struct Code {
     code: String,
+}
+
+/// Bytes in base64.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPasskey {
+    credential: String,
+    public_key: String,
+    patience_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -241,6 +254,26 @@ async fn scan(State(network): State<Network>, Path(number): Path<String>, Body(s
 async fn link_code(State(network): State<Network>, Path(number): Path<String>, Body(code): Body<Code>) -> Reply<Value> {
     let device = network.link_code(&number, &code.code).await?;
     Ok(Json(json!({ "device": device })))
+}
+
+async fn add_passkey(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(passkey): Body<NewPasskey>,
+) -> Reply<Value> {
+    let decode =
+        |text: &str| BASE64_STANDARD.decode(text).map_err(|e| Failure(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()));
+    let passkey = Passkey {
+        credential: decode(&passkey.credential)?,
+        public_key: decode(&passkey.public_key)?,
+        patience: Duration::from_millis(passkey.patience_ms),
+    };
+    network.add_passkey(&number, passkey).await?;
+    Ok(Json(json!({})))
+}
+
+async fn passkey_code(State(network): State<Network>, Path(number): Path<String>) -> Reply<Value> {
+    Ok(Json(json!({ "code": network.passkey_code(&number).await? })))
 }
 
 async fn devices(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<DeviceInfo>> {

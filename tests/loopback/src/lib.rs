@@ -11,7 +11,7 @@
 //! | `cert`, `handshake` | the Noise identity and handshake |
 //! | `world` | the state and logins; pure, effects out |
 //! | `account`, `keys`, `queue` | accounts and linked devices, their keys, what waits for them |
-//! | `pairing`, `link_code` | linking by QR and by code |
+//! | `pairing`, `link_code`, `passkey` | linking by QR and by code; the passkey that some accounts ask for |
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
 //! | `groups`, `group_rules`, `group_chat` | groups and their changes; who may do what and come in; messages in them |
@@ -49,6 +49,7 @@ mod media;
 mod mex;
 mod network;
 mod pairing;
+mod passkey;
 mod phone;
 mod presence;
 mod profile;
@@ -73,6 +74,7 @@ pub use history::Lie;
 pub use inbox::{Attachment, Received};
 pub use ledger::{Counts, Reuse, WireMessage};
 pub use network::{DeviceInfo, Network, NetworkConfig, NetworkError, PhoneInfo};
+pub use passkey::Passkey;
 pub use presence::{ChatState, Seen};
 pub use profile::ProfileInfo;
 pub use say::{Card, File, Say};

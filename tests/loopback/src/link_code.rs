@@ -134,7 +134,7 @@ impl World {
             Ok(secret) => {
                 self.link_requests.remove(&account);
                 self.send(conn, iq_result(iq, []));
-                if let Err(reason) = self.offer(account, conn, &secret, entered.ticket) {
+                if let Err(reason) = self.link(account, conn, &secret, entered.ticket) {
                     self.effects.push(Effect::Paired(entered.ticket, Err(reason)));
                 }
                 None

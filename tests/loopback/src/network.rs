@@ -30,6 +30,7 @@ use crate::ledger::WireMessage;
 use crate::link_code::TypedCode;
 use crate::media::{Authority, host};
 use crate::pairing::Qr;
+use crate::passkey::Passkey;
 use crate::phone::PhoneState;
 use crate::presence::{ChatState, Seen};
 use crate::profile::ProfileInfo;
@@ -176,7 +177,18 @@ impl Network {
         self.of(number, |world, id| phone_info(world, id))
     }
 
-    /// The owner scans a QR code: returns the new device's id once the device has signed its identity.
+    /// The owner makes a passkey: from now on a device is linked only with its signature.
+    pub async fn add_passkey(&self, number: &str, passkey: Passkey) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.directory.get_mut(id).phone.passkey = Some(passkey))
+    }
+
+    /// What the phone shows while a device is being linked with a passkey: the device must show the same.
+    pub async fn passkey_code(&self, number: &str) -> Result<Option<String>, NetworkError> {
+        self.of(number, |world, id| world.directory.get(id).phone.passkey_code.clone())
+    }
+
+    /// The owner scans a QR code: returns the new device's id once the device has signed its identity, with a passkey where
+    /// the account has one.
     pub async fn scan(&self, number: &str, qr: &str) -> Result<u16, NetworkError> {
         let qr = Qr::parse(qr).map_err(NetworkError::Refused)?;
         self.pair(number, |world, id| world.scan(id, &qr)).await
@@ -202,7 +214,11 @@ impl Network {
             let id = account(world, number)?;
             begin(world, id).map_err(NetworkError::Refused)
         })?;
-        match timeout(PAIRING_LIMIT, outcome).await {
+        // Somebody must find the passkey first.
+        let patience = self.of(number, |world, id| {
+            world.directory.get(id).phone.passkey.as_ref().map_or(Duration::ZERO, |passkey| passkey.patience)
+        })?;
+        match timeout(PAIRING_LIMIT + patience, outcome).await {
             Ok(Ok(result)) => result.map_err(NetworkError::Refused),
             Ok(Err(_)) => Err(NetworkError::Refused("the network was shut down".to_owned())),
             Err(_) => Err(NetworkError::Refused("the client did not answer".to_owned())),

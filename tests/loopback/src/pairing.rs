@@ -21,6 +21,7 @@ use waproto::whatsapp::{ADVDeviceIdentity, ADVEncryptionType, ADVSignedDeviceIde
 use crate::account::{AccountId, Companion, Form, Kind};
 use crate::faults::FaultKind;
 use crate::keys::{UploadedKeys, verify_signed_key};
+use crate::passkey::Ceremony;
 use crate::queue::Queue;
 use crate::signal::SignedKey;
 use crate::stanza::{attr, attr_is, child, child_content, first_child, iq_result, iq_set, leaf, stream_error, uint};
@@ -38,6 +39,8 @@ pub(crate) struct Registration {
     registration: u32,
     signed: SignedKey,
     refs: Vec<String>,
+    /// What the account's passkey has yet to do.
+    pub(crate) ceremony: Option<Ceremony>,
     offer: Option<Offer>,
 }
 
@@ -52,7 +55,12 @@ struct Offer {
 
 impl Registration {
     pub(crate) fn account(&self) -> Option<AccountId> {
-        self.offer.as_ref().map(|offer| offer.account)
+        let asked = self.ceremony.as_ref().map(|ceremony| ceremony.account);
+        self.offer.as_ref().map(|offer| offer.account).or(asked)
+    }
+
+    pub(crate) fn is_being_linked(&self) -> bool {
+        self.account().is_some()
     }
 }
 
@@ -109,6 +117,7 @@ impl World {
                 registration,
                 signed,
                 refs,
+                ceremony: None,
                 offer: None,
             })),
         );
@@ -128,17 +137,18 @@ impl World {
             return Err("the code's keys are not those of the connection that its reference belongs to".to_owned());
         }
         let ticket = self.ticket();
-        self.offer(account, conn, &qr.secret, ticket)?;
+        self.link(account, conn, &qr.secret, ticket)?;
         Ok(ticket)
     }
 
-    /// The phone signs the client's identity and sends it, sealed with their secret.
+    /// The phone signs the client's identity and sends it, sealed with their secret; after `wait`.
     pub(crate) fn offer(
         &mut self,
         account: AccountId,
         conn: ConnId,
         secret: &[u8; 32],
         ticket: Ticket,
+        wait: Duration,
     ) -> Result<(), String> {
         let iq = self.stanza_id();
         let time = self.time();
@@ -149,7 +159,7 @@ impl World {
         let Some(Session::Registering(registration)) = self.sessions.get_mut(&conn) else {
             return Err("the client has gone".to_owned());
         };
-        if registration.offer.is_some() {
+        if registration.is_being_linked() {
             return Err("the client is being linked already".to_owned());
         }
         let device = owner.next_device;
@@ -191,7 +201,7 @@ impl World {
             ])
             .build();
         registration.offer = Some(Offer { account, device, iq: iq.clone(), signed, ticket });
-        self.send(conn, iq_set(&iq, success));
+        self.send_after(conn, iq_set(&iq, success), wait);
         Ok(())
     }
 
@@ -205,6 +215,7 @@ impl World {
                 Some(request) if request.tag == "link_code_companion_reg" => {
                     self.link_code_request(conn, stanza, request)
                 }
+                Some(request) if attr_is(stanza, "xmlns", "md") => return self.ceremony_iq(conn, stanza, request),
                 _ => Some(iq_result(stanza, [])),
             };
             if let Some(reply) = reply {
@@ -276,6 +287,10 @@ impl World {
             self.refs.remove(reference);
         }
         self.abandon_link_codes(conn);
+        if let Some(ceremony) = registration.ceremony {
+            let reason = "the client went away before the passkey had done its part".to_owned();
+            self.effects.push(Effect::Paired(ceremony.ticket, Err(reason)));
+        }
         if let Some(offer) = registration.offer {
             let reason = "the client went away before it had signed its identity".to_owned();
             self.effects.push(Effect::Paired(offer.ticket, Err(reason)));

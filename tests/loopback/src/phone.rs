@@ -22,6 +22,7 @@ use crate::account::{Account, AccountId, DeviceAddress, Kind};
 use crate::app_state::AppState;
 use crate::faults::FaultKind;
 use crate::history::Lie;
+use crate::passkey::Passkey;
 use crate::world::World;
 
 /// What precedes the account's signature of its list of devices.
@@ -39,6 +40,10 @@ pub(crate) struct PhoneState {
     pub(crate) app_state: AppState,
     /// What it hands out in place of its history.
     pub(crate) lie: Option<Lie>,
+    /// Without it no device is linked.
+    pub(crate) passkey: Option<Passkey>,
+    /// What the owner compares while a device is being linked.
+    pub(crate) passkey_code: Option<String>,
     /// Which devices exist, signed; renewed when one comes or goes.
     key_index_list: (u64, Vec<u8>),
 }
@@ -51,6 +56,8 @@ impl PhoneState {
             app_state_key_time: i64::try_from(time_ms).unwrap_or(i64::MAX),
             app_state: AppState::default(),
             lie: None,
+            passkey: None,
+            passkey_code: None,
             key_index_list: (0, Vec::new()),
         }
     }

@@ -305,8 +305,13 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, conn: ConnId, stanza: Node) {
+        self.send_after(conn, stanza, Duration::ZERO);
+    }
+
+    /// The same, when so much time has passed. Nothing overtakes it.
+    pub(crate) fn send_after(&mut self, conn: ConnId, stanza: Node, wait: Duration) {
         let late = self.faults.latency(self.account_of(conn));
-        self.effects.push(Effect::Send(conn, stanza, late));
+        self.effects.push(Effect::Send(conn, stanza, late + wait));
     }
 
     pub(crate) fn close(&mut self, conn: ConnId, ending: Ending) {
