@@ -163,9 +163,13 @@ async fn every_reader_sees_what_left_the_state() {
         assert_eq!(forwards(&desk.log, page).await, before);
         assert_eq!(backwards(&desk.log, page).await, before.iter().rev().copied().collect::<Vec<_>>());
     }
-    for id in before {
+    for &id in &before {
         assert_eq!(desk.log.find(id).await.unwrap().map(|event| event.id), Some(id));
-        assert_eq!(desk.log.find(EventId(ulid::Ulid(id.0.0 - 1))).await.unwrap(), None);
+        // Of events of one millisecond each has the next id.
+        let none = EventId(ulid::Ulid(id.0.0 - 1));
+        if !before.contains(&none) {
+            assert_eq!(desk.log.find(none).await.unwrap(), None);
+        }
     }
 }
 
