@@ -32,6 +32,7 @@ mod secrets;
 mod sending;
 mod signal;
 mod signs;
+mod skipped;
 mod state;
 mod supervisor;
 mod synced;
@@ -129,6 +130,7 @@ struct Inner {
     presences: presence::Presences,
     calls: calls::Calls,
     collected: synced::Collected,
+    skipped: skipped::Skipped,
     questions: past::Questions,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
@@ -284,6 +286,7 @@ impl Session {
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
+            skipped: skipped::Skipped::default(),
             questions: past::Questions::default(),
             stopped: AtomicBool::new(stopped),
             country,
