@@ -42,6 +42,7 @@ mod votes;
 mod web;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -445,7 +446,18 @@ impl Session {
     /// Conversations by their last message, newest first.
     pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
         let cleared = cleared::read(&self.0.store).await?;
-        history::chats(&self.0.log, &cleared, offset, limit).await
+        history::chats(&self.0.log, &cleared, None, offset, limit).await
+    }
+
+    /// Those of them that have these jids.
+    pub async fn chats_among(
+        &self,
+        ids: &HashSet<String>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<history::Chat>, StoreError> {
+        let cleared = cleared::read(&self.0.store).await?;
+        history::chats(&self.0.log, &cleared, Some(ids), offset, limit).await
     }
 
     /// The id of the last event that was published.
