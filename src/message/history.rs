@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::{Content, Delivery, EventBody, EventId, Log, Message, cleared::Cleared, past};
+use super::{Content, Delivery, EventBody, EventId, Log, Message, cleared::Cleared, past, status::STATUS_CHAT};
 use crate::store::StoreError;
 
 /// A message with what became of it.
@@ -130,7 +130,7 @@ pub async fn chats(log: &Log, cleared: &Cleared, offset: usize, limit: usize) ->
     let mut chats: Vec<Chat> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     visit(log, Vec::new(), None, LISTED, |entry| {
-        if !is_shown(cleared, &entry) {
+        if !is_shown(cleared, &entry) || entry.message.chat == STATUS_CHAT {
             return true;
         }
         let message = &entry.message;
