@@ -1,6 +1,6 @@
 //! Statuses, with a device that checks what it gets: whom one reaches, who may ask for it again, what becomes of it.
 
-use loopback::{Network, Say};
+use loopback::Say;
 use wacore::messages::MessageUtils;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -9,27 +9,12 @@ use waproto::whatsapp as wa;
 use waproto::whatsapp::message::SenderKeyDistributionMessage;
 
 use crate::device::Device;
-use crate::{eventually, jid, network};
+use crate::groups::Scene;
+use crate::{eventually, jid};
 
 const CHAT: &str = "status@broadcast";
 
-struct Scene {
-    network: Network,
-    device: Device,
-    phone: String,
-    a: String,
-    b: String,
-}
-
 impl Scene {
-    async fn set() -> Self {
-        let network = network().await;
-        let phone = network.add_phone(None).await.number;
-        let (a, b) = (network.add_customer().await, network.add_customer().await);
-        let device = Device::linked(&network, &phone, 1, 20).await.expect("linked");
-        Self { network, device, phone, a, b }
-    }
-
     async fn reads(&self, number: &str, id: &str, text: &str) {
         eventually("it is read", async || {
             let inbox = self.network.customer_inbox(number).await.expect("exists");
