@@ -9,7 +9,7 @@ use super::{
     id::chat_id,
     message::{self as form, Ack, Source, View, message_id, participant, target_id},
 };
-use crate::message::{self, Content, Delivery, EventBody, EventId, Message};
+use crate::message::{self, Content, Delivery, EventBody, EventId, Message, status::STATUS_CHAT};
 
 /// An event that this daemon has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -283,7 +283,7 @@ pub fn payload(body: &EventBody, name: EventName, view: View<'_>) -> Payload {
 fn ack(id: &str, chat: &str, status: Delivery, me: &str) -> AckPayload {
     let ack = Ack::from(status);
     let (me, chat) = (chat_id(me), chat_id(chat));
-    let participant = if chat.ends_with("@g.us") { me.clone() } else { String::new() };
+    let participant = if chat.ends_with("@g.us") || chat == STATUS_CHAT { me.clone() } else { String::new() };
     let id = match &*participant {
         "" => format!("true_{chat}_{id}"),
         participant => format!("true_{chat}_{id}_{participant}"),
