@@ -66,7 +66,7 @@ impl Session {
         self.accept(request, None, key).await
     }
 
-    /// The same for [`Draft::File`]. The file is with WhatsApp before the message is accepted.
+    /// The same for [`Draft::File`], and [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
     pub async fn send_file(
         &self,
         request: &SendRequest,
@@ -110,17 +110,31 @@ impl Session {
         };
         let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let digest = digest(&chat, request);
-        let mut setting =
-            Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, about, file: None };
-        let composed = match (&request.draft, source) {
-            (Draft::File(attachment), Some(source)) => match self.repeated(&id, &digest, &setting).await? {
-                Some(composed) => composed,
-                None => {
-                    let name = FileName::new(&id, &chat.to_string(), &me.to_string());
-                    setting.file = Some(self.upload(attachment, source, name).await?);
-                    compose(&request.draft, &setting)?
-                }
-            },
+        let mut setting = Setting {
+            chat: &chat,
+            me: &me,
+            secret,
+            now_ms: now.as_millisecond(),
+            answers,
+            about,
+            file: None,
+            picture: None,
+        };
+        let repeated = match &source {
+            Some(_) => self.repeated(&id, &digest, &setting).await?,
+            None => None,
+        };
+        let composed = match (repeated, &request.draft, source) {
+            (Some(composed), ..) => composed,
+            (None, Draft::File(attachment), Some(source)) => {
+                let name = FileName::new(&id, &chat.to_string(), &me.to_string());
+                setting.file = Some(self.upload(attachment, source, name).await?);
+                compose(&request.draft, &setting)?
+            }
+            (None, Draft::Link { large, .. }, Some(source)) => {
+                setting.picture = Some(self.depict(source, *large).await?);
+                compose(&request.draft, &setting)?
+            }
             _ => compose(&request.draft, &setting)?,
         };
         let own = me.to_string();

@@ -27,6 +27,7 @@ mod journal_world;
 mod keys;
 mod kill;
 mod kinds;
+mod links;
 mod matrix;
 mod media;
 mod node;
