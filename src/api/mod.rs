@@ -254,7 +254,7 @@ fn table() -> Vec<Section> {
             Route::post("/api/{session}/channels", Keyed, waha::channels::create, "Make a channel").also(ASKS),
             Route::get("/api/{session}/channels/{id}", Keyed, waha::channels::one, "A channel").also(ASKS),
             Route::delete("/api/{session}/channels/{id}", Keyed, waha::channels::delete, "Delete a channel").also(ASKS),
-            Route::get("/api/{session}/channels/{id}/messages/preview", Keyed, waha::cannot::preview_channel, "Not here: a channel's messages").also(&[501]),
+            Route::get("/api/{session}/channels/{id}/messages/preview", Keyed, waha::channels::posts, "What a channel wrote last").also(ASKS),
             Route::post("/api/{session}/channels/{id}/follow", Keyed, waha::channels::follow, "Follow a channel").also(ASKS),
             Route::post("/api/{session}/channels/{id}/unfollow", Keyed, waha::channels::unfollow, "Follow it no more").also(ASKS),
             Route::post("/api/{session}/channels/{id}/mute", Keyed, waha::channels::mute, "Hear nothing of its followers").also(ASKS),

@@ -158,6 +158,11 @@ pub struct Quoted {
 }
 
 impl Content {
+    /// It has no form, and no name either.
+    pub fn unknown() -> Self {
+        Self::Unknown { name: "unknown".into(), text: String::new() }
+    }
+
     /// A text and no more.
     pub fn plain(text: impl Into<String>) -> Self {
         Self::Text { text: text.into(), preview: None }

@@ -153,7 +153,8 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             | Draft::Link { .. }
             | Draft::Choice { .. }
     );
-    if carries_secret {
+    // What everybody may read has none.
+    if carries_secret && setting.chat.server != whatsapp_rust::Server::Newsletter {
         message.message_context_info = MessageField::some(wa::MessageContextInfo {
             message_secret: Some(setting.secret.to_vec()),
             ..Default::default()
@@ -169,7 +170,7 @@ pub fn recompose(message: wa::Message, setting: &Setting<'_>) -> Composed {
     let parties = parties(setting);
     let content = super::content::content(&message, &parties);
     Composed {
-        content: content.unwrap_or(Content::Unknown { name: "unknown".into(), text: String::new() }),
+        content: content.unwrap_or_else(Content::unknown),
         quoted: super::content::quoted(&message, &parties),
         message,
     }
@@ -427,6 +428,6 @@ fn answer(message: &mut wa::Message, (target, original): &(Target, wa::Message),
         None => message.set_context_info(context),
     };
     let content = super::content::content(original, &parties(setting));
-    let content = content.unwrap_or(Content::Unknown { name: "unknown".into(), text: String::new() });
+    let content = content.unwrap_or_else(Content::unknown);
     Quoted { target: target.clone(), content: Box::new(content) }
 }

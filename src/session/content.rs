@@ -345,7 +345,7 @@ fn unknown(base: &wa::Message) -> Option<Content> {
     // A kind newer than the library leaves nothing at all, since it drops fields that it does not know. Only a ratchet's key that
     // travels alone is silent.
     let silent = base.sender_key_distribution_message.is_set();
-    (!silent).then(|| Content::Unknown { name: "unknown".into(), text: String::new() })
+    (!silent).then(Content::unknown)
 }
 
 fn kind(base: &wa::Message) -> Option<&'static str> {

@@ -24,6 +24,7 @@ mod line;
 mod passkey;
 mod past;
 mod people;
+mod posts;
 mod presence;
 mod profile;
 mod recorder;
@@ -130,6 +131,7 @@ struct Inner {
     calls: calls::Calls,
     collected: synced::Collected,
     questions: past::Questions,
+    changes: posts::Changes,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// The tenant's own.
@@ -285,6 +287,7 @@ impl Session {
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
             questions: past::Questions::default(),
+            changes: posts::Changes::default(),
             stopped: AtomicBool::new(stopped),
             country,
             stop: CancellationToken::new(),

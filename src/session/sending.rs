@@ -17,6 +17,7 @@ use super::{
     Session,
     compose::{Composed, Setting, compose, recompose},
     files::Source,
+    posts,
     state::State,
 };
 use crate::{
@@ -40,6 +41,9 @@ pub enum RefusedSend {
     /// The message that it answers or is about is not kept here.
     #[error("there is no such message here")]
     UnknownMessage,
+    /// Why not.
+    #[error("{0}")]
+    NotInChannels(&'static str),
     #[error("the vault does not answer")]
     VaultDown,
     /// The idempotency key was used for another message.
@@ -89,6 +93,10 @@ impl Session {
         }
         request.check()?;
         let chat = recipient(&request.to, self.country()).ok_or(RefusedSend::Recipient)?;
+        let in_channel = chat.server == Server::Newsletter;
+        if in_channel {
+            posts::check(request)?;
+        }
         if inner.journal.outage() {
             return Err(RefusedSend::VaultDown);
         }
@@ -132,7 +140,7 @@ impl Session {
                 compose(&request.draft, &setting)?
             }
             (None, Draft::Link { large, .. }, Some(source)) => {
-                setting.picture = Some(self.depict(source, *large).await?);
+                setting.picture = Some(self.depict(source, *large && !in_channel).await?);
                 compose(&request.draft, &setting)?
             }
             _ => compose(&request.draft, &setting)?,

@@ -2,6 +2,7 @@
 
 mod baileys;
 mod broken;
+mod channels;
 mod console;
 mod countries;
 mod doorkeeper;

@@ -3,7 +3,7 @@
 //! Whoever is addressed by one name sees the sender under the same kind of name, with the other beside it.
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node, NodeContent};
+use wacore_binary::{Jid, Node, NodeContent, Server};
 
 use crate::account::{AccountId, DeviceAddress, Form, Kind};
 use crate::faults::FaultKind;
@@ -40,8 +40,14 @@ impl World {
             attr_is(stanza, "device_fanout", "false") || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
         let mut ack = server_ack(stanza, self.time());
         let group = self.groups.find(&to);
-        if group.is_none() && self.directory.find(&to).is_none() {
-            // Status, channels and unknown numbers: there is nobody to deliver to.
+        let is_channel = to.server == Server::Newsletter;
+        if is_channel {
+            match self.channel_message(from, &to.to_string(), stanza) {
+                Ok(number) => ack.attrs.insert("server_id", number.to_string()),
+                Err(code) => ack.attrs.insert("error", code.to_string()),
+            };
+        } else if group.is_none() && self.directory.find(&to).is_none() {
+            // Status and unknown numbers: there is nobody to deliver to.
             ack.attrs.insert("error", "404");
         }
         let category = attr(stanza, "category");
@@ -62,7 +68,7 @@ impl World {
             for (name, value) in self.group_message(group, &envelope, stanza) {
                 ack.attrs.insert(name, value);
             }
-        } else {
+        } else if !is_channel {
             self.direct_message(&envelope, stanza);
         }
         if self.faults.hits(FaultKind::WithholdAcks, from.account) {
