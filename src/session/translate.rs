@@ -15,9 +15,9 @@ use crate::message::{Addressed, Content, Incoming, Message, Target};
 pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incoming {
     let parties = parties(&inbound.info.source, me);
     if inbound.info.source.chat.server == Server::Newsletter
-        && let Some(change) = change(inbound, &parties)
+        && let Some(edit) = edit(inbound, &parties)
     {
-        return change;
+        return edit;
     }
     let content = vote.or_else(|| content::content(&inbound.message, &parties));
     let visible = content.is_some();
@@ -34,18 +34,15 @@ pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> 
     }
 }
 
-/// In channels an edit and a deletion come under the id of the post that they change.
-fn change(inbound: &InboundMessage, parties: &Parties<'_>) -> Option<Incoming> {
+/// In channels an edit comes under the id of the post that it changes. (The library hands on no deletion: there is nothing in it.)
+fn edit(inbound: &InboundMessage, parties: &Parties<'_>) -> Option<Incoming> {
     let info = &inbound.info;
     let target = Target { id: info.id.to_string(), from_me: false, sender: info.source.sender.to_non_ad_string() };
-    let content = match info.edit {
-        EditAttribute::AdminEdit | EditAttribute::MessageEdit => {
-            let content = Box::new(content::content(&inbound.message, parties)?);
-            Content::Edit { target, content }
-        }
-        EditAttribute::AdminRevoke | EditAttribute::SenderRevoke => Content::Revoke { target },
-        _ => return None,
-    };
+    if !matches!(info.edit, EditAttribute::AdminEdit | EditAttribute::MessageEdit) {
+        return None;
+    }
+    let content = Box::new(content::content(&inbound.message, parties)?);
+    let content = Content::Edit { target, content };
     let id = format!("{}{:X}", info.id, info.timestamp.timestamp());
     let body = Bytes::from(codec::message_to_vec(&inbound.message));
     Some(Incoming { visible: true, message: Message { id, ..message(info, content) }, body })

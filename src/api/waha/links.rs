@@ -20,7 +20,8 @@ use crate::message::{Draft, LinkPreview};
 /// A text with a link, and what is shown of where it leads.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "MessageLinkCustomPreviewRequest")]
+// A field with a default is none that must be there, as the derive sees it.
+#[schemars(rename = "MessageLinkCustomPreviewRequest", extend("required" = ["session", "chatId", "text", "preview"]))]
 pub struct Custom {
     #[serde(flatten)]
     to: Addressed,
@@ -31,7 +32,6 @@ pub struct Custom {
     /// take it, it is shown small.
     link_preview_high_quality: Option<bool>,
     #[serde(default, deserialize_with = "object")]
-    #[schemars(required)]
     preview: Option<Shown>,
 }
 
