@@ -171,7 +171,8 @@ fn preview(extended: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
         description: said(&extended.description),
     };
     // A link alone shows nothing.
-    (!preview.url.is_empty() && !(preview.title.is_empty() && preview.description.is_empty())).then_some(preview)
+    let says_nothing = preview.title.is_empty() && preview.description.is_empty();
+    (!preview.url.is_empty() && !says_nothing).then_some(preview)
 }
 
 fn media(base: &wa::Message, once: bool) -> Option<Content> {
