@@ -109,6 +109,7 @@ impl Ears {
     const RECORDS: &[EventKind] =
         &[EventKind::Messages, EventKind::Receipt, EventKind::ServerAck, EventKind::UndecryptableMessage];
     const NOTED: &[EventKind] = &[
+        EventKind::AppStateSyncFailed,
         EventKind::ChatPresence,
         EventKind::ContactUpdate,
         EventKind::HistorySync,
@@ -129,6 +130,7 @@ impl Ears {
             Event::ContactUpdate(update) => session.collected.heard_person(update),
             Event::LabelEditUpdate(update) => session.collected.heard_label(update),
             Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),
+            Event::AppStateSyncFailed(failed) => session.skipped.heard(failed),
             _ => return false,
         }
         true
