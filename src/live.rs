@@ -307,7 +307,7 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
     let tenant = &event.tenant;
     // The old service never told of them, and its pages would take one for a conversation.
     if event.body.chat() == STATUS_CHAT {
-        return true;
+        return;
     }
     match &event.body {
         EventBody::Received { message } => {

@@ -298,6 +298,11 @@ impl From<RefusedSend> for Problem {
                 format!("{field}: {expected}"),
                 vec![FieldError { field: field.into(), message: expected }],
             ),
+            RefusedSend::NotInChannels(reason) => {
+                let mut problem = Self::unprocessable("not_in_channels", "This cannot be said in a channel");
+                problem.detail = Some(reason.to_owned());
+                problem
+            }
             RefusedSend::UnknownMessage => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }

@@ -342,7 +342,7 @@ async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
         form.file = match (given(file.url), file.data.filter(|data| !data.is_empty())) {
             (Some(_), Some(_)) => return Err(flaw("file", "either url or data")),
             (Some(url), None) => Some(Given::Url(url)),
-            (None, Some(data)) => Some(Given::Bytes(decode(&data, spool.pen(most).map_err(disk)?).await?)),
+            (None, Some(data)) => Some(Given::Bytes(decode(&data, spool.pen(most).map_err(disk)?, "file.data").await?)),
             (None, None) => None,
         };
     }
@@ -373,19 +373,19 @@ fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Op
 }
 
 /// From base64, in whichever form programs write it: with or without padding, broken into lines, as a `data:` URL.
-async fn decode(text: &str, mut pen: Pen) -> Result<Spooled, Problem> {
+pub async fn decode(text: &str, mut pen: Pen, field: &'static str) -> Result<Spooled, Problem> {
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
     let text = match text.strip_prefix("data:") {
-        Some(rest) => rest.split_once(";base64,").ok_or_else(|| flaw("file.data", "expected base64"))?.1,
+        Some(rest) => rest.split_once(";base64,").ok_or_else(|| flaw(field, "expected base64"))?.1,
         None => text,
     };
     let mut decoder = DecoderReader::new(Unbroken(text.as_bytes()), &ENGINE);
     let mut piece = vec![0; 64 * 1024];
     loop {
-        let read = decoder.read(&mut piece).map_err(|_| flaw("file.data", "expected base64"))?;
+        let read = decoder.read(&mut piece).map_err(|_| flaw(field, "expected base64"))?;
         if read == 0 {
             return pen.finish().await.map_err(disk);
         }
@@ -546,7 +546,7 @@ fn malformed(error: multer::Error) -> Problem {
     }
 }
 
-fn disk(error: io::Error) -> Problem {
+pub fn disk(error: io::Error) -> Problem {
     warn!(%error, "a file cannot be written");
     RefusedSend::Disk.into()
 }
@@ -575,7 +575,7 @@ mod tests {
     async fn decoded(text: &str) -> Option<Vec<u8>> {
         let folder = tempfile::tempdir().unwrap();
         let pen = Spool::new(folder.path().into()).unwrap().pen(1000).unwrap();
-        decode(text, pen).await.ok()?.read(0, 1000).await.ok()
+        decode(text, pen, "data").await.ok()?.read(0, 1000).await.ok()
     }
 
     #[test]

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum Content {
     Text {
         text: String,
+        /// What its sender shows of where a link in it leads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preview: Option<Box<LinkPreview>>,
     },
     Image(Media),
     Video(Media),
@@ -136,6 +139,15 @@ pub struct Order {
     pub currency: Option<String>,
 }
 
+/// What is shown of where a link leads, as whoever sent it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkPreview {
+    /// The link, as it stands in the text.
+    pub url: String,
+    pub title: String,
+    pub description: String,
+}
+
 /// The message that a message answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quoted {
@@ -146,10 +158,20 @@ pub struct Quoted {
 }
 
 impl Content {
+    /// It has no form, and no name either.
+    pub fn unknown() -> Self {
+        Self::Unknown { name: "unknown".into(), text: String::new() }
+    }
+
+    /// A text and no more.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), preview: None }
+    }
+
     /// What there is to read: the text, the caption, a name; empty when there is nothing.
     pub fn text(&self) -> &str {
         match self {
-            Self::Text { text } | Self::Choice { text, .. } | Self::Unknown { text, .. } => text,
+            Self::Text { text, .. } | Self::Choice { text, .. } | Self::Unknown { text, .. } => text,
             Self::Image(media)
             | Self::Video(media)
             | Self::Audio(media)

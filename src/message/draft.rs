@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    Contact, Location, Poll, Target,
-    media::Attachment,
+    Contact, LinkPreview, Location, Poll, Target,
+    media::{Attachment, Origin},
     status::{Shown, Status},
 };
 
@@ -58,6 +58,19 @@ pub enum Draft {
     /// An invitation to something that happens.
     Happening(Happening),
     Status(Status),
+    /// A text with a link in it, and what is shown of where that leads. The bytes of its picture come beside it.
+    Link {
+        text: String,
+        preview: LinkPreview,
+        picture: Option<Origin>,
+        /// Its picture is shown over the whole width.
+        large: bool,
+    },
+    /// A button of the message that it answers.
+    Choice {
+        id: String,
+        text: String,
+    },
 }
 
 /// Something that happens at a time, and to which one may say yes or no.
@@ -102,6 +115,13 @@ const PIN_SECONDS: [u32; 3] = [86_400, 604_800, 2_592_000];
 const POLL_OPTIONS: std::ops::RangeInclusive<usize> = 2..=12;
 
 const MAX_CONTACTS: usize = 100;
+
+/// Longer than what phones show of a link.
+const MAX_URL: usize = 2048;
+const MAX_TITLE: usize = 1024;
+const MAX_DESCRIPTION: usize = 4096;
+
+const MAX_CHOICE: usize = 4096;
 
 /// Ids of WhatsApp's clients are hexadecimal; those of other programs have letters.
 const ID: std::ops::RangeInclusive<usize> = 8..=64;
@@ -155,10 +175,38 @@ impl Draft {
             Self::Happening(event) if event.end.is_some_and(|end| end < event.start) => {
                 flaw("event.endTime", "not before the start")
             }
+            Self::Link { text, preview, .. } => check_link(text, preview),
+            Self::Choice { id, text } if id.is_empty() || id.len() + text.len() > MAX_CHOICE => {
+                flaw("selectedButtonID", "1 to 4096 bytes with the text")
+            }
             Self::Edit { target, .. } if !target.from_me => flaw("messageId", "only own messages can be edited"),
             _ => Ok(()),
         }
     }
+}
+
+fn check_link(text: &str, preview: &LinkPreview) -> Result<(), Flaw> {
+    let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
+    let line = |text: &str, most| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
+    // The parser takes line breaks and blanks out of a URL; a phone does not.
+    let one_word = line(&preview.url, MAX_URL) && !preview.url.chars().any(char::is_whitespace);
+    let url = reqwest::Url::parse(&preview.url).ok().filter(|_| one_word);
+    if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
+        return flaw("preview.url", "a link like https://example.com/menu");
+    }
+    if !text.contains(&preview.url) {
+        return flaw("text", "must have the preview's url in it");
+    }
+    if text.len() > MAX_TEXT {
+        return flaw("text", "at most 65536 bytes");
+    }
+    if !line(&preview.title, MAX_TITLE) {
+        return flaw("preview.title", "1 to 1024 bytes on one line");
+    }
+    if preview.description.len() > MAX_DESCRIPTION {
+        return flaw("preview.description", "at most 4096 bytes");
+    }
+    Ok(())
 }
 
 fn check_poll(poll: &Poll) -> Result<(), Flaw> {

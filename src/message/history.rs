@@ -324,7 +324,7 @@ impl Fates {
         match (edit, &mut message.content) {
             // An edit of a caption says the caption only.
             (
-                Some(Content::Text { text }),
+                Some(Content::Text { text, .. }),
                 Content::Image(media) | Content::Video(media) | Content::Document(media),
             ) => media.caption = text,
             (Some(edit), content) => *content = edit,
@@ -381,7 +381,7 @@ mod tests {
     }
 
     fn text(text: &str) -> Content {
-        Content::Text { text: text.into() }
+        Content::plain(text)
     }
 
     fn target(id: &str) -> Target {
@@ -399,8 +399,7 @@ mod tests {
     fn a_message_carries_what_became_of_it() {
         let sent = EventBody::Sent { message: message("S", CHAT, "me", true, text("at eight")) };
         let status = |status| EventBody::Status { message_id: "S".into(), chat: CHAT.into(), status };
-        let edit =
-            |text: &str| Content::Edit { target: target("A"), content: Box::new(Content::Text { text: text.into() }) };
+        let edit = |text: &str| Content::Edit { target: target("A"), content: Box::new(Content::plain(text)) };
         let react = |emoji: &str| Content::Reaction { target: target("A"), emoji: emoji.into() };
         let shown = shown(vec![
             said("A", CHAT, text("a tabel")),

@@ -16,7 +16,7 @@ pub mod status;
 pub mod synced;
 
 pub use self::{
-    content::{Contact, Content, Location, Media, Order, Poll, Quoted, Target},
+    content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
     inbox::{Found, Inbox, Incoming},

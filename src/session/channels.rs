@@ -87,7 +87,7 @@ impl Session {
     }
 }
 
-fn channel(id: &str) -> Result<Jid, Refused> {
+pub(super) fn channel(id: &str) -> Result<Jid, Refused> {
     let flaw = Refused::Input { field: "id", expected: "expected a channel's id like 120363000000000000@newsletter" };
     let jid = id.parse::<Jid>().ok().filter(|jid| jid.server == Server::Newsletter);
     jid.filter(|jid| !jid.user.is_empty() && jid.user.bytes().all(|byte| byte.is_ascii_digit())).ok_or(flaw)

@@ -9,13 +9,21 @@ use whatsapp_rust::{
     wacore::poll::{compute_option_hash, encrypt_poll_vote_with_secret},
     waproto::whatsapp::{
         self as wa,
-        message::{ProtocolMessage, pin_in_chat_message::Type as PinType, protocol_message::Type as Protocol},
+        hydrated_template_button::HydratedButton,
+        message::{
+            ProtocolMessage, extended_text_message::PreviewType, pin_in_chat_message::Type as PinType,
+            protocol_message::Type as Protocol, template_message::Format,
+        },
     },
 };
 
-use super::{content::Parties, files::Uploaded, statuses};
+use super::{
+    content::Parties,
+    files::{Pictured, Uploaded},
+    statuses,
+};
 use crate::message::{
-    Content, Draft, Flaw, Happening, Poll, Quoted, Target,
+    Content, Draft, Flaw, Happening, LinkPreview, Poll, Quoted, Target,
     media::{Attachment, AttachmentKind},
 };
 
@@ -34,6 +42,8 @@ pub struct Setting<'a> {
     pub about: Option<(Target, wa::Message)>,
     /// The file of [`Draft::File`].
     pub file: Option<Uploaded>,
+    /// The picture of [`Draft::Link`].
+    pub picture: Option<Pictured>,
 }
 
 /// A composed message, and what it says in our words.
@@ -46,7 +56,7 @@ pub struct Composed {
 /// `draft` must have passed its check.
 pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
     let (mut message, content) = match draft {
-        Draft::Text { text, mentions } => (words(text, mentions), Content::Text { text: text.clone() }),
+        Draft::Text { text, mentions } => (words(text, mentions), Content::plain(text)),
         Draft::File(attachment) => filed(attachment, setting)?,
         Draft::Location(place) => {
             let location = wa::message::LocationMessage {
@@ -92,7 +102,7 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
                 timestamp_ms: Some(setting.now_ms),
                 ..Default::default()
             };
-            let content = Box::new(Content::Text { text: text.clone() });
+            let content = Box::new(Content::plain(text));
             (of_protocol(protocol), Content::Edit { target: target.clone(), content })
         }
         Draft::Revoke { target } => {
@@ -125,6 +135,13 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             (announced(event), Content::Unknown { name: "event_message".into(), text: event.name.clone() })
         }
         Draft::Status(status) => return statuses::composed(status, setting),
+        Draft::Link { text, preview, .. } => {
+            let content = Content::Text { text: text.clone(), preview: Some(Box::new(preview.clone())) };
+            (linked(text, preview, setting.picture.as_ref()), content)
+        }
+        Draft::Choice { id, text } => {
+            (chosen(id, text, setting)?, Content::Choice { id: id.clone(), text: text.clone() })
+        }
     };
     let carries_secret = matches!(
         draft,
@@ -135,8 +152,11 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             | Draft::Poll(_)
             | Draft::Happening(_)
             | Draft::Forward { .. }
+            | Draft::Link { .. }
+            | Draft::Choice { .. }
     );
-    if carries_secret {
+    // What everybody may read has none.
+    if carries_secret && setting.chat.server != whatsapp_rust::Server::Newsletter {
         message.message_context_info = MessageField::some(wa::MessageContextInfo {
             message_secret: Some(setting.secret.to_vec()),
             ..Default::default()
@@ -152,7 +172,7 @@ pub fn recompose(message: wa::Message, setting: &Setting<'_>) -> Composed {
     let parties = parties(setting);
     let content = super::content::content(&message, &parties);
     Composed {
-        content: content.unwrap_or(Content::Unknown { name: "unknown".into(), text: String::new() }),
+        content: content.unwrap_or_else(Content::unknown),
         quoted: super::content::quoted(&message, &parties),
         message,
     }
@@ -246,6 +266,65 @@ fn words(text: &str, mentions: &[String]) -> wa::Message {
         ..Default::default()
     };
     wa::Message { extended_text_message: MessageField::some(extended), ..Default::default() }
+}
+
+/// As WhatsApp's clients write it: what is shown of the link is in the message, and nobody who reads it fetches anything but a large
+/// picture, which WhatsApp has.
+fn linked(text: &str, preview: &LinkPreview, picture: Option<&Pictured>) -> wa::Message {
+    let mut extended = wa::message::ExtendedTextMessage {
+        text: Some(text.to_owned()),
+        matched_text: Some(preview.url.clone()),
+        title: Some(preview.title.clone()),
+        description: Some(preview.description.clone()).filter(|description| !description.is_empty()),
+        preview_type: Some(PreviewType::NONE),
+        jpeg_thumbnail: picture.and_then(|picture| picture.preview.jpeg.clone()),
+        ..Default::default()
+    };
+    if let Some((picture, at)) = picture.and_then(|picture| Some((picture, picture.at.as_ref()?))) {
+        extended.thumbnail_width = Some(picture.preview.width);
+        extended.thumbnail_height = Some(picture.preview.height);
+        extended.thumbnail_direct_path = Some(at.direct_path.clone());
+        extended.thumbnail_sha256 = Some(at.file_sha256.to_vec());
+        extended.thumbnail_enc_sha256 = Some(at.file_enc_sha256.to_vec());
+        extended.media_key = Some(at.media_key.to_vec());
+        extended.media_key_timestamp = Some(at.media_key_timestamp);
+    }
+    wa::Message { extended_text_message: MessageField::some(extended), ..Default::default() }
+}
+
+/// A button is chosen in the form of the message that has it.
+fn chosen(id: &str, text: &str, setting: &Setting<'_>) -> Result<wa::Message, Flaw> {
+    let flaw = |field, expected: &str| Flaw { field, expected: expected.into() };
+    let other = || flaw("selectedButtonID", "a button of the message");
+    let original = setting.answers.as_ref().map(|(_, original)| super::content::unwrap(original));
+    if let Some(message) = original.and_then(|message| message.buttons_message.as_option()) {
+        message.buttons.iter().find(|button| button.button_id.as_deref() == Some(id)).ok_or_else(other)?;
+        let response = wa::message::ButtonsResponseMessage {
+            selected_button_id: Some(id.to_owned()),
+            r#type: Some(wa::message::buttons_response_message::Type::DISPLAY_TEXT),
+            response: Some(wa::message::buttons_response_message::Response::SelectedDisplayText(text.to_owned())),
+            ..Default::default()
+        };
+        return Ok(wa::Message { buttons_response_message: MessageField::some(response), ..Default::default() });
+    }
+    let template = original.and_then(|message| message.template_message.as_option());
+    let template = template.ok_or_else(|| flaw("replyTo", "a message with buttons that came in"))?;
+    let rows = match &template.format {
+        Some(Format::HydratedFourRowTemplate(rows)) => Some(&**rows),
+        _ => template.hydrated_template.as_option(),
+    };
+    let is_it = |button: &&wa::HydratedTemplateButton| match &button.hydrated_button {
+        Some(HydratedButton::QuickReplyButton(reply)) => reply.id.as_deref() == Some(id),
+        _ => false,
+    };
+    let button = rows.and_then(|rows| rows.hydrated_buttons.iter().find(is_it)).ok_or_else(other)?;
+    let reply = wa::message::TemplateButtonReplyMessage {
+        selected_id: Some(id.to_owned()),
+        selected_display_text: Some(text.to_owned()),
+        selected_index: button.index,
+        ..Default::default()
+    };
+    Ok(wa::Message { template_button_reply_message: MessageField::some(reply), ..Default::default() })
 }
 
 /// WhatsApp Web opens a poll of one choice as version 3, others as version 1.
@@ -351,6 +430,6 @@ fn answer(message: &mut wa::Message, (target, original): &(Target, wa::Message),
         None => message.set_context_info(context),
     };
     let content = super::content::content(original, &parties(setting));
-    let content = content.unwrap_or(Content::Unknown { name: "unknown".into(), text: String::new() });
+    let content = content.unwrap_or_else(Content::unknown);
     Quoted { target: target.clone(), content: Box::new(content) }
 }

@@ -7,7 +7,7 @@ use whatsapp_rust::{
     waproto::whatsapp::{self as wa, message::protocol_message::Type as Protocol},
 };
 
-use crate::message::{Contact, Content, Location, Media, Order, Poll, Quoted, Target};
+use crate::message::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target};
 
 /// Who reads and who wrote, to say whose message another one is about.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ pub fn quoted(message: &wa::Message, parties: &Parties<'_>) -> Option<Quoted> {
     let sender = sender.unwrap_or_else(|| parties.chat.clone()).to_non_ad();
     let from_me = parties.is_me(&sender);
     let content = context.quoted_message.as_option().and_then(|quoted| content(quoted, parties));
-    let content = content.unwrap_or(Content::Text { text: String::new() });
+    let content = content.unwrap_or_else(|| Content::plain(""));
     Some(Quoted { target: Target { id, from_me, sender: sender.to_string() }, content: Box::new(content) })
 }
 
@@ -156,9 +156,23 @@ fn of_protocol(protocol: &wa::message::ProtocolMessage, parties: &Parties<'_>) -
 }
 
 fn text(base: &wa::Message) -> Option<Content> {
-    let conversation = base.conversation.as_ref().filter(|text| !text.is_empty());
-    let extended = || base.extended_text_message.as_option()?.text.as_ref();
-    conversation.or_else(extended).map(|text| Content::Text { text: text.clone() })
+    if let Some(text) = base.conversation.as_ref().filter(|text| !text.is_empty()) {
+        return Some(Content::plain(text));
+    }
+    let extended = base.extended_text_message.as_option()?;
+    Some(Content::Text { text: extended.text.clone()?, preview: preview(extended).map(Box::new) })
+}
+
+fn preview(extended: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    let preview = LinkPreview {
+        url: said(&extended.matched_text),
+        title: said(&extended.title),
+        description: said(&extended.description),
+    };
+    // A link alone shows nothing.
+    let says_nothing = preview.title.is_empty() && preview.description.is_empty();
+    (!preview.url.is_empty() && !says_nothing).then_some(preview)
 }
 
 fn media(base: &wa::Message, once: bool) -> Option<Content> {
@@ -332,7 +346,7 @@ fn unknown(base: &wa::Message) -> Option<Content> {
     // A kind newer than the library leaves nothing at all, since it drops fields that it does not know. Only a ratchet's key that
     // travels alone is silent.
     let silent = base.sender_key_distribution_message.is_set();
-    (!silent).then(|| Content::Unknown { name: "unknown".into(), text: String::new() })
+    (!silent).then(Content::unknown)
 }
 
 fn kind(base: &wa::Message) -> Option<&'static str> {
@@ -492,7 +506,7 @@ mod tests {
         let world = World::new();
         let once = wa::Message { view_once_message_v2: wrapped(words("once")), ..Default::default() };
         let ephemeral = wa::Message { ephemeral_message: wrapped(once), ..Default::default() };
-        let text = Content::Text { text: "once".into() };
+        let text = Content::plain("once");
         assert_eq!(content(&ephemeral, &world.by_customer()), Some(text.clone()));
         let other_way = wa::Message {
             view_once_message: wrapped(wa::Message { ephemeral_message: wrapped(words("once")), ..Default::default() }),

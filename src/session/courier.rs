@@ -13,9 +13,9 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use whatsapp_rust::{Client, Jid, SendError, SendOptions, waproto::codec};
+use whatsapp_rust::{Client, Jid, SendError, SendOptions, Server, waproto::codec};
 
-use super::{Inner, statuses};
+use super::{Inner, posts, statuses};
 use crate::{
     crash,
     message::{Delivery, Unsettled},
@@ -187,6 +187,9 @@ async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Resu
         .map_err(|error| SendError::InvalidRequest(format!("the message does not parse: {error}")))?;
     if !message.audience.is_empty() {
         return statuses::send(session, client, message, body).await;
+    }
+    if chat.server == Server::Newsletter {
+        return posts::publish(session, client, chat, message.id, body).await;
     }
     client.send_message_with_options(chat, body, SendOptions::default().with_message_id(message.id)).await?;
     Ok(())

@@ -24,6 +24,7 @@ mod line;
 mod passkey;
 mod past;
 mod people;
+mod posts;
 mod presence;
 mod profile;
 mod recorder;
@@ -134,6 +135,7 @@ struct Inner {
     collected: synced::Collected,
     skipped: skipped::Skipped,
     questions: past::Questions,
+    changes: posts::Changes,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// The tenant's own.
@@ -290,6 +292,7 @@ impl Session {
             collected: synced::Collected::default(),
             skipped: skipped::Skipped::default(),
             questions: past::Questions::default(),
+            changes: posts::Changes::default(),
             stopped: AtomicBool::new(stopped),
             country,
             stop: CancellationToken::new(),

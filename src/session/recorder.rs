@@ -29,6 +29,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
                 let to = if ack.error.is_some() { Delivery::Failed } else { Delivery::Sent };
                 session.progress(&ack.id, to).await;
+                if let Some(change) = session.changes.end(&ack.id) {
+                    session.progress(&change, to).await;
+                }
             }
             Event::Receipt(receipt) => {
                 if let Some(to) = delivery(receipt) {

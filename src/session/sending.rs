@@ -17,6 +17,7 @@ use super::{
     Session,
     compose::{Composed, Setting, compose, recompose},
     files::Source,
+    posts,
     state::State,
     statuses,
 };
@@ -46,6 +47,9 @@ pub enum RefusedSend {
     /// A status for everybody whom the tenant knows.
     #[error("the tenant knows nobody, saved or from a conversation")]
     NobodyKnown,
+    /// Why not.
+    #[error("{0}")]
+    NotInChannels(&'static str),
     #[error("the vault does not answer")]
     VaultDown,
     /// The idempotency key was used for another message.
@@ -72,7 +76,7 @@ impl Session {
         self.accept(request, None, key).await
     }
 
-    /// The same for what has an attachment. The file is with WhatsApp before the message is accepted.
+    /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
     pub async fn send_file(
         &self,
         request: &SendRequest,
@@ -96,6 +100,10 @@ impl Session {
         request.check()?;
         let chat = recipient(&request.to, self.country()).ok_or(RefusedSend::Recipient)?;
         statuses::check(&chat, &request.draft)?;
+        let in_channel = chat.server == Server::Newsletter;
+        if in_channel {
+            posts::check(request)?;
+        }
         if inner.journal.outage() {
             return Err(RefusedSend::VaultDown);
         }
@@ -121,17 +129,32 @@ impl Session {
             Draft::Status(status) => self.audience(status, &id, &digest).await?,
             _ => Vec::new(),
         };
-        let mut setting =
-            Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, about, file: None };
-        let composed = match (request.draft.attachment(), source) {
-            (Some(attachment), Some(source)) => match self.repeated(&id, &digest, &setting).await? {
-                Some(composed) => composed,
-                None => {
-                    let name = FileName::new(&id, &chat.to_string(), &me.to_string());
-                    setting.file = Some(self.upload(attachment, source, name).await?);
-                    compose(&request.draft, &setting)?
-                }
-            },
+        let mut setting = Setting {
+            chat: &chat,
+            me: &me,
+            secret,
+            now_ms: now.as_millisecond(),
+            answers,
+            about,
+            file: None,
+            picture: None,
+        };
+        let repeated = match &source {
+            Some(_) => self.repeated(&id, &digest, &setting).await?,
+            None => None,
+        };
+        let composed = match (repeated, request.draft.attachment(), source) {
+            (Some(composed), ..) => composed,
+            (None, Some(attachment), Some(source)) => {
+                let name = FileName::new(&id, &chat.to_string(), &me.to_string());
+                setting.file = Some(self.upload(attachment, source, name).await?);
+                compose(&request.draft, &setting)?
+            }
+            (None, None, Some(source)) => {
+                let large = matches!(request.draft, Draft::Link { large: true, .. }) && !in_channel;
+                setting.picture = Some(self.depict(source, large).await?);
+                compose(&request.draft, &setting)?
+            }
             _ => compose(&request.draft, &setting)?,
         };
         let own = me.to_string();

@@ -62,7 +62,7 @@ pub(super) fn composed(status: &Status, setting: &Setting<'_>) -> Result<Compose
         ..Default::default()
     };
     let message = wa::Message { extended_text_message: MessageField::some(extended), ..Default::default() };
-    Ok(Composed { message, content: Content::Text { text: text.clone() }, quoted: None })
+    Ok(Composed { message, content: Content::plain(text.clone()), quoted: None })
 }
 
 impl Session {

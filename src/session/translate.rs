@@ -2,18 +2,23 @@
 
 use bytes::Bytes;
 use whatsapp_rust::{
-    Jid,
+    Jid, Server,
     types::events::InboundMessage,
-    wacore::types::message::{MessageInfo, MessageSource},
+    wacore::types::message::{EditAttribute, MessageInfo, MessageSource},
     waproto::codec,
 };
 
 use super::content::{self, Parties};
-use crate::message::{Addressed, Content, Incoming, Message};
+use crate::message::{Addressed, Content, Incoming, Message, Target};
 
 /// A decrypted message. `vote`: what it chose, when it is a vote and could be decrypted.
 pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incoming {
     let parties = parties(&inbound.info.source, me);
+    if inbound.info.source.chat.server == Server::Newsletter
+        && let Some(edit) = edit(inbound, &parties)
+    {
+        return edit;
+    }
     let content = vote.or_else(|| content::content(&inbound.message, &parties));
     let visible = content.is_some();
     let content = content.unwrap_or(Content::Unknown { name: String::new(), text: String::new() });
@@ -27,6 +32,20 @@ pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> 
         },
         body: Bytes::from(codec::message_to_vec(&inbound.message)),
     }
+}
+
+/// In channels an edit comes under the id of the post that it changes. (The library hands on no deletion: there is nothing in it.)
+fn edit(inbound: &InboundMessage, parties: &Parties<'_>) -> Option<Incoming> {
+    let info = &inbound.info;
+    let target = Target { id: info.id.to_string(), from_me: false, sender: info.source.sender.to_non_ad_string() };
+    if !matches!(info.edit, EditAttribute::AdminEdit | EditAttribute::MessageEdit) {
+        return None;
+    }
+    let content = Box::new(content::content(&inbound.message, parties)?);
+    let content = Content::Edit { target, content };
+    let id = format!("{}{:X}", info.id, info.timestamp.timestamp());
+    let body = Bytes::from(codec::message_to_vec(&inbound.message));
+    Some(Incoming { visible: true, message: Message { id, ..message(info, content) }, body })
 }
 
 pub fn parties<'a>(source: &'a MessageSource, me: &'a [Jid]) -> Parties<'a> {

@@ -1,5 +1,7 @@
 //! WAHA's form of channels.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,16 @@ pub enum Role {
     Admin,
     Subscriber,
     Guest,
+}
+
+/// A post of a channel.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelMessage {
+    pub message: super::Message,
+    /// How often each emoji.
+    pub reactions: BTreeMap<String, u64>,
+    pub view_count: u64,
 }
 
 impl From<session::Channel> for Channel {

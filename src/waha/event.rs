@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn an_event_of_ours_is_one_or_two_of_wahas() {
         use EventName::{MessageAny, MessageEdited, MessageReaction, MessageRevoked};
-        let text = || Content::Text { text: "x".into() };
+        let text = || Content::plain("x");
         assert_eq!(names(&received(text())), [EventName::Message, MessageAny]);
         let own = Message { from_me: true, ..message(text()) };
         assert_eq!(names(&EventBody::Sent { message: own }), [MessageAny]);
@@ -484,7 +484,7 @@ mod tests {
             (&found["revokedMessageId"], &found["after"]["id"]),
             (&json!("A"), &json!("false_573009998877@c.us_3EB0A"))
         );
-        let edit = Content::Edit { target: customers(), content: Box::new(Content::Text { text: "two".into() }) };
+        let edit = Content::Edit { target: customers(), content: Box::new(Content::plain("two")) };
         let found = about(edit, EventName::MessageEdited);
         assert_eq!((&found["editedMessageId"], &found["body"]), (&json!("A"), &json!("two")));
         let mine = Target { id: "P".into(), from_me: true, sender: ME.into() };

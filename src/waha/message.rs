@@ -280,7 +280,7 @@ pub mod tests {
     }
 
     fn text(text: &str) -> Content {
-        Content::Text { text: text.into() }
+        Content::plain(text)
     }
 
     #[test]

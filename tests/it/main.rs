@@ -2,6 +2,7 @@
 
 mod baileys;
 mod broken;
+mod channels;
 mod console;
 mod countries;
 mod doorkeeper;
@@ -27,6 +28,7 @@ mod journal_world;
 mod keys;
 mod kill;
 mod kinds;
+mod links;
 mod matrix;
 mod media;
 mod node;

@@ -36,7 +36,7 @@ fn outgoing(id: &str) -> Outgoing {
         is_group: false,
         timestamp: 0,
         push_name: String::new(),
-        content: Content::Text { text: id.into() },
+        content: Content::plain(id),
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),

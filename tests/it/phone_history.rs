@@ -468,7 +468,7 @@ async fn one_chat_does_not_keep_another_from_its_past() {
             is_group: false,
             timestamp,
             push_name: String::new(),
-            content: Content::Text { text: "x".repeat(700) },
+            content: Content::plain("x".repeat(700)),
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),

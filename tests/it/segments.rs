@@ -140,7 +140,7 @@ fn message(id: &str, from_me: bool) -> Message {
         is_group: false,
         timestamp: 0,
         push_name: String::new(),
-        content: Content::Text { text: id.into() },
+        content: Content::plain(id),
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
@@ -454,7 +454,7 @@ async fn few_large_events_leave_the_state_as_many_small_ones_do() {
     let desk = Desk::new(Keep { live: 512, ..KEEP }).await;
     let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), desk.clock.clone());
     for n in 0..100 {
-        let content = Content::Text { text: "x".repeat(60_000) };
+        let content = Content::plain("x".repeat(60_000));
         let message = Message { content, ..message(&format!("large{n}"), false) };
         inbox.receive(&[Incoming { message, body: "body".into(), visible: true }]).await.unwrap();
     }

@@ -8,7 +8,6 @@ use super::{
         input::Path,
         problem::Problem,
     },
-    channels::ChannelPath,
     groups::GroupPath,
 };
 
@@ -17,13 +16,6 @@ type No = Result<Infallible, Problem>;
 /// The directory of channels, in which one searches.
 pub async fn search_channels(_: For<Reading>) -> No {
     Err(Problem::not_implemented("WhatsApp's directory of channels is for its own apps"))
-}
-
-/// `GET /api/{session}/channels/{id}/messages/preview`
-pub async fn preview_channel(_: For<Reading>, _: Path<ChannelPath>) -> No {
-    Err(Problem::not_implemented(
-        "what a channel said is told by WhatsApp without how often it was seen, which this must say",
-    ))
 }
 
 /// `POST /api/{session}/media/convert/…`

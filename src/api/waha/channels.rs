@@ -12,9 +12,12 @@ use super::{
         input::{Body, Path, Query},
         problem::Problem,
     },
-    Success, flaw,
+    Success, flaw, own_jid,
 };
-use crate::waha::channel::{Channel, Role};
+use crate::waha::{
+    self, Source, View,
+    channel::{Channel, ChannelMessage, Role},
+};
 
 #[derive(Deserialize, JsonSchema)]
 pub struct Wanted {
@@ -66,6 +69,35 @@ pub async fn one(
     Path(named): Path<ChannelPath>,
 ) -> Result<Json<Channel>, Problem> {
     Ok(Json(app.fleet.known(&tenant).await?.channel(&named.id).await?.into()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Page {
+    /// 10 where it is absent.
+    #[schemars(range(min = 1, max = 100))]
+    limit: Option<u32>,
+}
+
+/// `GET /api/{session}/channels/{id}/messages/preview`: what it wrote last, followed or not. Files are not fetched.
+pub async fn posts(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+    Path(named): Path<ChannelPath>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<ChannelMessage>>, Problem> {
+    let limit = page.limit.unwrap_or(10);
+    if !(1..=100).contains(&limit) {
+        return Err(flaw("limit", "from 1 to 100"));
+    }
+    let session = app.fleet.known(&tenant).await?;
+    let me = own_jid(&session);
+    let view = View { me: &me, source: Source::App, delivery: None, media_url: None };
+    let posts = session.posts(&named.id, limit).await?.into_iter().map(|post| ChannelMessage {
+        message: waha::Message::new(&post.message, view),
+        reactions: post.reactions,
+        view_count: post.views,
+    });
+    Ok(Json(posts.collect()))
 }
 
 /// `DELETE /api/{session}/channels/{id}`

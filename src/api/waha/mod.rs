@@ -20,6 +20,7 @@ pub mod contacts;
 pub mod files;
 pub mod groups;
 pub mod labels;
+pub mod links;
 mod page;
 pub mod passkey;
 mod picture;

@@ -7,10 +7,18 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    super::{App, problem::Problem},
-    flaw,
+    super::{
+        App,
+        problem::Problem,
+        upload::{self, Given},
+    },
+    files, flaw,
 };
-use crate::outbound::{OutboundError, Request};
+use crate::{
+    message::media::Origin,
+    outbound::{OutboundError, Request},
+    session::Source,
+};
 
 /// One pixel, as an example.
 const PICTURE: &str =
@@ -33,6 +41,24 @@ pub async fn small(app: &App, file: Option<File>, limit: usize) -> Result<Vec<u8
         (Some(data), _) => BASE64.decode(data).map_err(|_| flaw("file.data", "expected base64")),
         (None, Some(url)) => fetch(app, &url, limit).await,
         (None, None) => Err(flaw("file", "url or data is required")),
+    }
+}
+
+impl File {
+    /// Where its bytes are, decoded if they are here; `fields`: what `url` and `data` are called. `None`: there is neither.
+    pub async fn open(self, app: &App, fields: [&'static str; 2]) -> Result<Option<(Origin, Source)>, Problem> {
+        let [url_field, data_field] = fields;
+        let given = match (self.url.filter(|url| !url.is_empty()), self.data.filter(|data| !data.is_empty())) {
+            (Some(_), Some(_)) => return Err(flaw(data_field, "either url or data")),
+            (Some(url), None) => Given::Url(url),
+            (None, Some(data)) => {
+                // No longer than the body that it came in.
+                let pen = app.fleet.env().media.spool.pen(data.len() as u64).map_err(upload::disk)?;
+                Given::Bytes(upload::decode(&data, pen, data_field).await?)
+            }
+            (None, None) => return Ok(None),
+        };
+        files::source(app, given, url_field).map(Some)
     }
 }
 

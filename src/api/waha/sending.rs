@@ -20,20 +20,21 @@ use super::{
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Poll, SendRequest},
+    session::Source,
     tenant::TenantId,
     waha,
 };
 
-type Sent = Result<Created<waha::Message>, Problem>;
+pub(super) type Sent = Result<Created<waha::Message>, Problem>;
 /// A body, and the tenant in its `session`.
-type For<T> = Asked<Sending, Body<T>>;
+pub(super) type For<T> = Asked<Sending, Body<T>>;
 
 /// To whom, and in answer to what.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SendAddressed")]
 pub struct Addressed {
     #[schemars(with = "TenantId")]
-    session: Option<String>,
+    pub(super) session: Option<String>,
     #[serde(rename = "chatId")]
     #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
@@ -45,7 +46,7 @@ pub struct Addressed {
     reply_to: Option<String>,
 }
 
-/// A text.
+/// A text. Nothing is fetched for it: a link in it has a preview only when it is sent with one, see `/api/send/link-custom-preview`.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SendTextRequest")]
 pub struct Text {
@@ -58,9 +59,10 @@ pub struct Text {
 }
 
 in_session!(Addressed: session, Text: to.session, Place: to.session, People: to.session, NewPoll: to.session, Vote: to.session);
+in_session!(Chosen: session);
 in_session!(Reaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
 
-/// `POST /api/sendText`, `/api/reply`, `/api/sendLinkPreview`. There is no preview of links: WhatsApp's own clients make it.
+/// `POST /api/sendText`, `/api/reply`
 pub async fn text(
     State(app): State<App>,
     key: IdempotencyKey,
@@ -272,14 +274,37 @@ pub async fn cannot(_: For<Addressed>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("buttons and lists are for WhatsApp's business API"))
 }
 
-/// `POST /api/sendLinkPreview`, `POST /api/send/link-custom-preview`
-pub async fn cannot_preview(_: For<Addressed>) -> Result<Infallible, Problem> {
-    Err(Problem::not_implemented("a preview is made by WhatsApp's clients: send the link with sendText"))
+/// The choice of a button, or of a template's.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MessageButtonReply")]
+pub struct Chosen {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[schemars(required, example = "573009998877@c.us")]
+    chat_id: Option<String>,
+    /// The message that came in with the buttons.
+    #[serde(alias = "reply_to")]
+    #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
+    reply_to: Option<String>,
+    #[serde(rename = "selectedButtonID")]
+    #[schemars(required, length(min = 1), example = &"yes")]
+    button: Option<String>,
+    /// What stands on it.
+    #[schemars(required, example = &"Sí")]
+    selected_display_text: Option<String>,
 }
 
 /// `POST /api/send/buttons/reply`
-pub async fn cannot_choose(_: For<Addressed>) -> Result<Infallible, Problem> {
-    Err(Problem::not_implemented("buttons belong to WhatsApp's business API: answer with a text"))
+pub async fn choose(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(body), .. }: For<Chosen>,
+) -> Sent {
+    let draft =
+        Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
+    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to };
+    send(&app, &tenant, &key, to, draft).await
 }
 
 /// Marks what came as read, or says that somebody is typing.
@@ -329,6 +354,18 @@ async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) ->
 }
 
 async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: Addressed, draft: Draft) -> Sent {
+    send_with(app, tenant, key, to, draft, None).await
+}
+
+/// The same, with the bytes that the draft speaks of.
+pub(super) async fn send_with(
+    app: &App,
+    tenant: &TenantId,
+    key: &IdempotencyKey,
+    to: Addressed,
+    draft: Draft,
+    source: Option<Source>,
+) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
         to: chat(app, tenant, "chatId", &chat_id)?,
@@ -336,7 +373,10 @@ async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: Addressed,
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),
     };
-    let message = app.fleet.send(tenant, &request, key.as_deref()).await??;
+    let message = match source {
+        Some(source) => app.fleet.send_file(tenant, &request, source, key.as_deref()).await??,
+        None => app.fleet.send(tenant, &request, key.as_deref()).await??,
+    };
     Ok(Created(accepted(&message)))
 }
 

@@ -28,7 +28,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 pub use self::{
     eager::eager,
-    upload::{Source, Uploaded},
+    upload::{Pictured, Source, Uploaded},
 };
 use super::{Inner, Session};
 use crate::{

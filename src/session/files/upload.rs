@@ -45,7 +45,26 @@ pub struct Uploaded {
     pub seconds: Option<u32>,
 }
 
+/// A picture that is shown beside a text.
+#[derive(Debug)]
+pub struct Pictured {
+    pub preview: Preview,
+    /// Where it is whole, when it is to be shown large.
+    pub at: Option<UploadResponse>,
+}
+
 impl Session {
+    /// Makes a picture small; a large one goes to WhatsApp too. Where WhatsApp's hosts do not take it, the small one must do.
+    pub(in crate::session) async fn depict(&self, source: Source, large: bool) -> Result<Pictured, RefusedSend> {
+        let _turns = self.turns().await?;
+        let file = self.spooled(source, AttachmentKind::Image.limit(self.0.env.media.settings.max_sent)).await?;
+        let preview = self.decoded(&file).await.filter(|preview| preview.jpeg.is_some());
+        let expected = "a JPEG, PNG or WebP that can be decoded";
+        let preview = preview.ok_or(Flaw { field: "preview.image", expected: expected.into() })?;
+        let at = if large { self.to_whatsapp(MediaType::LinkThumbnail, &file).await.ok() } else { None };
+        Ok(Pictured { preview, at })
+    }
+
     /// Uploads a file, and keeps it under the name of its message.
     pub(in crate::session) async fn upload(
         &self,
@@ -53,15 +72,9 @@ impl Session {
         source: Source,
         name: Option<FileName>,
     ) -> Result<Uploaded, RefusedSend> {
-        let env = &self.0.env;
-        // First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
-        let turns = async { (self.0.files.sends.acquire().await, env.uploading.acquire().await) };
-        let _turns = timeout(TURN, turns).await.map_err(|_| RefusedSend::MediaDown)?;
-        let limit = attachment.kind.limit(env.media.settings.max_sent);
-        let file = match source {
-            Source::Here(file) => file,
-            Source::At(url) => env.media.spool.fetch(&env.files_from, url, limit).await.map_err(refused)?,
-        };
+        let _turns = self.turns().await?;
+        let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
+        let file = self.spooled(source, limit).await?;
         let fit = attachment.fit(&file.head)?;
         let limit = fit.kind.limit(limit);
         if file.size > limit {
@@ -72,23 +85,6 @@ impl Session {
         }
         let preview = self.preview(&fit, &file).await;
         let seconds = if fit.mime.starts_with("audio/ogg") { media::seconds(&file).await } else { None };
-        let (at, ()) = tokio::join!(self.to_whatsapp(&fit, &file), self.keep(name, &file));
-        Ok(Uploaded { at: at?, fit, preview, seconds })
-    }
-
-    async fn preview(&self, fit: &Fit, file: &Spooled) -> Option<Preview> {
-        if !matches!(fit.kind, AttachmentKind::Image | AttachmentKind::Sticker) {
-            return None;
-        }
-        // Decoded pictures are large: not many at once.
-        let _turn = self.0.env.decoding.acquire().await;
-        let file = file.clone();
-        tokio::task::spawn_blocking(move || media::preview(&file)).await.ok().flatten()
-    }
-
-    async fn to_whatsapp(&self, fit: &Fit, file: &Spooled) -> Result<UploadResponse, RefusedSend> {
-        let ready = timeout(LOGIN, self.0.ready_client()).await.ok().flatten();
-        let client = ready.ok_or(RefusedSend::MediaDown)?;
         let kind = match fit.kind {
             AttachmentKind::Image => MediaType::Image,
             AttachmentKind::Sticker => MediaType::Sticker,
@@ -96,6 +92,41 @@ impl Session {
             AttachmentKind::Audio | AttachmentKind::Voice => MediaType::Audio,
             AttachmentKind::Document | AttachmentKind::Any => MediaType::Document,
         };
+        let (at, ()) = tokio::join!(self.to_whatsapp(kind, &file), self.keep(name, &file));
+        Ok(Uploaded { at: at?, fit, preview, seconds })
+    }
+
+    /// First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
+    async fn turns(&self) -> Result<impl Sized + '_, RefusedSend> {
+        let turns = async { (self.0.files.sends.acquire().await, self.0.env.uploading.acquire().await) };
+        timeout(TURN, turns).await.map_err(|_| RefusedSend::MediaDown)
+    }
+
+    async fn spooled(&self, source: Source, limit: u64) -> Result<Spooled, RefusedSend> {
+        let env = &self.0.env;
+        match source {
+            Source::Here(file) => Ok(file),
+            Source::At(url) => env.media.spool.fetch(&env.files_from, url, limit).await.map_err(refused),
+        }
+    }
+
+    async fn preview(&self, fit: &Fit, file: &Spooled) -> Option<Preview> {
+        if !matches!(fit.kind, AttachmentKind::Image | AttachmentKind::Sticker) {
+            return None;
+        }
+        self.decoded(file).await
+    }
+
+    async fn decoded(&self, file: &Spooled) -> Option<Preview> {
+        // Decoded pictures are large: not many at once.
+        let _turn = self.0.env.decoding.acquire().await;
+        let file = file.clone();
+        tokio::task::spawn_blocking(move || media::preview(&file)).await.ok().flatten()
+    }
+
+    async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, RefusedSend> {
+        let ready = timeout(LOGIN, self.0.ready_client()).await.ok().flatten();
+        let client = ready.ok_or(RefusedSend::MediaDown)?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut sealed = BufWriter::new(spool.file()?);

@@ -6,6 +6,8 @@ mod outgoing;
 mod places;
 mod served;
 
+pub use self::outgoing::Shop;
+
 use loopback::{Received, Say};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

@@ -124,13 +124,13 @@ async fn forms_and_urls_bring_files_too() {
 type Goods = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
 /// A server with files.
-struct Shop {
+pub struct Shop {
     address: SocketAddr,
     goods: Goods,
 }
 
 impl Shop {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let goods: Goods = Default::default();
         let find = async |State(goods): State<Goods>, uri: Uri| {
             let to = |path: &'static str| Redirect::temporary(path).into_response();
@@ -154,12 +154,12 @@ impl Shop {
         Self { address, goods }
     }
 
-    fn offer(&self, path: &str, data: Vec<u8>) -> Vec<u8> {
+    pub fn offer(&self, path: &str, data: Vec<u8>) -> Vec<u8> {
         self.goods.lock().unwrap().insert(path.to_owned(), data.clone());
         data
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use wacore::download::Downloadable;
+use wacore::download::{Downloadable, MediaType};
 use wacore::poll::{PollVoteCiphertext, compute_option_hash, decrypt_poll_vote_with_secret};
 use wacore::proto_helpers::MessageExt;
 use waproto::whatsapp as wa;
@@ -41,6 +41,7 @@ pub struct Received {
     pub votes: Option<Vec<String>>,
     /// The fields of the protobuf, without those that are empty or bytes.
     pub fields: Value,
+    /// Its file; of a text the large picture of its link.
     pub file: Option<Attachment>,
     /// Why it does not count: a file that is not what it should be, a vote that does not open, an edit of a message
     /// that is somebody else's.
@@ -112,14 +113,17 @@ impl World {
             time: self.time_ms(),
             arrivals: 1,
         };
-        if let Some((file, mimetype)) = file_of(base) {
-            match self.media.open(file) {
-                Ok(data) => {
-                    let sha256 = hex::encode(Sha256::digest(&data));
-                    received.file = Some(Attachment { sha256, size: data.len(), mimetype, data });
-                }
-                Err(reason) => received.problem = Some(reason),
+        let linked = base.extended_text_message.as_option().filter(|text| text.thumbnail_direct_path.is_some());
+        let opened = file_of(base)
+            .map(|(file, mimetype)| (self.media.open(file), mimetype))
+            .or_else(|| linked.map(|text| (self.media.open_any_length(&LinkPicture(text)), None)));
+        match opened {
+            Some((Ok(data), mimetype)) => {
+                let sha256 = hex::encode(Sha256::digest(&data));
+                received.file = Some(Attachment { sha256, size: data.len(), mimetype, data });
             }
+            Some((Err(reason), _)) => received.problem = Some(reason),
+            None => {}
         }
         if let Some(reaction) = base.reaction_message.as_option() {
             received.about = reaction.key.as_option().and_then(|key| key.id.clone());
@@ -172,6 +176,35 @@ impl World {
             .iter()
             .map(|hash| name(hash).ok_or_else(|| "it is for an option that the poll has not".to_owned()))
             .collect()
+    }
+}
+
+/// The picture that a text shows of its link.
+struct LinkPicture<'a>(&'a wa::message::ExtendedTextMessage);
+
+impl Downloadable for LinkPicture<'_> {
+    fn direct_path(&self) -> Option<&str> {
+        self.0.thumbnail_direct_path.as_deref()
+    }
+
+    fn media_key(&self) -> Option<&[u8]> {
+        self.0.media_key.as_deref()
+    }
+
+    fn file_enc_sha256(&self) -> Option<&[u8]> {
+        self.0.thumbnail_enc_sha256.as_deref()
+    }
+
+    fn file_sha256(&self) -> Option<&[u8]> {
+        self.0.thumbnail_sha256.as_deref()
+    }
+
+    fn file_length(&self) -> Option<u64> {
+        None
+    }
+
+    fn app_info(&self) -> MediaType {
+        MediaType::LinkThumbnail
     }
 }
 

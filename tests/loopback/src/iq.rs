@@ -59,6 +59,10 @@ impl World {
                 let reply = self.mex_iq(from, iq);
                 self.send(conn, reply);
             }
+            ("newsletter", _) => {
+                let reply = self.channel_iq(from, iq);
+                self.send(conn, reply);
+            }
             ("w:g2", _) => {
                 let reply = self.group_iq(from, iq);
                 self.send(conn, reply);

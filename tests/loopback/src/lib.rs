@@ -69,7 +69,7 @@ mod writing;
 pub use account::Form;
 pub use app_state::Setting;
 pub use calls::Call;
-pub use channels::ChannelInfo;
+pub use channels::{ChannelInfo, ChannelPost};
 pub use faults::{Fault, FaultKind};
 pub use groups::{Change, GroupInfo, GroupRules, Rank};
 pub use history::Lie;

@@ -19,7 +19,7 @@ use waproto::whatsapp::message::ImageMessage;
 use crate::account::{AccountId, Form, Kind};
 use crate::app_state::Setting;
 use crate::calls::Call;
-use crate::channels::ChannelInfo;
+use crate::channels::{ChannelInfo, ChannelPost};
 use crate::contact::Contact;
 use crate::control;
 use crate::faults::Fault;
@@ -326,6 +326,17 @@ impl Network {
             let at = world.create_channel(by, name, description);
             world.channel_infos().swap_remove(at)
         })
+    }
+
+    /// The owner of a channel writes there on a phone; returns the id of the post.
+    pub async fn write_in_channel(&self, by: &str, jid: &str, text: &str) -> Result<String, NetworkError> {
+        let message = waproto::whatsapp::Message { conversation: Some(text.to_owned()), ..Default::default() };
+        self.of(by, |world, by| world.write_in_channel(by, jid, &message))?.map_err(NetworkError::Refused)
+    }
+
+    /// What was written in a channel.
+    pub async fn channel_posts(&self, jid: &str) -> Vec<ChannelPost> {
+        self.0.with(|world| world.channel_posts(jid))
     }
 
     /// Every channel there is.

@@ -3,7 +3,7 @@
 //! Whoever is addressed by one name sees the sender under the same kind of name, with the other beside it.
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, JidExt as _, Node, NodeContent};
+use wacore_binary::{Jid, JidExt as _, Node, NodeContent, Server};
 
 use crate::account::{AccountId, DeviceAddress, Form, Kind};
 use crate::faults::FaultKind;
@@ -43,8 +43,14 @@ impl World {
         let mut ack = server_ack(stanza, self.time());
         let group = self.groups.find(&to);
         let is_status = to.is_status_broadcast();
-        if group.is_none() && !is_status && self.directory.find(&to).is_none() {
-            // Channels and unknown numbers: there is nobody to deliver to.
+        let is_channel = to.server == Server::Newsletter;
+        if is_channel {
+            match self.channel_message(from, &to.to_string(), stanza) {
+                Ok(number) => ack.attrs.insert("server_id", number.to_string()),
+                Err(code) => ack.attrs.insert("error", code.to_string()),
+            };
+        } else if group.is_none() && !is_status && self.directory.find(&to).is_none() {
+            // Unknown numbers: there is nobody to deliver to.
             ack.attrs.insert("error", "404");
         }
         let category = attr(stanza, "category");
@@ -67,7 +73,7 @@ impl World {
             }
         } else if is_status {
             self.status_message(&envelope, stanza, resend);
-        } else {
+        } else if !is_channel {
             self.direct_message(&envelope, stanza);
         }
         if self.faults.hits(FaultKind::WithholdAcks, from.account) {

@@ -45,6 +45,15 @@ impl MediaStore {
 
     /// Finds and opens a file that a message names.
     pub(crate) fn open(&self, file: &dyn Downloadable) -> Result<Vec<u8>, String> {
+        let plain = self.open_any_length(file)?;
+        if file.file_length() != Some(plain.len() as u64) {
+            return Err("the file does not have the length that the message names".to_owned());
+        }
+        Ok(plain)
+    }
+
+    /// The same of one whose length is not said.
+    pub(crate) fn open_any_length(&self, file: &dyn Downloadable) -> Result<Vec<u8>, String> {
         let direct_path = file.direct_path().ok_or("no direct path")?;
         let (path, query) = direct_path.split_once('?').unwrap_or((direct_path, ""));
         let blob = self.get(path, query).ok_or("no such file on the host")?;
@@ -55,9 +64,6 @@ impl MediaStore {
         let plain = DownloadUtils::verify_and_decrypt(&blob.bytes, key, file.app_info()).map_err(|e| e.to_string())?;
         if Some(Sha256::digest(&plain).as_slice()) != file.file_sha256() {
             return Err("the file does not have the hash that the message names".to_owned());
-        }
-        if file.file_length() != Some(plain.len() as u64) {
-            return Err("the file does not have the length that the message names".to_owned());
         }
         Ok(plain)
     }
