@@ -66,7 +66,7 @@ mod writing;
 
 pub use account::Form;
 pub use app_state::Setting;
-pub use calls::Call;
+pub use calls::{Call, CallEnd};
 pub use channels::ChannelInfo;
 pub use faults::{Fault, FaultKind};
 pub use groups::{Change, GroupInfo, GroupRules, Rank};
