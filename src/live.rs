@@ -26,6 +26,7 @@ use crate::{
     fleet::Fleet,
     message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links},
     tenant::TenantId,
+    waha::{self, View},
 };
 
 /// The largest message that a client may send.
@@ -244,7 +245,7 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
                 last = Some(event.id);
                 emit_event(socket, &event, &fleet.env().media.links).await
             }
-            Ok(Notice::Event(_)) => true,
+            Ok(Notice::Event(_) | Notice::Presence(_)) => true,
             Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
             Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
             // Too slow for the feed: the log has what was missed.
@@ -305,21 +306,21 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
 }
 
 async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) -> bool {
-    let tenant = &event.tenant;
+    let (tenant, at, id) = (&event.tenant, event.at_ms(), event.id);
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
             emit(socket, "message:received", &payload).await
         }
         EventBody::Sent { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
             emit(socket, "message:sent", &payload).await
         }
-        EventBody::Status { message_id, chat, status } => {
+        EventBody::Status { message_id, chat, status, .. } => {
             let status = match status {
                 Delivery::Accepted => "accepted",
                 Delivery::Sent => "sent",
@@ -329,9 +330,20 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) -> bool {
             };
             let payload = json!({
                 "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
-                "timestamp": event.at_ms(), "eventId": event.id,
+                "timestamp": at, "eventId": id,
             });
             emit(socket, "message:status", &payload).await
+        }
+        // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.
+        body => {
+            let Some(name) = waha::names(body).first() else { return true };
+            let event = name.as_str().replace(".v2.", ".").replace('.', ":");
+            let about = event.split(':').next().unwrap_or_default();
+            let payload = json!({
+                "tenantId": tenant, about: waha::payload(tenant.as_str(), body, *name, View::plain("")),
+                "timestamp": at, "eventId": id,
+            });
+            emit(socket, &event, &payload).await
         }
     }
 }
