@@ -3,7 +3,8 @@
 //! A socket proves itself in the handshake (`auth.key` or `auth.token`), and lives no longer than what it proved itself with. It says
 //! `register(tenantId)` or, to get what it missed, `register({tenantId, cursor})` with the `eventId` of the last event that it has
 //! seen; for tenants that it may read. Each registration is a task of its own
-//! that reads the log and the feed, so a slow client holds up nobody else; one that is too slow for too long is disconnected.
+//! that reads the log and the feed, so a slow client holds up nobody else: what waits for it is its queue, and the rest stays in the
+//! log until it reads. One that answers no ping is gone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +33,7 @@ use crate::{
 /// The largest message that a client may send.
 const MAX_PAYLOAD: u64 = 1024 * 1024;
 
-/// How long a client may take to read what is on its way to it.
+/// How long a client may take to open, and to read what is on its way to it before its goodbye.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Tenants that one socket may register for.
@@ -216,9 +217,20 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
     shared.tasks.spawn(async move {
         tokio::select! {
             () = gone.cancelled() => {}
+            () = lost(&socket) => {}
             () = follow(&shared.fleet, &socket, &tenant, cursor) => {}
         }
     });
+}
+
+/// Of a socket that ends before it is quite open nothing may be heard.
+async fn lost(socket: &SocketRef) {
+    loop {
+        sleep(PATIENCE).await;
+        if !socket.connected() {
+            return;
+        }
+    }
 }
 
 /// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone.
@@ -229,45 +241,39 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
         Some(cursor) => Some(cursor),
         None => fleet.newest_event(tenant),
     };
-    let mut alive = emit(socket, "registered", &json!({ "tenantId": tenant, "socketId": socket.id })).await;
+    emit(socket, "registered", &json!({ "tenantId": tenant, "socketId": socket.id })).await;
     if let Some(status) = fleet.status(tenant) {
-        alive &= emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
+        emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
         if let Some(qr) = status.qr {
-            alive &= emit_qr(socket, tenant, qr.code.expose(), now(fleet)).await;
+            emit_qr(socket, tenant, qr.code.expose(), now(fleet)).await;
         }
     }
     if cursor.is_some() {
-        alive &= catch_up(fleet, socket, tenant, &mut last).await;
+        catch_up(fleet, socket, tenant, &mut last).await;
     }
-    while alive {
-        alive = match notices.recv().await {
+    loop {
+        match notices.recv().await {
             Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
-                emit_event(socket, &event, &fleet.env().media.links).await
+                emit_event(socket, &event, &fleet.env().media.links).await;
             }
-            Ok(Notice::Event(_) | Notice::Presence(_)) => true,
+            Ok(Notice::Event(_) | Notice::Presence(_)) => {}
             Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
             Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
             // Too slow for the feed: the log has what was missed.
             Err(RecvError::Lagged(_)) => {
-                let state = fleet.status(tenant).map(|status| status.connection());
-                let told = match state {
-                    Some(connection) => emit_connection(socket, tenant, &connection, now(fleet)).await,
-                    None => true,
-                };
-                told && catch_up(fleet, socket, tenant, &mut last).await
+                if let Some(status) = fleet.status(tenant) {
+                    emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
+                }
+                catch_up(fleet, socket, tenant, &mut last).await;
             }
-            Err(RecvError::Closed) => false,
-        };
-    }
-    if socket.connected() {
-        warn!(%tenant, socket.id = %socket.id, "a client does not read: disconnecting it");
-        let _ = socket.clone().disconnect();
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 
 /// What the log has after `last`.
-async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
+async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) {
     const PAGE: usize = 100;
     const PAUSE: Duration = Duration::from_secs(1);
     loop {
@@ -276,9 +282,7 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
         if let Some(trimmed) = trimmed.filter(|trimmed| last.is_some_and(|last| last < *trimmed)) {
             let gap = json!({ "tenantId": tenant, "after": *last, "until": trimmed, "timestamp": now(fleet) });
             *last = Some(trimmed);
-            if !emit(socket, "events:gap", &gap).await {
-                return false;
-            }
+            emit(socket, "events:gap", &gap).await;
         }
         let events = match fleet.events_after(tenant, *last, PAGE).await {
             // Retention was at work meanwhile: the gap first.
@@ -286,39 +290,34 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
             Ok(events) => events,
             Err(error) => {
                 warn!(%tenant, %error, "events cannot be read now");
-                tokio::time::sleep(PAUSE).await;
-                if !socket.connected() {
-                    return false;
-                }
+                sleep(PAUSE).await;
                 continue;
             }
         };
         for event in &events {
             *last = Some(event.id);
-            if !emit_event(socket, event, &fleet.env().media.links).await {
-                return false;
-            }
+            emit_event(socket, event, &fleet.env().media.links).await;
         }
         if events.len() < PAGE {
-            return true;
+            return;
         }
     }
 }
 
-async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) -> bool {
+async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
     let (tenant, at, id) = (&event.tenant, event.at_ms(), event.id);
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
-            emit(socket, "message:received", &payload).await
+            emit(socket, "message:received", &payload).await;
         }
         EventBody::Sent { message } => {
             let payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
-            emit(socket, "message:sent", &payload).await
+            emit(socket, "message:sent", &payload).await;
         }
         EventBody::Status { message_id, chat, status, .. } => {
             let status = match status {
@@ -332,23 +331,23 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) -> bool {
                 "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
                 "timestamp": at, "eventId": id,
             });
-            emit(socket, "message:status", &payload).await
+            emit(socket, "message:status", &payload).await;
         }
         // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.
         body => {
-            let Some(name) = waha::names(body).first() else { return true };
+            let Some(name) = waha::names(body).first() else { return };
             let event = name.as_str().replace(".v2.", ".").replace('.', ":");
             let about = event.split(':').next().unwrap_or_default();
             let payload = json!({
                 "tenantId": tenant, about: waha::payload(tenant.as_str(), body, *name, View::plain("")),
                 "timestamp": at, "eventId": id,
             });
-            emit(socket, &event, &payload).await
+            emit(socket, &event, &payload).await;
         }
     }
 }
 
-async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Connection, now_ms: i64) -> bool {
+async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Connection, now_ms: i64) {
     let (status, details) = match connection {
         Connection::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
         Connection::Connecting => ("connecting", json!({})),
@@ -357,28 +356,27 @@ async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Con
         }
     };
     let payload = json!({ "tenantId": tenant, "status": status, "details": details, "timestamp": now_ms });
-    emit(socket, "connection:status", &payload).await
+    emit(socket, "connection:status", &payload).await;
 }
 
-async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) -> bool {
-    emit(socket, "qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await
+async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) {
+    emit(socket, "qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await;
 }
 
-/// Sends when the client's queue has room. False when it does not read.
+/// Sends when the client's queue has room, however long that takes: a registration ends by its token.
 ///
-/// `Closed` may also mean "not quite open": socketioxide 0.18 marks a socket as connected after it has told the client so. When it
-/// really is closed, the registration ends by its token.
-async fn emit(socket: &SocketRef, event: &str, payload: &Value) -> bool {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+/// `Closed` may also mean "not quite open": socketioxide 0.18 marks a socket as connected after it has told the client so.
+async fn emit(socket: &SocketRef, event: &str, payload: &Value) {
     loop {
         match socket.emit(event, payload) {
-            Ok(()) => return true,
-            Err(SendError::Socket(SocketError::InternalChannelFull | SocketError::Closed))
-                if tokio::time::Instant::now() < deadline =>
-            {
+            Ok(()) => return,
+            Err(SendError::Socket(SocketError::InternalChannelFull | SocketError::Closed)) => {
                 sleep(Duration::from_millis(20)).await;
             }
-            Err(_) => return false,
+            Err(error) => {
+                warn!(%error, event, "an event cannot be sent");
+                return;
+            }
         }
     }
 }

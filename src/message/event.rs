@@ -18,7 +18,7 @@ use ulid::Ulid;
 
 use super::{
     Call, Delivery, GroupChange, LabelNews, Message, StatePoint,
-    segments::{Segment, Shelf},
+    segments::{Chats, Segment, Shelf},
 };
 use crate::{
     clock::Clock,
@@ -388,34 +388,38 @@ impl Log {
     }
 
     /// Published events before `cursor` (all without one), newest first, at most `limit`.
-    pub async fn before(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.before_of(None, cursor, limit).await
+    pub async fn before(&self, mut cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let more = self.before_among(|_| true, cursor, limit - found.len()).await?;
+            let Some(last) = more.last() else { break };
+            cursor = Some(last.id);
+            found.extend(more);
+        }
+        Ok(found)
     }
 
-    /// The same for who looks for one chat: of the others some may be left out.
-    pub async fn before_of(
+    /// The next of them, at least one as long as there are any: out of the state, then of one segment, of those that are `worth` it.
+    pub(super) async fn before_among(
         &self,
-        chat: Option<&str>,
+        worth: impl Fn(&Chats) -> bool,
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
-        let cursor = cursor.map_or_else(|| Ulid(published.0.saturating_add(1)), |cursor| cursor.0);
-        let (mut found, mut oldest) = (Vec::new(), cursor);
+        let mut cursor = cursor.map_or_else(|| Ulid(published.0.saturating_add(1)), |cursor| cursor.0);
         loop {
-            let wanted = limit - found.len();
-            let page = self.live_before(oldest, wanted).await?;
-            found.extend(page.iter().filter_map(|(key, value)| self.event(key, value)));
-            oldest = page.last().and_then(|(key, _)| parse_key(key)).unwrap_or(oldest);
-            if found.len() == limit {
+            let live = self.live_before(cursor, limit).await?;
+            let Some(oldest) = live.last().and_then(|(key, _)| parse_key(key)) else {
+                return self.closed_before(worth, cursor, limit).await;
+            };
+            let found: Vec<_> = live.iter().filter_map(|(key, value)| self.event(key, value)).collect();
+            if !found.is_empty() {
                 return Ok(found);
             }
-            if page.len() < wanted {
-                break;
-            }
+            // What this build cannot read is no end.
+            cursor = oldest;
         }
-        found.extend(self.closed_before(chat, oldest, limit - found.len()).await?);
-        Ok(found)
     }
 
     async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {

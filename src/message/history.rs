@@ -2,11 +2,19 @@
 //! since. Reads backwards from the newest event, so it has seen a message's receipts, edits and reactions by the time it comes to the
 //! message. Bounded by what the two keep.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    iter::Peekable,
+};
 
 use jiff::Timestamp;
 
-use super::{Content, Delivery, EventBody, EventId, Log, Message, cleared::Cleared, past};
+use super::{
+    Content, Delivery, EventBody, EventId, Log, Message,
+    cleared::Cleared,
+    past,
+    segments::{Chats, Mark, mark},
+};
 use crate::store::StoreError;
 
 /// A message with what became of it.
@@ -72,8 +80,8 @@ pub struct Query {
 
 /// Events read at a time.
 const PAGE: usize = 256;
-/// Events that the list of conversations is made of.
-const LISTED: usize = 2560;
+/// So many of the newest events are looked through for the names of those who are listed.
+const NAMED: usize = 2560;
 
 /// What became of messages that are yet to come, since they are older.
 #[derive(Default)]
@@ -109,43 +117,69 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
     let mut found = Vec::new();
     let wanted = query.text.as_deref().map(str::to_lowercase);
     let past = past::read(&log.store, query.chat.as_deref()).await?;
-    visit(log, past, query.chat.as_deref(), usize::MAX, |entry| {
+    let mut backwards = Backwards::new(log, past);
+    while found.len() < query.limit {
+        let worth = |chats: &Chats| query.chat.as_ref().is_none_or(|chat| chats.may_have(chat));
+        let Some(entry) = backwards.next(worth).await? else { break };
         let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
         let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
         let older = query.before.is_none_or(|before| entry.event < before);
         let shown = is_shown(&query.cleared, &entry);
         let fits = wanted.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));
-        if here && named && older && shown && fits && found.len() < query.limit {
+        if here && named && older && shown && fits {
             found.push(entry);
         }
-        found.len() < query.limit
-    })
-    .await?;
+    }
     Ok(found)
 }
 
-/// By their last message, newest first; `offset` of them left out. Those of which the newest events say something: a conversation that has
-/// been silent for longer is found by its id.
-pub async fn chats(log: &Log, cleared: &Cleared, offset: usize, limit: usize) -> Result<Vec<Chat>, StoreError> {
+/// By their last message, newest first, `offset` of them left out; of `only` these, if it says any. Who wrote nothing among the newest
+/// events has no name here.
+pub async fn chats(
+    log: &Log,
+    cleared: &Cleared,
+    only: Option<&HashSet<String>>,
+    offset: usize,
+    limit: usize,
+) -> Result<Vec<Chat>, StoreError> {
     let mut chats: Vec<Chat> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    visit(log, Vec::new(), None, LISTED, |entry| {
-        if !is_shown(cleared, &entry) {
-            return true;
-        }
+    let enough = offset.saturating_add(limit).min(only.map_or(usize::MAX, HashSet::len));
+    let wanted: Option<HashSet<Mark>> = only.map(|ids| ids.iter().map(|id| mark(id)).collect());
+    // Of these nothing more is.
+    let mut done: HashSet<Mark> = HashSet::new();
+    let mut nameless = 0;
+    let mut backwards = Backwards::new(log, Vec::new());
+    while chats.len() < enough || nameless > 0 && backwards.events < NAMED {
+        let is_wanted =
+            |mark: &Mark| wanted.as_ref().is_none_or(|wanted| wanted.contains(mark)) && !done.contains(mark);
+        let Some(entry) = backwards.next(|chats| chats.marks().any(|mark| is_wanted(&mark))).await? else { break };
         let message = &entry.message;
-        let name = Some(message.push_name.clone()).filter(|name| !name.is_empty() && !message.from_me);
-        match places.get(&message.chat) {
+        let place = places.get(&message.chat).copied();
+        let is_asked_for = only.is_none_or(|ids| ids.contains(&message.chat));
+        if !is_asked_for || place.is_none() && chats.len() >= enough {
+            continue;
+        }
+        let shown = is_shown(cleared, &entry);
+        let name = Some(message.push_name.clone()).filter(|name| shown && !name.is_empty() && !message.from_me);
+        if !shown || name.is_some() || backwards.events >= NAMED {
+            done.insert(mark(&message.chat));
+        }
+        match place {
             // A name may be known only from further back.
-            Some(&place) => chats[place].name = chats[place].name.take().or(name),
-            None => {
+            Some(place) => {
+                let known = &mut chats[place].name;
+                nameless -= usize::from(known.is_none() && name.is_some());
+                *known = known.take().or(name);
+            }
+            None if shown => {
+                nameless += usize::from(name.is_none());
                 places.insert(message.chat.clone(), chats.len());
                 chats.push(Chat { id: message.chat.clone(), name, last: entry });
             }
+            None => {}
         }
-        chats.len() < offset + limit || chats.iter().any(|chat| chat.name.is_none())
-    })
-    .await?;
+    }
     Ok(chats.into_iter().skip(offset).take(limit).collect())
 }
 
@@ -187,44 +221,49 @@ pub async fn sends(log: &Log, now: Timestamp) -> Result<Sends, StoreError> {
     }
 }
 
-/// Shows each message, newest first, until `each` has seen enough, or all is over, or so many events have been read. With a chat, at
-/// least all of it. What the phone told stands between the events, by its ids.
-pub(super) async fn visit(
-    log: &Log,
-    past: Vec<(EventId, EventBody)>,
-    chat: Option<&str>,
-    most: usize,
-    mut each: impl FnMut(Entry) -> bool,
-) -> Result<(), StoreError> {
-    let mut fates = Fates::default();
-    let mut past = past.into_iter().peekable();
-    let mut before = None;
-    let mut read = 0;
-    loop {
-        let events = log.before_of(chat, before, PAGE).await?;
-        before = events.last().map(|event| event.id);
-        read += events.len();
-        let last = events.len() < PAGE || read >= most;
-        for event in events {
-            while let Some((id, body)) = past.next_if(|(id, _)| *id > event.id) {
-                if fates.meet(id, body).is_some_and(|entry| !each(entry.told())) {
-                    return Ok(());
-                }
+/// Messages, newest first, each with what became of it. What the phone told stands between the events, by its ids.
+pub(super) struct Backwards<'a> {
+    log: &'a Log,
+    past: Peekable<std::vec::IntoIter<(EventId, EventBody)>>,
+    fates: Fates,
+    before: Option<EventId>,
+    /// Read, and not given yet.
+    entries: VecDeque<Entry>,
+    /// So many events have been read.
+    events: usize,
+    is_over: bool,
+}
+
+impl<'a> Backwards<'a> {
+    pub fn new(log: &'a Log, past: Vec<(EventId, EventBody)>) -> Self {
+        let past = past.into_iter().peekable();
+        let (fates, entries) = (Fates::default(), VecDeque::new());
+        Self { log, past, fates, before: None, entries, events: 0, is_over: false }
+    }
+
+    /// `worth`: whether it pays to read a segment that has these chats.
+    pub async fn next(&mut self, worth: impl Fn(&Chats) -> bool) -> Result<Option<Entry>, StoreError> {
+        while self.entries.is_empty() && !self.is_over {
+            let events = self.log.before_among(&worth, self.before, PAGE).await?;
+            self.before = events.last().map_or(self.before, |event| Some(event.id));
+            self.events += events.len();
+            self.is_over = events.is_empty();
+            for event in events {
+                self.told_after(Some(event.id));
+                self.entries.extend(self.fates.meet(event.id, event.body));
             }
-            if fates.meet(event.id, event.body).is_some_and(|entry| !each(entry)) {
-                return Ok(());
+            if self.is_over {
+                self.told_after(None);
             }
         }
-        if last {
-            break;
+        Ok(self.entries.pop_front())
+    }
+
+    fn told_after(&mut self, event: Option<EventId>) {
+        while let Some((id, body)) = self.past.next_if(|(id, _)| event.is_none_or(|event| *id > event)) {
+            self.entries.extend(self.fates.meet(id, body).map(Entry::told));
         }
     }
-    for (id, body) in past {
-        if fates.meet(id, body).is_some_and(|entry| !each(entry.told())) {
-            break;
-        }
-    }
-    Ok(())
 }
 
 impl Entry {

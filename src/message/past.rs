@@ -11,7 +11,11 @@ use bytes::Bytes;
 use prost::Message as _;
 use ulid::Ulid;
 
-use super::{Delivery, EventBody, EventId, Log, Message, cleared::Cleared, history};
+use super::{
+    Delivery, EventBody, EventId, Log, Message,
+    cleared::Cleared,
+    history::{self, Backwards},
+};
 use crate::{
     seal::Digest,
     store::{
@@ -59,17 +63,17 @@ impl Known {
     pub async fn read(log: &Log, chat: &str, cleared: &Cleared) -> Result<Self, StoreError> {
         let past = read(&log.store, Some(chat)).await?;
         let mut known = Self::default();
-        history::visit(log, past, Some(chat), usize::MAX, |entry| {
-            if entry.message.chat == chat {
-                known.places.insert(place(&entry.message));
-                // The phone knows nothing of what WhatsApp refused.
-                if history::is_shown(cleared, &entry) && entry.status != Some(Delivery::Failed) {
-                    known.oldest = Some(entry.message);
-                }
+        let mut backwards = Backwards::new(log, past);
+        while let Some(entry) = backwards.next(|chats| chats.may_have(chat)).await? {
+            if entry.message.chat != chat {
+                continue;
             }
-            true
-        })
-        .await?;
+            known.places.insert(place(&entry.message));
+            // The phone knows nothing of what WhatsApp refused.
+            if history::is_shown(cleared, &entry) && entry.status != Some(Delivery::Failed) {
+                known.oldest = Some(entry.message);
+            }
+        }
         Ok(known)
     }
 

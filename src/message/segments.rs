@@ -78,24 +78,37 @@ impl Segment {
 
 /// Four bytes of each chat's digest, in base64: who looks for one chat need not read the segments that have nothing of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Chats(String);
+pub(super) struct Chats(String);
+
+/// What [`Chats`] keeps of a chat.
+pub(super) type Mark = [u8; 4];
 
 impl Chats {
     /// `None`: something is of no chat that this build knows.
     fn of<'a>(values: impl IntoIterator<Item = &'a Bytes>) -> Option<Self> {
         let mut marks = BTreeSet::new();
         for value in values {
-            marks.insert(mark(serde_json::from_slice::<EventBody>(value).ok()?.chat()));
+            let body = serde_json::from_slice(value).ok()?;
+            // Calls, groups and states say nothing of a conversation: nobody who looks for one must read them.
+            if let EventBody::Received { .. } | EventBody::Sent { .. } | EventBody::Status { .. } = body {
+                marks.insert(mark(body.chat()));
+            }
         }
         Some(Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>())))
     }
 
-    fn may_have(&self, chat: &str) -> bool {
-        BASE64.decode(&self.0).is_ok_and(|marks| marks.chunks(4).any(|one| one == mark(chat)))
+    pub fn may_have(&self, chat: &str) -> bool {
+        let wanted = mark(chat);
+        self.marks().any(|mark| mark == wanted)
+    }
+
+    pub fn marks(&self) -> impl Iterator<Item = Mark> {
+        let marks = BASE64.decode(&self.0).unwrap_or_default();
+        (0..marks.len() / 4).map(move |place| [0, 1, 2, 3].map(|byte| marks[4 * place + byte]))
     }
 }
 
-fn mark(chat: &str) -> [u8; 4] {
+pub(super) fn mark(chat: &str) -> Mark {
     let Digest(digest) = Digest::of([chat.as_bytes()]);
     [digest[0], digest[1], digest[2], digest[3]]
 }
@@ -419,28 +432,25 @@ impl Log {
         Ok((found, true))
     }
 
-    /// Newest first; with a chat, at least all that is of it.
+    /// Newest first, out of the first segment that is `worth` reading and has any.
     pub(super) async fn closed_before(
         &self,
-        chat: Option<&str>,
+        worth: impl Fn(&Chats) -> bool,
         cursor: Ulid,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let mut found: Vec<Event> = Vec::new();
         let segments = self.segments().await?;
-        let wanted = |segment: &&Segment| {
-            let of_chat = chat.zip(segment.reference.chats.as_ref()).is_none_or(|(chat, chats)| chats.may_have(chat));
-            segment.first < cursor && of_chat
-        };
+        let wanted = |segment: &&Segment| segment.first < cursor && segment.reference.chats.as_ref().is_none_or(&worth);
         for segment in segments.iter().rev().filter(wanted) {
             let entries = self.entries_unless_lost(segment).await?;
             let wanted = entries.iter().rev().filter(|(id, _)| *id < cursor);
-            found.extend(wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit - found.len()));
-            if found.len() == limit {
-                break;
+            let found: Vec<_> =
+                wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit).collect();
+            if !found.is_empty() {
+                return Ok(found);
             }
         }
-        Ok(found)
+        Ok(Vec::new())
     }
 
     pub(super) async fn closed_find(&self, id: Ulid) -> Result<Option<Event>, StoreError> {

@@ -90,6 +90,12 @@ pub async fn people(store: &Store) -> Result<Vec<(String, Entry)>, StoreError> {
     Ok(found.iter().filter_map(read).collect())
 }
 
+/// What the address book has of a person.
+pub async fn person(store: &Store, id: &str) -> Result<Option<Entry>, StoreError> {
+    let found = store.get(space::PEOPLE, &key::text(id)).await?;
+    Ok(found.and_then(|value| serde_json::from_slice(&value).ok()))
+}
+
 /// All labels, by id.
 pub async fn labels(store: &Store) -> Result<Vec<Label>, StoreError> {
     let found = store.scan(space::LABELS, None, usize::MAX).await?;

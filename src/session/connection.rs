@@ -135,6 +135,7 @@ impl<'a> Connection<'a> {
         let recorder = session.tasks.spawn(recorder::record(session.clone(), self.client.clone(), recorded));
         let client = self.client.clone();
         let mut run = session.tasks.spawn(async move { client.run().await });
+        let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
             let flow = tokio::select! {
@@ -153,6 +154,7 @@ impl<'a> Connection<'a> {
                 Some(event) = news.recv() => self.follow(&event),
                 Some(wish) = wishes.recv() => self.grant(wish).await,
                 () = tick => self.look_at_the_clock(),
+                never = &mut fetching => match never {},
             };
             if let ControlFlow::Break(stop) = flow {
                 break stop;

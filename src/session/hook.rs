@@ -117,6 +117,7 @@ impl Ears {
         EventKind::UndecryptableMessage,
     ];
     const NOTED: &[EventKind] = &[
+        EventKind::AppStateSyncFailed,
         EventKind::ChatPresence,
         EventKind::ContactUpdate,
         EventKind::HistorySync,
@@ -137,6 +138,7 @@ impl Ears {
             Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),
             // Thousands, in a first sync.
             Event::ArchiveUpdate(update) if update.from_full_sync => {}
+            Event::AppStateSyncFailed(failed) => session.skipped.heard(failed),
             _ => return false,
         }
         true

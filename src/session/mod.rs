@@ -33,6 +33,7 @@ mod secrets;
 mod sending;
 mod signal;
 mod signs;
+mod skipped;
 mod state;
 mod states;
 mod supervisor;
@@ -43,6 +44,7 @@ mod votes;
 mod web;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -131,6 +133,7 @@ struct Inner {
     presences: presence::Presences,
     calls: calls::Calls,
     collected: synced::Collected,
+    skipped: skipped::Skipped,
     questions: past::Questions,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
@@ -289,6 +292,7 @@ impl Session {
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
+            skipped: skipped::Skipped::default(),
             questions: past::Questions::default(),
             stopped: AtomicBool::new(stopped),
             told,
@@ -449,7 +453,18 @@ impl Session {
     /// Conversations by their last message, newest first.
     pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
         let cleared = cleared::read(&self.0.store).await?;
-        history::chats(&self.0.log, &cleared, offset, limit).await
+        history::chats(&self.0.log, &cleared, None, offset, limit).await
+    }
+
+    /// Those of them that have these jids.
+    pub async fn chats_among(
+        &self,
+        ids: &HashSet<String>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<history::Chat>, StoreError> {
+        let cleared = cleared::read(&self.0.store).await?;
+        history::chats(&self.0.log, &cleared, Some(ids), offset, limit).await
     }
 
     /// The id of the last event that was published.

@@ -101,10 +101,11 @@ impl Session {
     /// One person.
     pub async fn person(&self, id: &str) -> Result<Person, Refused> {
         let jid = asking::person("contactId", id)?;
-        let known = self.people_by_id().await?;
         let id = self.number_of(jid.clone()).await.unwrap_or(jid).to_string();
-        let person = known.into_iter().find(|person| person.id == id);
-        let person = person.unwrap_or_else(|| self.stranger(id));
+        let saved = synced::person(&self.0.store, &id).await?;
+        let chats = self.chats_among(&HashSet::from([id.clone()]), 0, 1).await?;
+        let mut person = Person { saved, ..self.stranger(id) };
+        person.push_name = chats.into_iter().next().and_then(|chat| chat.name).or(person.push_name);
         Ok(self.with_blocks(vec![person]).await.swap_remove(0))
     }
 

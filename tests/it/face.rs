@@ -176,6 +176,40 @@ async fn the_real_socket_io_client_sees_it_all() {
     daemon.kill().await.unwrap();
 }
 
+/// What waits for it is bounded: the rest comes from the log, once it reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_does_not_read_for_a_while_misses_nothing() {
+    /// More than the page's queue and the kernel's buffers hold.
+    const MESSAGES: usize = 400;
+    let Some(folder) = program("socketio") else { return };
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    let url = format!("http://{}", stage.setup.address);
+    let mut page = Script::start(&folder, &["client.mjs", &url, &stage.setup.admin_key, "trattoria", "-", "websocket"]);
+    page.line(LIMIT, |line| line["event"] == "registered").await;
+    let first = stage.network.customer_send(&conversation.customers[0], &conversation.number, "first").await.unwrap();
+    page.line(LIMIT, |line| line["payload"]["message"]["id"] == json!(first)).await;
+    page.tell(&json!("pause")).await;
+    page.line(LIMIT, |line| line["payload"] == "pause").await;
+    let mut written = Vec::new();
+    for n in 0..MESSAGES {
+        let text = format!("{n} {}", "x".repeat(60_000));
+        let sent = stage.network.customer_send(&conversation.customers[0], &conversation.number, &text).await;
+        written.push(sent.unwrap());
+    }
+    page.tell(&json!("resume")).await;
+    let mut seen = Vec::new();
+    while seen.len() < MESSAGES {
+        let line = page.line(LIMIT, |line| line["event"] == "message:received").await;
+        seen.push(line["payload"]["message"]["id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(seen, written);
+    stage.network.customer_send(&conversation.customers[0], &conversation.number, "last").await.unwrap();
+    page.line(LIMIT, |line| line["payload"]["message"]["text"] == "last").await;
+    daemon.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn disconnect_unlinks_and_a_new_scan_pairs_again() {
     let stage = Stage::new(Home::Embedded).await.unwrap();

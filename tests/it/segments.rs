@@ -11,7 +11,7 @@ use sessiond::{
     journal::ArchiveError,
     message::{
         Addressed, Content, Delivery, Event, EventId, Feed, Inbox, Incoming, Keep, Log, Message, Outbox, Outgoing,
-        Shelf, history,
+        Shelf, cleared, history,
     },
     store::{Batch, StoreError, space},
 };
@@ -220,6 +220,44 @@ async fn who_looks_for_one_chat_reads_only_the_segments_that_have_it() {
     assert_eq!(reads(), quiet, "and who only tidies up reads none");
     let everything = history::Query { chat: Some(CHAT.into()), limit: 1000, ..history::Query::default() };
     assert_eq!(history::messages(&desk.log, &everything).await.unwrap().len(), 112);
+}
+
+/// However long ago they wrote; and what has nothing new is not read.
+#[tokio::test]
+async fn all_conversations_are_listed_however_silent() {
+    let desk = Desk::new(KEEP).await;
+    let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), desk.clock.clone());
+    let write = async |id: &str, chat: &str, name: &str| {
+        let chat = format!("{chat}@s.whatsapp.net");
+        let message = Message { push_name: name.into(), chat: chat.clone(), sender: chat, ..message(id, false) };
+        inbox.receive(&[Incoming { message, body: "body".into(), visible: true }]).await.unwrap();
+    };
+    write("1", "ana", "Ana").await;
+    write("2", "beto", "Beto").await;
+    for n in 0..3000 {
+        write(&format!("busy{n}"), "busy", "Busy").await;
+    }
+    write("3", "carla", "Carla").await;
+    write("4", "ana", "Ana").await;
+    desk.tidy().await.unwrap();
+    let list = async |only: Option<&[&str]>, offset, limit| {
+        let only = only.map(|ids| ids.iter().map(|id| format!("{id}@s.whatsapp.net")).collect());
+        let found = history::chats(&desk.log, &cleared::Cleared::new(), only.as_ref(), offset, limit).await.unwrap();
+        let named = found.into_iter().map(|chat| format!("{} {}", chat.name.unwrap_or_default(), chat.last.message.id));
+        named.collect::<Vec<_>>()
+    };
+    let all = ["Ana 4", "Carla 3", "Busy busy2999", "Beto 2"];
+    let reads = || desk.world.line.vault.usage().reads;
+    let before = reads();
+    assert_eq!(list(None, 0, 3).await, all[..3]);
+    assert_eq!(reads(), before, "the newest are in the state");
+    assert_eq!(list(None, 0, 50).await, all);
+    assert_eq!(reads() - before, 1, "the one segment of three hundred that has somebody else");
+    assert_eq!(list(None, 3, 1).await, all[3..]);
+    assert_eq!(list(None, 4, 9).await, [""; 0]);
+    assert_eq!(list(None, usize::MAX, usize::MAX).await, [""; 0]);
+    assert_eq!(list(Some(&["beto", "ana", "nobody"]), 0, 50).await, ["Ana 4", "Beto 2"]);
+    assert_eq!(list(Some(&["beto", "ana"]), 1, 50).await, ["Beto 2"]);
 }
 
 #[tokio::test]

@@ -685,6 +685,22 @@ async fn labels_are_the_phones() {
     scene.daemon.kill().await.unwrap();
 }
 
+/// The library does not fetch what it is told of while it is fetching.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_come_in_a_burst_are_all_there() {
+    let Some(mut scene) = paired().await else { return };
+    let network = scene.stage.network.clone();
+    for burst in 1..=5 {
+        for n in 0..8 {
+            let id = (burst * 10 + n).to_string();
+            network.phone_sets(&scene.number, &Setting::Label { id, name: "VIP".into(), color: 2 }).await.unwrap();
+        }
+        let all = |all: &Value| all.as_array().is_some_and(|all| all.len() == burst * 8);
+        answers(&mut scene, "labels.get_all", json!(["trattoria"]), "[Label]", all).await;
+    }
+    scene.daemon.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_declined() {
     let Some(mut scene) = paired().await else { return };

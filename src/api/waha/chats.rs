@@ -1,5 +1,7 @@
 //! Conversations and their messages, as far as they are kept; and what changes a message.
 
+use std::collections::HashSet;
+
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,8 +63,6 @@ in_session!(PageOfChat: session);
 
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
-/// Chats that are looked through for those that are named.
-const ALL: usize = 100_000;
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -152,13 +152,16 @@ pub async fn overview_of(
     Body(wanted): Body<Overviews>,
 ) -> Result<Created<Vec<Overview>>, Problem> {
     let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
-    let ids: Vec<String> = ids.iter().map(|id| chat(&app, &tenant, "filter.ids", id)).collect::<Result<_, _>>()?;
+    let ids: HashSet<_> = ids.iter().map(|id| chat(&app, &tenant, "filter.ids", id)).collect::<Result<_, _>>()?;
     let page = wanted.pagination.unwrap_or(Page { limit: None, offset: None });
     let session = app.fleet.known(&tenant).await?;
-    let all = session.chats(0, ALL).await.map_err(Problem::unreadable)?;
-    let named = all.iter().filter(|chat| ids.is_empty() || ids.contains(&chat.id));
-    let part = named.skip(page.offset.unwrap_or(0)).take(page.limit.unwrap_or(PAGE).min(MAX_PAGE));
-    Ok(Created(part.map(|chat| Overview::new(&session, chat)).collect()))
+    let (offset, limit) = (page.offset.unwrap_or(0), page.limit.unwrap_or(PAGE).min(MAX_PAGE));
+    let chats = match ids.is_empty() {
+        true => session.chats(offset, limit).await,
+        false => session.chats_among(&ids, offset, limit).await,
+    };
+    let chats = chats.map_err(Problem::unreadable)?;
+    Ok(Created(chats.iter().map(|chat| Overview::new(&session, chat)).collect()))
 }
 
 async fn chats<T>(

@@ -13,56 +13,19 @@ import { t } from "./words.js";
 export function connectionPart({ tenant, session, look }) {
   const body = h("div", { class: "page narrow" });
   let shown = null;
-  let pairing = null;
+  let part = null;
 
   function draw() {
-    // The QR code and a half-typed number survive what does not change them.
+    // The QR code, a half-typed number and the focus survive what does not change them.
     const kind = session.paired ? "paired" : "pairing";
-    if (kind === "paired") {
-      pairing?.close();
-      pairing = null;
-      fill(body, paired());
-    } else {
-      if (shown !== kind) {
-        pairing = ways(tenant, look);
-        fill(body, pairing.node);
-      }
-      pairing.update(session);
+    if (shown !== kind) {
+      part?.close?.();
+      part = kind === "paired" ? paired(tenant, look) : ways(tenant, look);
+      fill(body, part.node);
     }
+    part.update(session);
     if (shown === "pairing" && kind === "paired") toast(t("pairing.done"));
     shown = kind;
-  }
-
-  function paired() {
-    const fact = (words, value) => [h("dt", null, t(words)), h("dd", null, value)];
-    const beat = session.heartbeat;
-    const reconnect = async () => {
-      await post(path`api/sessions/${tenant}/restart`);
-      toast(t("connection.reconnecting"));
-      await look();
-    };
-    const logout = async () => {
-      if (!(await confirm(t("logout.title", { tenant }), t("logout.text"), t("logout.do")))) return;
-      await post(path`api/sessions/${tenant}/logout`);
-      toast(t("logout.done"));
-      await look();
-    };
-    return [
-      session.status === "WORKING" && h("div", { class: "note good" }, icon("check"), h("div", null, h("strong", null, t("connection.connected")))),
-      h("section", { class: "panel", "aria-labelledby": "connection-title" },
-        h("header", null, h("h2", { id: "connection-title" }, t("tenant.connection"))),
-        h("div", { class: "body" },
-          h("dl", { class: "facts" },
-            fact("tenants.phone", h("span", { class: "numbers" }, phone(numberOf(session)) || "—")),
-            fact("connection.reason", english(session.reason ?? "—")),
-            fact("connection.since", since(session.timestamps?.activity || null)),
-            fact("tenants.last", since(session.lastMessageAt)),
-            fact("tenants.beat", [since(beat?.at), beat && ` · ${t(`health.${beat.health}`)}`])),
-          h("div", { class: "row" },
-            h("button", { type: "button", class: "button", onclick: action(reconnect) }, icon("refresh"), t("connection.reconnect")),
-            h("button", { type: "button", class: "button danger", onclick: action(logout) }, icon("out"), t("logout.do"))),
-          h("p", { class: "muted small" }, t("connection.hint")))),
-    ];
   }
 
   draw();
@@ -73,10 +36,49 @@ export function connectionPart({ tenant, session, look }) {
       draw();
     },
     onevent(event) {
-      if (event === "qr:updated") pairing?.refresh();
+      if (event === "qr:updated") part?.refresh?.();
     },
-    close: () => pairing?.close(),
+    close: () => part?.close?.(),
   };
+}
+
+/** How a paired tenant is connected, and what can be done with that. */
+function paired(tenant, look) {
+  const note = h("div", { class: "note good" }, icon("check"), h("div", null, h("strong", null, t("connection.connected"))));
+  const facts = h("dl", { class: "facts" });
+  const fact = (words, value) => [h("dt", null, t(words)), h("dd", null, value)];
+  const reconnect = async () => {
+    await post(path`api/sessions/${tenant}/restart`);
+    toast(t("connection.reconnecting"));
+    await look();
+  };
+  const logout = async () => {
+    if (!(await confirm(t("logout.title", { tenant }), t("logout.text"), t("logout.do")))) return;
+    await post(path`api/sessions/${tenant}/logout`);
+    toast(t("logout.done"));
+    await look();
+  };
+  const panel = h("section", { class: "panel", "aria-labelledby": "connection-title" },
+    h("header", null, h("h2", { id: "connection-title" }, t("tenant.connection"))),
+    h("div", { class: "body" },
+      facts,
+      h("div", { class: "row" },
+        h("button", { type: "button", class: "button", onclick: action(reconnect) }, icon("refresh"), t("connection.reconnect")),
+        h("button", { type: "button", class: "button danger", onclick: action(logout) }, icon("out"), t("logout.do"))),
+      h("p", { class: "muted small" }, t("connection.hint"))));
+
+  function update(session) {
+    const beat = session.heartbeat;
+    note.hidden = session.status !== "WORKING";
+    fill(facts,
+      fact("tenants.phone", h("span", { class: "numbers" }, phone(numberOf(session)) || "—")),
+      fact("connection.reason", english(session.reason ?? "—")),
+      fact("connection.since", since(session.timestamps?.activity || null)),
+      fact("tenants.last", since(session.lastMessageAt)),
+      fact("tenants.beat", [since(beat?.at), beat && ` · ${t(`health.${beat.health}`)}`]));
+  }
+
+  return { node: [note, panel], update };
 }
 
 /** Both ways to pair. */
