@@ -27,6 +27,7 @@ use crate::{
     fleet::Fleet,
     message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links, status::STATUS_CHAT},
     tenant::TenantId,
+    waha::{self, View},
 };
 
 /// The largest message that a client may send.
@@ -256,7 +257,7 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
                 last = Some(event.id);
                 emit_event(socket, &event, &fleet.env().media.links).await;
             }
-            Ok(Notice::Event(_)) => {}
+            Ok(Notice::Event(_) | Notice::Presence(_)) => {}
             Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
             Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
             // Too slow for the feed: the log has what was missed.
@@ -304,7 +305,7 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
 }
 
 async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
-    let tenant = &event.tenant;
+    let (tenant, at, id) = (&event.tenant, event.at_ms(), event.id);
     // The old service never told of them, and its pages would take one for a conversation.
     if event.body.chat() == STATUS_CHAT {
         return;
@@ -312,17 +313,17 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
             emit(socket, "message:received", &payload).await;
         }
         EventBody::Sent { message } => {
             let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": event.at_ms(), "eventId": event.id,
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
             emit(socket, "message:sent", &payload).await;
         }
-        EventBody::Status { message_id, chat, status } => {
+        EventBody::Status { message_id, chat, status, .. } => {
             let status = match status {
                 Delivery::Accepted => "accepted",
                 Delivery::Sent => "sent",
@@ -332,9 +333,20 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
             };
             let payload = json!({
                 "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
-                "timestamp": event.at_ms(), "eventId": event.id,
+                "timestamp": at, "eventId": id,
             });
             emit(socket, "message:status", &payload).await;
+        }
+        // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.
+        body => {
+            let Some(name) = waha::names(body).first() else { return };
+            let event = name.as_str().replace(".v2.", ".").replace('.', ":");
+            let about = event.split(':').next().unwrap_or_default();
+            let payload = json!({
+                "tenantId": tenant, about: waha::payload(tenant.as_str(), body, *name, View::plain("")),
+                "timestamp": at, "eventId": id,
+            });
+            emit(socket, &event, &payload).await;
         }
     }
 }

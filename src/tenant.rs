@@ -119,6 +119,45 @@ pub struct TenantRecord {
     pub config: serde_json::Value,
 }
 
+/// A session's state, in WAHA's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SessionState")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Not connected and not trying to be.
+    Stopped,
+    /// Connecting.
+    Starting,
+    /// Waiting for a scan or a code.
+    ScanQrCode,
+    /// WhatsApp asks for a passkey, to link this account.
+    PasskeyRequired,
+    /// A code must be compared with the phone's.
+    PasskeyConfirmationRequired,
+    Working,
+    /// Not without help: see the reason.
+    Failed,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "STOPPED",
+            Self::Starting => "STARTING",
+            Self::ScanQrCode => "SCAN_QR_CODE",
+            Self::PasskeyRequired => "PASSKEY_REQUIRED",
+            Self::PasskeyConfirmationRequired => "PASSKEY_CONFIRMATION_REQUIRED",
+            Self::Working => "WORKING",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// In the middle of a passkey ceremony.
+    pub fn is_ceremony(self) -> bool {
+        matches!(self, Self::PasskeyRequired | Self::PasskeyConfirmationRequired)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,6 +84,8 @@ async fn retry_failed(fleet: &Arc<Fleet>) {
 
 /// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced.
 pub async fn keep_directory(fleet: Arc<Fleet>) {
+    // What it says already: a session that was tested and is as it was costs no write.
+    let mut written: HashMap<TenantId, Connection> = HashMap::new();
     loop {
         tokio::select! {
             () = fleet.stop.cancelled() => return,
@@ -96,11 +98,16 @@ pub async fn keep_directory(fleet: Arc<Fleet>) {
         for (tenant, connection) in fleet.env.directory.take() {
             // Another process's business by now.
             if matches!(&connection, Connection::Disconnected { reason, .. } if reason == "moved") {
+                written.remove(&tenant);
+                continue;
+            }
+            if written.get(&tenant) == Some(&connection) {
                 continue;
             }
             let record = record(&fleet, &connection);
-            if let Err(error) = fleet.env.vault.notice(&tenant, &record).await {
-                debug!(%tenant, %error, "the status was not written");
+            match fleet.env.vault.notice(&tenant, &record).await {
+                Ok(()) => drop(written.insert(tenant, connection)),
+                Err(error) => debug!(%tenant, %error, "the status was not written"),
             }
         }
     }

@@ -315,6 +315,7 @@ impl Fleet {
         let env = &self.env;
         let sweeper = Sweeper { keeper: env.media.clone(), witness: self.clone(), clock: env.clock.clone() };
         self.tasks.spawn(sweeper.run(self.stop.clone()));
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(restore::open_unlinked(self.clone())));
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }

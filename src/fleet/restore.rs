@@ -36,6 +36,26 @@ enum Outcome {
     Failed(String),
 }
 
+/// Tenants that lost their pairing so lately are opened as well.
+const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Opens the tenants that have lost their pairing lately, once all others are there. They connect to nothing, but their webhooks may
+/// still be owed the news of it.
+pub async fn open_unlinked(fleet: Arc<Fleet>) {
+    let listed = match fleet.env.vault.tenants().await {
+        Ok(listed) => listed,
+        Err(error) => return warn!(%error, "what tenants without a pairing owe their webhooks waits"),
+    };
+    let now = fleet.env.clock.now();
+    let lately = |at: jiff::Timestamp| now.duration_since(at).unsigned_abs() < LATELY;
+    let records = listed.into_iter().filter_map(|(_, record)| record.ok());
+    for record in records.filter(|record| !record.whatsapp_connected) {
+        if record.last_error_at.is_some_and(lately) && fleet.open(&record.id, false).await.is_err() {
+            warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
+        }
+    }
+}
+
 impl Fleet {
     /// Restores all. Returns at the latest at the deadline.
     pub async fn restore(self: &Arc<Self>) -> Result<Summary, RestoreError> {

@@ -1,4 +1,4 @@
-//! Events: everything that happens to a tenant's messages, each with an id that only grows, kept for consumers that come back.
+//! Events: everything that happens to a tenant, each with an id that only grows, kept for consumers that come back.
 //!
 //! A reader may assume: ids of one tenant grow in the order in which the changes were made; an event is published after every
 //! event before it; an event of a message is published only when the message is durable. A consumer can therefore keep the id
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, broadcast};
 use ulid::Ulid;
 
 use super::{
-    Delivery, Message,
+    Call, Delivery, GroupChange, LabelNews, Message, StatePoint,
     segments::{Chats, Segment, Shelf},
 };
 use crate::{
@@ -34,9 +34,6 @@ use crate::{
 
 /// Where [`Log`] keeps up to where retention has deleted.
 pub(super) const TRIMMED: &str = "events/trimmed";
-
-/// How far back the last message is looked for at the start; what follows a message is its receipts.
-const RECENT: usize = 64;
 
 /// The id of an event: a ULID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -82,15 +79,45 @@ pub enum EventBody {
         message_id: String,
         chat: String,
         status: Delivery,
+        /// In a group: of whom it is known, a jid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The session's state changed.
+    Session {
+        /// The last ones, oldest first; the last is the state now.
+        states: Vec<StatePoint>,
+    },
+    Call {
+        call: Call,
+    },
+    Group {
+        /// A jid.
+        group: String,
+        /// Seconds since 1970.
+        timestamp: i64,
+        change: GroupChange,
+    },
+    Label {
+        news: LabelNews,
+    },
+    Archive {
+        chat: String,
+        archived: bool,
+        /// Seconds since 1970.
+        timestamp: i64,
     },
 }
 
 impl EventBody {
-    /// The conversation that it belongs to, a jid.
+    /// The conversation that it belongs to, a jid; empty: to none.
     pub fn chat(&self) -> &str {
         match self {
             Self::Received { message } | Self::Sent { message } => &message.chat,
-            Self::Status { chat, .. } => chat,
+            Self::Status { chat, .. } | Self::Archive { chat, .. } => chat,
+            Self::Call { call } => &call.from,
+            Self::Group { group, .. } => group,
+            Self::Session { .. } | Self::Label { .. } => "",
         }
     }
 
@@ -98,7 +125,7 @@ impl EventBody {
     pub fn message(&self) -> Option<&Message> {
         match self {
             Self::Received { message } | Self::Sent { message } => Some(message),
-            Self::Status { .. } => None,
+            _ => None,
         }
     }
 }
@@ -117,6 +144,8 @@ pub enum Notice {
     Event(Arc<Event>),
     Connection(Connection),
     Qr(Secret),
+    /// Of this chat, a jid: what it shows now is asked of the session.
+    Presence(String),
 }
 
 /// One for the process: where notices are published, and where whoever is connected listens. Keeps little: a listener that is too
@@ -214,7 +243,7 @@ struct Pending {
 pub enum Seen {
     /// It speaks of something that must not be lost: a message.
     WhenDurable,
-    /// It will be said again if it is lost: a receipt.
+    /// It will be said again if it is lost, or is worth no wait: a receipt, a call.
     AtOnce,
 }
 
@@ -246,8 +275,7 @@ impl Log {
                 log.full.notify_one();
             }
         }
-        let recent = log.live_before(Ulid(u128::MAX), RECENT).await?;
-        let mut recent = recent.iter().filter_map(|(key, value)| log.event(key, value));
+        let mut recent = live.iter().rev().filter_map(|(key, value)| log.event(key, value));
         log.queue().message = recent.find(|event| event.body.message().is_some()).map(|event| event.id);
         Ok(log)
     }
@@ -304,7 +332,7 @@ impl Log {
         (!last.is_nil()).then_some(EventId(last))
     }
 
-    /// The id of the last event that brought a message, as far as it is among the recent ones.
+    /// The id of the last event that brought a message, as far as it has not left the state.
     pub fn newest_message(&self) -> Option<EventId> {
         self.queue().message
     }
@@ -334,18 +362,27 @@ impl Log {
     /// Durable events after `cursor`, oldest first, at most `limit`.
     pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
-        let after = cursor.map(|cursor| cursor.0.to_bytes());
         // First what is in the state: what leaves it meanwhile is then seen twice, not never.
-        let live = self.store.scan(space::EVENTS, after.as_ref().map(|key| key.as_slice()), limit).await?;
+        let mut live = Vec::new();
+        let mut after = cursor.map(|cursor| Key::from(cursor.0.to_bytes()));
+        loop {
+            let wanted = limit - live.len();
+            let page = self.store.scan(space::EVENTS, after.as_deref(), wanted).await?;
+            live.extend(page.iter().filter_map(|(key, value)| self.event(key, value)));
+            // What this build cannot read, another has written: it is passed over.
+            match page.last() {
+                Some((key, _)) if page.len() == wanted && live.len() < limit => after = Some(key.clone()),
+                _ => break,
+            }
+        }
         let cursor = cursor.map_or(Ulid::nil(), |cursor| cursor.0);
         let (mut found, is_all) = self.closed_after(cursor, limit).await?;
         if !is_all {
             return Ok(found);
         }
         let closed = found.last().map(|event| event.id);
-        let live = live.iter().filter_map(|(key, value)| self.event(key, value));
         // What is not published yet will be.
-        let live = live.filter(|event| Some(event.id) > closed && event.id.0 <= published);
+        let live = live.into_iter().filter(|event| Some(event.id) > closed && event.id.0 <= published);
         found.extend(live.take(limit - found.len()));
         Ok(found)
     }

@@ -284,6 +284,7 @@ impl Fates {
                 return None;
             }
             EventBody::Received { message } | EventBody::Sent { message } => message,
+            _ => return None,
         };
         match &message.content {
             Content::Edit { target, content } => {
@@ -398,7 +399,7 @@ mod tests {
     #[test]
     fn a_message_carries_what_became_of_it() {
         let sent = EventBody::Sent { message: message("S", CHAT, "me", true, text("at eight")) };
-        let status = |status| EventBody::Status { message_id: "S".into(), chat: CHAT.into(), status };
+        let status = |status| EventBody::Status { message_id: "S".into(), chat: CHAT.into(), status, by: None };
         let edit = |text: &str| Content::Edit { target: target("A"), content: Box::new(Content::plain(text)) };
         let react = |emoji: &str| Content::Reaction { target: target("A"), emoji: emoji.into() };
         let shown = shown(vec![

@@ -5,9 +5,11 @@ pub mod cleared;
 mod content;
 mod draft;
 mod event;
+mod group;
 pub mod history;
 mod inbox;
 pub mod media;
+mod news;
 mod outbox;
 pub mod past;
 pub mod phone;
@@ -18,8 +20,10 @@ pub mod synced;
 pub use self::{
     content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
-    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice},
+    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},
+    group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
+    news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
     outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled},
     segments::Shelf,
 };

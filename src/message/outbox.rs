@@ -116,7 +116,7 @@ impl Outbox {
         let mut batch = Batch::default();
         batch.delete(space::OUTBOX, key::outbox(&message.id));
         let (message_id, chat) = (message.id.clone(), message.addressed.chat.clone());
-        let event = EventBody::Status { message_id, chat, status: Delivery::Failed };
+        let event = EventBody::Status { message_id, chat, status: Delivery::Failed, by: None };
         self.log.commit(batch, vec![event], Seen::AtOnce).await?;
         Ok(true)
     }
@@ -177,8 +177,9 @@ impl Outbox {
     }
 
     /// WhatsApp said something of a message. Nobody waits for this: when it is lost it will be said again, or the message is
-    /// sent again under its id. False when the message is not ours or has come that far already.
-    pub async fn progress(&self, id: &str, to: Delivery) -> Result<bool, StoreError> {
+    /// sent again under its id. `by`: of whom, a jid, where there are several. False when the message is not ours or has come that far
+    /// already.
+    pub async fn progress(&self, id: &str, to: Delivery, by: Option<String>) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let Some(mut record) = self.record(id).await? else { return Ok(false) };
         let from = decode(record.state());
@@ -187,7 +188,7 @@ impl Outbox {
         }
         record.set_state(encode(to));
         record.updated_at_ms = self.clock.now().as_millisecond();
-        let event = EventBody::Status { message_id: id.to_owned(), chat: record.chat.clone(), status: to };
+        let event = EventBody::Status { message_id: id.to_owned(), chat: record.chat.clone(), status: to, by };
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
         self.log.commit(batch, vec![event], Seen::AtOnce).await?;

@@ -88,7 +88,11 @@ impl Chats {
     fn of<'a>(values: impl IntoIterator<Item = &'a Bytes>) -> Option<Self> {
         let mut marks = BTreeSet::new();
         for value in values {
-            marks.insert(mark(serde_json::from_slice::<EventBody>(value).ok()?.chat()));
+            let body = serde_json::from_slice(value).ok()?;
+            // Calls, groups and states say nothing of a conversation: nobody who looks for one must read them.
+            if let EventBody::Received { .. } | EventBody::Sent { .. } | EventBody::Status { .. } = body {
+                marks.insert(mark(body.chat()));
+            }
         }
         Some(Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>())))
     }

@@ -2,8 +2,11 @@
 //! labels, and which chat has which. Owns these records in the tenant's store; what changes them comes from WhatsApp alone, our own
 //! changes too.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::{EventBody, LabelChange, LabelNews, Log, Seen};
 use crate::store::{Batch, Store, StoreError, key, space};
 
 /// A person in the address book.
@@ -33,28 +36,48 @@ pub enum Update {
     Labelled { label: String, chat: String, on: bool },
 }
 
-/// Writes changes in their order. Nobody waits for the vault: what is lost with a disk comes again with the next sync.
-pub async fn write(store: &Store, updates: Vec<Update>) -> Result<(), StoreError> {
+/// Writes changes in their order, each with whether it is news: then what it says of a label is an event. Nobody waits for the vault:
+/// what is lost with a disk comes again with the next sync.
+pub async fn write(log: &Log, updates: Vec<(Update, bool)>) -> Result<(), StoreError> {
+    let store = &log.store;
     let mut batch = Batch::default();
-    for update in updates {
-        match update {
-            Update::Person { id, entry } => batch.put(space::PEOPLE, key::text(&id), json(&entry)),
-            Update::Label(label) => batch.put(space::LABELS, key::text(&label.id), json(&label)),
+    let mut known: HashMap<String, Label> =
+        labels(store).await?.into_iter().map(|label| (label.id.clone(), label)).collect();
+    let mut events = Vec::new();
+    for (update, is_news) in updates {
+        let news = match update {
+            Update::Person { id, entry } => {
+                batch.put(space::PEOPLE, key::text(&id), json(&entry));
+                None
+            }
+            Update::Label(label) => {
+                batch.put(space::LABELS, key::text(&label.id), json(&label));
+                known.insert(label.id.clone(), label.clone());
+                Some(LabelNews { id: label.id.clone(), label, change: LabelChange::Written })
+            }
             Update::LabelGone { id } => {
                 for (chat, _) in store.scan_prefix(space::LABELLED, &key::chats_of_label(&id), usize::MAX).await? {
                     batch.delete(space::LABELLED, chat);
                 }
                 batch.delete(space::LABELS, key::text(&id));
+                known.remove(&id).map(|label| LabelNews { id, label, change: LabelChange::Deleted })
             }
-            Update::Labelled { label, chat, on: true } => {
-                batch.put(space::LABELLED, key::labelled(&label, &chat), Vec::new());
+            Update::Labelled { label: id, chat, on } => {
+                let place = key::labelled(&id, &chat);
+                let change = if on {
+                    batch.put(space::LABELLED, place, Vec::new());
+                    LabelChange::Added(chat)
+                } else {
+                    batch.delete(space::LABELLED, place);
+                    LabelChange::Removed(chat)
+                };
+                known.get(&id).cloned().map(|label| LabelNews { id, label, change })
             }
-            Update::Labelled { label, chat, on: false } => {
-                batch.delete(space::LABELLED, key::labelled(&label, &chat));
-            }
-        }
+        };
+        events.extend(news.filter(|_| is_news).map(|news| EventBody::Label { news }));
     }
-    store.write(batch).await?;
+    log.commit(batch, events, Seen::AtOnce).await?;
+    log.publish();
     Ok(())
 }
 

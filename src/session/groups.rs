@@ -17,68 +17,14 @@ use whatsapp_rust::{
     wacore_binary::{NodeContentRef, NodeRef},
 };
 
+pub use crate::message::{Group, Member, Rank, Setting, Settings};
+
 use super::{Refused, Session, asking, profile};
 
 /// WhatsApp's limits.
 const MAX_SUBJECT: usize = 100;
 const MAX_DESCRIPTION: usize = 2048;
 const MAX_MEMBERS: usize = 1023;
-
-/// A group as WhatsApp tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
-    /// A jid.
-    pub id: String,
-    pub subject: String,
-    pub description: Option<String>,
-    /// Who made it: a jid.
-    pub owner: Option<String>,
-    /// Seconds since 1970.
-    pub created: Option<u64>,
-    pub members: Vec<Member>,
-    /// As WhatsApp counts them: of a group that the tenant is not in, it does not tell who they are.
-    pub size: usize,
-    pub settings: Settings,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// A jid, as the group names its members.
-    pub id: String,
-    /// The jid with the phone number, where it is known.
-    pub number: Option<String>,
-    pub rank: Rank,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rank {
-    Member,
-    Admin,
-    /// Who made the group.
-    SuperAdmin,
-}
-
-/// Who may do what in a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Only admins change subject, description and picture.
-    pub info_by_admins: bool,
-    /// Only admins write.
-    pub messages_by_admins: bool,
-    pub members_add: bool,
-    pub members_share_history: bool,
-    /// An admin must let in who joins.
-    pub approval: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Setting {
-    InfoByAdmins(bool),
-    MessagesByAdmins(bool),
-    MembersAdd(bool),
-    MembersShareHistory(bool),
-    Approval(bool),
-}
 
 /// What is done with some of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -340,7 +286,7 @@ struct WithModes<S>(S);
 
 /// Of each group, by its number: who may add members, and who shares the past.
 #[derive(Default)]
-struct Modes(HashMap<String, (Option<String>, Option<String>)>);
+pub(super) struct Modes(HashMap<String, (Option<String>, Option<String>)>);
 
 impl<S: IqSpec> IqSpec for WithModes<S> {
     type Response = (S::Response, Modes);
@@ -350,19 +296,7 @@ impl<S: IqSpec> IqSpec for WithModes<S> {
     }
 
     fn parse_response(&self, response: &NodeRef<'_>) -> Result<Self::Response, anyhow::Error> {
-        let mut modes = Modes::default();
-        let several = response.get_optional_child("groups");
-        for group in
-            response.get_children_by_tag("group").chain(several.iter().flat_map(|all| all.get_children_by_tag("group")))
-        {
-            if let Some(id) = group.get_attr("id") {
-                let id = id.as_str();
-                let id = id.split('@').next().unwrap_or_default().to_owned();
-                let mode = |tag| group.get_optional_child(tag).and_then(text);
-                modes.0.insert(id, (mode("member_add_mode"), mode("member_share_group_history_mode")));
-            }
-        }
-        Ok((self.0.parse_response(response)?, modes))
+        Ok((self.0.parse_response(response)?, Modes::read(response)))
     }
 }
 
@@ -375,7 +309,24 @@ fn text(node: &NodeRef<'_>) -> Option<String> {
 }
 
 impl Modes {
-    fn group(&self, group: GroupMetadata) -> Group {
+    /// Of the groups right in a node, or in a list in it.
+    pub(super) fn read(node: &NodeRef<'_>) -> Self {
+        let mut modes = Modes::default();
+        let several = node.get_optional_child("groups");
+        for group in
+            node.get_children_by_tag("group").chain(several.iter().flat_map(|all| all.get_children_by_tag("group")))
+        {
+            if let Some(id) = group.get_attr("id") {
+                let id = id.as_str();
+                let id = id.split('@').next().unwrap_or_default().to_owned();
+                let mode = |tag| group.get_optional_child(tag).and_then(text);
+                modes.0.insert(id, (mode("member_add_mode"), mode("member_share_group_history_mode")));
+            }
+        }
+        modes
+    }
+
+    pub(super) fn group(&self, group: GroupMetadata) -> Group {
         let modes = self.0.get(group.id.user.as_str());
         let mut group = Group::from(group);
         if let Some((adds, shares)) = modes {

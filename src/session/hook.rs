@@ -27,7 +27,7 @@ use whatsapp_rust::{
 use super::{Inner, rotation::Rotation, translate, votes};
 use crate::{
     crash,
-    message::{Inbox, Incoming, Outbox},
+    message::{Inbox, Incoming, Notice, Outbox},
 };
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
@@ -106,14 +106,21 @@ impl Ears {
         EventKind::PairPasskeyError,
         EventKind::SelfPushNameUpdated,
     ];
-    const RECORDS: &[EventKind] =
-        &[EventKind::Messages, EventKind::Receipt, EventKind::ServerAck, EventKind::UndecryptableMessage];
+    const RECORDS: &[EventKind] = &[
+        EventKind::ArchiveUpdate,
+        EventKind::GroupUpdate,
+        EventKind::IncomingCall,
+        EventKind::Messages,
+        EventKind::MissedCall,
+        EventKind::Receipt,
+        EventKind::ServerAck,
+        EventKind::UndecryptableMessage,
+    ];
     const NOTED: &[EventKind] = &[
         EventKind::AppStateSyncFailed,
         EventKind::ChatPresence,
         EventKind::ContactUpdate,
         EventKind::HistorySync,
-        EventKind::IncomingCall,
         EventKind::LabelAssociationUpdate,
         EventKind::LabelEditUpdate,
         EventKind::Presence,
@@ -123,17 +130,24 @@ impl Ears {
     fn note(&self, event: &Event) -> bool {
         let session = &self.session;
         match event {
-            Event::ChatPresence(update) => session.presences.heard_typing(update),
-            Event::Presence(update) => session.presences.heard_presence(update),
-            Event::IncomingCall(call) => session.calls.heard(call),
+            Event::ChatPresence(update) => self.shows(session.presences.heard_typing(update)),
+            Event::Presence(update) => self.shows(session.presences.heard_presence(update)),
             Event::HistorySync(sync) => session.questions.heard(sync),
             Event::ContactUpdate(update) => session.collected.heard_person(update),
             Event::LabelEditUpdate(update) => session.collected.heard_label(update),
             Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),
+            // Thousands, in a first sync.
+            Event::ArchiveUpdate(update) if update.from_full_sync => {}
             Event::AppStateSyncFailed(failed) => session.skipped.heard(failed),
             _ => return false,
         }
         true
+    }
+
+    fn shows(&self, chat: Option<String>) {
+        if let Some(chat) = chat {
+            self.session.env.feed.publish(&self.session.tenant, Notice::Presence(chat));
+        }
     }
 }
 
@@ -160,7 +174,10 @@ impl EventHandler for Ears {
 impl Ears {
     fn hand_on(&self, event: Arc<Event>) {
         let record = EventInterest::of(Self::RECORDS).wants(event.kind());
-        if record && !matches!(&*event, Event::ServerAck(_)) {
+        if matches!(
+            &*event,
+            Event::Messages(_) | Event::Receipt(_) | Event::UndecryptableMessage(_) | Event::IncomingCall(_)
+        ) {
             self.pushed.send_replace(Instant::now());
         }
         let sent = if record { self.records.try_send(event) } else { self.control.try_send(event) };

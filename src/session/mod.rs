@@ -16,6 +16,7 @@ mod country;
 mod courier;
 mod env;
 mod files;
+mod group_news;
 pub mod groups;
 mod hook;
 mod labels;
@@ -35,6 +36,7 @@ mod signal;
 mod signs;
 mod skipped;
 mod state;
+mod states;
 mod statuses;
 mod supervisor;
 mod synced;
@@ -63,7 +65,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info, info_span, warn};
 use whatsapp_rust::{
     Client, Jid, Server,
-    traits::DeviceStore as _,
+    traits::{DeviceStore as _, ProtocolStore as _},
     wacore::{
         iq::keepalive::KeepaliveSpec,
         types::message::{MessageInfo, MessageSource},
@@ -89,7 +91,7 @@ pub use self::{
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, Event, EventId, Inbox, Keep, Log, Notice, Outbox, cleared, history},
+    message::{Delivery, Event, EventBody, EventId, Inbox, Keep, Log, Notice, Outbox, Seen, cleared, history},
     store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
@@ -138,6 +140,8 @@ struct Inner {
     changes: posts::Changes,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
+    /// The states that consumers know of.
+    told: states::Told,
     /// The tenant's own.
     country: country::Own,
     stop: CancellationToken,
@@ -253,6 +257,7 @@ impl Session {
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
+        let told = states::Told::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let (accepted, carried) = mpsc::channel(256);
         let status = Status {
@@ -294,6 +299,7 @@ impl Session {
             questions: past::Questions::default(),
             changes: posts::Changes::default(),
             stopped: AtomicBool::new(stopped),
+            told,
             country,
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
@@ -305,6 +311,7 @@ impl Session {
         let span = info_span!("session", %tenant);
         let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
+        tasks.spawn(guarded(inner.clone(), states::tell(inner.clone())).instrument(span.clone()));
         let tidy = inner.log.clone().tidy_up(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), tidy).instrument(span.clone()));
         if inner.env.media.settings.eager {
@@ -369,7 +376,7 @@ impl Session {
     }
 
     pub fn is_stopped(&self) -> bool {
-        self.0.stopped.load(Ordering::Acquire)
+        self.0.is_stopped()
     }
 
     /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
@@ -621,6 +628,27 @@ impl Inner {
         }
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Something that is an event, and that nobody waits for.
+    async fn happened(&self, event: EventBody) {
+        match self.log.commit(Batch::default(), vec![event], Seen::AtOnce).await {
+            Ok(_) => self.log.publish(),
+            Err(error) => warn!(%error, "an event could not be written"),
+        }
+    }
+
+    /// A person as conversations name them: by the phone number where it is known.
+    async fn named(&self, person: &Jid) -> String {
+        let known = match person.server {
+            Server::Lid => self.store.get_lid_mapping(&person.user).await.ok().flatten(),
+            _ => None,
+        };
+        known.map_or_else(|| person.to_non_ad_string(), |known| Jid::pn(known.phone_number).to_string())
+    }
+
     fn publish(&self, status: &Status) {
         let connection = status.connection();
         self.env.feed.publish(&self.tenant, Notice::Connection(connection.clone()));
@@ -628,7 +656,12 @@ impl Inner {
     }
 
     async fn progress(&self, id: &str, to: Delivery) {
-        match self.outbox.progress(id, to).await {
+        self.progress_of(id, to, None).await;
+    }
+
+    /// The same, of one of several recipients.
+    async fn progress_of(&self, id: &str, to: Delivery, by: Option<String>) {
+        match self.outbox.progress(id, to, by).await {
             Ok(true) => self.settled.notify_waiters(),
             Ok(false) => {}
             Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),

@@ -83,14 +83,16 @@ impl Presences {
         followed.chats.insert(chat.to_owned(), Chat { asked, also, shown: Vec::new() });
     }
 
-    pub fn heard_presence(&self, update: &PresenceUpdate) {
+    /// The chat that shows something else now.
+    pub fn heard_presence(&self, update: &PresenceUpdate) -> Option<String> {
         let from = update.from.to_non_ad_string();
         let mood = if update.unavailable { Mood::Offline } else { Mood::Online };
         let last_seen = update.last_seen.map(|at| at.timestamp());
-        self.show(&from, Shown { who: from.clone(), mood, last_seen });
+        self.show(&from, Shown { who: from.clone(), mood, last_seen })
     }
 
-    pub fn heard_typing(&self, update: &ChatPresenceUpdate) {
+    /// The same.
+    pub fn heard_typing(&self, update: &ChatPresenceUpdate) -> Option<String> {
         let mood = match (&update.state, &update.media) {
             (ChatPresence::Composing, ChatPresenceMedia::Audio) => Mood::Recording,
             (ChatPresence::Composing, _) => Mood::Typing,
@@ -98,24 +100,28 @@ impl Presences {
         };
         let source = &update.source;
         let shown = Shown { who: source.sender.to_non_ad_string(), mood, last_seen: None };
-        self.show(&source.chat.to_non_ad_string(), shown);
+        self.show(&source.chat.to_non_ad_string(), shown)
     }
 
     /// Of chats that nobody asked for nothing is kept: they may be thousands.
-    fn show(&self, named: &str, mut new: Shown) {
+    fn show(&self, named: &str, mut new: Shown) -> Option<String> {
         const MEMBERS: usize = 1024;
         let mut followed = self.followed();
         let is_it = |(name, chat): &(&String, &mut Chat)| *name == named || chat.also.iter().any(|also| also == named);
-        let Some((name, chat)) = followed.chats.iter_mut().find(is_it) else { return };
+        let (name, chat) = followed.chats.iter_mut().find(is_it)?;
         if new.who == named {
             new.who.clone_from(name);
         }
         if let Some(shown) = chat.shown.iter_mut().find(|shown| shown.who == new.who) {
-            let last_seen = new.last_seen.or(shown.last_seen);
-            *shown = Shown { last_seen, ..new };
+            new.last_seen = new.last_seen.or(shown.last_seen);
+            if *shown == new {
+                return None;
+            }
+            *shown = new;
         } else if chat.shown.len() < MEMBERS {
             chat.shown.push(new);
         }
+        Some(name.clone())
     }
 
     /// On a new connection: as it was on the last.
@@ -174,11 +180,15 @@ impl Session {
 
     /// What a chat shows now; follows it from now on.
     pub async fn presence(&self, chat: &str) -> Result<Vec<Shown>, Refused> {
-        let known = self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone());
-        match known {
+        match self.shown(chat) {
             Some(shown) => Ok(shown),
             None => self.follow_presence(chat).await.map(|()| Vec::new()),
         }
+    }
+
+    /// The same, of one that is followed.
+    pub fn shown(&self, chat: &str) -> Option<Vec<Shown>> {
+        self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone())
     }
 
     /// What all chats show that are followed: by jid.

@@ -1,5 +1,5 @@
-//! Writes what the library reports of messages outside the durability hook: acks and receipts, what could not be decrypted, what came
-//! back from the phone. In order, one connection at a time.
+//! Writes what the library reports outside the durability hook: of messages acks and receipts, what could not be decrypted, what came
+//! back from the phone; calls, changes of groups and of the archive. In order, one connection at a time.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use whatsapp_rust::{
     wacore::types::{message::MessageInfo, presence::ReceiptType},
 };
 
-use super::{Inner, hook, translate};
-use crate::message::{Delivery, Incoming};
+use super::{Inner, group_news, hook, translate};
+use crate::message::{Delivery, EventBody, Incoming};
 
-/// Writes what the library reports of messages, in order, until the connection is over.
+/// Writes what the library reports, in order, until the connection is over.
 pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::Receiver<Arc<Event>>) {
     loop {
         let event = tokio::select! {
@@ -35,8 +35,13 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             }
             Event::Receipt(receipt) => {
                 if let Some(to) = delivery(receipt) {
+                    let source = &receipt.source;
+                    let by = match source.chat.server == Server::Group {
+                        true => Some(session.named(source.sender_alt.as_ref().unwrap_or(&source.sender)).await),
+                        false => None,
+                    };
                     for id in &receipt.message_ids {
-                        session.progress(id, to).await;
+                        session.progress_of(id, to, by.clone()).await;
                     }
                 }
             }
@@ -53,6 +58,19 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 if !found.is_empty() {
                     keep(&session, found).await;
                 }
+            }
+            Event::IncomingCall(call) => session.heard_call(call).await,
+            Event::MissedCall(call) => session.missed_call(call).await,
+            Event::GroupUpdate(update) => {
+                let me: Vec<_> = [client.pn(), client.lid()].into_iter().flatten().collect();
+                for event in group_news::events(update, &me) {
+                    session.happened(event).await;
+                }
+            }
+            Event::ArchiveUpdate(update) => {
+                let (chat, timestamp) = (session.named(&update.jid).await, update.timestamp.timestamp());
+                let archived = update.action.archived.unwrap_or(false);
+                session.happened(EventBody::Archive { chat, archived, timestamp }).await;
             }
             _ => {}
         }

@@ -1,50 +1,10 @@
 //! A session's state, in the words of WAHA's API, and why it is in it.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::passkey::Ceremony;
+pub use crate::tenant::State;
 use crate::{config::Secret, message::Connection};
-
-/// A session's state, in WAHA's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "SessionState")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum State {
-    /// Not connected and not trying to be.
-    Stopped,
-    /// Connecting.
-    Starting,
-    /// Waiting for a scan or a code.
-    ScanQrCode,
-    /// WhatsApp asks for a passkey, to link this account.
-    PasskeyRequired,
-    /// A code must be compared with the phone's.
-    PasskeyConfirmationRequired,
-    Working,
-    /// Not without help: see the reason.
-    Failed,
-}
-
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stopped => "STOPPED",
-            Self::Starting => "STARTING",
-            Self::ScanQrCode => "SCAN_QR_CODE",
-            Self::PasskeyRequired => "PASSKEY_REQUIRED",
-            Self::PasskeyConfirmationRequired => "PASSKEY_CONFIRMATION_REQUIRED",
-            Self::Working => "WORKING",
-            Self::Failed => "FAILED",
-        }
-    }
-
-    /// In the middle of a passkey ceremony.
-    pub fn is_ceremony(self) -> bool {
-        matches!(self, Self::PasskeyRequired | Self::PasskeyConfirmationRequired)
-    }
-}
 
 /// A QR code to scan, good until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,7 @@
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
 //! a [`Signal`], and the table in [`super::signal`] says what follows.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -112,7 +109,7 @@ impl Supervisor {
         if self.is_tired_of_unlinking() {
             return self.follow(Next::Wipe, &Signal::Unlinked { told: false }, wishes).await;
         }
-        if self.session.stopped.load(Ordering::Acquire) && !self.is_unlinking() {
+        if self.session.is_stopped() && !self.is_unlinking() {
             self.pairing_until = None;
             self.session.set_status(|status| {
                 if status.paired || status.state != State::Stopped {
@@ -307,6 +304,10 @@ impl Supervisor {
                 Err(error) => warn!(%error, "the state before the wipe is not kept yet"),
             }
             sleep(Duration::from_secs(1)).await;
+        }
+        // With the wipe, since nobody opens the tenant at the next start.
+        if let Err(error) = session.tell_state(State::Stopped).await {
+            warn!(%error, "the end of the pairing is no event");
         }
         let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
         match session.store.wipe_credentials(decision).await {

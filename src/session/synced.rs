@@ -19,17 +19,17 @@ const BATCH: usize = 500;
 /// What was told and is not written yet, in order.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
-    updates: Mutex<Vec<Update>>,
+    updates: Mutex<Vec<(Update, bool)>>,
     /// Held from taking them to having written them.
     writing: tokio::sync::Mutex<()>,
     pub more: Notify,
 }
 
 impl Collected {
-    fn add(&self, update: Update) {
+    fn add(&self, update: Update, of_full_sync: bool) {
         let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
         if updates.len() < COLLECTED {
-            updates.push(update);
+            updates.push((update, !of_full_sync));
         }
         self.more.notify_one();
     }
@@ -43,25 +43,24 @@ impl Collected {
             name: action.full_name.clone().unwrap_or_default(),
             short: action.first_name.clone().unwrap_or_default(),
         };
-        self.add(Update::Person { id, entry });
+        self.add(Update::Person { id, entry }, update.from_full_sync);
     }
 
     pub fn heard_label(&self, update: &LabelEditUpdate) {
         let (id, action) = (update.label_id.clone(), &update.action);
-        self.add(if action.deleted.unwrap_or(false) {
+        let change = if action.deleted.unwrap_or(false) {
             Update::LabelGone { id }
         } else {
             let (name, color) = (action.name.clone().unwrap_or_default(), action.color.unwrap_or_default());
             Update::Label(Label { id, name, color })
-        });
+        };
+        self.add(change, update.from_full_sync);
     }
 
     pub fn heard_labelled(&self, update: &LabelAssociationUpdate) {
-        self.add(Update::Labelled {
-            label: update.label_id.clone(),
-            chat: update.chat_jid.to_non_ad_string(),
-            on: update.action.labeled.unwrap_or(false),
-        });
+        let (label, chat) = (update.label_id.clone(), update.chat_jid.to_non_ad_string());
+        let change = Update::Labelled { label, chat, on: update.action.labeled.unwrap_or(false) };
+        self.add(change, update.from_full_sync);
     }
 
     /// Writes what there is. Returns when it is in the working copy.
@@ -70,7 +69,7 @@ impl Collected {
         let mut updates = std::mem::take(&mut *self.updates.lock().unwrap_or_else(PoisonError::into_inner));
         while !updates.is_empty() {
             let rest = updates.split_off(updates.len().min(BATCH));
-            if let Err(error) = synced::write(&session.store, updates).await {
+            if let Err(error) = synced::write(&session.log, updates).await {
                 warn!(%error, "the address book or the labels could not be written");
             }
             updates = rest;

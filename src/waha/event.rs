@@ -6,114 +6,51 @@ use serde_json::Value;
 use ulid::Ulid;
 
 use super::{
+    call::Call,
+    event_name::EventName,
+    group_event,
     id::chat_id,
+    label::{Label, LabelOfChat},
     message::{self as form, Ack, Source, View, message_id, participant, target_id},
+    person::Presences,
 };
-use crate::message::{self, Content, Delivery, EventBody, EventId, Message, status::STATUS_CHAT};
-
-/// An event that this daemon has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventName {
-    SessionStatus,
-    /// A customer wrote.
-    Message,
-    /// Someone wrote, the tenant itself too.
-    MessageAny,
-    MessageAck,
-    MessageReaction,
-    MessageRevoked,
-    MessageEdited,
-    PollVote,
-}
-
-/// What a webhook or a socket may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    One(EventName),
-    All,
-    /// An event of WAHA's that never comes from here.
-    Never,
-}
-
-/// Names that WAHA's clients ask for beside those that we have.
-const NEVER: &[&str] = &[
-    "call.accepted",
-    "call.received",
-    "call.rejected",
-    "chat.archive",
-    "engine.event",
-    "event.response",
-    "event.response.failed",
-    "group.join",
-    "group.leave",
-    "group.v2.join",
-    "group.v2.leave",
-    "group.v2.participants",
-    "group.v2.participants.join-request",
-    "group.v2.update",
-    "label.chat.added",
-    "label.chat.deleted",
-    "label.deleted",
-    "label.upsert",
-    "message.ack.group",
-    "message.waiting",
-    "poll.vote.failed",
-    "presence.update",
-    "state.change",
-];
-
-impl EventName {
-    pub const ALL: &[Self] = &[
-        Self::SessionStatus,
-        Self::Message,
-        Self::MessageAny,
-        Self::MessageAck,
-        Self::MessageReaction,
-        Self::MessageRevoked,
-        Self::MessageEdited,
-        Self::PollVote,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SessionStatus => "session.status",
-            Self::Message => "message",
-            Self::MessageAny => "message.any",
-            Self::MessageAck => "message.ack",
-            Self::MessageReaction => "message.reaction",
-            Self::MessageRevoked => "message.revoked",
-            Self::MessageEdited => "message.edited",
-            Self::PollVote => "poll.vote",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|known| known.as_str() == name)
-    }
-}
-
-impl Wish {
-    /// Every name that may be asked for.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        let ours = EventName::ALL.iter().map(|name| name.as_str());
-        std::iter::once("*").chain(ours).chain(NEVER.iter().copied())
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "*" => Some(Self::All),
-            name if NEVER.contains(&name) => Some(Self::Never),
-            name => EventName::parse(name).map(Self::One),
-        }
-    }
-}
+use crate::{
+    message::{
+        self, CallStage, Content, Delivery, EventBody, EventId, LabelChange, Message, StatePoint, status::STATUS_CHAT,
+        synced,
+    },
+    tenant::State,
+};
 
 /// Which of WAHA's events this is; in the order in which they go out.
 pub fn names(body: &EventBody) -> &'static [EventName] {
-    use EventName::{MessageAck, MessageAny, MessageEdited, MessageReaction, MessageRevoked, PollVote};
+    use EventName::{
+        CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded, LabelDeleted, LabelRemoved, LabelUpsert,
+        MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageReaction, MessageRevoked, PollVote,
+        SessionStatus,
+    };
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
+        EventBody::Status { chat, .. } if is_group(chat) => return &[MessageAck, MessageAckGroup],
         EventBody::Status { .. } => return &[MessageAck],
+        EventBody::Session { .. } => return &[SessionStatus],
+        EventBody::Call { call } => {
+            return match call.stage {
+                CallStage::Ringing => &[CallReceived],
+                CallStage::Accepted => &[CallAccepted],
+                CallStage::Rejected | CallStage::Missed => &[CallRejected],
+            };
+        }
+        EventBody::Group { change, .. } => return group_event::names(change),
+        EventBody::Label { news } => {
+            return match news.change {
+                LabelChange::Written => &[LabelUpsert],
+                LabelChange::Deleted => &[LabelDeleted],
+                LabelChange::Added(_) => &[LabelAdded],
+                LabelChange::Removed(_) => &[LabelRemoved],
+            };
+        }
+        EventBody::Archive { .. } => return &[ChatArchive],
     };
     match message.content {
         Content::Reaction { .. } => &[MessageReaction],
@@ -125,13 +62,14 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
     }
 }
 
-/// The id of one of WAHA's events that one of ours is: the same at every repeat, and another for `message.any` than for
-/// `message`, so that a receiver that drops repeats by the id drops neither.
+/// The id of one of WAHA's events that one of ours is: the same at every repeat, and another for the second of two names than for the
+/// first, so that a receiver that drops repeats by the id drops neither.
 pub fn event_id(id: EventId, name: EventName) -> String {
     /// In the random part, where only chance would make two ids equal.
-    const ANY: u128 = 1 << 79;
+    const SECOND: u128 = 1 << 79;
     let Ulid(number) = id.0;
-    let ulid = if name == EventName::MessageAny { Ulid(number ^ ANY) } else { id.0 };
+    let second = matches!(name, EventName::MessageAny | EventName::MessageAckGroup | EventName::GroupParticipants);
+    let ulid = if second { Ulid(number ^ SECOND) } else { id.0 };
     format!("evt_{}", ulid.to_string().to_lowercase())
 }
 
@@ -147,6 +85,16 @@ pub enum Payload {
     Revoked(RevokedPayload),
     Edited(EditedPayload),
     Vote(VotePayload),
+    Call(Call),
+    GroupJoin(Box<group_event::Join>),
+    GroupLeave(group_event::Leave),
+    GroupParticipants(group_event::Participants),
+    GroupJoinRequest(group_event::JoinRequest),
+    GroupUpdate(group_event::Update),
+    Label(Label),
+    LabelOfChat(LabelOfChat),
+    Archive(ArchivePayload),
+    Presence(Presences),
 }
 
 /// How far a message has come.
@@ -157,7 +105,7 @@ pub struct AckPayload {
     id: String,
     from: String,
     to: String,
-    /// In a group.
+    /// In a group: of whom it is known; else the tenant.
     participant: String,
     from_me: bool,
     /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`.
@@ -248,12 +196,36 @@ pub struct PollOfVote {
     participant: Option<String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ChatArchiveEvent")]
+pub struct ArchivePayload {
+    id: String,
+    archived: bool,
+    /// Seconds since 1970.
+    timestamp: i64,
+}
+
 /// The payload of an event. `name` is one of [`names`] of it.
-pub fn payload(body: &EventBody, name: EventName, view: View<'_>) -> Payload {
+pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>) -> Payload {
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
-        EventBody::Status { message_id, chat, status } => {
-            return Payload::Ack(ack(message_id, chat, *status, view.me));
+        EventBody::Status { message_id, chat, status, by } => {
+            return Payload::Ack(ack(message_id, chat, *status, by.as_deref(), view.me));
+        }
+        EventBody::Session { states } => return Payload::Status(session_status(session, states)),
+        EventBody::Call { call } => return Payload::Call(call.into()),
+        EventBody::Group { group, timestamp, change } => return group_event::payload(group, *timestamp, change, name),
+        EventBody::Label { news } => {
+            let label = Label::from(&synced::Label { id: news.id.clone(), ..news.label.clone() });
+            return match &news.change {
+                LabelChange::Written | LabelChange::Deleted => Payload::Label(label),
+                LabelChange::Added(chat) | LabelChange::Removed(chat) => {
+                    Payload::LabelOfChat(LabelOfChat::new(label, chat))
+                }
+            };
+        }
+        EventBody::Archive { chat, archived, timestamp } => {
+            return Payload::Archive(ArchivePayload { id: chat_id(chat), archived: *archived, timestamp: *timestamp });
         }
     };
     let form = form::Message::new(message, view);
@@ -280,13 +252,17 @@ pub fn payload(body: &EventBody, name: EventName, view: View<'_>) -> Payload {
     }
 }
 
-fn ack(id: &str, chat: &str, status: Delivery, me: &str) -> AckPayload {
+fn is_group(chat: &str) -> bool {
+    chat.ends_with("@g.us")
+}
+
+fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> AckPayload {
     let ack = Ack::from(status);
     let (me, chat) = (chat_id(me), chat_id(chat));
-    let participant = if chat.ends_with("@g.us") || chat == STATUS_CHAT { me.clone() } else { String::new() };
-    let id = match &*participant {
-        "" => format!("true_{chat}_{id}"),
-        participant => format!("true_{chat}_{id}_{participant}"),
+    // In these many take a message in, each for itself.
+    let (id, participant) = match is_group(&chat) || chat == STATUS_CHAT {
+        true => (format!("true_{chat}_{id}_{me}"), by.map_or_else(|| me.clone(), chat_id)),
+        false => (format!("true_{chat}_{id}"), String::new()),
     };
     let (number, name) = (ack.number(), ack.name());
     AckPayload { id, from: me, to: chat, participant, from_me: true, ack: number, ack_name: name, data: () }
@@ -322,7 +298,7 @@ fn vote(message: &Message, form: form::Message, poll: &message::Target, options:
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "WAStatusPoint")]
 pub struct StatusPoint {
-    pub status: &'static str,
+    pub status: State,
     /// Milliseconds since 1970.
     pub timestamp: i64,
 }
@@ -332,15 +308,16 @@ pub struct StatusPoint {
 #[schemars(rename = "WASessionStatus")]
 pub struct SessionStatus {
     name: String,
-    /// The status now, the last of the points.
-    status: Option<&'static str>,
+    /// As it became then, the last of the points.
+    status: Option<State>,
     data: (),
     statuses: Vec<StatusPoint>,
 }
 
-pub fn session_status(session: &str, points: &[StatusPoint]) -> SessionStatus {
-    let status = points.last().map(|point| point.status);
-    SessionStatus { name: session.to_owned(), status, data: (), statuses: points.to_vec() }
+fn session_status(session: &str, states: &[StatePoint]) -> SessionStatus {
+    let point = |point: &StatePoint| StatusPoint { status: point.state, timestamp: point.at };
+    let status = states.last().map(|point| point.state);
+    SessionStatus { name: session.to_owned(), status, data: (), statuses: states.iter().map(point).collect() }
 }
 
 /// Who the tenant is at WhatsApp.
@@ -475,7 +452,7 @@ mod tests {
 
     #[test]
     fn payloads_name_the_message_that_they_are_about() {
-        let about = |content, name| json!(payload(&received(content), name, view()));
+        let about = |content, name| json!(payload("trattoria", &received(content), name, view()));
         let reaction = Content::Reaction { target: customers(), emoji: "👍".into() };
         let found = about(reaction, EventName::MessageReaction);
         assert_eq!(found["reaction"], json!({ "text": "👍", "messageId": "false_573009998877@c.us_A" }));
@@ -506,18 +483,10 @@ mod tests {
             (Delivery::Read, 3, "READ"),
         ] {
             let chat = "573009998877@s.whatsapp.net".to_owned();
-            let body = EventBody::Status { message_id: "A".into(), chat, status };
-            let found = json!(payload(&body, EventName::MessageAck, view()));
+            let body = EventBody::Status { message_id: "A".into(), chat, status, by: None };
+            let found = json!(payload("trattoria", &body, EventName::MessageAck, view()));
             assert_eq!((&found["ack"], &found["ackName"]), (&json!(number), &json!(name)));
             assert_eq!(found["id"], "true_573009998877@c.us_A");
         }
-    }
-
-    #[test]
-    fn wahas_other_events_may_be_asked_for() {
-        assert_eq!(Wish::parse("presence.update"), Some(Wish::Never));
-        assert_eq!(Wish::parse("message.any"), Some(Wish::One(EventName::MessageAny)));
-        assert_eq!(Wish::parse("*"), Some(Wish::All));
-        assert_eq!(Wish::parse("mesage"), None);
     }
 }

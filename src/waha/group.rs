@@ -68,6 +68,8 @@ pub struct Participant {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "GroupRole")]
 pub enum Role {
+    /// Not in it any more.
+    Left,
     Participant,
     Admin,
     SuperAdmin,
@@ -80,12 +82,15 @@ impl From<&Member> for Participant {
             Rank::Admin => Role::Admin,
             Rank::SuperAdmin => Role::SuperAdmin,
         };
-        Self {
-            id: chat_id(&member.id),
-            pn: member.number.as_deref().map(chat_id),
-            role,
-            admin: Some(role).filter(|role| *role != Role::Participant),
-        }
+        let (id, pn) = (chat_id(&member.id), member.number.as_deref().map(chat_id));
+        Self { id, pn, role: Role::Participant, admin: None }.with(role)
+    }
+}
+
+impl Participant {
+    pub fn with(self, role: Role) -> Self {
+        let admin = matches!(role, Role::Admin | Role::SuperAdmin).then_some(role);
+        Self { role, admin, ..self }
     }
 }
 

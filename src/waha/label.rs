@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::id::chat_id;
 use crate::message::synced;
 
 /// By WhatsApp's number.
@@ -27,6 +28,22 @@ impl From<&synced::Label> for Label {
         let hex = usize::try_from(label.color).ok().and_then(|color| COLORS.get(color)).copied();
         let color_hex = hex.unwrap_or("#000000");
         Self { id: label.id.clone(), name: label.name.clone(), color: label.color, color_hex }
+    }
+}
+
+/// A label on a chat, or taken off it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "LabelChatAssociation")]
+pub struct LabelOfChat {
+    label_id: String,
+    chat_id: String,
+    label: Label,
+}
+
+impl LabelOfChat {
+    pub fn new(label: Label, chat: &str) -> Self {
+        Self { label_id: label.id.clone(), chat_id: chat_id(chat), label }
     }
 }
 

@@ -1,19 +1,24 @@
 //! WAHA's forms of our things: what its clients read in answers and in webhooks. Pure functions over what the session and the message model know; the
 //! fields are those of WAHA's OpenAPI document (2026.9). Knows nothing of HTTP, stores nothing.
 
+mod call;
 pub mod channel;
 mod event;
+mod event_name;
 pub mod group;
+pub mod group_event;
 mod id;
 pub mod label;
 mod message;
 pub mod person;
 
 pub use self::{
+    call::Call,
     event::{
-        AckPayload, EditedPayload, Envelope, Environment, EventName, Me, Payload, ReactionPayload, RevokedPayload,
-        SessionStatus, StatusPoint, VotePayload, Wish, Worker, environment, event_id, names, payload, session_status,
+        AckPayload, ArchivePayload, EditedPayload, Envelope, Environment, Me, Payload, ReactionPayload, RevokedPayload,
+        SessionStatus, StatusPoint, VotePayload, Worker, environment, event_id, names, payload,
     },
+    event_name::{EventName, Wish},
     id::{InvalidMessageId, MessageId, chat_id, jid},
     message::{Ack, Location, Media, Message, ReplyTo, Source, View, message_id, participant, target_id},
 };

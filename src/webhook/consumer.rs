@@ -31,7 +31,7 @@ use crate::{
     message::{EventBody, EventId, Notice},
     session::Session,
     store::{Batch, StoreError},
-    waha::{self, Envelope, EventName, StatusPoint},
+    waha::{self, Envelope, EventName, Payload},
 };
 
 /// Events that are owed or done ahead of one that is owed: how far a chat may run ahead of another.
@@ -48,11 +48,11 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// How long requests in flight may take when the webhook stops.
 const LANDING: Duration = Duration::from_secs(3);
 
-/// Status changes that wait for a receiver; the oldest give way.
-const MAX_STATUSES: usize = 16;
+/// Presences that wait for a receiver; the oldest give way.
+const MAX_PRESENCES: usize = 16;
 
-/// The lane of status changes: no chat has this name.
-const STATUS_LANE: &str = "";
+/// Their lane: no chat has this name.
+const PRESENCES: &str = "presences";
 
 /// How a webhook is, for those who look.
 #[derive(Debug, Clone, Default)]
@@ -90,7 +90,6 @@ struct Running<'a> {
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
     /// Failures that are in the store, oldest first.
     parked: VecDeque<EventId>,
-    points: Vec<StatusPoint>,
     /// The place is ahead of what was written, since then.
     dirty: Option<Instant>,
     /// The log may have more than was read.
@@ -140,7 +139,6 @@ impl Consumer {
             queue,
             flights: FuturesUnordered::new(),
             parked,
-            points: Vec::new(),
             dirty: None,
             more: true,
             redriven: HashSet::new(),
@@ -154,9 +152,6 @@ impl Consumer {
 impl Running<'_> {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut feed = self.cx.shared.feed.subscribe(self.cx.session.tenant());
-        let mut status = self.cx.session.watch();
-        let mut state = status.borrow_and_update().state;
-        self.note_status(state);
         loop {
             if !self.gone {
                 self.read().await?;
@@ -171,17 +166,10 @@ impl Running<'_> {
                 Some(landed) = self.flights.next() => self.landed(landed).await?,
                 notice = feed.recv() => match notice {
                     Ok(Notice::Event(_)) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(Notice::Presence(chat)) => self.owe_presence(&chat),
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,
                 },
-                Ok(()) = status.changed() => {
-                    let now = status.borrow_and_update().state;
-                    if now != state {
-                        state = now;
-                        self.note_status(state);
-                        self.owe_status();
-                    }
-                }
                 Some(redrive) = self.cx.redrives.recv() => self.redrive(redrive).await?,
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => {}
             }
@@ -282,7 +270,7 @@ impl Running<'_> {
                 self.dirty.get_or_insert_with(Instant::now);
                 Ok(())
             }
-            Source::Status(_) => Ok(()),
+            Source::News(_) => Ok(()),
             Source::Parked => {
                 self.redriven.remove(&job.id);
                 self.parked.retain(|id| *id != job.id);
@@ -297,8 +285,8 @@ impl Running<'_> {
     async fn refused(&mut self, job: Job) -> Result<(), StoreError> {
         let (status, error) = job.refusal.map_or((None, String::new()), |refusal| (refusal.status, refusal.error));
         let body = match &job.source {
-            Source::Status(_) => {
-                warn!(webhook = self.cx.webhook.id, error, "a session's status was not delivered");
+            Source::News(_) => {
+                debug!(webhook = self.cx.webhook.id, error, "a presence was not delivered");
                 return Ok(());
             }
             Source::Log => self.cx.session.event(job.id).await?.map(|event| event.body),
@@ -399,28 +387,16 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn note_status(&mut self, state: crate::session::State) {
-        let timestamp = self.cx.shared.clock.now().as_millisecond();
-        self.points.push(StatusPoint { status: state.as_str(), timestamp });
-        if self.points.len() > MAX_STATUSES {
-            self.points.remove(0);
-        }
-    }
-
-    fn owe_status(&mut self) {
-        if !self.cx.webhook.wants(EventName::SessionStatus) || self.gone {
+    fn owe_presence(&mut self, chat: &str) {
+        if !self.cx.webhook.wants(EventName::PresenceUpdate) || self.gone {
             return;
         }
-        let payload = Arc::new(waha::session_status(self.cx.session.tenant().as_str(), &self.points));
+        let Some(shown) = self.cx.session.shown(chat) else { return };
+        let payload = Arc::new(Payload::Presence(waha::person::Presences::new(chat, &shown)));
         let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
-        let job = Job {
-            id,
-            source: Source::Status(payload),
-            names: vec![EventName::SessionStatus],
-            attempts: 0,
-            refusal: None,
-        };
-        self.queue.push_bounded(STATUS_LANE, job, Instant::now(), MAX_STATUSES);
+        let (source, names) = (Source::News(payload), vec![EventName::PresenceUpdate]);
+        let job = Job { id, source, names, attempts: 0, refusal: None };
+        self.queue.push_bounded(PRESENCES, job, Instant::now(), MAX_PRESENCES);
     }
 
     fn report(&self) {
@@ -465,9 +441,7 @@ impl Flight {
     /// The body of the request; `None`: what it speaks of is gone.
     async fn body(&self, job: &Job) -> Result<Option<Bytes>, StoreError> {
         let event = match &job.source {
-            Source::Status(status) => {
-                return Ok(Some(self.envelope(job, waha::Payload::Status((**status).clone()))));
-            }
+            Source::News(news) => return Ok(Some(self.envelope(job, (**news).clone()))),
             Source::Log => self.session.event(job.id).await?.map(|event| event.body),
             Source::Parked => {
                 let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
@@ -482,21 +456,19 @@ impl Flight {
         Ok(Some(self.envelope(job, payload)))
     }
 
-    async fn payload(&self, event: &EventBody, name: EventName) -> Result<waha::Payload, StoreError> {
+    async fn payload(&self, event: &EventBody, name: EventName) -> Result<Payload, StoreError> {
         let me = self.session.me().unwrap_or_default();
         let delivery = match event {
             EventBody::Sent { message } => self.session.delivery(&message.id).await?,
             _ => None,
         };
         let source = if delivery.is_some() { waha::Source::Api } else { waha::Source::App };
-        let url = match event {
-            EventBody::Received { message } | EventBody::Sent { message } => self.session.file_url(message),
-            EventBody::Status { .. } => None,
-        };
-        Ok(waha::payload(event, name, waha::View { me: &me, source, delivery, media_url: url.as_deref() }))
+        let url = event.message().and_then(|message| self.session.file_url(message));
+        let session = self.session.tenant().as_str();
+        Ok(waha::payload(session, event, name, waha::View { me: &me, source, delivery, media_url: url.as_deref() }))
     }
 
-    fn envelope(&self, job: &Job, payload: waha::Payload) -> Bytes {
+    fn envelope(&self, job: &Job, payload: Payload) -> Bytes {
         let status = self.session.status();
         let me = self
             .session

@@ -101,7 +101,14 @@ pub struct FailureForm {
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum WhatForm {
     /// The receiver refuses it.
-    Refused { events: Vec<&'static str>, event_ids: Vec<String>, chat_id: String, message_id: String },
+    Refused {
+        events: Vec<&'static str>,
+        event_ids: Vec<String>,
+        /// Null: it is of no chat.
+        chat_id: Option<String>,
+        /// Null: it is of no message.
+        message_id: Option<String>,
+    },
     /// Retention has overtaken the webhook: of the events after `after`, up to `upTo`, some are gone.
     Gap { after: Option<EventId>, up_to: EventId },
 }

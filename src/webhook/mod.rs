@@ -1,10 +1,10 @@
 //! Webhooks: what happens to a tenant, posted to the URLs that the tenant names.
 //!
-//! Owns the settings, each webhook's place in the tenant's event log, and the failures. Promises: every event of a message reaches
+//! Owns the settings, each webhook's place in the tenant's event log, and the failures. Promises: every event of the log reaches
 //! the receiver at least once, in its chat's order, under one id, as long as the log keeps it; where retention was faster, a gap is
 //! recorded. A message that the receiver refuses while it takes others is parked after its attempts, and can be sent again. A slow
-//! or dead receiver costs its own tenant alone: each has at most its share of the requests in flight. Changes of a session's status
-//! are news, not events: they are tried, not kept.
+//! or dead receiver costs its own tenant alone: each has at most its share of the requests in flight. Who is online or types
+//! is of now, and in no log: it is tried, not kept.
 //!
 //! Never decides which address may be reached ([`crate::outbound`] does) and knows no forms but to hand them on ([`crate::waha`]).
 

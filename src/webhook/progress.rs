@@ -69,15 +69,15 @@ impl Failure {
         let what = match &self.what {
             What::Refused { body, .. } => {
                 let names = self.names();
-                let (chat, message) = match &**body {
-                    EventBody::Received { message } | EventBody::Sent { message } => (&message.chat, &message.id),
-                    EventBody::Status { message_id, chat, .. } => (chat, message_id),
+                let message = match &**body {
+                    EventBody::Status { message_id, .. } => Some(message_id),
+                    body => body.message().map(|message| &message.id),
                 };
                 WhatForm::Refused {
                     events: names.iter().map(|name| name.as_str()).collect(),
                     event_ids: names.iter().map(|name| event_id(self.id, *name)).collect(),
-                    chat_id: chat_id(chat),
-                    message_id: message.clone(),
+                    chat_id: Some(body.chat()).filter(|chat| !chat.is_empty()).map(chat_id),
+                    message_id: message.cloned(),
                 }
             }
             What::Gap { after } => WhatForm::Gap { after: *after, up_to: self.id },

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::settings::{Policy, Retries};
 use crate::{
     message::EventId,
-    waha::{EventName, SessionStatus},
+    waha::{EventName, Payload},
 };
 
 /// The longest wait between two attempts, unless the webhook's own delay is longer.
@@ -36,8 +36,8 @@ pub enum Source {
     Log,
     /// In the record of a failure: sent once more because someone asked.
     Parked,
-    /// Here: a change of the session's status, which is in no log.
-    Status(Arc<SessionStatus>),
+    /// Here: what is of now, and in no log.
+    News(Arc<Payload>),
 }
 
 /// One event that the webhook is owed.

@@ -11,6 +11,7 @@ mod doors;
 #[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
 mod emulator;
+mod events;
 mod everything;
 mod face;
 mod fuzz;

@@ -173,6 +173,31 @@ async fn every_reader_sees_what_left_the_state() {
     }
 }
 
+/// The owner before was a newer build: what it wrote and this one has no word for hides nothing before or behind it.
+#[tokio::test]
+async fn events_without_a_meaning_are_passed_over() {
+    let keep = Keep { live: 100, ..KEEP };
+    let desk = Desk::new(keep).await;
+    desk.write(5).await;
+    let now = u64::try_from(desk.clock.now().as_millisecond()).unwrap();
+    let mut batch = Batch::default();
+    for n in 0..40 {
+        let id = ulid::Ulid::from_parts(now + 10, n);
+        batch.put(space::EVENTS, id.to_bytes(), br#"{"event":"of_a_time_to_come","what":7}"#.to_vec());
+    }
+    desk.world.store.write(batch).await.unwrap();
+    desk.clock.advance(Duration::from_secs(1));
+    let log = open(&desk.world, desk.clock.clone(), keep).await;
+    let desk = Desk { log, ..desk };
+    desk.write(5).await;
+    let all = desk.all().await;
+    assert_eq!(all.len(), 10);
+    for page in [1, 3, 7, 20] {
+        assert_eq!(forwards(&desk.log, page).await, all, "pages of {page}");
+        assert_eq!(backwards(&desk.log, page).await, all.iter().rev().copied().collect::<Vec<_>>());
+    }
+}
+
 /// Opening one conversation does not read the history of all.
 #[tokio::test]
 async fn who_looks_for_one_chat_reads_only_the_segments_that_have_it() {
@@ -400,7 +425,7 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
         };
         outbox.accept(outgoing, Duration::from_secs(20)).await.unwrap();
     }
-    outbox.progress("sent", Delivery::Sent).await.unwrap();
+    outbox.progress("sent", Delivery::Sent, None).await.unwrap();
     desk.write(30).await;
     desk.tidy().await.unwrap();
     assert!(inbox.find(CHAT, "in").await.unwrap().is_some(), "not old yet");
@@ -411,7 +436,7 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
     assert!(outbox.unsettled("waiting").await.unwrap().is_some());
     let messages = desk.log.after(None, 100).await.unwrap();
     assert_eq!(messages.iter().filter(|event| event.body.message().is_some()).count(), 33, "the events stay");
-    outbox.progress("waiting", Delivery::Sent).await.unwrap();
+    outbox.progress("waiting", Delivery::Sent, None).await.unwrap();
     desk.tidy().await.unwrap();
     assert_eq!(outbox.delivery("waiting").await.unwrap(), None, "at last");
 }

@@ -46,7 +46,16 @@ impl Client {
 
     /// The answer must be what the client's package has as this model; `[Name]`: a list of it.
     pub async fn call_as(&mut self, method: &str, arguments: Value, model: &str) -> Result<Value, String> {
-        let line = json!({ "method": method, "arguments": arguments, "model": model });
+        self.ask(json!({ "method": method, "arguments": arguments, "model": model })).await
+    }
+
+    /// Something that came by another way must be what the client's package has as this model.
+    pub async fn is(&mut self, model: &str, value: &Value) {
+        let checked = self.ask(json!({ "value": value, "model": model })).await;
+        checked.unwrap_or_else(|error| panic!("no {model}: {error}\n{value}"));
+    }
+
+    async fn ask(&mut self, line: Value) -> Result<Value, String> {
         self.input.write_all(format!("{line}\n").as_bytes()).await.expect("the client reads");
         let answer = timeout(Duration::from_secs(60), self.lines.next_line()).await.expect("an answer in time");
         let mut answer: Value = serde_json::from_str(&answer.expect("readable").expect("the client is alive")).unwrap();
@@ -75,9 +84,12 @@ pub struct Scene {
 
 /// A tenant that was paired through WAHA's routes, with a key of its own.
 pub async fn paired() -> Option<Scene> {
+    paired_on(Stage::new(Home::Embedded).await.unwrap()).await
+}
+
+pub async fn paired_on(stage: Stage) -> Option<Scene> {
     let (_, bin) = python::environment("waha")?;
     let python = bin.join("python");
-    let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     let mut operator = Client::start(&python, &stage, &stage.setup.admin_key);
     let created = operator.get("sessions.create", json!([{ "name": "trattoria" }])).await;

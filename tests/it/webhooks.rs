@@ -17,13 +17,13 @@ use crate::{
 
 const KEY: &str = "a-key-of-the-receiver";
 
-async fn stage() -> Stage {
+pub async fn stage() -> Stage {
     // A proxy of the environment would swallow everything.
     let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32");
     stage.set("http_proxy", "http://127.0.0.1:9").set("HTTP_PROXY", "http://127.0.0.1:9")
 }
 
-async fn ask(stage: &Stage, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+pub async fn ask(stage: &Stage, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
     let url = format!("http://{}{path}", stage.setup.address);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut request = client.request(method.parse().unwrap(), url).header("X-Api-Key", &stage.setup.admin_key);
@@ -34,7 +34,7 @@ async fn ask(stage: &Stage, method: &str, path: &str, body: Option<Value>) -> (u
     (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
 }
 
-fn webhook(url: &str, events: &[&str], attempts: u32) -> Value {
+pub fn webhook(url: &str, events: &[&str], attempts: u32) -> Value {
     json!({
         "url": url, "events": events, "hmac": { "key": KEY },
         "retries": { "policy": "constant", "delaySeconds": 0.1, "attempts": attempts },
@@ -42,14 +42,14 @@ fn webhook(url: &str, events: &[&str], attempts: u32) -> Value {
     })
 }
 
-async fn put(stage: &Stage, tenant: &str, webhooks: Value) -> Value {
+pub async fn put(stage: &Stage, tenant: &str, webhooks: Value) -> Value {
     let config = json!({ "webhooks": webhooks, "metadata": { "user.id": "7" } });
     let (status, body) = ask(stage, "PUT", &format!("/api/{tenant}/webhooks"), Some(config)).await;
     assert_eq!(status, 200, "{body}");
     body
 }
 
-async fn failures(stage: &Stage, tenant: &str) -> Vec<Value> {
+pub async fn failures(stage: &Stage, tenant: &str) -> Vec<Value> {
     let (status, body) = ask(stage, "GET", &format!("/api/{tenant}/webhooks/failures"), None).await;
     assert_eq!(status, 200, "{body}");
     body["failures"].as_array().unwrap().clone()

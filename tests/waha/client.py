@@ -4,7 +4,8 @@
 
 {"method": "group.method", "arguments": [...]} -> {"result": ...} or {"error": "..."}
 
-With "model": "Name" the result must be one of the package's models, with "model": "[Name]" a list of them.
+With "model": "Name" the result must be one of the package's models, with "model": "[Name]" a list of them. A line with a "value" and no
+"method" asks only whether that is one.
 """
 
 import json
@@ -32,7 +33,7 @@ client = WahaClient(sys.argv[1], api_key=sys.argv[2])
 for line in sys.stdin:
     asked = json.loads(line)
     try:
-        answer = {"result": call(client, asked["method"], asked["arguments"])}
+        answer = {"result": call(client, asked["method"], asked["arguments"]) if "method" in asked else asked["value"]}
         if asked.get("model"):
             check(answer["result"], asked["model"])
     except Exception as error:  # whatever the client throws is an answer

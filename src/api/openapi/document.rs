@@ -13,8 +13,10 @@ use crate::{
         route::{Route, Section},
     },
     waha::{
-        AckPayload, EditedPayload, Envelope, EventName, Message, ReactionPayload, RevokedPayload, SessionStatus,
-        VotePayload,
+        AckPayload, ArchivePayload, Call, EditedPayload, Envelope, EventName, Message, ReactionPayload, RevokedPayload,
+        SessionStatus, VotePayload, group_event,
+        label::{Label, LabelOfChat},
+        person::Presences,
     },
 };
 
@@ -133,6 +135,29 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
             EventName::MessageRevoked => ("A message was deleted for everyone", schemas.answer::<RevokedPayload>()),
             EventName::MessageEdited => ("A message says something else now", schemas.answer::<EditedPayload>()),
             EventName::PollVote => ("Somebody voted", schemas.answer::<VotePayload>()),
+            EventName::MessageAckGroup => ("A message in a group came further", schemas.answer::<AckPayload>()),
+            EventName::CallReceived => ("Somebody calls", schemas.answer::<Call>()),
+            EventName::CallAccepted => ("A call was taken on another device", schemas.answer::<Call>()),
+            EventName::CallRejected => ("A call was declined or missed", schemas.answer::<Call>()),
+            EventName::GroupJoin => ("The tenant is in a group from now on", schemas.answer::<group_event::Join>()),
+            EventName::GroupLeave => ("The tenant is not in a group any more", schemas.answer::<group_event::Leave>()),
+            EventName::GroupParticipants => {
+                ("Members of a group came, went or changed", schemas.answer::<group_event::Participants>())
+            }
+            EventName::GroupJoinRequest => {
+                ("Somebody wants to join a group", schemas.answer::<group_event::JoinRequest>())
+            }
+            EventName::GroupUpdate => ("A group or its rules changed", schemas.answer::<group_event::Update>()),
+            EventName::LabelUpsert => ("A label is new or changed", schemas.answer::<Label>()),
+            EventName::LabelDeleted => ("A label is gone", schemas.answer::<Label>()),
+            EventName::LabelAdded => ("A label was put on a chat", schemas.answer::<LabelOfChat>()),
+            EventName::LabelRemoved => ("A label was taken off a chat", schemas.answer::<LabelOfChat>()),
+            EventName::ChatArchive => {
+                ("A chat was archived or taken out of the archive", schemas.answer::<ArchivePayload>())
+            }
+            EventName::PresenceUpdate => {
+                ("Who is online or types, in a chat that is followed", schemas.answer::<Presences>())
+            }
         };
         let event = json!({ "properties": { "event": { "const": name.as_str() }, "payload": payload } });
         let body = json!({ "allOf": [envelope, event] });

@@ -67,7 +67,7 @@ export function webhooksPart({ tenant }) {
     };
     const column = (words) => h("th", { role: "columnheader", scope: "col" }, t(words));
     const row = (failure) => h("tr", { role: "row", "data-failure": failure.id },
-      h("td", { role: "cell" }, failure.kind === "gap" ? h("strong", null, t("hooks.gap")) : [h("strong", null, failure.events.join(", ")), h("span", { class: "sub numbers" }, name(failure.chatId))]),
+      h("td", { role: "cell" }, failure.kind === "gap" ? h("strong", null, t("hooks.gap")) : [h("strong", null, failure.events.join(", ")), h("span", { class: "sub numbers" }, failure.chatId ? name(failure.chatId) : "")]),
       h("td", { role: "cell" }, english(failure.error), h("span", { class: "sub mono" }, name(failure.url))),
       h("td", { role: "cell" }, when(failure.parkedAt), h("span", { class: "sub" }, t("hooks.attempts", { n: failure.attempts }))),
       h("td", { role: "cell" }, h("button", { type: "button", class: "button small", onclick: action(() => again(failure.id)) }, icon("refresh"), t("hooks.redrive"))));

@@ -68,7 +68,7 @@ mod writing;
 
 pub use account::Form;
 pub use app_state::Setting;
-pub use calls::Call;
+pub use calls::{Call, CallEnd};
 pub use channels::{ChannelInfo, ChannelPost};
 pub use faults::{Fault, FaultKind};
 pub use groups::{Change, GroupInfo, GroupRules, Rank};

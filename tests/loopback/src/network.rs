@@ -18,7 +18,7 @@ use waproto::whatsapp::message::ImageMessage;
 
 use crate::account::{AccountId, Form, Kind};
 use crate::app_state::Setting;
-use crate::calls::Call;
+use crate::calls::{Call, CallEnd};
 use crate::channels::{ChannelInfo, ChannelPost};
 use crate::contact::Contact;
 use crate::control;
@@ -313,6 +313,11 @@ impl Network {
             let form = world.form_for(id, peer, to);
             Ok(world.call(id, peer, form))
         })?
+    }
+
+    /// A call that rings ends.
+    pub async fn end_call(&self, id: &str, end: CallEnd) -> Result<(), NetworkError> {
+        self.0.with(|world| world.end_call(id, end)).map_err(NetworkError::Refused)
     }
 
     /// Every call there was, oldest first.

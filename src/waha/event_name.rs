@@ -1,0 +1,147 @@
+//! The names of WAHA's events: those that we have, and those that may be asked for all the same.
+
+/// An event that this daemon has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventName {
+    SessionStatus,
+    /// A customer wrote.
+    Message,
+    /// Someone wrote, the tenant itself too.
+    MessageAny,
+    MessageAck,
+    /// The same, in a group.
+    MessageAckGroup,
+    MessageReaction,
+    MessageRevoked,
+    MessageEdited,
+    PollVote,
+    CallReceived,
+    /// On another device.
+    CallAccepted,
+    /// Or missed.
+    CallRejected,
+    /// The tenant is in a group from now on.
+    GroupJoin,
+    GroupLeave,
+    GroupParticipants,
+    GroupJoinRequest,
+    GroupUpdate,
+    LabelUpsert,
+    LabelDeleted,
+    LabelAdded,
+    LabelRemoved,
+    ChatArchive,
+    /// Of now: it is in no log.
+    PresenceUpdate,
+}
+
+/// What a webhook or a socket may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    One(EventName),
+    All,
+    /// An event of WAHA's that never comes from here.
+    Never,
+}
+
+/// Names that WAHA's clients ask for beside those that we have: of other engines, of what this daemon has no word for, or said
+/// here in another way, see the README.
+const NEVER: &[&str] = &[
+    "engine.event",
+    "event.response",
+    "event.response.failed",
+    "group.join",
+    "group.leave",
+    "message.waiting",
+    "poll.vote.failed",
+    "state.change",
+];
+
+impl EventName {
+    pub const ALL: &[Self] = &[
+        Self::SessionStatus,
+        Self::Message,
+        Self::MessageAny,
+        Self::MessageAck,
+        Self::MessageAckGroup,
+        Self::MessageReaction,
+        Self::MessageRevoked,
+        Self::MessageEdited,
+        Self::PollVote,
+        Self::CallReceived,
+        Self::CallAccepted,
+        Self::CallRejected,
+        Self::GroupJoin,
+        Self::GroupLeave,
+        Self::GroupParticipants,
+        Self::GroupJoinRequest,
+        Self::GroupUpdate,
+        Self::LabelUpsert,
+        Self::LabelDeleted,
+        Self::LabelAdded,
+        Self::LabelRemoved,
+        Self::ChatArchive,
+        Self::PresenceUpdate,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionStatus => "session.status",
+            Self::Message => "message",
+            Self::MessageAny => "message.any",
+            Self::MessageAck => "message.ack",
+            Self::MessageAckGroup => "message.ack.group",
+            Self::MessageReaction => "message.reaction",
+            Self::MessageRevoked => "message.revoked",
+            Self::MessageEdited => "message.edited",
+            Self::PollVote => "poll.vote",
+            Self::CallReceived => "call.received",
+            Self::CallAccepted => "call.accepted",
+            Self::CallRejected => "call.rejected",
+            Self::GroupJoin => "group.v2.join",
+            Self::GroupLeave => "group.v2.leave",
+            Self::GroupParticipants => "group.v2.participants",
+            Self::GroupJoinRequest => "group.v2.participants.join-request",
+            Self::GroupUpdate => "group.v2.update",
+            Self::LabelUpsert => "label.upsert",
+            Self::LabelDeleted => "label.deleted",
+            Self::LabelAdded => "label.chat.added",
+            Self::LabelRemoved => "label.chat.deleted",
+            Self::ChatArchive => "chat.archive",
+            Self::PresenceUpdate => "presence.update",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.as_str() == name)
+    }
+}
+
+impl Wish {
+    /// Every name that may be asked for.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let ours = EventName::ALL.iter().map(|name| name.as_str());
+        std::iter::once("*").chain(ours).chain(NEVER.iter().copied())
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "*" => Some(Self::All),
+            name if NEVER.contains(&name) => Some(Self::Never),
+            name => EventName::parse(name).map(Self::One),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wahas_other_events_may_be_asked_for() {
+        assert_eq!(Wish::parse("engine.event"), Some(Wish::Never));
+        assert_eq!(Wish::parse("message.any"), Some(Wish::One(EventName::MessageAny)));
+        assert_eq!(Wish::parse("*"), Some(Wish::All));
+        assert_eq!(Wish::parse("mesage"), None);
+    }
+}
