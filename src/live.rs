@@ -25,7 +25,7 @@ use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config::Origins,
     fleet::Fleet,
-    message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links},
+    message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links, status::STATUS_CHAT},
     tenant::TenantId,
     waha::{self, View},
 };
@@ -306,6 +306,10 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
 
 async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
     let (tenant, at, id) = (&event.tenant, event.at_ms(), event.id);
+    // The old service never told of them, and its pages would take one for a conversation.
+    if event.body.chat() == STATUS_CHAT {
+        return;
+    }
     match &event.body {
         EventBody::Received { message } => {
             let payload = json!({

@@ -266,11 +266,11 @@ fn table() -> Vec<Section> {
             Route::get("/api/{session}/channels/search/categories", Keyed, waha::cannot::search_channels, "Not here: WhatsApp's directory").also(&[501]),
         ]),
         section("Status", vec![
-            Route::post("/api/{session}/status/text", Keyed, waha::cannot::status, "Not built yet: post a status").also(&[501]),
-            Route::post("/api/{session}/status/image", Keyed, waha::cannot::status, "Not built yet: post a status").also(&[501]),
-            Route::post("/api/{session}/status/voice", Keyed, waha::cannot::status, "Not built yet: post a status").also(&[501]),
-            Route::post("/api/{session}/status/video", Keyed, waha::cannot::status, "Not built yet: post a status").also(&[501]),
-            Route::post("/api/{session}/status/delete", Keyed, waha::cannot::status, "Not built yet: take a status away").also(&[501]),
+            Route::post("/api/{session}/status/text", Keyed, waha::statuses::text, "Post a text as a status").sends(),
+            Route::post("/api/{session}/status/image", Keyed, waha::statuses::image, "Post a picture as a status").sends(),
+            Route::post("/api/{session}/status/voice", Keyed, waha::statuses::voice, "Post a recording as a status").sends().also(&[501]),
+            Route::post("/api/{session}/status/video", Keyed, waha::statuses::video, "Post a film as a status").sends().also(&[501]),
+            Route::post("/api/{session}/status/delete", Keyed, waha::statuses::delete, "Take a status back").sends(),
             Route::get("/api/{session}/status/new-message-id", Keyed, waha::sending::new_message_id, "An id for a status to be posted"),
         ]),
         section("Media", vec![

@@ -301,6 +301,11 @@ impl From<RefusedSend> for Problem {
             RefusedSend::UnknownMessage => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }
+            RefusedSend::NobodyKnown => Self::conflict(
+                "nobody_known",
+                "Nobody is known to whom it could go",
+                "name them in contacts: nobody is saved, and nobody wrote",
+            ),
             RefusedSend::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",

@@ -37,7 +37,7 @@ use tracing::warn;
 
 use super::{
     App,
-    auth::{Caller, Scope},
+    auth::{Caller, For, Scope, Sending},
     openapi::{Operation, Takes},
     problem::{FieldError, Problem},
 };
@@ -75,6 +75,12 @@ pub struct Incoming {
     pub form: Form,
 }
 
+/// A request with the file of a status, of somebody who may send for the tenant in its path.
+pub struct IncomingStatus {
+    pub tenant: TenantId,
+    pub form: Form,
+}
+
 /// What a request says, however it was written.
 #[derive(Debug, Default)]
 pub struct Form {
@@ -89,6 +95,9 @@ pub struct Form {
     pub mime: Option<String>,
     pub file_name: Option<String>,
     pub file: Option<Given>,
+    /// Whom a status is for.
+    pub contacts: Option<Vec<String>>,
+    pub background_color: Option<String>,
 }
 
 /// The file as it is given.
@@ -124,6 +133,69 @@ struct Json<'a> {
     file: Option<JsonFile<'a>>,
 }
 
+/// A file to show as a status.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "FileStatus", extend("required" = ["file"]))]
+struct StatusJson<'a> {
+    /// The client's own name for the status: WhatsApp's id of it.
+    #[schemars(length(min = 8, max = 64), regex(pattern = "^[A-Za-z0-9]+$"))]
+    id: Option<String>,
+    /// Chat ids of those whom it is for; without them everybody whom the tenant knows.
+    #[schemars(length(min = 1, max = 5000), example = ["573009998877@c.us"])]
+    contacts: Option<Vec<String>>,
+    /// Of pictures and films.
+    caption: Option<String>,
+    /// Of recordings.
+    #[schemars(regex(pattern = "^#?([0-9A-Fa-f]{2})?[0-9A-Fa-f]{6}$"), example = "#38b42f")]
+    background_color: Option<String>,
+    /// Into what WhatsApp plays, where it is not that already: refused, since there is no ffmpeg here.
+    convert: Option<bool>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    #[schemars(required)]
+    file: Option<JsonFile<'a>>,
+}
+
+/// A body, and the file in it.
+type Parts<'a> = (Form, Option<JsonFile<'a>>);
+
+impl<'a> From<Json<'a>> for Parts<'a> {
+    fn from(json: Json<'a>) -> Self {
+        let form = Form {
+            session: json.session,
+            chat_id: json.chat_id,
+            id: json.id,
+            reply_to: json.reply_to,
+            caption: json.caption,
+            as_note: json.as_note.unwrap_or(false),
+            convert: json.convert.unwrap_or(false),
+            ..Form::default()
+        };
+        (form, json.file)
+    }
+}
+
+impl<'a> From<StatusJson<'a>> for Parts<'a> {
+    fn from(json: StatusJson<'a>) -> Self {
+        let form = Form {
+            id: json.id,
+            contacts: json.contacts,
+            caption: json.caption,
+            background_color: json.background_color,
+            convert: json.convert.unwrap_or(false),
+            ..Form::default()
+        };
+        (form, json.file)
+    }
+}
+
+/// Which of the two bodies it is.
+#[derive(Clone, Copy)]
+enum Shape {
+    Message,
+    Status,
+}
+
 /// A file: at a URL, or as base64.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "FileToSend", example = json!({ "mimetype": "image/png", "filename": "menu.png", "data": EXAMPLE }))]
@@ -143,15 +215,12 @@ impl FromRequest<App> for Incoming {
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
-        let _turn = COMING.take(&caller).ok_or_else(busy)?;
-        let media = &app.fleet.env().media;
         let permitted = |session: &str| {
             let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))?;
             caller.permit(&tenant, Scope::Send)?;
             Ok(tenant)
         };
-        let reading = read(request, &media.spool, media.settings.max_sent, &permitted);
-        let form = timeout(PATIENCE, reading).await.map_err(|_| unfinished())??;
+        let form = come(request, app, &caller, Shape::Message, &permitted).await?;
         let tenant = permitted(form.session.as_deref().unwrap_or_default())?;
         Ok(Self { tenant, form })
     }
@@ -175,10 +244,52 @@ impl Takes for Incoming {
     }
 }
 
+impl FromRequest<App> for IncomingStatus {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
+        let caller: Caller = request.extract_parts().await?;
+        let For { tenant, .. }: For<Sending> = request.extract_parts().await?;
+        let form = come(request, app, &caller, Shape::Status, &|_| Ok(tenant.clone())).await?;
+        Ok(Self { tenant, form })
+    }
+}
+
+impl Takes for IncomingStatus {
+    fn takes(operation: &mut Operation<'_>) {
+        For::<Sending>::takes(operation);
+        operation.takes_json::<StatusJson<'static>>();
+        let text = json!({ "type": "string" });
+        let form = json_schema!({
+            "type": "object",
+            "properties": {
+                "id": text, "contacts": { "type": "array", "items": text }, "caption": text, "backgroundColor": text, "convert": text,
+                "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
+            },
+        });
+        operation.takes_body("multipart/form-data", form);
+        operation.may_fail(&[400, 413, 422]);
+    }
+}
+
+/// All of a request, in its turn.
+async fn come(request: Request, app: &App, caller: &Caller, shape: Shape, permit: Permit<'_>) -> Result<Form, Problem> {
+    let _turn = COMING.take(caller).ok_or_else(busy)?;
+    let media = &app.fleet.env().media;
+    let reading = read(request, &media.spool, media.settings.max_sent, shape, permit);
+    timeout(PATIENCE, reading).await.map_err(|_| unfinished())?
+}
+
 /// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.
 type Permit<'a> = &'a (dyn Fn(&str) -> Result<TenantId, Problem> + Send + Sync);
 
-async fn read(request: Request, spool: &Spool, max_sent: u64, permit: Permit<'_>) -> Result<Form, Problem> {
+async fn read(
+    request: Request,
+    spool: &Spool,
+    max_sent: u64,
+    shape: Shape,
+    permit: Permit<'_>,
+) -> Result<Form, Problem> {
     let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
     if let Ok(boundary) = multer::parse_boundary(&kind) {
         let stream = request.into_body().into_data_stream();
@@ -195,7 +306,10 @@ async fn read(request: Request, spool: &Spool, max_sent: u64, permit: Permit<'_>
     let body = whole(request.into_body(), spool.pen(limit).map_err(disk)?, most).await?;
     let _turn = INLINE.acquire().await;
     let body = body.read(0, usize::try_from(body.size).unwrap_or(usize::MAX)).await.map_err(disk)?;
-    read_json(&body, spool, most, permit).await
+    match shape {
+        Shape::Message => read_json::<Json<'_>>(&body, spool, most, permit).await,
+        Shape::Status => read_json::<StatusJson<'_>>(&body, spool, most, permit).await,
+    }
 }
 
 async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> {
@@ -207,27 +321,23 @@ async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> 
     pen.finish().await.map_err(disk)
 }
 
-async fn read_json(body: &[u8], spool: &Spool, most: u64, permit: Permit<'_>) -> Result<Form, Problem> {
+async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
+    body: &'a [u8],
+    spool: &Spool,
+    most: u64,
+    permit: Permit<'_>,
+) -> Result<Form, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();
-    let parsed = object::<Json<'_>, _>(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    let parsed = object::<J, _>(serde_path_to_error::Deserializer::new(&mut json, &mut track));
     let parsed = parsed.and_then(|parsed| json.end().map(|()| parsed)).map_err(|error| {
         let (field, message) = (track.path().to_string(), error.to_string());
         Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
     })?;
     let parsed = parsed.ok_or_else(|| Problem::invalid("the body: expected an object", Vec::new()))?;
-    permit(parsed.session.as_deref().unwrap_or_default())?;
-    let mut form = Form {
-        session: parsed.session,
-        chat_id: parsed.chat_id,
-        id: parsed.id,
-        reply_to: parsed.reply_to,
-        caption: parsed.caption,
-        as_note: parsed.as_note.unwrap_or(false),
-        convert: parsed.convert.unwrap_or(false),
-        ..Form::default()
-    };
-    if let Some(file) = parsed.file {
+    let (mut form, file) = parsed.into();
+    permit(form.session.as_deref().unwrap_or_default())?;
+    if let Some(file) = file {
         (form.mime, form.file_name) = (given(file.mimetype), given(file.filename));
         form.file = match (given(file.url), file.data.filter(|data| !data.is_empty())) {
             (Some(_), Some(_)) => return Err(flaw("file", "either url or data")),
@@ -347,6 +457,8 @@ async fn read_form(
             "caption" => form.caption = Some(text),
             "asNote" => form.as_note = text == "true",
             "convert" => form.convert = text == "true",
+            "contacts" => form.contacts.get_or_insert_default().push(text),
+            "backgroundColor" => form.background_color = Some(text),
             "mimetype" => form.mime = given(Some(text)),
             "filename" => form.file_name = given(Some(text)),
             "url" => form.file = given(Some(text)).map(Given::Url).or(form.file),
@@ -486,7 +598,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::new(folder.path().into()).unwrap();
         let permit = |session: &str| Ok(session.parse().unwrap());
-        let read = async |body: &str| read_json(body.as_bytes(), &spool, 1000, &permit).await;
+        let read = async |body: &str| read_json::<Json<'_>>(body.as_bytes(), &spool, 1000, &permit).await;
         let form = read(r#"{"session":"a","file":{"data":"aGVs\/w==","url":null}}"#).await.unwrap();
         assert!(matches!(form.file, Some(Given::Bytes(file)) if file.size == 4));
         assert!(read(r#"{"session":"a","file":null}"#).await.unwrap().file.is_none());

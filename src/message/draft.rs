@@ -3,7 +3,11 @@
 
 use serde::Serialize;
 
-use super::{Contact, Location, Poll, Target, media::Attachment};
+use super::{
+    Contact, Location, Poll, Target,
+    media::Attachment,
+    status::{Shown, Status},
+};
 
 /// What to say. Serializes so that a repeat under the same idempotency key can be told from another message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,6 +57,7 @@ pub enum Draft {
     },
     /// An invitation to something that happens.
     Happening(Happening),
+    Status(Status),
 }
 
 /// Something that happens at a time, and to which one may say yes or no.
@@ -88,7 +93,7 @@ pub struct Flaw {
 }
 
 /// WhatsApp cuts longer ones off.
-const MAX_TEXT: usize = 65_536;
+pub(super) const MAX_TEXT: usize = 65_536;
 
 /// What WhatsApp's clients offer for a pin: a day, a week, thirty days.
 const PIN_SECONDS: [u32; 3] = [86_400, 604_800, 2_592_000];
@@ -113,6 +118,16 @@ impl SendRequest {
 }
 
 impl Draft {
+    /// The file that it has.
+    pub fn attachment(&self) -> Option<&Attachment> {
+        match self {
+            Self::File(attachment) | Self::Status(Status { shown: Shown::File { attachment, .. }, .. }) => {
+                Some(attachment)
+            }
+            _ => None,
+        }
+    }
+
     fn check(&self) -> Result<(), Flaw> {
         let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
         match self {
@@ -121,6 +136,7 @@ impl Draft {
                 flaw("text", "at most 65536 bytes")
             }
             Self::File(attachment) => attachment.check(),
+            Self::Status(status) => status.check(),
             Self::Location(place) if !(-90.0..=90.0).contains(&place.latitude) => flaw("latitude", "from -90 to 90"),
             Self::Location(place) if !(-180.0..=180.0).contains(&place.longitude) => {
                 flaw("longitude", "from -180 to 180")

@@ -14,6 +14,7 @@ use super::{
     cleared::Cleared,
     past,
     segments::{Chats, Mark, mark},
+    status::STATUS_CHAT,
 };
 use crate::store::StoreError;
 
@@ -146,8 +147,8 @@ pub async fn chats(
     let mut places: HashMap<String, usize> = HashMap::new();
     let enough = offset.saturating_add(limit).min(only.map_or(usize::MAX, HashSet::len));
     let wanted: Option<HashSet<Mark>> = only.map(|ids| ids.iter().map(|id| mark(id)).collect());
-    // Of these nothing more is.
-    let mut done: HashSet<Mark> = HashSet::new();
+    // Of these nothing more is; what is shown to many is no conversation.
+    let mut done: HashSet<Mark> = HashSet::from([mark(STATUS_CHAT)]);
     let mut nameless = 0;
     let mut backwards = Backwards::new(log, Vec::new());
     while chats.len() < enough || nameless > 0 && backwards.events < NAMED {
@@ -156,7 +157,7 @@ pub async fn chats(
         let Some(entry) = backwards.next(|chats| chats.marks().any(|mark| is_wanted(&mark))).await? else { break };
         let message = &entry.message;
         let place = places.get(&message.chat).copied();
-        let is_asked_for = only.is_none_or(|ids| ids.contains(&message.chat));
+        let is_asked_for = message.chat != STATUS_CHAT && only.is_none_or(|ids| ids.contains(&message.chat));
         if !is_asked_for || place.is_none() && chats.len() >= enough {
             continue;
         }

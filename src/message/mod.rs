@@ -14,6 +14,7 @@ mod outbox;
 pub mod past;
 pub mod phone;
 mod segments;
+pub mod status;
 pub mod synced;
 
 pub use self::{

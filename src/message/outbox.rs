@@ -33,6 +33,8 @@ pub struct Outgoing {
     pub digest: [u8; 32],
     /// The consumer's idempotency key.
     pub key: Option<String>,
+    /// Jids of those whom a status goes to; of other messages their chat says it.
+    pub audience: Vec<String>,
 }
 
 /// Why a message was not accepted.
@@ -53,6 +55,8 @@ pub struct Unsettled {
     /// A jid.
     pub chat: String,
     pub body: Bytes,
+    /// As [`Outgoing::audience`].
+    pub audience: Vec<String>,
 }
 
 /// A message that was accepted.
@@ -62,6 +66,8 @@ pub struct Accepted {
     /// A jid.
     pub chat: String,
     pub body: Bytes,
+    /// As [`Outgoing::audience`].
+    pub audience: Vec<String>,
 }
 
 pub struct Outbox {
@@ -127,6 +133,7 @@ impl Outbox {
             updated_at_ms: now.as_millisecond(),
             order: Ulid::from_datetime(now.into()).to_bytes().to_vec(),
             state: encode(Delivery::Accepted).into(),
+            audience: outgoing.audience.clone(),
         };
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
@@ -143,6 +150,7 @@ impl Outbox {
             id: record.id,
             chat: record.chat,
             body: record.message.into(),
+            audience: record.audience,
         }))
     }
 
@@ -199,6 +207,7 @@ impl Outbox {
             digest: record.body_digest,
             chat: record.chat,
             body: record.message.into(),
+            audience: record.audience,
         }))
     }
 

@@ -13,7 +13,7 @@ use whatsapp_rust::{
     },
 };
 
-use super::{content::Parties, files::Uploaded};
+use super::{content::Parties, files::Uploaded, statuses};
 use crate::message::{
     Content, Draft, Flaw, Happening, Poll, Quoted, Target,
     media::{Attachment, AttachmentKind},
@@ -124,6 +124,7 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
         Draft::Happening(event) => {
             (announced(event), Content::Unknown { name: "event_message".into(), text: event.name.clone() })
         }
+        Draft::Status(status) => return statuses::composed(status, setting),
     };
     let carries_secret = matches!(
         draft,
@@ -325,14 +326,14 @@ fn of_protocol(protocol: ProtocolMessage) -> wa::Message {
     wa::Message { protocol_message: MessageField::some(protocol), ..Default::default() }
 }
 
-/// Names a message; in a group also who wrote it.
+/// Names a message; where several write also who wrote it.
 fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
-    let in_group = setting.chat.server == whatsapp_rust::Server::Group;
+    let among_many = matches!(setting.chat.server, whatsapp_rust::Server::Group | whatsapp_rust::Server::Broadcast);
     wa::MessageKey {
         remote_jid: Some(setting.chat.to_string()),
         from_me: Some(target.from_me),
         id: Some(target.id.clone()),
-        participant: (in_group && !target.from_me).then(|| target.sender.clone()),
+        participant: (among_many && !target.from_me).then(|| target.sender.clone()),
     }
 }
 

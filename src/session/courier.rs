@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use whatsapp_rust::{Client, Jid, SendError, SendOptions, waproto::codec};
 
-use super::Inner;
+use super::{Inner, statuses};
 use crate::{
     crash,
     message::{Delivery, Unsettled},
@@ -153,7 +153,7 @@ async fn attempt(session: &Inner, client: &Arc<Client>, id: &str) -> Attempt {
             return Attempt::Over;
         }
     };
-    match send(client, message).await {
+    match send(session, client, message).await {
         Ok(()) => {
             crash::point("on_the_wire");
             await_settlement(session, id).await
@@ -181,10 +181,13 @@ pub(super) async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Re
     Ok(())
 }
 
-async fn send(client: &Arc<Client>, message: Unsettled) -> Result<(), SendError> {
+async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Result<(), SendError> {
     let chat: Jid = message.chat.parse().map_err(|_| SendError::InvalidRequest("the chat is no jid".into()))?;
     let body = codec::message_decode(&message.body)
         .map_err(|error| SendError::InvalidRequest(format!("the message does not parse: {error}")))?;
+    if !message.audience.is_empty() {
+        return statuses::send(session, client, message, body).await;
+    }
     client.send_message_with_options(chat, body, SendOptions::default().with_message_id(message.id)).await?;
     Ok(())
 }

@@ -36,6 +36,7 @@ mod signs;
 mod skipped;
 mod state;
 mod states;
+mod statuses;
 mod supervisor;
 mod synced;
 mod told;
@@ -590,7 +591,12 @@ impl Hooks for Inner {
         warn!(message.id = id, "a message was decrypted before and is nowhere: asking the phone for it");
         let Some(client) = self.client.borrow().clone() else { return };
         let (Ok(chat), Ok(sender)) = (chat.parse::<Jid>(), sender.parse::<Jid>()) else { return };
-        let source = MessageSource { is_group: chat.server == Server::Group, chat, sender, ..MessageSource::default() };
+        let source = MessageSource {
+            is_group: matches!(chat.server, Server::Group | Server::Broadcast),
+            chat,
+            sender,
+            ..MessageSource::default()
+        };
         let info = MessageInfo { source, id: id.into(), ..MessageInfo::default() };
         self.tasks.spawn(async move {
             if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(info)).await {

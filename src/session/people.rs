@@ -115,7 +115,8 @@ impl Session {
         Ok(self.with_blocks(known).await)
     }
 
-    async fn people_by_id(&self) -> Result<Vec<Person>, StoreError> {
+    /// Those whom the tenant saved or talks with, without WhatsApp's word on them.
+    pub(super) async fn people_by_id(&self) -> Result<Vec<Person>, StoreError> {
         let mut known = std::collections::BTreeMap::new();
         for (id, saved) in synced::people(&self.0.store).await? {
             known.insert(id.clone(), Person { saved: Some(saved), ..self.stranger(id) });

@@ -18,9 +18,12 @@ use super::{
     compose::{Composed, Setting, compose, recompose},
     files::Source,
     state::State,
+    statuses,
 };
 use crate::{
-    message::{Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, phone},
+    message::{
+        Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, phone,
+    },
     store::StoreError,
     tenant::TenantId,
 };
@@ -40,6 +43,9 @@ pub enum RefusedSend {
     /// The message that it answers or is about is not kept here.
     #[error("there is no such message here")]
     UnknownMessage,
+    /// A status for everybody whom the tenant knows.
+    #[error("the tenant knows nobody, saved or from a conversation")]
+    NobodyKnown,
     #[error("the vault does not answer")]
     VaultDown,
     /// The idempotency key was used for another message.
@@ -66,7 +72,7 @@ impl Session {
         self.accept(request, None, key).await
     }
 
-    /// The same for [`Draft::File`]. The file is with WhatsApp before the message is accepted.
+    /// The same for what has an attachment. The file is with WhatsApp before the message is accepted.
     pub async fn send_file(
         &self,
         request: &SendRequest,
@@ -89,6 +95,7 @@ impl Session {
         }
         request.check()?;
         let chat = recipient(&request.to, self.country()).ok_or(RefusedSend::Recipient)?;
+        statuses::check(&chat, &request.draft)?;
         if inner.journal.outage() {
             return Err(RefusedSend::VaultDown);
         }
@@ -110,10 +117,14 @@ impl Session {
         };
         let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let digest = digest(&chat, request);
+        let audience = match &request.draft {
+            Draft::Status(status) => self.audience(status, &id, &digest).await?,
+            _ => Vec::new(),
+        };
         let mut setting =
             Setting { chat: &chat, me: &me, secret, now_ms: now.as_millisecond(), answers, about, file: None };
-        let composed = match (&request.draft, source) {
-            (Draft::File(attachment), Some(source)) => match self.repeated(&id, &digest, &setting).await? {
+        let composed = match (request.draft.attachment(), source) {
+            (Some(attachment), Some(source)) => match self.repeated(&id, &digest, &setting).await? {
                 Some(composed) => composed,
                 None => {
                     let name = FileName::new(&id, &chat.to_string(), &me.to_string());
@@ -130,7 +141,7 @@ impl Session {
             sender: own.clone(),
             addressed: Addressed { chat: chat.to_string(), sender: own },
             from_me: true,
-            is_group: chat.server == Server::Group,
+            is_group: matches!(chat.server, Server::Group | Server::Broadcast),
             timestamp: now.as_second(),
             push_name: status.push_name.unwrap_or_default(),
             content: composed.content,
@@ -145,6 +156,7 @@ impl Session {
             body: codec::message_to_vec(&composed.message).into(),
             digest,
             key: key.map(str::to_owned),
+            audience,
             message,
         };
         let message = match inner.outbox.accept(outgoing, ACCEPT_TIMEOUT).await {
@@ -167,8 +179,7 @@ impl Session {
         digest: &[u8; 32],
         setting: &Setting<'_>,
     ) -> Result<Option<Composed>, RefusedSend> {
-        let known = self.0.outbox.accepted(id).await.map_err(|error| self.unreadable(&error))?;
-        let Some(known) = known else { return Ok(None) };
+        let Some(known) = self.accepted(id).await? else { return Ok(None) };
         if known.digest != digest {
             return Err(RefusedSend::KeyReused);
         }
@@ -176,7 +187,11 @@ impl Session {
         Ok(Some(recompose(message, setting)))
     }
 
-    fn unreadable(&self, error: &StoreError) -> RefusedSend {
+    pub(super) async fn accepted(&self, id: &str) -> Result<Option<Accepted>, RefusedSend> {
+        self.0.outbox.accepted(id).await.map_err(|error| self.unreadable(&error))
+    }
+
+    pub(super) fn unreadable(&self, error: &StoreError) -> RefusedSend {
         warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
         RefusedSend::VaultDown
     }

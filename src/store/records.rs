@@ -79,6 +79,9 @@ pub struct OutboxRecord {
     pub state: i32,
     #[prost(int64, tag = "9")]
     pub updated_at_ms: i64,
+    /// Jids of those whom a status goes to, at every attempt, and what takes it back.
+    #[prost(string, repeated, tag = "10")]
+    pub audience: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]

@@ -15,7 +15,10 @@ use super::{
     person::Presences,
 };
 use crate::{
-    message::{self, CallStage, Content, Delivery, EventBody, EventId, LabelChange, Message, StatePoint, synced},
+    message::{
+        self, CallStage, Content, Delivery, EventBody, EventId, LabelChange, Message, StatePoint, status::STATUS_CHAT,
+        synced,
+    },
     tenant::State,
 };
 
@@ -256,7 +259,7 @@ fn is_group(chat: &str) -> bool {
 fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> AckPayload {
     let ack = Ack::from(status);
     let (me, chat) = (chat_id(me), chat_id(chat));
-    let (id, participant) = match is_group(&chat) {
+    let (id, participant) = match is_group(&chat) || chat == STATUS_CHAT {
         true => (format!("true_{chat}_{id}_{me}"), by.map_or_else(|| me.clone(), chat_id)),
         false => (format!("true_{chat}_{id}"), String::new()),
     };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::id::{MessageId, chat_id};
-use crate::message::{self, Content, Delivery, Target};
+use crate::message::{self, Content, Delivery, Target, status::STATUS_CHAT};
 
 /// A message as WAHA's clients read it. Texts that WAHA's document requires are empty where there is nothing to say.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -206,7 +206,7 @@ pub fn participant(message: &message::Message) -> Option<&str> {
 }
 
 fn has_participants(message: &message::Message) -> bool {
-    message.is_group || message.chat == "status@broadcast"
+    message.is_group || message.chat == STATUS_CHAT
 }
 
 fn media(content: &Content, url: Option<&str>) -> Option<Media> {

@@ -229,7 +229,7 @@ const commands = {
     await socket.readMessages([{ remoteJid: chat, id, fromMe: false }]);
   },
   async forget() {
-    for (const key of store.keys()) if (key.startsWith('session/')) store.delete(key);
+    for (const key of store.keys()) if (/^(session|sender-key)\//.test(key)) store.delete(key);
   },
 };
 

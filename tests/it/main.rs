@@ -44,6 +44,7 @@ mod receiver;
 mod restore;
 mod segments;
 mod stage;
+mod statuses;
 mod store_backend;
 mod store_gates;
 mod store_life;

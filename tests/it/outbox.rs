@@ -41,7 +41,7 @@ fn outgoing(id: &str) -> Outgoing {
         forwarded: false,
         mentions: Vec::new(),
     };
-    Outgoing { message, body: id.to_owned().into(), digest: [7; 32], key: Some(id.into()) }
+    Outgoing { message, body: id.to_owned().into(), digest: [7; 32], key: Some(id.into()), audience: Vec::new() }
 }
 
 async fn ids(outbox: &Outbox) -> Vec<String> {

@@ -416,8 +416,13 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
     let incoming = |id: &str| Incoming { message: message(id, false), body: "body".into(), visible: true };
     inbox.receive(&[incoming("in")]).await.unwrap();
     for id in ["sent", "waiting"] {
-        let outgoing =
-            Outgoing { message: message(id, true), body: "body".into(), digest: [7; 32], key: Some(id.into()) };
+        let outgoing = Outgoing {
+            message: message(id, true),
+            body: "body".into(),
+            digest: [7; 32],
+            key: Some(id.into()),
+            audience: Vec::new(),
+        };
         outbox.accept(outgoing, Duration::from_secs(20)).await.unwrap();
     }
     outbox.progress("sent", Delivery::Sent, None).await.unwrap();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sessiond::demo::{Dashboard, until};
 
 use crate::{
+    media::{base64, file},
     stage::{Home, LIMIT, Stage},
     waha::{Scene, paired},
 };
@@ -850,5 +851,49 @@ async fn channels_are_made_followed_and_deleted() {
     let lock =
         scene.waha.get_as("sessions.fetch_reachout_timelock", json!(["trattoria"]), "ReachoutTimelockData").await;
     assert_eq!(lock["isActive"], json!(false));
+    scene.daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statuses_are_posted_and_taken_back() {
+    let Some(mut scene) = paired().await else { return };
+    let customer = scene.customer.clone();
+    let new = scene.waha.get_as("status.get_new_message_id", json!(["trattoria"]), "NewMessageIDResponse").await;
+    // As the client's own models write it.
+    let text = json!({
+        "id": new["id"], "contacts": [scene.chat()], "text": "Hoy: ajiaco", "backgroundColor": "#38b42f", "font": 0.0,
+        "linkPreview": true, "linkPreviewHighQuality": false,
+    });
+    let posted = scene.waha.get_as("status.send_text_status", json!(["trattoria", text]), "WAMessage").await;
+    assert!(
+        posted["id"].as_str().unwrap().starts_with(&format!("true_status@broadcast_{}", new["id"].as_str().unwrap()))
+    );
+    let status = |sent: &Value| sent["id"].as_str().unwrap().split('_').nth(2).unwrap().to_owned();
+    let seen = async |scene: &Scene, id: &str| {
+        let network = &scene.stage.network;
+        let found = async || network.customer_inbox(&customer).await.unwrap().into_iter().find(|seen| seen.id == id);
+        until(LIMIT, "the status", async || found().await.is_some()).await.unwrap();
+        found().await.unwrap()
+    };
+    assert_eq!(seen(&scene, &status(&posted)).await.text.as_deref(), Some("Hoy: ajiaco"));
+    for (method, kind, beginning) in [
+        ("image", "image", b"\xff\xd8\xff\xe0\0\x10JFIF\0".as_slice()),
+        ("voice", "voice", b"OggS\0\x02\0\0\0\0\0\0\0\0"),
+        ("video", "video", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"),
+    ] {
+        let data = file(beginning, 500);
+        let body = json!({
+            "id": null, "contacts": [scene.chat()], "caption": null, "convert": false, "backgroundColor": "#38b42f",
+            "file": { "mimetype": "x/y", "filename": null, "data": base64(&data) },
+        });
+        let method = format!("status.send_{method}_status");
+        let sent = scene.waha.get_as(&method, json!(["trattoria", body]), "WAMessage").await;
+        let seen = seen(&scene, &status(&sent)).await;
+        assert_eq!((seen.kind.as_str(), seen.file.unwrap().data), (kind, data));
+    }
+    let id = json!(["trattoria", { "id": posted["id"], "contacts": null }]);
+    let gone = scene.waha.get_as("status.delete_status", id, "WAMessage").await;
+    assert_eq!(seen(&scene, &status(&gone)).await.about, Some(status(&posted)));
+    scene.refused("status.delete_status", json!(["trattoria", { "id": "3EB0AAAAAAAAAAAA" }]), "404").await;
     scene.daemon.kill().await.unwrap();
 }

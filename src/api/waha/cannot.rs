@@ -26,11 +26,6 @@ pub async fn preview_channel(_: For<Reading>, _: Path<ChannelPath>) -> No {
     ))
 }
 
-/// `…/status/…`: what is shown for a day to all contacts.
-pub async fn status(_: For<Sending>) -> No {
-    Err(Problem::not_implemented("posting a status is not built yet"))
-}
-
 /// `POST /api/{session}/media/convert/…`
 pub async fn convert(_: For<Sending>) -> No {
     Err(Problem::not_implemented("converting voice and video needs ffmpeg, which is not here: send OGG/Opus and MP4"))

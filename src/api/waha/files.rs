@@ -53,21 +53,21 @@ async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, form }: Incomi
     let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let to = chat(app, &tenant, "chatId", chat_id)?;
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
-    needs_no_ffmpeg(kind, &form)?;
-    let answers = form.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id));
-    let id = form.id.filter(|id| !id.is_empty());
-    let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
-    let (origin, source) = source(app, given, "file.url")?;
-    let attachment = Attachment {
-        kind,
-        origin,
-        caption: form.caption.unwrap_or_default(),
-        file_name: form.file_name,
-        mime: form.mime,
-    };
+    let answers = form.reply_to.as_deref().filter(|id| !id.is_empty()).map(bare_id);
+    let id = form.id.clone().filter(|id| !id.is_empty());
+    let (attachment, source) = attachment(app, form, kind)?;
     let request = SendRequest { to, draft: Draft::File(attachment), answers, id };
     let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
     Ok(Created(accepted(app, &tenant, &message)))
+}
+
+/// The file of a request, as what it is to be sent.
+pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<(Attachment, Source), Problem> {
+    needs_no_ffmpeg(kind, &form)?;
+    let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
+    let (origin, source) = source(app, given, "file.url")?;
+    let caption = form.caption.unwrap_or_default();
+    Ok((Attachment { kind, origin, caption, file_name: form.file_name, mime: form.mime }, source))
 }
 
 /// A file as it is given, and as it is told from another one under the same key.
@@ -104,7 +104,7 @@ fn needs_no_ffmpeg(kind: AttachmentKind, form: &Form) -> Result<(), Problem> {
     Ok(())
 }
 
-fn accepted(app: &App, tenant: &TenantId, message: &Message) -> waha::Message {
+pub(super) fn accepted(app: &App, tenant: &TenantId, message: &Message) -> waha::Message {
     let url = app.fleet.env().media.links.of(tenant, message);
     let view = View {
         me: &message.sender,

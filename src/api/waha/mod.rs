@@ -28,6 +28,7 @@ pub mod profile;
 pub mod sending;
 pub mod server;
 pub mod sessions;
+pub mod statuses;
 
 use schemars::JsonSchema;
 use serde::Serialize;

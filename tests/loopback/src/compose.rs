@@ -55,10 +55,12 @@ impl Composed {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Chat {
     Direct(AccountId),
     Group(GroupId),
+    /// Everybody's statuses are in one chat.
+    Status,
 }
 
 /// Who says it where.
@@ -75,6 +77,7 @@ impl Place {
         match self.chat {
             Chat::Direct(peer) => self.form.jid(peer.primary()),
             Chat::Group(group) => group.jid(),
+            Chat::Status => Jid::status_broadcast(),
         }
     }
 
@@ -342,12 +345,12 @@ impl World {
     /// A message as the author names it.
     fn key_of(&self, place: Place, id: &str) -> Result<wa::MessageKey, String> {
         let known = self.known(place.author, id)?;
-        let in_group = matches!(place.chat, Chat::Group(_)) && known.sender != place.author;
+        let among_many = !matches!(place.chat, Chat::Direct(_)) && known.sender != place.author;
         Ok(wa::MessageKey {
             remote_jid: Some(place.chat().to_string()),
             from_me: Some(known.sender == place.author),
             id: Some(id.to_owned()),
-            participant: in_group.then(|| place.name_of(known.sender)),
+            participant: among_many.then(|| place.name_of(known.sender)),
         })
     }
 

@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use rand::rngs::StdRng;
 use wacore::messages::{decode_plaintext, unwrap_device_sent};
 use wacore::protocol::retry::{MAX_RETRY_COUNT, MIN_RETRY_COUNT_FOR_KEYS};
-use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, JidExt as _, Node};
 use wacore_libsignal::protocol::{CiphertextMessage, SignalProtocolError};
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message::ProtocolMessage;
@@ -24,6 +24,7 @@ use crate::inbox::Inbox;
 use crate::keys::retry_keys_node;
 use crate::signal::{Endpoint, parse};
 use crate::stanza::{attr, child, child_content, content, jid_attr, leaf};
+use crate::statuses;
 use crate::world::World;
 use crate::writing::Sent;
 
@@ -37,15 +38,18 @@ pub(crate) struct Contact {
     retries: HashMap<(DeviceAddress, String), u8>,
     /// How each peer last addressed it.
     pub(crate) forms: HashMap<AccountId, Form>,
-    /// Which devices hold its sender key of a group.
-    keys_given: HashMap<GroupId, HashSet<DeviceAddress>>,
+    /// Which devices hold its sender key of a group, or of its statuses.
+    keys_given: HashMap<Chat, HashSet<DeviceAddress>>,
+    /// Whom each of its statuses is for.
+    pub(crate) audiences: HashMap<String, HashSet<AccountId>>,
 }
 
-/// Where a message came from: how its sender named this account, or the group.
+/// Where a message came from: how its sender named this account, or the group, or a status.
 #[derive(Clone, Copy)]
 enum Via {
     Direct(Form),
     Group(GroupId),
+    Status,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,20 +76,21 @@ impl Contact {
             retries: HashMap::new(),
             forms: HashMap::new(),
             keys_given: HashMap::new(),
+            audiences: HashMap::new(),
         }
     }
 
-    pub(crate) fn holds_key(&self, group: GroupId, device: DeviceAddress) -> bool {
-        self.keys_given.get(&group).is_some_and(|devices| devices.contains(&device))
+    pub(crate) fn holds_key(&self, chat: Chat, device: DeviceAddress) -> bool {
+        self.keys_given.get(&chat).is_some_and(|devices| devices.contains(&device))
     }
 
-    pub(crate) fn key_given(&mut self, group: GroupId, device: DeviceAddress) {
-        self.keys_given.entry(group).or_default().insert(device);
+    pub(crate) fn key_given(&mut self, chat: Chat, device: DeviceAddress) {
+        self.keys_given.entry(chat).or_default().insert(device);
     }
 
     /// Starts over with a new sender key at the next message.
     pub(crate) fn forget_group(&mut self, group: GroupId) {
-        self.keys_given.remove(&group);
+        self.keys_given.remove(&Chat::Group(group));
         self.endpoint.forget_group_key(&group.jid().to_string());
     }
 }
@@ -98,6 +103,7 @@ impl World {
         };
         let via = match self.groups.find(&from_jid) {
             Some(group) => Via::Group(group),
+            None if from_jid.is_status_broadcast() => Via::Status,
             None => Via::Direct(Form::of(&from_jid)),
         };
         if let Via::Direct(form) = via
@@ -109,11 +115,11 @@ impl World {
             Via::Direct(_) => {
                 child(stanza, "enc").ok_or(Refused::Empty).and_then(|enc| self.open(account, from, stanza, enc))
             }
-            Via::Group(_) => self.open_in_group(account, from, &from_jid, stanza),
+            Via::Group(_) | Via::Status => self.open_in_group(account, from, &from_jid, stanza),
         };
         match opened {
             Ok(message) => {
-                self.read(account, from, stanza, message);
+                self.read(account, from, via, stanza, message);
                 self.delivered(account, from, via, stanza);
             }
             Err(Refused::Signal(SignalProtocolError::DuplicatedMessage(..))) => {
@@ -159,7 +165,7 @@ impl World {
     }
 
     /// Keeps what a person would see; answers what an app would.
-    fn read(&mut self, account: AccountId, from: DeviceAddress, stanza: &Node, message: wa::Message) {
+    fn read(&mut self, account: AccountId, from: DeviceAddress, via: Via, stanza: &Node, message: wa::Message) {
         let message = unwrap_device_sent(message);
         let id = attr(stanza, "id").unwrap_or_default();
         if let Some(protocol) = message.protocol_message.as_option()
@@ -171,13 +177,16 @@ impl World {
         let chat = if from.account == account { recipient.unwrap_or(account) } else { from.account };
         let mut received = self.behold(account, from.account, &id, &message);
         received.from = from.to_string();
-        let group = jid_attr(stanza, "from").and_then(|from| self.groups.find(&from));
-        let chat = match group {
-            Some(group) => {
+        let chat = match via {
+            Via::Group(group) => {
                 received.chat = group.jid().to_string();
                 Chat::Group(group)
             }
-            None => {
+            Via::Status => {
+                received.chat = statuses::CHAT.to_owned();
+                Chat::Status
+            }
+            Via::Direct(_) => {
                 received.chat = self.directory.get(chat).number();
                 Chat::Direct(chat)
             }
@@ -200,7 +209,14 @@ impl World {
     fn issue(&mut self, account: AccountId, to: DeviceAddress, via: Via, receipt: &Node) {
         match via {
             Via::Direct(form) => self.route_receipt(account.primary(), &form.jid(to), to, receipt),
-            Via::Group(group) => self.route_group_receipt(account.primary(), group, to, receipt),
+            Via::Group(group) => {
+                let form = self.groups.get(group).form;
+                self.route_group_receipt(account.primary(), &group.jid(), form, to, receipt);
+            }
+            Via::Status => {
+                let statuses = Jid::status_broadcast();
+                self.route_group_receipt(account.primary(), &statuses, statuses::FORM, to, receipt);
+            }
         }
     }
 
@@ -214,7 +230,8 @@ impl World {
         let from = from.ok().and_then(|jid| self.directory.find_device(&jid));
         let from = from.filter(|from| from.account != account).ok_or("it is an own message")?;
         let form = contact.forms.get(&from.account).copied().unwrap_or_default();
-        let via = group.map_or(Via::Direct(form), Via::Group);
+        let is_status = received.chat == statuses::CHAT;
+        let via = group.map_or(if is_status { Via::Status } else { Via::Direct(form) }, Via::Group);
         let receipt = NodeBuilder::new("receipt").attr("id", id).attr("type", kind).build();
         self.ledger.read(from, id, &account.primary().to_string());
         self.issue(account, from, via, &receipt);

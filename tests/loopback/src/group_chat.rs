@@ -7,7 +7,7 @@ use waproto::buffa::{Message as _, MessageField};
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message::SenderKeyDistributionMessage;
 
-use crate::account::{AccountId, DeviceAddress};
+use crate::account::{AccountId, DeviceAddress, Form};
 use crate::contact::{Refused, decode};
 use crate::groups::GroupId;
 use crate::queue::Class;
@@ -62,11 +62,12 @@ impl World {
         }
     }
 
-    /// A receipt for messages of a group goes to who wrote them.
+    /// A receipt for messages of a group, or for a status, goes to who wrote them.
     pub(crate) fn route_group_receipt(
         &mut self,
         from: DeviceAddress,
-        group: GroupId,
+        chat: &Jid,
+        form: Form,
         to: DeviceAddress,
         stanza: &Node,
     ) {
@@ -74,9 +75,8 @@ impl World {
             return;
         }
         let Some(id) = attr(stanza, "id") else { return };
-        let form = self.groups.get(group).form;
         let mut receipt = NodeBuilder::new("receipt")
-            .attr("from", group.jid())
+            .attr("from", chat.clone())
             .attr("participant", form.jid(from))
             .attr("id", id.as_ref())
             .attr("t", self.time());
@@ -87,31 +87,30 @@ impl World {
         self.deliver(from, to, Class::Receipt, &id, receipt);
     }
 
-    /// An endpoint writes to all of a group.
-    pub(crate) fn write_to_group(
+    /// An endpoint writes to many under one key: to all of a group, or to whom a status is for.
+    pub(crate) fn write_to_many(
         &mut self,
         account: AccountId,
-        group: GroupId,
+        chat: &Jid,
         id: &str,
         sent: &Sent,
+        devices: Vec<DeviceAddress>,
     ) -> Result<(), String> {
         let from = account.primary();
-        let chat = group.jid();
         let plain = MessageUtils::pad_message_v2(sent.composed.encode());
-        let key = self.sender_key(account, group)?;
+        let key = self.sender_key(account, chat)?;
         let endpoint = &mut self.directory.get_mut(account).contact.endpoint;
         let bytes = endpoint.group_encrypt(&chat.to_string(), &plain, &mut self.rng).map_err(|e| e.to_string())?;
-        self.ledger.group_ciphertext(from, &chat, &bytes);
+        self.ledger.group_ciphertext(from, chat, &bytes);
         let shared = sent.enc("skmsg", bytes);
         let edit = sent.edit();
-        let envelope = sent.envelope(from, &chat, id, edit.as_ref());
+        let envelope = sent.envelope(from, chat, id, edit.as_ref());
         let time = self.time_ms();
         self.ledger.message(&envelope, time, false);
         self.ledger.acked(from, id);
-        let devices: Vec<DeviceAddress> = self.group_devices(group).filter(|device| *device != from).collect();
-        for device in devices {
+        for device in devices.into_iter().filter(|device| *device != from) {
             let mut encs = vec![shared.clone()];
-            if !self.directory.get(account).contact.holds_key(group, device) {
+            if !self.directory.get(account).contact.holds_key(sent.to, device) {
                 match self.seal(account, device, &MessageUtils::encode_and_pad(&key)) {
                     Ok(sealed) => encs.insert(0, enc_node(sealed.kind, sealed.bytes)),
                     Err(reason) => {
@@ -119,23 +118,23 @@ impl World {
                         continue;
                     }
                 }
-                self.directory.get_mut(account).contact.key_given(group, device);
+                self.directory.get_mut(account).contact.key_given(sent.to, device);
             }
             self.forward(&envelope, &sent.form.jid(device), device, &encs);
         }
         Ok(())
     }
 
-    /// Writes a message of a group again to the one device that could not read it, with the sender key.
+    /// Writes a message of a group, or a status, again to the one device that could not read it, with the sender key.
     pub(crate) fn write_again_in_group(
         &mut self,
         account: AccountId,
-        group: GroupId,
+        chat: &Jid,
         id: &str,
         sent: &Sent,
         device: DeviceAddress,
     ) {
-        let sealed = self.sender_key(account, group).and_then(|key| {
+        let sealed = self.sender_key(account, chat).and_then(|key| {
             let mut message = sent.composed.message.clone();
             message.sender_key_distribution_message = key.sender_key_distribution_message;
             self.seal(account, device, &MessageUtils::encode_and_pad(&message)).map_err(|e| e.to_string())
@@ -147,16 +146,16 @@ impl World {
                 return;
             }
         };
-        let (chat, edit) = (group.jid(), sent.edit());
-        let envelope = sent.envelope(account.primary(), &chat, id, edit.as_ref());
+        let edit = sent.edit();
+        let envelope = sent.envelope(account.primary(), chat, id, edit.as_ref());
         let time = self.time_ms();
         self.ledger.message(&envelope, time, true);
         self.forward(&envelope, &sent.form.jid(device), device, &[sent.enc(sealed.kind, sealed.bytes)]);
     }
 
-    /// The message that hands out an endpoint's key for a group.
-    fn sender_key(&mut self, account: AccountId, group: GroupId) -> Result<wa::Message, String> {
-        let chat = group.jid().to_string();
+    /// The message that hands out an endpoint's key for a chat of many.
+    fn sender_key(&mut self, account: AccountId, chat: &Jid) -> Result<wa::Message, String> {
+        let chat = chat.to_string();
         let endpoint = &mut self.directory.get_mut(account).contact.endpoint;
         let key = endpoint.group_key(&chat, &mut self.rng).map_err(|e| e.to_string())?;
         let distribution =

@@ -61,7 +61,8 @@ impl World {
     pub(crate) fn send_all_history(&mut self, device: DeviceAddress) {
         let account = device.account;
         let archive = &self.directory.get(account).contact.archive;
-        let mut chats: Vec<Chat> = archive.values().map(|archived| archived.chat).collect();
+        let mut chats: Vec<Chat> =
+            archive.values().map(|archived| archived.chat).filter(|chat| *chat != Chat::Status).collect();
         chats.sort_unstable();
         chats.dedup();
         let conversations = chats
@@ -70,6 +71,7 @@ impl World {
                 let named = match chat {
                     Chat::Direct(peer) => Form::Pn.jid(peer.primary()),
                     Chat::Group(group) => group.jid(),
+                    Chat::Status => Jid::status_broadcast(),
                 };
                 self.conversation(account, &named, &self.record(account, chat, u64::MAX), false)
             })

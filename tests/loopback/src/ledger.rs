@@ -120,6 +120,11 @@ impl Ledger {
         }
     }
 
+    /// Whether a message of that id has come from that device.
+    pub(crate) fn has_seen(&self, from: DeviceAddress, id: &str) -> bool {
+        self.by_id.contains_key(&(from, id.to_owned()))
+    }
+
     pub(crate) fn acked(&mut self, from: DeviceAddress, id: &str) {
         if let Some(at) = self.by_id.get(&(from, id.to_owned())) {
             self.messages[*at].acked = true;

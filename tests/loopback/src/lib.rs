@@ -15,6 +15,7 @@
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
 //! | `groups`, `group_rules`, `group_chat` | groups and their changes; who may do what and come in; messages in them |
+//! | `statuses` | what is shown to many for a day |
 //! | `app_state` | the settings that an account's devices share |
 //! | `blocks`, `calls` | whom one blocks; calls that ring |
 //! | `mex`, `channels` | WhatsApp's GraphQL; channels |
@@ -60,6 +61,7 @@ mod shell;
 pub mod signal;
 mod stanza;
 mod stats;
+mod statuses;
 mod transport;
 mod world;
 mod writing;

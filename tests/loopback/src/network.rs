@@ -371,6 +371,20 @@ impl Network {
         self.phone_send(number, to, say).await
     }
 
+    /// Somebody posts a status for those accounts; for everybody who has written to it, without any. Returns its id.
+    pub async fn post_status(
+        &self,
+        number: &str,
+        audience: &[&str],
+        say: impl Into<Say>,
+    ) -> Result<String, NetworkError> {
+        let say = say.into();
+        self.of(number, |world, id| {
+            let audience = accounts(world, audience)?;
+            world.post_status(id, &audience, &say).map_err(NetworkError::Refused)
+        })?
+    }
+
     pub async fn customer_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
         self.phone_inbox(number).await
     }

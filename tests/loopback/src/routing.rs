@@ -3,13 +3,14 @@
 //! Whoever is addressed by one name sees the sender under the same kind of name, with the other beside it.
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node, NodeContent};
+use wacore_binary::{Jid, JidExt as _, Node, NodeContent};
 
 use crate::account::{AccountId, DeviceAddress, Form, Kind};
 use crate::faults::FaultKind;
 use crate::groups::other_participant;
 use crate::queue::Class;
 use crate::stanza::{attr, attr_is, child, content, jid_attr, server_ack};
+use crate::statuses;
 use crate::world::{ConnId, World};
 
 /// How a message travels: the same for every device it goes to.
@@ -24,7 +25,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) edit: Option<&'a str>,
     pub(crate) device_identity: Option<&'a Node>,
     pub(crate) meta: Option<Node>,
-    /// How a group names its members, if `to` is one.
+    /// How people are named, where they are many: in a group, in statuses.
     pub(crate) group: Option<Form>,
 }
 
@@ -38,10 +39,12 @@ impl World {
         // A resend that a retry receipt asked for goes to one device and is no second message.
         let resend =
             attr_is(stanza, "device_fanout", "false") || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
+        let resend = resend || to.is_status_broadcast() && self.is_status_again(from, &id, stanza);
         let mut ack = server_ack(stanza, self.time());
         let group = self.groups.find(&to);
-        if group.is_none() && self.directory.find(&to).is_none() {
-            // Status, channels and unknown numbers: there is nobody to deliver to.
+        let is_status = to.is_status_broadcast();
+        if group.is_none() && !is_status && self.directory.find(&to).is_none() {
+            // Channels and unknown numbers: there is nobody to deliver to.
             ack.attrs.insert("error", "404");
         }
         let category = attr(stanza, "category");
@@ -55,13 +58,15 @@ impl World {
             edit: edit.as_deref(),
             device_identity: child(stanza, "device-identity"),
             meta: child(stanza, "meta").cloned(),
-            group: group.map(|group| self.groups.get(group).form),
+            group: group.map(|group| self.groups.get(group).form).or(is_status.then_some(statuses::FORM)),
         };
         self.ledger.message(&envelope, time, resend);
         if let Some(group) = group {
             for (name, value) in self.group_message(group, &envelope, stanza) {
                 ack.attrs.insert(name, value);
             }
+        } else if is_status {
+            self.status_message(&envelope, stanza, resend);
         } else {
             self.direct_message(&envelope, stanza);
         }
@@ -164,24 +169,24 @@ impl World {
         let Some(to) = jid_attr(stanza, "to").or_else(|| jid_attr(stanza, "recipient")) else {
             return;
         };
-        let group = self.groups.find(&to);
-        let author = if group.is_some() { jid_attr(stanza, "participant") } else { None };
+        // Where many are: the chat, and how people are named there.
+        let group = self.groups.find(&to).map(|group| self.groups.get(group).form);
+        let many = group.or(to.is_status_broadcast().then_some(statuses::FORM)).map(|form| (to.clone(), form));
+        let author = if many.is_some() { jid_attr(stanza, "participant") } else { None };
         let to = author.unwrap_or(to);
         let Some(address) = self.directory.find_device(&to) else {
             return;
         };
-        if retry {
-            return self.route_receipt(from, &to, address, stanza);
-        }
-        for address in self.receivers(address) {
-            for id in &ids {
+        let receivers = if retry { vec![address] } else { self.receivers(address) };
+        for address in receivers {
+            for id in ids.iter().filter(|_| !retry) {
                 self.ledger.delivered(address, id, &from.to_string());
                 if attr_is(stanza, "type", "read") || attr_is(stanza, "type", "played") {
                     self.ledger.read(address, id, &from.to_string());
                 }
             }
-            match group {
-                Some(group) => self.route_group_receipt(from, group, address, stanza),
+            match &many {
+                Some((chat, form)) => self.route_group_receipt(from, chat, *form, address, stanza),
                 None => self.route_receipt(from, &to, address, stanza),
             }
         }

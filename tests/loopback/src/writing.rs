@@ -28,7 +28,7 @@ pub(crate) struct Sent {
     pub(crate) to: Chat,
     pub(crate) form: Form,
     pub(crate) composed: Composed,
-    category: Option<&'static str>,
+    pub(crate) category: Option<&'static str>,
 }
 
 impl Sent {
@@ -52,7 +52,7 @@ impl Sent {
             edit: edit.map(EditAttribute::to_string_val),
             device_identity: None,
             meta: meta_node(&self.composed.message),
-            group: matches!(self.to, Chat::Group(_)).then_some(self.form),
+            group: (!matches!(self.to, Chat::Direct(_))).then_some(self.form),
         }
     }
 
@@ -84,6 +84,7 @@ impl World {
         let addressed = match sent.to {
             Chat::Direct(peer) => from.account == peer || from.account == account,
             Chat::Group(group) => self.groups.get(group).members.contains_key(&from.account),
+            Chat::Status => from.account == account || self.is_audience(account, &id, from.account),
         };
         if count >= MAX_RETRY_COUNT || !addressed {
             return;
@@ -96,7 +97,8 @@ impl World {
         }
         match sent.to {
             Chat::Direct(peer) => self.write_to(account, peer, &id, &sent, &[from], true),
-            Chat::Group(group) => self.write_again_in_group(account, group, &id, &sent, from),
+            Chat::Group(group) => self.write_again_in_group(account, &group.jid(), &id, &sent, from),
+            Chat::Status => self.write_again_in_group(account, &Jid::status_broadcast(), &id, &sent, from),
         }
     }
 
@@ -137,7 +139,8 @@ impl World {
         let id = self.message_id();
         self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
         self.archive(account, account, chat, &id, &sent.composed.message);
-        self.write_to_group(account, group, &id, &sent)?;
+        let devices = self.group_devices(group).collect();
+        self.write_to_many(account, &group.jid(), &id, &sent, devices)?;
         self.deliver_mail();
         Ok(id)
     }

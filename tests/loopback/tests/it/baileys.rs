@@ -6,6 +6,7 @@
 mod account;
 mod groups;
 mod kinds;
+mod statuses;
 
 use loopback::Network;
 use serde_json::json;

@@ -7,16 +7,16 @@ use wacore_binary::{Jid, Node, Server};
 use crate::device::Device;
 use crate::{eventually, jid, network};
 
-struct Scene {
-    network: Network,
-    device: Device,
-    phone: String,
-    a: String,
-    b: String,
+pub struct Scene {
+    pub network: Network,
+    pub device: Device,
+    pub phone: String,
+    pub a: String,
+    pub b: String,
 }
 
 impl Scene {
-    async fn set() -> Self {
+    pub async fn set() -> Self {
         let network = network().await;
         let phone = network.add_phone(None).await.number;
         let (a, b) = (network.add_customer().await, network.add_customer().await);

@@ -19,6 +19,7 @@ mod node;
 mod offline;
 mod scale;
 mod settings;
+mod statuses;
 
 use std::time::{Duration, Instant};
 
