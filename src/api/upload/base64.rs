@@ -1,0 +1,79 @@
+//! Base64 as programs write it.
+
+use std::io::{self, Read as _};
+
+use base64::{
+    alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    read::DecoderReader,
+};
+
+use super::{disk, flaw, write};
+use crate::{
+    api::problem::Problem,
+    message::media::{Pen, Spooled},
+};
+
+/// From base64, in whichever form programs write it: with or without padding, broken into lines, as a `data:` URL.
+pub async fn decode(text: &str, mut pen: Pen, field: &'static str) -> Result<Spooled, Problem> {
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let text = match text.strip_prefix("data:") {
+        Some(rest) => rest.split_once(";base64,").ok_or_else(|| flaw(field, "expected base64"))?.1,
+        None => text,
+    };
+    let mut decoder = DecoderReader::new(Unbroken(text.as_bytes()), &ENGINE);
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let read = decoder.read(&mut piece).map_err(|_| flaw(field, "expected base64"))?;
+        if read == 0 {
+            return pen.finish().await.map_err(disk);
+        }
+        write(&mut pen, &piece[..read]).await?;
+    }
+}
+
+/// Reads over line breaks and blanks.
+struct Unbroken<'a>(&'a [u8]);
+
+impl io::Read for Unbroken<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len()
+            && let Some((first, rest)) = self.0.split_first()
+        {
+            self.0 = rest;
+            if !first.is_ascii_whitespace() {
+                buffer[read] = *first;
+                read += 1;
+            }
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::message::media::Spool;
+
+    async fn decoded(text: &str) -> Option<Vec<u8>> {
+        let folder = tempfile::tempdir().unwrap();
+        let pen = Spool::new(folder.path().into()).unwrap().pen(1000).unwrap();
+        decode(text, pen, "data").await.ok()?.read(0, 1000).await.ok()
+    }
+
+    #[tokio::test]
+    async fn base64_in_whichever_form() {
+        for text in ["aGVsbG8=", "aGVsbG8", "aGVs\r\nbG8=\n", " aGVsbG8= ", "data:text/plain;base64,aGVsbG8="] {
+            assert_eq!(decoded(text).await.as_deref(), Some(b"hello".as_slice()), "{text:?}");
+        }
+        for text in ["a", "!!!!", "aGVsbG8=aGVs", "data:text/plain,hello", "aGVsbG8=="] {
+            assert_eq!(decoded(text).await, None, "{text:?}");
+        }
+        assert_eq!(decoded(&"AAAA".repeat(1000)).await, None);
+    }
+}

@@ -1,0 +1,76 @@
+//! A file in a form, written away as it comes.
+
+use multer::{Field, Multipart};
+use tokio::time::timeout;
+
+use super::{Form, Given, MAX_REST, Permit, SILENCE, disk, flaw, given, unfinished, write};
+use crate::{api::problem::Problem, message::media::Spool, session::RefusedSend};
+
+pub(super) async fn read_form(
+    mut parts: Multipart<'_>,
+    spool: &Spool,
+    max_sent: u64,
+    permit: Permit<'_>,
+) -> Result<Form, Problem> {
+    let mut form = Form::default();
+    while let Some(mut part) =
+        timeout(SILENCE, parts.next_field()).await.map_err(|_| unfinished())?.map_err(malformed)?
+    {
+        let name = part.name().unwrap_or_default().to_owned();
+        if name == "file" && (part.file_name().is_some() || part.content_type().is_some()) {
+            if form.file.is_some() {
+                return Err(flaw("file", "one file"));
+            }
+            let mime = part.content_type().map(ToString::to_string);
+            form.mime = form.mime.or(mime.filter(|mime| mime != "application/octet-stream"));
+            form.file_name = form.file_name.or(given(part.file_name().map(str::to_owned)));
+            let mut pen = spool.pen(max_sent).map_err(disk)?;
+            while let Some(chunk) = next(&mut part).await? {
+                write(&mut pen, &chunk).await?;
+            }
+            form.file = Some(Given::Bytes(pen.finish().await.map_err(disk)?));
+            continue;
+        }
+        let mut text = Vec::new();
+        while let Some(chunk) = next(&mut part).await? {
+            text.extend_from_slice(&chunk);
+            if text.len() as u64 > MAX_REST {
+                return Err(flaw("caption", "at most 65536 bytes"));
+            }
+        }
+        let text =
+            String::from_utf8(text).map_err(|_| Problem::invalid(format!("{name}: expected UTF-8"), Vec::new()))?;
+        match name.as_str() {
+            "session" => {
+                permit(&text)?;
+                form.session = Some(text);
+            }
+            "chatId" => form.chat_id = Some(text),
+            "id" => form.id = Some(text),
+            "reply_to" | "replyTo" => form.reply_to = Some(text),
+            "caption" => form.caption = Some(text),
+            "asNote" => form.as_note = text == "true",
+            "convert" => form.convert = text == "true",
+            "contacts" => form.contacts.get_or_insert_default().push(text),
+            "backgroundColor" => form.background_color = Some(text),
+            "mimetype" => form.mime = given(Some(text)),
+            "filename" => form.file_name = given(Some(text)),
+            "url" => form.file = given(Some(text)).map(Given::Url).or(form.file),
+            _ => {}
+        }
+    }
+    Ok(form)
+}
+
+async fn next(part: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, Problem> {
+    timeout(SILENCE, part.chunk()).await.map_err(|_| unfinished())?.map_err(malformed)
+}
+
+fn malformed(error: multer::Error) -> Problem {
+    match error {
+        multer::Error::StreamSizeExceeded { limit } | multer::Error::FieldSizeExceeded { limit, .. } => {
+            RefusedSend::TooLarge(limit.saturating_sub(MAX_REST)).into()
+        }
+        _ => Problem::invalid("the form is not well-formed multipart/form-data", Vec::new()),
+    }
+}

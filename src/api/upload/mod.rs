@@ -1,0 +1,255 @@
+//! Requests that bring a file: as JSON with a URL or base64, or as a form whose file is written away as it comes.
+//!
+//! A JSON body is whole in memory while it is read, so it is bounded, and there are few at a time; larger files come by form or URL. Nobody
+//! has so many requests coming in that others must wait.
+
+mod base64;
+mod form;
+mod json;
+mod turns;
+
+use std::{io, time::Duration};
+
+use axum::{
+    RequestExt as _,
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use futures::StreamExt as _;
+use multer::{Constraints, Multipart, SizeLimit};
+use schemars::json_schema;
+use serde_json::json;
+use tokio::{sync::Semaphore, time::timeout};
+use tracing::warn;
+
+pub use self::base64::decode;
+use self::{
+    form::read_form,
+    json::{Json, StatusJson, read_json},
+    turns::Turns,
+};
+use super::{
+    App,
+    auth::{Caller, For, Scope, Sending},
+    openapi::{Operation, Takes},
+    problem::{FieldError, Problem},
+};
+use crate::{
+    message::media::{Pen, Spool, Spooled},
+    session::RefusedSend,
+    tenant::{InvalidTenantId, TenantId},
+};
+
+/// Bytes of a file in a JSON body.
+const MAX_INLINE: u64 = 16 * 1024 * 1024;
+
+/// Of everything in a body that is not the file.
+const MAX_REST: u64 = 256 * 1024;
+
+/// JSON bodies that are in memory at the same time, each for as long as it takes to read it.
+static INLINE: Semaphore = Semaphore::const_new(4);
+
+/// Requests with files that come in at the same time, each with a file on the disk: of all callers, and of one.
+static COMING: Turns = Turns::new(64, 8);
+
+/// Nothing comes.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// For a body to come whole.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A request with a file, of somebody who may send for the tenant that it names.
+pub struct Incoming {
+    pub tenant: TenantId,
+    pub form: Form,
+}
+
+/// A request with the file of a status, of somebody who may send for the tenant in its path.
+pub struct IncomingStatus {
+    pub tenant: TenantId,
+    pub form: Form,
+}
+
+/// What a request says, however it was written.
+#[derive(Debug, Default)]
+pub struct Form {
+    session: Option<String>,
+    pub chat_id: Option<String>,
+    pub id: Option<String>,
+    pub reply_to: Option<String>,
+    pub caption: Option<String>,
+    /// A round video.
+    pub as_note: bool,
+    pub convert: bool,
+    pub mime: Option<String>,
+    pub file_name: Option<String>,
+    pub file: Option<Given>,
+    /// Whom a status is for.
+    pub contacts: Option<Vec<String>>,
+    pub background_color: Option<String>,
+}
+
+/// The file as it is given.
+#[derive(Debug)]
+pub enum Given {
+    Url(String),
+    Bytes(Spooled),
+}
+
+/// Which of the two bodies it is.
+#[derive(Clone, Copy)]
+enum Shape {
+    Message,
+    Status,
+}
+
+impl FromRequest<App> for Incoming {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
+        let caller: Caller = request.extract_parts().await?;
+        let permitted = |session: &str| {
+            let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))?;
+            caller.permit(&tenant, Scope::Send)?;
+            Ok(tenant)
+        };
+        let form = come(request, app, &caller, Shape::Message, &permitted).await?;
+        let tenant = permitted(form.session.as_deref().unwrap_or_default())?;
+        Ok(Self { tenant, form })
+    }
+}
+
+impl Takes for Incoming {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.needs(Scope::Send);
+        operation.takes_json::<Json<'static>>();
+        let text = json!({ "type": "string" });
+        let form = json_schema!({
+            "type": "object",
+            "properties": {
+                "session": text, "chatId": text, "id": text, "reply_to": text, "caption": text, "asNote": text, "convert": text,
+                "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
+            },
+            "required": ["session", "chatId"],
+        });
+        operation.takes_body("multipart/form-data", form);
+        operation.may_fail(&[400, 413, 422]);
+    }
+}
+
+impl FromRequest<App> for IncomingStatus {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
+        let caller: Caller = request.extract_parts().await?;
+        let For { tenant, .. }: For<Sending> = request.extract_parts().await?;
+        let form = come(request, app, &caller, Shape::Status, &|_| Ok(tenant.clone())).await?;
+        Ok(Self { tenant, form })
+    }
+}
+
+impl Takes for IncomingStatus {
+    fn takes(operation: &mut Operation<'_>) {
+        For::<Sending>::takes(operation);
+        operation.takes_json::<StatusJson<'static>>();
+        let text = json!({ "type": "string" });
+        let form = json_schema!({
+            "type": "object",
+            "properties": {
+                "id": text, "contacts": { "type": "array", "items": text }, "caption": text, "backgroundColor": text, "convert": text,
+                "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
+            },
+        });
+        operation.takes_body("multipart/form-data", form);
+        operation.may_fail(&[400, 413, 422]);
+    }
+}
+
+/// All of a request, in its turn.
+async fn come(request: Request, app: &App, caller: &Caller, shape: Shape, permit: Permit<'_>) -> Result<Form, Problem> {
+    let _turn = COMING.take(caller).ok_or_else(busy)?;
+    let media = &app.fleet.env().media;
+    let reading = read(request, &media.spool, media.settings.max_sent, shape, permit);
+    timeout(PATIENCE, reading).await.map_err(|_| unfinished())?
+}
+
+/// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.
+type Permit<'a> = &'a (dyn Fn(&str) -> Result<TenantId, Problem> + Send + Sync);
+
+async fn read(
+    request: Request,
+    spool: &Spool,
+    max_sent: u64,
+    shape: Shape,
+    permit: Permit<'_>,
+) -> Result<Form, Problem> {
+    let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
+    if let Ok(boundary) = multer::parse_boundary(&kind) {
+        let stream = request.into_body().into_data_stream();
+        let limits = SizeLimit::new().whole_stream(max_sent + MAX_REST);
+        let form = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
+        return read_form(form, spool, max_sent, permit).await;
+    }
+    let most = MAX_INLINE.min(max_sent);
+    let limit = most.div_ceil(3) * 4 + MAX_REST;
+    if content_length(request.headers()).is_some_and(|length| length > limit) {
+        return Err(inline_too_large(most));
+    }
+    // Onto the disk first: it may come slowly, and memory is for those that are there.
+    let body = whole(request.into_body(), spool.pen(limit).map_err(disk)?, most).await?;
+    let _turn = INLINE.acquire().await;
+    let body = body.read(0, usize::try_from(body.size).unwrap_or(usize::MAX)).await.map_err(disk)?;
+    match shape {
+        Shape::Message => read_json::<Json<'_>>(&body, spool, most, permit).await,
+        Shape::Status => read_json::<StatusJson<'_>>(&body, spool, most, permit).await,
+    }
+}
+
+async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> {
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = timeout(SILENCE, stream.next()).await.map_err(|_| unfinished())? {
+        let chunk = chunk.map_err(|_| unfinished())?;
+        pen.write(&chunk).await.map_err(disk)?.map_err(|_| inline_too_large(most))?;
+    }
+    pen.finish().await.map_err(disk)
+}
+
+async fn write(pen: &mut Pen, chunk: &[u8]) -> Result<(), Problem> {
+    let written = pen.write(chunk).await.map_err(disk)?;
+    written.map_err(|too_large| RefusedSend::TooLarge(too_large.0).into())
+}
+
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    text_of(headers, header::CONTENT_LENGTH).parse().ok()
+}
+
+pub fn disk(error: io::Error) -> Problem {
+    warn!(%error, "a file cannot be written");
+    RefusedSend::Disk.into()
+}
+
+fn unfinished() -> Problem {
+    Problem::invalid("the body did not come to its end", Vec::new())
+}
+
+fn busy() -> Problem {
+    Problem::unavailable("busy", "Too many files are coming in at once")
+}
+
+fn inline_too_large(most: u64) -> Problem {
+    Problem::too_large(most, "a file in JSON; larger ones as multipart/form-data, or by url")
+}
+
+fn flaw(field: &'static str, message: &str) -> Problem {
+    let message = message.to_owned();
+    Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+}
