@@ -18,6 +18,7 @@ mod env;
 mod files;
 mod group_news;
 pub mod groups;
+mod health;
 mod hook;
 mod labels;
 mod limits;
@@ -28,6 +29,7 @@ mod people;
 mod posts;
 mod presence;
 mod profile;
+mod reading;
 mod recorder;
 mod rotation;
 mod secrets;
@@ -46,7 +48,6 @@ mod votes;
 mod web;
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -66,10 +67,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 use whatsapp_rust::{
     Client, Jid, Server,
     traits::{DeviceStore as _, ProtocolStore as _},
-    wacore::{
-        iq::keepalive::KeepaliveSpec,
-        types::message::{MessageInfo, MessageSource},
-    },
+    wacore::types::message::{MessageInfo, MessageSource},
 };
 
 pub use self::{
@@ -78,6 +76,7 @@ pub use self::{
     channels::{Channel, ChannelRole},
     env::{Directory, Env, Versions},
     files::{NoFile, Source},
+    health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
     passkey::{Assertion, Challenge, RefusedPasskey},
@@ -91,7 +90,7 @@ pub use self::{
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, Event, EventBody, EventId, Inbox, Keep, Log, Notice, Outbox, Seen, cleared, history},
+    message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
     store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
@@ -193,29 +192,6 @@ pub enum RefusedCode {
     Passkey,
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
-}
-
-/// What a heartbeat found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    Healthy,
-    /// Not paired, or waiting for a scan or a passkey: not ill.
-    Idle,
-    /// Was cut or woken, and is connecting.
-    Reconnecting(&'static str),
-    /// Beyond reconnecting: see the status.
-    Failed,
-}
-
-impl Health {
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Idle => "idle",
-            Self::Reconnecting(_) => "reconnecting",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl Session {
@@ -438,64 +414,6 @@ impl Session {
         answer.await.unwrap_or(Err(Closed::Stopped))
     }
 
-    /// Events after `cursor`, oldest first.
-    pub async fn events_after(&self, cursor: Option<EventId>, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.0.log.after(cursor, limit).await
-    }
-
-    /// Messages with what became of them, newest first.
-    pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
-        let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
-        history::messages(&self.0.log, &query).await
-    }
-
-    /// How many messages were accepted for sending in the last minute, hour and day.
-    pub async fn sends(&self) -> Result<history::Sends, StoreError> {
-        history::sends(&self.0.log, self.0.env.clock.now()).await
-    }
-
-    /// Conversations by their last message, newest first.
-    pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
-        let cleared = cleared::read(&self.0.store).await?;
-        history::chats(&self.0.log, &cleared, None, offset, limit).await
-    }
-
-    /// Those of them that have these jids.
-    pub async fn chats_among(
-        &self,
-        ids: &HashSet<String>,
-        offset: usize,
-        limit: usize,
-    ) -> Result<Vec<history::Chat>, StoreError> {
-        let cleared = cleared::read(&self.0.store).await?;
-        history::chats(&self.0.log, &cleared, Some(ids), offset, limit).await
-    }
-
-    /// The id of the last event that was published.
-    pub fn newest_event(&self) -> Option<EventId> {
-        self.0.log.newest()
-    }
-
-    /// The id of the last event that brought a message.
-    pub fn newest_message(&self) -> Option<EventId> {
-        self.0.log.newest_message()
-    }
-
-    /// An event, as long as it is kept.
-    pub async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
-        self.0.log.find(id).await
-    }
-
-    /// The last event that retention deleted: a cursor before it has missed something.
-    pub fn trimmed(&self) -> Option<EventId> {
-        self.0.log.trimmed()
-    }
-
-    /// How far a message that was accepted here has come; `None`: it is not from here.
-    pub async fn delivery(&self, message_id: &str) -> Result<Option<Delivery>, StoreError> {
-        self.0.outbox.delivery(message_id).await
-    }
-
     /// The tenant's own jid, when it is paired.
     pub fn me(&self) -> Option<String> {
         Some(Jid::pn(self.0.status.borrow().phone_number.clone()?).to_string())
@@ -515,36 +433,6 @@ impl Session {
     /// Cancelled when the session ends, for whatever reason.
     pub fn stopping(&self) -> CancellationToken {
         self.0.stop.clone()
-    }
-
-    /// A heartbeat: asks WhatsApp for a sign of life, and reconnects what gives none.
-    pub async fn check(&self, patience: Duration) -> Health {
-        let inner = &self.0;
-        let status = self.status();
-        match status.state {
-            State::Failed => return Health::Failed,
-            State::Stopped if !status.paired || self.is_stopped() => return Health::Idle,
-            State::ScanQrCode | State::PasskeyRequired | State::PasskeyConfirmationRequired => return Health::Idle,
-            State::Stopped | State::Starting => {
-                let _ = inner.wishes.try_send(Wish::DialNow { patience: 2 * patience });
-                return Health::Reconnecting("down");
-            }
-            State::Working => {}
-        }
-        if inner.owes_acks.load(Ordering::Acquire) && !inner.journal.outage() {
-            inner.owes_acks.store(false, Ordering::Release);
-            inner.line.cut();
-            return Health::Reconnecting("messages wait for their acks");
-        }
-        let Some(client) = inner.client.borrow().clone() else { return Health::Reconnecting("no client") };
-        let ping = client.execute(KeepaliveSpec::with_timeout(patience));
-        match tokio::time::timeout(patience, ping).await {
-            Ok(Ok(())) => Health::Healthy,
-            _ => {
-                inner.line.cut();
-                Health::Reconnecting("WhatsApp did not answer")
-            }
-        }
     }
 
     /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy.

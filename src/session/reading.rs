@@ -1,0 +1,69 @@
+//! What consumers read of a session: its events, and the conversations that are made of them. As far as they are kept.
+
+use std::collections::HashSet;
+
+use super::Session;
+use crate::{
+    message::{Delivery, Event, EventId, cleared, history},
+    store::StoreError,
+};
+
+impl Session {
+    /// Events after `cursor`, oldest first.
+    pub async fn events_after(&self, cursor: Option<EventId>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.0.log.after(cursor, limit).await
+    }
+
+    /// Messages with what became of them, newest first.
+    pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
+        let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
+        history::messages(&self.0.log, &query).await
+    }
+
+    /// How many messages were accepted for sending in the last minute, hour and day.
+    pub async fn sends(&self) -> Result<history::Sends, StoreError> {
+        history::sends(&self.0.log, self.0.env.clock.now()).await
+    }
+
+    /// Conversations by their last message, newest first.
+    pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
+        let cleared = cleared::read(&self.0.store).await?;
+        history::chats(&self.0.log, &cleared, None, offset, limit).await
+    }
+
+    /// Those of them that have these jids.
+    pub async fn chats_among(
+        &self,
+        ids: &HashSet<String>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<history::Chat>, StoreError> {
+        let cleared = cleared::read(&self.0.store).await?;
+        history::chats(&self.0.log, &cleared, Some(ids), offset, limit).await
+    }
+
+    /// The id of the last event that was published.
+    pub fn newest_event(&self) -> Option<EventId> {
+        self.0.log.newest()
+    }
+
+    /// The id of the last event that brought a message.
+    pub fn newest_message(&self) -> Option<EventId> {
+        self.0.log.newest_message()
+    }
+
+    /// An event, as long as it is kept.
+    pub async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        self.0.log.find(id).await
+    }
+
+    /// The last event that retention deleted: a cursor before it has missed something.
+    pub fn trimmed(&self) -> Option<EventId> {
+        self.0.log.trimmed()
+    }
+
+    /// How far a message that was accepted here has come; `None`: it is not from here.
+    pub async fn delivery(&self, message_id: &str) -> Result<Option<Delivery>, StoreError> {
+        self.0.outbox.delivery(message_id).await
+    }
+}
