@@ -1,0 +1,219 @@
+//! Connecting and pairing, as the connect page does it.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Tenant;
+use crate::{
+    api::{
+        App,
+        auth::{Asked, Controlling, For, Reading},
+        input::{Body, Query},
+        problem::{FieldError, Problem},
+    },
+    session::{self, RefusedCode},
+};
+
+/// How long a connect waits for a QR code, as in the old service.
+const QR_WAIT: Duration = Duration::from_secs(90);
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BaileysConnecting")]
+pub struct Connecting {
+    success: bool,
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected: Option<bool>,
+    /// `qr`: there is a code to scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+}
+
+pub async fn connect(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+) -> Result<Json<Connecting>, Problem> {
+    let session = app.fleet.opened(&tenant).await?;
+    let settled = session.connect_until(|status| {
+        use session::State::{Failed, ScanQrCode, Working};
+        matches!(status.state, Working | Failed)
+            || status.state.is_ceremony()
+            || (status.state == ScanQrCode && status.qr.is_some())
+    });
+    let status = match tokio::time::timeout(QR_WAIT, settled).await {
+        Ok(Some(status)) => status,
+        Ok(None) => return Err(stopped()),
+        Err(_) => return Err(Problem::timed_out("QR generation timeout")),
+    };
+    let (message, connected, method) = match status.state {
+        session::State::Working => ("Ya estás conectado", Some(true), None),
+        session::State::Failed => {
+            return Err(Problem::conflict("session_failed", "The session cannot be connected", status.reason));
+        }
+        state if state.is_ceremony() => return Err(passkey()),
+        _ => ("QR generado, escanear con WhatsApp", None, Some("qr")),
+    };
+    Ok(Json(Connecting { success: true, message, connected, method }))
+}
+
+/// The phone has scanned; what comes next is not in the old contract.
+fn passkey() -> Problem {
+    let detail = "go on at /api/{session}/auth/passkey/challenge";
+    Problem::conflict("passkey_required", "WhatsApp asks for a passkey", detail).saying(PASSKEY)
+}
+
+const PASSKEY: &str = "WhatsApp pide la llave de acceso (passkey) de esta cuenta para vincularla.";
+
+fn stopped() -> Problem {
+    Problem::conflict(
+        "stopped",
+        "The session was stopped meanwhile",
+        "another request unlinked it, or gave up the pairing",
+    )
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+#[schemars(rename = "BaileysQr")]
+pub enum Qr {
+    Code {
+        /// What the picture is made of.
+        qr: String,
+        connected: bool,
+        /// Milliseconds.
+        expires_in: i64,
+    },
+    None {
+        qr: (),
+        connected: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expired: Option<bool>,
+        message: &'static str,
+    },
+    Connected {
+        connected: bool,
+        message: &'static str,
+    },
+}
+
+pub async fn qr(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Controlling, Query<Tenant>>,
+) -> Result<Json<Qr>, Problem> {
+    let status = app.fleet.status(&tenant);
+    let now = app.fleet.env().clock.now();
+    let none = |expired, message| Qr::None { qr: (), connected: false, expired, message };
+    Ok(Json(match status {
+        Some(status) if status.state == session::State::Working => {
+            Qr::Connected { connected: true, message: "Ya estás conectado" }
+        }
+        Some(session::Status { qr: Some(qr), .. }) if qr.expires_at > now => {
+            let left = qr.expires_at.as_millisecond() - now.as_millisecond();
+            Qr::Code { qr: qr.code.expose().to_owned(), connected: false, expires_in: left }
+        }
+        Some(status) if status.state.is_ceremony() => none(None, PASSKEY),
+        Some(session::Status { qr: Some(_), .. }) => none(Some(true), "QR expirado. Se generará uno nuevo."),
+        _ => none(None, "QR no disponible. Inicia una conexión primero."),
+    }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BaileysStatus")]
+pub struct Status {
+    connected: bool,
+    /// Digits; null while not connected.
+    phone_number: Option<String>,
+    /// Milliseconds since 1970.
+    last_update: Option<i64>,
+    /// `connected` or `disconnected`.
+    reason: &'static str,
+    state: session::State,
+    /// Whether there are credentials that WhatsApp has not rejected.
+    paired: bool,
+    /// The reason, in words.
+    detail: Option<String>,
+}
+
+pub async fn status(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
+) -> Result<Json<Status>, Problem> {
+    let status = app.fleet.status(&tenant);
+    let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);
+    Ok(Json(Status {
+        connected,
+        phone_number: status.as_ref().and_then(|status| status.phone_number.clone()).filter(|_| connected),
+        last_update: status.as_ref().map(|status| status.since.as_millisecond()),
+        reason: if connected { "connected" } else { "disconnected" },
+        state: status.as_ref().map_or(session::State::Stopped, |status| status.state),
+        paired: status.as_ref().is_some_and(|status| status.paired),
+        detail: status.map(|status| status.reason),
+    }))
+}
+
+/// What was asked for is done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BaileysSuccess")]
+pub struct Success {
+    success: bool,
+    message: &'static str,
+}
+
+pub async fn disconnect(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+) -> Result<Json<Success>, Problem> {
+    app.fleet.disconnect(&tenant).await?;
+    Ok(Json(Success { success: true, message: "Desconectado exitosamente" }))
+}
+
+/// Gives up a pairing that was begun. Credentials that WhatsApp has not rejected stay: the connect page calls this whenever the
+/// session does not look connected, during a restore and a blink of the network too.
+pub async fn clean_session(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+) -> Result<Json<Success>, Problem> {
+    if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
+        session.stop_pairing().await;
+    }
+    Ok(Json(Success { success: true, message: "Sesión limpiada exitosamente" }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestCode {
+    /// With its country code.
+    #[schemars(required, example = "573001112233")]
+    phone_number: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Code {
+    /// Eight characters, to be typed into the phone.
+    code: String,
+}
+
+/// WAHA's route for pairing by a code typed into the phone.
+pub async fn request_code(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+    Body(request): Body<RequestCode>,
+) -> Result<Json<Code>, Problem> {
+    let digits: String = request.phone_number.unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    if !(7..=15).contains(&digits.len()) {
+        let message = "expected a phone number with its country code".to_owned();
+        return Err(Problem::invalid(message.clone(), vec![FieldError { field: "phoneNumber".into(), message }]));
+    }
+    match app.fleet.request_code(&tenant, &digits).await? {
+        Ok(code) => Ok(Json(Code { code })),
+        Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
+        Err(RefusedCode::Stopped) => Err(stopped()),
+        Err(RefusedCode::Passkey) => Err(passkey()),
+        Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
+        Err(RefusedCode::WhatsApp(reason)) => Err(Problem::conflict("refused", "WhatsApp gives no code", reason)),
+    }
+}

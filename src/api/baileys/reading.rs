@@ -1,0 +1,222 @@
+//! Conversations, their messages, who the tenant is, and how much it sent.
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Tenant, misnamed};
+use crate::{
+    api::{
+        App,
+        auth::{Asked, Names, Reading},
+        input::Query,
+        old_form,
+        problem::{FieldError, Problem},
+    },
+    message::{
+        EventId,
+        history::{self, Chat},
+    },
+    session,
+    tenant::{InvalidTenantId, TenantId},
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatsPage {
+    #[schemars(with = "TenantId")]
+    tenant_id: Option<String>,
+    /// At most 500.
+    limit: Option<usize>,
+    offset: Option<usize>,
+}
+
+impl Names for ChatsPage {
+    fn tenant(&self) -> Option<&str> {
+        self.tenant_id.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed("tenantId es requerido", error)
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagesPage {
+    #[schemars(with = "TenantId")]
+    tenant_id: Option<String>,
+    /// A phone number as people type it, or a jid.
+    #[schemars(required, example = "573009998877")]
+    chat_id: Option<String>,
+    /// At most 500.
+    limit: Option<usize>,
+    /// The `cursor` of the last message of the page before.
+    before: Option<EventId>,
+    /// Only messages with this in them.
+    search: Option<String>,
+}
+
+const CHAT_MISSING: &str = "tenantId y chatId son requeridos";
+
+impl Names for MessagesPage {
+    fn tenant(&self) -> Option<&str> {
+        self.tenant_id.as_deref()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed(CHAT_MISSING, error)
+    }
+}
+
+const PAGE: usize = 50;
+const MAX_PAGE: usize = 500;
+
+#[derive(Serialize, JsonSchema)]
+pub struct Conversations {
+    conversations: Vec<Conversation>,
+    count: usize,
+    /// The most that a page had.
+    limit: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversation {
+    /// A jid.
+    id: String,
+    name: Option<String>,
+    /// With a plus.
+    phone: String,
+    last_message: old_form::Entry,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+}
+
+pub async fn conversations(
+    State(app): State<App>,
+    Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<ChatsPage>>,
+) -> Result<Json<Conversations>, Problem> {
+    let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
+    let chats = match app.fleet.session(&tenant) {
+        Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
+        None => Vec::new(),
+    };
+    let links = &app.fleet.env().media.links;
+    let form = |chat: Chat| Conversation {
+        phone: old_form::phone(&chat.id),
+        timestamp: chat.last.message.timestamp * 1000,
+        id: chat.id,
+        name: chat.name,
+        last_message: old_form::entry(&tenant, chat.last, links),
+    };
+    let conversations: Vec<_> = chats.into_iter().map(form).collect();
+    Ok(Json(Conversations { count: conversations.len(), conversations, limit }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Messages {
+    messages: Vec<old_form::Entry>,
+    count: usize,
+    /// As it was asked for.
+    chat_id: String,
+    /// The most that a page had.
+    limit: usize,
+}
+
+/// Newest first. `before` brings the next page.
+pub async fn messages(
+    State(app): State<App>,
+    Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<MessagesPage>>,
+) -> Result<Json<Messages>, Problem> {
+    let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
+    let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
+        return Err(Problem::invalid(CHAT_MISSING, field("is required")));
+    };
+    let country = app.fleet.country(&tenant);
+    let chat = session::chat_of(&chat_id, country)
+        .ok_or_else(|| Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")))?;
+    let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
+    let query =
+        history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
+    let entries = match app.fleet.session(&tenant) {
+        Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
+        None => Vec::new(),
+    };
+    let links = &app.fleet.env().media.links;
+    let messages: Vec<_> = entries.into_iter().map(|entry| old_form::entry(&tenant, entry, links)).collect();
+    Ok(Json(Messages { count: messages.len(), messages, chat_id, limit }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BaileysProfile")]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum Profile {
+    Connected { connected: bool, phone_number: Option<String>, name: Option<String>, profile_pic: () },
+    NotConnected { connected: bool, message: &'static str },
+}
+
+pub async fn profile(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
+) -> Result<Json<Profile>, Problem> {
+    let working = app.fleet.status(&tenant).filter(|status| status.state == session::State::Working);
+    Ok(Json(match working {
+        Some(session::Status { phone_number, push_name: name, .. }) => {
+            Profile::Connected { connected: true, phone_number, name, profile_pic: () }
+        }
+        None => Profile::NotConnected { connected: false, message: "No hay conexión activa" },
+    }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+#[schemars(rename = "BaileysStats")]
+pub enum Stats {
+    Counted { daily: Count, hourly: Count, minute: Count, cooldown: Cooldown, is_new_number: bool, account_age: () },
+    NotThere { error: &'static str },
+}
+
+/// What was sent, against a limit of the old service's. Nothing is refused for it here.
+#[derive(Serialize, JsonSchema)]
+pub struct Count {
+    count: u32,
+    limit: u32,
+    percentage: f64,
+    remaining: u32,
+}
+
+/// The old service's pause, which it never made.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cooldown {
+    active: bool,
+    until: (),
+    remaining_minutes: u32,
+}
+
+impl Count {
+    fn new(count: u32, limit: u32) -> Self {
+        let percentage = (f64::from(count) * 100.0 / f64::from(limit)).round();
+        Self { count, limit, percentage, remaining: limit.saturating_sub(count) }
+    }
+}
+
+pub async fn stats(
+    State(app): State<App>,
+    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
+) -> Result<Json<Stats>, Problem> {
+    let Some(session) = app.fleet.session(&tenant) else {
+        return Ok(Json(Stats::NotThere { error: "Tenant not initialized" }));
+    };
+    let sends = session.sends().await.map_err(Problem::unreadable)?;
+    Ok(Json(Stats::Counted {
+        daily: Count::new(sends.day, 1000),
+        hourly: Count::new(sends.hour, 150),
+        minute: Count::new(sends.minute, 25),
+        cooldown: Cooldown { active: false, until: (), remaining_minutes: 0 },
+        is_new_number: false,
+        account_age: (),
+    }))
+}

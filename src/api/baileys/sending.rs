@@ -1,0 +1,186 @@
+//! Sending: a text, or a file by its URL.
+
+use std::{borrow::Cow, convert::Infallible};
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Tenant, misnamed};
+use crate::{
+    api::{
+        App,
+        auth::{Asked, Names, Sending},
+        input::{Body, IdempotencyKey},
+        problem::{FieldError, Problem},
+        upload::Given,
+        waha,
+    },
+    message::{
+        Draft, Message, SendRequest,
+        media::{Attachment, AttachmentKind},
+    },
+    tenant::{InvalidTenantId, TenantId},
+};
+
+/// What both forms have beside their words.
+#[derive(Deserialize, JsonSchema)]
+pub struct Addressed {
+    #[serde(rename = "tenantId")]
+    #[schemars(with = "TenantId")]
+    tenant_id: Option<String>,
+    /// A phone number as people type it, or a jid.
+    #[schemars(required, example = "573009998877")]
+    to: Option<String>,
+    /// What a file is sent as: `image`, `video`, `audio`, `voice`, `document` or `sticker`; left out, or `text`: what its bytes are.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// A file to send. In `/api/baileys/send` only.
+    #[serde(rename = "mediaUrl")]
+    media_url: Option<String>,
+    /// Of the file; the text, when it is left out.
+    caption: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct SendText {
+    #[serde(flatten)]
+    to: Addressed,
+    #[schemars(required, length(min = 1), example = "Su pedido está listo")]
+    text: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct SendMessage {
+    #[serde(flatten)]
+    to: Addressed,
+    #[schemars(required, length(min = 1), example = "Su pedido está listo")]
+    message: Option<String>,
+}
+
+/// A text, under the name that it has in this form.
+trait Words: Names {
+    const FIELD: &str;
+    const MISSING: &str;
+    fn parts(&self) -> (&Addressed, Option<&str>);
+
+    /// What is missing, all together.
+    fn flaws(&self) -> Problem {
+        let (to, text) = self.parts();
+        let fields = [("tenantId", to.tenant_id.as_deref()), ("to", to.to.as_deref()), (Self::FIELD, text)];
+        let missing = fields.into_iter().filter(|(_, given)| given.is_none_or(str::is_empty));
+        let error = |(field, _)| FieldError { field: Cow::Borrowed(field), message: "is required".into() };
+        Problem::invalid(Self::MISSING, missing.map(error).collect())
+    }
+}
+
+macro_rules! words {
+    ($form:ident $field:ident: $missing:literal) => {
+        impl Names for $form {
+            fn tenant(&self) -> Option<&str> {
+                self.to.tenant_id.as_deref()
+            }
+
+            fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+                if error.is_some() { misnamed(Self::MISSING, error) } else { self.flaws() }
+            }
+        }
+
+        impl Words for $form {
+            const FIELD: &str = stringify!($field);
+            const MISSING: &str = $missing;
+
+            fn parts(&self) -> (&Addressed, Option<&str>) {
+                (&self.to, self.$field.as_deref())
+            }
+        }
+    };
+}
+
+words!(SendText text: "tenantId, to y text son requeridos");
+words!(SendMessage message: "tenantId, to y message son requeridos");
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BaileysSent")]
+pub struct Sent {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+    message_id: String,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+}
+
+pub async fn send(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendText>>,
+) -> Result<Json<Sent>, Problem> {
+    let has_file = send.to.media_url.as_ref().is_some_and(|url| !url.is_empty());
+    let sent = if has_file {
+        send_media(&app, &tenant, send, &key).await?
+    } else {
+        send_words(&app, &tenant, &send, &key).await?
+    };
+    Ok(Json(Sent { success: true, message: None, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
+}
+
+pub async fn send_message(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendMessage>>,
+) -> Result<Json<Sent>, Problem> {
+    let sent = send_words(&app, &tenant, &send, &key).await;
+    let sent = sent.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
+    let message = Some("Mensaje enviado exitosamente");
+    Ok(Json(Sent { success: true, message, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
+}
+
+async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &IdempotencyKey) -> Result<Message, Problem> {
+    fn given(text: Option<&str>) -> Option<&str> {
+        text.filter(|text| !text.is_empty())
+    }
+    let (Addressed { to, kind, media_url, .. }, text) = send.parts();
+    let (Some(to), Some(text)) = (given(to.as_deref()), given(text)) else { return Err(send.flaws()) };
+    // The old service sent the words and let the rest go: better to say so than to call half a message a success.
+    let is_text = given(kind.as_deref()).is_none_or(|kind| kind == "text");
+    if !is_text || given(media_url.as_deref()).is_some() {
+        return Err(Problem::not_implemented("only text can be sent by this route"));
+    }
+    let draft = Draft::Text { text: text.to_owned(), mentions: Vec::new() };
+    let request = SendRequest { to: to.to_owned(), draft, answers: None, id: None };
+    Ok(app.fleet.send(tenant, &request, key.as_deref()).await??)
+}
+
+/// A file by its URL, with the words as its caption.
+async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &IdempotencyKey) -> Result<Message, Problem> {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let wrong = |field: &'static str, message: &str| {
+        Problem::invalid(SendText::MISSING, vec![FieldError { field: field.into(), message: message.into() }])
+    };
+    let SendText { to: Addressed { to, kind, media_url, caption, .. }, text } = send;
+    let to = given(to).ok_or_else(|| wrong("to", "is required"))?;
+    let kind = match given(kind).as_deref() {
+        None | Some("text" | "media") => AttachmentKind::Any,
+        Some("image") => AttachmentKind::Image,
+        Some("video") => AttachmentKind::Video,
+        Some("audio") => AttachmentKind::Audio,
+        Some("voice" | "ptt") => AttachmentKind::Voice,
+        Some("document" | "file") => AttachmentKind::Document,
+        Some("sticker") => AttachmentKind::Sticker,
+        Some(_) => return Err(wrong("type", "expected image, video, audio, voice, document or sticker")),
+    };
+    let url = media_url.unwrap_or_default();
+    let file_name = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+    let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
+    let caption = given(caption).or(given(text)).unwrap_or_default();
+    let attachment = Attachment { kind, origin, caption, file_name: given(file_name), mime: None };
+    let request = SendRequest { to, draft: Draft::File(attachment), answers: None, id: None };
+    Ok(app.fleet.send_file(tenant, &request, source, key.as_deref()).await??)
+}
+
+/// The old service answered by its bot.
+pub async fn test_message(_: Asked<Sending, Body<Tenant>>) -> Result<Infallible, Problem> {
+    Err(Problem::not_implemented("there is no bot yet"))
+}
