@@ -1,5 +1,5 @@
 //! Parsers of untrusted bytes under mutated inputs, for a fixed time each: `FUZZ_SECONDS`, `FUZZ_SEED`. A driver for the stable
-//! compiler; with cargo-fuzz the same targets run under libFuzzer (tests/fuzz).
+//! compiler; `tests/fuzz` has the same targets under libFuzzer, for a nightly one.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
