@@ -313,7 +313,7 @@ impl Fates {
                 }
                 None
             }
-            Content::Pin { .. } => None,
+            Content::Pin { .. } | Content::Keep { .. } => None,
             _ => Some(self.complete(id, message)),
         }
     }
