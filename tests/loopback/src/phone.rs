@@ -147,6 +147,9 @@ impl World {
         if from.account != account || self.directory.get(account).kind != Kind::Phone {
             return;
         }
+        if let Some(request) = message.peer_data_operation_request_message.as_option() {
+            self.ledger.counts.placeholder_requests += request.placeholder_message_resend_request.len() as u64;
+        }
         if self.faults.hits(FaultKind::PhoneSilent, account) {
             return;
         }

@@ -165,6 +165,7 @@ impl World {
         if retry {
             // Only an ack clears the message: should the connection end before it, the message comes again.
             self.ledger.counts.retry_receipts += 1;
+            self.ledger.counts.device_retries += 1;
         } else {
             self.ledger.counts.receipts += 1;
             self.settle(from, &ids);
@@ -232,6 +233,9 @@ impl World {
         let (Some(class), Some(id)) = (attr(stanza, "class"), attr(stanza, "id")) else {
             return;
         };
+        if let Some(code) = attr(stanza, "error") {
+            self.ledger.nack(from, &class, &id, &code);
+        }
         let Some(class) = Class::from_tag(&class) else {
             return;
         };
