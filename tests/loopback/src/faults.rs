@@ -21,6 +21,12 @@ pub enum FaultKind {
     /// Messages are routed, but the sender does not get the server's ack before the fault ends. It never gets it when
     /// its socket ends first.
     WithholdAcks,
+    /// Messages are not routed; the server's acks of them carry `code` (default 479).
+    RefuseMessages,
+    /// Requests are answered with the error `code`.
+    RefuseRequests,
+    /// Requests are not answered.
+    IgnoreRequests,
     /// The Noise handshake completes, `<success>` never comes.
     WithholdLogin,
     /// Live sockets close; new ones are accepted and closed at once. With a target: closed when they name it.
@@ -78,20 +84,28 @@ pub struct Fault {
     /// A phone's or customer's number; everybody when absent.
     #[serde(default)]
     pub target: Option<String>,
-    /// Of `stream-error` (default 503), `connect-failure` (default 401) and `media-refuse` (default 404).
+    /// Of `stream-error` and `refuse-requests` (default 503), `connect-failure` (default 401), `refuse-messages` (default 479) and
+    /// `media-refuse` (default 404).
     #[serde(default)]
     pub code: Option<u16>,
+    /// Of `withhold-acks` and `refuse-messages`: only messages to this customer or group.
+    #[serde(default)]
+    pub chat: Option<String>,
+    /// Of `refuse-requests` and `ignore-requests`: only requests in this namespace.
+    #[serde(default)]
+    pub xmlns: Option<String>,
     /// How long it lasts; for `latency` and `media-slow`, how late.
     #[serde(default)]
     pub ms: Option<u64>,
-    /// How many logins a `connect-failure` refuses; how many requests to the media host a fault of it spoils.
+    /// How many logins a `connect-failure` refuses, how many requests are refused or ignored; how many requests to the media host a
+    /// fault of it spoils.
     #[serde(default)]
     pub count: Option<u32>,
 }
 
 impl Fault {
     pub fn new(kind: FaultKind) -> Self {
-        Self { kind, target: None, code: None, ms: None, count: None }
+        Self { kind, target: None, code: None, chat: None, xmlns: None, ms: None, count: None }
     }
 
     pub fn target(mut self, number: impl Into<String>) -> Self {
@@ -101,6 +115,16 @@ impl Fault {
 
     pub fn code(mut self, code: u16) -> Self {
         self.code = Some(code);
+        self
+    }
+
+    pub fn chat(mut self, chat: impl Into<String>) -> Self {
+        self.chat = Some(chat.into());
+        self
+    }
+
+    pub fn xmlns(mut self, namespace: impl Into<String>) -> Self {
+        self.xmlns = Some(namespace.into());
         self
     }
 
@@ -119,6 +143,8 @@ struct Active {
     kind: FaultKind,
     target: Option<AccountId>,
     code: Option<u16>,
+    chat: Option<String>,
+    xmlns: Option<String>,
     ms: u64,
     until: Option<Instant>,
     left: Option<u32>,
@@ -139,6 +165,8 @@ impl Faults {
             kind: fault.kind,
             target,
             code: fault.code,
+            chat: fault.chat.clone(),
+            xmlns: fault.xmlns.clone(),
             ms: fault.ms.unwrap_or_default(),
             until,
             left: fault.count,
@@ -181,6 +209,26 @@ impl Faults {
             .iter()
             .position(|f| f.kind == FaultKind::ConnectFailure && (f.target.is_none() || f.target == account))?;
         let code = self.0[at].code.unwrap_or(401);
+        self.spend(at);
+        Some(code)
+    }
+
+    /// The code of a fault of this kind that hits a message of that account to a chat, of which `is_chat` knows the names.
+    pub(crate) fn of_message(
+        &self,
+        kind: FaultKind,
+        account: AccountId,
+        is_chat: impl Fn(&str) -> bool,
+    ) -> Option<u16> {
+        let hit = self.of(kind, Some(account)).find(|f| f.chat.as_deref().is_none_or(&is_chat))?;
+        Some(hit.code.unwrap_or(479))
+    }
+
+    /// The code of a fault of this kind that hits a request of that account; spends one of a counted fault.
+    pub(crate) fn take_request(&mut self, kind: FaultKind, account: AccountId, xmlns: &str) -> Option<u16> {
+        let hits = |f: &Active| f.kind == kind && f.target.is_none_or(|target| target == account);
+        let at = self.0.iter().position(|f| hits(f) && f.xmlns.as_deref().is_none_or(|named| named == xmlns))?;
+        let code = self.0[at].code.unwrap_or(503);
         self.spend(at);
         Some(code)
     }
@@ -260,6 +308,9 @@ impl World {
             FaultKind::Silence
             | FaultKind::Withhold
             | FaultKind::WithholdAcks
+            | FaultKind::RefuseMessages
+            | FaultKind::RefuseRequests
+            | FaultKind::IgnoreRequests
             | FaultKind::WithholdLogin
             | FaultKind::Latency
             | FaultKind::ConnectFailure

@@ -7,6 +7,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::faults::FaultKind;
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
 use crate::queue::Class;
 use crate::signal::Bundle;
@@ -22,6 +23,13 @@ impl World {
         let request = first_child(iq);
         let tag = request.map_or("", |r| r.tag.as_ref());
         let xmlns = attr(iq, "xmlns");
+        let namespace = xmlns.as_deref().unwrap_or_default();
+        if self.faults.take_request(FaultKind::IgnoreRequests, from.account, namespace).is_some() {
+            return;
+        }
+        if let Some(code) = self.faults.take_request(FaultKind::RefuseRequests, from.account, namespace) {
+            return self.send(conn, iq_error(iq, code, "refused"));
+        }
         match (xmlns.as_deref().unwrap_or_default(), tag) {
             ("passive", "active") => {
                 self.send(conn, iq_result(iq, []));

@@ -44,14 +44,20 @@ impl World {
         let group = self.groups.find(&to);
         let is_status = to.is_status_broadcast();
         let is_channel = to.server == Server::Newsletter;
+        let is_chat = |name: &str| {
+            let account = self.directory.find(&to);
+            name == to.to_string() || account.is_some() && account == self.directory.find_text(name)
+        };
+        let is_withheld = self.faults.of_message(FaultKind::WithholdAcks, from.account, is_chat).is_some();
+        if let Some(code) = self.faults.of_message(FaultKind::RefuseMessages, from.account, is_chat) {
+            ack.attrs.insert("error", code.to_string());
+            return self.send(conn, ack);
+        }
         if is_channel {
             match self.channel_message(from, &to.to_string(), stanza) {
                 Ok(number) => ack.attrs.insert("server_id", number.to_string()),
                 Err(code) => ack.attrs.insert("error", code.to_string()),
             };
-        } else if group.is_none() && !is_status && self.directory.find(&to).is_none() {
-            // Unknown numbers: there is nobody to deliver to.
-            ack.attrs.insert("error", "404");
         }
         let category = attr(stanza, "category");
         let edit = attr(stanza, "edit");
@@ -76,7 +82,7 @@ impl World {
         } else if !is_channel {
             self.direct_message(&envelope, stanza);
         }
-        if self.faults.hits(FaultKind::WithholdAcks, from.account) {
+        if is_withheld {
             if let Some(companion) = self.directory.companion_mut(from) {
                 companion.held_acks.push((id.into_owned(), ack));
             }
