@@ -136,12 +136,12 @@ async fn a_group_that_the_tenant_left_refuses_and_is_told() {
 async fn what_passes_is_tried_again_and_what_is_refused_fails_whatever_asked() {
     for xmlns in ["usync", "encrypt"] {
         let scene = Scene::new().await;
-        scene.fault(Fault::new(FaultKind::RefuseRequests).xmlns(xmlns).code(429).count(2)).await;
+        scene.fault(Fault::new(FaultKind::IqError).xmlns(xmlns).code(429).count(2)).await;
         let (passing, other) = (scene.customer().to_owned(), scene.conversation.customers[1].clone());
         scene.send(&passing, "not at once").await;
         scene.await_arrival(&passing, "not at once", LIMIT).await;
 
-        scene.fault(Fault::new(FaultKind::RefuseRequests).xmlns(xmlns).code(403)).await;
+        scene.fault(Fault::new(FaultKind::IqError).xmlns(xmlns).code(403)).await;
         let id = scene.send(&other, "never").await;
         assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "refused", "code": 403 }), "{xmlns}");
         // Known devices, and sessions: no request is needed.
@@ -155,8 +155,8 @@ async fn what_passes_is_tried_again_and_what_is_refused_fails_whatever_asked() {
 async fn a_refusing_ack_is_final_or_passing_by_its_code() {
     let scene = Scene::new().await;
     let (refused, passing) = (scene.customer().to_owned(), scene.conversation.customers[1].clone());
-    scene.fault(Fault::new(FaultKind::RefuseMessages).chat(&refused).code(463)).await;
-    scene.fault(Fault::new(FaultKind::RefuseMessages).chat(&passing).code(429).ms(1500)).await;
+    scene.fault(Fault::new(FaultKind::ErrorAcks).chat(&refused).code(463)).await;
+    scene.fault(Fault::new(FaultKind::ErrorAcks).chat(&passing).code(429).ms(1500)).await;
     let id = scene.send(&refused, "no").await;
     scene.send(&passing, "not now").await;
     assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "refused", "code": 463 }));
@@ -251,7 +251,7 @@ async fn requests_that_are_not_answered_stop_nobody() {
     let scene = Scene::new().await;
     scene.send(scene.customer(), "before").await;
     scene.await_arrival(scene.customer(), "before", LIMIT).await;
-    scene.fault(Fault::new(FaultKind::IgnoreRequests).xmlns("w:g2")).await;
+    scene.fault(Fault::new(FaultKind::IqSilence).xmlns("w:g2")).await;
     for n in 0..20 {
         scene.send(&gone(n), &format!("into nothing {n}")).await;
     }

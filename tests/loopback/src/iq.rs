@@ -7,7 +7,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use crate::account::{AccountId, DeviceAddress, Form};
-use crate::faults::FaultKind;
+use crate::faults::IqTrouble;
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
 use crate::queue::Class;
 use crate::signal::Bundle;
@@ -23,12 +23,10 @@ impl World {
         let request = first_child(iq);
         let tag = request.map_or("", |r| r.tag.as_ref());
         let xmlns = attr(iq, "xmlns");
-        let namespace = xmlns.as_deref().unwrap_or_default();
-        if self.faults.take_request(FaultKind::IgnoreRequests, from.account, namespace).is_some() {
-            return;
-        }
-        if let Some(code) = self.faults.take_request(FaultKind::RefuseRequests, from.account, namespace) {
-            return self.send(conn, iq_error(iq, code, "refused"));
+        match self.faults.take_iq_trouble(from.account, xmlns.as_deref().unwrap_or_default(), tag) {
+            Some(IqTrouble::Silence) => return,
+            Some(IqTrouble::Error(code)) => return self.send(conn, iq_error(iq, code, error_text(code))),
+            None => {}
         }
         match (xmlns.as_deref().unwrap_or_default(), tag) {
             ("passive", "active") => {
@@ -220,6 +218,20 @@ impl World {
             devices.push(list.bytes(signed).build());
         }
         NodeBuilder::new("devices").children(devices).build()
+    }
+}
+
+/// What WhatsApp says beside a code.
+fn error_text(code: u16) -> &'static str {
+    match code {
+        400 => "bad-request",
+        401 => "not-authorized",
+        403 => "forbidden",
+        404 => "item-not-found",
+        406 => "not-acceptable",
+        429 => "rate-overlimit",
+        503 => "service-unavailable",
+        _ => "internal-server-error",
     }
 }
 
