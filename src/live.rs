@@ -323,7 +323,7 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
             });
             emit(socket, "message:sent", &payload).await;
         }
-        EventBody::Status { message_id, chat, status, .. } => {
+        EventBody::Status { message_id, chat, status, failure, .. } => {
             let status = match status {
                 Delivery::Accepted => "accepted",
                 Delivery::Sent => "sent",
@@ -331,10 +331,13 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
                 Delivery::Read => "read",
                 Delivery::Failed => "failed",
             };
-            let payload = json!({
+            let mut payload = json!({
                 "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
                 "timestamp": at, "eventId": id,
             });
+            if let Some(failure) = failure {
+                payload["failure"] = json!(failure);
+            }
             emit(socket, "message:status", &payload).await;
         }
         // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.

@@ -156,6 +156,10 @@ pub struct Session {
     pub pairing_timeout: Duration,
     pub ownership_limit: Duration,
     pub quiet_max: Duration,
+    /// How long WhatsApp may take to confirm a message.
+    pub ack_timeout: Duration,
+    /// So many attempts without an answer, and a message has failed.
+    pub send_attempts: u32,
     pub device_name: String,
     pub pre_keys: usize,
 }
@@ -176,6 +180,8 @@ pub struct Messages {
     pub keep_events: usize,
     pub live_events: usize,
     pub keep_whole: Duration,
+    /// How long a message waits to be sent.
+    pub ttl: Duration,
     pub history: History,
 }
 

@@ -64,6 +64,8 @@ impl Reader<'_> {
             }),
             self.count("session.pre_keys", 5..=812),
             self.duration("session.quiet_max", 60..=86_400),
+            self.duration("session.ack_timeout", 1..=300),
+            self.count("session.send_attempts", 1..=100),
         );
         let whatsapp = (
             self.endpoint(),
@@ -78,6 +80,7 @@ impl Reader<'_> {
             self.count("messages.live_events", 20..=10_000),
             self.duration("messages.keep_whole", 3600..=31_536_000),
             self.history(),
+            self.duration("messages.ttl", 1..=604_800),
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
@@ -112,6 +115,8 @@ impl Reader<'_> {
                 device_name: session.2?,
                 pre_keys: session.3?,
                 quiet_max: session.4?,
+                ack_timeout: session.5?,
+                send_attempts: u32::try_from(session.6?).unwrap_or(u32::MAX),
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
             media: media?,
@@ -122,6 +127,7 @@ impl Reader<'_> {
                 live_events: messages.3?,
                 keep_whole: messages.4?,
                 history: messages.5?,
+                ttl: messages.6?,
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, broadcast};
 use ulid::Ulid;
 
 use super::{
-    Call, Delivery, GroupChange, LabelNews, Message, StatePoint,
+    Call, Delivery, Failure, GroupChange, LabelNews, Message, StatePoint,
     segments::{Chats, Segment, Shelf},
 };
 use crate::{
@@ -82,6 +82,9 @@ pub enum EventBody {
         /// In a group: of whom it is known, a jid.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
+        /// Why, when it has failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
     },
     /// The session's state changed.
     Session {
@@ -471,7 +474,7 @@ pub(super) fn parse_key(key: &[u8]) -> Option<Ulid> {
 }
 
 /// The next id: of this moment, or just above the last when the clock stands or went back.
-fn next_ulid(last: Ulid, now: SystemTime) -> Ulid {
+pub(super) fn next_ulid(last: Ulid, now: SystemTime) -> Ulid {
     let fresh = Ulid::from_datetime(now);
     if fresh > last { fresh } else { Ulid(last.0 + 1) }
 }

@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Content, Delivery, EventBody, EventId, Log, Message,
+    Content, Delivery, EventBody, EventId, Failure, Log, Message,
     cleared::Cleared,
     past,
     segments::{Chats, Mark, mark},
@@ -29,6 +29,8 @@ pub struct Entry {
     pub message: Message,
     /// How far it came, when we sent it.
     pub status: Option<Delivery>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
     pub edited: bool,
     /// Deleted for everyone.
     pub revoked: bool,
@@ -87,7 +89,7 @@ const NAMED: usize = 2560;
 /// What became of messages that are yet to come, since they are older.
 #[derive(Default)]
 struct Fates {
-    status: HashMap<String, Delivery>,
+    status: HashMap<String, (Delivery, Option<Failure>)>,
     edits: HashMap<Place, Content>,
     revoked: HashSet<Place>,
     /// By chat and message.
@@ -270,7 +272,7 @@ impl<'a> Backwards<'a> {
 impl Entry {
     /// The phone told it. It was not sent from here.
     fn told(self) -> Self {
-        Self { past: true, status: None, ..self }
+        Self { past: true, status: None, failure: None, ..self }
     }
 }
 
@@ -278,9 +280,9 @@ impl Fates {
     /// Remembers what an event says of another message, or completes the message that it brings.
     fn meet(&mut self, id: EventId, body: EventBody) -> Option<Entry> {
         let message = match body {
-            EventBody::Status { message_id, status, .. } => {
+            EventBody::Status { message_id, status, failure, .. } => {
                 // The newest is met first.
-                self.status.entry(message_id).or_insert(status);
+                self.status.entry(message_id).or_insert((status, failure));
                 return None;
             }
             EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -336,10 +338,12 @@ impl Fates {
         reactions.retain(|reaction| !reaction.emoji.is_empty());
         let mut votes = self.votes.remove(&named).unwrap_or_default();
         votes.retain(|vote| !vote.options.is_empty());
+        let (status, failure) = self.status.remove(&message.id).unzip();
         Entry {
             event,
             past: false,
-            status: self.status.remove(&message.id).or(message.from_me.then_some(Delivery::Accepted)),
+            status: status.or(message.from_me.then_some(Delivery::Accepted)),
+            failure: failure.flatten(),
             edited,
             revoked: self.revoked.remove(&place),
             reactions,
@@ -399,7 +403,10 @@ mod tests {
     #[test]
     fn a_message_carries_what_became_of_it() {
         let sent = EventBody::Sent { message: message("S", CHAT, "me", true, text("at eight")) };
-        let status = |status| EventBody::Status { message_id: "S".into(), chat: CHAT.into(), status, by: None };
+        let status = |status| {
+            let (message_id, chat) = ("S".into(), CHAT.into());
+            EventBody::Status { message_id, chat, status, by: None, failure: None }
+        };
         let edit = |text: &str| Content::Edit { target: target("A"), content: Box::new(Content::plain(text)) };
         let react = |emoji: &str| Content::Reaction { target: target("A"), emoji: emoji.into() };
         let shown = shown(vec![

@@ -5,6 +5,7 @@ pub mod cleared;
 mod content;
 mod draft;
 mod event;
+mod failure;
 mod group;
 pub mod history;
 mod inbox;
@@ -21,10 +22,11 @@ pub use self::{
     content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},
+    failure::{Failure, FailureReason},
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled},
+    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
     segments::Shelf,
 };
 
@@ -85,6 +87,6 @@ pub enum Delivery {
     /// A device of the recipient has it.
     Delivered,
     Read,
-    /// WhatsApp refused it.
+    /// It is not sent any more; [`Failure`] says why.
     Failed,
 }

@@ -46,7 +46,7 @@ const SLOW_LOGIN: Duration = Duration::from_secs(5);
 /// From the login to the end of the offline queue, from its last sign of life.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection that was up for so long was a good one.
+/// A connection that was up for so long, or on which WhatsApp confirmed a message, was a good one.
 const STABLE: Duration = Duration::from_secs(30);
 
 /// How often a connection's deadlines are looked at.
@@ -56,7 +56,7 @@ const MAX_TICK: Duration = Duration::from_secs(5);
 /// How a connection ended.
 pub struct Ended {
     pub signal: Signal,
-    /// It was logged in for a while.
+    /// It was logged in for a while, or a message was confirmed on it.
     pub was_stable: bool,
 }
 
@@ -168,7 +168,8 @@ impl<'a> Connection<'a> {
         drop(subscription);
         let abrupt = matches!(stop, Some(Stop::Closed(_)));
         farewell(&session, &self.client, run, abrupt).await;
-        let was_stable = self.connected_at.is_some_and(|at| at.elapsed() > STABLE);
+        let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
+        let was_stable = self.connected_at.is_some_and(is_good);
         let signal = self.signal.take().unwrap_or(Signal::Dropped);
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.

@@ -5,6 +5,7 @@
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
 mod agent;
+mod answers;
 mod asking;
 mod calls;
 mod channels;
@@ -20,6 +21,7 @@ mod group_news;
 pub mod groups;
 mod health;
 mod hook;
+mod judgement;
 mod labels;
 mod limits;
 mod line;
@@ -59,7 +61,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -87,10 +89,14 @@ pub use self::{
     sending::{RefusedSend, chat_of},
     state::{Qr, State, Status},
 };
-use self::{line::Current, supervisor::Supervisor};
+use self::{
+    answers::{Answer, Answers},
+    line::Current,
+    supervisor::Supervisor,
+};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
+    message::{Delivery, EventBody, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
     store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
@@ -127,9 +133,7 @@ struct Inner {
     /// The client of the current connection, logged in or not.
     client: watch::Sender<Option<Arc<Client>>>,
     wishes: mpsc::Sender<Wish>,
-    accepted: mpsc::Sender<(String, String)>,
-    /// A message was settled.
-    settled: Notify,
+    answers: Answers,
     owes_acks: Arc<AtomicBool>,
     presences: presence::Presences,
     calls: calls::Calls,
@@ -228,14 +232,14 @@ impl Session {
         let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
-        let outbox = Arc::new(Outbox::new(store.clone(), log.clone(), env.clock.clone()));
+        let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), config.ttl).await?;
+        let outbox = Arc::new(outbox);
         let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
         let told = states::Told::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
-        let (accepted, carried) = mpsc::channel(256);
         let status = Status {
             state: State::Stopped,
             reason: match device {
@@ -265,8 +269,7 @@ impl Session {
             ready: watch::Sender::new(None),
             client: watch::Sender::new(None),
             wishes,
-            accepted,
-            settled: Notify::new(),
+            answers: Answers::default(),
             owes_acks: Arc::default(),
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
@@ -285,7 +288,7 @@ impl Session {
         let hooks: Arc<dyn Hooks> = inner.clone();
         inner.store.attach(&hooks);
         let span = info_span!("session", %tenant);
-        let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
+        let courier = courier::Courier::new(inner.clone()).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
         tasks.spawn(guarded(inner.clone(), states::tell(inner.clone())).instrument(span.clone()));
         let tidy = inner.log.clone().tidy_up(inner.stop.clone());
@@ -543,14 +546,31 @@ impl Inner {
         self.env.directory.note(&self.tenant, connection);
     }
 
-    async fn progress(&self, id: &str, to: Delivery) {
-        self.progress_of(id, to, None).await;
+    /// WhatsApp acknowledged a message, or refused it with a code.
+    async fn acknowledged(&self, id: &str, error: Option<&str>) {
+        self.answers.note();
+        let Some(error) = error else { return self.progress(id, Delivery::Sent, None).await };
+        let code = error.parse().ok();
+        match code {
+            Some(code) if judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
+            code => {
+                warn!(message.id = id, code, "WhatsApp refuses a message");
+                self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await);
+            }
+        }
     }
 
-    /// The same, of one of several recipients.
-    async fn progress_of(&self, id: &str, to: Delivery, by: Option<String>) {
-        match self.outbox.progress(id, to, by).await {
-            Ok(true) => self.settled.notify_waiters(),
+    /// A message has come further. `by`: to whom, where there are several.
+    async fn progress(&self, id: &str, to: Delivery, by: Option<String>) {
+        self.note_progress(id, self.outbox.progress(id, to, by).await);
+    }
+
+    fn note_progress(&self, id: &str, written: Result<bool, StoreError>) {
+        match written {
+            Ok(true) => {
+                self.answers.note();
+                self.answers.give(id, Answer::Settled);
+            }
             Ok(false) => {}
             Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use whatsapp_rust::{
-    Client, ErrorChainExt as _, Jid, NewsletterError, SendError, SendOptions, Server,
+    Client, Jid, NewsletterError, SendError, SendOptions, Server,
     request::{InfoQuery, IqError},
     wacore::iq::newsletter::NEWSLETTER_XMLNS,
     wacore_binary::{NodeContent, NodeRef, builder::NodeBuilder},
@@ -80,15 +80,14 @@ pub async fn publish(
         };
         return changed.map_err(|error| match error {
             NewsletterError::Client(error) => error.into(),
-            error => SendError::InvalidRequest(error.to_string()),
+            NewsletterError::Iq(error) => error.into(),
+            NewsletterError::InvalidRequest(why) => SendError::InvalidRequest(why),
+            error => SendError::Internal(error.into()),
         });
     }
     if let Some(reaction) = body.reaction_message.as_option() {
         let post = reaction.key.as_option().and_then(|key| key.id.clone()).ok_or_else(nameless)?;
-        let posts = published(client, &channel, RECENT).await.map_err(|error| match error.server_rejection() {
-            Some(rejection) => SendError::InvalidRequest(format!("WhatsApp refuses: {}", rejection.code)),
-            None => SendError::Iq(error),
-        })?;
+        let posts = published(client, &channel, RECENT).await?;
         let number = posts.into_iter().find(|raw| raw.id == post).map(|raw| raw.number).ok_or_else(nameless)?;
         let code = reaction.text.clone().unwrap_or_default();
         let stanza = NodeBuilder::new("message")

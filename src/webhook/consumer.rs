@@ -465,7 +465,12 @@ impl Flight {
         let source = if delivery.is_some() { waha::Source::Api } else { waha::Source::App };
         let url = event.message().and_then(|message| self.session.file_url(message));
         let session = self.session.tenant().as_str();
-        Ok(waha::payload(session, event, name, waha::View { me: &me, source, delivery, media_url: url.as_deref() }))
+        Ok(waha::payload(
+            session,
+            event,
+            name,
+            waha::View { me: &me, source, delivery, failure: None, media_url: url.as_deref() },
+        ))
     }
 
     fn envelope(&self, job: &Job, payload: Payload) -> Bytes {

@@ -54,13 +54,13 @@ impl World {
         let group = self.groups.find(&to);
         let is_status = to.is_status_broadcast();
         let is_channel = to.server == Server::Newsletter;
-        // A message to a number that nobody has is confirmed like any other.
         if is_channel {
             match self.channel_message(from, &to.to_string(), stanza) {
                 Ok(number) => ack.attrs.insert("server_id", number.to_string()),
                 Err(code) => ack.attrs.insert("error", code.to_string()),
             };
         }
+        // A number that nobody has is confirmed as every other, though there is nobody to deliver to: so does WhatsApp.
         let category = attr(stanza, "category");
         let edit = attr(stanza, "edit");
         let envelope = Envelope {
