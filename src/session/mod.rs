@@ -63,7 +63,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 use whatsapp_rust::{
     Client, Jid, Server,
     traits::{DeviceStore as _, ProtocolStore as _},
@@ -91,7 +91,7 @@ use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
     message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
+    store::{Batch, CopyFailure, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
 
@@ -476,6 +476,11 @@ impl Hooks for Inner {
         {
             warn!(%error, "the device was not saved");
         }
+    }
+
+    fn copy_failed(&self, failure: &CopyFailure) {
+        self.line.bar();
+        error!(tenant = %self.tenant, kind = failure.kind.as_str(), "cut the line to WhatsApp: {failure}");
     }
 
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
