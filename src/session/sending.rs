@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 use whatsapp_rust::{
     Jid, Server,
-    traits::ProtocolStore as _,
     waproto::{codec, whatsapp as wa},
 };
 
@@ -248,8 +247,8 @@ impl Session {
     pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
         let mut names = vec![chat.clone()];
         let mapping = match chat.server {
-            Server::Pn => self.0.store.get_pn_mapping(&chat.user).await,
-            Server::Lid => self.0.store.get_lid_mapping(&chat.user).await,
+            Server::Pn => self.0.store.mapping_of_number(&chat.user).await,
+            Server::Lid => self.0.store.mapping_of_lid(&chat.user).await,
             _ => return names,
         };
         if let Ok(Some(mapping)) = mapping {

@@ -35,11 +35,12 @@ pub enum CopyFailureKind {
 }
 
 impl CopyFailureKind {
-    pub(super) fn of_io(error: &io::Error) -> Self {
+    fn of_io(error: &io::Error) -> Self {
         let no_descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            io::ErrorKind::IsADirectory => Self::Exchanged,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::DiskFull,
             _ if error.raw_os_error().is_some_and(|errno| no_descriptors.contains(&errno)) => Self::NoDescriptors,
             _ => Self::Unreadable,
         }
@@ -83,6 +84,10 @@ impl CopyFailure {
 
     pub(super) fn damaged(detail: impl Into<String>) -> Self {
         Self::new(CopyFailureKind::Damaged, detail)
+    }
+
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        Self::new(CopyFailureKind::of_io(error), error.to_string())
     }
 
     /// None: the statement is at fault, not the file.

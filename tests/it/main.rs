@@ -48,6 +48,7 @@ mod segments;
 mod stage;
 mod statuses;
 mod store_backend;
+mod store_damage;
 mod store_gates;
 mod store_life;
 mod store_messages;
