@@ -162,12 +162,12 @@ impl Tenant {
         let session = Session::attach(&world, paired(Device::new()));
         let file = world.folder().join("session.db");
         let mut tenant = Self { world, session, records: BTreeMap::new(), file, older: Vec::new() };
-        tenant.write(0..400, 1).await;
+        tenant.write(0..120, 1).await;
         tenant.older = fs::read(&tenant.file).unwrap();
         // All of them, so that no page of the older copy is current; fewer, so that some are free.
-        tenant.write(0..300, 2).await;
+        tenant.write(0..90, 2).await;
         let mut batch = Batch::default();
-        for number in 300u32..400 {
+        for number in 90u32..120 {
             for space in SPACES {
                 batch.delete(space, key::number(number));
                 tenant.records.remove(&(space, key::number(number)));
@@ -182,7 +182,7 @@ impl Tenant {
         let mut batch = Batch::default();
         for number in numbers {
             for space in SPACES {
-                let length = if space == space::IDENTITIES { 32 } else { 700 };
+                let length = if space == space::IDENTITIES { 32 } else { 1_000 };
                 let value = Bytes::from(vec![version ^ number as u8; length]);
                 batch.put(space, key::number(number), value.clone());
                 self.records.insert((space, key::number(number)), value);
@@ -245,7 +245,7 @@ impl Tenant {
 
     async fn get(&self) {
         for (number, ((space, key), value)) in self.records.iter().enumerate() {
-            if number % 7 == 0
+            if number % 5 == 0
                 && let Some(found) = self.answer(self.world.store.get(*space, key).await)
             {
                 assert_eq!(found.as_ref(), Some(value));
@@ -274,7 +274,7 @@ impl Tenant {
             }
         }
         if let Some(found) = self.library(self.world.store.load_all_signed_prekeys()).await {
-            assert_eq!(found.len(), 300);
+            assert_eq!(found.len(), 90);
         }
     }
 
@@ -282,11 +282,11 @@ impl Tenant {
         let recorded = self.world.journal.recorded();
         let value = Bytes::from_static(&[9; 700]);
         let mut batch = Batch::default();
-        for number in (0u32..300).step_by(10) {
+        for number in (0u32..90).step_by(10) {
             batch.put(space::INBOX, key::number(number), value.clone());
         }
         if self.answer(self.world.store.write(batch).await).is_some() {
-            for number in (0u32..300).step_by(10) {
+            for number in (0u32..90).step_by(10) {
                 self.records.insert((space::INBOX, key::number(number)), value.clone());
             }
         } else {
