@@ -157,7 +157,7 @@ impl WorkingCopy {
         let mut set = SetDigest::default();
         database.begin()?;
         for record in records.iter().filter(|record| space::home(record.space) == Home::Journal) {
-            database.put(&mut set, record.space, &record.key, &record.value)?;
+            database.add(&mut set, record.space, &record.key, &record.value)?;
             if record.space == space::LID_MAPPINGS {
                 let mapping: records::LidMappingRecord = parse(record.space, &record.value)?;
                 let index = key::lid_of_number(&mapping.phone_number, &mapping.lid);

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Statements of this module, all of which a busy tenant uses.
-const STATEMENTS: usize = 13;
+const STATEMENTS: usize = 14;
 
 pub(super) struct Database {
     connection: Connection,
@@ -75,6 +75,19 @@ impl Database {
         let Some((digest, value)) = found else { return Ok(None) };
         self.check(space, key, &value, digest)?;
         Ok(Some(value.into()))
+    }
+
+    /// Puts a record where none is: a start does that with all of them. Keeps `set` up.
+    pub(super) fn add(&self, set: &mut SetDigest, space: Space, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+        let digest = self.digests.row(space, key, value);
+        self.statement("INSERT INTO records (space, key, digest, value) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            space.0,
+            key,
+            digest.to_bytes(),
+            value
+        ])?;
+        set.add(digest);
+        Ok(())
     }
 
     /// Keeps `set` up.
