@@ -8,6 +8,8 @@
 //!
 //! `config`, `tenant`, `clock`, `outbound` and `telemetry` are ground that all may use, `waha` stands on `session` and `message`; [`daemon`] puts the parts together.
 
+#![deny(unsafe_code)]
+
 pub mod api;
 pub mod cli;
 pub mod clock;

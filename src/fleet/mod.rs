@@ -277,7 +277,7 @@ impl Fleet {
         let Some(session) = self.session(tenant) else { return Ok(Vec::new()) };
         match session.events_after(cursor, limit).await {
             // The session is over.
-            Err(StoreError::Closed | StoreError::Journal(_)) => Ok(Vec::new()),
+            Err(error) if error.is_final() => Ok(Vec::new()),
             events => events,
         }
     }

@@ -145,7 +145,7 @@ impl Log {
                 // Whichever comes first.
                 let _ = tokio::time::timeout(ROUND, self.full.notified()).await;
                 while let Err(error) = self.tidy(&mut swept).await {
-                    if matches!(error, StoreError::Closed | StoreError::Journal(_)) {
+                    if error.is_final() {
                         debug!(%error, "the event log ends with its session");
                         return;
                     }

@@ -145,8 +145,3 @@ pub(super) fn group(field: &'static str, text: &str) -> Result<Jid, Refused> {
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
-
-/// What the working copy answers through the library's traits.
-pub(super) fn unreadable(error: impl Error + Send + Sync + 'static) -> Refused {
-    Refused::Store(StoreError::Folder(std::io::Error::other(error)))
-}

@@ -68,7 +68,7 @@ pub struct Dialer {
 
 /// The line that is up, for cutting it.
 #[derive(Default)]
-pub struct Current(Mutex<Weak<Line>>);
+pub struct Current(Mutex<Weak<Line>>, AtomicBool);
 
 impl Current {
     /// Whether there is a line that was not cut.
@@ -80,6 +80,22 @@ impl Current {
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
     pub fn cut(&self) {
         if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+            line.cut();
+        }
+    }
+}
+
+impl Current {
+    /// Cuts the line, and every later one before anything is said on it.
+    pub fn bar(&self) {
+        self.1.store(true, Ordering::Release);
+        self.cut();
+    }
+
+    /// Puts the next line in. Barred meanwhile, it is cut: whoever bars looks for a line after this or before it.
+    fn set(&self, line: &Arc<Line>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(line);
+        if self.1.load(Ordering::Acquire) {
             line.cut();
         }
     }
@@ -133,7 +149,7 @@ impl Dialer {
             .await?;
         let (inner, events) = from_websocket(websocket);
         let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false) });
-        *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&line);
+        self.current.set(&line);
         Ok((line, events))
     }
 }

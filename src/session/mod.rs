@@ -65,10 +65,9 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 use whatsapp_rust::{
     Client, Jid, Server,
-    traits::{DeviceStore as _, ProtocolStore as _},
     wacore::types::message::{MessageInfo, MessageSource},
 };
 
@@ -97,7 +96,7 @@ use self::{
 use crate::{
     journal::{self, Closed, Journal, OpenError},
     message::{Delivery, EventBody, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
+    store::{Batch, CopyFailure, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
 
@@ -234,7 +233,7 @@ impl Session {
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
         let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), config.ttl).await?;
         let outbox = Arc::new(outbox);
-        let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
+        let device = store.device().await?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
@@ -442,6 +441,7 @@ impl Session {
     pub async fn close(&self) {
         let inner = &self.0;
         inner.stop.cancel();
+        inner.release_library();
         inner.tasks.close();
         inner.tasks.wait().await;
         let flushed = inner.journal.close().await;
@@ -481,6 +481,12 @@ impl Hooks for Inner {
         }
     }
 
+    fn copy_failed(&self, failure: &CopyFailure) {
+        self.line.bar();
+        self.release_library();
+        error!(tenant = %self.tenant, kind = failure.kind.as_str(), "cut the line to WhatsApp: {failure}");
+    }
+
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
         warn!(message.id = id, "a message was decrypted before and is nowhere: asking the phone for it");
         let Some(client) = self.client.borrow().clone() else { return };
@@ -501,6 +507,16 @@ impl Hooks for Inner {
 }
 
 impl Inner {
+    /// While the session ends, none of its tasks may wait for the library, which waits for a store that answers nothing. The
+    /// line is barred by then, so the library's errors reach nobody.
+    fn release_library(&self) {
+        let over = self.store.failure().is_some() || self.journal.closed().now_or_never().is_some();
+        if over && self.stop.is_cancelled() {
+            self.line.bar();
+            self.store.release_library();
+        }
+    }
+
     fn set_status(&self, change: impl FnOnce(&mut Status)) {
         let before = self.status.borrow().clone();
         self.status.send_modify(|status| {
@@ -534,7 +550,7 @@ impl Inner {
     /// A person as conversations name them: by the phone number where it is known.
     async fn named(&self, person: &Jid) -> String {
         let known = match person.server {
-            Server::Lid => self.store.get_lid_mapping(&person.user).await.ok().flatten(),
+            Server::Lid => self.store.mapping_of_lid(&person.user).await.ok().flatten(),
             _ => None,
         };
         known.map_or_else(|| person.to_non_ad_string(), |known| Jid::pn(known.phone_number).to_string())

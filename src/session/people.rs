@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use whatsapp_rust::{Jid, Server, traits::ProtocolStore as _};
+use whatsapp_rust::{Jid, Server};
 
 use super::{Refused, Session, asking};
 use crate::{
@@ -154,7 +154,7 @@ impl Session {
 
     /// The names that are known here, by LID.
     pub async fn all_names(&self) -> Result<Vec<Names>, Refused> {
-        let known = self.0.store.get_all_lid_mappings().await.map_err(asking::unreadable)?;
+        let known = self.0.store.mappings().await.map_err(Refused::Store)?;
         let mut names: Vec<_> = known.into_iter().map(|entry| named(&entry.lid, &entry.phone_number)).collect();
         names.sort_by(|a, b| a.lid.cmp(&b.lid));
         Ok(names)
@@ -165,10 +165,10 @@ impl Session {
         let jid = asking::person("id", id)?;
         let store = &self.0.store;
         let known = match jid.server {
-            Server::Lid => store.get_lid_mapping(&jid.user).await,
-            _ => store.get_pn_mapping(&jid.user).await,
+            Server::Lid => store.mapping_of_lid(&jid.user).await,
+            _ => store.mapping_of_number(&jid.user).await,
         };
-        let known = known.map_err(asking::unreadable)?;
+        let known = known.map_err(Refused::Store)?;
         if let Some(entry) = known {
             return Ok(Some(named(&entry.lid, &entry.phone_number)));
         }

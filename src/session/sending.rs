@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use whatsapp_rust::{
     Jid, Server,
-    traits::ProtocolStore as _,
     waproto::{codec, whatsapp as wa},
 };
 
@@ -284,8 +283,8 @@ impl Inner {
     pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
         let mut names = vec![chat.clone()];
         let mapping = match chat.server {
-            Server::Pn => self.store.get_pn_mapping(&chat.user).await,
-            Server::Lid => self.store.get_lid_mapping(&chat.user).await,
+            Server::Pn => self.store.mapping_of_number(&chat.user).await,
+            Server::Lid => self.store.mapping_of_lid(&chat.user).await,
             _ => return names,
         };
         if let Ok(Some(mapping)) = mapping {

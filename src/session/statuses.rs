@@ -6,7 +6,6 @@
 use whatsapp_rust::{
     Client, Jid, SendError, StatusSendOptions,
     buffa::{Enumeration as _, MessageField},
-    traits::ProtocolStore as _,
     wacore_binary::JidExt as _,
     waproto::whatsapp::{self as wa, message::extended_text_message::FontType},
 };
@@ -120,7 +119,7 @@ pub(super) async fn send(
 async fn meet(session: &Inner, client: &Client, people: &[Jid]) -> Result<(), SendError> {
     let mut strangers = Vec::new();
     for person in people.iter().filter(|person| person.is_pn()) {
-        if session.store.get_pn_mapping(&person.user).await.map_err(internal)?.is_none() {
+        if session.store.mapping_of_number(&person.user).await.map_err(internal)?.is_none() {
             strangers.push(person.clone());
         }
     }

@@ -32,14 +32,14 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Store, StoreError,
-    copy::{WorkingCopy, Written, lock},
+    CopyFailure, Store, StoreError,
+    copy::{WorkingCopy, Written},
     key, records, space,
     turn::Turn,
 };
 use crate::vault::Decision;
 
-/// How long a save that the working copy refused (a full disk) rests before it is tried again.
+/// How long a save that was refused rests before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What the store asks of the session above it, and tells it.
@@ -47,6 +47,10 @@ const RETRY: Duration = Duration::from_secs(1);
 pub trait Hooks: Send + Sync {
     /// Have the library save its device now: `client.persistence_manager().flush()`.
     async fn save_device(&self);
+
+    /// The working copy failed: cut the line to WhatsApp, for good, before this returns. Called once, and before the call
+    /// that met the failure has its answer, so the library can say nothing to WhatsApp that follows from it. Do not wait here.
+    fn copy_failed(&self, failure: &CopyFailure);
 
     /// This message was delivered again, had been decrypted before, and is nowhere: it stays unacknowledged, and the
     /// phone should be asked for it. When it, or a placeholder for it, is in the inbox, the next delivery is acknowledged.
@@ -89,7 +93,7 @@ impl DeviceStore for Store {
         let written = loop {
             match self.save_once(device.clone()).await {
                 Ok(written) => break written,
-                Err(StoreError::Closed) => pending().await,
+                Err(error) if error.is_final() => pending().await,
                 Err(error) => {
                     let error = anyhow::Error::new(error);
                     tracing::error!("the device cannot be saved and will be tried again: {error:#}");
@@ -106,24 +110,22 @@ impl DeviceStore for Store {
     }
 
     async fn load(&self) -> Result<Option<Device>> {
-        let device = self.get(space::DEVICE, &key::only()).await?;
-        Ok(device.map(|device| records::device::decode(&device)).transpose()?)
+        self.answer(self.device()).await
     }
 
     async fn exists(&self) -> Result<bool> {
-        Ok(self.get(space::DEVICE, &key::only()).await?.is_some())
+        self.answer(async { Ok(self.get(space::DEVICE, &key::only()).await?.is_some()) }).await
     }
 
     /// The library knows several devices a store; here there is one, number 1.
     async fn create(&self) -> Result<i32> {
-        self.turn(|turn| {
+        let create = self.read(|turn| {
             if turn.get(space::DEVICE, &key::only())?.is_none() {
                 turn.put(space::DEVICE, key::only(), records::device::encode(&Device::new())?.into())?;
             }
-            Ok(())
-        })
-        .await?;
-        Ok(1)
+            Ok(1)
+        });
+        self.answer(create).await
     }
 
     /// The vault is the snapshot.
@@ -138,6 +140,11 @@ impl DeviceStore for Store {
 }
 
 impl Store {
+    /// The device, if there is one.
+    pub async fn device(&self) -> std::result::Result<Option<Device>, StoreError> {
+        self.read(|turn| turn.device()).await
+    }
+
     async fn save_once(&self, device: Device) -> std::result::Result<Written, StoreError> {
         let copy = self.copy.clone();
         let ((), written) = self.turn(move |turn| copy.save(turn, &device)).await?;
@@ -147,8 +154,7 @@ impl Store {
     /// The write that the library awaits before it answers `pair-success`.
     pub(super) async fn put_pairing(&self, entry: &LidPnMappingEntry) -> Result<()> {
         let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
-        let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
-        if let Some(hooks) = hooks {
+        if let Some(hooks) = self.copy.hooks() {
             hooks.save_device().await;
         }
         let expected = Paired { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };
@@ -170,8 +176,7 @@ impl WorkingCopy {
             tracing::warn!("a save of a wiped device was ignored");
             return Ok(());
         }
-        let before = turn.get(space::DEVICE, &key::only())?;
-        let before = before.map(|before| records::device::decode(&before)).transpose()?;
+        let before = turn.device()?;
         let was = before.as_ref().and_then(Paired::of);
         let is = Paired::of(device);
         if is.is_none() && was.is_some() && before.as_ref().map(own_key) == Some(own_key(device)) {

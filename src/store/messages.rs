@@ -21,15 +21,13 @@
 
 use prost::Message;
 use whatsapp_rust::{
-    store::error::Result,
+    store::error::{Result, StoreError as LibraryError},
     wacore::store::traits::{PendingInboundKey, PendingInboundRow},
     wacore_binary::Jid,
 };
 
 use super::{
-    Batch, Store, StoreError,
-    copy::lock,
-    key,
+    Batch, Store, StoreError, key,
     records::{LidMappingRecord, OutboxRecord, PendingInboundRecord, SentMessageRecord},
     space,
     turn::{Turn, parse},
@@ -44,8 +42,7 @@ impl Store {
             let key = key::pending_inbound(row.chat, row.sender, row.id);
             batch.put(space::PENDING_INBOUND, key, record.encode_to_vec());
         }
-        self.write(batch).await?;
-        Ok(())
+        self.write_all(batch).await
     }
 
     pub(super) async fn forget_pending(&self, keys: &[PendingInboundKey<'_>]) -> Result<()> {
@@ -53,28 +50,25 @@ impl Store {
         for row in keys {
             batch.delete(space::PENDING_INBOUND, key::pending_inbound(row.chat, row.sender, row.id));
         }
-        self.write(batch).await?;
-        Ok(())
+        self.write_all(batch).await
     }
 
     pub(super) async fn pending(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
         let row = key::pending_inbound(chat, sender, id);
         let message = key::inbox(chat, id, sender);
-        let (row, in_inbox) = self
-            .read(move |turn| {
-                let row = turn.record::<PendingInboundRecord>(space::PENDING_INBOUND, &row)?;
-                Ok((row, turn.get(space::INBOX, &message)?.is_some()))
-            })
-            .await?;
+        let found = self.read(move |turn| {
+            let row = turn.record::<PendingInboundRecord>(space::PENDING_INBOUND, &row)?;
+            Ok((row, turn.get(space::INBOX, &message)?.is_some()))
+        });
+        let (row, in_inbox) = self.answer(found).await?;
         match row {
             Some(row) => Ok(Some(row.message.into())),
             None if in_inbox || self.copy.gates_are_off() => Ok(None),
             None => {
-                let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
-                if let Some(hooks) = hooks {
+                if let Some(hooks) = self.copy.hooks() {
                     hooks.lost_inbound(chat, sender, id);
                 }
-                Err(StoreError::LostInbound.into())
+                Err(LibraryError::Database(Box::new(StoreError::LostInbound)))
             }
         }
     }
@@ -89,7 +83,7 @@ impl Store {
 
     pub(super) async fn take_sent(&self, chat: &str, id: &str) -> Result<Option<Vec<u8>>> {
         let (chat, id) = (chat.to_owned(), id.to_owned());
-        let taken = self.turn(move |turn| {
+        let taken = self.read(move |turn| {
             let key = key::sent_message(&chat, &id);
             if let Some(value) = turn.get(space::SENT_MESSAGES, &key)? {
                 turn.delete(space::SENT_MESSAGES, key)?;
@@ -101,7 +95,7 @@ impl Store {
             // outbox may have the other name.
             Ok(turn.same_chat(&sent.chat, &chat)?.then_some(sent.message))
         });
-        Ok(taken.await?.0)
+        self.answer(taken).await
     }
 }
 

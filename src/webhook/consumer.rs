@@ -117,7 +117,7 @@ enum Landing {
 impl Consumer {
     pub async fn run(mut self) {
         while let Err(error) = self.work().await {
-            if matches!(error, StoreError::Closed | StoreError::Journal(_)) {
+            if error.is_final() {
                 debug!(%error, "a webhook ends with its session");
                 return;
             }

@@ -50,6 +50,7 @@ mod sends;
 mod stage;
 mod statuses;
 mod store_backend;
+mod store_damage;
 mod store_gates;
 mod store_life;
 mod store_messages;
