@@ -26,7 +26,7 @@ use crate::{
     },
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, MasterKey, load_or_create_key_file},
-    session::{Directory, Endpoint, Env, Versions, http_client},
+    session::{Directory, Ended, Endpoint, Env, Versions, http_client},
     store::{Pool, PoolOptions},
     vault::{
         InstanceId, Vault, access,
@@ -226,6 +226,7 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         feed: Feed::new(),
         shelf: Shelf::default(),
         directory: Directory::default(),
+        ended: Ended::default(),
         policy: Policy { snapshot_entries: config.vault.snapshot_entries, ..Policy::default() },
         settings: config.session.clone(),
         quiet_first: config.heartbeat.interval / 2,

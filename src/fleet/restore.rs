@@ -50,7 +50,7 @@ pub async fn open_unlinked(fleet: Arc<Fleet>) {
     let lately = |at: jiff::Timestamp| now.duration_since(at).unsigned_abs() < LATELY;
     let records = listed.into_iter().filter_map(|(_, record)| record.ok());
     for record in records.filter(|record| !record.whatsapp_connected) {
-        if record.last_error_at.is_some_and(lately) && fleet.open(&record.id, false).await.is_err() {
+        if record.last_error_at.is_some_and(lately) && fleet.open(&fleet.slot_of(&record.id), false).await.is_err() {
             warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
         }
     }
@@ -143,7 +143,7 @@ impl Fleet {
                     // A task of its own: a slow one goes on when its limit is over.
                     let opening = fleet.tasks.spawn({
                         let (fleet, tenant) = (fleet.clone(), tenant.clone());
-                        async move { fleet.open(&tenant, true).await }
+                        async move { fleet.open(&fleet.slot_of(&tenant), true).await }
                     });
                     (tenant, began, timeout(limit.min(deadline - began), opening).await)
                 }

@@ -21,7 +21,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Inner, Wish,
+    Inner, Wish, guarded,
     hook::{Ears, Hook},
     line::Dialer,
     recorder,
@@ -132,7 +132,8 @@ impl<'a> Connection<'a> {
         let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.client.send_replace(Some(self.client.clone()));
-        let recorder = session.tasks.spawn(recorder::record(session.clone(), self.client.clone(), recorded));
+        let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
+        let recorder = session.tasks.spawn(guarded(session.clone(), recorder));
         let client = self.client.clone();
         let mut run = session.tasks.spawn(async move { client.run().await });
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
@@ -166,7 +167,7 @@ impl<'a> Connection<'a> {
         self.turn = None;
         session.ready.send_replace(None);
         drop(subscription);
-        let abrupt = matches!(stop, Some(Stop::Closed(_)));
+        let abrupt = matches!(stop, Some(Stop::Closed(_))) || session.end.get().is_some();
         farewell(&session, &self.client, run, abrupt).await;
         let was_stable = self.connected_at.is_some_and(|at| at.elapsed() > STABLE);
         let signal = self.signal.take().unwrap_or(Signal::Dropped);
@@ -476,8 +477,8 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
 /// Ends the library's client for good, so that never two of them live on one store.
 async fn farewell(session: &Inner, client: &Arc<Client>, mut run: JoinHandle<()>, abrupt: bool) {
     if abrupt {
-        // Not a word more to WhatsApp: the tenant is another's.
-        session.line.cut();
+        // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
+        session.line.shut();
         run.abort();
     } else if timeout(FAREWELL, client.disconnect()).await.is_err() {
         warn!("the library does not end the connection: cutting the line");

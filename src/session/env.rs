@@ -1,7 +1,7 @@
 //! What all sessions of a process share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -44,6 +44,7 @@ pub struct Env {
     pub feed: Feed,
     pub shelf: Shelf,
     pub directory: Directory,
+    pub ended: Ended,
     pub settings: config::Session,
     /// After so much quiet a session is first tested for deafness.
     pub quiet_first: Duration,
@@ -91,6 +92,24 @@ impl Directory {
     }
 
     pub fn take(&self) -> HashMap<TenantId, Connection> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Tenants whose session ended by itself and that nobody has looked after yet.
+#[derive(Debug, Default)]
+pub struct Ended {
+    waiting: std::sync::Mutex<HashSet<TenantId>>,
+    pub changed: Notify,
+}
+
+impl Ended {
+    pub fn note(&self, tenant: &TenantId) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+        self.changed.notify_one();
+    }
+
+    pub fn take(&self) -> HashSet<TenantId> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -68,20 +68,50 @@ pub struct Dialer {
 
 /// The line that is up, for cutting it.
 #[derive(Default)]
-pub struct Current(Mutex<Weak<Line>>);
+pub struct Current(Mutex<Latest>);
+
+#[derive(Default)]
+struct Latest {
+    line: Weak<Line>,
+    /// There will be no other.
+    shut: bool,
+}
 
 impl Current {
     /// Whether there is a line that was not cut.
     pub fn is_up(&self) -> bool {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let line = self.latest().line.upgrade();
         line.is_some_and(|line| !line.cut.load(Ordering::Acquire))
     }
 
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
     pub fn cut(&self) {
-        if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+        if let Some(line) = self.latest().line.upgrade() {
             line.cut();
         }
+    }
+
+    /// The same, and no other line is made: one that is being dialed now is cut before it is used.
+    pub fn shut(&self) {
+        let mut latest = self.latest();
+        latest.shut = true;
+        if let Some(line) = latest.line.upgrade() {
+            line.cut();
+        }
+    }
+
+    fn renew(&self, line: &Arc<Line>) -> anyhow::Result<()> {
+        let mut latest = self.latest();
+        if latest.shut {
+            line.cut();
+            bail!("the session is over");
+        }
+        latest.line = Arc::downgrade(line);
+        Ok(())
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,7 +163,7 @@ impl Dialer {
             .await?;
         let (inner, events) = from_websocket(websocket);
         let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false) });
-        *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&line);
+        self.current.renew(&line)?;
         Ok((line, events))
     }
 }

@@ -14,6 +14,7 @@ mod connection;
 mod content;
 mod country;
 mod courier;
+mod end;
 mod env;
 mod files;
 mod group_news;
@@ -49,7 +50,7 @@ mod web;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -74,7 +75,8 @@ pub use self::{
     agent::http_client,
     asking::Refused,
     channels::{Channel, ChannelRole},
-    env::{Directory, Env, Versions},
+    end::End,
+    env::{Directory, Ended, Env, Versions, jitter},
     files::{NoFile, Source},
     health::Health,
     limits::{Capping, Timelock},
@@ -85,6 +87,7 @@ pub use self::{
     presence::{Mood, Shown},
     profile::Profile,
     sending::{RefusedSend, chat_of},
+    signal::backoff,
     state::{Qr, State, Status},
 };
 use self::{line::Current, supervisor::Supervisor};
@@ -143,6 +146,8 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    /// Why it ended by itself, when it has.
+    end: OnceLock<End>,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
@@ -277,6 +282,7 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            end: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,
@@ -355,15 +361,18 @@ impl Session {
         self.0.is_stopped()
     }
 
-    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
+    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile, or it ended by itself.
     pub async fn connect_until(&self, wanted: impl Fn(&Status) -> bool) -> Option<Status> {
         /// It stops between a pairing that was given up and the next; one that stays stopped was told to.
         const BETWEEN: Duration = Duration::from_secs(10);
         let mut status = self.watch();
         self.connect().await;
         loop {
-            let begun = status.wait_for(|status| status.state != State::Stopped);
+            let begun = status.wait_for(|status| status.state != State::Stopped || self.end().is_some());
             tokio::time::timeout(BETWEEN, begun).await.ok()?.ok()?;
+            if self.end().is_some() {
+                return None;
+            }
             let settled = status.wait_for(|status| status.state == State::Stopped || wanted(status)).await.ok()?;
             if settled.state != State::Stopped {
                 return Some(settled.clone());
@@ -435,17 +444,32 @@ impl Session {
         self.0.stop.clone()
     }
 
-    /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy.
+    /// Why it ended by itself; `None` while it goes on.
+    pub fn end(&self) -> Option<&End> {
+        self.0.end.get()
+    }
+
+    /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy. While the vault does
+    /// not answer it waits: bound it. Cancel-safe, and may be called again.
     pub async fn close(&self) {
+        /// Nothing that a task still does then reaches WhatsApp, the vault or the next session's working copy.
+        const LAST_WORDS: Duration = Duration::from_secs(20);
         let inner = &self.0;
         inner.stop.cancel();
         inner.tasks.close();
-        inner.tasks.wait().await;
+        let over = inner.tasks.wait();
+        if self.end().is_none() {
+            over.await;
+        } else if tokio::time::timeout(LAST_WORDS, over).await.is_err() {
+            warn!(tenant = %inner.tenant, tasks = inner.tasks.len(), "tasks of a session that ended go on");
+        }
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
-        if let Err(closed) = flushed {
-            warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault");
+        match flushed {
+            // What a former owner has not written is not written any more.
+            Ok(()) | Err(Closed::Fenced) => {}
+            Err(closed) => warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault"),
         }
         if let Err(error) = inner.store.close().await {
             warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
@@ -453,17 +477,10 @@ impl Session {
     }
 }
 
-/// A panic of one tenant's task is a bug, and that tenant's alone: the session fails, visibly, and the others go on.
+/// A panic of one tenant's task is a bug, and that tenant's alone: the session ends, visibly, and the others go on.
 async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
     if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
-        session.line.cut();
-        session.stop.cancel();
-        session.ready.send_replace(None);
-        session.set_status(|status| {
-            status.state = State::Failed;
-            status.reason = "crashed: a bug; restart the daemon and report it".into();
-            status.qr = None;
-        });
+        session.end(End::Crashed);
     }
 }
 
@@ -498,7 +515,16 @@ impl Hooks for Inner {
 }
 
 impl Inner {
+    /// After the end nothing changes any more.
     fn set_status(&self, change: impl FnOnce(&mut Status)) {
+        self.change_status(|status| {
+            if self.end.get().is_none() {
+                change(status);
+            }
+        });
+    }
+
+    fn change_status(&self, change: impl FnOnce(&mut Status)) {
         let before = self.status.borrow().clone();
         self.status.send_modify(|status| {
             change(status);
