@@ -6,15 +6,15 @@ use std::fmt;
 use tracing::info_span;
 
 use super::{Inner, state::State};
-use crate::journal::Closed;
+use crate::{journal::Closed, store::CopyFailure};
 
 /// Why a session ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// Another process owns the tenant.
     Moved,
-    /// The working copy cannot be read, or cannot be trusted: why.
-    CopyFailed(String),
+    /// The working copy cannot be read, or cannot be trusted.
+    CopyFailed(CopyFailure),
     /// One of its tasks panicked.
     Crashed,
     /// The vault answered no, and would again: why.
@@ -59,9 +59,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Moved => f.write_str("moved"),
-            Self::CopyFailed(why) => {
-                write!(f, "the working copy was damaged or lost ({why}): being restored from the vault")
-            }
+            Self::CopyFailed(failure) => write!(f, "{failure}: being restored from the vault"),
             Self::Crashed => f.write_str("crashed, which is a bug: being restored from the vault; please report it"),
             Self::VaultRefused(why) => write!(f, "the vault does not take the journal: {why}"),
             Self::RecordGone => f.write_str("the tenant's record was removed: being restored from the journal"),

@@ -94,7 +94,7 @@ use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
     message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
+    store::{Batch, CopyFailure, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
 
@@ -493,6 +493,10 @@ impl Hooks for Inner {
         {
             warn!(%error, "the device was not saved");
         }
+    }
+
+    fn copy_failed(&self, failure: &CopyFailure) {
+        self.end(End::CopyFailed(failure.clone()));
     }
 
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {

@@ -14,7 +14,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Hooks, StoreError,
+    CopyFailure, Hooks, StoreError,
     database::Database,
     device::{Paired, Wiped},
     gates::Gates,
@@ -39,7 +39,8 @@ pub(super) struct WorkingCopy {
     pub(super) state: Mutex<State>,
     /// The pairing that the working copy holds, and the change that brought it.
     pub(super) paired: watch::Sender<Option<(Paired, ChangeNo)>>,
-    pub(super) hooks: Mutex<Option<Weak<dyn Hooks>>>,
+    pub(super) hooks: Mutex<Attached>,
+    pub(super) failure: watch::Sender<Option<CopyFailure>>,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,
 }
@@ -49,6 +50,13 @@ pub(super) struct State {
     pub(super) closed: bool,
     pub(super) gates: Gates,
     pub(super) wiped: Option<Wiped>,
+}
+
+/// The session above, and whether it knows of the failure.
+#[derive(Default)]
+pub(super) struct Attached {
+    pub(super) to: Option<Weak<dyn Hooks>>,
+    knows: bool,
 }
 
 /// What became of a turn's writes.
@@ -77,7 +85,40 @@ impl WorkingCopy {
         let (answer, answered) = oneshot::channel();
         let job = move |files: &mut Files| drop(answer.send(work(&copy, files)));
         self.lane.queue(job).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Interrupted)?
+        match answered.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // The job panicked. What it would have answered is as unknown as if the file could not be read.
+                self.fail(CopyFailure::damaged("a job on it panicked"));
+                Err(StoreError::Interrupted)
+            }
+        }
+    }
+
+    /// Ends the use of the copy. The first failure stays, and the session hears of it before anybody else does.
+    pub(super) fn fail(&self, failure: CopyFailure) -> StoreError {
+        let first = failure.clone();
+        self.failure.send_if_modified(|known| known.is_none().then(|| *known = Some(first)).is_some());
+        self.tell_failure();
+        StoreError::CopyFailed(self.failure.borrow().clone().unwrap_or(failure))
+    }
+
+    /// Tells the session, if there is one and a failure, once.
+    pub(super) fn tell_failure(&self) {
+        let Some(failure) = self.failure.borrow().clone() else { return };
+        let hooks = {
+            let mut attached = lock(&self.hooks);
+            let hooks = attached.to.as_ref().and_then(Weak::upgrade).filter(|_| !attached.knows);
+            attached.knows |= hooks.is_some();
+            hooks
+        };
+        if let Some(hooks) = hooks {
+            hooks.copy_failed(&failure);
+        }
+    }
+
+    pub(super) fn hooks(&self) -> Option<Arc<dyn Hooks>> {
+        lock(&self.hooks).to.as_ref().and_then(Weak::upgrade)
     }
 
     pub(super) fn build(&self, files: &mut Files, records: Vec<Record>) -> Result<(), StoreError> {
@@ -107,6 +148,24 @@ impl WorkingCopy {
         if state.closed {
             return Err(StoreError::Closed);
         }
+        if let Some(failure) = self.failure.borrow().clone() {
+            return Err(StoreError::CopyFailed(failure));
+        }
+        self.try_turn(&mut state, files, work).map_err(|error| match error.copy_failure() {
+            Some(failure) => {
+                files.close(self.lane.id());
+                self.fail(failure)
+            }
+            None => error,
+        })
+    }
+
+    fn try_turn<T>(
+        &self,
+        state: &mut State,
+        files: &mut Files,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError>,
+    ) -> Result<(T, Written), StoreError> {
         let database = files.get(self.lane.id(), &self.file)?;
         // A turn that panicked may have left its transaction open.
         database.rollback()?;

@@ -32,8 +32,8 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Store, StoreError,
-    copy::{WorkingCopy, Written, lock},
+    CopyFailure, Store, StoreError,
+    copy::{WorkingCopy, Written},
     key, records, space,
     turn::Turn,
 };
@@ -47,6 +47,10 @@ const RETRY: Duration = Duration::from_secs(1);
 pub trait Hooks: Send + Sync {
     /// Have the library save its device now: `client.persistence_manager().flush()`.
     async fn save_device(&self);
+
+    /// The working copy failed: cut the line to WhatsApp, for good, before this returns. Called once, and before the call
+    /// that met the failure has its answer, so the library can say nothing to WhatsApp that follows from it. Do not wait here.
+    fn copy_failed(&self, failure: &CopyFailure);
 
     /// This message was delivered again, had been decrypted before, and is nowhere: it stays unacknowledged, and the
     /// phone should be asked for it. When it, or a placeholder for it, is in the inbox, the next delivery is acknowledged.
@@ -147,8 +151,7 @@ impl Store {
     /// The write that the library awaits before it answers `pair-success`.
     pub(super) async fn put_pairing(&self, entry: &LidPnMappingEntry) -> Result<()> {
         let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
-        let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
-        if let Some(hooks) = hooks {
+        if let Some(hooks) = self.copy.hooks() {
             hooks.save_device().await;
         }
         let expected = Paired { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };

@@ -28,7 +28,6 @@ use whatsapp_rust::{
 
 use super::{
     Batch, Store, StoreError,
-    copy::lock,
     key,
     records::{LidMappingRecord, OutboxRecord, PendingInboundRecord, SentMessageRecord},
     space,
@@ -70,8 +69,7 @@ impl Store {
             Some(row) => Ok(Some(row.message.into())),
             None if in_inbox || self.copy.gates_are_off() => Ok(None),
             None => {
-                let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
-                if let Some(hooks) = hooks {
+                if let Some(hooks) = self.copy.hooks() {
                     hooks.lost_inbound(chat, sender, id);
                 }
                 Err(StoreError::LostInbound.into())

@@ -18,6 +18,7 @@ mod app_sync;
 mod copy;
 mod database;
 mod device;
+mod failure;
 mod gates;
 pub mod key;
 mod messages;
@@ -48,6 +49,7 @@ use self::{
 };
 pub use self::{
     device::Hooks,
+    failure::{CopyFailure, CopyFailureKind},
     pool::{Pool, PoolOptions},
 };
 use crate::{
@@ -59,7 +61,10 @@ use crate::{
 /// Why the store did not do what was asked. Where it was a write, nothing was written and nothing recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the working copy fails")]
+    /// From now on and for good: see [`Store::failed`].
+    #[error(transparent)]
+    CopyFailed(CopyFailure),
+    #[error("SQLite does not take it")]
     Sqlite(#[from] rusqlite::Error),
     #[error("the tenant's folder fails")]
     Folder(#[from] io::Error),
@@ -150,11 +155,12 @@ impl Store {
             clock: options.clock,
             state: Mutex::new(State { closed: false, gates: Gates::default(), wiped: None }),
             paired: watch::Sender::new(paired),
-            hooks: Mutex::new(None),
+            hooks: Mutex::default(),
+            failure: watch::Sender::new(None),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
-        copy.on_thread(move |copy, files| copy.build(files, records)).await?;
+        copy.on_thread(move |copy, files| copy.build(files, records)).await.map_err(StoreError::of_build)?;
         let snapshots: Arc<dyn Source> = Arc::new(Snapshots(Arc::downgrade(&copy)));
         copy.journal.snapshots_from(Arc::downgrade(&snapshots));
         Ok(Arc::new(Self { copy, _snapshots: snapshots }))
@@ -232,7 +238,26 @@ impl Store {
 
     /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.
     pub fn attach(&self, hooks: &Arc<dyn Hooks>) {
-        *lock(&self.copy.hooks) = Some(Arc::downgrade(hooks));
+        lock(&self.copy.hooks).to = Some(Arc::downgrade(hooks));
+        self.copy.tell_failure();
+    }
+
+    /// Why the working copy is not used any more; none while it is good.
+    pub fn failure(&self) -> Option<CopyFailure> {
+        self.copy.failure.borrow().clone()
+    }
+
+    /// Returns when the working copy has failed. By then [`Hooks::copy_failed`] was called. Close the session, which
+    /// flushes what the journal has, and open it anew.
+    pub fn failed(&self) -> impl Future<Output = CopyFailure> + Send + use<> {
+        let mut failure = self.copy.failure.subscribe();
+        async move {
+            match failure.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
+                Ok(Some(failure)) => failure,
+                // The store is gone, and was good to the end.
+                _ => std::future::pending().await,
+            }
+        }
     }
 
     /// Deletes all that belongs to the pairing that ended ([`space::TABLE`]), in one batch. Inbox, outbox, events,
@@ -301,6 +326,26 @@ impl Store {
             self.wait(gate).await?;
         }
         Ok(answer)
+    }
+}
+
+impl StoreError {
+    /// Whether the working copy itself is at fault.
+    fn copy_failure(&self) -> Option<CopyFailure> {
+        match self {
+            Self::Sqlite(error) => CopyFailure::of_sqlite(error),
+            Self::Folder(error) => Some(CopyFailure::new(CopyFailureKind::of_io(error), error.to_string())),
+            Self::Record { .. } | Self::Device { .. } => Some(CopyFailure::damaged(self.to_string())),
+            _ => None,
+        }
+    }
+
+    /// The same while it is made: a record that does not parse is the vault's then.
+    fn of_build(self) -> Self {
+        match self {
+            Self::Sqlite(_) | Self::Folder(_) => self.copy_failure().map_or(self, Self::CopyFailed),
+            other => other,
+        }
     }
 }
 

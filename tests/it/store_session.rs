@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sessiond::store::{Hooks, Store};
+use sessiond::store::{CopyFailure, Hooks, Store};
 use whatsapp_rust::{
     wacore::store::{Device, traits::DeviceStore},
     waproto::whatsapp::ADVSignedDeviceIdentity,
@@ -28,12 +28,18 @@ pub struct Session {
     device: Device,
     pub asked: AtomicUsize,
     pub lost: Mutex<Vec<String>>,
+    pub failures: Mutex<Vec<CopyFailure>>,
 }
 
 impl Session {
     pub fn attach(world: &World, device: Device) -> Arc<Self> {
-        let session =
-            Arc::new(Self { store: world.store.clone(), device, asked: AtomicUsize::new(0), lost: Mutex::default() });
+        let session = Arc::new(Self {
+            store: world.store.clone(),
+            device,
+            asked: AtomicUsize::new(0),
+            lost: Mutex::default(),
+            failures: Mutex::default(),
+        });
         world.store.attach(&(session.clone() as Arc<dyn Hooks>));
         session
     }
@@ -44,6 +50,10 @@ impl Hooks for Session {
     async fn save_device(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.store.save(&self.device).await.unwrap();
+    }
+
+    fn copy_failed(&self, failure: &CopyFailure) {
+        self.failures.lock().unwrap().push(failure.clone());
     }
 
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
