@@ -33,9 +33,6 @@ pub async fn run(fleet: Arc<Fleet>) {
 }
 
 async fn beat_once(fleet: &Arc<Fleet>) {
-    if let Err(error) = fleet.env.vault.put_instance(&fleet.instance()).await {
-        warn!(%error, "this instance's record was not written");
-    }
     let patience = fleet.settings.heartbeat.ping_timeout;
     let slots: Vec<_> = fleet.slots().iter().map(|(tenant, slot)| (tenant.clone(), slot.clone())).collect();
     let sessions = slots.into_iter().filter_map(|(tenant, slot)| {

@@ -1,4 +1,4 @@
-//! How often sessions ended by themselves since the start, for whoever watches the process.
+//! How often something went wrong and was put right since the start, for whoever watches the process.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -11,6 +11,7 @@ pub struct Incidents {
     crashes: AtomicU64,
     vault_refusals: AtomicU64,
     records_gone: AtomicU64,
+    records_mended: AtomicU64,
 }
 
 impl Incidents {
@@ -25,8 +26,13 @@ impl Incidents {
         counter.fetch_add(1, Relaxed);
     }
 
+    /// A record of the directory was wrong, and was written anew.
+    pub(super) fn count_mended(&self) {
+        self.records_mended.fetch_add(1, Relaxed);
+    }
+
     /// By name.
-    pub fn all(&self) -> [(&'static str, u64); 5] {
+    pub fn all(&self) -> [(&'static str, u64); 6] {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         [
             ("moved", read(&self.moved)),
@@ -34,6 +40,7 @@ impl Incidents {
             ("crashes", read(&self.crashes)),
             ("vault_refusals", read(&self.vault_refusals)),
             ("records_gone", read(&self.records_gone)),
+            ("records_mended", read(&self.records_mended)),
         ]
     }
 }

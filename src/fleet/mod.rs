@@ -4,11 +4,15 @@
 //! Owns which tenants this process serves. Promises: one tenant is opened by one task at a time; what goes wrong with a tenant
 //! stays with that tenant. Knows nothing of HTTP.
 
+mod directory;
 mod heartbeat;
 mod incidents;
+mod peers;
 mod restore;
 mod revival;
 mod slot;
+mod takeback;
+mod work_folder;
 
 use std::{
     collections::HashMap,
@@ -27,12 +31,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use self::slot::{Failure, FailureKind, Slot};
 pub use self::{
     incidents::Incidents,
     restore::{RestoreError, Summary},
+    work_folder::WorkFolder,
+};
+use self::{
+    peers::Peers,
+    slot::{Failure, FailureKind, Slot},
 };
 use crate::{
     config,
@@ -66,6 +74,7 @@ pub struct Fleet {
     tasks: TaskTracker,
     attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
     incidents: Incidents,
+    peers: Peers,
     /// Tenants that are opened anew at the same time.
     reviving: Semaphore,
 }
@@ -141,6 +150,7 @@ impl Fleet {
             tasks: TaskTracker::new(),
             attendants: OnceLock::new(),
             incidents: Incidents::default(),
+            peers: Peers::default(),
             reviving,
         })
     }
@@ -200,9 +210,23 @@ impl Fleet {
     }
 
     /// Opens the tenant, makes it if it is new, takes it back if another process has it, and connects it.
-    pub async fn connect(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.opened(tenant).await?;
+    pub async fn connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let session = self.opened_to_connect(tenant).await?;
         session.connect().await;
+        Ok(session)
+    }
+
+    /// The same without the connecting: for whoever waits until it is connected.
+    pub async fn opened_to_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let session = self.opened(tenant).await?;
+        if session.status().paired {
+            let (fleet, session) = (self.clone(), session.clone());
+            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
+                if let Err(error) = directory::check(&fleet, &session).await {
+                    debug!(tenant = %session.tenant(), %error, "its record is compared later");
+                }
+            }));
+        }
         Ok(session)
     }
 
@@ -304,7 +328,7 @@ impl Fleet {
         let Some(session) = self.session(tenant) else { return Ok(Vec::new()) };
         match session.events_after(cursor, limit).await {
             // The session is over.
-            Err(StoreError::Closed | StoreError::Journal(_)) => Ok(Vec::new()),
+            Err(StoreError::Closed | StoreError::CopyFailed(_) | StoreError::Journal(_)) => Ok(Vec::new()),
             events => events,
         }
     }
@@ -352,8 +376,14 @@ impl Fleet {
         let env = &self.env;
         let sweeper = Sweeper { keeper: env.media.clone(), witness: self.clone(), clock: env.clock.clone() };
         self.tasks.spawn(sweeper.run(self.stop.clone()));
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(restore::open_unlinked(self.clone())));
+        let fleet = self.clone();
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
+            directory::restore_forgotten(fleet.clone()).await;
+            restore::open_unlinked(fleet).await;
+        }));
+        self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));
+        self.tasks.spawn(takeback::run(self.clone()));
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
@@ -408,7 +438,7 @@ impl Fleet {
             let reason = "the vault did not take the last changes of the session that ended".to_owned();
             Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
         } else {
-            match Session::open(self.env.clone(), tenant.clone(), known).await {
+            match Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event()).await {
                 Ok(session) => {
                     slot.opened(session.clone());
                     self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));
@@ -433,6 +463,12 @@ impl Fleet {
         }
     }
 
+    /// The same of a tenant that another process has: its place stays, empty.
+    async fn close_moved(&self, slot: &Slot) {
+        let _opening = slot.opening.lock().await;
+        self.close_ended(slot).await;
+    }
+
     fn failure(&self, error: &SessionError) -> Failure {
         let kind = match error {
             SessionError::Journal(OpenError::Vault(_)) => FailureKind::VaultDown,
@@ -453,6 +489,7 @@ impl Fleet {
         Instance {
             id: self.env.instance.clone(),
             address: None,
+            process: peers::this_process(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
             heartbeat_at: self.env.clock.now(),

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::{Fleet, slot::Slot};
+use super::{Fleet, directory, slot::Slot};
 use crate::session::{End, backoff, jitter};
 
 /// The shortest wait between two openings that fail.
@@ -44,16 +44,25 @@ fn note(fleet: &Fleet, slot: &Slot) {
 }
 
 fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
+    begin(fleet, slot, false);
+}
+
+/// Opens the tenant although another process had it.
+pub fn take(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
+    begin(fleet, slot, true);
+}
+
+fn begin(fleet: &Arc<Fleet>, slot: Arc<Slot>, take: bool) {
     if slot.begin_revival() {
-        let stopped = fleet.stop.clone().run_until_cancelled_owned(until_open(fleet.clone(), slot));
+        let stopped = fleet.stop.clone().run_until_cancelled_owned(until_open(fleet.clone(), slot, take));
         fleet.tasks.spawn(stopped.map(drop));
     }
 }
 
-async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>) {
+async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
     loop {
-        if slot.end() == Some(End::Moved) {
-            fleet.close_ended(&slot).await;
+        if slot.end() == Some(End::Moved) && !take {
+            fleet.close_moved(&slot).await;
             break;
         }
         let settings = &fleet.env.settings;
@@ -73,6 +82,9 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>) {
             Ok(session) => {
                 info!(tenant = %slot.tenant, "open again");
                 session.resume().await;
+                if let Err(error) = directory::check(&fleet, &session).await {
+                    debug!(tenant = %slot.tenant, %error, "its record is compared later");
+                }
                 break;
             }
             Err(_) if slot.failure().is_none_or(|failure| failure.is_transient()) => {}

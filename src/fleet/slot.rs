@@ -26,6 +26,7 @@ use crate::{
     message::EventId,
     session::{End, Session, State, Status},
     tenant::TenantId,
+    vault::InstanceId,
 };
 
 /// A session that was open for so long was a good one: the next failure is the first.
@@ -49,6 +50,8 @@ struct Inside {
     opened_at: Option<Instant>,
     /// The last event that was published here.
     newest_event: Option<EventId>,
+    /// Of a tenant that was taken away: who has it.
+    owner: Option<InstanceId>,
 }
 
 enum Place {
@@ -97,8 +100,14 @@ impl Failure {
 
 impl Slot {
     pub fn new(tenant: TenantId) -> Self {
-        let inside =
-            Inside { place: Place::Vacant(None), beat: None, setbacks: 0, opened_at: None, newest_event: None };
+        let inside = Inside {
+            place: Place::Vacant(None),
+            beat: None,
+            setbacks: 0,
+            opened_at: None,
+            newest_event: None,
+            owner: None,
+        };
         Self {
             tenant,
             opening: tokio::sync::Mutex::default(),
@@ -132,10 +141,18 @@ impl Slot {
         }
     }
 
-    /// Another process has the tenant, as far as is known here.
-    pub fn is_moved(&self) -> bool {
-        self.end() == Some(End::Moved)
-            || self.failure().is_some_and(|failure| failure.kind == FailureKind::Taken)
+    /// Another process was quicker when it was opened last.
+    pub fn was_taken(&self) -> bool {
+        self.failure().is_some_and(|failure| failure.kind == FailureKind::Taken)
+    }
+
+    /// The process that has it, as far as that was asked.
+    pub fn owner(&self) -> Option<InstanceId> {
+        self.inside().owner.clone()
+    }
+
+    pub fn set_owner(&self, owner: Option<InstanceId>) {
+        self.inside().owner = owner;
     }
 
     pub fn failure(&self) -> Option<Failure> {
@@ -150,7 +167,7 @@ impl Slot {
         match (self.end(), self.failure()) {
             (_, Some(failure)) if !failure.is_transient() => failure.error(),
             (Some(End::Moved), _) => FleetError::Moved,
-            (_, Some(failure)) => failure.error(),
+            (_, Some(failure)) if failure.kind == FailureKind::VaultDown => FleetError::VaultDown,
             _ => FleetError::Restoring,
         }
     }
@@ -204,6 +221,7 @@ impl Slot {
         let mut inside = self.inside();
         inside.place = Place::Open(session);
         inside.opened_at = Some(Instant::now());
+        inside.owner = None;
     }
 
     pub fn failed(&self, failure: Failure) {

@@ -62,7 +62,8 @@ fn make(path: &Path) -> io::Result<File> {
             opened => opened?,
         };
         lock.lock()?;
-        let is_there = fs::metadata(&file).is_ok_and(|there| lock.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
+        let is_there =
+            fs::metadata(&file).is_ok_and(|there| lock.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
         if is_there {
             return Ok(lock);
         }
@@ -86,7 +87,9 @@ fn remove_the_dead(home: &Path, own: &Path) {
 /// False: its process lives, or nobody knows whose it is.
 fn remove_if_dead(folder: &Path) -> io::Result<bool> {
     let lock = match File::options().write(true).open(folder.join(LOCK)) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(false),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
         opened => opened?,
     };
     match lock.try_lock() {

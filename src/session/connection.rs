@@ -66,6 +66,8 @@ pub struct Connection<'a> {
     client: Arc<Client>,
     /// The right to be between dial and login, until it is.
     turn: Option<OwnedSemaphorePermit>,
+    /// The right to a line.
+    _place: OwnedSemaphorePermit,
     began: Instant,
     /// When WhatsApp last pushed something.
     last_push: watch::Receiver<Instant>,
@@ -96,6 +98,9 @@ impl<'a> Connection<'a> {
             status.state = State::Starting;
             status.qr = None;
         });
+        let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
+            return Ok(Ended { signal: Signal::NoDescriptor, was_stable: false });
+        };
         let turn = tokio::select! {
             closed = session.journal.closed() => return Err(Stop::Closed(closed)),
             () = session.stop.cancelled() => return Err(Stop::Asked),
@@ -115,6 +120,7 @@ impl<'a> Connection<'a> {
             session,
             client,
             turn: turn.ok(),
+            _place: place,
             began,
             last_push: pushed.subscribe(),
             connected_at: None,

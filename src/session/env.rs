@@ -49,7 +49,7 @@ pub struct Env {
     /// After so much quiet a session is first tested for deafness.
     pub quiet_first: Duration,
     pub messages: config::Messages,
-    /// Working copies, one folder a tenant.
+    /// Working copies of this process, one folder a tenant.
     pub sessions_dir: PathBuf,
     pub endpoint: Endpoint,
     pub http: Arc<dyn HttpClient>,
@@ -69,6 +69,8 @@ pub struct Env {
     pub versions: Versions,
     /// Sessions that may be between dialing and login at the same time.
     pub dialing: Arc<Semaphore>,
+    /// Lines to WhatsApp: one a session, and as many as there are file descriptors for.
+    pub lines: Arc<Semaphore>,
 }
 
 impl Env {

@@ -25,6 +25,7 @@ use whatsapp_rust::{
     wacore::net::WHATSAPP_WEB_ORIGIN,
 };
 
+use super::socket::Socket;
 use crate::journal::Journal;
 
 /// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
@@ -150,12 +151,12 @@ impl Dialer {
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;
         sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32)?;
-        let socket = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned()?;
+        let socket = Socket::new(stream);
         let secure = self.endpoint.uri.scheme_str() != Some("ws");
         let plain = Connector::Plain;
         let connector = if secure { &*self.endpoint.tls } else { &plain };
         let host = self.endpoint.uri.host().context("the URL has no host")?;
-        let stream = connector.wrap(host, stream).await?;
+        let stream = connector.wrap(host, socket.clone()).await?;
         let origin = http::HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
         let (websocket, _) = ClientBuilder::from_uri(self.endpoint.uri.clone())
             .add_header(http::header::ORIGIN, origin)?
@@ -170,16 +171,14 @@ impl Dialer {
 
 struct Line {
     inner: Arc<dyn Transport>,
-    /// The same socket again, for shutting it below TLS.
-    socket: std::os::fd::OwnedFd,
+    socket: Socket,
     cut: AtomicBool,
 }
 
 impl Line {
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
-        // Fails only when the peer was first.
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        self.socket.cut();
     }
 }
 

@@ -38,6 +38,7 @@ mod sending;
 mod signal;
 mod signs;
 mod skipped;
+mod socket;
 mod state;
 mod states;
 mod statuses;
@@ -93,7 +94,7 @@ pub use self::{
 use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
+    message::{Delivery, EventBody, EventId, Inbox, Keep, Log, Notice, Outbox, Seen},
     store::{Batch, CopyFailure, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
@@ -202,8 +203,14 @@ pub enum RefusedCode {
 impl Session {
     /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
     ///
-    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant.
-    pub async fn open(env: Arc<Env>, tenant: TenantId, known: bool) -> Result<Self, SessionError> {
+    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant. `published`: the
+    /// last event that a session before it published in this process.
+    pub async fn open(
+        env: Arc<Env>,
+        tenant: TenantId,
+        known: bool,
+        published: Option<EventId>,
+    ) -> Result<Self, SessionError> {
         let tasks = TaskTracker::new();
         let journal_tasks = TaskTracker::new();
         let context = journal::Context {
@@ -230,7 +237,7 @@ impl Session {
         let keep =
             Keep { events: config.keep_events, age: config.keep, live: config.live_events, whole: config.keep_whole };
         let (feed, shelf, clock) = (env.feed.clone(), env.shelf.clone(), env.clock.clone());
-        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep).await?;
+        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep, published).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
         let outbox = Arc::new(Outbox::new(store.clone(), log.clone(), env.clock.clone()));

@@ -222,6 +222,10 @@ impl Supervisor {
                 error!(?signal, "WhatsApp refuses the connection");
                 settings.backoff_max
             }
+            Next::AwaitDescriptor => {
+                error!("no file descriptor for another line");
+                settings.backoff_max.mul_f64(1.0 - jitter() / 2.0)
+            }
             Next::AskOwner => {
                 // Fenced: the journal closes, and the pause ends by it.
                 let owner = self.session.journal.confirm().await;
@@ -240,7 +244,8 @@ impl Supervisor {
         self.failures = self.failures.saturating_add(1);
         let reason = signal.to_string();
         self.session.set_status(|status| {
-            status.state = if next == Next::RetrySlowly { State::Failed } else { State::Starting };
+            let fails = matches!(next, Next::RetrySlowly | Next::AwaitDescriptor);
+            status.state = if fails { State::Failed } else { State::Starting };
             status.reason = reason;
             status.qr = None;
         });

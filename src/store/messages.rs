@@ -27,8 +27,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Batch, Store, StoreError,
-    key,
+    Batch, Store, StoreError, key,
     records::{LidMappingRecord, OutboxRecord, PendingInboundRecord, SentMessageRecord},
     space,
     turn::{Turn, parse},

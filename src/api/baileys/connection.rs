@@ -37,7 +37,7 @@ pub async fn connect(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
-    let session = app.fleet.opened(&tenant).await?;
+    let session = app.fleet.opened_to_connect(&tenant).await?;
     let settled = session.connect_until(|status| {
         use session::State::{Failed, ScanQrCode, Working};
         matches!(status.state, Working | Failed)
