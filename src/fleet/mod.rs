@@ -318,17 +318,22 @@ impl Fleet {
         self.slot(tenant)?.beat()
     }
 
-    /// Events of a tenant after `cursor`.
+    /// Events of a tenant after `cursor`. An error: they cannot be read now.
     pub async fn events_after(
         &self,
         tenant: &TenantId,
         cursor: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let Some(session) = self.session(tenant) else { return Ok(Vec::new()) };
+        let session = match self.running(tenant) {
+            Ok(session) => session,
+            // Whoever asks again is answered by the next session.
+            Err(FleetError::Restoring) => return Err(StoreError::Closed),
+            Err(_) => return Ok(Vec::new()),
+        };
         match session.events_after(cursor, limit).await {
             // The session is over.
-            Err(StoreError::Closed | StoreError::CopyFailed(_) | StoreError::Journal(_)) => Ok(Vec::new()),
+            Err(StoreError::Journal(_)) => Ok(Vec::new()),
             events => events,
         }
     }
