@@ -119,10 +119,10 @@ mod tests {
         let living = WorkFolder::create(home, &instance("living")).unwrap();
         fs::create_dir_all(living.path().join("tenant")).unwrap();
         // As a process leaves it that was killed.
-        let dead = WorkFolder::create(home, &instance("dead")).unwrap();
+        let dead = std::mem::ManuallyDrop::new(WorkFolder::create(home, &instance("dead")).unwrap());
         fs::create_dir_all(dead.path().join("tenant")).unwrap();
-        let WorkFolder { path: dead, _lock } = &*std::mem::ManuallyDrop::new(dead);
-        _lock.unlock().unwrap();
+        dead._lock.unlock().unwrap();
+        let dead = dead.path();
         // Nobody knows whose: an older build's, a person's.
         fs::create_dir_all(home.join("tenant")).unwrap();
         fs::write(home.join("note"), "not a folder").unwrap();

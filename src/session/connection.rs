@@ -9,9 +9,9 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
-    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
 use whatsapp_rust::{
     CacheConfig, Client, ClientBuilderError, TokioRuntime,
@@ -141,7 +141,8 @@ impl<'a> Connection<'a> {
         let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
         let recorder = session.tasks.spawn(guarded(session.clone(), recorder));
         let client = self.client.clone();
-        let mut run = session.tasks.spawn(async move { client.run().await });
+        // Whatever becomes of this task, the client does not go on without it.
+        let mut run = AbortOnDropHandle::new(session.tasks.spawn(async move { client.run().await }));
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
@@ -481,11 +482,18 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
 }
 
 /// Ends the library's client for good, so that never two of them live on one store.
-async fn farewell(session: &Inner, client: &Arc<Client>, mut run: JoinHandle<()>, abrupt: bool) {
+async fn farewell(session: &Inner, client: &Arc<Client>, mut run: AbortOnDropHandle<()>, abrupt: bool) {
     if abrupt {
         // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
         session.line.shut();
         run.abort();
+        // What it does in the background ends, too: nothing of it can leave any more.
+        let client = client.clone();
+        session.tasks.spawn(async move {
+            if timeout(FAREWELL, client.disconnect()).await.is_err() {
+                debug!("the library does not end a connection that was cut");
+            }
+        });
     } else if timeout(FAREWELL, client.disconnect()).await.is_err() {
         warn!("the library does not end the connection: cutting the line");
         session.line.cut();
