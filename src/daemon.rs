@@ -23,7 +23,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary, WorkFolder},
-    journal::Policy,
+    journal::{Pace, Policy},
     live::Live,
     message::{
         Feed, Shelf,
@@ -255,7 +255,11 @@ fn env(
         shelf: Shelf::default(),
         directory: Directory::default(),
         ended: Ended::default(),
-        policy: Policy { snapshot_entries: config.vault.snapshot_entries, ..Policy::default() },
+        policy: Policy {
+            pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
+            snapshot_entries: config.vault.snapshot_entries,
+            ..Policy::default()
+        },
         settings: config.session.clone(),
         quiet_first: config.heartbeat.interval / 2,
         messages: config.messages.clone(),
