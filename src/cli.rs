@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Config, EXIT_CONFIG, VaultHome},
-    daemon, telemetry,
+    daemon::{self, EXIT_IN_USE, VaultLockError},
+    telemetry,
 };
 
 /// Keeps many WhatsApp sessions alive and serves their dashboards.
@@ -72,14 +73,17 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "fatal");
             eprintln!("sessiond: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(VaultLockError::InUse { .. }) => ExitCode::from(EXIT_IN_USE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
 
 async fn check(config: Config) -> anyhow::Result<()> {
     match &config.vault.home {
-        VaultHome::Embedded { path } => println!("vault      embedded, {}", path.display()),
+        VaultHome::Embedded { path, .. } => println!("vault      embedded, {}", path.display()),
         VaultHome::Firestore { project, database, .. } => {
             println!("vault      Firestore, project {project}, database {database}")
         }

@@ -1,5 +1,7 @@
 //! For probes: is the daemon there, and how many sessions work. Who is ill and why is for the operator.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
@@ -16,11 +18,12 @@ use super::{
 };
 use crate::{fleet::Counts, session, vault::Usage};
 
-/// The old service's fields and more; 503 while the daemon is stopping.
+/// The old service's fields and more; 503 while the daemon is stopping, and when no tenant at all is served here.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// `ok`, or `draining` while the daemon is stopping.
+    /// `ok`; `degraded` when tenants are without a session: restored just now, failed, or moved to another process; `unserved` when all
+    /// are; `draining` while the daemon is stopping.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,
@@ -35,6 +38,10 @@ pub struct Health {
     warnings: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultUsage>,
+    /// What went wrong since the start and was put right, by kind: sessions that ended by themselves, records that were written anew; for
+    /// the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incidents: Option<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -77,9 +84,9 @@ pub async fn baileys(State(app): State<App>, headers: HeaderMap) -> Health {
 
 impl Health {
     async fn new(app: &App, headers: &HeaderMap) -> Self {
-        let Counts { working, total } = app.fleet.counts();
+        let counts @ Counts { working, total, .. } = app.fleet.counts();
         let mut health = Self {
-            status: if app.fleet.is_draining() { "draining" } else { "ok" },
+            status: if app.fleet.is_draining() { "draining" } else { word(counts) },
             timestamp: app.fleet.env().clock.now(),
             service: "KDS WhatsApp SaaS Backend",
             mode: None,
@@ -88,11 +95,13 @@ impl Health {
             sessions: Sessions { working, total, ill: None },
             warnings: None,
             vault: None,
+            incidents: None,
         };
         if let Ok(Caller::Admin) = app.auth.identify_request(headers).await {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
             health.sessions.ill = Some(ill(app));
+            health.incidents = Some(app.fleet.incidents().all().into());
             health.vault = Some(VaultUsage { reads, writes, deletes });
         }
         health
@@ -101,7 +110,8 @@ impl Health {
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {
-        let status = if self.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let served = matches!(self.status, "ok" | "degraded");
+        let status = if served { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
 }
@@ -110,6 +120,14 @@ impl Gives for Health {
     fn gives(operation: &mut Operation<'_>) {
         operation.gives_json::<Self>(StatusCode::OK);
         operation.gives_json::<Self>(StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
+
+fn word(Counts { unserved, total, .. }: Counts) -> &'static str {
+    match unserved {
+        0 => "ok",
+        unserved if unserved < total => "degraded",
+        _ => "unserved",
     }
 }
 

@@ -135,6 +135,13 @@ impl Problem {
             .saying("WhatsApp no está conectado. Conecta primero.")
     }
 
+    /// Another process has the tenant.
+    pub fn moved() -> Self {
+        let mut problem = Self::unavailable("moved", "Another process serves this tenant");
+        problem.detail = Some("connect or start takes it back".to_owned());
+        problem
+    }
+
     pub fn timed_out(title: &'static str) -> Self {
         // The old service's status and text: its page shows the text.
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "timed_out", title)
@@ -208,6 +215,8 @@ impl From<FleetError> for Problem {
             FleetError::Draining => Self::unavailable("draining", "The daemon is stopping"),
             FleetError::Unknown => Self::not_connected(),
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
+            FleetError::Restoring => Self::unavailable("restoring", "The session is being restored: try again"),
+            FleetError::Moved => Self::moved(),
             FleetError::Failed(reason) => Self::conflict("session_failed", "The session cannot be opened", reason),
         }
     }

@@ -121,8 +121,17 @@ pub struct Vault {
 
 #[derive(Debug, Clone)]
 pub enum VaultHome {
-    Embedded { path: PathBuf },
-    Firestore { project: String, database: String, credentials: Credentials, request_timeout: Duration },
+    Embedded {
+        path: PathBuf,
+        /// Other processes may have it open as well.
+        shared: bool,
+    },
+    Firestore {
+        project: String,
+        database: String,
+        credentials: Credentials,
+        request_timeout: Duration,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -147,6 +156,10 @@ pub struct Heartbeat {
     pub first: Duration,
     pub interval: Duration,
     pub ping_timeout: Duration,
+    /// How often a process says in the vault that it lives.
+    pub announce: Duration,
+    /// How often the directory is compared with the sessions.
+    pub directory: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -162,6 +175,8 @@ pub struct Session {
     pub send_attempts: u32,
     pub device_name: String,
     pub pre_keys: usize,
+    /// A working copy that is not used for so long is closed.
+    pub file_idle: Duration,
 }
 
 #[derive(Debug, Clone)]

@@ -54,6 +54,8 @@ impl Reader<'_> {
             self.duration("heartbeat.first", 0..=3600),
             self.duration("heartbeat.interval", 1..=3600),
             self.duration("heartbeat.ping_timeout", 1..=60),
+            self.duration("heartbeat.announce", 1..=600),
+            self.duration("heartbeat.directory", 1..=86_400),
         );
         let backoff = (self.duration("session.backoff_min", 0..=60), self.duration("session.backoff_max", 1..=3600));
         let session = (
@@ -66,6 +68,7 @@ impl Reader<'_> {
             self.duration("session.quiet_max", 60..=86_400),
             self.duration("session.ack_timeout", 1..=300),
             self.count("session.send_attempts", 1..=100),
+            self.duration("session.file_idle", 1..=86_400),
         );
         let whatsapp = (
             self.endpoint(),
@@ -106,7 +109,13 @@ impl Reader<'_> {
             auth: auth?,
             limits: limits?,
             restore: Restore { batch_size: restore.0?, tenant_timeout: restore.1?, deadline: restore.2? },
-            heartbeat: Heartbeat { first: heartbeat.0?, interval: heartbeat.1?, ping_timeout: heartbeat.2? },
+            heartbeat: Heartbeat {
+                first: heartbeat.0?,
+                interval: heartbeat.1?,
+                ping_timeout: heartbeat.2?,
+                announce: heartbeat.3?,
+                directory: heartbeat.4?,
+            },
             session: Session {
                 backoff_min: backoff.0?,
                 backoff_max: backoff.1?,
@@ -117,6 +126,7 @@ impl Reader<'_> {
                 quiet_max: session.4?,
                 ack_timeout: session.5?,
                 send_attempts: u32::try_from(session.6?).unwrap_or(u32::MAX),
+                file_idle: session.7?,
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
             media: media?,
@@ -142,6 +152,7 @@ impl Reader<'_> {
         let emulator = self.text("vault.firestore.emulator");
         let request_timeout = self.duration("vault.firestore.request_timeout", 1..=120);
         let path = self.text("vault.embedded.path");
+        let shared = self.flag("vault.embedded.shared");
         let account = self.service_account();
         let master_keys = self.secrets("vault.master_keys");
         let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
@@ -173,7 +184,7 @@ impl Reader<'_> {
         if !firestore {
             let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
             return Some(Vault {
-                home: VaultHome::Embedded { path },
+                home: VaultHome::Embedded { path, shared },
                 master_keys,
                 snapshot_entries: snapshot_entries?,
                 writes_per_minute: None,

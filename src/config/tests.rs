@@ -19,7 +19,9 @@ fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<St
 fn the_defaults_start_on_the_embedded_vault() {
     let config = load(&[], None).unwrap();
     assert_eq!(config.http.listen, "0.0.0.0:3000".parse().unwrap());
-    assert!(matches!(config.vault.home, VaultHome::Embedded { path } if path == Path::new("data/vault.db")));
+    assert!(
+        matches!(config.vault.home, VaultHome::Embedded { path, shared: false } if path == Path::new("data/vault.db"))
+    );
     assert_eq!(config.restore.deadline, Duration::from_secs(240));
     assert_eq!(config.heartbeat.interval, Duration::from_secs(120));
 }

@@ -199,6 +199,13 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     })
 }
 
+/// Reads a tenant's whole state without taking it over: nothing when there is none. Its owner may be writing on.
+pub async fn look(cx: &Context) -> Result<Vec<Record>, OpenError> {
+    let hydrated = hydrate::hydrate(cx).await?;
+    let record = |((space, key), value)| Record { space, key, value };
+    Ok(hydrated.follower.state.into_iter().map(record).collect())
+}
+
 /// Why a journal takes nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {

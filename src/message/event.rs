@@ -251,6 +251,7 @@ pub enum Seen {
 }
 
 impl Log {
+    /// `published`: the last event that listeners of this process were told, by the log before this one. What came since is published now.
     pub async fn open(
         tenant: TenantId,
         store: Arc<Store>,
@@ -258,6 +259,7 @@ impl Log {
         shelf: Shelf,
         clock: Arc<dyn Clock>,
         keep: Keep,
+        published: Option<EventId>,
     ) -> Result<Self, StoreError> {
         let newest = store.scan_back(space::EVENTS, None, 1).await?;
         let last = newest.first().and_then(|(key, _)| parse_key(key)).unwrap_or(Ulid::nil());
@@ -268,7 +270,8 @@ impl Log {
         // Retention may have taken the very last.
         let last = last.max(trimmed);
         let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0 });
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed, message: None });
+        let published = published.map_or(last, |published| published.0.min(last));
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
         let log = Self { tenant, store, feed, shelf, clock, keep, full: Notify::new(), tail, queue };
         let closed = log.segments().await?.iter().map(Segment::count).sum();
         {
@@ -280,6 +283,12 @@ impl Log {
         }
         let mut recent = live.iter().rev().filter_map(|(key, value)| log.event(key, value));
         log.queue().message = recent.find(|event| event.body.message().is_some()).map(|event| event.id);
+        let unheard = live.iter().filter_map(|(key, value)| log.event(key, value));
+        let unheard = unheard.filter(|event| event.id.0 > published);
+        let unheard = unheard.map(|event| Pending { event: Arc::new(event), after: None });
+        log.queue().waiting.extend(unheard);
+        log.publish();
+        log.queue().published = last;
         Ok(log)
     }
 

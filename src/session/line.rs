@@ -6,7 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,6 +25,7 @@ use whatsapp_rust::{
     wacore::net::WHATSAPP_WEB_ORIGIN,
 };
 
+use super::socket::Socket;
 use crate::journal::Journal;
 
 /// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
@@ -68,36 +69,50 @@ pub struct Dialer {
 
 /// The line that is up, for cutting it.
 #[derive(Default)]
-pub struct Current(Mutex<Weak<Line>>, AtomicBool);
+pub struct Current(Mutex<Latest>);
+
+#[derive(Default)]
+struct Latest {
+    line: Weak<Line>,
+    /// There will be no other.
+    shut: bool,
+}
 
 impl Current {
     /// Whether there is a line that was not cut.
     pub fn is_up(&self) -> bool {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let line = self.latest().line.upgrade();
         line.is_some_and(|line| !line.cut.load(Ordering::Acquire))
     }
 
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
     pub fn cut(&self) {
-        if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+        if let Some(line) = self.latest().line.upgrade() {
             line.cut();
         }
     }
-}
 
-impl Current {
-    /// Cuts the line, and every later one before anything is said on it.
-    pub fn bar(&self) {
-        self.1.store(true, Ordering::Release);
-        self.cut();
-    }
-
-    /// Puts the next line in. Barred meanwhile, it is cut: whoever bars looks for a line after this or before it.
-    fn set(&self, line: &Arc<Line>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(line);
-        if self.1.load(Ordering::Acquire) {
+    /// The same, and no other line is made: one that is being dialed now is cut before it is used.
+    pub fn shut(&self) {
+        let mut latest = self.latest();
+        latest.shut = true;
+        if let Some(line) = latest.line.upgrade() {
             line.cut();
         }
+    }
+
+    fn renew(&self, line: &Arc<Line>) -> anyhow::Result<()> {
+        let mut latest = self.latest();
+        if latest.shut {
+            line.cut();
+            bail!("the session is over");
+        }
+        latest.line = Arc::downgrade(line);
+        Ok(())
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,12 +151,12 @@ impl Dialer {
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;
         sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32)?;
-        let socket = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned()?;
+        let socket = Socket::new(stream);
         let secure = self.endpoint.uri.scheme_str() != Some("ws");
         let plain = Connector::Plain;
         let connector = if secure { &*self.endpoint.tls } else { &plain };
         let host = self.endpoint.uri.host().context("the URL has no host")?;
-        let stream = connector.wrap(host, stream).await?;
+        let stream = connector.wrap(host, socket.clone()).await?;
         let origin = http::HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
         let (websocket, _) = ClientBuilder::from_uri(self.endpoint.uri.clone())
             .add_header(http::header::ORIGIN, origin)?
@@ -149,23 +164,21 @@ impl Dialer {
             .await?;
         let (inner, events) = from_websocket(websocket);
         let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false) });
-        self.current.set(&line);
+        self.current.renew(&line)?;
         Ok((line, events))
     }
 }
 
 struct Line {
     inner: Arc<dyn Transport>,
-    /// The same socket again, for shutting it below TLS.
-    socket: std::os::fd::OwnedFd,
+    socket: Socket,
     cut: AtomicBool,
 }
 
 impl Line {
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
-        // Fails only when the peer was first.
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        self.socket.cut();
     }
 }
 

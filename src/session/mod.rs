@@ -15,6 +15,7 @@ mod connection;
 mod content;
 mod country;
 mod courier;
+mod end;
 mod env;
 mod files;
 mod group_news;
@@ -39,6 +40,7 @@ mod sending;
 mod signal;
 mod signs;
 mod skipped;
+mod socket;
 mod state;
 mod states;
 mod statuses;
@@ -51,7 +53,7 @@ mod web;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -65,7 +67,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, info, info_span, warn};
 use whatsapp_rust::{
     Client, Jid, Server,
     wacore::types::message::{MessageInfo, MessageSource},
@@ -75,7 +77,8 @@ pub use self::{
     agent::http_client,
     asking::Refused,
     channels::{Channel, ChannelRole},
-    env::{Directory, Env, Versions},
+    end::End,
+    env::{Directory, Ended, Env, Versions, jitter},
     files::{NoFile, Source},
     health::Health,
     limits::{Capping, Timelock},
@@ -86,6 +89,7 @@ pub use self::{
     presence::{Mood, Shown},
     profile::Profile,
     sending::{RefusedSend, chat_of},
+    signal::backoff,
     state::{Qr, State, Status},
 };
 use self::{
@@ -95,7 +99,7 @@ use self::{
 };
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, EventBody, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
+    message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
     store::{Batch, CopyFailure, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
@@ -146,6 +150,8 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    /// Why it ended by itself, when it has.
+    end: OnceLock<End>,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
@@ -200,8 +206,14 @@ pub enum RefusedCode {
 impl Session {
     /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
     ///
-    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant.
-    pub async fn open(env: Arc<Env>, tenant: TenantId, known: bool) -> Result<Self, SessionError> {
+    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant. `published`: the
+    /// last event that a session before it published in this process.
+    pub async fn open(
+        env: Arc<Env>,
+        tenant: TenantId,
+        known: bool,
+        published: Option<EventId>,
+    ) -> Result<Self, SessionError> {
         let tasks = TaskTracker::new();
         let journal_tasks = TaskTracker::new();
         let context = journal::Context {
@@ -228,7 +240,7 @@ impl Session {
         let keep =
             Keep { events: config.keep_events, age: config.keep, live: config.live_events, whole: config.keep_whole };
         let (feed, shelf, clock) = (env.feed.clone(), env.shelf.clone(), env.clock.clone());
-        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep).await?;
+        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep, published).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
         let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), config.ttl).await?;
@@ -279,6 +291,7 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            end: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,
@@ -357,15 +370,18 @@ impl Session {
         self.0.is_stopped()
     }
 
-    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
+    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile, or it ended by itself.
     pub async fn connect_until(&self, wanted: impl Fn(&Status) -> bool) -> Option<Status> {
         /// It stops between a pairing that was given up and the next; one that stays stopped was told to.
         const BETWEEN: Duration = Duration::from_secs(10);
         let mut status = self.watch();
         self.connect().await;
         loop {
-            let begun = status.wait_for(|status| status.state != State::Stopped);
+            let begun = status.wait_for(|status| status.state != State::Stopped || self.end().is_some());
             tokio::time::timeout(BETWEEN, begun).await.ok()?.ok()?;
+            if self.end().is_some() {
+                return None;
+            }
             let settled = status.wait_for(|status| status.state == State::Stopped || wanted(status)).await.ok()?;
             if settled.state != State::Stopped {
                 return Some(settled.clone());
@@ -437,18 +453,33 @@ impl Session {
         self.0.stop.clone()
     }
 
-    /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy.
+    /// Why it ended by itself; `None` while it goes on.
+    pub fn end(&self) -> Option<&End> {
+        self.0.end.get()
+    }
+
+    /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy. While the vault does
+    /// not answer it waits: bound it. Cancel-safe, and may be called again.
     pub async fn close(&self) {
+        /// Nothing that a task still does then reaches WhatsApp, the vault or the next session's working copy.
+        const LAST_WORDS: Duration = Duration::from_secs(20);
         let inner = &self.0;
         inner.stop.cancel();
         inner.release_library();
         inner.tasks.close();
-        inner.tasks.wait().await;
+        let over = inner.tasks.wait();
+        if self.end().is_none() {
+            over.await;
+        } else if tokio::time::timeout(LAST_WORDS, over).await.is_err() {
+            warn!(tenant = %inner.tenant, tasks = inner.tasks.len(), "tasks of a session that ended go on");
+        }
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
-        if let Err(closed) = flushed {
-            warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault");
+        match flushed {
+            // What a former owner has not written is not written any more.
+            Ok(()) | Err(Closed::Fenced) => {}
+            Err(closed) => warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault"),
         }
         if let Err(error) = inner.store.close().await {
             warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
@@ -456,17 +487,10 @@ impl Session {
     }
 }
 
-/// A panic of one tenant's task is a bug, and that tenant's alone: the session fails, visibly, and the others go on.
+/// A panic of one tenant's task is a bug, and that tenant's alone: the session ends, visibly, and the others go on.
 async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
     if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
-        session.line.cut();
-        session.stop.cancel();
-        session.ready.send_replace(None);
-        session.set_status(|status| {
-            status.state = State::Failed;
-            status.reason = "crashed: a bug; restart the daemon and report it".into();
-            status.qr = None;
-        });
+        session.end(End::Crashed);
     }
 }
 
@@ -482,9 +506,7 @@ impl Hooks for Inner {
     }
 
     fn copy_failed(&self, failure: &CopyFailure) {
-        self.line.bar();
-        self.release_library();
-        error!(tenant = %self.tenant, kind = failure.kind.as_str(), "cut the line to WhatsApp: {failure}");
+        self.end(End::CopyFailed(failure.clone()));
     }
 
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
@@ -508,16 +530,25 @@ impl Hooks for Inner {
 
 impl Inner {
     /// While the session ends, none of its tasks may wait for the library, which waits for a store that answers nothing. The
-    /// line is barred by then, so the library's errors reach nobody.
+    /// line is shut by then, so the library's errors reach nobody.
     fn release_library(&self) {
         let over = self.store.failure().is_some() || self.journal.closed().now_or_never().is_some();
         if over && self.stop.is_cancelled() {
-            self.line.bar();
+            self.line.shut();
             self.store.release_library();
         }
     }
 
+    /// After the end nothing changes any more.
     fn set_status(&self, change: impl FnOnce(&mut Status)) {
+        self.change_status(|status| {
+            if self.end.get().is_none() {
+                change(status);
+            }
+        });
+    }
+
+    fn change_status(&self, change: impl FnOnce(&mut Status)) {
         let before = self.status.borrow().clone();
         self.status.send_modify(|status| {
             change(status);

@@ -93,7 +93,10 @@ pub(super) async fn tell(session: Arc<Inner>) {
                         return;
                     }
                     warn!(%error, "a state of the session cannot be written down now");
-                    sleep(PAUSE).await;
+                    tokio::select! {
+                        () = session.stop.cancelled() => return,
+                        () = sleep(PAUSE) => {}
+                    }
                 } else {
                     watcher.told(now);
                 }

@@ -20,6 +20,7 @@
 use std::{future::pending, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use whatsapp_rust::{
     store::error::Result,
     wacore::{
@@ -37,7 +38,10 @@ use super::{
     key, records, space,
     turn::Turn,
 };
-use crate::vault::Decision;
+use crate::{
+    journal::{ChangeNo, Record},
+    vault::Decision,
+};
 
 /// How long a save that was refused rests before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -80,6 +84,14 @@ pub(super) struct Wiped(Box<[u8]>);
 impl Wiped {
     pub(super) fn of(device: &Device) -> Self {
         Self(own_key(device).into())
+    }
+}
+
+fn connected(paired: &Paired, now: Timestamp) -> Decision {
+    Decision {
+        whatsapp_connected: Some(true),
+        phone_number: Some(Some(paired.number.clone())),
+        connected_at: Some(Some(now)),
     }
 }
 
@@ -139,10 +151,30 @@ impl DeviceStore for Store {
     }
 }
 
+/// Whether a state holds a device that WhatsApp has accepted.
+pub fn is_paired(records: &[Record]) -> std::result::Result<bool, StoreError> {
+    let device = records.iter().find(|record| record.space == space::DEVICE);
+    let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
+    Ok(device.as_ref().and_then(Paired::of).is_some())
+}
+
 impl Store {
     /// The device, if there is one.
     pub async fn device(&self) -> std::result::Result<Option<Device>, StoreError> {
         self.read(|turn| turn.device()).await
+    }
+
+    /// Says once more, in the commit of an entry, that the tenant is connected: its record says something else, by another hand. `None`:
+    /// it is not paired.
+    pub async fn affirm_pairing(&self) -> std::result::Result<Option<ChangeNo>, StoreError> {
+        let now = self.copy.clock.now();
+        let affirm = move |turn: &mut Turn<'_>| {
+            let Some(paired) = turn.device()?.as_ref().and_then(Paired::of) else { return Ok(false) };
+            turn.decision = Some(connected(&paired, now));
+            Ok(true)
+        };
+        let (affirmed, written) = self.turn(affirm).await?;
+        Ok(affirmed.then_some(written.change))
     }
 
     async fn save_once(&self, device: Device) -> std::result::Result<Written, StoreError> {
@@ -188,11 +220,7 @@ impl WorkingCopy {
         if let Some(paired) = &is {
             turn.gate();
             if was.is_none() {
-                turn.decision = Some(Decision {
-                    whatsapp_connected: Some(true),
-                    phone_number: Some(Some(paired.number.clone())),
-                    connected_at: Some(Some(self.clock.now())),
-                });
+                turn.decision = Some(connected(paired, self.clock.now()));
             }
         }
         turn.paired = Some(is);

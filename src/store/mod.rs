@@ -62,7 +62,7 @@ use self::{
     turn::Turn,
 };
 pub use self::{
-    device::Hooks,
+    device::{Hooks, is_paired},
     failure::{CopyFailure, CopyFailureKind},
     pool::{Pool, PoolOptions},
 };

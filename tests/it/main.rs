@@ -4,7 +4,12 @@ mod baileys;
 mod broken;
 mod channels;
 mod console;
+mod copy_failure;
 mod countries;
+#[allow(dead_code, reason = "the tests that kill use more of it")]
+mod damage;
+mod descriptors;
+mod directory;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]
@@ -14,6 +19,7 @@ mod emulator;
 mod events;
 mod everything;
 mod face;
+mod folders;
 mod fuzz;
 mod heal;
 mod hostile;
@@ -58,6 +64,7 @@ mod store_pairing;
 mod store_peer;
 mod store_session;
 mod store_world;
+mod takeback;
 mod tokens;
 mod unlinking;
 mod vault_access;

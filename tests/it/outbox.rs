@@ -40,7 +40,7 @@ async fn outbox_at(world: &World, behind: Duration) -> (Outbox, Arc<Log>) {
     let keep = Keep { events: 1000, age: Duration::from_secs(3600), live: 500, whole: Duration::from_secs(3600) };
     let tenant = "trattoria".parse().unwrap();
     let log = Arc::new(
-        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep).await.unwrap(),
+        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await.unwrap(),
     );
     (Outbox::open(world.store.clone(), log.clone(), clock, 24 * LONG).await.unwrap(), log)
 }

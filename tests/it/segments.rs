@@ -96,7 +96,7 @@ impl Desk {
 }
 
 async fn open(world: &World, clock: Arc<Ahead>, keep: Keep) -> Arc<Log> {
-    let log = Log::open(tenant(), world.store.clone(), Feed::new(), Shelf::default(), clock, keep).await;
+    let log = Log::open(tenant(), world.store.clone(), Feed::new(), Shelf::default(), clock, keep, None).await;
     Arc::new(log.unwrap())
 }
 

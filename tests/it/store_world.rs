@@ -229,6 +229,9 @@ impl Vault for Line {
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.vault.tenants().await
     }
+    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
+        self.vault.remembered().await
+    }
     async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.vault.restorable().await
     }

@@ -180,7 +180,7 @@ pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>)
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
 pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.reclaimed(&tenant).await?;
     session.connect().await;
     session.reconnect().await;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))
