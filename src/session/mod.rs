@@ -46,6 +46,7 @@ mod told;
 mod translate;
 mod votes;
 mod web;
+mod wire_gate;
 
 use std::{
     sync::{

@@ -7,7 +7,7 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -40,6 +40,8 @@ pub(super) struct WorkingCopy {
     /// The pairing that the working copy holds, and the change that brought it.
     pub(super) paired: watch::Sender<Option<(Paired, ChangeNo)>>,
     pub(super) hooks: Mutex<Option<Weak<dyn Hooks>>>,
+    /// Batches of sessions and sender keys that were written.
+    pub(super) signal_writes: AtomicU64,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,
 }

@@ -31,7 +31,10 @@ mod turn;
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -151,6 +154,7 @@ impl Store {
             state: Mutex::new(State { closed: false, gates: Gates::default(), wiped: None }),
             paired: watch::Sender::new(paired),
             hooks: Mutex::new(None),
+            signal_writes: AtomicU64::new(0),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
@@ -228,6 +232,11 @@ impl Store {
     /// Whether the vault has everything up to this change.
     pub fn is_durable(&self, change: ChangeNo) -> bool {
         self.copy.gates_are_off() || change <= self.copy.journal.durable()
+    }
+
+    /// How many batches of sessions and sender keys the library has written: tells whether a flush had anything to write.
+    pub fn signal_writes(&self) -> u64 {
+        self.copy.signal_writes.load(Ordering::Acquire)
     }
 
     /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.

@@ -5,6 +5,7 @@ mod broken;
 mod channels;
 mod console;
 mod countries;
+mod crossing;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]
