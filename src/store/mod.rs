@@ -51,6 +51,7 @@ use self::{
 };
 pub use self::{
     device::Hooks,
+    messages::{Filed, InboundPlace},
     pool::{Pool, PoolOptions},
 };
 use crate::{
