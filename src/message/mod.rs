@@ -8,6 +8,7 @@ mod event;
 mod group;
 pub mod history;
 mod inbox;
+mod lives;
 pub mod media;
 mod news;
 mod outbox;

@@ -7,6 +7,7 @@ mod channels;
 mod console;
 mod countries;
 mod crossing;
+mod cursors;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]
