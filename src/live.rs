@@ -237,10 +237,9 @@ async fn lost(socket: &SocketRef) {
 async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Option<EventId>) {
     // First listen, then read: nothing falls between.
     let mut notices = fleet.env().feed.subscribe(tenant);
-    let mut last = match cursor {
-        Some(cursor) => Some(cursor),
-        None => fleet.newest_event(tenant),
-    };
+    let mut last = cursor.or_else(|| fleet.newest_event(tenant));
+    // What came after its cursor; a tenant that is not up yet has to wait for it.
+    let mut is_behind = cursor.is_some();
     emit(socket, "registered", &json!({ "tenantId": tenant, "socketId": socket.id })).await;
     if let Some(status) = fleet.status(tenant) {
         emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
@@ -248,10 +247,13 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
             emit_qr(socket, tenant, qr.code.expose(), now(fleet)).await;
         }
     }
-    if cursor.is_some() {
-        catch_up(fleet, socket, tenant, &mut last).await;
-    }
     loop {
+        if is_behind && let Some(session) = fleet.session(tenant) {
+            // The event of the cursor may have been lost with an earlier process.
+            last = last.map(|last| session.place_of(last));
+            catch_up(fleet, socket, tenant, &mut last).await;
+            is_behind = false;
+        }
         match notices.recv().await {
             Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);

@@ -192,7 +192,7 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     let record = |((space, key), value)| Record { space, key, value };
     Ok(Opened {
         records: follower.state.into_iter().map(record).collect(),
-        journal: Journal(Arc::new(Handle { shared, archive })),
+        journal: Journal(Arc::new(Handle { shared, archive, epoch })),
         epoch,
         first: hydrated.empty,
         passed_over: hydrated.passed_over,
@@ -260,6 +260,7 @@ pub struct Journal(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     archive: Archive,
+    epoch: Seq,
 }
 
 impl Drop for Handle {
@@ -287,6 +288,11 @@ impl Journal {
     /// The last change of which it is known that it, and all before it, is in the vault.
     pub fn durable(&self) -> ChangeNo {
         self.shared().progress.borrow().durable
+    }
+
+    /// The number of the takeover that this journal began with.
+    pub fn epoch(&self) -> Seq {
+        self.0.epoch
     }
 
     /// The last change recorded.

@@ -2,12 +2,13 @@
 //!
 //! A reader may assume: ids of one tenant grow in the order in which the changes were made; an event is published after every
 //! event before it; an event of a message is published only when the message is durable. A consumer can therefore keep the id
-//! of the last event that it has seen as its cursor, and ask for what came after it. Repeats have the same id.
+//! of the last event that it has seen as its cursor, and ask for what came after it, also when that event was lost with a process
+//! ([`super::lives`]). Repeats have the same id.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use ulid::Ulid;
 
 use super::{
     Call, Delivery, Failure, GroupChange, LabelNews, Message, StatePoint,
+    lives::{Epoch, Lives, next_id},
     segments::{Chats, Segment, Shelf},
 };
 use crate::{
@@ -34,6 +36,9 @@ use crate::{
 
 /// Where [`Log`] keeps up to where retention has deleted.
 pub(super) const TRIMMED: &str = "events/trimmed";
+
+/// Where [`Log`] keeps its lives.
+const LIVES: &str = "events/lives";
 
 /// The id of an event: a ULID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -187,6 +192,9 @@ pub struct Log {
     pub(super) shelf: Shelf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) keep: Keep,
+    /// Up to the one that is now.
+    lives: Lives,
+    epoch: Epoch,
     /// There is enough for a segment.
     pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
@@ -225,6 +233,8 @@ pub(super) struct Tail {
     /// Events in segments.
     pub closed: usize,
     since_trim: usize,
+    /// This life has an event, and with the first its beginning was written.
+    begun: bool,
 }
 
 /// What retention takes away.
@@ -269,10 +279,15 @@ impl Log {
         let trimmed = trimmed.and_then(|key| parse_key(&key)).unwrap_or(Ulid::nil());
         // Retention may have taken the very last.
         let last = last.max(trimmed);
-        let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0 });
+        let lives = store.get(space::SETTINGS, &key::text(LIVES)).await?;
+        let mut lives = lives.map(|lives| Lives::read(&lives)).unwrap_or_default();
+        let epoch = store.journal().epoch().0;
+        lives.begin(epoch, last);
+        let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0, begun: false });
         let published = published.map_or(last, |published| published.0.min(last));
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
-        let log = Self { tenant, store, feed, shelf, clock, keep, full: Notify::new(), tail, queue };
+        let full = Notify::new();
+        let log = Self { tenant, store, feed, shelf, clock, keep, lives, epoch, full, tail, queue };
         let closed = log.segments().await?.iter().map(Segment::count).sum();
         {
             let mut tail = log.tail.lock().await;
@@ -298,11 +313,14 @@ impl Log {
         let mut last = tail.last;
         let (mut events, mut bytes) = (Vec::with_capacity(bodies.len()), 0);
         for body in bodies {
-            last = next_ulid(last, self.clock.now().into());
+            last = next_id(last, self.clock.now().into(), self.epoch);
             let value = serde_json::to_vec(&body).expect("an event is plain data, which JSON always takes");
             bytes += value.len();
             batch.put(space::EVENTS, last.to_bytes(), value);
             events.push(Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body }));
+        }
+        if !tail.begun {
+            batch.put(space::SETTINGS, key::text(LIVES), self.lives.write());
         }
         let added = events.len();
         let Trimmed { removed, bytes: removed_bytes, last: trimmed } = self.trim(&mut batch, &mut tail).await?;
@@ -310,6 +328,7 @@ impl Log {
         if let Some(trimmed) = trimmed {
             self.queue().trimmed = trimmed;
         }
+        tail.begun = true;
         tail.last = last;
         tail.count = tail.count + added - removed;
         tail.bytes = tail.bytes + bytes - removed_bytes;
@@ -344,6 +363,11 @@ impl Log {
         (!last.is_nil()).then_some(EventId(last))
     }
 
+    /// The place that a cursor names: where it was, if its event was lost with an earlier process.
+    pub fn place_of(&self, cursor: Cursor) -> Cursor {
+        EventId(self.lives.place_of(cursor.0))
+    }
+
     /// The id of the last event that brought a message, as far as it has not left the state.
     pub fn newest_message(&self) -> Option<EventId> {
         self.queue().message
@@ -374,6 +398,7 @@ impl Log {
     /// Durable events after `cursor`, oldest first, at most `limit`.
     pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
+        let cursor = cursor.map(|cursor| self.place_of(cursor));
         // First what is in the state: what leaves it meanwhile is then seen twice, not never.
         let mut live = Vec::new();
         let mut after = cursor.map(|cursor| Key::from(cursor.0.to_bytes()));
@@ -480,27 +505,4 @@ impl Log {
 
 pub(super) fn parse_key(key: &[u8]) -> Option<Ulid> {
     Some(Ulid::from_bytes(key.try_into().ok()?))
-}
-
-/// The next id: of this moment, or just above the last when the clock stands or went back.
-pub(super) fn next_ulid(last: Ulid, now: SystemTime) -> Ulid {
-    let fresh = Ulid::from_datetime(now);
-    if fresh > last { fresh } else { Ulid(last.0 + 1) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_grow_when_the_clock_stands_or_goes_back() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let mut last = Ulid::nil();
-        for step in 0..1000 {
-            let shifted = if step % 3 == 0 { now - Duration::from_secs(step) } else { now };
-            let next = next_ulid(last, shifted);
-            assert!(next > last);
-            last = next;
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Conversations, read from the event log and from what the phone told of the time before: what was said, with what became of it
 //! since. Reads backwards from the newest event, so it has seen a message's receipts, edits and reactions by the time it comes to the
-//! message. Bounded by what the two keep.
+//! message. Bounded by what the two keep. An event says the name that its chat had then; here each has the one that it has now, so
+//! that a LID whose number was learned later is not a second conversation.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -119,12 +120,16 @@ impl Place {
 pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError> {
     let mut found = Vec::new();
     let wanted = query.text.as_deref().map(str::to_lowercase);
-    let past = past::read(&log.store, query.chat.as_deref()).await?;
+    let names = match &query.chat {
+        Some(chat) => log.store.names(chat).await?,
+        None => Vec::new(),
+    };
+    let past = past::read(&log.store, query.chat.is_some().then_some(&names[..])).await?;
     let mut backwards = Backwards::new(log, past);
     while found.len() < query.limit {
-        let worth = |chats: &Chats| query.chat.as_ref().is_none_or(|chat| chats.may_have(chat));
+        let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
         let Some(entry) = backwards.next(worth).await? else { break };
-        let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
+        let here = names.first().is_none_or(|chat| *chat == entry.message.chat);
         let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
         let older = query.before.is_none_or(|before| entry.event < before);
         let shown = is_shown(&query.cleared, &entry);
@@ -147,8 +152,15 @@ pub async fn chats(
 ) -> Result<Vec<Chat>, StoreError> {
     let mut chats: Vec<Chat> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
+    let mut only_named: HashSet<String> = HashSet::new();
+    let mut wanted: Option<HashSet<Mark>> = only.map(|_| HashSet::new());
+    for id in only.into_iter().flatten() {
+        let names = log.store.names(id).await?;
+        wanted.get_or_insert_default().extend(names.iter().map(|name| mark(name)));
+        only_named.extend(names.into_iter().next());
+    }
+    let only = only.map(|_| &only_named);
     let enough = offset.saturating_add(limit).min(only.map_or(usize::MAX, HashSet::len));
-    let wanted: Option<HashSet<Mark>> = only.map(|ids| ids.iter().map(|id| mark(id)).collect());
     // Of these nothing more is; what is shown to many is no conversation.
     let mut done: HashSet<Mark> = HashSet::from([mark(STATUS_CHAT)]);
     let mut nameless = 0;
@@ -230,6 +242,8 @@ pub(super) struct Backwards<'a> {
     past: Peekable<std::vec::IntoIter<(EventId, EventBody)>>,
     fates: Fates,
     before: Option<EventId>,
+    /// Of LIDs that were met, the names that they have now.
+    names: HashMap<String, String>,
     /// Read, and not given yet.
     entries: VecDeque<Entry>,
     /// So many events have been read.
@@ -240,8 +254,8 @@ pub(super) struct Backwards<'a> {
 impl<'a> Backwards<'a> {
     pub fn new(log: &'a Log, past: Vec<(EventId, EventBody)>) -> Self {
         let past = past.into_iter().peekable();
-        let (fates, entries) = (Fates::default(), VecDeque::new());
-        Self { log, past, fates, before: None, entries, events: 0, is_over: false }
+        let (fates, names, entries) = (Fates::default(), HashMap::new(), VecDeque::new());
+        Self { log, past, fates, before: None, names, entries, events: 0, is_over: false }
     }
 
     /// `worth`: whether it pays to read a segment that has these chats.
@@ -251,8 +265,12 @@ impl<'a> Backwards<'a> {
             self.before = events.last().map_or(self.before, |event| Some(event.id));
             self.events += events.len();
             self.is_over = events.is_empty();
-            for event in events {
+            for mut event in events {
                 self.told_after(Some(event.id));
+                if let EventBody::Received { message } | EventBody::Sent { message } = &mut event.body {
+                    self.rename(&mut message.chat).await?;
+                    self.rename(&mut message.sender).await?;
+                }
                 self.entries.extend(self.fates.meet(event.id, event.body));
             }
             if self.is_over {
@@ -260,6 +278,18 @@ impl<'a> Backwards<'a> {
             }
         }
         Ok(self.entries.pop_front())
+    }
+
+    async fn rename(&mut self, jid: &mut String) -> Result<(), StoreError> {
+        if !jid.ends_with("@lid") {
+            return Ok(());
+        }
+        if !self.names.contains_key(jid) {
+            let name = self.log.store.names(jid).await?.swap_remove(0);
+            self.names.insert(jid.clone(), name);
+        }
+        jid.clone_from(&self.names[jid.as_str()]);
+        Ok(())
     }
 
     fn told_after(&mut self, event: Option<EventId>) {

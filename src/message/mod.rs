@@ -9,6 +9,7 @@ mod failure;
 mod group;
 pub mod history;
 mod inbox;
+mod lives;
 pub mod media;
 mod news;
 mod outbox;
@@ -40,11 +41,11 @@ use crate::store::key::{self, Key};
 pub struct Message {
     /// WhatsApp's id; unique within (chat, sender).
     pub id: String,
-    /// The conversation: the phone number's jid where it is known, else as WhatsApp addressed it.
+    /// The conversation: the phone number's jid where it is known, else as WhatsApp addressed it. The inbox goes by it.
     pub chat: String,
     /// Who wrote it, as a jid.
     pub sender: String,
-    /// As WhatsApp addressed it: what replies, receipts and the inbox go by.
+    /// As WhatsApp addressed it: what replies and receipts go by.
     pub addressed: Addressed,
     pub from_me: bool,
     pub is_group: bool,
@@ -71,8 +72,10 @@ pub struct Addressed {
 }
 
 impl Message {
-    fn inbox_key(&self) -> Key {
-        key::inbox(&self.addressed.chat, &self.id, &self.addressed.sender)
+    /// The keys that its record may have: by the names of its event, which are canonical, and as earlier builds filed it.
+    fn inbox_keys(&self) -> [Key; 2] {
+        [(&self.chat, &self.sender), (&self.addressed.chat, &self.addressed.sender)]
+            .map(|(chat, sender)| key::inbox(chat, &self.id, sender))
     }
 }
 

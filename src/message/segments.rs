@@ -322,7 +322,9 @@ impl Log {
     /// Deletes the whole message of an event, but not one that is still to be sent: then false.
     pub(super) async fn forget_whole(&self, batch: &mut Batch, value: &[u8]) -> Result<bool, StoreError> {
         match serde_json::from_slice(value) {
-            Ok(EventBody::Received { message }) => batch.delete(space::INBOX, message.inbox_key()),
+            Ok(EventBody::Received { message }) => {
+                message.inbox_keys().into_iter().for_each(|key| batch.delete(space::INBOX, key));
+            }
             Ok(EventBody::Sent { message }) => {
                 let key = key::outbox(&message.id);
                 if let Some(record) = self.store.get(space::OUTBOX, &key).await?
@@ -332,7 +334,7 @@ impl Log {
                 }
                 // Written on the phone it is in the inbox.
                 batch.delete(space::OUTBOX, key);
-                batch.delete(space::INBOX, message.inbox_key());
+                message.inbox_keys().into_iter().for_each(|key| batch.delete(space::INBOX, key));
             }
             _ => {}
         }

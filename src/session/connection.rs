@@ -31,6 +31,7 @@ use super::{
     state::{Qr, State},
     supervisor::{Stop, Supervisor},
     web::InMemory,
+    wire_gate::WireGate,
 };
 use crate::{config::Secret, crash, message::Notice};
 
@@ -461,7 +462,8 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
         Hook { inbox: session.inbox.clone(), outbox: session.outbox.clone(), owes_acks: session.owes_acks.clone() };
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
-    let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone());
+    let gate = Arc::new(WireGate::new(session.store.clone()));
+    let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
     let runtime: Arc<dyn Runtime> = if paired { Arc::new(TokioRuntime) } else { Arc::new(PairingRuntime) };
     let client = Client::builder()
         .with_runtime_arc(runtime)
@@ -477,6 +479,7 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
         .await
         .map_err(|error: ClientBuilderError| anyhow::anyhow!(error))?
         .into_client();
+    gate.attach(&client);
     // Within a pairing the library restarts the connection by itself (515) and remembers that a first sync is due.
     client.enable_auto_reconnect.store(!paired, Ordering::Relaxed);
     Ok(client)

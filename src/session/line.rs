@@ -1,5 +1,6 @@
 //! The line to WhatsApp: dials, but only after the vault said that this process still owns the tenant; shares one TLS
-//! configuration; gives up on a peer that falls silent; and can be cut at once, without a word to the other side.
+//! configuration; gives up on a peer that falls silent; lets no ciphertext out ahead of the vault ([`super::wire_gate`]); and can be
+//! cut at once, without a word to the other side.
 //!
 //! The library's own transport does none of that (its close waits for the peer: a black-holed socket held it for minutes).
 
@@ -25,8 +26,8 @@ use whatsapp_rust::{
     wacore::net::WHATSAPP_WEB_ORIGIN,
 };
 
-use super::socket::Socket;
-use crate::journal::Journal;
+use super::{socket::Socket, wire_gate::WireGate};
+use crate::{crash, journal::Journal};
 
 /// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,6 +66,7 @@ pub struct Dialer {
     endpoint: Endpoint,
     journal: Journal,
     current: Arc<Current>,
+    gate: Arc<WireGate>,
 }
 
 /// The line that is up, for cutting it.
@@ -117,8 +119,8 @@ impl Current {
 }
 
 impl Dialer {
-    pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<Current>) -> Self {
-        Self { endpoint, journal, current }
+    pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<Current>, gate: Arc<WireGate>) -> Self {
+        Self { endpoint, journal, current, gate }
     }
 
     async fn connect(&self) -> anyhow::Result<TcpStream> {
@@ -163,7 +165,7 @@ impl Dialer {
             .connect_on(stream)
             .await?;
         let (inner, events) = from_websocket(websocket);
-        let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false) });
+        let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false), gate: self.gate.clone() });
         self.current.renew(&line)?;
         Ok((line, events))
     }
@@ -173,6 +175,7 @@ struct Line {
     inner: Arc<dyn Transport>,
     socket: Socket,
     cut: AtomicBool,
+    gate: Arc<WireGate>,
 }
 
 impl Line {
@@ -188,7 +191,16 @@ impl Transport for Line {
         if self.cut.load(Ordering::Acquire) {
             bail!("the line was cut");
         }
-        self.inner.send(data).await
+        let held = self.gate.pass(data.len()).await?;
+        // Waiting at the gate it may have been cut.
+        if self.cut.load(Ordering::Acquire) {
+            bail!("the line was cut");
+        }
+        self.inner.send(data).await?;
+        if held {
+            crash::point("ciphertext_on_the_wire");
+        }
+        Ok(())
     }
 
     async fn disconnect(&self) {

@@ -50,6 +50,7 @@ mod told;
 mod translate;
 mod votes;
 mod web;
+mod wire_gate;
 
 use std::{
     sync::{
@@ -515,11 +516,15 @@ impl Hooks for Inner {
         let (Ok(chat), Ok(sender)) = (chat.parse::<Jid>(), sender.parse::<Jid>()) else { return };
         let source = MessageSource {
             is_group: matches!(chat.server, Server::Group | Server::Broadcast),
+            // The phone looks for its own messages elsewhere.
+            is_from_me: [client.pn(), client.lid()].iter().flatten().any(|me| me.user == sender.user),
             chat,
             sender,
             ..MessageSource::default()
         };
-        let info = MessageInfo { source, id: id.into(), ..MessageInfo::default() };
+        // The phone's answer may come without a time: then it is of now rather than of 1970.
+        let timestamp = whatsapp_rust::wacore::time::now_utc();
+        let info = MessageInfo { source, id: id.into(), timestamp, ..MessageInfo::default() };
         self.tasks.spawn(async move {
             if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(info)).await {
                 warn!(error = format!("{error:#}"), "the phone was not asked");

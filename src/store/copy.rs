@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::DirBuilderExt,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -49,6 +49,8 @@ pub(super) struct WorkingCopy {
     pub(super) failure: watch::Sender<Option<CopyFailure>>,
     /// The library's calls wait for nothing any more.
     pub(super) released: CancellationToken,
+    /// Batches of sessions and sender keys that were written.
+    pub(super) signal_writes: AtomicU64,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,
 }

@@ -43,7 +43,10 @@ mod vfs;
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -64,6 +67,7 @@ use self::{
 pub use self::{
     device::{Hooks, is_paired},
     failure::{CopyFailure, CopyFailureKind},
+    messages::{Filed, InboundPlace},
     pool::{Pool, PoolOptions},
 };
 use crate::{
@@ -174,6 +178,7 @@ impl Store {
             hooks: Mutex::default(),
             failure: watch::Sender::new(None),
             released: CancellationToken::new(),
+            signal_writes: AtomicU64::new(0),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
@@ -251,6 +256,11 @@ impl Store {
     /// Whether the vault has everything up to this change.
     pub fn is_durable(&self, change: ChangeNo) -> bool {
         self.copy.gates_are_off() || change <= self.copy.journal.durable()
+    }
+
+    /// How many batches of sessions and sender keys the library has written: tells whether a flush had anything to write.
+    pub fn signal_writes(&self) -> u64 {
+        self.copy.signal_writes.load(Ordering::Acquire)
     }
 
     /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.

@@ -342,7 +342,7 @@ impl Turn<'_> {
         Ok(latest)
     }
 
-    fn put_mapping(&mut self, mut entry: LidMappingRecord) -> std::result::Result<(), StoreError> {
+    pub(super) fn put_mapping(&mut self, mut entry: LidMappingRecord) -> std::result::Result<(), StoreError> {
         let key = key::text(&entry.lid);
         if let Some(before) = self.record::<LidMappingRecord>(space::LID_MAPPINGS, &key)? {
             // When it was first learned, whoever learns it again.

@@ -1,6 +1,6 @@
 //! `SignalStore`: identities, sessions, pre-keys, sender keys. Which of them wait: [`super::gates`].
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -173,6 +173,7 @@ impl Store {
 
     async fn put_leased(&self, space: Space, records: Vec<(Key, Bytes)>) -> Result<()> {
         let read = if space == space::SESSIONS { gates::session } else { gates::sender_key };
+        self.copy.signal_writes.fetch_add(1, Ordering::AcqRel);
         let put = self.turn(move |turn| {
             for (key, record) in records {
                 turn.put_leased(space, key, record, read)?;

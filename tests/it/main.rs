@@ -1,11 +1,14 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
+mod addresses;
 mod baileys;
 mod broken;
 mod channels;
 mod console;
 mod copy_failure;
 mod countries;
+mod crossing;
+mod cursors;
 #[allow(dead_code, reason = "the tests that kill use more of it")]
 mod damage;
 mod descriptors;

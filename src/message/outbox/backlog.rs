@@ -9,7 +9,7 @@ use std::{
 
 use ulid::Ulid;
 
-use crate::{journal::ChangeNo, message::event::next_ulid};
+use crate::journal::ChangeNo;
 
 /// A message that still has to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub(super) struct Backlog {
 impl Backlog {
     /// A place behind all others, also when the clock has gone back since they were accepted.
     pub fn next_order(&self, now: SystemTime) -> Ulid {
-        next_ulid(self.last, now)
+        let fresh = Ulid::from_datetime(now);
+        if fresh > self.last { fresh } else { Ulid(self.last.0 + 1) }
     }
 
     /// There is a record with this place; new ones come behind it.
