@@ -219,8 +219,9 @@ async fn order_over_a_restart(home: Home) {
     scene.accepted("first", customer, "0").await;
     scene.await_inbox(customer, 1).await;
 
-    // The lane waits for the ack of the first of them; the others are accepted and stay here.
+    // The lane waits for an ack of the first of them, or a receipt; the others are accepted and stay here.
     scene.stage.network.fault(Fault::new(FaultKind::WithholdAcks).target(&number)).await.unwrap();
+    scene.stage.network.fault(Fault::new(FaultKind::Silence).target(customer)).await.unwrap();
     for n in 1..=6 {
         scene.accepted(&format!("early-{n}"), customer, &n.to_string()).await;
     }
