@@ -325,6 +325,7 @@ impl From<RefusedSend> for Problem {
             RefusedSend::MediaDown => {
                 Self::unavailable("media_down", "WhatsApp's media hosts do not answer: nothing was sent")
             }
+            RefusedSend::TooMany { wait } => Self::too_many(wait),
             RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
         }

@@ -65,6 +65,9 @@ pub enum RefusedSend {
     MediaDown,
     #[error("the local disk fails")]
     Disk,
+    /// The tenant asks WhatsApp for more of it than is good for the account.
+    #[error("too many requests")]
+    TooMany { wait: Duration },
 }
 
 impl Session {
