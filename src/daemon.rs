@@ -21,9 +21,10 @@ pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
 use crate::{
     api::{self, App, Auth, AuthSettings},
     clock::SystemClock,
-    config::{Config, Credentials, Secret, VaultHome},
+    config::{self, Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary, WorkFolder},
     journal::{Pace, Policy},
+    listener,
     live::Live,
     message::{
         Feed, Shelf,
@@ -94,14 +95,14 @@ impl Daemon {
         fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
-        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), config.http.origins.clone());
+        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http);
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
         let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
-        let router = api::router(app).layer(sockets).layer(api::cors(&config.http.origins));
-        let serving = tokio::spawn(serve(listener, router, stop_serving.clone()));
+        let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
+        let serving = tokio::spawn(serve(listener, router, config.http.clone(), stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
@@ -295,10 +296,13 @@ fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> std::io::Result<()> {
-    // The limits count by address.
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    settings: config::Http,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    listener::serve(listener, router, &settings.connections, settings.proxies, stop).await
 }
 
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -58,8 +58,30 @@ pub struct Http {
     pub listen: SocketAddr,
     pub origins: Origins,
     pub proxies: Proxies,
+    pub connections: Connections,
+    pub handshakes: Handshakes,
     /// Where others reach this daemon; without a slash at its end.
     pub public_url: String,
+}
+
+/// How many may be connected, and how long they may let us wait.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    pub most: usize,
+    /// `None`: half of all.
+    pub per_address: Option<NonZeroUsize>,
+    pub head_timeout: Duration,
+    pub keep_alive: Duration,
+    pub stall_timeout: Duration,
+    pub bytes_per_second: u64,
+}
+
+/// Clients of Socket.IO that have not shown a key yet.
+#[derive(Debug, Clone)]
+pub struct Handshakes {
+    pub most: usize,
+    pub per_address: usize,
+    pub timeout: Duration,
 }
 
 /// Web pages that may call.
@@ -99,6 +121,8 @@ pub struct Firebase {
 pub struct Limits {
     pub pairing: Rates,
     pub sending: Rates,
+    /// Wrong keys.
+    pub failures_per_address: Option<NonZeroU32>,
 }
 
 /// `None`: no limit.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,9 +14,9 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Config, Credentials, Firebase, Heartbeat, History, Http, Limits, Log, LogFormat, Media, MediaHome, Messages,
-    Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks,
-    WhatsApp, source::Table,
+    Auth, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log, LogFormat,
+    Media, MediaHome, Messages, Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome,
+    WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
 use crate::{outbound::Allow, tenant::TenantId};
 
@@ -43,6 +43,8 @@ impl Reader<'_> {
         let auth = self.auth(vault.as_ref());
         let origins = self.origins(auth.as_ref().is_some_and(|auth| auth.legacy_open));
         let proxies = self.proxies();
+        let connections = self.connections();
+        let handshakes = self.handshakes();
         let public_url = self.public_url(listen);
         let limits = self.limits();
         let restore = (
@@ -103,7 +105,14 @@ impl Reader<'_> {
             self.mistake("session.backoff_min", "must not be above session.backoff_max");
         }
         Some(Config {
-            http: Http { listen: listen?, origins: origins?, proxies: proxies?, public_url: public_url? },
+            http: Http {
+                listen: listen?,
+                origins: origins?,
+                proxies: proxies?,
+                connections: connections?,
+                handshakes: handshakes?,
+                public_url: public_url?,
+            },
             data_dir: data_dir?,
             vault: vault?,
             auth: auth?,
@@ -291,6 +300,36 @@ impl Reader<'_> {
         Some(Proxies { trusted: trusted?, header: header? })
     }
 
+    fn connections(&mut self) -> Option<Connections> {
+        let counts = (
+            self.count("http.max_connections", 1..=1_000_000),
+            self.count("http.max_connections_per_address", 0..=1_000_000),
+            self.count("http.bytes_per_second", 1..=1_000_000),
+        );
+        let times = (
+            self.duration("http.head_timeout", 1..=120),
+            self.duration("http.keep_alive", 1..=3600),
+            self.duration("http.stall_timeout", 1..=600),
+        );
+        Some(Connections {
+            most: counts.0?,
+            per_address: NonZeroUsize::new(counts.1?),
+            head_timeout: times.0?,
+            keep_alive: times.1?,
+            stall_timeout: times.2?,
+            bytes_per_second: counts.2? as u64,
+        })
+    }
+
+    fn handshakes(&mut self) -> Option<Handshakes> {
+        let counts = (
+            self.count("http.max_handshakes", 1..=1_000_000),
+            self.count("http.max_handshakes_per_address", 1..=1_000_000),
+        );
+        let timeout = self.duration("http.handshake_timeout", 1..=120);
+        Some(Handshakes { most: counts.0?, per_address: counts.1?, timeout: timeout? })
+    }
+
     fn limits(&mut self) -> Option<Limits> {
         let mut rate = |key| {
             let count = self.count(key, 0..=100_000).and_then(|count| u32::try_from(count).ok());
@@ -298,9 +337,11 @@ impl Reader<'_> {
         };
         let pairing = (rate("limits.pairing_per_key"), rate("limits.pairing_per_address"));
         let sending = (rate("limits.sending_per_key"), rate("limits.sending_per_address"));
+        let failures_per_address = rate("limits.failures_per_address");
         Some(Limits {
             pairing: Rates { per_key: pairing.0?, per_address: pairing.1? },
             sending: Rates { per_key: sending.0?, per_address: sending.1? },
+            failures_per_address: failures_per_address?,
         })
     }
 

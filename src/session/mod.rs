@@ -26,6 +26,7 @@ mod judgement;
 mod labels;
 mod limits;
 mod line;
+mod pace;
 mod passkey;
 mod past;
 mod people;
@@ -145,6 +146,7 @@ struct Inner {
     skipped: skipped::Skipped,
     questions: past::Questions,
     changes: posts::Changes,
+    pace: pace::Pace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// The states that consumers know of.
@@ -289,6 +291,7 @@ impl Session {
             skipped: skipped::Skipped::default(),
             questions: past::Questions::default(),
             changes: posts::Changes::default(),
+            pace: pace::Pace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
             told,
             country,
@@ -393,6 +396,11 @@ impl Session {
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
         let _ = self.0.wishes.send(Wish::StopPairing).await;
+    }
+
+    /// Counts a login that somebody asks for.
+    pub fn may_log_in(&self) -> Result<(), Refused> {
+        self.0.pace.take(pace::Ask::Login).map_err(|wait| Refused::TooMany { wait })
     }
 
     /// A new connection with the same credentials.

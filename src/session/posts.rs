@@ -18,6 +18,7 @@ use super::{
     Inner, Refused, Session,
     channels::channel,
     content::{self, Parties},
+    pace::Ask,
     sending::RefusedSend,
 };
 use crate::message::{Addressed, Content, Draft, Message, SendRequest};
@@ -111,7 +112,7 @@ impl Session {
             Err(_) => channel(&self.channel(id).await?.id)?,
         };
         let named = jid.clone();
-        let raw = self.ask(|client| async move { published(&client, &named, limit).await }).await;
+        let raw = self.ask(Ask::Query, |client| async move { published(&client, &named, limit).await }).await;
         let raw = raw.map_err(|refused| refused.about("channel"))?;
         let me: Vec<Jid> = self.status().phone_number.map(Jid::pn).into_iter().collect();
         Ok(raw.into_iter().filter_map(|raw| raw.read(&jid, &me)).collect())

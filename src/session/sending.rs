@@ -76,6 +76,9 @@ pub enum RefusedSend {
     RefusedFile(u16),
     #[error("the local disk fails")]
     Disk,
+    /// The tenant asks WhatsApp for more of it than is good for the account.
+    #[error("too many requests")]
+    TooMany { wait: Duration },
 }
 
 impl Session {

@@ -423,6 +423,8 @@ struct Flight {
 impl Flight {
     async fn run(self, lane: Arc<str>, job: Job) -> Landed {
         // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue.
+        // Outside both, since a host may let us wait.
+        let _host = self.shared.hosts.turn(&self.webhook.url, job.attempts > 0).await;
         let _own = self.deliveries.acquire().await;
         let _common = self.shared.deliveries.acquire().await;
         let began = Instant::now();
