@@ -90,7 +90,7 @@ mod tests {
         let (a, b): (Url, Url) = ("http://a.example/".parse().unwrap(), "http://b.example/".parse().unwrap());
         let _held = [hosts.turn(&a, false).await.unwrap(), hosts.turn(&a, false).await.unwrap()];
         assert!(tokio::time::timeout(Duration::from_millis(20), hosts.turn(&a, false)).await.is_err());
-        hosts.turn(&b, false).await.unwrap();
+        drop(hosts.turn(&b, false).await.unwrap());
     }
 
     #[test]

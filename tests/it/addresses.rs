@@ -32,7 +32,8 @@ async fn inbox(world: &World) -> (Inbox, Arc<Log>) {
     let clock = SystemClock::shared();
     let keep = Keep { events: 1000, age: Duration::from_secs(3600), live: 500, whole: Duration::from_secs(3600) };
     let tenant = "trattoria".parse().unwrap();
-    let log = Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep).await.unwrap();
+    let log =
+        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await.unwrap();
     let log = Arc::new(log);
     (Inbox::new(world.store.clone(), log.clone(), clock), log)
 }
