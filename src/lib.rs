@@ -6,7 +6,9 @@
 //! api, live, webhook → fleet → session → message → store → journal → seal, vault
 //! ```
 //!
-//! `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on `session` and `message`; [`daemon`] puts the parts together.
+//! `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on
+//! `session` and `message`; [`daemon`] puts the parts together.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 #![deny(unsafe_code)]
 

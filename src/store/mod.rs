@@ -1,7 +1,7 @@
 //! The tenant's working copy: one SQLite file, every change numbered.
 //!
-//! Owns `<data>/sessions/<tenant>/session.db`, made anew at every start from hydrated records, and the table of what is
-//! kept where ([`space`]). Implements whatsapp-rust's `Backend` as thin typed wrappers over get, put, delete and scan.
+//! Owns `session.db` in the tenant's folder, made anew at every start from hydrated records, and the table of what is kept
+//! where ([`space`]). Implements whatsapp-rust's `Backend` as thin typed wrappers over get, put, delete and scan.
 //!
 //! Promises:
 //!
