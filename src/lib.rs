@@ -9,7 +9,6 @@
 //! `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on
 //! `session` and `message`; [`daemon`] puts the parts together.
 #![doc = include_str!("ARCHITECTURE.md")]
-
 #![deny(unsafe_code)]
 
 pub mod allowance;
