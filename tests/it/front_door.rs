@@ -351,7 +351,6 @@ async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
     until(LIMIT, "room", until_room).await.unwrap();
     let opened = join_all((0..100).map(|_| session(&http, &stage))).await.into_iter().flatten().count();
     assert!((10..=40).contains(&opened), "{opened}");
-    assert!(session(&http, &stage).await.is_none(), "there is no room");
     until(LIMIT, "room again", until_room).await.unwrap();
     // The good one has heard nothing of it.
     let answer = stage.dashboard.get("/api/baileys/status?tenantId=trattoria").await.unwrap();
