@@ -60,7 +60,7 @@ enum Place {
     /// The session may have ended, and waits to be closed.
     Open(Session),
     /// The session ended by itself, and is closed.
-    Over { end: End, status: Status, failure: Option<Failure> },
+    Over { end: End, status: Box<Status>, failure: Option<Failure> },
 }
 
 /// Why an opening failed.
@@ -193,7 +193,7 @@ impl Slot {
         let inside = self.inside();
         let (failure, last) = match &inside.place {
             Place::Open(session) => return session.status(),
-            Place::Over { status, failure, .. } => (failure, Some(status)),
+            Place::Over { status, failure, .. } => (failure, Some(&**status)),
             Place::Vacant(failure) => (failure, None),
         };
         let Some(failure) = failure else {
@@ -243,7 +243,7 @@ impl Slot {
         let lived = inside.opened_at.take().map_or(Duration::ZERO, |at| at.elapsed());
         inside.setbacks = if lived > STABLE { 1 } else { inside.setbacks.saturating_add(1) };
         inside.newest_event = newest;
-        inside.place = Place::Over { end, status, failure: None };
+        inside.place = Place::Over { end, status: Box::new(status), failure: None };
     }
 
     /// Failures in a row, the first not counted: it is tried again at once.
