@@ -134,7 +134,7 @@ mod tests {
         // The vault was away.
         peers.excuse(at(1200));
         assert!(peers.is_alive(&other, EVERY, at(1289)));
-        assert_eq!(peers.dead(EVERY, at(1290)), [other.clone()]);
+        assert_eq!(peers.dead(EVERY, at(1290)), std::slice::from_ref(&other));
         peers.observe(&[], at(1200));
         assert!(!peers.is_alive(&other, EVERY, at(1200)), "it has stopped");
     }

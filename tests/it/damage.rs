@@ -87,7 +87,7 @@ impl Damage {
                     None => Ok(()),
                 }
             }
-            Self::Unreadable => fs::set_permissions(file, fs::Permissions::from_mode(0)),
+            Self::Unreadable => fs::set_permissions(file, fs::Permissions::from_mode(0o0)),
             Self::Folder => {
                 fs::remove_file(file)?;
                 fs::create_dir(file)

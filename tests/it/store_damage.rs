@@ -103,7 +103,7 @@ impl Way {
             Self::OlderCopyInItsPlace => in_its_place(older),
             Self::OtherTenantIntoIt => into_it(other),
             Self::OtherTenantInItsPlace => in_its_place(other),
-            Self::NoPermission => fs::set_permissions(file, fs::Permissions::from_mode(0)).unwrap(),
+            Self::NoPermission => fs::set_permissions(file, fs::Permissions::from_mode(0o0)).unwrap(),
             Self::DirectoryInItsPlace => {
                 fs::remove_file(file).unwrap();
                 fs::create_dir(file).unwrap();
