@@ -16,12 +16,7 @@ impl Session {
 
     /// Messages with what became of them, newest first.
     pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
-        let before = query.before.map(|before| {
-            let place = self.place_of(before);
-            // Of an event that was lost: all that was before it, the last included.
-            if place == before { before } else { EventId(ulid::Ulid(place.0.0.saturating_add(1))) }
-        });
-        let query = history::Query { before, cleared: cleared::read(&self.0.store).await?, ..query.clone() };
+        let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
         history::messages(&self.0.log, &query).await
     }
 

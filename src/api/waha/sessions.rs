@@ -174,9 +174,9 @@ pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Res
 
 /// `POST /api/sessions/{session}/start`
 pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
-    let known = app.fleet.known(&tenant).await?;
-    if known.is_stopped() {
-        known.may_log_in()?;
+    let session = app.fleet.reclaimed(&tenant).await?;
+    if session.is_stopped() {
+        session.may_log_in()?;
     }
     let session = app.fleet.connect(&tenant).await?;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))
