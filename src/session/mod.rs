@@ -91,8 +91,9 @@ use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
     message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
+    store::{self, Batch, Hooks, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
+    vault::Decision,
 };
 
 /// Bytes as a message's, for fuzzing.
@@ -210,6 +211,7 @@ impl Session {
             policy: env.policy.clone(),
             rng: SmallRng::from_os_rng(),
             expect_history: known,
+            check: Some(store::check),
         };
         let opened = journal::open(context, &journal_tasks, CancellationToken::new()).await?;
         let journal = opened.journal;
@@ -231,6 +233,11 @@ impl Session {
         let outbox = Arc::new(Outbox::new(store.clone(), log.clone(), env.clock.clone()));
         let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
+        journal.know_record(Decision {
+            whatsapp_connected: Some(device.is_some()),
+            phone_number: device.as_ref().map(|device| device.pn.as_ref().map(|pn| pn.user.to_string())),
+            connected_at: None,
+        });
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
         let told = states::Told::read(&store).await?;
