@@ -72,7 +72,8 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "fatal");
             eprintln!("sessiond: {error:#}");
-            ExitCode::FAILURE
+            let is_config = error.is::<daemon::MasterKeyError>();
+            if is_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -88,11 +89,17 @@ async fn check(config: Config) -> anyhow::Result<()> {
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
     println!("whatsapp   {}", config.whatsapp.endpoint);
-    let (vault, _) = daemon::open_vault(&config).await?;
+    let Some(vault) = daemon::existing_vault(&config).await? else {
+        println!("new        there is no vault yet: the first start makes it, and its key if none is configured");
+        return Ok(());
+    };
     vault.ping().await?;
     let tenants = vault.tenants().await?;
     let connected = vault.restorable().await?.len();
-    println!("reached    the vault answers and the master key is its own");
+    match vault.check_value().await? {
+        Some(_) => println!("reached    the vault answers and the master key is its own"),
+        None => println!("reached    the vault answers; no master key is its own yet: the first start's will be"),
+    }
     println!("tenants    {}, of which {connected} would be restored", tenants.len());
     for (id, record) in tenants {
         if let Err(error) = record {

@@ -24,7 +24,7 @@ pub use self::{
     secret::{Secret, load_or_create_secret},
     source::{Mistake, Origin},
 };
-use crate::{outbound::Allow, tenant::TenantId};
+use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -111,8 +111,8 @@ pub struct Rates {
 #[derive(Debug, Clone)]
 pub struct Vault {
     pub home: VaultHome,
-    /// Keys as text, not yet parsed; empty: make a key file (embedded vault only).
-    pub master_keys: Vec<Secret>,
+    /// Empty: make a key file (embedded vault only).
+    pub master_keys: Vec<MasterKey>,
     /// Journal entries after which a snapshot is due.
     pub snapshot_entries: u64,
 }

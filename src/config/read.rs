@@ -18,7 +18,7 @@ use super::{
     Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks,
     WhatsApp, source::Table,
 };
-use crate::{outbound::Allow, tenant::TenantId};
+use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
 /// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
 pub struct Reader<'a> {
@@ -137,7 +137,7 @@ impl Reader<'_> {
         let request_timeout = self.duration("vault.firestore.request_timeout", 1..=120);
         let path = self.text("vault.embedded.path");
         let account = self.service_account();
-        let master_keys = self.secrets("vault.master_keys");
+        let master_keys = self.master_keys();
         let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
         let kind = self.text("vault.kind");
         let project = if project.is_empty() { account.as_ref().map_or(project, |a| a.1.clone()) } else { project };
@@ -167,7 +167,7 @@ impl Reader<'_> {
             let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
             return Some(Vault {
                 home: VaultHome::Embedded { path },
-                master_keys,
+                master_keys: master_keys?,
                 snapshot_entries: snapshot_entries?,
             });
         }
@@ -180,7 +180,7 @@ impl Reader<'_> {
                 "cannot be combined with a service account: which of them is meant?",
             );
         }
-        if master_keys.is_empty() {
+        if master_keys.as_ref().is_some_and(Vec::is_empty) {
             self.mistake(
                 "vault.master_keys",
                 "must be set with Firestore: 32 random bytes in hex or base64 (openssl rand -hex 32)",
@@ -192,7 +192,24 @@ impl Reader<'_> {
             (true, None) => Credentials::ApplicationDefault,
         };
         let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
-        Some(Vault { home, master_keys, snapshot_entries: snapshot_entries? })
+        Some(Vault { home, master_keys: master_keys?, snapshot_entries: snapshot_entries? })
+    }
+
+    /// What is wrong with a key is said without a character of it.
+    fn master_keys(&mut self) -> Option<Vec<MasterKey>> {
+        let mut keys = Some(Vec::new());
+        for (n, text) in self.secrets("vault.master_keys").iter().enumerate() {
+            match (text.expose().parse(), &mut keys) {
+                (Ok(key), Some(keys)) => keys.push(key),
+                (Ok(_), None) => {}
+                (Err(_), _) => {
+                    let expected = format!("key {}: expected 32 bytes in hex or base64 (openssl rand -hex 32)", n + 1);
+                    self.mistake("vault.master_keys", expected);
+                    keys = None;
+                }
+            }
+        }
+        keys
     }
 
     /// The service account's key (JSON) and its project.

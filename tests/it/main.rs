@@ -26,6 +26,7 @@ mod journal_snapshots;
 mod journal_time;
 mod journal_wire;
 mod journal_world;
+mod key_files;
 mod keys;
 mod kill;
 mod kinds;
