@@ -34,6 +34,8 @@ enum Command {
 impl Cli {
     /// Runs the command. Prints errors; the exit code tells scripts.
     pub fn run(self) -> ExitCode {
+        // State, keys and files of customers: nobody's but ours, whatever the shell says.
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
         // Two crates of the tree bring a provider each; rustls wants to be told which one to use.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         #[cfg(feature = "loopback")]

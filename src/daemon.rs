@@ -262,7 +262,8 @@ pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
 
 fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow::Result<Env> {
     let media = config.media.clone();
-    let spool = Spool::new(config.data_dir.join("spool")).context("the folder for files on their way")?;
+    let spool =
+        Spool::new(config.data_dir.join("spool"), media.reserve).context("the folder for files on their way")?;
     let links = Links::new(config.http.public_url.clone());
     let authority = config.whatsapp.media_authority.as_deref();
     let client = |proxy: Option<&Secret>| http_client(authority, proxy.map(Secret::expose));

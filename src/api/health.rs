@@ -14,13 +14,14 @@ use super::{
     auth::Caller,
     openapi::{Gives, Operation},
 };
-use crate::{fleet::Counts, session, vault::Usage};
+use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 
-/// The old service's fields and more; 503 while the daemon is stopping.
+/// The old service's fields and more; 503 while the daemon is stopping, and where the disk is full.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// `ok`, or `draining` while the daemon is stopping.
+    /// `ok`; `disk_low`: messages come and go, files do not; `disk_full`: nothing that must be written can be for long; `draining` while
+    /// the daemon is stopping.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,
@@ -78,8 +79,14 @@ pub async fn baileys(State(app): State<App>, headers: HeaderMap) -> Health {
 impl Health {
     async fn new(app: &App, headers: &HeaderMap) -> Self {
         let Counts { working, total } = app.fleet.counts();
+        let status = match app.fleet.env().media.spool.reserve().space() {
+            _ if app.fleet.is_draining() => "draining",
+            DiskSpace::Full => "disk_full",
+            DiskSpace::Low => "disk_low",
+            DiskSpace::Enough => "ok",
+        };
         let mut health = Self {
-            status: if app.fleet.is_draining() { "draining" } else { "ok" },
+            status,
             timestamp: app.fleet.env().clock.now(),
             service: "KDS WhatsApp SaaS Backend",
             mode: None,
@@ -101,7 +108,8 @@ impl Health {
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {
-        let status = if self.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let status =
+            if ["ok", "disk_low"].contains(&self.status) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
 }

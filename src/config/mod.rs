@@ -195,8 +195,11 @@ pub struct Media {
     /// Fetch files as their messages come.
     pub eager: bool,
     pub keep: Duration,
-    /// Bytes, of a tenant.
+    /// Bytes, of a tenant, and of all.
     pub keep_bytes: u64,
+    pub keep_bytes_of_all: u64,
+    /// Bytes of the disk that files leave free.
+    pub reserve: u64,
     pub sweep: Duration,
     /// Bytes.
     pub max_received: u64,

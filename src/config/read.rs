@@ -378,8 +378,9 @@ impl Reader<'_> {
         let home = self.media_home(data_dir, vault);
         let keep = (self.duration("media.keep", 60..=31_536_000), self.duration("media.sweep", 1..=86_400));
         let mut bytes = |key, most| self.count(key, 1..=most).map(|count| count as u64 * MIB);
-        let keep_bytes = bytes("media.keep_mib", 100_000_000);
+        let keep_bytes = (bytes("media.keep_mib", 100_000_000), bytes("media.keep_all_mib", 100_000_000));
         let most = (bytes("media.max_received_mib", 2048), bytes("media.max_sent_mib", 2048));
+        let reserve = self.count("data.reserve_mib", 0..=100_000_000).map(|count| count as u64 * MIB);
         let parallel = (self.count("media.parallel", 1..=256), self.count("media.per_tenant", 1..=64));
         let fetch_timeout = self.duration("media.fetch_timeout", 1..=600);
         let proxies = self.media_proxies();
@@ -387,7 +388,9 @@ impl Reader<'_> {
             home: home?,
             eager: self.flag("media.eager"),
             keep: keep.0?,
-            keep_bytes: keep_bytes?,
+            keep_bytes: keep_bytes.0?,
+            keep_bytes_of_all: keep_bytes.1?,
+            reserve: reserve?,
             sweep: keep.1?,
             max_received: most.0?,
             max_sent: most.1?,

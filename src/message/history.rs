@@ -374,6 +374,7 @@ mod tests {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            truncated: false,
         }
     }
 

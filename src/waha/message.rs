@@ -272,6 +272,7 @@ pub mod tests {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            truncated: false,
         }
     }
 

@@ -5,6 +5,7 @@ mod broken;
 mod channels;
 mod console;
 mod countries;
+mod disk;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]

@@ -40,6 +40,7 @@ fn outgoing(id: &str) -> Outgoing {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        truncated: false,
     };
     Outgoing { message, body: id.to_owned().into(), digest: [7; 32], key: Some(id.into()), audience: Vec::new() }
 }

@@ -144,6 +144,7 @@ fn message(id: &str, from_me: bool) -> Message {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        truncated: false,
     }
 }
 

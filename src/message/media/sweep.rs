@@ -75,6 +75,7 @@ impl Sweeper {
                 sum += file.size;
             }
         }
+        self.keeper.recount(tenant, sum);
         Ok(removed)
     }
 
@@ -140,7 +141,7 @@ mod tests {
             let mut settings = config::Config::from_parts(None, &Default::default()).unwrap().media;
             settings.home = config::MediaHome::Folder(folder.path().join("media"));
             (settings.keep, settings.keep_bytes) = (7 * DAY, 2500);
-            let spool = Spool::new(folder.path().join("spool")).unwrap();
+            let spool = Spool::new(folder.path().join("spool"), 0).unwrap();
             let place = open_place(&settings.home).unwrap();
             let keeper = Arc::new(Keeper::new(place, spool, Links::new("http://localhost"), settings));
             let clock = Arc::new(Hands(Mutex::new(Timestamp::now())));
