@@ -48,6 +48,9 @@ const DIALING: usize = 64;
 /// Pictures that are decoded at the same time: each may take a hundred megabytes.
 const DECODING: usize = 2;
 
+/// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
+const READING: usize = 128;
+
 /// A daemon whose port is open.
 pub struct Daemon {
     pub address: SocketAddr,
@@ -291,6 +294,7 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
         fetching: Semaphore::new(media.parallel),
         uploading: Semaphore::new(media.parallel),
+        reading: Arc::new(Semaphore::new(READING)),
         decoding: Semaphore::new(DECODING),
         asking_phones: Semaphore::new(config.messages.history.parallel),
         versions: Versions::new(config.whatsapp.version),

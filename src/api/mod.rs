@@ -17,6 +17,7 @@ mod openapi;
 mod problem;
 mod qr;
 mod route;
+mod stream;
 mod tenants;
 mod upload;
 mod waha;

@@ -32,6 +32,12 @@ use crate::{
     tenant::TenantId,
 };
 
+/// Bytes of an event that is handed to listeners as it is: what waits for a slow one is bounded by this and [`Feed::CAPACITY`].
+const FEED_EVENT: usize = 32 * 1024;
+
+/// Bytes of events, as they are written, that a reader has at a time beside the first: whatever their number.
+pub(super) const PAGE_BYTES: usize = 256 * 1024;
+
 /// Where [`Log`] keeps up to where retention has deleted.
 pub(super) const TRIMMED: &str = "events/trimmed";
 
@@ -142,6 +148,8 @@ pub enum Connection {
 #[derive(Debug, Clone)]
 pub enum Notice {
     Event(Arc<Event>),
+    /// There is an event that is too large to be kept for slow listeners: it is in the log.
+    InLog,
     Connection(Connection),
     Qr(Secret),
     /// Of this chat, a jid: what it shows now is asked of the session.
@@ -234,6 +242,8 @@ struct Trimmed {
 
 struct Pending {
     event: Arc<Event>,
+    /// Bytes, as it is written.
+    size: usize,
     /// Publish only when this change is durable; `None`: at its turn.
     after: Option<ChangeNo>,
 }
@@ -289,8 +299,9 @@ impl Log {
             last = next_ulid(last, self.clock.now().into());
             let value = serde_json::to_vec(&body).expect("an event is plain data, which JSON always takes");
             bytes += value.len();
+            let event = Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body });
+            events.push((event, value.len()));
             batch.put(space::EVENTS, last.to_bytes(), value);
-            events.push(Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body }));
         }
         let added = events.len();
         let Trimmed { removed, bytes: removed_bytes, last: trimmed } = self.trim(&mut batch, &mut tail).await?;
@@ -306,7 +317,7 @@ impl Log {
         }
         let after = (seen == Seen::WhenDurable).then_some(change);
         // Still under `tail`: the queue has the order of the ids.
-        self.queue().waiting.extend(events.into_iter().map(|event| Pending { event, after }));
+        self.queue().waiting.extend(events.into_iter().map(|(event, size)| Pending { event, size, after }));
         Ok(change)
     }
 
@@ -316,13 +327,14 @@ impl Log {
         while let Some(first) = queue.waiting.front()
             && first.after.is_none_or(|change| self.store.is_durable(change))
         {
-            let event = first.event.clone();
+            let (event, size) = (first.event.clone(), first.size);
             queue.waiting.pop_front();
             queue.published = event.id.0;
             if event.body.message().is_some() {
                 queue.message = Some(event.id);
             }
-            self.feed.publish(&self.tenant, Notice::Event(event));
+            let notice = if size > FEED_EVENT { Notice::InLog } else { Notice::Event(event) };
+            self.feed.publish(&self.tenant, notice);
         }
     }
 
@@ -359,20 +371,19 @@ impl Log {
         waited
     }
 
-    /// Durable events after `cursor`, oldest first, at most `limit`.
+    /// Durable events after `cursor`, oldest first: at most `limit`, at most so many bytes, and at least one as long as there is any.
     pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
         // First what is in the state: what leaves it meanwhile is then seen twice, not never.
         let mut live = Vec::new();
         let mut after = cursor.map(|cursor| Key::from(cursor.0.to_bytes()));
-        loop {
-            let wanted = limit - live.len();
-            let page = self.store.scan(space::EVENTS, after.as_deref(), wanted).await?;
-            live.extend(page.iter().filter_map(|(key, value)| self.event(key, value)));
+        while live.is_empty() {
+            let page = self.store.page(space::EVENTS, after.as_deref(), limit, PAGE_BYTES).await?;
             // What this build cannot read, another has written: it is passed over.
+            live.extend(page.iter().filter_map(|(key, value)| self.event(key, value)));
             match page.last() {
-                Some((key, _)) if page.len() == wanted && live.len() < limit => after = Some(key.clone()),
-                _ => break,
+                Some((key, _)) => after = Some(key.clone()),
+                None => break,
             }
         }
         let cursor = cursor.map_or(Ulid::nil(), |cursor| cursor.0);
@@ -423,7 +434,7 @@ impl Log {
     }
 
     async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
-        self.store.scan_back(space::EVENTS, Some(&cursor.to_bytes()), limit).await
+        self.store.page_back(space::EVENTS, &cursor.to_bytes(), limit, PAGE_BYTES).await
     }
 
     pub(super) fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
 
-use super::event::{Event, EventBody, Log, TRIMMED, Tail, parse_key};
+use super::event::{Event, EventBody, Log, PAGE_BYTES, TRIMMED, Tail, parse_key};
 use crate::{
     crash,
     journal::{ArchiveError, ConfirmError, Piece},
@@ -413,18 +413,26 @@ impl Log {
         }
     }
 
-    /// Oldest first, and whether that is all of them. When the next one is lost: those before it; if there are none, an error, once
+    /// Oldest first, as many as a page has, and whether that is all of them. When the next one is lost: those before it; if there are none, an error, once
     /// [`Log::trimmed`] tells of it.
     pub(super) async fn closed_after(&self, cursor: Ulid, limit: usize) -> Result<(Vec<Event>, bool), StoreError> {
         let mut found: Vec<Event> = Vec::new();
+        let mut bytes = 0;
         for segment in self.segments().await?.iter().filter(|segment| segment.reference.last > cursor) {
             let entries = match self.entries(segment).await {
                 Err(error) if found.is_empty() => return Err(error.into()),
                 Err(_) => return Ok((found, false)),
                 Ok(entries) => entries,
             };
-            let wanted = entries.iter().filter(|(id, _)| *id > cursor);
-            found.extend(wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit - found.len()));
+            for (id, value) in entries.iter().filter(|(id, _)| *id > cursor) {
+                if found.len() == limit || bytes > PAGE_BYTES {
+                    return Ok((found, false));
+                }
+                if let Some(event) = self.event(&id.to_bytes(), value) {
+                    bytes += value.len();
+                    found.push(event);
+                }
+            }
             if found.len() == limit {
                 return Ok((found, false));
             }
@@ -444,8 +452,16 @@ impl Log {
         for segment in segments.iter().rev().filter(wanted) {
             let entries = self.entries_unless_lost(segment).await?;
             let wanted = entries.iter().rev().filter(|(id, _)| *id < cursor);
-            let found: Vec<_> =
-                wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit).collect();
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for (id, value) in wanted {
+                if found.len() == limit || bytes > PAGE_BYTES {
+                    break;
+                }
+                if let Some(event) = self.event(&id.to_bytes(), value) {
+                    bytes += value.len();
+                    found.push(event);
+                }
+            }
             if !found.is_empty() {
                 return Ok(found);
             }

@@ -59,7 +59,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -143,10 +143,15 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    /// Answers with many messages that are on their way.
+    reading: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
 }
+
+/// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
+const READING: usize = 16;
 
 /// Where it is written that the owner wants the session to stay away.
 const STOPPED: &str = "session/stopped";
@@ -277,6 +282,7 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            reading: Arc::new(Semaphore::new(READING)),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,

@@ -109,6 +109,45 @@ impl Database {
         }
     }
 
+    /// As [`Self::scan`], and at most `bytes` of values beside the first.
+    pub(super) fn page(
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+        bytes: usize,
+    ) -> rusqlite::Result<Vec<Pair>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        match after {
+            Some(after) => self.pairs_within(
+                "SELECT key, value FROM records WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+                params![space.0, after, limit],
+                bytes,
+            ),
+            None => self.pairs_within(
+                "SELECT key, value FROM records WHERE space = ?1 ORDER BY key LIMIT ?2",
+                params![space.0, limit],
+                bytes,
+            ),
+        }
+    }
+
+    /// As [`Self::scan_back`], and at most `bytes` of values beside the first.
+    pub(super) fn page_back(
+        &self,
+        space: Space,
+        before: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> rusqlite::Result<Vec<Pair>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.pairs_within(
+            "SELECT key, value FROM records WHERE space = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
+            params![space.0, before, limit],
+            bytes,
+        )
+    }
+
     /// Those whose keys begin with `prefix`, in order.
     pub(super) fn scan_prefix(&self, space: Space, prefix: &[u8], limit: usize) -> rusqlite::Result<Vec<Pair>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -137,6 +176,21 @@ impl Database {
 
     fn pairs(&self, sql: &str, parameters: &[&dyn ToSql]) -> rusqlite::Result<Vec<Pair>> {
         self.statement(sql)?.query_map(parameters, |row| pair(row, 0))?.collect()
+    }
+
+    fn pairs_within(&self, sql: &str, parameters: &[&dyn ToSql], bytes: usize) -> rusqlite::Result<Vec<Pair>> {
+        let mut statement = self.statement(sql)?;
+        let mut rows = statement.query(parameters)?;
+        let (mut found, mut sum) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let (key, value) = pair(row, 0)?;
+            sum += value.len();
+            if sum > bytes && !found.is_empty() {
+                break;
+            }
+            found.push((key, value));
+        }
+        Ok(found)
     }
 
     fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {

@@ -194,6 +194,30 @@ impl Store {
         self.read(move |turn| Ok(turn.database.scan(space, after.as_deref(), limit)?)).await
     }
 
+    /// As [`Self::scan`], and at most `bytes` of values beside the first.
+    pub async fn page(
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let after = after.map(Key::from);
+        self.read(move |turn| Ok(turn.database.page(space, after.as_deref(), limit, bytes)?)).await
+    }
+
+    /// As [`Self::scan_back`], and at most `bytes` of values beside the first.
+    pub async fn page_back(
+        &self,
+        space: Space,
+        before: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let before = Key::from(before);
+        self.read(move |turn| Ok(turn.database.page_back(space, &before, limit, bytes)?)).await
+    }
+
     /// At most `limit` records in the reverse order of their keys, those before `before`.
     pub async fn scan_back(
         &self,

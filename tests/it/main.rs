@@ -1,6 +1,7 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
 mod baileys;
+mod bounds;
 mod broken;
 mod channels;
 mod console;
