@@ -354,8 +354,12 @@ impl Fleet {
         if record.is_none() {
             self.env.vault.notice(tenant, &Record::default()).await.map_err(|_| FleetError::VaultDown)?;
         }
-        let known = record.is_some_and(|record| record.whatsapp_connected);
-        self.open(tenant, known).await
+        let known = record.as_ref().is_some_and(|record| record.whatsapp_connected);
+        let session = self.open(tenant, known).await?;
+        if let Some(number) = record.and_then(|record| record.phone_number) {
+            session.expect_number(&number).await.map_err(|_| FleetError::VaultDown)?;
+        }
+        Ok(session)
     }
 
     /// Opens the tenant once, however many ask.
@@ -443,6 +447,7 @@ impl Slot {
             paired: false,
             rejected: false,
             phone_number: None,
+            expected: None,
             push_name: None,
             qr: None,
             passkey: None,

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -18,6 +18,7 @@ use ulid::Ulid;
 
 use super::{
     Call, Delivery, GroupChange, LabelNews, Message, StatePoint,
+    closed::ClosedEvents,
     segments::{Chats, Segment, Shelf},
 };
 use crate::{
@@ -113,6 +114,17 @@ pub enum EventBody {
         /// Seconds since 1970.
         timestamp: i64,
     },
+    /// Another account than the tenant's scanned, and was not let in.
+    AccountRefused {
+        /// Digits, as the next.
+        expected: String,
+        scanned: String,
+    },
+    /// The tenant is another account from here on, as its owner allowed.
+    AccountChanged {
+        from: String,
+        to: String,
+    },
 }
 
 impl EventBody {
@@ -123,7 +135,7 @@ impl EventBody {
             Self::Status { chat, .. } | Self::Archive { chat, .. } => chat,
             Self::Call { call } => &call.from,
             Self::Group { group, .. } => group,
-            Self::Session { .. } | Self::Label { .. } => "",
+            Self::Session { .. } | Self::Label { .. } | Self::AccountRefused { .. } | Self::AccountChanged { .. } => "",
         }
     }
 
@@ -196,6 +208,8 @@ pub struct Log {
     pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
     pub(super) tail: tokio::sync::Mutex<Tail>,
+    /// What a former account of the tenant's was told.
+    pub(super) closed: RwLock<ClosedEvents>,
     queue: Mutex<Queue>,
 }
 
@@ -210,6 +224,17 @@ pub(super) struct Queue {
     message: Option<EventId>,
 }
 
+impl Queue {
+    /// Nothing up to `last` is published any more, or was.
+    pub fn forget(&mut self, last: Ulid, is_deleted: bool) {
+        self.waiting.clear();
+        (self.published, self.message) = (last, None);
+        if is_deleted {
+            self.trimmed = last;
+        }
+    }
+}
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
@@ -222,7 +247,7 @@ pub struct Keep {
 }
 
 pub(super) struct Tail {
-    last: Ulid,
+    pub last: Ulid,
     /// Events in the state.
     pub count: usize,
     /// Of these, as they are written.
@@ -276,7 +301,8 @@ impl Log {
         let last = last.max(trimmed);
         let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0 });
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed, message: None });
-        let log = Self { tenant, store, feed, shelf, clock, keep, full: Notify::new(), tail, queue };
+        let closed = RwLock::new(ClosedEvents::read(&store).await?);
+        let log = Self { tenant, store, feed, shelf, clock, keep, full: Notify::new(), tail, closed, queue };
         let closed = log.segments().await?.iter().map(Segment::count).sum();
         {
             let mut tail = log.tail.lock().await;
@@ -439,6 +465,9 @@ impl Log {
 
     pub(super) fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {
         let id = EventId(parse_key(key)?);
+        if self.is_closed(id) {
+            return None;
+        }
         Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 

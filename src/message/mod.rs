@@ -3,6 +3,7 @@
 
 mod bounded;
 pub mod cleared;
+mod closed;
 mod content;
 mod draft;
 mod event;
@@ -20,6 +21,7 @@ pub mod synced;
 
 pub use self::{
     bounded::MAX_TEXT,
+    closed::FormerConversations,
     content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},

@@ -70,6 +70,14 @@ impl Segment {
         self.reference.count
     }
 
+    pub fn piece(&self) -> &Piece {
+        &self.reference.piece
+    }
+
+    pub fn delete(&self, batch: &mut Batch) {
+        batch.delete(space::SEGMENTS, self.first.to_bytes());
+    }
+
     fn put(&self, batch: &mut Batch) {
         let value = serde_json::to_vec(&self.reference).expect("a reference is plain data, which JSON always takes");
         batch.put(space::SEGMENTS, self.first.to_bytes(), value);

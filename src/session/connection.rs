@@ -169,7 +169,8 @@ impl<'a> Connection<'a> {
         let abrupt = matches!(stop, Some(Stop::Closed(_)));
         farewell(&session, &self.client, run, abrupt).await;
         let was_stable = self.connected_at.is_some_and(|at| at.elapsed() > STABLE);
-        let signal = self.signal.take().unwrap_or(Signal::Dropped);
+        let refused = session.refused_scan.take();
+        let signal = refused.or(self.signal.take()).unwrap_or(Signal::Dropped);
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
         if timeout(FAREWELL, recorder).await.is_err() {
@@ -232,6 +233,8 @@ impl<'a> Connection<'a> {
                     return OVER;
                 }
             }
+            // Why is in the session's hands, see the end of `serve`.
+            Wish::RefuseScan => return OVER,
             Wish::Stop => {
                 self.signal = Some(Signal::Stopped);
                 return OVER;
@@ -362,6 +365,7 @@ impl<'a> Connection<'a> {
                     status.reason = "paired, logging in".into();
                     status.paired = true;
                     status.phone_number = Some(pairing.id.user.to_string());
+                    status.expected = status.phone_number.clone();
                     status.qr = None;
                 });
                 None

@@ -23,6 +23,7 @@ mod hook;
 mod labels;
 mod limits;
 mod line;
+mod own_account;
 mod passkey;
 mod past;
 mod people;
@@ -79,6 +80,7 @@ pub use self::{
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
+    own_account::AccountChange,
     passkey::{Assertion, Challenge, RefusedPasskey},
     past::{Fetched, NoPast},
     people::{Account, Names, Person},
@@ -91,7 +93,7 @@ use self::{line::Current, supervisor::Supervisor};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
     message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, Hooks, Store, StoreError, StoreOptions, key, space},
+    store::{Batch, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
 
@@ -143,6 +145,7 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    refused_scan: own_account::RefusedScan,
     /// Answers with many messages that are on their way.
     reading: Arc<Semaphore>,
     stop: CancellationToken,
@@ -163,6 +166,8 @@ enum Wish {
     Connect,
     /// Show no more QR codes.
     StopPairing,
+    /// Another account scanned: the line is cut.
+    RefuseScan,
     /// WhatsApp did not take a step of the passkey ceremony: why.
     EndCeremony(String),
     /// Go away.
@@ -195,6 +200,9 @@ pub enum RefusedCode {
     /// The phone has scanned or was told a code already; what is missing is the account's passkey.
     #[error("WhatsApp asks for a passkey")]
     Passkey,
+    /// The tenant is the account of this number.
+    #[error("the session belongs to another number: {0}")]
+    OtherAccount(String),
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
 }
@@ -238,6 +246,7 @@ impl Session {
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
+        let own = store.own_account().await?;
         let told = states::Told::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let (accepted, carried) = mpsc::channel(256);
@@ -252,6 +261,7 @@ impl Session {
             paired: device.is_some(),
             rejected: false,
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
+            expected: own.map(|own| own.number),
             push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
             qr: None,
             passkey: None,
@@ -282,6 +292,7 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            refused_scan: own_account::RefusedScan::default(),
             reading: Arc::new(Semaphore::new(READING)),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
@@ -393,6 +404,13 @@ impl Session {
         if self.status().paired {
             return Err(RefusedCode::Paired);
         }
+        // WhatsApp shows the code on the phone of that number: it is no stranger's.
+        if let Some(own) = self.status().expected
+            && own != phone
+            && !matches!(self.account_change().await, Ok(Some(_)))
+        {
+            return Err(RefusedCode::OtherAccount(own));
+        }
         // The library can ask only on a connection that was offered QR codes.
         let settled =
             |status: &Status| matches!(status.state, State::ScanQrCode | State::Working) || status.state.is_ceremony();
@@ -482,6 +500,10 @@ impl Hooks for Inner {
         {
             warn!(%error, "the device was not saved");
         }
+    }
+
+    async fn another_account(&self, account: &OwnAccount) -> bool {
+        self.admit_account(account).await
     }
 
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {

@@ -15,8 +15,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     Hooks, StoreError,
+    account::OwnAccount,
     database::Database,
-    device::{Paired, Wiped},
+    device::Wiped,
     gates::Gates,
     key,
     pool::{Files, Lane},
@@ -38,7 +39,7 @@ pub(super) struct WorkingCopy {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Mutex<State>,
     /// The pairing that the working copy holds, and the change that brought it.
-    pub(super) paired: watch::Sender<Option<(Paired, ChangeNo)>>,
+    pub(super) paired: watch::Sender<Option<(OwnAccount, ChangeNo)>>,
     pub(super) hooks: Mutex<Option<Weak<dyn Hooks>>>,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,

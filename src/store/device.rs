@@ -14,6 +14,10 @@
 //! library would log it and answer all the same. The first save of such a device carries the [`Decision`] that the tenant
 //! is connected, so that both are one commit of the vault.
 //!
+//! **Another account.** A tenant that was paired is one account's ([`super::account`]). A save of a device that is being paired with
+//! another is ignored, and the call above asks the session ([`Hooks::another_account`]). Refused, it returns an error: the session
+//! has cut the line before, so what the library would answer goes nowhere, and WhatsApp does not link the device.
+//!
 //! The library leaves the call out when its cache has the mapping already. That cache is warmed from the store, which is
 //! why a wipe takes the mappings too.
 
@@ -33,6 +37,7 @@ use whatsapp_rust::{
 
 use super::{
     Store, StoreError,
+    account::{ACCOUNT_CHANGE, OwnAccount},
     copy::{WorkingCopy, Written, lock},
     key, records, space,
     turn::Turn,
@@ -48,25 +53,13 @@ pub trait Hooks: Send + Sync {
     /// Have the library save its device now: `client.persistence_manager().flush()`.
     async fn save_device(&self);
 
+    /// Another account than the tenant's has scanned. True: it is the tenant's from now on, and the vault knows. False: the line to
+    /// WhatsApp is cut.
+    async fn another_account(&self, account: &OwnAccount) -> bool;
+
     /// This message was delivered again, had been decrypted before, and is nowhere: it stays unacknowledged, and the
     /// phone should be asked for it. When it, or a placeholder for it, is in the inbox, the next delivery is acknowledged.
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str);
-}
-
-/// A device that WhatsApp has accepted.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Paired {
-    pub number: String,
-    pub lid: Option<String>,
-}
-
-impl Paired {
-    /// The account comes after the number: with the number alone the library is in the middle of pairing.
-    pub(super) fn of(device: &Device) -> Option<Self> {
-        let number = device.pn.as_ref().filter(|_| device.account.is_some())?;
-        let lid = device.lid.as_ref().map(|lid| lid.user.to_string());
-        Some(Self { number: number.user.to_string(), lid })
-    }
 }
 
 /// Keys that a wipe declared dead.
@@ -146,12 +139,27 @@ impl Store {
 
     /// The write that the library awaits before it answers `pair-success`.
     pub(super) async fn put_pairing(&self, entry: &LidPnMappingEntry) -> Result<()> {
-        let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
+        let expected = OwnAccount { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };
         let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
+        let own = match self.own_account().await {
+            Ok(own) => own,
+            // An error would let the library answer.
+            Err(error) => {
+                tracing::error!(%error, "a pairing is not answered: the working copy does not say whose tenant it is");
+                pending().await
+            }
+        };
+        if own.is_some_and(|own| !own.is_same(&expected)) {
+            match &hooks {
+                Some(hooks) if hooks.another_account(&expected).await => {}
+                Some(_) => return Err(StoreError::OtherAccount.into()),
+                None => pending().await,
+            }
+        }
+        let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
         if let Some(hooks) = hooks {
             hooks.save_device().await;
         }
-        let expected = Paired { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };
         let mut paired = self.copy.paired.subscribe();
         let change = match paired.wait_for(|paired| paired.as_ref().is_some_and(|(is, _)| *is == expected)).await {
             Ok(paired) => paired.as_ref().map(|&(_, change)| change),
@@ -161,6 +169,25 @@ impl Store {
             Some(change) if self.wait(change).await.is_ok() => mapped,
             _ => pending().await,
         }
+    }
+
+    /// The account that the tenant is, paired or not; `None`: it never was any.
+    pub async fn own_account(&self) -> std::result::Result<Option<OwnAccount>, StoreError> {
+        self.read(|turn| turn.own_account()).await
+    }
+
+    /// Remembers of a tenant that was never paired here which account it is. False: it is one already.
+    pub async fn expect_account(&self, account: OwnAccount) -> std::result::Result<bool, StoreError> {
+        let (expected, _) = self
+            .turn(move |turn| {
+                if turn.own_account()?.is_some() {
+                    return Ok(false);
+                }
+                turn.remember_account(&account)?;
+                Ok(true)
+            })
+            .await?;
+        Ok(expected)
     }
 }
 
@@ -172,8 +199,15 @@ impl WorkingCopy {
         }
         let before = turn.get(space::DEVICE, &key::only())?;
         let before = before.map(|before| records::device::decode(&before)).transpose()?;
-        let was = before.as_ref().and_then(Paired::of);
-        let is = Paired::of(device);
+        let was = before.as_ref().and_then(OwnAccount::of);
+        let is = OwnAccount::of(device);
+        if was.is_none()
+            && let (Some(own), Some(scanned)) = (turn.own_account()?, OwnAccount::claimed_by(device))
+            && !own.is_same(&scanned)
+        {
+            tracing::debug!("a device that is being paired with another account is not saved");
+            return Ok(());
+        }
         if is.is_none() && was.is_some() && before.as_ref().map(own_key) == Some(own_key(device)) {
             // Two saves at a time (saver and flush) may arrive in the wrong order. Only a wipe unpairs.
             tracing::warn!("a save of the device from before its pairing came late and was ignored");
@@ -182,7 +216,9 @@ impl WorkingCopy {
         turn.put(space::DEVICE, key::only(), records::device::encode(device)?.into())?;
         if let Some(paired) = &is {
             turn.gate();
+            turn.remember_account(paired)?;
             if was.is_none() {
+                turn.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE))?;
                 turn.decision = Some(Decision {
                     whatsapp_connected: Some(true),
                     phone_number: Some(Some(paired.number.clone())),

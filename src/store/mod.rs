@@ -14,6 +14,7 @@
 //! Never talks to the vault; never decides when to wait for more than the calls above need; never touches another
 //! tenant's folder.
 
+mod account;
 mod app_sync;
 mod copy;
 mod database;
@@ -38,17 +39,18 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
+pub use self::{
+    account::{ACCOUNT_CHANGE, OwnAccount},
+    device::Hooks,
+    pool::{Pool, PoolOptions},
+};
 use self::{
     copy::{Snapshots, State, WorkingCopy, Written, lock, remove},
-    device::{Paired, Wiped},
+    device::Wiped,
     gates::Gates,
     key::Key,
     space::Space,
     turn::Turn,
-};
-pub use self::{
-    device::Hooks,
-    pool::{Pool, PoolOptions},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -71,6 +73,9 @@ pub enum StoreError {
     /// See [`messages`]: an answer would let the library acknowledge a message that nobody has.
     #[error("a message that was decrypted before is neither pending nor in the inbox")]
     LostInbound,
+    /// See [`device`]: the line was cut, so that nothing is answered.
+    #[error("another account has scanned")]
+    OtherAccount,
     #[error("the store is closed")]
     Closed,
     #[error(transparent)]
@@ -140,7 +145,7 @@ impl Store {
         let durable = journal.durable();
         let device = records.iter().find(|record| record.space == space::DEVICE);
         let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
-        let paired = device.as_ref().and_then(Paired::of).map(|paired| (paired, durable));
+        let paired = device.as_ref().and_then(OwnAccount::of).map(|paired| (paired, durable));
 
         let copy = Arc::new(WorkingCopy {
             dir: dir.to_owned(),
@@ -267,6 +272,9 @@ impl Store {
     pub async fn wipe_credentials(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
         let ((), written) = self
             .turn(move |turn| {
+                if let Some(account) = turn.own_account()? {
+                    turn.remember_account(&account)?;
+                }
                 if let Some(device) = turn.get(space::DEVICE, &key::only())? {
                     turn.wiped = Some(Wiped::of(&records::device::decode(&device)?));
                 }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::{
     StoreError,
+    account::OwnAccount,
     database::Database,
-    device::{Paired, Wiped},
+    device::Wiped,
     gates::{self, GateKey, ReadLease},
     key::Key,
     space::{self, Home, Space},
@@ -23,7 +24,7 @@ pub(super) struct Turn<'a> {
     pub(super) gated: Vec<(GateKey, bool)>,
     pub(super) all_gated: bool,
     pub(super) wiped: Option<Wiped>,
-    pub(super) paired: Option<Option<Paired>>,
+    pub(super) paired: Option<Option<OwnAccount>>,
 }
 
 impl<'a> Turn<'a> {

@@ -1,5 +1,6 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
+mod account;
 mod baileys;
 mod bounds;
 mod broken;
