@@ -74,9 +74,14 @@ impl Session {
 
     /// The directory says which number the tenant had before this daemon knew it.
     pub async fn expect_number(&self, number: &str) -> Result<(), StoreError> {
-        let account = OwnAccount { number: number.to_owned(), lid: None };
-        if self.0.store.expect_account(account).await? {
-            self.0.set_status(|status| status.expected = Some(number.to_owned()));
+        // Others have written it: as a jid, or as people do.
+        let user = number.split([':', '@']).next().unwrap_or_default();
+        let number: String = user.chars().filter(char::is_ascii_digit).collect();
+        if number.is_empty() {
+            return Ok(());
+        }
+        if self.0.store.expect_account(OwnAccount { number: number.clone(), lid: None }).await? {
+            self.0.set_status(|status| status.expected = Some(number));
         }
         Ok(())
     }
