@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Config, EXIT_CONFIG, VaultHome},
-    daemon, telemetry,
+    daemon::{self, EXIT_IN_USE, VaultLockError},
+    telemetry,
 };
 
 /// Keeps many WhatsApp sessions alive and serves their dashboards.
@@ -74,15 +75,25 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "fatal");
             eprintln!("sessiond: {error:#}");
-            let is_config = error.is::<daemon::MasterKeyError>();
-            if is_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+            exit_code(&error)
         }
     }
 }
 
+/// Scripts and service managers tell by it whether trying again helps.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(VaultLockError::InUse { .. }) = error.downcast_ref() {
+        return ExitCode::from(EXIT_IN_USE);
+    }
+    if error.is::<daemon::MasterKeyError>() {
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    ExitCode::FAILURE
+}
+
 async fn check(config: Config) -> anyhow::Result<()> {
     match &config.vault.home {
-        VaultHome::Embedded { path } => println!("vault      embedded, {}", path.display()),
+        VaultHome::Embedded { path, .. } => println!("vault      embedded, {}", path.display()),
         VaultHome::Firestore { project, database, .. } => {
             println!("vault      Firestore, project {project}, database {database}")
         }

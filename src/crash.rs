@@ -1,7 +1,7 @@
-//! Named points at which a test may kill this process, to see what survives.
+//! Named points at which a test may kill this process, or panic, to see what survives.
 //!
 //! `LOOPBACK_CRASH=name:n` kills it the n-th time (from 1) that it passes the point `name`: no destructor, no flush, as
-//! a machine does that loses its power. `LOOPBACK_GATES=off` switches the gates of durability off, for the negative control.
+//! a machine does that loses its power. `LOOPBACK_PANIC=name:n` panics there, as a bug does. `LOOPBACK_GATES=off` switches the gates of durability off, for the negative control.
 //! Without the feature `loopback` a point is nothing and the gates are always on.
 
 /// Passes the point. Does not return where the process is to die.
@@ -25,20 +25,31 @@ mod armed {
         atomic::{AtomicU64, Ordering},
     };
 
-    /// The point and how often it is yet to be passed.
-    static ORDER: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
-        let order = std::env::var("LOOPBACK_CRASH").ok()?;
-        let (name, nth) = order.rsplit_once(':')?;
-        Some((name.to_owned(), AtomicU64::new(nth.parse().ok().filter(|&nth| nth > 0)?)))
-    });
+    /// A point and how often it is yet to be passed.
+    struct Order(String, AtomicU64);
+
+    static CRASH: LazyLock<Option<Order>> = LazyLock::new(|| Order::read("LOOPBACK_CRASH"));
+    static PANIC: LazyLock<Option<Order>> = LazyLock::new(|| Order::read("LOOPBACK_PANIC"));
+
+    impl Order {
+        fn read(variable: &str) -> Option<Self> {
+            let order = std::env::var(variable).ok()?;
+            let (name, nth) = order.rsplit_once(':')?;
+            Some(Self(name.to_owned(), AtomicU64::new(nth.parse().ok().filter(|&nth| nth > 0)?)))
+        }
+
+        /// Whether it is to be carried out now.
+        fn is_due(&self, name: &str) -> bool {
+            self.0 == name && self.1.fetch_sub(1, Ordering::SeqCst) == 1
+        }
+    }
 
     pub(super) fn pass(name: &str) {
-        if let Some((ordered, left)) = &*ORDER
-            && ordered == name
-            && left.fetch_sub(1, Ordering::SeqCst) == 1
-        {
+        let due = |order: &Option<Order>| order.as_ref().is_some_and(|order| order.is_due(name));
+        if due(&CRASH) {
             // Ends this process here: nobody can handle it.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
+        assert!(!due(&PANIC), "a panic on purpose at {name}");
     }
 }

@@ -1,5 +1,8 @@
 //! The daemon's life: open the vault, restore, open the port, beat, stop. Puts the parts together; holds no rules of its own.
 
+mod descriptors;
+mod vault_lock;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -18,12 +21,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use ulid::Ulid;
 
+use self::descriptors::Descriptors;
+pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
 use crate::{
     api::{self, App, Auth, AuthSettings},
     clock::SystemClock,
-    config::{Config, Credentials, Secret, VaultHome},
-    fleet::{Fleet, Settings, Summary},
-    journal::Policy,
+    config::{self, Config, Credentials, Secret, VaultHome},
+    fleet::{Fleet, Settings, Summary, WorkFolder},
+    journal::{Pace, Policy},
+    listener,
     live::Live,
     message::{
         Feed, Shelf,
@@ -31,7 +37,7 @@ use crate::{
     },
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, load_or_create_key_file, read_key_file},
-    session::{Directory, Endpoint, Env, Versions, http_client},
+    session::{Directory, Ended, Endpoint, Env, Versions, http_client},
     store::{Pool, PoolOptions},
     vault::{
         InstanceId, Vault, access,
@@ -61,12 +67,23 @@ pub struct Daemon {
     stop_serving: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     grace: Duration,
+    /// Removed at the end.
+    _work: WorkFolder,
+    /// Of an embedded vault.
+    _lock: Option<VaultLock>,
 }
 
 impl Daemon {
     /// Restores all tenants and opens the port.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let began = Instant::now();
+        let instance = InstanceId(Ulid::generate().to_string().into());
+        // Before anything else is touched: it may be another's.
+        let lock = match &config.vault.home {
+            VaultHome::Embedded { path, shared } => Some(VaultLock::acquire(path, *shared, &instance)?),
+            VaultHome::Firestore { .. } => None,
+        };
+        let descriptors = Descriptors::claim();
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
         let socket = reserve(config.http.listen)?;
@@ -78,22 +95,22 @@ impl Daemon {
             proxies: config.http.proxies.clone(),
         };
         let auth = Auth::start(auth, vault.clone(), SystemClock::shared()).await;
-        let env = Arc::new(env(config, vault, keyring)?);
-        wipe_working_copies(&env.sessions_dir)?;
+        let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
+        let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
         let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
         let fleet = Fleet::new(env, settings);
-        let webhooks = webhooks(config, &fleet)?;
+        let webhooks = webhooks(config, &fleet, descriptors)?;
         fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
-        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), config.http.origins.clone());
+        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http);
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
         let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
-        let router = api::router(app).layer(sockets).layer(api::cors(&config.http.origins));
-        let serving = tokio::spawn(serve(listener, router, stop_serving.clone()));
+        let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
+        let serving = tokio::spawn(serve(listener, router, config.http.clone(), stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
@@ -101,7 +118,8 @@ impl Daemon {
                  X-Api-Key, then GET /api/baileys/qr?tenantId=…, and scan"
             );
         }
-        Ok(Self { address, summary, fleet, live, auth, stop_serving, serving, grace: config.shutdown_grace })
+        let grace = config.shutdown_grace;
+        Ok(Self { address, summary, fleet, live, auth, stop_serving, serving, grace, _work: work, _lock: lock })
     }
 
     pub fn fleet(&self) -> &Arc<Fleet> {
@@ -150,7 +168,7 @@ pub enum MasterKeyError {
 /// Opens the vault and proves that the master key is its own. What is missing is made.
 pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home>, Arc<Keyring>)> {
     let mut keys = config.vault.master_keys.clone();
-    if let VaultHome::Embedded { path } = &config.vault.home {
+    if let VaultHome::Embedded { path, .. } = &config.vault.home {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
         }
@@ -177,7 +195,7 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
 /// The same of a vault that is there, and makes nothing: for who only looks. `None`: there is none yet.
 pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn access::Home>>> {
     let mut keys = config.vault.master_keys.clone();
-    if let VaultHome::Embedded { path } = &config.vault.home {
+    if let VaultHome::Embedded { path, .. } = &config.vault.home {
         if !path.exists() {
             return Ok(None);
         }
@@ -209,7 +227,7 @@ fn verify(keyring: &Keyring, value: &[u8]) -> Result<(), MasterKeyError> {
 
 async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
     match &config.vault.home {
-        VaultHome::Embedded { path } => {
+        VaultHome::Embedded { path, .. } => {
             let opened =
                 Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
             info!(path = %path.display(), "embedded vault");
@@ -263,7 +281,14 @@ pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
     Ok(key)
 }
 
-fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow::Result<Env> {
+fn env(
+    config: &Config,
+    vault: Arc<dyn Vault>,
+    keyring: Arc<Keyring>,
+    instance: InstanceId,
+    work: &WorkFolder,
+    descriptors: Descriptors,
+) -> anyhow::Result<Env> {
     let media = config.media.clone();
     let spool =
         Spool::new(config.data_dir.join("spool"), media.reserve).context("the folder for files on their way")?;
@@ -276,46 +301,49 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
     Ok(Env {
         vault,
         keyring,
-        instance: InstanceId(Ulid::generate().to_string().into()),
+        instance,
         clock: SystemClock::shared(),
-        pool: Pool::new(PoolOptions::default())?,
+        pool: Pool::new(PoolOptions {
+            open_files: descriptors.files,
+            idle: config.session.file_idle,
+            ..PoolOptions::default()
+        })?,
         feed: Feed::new(),
         shelf: Shelf::default(),
         directory: Directory::default(),
-        policy: Policy { snapshot_entries: config.vault.snapshot_entries, ..Policy::default() },
+        ended: Ended::default(),
+        policy: Policy {
+            pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
+            snapshot_entries: config.vault.snapshot_entries,
+            ..Policy::default()
+        },
         settings: config.session.clone(),
         quiet_first: config.heartbeat.interval / 2,
         messages: config.messages.clone(),
-        sessions_dir: config.data_dir.join("sessions"),
+        sessions_dir: work.path().to_owned(),
         endpoint: Endpoint::new(&config.whatsapp.endpoint)?,
         http: client(media.proxies.iter().find(|(who, _)| who.is_none()).map(|(_, proxy)| proxy))?,
         proxied: proxied.collect::<anyhow::Result<_>>()?,
         media: Arc::new(keeper),
         files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
-        fetching: Semaphore::new(media.parallel),
-        uploading: Semaphore::new(media.parallel),
+        fetching: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
+        uploading: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
         reading: Arc::new(Semaphore::new(READING)),
         decoding: Semaphore::new(DECODING),
         asking_phones: Semaphore::new(config.messages.history.parallel),
         versions: Versions::new(config.whatsapp.version),
-        dialing: Arc::new(Semaphore::new(DIALING)),
+        dialing: Arc::new(Semaphore::new(DIALING.min(descriptors.lines))),
+        lines: Arc::new(Semaphore::new(descriptors.lines)),
     })
 }
 
-fn webhooks(config: &Config, fleet: &Fleet) -> anyhow::Result<Arc<Webhooks>> {
+fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {
     let settings = config.outbound.clone();
     let outbound = Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))?;
     let env = fleet.env();
-    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), config.webhooks.clone()))
-}
-
-/// The vault is the truth: what a former process left on the disk is not looked at.
-fn wipe_working_copies(dir: &Path) -> anyhow::Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("{} cannot be removed", dir.display())),
-    }
+    let mut settings = config.webhooks.clone();
+    settings.concurrency = settings.concurrency.min(descriptors.requests / 2);
+    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), settings))
 }
 
 fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
@@ -325,10 +353,13 @@ fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> std::io::Result<()> {
-    // The limits count by address.
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    settings: config::Http,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    listener::serve(listener, router, &settings.connections, settings.proxies, stop).await
 }
 
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.

@@ -147,8 +147,13 @@ fn normalisation(bytes: &[u8]) {
     // Read once more, since a number may come back as its neighbour.
     let stored = serde_json::to_vec(&again).expect("plain data");
     assert!(serde_json::from_slice::<EventBody>(&stored).is_ok());
-    let view =
-        waha::View { me: "573001112233@s.whatsapp.net", source: waha::Source::App, delivery: None, media_url: None };
+    let view = waha::View {
+        me: "573001112233@s.whatsapp.net",
+        source: waha::Source::App,
+        delivery: None,
+        failure: None,
+        media_url: None,
+    };
     let _ = serde_json::to_vec(&waha::Message::new(&message, view)).expect("plain data");
     let links = Links::new("http://localhost");
     let link = links.of(&tenant(), &message);

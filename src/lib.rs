@@ -6,8 +6,11 @@
 //! api, live, webhook → fleet → session → message → store → journal → seal, vault
 //! ```
 //!
-//! `config`, `tenant`, `clock`, `outbound` and `telemetry` are ground that all may use, `waha` stands on `session` and `message`; [`daemon`] puts the parts together.
+//! `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on `session` and `message`; [`daemon`] puts the parts together.
 
+#![deny(unsafe_code)]
+
+pub mod allowance;
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -21,6 +24,7 @@ pub mod fleet;
 #[cfg(feature = "loopback")]
 pub mod fuzz;
 pub mod journal;
+pub mod listener;
 pub mod live;
 pub mod message;
 pub mod outbound;

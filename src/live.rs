@@ -4,11 +4,13 @@
 //! `register(tenantId)` or, to get what it missed, `register({tenantId, cursor})` with the `eventId` of the last event that it has
 //! seen; for tenants that it may read. Each registration is a task of its own
 //! that reads the log and the feed, so a slow client holds up nobody else: what waits for it is its queue, and the rest stays in the
-//! log until it reads. One that answers no ping is gone.
+//! log until it reads. One that answers no ping is gone, and so is one that shows no key for some seconds: [`visitors`].
+
+mod visitors;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::header;
+use axum::{Router, extract::Request, http::header, middleware};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::{
@@ -16,22 +18,21 @@ use socketioxide::{
     extract::{SocketRef, State, TryData},
     handler::ConnectHandler as _,
     layer::SocketIoLayer,
+    socket::DisconnectReason,
 };
 use tokio::{sync::broadcast::error::RecvError, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
+use self::visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors};
 use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
-    config::Origins,
+    config,
     fleet::Fleet,
     message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links, status::STATUS_CHAT},
     tenant::TenantId,
     waha::{self, View},
 };
-
-/// The largest message that a client may send.
-const MAX_PAYLOAD: u64 = 1024 * 1024;
 
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,7 +51,7 @@ pub struct Live {
 struct Shared {
     fleet: Arc<Fleet>,
     auth: Arc<Auth>,
-    origins: Origins,
+    origins: config::Origins,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -82,13 +83,22 @@ enum Registration {
 }
 
 impl Live {
-    pub fn new(fleet: Arc<Fleet>, auth: Arc<Auth>, origins: Origins) -> (Self, SocketIoLayer) {
+    pub fn new(fleet: Arc<Fleet>, auth: Arc<Auth>, settings: &config::Http) -> (Self, Doorway) {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let shared = Shared { fleet, auth, origins, tasks: tasks.clone(), stop: stop.clone() };
-        let (layer, io) = SocketIo::builder().max_payload(MAX_PAYLOAD).with_state(shared).build_layer();
+        let visitors = Visitors::new(settings.handshakes.clone());
+        let origins = settings.origins.clone();
+        let shared = Shared { fleet, auth: auth.clone(), origins, tasks: tasks.clone(), stop: stop.clone() };
+        let (sockets, io) = SocketIo::builder()
+            .req_path(PATH)
+            .max_payload(MAX_PAYLOAD as u64)
+            .ws_max_message_size(MAX_PAYLOAD)
+            .ws_max_frame_size(MAX_PAYLOAD)
+            .connect_timeout(settings.handshakes.timeout)
+            .with_state(shared)
+            .build_layer();
         io.ns("/", (async || ()).with(admit));
-        (Self { io, tasks, stop }, layer)
+        (Self { io, tasks, stop }, Doorway { sockets, auth, visitors })
     }
 
     /// Disconnects everyone. Bounded: a client that does not answer is not waited for.
@@ -100,6 +110,23 @@ impl Live {
         if tokio::time::timeout(Duration::from_millis(500), self.io.close()).await.is_err() {
             debug!("some sockets did not close in time");
         }
+    }
+}
+
+/// The way from a request to a socket.
+pub struct Doorway {
+    sockets: SocketIoLayer,
+    auth: Arc<Auth>,
+    visitors: Arc<Visitors>,
+}
+
+impl Doorway {
+    /// The same routes, and Socket.IO.
+    pub fn beside(self, router: Router) -> Router {
+        let Self { sockets, auth, visitors } = self;
+        router.layer(sockets).layer(middleware::from_fn(move |request: Request, next| {
+            visitors::pass(auth.clone(), visitors.clone(), request, next)
+        }))
     }
 }
 
@@ -128,8 +155,9 @@ async fn admit(
 ) -> Result<(), Refused> {
     let brought = handshake.map_or([None, None], |handshake| [handshake.key, handshake.token]);
     let credential = brought.into_iter().flatten().find(|credential| !credential.is_empty());
+    let visitor = socket.req_parts().extensions.get::<Arc<Visitor>>();
     let identified = match credential {
-        Some(credential) => shared.auth.identify(&credential).await,
+        Some(credential) => shared.auth.identify_from(visitor.and_then(|visitor| visitor.address), &credential).await,
         None if shared.auth.legacy_open() => {
             // A browser lets every page open a WebSocket: where only some may call, that is said here.
             if !allows(&shared.origins, socket.req_parts().headers.get(header::ORIGIN)) {
@@ -139,10 +167,18 @@ async fn admit(
         }
         None => Err(Denied::Missing),
     };
-    let valid = identified.map_err(|denied| match denied {
-        Denied::Missing | Denied::Wrong => Refused::Unauthorized(denied),
-        Denied::Unavailable => Refused::Unavailable(denied),
+    let valid = identified.map_err(|denied| {
+        if !visitor.is_some_and(|visitor| visitor.may_try_again()) {
+            visitors::hang_up(socket.req_parts());
+        }
+        match denied {
+            Denied::Missing | Denied::Wrong | Denied::TooMany { .. } => Refused::Unauthorized(denied),
+            Denied::Unavailable => Refused::Unavailable(denied),
+        }
     })?;
+    if let Some(visitor) = visitor {
+        visitor.enter();
+    }
     let gone = shared.stop.child_token();
     socket.extensions.insert(Registrations {
         caller: valid.caller.clone(),
@@ -150,8 +186,12 @@ async fn admit(
         gone: gone.clone(),
     });
     shared.tasks.spawn(end_with_its_credential(socket.clone(), valid, gone.clone(), shared.clone()));
-    socket.on_disconnect(move || {
+    socket.on_disconnect(move |socket: SocketRef, reason: DisconnectReason| {
         gone.cancel();
+        // Its session would stay for as long as it answers pings.
+        if reason == DisconnectReason::ClientNSDisconnect {
+            visitors::hang_up(socket.req_parts());
+        }
         std::future::ready(())
     });
     socket.on("register", on_register);
@@ -213,12 +253,14 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
         }
         known.push(tenant.clone());
     }
+    // Who sees the code can link a phone of their own: over HTTP that takes the same scope.
+    let may_pair = registrations.caller.permit(&tenant, Scope::Control).is_ok();
     let gone = registrations.gone.clone();
     shared.tasks.spawn(async move {
         tokio::select! {
             () = gone.cancelled() => {}
             () = lost(&socket) => {}
-            () = follow(&shared.fleet, &socket, &tenant, cursor) => {}
+            () = follow(&shared.fleet, &socket, &tenant, cursor, may_pair) => {}
         }
     });
 }
@@ -234,24 +276,26 @@ async fn lost(socket: &SocketRef) {
 }
 
 /// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone.
-async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Option<EventId>) {
+async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Option<EventId>, may_pair: bool) {
     // First listen, then read: nothing falls between.
     let mut notices = fleet.env().feed.subscribe(tenant);
-    let mut last = match cursor {
-        Some(cursor) => Some(cursor),
-        None => fleet.newest_event(tenant),
-    };
+    let mut last = cursor.or_else(|| fleet.newest_event(tenant));
+    // What came after its cursor; a tenant that is not up yet has to wait for it.
+    let mut is_behind = cursor.is_some();
     emit(socket, "registered", &json!({ "tenantId": tenant, "socketId": socket.id })).await;
     if let Some(status) = fleet.status(tenant) {
         emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
-        if let Some(qr) = status.qr {
+        if let Some(qr) = status.qr.filter(|_| may_pair) {
             emit_qr(socket, tenant, qr.code.expose(), now(fleet)).await;
         }
     }
-    if cursor.is_some() {
-        catch_up(fleet, socket, tenant, &mut last).await;
-    }
     loop {
+        if is_behind && let Some(session) = fleet.session(tenant) {
+            // The event of the cursor may have been lost with an earlier process.
+            last = last.map(|last| session.place_of(last));
+            catch_up(fleet, socket, tenant, &mut last).await;
+            is_behind = false;
+        }
         match notices.recv().await {
             Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
@@ -259,6 +303,7 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
             }
             Ok(Notice::Event(_) | Notice::Presence(_)) => {}
             Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
+            Ok(Notice::Qr(_)) if !may_pair => {}
             Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
             Ok(Notice::InLog) => catch_up(fleet, socket, tenant, &mut last).await,
             // Too slow for the feed: the log has what was missed.
@@ -325,7 +370,7 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
             });
             emit(socket, "message:sent", &payload).await;
         }
-        EventBody::Status { message_id, chat, status, .. } => {
+        EventBody::Status { message_id, chat, status, failure, .. } => {
             let status = match status {
                 Delivery::Accepted => "accepted",
                 Delivery::Sent => "sent",
@@ -333,10 +378,13 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
                 Delivery::Read => "read",
                 Delivery::Failed => "failed",
             };
-            let payload = json!({
+            let mut payload = json!({
                 "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
                 "timestamp": at, "eventId": id,
             });
+            if let Some(failure) = failure {
+                payload["failure"] = json!(failure);
+            }
             emit(socket, "message:status", &payload).await;
         }
         // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.

@@ -1,9 +1,11 @@
 //! For probes: is the daemon there, and how many sessions work. Who is ill and why is for the operator.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
@@ -11,17 +13,18 @@ use serde::Serialize;
 
 use super::{
     App,
-    auth::Caller,
+    auth::{Caller, MaybeCaller},
     openapi::{Gives, Operation},
 };
 use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 
-/// The old service's fields and more; 503 while the daemon is stopping, and where the disk is full.
+/// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, and when no tenant at all is served here.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// `ok`; `disk_low`: messages come and go, files do not; `disk_full`: nothing that must be written can be for long; `draining` while
-    /// the daemon is stopping.
+    /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
+    /// `unserved` when all tenants are without a session; `disk_low`: messages come and go, files do not; `degraded` when some are without
+    /// one: restored just now, failed, or moved to another process; `ok`.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,
@@ -36,6 +39,10 @@ pub struct Health {
     warnings: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultUsage>,
+    /// What went wrong since the start and was put right, by kind: sessions that ended by themselves, records that were written anew; for
+    /// the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incidents: Option<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -64,29 +71,23 @@ pub struct VaultUsage {
     deletes: u64,
 }
 
-pub async fn health(State(app): State<App>, headers: HeaderMap) -> Health {
-    let mut health = Health::new(&app, &headers).await;
+pub async fn health(State(app): State<App>, MaybeCaller(caller): MaybeCaller) -> Health {
+    let mut health = Health::new(&app, caller.as_ref());
     health.mode = Some("multi-tenant");
     health
 }
 
-pub async fn baileys(State(app): State<App>, headers: HeaderMap) -> Health {
-    let health = Health::new(&app, &headers).await;
+pub async fn baileys(State(app): State<App>, MaybeCaller(caller): MaybeCaller) -> Health {
+    let health = Health::new(&app, caller.as_ref());
     let active_sessions = Some(health.sessions.working);
     Health { service: "baileys-api", version: "1.0.0", active_sessions, ..health }
 }
 
 impl Health {
-    async fn new(app: &App, headers: &HeaderMap) -> Self {
-        let Counts { working, total } = app.fleet.counts();
-        let status = match app.fleet.env().media.spool.reserve().space() {
-            _ if app.fleet.is_draining() => "draining",
-            DiskSpace::Full => "disk_full",
-            DiskSpace::Low => "disk_low",
-            DiskSpace::Enough => "ok",
-        };
+    fn new(app: &App, caller: Option<&Caller>) -> Self {
+        let counts @ Counts { working, total, .. } = app.fleet.counts();
         let mut health = Self {
-            status,
+            status: word(app.fleet.is_draining(), app.fleet.env().media.spool.reserve().space(), counts),
             timestamp: app.fleet.env().clock.now(),
             service: "KDS WhatsApp SaaS Backend",
             mode: None,
@@ -95,11 +96,13 @@ impl Health {
             sessions: Sessions { working, total, ill: None },
             warnings: None,
             vault: None,
+            incidents: None,
         };
-        if let Ok(Caller::Admin) = app.auth.identify_request(headers).await {
+        if caller == Some(&Caller::Admin) {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
             health.sessions.ill = Some(ill(app));
+            health.incidents = Some(app.fleet.incidents().all().into());
             health.vault = Some(VaultUsage { reads, writes, deletes });
         }
         health
@@ -108,8 +111,8 @@ impl Health {
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {
-        let status =
-            if ["ok", "disk_low"].contains(&self.status) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let served = matches!(self.status, "ok" | "degraded" | "disk_low");
+        let status = if served { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
 }
@@ -118,6 +121,18 @@ impl Gives for Health {
     fn gives(operation: &mut Operation<'_>) {
         operation.gives_json::<Self>(StatusCode::OK);
         operation.gives_json::<Self>(StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
+
+/// The worst first: two probes that see the same must do the same.
+fn word(is_draining: bool, space: DiskSpace, Counts { unserved, total, .. }: Counts) -> &'static str {
+    match (space, unserved) {
+        _ if is_draining => "draining",
+        (DiskSpace::Full, _) => "disk_full",
+        (_, unserved) if unserved > 0 && unserved >= total => "unserved",
+        (DiskSpace::Low, _) => "disk_low",
+        (DiskSpace::Enough, 0) => "ok",
+        (DiskSpace::Enough, _) => "degraded",
     }
 }
 

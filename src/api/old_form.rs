@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    message::{self, Content, Delivery, EventId, history, media::Links},
+    message::{self, Content, Delivery, EventId, Failure, history, media::Links},
     tenant::TenantId,
 };
 
@@ -58,6 +58,9 @@ pub struct Entry {
     message: Message,
     /// How far it came, when the tenant sent it.
     status: Option<Delivery>,
+    /// Why, when it has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
     edited: bool,
     /// Deleted for everyone.
     revoked: bool,
@@ -119,12 +122,14 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
 }
 
 pub fn entry(tenant: &TenantId, entry: history::Entry, links: &Links) -> Entry {
-    let history::Entry { event: cursor, past: _, message: about, status, edited, revoked, reactions, votes } = entry;
+    let history::Entry { event: cursor, past: _, message: about, status, failure, edited, revoked, reactions, votes } =
+        entry;
     let reaction = |it: history::Reaction| Reaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
     let vote = |it: history::Vote| Vote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
     Entry {
         message: message(tenant, about, links),
         status,
+        failure,
         edited,
         revoked,
         reactions: reactions.into_iter().map(reaction).collect(),

@@ -32,10 +32,14 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// The text that the old service's pages show.
-    error: String,
+    error: Box<str>,
     /// What is wrong with the input, field by field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// Of the message whose outcome is unknown.
+    #[serde(rename = "messageId", skip_serializing_if = "Option::is_none")]
+    #[expect(clippy::box_collection, reason = "nearly no problem has one, and every answer is as large as a problem")]
+    message_id: Option<Box<String>>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
 }
@@ -62,7 +66,10 @@ impl Problem {
         (429, "Too many requests"),
         (500, "WhatsApp did not answer in time"),
         (501, "This cannot be done here; the detail says why"),
-        (503, "Not now: the daemon is stopping, or the vault or WhatsApp does not answer"),
+        (
+            503,
+            "Not now: the daemon is stopping, or the vault or WhatsApp does not answer. With the code `send_outcome_unknown` the message may still be sent: repeat it with the same Idempotency-Key",
+        ),
     ];
 
     fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
@@ -71,15 +78,16 @@ impl Problem {
             status: status.as_u16(),
             code,
             detail: None,
-            error: title.to_owned(),
+            error: title.into(),
             errors: Vec::new(),
+            message_id: None,
             retry_after_s: None,
         }
     }
 
     pub fn invalid(error: impl Into<String>, errors: Vec<FieldError>) -> Self {
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "invalid_input", "The input is not valid");
-        problem.error = error.into();
+        problem.error = Into::<String>::into(error).into_boxed_str();
         problem.errors = errors;
         problem
     }
@@ -127,6 +135,13 @@ impl Problem {
             .saying("WhatsApp no está conectado. Conecta primero.")
     }
 
+    /// Another process has the tenant.
+    pub fn moved() -> Self {
+        let mut problem = Self::unavailable("moved", "Another process serves this tenant");
+        problem.detail = Some("connect or start takes it back".to_owned());
+        problem
+    }
+
     pub fn timed_out(title: &'static str) -> Self {
         // The old service's status and text: its page shows the text.
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "timed_out", title)
@@ -172,7 +187,7 @@ impl Problem {
 
     /// The same, with another text for pages.
     pub fn saying(mut self, error: &str) -> Self {
-        error.clone_into(&mut self.error);
+        self.error = error.into();
         self
     }
 }
@@ -200,6 +215,8 @@ impl From<FleetError> for Problem {
             FleetError::Draining => Self::unavailable("draining", "The daemon is stopping"),
             FleetError::Unknown => Self::not_connected(),
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
+            FleetError::Restoring => Self::unavailable("restoring", "The session is being restored: try again"),
+            FleetError::Moved => Self::moved(),
             FleetError::Failed(reason) => Self::conflict("session_failed", "The session cannot be opened", reason),
         }
     }
@@ -325,8 +342,22 @@ impl From<RefusedSend> for Problem {
             RefusedSend::MediaDown => {
                 Self::unavailable("media_down", "WhatsApp's media hosts do not answer: nothing was sent")
             }
+            RefusedSend::RefusedFile(code) => {
+                let mut problem = Self::unprocessable("refused_by_whatsapp", "WhatsApp refuses this");
+                problem.detail = Some(format!("WhatsApp takes no file: {code}"));
+                problem
+            }
+            RefusedSend::TooMany { wait } => Self::too_many(wait),
             RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
+            RefusedSend::OutcomeUnknown { id } => {
+                let title = "The vault has not confirmed the message: it may still be sent";
+                let mut problem = Self::unavailable("send_outcome_unknown", title);
+                problem.detail =
+                    Some("repeat the request with the same Idempotency-Key: it is the same message".into());
+                problem.message_id = Some(Box::new(id));
+                problem
+            }
         }
     }
 }

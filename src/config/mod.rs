@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -58,8 +58,30 @@ pub struct Http {
     pub listen: SocketAddr,
     pub origins: Origins,
     pub proxies: Proxies,
+    pub connections: Connections,
+    pub handshakes: Handshakes,
     /// Where others reach this daemon; without a slash at its end.
     pub public_url: String,
+}
+
+/// How many may be connected, and how long they may let us wait.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    pub most: usize,
+    /// `None`: half of all.
+    pub per_address: Option<NonZeroUsize>,
+    pub head_timeout: Duration,
+    pub keep_alive: Duration,
+    pub stall_timeout: Duration,
+    pub bytes_per_second: u64,
+}
+
+/// Clients of Socket.IO that have not shown a key yet.
+#[derive(Debug, Clone)]
+pub struct Handshakes {
+    pub most: usize,
+    pub per_address: usize,
+    pub timeout: Duration,
 }
 
 /// Web pages that may call.
@@ -99,6 +121,8 @@ pub struct Firebase {
 pub struct Limits {
     pub pairing: Rates,
     pub sending: Rates,
+    /// Wrong keys.
+    pub failures_per_address: Option<NonZeroU32>,
 }
 
 /// `None`: no limit.
@@ -115,12 +139,23 @@ pub struct Vault {
     pub master_keys: Vec<MasterKey>,
     /// Journal entries after which a snapshot is due.
     pub snapshot_entries: u64,
+    /// What a tenant's journal may write in a minute before it is slowed; `None`: without end.
+    pub writes_per_minute: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone)]
 pub enum VaultHome {
-    Embedded { path: PathBuf },
-    Firestore { project: String, database: String, credentials: Credentials, request_timeout: Duration },
+    Embedded {
+        path: PathBuf,
+        /// Other processes may have it open as well.
+        shared: bool,
+    },
+    Firestore {
+        project: String,
+        database: String,
+        credentials: Credentials,
+        request_timeout: Duration,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -145,6 +180,10 @@ pub struct Heartbeat {
     pub first: Duration,
     pub interval: Duration,
     pub ping_timeout: Duration,
+    /// How often a process says in the vault that it lives.
+    pub announce: Duration,
+    /// How often the directory is compared with the sessions.
+    pub directory: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -154,8 +193,14 @@ pub struct Session {
     pub pairing_timeout: Duration,
     pub ownership_limit: Duration,
     pub quiet_max: Duration,
+    /// How long WhatsApp may take to confirm a message.
+    pub ack_timeout: Duration,
+    /// So many attempts without an answer, and a message has failed.
+    pub send_attempts: u32,
     pub device_name: String,
     pub pre_keys: usize,
+    /// A working copy that is not used for so long is closed.
+    pub file_idle: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +219,8 @@ pub struct Messages {
     pub keep_events: usize,
     pub live_events: usize,
     pub keep_whole: Duration,
+    /// How long a message waits to be sent.
+    pub ttl: Duration,
     pub history: History,
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,9 +14,9 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Config, Credentials, Firebase, Heartbeat, History, Http, Limits, Log, LogFormat, Media, MediaHome, Messages,
-    Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks,
-    WhatsApp, source::Table,
+    Auth, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log, LogFormat,
+    Media, MediaHome, Messages, Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome,
+    WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
@@ -43,6 +43,8 @@ impl Reader<'_> {
         let auth = self.auth(vault.as_ref());
         let origins = self.origins(auth.as_ref().is_some_and(|auth| auth.legacy_open));
         let proxies = self.proxies();
+        let connections = self.connections();
+        let handshakes = self.handshakes();
         let public_url = self.public_url(listen);
         let limits = self.limits();
         let restore = (
@@ -54,6 +56,8 @@ impl Reader<'_> {
             self.duration("heartbeat.first", 0..=3600),
             self.duration("heartbeat.interval", 1..=3600),
             self.duration("heartbeat.ping_timeout", 1..=60),
+            self.duration("heartbeat.announce", 1..=600),
+            self.duration("heartbeat.directory", 1..=86_400),
         );
         let backoff = (self.duration("session.backoff_min", 0..=60), self.duration("session.backoff_max", 1..=3600));
         let session = (
@@ -64,6 +68,9 @@ impl Reader<'_> {
             }),
             self.count("session.pre_keys", 5..=812),
             self.duration("session.quiet_max", 60..=86_400),
+            self.duration("session.ack_timeout", 1..=300),
+            self.count("session.send_attempts", 1..=100),
+            self.duration("session.file_idle", 1..=86_400),
         );
         let whatsapp = (
             self.endpoint(),
@@ -78,6 +85,7 @@ impl Reader<'_> {
             self.count("messages.live_events", 20..=10_000),
             self.duration("messages.keep_whole", 3600..=31_536_000),
             self.history(),
+            self.duration("messages.ttl", 1..=604_800),
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
@@ -97,13 +105,26 @@ impl Reader<'_> {
             self.mistake("session.backoff_min", "must not be above session.backoff_max");
         }
         Some(Config {
-            http: Http { listen: listen?, origins: origins?, proxies: proxies?, public_url: public_url? },
+            http: Http {
+                listen: listen?,
+                origins: origins?,
+                proxies: proxies?,
+                connections: connections?,
+                handshakes: handshakes?,
+                public_url: public_url?,
+            },
             data_dir: data_dir?,
             vault: vault?,
             auth: auth?,
             limits: limits?,
             restore: Restore { batch_size: restore.0?, tenant_timeout: restore.1?, deadline: restore.2? },
-            heartbeat: Heartbeat { first: heartbeat.0?, interval: heartbeat.1?, ping_timeout: heartbeat.2? },
+            heartbeat: Heartbeat {
+                first: heartbeat.0?,
+                interval: heartbeat.1?,
+                ping_timeout: heartbeat.2?,
+                announce: heartbeat.3?,
+                directory: heartbeat.4?,
+            },
             session: Session {
                 backoff_min: backoff.0?,
                 backoff_max: backoff.1?,
@@ -112,6 +133,9 @@ impl Reader<'_> {
                 device_name: session.2?,
                 pre_keys: session.3?,
                 quiet_max: session.4?,
+                ack_timeout: session.5?,
+                send_attempts: u32::try_from(session.6?).unwrap_or(u32::MAX),
+                file_idle: session.7?,
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
             media: media?,
@@ -122,6 +146,7 @@ impl Reader<'_> {
                 live_events: messages.3?,
                 keep_whole: messages.4?,
                 history: messages.5?,
+                ttl: messages.6?,
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
@@ -136,9 +161,11 @@ impl Reader<'_> {
         let emulator = self.text("vault.firestore.emulator");
         let request_timeout = self.duration("vault.firestore.request_timeout", 1..=120);
         let path = self.text("vault.embedded.path");
+        let shared = self.flag("vault.embedded.shared");
         let account = self.service_account();
         let master_keys = self.master_keys();
         let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
+        let writes_per_minute = self.count("journal.writes_per_minute", 0..=1_000_000);
         let kind = self.text("vault.kind");
         let project = if project.is_empty() { account.as_ref().map_or(project, |a| a.1.clone()) } else { project };
         let firestore = match kind.as_str() {
@@ -166,9 +193,10 @@ impl Reader<'_> {
         if !firestore {
             let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
             return Some(Vault {
-                home: VaultHome::Embedded { path },
+                home: VaultHome::Embedded { path, shared },
                 master_keys: master_keys?,
                 snapshot_entries: snapshot_entries?,
+                writes_per_minute: None,
             });
         }
         if project.is_empty() {
@@ -192,7 +220,8 @@ impl Reader<'_> {
             (true, None) => Credentials::ApplicationDefault,
         };
         let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
-        Some(Vault { home, master_keys: master_keys?, snapshot_entries: snapshot_entries? })
+        let writes_per_minute = NonZeroU32::new(writes_per_minute? as u32);
+        Some(Vault { home, master_keys: master_keys?, snapshot_entries: snapshot_entries?, writes_per_minute })
     }
 
     /// What is wrong with a key is said without a character of it.
@@ -288,6 +317,36 @@ impl Reader<'_> {
         Some(Proxies { trusted: trusted?, header: header? })
     }
 
+    fn connections(&mut self) -> Option<Connections> {
+        let counts = (
+            self.count("http.max_connections", 1..=1_000_000),
+            self.count("http.max_connections_per_address", 0..=1_000_000),
+            self.count("http.bytes_per_second", 1..=1_000_000),
+        );
+        let times = (
+            self.duration("http.head_timeout", 1..=120),
+            self.duration("http.keep_alive", 1..=3600),
+            self.duration("http.stall_timeout", 1..=600),
+        );
+        Some(Connections {
+            most: counts.0?,
+            per_address: NonZeroUsize::new(counts.1?),
+            head_timeout: times.0?,
+            keep_alive: times.1?,
+            stall_timeout: times.2?,
+            bytes_per_second: counts.2? as u64,
+        })
+    }
+
+    fn handshakes(&mut self) -> Option<Handshakes> {
+        let counts = (
+            self.count("http.max_handshakes", 1..=1_000_000),
+            self.count("http.max_handshakes_per_address", 1..=1_000_000),
+        );
+        let timeout = self.duration("http.handshake_timeout", 1..=120);
+        Some(Handshakes { most: counts.0?, per_address: counts.1?, timeout: timeout? })
+    }
+
     fn limits(&mut self) -> Option<Limits> {
         let mut rate = |key| {
             let count = self.count(key, 0..=100_000).and_then(|count| u32::try_from(count).ok());
@@ -295,9 +354,11 @@ impl Reader<'_> {
         };
         let pairing = (rate("limits.pairing_per_key"), rate("limits.pairing_per_address"));
         let sending = (rate("limits.sending_per_key"), rate("limits.sending_per_address"));
+        let failures_per_address = rate("limits.failures_per_address");
         Some(Limits {
             pairing: Rates { per_key: pairing.0?, per_address: pairing.1? },
             sending: Rates { per_key: sending.0?, per_address: sending.1? },
+            failures_per_address: failures_per_address?,
         })
     }
 

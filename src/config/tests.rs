@@ -19,7 +19,9 @@ fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<St
 fn the_defaults_start_on_the_embedded_vault() {
     let config = load(&[], None).unwrap();
     assert_eq!(config.http.listen, "0.0.0.0:3000".parse().unwrap());
-    assert!(matches!(config.vault.home, VaultHome::Embedded { path } if path == Path::new("data/vault.db")));
+    assert!(
+        matches!(config.vault.home, VaultHome::Embedded { path, shared: false } if path == Path::new("data/vault.db"))
+    );
     assert_eq!(config.restore.deadline, Duration::from_secs(240));
     assert_eq!(config.heartbeat.interval, Duration::from_secs(120));
 }
@@ -63,6 +65,9 @@ fn firestore_asks_for_a_master_key_and_an_admin_key() {
     )
     .unwrap();
     assert!(matches!(config.vault.home, VaultHome::Firestore { credentials: Credentials::Emulator(_), .. }));
+    // Only there a write costs money.
+    assert_eq!(config.vault.writes_per_minute.map(u32::from), Some(3000));
+    assert_eq!(load(&[], None).unwrap().vault.writes_per_minute, None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify, task::JoinHandle};
 use tokio_websockets::{ClientBuilder, Message};
 
 /// Speaks to one daemon with one key.
@@ -76,6 +76,23 @@ impl Dashboard {
     pub async fn is_connected(&self, tenant: &str) -> bool {
         let answer = self.get(&format!("/api/baileys/status?tenantId={tenant}")).await;
         answer.is_ok_and(|answer| answer.body["connected"] == json!(true))
+    }
+
+    /// Asks to send a text and goes away after `patience`, answered or not, as a browser does whose page is closed.
+    pub async fn send_and_leave(&self, tenant: &str, to: &str, text: &str, key: &str, patience: Duration) {
+        let body = json!({ "tenantId": tenant, "to": to, "text": text }).to_string();
+        let request = format!(
+            "POST /api/baileys/send HTTP/1.1\r\nHost: {}\r\nX-Api-Key: {}\r\nIdempotency-Key: {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            self.key,
+            body.len()
+        );
+        // Nobody is there, or nobody listens: it goes away all the same.
+        let Ok(mut stream) = TcpStream::connect(self.address).await else { return };
+        if stream.write_all(request.as_bytes()).await.is_ok() {
+            tokio::time::sleep(patience).await;
+        }
     }
 
     /// Sends a text; the message's id. May be repeated with the same key.

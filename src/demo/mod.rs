@@ -7,6 +7,7 @@
 mod dashboard;
 mod process;
 mod tally;
+mod verdict;
 
 use std::{
     path::PathBuf,
@@ -23,7 +24,8 @@ use serde_json::Value;
 pub use self::{
     dashboard::{Answer, Dashboard, Ear, Heard},
     process::{Process, Setup, free_address},
-    tally::{Conversation, Tally, until},
+    tally::{Conversation, Count, Sent, Tally, Written, until},
+    verdict::Verdict,
 };
 
 #[derive(Debug, Clone, Args)]

@@ -11,6 +11,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::process::{Child, Command};
 
+/// Debian's libfaketime, by architecture.
+const FAKETIME: [&str; 2] =
+    ["/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"];
+
 /// How a daemon is started.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -23,6 +27,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// The daemon's output goes there.
     pub log: PathBuf,
+    /// A program that starts the daemon in its own place, with its arguments.
+    pub launcher: Vec<String>,
 }
 
 impl Setup {
@@ -39,6 +45,7 @@ impl Setup {
             admin_key: "demo-admin-key-demo-admin-key".into(),
             environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             log: dir.join("sessiond.log"),
+            launcher: Vec::new(),
         })
     }
 
@@ -60,6 +67,19 @@ impl Setup {
             .set("SESSIOND_MASTER_KEY", "5e".repeat(32))
     }
 
+    /// Starts with so many file descriptors and no way to more.
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.launcher = ["prlimit".into(), format!("--nofile={limit}:{limit}")].into();
+        self
+    }
+
+    /// Starts with a wall clock that is off by so many seconds. `None`: libfaketime is missing.
+    pub fn clock(self, offset_seconds: i64) -> Option<Self> {
+        let library = FAKETIME.iter().find(|path| Path::new(path).exists())?;
+        let offset = format!("{offset_seconds:+}s");
+        Some(self.set("LD_PRELOAD", *library).set("FAKETIME", offset).set("FAKETIME_DONT_FAKE_MONOTONIC", "1"))
+    }
+
     /// Trusts the network's media host: its authority's certificate goes into a file in `dir`.
     pub fn trusting(self, dir: &Path, authority: &str) -> anyhow::Result<Self> {
         let file = dir.join("media-authority.pem");
@@ -71,8 +91,11 @@ impl Setup {
     pub fn spawn(&self) -> anyhow::Result<Process> {
         std::fs::create_dir_all(&self.data_dir)?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.program);
+        let program = self.program.to_string_lossy().into_owned();
+        let mut words = self.launcher.iter().chain([&program]);
+        let mut command = Command::new(words.next().context("the program comes last")?);
         command
+            .args(words)
             .env_clear()
             .envs(
                 std::env::vars_os()

@@ -9,7 +9,7 @@ use anyhow::bail;
 use loopback::Network;
 use serde_json::json;
 
-use super::{Dashboard, Ear};
+use super::{Dashboard, Ear, verdict::late};
 
 /// One tenant, its phone, and two customers who write to it.
 pub struct Conversation {
@@ -17,8 +17,10 @@ pub struct Conversation {
     /// The phone's number.
     pub number: String,
     pub customers: Vec<String>,
-    /// What customers wrote.
+    /// What customers wrote, in order.
     pub written: Vec<Written>,
+    /// What the daemon has accepted, in order.
+    pub sent: Vec<Sent>,
     /// Answers by the id of the message that they answer.
     pub answered: HashMap<String, Answered>,
 }
@@ -26,6 +28,14 @@ pub struct Conversation {
 /// A customer's message.
 #[derive(Debug, Clone)]
 pub struct Written {
+    pub id: String,
+    pub customer: String,
+    pub text: String,
+}
+
+/// A message that the daemon accepted.
+#[derive(Debug, Clone)]
+pub struct Sent {
     pub id: String,
     pub customer: String,
     pub text: String,
@@ -51,7 +61,8 @@ impl Conversation {
         network.scan(&phone.number, &qr).await?;
         until(limit, "the tenant to be connected", || dashboard.is_connected(&tenant)).await?;
         let customers = vec![network.add_customer().await, network.add_customer().await];
-        Ok(Self { tenant, number: phone.number, customers, written: Vec::new(), answered: HashMap::new() })
+        let number = phone.number;
+        Ok(Self { tenant, number, customers, written: Vec::new(), sent: Vec::new(), answered: HashMap::new() })
     }
 
     pub async fn customers_write(&mut self, network: &Network, messages: usize) -> anyhow::Result<()> {
@@ -74,6 +85,7 @@ impl Conversation {
             }
             let text = format!("thank you for {}", written.text);
             let id = dashboard.send(&self.tenant, &written.customer, &text, &written.id).await?;
+            self.sent.push(Sent { id: id.clone(), customer: written.customer.clone(), text: text.clone() });
             self.answered.insert(written.id.clone(), Answered { id, text });
         }
         Ok(())
@@ -103,10 +115,12 @@ pub struct Count {
     pub lost: usize,
     /// One send under two ids.
     pub doubled: usize,
+    /// Messages that a customer got after one that was accepted later.
+    pub out_of_order: usize,
 }
 
 pub struct Tally {
-    network: Network,
+    pub(super) network: Network,
 }
 
 impl Tally {
@@ -149,15 +163,18 @@ impl Tally {
         }
     }
 
-    /// Counts at the network: a customer's message has arrived when the tenant's device has confirmed it, an answer when the
-    /// customer has decrypted it.
+    /// Counts at the network: a customer's message has arrived when the tenant's device has confirmed it and not refused it, an
+    /// answer when the customer has decrypted it.
     pub async fn count(&self, conversations: &[Conversation]) -> anyhow::Result<Count> {
         let mut count = Count::default();
+        let refused = self.network.stats().await.nacks;
+        let refused: HashSet<&String> = refused.iter().map(|nack| &nack.id).collect();
         for conversation in conversations {
             let devices = self.network.devices(&conversation.number).await?;
             let waiting: HashSet<&String> = devices.iter().flat_map(|device| &device.waiting).collect();
-            count.written += conversation.written.len() + conversation.answered.len();
-            count.arrived += conversation.written.iter().filter(|written| !waiting.contains(&written.id)).count();
+            count.written += conversation.written.len() + conversation.sent.len();
+            let arrived = |id: &String| !waiting.contains(id) && !refused.contains(id);
+            count.arrived += conversation.written.iter().filter(|written| arrived(&written.id)).count();
             for customer in &conversation.customers {
                 let inbox = self.network.customer_inbox(customer).await?;
                 let mut texts: HashMap<&str, usize> = HashMap::new();
@@ -165,9 +182,11 @@ impl Tally {
                     *texts.entry(text).or_default() += 1;
                 }
                 count.doubled += texts.values().filter(|ids| **ids > 1).count();
-                let mine = conversation.written.iter().filter(|written| &written.customer == customer);
-                let answers = mine.filter_map(|written| conversation.answered.get(&written.id));
-                count.arrived += answers.filter(|answer| inbox.iter().any(|received| received.id == answer.id)).count();
+                let mine = conversation.sent.iter().filter(|sent| &sent.customer == customer);
+                let places: HashMap<&str, usize> = mine.enumerate().map(|(n, sent)| (sent.id.as_str(), n)).collect();
+                let arrived: Vec<_> = inbox.iter().filter_map(|one| places.get(one.id.as_str()).copied()).collect();
+                count.arrived += arrived.len();
+                count.out_of_order += late(&arrived);
             }
         }
         count.lost = count.written - count.arrived;

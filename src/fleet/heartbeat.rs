@@ -33,14 +33,10 @@ pub async fn run(fleet: Arc<Fleet>) {
 }
 
 async fn beat_once(fleet: &Arc<Fleet>) {
-    if let Err(error) = fleet.env.vault.put_instance(&fleet.instance()).await {
-        warn!(%error, "this instance's record was not written");
-    }
-    retry_failed(fleet).await;
     let patience = fleet.settings.heartbeat.ping_timeout;
     let slots: Vec<_> = fleet.slots().iter().map(|(tenant, slot)| (tenant.clone(), slot.clone())).collect();
     let sessions = slots.into_iter().filter_map(|(tenant, slot)| {
-        let session = slot.session.get()?.clone();
+        let session = slot.session()?;
         Some((tenant, slot, session))
     });
     let mut counts: HashMap<&'static str, usize> = HashMap::new();
@@ -65,21 +61,6 @@ async fn beat_once(fleet: &Arc<Fleet>) {
         failed = count("failed"),
         "heartbeat"
     );
-}
-
-/// Tenants that could not be opened because the vault or the disk was not there.
-async fn retry_failed(fleet: &Arc<Fleet>) {
-    let transient: Vec<TenantId> = fleet
-        .slots()
-        .iter()
-        .filter(|(_, slot)| slot.session.get().is_none() && slot.failure().is_some_and(|failure| failure.transient))
-        .map(|(tenant, _)| tenant.clone())
-        .collect();
-    for tenant in transient {
-        if let Ok(session) = fleet.open(&tenant, true).await {
-            session.resume().await;
-        }
-    }
 }
 
 /// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced.

@@ -4,8 +4,15 @@
 //! Owns which tenants this process serves. Promises: one tenant is opened by one task at a time; what goes wrong with a tenant
 //! stays with that tenant. Knows nothing of HTTP.
 
+mod directory;
 mod heartbeat;
+mod incidents;
+mod peers;
 mod restore;
+mod revival;
+mod slot;
+mod takeback;
+mod work_folder;
 
 use std::{
     collections::HashMap,
@@ -20,13 +27,21 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phonenumber::country;
 use tokio::{
-    sync::OnceCell,
+    sync::Semaphore,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-pub use self::restore::{RestoreError, Summary};
+pub use self::{
+    incidents::Incidents,
+    restore::{RestoreError, Summary},
+    work_folder::WorkFolder,
+};
+use self::{
+    peers::Peers,
+    slot::{Failure, FailureKind, Slot},
+};
 use crate::{
     config,
     journal::OpenError,
@@ -34,7 +49,7 @@ use crate::{
         Event, EventId, Message, SendRequest,
         media::{FileName, Sweeper, Witness},
     },
-    session::{Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
+    session::{End, Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
     store::StoreError,
     tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
@@ -42,6 +57,9 @@ use crate::{
 
 /// How old what is said of all tenants may be.
 const DIRECTORY_AGE: Duration = Duration::from_secs(30);
+
+/// How long the vault may take for the last changes of a session that ended, before that is tried anew.
+const FLUSH_LIMIT: Duration = Duration::from_secs(20);
 
 /// All sessions of this process.
 pub struct Fleet {
@@ -55,11 +73,15 @@ pub struct Fleet {
     stop: CancellationToken,
     tasks: TaskTracker,
     attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
+    incidents: Incidents,
+    peers: Peers,
+    /// Tenants that are opened anew at the same time.
+    reviving: Semaphore,
 }
 
 /// Whoever works beside the sessions, each as long as it is open.
 pub trait Attendant: Send + Sync + 'static {
-    /// A session was opened, here, once. Does not wait.
+    /// A session was opened: the tenant's first, or the one after a session that ended. Does not wait.
     fn opened(&self, session: &Session);
 }
 
@@ -70,28 +92,11 @@ pub struct Settings {
     pub heartbeat: config::Heartbeat,
 }
 
-/// A tenant's place. Opening goes through the cell, so that two callers make one session.
-struct Slot {
-    session: OnceCell<Session>,
-    /// Why the last opening failed.
-    failure: Mutex<Option<Failure>>,
-    /// What the last heartbeat found.
-    beat: Mutex<Option<Beat>>,
-}
-
 /// What a heartbeat found, and when.
 #[derive(Debug, Clone)]
 pub struct Beat {
     pub at: Timestamp,
     pub health: Health,
-}
-
-#[derive(Debug, Clone)]
-struct Failure {
-    reason: String,
-    at: Timestamp,
-    /// Trying again may help.
-    transient: bool,
 }
 
 /// Why the fleet did not do what was asked.
@@ -106,6 +111,12 @@ pub enum FleetError {
     Failed(String),
     #[error("the vault does not answer")]
     VaultDown,
+    /// Its session ended, and the next is being opened.
+    #[error("the session is being restored")]
+    Restoring,
+    /// To another process.
+    #[error("moved")]
+    Moved,
 }
 
 /// A tenant as the operator sees it.
@@ -116,15 +127,18 @@ pub struct Report {
 }
 
 /// How many there are, and how many work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub working: usize,
+    /// Without a session: moved, being restored, or failed.
+    pub unserved: usize,
     pub total: usize,
 }
 
 impl Fleet {
     pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
         let started_at = env.clock.now();
+        let reviving = Semaphore::new(settings.restore.batch_size);
         Arc::new(Self {
             env,
             settings,
@@ -135,6 +149,9 @@ impl Fleet {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             attendants: OnceLock::new(),
+            incidents: Incidents::default(),
+            peers: Peers::default(),
+            reviving,
         })
     }
 
@@ -158,13 +175,25 @@ impl Fleet {
 
     /// The tenant's session, if it is open.
     pub fn session(&self, tenant: &TenantId) -> Option<Session> {
-        self.slots().get(tenant)?.session.get().cloned()
+        self.slot(tenant)?.session()
     }
 
-    /// The tenant's session, opened if the directory knows the tenant.
+    /// The same; why there is none.
+    fn running(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        let slot = self.slot(tenant).ok_or(FleetError::Unknown)?;
+        slot.session().ok_or_else(|| slot.refusal())
+    }
+
+    /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
     pub async fn known(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        if let Some(session) = self.session(tenant) {
-            return Ok(session);
+        if let Some(slot) = self.slot(tenant) {
+            if let Some(session) = slot.session() {
+                return Ok(session);
+            }
+            // Looked after, with backoff: a caller more makes it no quicker.
+            if slot.end().is_some() {
+                return Err(slot.refusal());
+            }
         }
         match self.env.vault.tenant(tenant).await {
             Ok(None) => Err(FleetError::Unknown),
@@ -172,10 +201,32 @@ impl Fleet {
         }
     }
 
-    /// Opens the tenant, makes it if it is new, and connects it.
-    pub async fn connect(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.opened(tenant).await?;
+    /// The same, also when another process has it: whoever asks for it by name means this one.
+    pub async fn reclaimed(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        match self.known(tenant).await {
+            Err(FleetError::Moved | FleetError::Restoring) => self.opened(tenant).await,
+            known => known,
+        }
+    }
+
+    /// Opens the tenant, makes it if it is new, takes it back if another process has it, and connects it.
+    pub async fn connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let session = self.opened_to_connect(tenant).await?;
         session.connect().await;
+        Ok(session)
+    }
+
+    /// The same without the connecting: for whoever waits until it is connected.
+    pub async fn opened_to_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let session = self.opened(tenant).await?;
+        if session.status().paired {
+            let (fleet, session) = (self.clone(), session.clone());
+            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
+                if let Err(error) = directory::check(&fleet, &session).await {
+                    debug!(tenant = %session.tenant(), %error, "its record is compared later");
+                }
+            }));
+        }
         Ok(session)
     }
 
@@ -197,7 +248,7 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.session(tenant).ok_or(FleetError::Unknown)?;
+        let session = self.running(tenant)?;
         Ok(session.send(request, key).await)
     }
 
@@ -212,19 +263,21 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.session(tenant).ok_or(FleetError::Unknown)?;
+        let session = self.running(tenant)?;
         Ok(session.send_file(request, source, key).await)
     }
 
     /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that nobody knows has nothing to unlink; one that could
     /// not be opened has, so that it is an error.
     pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
-        let slot = self.slots().get(tenant).cloned();
-        let Some(slot) = slot else { return Ok(()) };
-        match slot.session.get() {
-            Some(session) => session.unlink().await.map_err(|closed| FleetError::Failed(closed.to_string())),
-            None => Err(FleetError::Failed(slot.status(self.started_at).reason)),
+        if self.slot(tenant).is_none() {
+            return Ok(());
         }
+        let session = self.running(tenant)?;
+        session.unlink().await.map_err(|closed| match session.end() {
+            Some(End::Moved) => FleetError::Moved,
+            _ => FleetError::Failed(closed.to_string()),
+        })
     }
 
     /// What the directory has of one tenant.
@@ -257,27 +310,30 @@ impl Fleet {
 
     /// What is known of the tenant; `None`: this process has never heard of it.
     pub fn status(&self, tenant: &TenantId) -> Option<Status> {
-        let slot = self.slots().get(tenant)?.clone();
-        Some(slot.status(self.started_at))
+        Some(self.slot(tenant)?.status(self.started_at))
     }
 
     /// What the last heartbeat found; `None`: there was none yet.
     pub fn beat(&self, tenant: &TenantId) -> Option<Beat> {
-        let slot = self.slots().get(tenant)?.clone();
-        slot.beat.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.slot(tenant)?.beat()
     }
 
-    /// Events of a tenant after `cursor`.
+    /// Events of a tenant after `cursor`. An error: they cannot be read now.
     pub async fn events_after(
         &self,
         tenant: &TenantId,
         cursor: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let Some(session) = self.session(tenant) else { return Ok(Vec::new()) };
+        let session = match self.running(tenant) {
+            Ok(session) => session,
+            // Whoever asks again is answered by the next session.
+            Err(FleetError::Restoring) => return Err(StoreError::Closed),
+            Err(_) => return Ok(Vec::new()),
+        };
         match session.events_after(cursor, limit).await {
             // The session is over.
-            Err(StoreError::Closed | StoreError::Journal(_)) => Ok(Vec::new()),
+            Err(StoreError::Journal(_)) => Ok(Vec::new()),
             events => events,
         }
     }
@@ -289,7 +345,7 @@ impl Fleet {
 
     /// The id of the last event of a tenant that was published.
     pub fn newest_event(&self, tenant: &TenantId) -> Option<EventId> {
-        self.session(tenant)?.newest_event()
+        self.slot(tenant)?.newest_event()
     }
 
     /// All tenants, by id.
@@ -304,10 +360,20 @@ impl Fleet {
     }
 
     pub fn counts(&self) -> Counts {
-        let slots = self.slots();
-        let working =
-            |slot: &&Arc<Slot>| slot.session.get().is_some_and(|session| session.status().state == State::Working);
-        Counts { working: slots.values().filter(working).count(), total: slots.len() }
+        let mut counts = Counts::default();
+        for slot in self.slots().values() {
+            counts.total += 1;
+            match slot.session() {
+                Some(session) => counts.working += usize::from(session.status().state == State::Working),
+                None => counts.unserved += 1,
+            }
+        }
+        counts
+    }
+
+    /// How many sessions ended by themselves, and why.
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
     }
 
     /// Starts what runs beside the sessions: the heartbeat, the record of this instance, and the removal of old files.
@@ -315,7 +381,14 @@ impl Fleet {
         let env = &self.env;
         let sweeper = Sweeper { keeper: env.media.clone(), witness: self.clone(), clock: env.clock.clone() };
         self.tasks.spawn(sweeper.run(self.stop.clone()));
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(restore::open_unlinked(self.clone())));
+        let fleet = self.clone();
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
+            directory::restore_forgotten(fleet.clone()).await;
+            restore::open_unlinked(fleet).await;
+        }));
+        self.tasks.spawn(directory::watch(self.clone()));
+        self.tasks.spawn(revival::run(self.clone()));
+        self.tasks.spawn(takeback::run(self.clone()));
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
@@ -328,7 +401,7 @@ impl Fleet {
         self.tasks.wait().await;
         let slots: Vec<_> = self.slots().values().cloned().collect();
         let closing = TaskTracker::new();
-        for session in slots.iter().filter_map(|slot| slot.session.get().cloned()) {
+        for session in slots.iter().filter_map(|slot| slot.unclosed()) {
             closing.spawn(async move { session.close().await });
         }
         closing.close();
@@ -339,7 +412,7 @@ impl Fleet {
         info!(sessions = slots.len(), "all sessions are closed");
     }
 
-    /// The tenant's session; opens it, and makes the tenant if it is new. Does not connect.
+    /// The tenant's session; opens it, makes the tenant if it is new, takes it back if another process has it. Does not connect.
     pub async fn opened(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
@@ -354,56 +427,93 @@ impl Fleet {
         if record.is_none() {
             self.env.vault.notice(tenant, &Record::default()).await.map_err(|_| FleetError::VaultDown)?;
         }
+        let slot = self.slot_of(tenant);
         let known = record.as_ref().is_some_and(|record| record.whatsapp_connected);
-        let session = self.open(tenant, known).await?;
+        let session = self.open(&slot, known || slot.was_paired()).await?;
         if let Some(number) = record.and_then(|record| record.phone_number) {
             session.expect_number(&number).await.map_err(|_| FleetError::VaultDown)?;
         }
         Ok(session)
     }
 
-    /// Opens the tenant once, however many ask.
-    async fn open(&self, tenant: &TenantId, known: bool) -> Result<Session, FleetError> {
-        let slot = self.slots().entry(tenant.clone()).or_insert_with(Slot::new).clone();
-        let open = || async {
-            let session = Session::open(self.env.clone(), tenant.clone(), known).await?;
-            self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));
-            Ok(session)
-        };
-        let opened = slot.session.get_or_try_init(open).await;
-        let error = match opened {
-            Ok(session) => {
-                slot.set_failure(None);
-                return Ok(session.clone());
+    /// Opens the tenant once, however many ask. `known`: there must be a state.
+    async fn open(&self, slot: &Slot, known: bool) -> Result<Session, FleetError> {
+        let tenant = &slot.tenant;
+        let _opening = slot.opening.lock().await;
+        if let Some(session) = slot.session() {
+            return Ok(session);
+        }
+        let failure = if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {
+            let reason = "the vault did not take the last changes of the session that ended".to_owned();
+            Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
+        } else {
+            match Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event()).await {
+                Ok(session) => {
+                    slot.opened(session.clone());
+                    self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));
+                    return Ok(session);
+                }
+                Err(error) => self.failure(&error),
             }
-            Err(error) => error,
         };
-        let (transient, answer) = match &error {
-            SessionError::Journal(OpenError::Vault(_)) => (true, FleetError::VaultDown),
-            SessionError::Journal(OpenError::Taken) => (false, FleetError::Failed(error.to_string())),
-            SessionError::Journal(OpenError::Damaged(_)) => (false, FleetError::Failed(error.to_string())),
-            SessionError::Store(_) => (true, FleetError::Failed("the local disk fails".into())),
+        error!(%tenant, reason = failure.reason, transient = failure.is_transient(), "the tenant cannot be opened");
+        slot.failed(failure.clone());
+        if failure.is_transient() {
+            self.env.ended.note(tenant);
+        }
+        Err(failure.error())
+    }
+
+    /// Closes the session that ended by itself, if there is one.
+    async fn close_ended(&self, slot: &Slot) {
+        if let Some(session) = slot.unclosed().filter(|session| session.end().is_some()) {
+            session.close().await;
+            slot.closed();
+        }
+    }
+
+    /// The same of a tenant that another process has: its place stays, empty.
+    async fn close_moved(&self, slot: &Slot) {
+        let _opening = slot.opening.lock().await;
+        self.close_ended(slot).await;
+    }
+
+    fn failure(&self, error: &SessionError) -> Failure {
+        let kind = match error {
+            SessionError::Journal(OpenError::Vault(_)) => FailureKind::VaultDown,
+            SessionError::Journal(OpenError::Taken) => FailureKind::Taken,
+            SessionError::Journal(OpenError::Damaged(_)) => FailureKind::Damaged,
+            SessionError::Store(_) => FailureKind::Disk,
         };
-        error!(%tenant, %error, transient, "the tenant cannot be opened");
-        slot.set_failure(Some(Failure { reason: error.to_string(), at: self.env.clock.now(), transient }));
-        Err(answer)
+        Failure { reason: error.to_string(), at: self.env.clock.now(), kind }
     }
 
     /// A tenant whose directory record does not parse.
     fn note_malformed(&self, tenant: &TenantId, error: &VaultError) {
-        let slot = self.slots().entry(tenant.clone()).or_insert_with(Slot::new).clone();
-        slot.set_failure(Some(Failure { reason: error.to_string(), at: self.env.clock.now(), transient: false }));
+        let (reason, at) = (error.to_string(), self.env.clock.now());
+        self.slot_of(tenant).failed(Failure { reason, at, kind: FailureKind::Damaged });
     }
 
     fn instance(&self) -> Instance {
         Instance {
             id: self.env.instance.clone(),
             address: None,
+            process: peers::this_process(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
             heartbeat_at: self.env.clock.now(),
             draining: self.is_draining(),
         }
+    }
+
+    fn slot(&self, tenant: &TenantId) -> Option<Arc<Slot>> {
+        self.slots().get(tenant).cloned()
+    }
+
+    /// Makes the tenant's place when there is none.
+    fn slot_of(&self, tenant: &TenantId) -> Arc<Slot> {
+        let new = || Arc::new(Slot::new(tenant.clone()));
+        self.slots().entry(tenant.clone()).or_insert_with(new).clone()
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
@@ -415,42 +525,5 @@ impl Fleet {
 impl Witness for Fleet {
     async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
         self.session(tenant)?.knows_file(name).await.ok()
-    }
-}
-
-impl Slot {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { session: OnceCell::new(), failure: Mutex::new(None), beat: Mutex::new(None) })
-    }
-
-    fn set_beat(&self, beat: Beat) {
-        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Some(beat);
-    }
-
-    fn set_failure(&self, failure: Option<Failure>) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-    }
-
-    fn failure(&self) -> Option<Failure> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn status(&self, started_at: Timestamp) -> Status {
-        if let Some(session) = self.session.get() {
-            return session.status();
-        }
-        let failure = self.failure();
-        Status {
-            state: if failure.is_some() { State::Failed } else { State::Starting },
-            since: failure.as_ref().map_or(started_at, |failure| failure.at),
-            reason: failure.map_or_else(|| "being restored".into(), |failure| failure.reason),
-            paired: false,
-            rejected: false,
-            phone_number: None,
-            expected: None,
-            push_name: None,
-            qr: None,
-            passkey: None,
-        }
     }
 }

@@ -50,8 +50,18 @@ pub async fn open_unlinked(fleet: Arc<Fleet>) {
     let lately = |at: jiff::Timestamp| now.duration_since(at).unsigned_abs() < LATELY;
     let records = listed.into_iter().filter_map(|(_, record)| record.ok());
     for record in records.filter(|record| !record.whatsapp_connected) {
-        if record.last_error_at.is_some_and(lately) && fleet.open(&record.id, false).await.is_err() {
+        // Those that are paired all the same are restored.
+        if !record.last_error_at.is_some_and(lately) || fleet.slot(&record.id).is_some() {
+            continue;
+        }
+        let Ok(session) = fleet.open(&fleet.slot_of(&record.id), false).await else {
             warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
+            continue;
+        };
+        if let Some(number) = &record.phone_number
+            && let Err(error) = session.expect_number(number).await
+        {
+            warn!(tenant = %record.id, %error, "the number that it had is not remembered");
         }
     }
 }
@@ -61,6 +71,12 @@ impl Fleet {
     pub async fn restore(self: &Arc<Self>) -> Result<Summary, RestoreError> {
         let began = Instant::now();
         let deadline = began + self.settings.restore.deadline;
+        // Before anything is taken over: whoever loses a tenant to this process looks here whether it lives.
+        match timeout_at(deadline, self.announce()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "this instance's record was not written"),
+            Err(_) => warn!("this instance's record was not written in time"),
+        }
         let listed = self.list(deadline).await?;
         let mut summary = Summary { tenants: listed.len(), ..Summary::default() };
         let mut tenants = Vec::new();
@@ -79,6 +95,14 @@ impl Fleet {
         let size = self.settings.restore.batch_size;
         let batches = tenants.len().div_ceil(size);
         info!(tenants = summary.tenants, batches, batch.size = size, "restoring");
+        let lines = self.env.lines.available_permits();
+        if tenants.len() > lines {
+            warn!(
+                tenants = tenants.len(),
+                limit = lines,
+                "more tenants than the limit of open files carries: the rest waits; raise it (ulimit -n, LimitNOFILE)"
+            );
+        }
         for outcome in self.hydrate(tenants, size, batches, deadline).await {
             match outcome {
                 (_, Outcome::Up) => summary.restored += 1,
@@ -143,7 +167,7 @@ impl Fleet {
                     // A task of its own: a slow one goes on when its limit is over.
                     let opening = fleet.tasks.spawn({
                         let (fleet, tenant) = (fleet.clone(), tenant.clone());
-                        async move { fleet.open(&tenant, true).await }
+                        async move { fleet.open(&fleet.slot_of(&tenant), true).await }
                     });
                     (tenant, began, timeout(limit.min(deadline - began), opening).await)
                 }

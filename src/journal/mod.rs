@@ -38,7 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     book::Shared,
     chain::{Scribe, Tail},
-    pace::Bucket,
+    pace::WriteBudget,
     writer::Writer,
 };
 #[cfg(feature = "loopback")]
@@ -175,7 +175,7 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
     let writer = Writer {
-        bucket: Bucket::new(cx.policy.pace, now),
+        budget: WriteBudget::new(cx.policy.pace, now),
         cx,
         scribe,
         shared: shared.clone(),
@@ -192,11 +192,18 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     let record = |((space, key), value)| Record { space, key, value };
     Ok(Opened {
         records: follower.state.into_iter().map(record).collect(),
-        journal: Journal(Arc::new(Handle { shared, archive })),
+        journal: Journal(Arc::new(Handle { shared, archive, epoch })),
         epoch,
         first: hydrated.empty,
         passed_over: hydrated.passed_over,
     })
+}
+
+/// Reads a tenant's whole state without taking it over: nothing when there is none. Its owner may be writing on.
+pub async fn look(cx: &Context) -> Result<Vec<Record>, OpenError> {
+    let hydrated = hydrate::hydrate(cx).await?;
+    let record = |((space, key), value)| Record { space, key, value };
+    Ok(hydrated.follower.state.into_iter().map(record).collect())
 }
 
 /// Why a journal takes nothing more.
@@ -253,6 +260,7 @@ pub struct Journal(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     archive: Archive,
+    epoch: Seq,
 }
 
 impl Drop for Handle {
@@ -280,6 +288,11 @@ impl Journal {
     /// The last change of which it is known that it, and all before it, is in the vault.
     pub fn durable(&self) -> ChangeNo {
         self.shared().progress.borrow().durable
+    }
+
+    /// The number of the takeover that this journal began with.
+    pub fn epoch(&self) -> Seq {
+        self.0.epoch
     }
 
     /// The last change recorded.

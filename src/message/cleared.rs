@@ -26,5 +26,12 @@ pub async fn read(store: &Store) -> Result<Cleared, StoreError> {
         let chat = std::str::from_utf8(key).ok()?.strip_prefix(PREFIX)?.to_owned();
         Some((chat, EventId(ulid::Ulid::from_bytes(value.as_ref().try_into().ok()?))))
     };
-    Ok(found.iter().filter_map(read).collect())
+    let mut cleared = Cleared::new();
+    for (chat, last) in found.iter().filter_map(read) {
+        // By the name that it has now.
+        let chat = if chat.ends_with("@lid") { store.names(&chat).await?.swap_remove(0) } else { chat };
+        let known = cleared.entry(chat).or_insert(last);
+        *known = last.max(*known);
+    }
+    Ok(cleared)
 }

@@ -49,7 +49,12 @@ pub enum Content {
         target: Target,
         on: bool,
     },
-    /// An answer by a button or from a list.
+    /// Another message stays when the chat's messages disappear, or no longer does.
+    Keep {
+        target: Target,
+        on: bool,
+    },
+    /// An answer by a button, from a list or from a business's flow.
     Choice {
         id: String,
         text: String,
@@ -183,7 +188,7 @@ impl Content {
             Self::Reaction { emoji, .. } => emoji,
             Self::Edit { content, .. } => content.text(),
             Self::Order(order) => &order.text,
-            Self::Vote { .. } | Self::Revoke { .. } | Self::Pin { .. } | Self::Undecryptable => "",
+            Self::Vote { .. } | Self::Revoke { .. } | Self::Pin { .. } | Self::Keep { .. } | Self::Undecryptable => "",
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a consumer wants to have sent: one form for every kind that can be written. Checked when it is made into a message;
 //! sends nothing.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{
@@ -86,7 +88,7 @@ pub struct Happening {
 }
 
 /// A message to be sent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SendRequest {
     /// A phone number or a jid.
     pub to: String,
@@ -95,6 +97,8 @@ pub struct SendRequest {
     pub answers: Option<String>,
     /// WhatsApp's id for it, when the consumer chose one; a repeat under the same is the same message.
     pub id: Option<String>,
+    /// How long it may wait to be sent.
+    pub ttl: Option<Duration>,
 }
 
 /// What is wrong with a draft: the field, and what was expected there.

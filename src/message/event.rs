@@ -2,12 +2,13 @@
 //!
 //! A reader may assume: ids of one tenant grow in the order in which the changes were made; an event is published after every
 //! event before it; an event of a message is published only when the message is durable. A consumer can therefore keep the id
-//! of the last event that it has seen as its cursor, and ask for what came after it. Repeats have the same id.
+//! of the last event that it has seen as its cursor, and ask for what came after it, also when that event was lost with a process
+//! ([`super::lives`]). Repeats have the same id.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,8 +18,9 @@ use tokio::sync::{Notify, broadcast};
 use ulid::Ulid;
 
 use super::{
-    Call, Delivery, GroupChange, LabelNews, Message, StatePoint,
+    Call, Delivery, Failure, GroupChange, LabelNews, Message, StatePoint,
     closed::ClosedEvents,
+    lives::{Epoch, Lives, next_id},
     segments::{Chats, Segment, Shelf},
 };
 use crate::{
@@ -41,6 +43,9 @@ pub(super) const PAGE_BYTES: usize = 256 * 1024;
 
 /// Where [`Log`] keeps up to where retention has deleted.
 pub(super) const TRIMMED: &str = "events/trimmed";
+
+/// Where [`Log`] keeps its lives.
+const LIVES: &str = "events/lives";
 
 /// The id of an event: a ULID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +94,9 @@ pub enum EventBody {
         /// In a group: of whom it is known, a jid.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
+        /// Why, when it has failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
     },
     /// The session's state changed.
     Session {
@@ -204,6 +212,9 @@ pub struct Log {
     pub(super) shelf: Shelf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) keep: Keep,
+    /// Up to the one that is now.
+    lives: Lives,
+    epoch: Epoch,
     /// There is enough for a segment.
     pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
@@ -255,6 +266,8 @@ pub(super) struct Tail {
     /// Events in segments.
     pub closed: usize,
     since_trim: usize,
+    /// This life has an event, and with the first its beginning was written.
+    begun: bool,
 }
 
 /// What retention takes away.
@@ -283,6 +296,7 @@ pub enum Seen {
 }
 
 impl Log {
+    /// `published`: the last event that listeners of this process were told, by the log before this one. What came since is published now.
     pub async fn open(
         tenant: TenantId,
         store: Arc<Store>,
@@ -290,6 +304,7 @@ impl Log {
         shelf: Shelf,
         clock: Arc<dyn Clock>,
         keep: Keep,
+        published: Option<EventId>,
     ) -> Result<Self, StoreError> {
         let newest = store.scan_back(space::EVENTS, None, 1).await?;
         let last = newest.first().and_then(|(key, _)| parse_key(key)).unwrap_or(Ulid::nil());
@@ -299,10 +314,16 @@ impl Log {
         let trimmed = trimmed.and_then(|key| parse_key(&key)).unwrap_or(Ulid::nil());
         // Retention may have taken the very last.
         let last = last.max(trimmed);
-        let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0 });
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published: last, trimmed, message: None });
+        let lives = store.get(space::SETTINGS, &key::text(LIVES)).await?;
+        let mut lives = lives.map(|lives| Lives::read(&lives)).unwrap_or_default();
+        let epoch = store.journal().epoch().0;
+        lives.begin(epoch, last);
+        let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0, begun: false });
+        let published = published.map_or(last, |published| published.0.min(last));
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
         let closed = RwLock::new(ClosedEvents::read(&store).await?);
-        let log = Self { tenant, store, feed, shelf, clock, keep, full: Notify::new(), tail, closed, queue };
+        let full = Notify::new();
+        let log = Self { tenant, store, feed, shelf, clock, keep, lives, epoch, full, tail, closed, queue };
         let closed = log.segments().await?.iter().map(Segment::count).sum();
         {
             let mut tail = log.tail.lock().await;
@@ -313,6 +334,12 @@ impl Log {
         }
         let mut recent = live.iter().rev().filter_map(|(key, value)| log.event(key, value));
         log.queue().message = recent.find(|event| event.body.message().is_some()).map(|event| event.id);
+        let unheard = live.iter().filter_map(|(key, value)| Some((log.event(key, value)?, value.len())));
+        let unheard = unheard.filter(|(event, _)| event.id.0 > published);
+        let unheard = unheard.map(|(event, size)| Pending { event: Arc::new(event), size, after: None });
+        log.queue().waiting.extend(unheard);
+        log.publish();
+        log.queue().published = last;
         Ok(log)
     }
 
@@ -322,12 +349,15 @@ impl Log {
         let mut last = tail.last;
         let (mut events, mut bytes) = (Vec::with_capacity(bodies.len()), 0);
         for body in bodies {
-            last = next_ulid(last, self.clock.now().into());
+            last = next_id(last, self.clock.now().into(), self.epoch);
             let value = serde_json::to_vec(&body).expect("an event is plain data, which JSON always takes");
             bytes += value.len();
             let event = Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body });
             events.push((event, value.len()));
             batch.put(space::EVENTS, last.to_bytes(), value);
+        }
+        if !tail.begun {
+            batch.put(space::SETTINGS, key::text(LIVES), self.lives.write());
         }
         let added = events.len();
         let Trimmed { removed, bytes: removed_bytes, last: trimmed } = self.trim(&mut batch, &mut tail).await?;
@@ -335,6 +365,7 @@ impl Log {
         if let Some(trimmed) = trimmed {
             self.queue().trimmed = trimmed;
         }
+        tail.begun = true;
         tail.last = last;
         tail.count = tail.count + added - removed;
         tail.bytes = tail.bytes + bytes - removed_bytes;
@@ -370,6 +401,11 @@ impl Log {
         (!last.is_nil()).then_some(EventId(last))
     }
 
+    /// The place that a cursor names: where it was, if its event was lost with an earlier process.
+    pub fn place_of(&self, cursor: Cursor) -> Cursor {
+        EventId(self.lives.place_of(cursor.0))
+    }
+
     /// The id of the last event that brought a message, as far as it has not left the state.
     pub fn newest_message(&self) -> Option<EventId> {
         self.queue().message
@@ -400,6 +436,7 @@ impl Log {
     /// Durable events after `cursor`, oldest first: at most `limit`, at most so many bytes, and at least one as long as there is any.
     pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
+        let cursor = cursor.map(|cursor| self.place_of(cursor));
         // First what is in the state: what leaves it meanwhile is then seen twice, not never.
         let mut live = Vec::new();
         let mut after = cursor.map(|cursor| Key::from(cursor.0.to_bytes()));
@@ -508,27 +545,4 @@ impl Log {
 
 pub(super) fn parse_key(key: &[u8]) -> Option<Ulid> {
     Some(Ulid::from_bytes(key.try_into().ok()?))
-}
-
-/// The next id: of this moment, or just above the last when the clock stands or went back.
-fn next_ulid(last: Ulid, now: SystemTime) -> Ulid {
-    let fresh = Ulid::from_datetime(now);
-    if fresh > last { fresh } else { Ulid(last.0 + 1) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_grow_when_the_clock_stands_or_goes_back() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let mut last = Ulid::nil();
-        for step in 0..1000 {
-            let shifted = if step % 3 == 0 { now - Duration::from_secs(step) } else { now };
-            let next = next_ulid(last, shifted);
-            assert!(next > last);
-            last = next;
-        }
-    }
 }

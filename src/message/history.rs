@@ -1,6 +1,7 @@
 //! Conversations, read from the event log and from what the phone told of the time before: what was said, with what became of it
 //! since. Reads backwards from the newest event, so it has seen a message's receipts, edits and reactions by the time it comes to the
-//! message. Bounded by what the two keep.
+//! message. Bounded by what the two keep. An event says the name that its chat had then; here each has the one that it has now, so
+//! that a LID whose number was learned later is not a second conversation.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque, hash_map},
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{
-    Content, Delivery, EventBody, EventId, Log, Message,
+    Content, Delivery, EventBody, EventId, Failure, Log, Message,
     cleared::Cleared,
     past,
     segments::{Chats, Mark, mark},
@@ -31,6 +32,8 @@ pub struct Entry {
     pub message: Message,
     /// How far it came, when we sent it.
     pub status: Option<Delivery>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
     pub edited: bool,
     /// Deleted for everyone.
     pub revoked: bool,
@@ -95,7 +98,7 @@ const NAMED: usize = 2560;
 /// What became of messages that are yet to come, since they are older.
 #[derive(Default)]
 struct Fates {
-    status: HashMap<String, Delivery>,
+    status: HashMap<String, (Delivery, Option<Failure>)>,
     edits: HashMap<Place, Content>,
     /// Of texts in there, those too that are gone.
     edited_bytes: usize,
@@ -126,6 +129,8 @@ impl Place {
 /// Messages that a query wants, newest first, one after the other.
 struct Wanted<'a> {
     query: &'a Query,
+    /// Of the conversation, the one that it has now first; none: all conversations.
+    names: Vec<String>,
     /// In lower case.
     text: Option<String>,
     backwards: Backwards<'a>,
@@ -136,16 +141,20 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     async fn new(log: &'a Log, query: &'a Query) -> Result<Self, StoreError> {
         let text = query.text.as_deref().map(str::to_lowercase);
-        let past = past::read(&log.store, query.chat.as_deref()).await?;
-        Ok(Self { query, text, backwards: Backwards::new(log, past), skip: query.offset, left: query.limit })
+        let names = match &query.chat {
+            Some(chat) => log.store.names(chat).await?,
+            None => Vec::new(),
+        };
+        let past = past::read(&log.store, query.chat.is_some().then_some(&names[..])).await?;
+        Ok(Self { query, names, text, backwards: Backwards::new(log, past), skip: query.offset, left: query.limit })
     }
 
     async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
-        let query = self.query;
+        let Self { query, names, .. } = self;
         while self.left > 0 {
-            let worth = |chats: &Chats| query.chat.as_ref().is_none_or(|chat| chats.may_have(chat));
+            let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
             let Some(entry) = self.backwards.next(worth).await? else { break };
-            let here = query.chat.as_ref().is_none_or(|chat| *chat == entry.message.chat);
+            let here = names.first().is_none_or(|chat| *chat == entry.message.chat);
             let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
             let older = query.before.is_none_or(|before| entry.event < before);
             let shown = is_shown(&query.cleared, &entry);
@@ -207,8 +216,15 @@ pub async fn chats(
 ) -> Result<Vec<Chat>, StoreError> {
     let mut chats: Vec<Chat> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
+    let mut only_named: HashSet<String> = HashSet::new();
+    let mut wanted: Option<HashSet<Mark>> = only.map(|_| HashSet::new());
+    for id in only.into_iter().flatten() {
+        let names = log.store.names(id).await?;
+        wanted.get_or_insert_default().extend(names.iter().map(|name| mark(name)));
+        only_named.extend(names.into_iter().next());
+    }
+    let only = only.map(|_| &only_named);
     let enough = offset.saturating_add(limit).min(only.map_or(usize::MAX, HashSet::len));
-    let wanted: Option<HashSet<Mark>> = only.map(|ids| ids.iter().map(|id| mark(id)).collect());
     // Of these nothing more is; what is shown to many is no conversation.
     let mut done: HashSet<Mark> = HashSet::from([mark(STATUS_CHAT)]);
     let (mut nameless, mut listed) = (0, 0);
@@ -294,6 +310,8 @@ pub(super) struct Backwards<'a> {
     past: Peekable<std::vec::IntoIter<(EventId, EventBody)>>,
     fates: Fates,
     before: Option<EventId>,
+    /// Of LIDs that were met, the names that they have now.
+    names: HashMap<String, String>,
     /// Read, and not given yet.
     entries: VecDeque<Entry>,
     /// So many events have been read.
@@ -304,8 +322,8 @@ pub(super) struct Backwards<'a> {
 impl<'a> Backwards<'a> {
     pub fn new(log: &'a Log, past: Vec<(EventId, EventBody)>) -> Self {
         let past = past.into_iter().peekable();
-        let (fates, entries) = (Fates::default(), VecDeque::new());
-        Self { log, past, fates, before: None, entries, events: 0, is_over: false }
+        let (fates, names, entries) = (Fates::default(), HashMap::new(), VecDeque::new());
+        Self { log, past, fates, before: None, names, entries, events: 0, is_over: false }
     }
 
     /// `worth`: whether it pays to read a segment that has these chats.
@@ -315,8 +333,12 @@ impl<'a> Backwards<'a> {
             self.before = events.last().map_or(self.before, |event| Some(event.id));
             self.events += events.len();
             self.is_over = events.is_empty();
-            for event in events {
+            for mut event in events {
                 self.told_after(Some(event.id));
+                if let EventBody::Received { message } | EventBody::Sent { message } = &mut event.body {
+                    self.rename(&mut message.chat).await?;
+                    self.rename(&mut message.sender).await?;
+                }
                 self.entries.extend(self.fates.meet(event.id, event.body));
             }
             if self.is_over {
@@ -324,6 +346,18 @@ impl<'a> Backwards<'a> {
             }
         }
         Ok(self.entries.pop_front())
+    }
+
+    async fn rename(&mut self, jid: &mut String) -> Result<(), StoreError> {
+        if !jid.ends_with("@lid") {
+            return Ok(());
+        }
+        if !self.names.contains_key(jid) {
+            let name = self.log.store.names(jid).await?.swap_remove(0);
+            self.names.insert(jid.clone(), name);
+        }
+        jid.clone_from(&self.names[jid.as_str()]);
+        Ok(())
     }
 
     fn told_after(&mut self, event: Option<EventId>) {
@@ -336,7 +370,7 @@ impl<'a> Backwards<'a> {
 impl Entry {
     /// The phone told it. It was not sent from here.
     fn told(self) -> Self {
-        Self { past: true, status: None, ..self }
+        Self { past: true, status: None, failure: None, ..self }
     }
 }
 
@@ -344,9 +378,9 @@ impl Fates {
     /// Remembers what an event says of another message, or completes the message that it brings.
     fn meet(&mut self, id: EventId, body: EventBody) -> Option<Entry> {
         let message = match body {
-            EventBody::Status { message_id, status, .. } => {
+            EventBody::Status { message_id, status, failure, .. } => {
                 // The newest is met first.
-                self.status.entry(message_id).or_insert(status);
+                self.status.entry(message_id).or_insert((status, failure));
                 return None;
             }
             EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -384,7 +418,7 @@ impl Fates {
                 }
                 None
             }
-            Content::Pin { .. } => None,
+            Content::Pin { .. } | Content::Keep { .. } => None,
             _ => Some(self.complete(id, message)),
         }
     }
@@ -407,10 +441,12 @@ impl Fates {
         reactions.retain(|reaction| !reaction.emoji.is_empty());
         let mut votes = self.votes.remove(&named).unwrap_or_default();
         votes.retain(|vote| !vote.options.is_empty());
+        let (status, failure) = self.status.remove(&message.id).unzip();
         Entry {
             event,
             past: false,
-            status: self.status.remove(&message.id).or(message.from_me.then_some(Delivery::Accepted)),
+            status: status.or(message.from_me.then_some(Delivery::Accepted)),
+            failure: failure.flatten(),
             edited,
             revoked: self.revoked.remove(&place),
             reactions,
@@ -471,7 +507,10 @@ mod tests {
     #[test]
     fn a_message_carries_what_became_of_it() {
         let sent = EventBody::Sent { message: message("S", CHAT, "me", true, text("at eight")) };
-        let status = |status| EventBody::Status { message_id: "S".into(), chat: CHAT.into(), status, by: None };
+        let status = |status| {
+            let (message_id, chat) = ("S".into(), CHAT.into());
+            EventBody::Status { message_id, chat, status, by: None, failure: None }
+        };
         let edit = |text: &str| Content::Edit { target: target("A"), content: Box::new(Content::plain(text)) };
         let react = |emoji: &str| Content::Reaction { target: target("A"), emoji: emoji.into() };
         let shown = shown(vec![

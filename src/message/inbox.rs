@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     journal::Closed,
     store::{
-        Batch, Store, StoreError, key,
+        Batch, Filed, InboundPlace, Store, StoreError, key,
         records::{InboxKind, InboxRecord},
         space,
     },
@@ -63,7 +63,8 @@ impl Inbox {
     }
 
     /// Returns when all of them are durable. What is there already is not written again, but waited for. A placeholder is
-    /// replaced by the message that it stands for.
+    /// replaced by the message that it stands for. Each is filed, and shown, under one name of its chat and sender, whichever
+    /// WhatsApp used this time.
     pub async fn receive(&self, batch: &[Incoming]) -> Result<(), InboxError> {
         let change = {
             let _writing = self.writing.lock().await;
@@ -71,15 +72,29 @@ impl Inbox {
             let mut records = Batch::default();
             let mut written = false;
             let mut events = Vec::new();
-            for incoming in batch {
-                let key = incoming.message.inbox_key();
-                if !seen.insert(key.clone()) || self.is_known(&key, incoming).await? {
+            for Message { chat, sender, addressed, .. } in batch.iter().map(|incoming| &incoming.message) {
+                for (addressed, name) in [(&addressed.chat, chat), (&addressed.sender, sender)] {
+                    if addressed != name {
+                        self.store.learn_names(addressed, name).await?;
+                    }
+                }
+            }
+            let places = batch.iter().map(|incoming| place(&incoming.message)).collect();
+            for (incoming, filed) in batch.iter().zip(self.store.filed(places).await?) {
+                let Filed { chat, sender, known } = filed;
+                let key = key::inbox(&chat, &incoming.message.id, &sender);
+                if !seen.insert(key.clone()) {
                     continue;
+                }
+                match known {
+                    Some((_, known)) if !known.message.is_empty() || incoming.body.is_empty() => continue,
+                    Some((placeholder, _)) if placeholder != key => records.delete(space::INBOX, placeholder),
+                    _ => {}
                 }
                 records.put(space::INBOX, key, self.record(incoming).encode_to_vec());
                 written = true;
                 if incoming.visible {
-                    let message = incoming.message.clone();
+                    let message = Message { chat, sender, ..incoming.message.clone() };
                     events.push(if message.from_me {
                         EventBody::Sent { message }
                     } else {
@@ -97,28 +112,18 @@ impl Inbox {
         Ok(self.log.settle(change).await?)
     }
 
-    /// The whole protobuf of the message of that sender, chat and sender as WhatsApp addressed them.
+    /// The whole protobuf of the message of that sender.
     pub async fn body(&self, chat: &str, id: &str, sender: &str) -> Result<Option<Bytes>, StoreError> {
-        let value = self.store.get(space::INBOX, &key::inbox(chat, id, sender)).await?;
-        let record = value.and_then(|value| InboxRecord::decode(value).ok());
-        Ok(record.map(|record| record.message.into()).filter(|body: &Bytes| !body.is_empty()))
+        let place = InboundPlace { chat: chat.into(), sender: sender.into(), id: id.into() };
+        let filed = self.store.filed(vec![place]).await?;
+        let known = filed.into_iter().find_map(|filed| filed.known);
+        Ok(known.map(|(_, record)| record.message.into()).filter(|body: &Bytes| !body.is_empty()))
     }
 
-    /// A message that came, by the chat as WhatsApp addressed it; not a placeholder.
+    /// A message of that chat, whoever wrote it; not a placeholder.
     pub async fn find(&self, chat: &str, id: &str) -> Result<Option<Found>, StoreError> {
-        let found = self.store.scan_prefix(space::INBOX, &key::inbox_of(chat, id), 1).await?;
-        let record = found.first().and_then(|(_, value)| InboxRecord::decode(value.as_ref()).ok());
-        Ok(record.filter(|record| !record.message.is_empty()).map(|record| Found {
-            body: record.message.into(),
-            sender: record.sender,
-            from_me: record.from_me,
-        }))
-    }
-
-    async fn is_known(&self, key: &[u8], incoming: &Incoming) -> Result<bool, StoreError> {
-        let Some(known) = self.store.get(space::INBOX, key).await? else { return Ok(false) };
-        let placeholder = InboxRecord::decode(known).is_ok_and(|record| record.message.is_empty());
-        Ok(!placeholder || incoming.body.is_empty())
+        let record = self.store.inbound_of(chat, id).await?;
+        Ok(record.map(|record| Found { body: record.message.into(), sender: record.sender, from_me: record.from_me }))
     }
 
     fn record(&self, incoming: &Incoming) -> InboxRecord {
@@ -137,4 +142,9 @@ impl Inbox {
             message: incoming.body.to_vec(),
         }
     }
+}
+
+/// By the names of its conversation, which are as good as WhatsApp's own and may already be canonical.
+fn place(message: &Message) -> InboundPlace {
+    InboundPlace { chat: message.chat.clone(), sender: message.sender.clone(), id: message.id.clone() }
 }

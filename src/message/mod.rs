@@ -7,9 +7,11 @@ mod closed;
 mod content;
 mod draft;
 mod event;
+mod failure;
 mod group;
 pub mod history;
 mod inbox;
+mod lives;
 pub mod media;
 mod news;
 mod outbox;
@@ -25,10 +27,11 @@ pub use self::{
     content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},
+    failure::{Failure, FailureReason},
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled},
+    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
     segments::Shelf,
 };
 
@@ -42,11 +45,11 @@ use crate::store::key::{self, Key};
 pub struct Message {
     /// WhatsApp's id; unique within (chat, sender).
     pub id: String,
-    /// The conversation: the phone number's jid where it is known, else as WhatsApp addressed it.
+    /// The conversation: the phone number's jid where it is known, else as WhatsApp addressed it. The inbox goes by it.
     pub chat: String,
     /// Who wrote it, as a jid.
     pub sender: String,
-    /// As WhatsApp addressed it: what replies, receipts and the inbox go by.
+    /// As WhatsApp addressed it: what replies and receipts go by.
     pub addressed: Addressed,
     pub from_me: bool,
     pub is_group: bool,
@@ -76,8 +79,10 @@ pub struct Addressed {
 }
 
 impl Message {
-    fn inbox_key(&self) -> Key {
-        key::inbox(&self.addressed.chat, &self.id, &self.addressed.sender)
+    /// The keys that its record may have: by the names of its event, which are canonical, and as earlier builds filed it.
+    fn inbox_keys(&self) -> [Key; 2] {
+        [(&self.chat, &self.sender), (&self.addressed.chat, &self.addressed.sender)]
+            .map(|(chat, sender)| key::inbox(chat, &self.id, sender))
     }
 }
 
@@ -92,6 +97,6 @@ pub enum Delivery {
     /// A device of the recipient has it.
     Delivered,
     Read,
-    /// WhatsApp refused it.
+    /// It is not sent any more; [`Failure`] says why.
     Failed,
 }

@@ -1,27 +1,43 @@
 //! The outbox: what goes. A message is accepted when it is durable, whole: its id, its text, its secrets; so a repeat after a
-//! crash is the same message. It is settled by WhatsApp's ack or a receipt. Owns the outbox records; does not send.
+//! crash is the same message. It is settled by WhatsApp's ack or a receipt, or fails with a reason. Owns the outbox records and
+//! their order; does not send.
+//!
+//! What was written once is not taken back. A caller that is not told of its message in time learns that the outcome is unknown.
 
-use std::{sync::Arc, time::Duration};
+mod backlog;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use prost::Message as _;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use ulid::Ulid;
 
+use self::backlog::Backlog;
+pub use self::backlog::Waiting;
 use super::{
-    Delivery, Message,
+    Delivery, Failure, FailureReason, Message,
     event::{EventBody, Log, Seen},
-    inbox::InboxError,
 };
 use crate::{
     clock::Clock,
-    journal::ChangeNo,
+    journal::{ChangeNo, Closed},
     store::{
         Batch, Store, StoreError, key,
         records::{OutboxRecord, OutboxState},
         space,
     },
 };
+
+/// KiB of messages that may wait for the vault at the same time, to be accepted. Each counts as one at least.
+const ROOM_KIB: u32 = 16 * 1024;
 
 /// A message to be sent.
 #[derive(Debug, Clone)]
@@ -35,6 +51,8 @@ pub struct Outgoing {
     pub key: Option<String>,
     /// Jids of those whom a status goes to; of other messages their chat says it.
     pub audience: Vec<String>,
+    /// How long it may wait to be sent, when that is less than usual.
+    pub ttl: Option<Duration>,
 }
 
 /// Why a message was not accepted.
@@ -42,10 +60,12 @@ pub struct Outgoing {
 pub enum NotAccepted {
     #[error("the idempotency key was used for another message")]
     KeyReused,
-    #[error("the vault did not take the message in time")]
-    TooSlow,
+    /// Nothing was written.
     #[error(transparent)]
-    Inbox(#[from] InboxError),
+    Store(#[from] StoreError),
+    /// It was written here. Nobody knows whether the vault has it, and so whether the next owner sends it.
+    #[error("the vault did not confirm the message: {0}")]
+    Unconfirmed(Closed),
 }
 
 /// A message that WhatsApp has not confirmed.
@@ -57,6 +77,9 @@ pub struct Unsettled {
     pub body: Bytes,
     /// As [`Outgoing::audience`].
     pub audience: Vec<String>,
+    /// The phone number of the account for which it was accepted; empty: an older build accepted it.
+    pub account: String,
+    pub expires_at_ms: i64,
 }
 
 /// A message that was accepted.
@@ -74,55 +97,95 @@ pub struct Outbox {
     store: Arc<Store>,
     log: Arc<Log>,
     clock: Arc<dyn Clock>,
+    /// How long a message waits to be sent.
+    ttl: Duration,
     /// Held from reading a record to writing it.
     writing: Mutex<()>,
+    backlog: SyncMutex<Backlog>,
+    /// Something new is in the backlog.
+    news: Notify,
+    room: Arc<Semaphore>,
+    /// Since when the acceptances wait that the vault has not confirmed.
+    waits: SyncMutex<BTreeMap<u64, Instant>>,
 }
 
 impl Outbox {
-    pub fn new(store: Arc<Store>, log: Arc<Log>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, log, clock, writing: Mutex::new(()) }
+    /// Reads what a former process has accepted and not sent: before anything new is accepted.
+    pub async fn open(
+        store: Arc<Store>,
+        log: Arc<Log>,
+        clock: Arc<dyn Clock>,
+        ttl: Duration,
+    ) -> Result<Self, StoreError> {
+        const PAGE: usize = 256;
+        let mut backlog = Backlog::default();
+        let mut after: Option<Box<[u8]>> = None;
+        loop {
+            let page = store.scan(space::OUTBOX, after.as_deref(), PAGE).await?;
+            for (_, value) in &page {
+                let Ok(record) = OutboxRecord::decode(value.as_ref()) else { continue };
+                let order = Ulid::from_bytes(record.order.as_slice().try_into().unwrap_or_default());
+                backlog.know(order);
+                if decode(record.state()) == Delivery::Accepted {
+                    let expires_at_ms = expiry(&record, ttl);
+                    let (id, chat) = (record.id.into(), record.chat.into());
+                    backlog.add(order, Waiting { id, chat, expires_at_ms, change: ChangeNo::ZERO });
+                }
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
+                _ => break,
+            }
+        }
+        Ok(Self {
+            store,
+            log,
+            clock,
+            ttl,
+            writing: Mutex::new(()),
+            backlog: SyncMutex::new(backlog),
+            news: Notify::new(),
+            room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
+            waits: SyncMutex::default(),
+        })
     }
 
-    /// Returns when the message is durable: from then on it will be sent. A repeat is answered when the first is durable, with
-    /// the first message. What is not durable within `patience` is taken back, and will not be sent.
-    pub async fn accept(&self, outgoing: Outgoing, patience: Duration) -> Result<Message, NotAccepted> {
-        let (change, is_repeat) = {
+    /// Room for a message of so many bytes, to be held while it is accepted. Bounds what waits when the vault stalls.
+    pub async fn room(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(ROOM_KIB).clamp(1, ROOM_KIB);
+        self.room.clone().acquire_many_owned(kib).await.expect("nobody closes the room")
+    }
+
+    /// Whether an acceptance waits for the vault for longer than that: the next would, too.
+    pub fn is_stalled(&self, limit: Duration) -> bool {
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.values().next().is_some_and(|since| since.elapsed() > limit)
+    }
+
+    /// Returns when the message is durable; it is sent from then on without anybody's help. A repeat is answered when the first is
+    /// durable, with the first message. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
+    /// the write and its publication.
+    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, NotAccepted> {
+        let change = {
             let _writing = self.writing.lock().await;
-            match self.record(&outgoing.message.id).await.map_err(InboxError::from)? {
-                Some(known) if known.body_digest == outgoing.digest => (self.store.journal().recorded(), true),
+            match self.record(&outgoing.message.id).await? {
+                Some(known) if known.body_digest == outgoing.digest => {
+                    // What does not wait any more was durable before it was sent.
+                    self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
+                }
                 Some(_) => return Err(NotAccepted::KeyReused),
-                None => (self.write(&outgoing).await.map_err(InboxError::from)?, false),
+                None => self.write(&outgoing).await?,
             }
         };
-        match tokio::time::timeout(patience, self.log.settle(change)).await {
-            Ok(settled) => settled.map_err(InboxError::from)?,
-            // The first may have been accepted long ago: it is not this caller's to take back.
-            Err(_) if is_repeat => return Err(NotAccepted::TooSlow),
-            Err(_) if self.take_back(&outgoing.message, change).await.map_err(InboxError::from)? => {
-                return Err(NotAccepted::TooSlow);
-            }
-            Err(_) => {}
-        }
+        let _wait = self.note_wait();
+        self.log.settle(change).await.map_err(NotAccepted::Unconfirmed)?;
         Ok(outgoing.message)
-    }
-
-    /// Takes back a message of which the caller is told that it was not accepted; false when it has become durable meanwhile, and
-    /// so may be on its way. Consumers that see it announced see that it failed.
-    async fn take_back(&self, message: &Message, change: ChangeNo) -> Result<bool, StoreError> {
-        let _writing = self.writing.lock().await;
-        if self.store.is_durable(change) {
-            return Ok(false);
-        }
-        let mut batch = Batch::default();
-        batch.delete(space::OUTBOX, key::outbox(&message.id));
-        let (message_id, chat) = (message.id.clone(), message.addressed.chat.clone());
-        let event = EventBody::Status { message_id, chat, status: Delivery::Failed, by: None };
-        self.log.commit(batch, vec![event], Seen::AtOnce).await?;
-        Ok(true)
     }
 
     async fn write(&self, outgoing: &Outgoing) -> Result<ChangeNo, StoreError> {
         let now = self.clock.now();
+        let order = self.backlog().next_order(now.into());
+        let ttl = outgoing.ttl.map_or(self.ttl, |ttl| ttl.min(self.ttl));
         let record = OutboxRecord {
             id: outgoing.message.id.clone(),
             chat: outgoing.message.addressed.chat.clone(),
@@ -131,67 +194,129 @@ impl Outbox {
             body_digest: outgoing.digest.to_vec(),
             accepted_at_ms: now.as_millisecond(),
             updated_at_ms: now.as_millisecond(),
-            order: Ulid::from_datetime(now.into()).to_bytes().to_vec(),
+            order: order.to_bytes().to_vec(),
             state: encode(Delivery::Accepted).into(),
             audience: outgoing.audience.clone(),
+            account: user_of(&outgoing.message.sender).to_owned(),
+            expires_at_ms: now.as_millisecond().saturating_add(millis(ttl)),
+            ..OutboxRecord::default()
         };
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
         let event = EventBody::Sent { message: outgoing.message.clone() };
-        self.log.commit(batch, vec![event], Seen::WhenDurable).await
+        let change = self.log.commit(batch, vec![event], Seen::WhenDurable).await?;
+        let (id, chat) = (record.id.into(), record.chat.into());
+        self.backlog().add(order, Waiting { id, chat, expires_at_ms: record.expires_at_ms, change });
+        self.news.notify_one();
+        Ok(change)
     }
 
-    /// The message, if it still has to be sent. To be asked after the wait for the vault and before the send: what is here then
-    /// is durable, and is not taken back any more.
+    /// Returns when something new is to be sent: [`Self::fresh_chats`] says where. For one listener.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Chats that have got something to send since this was last asked; at first all.
+    pub fn fresh_chats(&self) -> Vec<Arc<str>> {
+        self.backlog().take_fresh()
+    }
+
+    /// The message of a chat that goes next.
+    pub fn head(&self, chat: &str) -> Option<Waiting> {
+        self.backlog().head(chat).cloned()
+    }
+
+    /// What expires first, of all that are not `busy`.
+    pub fn first_to_expire(&self, busy: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
+        self.backlog().first_to_expire(busy).cloned()
+    }
+
+    /// Returns when the message is durable, and published.
+    pub async fn await_durable(&self, waiting: &Waiting) -> Result<(), Closed> {
+        self.log.settle(waiting.change).await
+    }
+
+    /// The message, if it still has to be sent.
     pub async fn unsettled(&self, id: &str) -> Result<Option<Unsettled>, StoreError> {
-        let _writing = self.writing.lock().await;
         let Some(record) = self.record(id).await? else { return Ok(None) };
         Ok((decode(record.state()) == Delivery::Accepted).then(|| Unsettled {
+            expires_at_ms: expiry(&record, self.ttl),
             id: record.id,
             chat: record.chat,
             body: record.message.into(),
             audience: record.audience,
+            account: record.account,
         }))
     }
 
-    /// Ids of all that still have to be sent with their chats, in the order in which they were accepted.
-    pub async fn backlog(&self) -> Result<Vec<(String, String)>, StoreError> {
-        const PAGE: usize = 256;
-        let mut found = Vec::new();
-        let mut after: Option<Box<[u8]>> = None;
-        loop {
-            let page = self.store.scan(space::OUTBOX, after.as_deref(), PAGE).await?;
-            for (_, value) in &page {
-                let Ok(record) = OutboxRecord::decode(value.as_ref()) else { continue };
-                if decode(record.state()) == Delivery::Accepted {
-                    found.push((record.order, record.id, record.chat));
-                }
-            }
-            match page.last() {
-                Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-                _ => break,
-            }
-        }
-        found.sort();
-        Ok(found.into_iter().map(|(_, id, chat)| (id, chat)).collect())
+    /// The record is gone although it was to be sent: by an owner's hand, or by damage.
+    pub fn forget(&self, id: &str) {
+        self.backlog().remove(id);
+    }
+
+    /// WhatsApp left an attempt to send it without an answer: the number of such attempts, over all lives. Nobody waits for this.
+    pub async fn note_attempt(&self, id: &str) -> Result<u32, StoreError> {
+        let _writing = self.writing.lock().await;
+        let Some(mut record) = self.record(id).await? else { return Ok(0) };
+        record.attempts = record.attempts.saturating_add(1);
+        let attempts = record.attempts;
+        let mut batch = Batch::default();
+        batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
+        self.store.write(batch).await?;
+        Ok(attempts)
     }
 
     /// WhatsApp said something of a message. Nobody waits for this: when it is lost it will be said again, or the message is
     /// sent again under its id. `by`: of whom, a jid, where there are several. False when the message is not ours or has come that far
     /// already.
     pub async fn progress(&self, id: &str, to: Delivery, by: Option<String>) -> Result<bool, StoreError> {
+        self.advance(id, to, by, |_| None).await
+    }
+
+    /// It will not be sent, and why. False when it has been settled meanwhile, or is not ours.
+    pub async fn fail(&self, id: &str, failure: Failure) -> Result<bool, StoreError> {
+        self.advance(id, Delivery::Failed, None, |_| Some(failure)).await
+    }
+
+    /// Its time is over. One that was on the wire may have arrived all the same.
+    pub async fn expire(&self, id: &str) -> Result<bool, StoreError> {
+        let reason = |record: &OutboxRecord| match record.attempts {
+            0 => FailureReason::Expired,
+            _ => FailureReason::Unconfirmed,
+        };
+        self.advance(id, Delivery::Failed, None, |record| Some(reason(record).into())).await
+    }
+
+    async fn advance(
+        &self,
+        id: &str,
+        to: Delivery,
+        by: Option<String>,
+        failure: impl FnOnce(&OutboxRecord) -> Option<Failure>,
+    ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let Some(mut record) = self.record(id).await? else { return Ok(false) };
         let from = decode(record.state());
-        if from >= to || (to == Delivery::Failed && from != Delivery::Accepted) {
+        // WhatsApp's word counts more than its silence.
+        let was_unsure =
+            from == Delivery::Failed && failure_of(&record).is_some_and(|failure| failure.may_have_arrived());
+        let is_news = match to {
+            Delivery::Failed => from == Delivery::Accepted,
+            to => from < to || was_unsure,
+        };
+        if !is_news {
             return Ok(false);
         }
+        let failure = failure(&record);
         record.set_state(encode(to));
         record.updated_at_ms = self.clock.now().as_millisecond();
-        let event = EventBody::Status { message_id: id.to_owned(), chat: record.chat.clone(), status: to, by };
+        record.failure = failure.as_ref().map(|failure| failure.reason.as_str().to_owned());
+        record.failure_code = failure.as_ref().and_then(|failure| failure.code).map(u32::from);
+        let event = EventBody::Status { message_id: id.to_owned(), chat: record.chat.clone(), status: to, by, failure };
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
         self.log.commit(batch, vec![event], Seen::AtOnce).await?;
+        self.backlog().remove(id);
         self.log.publish();
         Ok(true)
     }
@@ -220,6 +345,52 @@ impl Outbox {
         let value = self.store.get(space::OUTBOX, &key::outbox(id)).await?;
         Ok(value.and_then(|value| OutboxRecord::decode(value).ok()))
     }
+
+    /// Each change to it is a single step, so one that a panic has interrupted is still good.
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_wait(&self) -> Wait<'_> {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = waits.keys().next_back().map_or(0, |last| last + 1);
+        waits.insert(number, Instant::now());
+        Wait { outbox: self, number }
+    }
+}
+
+/// An acceptance that waits for the vault.
+struct Wait<'a> {
+    outbox: &'a Outbox,
+    number: u64,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.outbox.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
+}
+
+/// Older builds wrote none.
+fn expiry(record: &OutboxRecord, ttl: Duration) -> i64 {
+    match record.expires_at_ms {
+        0 => record.accepted_at_ms.saturating_add(millis(ttl)),
+        given => given,
+    }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Of a jid.
+fn user_of(jid: &str) -> &str {
+    jid.split(['@', ':']).next().unwrap_or_default()
+}
+
+fn failure_of(record: &OutboxRecord) -> Option<Failure> {
+    let reason = record.failure.as_deref()?.parse().ok()?;
+    Some(Failure { reason, code: record.failure_code.and_then(|code| u16::try_from(code).ok()) })
 }
 
 fn encode(delivery: Delivery) -> OutboxState {

@@ -61,10 +61,11 @@ pub struct Known {
 
 impl Known {
     pub async fn read(log: &Log, chat: &str, cleared: &Cleared) -> Result<Self, StoreError> {
-        let past = read(&log.store, Some(chat)).await?;
+        let names = log.store.names(chat).await?;
+        let past = read(&log.store, Some(&names)).await?;
         let mut known = Self::default();
         let mut backwards = Backwards::new(log, past);
-        while let Some(entry) = backwards.next(|chats| chats.may_have(chat)).await? {
+        while let Some(entry) = backwards.next(|chats| names.iter().any(|name| chats.may_have(name))).await? {
             if entry.message.chat != chat {
                 continue;
             }
@@ -148,17 +149,28 @@ pub async fn keep(store: &Store, told: &[Told], limits: Limits) -> Result<Kept, 
 
 /// Forgets what was told of a chat, with the rest of `batch`.
 pub async fn forget(store: &Store, batch: &mut Batch, chat: &str) -> Result<(), StoreError> {
-    for (key, _) in store.scan_prefix(space::PAST, &key::past(chat, &[]), usize::MAX).await? {
-        batch.delete(space::PAST, key);
+    for name in store.names(chat).await? {
+        for (key, _) in store.scan_prefix(space::PAST, &key::past(&name, &[]), usize::MAX).await? {
+            batch.delete(space::PAST, key);
+        }
     }
     Ok(())
 }
 
-/// What was told, of one chat or of all, as events would say it; newest first.
-pub(super) async fn read(store: &Store, chat: Option<&str>) -> Result<Vec<(EventId, EventBody)>, StoreError> {
-    let prefix = chat.map(|chat| key::past(chat, &[])).unwrap_or_default();
-    let found = store.scan_prefix(space::PAST, &prefix, usize::MAX).await?;
-    let mut told: Vec<_> = found.iter().filter_map(|(key, value)| parse(key, value)).collect();
+/// What was told, of the chat that has these names or of all, as events would say it; newest first.
+pub(super) async fn read(store: &Store, chat: Option<&[String]>) -> Result<Vec<(EventId, EventBody)>, StoreError> {
+    let mut told = Vec::new();
+    let everything = [String::new()];
+    for name in chat.unwrap_or(&everything) {
+        let prefix = if chat.is_some() { key::past(name, &[]) } else { Key::default() };
+        for (key, value) in store.scan_prefix(space::PAST, &prefix, usize::MAX).await? {
+            let Some((id, mut body)) = parse(&key, &value) else { continue };
+            if let (Some(names), EventBody::Received { message } | EventBody::Sent { message }) = (chat, &mut body) {
+                message.chat.clone_from(&names[0]);
+            }
+            told.push((id, body));
+        }
+    }
     told.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
     Ok(told)
 }

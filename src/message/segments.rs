@@ -153,7 +153,7 @@ impl Log {
                 // Whichever comes first.
                 let _ = tokio::time::timeout(ROUND, self.full.notified()).await;
                 while let Err(error) = self.tidy(&mut swept).await {
-                    if matches!(error, StoreError::Closed | StoreError::Journal(_)) {
+                    if error.is_final() {
                         debug!(%error, "the event log ends with its session");
                         return;
                     }
@@ -330,7 +330,9 @@ impl Log {
     /// Deletes the whole message of an event, but not one that is still to be sent: then false.
     pub(super) async fn forget_whole(&self, batch: &mut Batch, value: &[u8]) -> Result<bool, StoreError> {
         match serde_json::from_slice(value) {
-            Ok(EventBody::Received { message }) => batch.delete(space::INBOX, message.inbox_key()),
+            Ok(EventBody::Received { message }) => {
+                message.inbox_keys().into_iter().for_each(|key| batch.delete(space::INBOX, key));
+            }
             Ok(EventBody::Sent { message }) => {
                 let key = key::outbox(&message.id);
                 if let Some(record) = self.store.get(space::OUTBOX, &key).await?
@@ -340,7 +342,7 @@ impl Log {
                 }
                 // Written on the phone it is in the inbox.
                 batch.delete(space::OUTBOX, key);
-                batch.delete(space::INBOX, message.inbox_key());
+                message.inbox_keys().into_iter().for_each(|key| batch.delete(space::INBOX, key));
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use whatsapp_rust::{Client, Jid, Server};
 
-use super::Session;
+use super::{Session, pace::Ask};
 use crate::store::StoreError;
 
 /// WhatsApp answers within a second; the library itself would wait for more than a minute.
@@ -32,6 +32,7 @@ pub enum Refused {
     /// It was changed by someone else at the same time, or is so already.
     #[error("WhatsApp has it otherwise")]
     Conflict,
+    /// So says WhatsApp, or the tenant's [`Ask`] allowance.
     #[error("WhatsApp wants fewer requests")]
     TooMany { wait: Duration },
     #[error("WhatsApp refuses: {0}")]
@@ -73,14 +74,16 @@ impl Refused {
 }
 
 impl Session {
-    /// Asks on the connection that is up now.
-    pub(super) async fn ask<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
+    /// Asks on the connection that is up now, within the tenant's allowance for this kind.
+    pub(super) async fn ask<T, E, F>(&self, kind: Ask, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
     where
         E: Error + 'static,
         F: Future<Output = Result<T, E>> + Send,
     {
+        let client = self.connected()?;
+        self.0.pace.take(kind).map_err(|wait| Refused::TooMany { wait })?;
         // Boxed: the library's futures are deep and large, and a handler's would hold them all.
-        match timeout(ANSWER, ask(self.connected()?).boxed()).await {
+        match timeout(ANSWER, ask(client).boxed()).await {
             Ok(answered) => answered.map_err(|error| Refused::of(&error)),
             Err(_) => Err(Refused::Unreachable),
         }
@@ -93,7 +96,7 @@ impl Session {
         E: Error + 'static,
         F: Future<Output = Result<T, E>> + Send,
     {
-        let set = self.ask(ask).await?;
+        let set = self.ask(Ask::Change, ask).await?;
         let inner = &self.0;
         inner.collected.write(inner).await;
         match timeout(ANSWER, inner.store.wait(inner.journal.recorded())).await {
@@ -144,9 +147,4 @@ pub(super) fn group(field: &'static str, text: &str) -> Result<Jid, Refused> {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// What the working copy answers through the library's traits.
-pub(super) fn unreadable(error: impl Error + Send + Sync + 'static) -> Refused {
-    Refused::Store(StoreError::Folder(std::io::Error::other(error)))
 }

@@ -13,7 +13,7 @@ use whatsapp_rust::{
     types::call::{CallAction, IncomingCall, MissedCall},
 };
 
-use super::{Inner, Refused, Session, asking};
+use super::{Inner, Refused, Session, asking, pace::Ask};
 use crate::message::{Call, CallStage, EventBody};
 
 /// Calls that a session remembers.
@@ -157,7 +157,7 @@ impl Session {
         }
         let (from, creator) =
             self.0.calls.find(id).map_or_else(|| (from.clone(), from), |known| (known.from, known.creator));
-        self.ask(|client| async move { client.voip().reject_call(id, &from, &creator).await }).await?;
+        self.ask(Ask::Change, |client| async move { client.voip().reject_call(id, &from, &creator).await }).await?;
         let timestamp = self.0.env.clock.now().as_second();
         let end = End { id: id.to_owned(), stage: CallStage::Rejected, timestamp };
         self.0.tell_calls(self.0.calls.end(end)).await;

@@ -9,9 +9,9 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
-    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
 use whatsapp_rust::{
     CacheConfig, Client, ClientBuilderError, TokioRuntime,
@@ -21,7 +21,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Inner, Wish,
+    Inner, Wish, guarded,
     hook::{Ears, Hook},
     line::Dialer,
     recorder,
@@ -31,6 +31,7 @@ use super::{
     state::{Qr, State},
     supervisor::{Stop, Supervisor},
     web::InMemory,
+    wire_gate::WireGate,
 };
 use crate::{config::Secret, crash, message::Notice};
 
@@ -46,7 +47,7 @@ const SLOW_LOGIN: Duration = Duration::from_secs(5);
 /// From the login to the end of the offline queue, from its last sign of life.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection that was up for so long was a good one.
+/// A connection that was up for so long, or on which WhatsApp confirmed a message, was a good one.
 const STABLE: Duration = Duration::from_secs(30);
 
 /// How often a connection's deadlines are looked at.
@@ -56,7 +57,7 @@ const MAX_TICK: Duration = Duration::from_secs(5);
 /// How a connection ended.
 pub struct Ended {
     pub signal: Signal,
-    /// It was logged in for a while.
+    /// It was logged in for a while, or a message was confirmed on it.
     pub was_stable: bool,
 }
 
@@ -66,6 +67,8 @@ pub struct Connection<'a> {
     client: Arc<Client>,
     /// The right to be between dial and login, until it is.
     turn: Option<OwnedSemaphorePermit>,
+    /// The right to a line.
+    _place: OwnedSemaphorePermit,
     began: Instant,
     /// When WhatsApp last pushed something.
     last_push: watch::Receiver<Instant>,
@@ -96,6 +99,9 @@ impl<'a> Connection<'a> {
             status.state = State::Starting;
             status.qr = None;
         });
+        let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
+            return Ok(Ended { signal: Signal::NoDescriptor, was_stable: false });
+        };
         let turn = tokio::select! {
             closed = session.journal.closed() => return Err(Stop::Closed(closed)),
             () = session.stop.cancelled() => return Err(Stop::Asked),
@@ -115,6 +121,7 @@ impl<'a> Connection<'a> {
             session,
             client,
             turn: turn.ok(),
+            _place: place,
             began,
             last_push: pushed.subscribe(),
             connected_at: None,
@@ -132,9 +139,11 @@ impl<'a> Connection<'a> {
         let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.client.send_replace(Some(self.client.clone()));
-        let recorder = session.tasks.spawn(recorder::record(session.clone(), self.client.clone(), recorded));
+        let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
+        let recorder = session.tasks.spawn(guarded(session.clone(), recorder));
         let client = self.client.clone();
-        let mut run = session.tasks.spawn(async move { client.run().await });
+        // Whatever becomes of this task, the client does not go on without it.
+        let mut run = AbortOnDropHandle::new(session.tasks.spawn(async move { client.run().await }));
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
@@ -166,9 +175,10 @@ impl<'a> Connection<'a> {
         self.turn = None;
         session.ready.send_replace(None);
         drop(subscription);
-        let abrupt = matches!(stop, Some(Stop::Closed(_)));
+        let abrupt = matches!(stop, Some(Stop::Closed(_))) || session.end.get().is_some();
         farewell(&session, &self.client, run, abrupt).await;
-        let was_stable = self.connected_at.is_some_and(|at| at.elapsed() > STABLE);
+        let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
+        let was_stable = self.connected_at.is_some_and(is_good);
         let refused = session.refused_scan.take();
         let signal = refused.or(self.signal.take()).unwrap_or(Signal::Dropped);
         drop(self);
@@ -456,7 +466,8 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
         Hook { inbox: session.inbox.clone(), outbox: session.outbox.clone(), owes_acks: session.owes_acks.clone() };
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
-    let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone());
+    let gate = Arc::new(WireGate::new(session.store.clone()));
+    let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
     let runtime: Arc<dyn Runtime> = if paired { Arc::new(TokioRuntime) } else { Arc::new(PairingRuntime) };
     let client = Client::builder()
         .with_runtime_arc(runtime)
@@ -472,17 +483,25 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
         .await
         .map_err(|error: ClientBuilderError| anyhow::anyhow!(error))?
         .into_client();
+    gate.attach(&client);
     // Within a pairing the library restarts the connection by itself (515) and remembers that a first sync is due.
     client.enable_auto_reconnect.store(!paired, Ordering::Relaxed);
     Ok(client)
 }
 
 /// Ends the library's client for good, so that never two of them live on one store.
-async fn farewell(session: &Inner, client: &Arc<Client>, mut run: JoinHandle<()>, abrupt: bool) {
+async fn farewell(session: &Inner, client: &Arc<Client>, mut run: AbortOnDropHandle<()>, abrupt: bool) {
     if abrupt {
-        // Not a word more to WhatsApp: the tenant is another's.
-        session.line.cut();
+        // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
+        session.line.shut();
         run.abort();
+        // What it does in the background ends, too: nothing of it can leave any more.
+        let client = client.clone();
+        session.tasks.spawn(async move {
+            if timeout(FAREWELL, client.disconnect()).await.is_err() {
+                debug!("the library does not end a connection that was cut");
+            }
+        });
     } else if timeout(FAREWELL, client.disconnect()).await.is_err() {
         warn!("the library does not end the connection: cutting the line");
         session.line.cut();

@@ -2,170 +2,363 @@
 //!
 //! Before each message it makes sure that the vault is there, that this process still owns the tenant, and that every ratchet
 //! step taken so far is durable; the store's gates see to the counter that the message itself takes. A message is carried
-//! again, under its id, until an ack or a receipt has settled it. Never decides what is sent.
+//! again, under its id, until an ack or a receipt has settled it, or until it has failed: refused, out of time, or left
+//! unanswered too often. Never decides what is sent.
+//!
+//! It is told *that* there is something, not what: the order is the outbox's, and what a former process accepted is in it. A chat
+//! waits for its own messages only. What is slow, or waits before it is tried again, takes nothing from the others.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use whatsapp_rust::{Client, Jid, SendError, SendOptions, Server, waproto::codec};
+use whatsapp_rust::{Client, Jid, SendError, SendOptions, Server, traits::ProtocolStore as _, waproto::codec};
 
-use super::{Inner, posts, statuses};
+use super::{Inner, answers::Answer, env::jitter, judgement::Judgement, posts, signal::backoff, statuses};
 use crate::{
     crash,
-    message::{Delivery, Unsettled},
+    message::{Failure, FailureReason, Unsettled, Waiting},
 };
 
-/// Chats that are served at the same time.
-const LANES: usize = 16;
+/// Messages that are sent at the same time.
+const SLOTS: usize = 16;
 
-/// How long WhatsApp may take to confirm a message before the line is thought dead.
-const ACK_TIMEOUT: Duration = Duration::from_secs(20);
+/// A message that takes longer gives its slot to another, and goes on without one.
+const SLOT_TIME: Duration = Duration::from_secs(2);
 
-/// How often a message that the library refuses to send is tried.
-const TRIES: u32 = 3;
+/// Messages that are sent or wait for WhatsApp's answer at the same time, with a slot or without.
+const RUNNING: usize = 256;
+
+/// How long WhatsApp and the vault may take, all in all, until a message is on the wire.
+const SEND_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// While the vault does not answer, or the line is going: only keeps the loop from spinning.
+const BREATH: Duration = Duration::from_millis(250);
+
+/// Waiting before the next attempt doubles from the first to the second.
+const RETRY_MIN: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// Where a chat is that has something to send.
+enum Lane {
+    /// In the queue.
+    Ready,
+    /// This message of it is being sent.
+    Busy(Arc<str>),
+    /// Not before then.
+    Waits(Instant),
+}
+
+struct Chat {
+    lane: Lane,
+    /// Attempts in a row that have to be repeated.
+    setbacks: u32,
+}
+
+/// What follows for a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Its message is settled, or failed: the next one goes.
+    Onward,
+    /// The line was lost: the same again, over the next.
+    Again,
+    /// The same again after a moment.
+    Soon,
+    /// The same again after a wait that grows, this long at least.
+    Later(Option<Duration>),
+}
 
 pub struct Courier {
     session: Arc<Inner>,
-    /// Ids and chats of messages just accepted.
-    accepted: mpsc::Receiver<(String, String)>,
-    lanes: HashMap<String, VecDeque<String>>,
-    busy: HashSet<String>,
-    known: HashSet<String>,
+    chats: HashMap<Arc<str>, Chat>,
+    ready: VecDeque<Arc<str>>,
+    waits: BTreeSet<(Instant, Arc<str>)>,
+    /// Nothing is begun before then: what keeps one message back now keeps back all.
+    pause: Option<Instant>,
+    running: JoinSet<(Arc<str>, Next)>,
+    slots: Arc<Semaphore>,
 }
 
 impl Courier {
-    pub fn new(session: Arc<Inner>, accepted: mpsc::Receiver<(String, String)>) -> Self {
-        Self { session, accepted, lanes: HashMap::new(), busy: HashSet::new(), known: HashSet::new() }
+    pub fn new(session: Arc<Inner>) -> Self {
+        Self {
+            session,
+            chats: HashMap::new(),
+            ready: VecDeque::new(),
+            waits: BTreeSet::new(),
+            pause: None,
+            running: JoinSet::new(),
+            slots: Arc::new(Semaphore::new(SLOTS)),
+        }
     }
 
     /// Until `stop`. What is in flight then stays in the outbox.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut running = JoinSet::new();
-        let mut ready = self.session.ready.subscribe();
-        ready.mark_changed();
+        let session = self.session.clone();
+        let mut client = session.ready.subscribe();
+        self.gather();
         loop {
+            let now = client.borrow_and_update().clone();
+            let first_wait = self.waits.first().map(|(until, _)| *until).into_iter().chain(self.pause).min();
+            let (expiring, expires_in) = self.first_to_expire().unzip();
+            let has_work = now.is_some() && !self.ready.is_empty();
+            let may_start = has_work && self.pause.is_none() && self.running.len() < RUNNING;
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some((id, chat)) = self.accepted.recv() => self.add(id, chat),
-                Some(done) = running.join_next() => match done {
-                    Ok((chat, id)) => {
-                        self.busy.remove(&chat);
-                        self.known.remove(&id);
-                    }
+                Some(done) = self.running.join_next() => match done {
+                    Ok((chat, next)) => self.finish(chat, next),
                     Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                     Err(_) => {}
                 },
-                // After each login: also what a former process accepted.
-                Ok(()) = ready.changed() => {
-                    if ready.borrow_and_update().is_none() {
-                        continue;
+                () = session.outbox.news() => self.gather(),
+                Ok(()) = client.changed() => {}
+                () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
+                () = session.env.clock.sleep(expires_in.unwrap_or_default()), if expiring.is_some() => {
+                    if let Some(waiting) = expiring {
+                        self.expire(&waiting).await;
                     }
-                    match self.session.outbox.backlog().await {
-                        Ok(backlog) => backlog.into_iter().for_each(|(id, chat)| self.add(id, chat)),
-                        Err(error) => warn!(%error, "the outbox cannot be read"),
+                }
+                Ok(slot) = self.slots.clone().acquire_owned(), if may_start => {
+                    if let Some(client) = now {
+                        self.start(client, slot);
                     }
                 }
             }
-            self.start(&mut running);
         }
-        running.shutdown().await;
+        self.running.shutdown().await;
     }
 
-    fn add(&mut self, id: String, chat: String) {
-        if self.known.insert(id.clone()) {
-            self.lanes.entry(chat).or_default().push_back(id);
+    /// Takes note of the chats that have something to send, and had not before.
+    fn gather(&mut self) {
+        for chat in self.session.outbox.fresh_chats() {
+            if !self.chats.contains_key(&chat) {
+                self.enqueue(chat, 0);
+            }
         }
     }
 
-    fn start(&mut self, running: &mut JoinSet<(String, String)>) {
-        let waiting: Vec<String> = self.lanes.keys().filter(|chat| !self.busy.contains(*chat)).cloned().collect();
-        for chat in waiting {
-            if running.len() >= LANES {
-                break;
+    fn enqueue(&mut self, chat: Arc<str>, setbacks: u32) {
+        self.chats.insert(chat.clone(), Chat { lane: Lane::Ready, setbacks });
+        self.ready.push_back(chat);
+    }
+
+    /// Chats whose wait is over.
+    fn wake(&mut self) {
+        let now = Instant::now();
+        self.pause = self.pause.filter(|until| *until > now);
+        while let Some((until, chat)) = self.waits.first().cloned()
+            && until <= now
+        {
+            self.waits.remove(&(until, chat.clone()));
+            let setbacks = self.chats.get(&chat).map_or(0, |known| known.setbacks);
+            self.enqueue(chat, setbacks);
+        }
+    }
+
+    fn start(&mut self, client: Arc<Client>, slot: OwnedSemaphorePermit) {
+        while let Some(chat) = self.ready.pop_front() {
+            let Some(head) = self.session.outbox.head(&chat) else {
+                self.chats.remove(&chat);
+                continue;
+            };
+            if let Some(known) = self.chats.get_mut(&chat) {
+                known.lane = Lane::Busy(head.id.clone());
             }
-            let Some(lane) = self.lanes.get_mut(&chat) else { continue };
-            let Some(id) = lane.pop_front() else { continue };
-            if lane.is_empty() {
-                self.lanes.remove(&chat);
-            }
-            self.busy.insert(chat.clone());
             let session = self.session.clone();
-            running.spawn(async move {
-                carry(&session, &id).await;
-                (chat, id)
-            });
+            self.running.spawn(async move { (chat, in_slot(slot, carry(&session, &client, &head)).await) });
+            return;
         }
     }
-}
 
-/// Carries one message until it is settled.
-async fn carry(session: &Inner, id: &str) {
-    let mut refusals = 0;
-    while let Some(client) = session.ready_client().await {
-        let outcome = tokio::select! {
-            // The library may wait for minutes on a connection that is over.
-            () = session.client_gone(&client) => continue,
-            outcome = attempt(session, &client, id) => outcome,
+    fn finish(&mut self, chat: Arc<str>, next: Next) {
+        let Some(known) = self.chats.get_mut(&chat) else { return };
+        let wait = match next {
+            Next::Onward => return self.enqueue(chat, 0),
+            Next::Again => {
+                let setbacks = known.setbacks;
+                return self.enqueue(chat, setbacks);
+            }
+            Next::Soon => {
+                let setbacks = known.setbacks;
+                self.pause = Some(Instant::now() + BREATH);
+                return self.enqueue(chat, setbacks);
+            }
+            Next::Later(least) => {
+                let wait = backoff(known.setbacks, RETRY_MIN, RETRY_MAX, jitter());
+                known.setbacks += 1;
+                wait.max(least.unwrap_or_default())
+            }
         };
-        match outcome {
-            Attempt::Over => return,
-            Attempt::NotNow => {}
-            Attempt::Refused => {
-                refusals += 1;
-                if refusals >= TRIES {
-                    session.progress(id, Delivery::Failed).await;
-                    return;
-                }
+        let until = Instant::now() + wait;
+        known.lane = Lane::Waits(until);
+        self.waits.insert((until, chat));
+    }
+
+    /// Of all that are not on their way: which, and in how long.
+    fn first_to_expire(&self) -> Option<(Waiting, Duration)> {
+        let busy = |waiting: &Waiting| {
+            let known = self.chats.get(&waiting.chat);
+            matches!(known, Some(Chat { lane: Lane::Busy(id), .. }) if *id == waiting.id)
+        };
+        let first = self.session.outbox.first_to_expire(busy)?;
+        let left = first.expires_at_ms.saturating_sub(self.session.env.clock.now().as_millisecond());
+        Some((first, Duration::from_millis(u64::try_from(left).unwrap_or(0))))
+    }
+
+    async fn expire(&mut self, waiting: &Waiting) {
+        warn!(message.id = &*waiting.id, "a message could not be sent in time");
+        match self.session.outbox.expire(&waiting.id).await {
+            Ok(true) => {}
+            // Its record is gone, or settled.
+            Ok(false) => self.session.outbox.forget(&waiting.id),
+            Err(error) => {
+                warn!(message.id = &*waiting.id, %error, "the outbox cannot be written");
+                tokio::time::sleep(BREATH).await;
+                return;
             }
         }
+        // What waited behind it need not wait any more.
+        if let Some(Chat { lane: Lane::Waits(until), .. }) = self.chats.get(&waiting.chat) {
+            self.waits.remove(&(*until, waiting.chat.clone()));
+            self.enqueue(waiting.chat.clone(), 0);
+        }
     }
 }
 
-/// What came of carrying a message over one connection.
-enum Attempt {
-    /// It is settled, or need not be sent any more.
-    Over,
-    /// Another attempt is needed.
-    NotNow,
-    /// The library would not send it.
-    Refused,
+/// Gives the slot back when the work is done, or takes long.
+async fn in_slot<T>(slot: OwnedSemaphorePermit, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    let quick = timeout(SLOT_TIME, &mut work).await;
+    drop(slot);
+    match quick {
+        Ok(done) => done,
+        Err(_) => work.await,
+    }
 }
 
-async fn attempt(session: &Inner, client: &Arc<Client>, id: &str) -> Attempt {
-    if let Err(error) = prepare(session, client).await {
+/// Carries one message over one connection.
+async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next {
+    let mut is_on_the_wire = false;
+    let next = tokio::select! {
+        // The library may wait for minutes on a connection that is over.
+        () = session.client_gone(client) => None,
+        next = attempt(session, client, waiting, &mut is_on_the_wire) => Some(next),
+    };
+    match next {
+        Some(next) => next,
+        None if is_on_the_wire => leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+        None => Next::Again,
+    }
+}
+
+async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on_the_wire: &mut bool) -> Next {
+    let id = &*waiting.id;
+    let ready = async {
+        prepare(session, client).await?;
+        anyhow::Ok(session.outbox.await_durable(waiting).await?)
+    };
+    if let Err(error) = ready.await {
         debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
-        // The journal retries by itself; this only keeps the loop from spinning.
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        return Attempt::NotNow;
+        return Next::Soon;
     }
-    // Only now: while the vault was waited for the message may have been taken back.
+    // Only now: it may have been settled, by a receipt, while the vault was waited for.
     let message = match session.outbox.unsettled(id).await {
         Ok(Some(message)) => message,
-        Ok(None) => return Attempt::Over,
+        Ok(None) => {
+            session.outbox.forget(id);
+            return Next::Onward;
+        }
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be read");
-            return Attempt::Over;
+            return Next::Later(None);
         }
     };
-    match send(session, client, message).await {
-        Ok(()) => {
-            crash::point("on_the_wire");
-            await_settlement(session, id).await
+    let mut expected = session.answers.expect(id);
+    let sending = async {
+        if let Some(failure) = obstacle(session, client, &message).await? {
+            return Ok(Some(failure));
         }
-        Err(error) if is_final(&error) => {
-            warn!(message.id = id, %error, "a message cannot be sent");
-            Attempt::Refused
+        send(session, client, message).await.map(|()| None)
+    };
+    let error = match timeout(SEND_TIMEOUT, sending).await {
+        Ok(Ok(None)) => {
+            crash::point("on_the_wire");
+            *is_on_the_wire = true;
+            let sent = Instant::now();
+            match timeout(session.env.settings.ack_timeout, expected.answer()).await {
+                Ok(Answer::Settled) => return Next::Onward,
+                Ok(Answer::NotNow(code)) => {
+                    debug!(message.id = id, code, "WhatsApp does not take a message now");
+                    return Next::Later(None);
+                }
+                Err(_) => {
+                    // Swallowed by the connection, or this one by WhatsApp?
+                    let is_deaf = !session.answers.any_since(sent);
+                    let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await;
+                    if is_deaf {
+                        warn!(message.id = id, "WhatsApp confirms nothing: connecting anew");
+                        session.line.cut();
+                    }
+                    return next;
+                }
+            }
+        }
+        Ok(Ok(Some(failure))) => return fail(session, id, failure).await,
+        Ok(Err(error)) => error,
+        Err(_) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
+    };
+    match Judgement::of(&error) {
+        Judgement::Final(failure) => {
+            debug!(message.id = id, %error, "a message cannot be sent");
+            fail(session, id, failure).await
+        }
+        Judgement::Later(wait) => {
+            debug!(message.id = id, %error, "a message cannot be sent now");
+            Next::Later(wait)
+        }
+        Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
+        Judgement::Broken => {
+            warn!(message.id = id, %error, "a message is not sent");
+            leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
+        }
+        Judgement::LineGone => Next::Soon,
+    }
+}
+
+/// Counts an attempt that came to nothing; after some the message has failed.
+async fn leave_unanswered(session: &Inner, waiting: &Waiting, reason: FailureReason, line_lost: bool) -> Next {
+    let id = &*waiting.id;
+    match session.outbox.note_attempt(id).await {
+        Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,
+        // Lines end, and most of them not because of a message.
+        Ok(1) if line_lost => Next::Again,
+        Ok(attempts) => {
+            debug!(message.id = id, attempts, "no answer to a message");
+            Next::Later(None)
         }
         Err(error) => {
-            debug!(message.id = id, %error, "a message was not sent: waiting for the next connection");
-            session.client_gone(client).await;
-            Attempt::NotNow
+            warn!(message.id = id, %error, "the outbox cannot be written");
+            Next::Later(None)
+        }
+    }
+}
+
+async fn fail(session: &Inner, id: &str, failure: Failure) -> Next {
+    warn!(message.id = id, %failure, "a message has failed");
+    match session.outbox.fail(id, failure).await {
+        Ok(_) => Next::Onward,
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be written");
+            Next::Later(None)
         }
     }
 }
@@ -181,8 +374,34 @@ pub(super) async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Re
     Ok(())
 }
 
+/// Why the message cannot be sent at all, if that is so.
+async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Result<Option<Failure>, SendError> {
+    let account = session.status.borrow().phone_number.clone();
+    if !message.account.is_empty() && account.is_some_and(|account| account != message.account) {
+        return Ok(Some(FailureReason::OtherAccount.into()));
+    }
+    let chat = jid(&message.chat)?;
+    if !message.audience.is_empty() || !matches!(chat.server, Server::Pn | Server::Lid) {
+        return Ok(None);
+    }
+    // Whoever has devices is there. To others the library would send a copy for the tenant's own phone and nothing else, and
+    // WhatsApp would confirm that.
+    for name in session.names_of(&chat).await {
+        if matches!(session.store.get_devices(&name.user).await, Ok(Some(_))) {
+            return Ok(None);
+        }
+    }
+    let found = client.contacts().is_on_whatsapp(&[chat]).await.map_err(|error| SendError::Internal(error.into()))?;
+    let is_missing = found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none());
+    Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
+}
+
+fn jid(text: &str) -> Result<Jid, SendError> {
+    text.parse().map_err(|_| SendError::InvalidRequest("the chat is no jid".into()))
+}
+
 async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Result<(), SendError> {
-    let chat: Jid = message.chat.parse().map_err(|_| SendError::InvalidRequest("the chat is no jid".into()))?;
+    let chat = jid(&message.chat)?;
     let body = codec::message_decode(&message.body)
         .map_err(|error| SendError::InvalidRequest(format!("the message does not parse: {error}")))?;
     if !message.audience.is_empty() {
@@ -193,31 +412,4 @@ async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Resu
     }
     client.send_message_with_options(chat, body, SendOptions::default().with_message_id(message.id)).await?;
     Ok(())
-}
-
-/// Whether trying on another connection would end the same way.
-fn is_final(error: &SendError) -> bool {
-    matches!(error, SendError::InvalidRequest(_) | SendError::Internal(_))
-}
-
-/// Until the message is settled, or WhatsApp has been silent about it for too long: then the line is cut, since a connection that
-/// swallows messages is worse than none.
-async fn await_settlement(session: &Inner, id: &str) -> Attempt {
-    let settled = async {
-        loop {
-            let news = session.settled.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            if !matches!(session.outbox.unsettled(id).await, Ok(Some(_))) {
-                return;
-            }
-            news.await;
-        }
-    };
-    if timeout(ACK_TIMEOUT, settled).await.is_ok() {
-        return Attempt::Over;
-    }
-    warn!(message.id = id, "WhatsApp did not confirm a message: connecting anew");
-    session.line.cut();
-    Attempt::NotNow
 }

@@ -1,7 +1,7 @@
 //! What all sessions of a process share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -44,11 +44,12 @@ pub struct Env {
     pub feed: Feed,
     pub shelf: Shelf,
     pub directory: Directory,
+    pub ended: Ended,
     pub settings: config::Session,
     /// After so much quiet a session is first tested for deafness.
     pub quiet_first: Duration,
     pub messages: config::Messages,
-    /// Working copies, one folder a tenant.
+    /// Working copies of this process, one folder a tenant.
     pub sessions_dir: PathBuf,
     pub endpoint: Endpoint,
     pub http: Arc<dyn HttpClient>,
@@ -70,6 +71,8 @@ pub struct Env {
     pub versions: Versions,
     /// Sessions that may be between dialing and login at the same time.
     pub dialing: Arc<Semaphore>,
+    /// Lines to WhatsApp: one a session, and as many as there are file descriptors for.
+    pub lines: Arc<Semaphore>,
 }
 
 impl Env {
@@ -93,6 +96,24 @@ impl Directory {
     }
 
     pub fn take(&self) -> HashMap<TenantId, Connection> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Tenants whose session ended by itself and that nobody has looked after yet.
+#[derive(Debug, Default)]
+pub struct Ended {
+    waiting: std::sync::Mutex<HashSet<TenantId>>,
+    pub changed: Notify,
+}
+
+impl Ended {
+    pub fn note(&self, tenant: &TenantId) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+        self.changed.notify_one();
+    }
+
+    pub fn take(&self) -> HashSet<TenantId> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -9,7 +9,7 @@ use whatsapp_rust::{
     },
 };
 
-use super::{Refused, Session};
+use super::{Refused, Session, pace::Ask};
 
 /// Whether the account is kept from writing to people who never wrote to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Session {
         doc: MexDoc,
         variables: V,
     ) -> Result<T, Refused> {
-        let answer = self.ask(|client| async move {
+        let answer = self.ask(Ask::Query, |client| async move {
             let query = MexQuerySpec::new(doc, &variables).map_err(|error| IqError::EncodeError(error.into()))?;
             client.execute(query).await
         });

@@ -1,12 +1,13 @@
 //! The line to WhatsApp: dials, but only after the vault said that this process still owns the tenant; shares one TLS
-//! configuration; gives up on a peer that falls silent; and can be cut at once, without a word to the other side.
+//! configuration; gives up on a peer that falls silent; lets no ciphertext out ahead of the vault ([`super::wire_gate`]); and can be
+//! cut at once, without a word to the other side.
 //!
 //! The library's own transport does none of that (its close waits for the peer: a black-holed socket held it for minutes).
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,7 +26,8 @@ use whatsapp_rust::{
     wacore::net::WHATSAPP_WEB_ORIGIN,
 };
 
-use crate::journal::Journal;
+use super::{socket::Socket, wire_gate::WireGate};
+use crate::{crash, journal::Journal};
 
 /// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,30 +66,61 @@ pub struct Dialer {
     endpoint: Endpoint,
     journal: Journal,
     current: Arc<Current>,
+    gate: Arc<WireGate>,
 }
 
 /// The line that is up, for cutting it.
 #[derive(Default)]
-pub struct Current(Mutex<Weak<Line>>);
+pub struct Current(Mutex<Latest>);
+
+#[derive(Default)]
+struct Latest {
+    line: Weak<Line>,
+    /// There will be no other.
+    shut: bool,
+}
 
 impl Current {
     /// Whether there is a line that was not cut.
     pub fn is_up(&self) -> bool {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let line = self.latest().line.upgrade();
         line.is_some_and(|line| !line.cut.load(Ordering::Acquire))
     }
 
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
     pub fn cut(&self) {
-        if let Some(line) = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+        if let Some(line) = self.latest().line.upgrade() {
             line.cut();
         }
+    }
+
+    /// The same, and no other line is made: one that is being dialed now is cut before it is used.
+    pub fn shut(&self) {
+        let mut latest = self.latest();
+        latest.shut = true;
+        if let Some(line) = latest.line.upgrade() {
+            line.cut();
+        }
+    }
+
+    fn renew(&self, line: &Arc<Line>) -> anyhow::Result<()> {
+        let mut latest = self.latest();
+        if latest.shut {
+            line.cut();
+            bail!("the session is over");
+        }
+        latest.line = Arc::downgrade(line);
+        Ok(())
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Dialer {
-    pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<Current>) -> Self {
-        Self { endpoint, journal, current }
+    pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<Current>, gate: Arc<WireGate>) -> Self {
+        Self { endpoint, journal, current, gate }
     }
 
     async fn connect(&self) -> anyhow::Result<TcpStream> {
@@ -120,36 +153,35 @@ impl Dialer {
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;
         sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32)?;
-        let socket = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned()?;
+        let socket = Socket::new(stream);
         let secure = self.endpoint.uri.scheme_str() != Some("ws");
         let plain = Connector::Plain;
         let connector = if secure { &*self.endpoint.tls } else { &plain };
         let host = self.endpoint.uri.host().context("the URL has no host")?;
-        let stream = connector.wrap(host, stream).await?;
+        let stream = connector.wrap(host, socket.clone()).await?;
         let origin = http::HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
         let (websocket, _) = ClientBuilder::from_uri(self.endpoint.uri.clone())
             .add_header(http::header::ORIGIN, origin)?
             .connect_on(stream)
             .await?;
         let (inner, events) = from_websocket(websocket);
-        let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false) });
-        *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&line);
+        let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false), gate: self.gate.clone() });
+        self.current.renew(&line)?;
         Ok((line, events))
     }
 }
 
 struct Line {
     inner: Arc<dyn Transport>,
-    /// The same socket again, for shutting it below TLS.
-    socket: std::os::fd::OwnedFd,
+    socket: Socket,
     cut: AtomicBool,
+    gate: Arc<WireGate>,
 }
 
 impl Line {
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
-        // Fails only when the peer was first.
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        self.socket.cut();
     }
 }
 
@@ -159,7 +191,16 @@ impl Transport for Line {
         if self.cut.load(Ordering::Acquire) {
             bail!("the line was cut");
         }
-        self.inner.send(data).await
+        let held = self.gate.pass(data.len()).await?;
+        // Waiting at the gate it may have been cut.
+        if self.cut.load(Ordering::Acquire) {
+            bail!("the line was cut");
+        }
+        self.inner.send(data).await?;
+        if held {
+            crash::point("ciphertext_on_the_wire");
+        }
+        Ok(())
     }
 
     async fn disconnect(&self) {

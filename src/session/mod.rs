@@ -5,6 +5,7 @@
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
 mod agent;
+mod answers;
 mod asking;
 mod calls;
 mod channels;
@@ -14,16 +15,19 @@ mod connection;
 mod content;
 mod country;
 mod courier;
+mod end;
 mod env;
 mod files;
 mod group_news;
 pub mod groups;
 mod health;
 mod hook;
+mod judgement;
 mod labels;
 mod limits;
 mod line;
 mod own_account;
+mod pace;
 mod passkey;
 mod past;
 mod people;
@@ -38,6 +42,7 @@ mod sending;
 mod signal;
 mod signs;
 mod skipped;
+mod socket;
 mod state;
 mod states;
 mod statuses;
@@ -47,10 +52,11 @@ mod told;
 mod translate;
 mod votes;
 mod web;
+mod wire_gate;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -60,14 +66,13 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info, info_span, warn};
 use whatsapp_rust::{
     Client, Jid, Server,
-    traits::{DeviceStore as _, ProtocolStore as _},
     wacore::types::message::{MessageInfo, MessageSource},
 };
 
@@ -75,7 +80,8 @@ pub use self::{
     agent::http_client,
     asking::Refused,
     channels::{Channel, ChannelRole},
-    env::{Directory, Env, Versions},
+    end::End,
+    env::{Directory, Ended, Env, Versions, jitter},
     files::{NoFile, Source},
     health::Health,
     limits::{Capping, Timelock},
@@ -87,13 +93,18 @@ pub use self::{
     presence::{Mood, Shown},
     profile::Profile,
     sending::{RefusedSend, chat_of},
+    signal::backoff,
     state::{Qr, State, Status},
 };
-use self::{line::Current, supervisor::Supervisor};
+use self::{
+    answers::{Answer, Answers},
+    line::Current,
+    supervisor::Supervisor,
+};
 use crate::{
     journal::{self, Closed, Journal, OpenError},
-    message::{Delivery, EventBody, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
+    message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
+    store::{Batch, CopyFailure, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
 
@@ -129,9 +140,7 @@ struct Inner {
     /// The client of the current connection, logged in or not.
     client: watch::Sender<Option<Arc<Client>>>,
     wishes: mpsc::Sender<Wish>,
-    accepted: mpsc::Sender<(String, String)>,
-    /// A message was settled.
-    settled: Notify,
+    answers: Answers,
     owes_acks: Arc<AtomicBool>,
     presences: presence::Presences,
     calls: calls::Calls,
@@ -139,6 +148,7 @@ struct Inner {
     skipped: skipped::Skipped,
     questions: past::Questions,
     changes: posts::Changes,
+    pace: pace::Pace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// The states that consumers know of.
@@ -148,6 +158,8 @@ struct Inner {
     refused_scan: own_account::RefusedScan,
     /// Answers with many messages that are on their way.
     reading: Arc<Semaphore>,
+    /// Why it ended by itself, when it has.
+    end: OnceLock<End>,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
@@ -210,8 +222,14 @@ pub enum RefusedCode {
 impl Session {
     /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
     ///
-    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant.
-    pub async fn open(env: Arc<Env>, tenant: TenantId, known: bool) -> Result<Self, SessionError> {
+    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant. `published`: the
+    /// last event that a session before it published in this process.
+    pub async fn open(
+        env: Arc<Env>,
+        tenant: TenantId,
+        known: bool,
+        published: Option<EventId>,
+    ) -> Result<Self, SessionError> {
         let tasks = TaskTracker::new();
         let journal_tasks = TaskTracker::new();
         let context = journal::Context {
@@ -238,18 +256,18 @@ impl Session {
         let keep =
             Keep { events: config.keep_events, age: config.keep, live: config.live_events, whole: config.keep_whole };
         let (feed, shelf, clock) = (env.feed.clone(), env.shelf.clone(), env.clock.clone());
-        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep).await?;
+        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep, published).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
-        let outbox = Arc::new(Outbox::new(store.clone(), log.clone(), env.clock.clone()));
-        let device = store.load().await.map_err(|error| StoreError::Folder(std::io::Error::other(error)))?;
+        let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), config.ttl).await?;
+        let outbox = Arc::new(outbox);
+        let device = store.device().await?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
         let own = store.own_account().await?;
         let told = states::Told::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
-        let (accepted, carried) = mpsc::channel(256);
         let status = Status {
             state: State::Stopped,
             reason: match device {
@@ -280,8 +298,7 @@ impl Session {
             ready: watch::Sender::new(None),
             client: watch::Sender::new(None),
             wishes,
-            accepted,
-            settled: Notify::new(),
+            answers: Answers::default(),
             owes_acks: Arc::default(),
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
@@ -289,11 +306,13 @@ impl Session {
             skipped: skipped::Skipped::default(),
             questions: past::Questions::default(),
             changes: posts::Changes::default(),
+            pace: pace::Pace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
             told,
             country,
             refused_scan: own_account::RefusedScan::default(),
             reading: Arc::new(Semaphore::new(READING)),
+            end: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,
@@ -302,7 +321,7 @@ impl Session {
         let hooks: Arc<dyn Hooks> = inner.clone();
         inner.store.attach(&hooks);
         let span = info_span!("session", %tenant);
-        let courier = courier::Courier::new(inner.clone(), carried).run(inner.stop.clone());
+        let courier = courier::Courier::new(inner.clone()).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
         tasks.spawn(guarded(inner.clone(), states::tell(inner.clone())).instrument(span.clone()));
         let tidy = inner.log.clone().tidy_up(inner.stop.clone());
@@ -372,15 +391,18 @@ impl Session {
         self.0.is_stopped()
     }
 
-    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile.
+    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile, or it ended by itself.
     pub async fn connect_until(&self, wanted: impl Fn(&Status) -> bool) -> Option<Status> {
         /// It stops between a pairing that was given up and the next; one that stays stopped was told to.
         const BETWEEN: Duration = Duration::from_secs(10);
         let mut status = self.watch();
         self.connect().await;
         loop {
-            let begun = status.wait_for(|status| status.state != State::Stopped);
+            let begun = status.wait_for(|status| status.state != State::Stopped || self.end().is_some());
             tokio::time::timeout(BETWEEN, begun).await.ok()?.ok()?;
+            if self.end().is_some() {
+                return None;
+            }
             let settled = status.wait_for(|status| status.state == State::Stopped || wanted(status)).await.ok()?;
             if settled.state != State::Stopped {
                 return Some(settled.clone());
@@ -391,6 +413,11 @@ impl Session {
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
         let _ = self.0.wishes.send(Wish::StopPairing).await;
+    }
+
+    /// Counts a login that somebody asks for.
+    pub fn may_log_in(&self) -> Result<(), Refused> {
+        self.0.pace.take(pace::Ask::Login).map_err(|wait| Refused::TooMany { wait })
     }
 
     /// A new connection with the same credentials.
@@ -459,17 +486,33 @@ impl Session {
         self.0.stop.clone()
     }
 
-    /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy.
+    /// Why it ended by itself; `None` while it goes on.
+    pub fn end(&self) -> Option<&End> {
+        self.0.end.get()
+    }
+
+    /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy. While the vault does
+    /// not answer it waits: bound it. Cancel-safe, and may be called again.
     pub async fn close(&self) {
+        /// Nothing that a task still does then reaches WhatsApp, the vault or the next session's working copy.
+        const LAST_WORDS: Duration = Duration::from_secs(20);
         let inner = &self.0;
         inner.stop.cancel();
+        inner.release_library();
         inner.tasks.close();
-        inner.tasks.wait().await;
+        let over = inner.tasks.wait();
+        if self.end().is_none() {
+            over.await;
+        } else if tokio::time::timeout(LAST_WORDS, over).await.is_err() {
+            warn!(tenant = %inner.tenant, tasks = inner.tasks.len(), "tasks of a session that ended go on");
+        }
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
-        if let Err(closed) = flushed {
-            warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault");
+        match flushed {
+            // What a former owner has not written is not written any more.
+            Ok(()) | Err(Closed::Fenced) => {}
+            Err(closed) => warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault"),
         }
         if let Err(error) = inner.store.close().await {
             warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
@@ -477,17 +520,10 @@ impl Session {
     }
 }
 
-/// A panic of one tenant's task is a bug, and that tenant's alone: the session fails, visibly, and the others go on.
+/// A panic of one tenant's task is a bug, and that tenant's alone: the session ends, visibly, and the others go on.
 async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
     if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
-        session.line.cut();
-        session.stop.cancel();
-        session.ready.send_replace(None);
-        session.set_status(|status| {
-            status.state = State::Failed;
-            status.reason = "crashed: a bug; restart the daemon and report it".into();
-            status.qr = None;
-        });
+        session.end(End::Crashed);
     }
 }
 
@@ -506,17 +542,25 @@ impl Hooks for Inner {
         self.admit_account(account).await
     }
 
+    fn copy_failed(&self, failure: &CopyFailure) {
+        self.end(End::CopyFailed(failure.clone()));
+    }
+
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
         warn!(message.id = id, "a message was decrypted before and is nowhere: asking the phone for it");
         let Some(client) = self.client.borrow().clone() else { return };
         let (Ok(chat), Ok(sender)) = (chat.parse::<Jid>(), sender.parse::<Jid>()) else { return };
         let source = MessageSource {
             is_group: matches!(chat.server, Server::Group | Server::Broadcast),
+            // The phone looks for its own messages elsewhere.
+            is_from_me: [client.pn(), client.lid()].iter().flatten().any(|me| me.user == sender.user),
             chat,
             sender,
             ..MessageSource::default()
         };
-        let info = MessageInfo { source, id: id.into(), ..MessageInfo::default() };
+        // The phone's answer may come without a time: then it is of now rather than of 1970.
+        let timestamp = whatsapp_rust::wacore::time::now_utc();
+        let info = MessageInfo { source, id: id.into(), timestamp, ..MessageInfo::default() };
         self.tasks.spawn(async move {
             if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(info)).await {
                 warn!(error = format!("{error:#}"), "the phone was not asked");
@@ -526,7 +570,26 @@ impl Hooks for Inner {
 }
 
 impl Inner {
+    /// While the session ends, none of its tasks may wait for the library, which waits for a store that answers nothing. The
+    /// line is shut by then, so the library's errors reach nobody.
+    fn release_library(&self) {
+        let over = self.store.failure().is_some() || self.journal.closed().now_or_never().is_some();
+        if over && self.stop.is_cancelled() {
+            self.line.shut();
+            self.store.release_library();
+        }
+    }
+
+    /// After the end nothing changes any more.
     fn set_status(&self, change: impl FnOnce(&mut Status)) {
+        self.change_status(|status| {
+            if self.end.get().is_none() {
+                change(status);
+            }
+        });
+    }
+
+    fn change_status(&self, change: impl FnOnce(&mut Status)) {
         let before = self.status.borrow().clone();
         self.status.send_modify(|status| {
             change(status);
@@ -559,7 +622,7 @@ impl Inner {
     /// A person as conversations name them: by the phone number where it is known.
     async fn named(&self, person: &Jid) -> String {
         let known = match person.server {
-            Server::Lid => self.store.get_lid_mapping(&person.user).await.ok().flatten(),
+            Server::Lid => self.store.mapping_of_lid(&person.user).await.ok().flatten(),
             _ => None,
         };
         known.map_or_else(|| person.to_non_ad_string(), |known| Jid::pn(known.phone_number).to_string())
@@ -571,14 +634,31 @@ impl Inner {
         self.env.directory.note(&self.tenant, connection);
     }
 
-    async fn progress(&self, id: &str, to: Delivery) {
-        self.progress_of(id, to, None).await;
+    /// WhatsApp acknowledged a message, or refused it with a code.
+    async fn acknowledged(&self, id: &str, error: Option<&str>) {
+        self.answers.note();
+        let Some(error) = error else { return self.progress(id, Delivery::Sent, None).await };
+        let code = error.parse().ok();
+        match code {
+            Some(code) if judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
+            code => {
+                warn!(message.id = id, code, "WhatsApp refuses a message");
+                self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await);
+            }
+        }
     }
 
-    /// The same, of one of several recipients.
-    async fn progress_of(&self, id: &str, to: Delivery, by: Option<String>) {
-        match self.outbox.progress(id, to, by).await {
-            Ok(true) => self.settled.notify_waiters(),
+    /// A message has come further. `by`: to whom, where there are several.
+    async fn progress(&self, id: &str, to: Delivery, by: Option<String>) {
+        self.note_progress(id, self.outbox.progress(id, to, by).await);
+    }
+
+    fn note_progress(&self, id: &str, written: Result<bool, StoreError>) {
+        match written {
+            Ok(true) => {
+                self.answers.note();
+                self.answers.give(id, Answer::Settled);
+            }
             Ok(false) => {}
             Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),
         }

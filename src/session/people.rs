@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use whatsapp_rust::{Jid, Server, traits::ProtocolStore as _};
+use whatsapp_rust::{Jid, Server};
 
-use super::{Refused, Session, asking};
+use super::{Refused, Session, asking, pace::Ask};
 use crate::{
     message::synced::{self, Entry},
     store::StoreError,
@@ -46,7 +46,8 @@ impl Session {
     /// `None`: nobody has that number.
     pub async fn account(&self, number: &str) -> Result<Option<Account>, Refused> {
         let jid = asking::person("phone", number)?;
-        let found = self.ask(|client| async move { client.contacts().is_on_whatsapp(&[jid]).await }).await?;
+        let found =
+            self.ask(Ask::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await }).await?;
         Ok(found.into_iter().find(|found| found.is_registered).map(|found| {
             let number = if found.jid.is_lid() { found.pn_jid.as_ref().unwrap_or(&found.jid) } else { &found.jid };
             let lid = found.lid.as_ref().or(found.jid.is_lid().then_some(&found.jid));
@@ -57,14 +58,17 @@ impl Session {
     /// What a person says of itself; `None`: nothing, or not to us.
     pub async fn about(&self, id: &str) -> Result<Option<String>, Refused> {
         let jid = asking::person("contactId", id)?;
-        let found = self.ask(|client| async move { client.contacts().get_user_info(&[jid]).await }).await?;
+        let found =
+            self.ask(Ask::Lookup, |client| async move { client.contacts().get_user_info(&[jid]).await }).await?;
         Ok(found.into_values().find_map(|info| info.status).filter(|about| !about.is_empty()))
     }
 
     /// Where a person's or a group's picture can be fetched for a while; `None`: it has none, or none for us.
     pub async fn picture(&self, id: &str) -> Result<Option<String>, Refused> {
         let jid = asking::chat("chatId", id)?;
-        let found = self.ask(|client| async move { client.contacts().get_profile_picture(&jid, false).await }).await;
+        let found = self
+            .ask(Ask::Lookup, |client| async move { client.contacts().get_profile_picture(&jid, false).await })
+            .await;
         match found {
             Ok(picture) => Ok(picture.map(|picture| picture.url)),
             // Of a stranger's: not ours to see.
@@ -79,7 +83,7 @@ impl Session {
         if self.names(&jid.to_string()).await?.is_none() {
             return Err(Refused::Unknown("account at WhatsApp"));
         }
-        self.ask(|client| async move {
+        self.ask(Ask::Change, |client| async move {
             if blocked { client.blocking().block(&jid).await } else { client.blocking().unblock(&jid).await }
         })
         .await
@@ -138,7 +142,8 @@ impl Session {
 
     /// A list of people is worth something without WhatsApp's word on who is blocked.
     async fn with_blocks(&self, mut people: Vec<Person>) -> Vec<Person> {
-        let Ok(blocked) = self.ask(|client| async move { client.blocking().get_blocklist().await }).await else {
+        let Ok(blocked) = self.ask(Ask::Query, |client| async move { client.blocking().get_blocklist().await }).await
+        else {
             return people;
         };
         let mut names: HashSet<String> = HashSet::new();
@@ -154,7 +159,7 @@ impl Session {
 
     /// The names that are known here, by LID.
     pub async fn all_names(&self) -> Result<Vec<Names>, Refused> {
-        let known = self.0.store.get_all_lid_mappings().await.map_err(asking::unreadable)?;
+        let known = self.0.store.mappings().await.map_err(Refused::Store)?;
         let mut names: Vec<_> = known.into_iter().map(|entry| named(&entry.lid, &entry.phone_number)).collect();
         names.sort_by(|a, b| a.lid.cmp(&b.lid));
         Ok(names)
@@ -165,10 +170,10 @@ impl Session {
         let jid = asking::person("id", id)?;
         let store = &self.0.store;
         let known = match jid.server {
-            Server::Lid => store.get_lid_mapping(&jid.user).await,
-            _ => store.get_pn_mapping(&jid.user).await,
+            Server::Lid => store.mapping_of_lid(&jid.user).await,
+            _ => store.mapping_of_number(&jid.user).await,
         };
-        let known = known.map_err(asking::unreadable)?;
+        let known = known.map_err(Refused::Store)?;
         if let Some(entry) = known {
             return Ok(Some(named(&entry.lid, &entry.phone_number)));
         }

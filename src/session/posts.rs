@@ -7,7 +7,7 @@ use std::{
 };
 
 use whatsapp_rust::{
-    Client, ErrorChainExt as _, Jid, NewsletterError, SendError, SendOptions, Server,
+    Client, Jid, NewsletterError, SendError, SendOptions, Server,
     request::{InfoQuery, IqError},
     wacore::iq::newsletter::NEWSLETTER_XMLNS,
     wacore_binary::{NodeContent, NodeRef, builder::NodeBuilder},
@@ -18,6 +18,7 @@ use super::{
     Inner, Refused, Session,
     channels::channel,
     content::{self, Parties},
+    pace::Ask,
     sending::RefusedSend,
 };
 use crate::message::{Addressed, Content, Draft, Message, SendRequest};
@@ -80,15 +81,14 @@ pub async fn publish(
         };
         return changed.map_err(|error| match error {
             NewsletterError::Client(error) => error.into(),
-            error => SendError::InvalidRequest(error.to_string()),
+            NewsletterError::Iq(error) => error.into(),
+            NewsletterError::InvalidRequest(why) => SendError::InvalidRequest(why),
+            error => SendError::Internal(error.into()),
         });
     }
     if let Some(reaction) = body.reaction_message.as_option() {
         let post = reaction.key.as_option().and_then(|key| key.id.clone()).ok_or_else(nameless)?;
-        let posts = published(client, &channel, RECENT).await.map_err(|error| match error.server_rejection() {
-            Some(rejection) => SendError::InvalidRequest(format!("WhatsApp refuses: {}", rejection.code)),
-            None => SendError::Iq(error),
-        })?;
+        let posts = published(client, &channel, RECENT).await?;
         let number = posts.into_iter().find(|raw| raw.id == post).map(|raw| raw.number).ok_or_else(nameless)?;
         let code = reaction.text.clone().unwrap_or_default();
         let stanza = NodeBuilder::new("message")
@@ -112,7 +112,7 @@ impl Session {
             Err(_) => channel(&self.channel(id).await?.id)?,
         };
         let named = jid.clone();
-        let raw = self.ask(|client| async move { published(&client, &named, limit).await }).await;
+        let raw = self.ask(Ask::Query, |client| async move { published(&client, &named, limit).await }).await;
         let raw = raw.map_err(|refused| refused.about("channel"))?;
         let me: Vec<Jid> = self.status().phone_number.map(Jid::pn).into_iter().collect();
         Ok(raw.into_iter().filter_map(|raw| raw.read(&jid, &me)).collect())

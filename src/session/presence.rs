@@ -16,7 +16,7 @@ use whatsapp_rust::{
     types::presence::{ChatPresence, ChatPresenceMedia},
 };
 
-use super::{Refused, Session, asking};
+use super::{Refused, Session, asking, pace::Ask};
 
 /// Chats that a session follows. The one that was asked for longest ago makes room.
 const FOLLOWED: usize = 256;
@@ -154,7 +154,7 @@ impl Presences {
 impl Session {
     /// Shows the tenant as there or not there. While it is, the owner's phone does not notify.
     pub async fn show_online(&self, online: bool) -> Result<(), Refused> {
-        self.ask(|client| async move {
+        self.ask(Ask::Presence, |client| async move {
             if online { client.presence().set_available().await } else { client.presence().set_unavailable().await }
         })
         .await?;
@@ -165,7 +165,7 @@ impl Session {
     /// Shows in a chat what the tenant does there.
     pub async fn show_mood(&self, chat: &str, mood: Mood) -> Result<(), Refused> {
         let jid = asking::chat("chatId", chat)?;
-        self.ask(|client| async move {
+        self.ask(Ask::Presence, |client| async move {
             match mood {
                 Mood::Typing => client.chatstate().send_composing(&jid).await,
                 Mood::Recording => client.chatstate().send_recording(&jid).await,
@@ -179,7 +179,7 @@ impl Session {
     pub async fn follow_presence(&self, chat: &str) -> Result<(), Refused> {
         let jid = asking::chat("chatId", chat)?;
         let also = self.names_of(&jid).await.into_iter().skip(1).map(|name| name.to_string()).collect();
-        self.ask(|client| async move { client.presence().subscribe(jid).await }).await?;
+        self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
         self.0.presences.follow(chat, also);
         Ok(())
     }

@@ -21,7 +21,12 @@ impl Session {
 
     /// Messages with what became of them, newest first.
     pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
-        let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
+        let before = query.before.map(|before| {
+            let place = self.place_of(before);
+            // Of an event that was lost: all that was before it, the last included.
+            if place == before { before } else { EventId(ulid::Ulid(place.0.0.saturating_add(1))) }
+        });
+        let query = history::Query { before, cleared: cleared::read(&self.0.store).await?, ..query.clone() };
         history::messages(&self.0.log, &query).await
     }
 
@@ -76,6 +81,11 @@ impl Session {
     /// The id of the last event that was published.
     pub fn newest_event(&self) -> Option<EventId> {
         self.0.log.newest()
+    }
+
+    /// The place that a cursor names: where it was, if its event was lost with an earlier process.
+    pub fn place_of(&self, cursor: EventId) -> EventId {
+        self.0.log.place_of(cursor)
     }
 
     /// The id of the last event that brought a message.

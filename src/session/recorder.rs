@@ -27,10 +27,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
         let Some(event) = event else { break };
         match &*event {
             Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
-                let to = if ack.error.is_some() { Delivery::Failed } else { Delivery::Sent };
-                session.progress(&ack.id, to).await;
+                session.acknowledged(&ack.id, ack.error.as_deref()).await;
                 if let Some(change) = session.changes.end(&ack.id) {
-                    session.progress(&change, to).await;
+                    session.acknowledged(&change, ack.error.as_deref()).await;
                 }
             }
             Event::Receipt(receipt) => {
@@ -41,7 +40,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                         false => None,
                     };
                     for id in &receipt.message_ids {
-                        session.progress_of(id, to, by.clone()).await;
+                        session.progress(id, to, by.clone()).await;
                     }
                 }
             }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use phonenumber::country;
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use whatsapp_rust::{
     Jid, Server,
-    traits::ProtocolStore as _,
     waproto::{codec, whatsapp as wa},
 };
 
 use super::{
-    Session,
+    Inner, Session,
     compose::{Composed, Setting, compose, recompose},
     files::Source,
     posts,
@@ -29,10 +29,13 @@ use crate::{
     tenant::TenantId,
 };
 
-/// How long a consumer waits for a message to be durable before it is told that the vault is down.
+/// How long a consumer waits for a message to be durable before it is told that nobody knows.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a message was not accepted. Nothing was sent and nothing will be.
+/// The vault is slower than that with a message before: the next one is refused, before anything is written.
+const VAULT_STALL: Duration = Duration::from_millis(2500);
+
+/// Why a message was not accepted. Nothing was sent and nothing will be, but for [`Self::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum RefusedSend {
     #[error("the session is not connected to WhatsApp")]
@@ -50,8 +53,13 @@ pub enum RefusedSend {
     /// Why not.
     #[error("{0}")]
     NotInChannels(&'static str),
+    /// Nothing was written.
     #[error("the vault does not answer")]
     VaultDown,
+    /// It was written, and the vault has not confirmed it in time. As long as this process lives it will be sent; should it die, only
+    /// the vault knows.
+    #[error("the vault has not confirmed the message {id} yet")]
+    OutcomeUnknown { id: String },
     /// The idempotency key was used for another message.
     #[error("the idempotency key was used for another message")]
     KeyReused,
@@ -63,8 +71,14 @@ pub enum RefusedSend {
     /// WhatsApp's media hosts do not take the file now.
     #[error("WhatsApp's media hosts do not answer")]
     MediaDown,
+    /// WhatsApp takes no file, with its code.
+    #[error("WhatsApp takes no file: {0}")]
+    RefusedFile(u16),
     #[error("the local disk fails")]
     Disk,
+    /// The tenant asks WhatsApp for more of it than is good for the account.
+    #[error("too many requests")]
+    TooMany { wait: Duration },
 }
 
 impl Session {
@@ -182,18 +196,36 @@ impl Session {
             key: key.map(str::to_owned),
             audience,
             message,
+            ttl: request.ttl,
         };
-        let message = match inner.outbox.accept(outgoing, ACCEPT_TIMEOUT).await {
-            Ok(message) => message,
-            Err(NotAccepted::KeyReused) => return Err(RefusedSend::KeyReused),
-            Err(error) => {
+        self.take_on(outgoing).await
+    }
+
+    /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.
+    async fn take_on(&self, outgoing: Outgoing) -> Result<Message, RefusedSend> {
+        let inner = &self.0;
+        let until = Instant::now() + ACCEPT_TIMEOUT;
+        let room = timeout_at(until, inner.outbox.room(outgoing.body.len())).await;
+        let room = room.map_err(|_| RefusedSend::VaultDown)?;
+        if inner.journal.outage() || inner.outbox.is_stalled(VAULT_STALL) {
+            return Err(RefusedSend::VaultDown);
+        }
+        let unknown = RefusedSend::OutcomeUnknown { id: outgoing.message.id.clone() };
+        let (outbox, stop) = (inner.outbox.clone(), inner.stop.clone());
+        let accepting = inner.tasks.spawn(async move {
+            let _room = room;
+            // What is written by the end of the session goes to the vault with everything else.
+            stop.run_until_cancelled(outbox.accept(outgoing)).await
+        });
+        match timeout_at(until, accepting).await {
+            Ok(Ok(Some(Ok(message)))) => Ok(message),
+            Ok(Ok(Some(Err(NotAccepted::KeyReused)))) => Err(RefusedSend::KeyReused),
+            Ok(Ok(Some(Err(NotAccepted::Store(error))))) => {
                 warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
-                return Err(RefusedSend::VaultDown);
+                Err(RefusedSend::Disk)
             }
-        };
-        // Full: the courier finds it in the outbox.
-        let _ = inner.accepted.try_send((message.id.clone(), message.addressed.chat.clone()));
-        Ok(message)
+            Ok(Ok(Some(Err(NotAccepted::Unconfirmed(_))) | None) | Err(_)) | Err(_) => Err(unknown),
+        }
     }
 
     /// What was accepted before under the same id: a file is uploaded once.
@@ -247,10 +279,16 @@ impl Session {
 
     /// The names that WhatsApp may give a chat: its phone number and its LID.
     pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
+        self.0.names_of(chat).await
+    }
+}
+
+impl Inner {
+    pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
         let mut names = vec![chat.clone()];
         let mapping = match chat.server {
-            Server::Pn => self.0.store.get_pn_mapping(&chat.user).await,
-            Server::Lid => self.0.store.get_lid_mapping(&chat.user).await,
+            Server::Pn => self.store.mapping_of_number(&chat.user).await,
+            Server::Lid => self.store.mapping_of_lid(&chat.user).await,
             _ => return names,
         };
         if let Ok(Some(mapping)) = mapping {

@@ -39,6 +39,8 @@ pub enum Signal {
     GivenUp,
     /// Its owner wants it to stay away.
     Stopped,
+    /// There is no file descriptor for another line.
+    NoDescriptor,
 }
 
 /// What to do next.
@@ -58,6 +60,8 @@ pub enum Next {
     Update,
     /// Dial again at the slowest pace, and alert.
     RetrySlowly,
+    /// Dial again when a file descriptor may be free.
+    AwaitDescriptor,
     /// Show a new QR code if someone still wants one.
     NewQr,
 }
@@ -89,6 +93,9 @@ impl fmt::Display for Signal {
             Self::PasskeyFailed(why) => write!(f, "the pairing with a passkey failed: {why}"),
             Self::GivenUp => f.write_str("the pairing was given up"),
             Self::Stopped => f.write_str("stopped"),
+            Self::NoDescriptor => f.write_str(
+                "the process has as many sessions as its limit of open files carries (ulimit -n): waiting for one to end",
+            ),
         }
     }
 }
@@ -120,6 +127,7 @@ impl Signal {
             Self::PasskeyExpired | Self::PasskeyFailed(_) => Next::NewQr,
             // There is no next dial before somebody asks for one.
             Self::Stopped => Next::ReconnectNow,
+            Self::NoDescriptor => Next::AwaitDescriptor,
         }
     }
 }
@@ -152,6 +160,7 @@ mod tests {
             Signal::PasskeyExpired,
             Signal::PasskeyFailed("401".into()),
             Signal::GivenUp,
+            Signal::NoDescriptor,
         ];
         assert!(survivors.iter().all(|signal| signal.next() != Next::Wipe));
         assert_eq!(Signal::LoggedOut { code: 401 }.next(), Next::Wipe);

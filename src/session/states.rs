@@ -88,12 +88,15 @@ pub(super) async fn tell(session: Arc<Inner>) {
         let due = match due {
             Some(due) if due <= now => {
                 if let Err(error) = session.tell_state(state).await {
-                    if matches!(error, StoreError::Closed | StoreError::Journal(_)) {
+                    if error.is_final() {
                         debug!(%error, "the states of a session end with it");
                         return;
                     }
                     warn!(%error, "a state of the session cannot be written down now");
-                    sleep(PAUSE).await;
+                    tokio::select! {
+                        () = session.stop.cancelled() => return,
+                        () = sleep(PAUSE) => {}
+                    }
                 } else {
                     watcher.told(now);
                 }

@@ -3,12 +3,9 @@
 //! Who sees a status is settled when it is accepted, and is kept with it: each attempt goes to the same people, and so does what takes
 //! it back. A person whom WhatsApp does not know by a LID is not reached; it is asked for them before the library drops them.
 
-use std::time::Duration;
-
 use whatsapp_rust::{
     Client, Jid, SendError, StatusSendOptions,
     buffa::{Enumeration as _, MessageField},
-    traits::ProtocolStore as _,
     wacore_binary::JidExt as _,
     waproto::whatsapp::{self as wa, message::extended_text_message::FontType},
 };
@@ -24,9 +21,6 @@ use crate::message::{
 
 /// People whom WhatsApp is asked for at once.
 const ASKED: usize = 256;
-
-/// Between attempts, when WhatsApp does not tell who they are.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether a draft may go to that chat: a status to where statuses are, and nothing else but what people think of them.
 pub(super) fn check(chat: &Jid, draft: &Draft) -> Result<(), Flaw> {
@@ -115,25 +109,26 @@ pub(super) async fn send(
 ) -> Result<(), SendError> {
     let people: Result<Vec<Jid>, _> = status.audience.iter().map(|jid| jid.parse()).collect();
     let people = people.map_err(|_| SendError::InvalidRequest("somebody whom the status is for is no jid".into()))?;
-    if let Err(error) = meet(session, client, &people).await {
-        tokio::time::sleep(PAUSE).await;
-        return Err(SendError::Internal(error));
-    }
+    meet(session, client, &people).await?;
     let options = StatusSendOptions { message_id: Some(status.id), ..StatusSendOptions::default() };
     client.status().send_raw(message, &people, options).await?;
     Ok(())
 }
 
 /// Asks WhatsApp for the LIDs of those whose it has not told: the library leaves out everybody else, and says nothing.
-async fn meet(session: &Inner, client: &Client, people: &[Jid]) -> anyhow::Result<()> {
+async fn meet(session: &Inner, client: &Client, people: &[Jid]) -> Result<(), SendError> {
     let mut strangers = Vec::new();
     for person in people.iter().filter(|person| person.is_pn()) {
-        if session.store.get_pn_mapping(&person.user).await?.is_none() {
+        if session.store.mapping_of_number(&person.user).await.map_err(internal)?.is_none() {
             strangers.push(person.clone());
         }
     }
     for some in strangers.chunks(ASKED) {
-        client.contacts().is_on_whatsapp(some).await?;
+        client.contacts().is_on_whatsapp(some).await.map_err(internal)?;
     }
     Ok(())
+}
+
+fn internal(error: impl std::error::Error + Send + Sync + 'static) -> SendError {
+    SendError::Internal(error.into())
 }

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Inner, STAYS_AWAY, Wish,
+    End, Inner, STAYS_AWAY, Wish,
     connection::Connection,
     env::jitter,
     signal::{Next, Signal, backoff},
@@ -83,23 +83,15 @@ impl Supervisor {
         session.ready.send_replace(None);
         session.client.send_replace(None);
         match stop {
-            Stop::Asked | Stop::Closed(Closed::Stopped) => session.set_status(|status| {
+            Stop::Closed(Closed::Stopped) if !session.stop.is_cancelled() => session.end(End::Crashed),
+            Stop::Closed(closed) => End::of(closed).into_iter().for_each(|end| session.end(end)),
+            Stop::Asked => {}
+        }
+        if session.end.get().is_none() {
+            session.set_status(|status| {
                 status.state = State::Stopped;
                 status.reason = "the daemon is stopping".into();
-            }),
-            Stop::Closed(closed) => {
-                warn!(%closed, "this process does not own the tenant any more");
-                session.line.cut();
-                session.set_status(|status| {
-                    status.qr = None;
-                    (status.state, status.reason) = match closed {
-                        Closed::Fenced => (State::Stopped, "moved".into()),
-                        other => (State::Failed, other.to_string()),
-                    };
-                });
-                session.stop.cancel();
-                let _ = session.store.close().await;
-            }
+            });
         }
     }
 
@@ -233,6 +225,10 @@ impl Supervisor {
                 error!(?signal, "WhatsApp refuses the connection");
                 settings.backoff_max
             }
+            Next::AwaitDescriptor => {
+                error!("no file descriptor for another line");
+                settings.backoff_max.mul_f64(1.0 - jitter() / 2.0)
+            }
             Next::AskOwner => {
                 // Fenced: the journal closes, and the pause ends by it.
                 let owner = self.session.journal.confirm().await;
@@ -251,7 +247,8 @@ impl Supervisor {
         self.failures = self.failures.saturating_add(1);
         let reason = signal.to_string();
         self.session.set_status(|status| {
-            status.state = if next == Next::RetrySlowly { State::Failed } else { State::Starting };
+            let fails = matches!(next, Next::RetrySlowly | Next::AwaitDescriptor);
+            status.state = if fails { State::Failed } else { State::Starting };
             status.reason = reason;
             status.qr = None;
         });

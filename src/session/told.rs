@@ -187,6 +187,7 @@ fn stands_alone(content: &Content) -> bool {
             | Content::Edit { .. }
             | Content::Revoke { .. }
             | Content::Pin { .. }
+            | Content::Keep { .. }
             | Content::Undecryptable
     )
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::store::Device;
 
-use super::{Batch, StoreError, key, records, space, turn::Turn};
+use super::{Batch, StoreError, key, space, turn::Turn};
 
 /// Where it is written which account the tenant is.
 pub(super) const OWN_ACCOUNT: &str = "session/account";
@@ -61,9 +61,7 @@ impl Turn<'_> {
             return Ok(Some(account));
         }
         // Paired by a build that did not remember it.
-        let device = self.get(space::DEVICE, &key::only())?;
-        let device = device.map(|device| records::device::decode(&device)).transpose()?;
-        Ok(device.as_ref().and_then(OwnAccount::of))
+        Ok(self.device()?.as_ref().and_then(OwnAccount::of))
     }
 
     pub(super) fn remember_account(&mut self, account: &OwnAccount) -> Result<(), StoreError> {

@@ -14,18 +14,18 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Batch, Store, key,
+    Batch, Store,
+    key::{self, Key},
     records::{CollectionRecord, SyncKeyRecord},
     space,
-    turn::parse,
 };
 
 #[async_trait]
 impl AppSyncStore for Store {
     async fn get_sync_key(&self, key_id: &[u8]) -> Result<Option<AppStateSyncKey>> {
-        let record = self.get(space::SYNC_KEYS, key_id).await?;
-        let record = record.map(|record| parse::<SyncKeyRecord>(space::SYNC_KEYS, &record)).transpose()?;
-        Ok(record.map(Into::into))
+        let key = Key::from(key_id);
+        let found = self.read(move |turn| Ok(turn.record::<SyncKeyRecord>(space::SYNC_KEYS, &key)?.map(Into::into)));
+        self.answer(found).await
     }
 
     async fn set_sync_key(&self, key_id: &[u8], key: AppStateSyncKey) -> Result<()> {
@@ -33,9 +33,9 @@ impl AppSyncStore for Store {
     }
 
     async fn get_version(&self, name: &str) -> Result<HashState> {
-        let record = self.get(space::COLLECTIONS, name.as_bytes()).await?;
-        let record = record.map(|record| parse::<CollectionRecord>(space::COLLECTIONS, &record)).transpose()?;
-        Ok(record.map(HashState::from).unwrap_or_default())
+        let key = key::text(name);
+        let found = self.read(move |turn| turn.record::<CollectionRecord>(space::COLLECTIONS, &key));
+        Ok(self.answer(found).await?.map(HashState::from).unwrap_or_default())
     }
 
     async fn set_version(&self, name: &str, state: HashState) -> Result<()> {
@@ -48,12 +48,12 @@ impl AppSyncStore for Store {
             let value = Bytes::copy_from_slice(&mac.value_mac);
             batch.put(space::MUTATION_MACS, key::mutation_mac(name, &mac.index_mac), value);
         }
-        self.write(batch).await?;
-        Ok(())
+        self.write_all(batch).await
     }
 
     async fn get_mutation_mac(&self, name: &str, index_mac: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.get(space::MUTATION_MACS, &key::mutation_mac(name, index_mac)).await?.map(Into::into))
+        let key = key::mutation_mac(name, index_mac);
+        Ok(self.answer(self.get(space::MUTATION_MACS, &key)).await?.map(Into::into))
     }
 
     async fn get_mutation_macs(&self, name: &str, index_macs: &[[u8; 32]]) -> Result<HashMap<[u8; 32], Vec<u8>>> {
@@ -67,7 +67,7 @@ impl AppSyncStore for Store {
             }
             Ok(found)
         });
-        Ok(found.await?)
+        self.answer(found).await
     }
 
     async fn delete_mutation_macs(&self, name: &str, index_macs: &[Vec<u8>]) -> Result<()> {
@@ -75,8 +75,7 @@ impl AppSyncStore for Store {
         for mac in index_macs {
             batch.delete(space::MUTATION_MACS, key::mutation_mac(name, mac));
         }
-        self.write(batch).await?;
-        Ok(())
+        self.write_all(batch).await
     }
 
     async fn clear_mutation_macs(&self, name: &str) -> Result<()> {
@@ -86,7 +85,7 @@ impl AppSyncStore for Store {
     /// The greatest id, as the library's own SQLite store has it: a key that the phone sends again does not become the
     /// latest by that.
     async fn get_latest_sync_key_id(&self) -> Result<Option<Vec<u8>>> {
-        let last = self.scan_back(space::SYNC_KEYS, None, 1).await?;
+        let last = self.answer(self.scan_back(space::SYNC_KEYS, None, 1)).await?;
         Ok(last.into_iter().next().map(|(key, _)| key.into()))
     }
 }

@@ -6,20 +6,24 @@
 use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
 };
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Hooks, StoreError,
+    CopyFailure, Hooks, StoreError,
     account::OwnAccount,
     database::Database,
     device::Wiped,
+    digest::{DigestKey, SetDigest},
     gates::Gates,
     key,
+    pages::{PageFile, Pages},
     pool::{Files, Lane},
     records,
     space::{self, Home},
@@ -34,13 +38,20 @@ use crate::{
 pub(super) struct WorkingCopy {
     pub(super) dir: PathBuf,
     pub(super) file: PathBuf,
+    pub(super) pages: Pages,
+    pub(super) digests: DigestKey,
     pub(super) lane: Lane,
     pub(super) journal: Journal,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Mutex<State>,
     /// The pairing that the working copy holds, and the change that brought it.
     pub(super) paired: watch::Sender<Option<(OwnAccount, ChangeNo)>>,
-    pub(super) hooks: Mutex<Option<Weak<dyn Hooks>>>,
+    pub(super) hooks: Mutex<Attached>,
+    pub(super) failure: watch::Sender<Option<CopyFailure>>,
+    /// The library's calls wait for nothing any more.
+    pub(super) released: CancellationToken,
+    /// Batches of sessions and sender keys that were written.
+    pub(super) signal_writes: AtomicU64,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,
 }
@@ -48,8 +59,17 @@ pub(super) struct WorkingCopy {
 /// Touched on the tenant's thread only; the lock is never waited for.
 pub(super) struct State {
     pub(super) closed: bool,
+    /// Of all records, as the last good turn left them.
+    pub(super) set: SetDigest,
     pub(super) gates: Gates,
     pub(super) wiped: Option<Wiped>,
+}
+
+/// The session above, and whether it knows of the failure.
+#[derive(Default)]
+pub(super) struct Attached {
+    pub(super) to: Option<Weak<dyn Hooks>>,
+    knows: bool,
 }
 
 /// What became of a turn's writes.
@@ -76,27 +96,93 @@ impl WorkingCopy {
     ) -> Result<T, StoreError> {
         let copy = self.clone();
         let (answer, answered) = oneshot::channel();
-        let job = move |files: &mut Files| drop(answer.send(work(&copy, files)));
+        let job = move |files: &mut Files| match catch_unwind(AssertUnwindSafe(|| work(&copy, files))) {
+            Ok(done) => drop(answer.send(done)),
+            Err(panic) => {
+                // Where it stopped nobody knows.
+                files.close(copy.lane.id());
+                copy.fail(CopyFailure::damaged("a job on it panicked"));
+                resume_unwind(panic);
+            }
+        };
         self.lane.queue(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Interrupted)?
     }
 
+    /// Ends the use of the copy. The first failure stays, and the session hears of it before anybody else does.
+    pub(super) fn fail(&self, failure: CopyFailure) -> StoreError {
+        let first = failure.clone();
+        self.failure.send_if_modified(|known| known.is_none().then(|| *known = Some(first)).is_some());
+        self.tell_failure();
+        StoreError::CopyFailed(self.failure.borrow().clone().unwrap_or(failure))
+    }
+
+    /// Tells the session, if there is one and a failure, once.
+    pub(super) fn tell_failure(&self) {
+        let Some(failure) = self.failure.borrow().clone() else { return };
+        let hooks = {
+            let mut attached = lock(&self.hooks);
+            let hooks = attached.to.as_ref().and_then(Weak::upgrade).filter(|_| !attached.knows);
+            attached.knows |= hooks.is_some();
+            hooks
+        };
+        if let Some(hooks) = hooks {
+            hooks.copy_failed(&failure);
+        }
+    }
+
+    pub(super) fn hooks(&self) -> Option<Arc<dyn Hooks>> {
+        lock(&self.hooks).to.as_ref().and_then(Weak::upgrade)
+    }
+
     pub(super) fn build(&self, files: &mut Files, records: Vec<Record>) -> Result<(), StoreError> {
+        self.try_build(files, records).map_err(|error| match error {
+            // It is the vault's then.
+            StoreError::Record { .. } | StoreError::Device { .. } => error,
+            error => self.cause(error).map_or_else(|error| error, StoreError::CopyFailed),
+        })
+    }
+
+    fn try_build(&self, files: &mut Files, records: Vec<Record>) -> Result<(), StoreError> {
         remove(&self.dir)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        let database = Database::create(&self.file)?;
+        let file = files.making_room(|| {
+            Ok(PageFile::create(&self.file, &self.pages).map_err(|error| CopyFailure::of_io(&error))?)
+        })?;
+        let database = Database::create(file, self.digests)?;
+        let set = self.fill(&database, records)?;
+        lock(&self.state).set = set;
+        files.insert(self.lane.id(), database);
+        Ok(())
+    }
+
+    fn fill(&self, database: &Database, records: Vec<Record>) -> Result<SetDigest, StoreError> {
+        let mut set = SetDigest::default();
         database.begin()?;
         for record in records.iter().filter(|record| space::home(record.space) == Home::Journal) {
-            database.put(record.space, &record.key, &record.value)?;
+            database.add(&mut set, record.space, &record.key, &record.value)?;
             if record.space == space::LID_MAPPINGS {
                 let mapping: records::LidMappingRecord = parse(record.space, &record.value)?;
                 let index = key::lid_of_number(&mapping.phone_number, &mapping.lid);
-                database.put(space::LIDS_OF_NUMBERS, &index, &[])?;
+                database.put(&mut set, space::LIDS_OF_NUMBERS, &index, &[])?;
             }
         }
         database.commit()?;
-        files.insert(self.lane.id(), database);
-        Ok(())
+        Ok(set)
+    }
+
+    /// Opens the file again, which must be the one that was closed.
+    fn open(&self) -> Result<Database, StoreError> {
+        let file = PageFile::open(&self.file, &self.pages)?;
+        Ok(Database::open(file, self.digests)?)
+    }
+
+    /// The failure of the copy that is behind an error, if one is: of a failed read or write SQLite knows a code only.
+    fn cause(&self, error: StoreError) -> Result<CopyFailure, StoreError> {
+        match self.pages.failure() {
+            Some(failure) => Ok(failure),
+            None => error.copy_failure(),
+        }
     }
 
     pub(super) fn take_turn<T>(
@@ -108,24 +194,42 @@ impl WorkingCopy {
         if state.closed {
             return Err(StoreError::Closed);
         }
-        let database = files.get(self.lane.id(), &self.file)?;
-        // A turn that panicked may have left its transaction open.
-        database.rollback()?;
-        let mut turn = Turn::new(database, state.wiped.as_ref());
+        if let Some(failure) = self.failure.borrow().clone() {
+            return Err(StoreError::CopyFailed(failure));
+        }
+        let done = self.try_turn(&mut state, files, work);
+        done.map_err(|error| match self.cause(error) {
+            Ok(failure) => {
+                files.close(self.lane.id());
+                self.fail(failure)
+            }
+            Err(error) => error,
+        })
+    }
+
+    fn try_turn<T>(
+        &self,
+        state: &mut State,
+        files: &mut Files,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError>,
+    ) -> Result<(T, Written), StoreError> {
+        let database = files.get(self.lane.id(), || self.open())?;
+        let mut turn = Turn::new(database, state.set, state.wiped.as_ref());
         let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
-        let Turn { changes, decision, gated, all_gated, wiped, paired, .. } = turn;
+        // SQLite gets over some errors: what looks well may rest on one.
+        let done = done.and_then(|answer| self.pages.failure().map_or(Ok(answer), |failure| Err(failure.into())));
+        let Turn { set, changes, decision, gated, all_gated, wiped, paired, .. } = turn;
         let answer = match done {
             Ok(answer) => answer,
             Err(error) => {
-                if database.rollback().is_err() {
-                    // Closing undoes it too.
-                    files.close(self.lane.id());
-                }
-                return Err(error);
+                let undone = database.rollback();
+                // What cannot be undone is in the file, but was never recorded: the copy is not what the vault has.
+                return Err(undone.err().map_or(error, StoreError::from));
             }
         };
         // Without changes: the number of the last one, whose like a caller may still have to wait for.
         let change = self.journal.record(changes, decision);
+        state.set = set;
         if wiped.is_some() {
             state.wiped = wiped;
         }
@@ -166,7 +270,7 @@ impl Source for Snapshots {
                 // Changes are recorded by turns of this thread only, so none can come between this and the end.
                 begun();
                 let mut records = Vec::new();
-                turn.database.all(|space, key, value| {
+                turn.database.all(turn.set, |space, key, value| {
                     if space::home(space) == Home::Journal {
                         records.push(Record { space, key, value });
                     }

@@ -1,49 +1,57 @@
-//! The SQLite file: one table of records, nothing else.
+//! The records: one table in one SQLite file, nothing else.
 //!
 //! It is a working copy that every start throws away, so nothing is paid for its survival: no fsync, the rollback journal
 //! in memory (a failed transaction still undoes itself), and no lock files, for one connection is the only one. That
 //! makes one file descriptor and, with the small cache, some 100 KiB an open file.
-
-use std::path::Path;
+//!
+//! What comes back is what was put: [`super::pages`] checks the pages, and here each row is compared with its digest.
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, params};
 
-use super::{key, space::Space};
+use super::{
+    StoreError,
+    digest::{DigestKey, RowDigest, SetDigest},
+    failure::CopyFailure,
+    key,
+    pages::{PAGE, PageFile},
+    space::Space,
+    vfs,
+};
 
 /// Statements of this module, all of which a busy tenant uses.
-const STATEMENTS: usize = 12;
+const STATEMENTS: usize = 14;
 
-pub(super) struct Database(Connection);
+pub(super) struct Database {
+    connection: Connection,
+    digests: DigestKey,
+}
 
 /// A key and its value.
 pub(super) type Pair = (Box<[u8]>, Bytes);
 
 impl Database {
-    /// Makes the file, which must not exist, and its table.
-    pub(super) fn create(file: &Path) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let database = Self::connect(file, flags)?;
-        database.0.execute_batch(
-            "CREATE TABLE records (space INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (space, key))
+    /// Makes the table in a new file.
+    pub(super) fn create(file: PageFile, digests: DigestKey) -> rusqlite::Result<Self> {
+        let database = Self::open(file, digests)?;
+        database.connection.execute_batch(
+            "CREATE TABLE records
+                 (space INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, value BLOB NOT NULL,
+                  PRIMARY KEY (space, key))
              STRICT, WITHOUT ROWID",
         )?;
         Ok(database)
     }
 
-    /// Opens a file that [`Self::create`] made. One that has vanished is an error, not a new, empty tenant.
-    pub(super) fn open(file: &Path) -> rusqlite::Result<Self> {
-        Self::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-    }
-
-    fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Self> {
-        let connection = Connection::open_with_flags(file, flags)?;
+    /// Opens a file that [`Self::create`] made.
+    pub(super) fn open(file: PageFile, digests: DigestKey) -> rusqlite::Result<Self> {
+        let connection = vfs::connect(file)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.execute_batch(
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;
-             PRAGMA cache_size = -64; PRAGMA temp_store = MEMORY;",
-        )?;
-        Ok(Self(connection))
+        connection.execute_batch(&format!(
+            "PRAGMA page_size = {PAGE}; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY;
+             PRAGMA synchronous = OFF; PRAGMA cache_size = -64; PRAGMA temp_store = MEMORY;",
+        ))?;
+        Ok(Self { connection, digests })
     }
 
     pub(super) fn begin(&self) -> rusqlite::Result<()> {
@@ -56,54 +64,91 @@ impl Database {
 
     /// SQLite undoes some failed transactions by itself; then there is nothing left to do.
     pub(super) fn rollback(&self) -> rusqlite::Result<()> {
-        if self.0.is_autocommit() { Ok(()) } else { self.statement("ROLLBACK")?.execute([]).map(drop) }
+        if self.connection.is_autocommit() { Ok(()) } else { self.statement("ROLLBACK")?.execute([]).map(drop) }
     }
 
-    pub(super) fn get(&self, space: Space, key: &[u8]) -> rusqlite::Result<Option<Bytes>> {
-        self.statement("SELECT value FROM records WHERE space = ?1 AND key = ?2")?
-            .query_row(params![space.0, key], |row| row.get::<_, Vec<u8>>(0))
-            .optional()
-            .map(|value| value.map(Bytes::from))
+    pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let found = self
+            .statement("SELECT digest, value FROM records WHERE space = ?1 AND key = ?2")?
+            .query_row(params![space.0, key], |row| Ok((digest(row, 0)?, row.get::<_, Vec<u8>>(1)?)))
+            .optional()?;
+        let Some((digest, value)) = found else { return Ok(None) };
+        self.check(space, key, &value, digest)?;
+        Ok(Some(value.into()))
     }
 
-    pub(super) fn put(&self, space: Space, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+    /// Puts a record where none is: a start does that with all of them. Keeps `set` up.
+    pub(super) fn add(&self, set: &mut SetDigest, space: Space, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+        let digest = self.digests.row(space, key, value);
+        self.statement("INSERT INTO records (space, key, digest, value) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            space.0,
+            key,
+            digest.to_bytes(),
+            value
+        ])?;
+        set.add(digest);
+        Ok(())
+    }
+
+    /// Keeps `set` up.
+    pub(super) fn put(&self, set: &mut SetDigest, space: Space, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+        let before = self
+            .statement("SELECT digest FROM records WHERE space = ?1 AND key = ?2")?
+            .query_row(params![space.0, key], |row| digest(row, 0))
+            .optional()?;
+        let after = self.digests.row(space, key, value);
         self.statement(
-            "INSERT INTO records (space, key, value) VALUES (?1, ?2, ?3)
-             ON CONFLICT (space, key) DO UPDATE SET value = excluded.value",
+            "INSERT INTO records (space, key, digest, value) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (space, key) DO UPDATE SET digest = excluded.digest, value = excluded.value",
         )?
-        .execute(params![space.0, key, value])
-        .map(drop)
+        .execute(params![space.0, key, after.to_bytes(), value])?;
+        if let Some(before) = before {
+            set.remove(before);
+        }
+        set.add(after);
+        Ok(())
     }
 
-    /// Whether there was one.
-    pub(super) fn delete(&self, space: Space, key: &[u8]) -> rusqlite::Result<bool> {
-        Ok(self.statement("DELETE FROM records WHERE space = ?1 AND key = ?2")?.execute(params![space.0, key])? > 0)
+    /// Whether there was one. Keeps `set` up.
+    pub(super) fn delete(&self, set: &mut SetDigest, space: Space, key: &[u8]) -> rusqlite::Result<bool> {
+        let before = self
+            .statement("DELETE FROM records WHERE space = ?1 AND key = ?2 RETURNING digest")?
+            .query_row(params![space.0, key], |row| digest(row, 0))
+            .optional()?;
+        if let Some(before) = before {
+            set.remove(before);
+        }
+        Ok(before.is_some())
     }
 
-    pub(super) fn scan(&self, space: Space, after: Option<&[u8]>, limit: usize) -> rusqlite::Result<Vec<Pair>> {
+    pub(super) fn scan(&self, space: Space, after: Option<&[u8]>, limit: usize) -> Result<Vec<Pair>, StoreError> {
         // Keys are not negative infinity: the empty one sorts first and may exist, so "from the start" is a query of its own.
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         match after {
             Some(after) => self.pairs(
-                "SELECT key, value FROM records WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
                 params![space.0, after, limit],
             ),
             None => self.pairs(
-                "SELECT key, value FROM records WHERE space = ?1 ORDER BY key LIMIT ?2",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 ORDER BY key LIMIT ?2",
                 params![space.0, limit],
             ),
         }
     }
 
-    pub(super) fn scan_back(&self, space: Space, before: Option<&[u8]>, limit: usize) -> rusqlite::Result<Vec<Pair>> {
+    pub(super) fn scan_back(&self, space: Space, before: Option<&[u8]>, limit: usize) -> Result<Vec<Pair>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         match before {
             Some(before) => self.pairs(
-                "SELECT key, value FROM records WHERE space = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
                 params![space.0, before, limit],
             ),
             None => self.pairs(
-                "SELECT key, value FROM records WHERE space = ?1 ORDER BY key DESC LIMIT ?2",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 ORDER BY key DESC LIMIT ?2",
                 params![space.0, limit],
             ),
         }
@@ -116,16 +161,18 @@ impl Database {
         after: Option<&[u8]>,
         limit: usize,
         bytes: usize,
-    ) -> rusqlite::Result<Vec<Pair>> {
+    ) -> Result<Vec<Pair>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         match after {
             Some(after) => self.pairs_within(
-                "SELECT key, value FROM records WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
                 params![space.0, after, limit],
                 bytes,
             ),
             None => self.pairs_within(
-                "SELECT key, value FROM records WHERE space = ?1 ORDER BY key LIMIT ?2",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 ORDER BY key LIMIT ?2",
                 params![space.0, limit],
                 bytes,
             ),
@@ -139,65 +186,89 @@ impl Database {
         before: &[u8],
         limit: usize,
         bytes: usize,
-    ) -> rusqlite::Result<Vec<Pair>> {
+    ) -> Result<Vec<Pair>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.pairs_within(
-            "SELECT key, value FROM records WHERE space = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
+            space,
+            "SELECT key, digest, value FROM records WHERE space = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
             params![space.0, before, limit],
             bytes,
         )
     }
 
     /// Those whose keys begin with `prefix`, in order.
-    pub(super) fn scan_prefix(&self, space: Space, prefix: &[u8], limit: usize) -> rusqlite::Result<Vec<Pair>> {
+    pub(super) fn scan_prefix(&self, space: Space, prefix: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         match key::end_of(prefix) {
             Some(end) => self.pairs(
-                "SELECT key, value FROM records WHERE space = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4",
                 params![space.0, prefix, end, limit],
             ),
             None => self.pairs(
-                "SELECT key, value FROM records WHERE space = ?1 AND key >= ?2 ORDER BY key LIMIT ?3",
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 AND key >= ?2 ORDER BY key LIMIT ?3",
                 params![space.0, prefix, limit],
             ),
         }
     }
 
-    /// Every record of every space, in one read transaction: a statement is one.
-    pub(super) fn all(&self, mut each: impl FnMut(Space, Box<[u8]>, Bytes)) -> rusqlite::Result<()> {
+    /// Every record of every space, in one read transaction: a statement is one. All together they must be `set`.
+    pub(super) fn all(&self, set: SetDigest, mut each: impl FnMut(Space, Box<[u8]>, Bytes)) -> Result<(), StoreError> {
+        let mut read = SetDigest::default();
         let mut statement = self.statement("SELECT space, key, value FROM records ORDER BY space, key")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (key, value) = pair(row, 1)?;
-            each(Space(row.get(0)?), key, value);
+            let (space, key, value) = (Space(row.get(0)?), row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?);
+            read.add(self.digests.row(space, &key, &value));
+            each(space, key.into(), value.into());
         }
-        Ok(())
+        if read == set {
+            return Ok(());
+        }
+        Err(StoreError::CopyFailed(CopyFailure::damaged("its records are not the set that was written")))
     }
 
-    fn pairs(&self, sql: &str, parameters: &[&dyn ToSql]) -> rusqlite::Result<Vec<Pair>> {
-        self.statement(sql)?.query_map(parameters, |row| pair(row, 0))?.collect()
+    fn pairs(&self, space: Space, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<Pair>, StoreError> {
+        self.pairs_within(space, sql, parameters, usize::MAX)
     }
 
-    fn pairs_within(&self, sql: &str, parameters: &[&dyn ToSql], bytes: usize) -> rusqlite::Result<Vec<Pair>> {
+    /// At most `bytes` of values beside the first.
+    fn pairs_within(
+        &self,
+        space: Space,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        bytes: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
         let mut statement = self.statement(sql)?;
         let mut rows = statement.query(parameters)?;
-        let (mut found, mut sum) = (Vec::new(), 0);
+        let (mut pairs, mut sum) = (Vec::new(), 0_usize);
         while let Some(row) = rows.next()? {
-            let (key, value) = pair(row, 0)?;
-            sum += value.len();
-            if sum > bytes && !found.is_empty() {
+            let (key, digest, value) = (row.get::<_, Vec<u8>>(0)?, digest(row, 1)?, row.get::<_, Vec<u8>>(2)?);
+            self.check(space, &key, &value, digest)?;
+            sum = sum.saturating_add(value.len());
+            if sum > bytes && !pairs.is_empty() {
                 break;
             }
-            found.push((key, value));
+            pairs.push((key.into(), value.into()));
         }
-        Ok(found)
+        Ok(pairs)
+    }
+
+    fn check(&self, space: Space, key: &[u8], value: &[u8], digest: RowDigest) -> Result<(), StoreError> {
+        if self.digests.row(space, key, value) == digest {
+            return Ok(());
+        }
+        let detail = format!("a record of space {} is not the one that was written", space.0);
+        Err(StoreError::CopyFailed(CopyFailure::damaged(detail)))
     }
 
     fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
-        self.0.prepare_cached(sql)
+        self.connection.prepare_cached(sql)
     }
 }
 
-fn pair(row: &Row<'_>, at: usize) -> rusqlite::Result<Pair> {
-    Ok((row.get::<_, Vec<u8>>(at)?.into(), row.get::<_, Vec<u8>>(at + 1)?.into()))
+fn digest(row: &Row<'_>, at: usize) -> rusqlite::Result<RowDigest> {
+    Ok(RowDigest::from_bytes(row.get(at)?))
 }

@@ -24,6 +24,7 @@
 use std::{future::pending, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use whatsapp_rust::{
     store::error::Result,
     wacore::{
@@ -36,15 +37,18 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Store, StoreError,
+    CopyFailure, Store, StoreError,
     account::{ACCOUNT_CHANGE, OwnAccount},
-    copy::{WorkingCopy, Written, lock},
+    copy::{WorkingCopy, Written},
     key, records, space,
     turn::Turn,
 };
-use crate::vault::Decision;
+use crate::{
+    journal::{ChangeNo, Record},
+    vault::Decision,
+};
 
-/// How long a save that the working copy refused (a full disk) rests before it is tried again.
+/// How long a save that was refused rests before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What the store asks of the session above it, and tells it.
@@ -56,6 +60,10 @@ pub trait Hooks: Send + Sync {
     /// Another account than the tenant's has scanned. True: it is the tenant's from now on, and the vault knows. False: the line to
     /// WhatsApp is cut.
     async fn another_account(&self, account: &OwnAccount) -> bool;
+
+    /// The working copy failed: cut the line to WhatsApp, for good, before this returns. Called once, and before the call
+    /// that met the failure has its answer, so the library can say nothing to WhatsApp that follows from it. Do not wait here.
+    fn copy_failed(&self, failure: &CopyFailure);
 
     /// This message was delivered again, had been decrypted before, and is nowhere: it stays unacknowledged, and the
     /// phone should be asked for it. When it, or a placeholder for it, is in the inbox, the next delivery is acknowledged.
@@ -72,6 +80,14 @@ impl Wiped {
     }
 }
 
+fn connected(paired: &OwnAccount, now: Timestamp) -> Decision {
+    Decision {
+        whatsapp_connected: Some(true),
+        phone_number: Some(Some(paired.number.clone())),
+        connected_at: Some(Some(now)),
+    }
+}
+
 fn own_key(device: &Device) -> &[u8] {
     device.noise_key.public_key.public_key_bytes()
 }
@@ -82,7 +98,7 @@ impl DeviceStore for Store {
         let written = loop {
             match self.save_once(device.clone()).await {
                 Ok(written) => break written,
-                Err(StoreError::Closed) => pending().await,
+                Err(error) if error.is_final() => pending().await,
                 Err(error) => {
                     let error = anyhow::Error::new(error);
                     tracing::error!("the device cannot be saved and will be tried again: {error:#}");
@@ -99,24 +115,22 @@ impl DeviceStore for Store {
     }
 
     async fn load(&self) -> Result<Option<Device>> {
-        let device = self.get(space::DEVICE, &key::only()).await?;
-        Ok(device.map(|device| records::device::decode(&device)).transpose()?)
+        self.answer(self.device()).await
     }
 
     async fn exists(&self) -> Result<bool> {
-        Ok(self.get(space::DEVICE, &key::only()).await?.is_some())
+        self.answer(async { Ok(self.get(space::DEVICE, &key::only()).await?.is_some()) }).await
     }
 
     /// The library knows several devices a store; here there is one, number 1.
     async fn create(&self) -> Result<i32> {
-        self.turn(|turn| {
+        let create = self.read(|turn| {
             if turn.get(space::DEVICE, &key::only())?.is_none() {
                 turn.put(space::DEVICE, key::only(), records::device::encode(&Device::new())?.into())?;
             }
-            Ok(())
-        })
-        .await?;
-        Ok(1)
+            Ok(1)
+        });
+        self.answer(create).await
     }
 
     /// The vault is the snapshot.
@@ -130,7 +144,32 @@ impl DeviceStore for Store {
     }
 }
 
+/// Whether a state holds a device that WhatsApp has accepted.
+pub fn is_paired(records: &[Record]) -> std::result::Result<bool, StoreError> {
+    let device = records.iter().find(|record| record.space == space::DEVICE);
+    let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
+    Ok(device.as_ref().and_then(OwnAccount::of).is_some())
+}
+
 impl Store {
+    /// The device, if there is one.
+    pub async fn device(&self) -> std::result::Result<Option<Device>, StoreError> {
+        self.read(|turn| turn.device()).await
+    }
+
+    /// Says once more, in the commit of an entry, that the tenant is connected: its record says something else, by another hand. `None`:
+    /// it is not paired.
+    pub async fn affirm_pairing(&self) -> std::result::Result<Option<ChangeNo>, StoreError> {
+        let now = self.copy.clock.now();
+        let affirm = move |turn: &mut Turn<'_>| {
+            let Some(paired) = turn.device()?.as_ref().and_then(OwnAccount::of) else { return Ok(false) };
+            turn.decision = Some(connected(&paired, now));
+            Ok(true)
+        };
+        let (affirmed, written) = self.turn(affirm).await?;
+        Ok(affirmed.then_some(written.change))
+    }
+
     async fn save_once(&self, device: Device) -> std::result::Result<Written, StoreError> {
         let copy = self.copy.clone();
         let ((), written) = self.turn(move |turn| copy.save(turn, &device)).await?;
@@ -140,15 +179,8 @@ impl Store {
     /// The write that the library awaits before it answers `pair-success`.
     pub(super) async fn put_pairing(&self, entry: &LidPnMappingEntry) -> Result<()> {
         let expected = OwnAccount { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };
-        let hooks = lock(&self.copy.hooks).as_ref().and_then(std::sync::Weak::upgrade);
-        let own = match self.own_account().await {
-            Ok(own) => own,
-            // An error would let the library answer.
-            Err(error) => {
-                tracing::error!(%error, "a pairing is not answered: the working copy does not say whose tenant it is");
-                pending().await
-            }
-        };
+        let hooks = self.copy.hooks();
+        let own = self.answer(self.own_account()).await?;
         if own.is_some_and(|own| !own.is_same(&expected)) {
             match &hooks {
                 Some(hooks) if hooks.another_account(&expected).await => {}
@@ -197,8 +229,7 @@ impl WorkingCopy {
             tracing::warn!("a save of a wiped device was ignored");
             return Ok(());
         }
-        let before = turn.get(space::DEVICE, &key::only())?;
-        let before = before.map(|before| records::device::decode(&before)).transpose()?;
+        let before = turn.device()?;
         let was = before.as_ref().and_then(OwnAccount::of);
         let is = OwnAccount::of(device);
         if was.is_none()
@@ -219,11 +250,7 @@ impl WorkingCopy {
             turn.remember_account(paired)?;
             if was.is_none() {
                 turn.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE))?;
-                turn.decision = Some(Decision {
-                    whatsapp_connected: Some(true),
-                    phone_number: Some(Some(paired.number.clone())),
-                    connected_at: Some(Some(self.clock.now())),
-                });
+                turn.decision = Some(connected(paired, self.clock.now()));
             }
         }
         turn.paired = Some(is);

@@ -6,7 +6,7 @@
 //! until the store has returned from the write that raises a ceiling (wacore `SignalStoreCache::needs_pre_wire_flush`).
 //! Here that write returns when the vault has it. The chain counts too, not the ceiling alone: a reply makes a new chain
 //! that inherits the ceiling, and what is sent on it afterwards needs no new lease; were the step to it lost, the other
-//! side would be ahead of us.
+//! side would be ahead of us. The library does not wait for that write before it sends; `session::wire_gate` does.
 //!
 //! A ceiling of zero says that nothing was sent on the chain and that the first send will raise it. Such a write waits
 //! for nothing, so what only comes in costs no wait.

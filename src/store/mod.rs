@@ -11,6 +11,14 @@
 //!   writes, and what the vault has is always the state after one of them.
 //! - What must be durable before the library goes on is durable when the call returns: see [`gates`] and [`device`].
 //!
+//! **The copy is trusted no further than it is checked.** Only the tenant's thread of this process reads it. Each page is
+//! compared with its digest in memory whenever it is read ([`pages`]), also by a file that was closed and opened again; each
+//! record with the digest in its row; and what a snapshot has read with the digest of the whole set ([`digest`]), before it
+//! is sealed. Whatever is not as it was written, or cannot be read or written, ends the copy for good ([`failure`]): the
+//! session cuts the line to WhatsApp before anybody has an answer, the library gets none, others get
+//! [`StoreError::CopyFailed`]. Nothing of such a copy reaches the vault; what the journal recorded before is good. The fleet
+//! hydrates the tenant anew.
+//!
 //! Never talks to the vault; never decides when to wait for more than the calls above need; never touches another
 //! tenant's folder.
 
@@ -19,36 +27,48 @@ mod app_sync;
 mod copy;
 mod database;
 mod device;
+mod digest;
+mod failure;
 mod gates;
 pub mod key;
 mod messages;
+mod pages;
 mod pool;
 mod protocol;
 pub mod records;
 mod signal;
 pub mod space;
 mod turn;
+mod vfs;
 
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
 pub use self::{
     account::{ACCOUNT_CHANGE, OwnAccount},
-    device::Hooks,
+    device::{Hooks, is_paired},
+    failure::{CopyFailure, CopyFailureKind},
+    messages::{Filed, InboundPlace},
     pool::{Pool, PoolOptions},
 };
 use self::{
     copy::{Snapshots, State, WorkingCopy, Written, lock, remove},
     device::Wiped,
+    digest::{DigestKey, SetDigest},
     gates::Gates,
     key::Key,
+    pages::Pages,
     space::Space,
     turn::Turn,
 };
@@ -61,7 +81,10 @@ use crate::{
 /// Why the store did not do what was asked. Where it was a write, nothing was written and nothing recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the working copy fails")]
+    /// From now on and for good: see [`Store::failed`].
+    #[error(transparent)]
+    CopyFailed(#[from] CopyFailure),
+    #[error("SQLite does not take it")]
     Sqlite(#[from] rusqlite::Error),
     #[error("the tenant's folder fails")]
     Folder(#[from] io::Error),
@@ -150,12 +173,17 @@ impl Store {
         let copy = Arc::new(WorkingCopy {
             dir: dir.to_owned(),
             file: dir.join("session.db"),
+            pages: Pages::new(rand::random()),
+            digests: DigestKey::random(),
             lane: pool.lane(),
             journal,
             clock: options.clock,
-            state: Mutex::new(State { closed: false, gates: Gates::default(), wiped: None }),
+            state: Mutex::new(State { closed: false, set: SetDigest::default(), gates: Gates::default(), wiped: None }),
             paired: watch::Sender::new(paired),
-            hooks: Mutex::new(None),
+            hooks: Mutex::default(),
+            failure: watch::Sender::new(None),
+            released: CancellationToken::new(),
+            signal_writes: AtomicU64::new(0),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
@@ -196,7 +224,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
         let after = after.map(Key::from);
-        self.read(move |turn| Ok(turn.database.scan(space, after.as_deref(), limit)?)).await
+        self.read(move |turn| turn.database.scan(space, after.as_deref(), limit)).await
     }
 
     /// As [`Self::scan`], and at most `bytes` of values beside the first.
@@ -208,7 +236,7 @@ impl Store {
         bytes: usize,
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
         let after = after.map(Key::from);
-        self.read(move |turn| Ok(turn.database.page(space, after.as_deref(), limit, bytes)?)).await
+        self.read(move |turn| turn.database.page(space, after.as_deref(), limit, bytes)).await
     }
 
     /// As [`Self::scan_back`], and at most `bytes` of values beside the first.
@@ -220,7 +248,7 @@ impl Store {
         bytes: usize,
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
         let before = Key::from(before);
-        self.read(move |turn| Ok(turn.database.page_back(space, &before, limit, bytes)?)).await
+        self.read(move |turn| turn.database.page_back(space, &before, limit, bytes)).await
     }
 
     /// At most `limit` records in the reverse order of their keys, those before `before`.
@@ -231,7 +259,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
         let before = before.map(Key::from);
-        self.read(move |turn| Ok(turn.database.scan_back(space, before.as_deref(), limit)?)).await
+        self.read(move |turn| turn.database.scan_back(space, before.as_deref(), limit)).await
     }
 
     /// At most `limit` records whose keys begin with `prefix`, in order.
@@ -259,9 +287,33 @@ impl Store {
         self.copy.gates_are_off() || change <= self.copy.journal.durable()
     }
 
+    /// How many batches of sessions and sender keys the library has written: tells whether a flush had anything to write.
+    pub fn signal_writes(&self) -> u64 {
+        self.copy.signal_writes.load(Ordering::Acquire)
+    }
+
     /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.
     pub fn attach(&self, hooks: &Arc<dyn Hooks>) {
-        *lock(&self.copy.hooks) = Some(Arc::downgrade(hooks));
+        lock(&self.copy.hooks).to = Some(Arc::downgrade(hooks));
+        self.copy.tell_failure();
+    }
+
+    /// Why the working copy is not used any more; none while it is good.
+    pub fn failure(&self) -> Option<CopyFailure> {
+        self.copy.failure.borrow().clone()
+    }
+
+    /// Returns when the working copy has failed. By then [`Hooks::copy_failed`] was called. Close the session, which
+    /// flushes what the journal has, and open it anew.
+    pub fn failed(&self) -> impl Future<Output = CopyFailure> + Send + use<> {
+        let mut failure = self.copy.failure.subscribe();
+        async move {
+            match failure.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
+                Ok(Some(failure)) => failure,
+                // The store is gone, and was good to the end.
+                _ => std::future::pending().await,
+            }
+        }
     }
 
     /// Deletes all that belongs to the pairing that ended ([`space::TABLE`]), in one batch. Inbox, outbox, events,
@@ -275,8 +327,8 @@ impl Store {
                 if let Some(account) = turn.own_account()? {
                     turn.remember_account(&account)?;
                 }
-                if let Some(device) = turn.get(space::DEVICE, &key::only())? {
-                    turn.wiped = Some(Wiped::of(&records::device::decode(&device)?));
+                if let Some(device) = turn.device()? {
+                    turn.wiped = Some(Wiped::of(&device));
                 }
                 for space in space::credentials() {
                     for (key, _) in turn.database.scan(space, None, usize::MAX)? {
@@ -296,6 +348,7 @@ impl Store {
         self.copy
             .on_thread(|copy, files| {
                 lock(&copy.state).closed = true;
+                copy.released.cancel();
                 files.close(copy.lane.id());
                 remove(&copy.dir)
             })
@@ -309,6 +362,25 @@ impl Store {
         self.copy.gates_off.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Whoever waits in a call of the library gets an error now. Only when the line to WhatsApp is cut for good: the library
+    /// could refuse messages there.
+    pub fn release_library(&self) {
+        self.copy.released.cancel();
+    }
+
+    /// Answers the library: what is true, or nothing. An error of a read while it decrypts would make it refuse the
+    /// message (a NACK, whatsapp-rust `message/receive.rs`), and WhatsApp would drop it for good; so a call that cannot be
+    /// answered does not return before [`Self::release_library`] or [`Self::close`].
+    async fn answer<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, LibraryError> {
+        match call.await {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                self.copy.released.cancelled().await;
+                Err(LibraryError::Database(Box::new(error)))
+            }
+        }
+    }
+
     async fn turn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -316,6 +388,7 @@ impl Store {
         self.copy.turn(work).await
     }
 
+    /// A turn of which nobody waits for the change.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -336,8 +409,20 @@ impl Store {
     }
 }
 
-impl From<StoreError> for LibraryError {
-    fn from(error: StoreError) -> Self {
-        Self::Database(Box::new(error))
+impl StoreError {
+    /// The store answers nothing any more: its session is over, or will be.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::CopyFailed(_) | Self::Closed | Self::Journal(_))
+    }
+
+    /// The failure, if the working copy itself is at fault.
+    fn copy_failure(self) -> Result<CopyFailure, Self> {
+        match self {
+            Self::CopyFailed(failure) => Ok(failure),
+            Self::Sqlite(error) => CopyFailure::of_sqlite(&error).ok_or(Self::Sqlite(error)),
+            Self::Folder(error) => Ok(CopyFailure::of_io(&error)),
+            Self::Record { .. } | Self::Device { .. } => Ok(CopyFailure::damaged(self.to_string())),
+            other => Err(other),
+        }
     }
 }

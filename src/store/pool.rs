@@ -9,7 +9,6 @@ use std::{
     collections::HashMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -21,7 +20,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::database::Database;
+use super::{CopyFailureKind, StoreError, database::Database};
 
 /// What a [`Pool`] may use.
 #[derive(Debug, Clone, Copy)]
@@ -160,9 +159,13 @@ pub(super) struct Files {
 
 impl Files {
     /// The lane's file, opened if it is not.
-    pub(super) fn get(&mut self, lane: LaneId, file: &Path) -> rusqlite::Result<&Database> {
+    pub(super) fn get(
+        &mut self,
+        lane: LaneId,
+        open: impl Fn() -> Result<Database, StoreError>,
+    ) -> Result<&Database, StoreError> {
         if !self.open.contains_key(&lane) {
-            let database = Database::open(file)?;
+            let database = self.making_room(open)?;
             self.insert(lane, database);
         }
         let (database, used) = self.open.get_mut(&lane).expect("it was there or is put there above");
@@ -170,10 +173,20 @@ impl Files {
         Ok(database)
     }
 
+    /// Without a free descriptor another tenant's file gives its own: it is opened again when it is needed.
+    pub(super) fn making_room<T>(&mut self, open: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        loop {
+            match open() {
+                Err(StoreError::CopyFailed(failure))
+                    if failure.kind == CopyFailureKind::NoDescriptors && self.close_oldest() => {}
+                opened => return opened,
+            }
+        }
+    }
+
     pub(super) fn insert(&mut self, lane: LaneId, database: Database) {
         while self.open.len() >= self.most {
-            let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used).map(|(&lane, _)| lane);
-            self.close(oldest.expect("a thread may have one file at least"));
+            self.close_oldest();
         }
         self.open.insert(lane, (database, Instant::now()));
         self.open_files.fetch_add(1, Ordering::Relaxed);
@@ -183,6 +196,12 @@ impl Files {
         if self.open.remove(&lane).is_some() {
             self.open_files.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether there was one.
+    fn close_oldest(&mut self) -> bool {
+        let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used).map(|(&lane, _)| lane);
+        oldest.inspect(|&lane| self.close(lane)).is_some()
     }
 
     fn close_idle(&mut self) {

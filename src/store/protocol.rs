@@ -21,13 +21,14 @@ use super::{
     key::{self, Key},
     records::{self, LidMappingRecord, MsgSecretRecord, TcTokenRecord},
     space::{self, Space},
-    turn::{Turn, parse},
+    turn::{Turn, malformed},
 };
 
 #[async_trait]
 impl ProtocolStore for Store {
     async fn get_sender_key_devices(&self, group_jid: &str) -> Result<Vec<(String, bool)>> {
-        let marks = self.scan_prefix(space::SENDER_KEY_MARKS, &key::under(group_jid), usize::MAX).await?;
+        let group = key::under(group_jid);
+        let marks = self.answer(self.scan_prefix(space::SENDER_KEY_MARKS, &group, usize::MAX)).await?;
         let mark = |(key, value): (Key, Bytes)| Some((key::second(&key)?.to_owned(), *value == [1]));
         Ok(marks.into_iter().filter_map(mark).collect())
     }
@@ -38,8 +39,7 @@ impl ProtocolStore for Store {
             let value = Bytes::from_static(if has_key { &[1] } else { &[0] });
             batch.put(space::SENDER_KEY_MARKS, key::sender_key_mark(group_jid, device), value);
         }
-        self.write(batch).await?;
-        Ok(())
+        self.write_all(batch).await
     }
 
     async fn clear_sender_key_devices(&self, group_jid: &str) -> Result<()> {
@@ -48,16 +48,15 @@ impl ProtocolStore for Store {
 
     async fn delete_sender_key_device_rows(&self, device_jids: &[&str]) -> Result<()> {
         let devices: Vec<String> = device_jids.iter().map(|&device| device.to_owned()).collect();
-        self.turn(move |turn| {
+        let delete = self.read(move |turn| {
             for (key, _) in turn.scan_prefix(space::SENDER_KEY_MARKS, b"", usize::MAX)? {
                 if key::second(&key).is_some_and(|device| devices.iter().any(|dead| dead == device)) {
                     turn.delete(space::SENDER_KEY_MARKS, key)?;
                 }
             }
             Ok(())
-        })
-        .await?;
-        Ok(())
+        });
+        self.answer(delete).await
     }
 
     async fn clear_all_sender_key_devices(&self) -> Result<()> {
@@ -65,14 +64,11 @@ impl ProtocolStore for Store {
     }
 
     async fn get_lid_mapping(&self, lid: &str) -> Result<Option<LidPnMappingEntry>> {
-        let key = key::text(lid);
-        let mapping = self.read(move |turn| turn.record::<LidMappingRecord>(space::LID_MAPPINGS, &key));
-        Ok(mapping.await?.map(Into::into))
+        self.answer(self.mapping_of_lid(lid)).await
     }
 
     async fn get_pn_mapping(&self, phone: &str) -> Result<Option<LidPnMappingEntry>> {
-        let phone = phone.to_owned();
-        Ok(self.read(move |turn| turn.mapping_of_number(&phone)).await?.map(Into::into))
+        self.answer(self.mapping_of_number(phone)).await
     }
 
     /// With source `pairing`: the gate of pairing, see [`super::device`].
@@ -89,8 +85,7 @@ impl ProtocolStore for Store {
     }
 
     async fn get_all_lid_mappings(&self) -> Result<Vec<LidPnMappingEntry>> {
-        let mappings = self.read(|turn| turn.all::<LidMappingRecord>(space::LID_MAPPINGS)).await?;
-        Ok(mappings.into_iter().map(|(_, mapping)| mapping.into()).collect())
+        self.answer(self.mappings()).await
     }
 
     async fn save_base_key(&self, address: &str, message_id: &str, base_key: &[u8]) -> Result<()> {
@@ -98,7 +93,7 @@ impl ProtocolStore for Store {
     }
 
     async fn has_same_base_key(&self, address: &str, message_id: &str, current_base_key: &[u8]) -> Result<bool> {
-        let saved = self.get(space::BASE_KEYS, &key::base_key(address, message_id)).await?;
+        let saved = self.answer(self.get(space::BASE_KEYS, &key::base_key(address, message_id))).await?;
         Ok(saved.is_some_and(|saved| saved == current_base_key))
     }
 
@@ -116,14 +111,13 @@ impl ProtocolStore for Store {
             let key = key::text(&list.user);
             batch.put(space::DEVICE_LISTS, key, records::DeviceListRecord::from(list).encode_to_vec());
         }
-        self.write(batch).await?;
-        Ok(())
+        self.write_all(batch).await
     }
 
     async fn get_devices(&self, user: &str) -> Result<Option<DeviceListRecord>> {
         let key = key::text(user);
         let list = self.read(move |turn| turn.record::<records::DeviceListRecord>(space::DEVICE_LISTS, &key));
-        Ok(list.await?.map(Into::into))
+        Ok(self.answer(list).await?.map(Into::into))
     }
 
     async fn delete_devices(&self, user: &str) -> Result<()> {
@@ -131,7 +125,7 @@ impl ProtocolStore for Store {
     }
 
     async fn get_group_metadata(&self, group_jid: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.get(space::GROUP_METADATA, group_jid.as_bytes()).await?.map(Into::into))
+        Ok(self.answer(self.get(space::GROUP_METADATA, group_jid.as_bytes())).await?.map(Into::into))
     }
 
     async fn put_group_metadata(&self, group_jid: &str, blob: &[u8]) -> Result<()> {
@@ -145,7 +139,7 @@ impl ProtocolStore for Store {
     async fn get_tc_token(&self, jid: &str) -> Result<Option<TcTokenEntry>> {
         let key = key::text(jid);
         let token = self.read(move |turn| turn.record::<TcTokenRecord>(space::TC_TOKENS, &key));
-        Ok(token.await?.map(Into::into))
+        Ok(self.answer(token).await?.map(Into::into))
     }
 
     async fn put_tc_token(&self, jid: &str, entry: &TcTokenEntry) -> Result<()> {
@@ -157,8 +151,12 @@ impl ProtocolStore for Store {
     }
 
     async fn get_all_tc_token_jids(&self) -> Result<Vec<String>> {
-        let tokens = self.scan(space::TC_TOKENS, None, usize::MAX).await?;
-        Ok(tokens.into_iter().filter_map(|(key, _)| String::from_utf8(key.into()).ok()).collect())
+        let jids = self.read(|turn| {
+            let tokens = turn.database.scan(space::TC_TOKENS, None, usize::MAX)?;
+            let jid = |key: Key| String::from_utf8(key.into()).map_err(|_| malformed(space::TC_TOKENS));
+            tokens.into_iter().map(|(key, _)| jid(key)).collect()
+        });
+        self.answer(jids).await
     }
 
     async fn delete_expired_tc_tokens(&self, token_cutoff: i64, sender_cutoff: i64) -> Result<u32> {
@@ -232,7 +230,7 @@ impl ProtocolStore for Store {
 impl MsgSecretStore for Store {
     async fn put_msg_secrets(&self, entries: Vec<MsgSecretEntry>) -> Result<usize> {
         let stored = entries.len();
-        self.turn(move |turn| {
+        let put = self.read(move |turn| {
             for entry in entries {
                 let key = key::msg_secret(&entry.chat, &entry.sender, &entry.msg_id);
                 let mut record = MsgSecretRecord {
@@ -246,10 +244,9 @@ impl MsgSecretStore for Store {
                 }
                 turn.put_record(space::MSG_SECRETS, key, &record)?;
             }
-            Ok(())
-        })
-        .await?;
-        Ok(stored)
+            Ok(stored)
+        });
+        self.answer(put).await
     }
 
     async fn get_msg_secret(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<Vec<u8>>> {
@@ -257,9 +254,9 @@ impl MsgSecretStore for Store {
     }
 
     async fn get_msg_secret_with_ts(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<(Vec<u8>, i64)>> {
-        let record = self.get(space::MSG_SECRETS, &key::msg_secret(chat, sender, msg_id)).await?;
-        let record = record.map(|record| parse::<MsgSecretRecord>(space::MSG_SECRETS, &record)).transpose()?;
-        Ok(record.map(|record| (record.secret, record.message_ts)))
+        let key = key::msg_secret(chat, sender, msg_id);
+        let found = self.read(move |turn| turn.record::<MsgSecretRecord>(space::MSG_SECRETS, &key));
+        Ok(self.answer(found).await?.map(|record| (record.secret, record.message_ts)))
     }
 
     async fn delete_expired_msg_secrets(&self, cutoff_timestamp: i64) -> Result<u32> {
@@ -268,22 +265,42 @@ impl MsgSecretStore for Store {
     }
 }
 
+/// The library's own questions, for those who take an error.
+impl Store {
+    /// The number of a LID.
+    pub async fn mapping_of_lid(&self, lid: &str) -> std::result::Result<Option<LidPnMappingEntry>, StoreError> {
+        let key = key::text(lid);
+        let mapping = self.read(move |turn| turn.record::<LidMappingRecord>(space::LID_MAPPINGS, &key));
+        Ok(mapping.await?.map(Into::into))
+    }
+
+    /// The latest LID of a number.
+    pub async fn mapping_of_number(&self, number: &str) -> std::result::Result<Option<LidPnMappingEntry>, StoreError> {
+        let number = number.to_owned();
+        Ok(self.read(move |turn| turn.mapping_of_number(&number)).await?.map(Into::into))
+    }
+
+    pub async fn mappings(&self) -> std::result::Result<Vec<LidPnMappingEntry>, StoreError> {
+        let mappings = self.read(|turn| turn.all::<LidMappingRecord>(space::LID_MAPPINGS)).await?;
+        Ok(mappings.into_iter().map(|(_, mapping)| mapping.into()).collect())
+    }
+}
+
 impl Store {
     pub(super) async fn put_mappings(&self, entries: &[LidPnMappingEntry]) -> Result<()> {
         let entries: Vec<LidMappingRecord> = entries.iter().map(Into::into).collect();
-        self.turn(move |turn| entries.into_iter().try_for_each(|entry| turn.put_mapping(entry))).await?;
-        Ok(())
+        let put = self.read(move |turn| entries.into_iter().try_for_each(|entry| turn.put_mapping(entry)));
+        self.answer(put).await
     }
 
     pub(super) async fn delete_prefix(&self, space: Space, prefix: Key) -> Result<()> {
-        self.turn(move |turn| {
+        let delete = self.read(move |turn| {
             for (key, _) in turn.scan_prefix(space, &prefix, usize::MAX)? {
                 turn.delete(space, key)?;
             }
             Ok(())
-        })
-        .await?;
-        Ok(())
+        });
+        self.answer(delete).await
     }
 
     /// Reads, changes and writes in one turn: two writers of one token (history sync, notifications) lose nothing.
@@ -293,12 +310,11 @@ impl Store {
         change: impl FnOnce(Option<TcTokenRecord>) -> Option<TcTokenRecord> + Send + 'static,
     ) -> Result<()> {
         let key = key::text(jid);
-        self.turn(move |turn| match change(turn.record(space::TC_TOKENS, &key)?) {
+        let change = self.read(move |turn| match change(turn.record(space::TC_TOKENS, &key)?) {
             Some(token) => turn.put_record(space::TC_TOKENS, key, &token),
             None => Ok(()),
-        })
-        .await?;
-        Ok(())
+        });
+        self.answer(change).await
     }
 
     async fn sweep<R: prost::Message + Default>(
@@ -306,7 +322,7 @@ impl Store {
         space: Space,
         dead: impl Fn(&R) -> bool + Send + 'static,
     ) -> Result<u32> {
-        Ok(self.turn(move |turn| turn.sweep(space, dead)).await?.0)
+        self.answer(self.read(move |turn| turn.sweep(space, dead))).await
     }
 }
 
@@ -326,7 +342,7 @@ impl Turn<'_> {
         Ok(latest)
     }
 
-    fn put_mapping(&mut self, mut entry: LidMappingRecord) -> std::result::Result<(), StoreError> {
+    pub(super) fn put_mapping(&mut self, mut entry: LidMappingRecord) -> std::result::Result<(), StoreError> {
         let key = key::text(&entry.lid);
         if let Some(before) = self.record::<LidMappingRecord>(space::LID_MAPPINGS, &key)? {
             // When it was first learned, whoever learns it again.

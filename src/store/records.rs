@@ -82,6 +82,21 @@ pub struct OutboxRecord {
     /// Jids of those whom a status goes to, at every attempt, and what takes it back.
     #[prost(string, repeated, tag = "10")]
     pub audience: Vec<String>,
+    /// The phone number of the account for which it was accepted: it goes from no other. Empty: an older build accepted it.
+    #[prost(string, tag = "11")]
+    pub account: String,
+    /// Unix milliseconds; 0: an older build accepted it.
+    #[prost(int64, tag = "12")]
+    pub expires_at_ms: i64,
+    /// How often it was sent, or was to be, without an answer of WhatsApp.
+    #[prost(uint32, tag = "13")]
+    pub attempts: u32,
+    /// [`crate::message::FailureReason`], when it has failed.
+    #[prost(string, optional, tag = "14")]
+    pub failure: Option<String>,
+    /// WhatsApp's code, where it gave one.
+    #[prost(uint32, optional, tag = "15")]
+    pub failure_code: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]

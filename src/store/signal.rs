@@ -1,6 +1,6 @@
 //! `SignalStore`: identities, sessions, pre-keys, sender keys. Which of them wait: [`super::gates`].
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use super::{
     Batch, Store, StoreError, Written, gates,
     key::{self, Key},
     space::{self, Space},
+    turn::malformed,
 };
 use crate::crash;
 
@@ -24,14 +25,17 @@ impl SignalStore for Store {
         for (address, key) in identities {
             batch.put(space::IDENTITIES, key::text(address), Bytes::copy_from_slice(key));
         }
-        self.write(batch).await?;
-        Ok(())
+        self.write_all(batch).await
     }
 
     async fn load_identity(&self, address: &str) -> Result<Option<[u8; 32]>> {
-        let key = self.get(space::IDENTITIES, address.as_bytes()).await?;
-        // One of another length is damage. Absent it is learned again.
-        Ok(key.and_then(|key| <[u8; 32]>::try_from(&*key).ok()))
+        let address = key::text(address);
+        let found = self.read(move |turn| {
+            let key = turn.get(space::IDENTITIES, &address)?;
+            // Taken for absent it would be learned again, and nobody would hear that it was another.
+            key.map(|key| <[u8; 32]>::try_from(&*key).map_err(|_| malformed(space::IDENTITIES))).transpose()
+        });
+        self.answer(found).await
     }
 
     async fn delete_identity(&self, address: &str) -> Result<()> {
@@ -39,7 +43,7 @@ impl SignalStore for Store {
     }
 
     async fn get_session(&self, address: &str) -> Result<Option<Bytes>> {
-        Ok(self.get(space::SESSIONS, address.as_bytes()).await?)
+        self.answer(self.get(space::SESSIONS, address.as_bytes())).await
     }
 
     async fn put_session(&self, address: &str, session: &[u8]) -> Result<()> {
@@ -55,7 +59,7 @@ impl SignalStore for Store {
     }
 
     async fn has_session(&self, address: &str) -> Result<bool> {
-        Ok(self.get(space::SESSIONS, address.as_bytes()).await?.is_some())
+        Ok(self.answer(self.get(space::SESSIONS, address.as_bytes())).await?.is_some())
     }
 
     async fn has_signal_state_for_user(&self, user: &str) -> Result<bool> {
@@ -70,7 +74,7 @@ impl SignalStore for Store {
             }
             Ok(false)
         });
-        Ok(found.await?)
+        self.answer(found).await
     }
 
     /// `uploaded` is not kept: the library never reads it back (it counts with `Device::first_unupload_pre_key_id`).
@@ -84,7 +88,7 @@ impl SignalStore for Store {
     }
 
     async fn load_prekey(&self, id: u32) -> Result<Option<Bytes>> {
-        Ok(self.get(space::PRE_KEYS, &key::number(id)).await?)
+        self.answer(self.get(space::PRE_KEYS, &key::number(id))).await
     }
 
     async fn load_prekeys_batch(&self, ids: &[u32]) -> Result<Vec<(u32, Bytes)>> {
@@ -98,7 +102,7 @@ impl SignalStore for Store {
             }
             Ok(found)
         });
-        Ok(found.await?)
+        self.answer(found).await
     }
 
     async fn mark_prekeys_uploaded(&self, _ids: &[u32]) -> Result<()> {
@@ -110,8 +114,11 @@ impl SignalStore for Store {
     }
 
     async fn get_max_prekey_id(&self) -> Result<u32> {
-        let last = self.scan_back(space::PRE_KEYS, None, 1).await?;
-        Ok(last.first().and_then(|(key, _)| id(key)).unwrap_or(0))
+        let last = self.read(|turn| {
+            let last = turn.database.scan_back(space::PRE_KEYS, None, 1)?;
+            last.first().map_or(Ok(0), |(key, _)| id(space::PRE_KEYS, key))
+        });
+        self.answer(last).await
     }
 
     async fn store_signed_prekey(&self, id: u32, record: &[u8]) -> Result<()> {
@@ -119,12 +126,15 @@ impl SignalStore for Store {
     }
 
     async fn load_signed_prekey(&self, id: u32) -> Result<Option<Vec<u8>>> {
-        Ok(self.get(space::SIGNED_PRE_KEYS, &key::number(id)).await?.map(Into::into))
+        Ok(self.answer(self.get(space::SIGNED_PRE_KEYS, &key::number(id))).await?.map(Into::into))
     }
 
     async fn load_all_signed_prekeys(&self) -> Result<Vec<(u32, Vec<u8>)>> {
-        let all = self.scan(space::SIGNED_PRE_KEYS, None, usize::MAX).await?;
-        Ok(all.into_iter().filter_map(|(key, record)| Some((id(&key)?, record.into()))).collect())
+        let all = self.read(|turn| {
+            let all = turn.database.scan(space::SIGNED_PRE_KEYS, None, usize::MAX)?;
+            all.into_iter().map(|(key, record)| Ok((id(space::SIGNED_PRE_KEYS, &key)?, record.into()))).collect()
+        });
+        self.answer(all).await
     }
 
     async fn remove_signed_prekey(&self, id: u32) -> Result<()> {
@@ -140,7 +150,7 @@ impl SignalStore for Store {
     }
 
     async fn get_sender_key(&self, address: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.get(space::SENDER_KEYS, address.as_bytes()).await?.map(Into::into))
+        Ok(self.answer(self.get(space::SENDER_KEYS, address.as_bytes())).await?.map(Into::into))
     }
 
     async fn delete_sender_key(&self, address: &str) -> Result<()> {
@@ -150,28 +160,34 @@ impl SignalStore for Store {
 
 impl Store {
     pub(super) async fn put_one(&self, space: Space, key: Key, value: Bytes) -> Result<()> {
-        self.turn(move |turn| turn.put(space, key, value)).await?;
-        Ok(())
+        self.answer(self.read(move |turn| turn.put(space, key, value))).await
     }
 
     pub(super) async fn delete_one(&self, space: Space, key: Key) -> Result<()> {
-        self.turn(move |turn| turn.delete(space, key)).await?;
-        Ok(())
+        self.answer(self.read(move |turn| turn.delete(space, key).map(drop))).await
+    }
+
+    pub(super) async fn write_all(&self, batch: Batch) -> Result<()> {
+        self.answer(self.write(batch)).await.map(drop)
     }
 
     async fn put_leased(&self, space: Space, records: Vec<(Key, Bytes)>) -> Result<()> {
         let read = if space == space::SESSIONS { gates::session } else { gates::sender_key };
+        self.copy.signal_writes.fetch_add(1, Ordering::AcqRel);
         let put = self.turn(move |turn| {
             for (key, record) in records {
                 turn.put_leased(space, key, record, read)?;
             }
             Ok(())
         });
-        if let ((), Written { gate: Some(gate), .. }) = put.await? {
-            self.wait(gate).await.map_err(StoreError::from)?;
-            crash::point("lease_raised");
-        }
-        Ok(())
+        let put = async {
+            if let ((), Written { gate: Some(gate), .. }) = put.await? {
+                self.wait(gate).await?;
+                crash::point("lease_raised");
+            }
+            Ok(())
+        };
+        self.answer(put).await
     }
 
     /// Keys that WhatsApp will hand out must survive us.
@@ -181,9 +197,9 @@ impl Store {
                 turn.put(space, key, record)?;
             }
             turn.gate();
-            Ok::<_, StoreError>(())
+            Ok(())
         });
-        Ok(put.await?)
+        self.answer(put).await
     }
 }
 
@@ -191,6 +207,6 @@ fn keyed(records: &[(Arc<str>, Bytes)]) -> Vec<(Key, Bytes)> {
     records.iter().map(|(address, record)| (key::text(address), record.clone())).collect()
 }
 
-fn id(key: &[u8]) -> Option<u32> {
-    key.try_into().ok().map(u32::from_be_bytes)
+fn id(space: Space, key: &[u8]) -> std::result::Result<u32, StoreError> {
+    key.try_into().map(u32::from_be_bytes).map_err(|_| malformed(space))
 }

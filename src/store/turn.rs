@@ -1,14 +1,17 @@
 //! One job's access to a tenant's working copy.
 
 use bytes::Bytes;
+use whatsapp_rust::wacore::store::Device;
 
 use super::{
-    StoreError,
+    CopyFailure, StoreError,
     account::OwnAccount,
     database::Database,
     device::Wiped,
+    digest::SetDigest,
     gates::{self, GateKey, ReadLease},
-    key::Key,
+    key::{self, Key},
+    records,
     space::{self, Home, Space},
 };
 use crate::{journal::Change, vault::Decision};
@@ -19,6 +22,8 @@ pub(super) struct Turn<'a> {
     /// What an earlier turn wiped.
     pub(super) dead: Option<&'a Wiped>,
     writing: bool,
+    /// Of all records, with this turn's changes.
+    pub(super) set: SetDigest,
     pub(super) changes: Vec<Change>,
     pub(super) decision: Option<Decision>,
     pub(super) gated: Vec<(GateKey, bool)>,
@@ -28,11 +33,12 @@ pub(super) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(super) fn new(database: &'a Database, dead: Option<&'a Wiped>) -> Self {
+    pub(super) fn new(database: &'a Database, set: SetDigest, dead: Option<&'a Wiped>) -> Self {
         Self {
             database,
             dead,
             writing: false,
+            set,
             changes: Vec::new(),
             decision: None,
             gated: Vec::new(),
@@ -43,7 +49,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.database.get(space, key)?)
+        self.database.get(space, key)
     }
 
     pub(super) fn record<R: prost::Message + Default>(
@@ -54,13 +60,17 @@ impl<'a> Turn<'a> {
         self.get(space, key)?.map(|value| parse(space, &value)).transpose()
     }
 
+    pub(super) fn device(&self) -> Result<Option<Device>, StoreError> {
+        self.get(space::DEVICE, &key::only())?.map(|device| records::device::decode(&device)).transpose()
+    }
+
     pub(super) fn scan_prefix(
         &self,
         space: Space,
         prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
-        Ok(self.database.scan_prefix(space, prefix, limit)?)
+        self.database.scan_prefix(space, prefix, limit)
     }
 
     /// Every record of a space, parsed.
@@ -71,7 +81,7 @@ impl<'a> Turn<'a> {
 
     pub(super) fn put(&mut self, space: Space, key: Key, value: Bytes) -> Result<(), StoreError> {
         self.begin()?;
-        self.database.put(space, &key, &value)?;
+        self.database.put(&mut self.set, space, &key, &value)?;
         self.change(space, key, Some(value));
         Ok(())
     }
@@ -88,7 +98,7 @@ impl<'a> Turn<'a> {
     /// Whether there was one. A delete of nothing is no change.
     pub(super) fn delete(&mut self, space: Space, key: Key) -> Result<bool, StoreError> {
         self.begin()?;
-        let existed = self.database.delete(space, &key)?;
+        let existed = self.database.delete(&mut self.set, space, &key)?;
         if existed {
             self.change(space, key, None);
         }
@@ -150,4 +160,9 @@ impl<'a> Turn<'a> {
 
 pub(super) fn parse<R: prost::Message + Default>(space: Space, value: &[u8]) -> Result<R, StoreError> {
     R::decode(value).map_err(|source| StoreError::Record { space, source })
+}
+
+/// A record whose parts have other lengths than we write.
+pub(super) fn malformed(space: Space) -> StoreError {
+    StoreError::CopyFailed(CopyFailure::damaged(format!("a record of space {} is malformed", space.0)))
 }

@@ -95,7 +95,7 @@ pub(super) fn segment(name: &str) -> Checked {
 pub(super) fn instance(instance: &Instance) -> Checked {
     instance_id(&instance.id)?;
     text(&instance.version)?;
-    instance.address.as_deref().map_or(Ok(()), text)
+    [&instance.address, &instance.process].into_iter().flatten().try_for_each(|value| text(value))
 }
 
 /// Its index would not take more than 1,500 bytes.

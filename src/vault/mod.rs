@@ -132,6 +132,8 @@ pub struct Instance {
     pub id: InstanceId,
     /// Where other instances reach it, if they can.
     pub address: Option<String>,
+    /// Which process it is, for those on the same machine.
+    pub process: Option<String>,
     pub version: String,
     pub started_at: Timestamp,
     pub heartbeat_at: Timestamp,
@@ -214,6 +216,9 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
     /// Those with `whatsappConnected == true`, by id.
     async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
+    /// Ids, in order, of all that may have a state: those with a record, and those whose record is gone while a journal or a snapshot
+    /// is there.
+    async fn remembered(&self) -> Result<Vec<String>, VaultError>;
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError>;
     /// Makes the record if there is none (not connected), then sets what the notice has.
     async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError>;

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     message::{
-        self, CallStage, Content, Delivery, EventBody, EventId, LabelChange, Message, StatePoint, status::STATUS_CHAT,
-        synced,
+        self, CallStage, Content, Delivery, EventBody, EventId, Failure, LabelChange, Message, StatePoint,
+        status::STATUS_CHAT, synced,
     },
     tenant::State,
 };
@@ -132,6 +132,9 @@ pub struct AckPayload {
     /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`.
     ack: i8,
     ack_name: &'static str,
+    /// Why, of an `ERROR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
     #[serde(rename = "_data")]
     data: (),
 }
@@ -230,8 +233,9 @@ pub struct ArchivePayload {
 pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>) -> Payload {
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
-        EventBody::Status { message_id, chat, status, by } => {
-            return Payload::Ack(ack(message_id, chat, *status, by.as_deref(), view.me));
+        EventBody::Status { message_id, chat, status, by, failure } => {
+            let ack = ack(message_id, chat, *status, by.as_deref(), view.me);
+            return Payload::Ack(AckPayload { failure: *failure, ..ack });
         }
         EventBody::Session { states } => return Payload::Status(session_status(session, states)),
         EventBody::Call { call } => return Payload::Call(call.into()),
@@ -293,7 +297,17 @@ fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> Ac
         false => (format!("true_{chat}_{id}"), String::new()),
     };
     let (number, name) = (ack.number(), ack.name());
-    AckPayload { id, from: me, to: chat, participant, from_me: true, ack: number, ack_name: name, data: () }
+    AckPayload {
+        id,
+        from: me,
+        to: chat,
+        participant,
+        from_me: true,
+        ack: number,
+        ack_name: name,
+        failure: None,
+        data: (),
+    }
 }
 
 fn vote(message: &Message, form: form::Message, poll: &message::Target, options: &[String]) -> VotePayload {
@@ -432,7 +446,7 @@ pub fn environment() -> Environment {
 impl View<'_> {
     /// Of a message whose source and delivery are not known.
     pub fn plain(me: &str) -> View<'_> {
-        View { me, source: Source::App, delivery: None, media_url: None }
+        View { me, source: Source::App, delivery: None, failure: None, media_url: None }
     }
 }
 
@@ -511,7 +525,7 @@ mod tests {
             (Delivery::Read, 3, "READ"),
         ] {
             let chat = "573009998877@s.whatsapp.net".to_owned();
-            let body = EventBody::Status { message_id: "A".into(), chat, status, by: None };
+            let body = EventBody::Status { message_id: "A".into(), chat, status, by: None, failure: None };
             let found = json!(payload("trattoria", &body, EventName::MessageAck, view()));
             assert_eq!((&found["ack"], &found["ackName"]), (&json!(number), &json!(name)));
             assert_eq!(found["id"], "true_573009998877@c.us_A");

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::id::{MessageId, chat_id};
-use crate::message::{self, Content, Delivery, Target, status::STATUS_CHAT};
+use crate::message::{self, Content, Delivery, Failure, Target, status::STATUS_CHAT};
 
 /// A message as WAHA's clients read it. Texts that WAHA's document requires are empty where there is nothing to say.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -30,6 +30,9 @@ pub struct Message {
     pub media_url: String,
     pub ack: i8,
     pub ack_name: &'static str,
+    /// Why, of an `ERROR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
     /// As `participant`, or null.
     pub author: Option<String>,
     pub location: Option<Location>,
@@ -137,6 +140,8 @@ pub struct View<'a> {
     pub source: Source,
     /// `None`: not known. A message that came is with our device, one that the phone sent is with WhatsApp.
     pub delivery: Option<Delivery>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
     /// Where its file can be fetched.
     pub media_url: Option<&'a str>,
 }
@@ -166,6 +171,7 @@ impl Message {
             media_url: view.media_url.unwrap_or_default().to_owned(),
             ack: ack.number(),
             ack_name: ack.name(),
+            failure: view.failure,
             author,
             location: location(content),
             v_cards: vcards(content),
@@ -277,7 +283,7 @@ pub mod tests {
     }
 
     pub fn view() -> View<'static> {
-        View { me: ME, source: Source::App, delivery: None, media_url: None }
+        View { me: ME, source: Source::App, delivery: None, failure: None, media_url: None }
     }
 
     fn text(text: &str) -> Content {

@@ -117,7 +117,7 @@ enum Landing {
 impl Consumer {
     pub async fn run(mut self) {
         while let Err(error) = self.work().await {
-            if matches!(error, StoreError::Closed | StoreError::Journal(_)) {
+            if error.is_final() {
                 debug!(%error, "a webhook ends with its session");
                 return;
             }
@@ -423,6 +423,8 @@ struct Flight {
 impl Flight {
     async fn run(self, lane: Arc<str>, job: Job) -> Landed {
         // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue.
+        // Outside both, since a host may let us wait.
+        let _host = self.shared.hosts.turn(&self.webhook.url, job.attempts > 0).await;
         let _own = self.deliveries.acquire().await;
         let _common = self.shared.deliveries.acquire().await;
         let began = Instant::now();
@@ -465,7 +467,12 @@ impl Flight {
         let source = if delivery.is_some() { waha::Source::Api } else { waha::Source::App };
         let url = event.message().and_then(|message| self.session.file_url(message));
         let session = self.session.tenant().as_str();
-        Ok(waha::payload(session, event, name, waha::View { me: &me, source, delivery, media_url: url.as_deref() }))
+        Ok(waha::payload(
+            session,
+            event,
+            name,
+            waha::View { me: &me, source, delivery, failure: None, media_url: url.as_deref() },
+        ))
     }
 
     fn envelope(&self, job: &Job, payload: Payload) -> Bytes {

@@ -12,6 +12,7 @@ mod consumer;
 mod delivery;
 mod desk;
 mod form;
+mod hosts;
 mod progress;
 mod queue;
 mod settings;
@@ -25,7 +26,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use self::{desk::Desk, desk::Order};
+use self::{desk::Desk, desk::Order, hosts::Hosts};
 pub use self::{
     form::{FailureForm, Form},
     settings::{Flaw, Policy, Retries, Settings, Webhook},
@@ -49,6 +50,7 @@ struct Shared {
     settings: config::Webhooks,
     /// Requests in flight, of all tenants.
     deliveries: Semaphore,
+    hosts: Hosts,
 }
 
 /// Why something about webhooks was not done.
@@ -71,7 +73,8 @@ pub enum WebhookError {
 impl Webhooks {
     pub fn new(outbound: Outbound, feed: Feed, clock: Arc<dyn Clock>, settings: config::Webhooks) -> Arc<Self> {
         let deliveries = Semaphore::new(settings.concurrency);
-        let shared = Arc::new(Shared { outbound, feed, clock, settings, deliveries });
+        let hosts = Hosts::new(settings.concurrency);
+        let shared = Arc::new(Shared { outbound, feed, clock, settings, deliveries, hosts });
         Arc::new(Self { shared, desks: Mutex::default() })
     }
 

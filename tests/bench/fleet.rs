@@ -355,7 +355,8 @@ impl Home {
 
     fn apply(&self, setup: Setup, name: &str) -> Setup {
         match self {
-            Self::Embedded(dir) => setup.embedded(&dir.join(name)),
+            // The second process comes while the first still stops.
+            Self::Embedded(dir) => setup.embedded(&dir.join(name)).set("SESSIOND_VAULT__EMBEDDED__SHARED", "true"),
             Self::Emulator { host, project } => setup.firestore(host, &format!("{project}-{name}")),
         }
     }

@@ -1,5 +1,7 @@
 //! The doors besides keys: which pages may call from a browser, and how often anybody may pair and send.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Response;
 use serde_json::{Value, json};
 use sessiond::demo::Process;
@@ -138,11 +140,12 @@ async fn pairing_and_sending_are_limited_by_key_and_by_address() {
         ("SESSIOND_LIMITS__SENDING_PER_KEY", "3"),
         ("SESSIOND_LIMITS__SENDING_PER_ADDRESS", "5"),
         ("SESSIOND_LIMITS__PAIRING_PER_KEY", "1"),
+        ("SESSIOND_LIMITS__FAILURES_PER_ADDRESS", "5"),
         ("SESSIOND_HTTP__TRUSTED_PROXIES", "127.0.0.0/8"),
     ])
     .await;
     let stage = &stage;
-    let (one, two, three) = (key(stage).await, key(stage).await, key(stage).await);
+    let (one, two, three, four) = (key(stage).await, key(stage).await, key(stage).await, key(stage).await);
     let from = |key, address| Caller { stage, key, address };
     assert_eq!(from(&one, "1.1.1.1").sends(10).await, 3, "by key");
     assert_eq!(from(&one, "1.1.1.2").sends(10).await, 0, "wherever it is used");
@@ -150,6 +153,7 @@ async fn pairing_and_sending_are_limited_by_key_and_by_address() {
     assert_eq!(from(&two, "1.1.1.1").sends(10).await, 1, "by address");
     assert_eq!(from(&two, "1.1.1.3").sends(10).await, 2, "what the address refused did not count for the key");
     assert_eq!(from("wrong", "1.1.1.4").sends(10).await, 5, "wrong keys count for their address");
+    assert_eq!(from(&four, "1.1.1.4").sends(10).await, 3, "and take nothing from the good ones");
     assert_eq!(from(&stage.setup.admin_key, "1.1.1.1").sends(20).await, 20, "the operator is not limited");
     // Each for itself.
     let pair = async || from(&three, "1.1.1.5").post("/api/baileys/connect", json!({ "tenantId": "a" })).await.status();
@@ -173,5 +177,76 @@ async fn nobody_but_a_trusted_proxy_says_where_a_request_comes_from() {
         sent += Caller { stage: &stage, key: &key, address: &address }.sends(2).await;
     }
     assert_eq!(sent, 4, "all from one address, whatever they say");
+    daemon.kill().await.unwrap();
+}
+
+impl Caller<'_> {
+    /// The status of a look at the keys, which takes the operator's, and how long it took.
+    async fn looks(&self, path: &str) -> (u16, Duration) {
+        let began = Instant::now();
+        let request = reqwest::Client::new().get(format!("http://{}{path}", self.stage.setup.address));
+        let answer = request.header("x-api-key", self.key).header("x-real-ip", self.address).send().await.unwrap();
+        (answer.status().as_u16(), began.elapsed())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_of_the_admin_key_are_slow_and_shut_nobody_out() {
+    let limits = [("SESSIOND_LIMITS__FAILURES_PER_ADDRESS", "2"), ("SESSIOND_HTTP__TRUSTED_PROXIES", "127.0.0.0/8")];
+    let (stage, daemon) = started(&limits).await;
+    let (admin, tenants) = (stage.setup.admin_key.clone(), key(&stage).await);
+    let from = |key, address| Caller { stage: &stage, key, address };
+    let late = Duration::from_secs(2);
+    for n in 0..2 {
+        let (status, took) = from("a-guess-of-the-admin-key", "1.1.1.1").looks("/api/keys").await;
+        assert!(status == 401 && took < late, "{n}: {status} after {took:?}");
+    }
+    // From then on nothing tells a wrong guess from a right one, before its time.
+    for path in ["/api/keys", "/health"] {
+        for guess in ["a-guess-of-the-admin-key", &admin] {
+            let (_, took) = from(guess, "1.1.1.1").looks(path).await;
+            assert!(took >= late, "{path}: {took:?}");
+        }
+    }
+    assert_eq!(from("a-guess-of-the-admin-key", "1.1.1.1").looks("/api/keys").await.0, 429);
+    assert_eq!(from(&admin, "1.1.1.1").looks("/api/keys").await.0, 200, "the operator gets in from there too");
+    // Nobody else is concerned.
+    let (status, took) = from(&admin, "1.1.1.2").looks("/api/keys").await;
+    assert!(status == 200 && took < late, "{status} after {took:?}");
+    let (status, took) = from(&tenants, "1.1.1.1").looks("/api/baileys/status?tenantId=a").await;
+    assert!(status == 200 && took < late, "{status} after {took:?}");
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reaches_whatsapp_is_limited_by_tenant_whoever_asks() {
+    let (stage, daemon) = started(&[]).await;
+    let (one, _other) = (stage.pair("a").await, stage.pair("b").await);
+    let body = json!({ "session": "a", "isAdmin": false, "isActive": true, "actions": { "read": true } });
+    let reader = stage.dashboard.post("/api/keys", body).await.unwrap().body["key"].as_str().unwrap().to_owned();
+    let admin = stage.setup.admin_key.clone();
+    let exists = |tenant: &str| format!("/api/contacts/check-exists?session={tenant}&phone={}", one.customers[0]);
+    let mut answered = 0;
+    for n in 0..200 {
+        // Two keys, one tenant.
+        let key = if n % 2 == 0 { &reader } else { &admin };
+        let status = Caller { stage: &stage, key, address: "1.1.1.1" }.looks(&exists("a")).await.0;
+        match status {
+            200 => answered += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    assert!((60..120).contains(&answered), "{answered} of 200");
+    let admins = Caller { stage: &stage, key: &admin, address: "1.1.1.1" };
+    assert_eq!(admins.looks(&exists("b")).await.0, 200, "the other tenant has its own");
+    let mut restarted = 0;
+    for _ in 0..30 {
+        let answer = admins.post("/api/sessions/b/restart", Value::Null).await;
+        match answer.status().as_u16() {
+            201 => restarted += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    assert!((10..15).contains(&restarted), "{restarted} of 30");
     daemon.kill().await.unwrap();
 }

@@ -539,7 +539,9 @@ fn resident(daemon: &Process) -> u64 {
 async fn a_hundred_thousand_hostile_inputs_do_nothing() {
     let seed = std::env::var("HOSTILE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
     let mut stage = Stage::new(Home::Embedded).await.unwrap();
-    for limit in ["PAIRING_PER_KEY", "PAIRING_PER_ADDRESS", "SENDING_PER_KEY", "SENDING_PER_ADDRESS"] {
+    for limit in
+        ["PAIRING_PER_KEY", "PAIRING_PER_ADDRESS", "SENDING_PER_KEY", "SENDING_PER_ADDRESS", "FAILURES_PER_ADDRESS"]
+    {
         stage = stage.set(&format!("SESSIOND_LIMITS__{limit}"), "0");
     }
     let daemon = stage.start().await;

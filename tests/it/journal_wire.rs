@@ -151,6 +151,10 @@ impl Vault for Wire {
         self.inner.tenants().await
     }
 
+    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
+        self.inner.remembered().await
+    }
+
     async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.inner.restorable().await
     }

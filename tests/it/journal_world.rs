@@ -301,6 +301,10 @@ impl Vault for Line {
         Ok(record.into_iter().map(|record| (record.id.to_string(), Ok(record))).collect())
     }
 
+    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
+        Ok(self.tenants().await?.into_iter().map(|(id, _)| id).collect())
+    }
+
     async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         let mut all = self.tenants().await?;
         all.retain(|(_, record)| record.as_ref().is_ok_and(|record| record.whatsapp_connected));

@@ -7,7 +7,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use sessiond::{
     api::{self, Access, Scope},
-    demo::Process,
+    demo::{Dashboard, Ear, Heard, Process},
     live,
     vault::access::{AccessVault as _, KeyHash},
 };
@@ -294,7 +294,8 @@ impl House {
             .set("SESSIOND_AUTH__FIREBASE_KEYS_URL", issuer.url())
             .set("SESSIOND_AUTH__REFRESH", "1s")
             .set("SESSIOND_LIMITS__PAIRING_PER_ADDRESS", "0")
-            .set("SESSIOND_LIMITS__SENDING_PER_ADDRESS", "0");
+            .set("SESSIOND_LIMITS__SENDING_PER_ADDRESS", "0")
+            .set("SESSIOND_LIMITS__FAILURES_PER_ADDRESS", "0");
         let stage = change(stage);
         let daemon = stage.start().await;
         Self { stage, _issuer: issuer, signer, daemon }
@@ -498,6 +499,34 @@ async fn every_event_with_every_credential() {
             }
         }
     }
+    house.stop().await;
+}
+
+/// What a socket is told takes the scope that the same costs over HTTP.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_is_not_told_the_qr_code() {
+    let house = House::new(|stage| stage).await;
+    house.stage.dashboard.qr(TENANT).await.unwrap();
+    let address = house.stage.setup.address;
+    let (_, reader) = house.key(TENANT, &[Scope::Read, Scope::Send]).await;
+    let (_, owner) = house.key(TENANT, &[Scope::Read, Scope::Control]).await;
+    let told = |heard: &[Heard], event: &str| heard.iter().filter(|heard| heard.event == event).count();
+    let [reader, owner] = [reader, owner].map(|key| Ear::open(&Dashboard::new(address, key), vec![TENANT.to_owned()]));
+    reader.until(LIMIT, |heard| told(heard, "connection:status") > 0).await.unwrap();
+    owner.until(LIMIT, |heard| told(heard, "qr:updated") > 0).await.unwrap();
+    // What comes after the next code has come after it for both.
+    house.stage.dashboard.post("/api/baileys/disconnect", json!({ "tenantId": TENANT })).await.unwrap();
+    house.stage.dashboard.qr(TENANT).await.unwrap();
+    owner.until(LIMIT, |heard| told(heard, "qr:updated") > 1).await.unwrap();
+    house.stage.dashboard.post("/api/baileys/disconnect", json!({ "tenantId": TENANT })).await.unwrap();
+    let states = |heard: &[Heard]| told(heard, "connection:status");
+    owner.until(LIMIT, |heard| states(heard) > 2).await.unwrap();
+    reader.until(LIMIT, |heard| states(heard) > 2).await.unwrap();
+    assert_eq!(told(&reader.heard(), "qr:updated"), 0);
+    // As over HTTP.
+    let (_, reader) = house.key(TENANT, &[Scope::Read, Scope::Send]).await;
+    let path = format!("/api/baileys/qr?tenantId={TENANT}");
+    assert_eq!(house.ask("GET", &path, Some(&reader), &Value::Null).await.status(), 403);
     house.stop().await;
 }
 

@@ -1,5 +1,5 @@
-//! The vault is gone for a while, under traffic in both directions: what comes waits at WhatsApp, what is to go is refused, and
-//! afterwards all of it arrives, once. `OUTAGE_SECONDS=60` makes the outages that long.
+//! The vault is gone for a while, under traffic in both directions: what comes waits at WhatsApp, what is to go is refused, or its
+//! outcome is called unknown, and afterwards all of it arrives, once. `OUTAGE_SECONDS=60` makes the outages that long.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -114,11 +114,12 @@ impl Scene {
         }
     }
 
-    /// Wants a new message sent again and again. Each try is refused, as it should be.
+    /// Wants a new message sent again and again. Nothing is called accepted. Each try is refused; but for the first of a life, whose
+    /// outcome nobody can know: the vault has not been found silent yet.
     async fn try_to_send(&self, customers: &[String], death: Death) -> Vec<Wanted> {
         let began = Instant::now();
         let mut wanted = Vec::new();
-        let mut refused = 0;
+        let (mut refused, mut unknown) = (0, 0);
         while began.elapsed() < length() {
             let (key, customer) =
                 (format!("offer-{}", wanted.len()), customers[wanted.len() % customers.len()].clone());
@@ -126,11 +127,13 @@ impl Scene {
             let asked = Instant::now();
             match self.send(&offer).await {
                 Some((status, retry_after, body)) => {
-                    let told = (status, body["code"].as_str());
-                    assert_eq!(told, (503, Some("vault_down")), "{}: {body}\n{}", offer.key, self.stage.log());
+                    let code = body["code"].as_str().unwrap_or_default();
+                    unknown += usize::from(code == "send_outcome_unknown");
+                    let honest = code == "vault_down" || code == "send_outcome_unknown" && unknown <= 2;
+                    assert!(status == 503 && honest, "{}: {status} {body}\n{}", offer.key, self.stage.log());
                     assert!(retry_after.is_some_and(|seconds| seconds > 0), "no Retry-After");
                     assert!(asked.elapsed() < Duration::from_secs(8), "refused only after {:?}", asked.elapsed());
-                    refused += 1;
+                    refused += usize::from(code == "vault_down");
                 }
                 None => assert_eq!(death, Death::KillAndWipe, "no answer\n{}", self.stage.log()),
             }

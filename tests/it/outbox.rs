@@ -1,32 +1,52 @@
 //! What was accepted is sent, and what was refused is not.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use sessiond::{
-    clock::SystemClock,
+    clock::{Clock, Instant, SystemClock},
     message::{
-        Addressed, Content, Delivery, Event, EventBody, Feed, Keep, Log, Message, NotAccepted, Outbox, Outgoing, Shelf,
+        Addressed, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, Keep, Log, Message, NotAccepted,
+        Outbox, Outgoing, Shelf,
     },
     store::{Batch, space},
 };
 
 use crate::store_world::World;
 
-const PATIENT: Duration = Duration::from_secs(20);
-const HASTY: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(3600);
+const CHAT: &str = "573001112233@s.whatsapp.net";
+
+/// The machine's clock, so far behind.
+#[derive(Debug)]
+struct Behind(Duration);
+
+impl Clock for Behind {
+    fn now(&self) -> Timestamp {
+        Timestamp::now() - self.0
+    }
+
+    fn instant(&self) -> Instant {
+        SystemClock.instant()
+    }
+}
 
 async fn outbox(world: &World) -> (Outbox, Arc<Log>) {
-    let clock = SystemClock::shared();
+    outbox_at(world, Duration::ZERO).await
+}
+
+async fn outbox_at(world: &World, behind: Duration) -> (Outbox, Arc<Log>) {
+    let clock: Arc<dyn Clock> = Arc::new(Behind(behind));
     let keep = Keep { events: 1000, age: Duration::from_secs(3600), live: 500, whole: Duration::from_secs(3600) };
     let tenant = "trattoria".parse().unwrap();
     let log = Arc::new(
-        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep).await.unwrap(),
+        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await.unwrap(),
     );
-    (Outbox::new(world.store.clone(), log.clone(), clock), log)
+    (Outbox::open(world.store.clone(), log.clone(), clock, 24 * LONG).await.unwrap(), log)
 }
 
 fn outgoing(id: &str) -> Outgoing {
-    let jid = "573001112233@s.whatsapp.net".to_owned();
+    let jid = CHAT.to_owned();
     let message = Message {
         id: id.into(),
         chat: jid.clone(),
@@ -42,55 +62,108 @@ fn outgoing(id: &str) -> Outgoing {
         mentions: Vec::new(),
         truncated: false,
     };
-    Outgoing { message, body: id.to_owned().into(), digest: [7; 32], key: Some(id.into()), audience: Vec::new() }
+    let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());
+    Outgoing { message, body, digest: [7; 32], key, audience, ttl: None }
 }
 
-async fn ids(outbox: &Outbox) -> Vec<String> {
-    outbox.backlog().await.unwrap().into_iter().map(|(id, _)| id).collect()
+/// Ids of all that still have to be sent, each chat's in its order.
+fn ids(outbox: &Outbox) -> Vec<String> {
+    let mut ids = Vec::new();
+    for chat in outbox.fresh_chats() {
+        while let Some(waiting) = outbox.head(&chat) {
+            outbox.forget(&waiting.id);
+            ids.push(waiting.id.to_string());
+        }
+    }
+    ids
 }
 
+fn bodies(events: Vec<Event>) -> Vec<EventBody> {
+    events.into_iter().map(|event| event.body).collect()
+}
+
+/// Nobody can know what becomes of it: so it is neither taken back nor called refused.
 #[tokio::test]
-async fn what_was_refused_is_not_sent_later() {
+async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     world.silence();
-    let refused = outbox.accept(outgoing("a"), HASTY).await;
-    assert!(matches!(refused, Err(NotAccepted::TooSlow)), "{refused:?}");
-    assert!(outbox.unsettled("a").await.unwrap().is_none());
-    world.answer();
-    world.settle().await;
-    assert_eq!(ids(&outbox).await, [""; 0]);
+    let mut accepting = pin!(outbox.accept(outgoing("a")));
+    world.stays_pending(accepting.as_mut()).await;
+    assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()), "the courier may prepare it");
+    assert!(outbox.is_stalled(Duration::ZERO) && !outbox.is_stalled(LONG));
     log.publish();
-    let bodies: Vec<EventBody> = log.after(None, 9).await.unwrap().into_iter().map(|Event { body, .. }| body).collect();
-    let failed = |body: &EventBody| matches!(body, EventBody::Status { status: Delivery::Failed, .. });
-    assert!(bodies.last().is_some_and(failed), "who saw it announced sees that it failed: {bodies:?}");
-    // Nor by a later owner; and the caller may try again, with the same key.
+    assert_eq!(log.after(None, 9).await.unwrap(), [], "announced before it is durable");
+    world.answer();
+    accepting.await.unwrap();
+    assert!(!outbox.is_stalled(Duration::ZERO));
+    let told = bodies(log.after(None, 9).await.unwrap());
+    assert!(matches!(&told[..], [EventBody::Sent { .. }]), "{told:?}");
     let later = world.restored().await;
-    let (outbox, _) = self::outbox(&later).await;
-    assert_eq!(ids(&outbox).await, [""; 0]);
-    outbox.accept(outgoing("a"), PATIENT).await.unwrap();
-    assert_eq!(ids(&outbox).await, ["a"]);
+    assert_eq!(ids(&self::outbox(&later).await.0), ["a"]);
 }
 
+/// It is durable: a vault that is silent now changes nothing about that.
 #[tokio::test]
-async fn a_repeat_that_is_refused_does_not_take_back_what_was_accepted() {
+async fn a_repeat_waits_for_no_more_than_the_first() {
     let world = World::new().await;
     let (outbox, _) = outbox(&world).await;
-    outbox.accept(outgoing("a"), PATIENT).await.unwrap();
+    outbox.accept(outgoing("a")).await.unwrap();
     world.silence();
-    // Something that is not durable yet: the repeat waits for it.
     let mut batch = Batch::default();
     batch.put(space::SETTINGS, *b"pending", "");
     world.store.write(batch).await.unwrap();
-    let refused = outbox.accept(outgoing("a"), HASTY).await;
-    assert!(matches!(refused, Err(NotAccepted::TooSlow)), "{refused:?}");
-    assert_eq!(ids(&outbox).await, ["a"]);
-    world.answer();
-    assert_eq!(ids(&world.restored().await.outbox().await).await, ["a"]);
+    world.passes(outbox.accept(outgoing("a"))).await.unwrap();
+    let other = Outgoing { digest: [8; 32], ..outgoing("a") };
+    assert!(matches!(outbox.accept(other).await, Err(NotAccepted::KeyReused)));
+    assert_eq!(ids(&self::outbox(&world.restored().await).await.0), ["a"]);
 }
 
-impl World {
-    async fn outbox(&self) -> Outbox {
-        outbox(self).await.0
+/// The machine's clock went back an hour before the next life.
+#[tokio::test]
+async fn a_clock_that_goes_back_does_not_reorder_what_waits() {
+    let world = World::new().await;
+    let (outbox, _) = outbox_at(&world, Duration::ZERO).await;
+    for id in ["a", "b"] {
+        outbox.accept(outgoing(id)).await.unwrap();
     }
+    let later = world.restored().await;
+    let (outbox, _) = outbox_at(&later, Duration::from_secs(3600)).await;
+    outbox.accept(outgoing("c")).await.unwrap();
+    let last = later.restored().await;
+    assert_eq!(ids(&self::outbox(&last).await.0), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn what_has_failed_says_why_and_does_not_wait_any_more() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    for id in ["refused", "expired", "unsure", "sent"] {
+        outbox.accept(outgoing(id)).await.unwrap();
+    }
+    assert!(outbox.fail("refused", Failure::refused(Some(403))).await.unwrap());
+    assert!(outbox.expire("expired").await.unwrap());
+    assert_eq!(outbox.note_attempt("unsure").await.unwrap(), 1);
+    assert!(outbox.expire("unsure").await.unwrap());
+    assert!(outbox.progress("sent", Delivery::Sent, None).await.unwrap());
+    assert!(!outbox.fail("sent", FailureReason::Expired.into()).await.unwrap(), "it has arrived");
+    assert!(!outbox.progress("refused", Delivery::Sent, None).await.unwrap(), "WhatsApp said no");
+    assert!(outbox.progress("unsure", Delivery::Delivered, None).await.unwrap(), "WhatsApp's word counts more");
+    let failures: Vec<_> = bodies(log.after(None, 99).await.unwrap())
+        .into_iter()
+        .filter_map(|body| match body {
+            EventBody::Status { message_id, failure, .. } => Some((message_id, failure.map(|it| it.to_string()))),
+            _ => None,
+        })
+        .collect();
+    let failed = |id: &str, why: &str| (id.to_owned(), Some(why.to_owned()));
+    let expected = [
+        failed("refused", "refused (403)"),
+        failed("expired", "expired"),
+        failed("unsure", "unconfirmed"),
+        ("sent".into(), None),
+        ("unsure".into(), None),
+    ];
+    assert_eq!(failures, expected);
+    assert_eq!(ids(&self::outbox(&world.restored().await).await.0), [""; 0]);
 }

@@ -24,25 +24,25 @@ use crate::{
 const TENANT: &str = "trattoria";
 
 /// A browser on web.whatsapp.com with a passkey of its own.
-struct Authenticator {
+pub struct Authenticator {
     key: EcdsaKeyPair,
     credential: Vec<u8>,
 }
 
 impl Authenticator {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         Self { key, credential: name.as_bytes().to_vec() }
     }
 
     /// What WhatsApp knows of it.
-    fn passkey(&self, patience: Duration) -> Passkey {
+    pub fn passkey(&self, patience: Duration) -> Passkey {
         let public_key = self.key.public_key().as_ref().to_vec();
         Passkey { credential: self.credential.clone(), public_key, patience }
     }
 
     /// `navigator.credentials.get(…)`, then `toJSON`.
-    fn sign(&self, challenge: &Value) -> Value {
+    pub fn sign(&self, challenge: &Value) -> Value {
         let client_data = json!({
             "type": "webauthn.get", "challenge": challenge["challenge"], "origin": "https://web.whatsapp.com", "crossOrigin": false,
         });

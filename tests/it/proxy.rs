@@ -32,6 +32,8 @@ pub enum Mode {
     Hang,
     /// Requests go through and are carried out. The first answer to one is withheld, and its connection ends.
     LoseAnswers,
+    /// Requests go through and are carried out. Answers wait until another mode is set, then they go on.
+    Stall,
 }
 
 /// Stops when dropped.
@@ -73,7 +75,7 @@ impl Proxy {
         match mode {
             Mode::Refuse => std::mem::take(&mut state.refused).cancel(),
             Mode::Hang => std::mem::take(&mut state.hung).cancel(),
-            Mode::Pass | Mode::LoseAnswers => {}
+            Mode::Pass | Mode::LoseAnswers | Mode::Stall => {}
         }
     }
 }
@@ -93,7 +95,7 @@ async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<State>>)
             match state.mode {
                 Mode::Refuse => continue,
                 Mode::Hang => hung.cancel(),
-                Mode::Pass | Mode::LoseAnswers => {}
+                Mode::Pass | Mode::LoseAnswers | Mode::Stall => {}
             }
             (state.refused.clone(), hung)
         };
@@ -128,8 +130,11 @@ async fn answers(
         let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize;
         frame.resize(9 + length, 0);
         from.read_exact(&mut frame[9..]).await?;
-        let lose = state.lock().expect("nothing panics under it").mode == Mode::LoseAnswers;
-        if lose && frame[3] == HEADERS {
+        let mode = || state.lock().expect("nothing panics under it").mode;
+        while mode() == Mode::Stall {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if mode() == Mode::LoseAnswers && frame[3] == HEADERS {
             return Ok(());
         }
         to.write_all(&frame).await?;

@@ -96,7 +96,7 @@ impl Desk {
 }
 
 async fn open(world: &World, clock: Arc<Ahead>, keep: Keep) -> Arc<Log> {
-    let log = Log::open(tenant(), world.store.clone(), Feed::new(), Shelf::default(), clock, keep).await;
+    let log = Log::open(tenant(), world.store.clone(), Feed::new(), Shelf::default(), clock, keep, None).await;
     Arc::new(log.unwrap())
 }
 
@@ -413,7 +413,8 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
     let desk = Desk::new(KEEP).await;
     let clock: Arc<dyn Clock> = desk.clock.clone();
     let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), clock.clone());
-    let outbox = Outbox::new(desk.world.store.clone(), desk.log.clone(), clock);
+    let outbox =
+        Outbox::open(desk.world.store.clone(), desk.log.clone(), clock, Duration::from_secs(86_400)).await.unwrap();
     let incoming = |id: &str| Incoming { message: message(id, false), body: "body".into(), visible: true };
     inbox.receive(&[incoming("in")]).await.unwrap();
     for id in ["sent", "waiting"] {
@@ -423,8 +424,9 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
             digest: [7; 32],
             key: Some(id.into()),
             audience: Vec::new(),
+            ttl: None,
         };
-        outbox.accept(outgoing, Duration::from_secs(20)).await.unwrap();
+        outbox.accept(outgoing).await.unwrap();
     }
     outbox.progress("sent", Delivery::Sent, None).await.unwrap();
     desk.write(30).await;

@@ -70,6 +70,28 @@ impl Stage {
         Conversation::pair(&self.network, &self.dashboard, tenant.into(), LIMIT).await.unwrap()
     }
 
+    /// Another process on the same vault, with a port and, unless `shares_data`, a data folder of its own. An embedded vault has to be
+    /// shared for it: see [`Self::shared`].
+    pub fn other(&self, name: &str, shares_data: bool) -> Other {
+        let mut setup = self.setup.clone();
+        setup.address = sessiond::demo::free_address().unwrap();
+        setup.log = self.path(&format!("{name}.log"));
+        if !shares_data {
+            setup.data_dir = self.path(name);
+        }
+        Other { dashboard: Dashboard::new(setup.address, setup.admin_key.clone()), setup }
+    }
+
+    /// Several processes may have the vault.
+    pub fn shared(self) -> Self {
+        self.set("SESSIOND_VAULT__EMBEDDED__SHARED", "true")
+    }
+
+    /// What `/health` says to whoever has the admin key, and its status.
+    pub async fn health(&self) -> (u16, serde_json::Value) {
+        health(&self.dashboard).await
+    }
+
     pub fn listen(&self, conversations: &[Conversation]) -> Ear {
         Ear::open(&self.dashboard, conversations.iter().map(|conversation| conversation.tenant.clone()).collect())
     }
@@ -87,4 +109,29 @@ impl Stage {
         let count = self.tally.count(conversations).await.unwrap();
         assert_eq!((count.lost, count.doubled), (0, 0), "{count:?}\n{}", self.log());
     }
+}
+
+/// A second daemon.
+pub struct Other {
+    pub setup: Setup,
+    pub dashboard: Dashboard,
+}
+
+impl Other {
+    pub async fn start(&self) -> Process {
+        self.setup.start(LIMIT).await.unwrap()
+    }
+
+    pub async fn health(&self) -> (u16, serde_json::Value) {
+        health(&self.dashboard).await
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.setup.log).unwrap_or_default()
+    }
+}
+
+async fn health(dashboard: &Dashboard) -> (u16, serde_json::Value) {
+    let answer = dashboard.get("/health").await.unwrap();
+    (answer.status, answer.body)
 }

@@ -338,17 +338,6 @@ async fn an_idle_file_is_closed() {
     assert_eq!(store.load_identity("a").await.unwrap(), Some([1; 32]));
 }
 
-/// The folder is deleted under a running daemon. An empty tenant in its place would be a lie.
-#[tokio::test]
-async fn a_file_that_vanished_is_an_error() {
-    let pool = Pool::new(PoolOptions { threads: 1, open_files: 1, ..PoolOptions::default() }).unwrap();
-    let (lost, _other) = (World::sharing(&pool).await, World::sharing(&pool).await);
-    std::fs::remove_dir_all(lost.folder()).unwrap();
-    assert!(lost.store.load_identity("a").await.is_err());
-    assert!(lost.store.put_identity("a", [1; 32]).await.is_err());
-    lost.store.close().await.unwrap();
-}
-
 fn pool() -> Pool {
     Pool::new(PoolOptions::default()).unwrap()
 }

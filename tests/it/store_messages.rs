@@ -14,7 +14,8 @@ use whatsapp_rust::wacore::store::{
 use crate::{store_peer::Peer, store_session::Session, store_world::World};
 
 fn inbox(kind: InboxKind) -> Vec<u8> {
-    InboxRecord { id: "A".into(), kind: kind.into(), ..Default::default() }.encode_to_vec()
+    let message = if kind == InboxKind::Message { b"message".to_vec() } else { Vec::new() };
+    InboxRecord { id: "A".into(), kind: kind.into(), message, ..Default::default() }.encode_to_vec()
 }
 
 #[tokio::test]
@@ -39,9 +40,12 @@ async fn a_duplicate_is_acknowledged_only_if_the_message_is_here() {
         assert!(store.get_pending_inbound(chat, sender, "A").await.is_err());
     }
 
-    let mut batch = Batch::default();
-    batch.put(space::INBOX, key::inbox(chat, "A", sender), inbox(InboxKind::Placeholder));
-    store.write(batch).await.unwrap();
+    for (kind, is_here) in [(InboxKind::Placeholder, false), (InboxKind::Message, true)] {
+        let mut batch = Batch::default();
+        batch.put(space::INBOX, key::inbox(chat, "A", sender), inbox(kind));
+        store.write(batch).await.unwrap();
+        assert_eq!(store.get_pending_inbound(chat, sender, "A").await.is_ok(), is_here, "{kind:?}");
+    }
     assert_eq!(store.get_pending_inbound(chat, sender, "A").await.unwrap(), None);
 }
 

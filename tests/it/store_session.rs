@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sessiond::store::{Hooks, OwnAccount, Store};
+use sessiond::store::{CopyFailure, Hooks, OwnAccount, Store};
 use whatsapp_rust::{
     wacore::store::{Device, traits::DeviceStore},
     waproto::whatsapp::ADVSignedDeviceIdentity,
@@ -28,12 +28,18 @@ pub struct Session {
     device: Device,
     pub asked: AtomicUsize,
     pub lost: Mutex<Vec<String>>,
+    pub failures: Mutex<Vec<CopyFailure>>,
 }
 
 impl Session {
     pub fn attach(world: &World, device: Device) -> Arc<Self> {
-        let session =
-            Arc::new(Self { store: world.store.clone(), device, asked: AtomicUsize::new(0), lost: Mutex::default() });
+        let session = Arc::new(Self {
+            store: world.store.clone(),
+            device,
+            asked: AtomicUsize::new(0),
+            lost: Mutex::default(),
+            failures: Mutex::default(),
+        });
         world.store.attach(&(session.clone() as Arc<dyn Hooks>));
         session
     }
@@ -48,6 +54,10 @@ impl Hooks for Session {
 
     async fn another_account(&self, _: &OwnAccount) -> bool {
         false
+    }
+
+    fn copy_failed(&self, failure: &CopyFailure) {
+        self.failures.lock().unwrap().push(failure.clone());
     }
 
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {

@@ -159,7 +159,7 @@ async fn open(vault: Arc<Line>) -> Opened {
         clock: SystemClock::shared(),
         policy: Policy {
             // Whoever waits is served at once, and the snapshots are on the way of most tests.
-            pace: Pace { burst: 1e9, rate: 1e9, ..Pace::default() },
+            pace: Pace { writes_per_minute: None, ..Pace::default() },
             snapshot_entries: 5,
             ..Policy::default()
         },
@@ -228,6 +228,9 @@ impl Vault for Line {
     }
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.vault.tenants().await
+    }
+    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
+        self.vault.remembered().await
     }
     async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.vault.restorable().await

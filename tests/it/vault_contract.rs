@@ -187,6 +187,7 @@ contract! {
     segments_come_back_and_go
     a_notice_touches_nothing_decisive
     a_notice_refuses_what_firestore_could_not_hold
+    a_tenant_without_a_record_is_remembered_by_its_journal
     a_record_that_does_not_parse_is_an_error_of_its_own
     a_document_that_does_not_parse_is_an_error_of_its_tenant
     instances_come_and_go
@@ -606,6 +607,20 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
     );
 }
 
+async fn a_tenant_without_a_record_is_remembered_by_its_journal(home: &dyn Home) {
+    let vault = home.vault();
+    assert_eq!(vault.remembered().await.unwrap(), Vec::<String>::new());
+    vault.notice(&tenant("recorded"), &Notice::default()).await.unwrap();
+    vault.append(&tenant("journaled"), &[document(1, "entry")], None).await.unwrap();
+    let manifest = Manifest { id: SnapshotId { seq: Seq(1), attempt: "a".into() }, payload: Bytes::from_static(b"m") };
+    vault.put_manifest(&tenant("kept"), &manifest).await.unwrap();
+    vault.notice(&tenant("both"), &Notice::default()).await.unwrap();
+    vault.append(&tenant("both"), &[document(1, "entry")], None).await.unwrap();
+    assert_eq!(vault.remembered().await.unwrap(), ["both", "journaled", "kept", "recorded"]);
+    let listed: Vec<_> = vault.tenants().await.unwrap().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(listed, ["both", "recorded"]);
+}
+
 async fn a_notice_refuses_what_firestore_could_not_hold(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     let deep = |depth| (0..depth).fold(json!("x"), |inner, _| json!({ "in": inner }));
@@ -676,6 +691,7 @@ fn instance(id: &str) -> Instance {
     Instance {
         id: InstanceId(id.into()),
         address: None,
+        process: None,
         version: "0.1.0".into(),
         started_at: at(0),
         heartbeat_at: at(1),
@@ -687,7 +703,8 @@ async fn instances_come_and_go(home: &dyn Home) {
     let vault = home.vault();
     assert_eq!(vault.instances().await.unwrap(), []);
     let mut one = instance("one");
-    let two = Instance { address: Some("http://10.0.0.2:8080".into()), ..instance("two") };
+    let (address, process) = (Some("http://10.0.0.2:8080".into()), Some("this machine, that process".into()));
+    let two = Instance { address, process, ..instance("two") };
     vault.put_instance(&two).await.unwrap();
     vault.put_instance(&one).await.unwrap();
     assert_eq!(vault.instances().await.unwrap(), [one.clone(), two.clone()]);

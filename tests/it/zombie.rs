@@ -4,7 +4,10 @@ use rustix::process::Signal;
 use serde_json::json;
 use sessiond::demo::{Dashboard, Setup, until};
 
-use crate::stage::{Home, LIMIT, Stage};
+use crate::{
+    damage,
+    stage::{Home, LIMIT, Stage},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sleeper_finds_itself_fenced() {
@@ -47,7 +50,8 @@ async fn a_sleeper_finds_itself_fenced() {
     stage.tally.answer_all(&mut conversations, &dashboard, &ear, LIMIT).await.unwrap();
     let after = stage.network.stats().await.counts;
     assert_eq!((after.logins, after.replaced_logins), (logins, replaced), "the sleeper dialed\n{}", stage.log());
-    assert!(!stage.setup.data_dir.join("sessions").join("trattoria").exists(), "the sleeper left its working copy");
+    let left = damage::working_copy(&stage.setup.data_dir, "trattoria");
+    assert!(left.is_empty(), "the sleeper left its working copy: {left:?}");
     stage.assert_promises(&conversations).await;
     sleeper.kill().await.unwrap();
     owner.kill().await.unwrap();

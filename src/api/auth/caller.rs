@@ -1,6 +1,6 @@
 //! Who asks, and what they may do. Knows nothing of keys, tokens or requests.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
@@ -57,6 +57,17 @@ impl Caller {
             Self::Admin => Ok(()),
             _ => Err(Problem::forbidden("This needs the admin key")),
         }
+    }
+}
+
+/// Who asks on an open route, where nobody has to say.
+pub struct MaybeCaller(pub Option<Caller>);
+
+impl<S: Sync> FromRequestParts<S> for MaybeCaller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().cloned()))
     }
 }
 

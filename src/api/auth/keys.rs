@@ -16,8 +16,9 @@ use rand::RngCore as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Caller, Denied, Valid, limits::Bucket};
+use super::{Caller, Denied, Valid};
 use crate::{
+    allowance::Allowance,
     clock::{Clock, Instant},
     config::Secret,
     vault::{
@@ -60,7 +61,7 @@ struct Known {
     read_at: Instant,
     read_anew_at: Instant,
     unknown: HashMap<KeyHash, Instant>,
-    lookups: Bucket,
+    lookups: Allowance,
 }
 
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Keys {
             read_at: now,
             read_anew_at: now,
             unknown: HashMap::new(),
-            lookups: Bucket::new(now),
+            lookups: Allowance::new(now),
         };
         Self { vault, clock, known: Mutex::new(known) }
     }
@@ -323,7 +324,7 @@ impl Known {
         if self.unknown.len() >= MOST_UNKNOWN {
             self.unknown.retain(|_, at| now.since(*at) < UNKNOWN);
         }
-        self.unknown.len() < MOST_UNKNOWN && self.lookups.take(LOOKUPS, now).is_ok()
+        self.unknown.len() < MOST_UNKNOWN && self.lookups.take(LOOKUPS, LOOKUPS, now).is_ok()
     }
 }
 

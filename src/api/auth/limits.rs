@@ -5,14 +5,16 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use crate::{
+    allowance::Allowance,
     clock::{Clock, Instant},
     config,
+    listener::network_of,
 };
 
 /// What is counted.
@@ -33,13 +35,7 @@ pub enum Subject {
 impl Subject {
     /// An address; of IPv6 the network, since whoever has one has all of it.
     pub fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
-            address => address,
-        })
+        Self::Address(network_of(address))
     }
 }
 
@@ -68,58 +64,39 @@ impl Limits {
     }
 }
 
-/// A minute's worth at once, then as many a minute.
-const SPAN: Duration = Duration::from_secs(60);
-
-/// A bucket that leaks evenly, by the one number that it needs: when it will be empty.
-#[derive(Debug, Clone, Copy)]
-pub struct Bucket {
-    empty_at: Instant,
-}
-
-impl Bucket {
-    pub const fn new(now: Instant) -> Self {
-        Self { empty_at: now }
-    }
-
-    pub fn take(&mut self, per_minute: u32, now: Instant) -> Result<(), Duration> {
-        let filled = self.empty_at.since(now);
-        let one = SPAN / per_minute.max(1);
-        let full = (filled + one).saturating_sub(SPAN);
-        // Dividing rounds down: so many of them are not quite the span.
-        if full > Duration::ZERO {
-            return Err(full);
-        }
-        self.empty_at = now + filled + one;
-        Ok(())
-    }
-}
-
+/// An allowance for each of many.
 #[derive(Debug)]
-struct Buckets<K> {
+pub struct Buckets<K> {
     most: usize,
-    of: HashMap<K, Bucket>,
+    of: HashMap<K, Allowance>,
     /// For those who find no place.
-    shared: Option<Bucket>,
+    shared: Option<Allowance>,
     swept: Option<Instant>,
 }
 
 impl<K: Hash + Eq> Buckets<K> {
-    fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self { most, of: HashMap::new(), shared: None, swept: None }
     }
 
-    fn take(&mut self, key: K, per_minute: u32, now: Instant) -> Result<(), Duration> {
-        if let Some(bucket) = self.of.get_mut(&key) {
-            return bucket.take(per_minute, now);
-        }
-        if self.of.len() >= self.most {
+    /// A minute's worth at once, then so many a minute.
+    pub fn take(&mut self, key: K, per_minute: u32, now: Instant) -> Result<(), Duration> {
+        self.allowance(key, now).take(per_minute, per_minute, now)
+    }
+
+    /// Whether one more would be taken. Counts nothing.
+    pub fn has_room(&self, key: &K, per_minute: u32, now: Instant) -> bool {
+        self.of.get(key).is_none_or(|allowance| allowance.has_room(per_minute, per_minute, now).is_ok())
+    }
+
+    fn allowance(&mut self, key: K, now: Instant) -> &mut Allowance {
+        if !self.of.contains_key(&key) && self.of.len() >= self.most {
             self.sweep(now);
+            if self.of.len() >= self.most {
+                return self.shared.get_or_insert(Allowance::new(now));
+            }
         }
-        if self.of.len() >= self.most {
-            return self.shared.get_or_insert(Bucket::new(now)).take(per_minute, now);
-        }
-        self.of.entry(key).or_insert(Bucket::new(now)).take(per_minute, now)
+        self.of.entry(key).or_insert(Allowance::new(now))
     }
 
     /// An empty bucket is as good as none. Once a second at the most, as it looks at each.
@@ -128,7 +105,7 @@ impl<K: Hash + Eq> Buckets<K> {
             return;
         }
         self.swept = Some(now);
-        self.of.retain(|_, bucket| bucket.empty_at > now);
+        self.of.retain(|_, allowance| !allowance.is_whole(now));
     }
 }
 
@@ -156,15 +133,6 @@ mod tests {
             buckets.take("a", 6, at(200_000)).unwrap();
         }
         assert!(buckets.take("a", 6, at(200_000)).is_err(), "what was not used does not add up");
-    }
-
-    #[test]
-    fn every_rate_lets_its_number_through_at_once() {
-        for rate in [1, 7, 60, 999, 100_000] {
-            let mut bucket = Bucket::new(at(0));
-            let passed = (0..rate + 10).take_while(|_| bucket.take(rate, at(0)).is_ok()).count();
-            assert_eq!(passed, rate as usize);
-        }
     }
 
     #[test]

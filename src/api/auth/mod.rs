@@ -3,6 +3,7 @@
 //! A route's [`Access`] says who comes in at all ([`pass`]); the tenant and the scope are the handler's to ask about
 //! ([`Caller::permit`]). Socket.IO goes through the same [`Auth::identify`]. Never keeps a key, and logs none.
 
+mod brake;
 mod caller;
 pub mod cors;
 mod keys;
@@ -13,6 +14,7 @@ mod tokens;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -21,26 +23,27 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use ipnet::IpNet;
 use jiff::Timestamp;
 use subtle::ConstantTimeEq as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+use self::{
+    brake::Brake,
+    limits::{Limits, Subject},
+    tokens::Tokens,
+};
 pub use self::{
-    caller::{Caller, Scope},
+    caller::{Caller, MaybeCaller, Scope},
     keys::Keys,
     limits::Action,
     tenant::{Asked, Controlling, For, Names, Reading, Sending},
-};
-use self::{
-    limits::{Limits, Subject},
-    tokens::Tokens,
 };
 use super::{App, problem::Problem};
 use crate::{
     clock::Clock,
     config::{self, Secret},
+    listener::client_address,
     vault::access::{AccessVault, KeyHash},
 };
 
@@ -82,6 +85,9 @@ pub enum Denied {
     Missing,
     #[error("the key or token is not valid")]
     Wrong,
+    /// So many have come from there that it is told.
+    #[error("too many wrong keys")]
+    TooMany { wait: Duration },
     /// It may be good; nobody can tell now.
     #[error("keys and tokens cannot be checked now")]
     Unavailable,
@@ -91,6 +97,7 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Missing | Denied::Wrong => Self::unauthorized(),
+            Denied::TooMany { wait } => Self::too_many(wait),
             Denied::Unavailable => Self::unavailable("auth_unavailable", "Keys and tokens cannot be checked now"),
         }
     }
@@ -104,6 +111,8 @@ pub struct Auth {
     pub keys: Keys,
     tokens: Option<Tokens>,
     limits: Limits,
+    brake: Brake,
+    clock: Arc<dyn Clock>,
     settings: Settings,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -116,7 +125,9 @@ impl Auth {
             admin: KeyHash::of(settings.admin_key.expose()),
             keys: Keys::new(vault.clone(), clock.clone()),
             tokens: settings.auth.firebase.as_ref().map(|firebase| Tokens::new(firebase, vault, clock.clone())),
-            limits: Limits::new(settings.limits.clone(), clock),
+            limits: Limits::new(settings.limits.clone(), clock.clone()),
+            brake: Brake::new(settings.limits.failures_per_address, clock.clone()),
+            clock,
             settings,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -169,10 +180,33 @@ impl Auth {
         }
     }
 
+    /// The same for one who knocks from there: guesses are counted, and slowed down.
+    pub async fn identify_from(&self, address: Option<IpAddr>, credential: &str) -> Result<Valid, Denied> {
+        let delay = self.brake.delay(address);
+        let identified = self.identify(credential).await;
+        let answer = match identified {
+            // A key and a token cannot be guessed: whoever has one is not kept waiting for what others do.
+            Ok(valid) if valid.caller != Caller::Admin => return Ok(valid),
+            Ok(valid) => {
+                self.brake.knows(address);
+                Ok(valid)
+            }
+            // Counted before it is answered: who asks again meanwhile, or does not wait for it, wins nothing.
+            Err(Denied::Wrong) => {
+                Err(self.brake.failed(address).map_or_else(|wait| Denied::TooMany { wait }, |()| Denied::Wrong))
+            }
+            Err(denied) => return Err(denied),
+        };
+        if let Some(delay) = delay {
+            self.clock.sleep(delay).await;
+        }
+        answer
+    }
+
     /// Who sends this request: by `X-Api-Key`, or else by Bearer.
-    pub async fn identify_request(&self, headers: &HeaderMap) -> Result<Caller, Denied> {
+    async fn identify_request(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Denied> {
         let credential = credential(headers).ok_or(Denied::Missing)?;
-        Ok(self.identify(credential).await?.caller)
+        Ok(self.identify_from(address, credential).await?.caller)
     }
 
     fn limit(&self, action: Option<Action>, subject: Option<Subject>) -> Result<(), Problem> {
@@ -181,7 +215,7 @@ impl Auth {
     }
 
     /// Where the request comes from: what a trusted proxy says, or else the other end of the connection.
-    fn address(&self, request: &Request) -> Option<IpAddr> {
+    pub fn address(&self, request: &Request) -> Option<IpAddr> {
         let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
         Some(client_address(peer.ip(), request.headers(), &self.settings.proxies))
     }
@@ -199,27 +233,6 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
     text(HeaderName::from_static("x-api-key")).or(bearer)
 }
 
-/// A proxy puts the client's address last: of a list, the last that is no trusted proxy's own counts. What stands before it, the
-/// client may have written.
-fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &config::Proxies) -> IpAddr {
-    let trusted = |address: &IpAddr| proxies.trusted.iter().any(|net: &IpNet| net.contains(&address.to_canonical()));
-    if !trusted(&peer) {
-        return peer;
-    }
-    let lines: Vec<_> = headers.get_all(&proxies.header).iter().filter_map(|line| line.to_str().ok()).collect();
-    let named = lines.iter().flat_map(|line| line.split(',')).map(|text| text.trim().parse::<IpAddr>());
-    // One that is no address ends the row: nothing before it can be trusted.
-    let mut client = peer;
-    for address in named.rev() {
-        let Ok(address) = address else { break };
-        client = address;
-        if !trusted(&address) {
-            break;
-        }
-    }
-    client
-}
-
 /// The gate of every route: lets a request in or answers it, and says whose it is.
 pub async fn pass(
     app: App,
@@ -228,20 +241,24 @@ pub async fn pass(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    let address = app.auth.address(&request);
     if access == Access::Open {
+        // Those who have a key may be told more.
+        if let Ok(caller) = app.auth.identify_request(address, request.headers()).await {
+            request.extensions_mut().insert(caller);
+        }
         return Ok(next.run(request).await);
     }
-    let caller = match app.auth.identify_request(request.headers()).await {
+    let caller = match app.auth.identify_request(address, request.headers()).await {
         // Not for a wrong key: whoever has one should hear that it does not work.
-        Err(Denied::Missing) if access == Access::Old && app.auth.legacy_open() => Ok(Caller::Anyone),
-        identified => identified,
+        Err(Denied::Missing) if access == Access::Old && app.auth.legacy_open() => Caller::Anyone,
+        identified => identified?,
     };
     // The operator's own systems send for many.
-    if !matches!(caller, Ok(Caller::Admin)) {
-        let address = app.auth.address(&request).map(Subject::address);
+    if caller != Caller::Admin {
+        let address = address.map(Subject::address);
         app.auth.limit(action, address)?;
     }
-    let caller = caller?;
     let subject = match &caller {
         Caller::Key(key) => Some(Subject::Key(key.id.clone())),
         Caller::User { uid, .. } => Some(Subject::User(uid.clone())),
@@ -253,40 +270,4 @@ pub async fn pass(
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn from(peer: &str, trusted: &[&str], header: &'static str, lines: &[&str]) -> String {
-        let proxies = config::Proxies {
-            trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
-            header: HeaderName::from_static(header),
-        };
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(header, line.parse().unwrap());
-        }
-        client_address(peer.parse().unwrap(), &headers, &proxies).to_string()
-    }
-
-    #[test]
-    fn only_a_trusted_proxy_says_where_a_request_comes_from() {
-        let header = "x-real-ip";
-        assert_eq!(from("9.9.9.9", &[], header, &["1.2.3.4"]), "9.9.9.9");
-        assert_eq!(from("9.9.9.9", &["10.0.0.0/8"], header, &["1.2.3.4"]), "9.9.9.9");
-        assert_eq!(from("10.1.1.1", &["10.0.0.0/8"], header, &["1.2.3.4"]), "1.2.3.4");
-        assert_eq!(from("::ffff:10.1.1.1", &["10.0.0.0/8"], header, &["1.2.3.4"]), "1.2.3.4");
-        assert_eq!(from("10.1.1.1", &["10.0.0.0/8"], header, &[]), "10.1.1.1");
-        assert_eq!(from("10.1.1.1", &["10.0.0.0/8"], header, &["nonsense"]), "10.1.1.1");
-    }
-
-    #[test]
-    fn of_a_list_what_the_client_wrote_does_not_count() {
-        let (header, trusted) = ("x-forwarded-for", &["10.0.0.0/8"][..]);
-        assert_eq!(from("10.1.1.1", trusted, header, &["6.6.6.6, 1.2.3.4"]), "1.2.3.4");
-        assert_eq!(from("10.1.1.1", trusted, header, &["6.6.6.6", "1.2.3.4, 10.2.2.2"]), "1.2.3.4");
-        assert_eq!(from("10.1.1.1", trusted, header, &["6.6.6.6, nonsense, 10.2.2.2"]), "10.2.2.2");
-    }
 }

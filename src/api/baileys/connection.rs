@@ -14,7 +14,8 @@ use crate::{
         input::{Body, Query},
         problem::{FieldError, Problem},
     },
-    session::{self, RefusedCode},
+    fleet::FleetError,
+    session::{self, End, RefusedCode, Session},
 };
 
 /// How long a connect waits for a QR code, as in the old service.
@@ -36,7 +37,7 @@ pub async fn connect(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
-    let session = app.fleet.opened(&tenant).await?;
+    let session = app.fleet.opened_to_connect(&tenant).await?;
     let settled = session.connect_until(|status| {
         use session::State::{Failed, ScanQrCode, Working};
         matches!(status.state, Working | Failed)
@@ -45,7 +46,7 @@ pub async fn connect(
     });
     let status = match tokio::time::timeout(QR_WAIT, settled).await {
         Ok(Some(status)) => status,
-        Ok(None) => return Err(stopped()),
+        Ok(None) => return Err(ended(&session)),
         Err(_) => return Err(Problem::timed_out("QR generation timeout")),
     };
     let (message, connected, method) = match status.state {
@@ -66,6 +67,15 @@ fn passkey() -> Problem {
 }
 
 const PASSKEY: &str = "WhatsApp pide la llave de acceso (passkey) de esta cuenta para vincularla.";
+
+/// It stopped while it was waited for: why.
+fn ended(session: &Session) -> Problem {
+    match session.end() {
+        Some(End::Moved) => Problem::moved(),
+        Some(_) => Problem::from(FleetError::Restoring),
+        None => stopped(),
+    }
+}
 
 fn stopped() -> Problem {
     Problem::conflict(

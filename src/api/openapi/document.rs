@@ -73,14 +73,13 @@ fn described<'a>(route: &Route, schemas: &'a mut Schemas) -> Operation<'a> {
     (route.describe)(&mut operation);
     match route.access {
         Access::Open => {}
-        Access::Keyed | Access::Old => operation.may_fail(&[401, 503]),
-        Access::Admin => operation.may_fail(&[401, 403, 503]),
+        Access::Keyed | Access::Old => operation.may_fail(&[401, 429, 503]),
+        Access::Admin => operation.may_fail(&[401, 403, 429, 503]),
     }
     match route.action {
-        None => {}
-        Some(Action::Pairing) => operation.may_fail(&[429]),
+        None | Some(Action::Pairing) => {}
         // An `Idempotency-Key` that was used for another message.
-        Some(Action::Sending) => operation.may_fail(&[422, 429]),
+        Some(Action::Sending) => operation.may_fail(&[422]),
     }
     operation.may_fail(route.also);
     operation

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::schemas::Schemas;
 use crate::api::{
     App,
-    auth::{Caller, Scope},
+    auth::{Caller, MaybeCaller, Scope},
     problem::Problem,
 };
 
@@ -127,6 +127,10 @@ impl Takes for State<App> {
 
 /// What the gate found out; the gate's answers are those of the route's access.
 impl Takes for Caller {
+    fn takes(_: &mut Operation<'_>) {}
+}
+
+impl Takes for MaybeCaller {
     fn takes(_: &mut Operation<'_>) {}
 }
 

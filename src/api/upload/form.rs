@@ -58,6 +58,7 @@ pub(super) async fn read_form(
             "chatId" => form.chat_id = Some(text),
             "id" => form.id = Some(text),
             "reply_to" | "replyTo" => form.reply_to = Some(text),
+            "ttl" => form.ttl = Some(text.parse().map_err(|_| flaw("ttl", "expected seconds, one at least"))?),
             "caption" => form.caption = Some(text),
             "asNote" => form.as_note = text == "true",
             "convert" => form.convert = text == "true",

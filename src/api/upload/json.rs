@@ -36,6 +36,9 @@ pub(super) struct Json<'a> {
     /// The id of the message that it answers.
     #[serde(rename = "reply_to", alias = "replyTo")]
     reply_to: Option<String>,
+    /// Seconds that it may wait to be sent; after that it has failed. At the most, and without it, as many as the daemon allows (a day).
+    #[schemars(range(min = 1))]
+    ttl: Option<u64>,
     caption: Option<String>,
     /// A round video.
     as_note: Option<bool>,
@@ -79,6 +82,7 @@ impl<'a> From<Json<'a>> for Parts<'a> {
             chat_id: json.chat_id,
             id: json.id,
             reply_to: json.reply_to,
+            ttl: json.ttl,
             caption: json.caption,
             as_note: json.as_note.unwrap_or(false),
             convert: json.convert.unwrap_or(false),

@@ -78,6 +78,8 @@ pub struct Form {
     pub chat_id: Option<String>,
     pub id: Option<String>,
     pub reply_to: Option<String>,
+    /// Seconds.
+    pub ttl: Option<u64>,
     pub caption: Option<String>,
     /// A round video.
     pub as_note: bool,
@@ -128,7 +130,7 @@ impl Takes for Incoming {
         let form = json_schema!({
             "type": "object",
             "properties": {
-                "session": text, "chatId": text, "id": text, "reply_to": text, "caption": text, "asNote": text, "convert": text,
+                "session": text, "chatId": text, "id": text, "reply_to": text, "ttl": text, "caption": text, "asNote": text, "convert": text,
                 "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
             },
             "required": ["session", "chatId"],

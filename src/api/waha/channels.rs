@@ -91,7 +91,7 @@ pub async fn posts(
     }
     let session = app.fleet.known(&tenant).await?;
     let me = own_jid(&session);
-    let view = View { me: &me, source: Source::App, delivery: None, media_url: None };
+    let view = View { me: &me, source: Source::App, delivery: None, failure: None, media_url: None };
     let posts = session.posts(&named.id, limit).await?.into_iter().map(|post| ChannelMessage {
         message: waha::Message::new(&post.message, view),
         reactions: post.reactions,

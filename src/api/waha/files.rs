@@ -10,7 +10,7 @@ use super::{
         problem::Problem,
         upload::{Form, Given, Incoming},
     },
-    bare_id, chat, flaw,
+    bare_id, chat, flaw, ttl,
 };
 use crate::{
     message::{
@@ -55,8 +55,9 @@ async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, form }: Incomi
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
     let answers = form.reply_to.as_deref().filter(|id| !id.is_empty()).map(bare_id);
     let id = form.id.clone().filter(|id| !id.is_empty());
+    let form_ttl = form.ttl;
     let (attachment, source) = attachment(app, form, kind)?;
-    let request = SendRequest { to, draft: Draft::File(attachment), answers, id };
+    let request = SendRequest { to, draft: Draft::File(attachment), answers, id, ttl: ttl(form_ttl)? };
     let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
     Ok(Created(accepted(app, &tenant, &message)))
 }
@@ -110,6 +111,7 @@ pub(super) fn accepted(app: &App, tenant: &TenantId, message: &Message) -> waha:
         me: &message.sender,
         source: waha::Source::Api,
         delivery: Some(Delivery::Accepted),
+        failure: None,
         media_url: url.as_deref(),
     };
     waha::Message::new(message, view)

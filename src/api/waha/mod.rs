@@ -31,6 +31,8 @@ pub mod server;
 pub mod sessions;
 pub mod statuses;
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -74,6 +76,14 @@ fn flaw(field: &'static str, message: impl Into<String>) -> Problem {
     Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
 }
 
+/// Seconds for which a message may wait to be sent.
+pub(super) fn ttl(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
+    match seconds {
+        Some(0) => Err(flaw("ttl", "expected seconds, one at least")),
+        seconds => Ok(seconds.map(Duration::from_secs)),
+    }
+}
+
 /// A conversation, as [`Message::chat`] has it.
 fn chat(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<String, Problem> {
     session::chat_of(text, app.fleet.country(tenant))
@@ -93,7 +103,10 @@ fn bare_id(text: &str) -> String {
 /// A message just accepted, as its sender is answered.
 fn accepted(message: &Message) -> waha::Message {
     let delivery = Some(Delivery::Accepted);
-    waha::Message::new(message, View { me: &message.sender, source: Source::Api, delivery, media_url: None })
+    waha::Message::new(
+        message,
+        View { me: &message.sender, source: Source::Api, delivery, failure: None, media_url: None },
+    )
 }
 
 /// A message from the history.
@@ -101,7 +114,7 @@ fn listed(session: &Session, entry: &Entry) -> waha::Message {
     let me = own_jid(session);
     let source = if entry.message.from_me && entry.status.is_some() { Source::Api } else { Source::App };
     let url = session.file_url(&entry.message);
-    let view = View { me: &me, source, delivery: entry.status, media_url: url.as_deref() };
+    let view = View { me: &me, source, delivery: entry.status, failure: entry.failure, media_url: url.as_deref() };
     let mut form = waha::Message::new(&entry.message, view);
     if let Some(media) = &mut form.media {
         media.error = session.file_failure(&entry.message).map(|error| json!({ "message": error.to_string() }));

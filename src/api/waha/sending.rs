@@ -16,7 +16,7 @@ use super::{
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
-    Success, accepted, bare_id, chat, flaw, message_id,
+    Success, accepted, bare_id, chat, flaw, message_id, ttl,
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Poll, SendRequest},
@@ -44,6 +44,9 @@ pub struct Addressed {
     /// The id of the message that it answers.
     #[serde(alias = "replyTo")]
     reply_to: Option<String>,
+    /// Seconds that it may wait to be sent; after that it has failed. At the most, and without it, as many as the daemon allows (a day).
+    #[schemars(range(min = 1))]
+    ttl: Option<u64>,
 }
 
 /// A text. Nothing is fetched for it: a link in it has a preview only when it is sent with one, see `/api/send/link-custom-preview`.
@@ -264,7 +267,8 @@ pub async fn reaction(
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&about.chat, &about.id, about.from_me, about.participant.as_deref());
-    let request = SendRequest { to: about.chat, draft: Draft::Reaction { target, emoji }, answers: None, id: None };
+    let request =
+        SendRequest { to: about.chat, draft: Draft::Reaction { target, emoji }, answers: None, id: None, ttl: None };
     let message = app.fleet.send(&tenant, &request, key.as_deref()).await??;
     Ok(Json(accepted(&message)))
 }
@@ -303,7 +307,7 @@ pub async fn choose(
 ) -> Sent {
     let draft =
         Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
-    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to };
+    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None };
     send(&app, &tenant, &key, to, draft).await
 }
 
@@ -372,6 +376,7 @@ pub(super) async fn send_with(
         draft,
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),
+        ttl: ttl(to.ttl)?,
     };
     let message = match source {
         Some(source) => app.fleet.send_file(tenant, &request, source, key.as_deref()).await??,
@@ -480,7 +485,7 @@ pub async fn happening(
         place: form.location.and_then(|place| place.name).unwrap_or_default(),
         extra_guests: form.extra_guests_allowed.unwrap_or(false),
     };
-    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to };
+    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None };
     send(&app, &tenant, &key, to, Draft::Happening(event)).await
 }
 
@@ -500,7 +505,7 @@ pub async fn text_by_query(
     key: IdempotencyKey,
     Asked { tenant, asked: Query(query), .. }: Asked<Sending, Query<QueryText>>,
 ) -> Sent {
-    let to = Addressed { session: None, chat_id: query.phone, id: None, reply_to: None };
+    let to = Addressed { session: None, chat_id: query.phone, id: None, reply_to: None, ttl: None };
     let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Vec::new() };
     send(&app, &tenant, &key, to, draft).await
 }

@@ -174,13 +174,18 @@ pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Res
 
 /// `POST /api/sessions/{session}/start`
 pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
+    let known = app.fleet.known(&tenant).await?;
+    if known.is_stopped() {
+        known.may_log_in()?;
+    }
     let session = app.fleet.connect(&tenant).await?;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
 pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.reclaimed(&tenant).await?;
+    session.may_log_in()?;
     session.connect().await;
     session.reconnect().await;
     Ok(Created(brief(&app, &tenant, &session.status()).await?))

@@ -147,6 +147,7 @@ fn request(
         draft: Draft::Status(Status { shown, audience }),
         answers: None,
         id: id.filter(|id| !id.is_empty()),
+        ttl: None,
     })
 }
 

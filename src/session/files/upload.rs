@@ -8,12 +8,13 @@ use std::{
 use tokio::time::timeout;
 use tracing::warn;
 use whatsapp_rust::{
+    ErrorChainExt as _,
     download::MediaType,
     upload::UploadResponse,
     wacore::upload::{UploadSource, encrypt_media_streaming},
 };
 
-use super::super::{Session, sending::RefusedSend};
+use super::super::{Session, judgement::is_passing, sending::RefusedSend};
 use crate::message::{
     Flaw,
     media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched},
@@ -147,7 +148,12 @@ impl Session {
             Ok(Ok(uploaded)) => Ok(uploaded),
             Ok(Err(error)) => {
                 warn!(tenant = %self.0.tenant, error = %error.root_cause(), "WhatsApp's hosts did not take a file");
-                Err(RefusedSend::MediaDown)
+                let cause: &(dyn std::error::Error + 'static) = error.as_ref();
+                // Where the hosts are is asked of WhatsApp itself, whose no is one.
+                match cause.server_rejection().filter(|no| !is_passing(no.code)) {
+                    Some(no) => Err(RefusedSend::RefusedFile(no.code)),
+                    None => Err(RefusedSend::MediaDown),
+                }
             }
             Err(_) => Err(RefusedSend::MediaDown),
         }

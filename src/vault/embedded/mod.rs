@@ -94,6 +94,15 @@ impl Vault for Embedded {
         self.records("SELECT * FROM tenants WHERE whatsapp_connected = 1 ORDER BY id").await
     }
 
+    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
+        self.list(|connection| {
+            let query = "SELECT id FROM tenants UNION SELECT tenant FROM journal UNION SELECT tenant FROM manifests
+                         ORDER BY 1";
+            connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect()
+        })
+        .await
+    }
+
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
         let tenant = tenant.clone();
         let found = self
@@ -323,10 +332,11 @@ impl Vault for Embedded {
         limits::instance(instance)?;
         let instance = instance.clone();
         self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO instances (id, address, version, started_at, heartbeat_at, draining)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let Instance { id, address, version, started_at, heartbeat_at, draining } = instance;
-            let row = params![&*id.0, address, version, micros(started_at), micros(heartbeat_at), draining];
+            let put = "INSERT OR REPLACE INTO instances
+                       (id, address, process, version, started_at, heartbeat_at, draining)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let Instance { id, address, process, version, started_at, heartbeat_at, draining } = instance;
+            let row = params![&*id.0, address, process, version, micros(started_at), micros(heartbeat_at), draining];
             connection.prepare_cached(put)?.execute(row).map(drop)
         })
         .await
@@ -339,6 +349,7 @@ impl Vault for Embedded {
                 Ok(Instance {
                     id: InstanceId(row.get("id")?),
                     address: row.get("address")?,
+                    process: row.get("process")?,
                     version: row.get("version")?,
                     started_at: time(row, "started_at")?,
                     heartbeat_at: time(row, "heartbeat_at")?,

@@ -17,7 +17,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// "sesd": SQLite files of other programs are not taken for a vault.
 pub(super) const APPLICATION: i32 = 0x7365_7364;
 /// A file of an older layout is brought up, step by step; one of a newer is left as it is.
-pub(super) const LAYOUTS: &[&str] = &[TENANTS, KEYS, SEGMENTS];
+pub(super) const LAYOUTS: &[&str] = &[TENANTS, KEYS, SEGMENTS, PROCESSES];
 const VERSION: i32 = LAYOUTS.len() as i32;
 
 /// Times are microseconds since 1970. A payload comes last in its row, so that a scan of the other columns does not read it.
@@ -94,6 +94,8 @@ const SEGMENTS: &str = "
         PRIMARY KEY (tenant, name)
     );
 ";
+
+const PROCESSES: &str = "ALTER TABLE instances ADD COLUMN process TEXT;";
 
 /// Opens the file or makes it, for its owner only. Several processes may do so at the same time.
 pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {

@@ -40,9 +40,10 @@ pub(super) fn payload_fields(payload: &Bytes) -> Fields {
 }
 
 pub(super) fn instance_fields(instance: &Instance) -> Fields {
-    let Instance { id: _, address, version, started_at, heartbeat_at, draining } = instance;
+    let Instance { id: _, address, process, version, started_at, heartbeat_at, draining } = instance;
     fields([
         ("address", or_null(address.as_ref().map(text))),
+        ("process", or_null(process.as_ref().map(text))),
         ("version", text(version)),
         ("startedAt", time(*started_at)),
         ("heartbeatAt", time(*heartbeat_at)),
@@ -198,6 +199,7 @@ impl Reader {
         Ok(Instance {
             id: InstanceId(self.id().into()),
             address: self.optional("address", as_text)?,
+            process: self.optional("process", as_text)?,
             version: self.required("version", as_text)?,
             started_at: self.time("startedAt")?,
             heartbeat_at: self.time("heartbeatAt")?,

@@ -181,6 +181,13 @@ impl Vault for Firestore {
         self.records(StructuredQuery { r#where: Some(filter), ..by_id("tenants") }).await
     }
 
+    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
+        let names = self.wire.names("", "tenants").await?;
+        self.counters.read(names.len());
+        let id = |name: &String| name.rsplit('/').next().unwrap_or_default().to_owned();
+        Ok(names.iter().map(id).collect())
+    }
+
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
         self.get(&tenant_path(tenant)).await?.map(Reader::tenant).transpose()
     }

@@ -145,10 +145,20 @@ pub(crate) struct Companion {
     /// The client has asked for its messages (`passive`/`active`) on this connection.
     pub(crate) active: bool,
     pub(crate) queue: Queue,
-    /// Server acks that a fault keeps back, with the ids they are for.
-    pub(crate) held_acks: Vec<(String, Node)>,
+    /// Server acks that a fault keeps back.
+    pub(crate) held_acks: Vec<HeldAck>,
     /// The phone shares its app state keys once.
     pub(crate) keys_shared: bool,
+}
+
+/// A server ack that is not sent yet.
+pub(crate) struct HeldAck {
+    pub(crate) id: String,
+    /// Where the message went, bare.
+    pub(crate) chat: String,
+    /// When it is to be sent, if that is known.
+    pub(crate) due: Option<Instant>,
+    pub(crate) ack: Node,
 }
 
 /// All accounts, by either name.

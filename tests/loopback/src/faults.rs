@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use wacore_binary::Jid;
 
-use crate::account::{AccountId, DeviceAddress};
+use crate::account::{AccountId, DeviceAddress, Form};
 use crate::stanza::{stream_error, stream_replaced};
 use crate::world::{ConnId, Effect, Ending, Session, World};
 
@@ -19,8 +20,19 @@ pub enum FaultKind {
     /// Everything is answered, but messages, receipts and notifications are kept back.
     Withhold,
     /// Messages are routed, but the sender does not get the server's ack before the fault ends. It never gets it when
-    /// its socket ends first.
+    /// its socket ends first. Like the next two for one message (`id`) or what goes to one `chat`, where these are given.
     WithholdAcks,
+    /// The server's acks of messages come `ms` milliseconds late; everything else overtakes them. Lasts until cleared.
+    LateAcks,
+    /// The server's acks of messages carry `error=code` (default 500), and the messages go nowhere. `count` of them.
+    ErrorAcks,
+    /// Requests are answered with an error of `code` (default 500): those of the namespace `xmlns` and with the child `tag`,
+    /// where these are given; `count` of them.
+    IqError,
+    /// Such requests are not answered at all.
+    IqSilence,
+    /// Messages under a LID do not say whose number it is. With a target: messages of that customer.
+    HideNumber,
     /// The Noise handshake completes, `<success>` never comes.
     WithholdLogin,
     /// Live sockets close; new ones are accepted and closed at once. With a target: closed when they name it.
@@ -29,12 +41,21 @@ pub enum FaultKind {
     Latency,
     /// `<stream:error code>`, then the socket closes; with `ms`, also for later logins.
     StreamError,
+    /// `<stream:error code>`, and the socket stays open: nothing is answered on it any more. With `ms`, also for later logins.
+    StreamErrorOpen,
+    /// The server closes on clients that begin with what they know of it from earlier (Noise IK). One with a target closes only on
+    /// those whose knowledge is right, for of the others it learns no account.
+    CloseIk,
+    /// The same, without an answer: the socket stays open.
+    IgnoreIk,
     /// `<failure reason=code>` at the next logins: `count` of them, or until cleared or `ms` have passed.
     ConnectFailure,
     /// `<stream:error><conflict type="replaced"/>`, as if somebody else had logged in.
     Replaced,
     /// The phone does nothing that its devices ask of it.
     PhoneSilent,
+    /// The phone never gives its devices the keys of the app state, asked or not.
+    WithholdKeys,
     /// The media host closes connections unanswered. With a target, here and below: those that carry its token, as
     /// uploads do and whatsapp-rust's downloads; Baileys downloads without one.
     MediaDown,
@@ -46,6 +67,21 @@ pub enum FaultKind {
     MediaCut,
     /// The media host answers `ms` milliseconds late. Lasts until cleared.
     MediaSlow,
+}
+
+/// What the server does wrong in acknowledging a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AckTrouble {
+    Withheld,
+    Late(Duration),
+    Error(u16),
+}
+
+/// What the server does wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IqTrouble {
+    Silence,
+    Error(u16),
 }
 
 /// What the media host does wrong.
@@ -61,12 +97,12 @@ pub(crate) enum MediaTrouble {
 impl FaultKind {
     /// Done at once to live connections, and over unless `ms` says otherwise.
     fn is_momentary(self) -> bool {
-        matches!(self, Self::Drop | Self::StreamError | Self::Replaced)
+        matches!(self, Self::Drop | Self::StreamError | Self::StreamErrorOpen | Self::Replaced)
     }
 
     /// Its `ms` is how late, not how long.
     fn is_delay(self) -> bool {
-        matches!(self, Self::Latency | Self::MediaSlow)
+        matches!(self, Self::Latency | Self::LateAcks | Self::MediaSlow)
     }
 }
 
@@ -78,20 +114,35 @@ pub struct Fault {
     /// A phone's or customer's number; everybody when absent.
     #[serde(default)]
     pub target: Option<String>,
-    /// Of `stream-error` (default 503), `connect-failure` (default 401) and `media-refuse` (default 404).
+    /// Of stream errors (default 503), `connect-failure` (default 401), `media-refuse` (default 404), `error-acks` and `iq-error`
+    /// (default 500).
     #[serde(default)]
     pub code: Option<u16>,
-    /// How long it lasts; for `latency` and `media-slow`, how late.
+    /// How long it lasts; for `latency`, `late-acks` and `media-slow`, how late.
     #[serde(default)]
     pub ms: Option<u64>,
-    /// How many logins a `connect-failure` refuses; how many requests to the media host a fault of it spoils.
+    /// How many logins a `connect-failure` refuses; how many messages, requests, or requests to the media host a fault of these
+    /// spoils.
     #[serde(default)]
     pub count: Option<u32>,
+    /// Of faults of acks: the one message.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Of faults of acks: a number or JID.
+    #[serde(default)]
+    pub chat: Option<String>,
+    /// Of faults of requests.
+    #[serde(default)]
+    pub xmlns: Option<String>,
+    /// Of faults of requests: the tag of what is in it.
+    #[serde(default)]
+    pub tag: Option<String>,
 }
 
 impl Fault {
     pub fn new(kind: FaultKind) -> Self {
-        Self { kind, target: None, code: None, ms: None, count: None }
+        let (target, id, chat, xmlns, tag) = Default::default();
+        Self { kind, target, code: None, ms: None, count: None, id, chat, xmlns, tag }
     }
 
     pub fn target(mut self, number: impl Into<String>) -> Self {
@@ -113,6 +164,35 @@ impl Fault {
         self.count = Some(count);
         self
     }
+
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    pub fn chat(mut self, chat: impl Into<String>) -> Self {
+        self.chat = Some(chat.into());
+        self
+    }
+
+    pub fn xmlns(mut self, xmlns: impl Into<String>) -> Self {
+        self.xmlns = Some(xmlns.into());
+        self
+    }
+
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+}
+
+/// A message that the server is to acknowledge.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acked<'a> {
+    pub(crate) by: AccountId,
+    pub(crate) id: &'a str,
+    /// Where it goes, bare.
+    pub(crate) chat: &'a str,
 }
 
 struct Active {
@@ -122,6 +202,27 @@ struct Active {
     ms: u64,
     until: Option<Instant>,
     left: Option<u32>,
+    only: Only,
+}
+
+/// What a fault is narrowed to.
+struct Only {
+    id: Option<String>,
+    /// Every name of the chat, bare.
+    chats: Vec<String>,
+    xmlns: Option<String>,
+    tag: Option<String>,
+}
+
+impl Only {
+    fn includes(&self, message: Acked<'_>) -> bool {
+        self.id.as_ref().is_none_or(|id| id == message.id)
+            && (self.chats.is_empty() || self.chats.iter().any(|chat| chat == message.chat))
+    }
+
+    fn includes_request(&self, xmlns: &str, tag: &str) -> bool {
+        self.xmlns.as_ref().is_none_or(|only| only == xmlns) && self.tag.as_ref().is_none_or(|only| only == tag)
+    }
 }
 
 #[derive(Default)]
@@ -129,7 +230,13 @@ pub(crate) struct Faults(Vec<Active>);
 
 impl Faults {
     /// Puts a fault in force; says when it ends by itself, if it does.
-    pub(crate) fn add(&mut self, fault: &Fault, target: Option<AccountId>, now: Instant) -> Option<Instant> {
+    pub(crate) fn add(
+        &mut self,
+        fault: &Fault,
+        target: Option<AccountId>,
+        chats: Vec<String>,
+        now: Instant,
+    ) -> Option<Instant> {
         let lasts = fault.ms.filter(|_| !fault.kind.is_delay()).map(Duration::from_millis);
         if fault.kind.is_momentary() && lasts.is_none() {
             return None;
@@ -142,6 +249,7 @@ impl Faults {
             ms: fault.ms.unwrap_or_default(),
             until,
             left: fault.count,
+            only: Only { id: fault.id.clone(), chats, xmlns: fault.xmlns.clone(), tag: fault.tag.clone() },
         });
         until
     }
@@ -170,8 +278,46 @@ impl Faults {
         self.of(kind, None).next().is_some()
     }
 
-    pub(crate) fn stream_error(&self, account: AccountId) -> Option<u16> {
-        self.of(FaultKind::StreamError, Some(account)).next().map(|f| f.code.unwrap_or(503))
+    /// The code, and whether the socket stays open.
+    pub(crate) fn stream_error(&self, account: AccountId) -> Option<(u16, bool)> {
+        let of = |kind| self.of(kind, Some(account)).next().map(|f| f.code.unwrap_or(503));
+        let open = of(FaultKind::StreamErrorOpen).map(|code| (code, true));
+        open.or_else(|| of(FaultKind::StreamError).map(|code| (code, false)))
+    }
+
+    /// What is wrong with the ack of a message. One that carries an error is spent by the caller.
+    pub(crate) fn ack_trouble(&self, message: Acked<'_>) -> Option<AckTrouble> {
+        let hit = |kind| self.of(kind, Some(message.by)).find(|f| f.only.includes(message));
+        let error = hit(FaultKind::ErrorAcks).map(|f| AckTrouble::Error(f.code.unwrap_or(500)));
+        let withheld = || hit(FaultKind::WithholdAcks).map(|_| AckTrouble::Withheld);
+        let late = || hit(FaultKind::LateAcks).map(|f| AckTrouble::Late(Duration::from_millis(f.ms)));
+        error.or_else(withheld).or_else(late)
+    }
+
+    pub(crate) fn spend_error_ack(&mut self, message: Acked<'_>) {
+        let hits = |f: &Active| {
+            f.kind == FaultKind::ErrorAcks
+                && (f.target.is_none() || f.target == Some(message.by))
+                && f.only.includes(message)
+        };
+        if let Some(at) = self.0.iter().position(hits) {
+            self.spend(at);
+        }
+    }
+
+    /// What is wrong with the answer to a request; spends one of a counted fault.
+    pub(crate) fn take_iq_trouble(&mut self, account: AccountId, xmlns: &str, tag: &str) -> Option<IqTrouble> {
+        let (at, trouble) = self.0.iter().enumerate().find_map(|(at, f)| {
+            let trouble = match f.kind {
+                FaultKind::IqError => IqTrouble::Error(f.code.unwrap_or(500)),
+                FaultKind::IqSilence => IqTrouble::Silence,
+                _ => return None,
+            };
+            let hit = (f.target.is_none() || f.target == Some(account)) && f.only.includes_request(xmlns, tag);
+            hit.then_some((at, trouble))
+        })?;
+        self.spend(at);
+        Some(trouble)
     }
 
     /// The code to refuse a login with; spends one of a counted fault.
@@ -237,7 +383,11 @@ impl World {
         if fault.kind.is_delay() && fault.ms.is_none() {
             return Err("a delay needs ms".to_owned());
         }
-        if let Some(at) = self.faults.add(fault, target, Instant::now()) {
+        let chats = fault.chat.as_deref().map(|chat| match self.directory.find_text(chat) {
+            Some(account) => [Form::Pn, Form::Lid].map(|form| form.jid(account.primary()).to_string()).into(),
+            None => vec![chat.to_owned()],
+        });
+        if let Some(at) = self.faults.add(fault, target, chats.unwrap_or_default(), Instant::now()) {
             self.effects.push(Effect::WakeAt(at));
         }
         match fault.kind {
@@ -252,6 +402,12 @@ impl World {
                     self.end(conn, stream_error(fault.code.unwrap_or(503)));
                 }
             }
+            FaultKind::StreamErrorOpen => {
+                for conn in self.live(target) {
+                    self.send(conn, stream_error(fault.code.unwrap_or(503)));
+                    self.mute(conn);
+                }
+            }
             FaultKind::Replaced => {
                 for conn in self.live(target) {
                     self.end(conn, stream_replaced());
@@ -260,6 +416,14 @@ impl World {
             FaultKind::Silence
             | FaultKind::Withhold
             | FaultKind::WithholdAcks
+            | FaultKind::LateAcks
+            | FaultKind::ErrorAcks
+            | FaultKind::IqError
+            | FaultKind::IqSilence
+            | FaultKind::HideNumber
+            | FaultKind::CloseIk
+            | FaultKind::IgnoreIk
+            | FaultKind::WithholdKeys
             | FaultKind::WithholdLogin
             | FaultKind::Latency
             | FaultKind::ConnectFailure
@@ -295,14 +459,20 @@ impl World {
             .collect();
         for address in devices {
             self.flush(address);
-            if !self.faults.hits(FaultKind::WithholdAcks, address.account)
-                && let Some(companion) = self.directory.companion_mut(address)
-                && let Some(conn) = companion.conn
-            {
-                for (id, ack) in std::mem::take(&mut companion.held_acks) {
-                    self.ledger.acked(address, &id);
-                    self.send(conn, ack);
+            let Some(companion) = self.directory.companion_mut(address) else { continue };
+            let Some(conn) = companion.conn else { continue };
+            let faults = &self.faults;
+            let due = companion.held_acks.extract_if(.., |held| {
+                let message = Acked { by: address.account, id: &held.id, chat: &held.chat };
+                match faults.ack_trouble(message) {
+                    Some(AckTrouble::Withheld) => false,
+                    Some(AckTrouble::Late(_)) => held.due.is_none_or(|due| due <= Instant::now()),
+                    Some(AckTrouble::Error(_)) | None => true,
                 }
+            });
+            for held in due.collect::<Vec<_>>() {
+                self.ledger.acked(address, &held.id);
+                self.send(conn, held.ack);
             }
         }
         for (from, to, stanza) in std::mem::take(&mut self.parked) {
@@ -325,6 +495,15 @@ impl World {
                 None => self.faults.hits_everybody(FaultKind::Silence),
             },
         }
+    }
+
+    /// Which fault hits a client that begins with Noise IK; `user` is who it is, where that could be read.
+    pub(crate) fn ik_trouble(&self, user: Option<u64>) -> Option<FaultKind> {
+        let account = user.and_then(|user| self.directory.find(&Jid::pn(user.to_string())));
+        [FaultKind::CloseIk, FaultKind::IgnoreIk].into_iter().find(|kind| match account {
+            Some(account) => self.faults.hits(*kind, account),
+            None => self.faults.hits_everybody(*kind),
+        })
     }
 
     /// Live connections of an account, or all.

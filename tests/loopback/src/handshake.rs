@@ -44,6 +44,12 @@ pub(crate) struct Pending {
     ephemeral: KeyPair,
 }
 
+/// Whether a client begins with the static key that it knows of us.
+pub(crate) fn is_ik(frame: &[u8]) -> bool {
+    let hello = HandshakeMessage::decode_from_slice(frame).ok().and_then(|message| message.client_hello.into_option());
+    hello.is_some_and(|hello| hello.r#static.is_some())
+}
+
 /// Answers a ClientHello. `prologue` is the connection header as the client sent it.
 pub(crate) fn respond<R: CryptoRng>(
     server: &ServerIdentity,

@@ -7,6 +7,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::faults::IqTrouble;
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
 use crate::queue::Class;
 use crate::signal::Bundle;
@@ -22,6 +23,11 @@ impl World {
         let request = first_child(iq);
         let tag = request.map_or("", |r| r.tag.as_ref());
         let xmlns = attr(iq, "xmlns");
+        match self.faults.take_iq_trouble(from.account, xmlns.as_deref().unwrap_or_default(), tag) {
+            Some(IqTrouble::Silence) => return,
+            Some(IqTrouble::Error(code)) => return self.send(conn, iq_error(iq, code, error_text(code))),
+            None => {}
+        }
         match (xmlns.as_deref().unwrap_or_default(), tag) {
             ("passive", "active") => {
                 self.send(conn, iq_result(iq, []));
@@ -212,6 +218,20 @@ impl World {
             devices.push(list.bytes(signed).build());
         }
         NodeBuilder::new("devices").children(devices).build()
+    }
+}
+
+/// What WhatsApp says beside a code.
+fn error_text(code: u16) -> &'static str {
+    match code {
+        400 => "bad-request",
+        401 => "not-authorized",
+        403 => "forbidden",
+        404 => "item-not-found",
+        406 => "not-acceptable",
+        429 => "rate-overlimit",
+        503 => "service-unavailable",
+        _ => "internal-server-error",
     }
 }
 

@@ -31,6 +31,10 @@ pub struct Counts {
     pub receipts: u64,
     /// Retry receipts, by devices and by the network's own endpoints.
     pub retry_receipts: u64,
+    /// Those of linked devices: messages that a device could not open.
+    pub device_retries: u64,
+    /// Messages that devices asked their phone for, since they could not open them or never got them.
+    pub placeholder_requests: u64,
     /// Messages to groups whose sender's hash of all members' devices was not the server's.
     pub stale_device_lists: u64,
     /// Requests to the media host, whatever their answer.
@@ -51,6 +55,18 @@ pub struct Reuse {
     /// Ratchet key (hex) or sender key id.
     pub chain: String,
     pub counter: u32,
+}
+
+/// A stanza that a device refused for good: an ack with an error. WhatsApp never delivers it again, so a message refused this way
+/// is lost.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Nack {
+    pub device: String,
+    /// Tag of the refused stanza.
+    pub class: String,
+    pub id: String,
+    /// As the device gave it; whatsapp-rust says 487 of what it cannot parse and 500 of what fails otherwise.
+    pub code: String,
 }
 
 /// A message as the server saw it.
@@ -91,6 +107,7 @@ pub(crate) struct Ledger {
     by_id: HashMap<(DeviceAddress, String), usize>,
     chains: HashMap<Chain, HashMap<u32, u64>>,
     reuses: Vec<Reuse>,
+    nacks: Vec<Nack>,
 }
 
 impl Ledger {
@@ -182,12 +199,21 @@ impl Ledger {
         }
     }
 
+    pub(crate) fn nack(&mut self, device: DeviceAddress, class: &str, id: &str, code: &str) {
+        let [class, id, code] = [class, id, code].map(str::to_owned);
+        self.nacks.push(Nack { device: device.to_string(), class, id, code });
+    }
+
     pub(crate) fn messages(&self) -> &[WireMessage] {
         &self.messages
     }
 
     pub(crate) fn reuses(&self) -> &[Reuse] {
         &self.reuses
+    }
+
+    pub(crate) fn nacks(&self) -> &[Nack] {
+        &self.nacks
     }
 }
 

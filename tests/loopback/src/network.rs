@@ -382,6 +382,11 @@ impl Network {
         self.phone_send(number, to, say).await
     }
 
+    /// A message of a customer without a ciphertext reaches the devices of `to`, as WhatsApp sends some; returns its id.
+    pub async fn customer_sends_nothing(&self, number: &str, to: &str) -> Result<String, NetworkError> {
+        self.of(number, |world, id| Ok(world.write_nothing(id, account(world, to)?)))?
+    }
+
     /// Somebody posts a status for those accounts; for everybody who has written to it, without any. Returns its id.
     pub async fn post_status(
         &self,

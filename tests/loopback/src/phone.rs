@@ -102,6 +102,9 @@ impl World {
 
     /// Once for each device, at its first login: without these keys it waits before it calls itself ready.
     pub(crate) fn share_app_state_keys(&mut self, device: DeviceAddress) {
+        if self.faults.hits(FaultKind::WithholdKeys, device.account) {
+            return;
+        }
         let Some(companion) = self.directory.companion_mut(device) else {
             return;
         };
@@ -147,10 +150,14 @@ impl World {
         if from.account != account || self.directory.get(account).kind != Kind::Phone {
             return;
         }
+        if let Some(request) = message.peer_data_operation_request_message.as_option() {
+            self.ledger.counts.placeholder_requests += request.placeholder_message_resend_request.len() as u64;
+        }
         if self.faults.hits(FaultKind::PhoneSilent, account) {
             return;
         }
         match message.r#type {
+            Some(Type::APP_STATE_SYNC_KEY_REQUEST) if self.faults.hits(FaultKind::WithholdKeys, account) => {}
             Some(Type::APP_STATE_SYNC_KEY_REQUEST) => self.send_app_state_keys(from),
             Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE) => {
                 if let Some(request) = message.peer_data_operation_request_message.as_option() {

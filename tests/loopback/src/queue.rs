@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use serde::Serialize;
 use wacore_binary::Node;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Class {
+/// What kind of stanza it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
     Message,
     Receipt,
     Notification,
@@ -32,6 +35,8 @@ struct Item {
     class: Class,
     id: String,
     stanza: Node,
+    /// How often it was sent.
+    deliveries: u32,
 }
 
 #[derive(Default)]
@@ -45,7 +50,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn push(&mut self, class: Class, id: &str, stanza: Node) {
-        self.items.insert(self.next, Item { class, id: id.to_owned(), stanza });
+        self.items.insert(self.next, Item { class, id: id.to_owned(), stanza, deliveries: 0 });
         self.by_id.entry((class, id.to_owned())).or_default().push_back(self.next);
         self.next += 1;
     }
@@ -78,7 +83,11 @@ impl Queue {
     /// What this connection has not been sent; afterwards it counts as sent.
     pub(crate) fn take_unsent(&mut self) -> Vec<Node> {
         let from = std::mem::replace(&mut self.unsent, self.next);
-        self.items.range(from..).map(|(_, item)| item.stanza.clone()).collect()
+        let unsent = self.items.range_mut(from..).map(|(_, item)| {
+            item.deliveries += 1;
+            item.stanza.clone()
+        });
+        unsent.collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,6 +96,12 @@ impl Queue {
 
     pub(crate) fn count(&self, class: Class) -> usize {
         self.items.values().filter(|item| item.class == class).count()
+    }
+
+    /// Stanzas that were sent at least that often and wait still: class, id, how often.
+    pub(crate) fn delivered_in_vain(&self, times: u32) -> impl Iterator<Item = (Class, &str, u32)> {
+        let items = self.items.values().filter(move |item| item.deliveries >= times);
+        items.map(|item| (item.class, item.id.as_str(), item.deliveries))
     }
 
     /// Ids of the messages that wait, oldest first.
@@ -122,6 +137,11 @@ mod tests {
         assert_eq!(ids(&queue.take_unsent()), ["d"]);
         queue.rewind();
         assert_eq!(ids(&queue.take_unsent()), ["a", "c", "d"]);
+        let in_vain: Vec<_> = queue.delivered_in_vain(2).map(|(_, id, times)| (id, times)).collect();
+        assert_eq!(in_vain, [("a", 2), ("c", 2), ("d", 2)]);
+        queue.rewind();
+        queue.take_unsent();
+        assert_eq!(queue.delivered_in_vain(3).count(), 3);
     }
 
     #[test]

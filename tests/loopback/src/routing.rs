@@ -2,16 +2,18 @@
 //!
 //! Whoever is addressed by one name sees the sender under the same kind of name, with the other beside it.
 
+use std::time::Instant;
+
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node, NodeContent, Server};
 
-use crate::account::{AccountId, DeviceAddress, Form, Kind};
-use crate::faults::FaultKind;
+use crate::account::{AccountId, DeviceAddress, Form, HeldAck, Kind};
+use crate::faults::{AckTrouble, Acked, FaultKind};
 use crate::groups::other_participant;
 use crate::queue::Class;
 use crate::stanza::{attr, attr_is, child, content, jid_attr, server_ack};
 use crate::statuses;
-use crate::world::{ConnId, World};
+use crate::world::{ConnId, Effect, World};
 
 /// How a message travels: the same for every device it goes to.
 pub(crate) struct Envelope<'a> {
@@ -41,6 +43,14 @@ impl World {
             attr_is(stanza, "device_fanout", "false") || enc_nodes(stanza).any(|e| e.attrs.contains_key("count"));
         let resend = resend || to.is_status_broadcast() && self.is_status_again(from, &id, stanza);
         let mut ack = server_ack(stanza, self.time());
+        let chat = to.to_non_ad_string();
+        let acked = Acked { by: from.account, id: &id, chat: &chat };
+        let trouble = self.faults.ack_trouble(acked);
+        if let Some(AckTrouble::Error(code)) = trouble {
+            self.faults.spend_error_ack(acked);
+            ack.attrs.insert("error", code.to_string());
+            return self.send(conn, ack);
+        }
         let group = self.groups.find(&to);
         let is_status = to.is_status_broadcast();
         let is_channel = to.server == Server::Newsletter;
@@ -49,10 +59,8 @@ impl World {
                 Ok(number) => ack.attrs.insert("server_id", number.to_string()),
                 Err(code) => ack.attrs.insert("error", code.to_string()),
             };
-        } else if group.is_none() && !is_status && self.directory.find(&to).is_none() {
-            // Unknown numbers: there is nobody to deliver to.
-            ack.attrs.insert("error", "404");
         }
+        // A number that nobody has is confirmed as every other, though there is nobody to deliver to: so does WhatsApp.
         let category = attr(stanza, "category");
         let edit = attr(stanza, "edit");
         let envelope = Envelope {
@@ -76,13 +84,20 @@ impl World {
         } else if !is_channel {
             self.direct_message(&envelope, stanza);
         }
-        if self.faults.hits(FaultKind::WithholdAcks, from.account) {
-            if let Some(companion) = self.directory.companion_mut(from) {
-                companion.held_acks.push((id.into_owned(), ack));
+        let due = match trouble {
+            None | Some(AckTrouble::Error(_)) => {
+                self.ledger.acked(from, &id);
+                return self.send(conn, ack);
             }
-        } else {
-            self.ledger.acked(from, &id);
-            self.send(conn, ack);
+            Some(AckTrouble::Withheld) => None,
+            Some(AckTrouble::Late(after)) => {
+                let due = Instant::now() + after;
+                self.effects.push(Effect::WakeAt(due));
+                Some(due)
+            }
+        };
+        if let Some(companion) = self.directory.companion_mut(from) {
+            companion.held_acks.push(HeldAck { id: id.into_owned(), chat, due, ack });
         }
     }
 
@@ -115,6 +130,7 @@ impl World {
         }
         let form = Form::of(target);
         let sender = envelope.from;
+        let nameless = self.faults.hits(FaultKind::HideNumber, sender.account);
         let mut message =
             NodeBuilder::new("message").attr("id", envelope.id).attr("type", envelope.kind).attr("t", self.time());
         message = match envelope.group {
@@ -122,11 +138,13 @@ impl World {
             Some(form) => message
                 .attr("from", envelope.to.clone())
                 .attr("participant", form.jid(sender))
-                .attr(other_participant(form), form.other().jid(sender.account.primary()))
                 .attr("addressing_mode", form.name()),
         };
-        if envelope.group.is_some() {
+        if let Some(form) = envelope.group {
             // In a group everybody is named the same way.
+            if form == Form::Pn || !nameless {
+                message = message.attr(other_participant(form), form.other().jid(sender.account.primary()));
+            }
         } else if sender.account == address.account {
             if envelope.category.is_none() {
                 message = message.attr("recipient", envelope.to.to_non_ad());
@@ -135,6 +153,7 @@ impl World {
             let other = form.other().jid(sender.account.primary());
             message = match form {
                 Form::Pn => message.attr("sender_lid", other),
+                Form::Lid if nameless => message.attr("addressing_mode", "lid"),
                 Form::Lid => message.attr("sender_pn", other).attr("addressing_mode", "lid"),
             };
         }
@@ -165,6 +184,7 @@ impl World {
         if retry {
             // Only an ack clears the message: should the connection end before it, the message comes again.
             self.ledger.counts.retry_receipts += 1;
+            self.ledger.counts.device_retries += 1;
         } else {
             self.ledger.counts.receipts += 1;
             self.settle(from, &ids);
@@ -232,6 +252,9 @@ impl World {
         let (Some(class), Some(id)) = (attr(stanza, "class"), attr(stanza, "id")) else {
             return;
         };
+        if let Some(code) = attr(stanza, "error") {
+            self.ledger.nack(from, &class, &id, &code);
+        }
         let Some(class) = Class::from_tag(&class) else {
             return;
         };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::ledger::{Counts, Reuse};
+use crate::ledger::{Counts, Nack, Reuse};
+use crate::queue::Class;
 use crate::world::{Session, World};
 
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +23,22 @@ pub struct Stats {
     pub messages: usize,
     pub counters_reused: usize,
     pub reuses: Vec<Reuse>,
+    /// Stanzas that devices refused for good.
+    pub nacks: Vec<Nack>,
+    /// Stanzas that were delivered at three logins or more and not acknowledged at any: nothing will ever settle them.
+    pub stuck: Vec<Stuck>,
+}
+
+/// From so many deliveries on a stanza that waits still is stuck.
+const STUCK_AFTER: u32 = 3;
+
+/// A stanza that is delivered at every login.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Stuck {
+    pub device: String,
+    pub class: Class,
+    pub id: String,
+    pub deliveries: u32,
 }
 
 impl Stats {
@@ -35,6 +52,8 @@ impl Stats {
             messages: world.ledger.messages().len(),
             counters_reused: world.ledger.reuses().len(),
             reuses: world.ledger.reuses().to_vec(),
+            nacks: world.ledger.nacks().to_vec(),
+            stuck: Vec::new(),
         };
         for account in world.directory.iter() {
             for (device, companion) in &account.companions {
@@ -43,6 +62,10 @@ impl Stats {
                 if companion.queue.len() > 0 {
                     stats.offline_queues.insert(account.id.device(*device).to_string(), companion.queue.len());
                 }
+                let device = account.id.device(*device).to_string();
+                stats.stuck.extend(companion.queue.delivered_in_vain(STUCK_AFTER).map(|(class, id, deliveries)| {
+                    Stuck { device: device.clone(), class, id: id.to_owned(), deliveries }
+                }));
             }
         }
         stats

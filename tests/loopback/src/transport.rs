@@ -17,6 +17,7 @@ use wacore_binary::util::unpack_bytes;
 use wacore_binary::{Node, OwnedNodeRef, marshal_auto};
 use wacore_noise::framing::{FrameDecoder, append_frame_into};
 
+use crate::faults::FaultKind;
 use crate::handshake::{self, Established, Reply};
 use crate::shell::Shared;
 use crate::world::{Babble, ConnId, Ending};
@@ -80,7 +81,11 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) -> anyhow::Result<()> {
     let (_, mut socket) = timeout(HANDSHAKE_LIMIT, upgrade.accept(stream)).await??;
     shared.with(|world| world.ledger.counts.connections += 1);
     let mut input = Input::default();
-    let (established, wait) = timeout(HANDSHAKE_LIMIT, shake_hands(&shared, &mut socket, &mut input)).await??;
+    let Some((established, wait)) = timeout(HANDSHAKE_LIMIT, shake_hands(&shared, &mut socket, &mut input)).await??
+    else {
+        while next_bytes(&mut socket).await?.is_some() {}
+        return Ok(());
+    };
     sleep(wait).await;
     let (guard, out) = Guard::admit(shared);
     guard.shared.with(|world| world.connected(guard.conn, established.client_static, &established.payload));
@@ -121,12 +126,12 @@ async fn next_bytes(socket: &mut Socket) -> anyhow::Result<Option<Bytes>> {
     Ok(None)
 }
 
-/// Returns the outcome, and how long to wait before the first stanza.
+/// Returns the outcome, and how long to wait before the first stanza; `None` where a fault leaves the client unanswered.
 async fn shake_hands(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     socket: &mut Socket,
     input: &mut Input,
-) -> anyhow::Result<(Established, Duration)> {
+) -> anyhow::Result<Option<(Established, Duration)>> {
     let closed = || anyhow::anyhow!("closed during the handshake");
     let mut head = Vec::new();
     let prologue = loop {
@@ -138,15 +143,26 @@ async fn shake_hands(
     };
     let hello = input.frame(socket).await?.ok_or_else(closed)?;
     let reply = handshake::respond(shared.identity(), &prologue, &hello, &mut rand::rng())?;
+    if handshake::is_ik(&hello) {
+        let user = match &reply {
+            Reply::Established(_, established) => established.payload.username,
+            Reply::Pending(..) => None,
+        };
+        match shared.with(|world| world.ik_trouble(user)) {
+            Some(FaultKind::CloseIk) => anyhow::bail!("closed by a fault"),
+            Some(_) => return Ok(None),
+            None => {}
+        }
+    }
     match reply {
         Reply::Established(reply, established) => {
             send_frame(socket, &reply).await?;
-            Ok((*established, Duration::ZERO))
+            Ok(Some((*established, Duration::ZERO)))
         }
         Reply::Pending(reply, pending) => {
             send_frame(socket, &reply).await?;
             let finish = input.frame(socket).await?.ok_or_else(closed)?;
-            Ok((pending.finish(&finish)?, AFTER_XX))
+            Ok(Some((pending.finish(&finish)?, AFTER_XX)))
         }
     }
 }

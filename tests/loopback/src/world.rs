@@ -165,10 +165,13 @@ impl World {
             self.sessions.insert(conn, Session::Mute(Some(account)));
             return;
         }
-        if let Some(code) = self.faults.stream_error(account) {
+        if let Some((code, stays_open)) = self.faults.stream_error(account) {
             self.sessions.insert(conn, Session::Mute(Some(account)));
             self.send(conn, stream_error(code));
-            return self.close(conn, Ending::Graceful);
+            if !stays_open {
+                self.close(conn, Ending::Graceful);
+            }
+            return;
         }
         if let Some(before) = self.directory.companion(address).and_then(|c| c.conn) {
             self.ledger.counts.replaced_logins += 1;

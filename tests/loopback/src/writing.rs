@@ -16,6 +16,7 @@ use crate::compose::{Chat, Composed, Place};
 use crate::contact::Refused;
 use crate::groups::GroupId;
 use crate::keys::read_retry_keys;
+use crate::queue::Class;
 use crate::routing::{Envelope, enc_node};
 use crate::say::Say;
 use crate::signal::{Bundle, Sealed};
@@ -127,6 +128,23 @@ impl World {
         self.write_to(account, peer, &id, &sent, &targets, false);
         self.deliver_mail();
         Ok(id)
+    }
+
+    /// A stanza with nothing in it, for the devices of a peer.
+    pub(crate) fn write_nothing(&mut self, account: AccountId, peer: AccountId) -> String {
+        let id = self.message_id();
+        let devices: Vec<u16> = self.directory.get(peer).companions.keys().copied().collect();
+        for device in devices {
+            let message = NodeBuilder::new("message")
+                .attr("id", id.as_str())
+                .attr("type", "text")
+                .attr("t", self.time())
+                .attr("from", Form::Pn.jid(account.primary()))
+                .attr("sender_lid", Form::Lid.jid(account.primary()))
+                .build();
+            self.deliver(account.primary(), peer.device(device), Class::Message, &id, message);
+        }
+        id
     }
 
     fn write_in_group(&mut self, account: AccountId, group: GroupId, say: &Say) -> Result<String, String> {

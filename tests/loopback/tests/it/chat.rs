@@ -194,6 +194,7 @@ async fn the_phone_tells_a_device_what_it_could_not_read() {
     let info = wa::WebMessageInfo::decode_from_slice(info).expect("a message");
     let text = info.message.as_option().and_then(|m| m.conversation.as_deref());
     assert_eq!(text, Some("table nine"));
+    assert_eq!(network.stats().await.counts.placeholder_requests, 1);
     network.shutdown().await;
 }
 

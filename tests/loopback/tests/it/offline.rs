@@ -45,6 +45,42 @@ async fn messages_wait_in_order_and_an_unacked_one_comes_again() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_good_and_what_is_never_settled_is_told() {
+    let network = network().await;
+    let phone = network.add_phone(None).await;
+    let customer = network.add_customer().await;
+    let mut device = Device::linked(&network, &phone.number, 1, 20).await.expect("linked");
+    let refused = network.customer_send(&customer, &phone.number, "refused").await.expect("sent");
+    let message = device.message().await.expect("a message");
+    let nack = wacore_binary::builder::NodeBuilder::new("ack")
+        .attr("class", "message")
+        .attr("id", refused.as_str())
+        .attr("to", &message.from)
+        .attr("error", "500");
+    device.send(&nack.build()).await.expect("refused");
+    device.ping().await.expect("the refusal is read");
+    let ignored = network.customer_send(&customer, &phone.number, "ignored").await.expect("sent");
+    device.message().await.expect("a message");
+    for deliveries in 2..=3 {
+        assert!(network.stats().await.stuck.is_empty());
+        device.disconnect();
+        device.login().await.expect("logged in");
+        let waiting = device.activate().await.expect("the queue");
+        assert_eq!(
+            waiting.len(),
+            1,
+            "delivery {deliveries}: what was refused is over, what was not answered comes again"
+        );
+    }
+    let stats = network.stats().await;
+    let nacks: Vec<_> = stats.nacks.iter().map(|nack| (nack.class.as_str(), &nack.id, nack.code.as_str())).collect();
+    assert_eq!(nacks, [("message", &refused, "500")]);
+    let stuck: Vec<_> = stats.stuck.iter().map(|stuck| (stuck.class, &stuck.id, stuck.deliveries)).collect();
+    assert_eq!(stuck, [(loopback::Class::Message, &ignored, 3)]);
+    network.shutdown().await;
+}
+
+#[tokio::test]
 async fn nothing_comes_before_the_device_asks_for_it() {
     let network = network().await;
     let phone = network.add_phone(None).await;

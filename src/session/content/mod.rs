@@ -1,4 +1,9 @@
 //! What WhatsApp's protobuf says, in our words. Pure.
+//!
+//! [`fields`] has a row for every field of `Message`, [`words`] finds what there is to read in kinds without a form of their own.
+
+mod fields;
+mod words;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use whatsapp_rust::{
@@ -28,54 +33,21 @@ const MAX_THUMBNAIL: usize = 16 * 1024;
 
 /// The message within its wrappers: ephemeral, view once, document with caption, and what comes in the same form.
 pub fn unwrap(message: &wa::Message) -> &wa::Message {
-    let mut current = message;
-    for _ in 0..MAX_WRAPPERS {
-        if let Some(inner) = current.device_sent_message.as_option().and_then(|sent| sent.message.as_option()) {
-            current = inner;
-            continue;
-        }
-        let wrapper = [
-            &current.ephemeral_message,
-            &current.view_once_message,
-            &current.view_once_message_v2,
-            &current.view_once_message_v2_extension,
-            &current.document_with_caption_message,
-            &current.edited_message,
-            &current.group_mentioned_message,
-            &current.bot_invoke_message,
-            &current.lottie_sticker_message,
-            &current.associated_child_message,
-            &current.poll_creation_message_v4,
-            &current.spoiler_message,
-        ]
-        .into_iter()
-        .find_map(|wrapper| wrapper.as_option()?.message.as_option());
-        match wrapper {
-            Some(inner) => current = inner,
-            None => break,
-        }
-    }
-    current
+    unwrapped(message).last().unwrap_or(message)
+}
+
+/// The message, then what each wrapper holds, down to the message itself.
+fn unwrapped(message: &wa::Message) -> impl Iterator<Item = &wa::Message> {
+    std::iter::successors(Some(message), |outer| fields::wrapped(outer)).take(1 + MAX_WRAPPERS)
 }
 
 /// Whether it is to be seen once, by its wrapper; the media say it themselves too.
 fn is_view_once(message: &wa::Message) -> bool {
-    let mut current = message;
-    for _ in 0..MAX_WRAPPERS {
-        if current.view_once_message.is_set()
-            || current.view_once_message_v2.is_set()
-            || current.view_once_message_v2_extension.is_set()
-        {
-            return true;
-        }
-        let sent = current.device_sent_message.as_option().and_then(|sent| sent.message.as_option());
-        let inner = sent.or_else(|| current.ephemeral_message.as_option()?.message.as_option());
-        match inner {
-            Some(inner) => current = inner,
-            None => break,
-        }
-    }
-    false
+    unwrapped(message).any(|message| {
+        message.view_once_message.is_set()
+            || message.view_once_message_v2.is_set()
+            || message.view_once_message_v2_extension.is_set()
+    })
 }
 
 /// `None`: one of the protocol's own messages, which nobody wants to read, or a vote, which must be decrypted first.
@@ -92,6 +64,7 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
         .or_else(|| media(base, once))
         .or_else(|| reaction(base, parties))
         .or_else(|| pin(base, parties))
+        .or_else(|| keep(base, parties))
         .or_else(|| place_or_person(base))
         .or_else(|| poll(base).map(Content::Poll))
         .or_else(|| business(base))
@@ -100,6 +73,9 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
 
 /// What it answers, when it answers something.
 pub fn quoted(message: &wa::Message, parties: &Parties<'_>) -> Option<Quoted> {
+    if let Some(key) = answered(message) {
+        return Some(Quoted { target: parties.target(key)?, content: Box::new(Content::plain("")) });
+    }
     let context = context(unwrap(message))?;
     let id = context.stanza_id.clone().filter(|id| !id.is_empty())?;
     let sender: Option<Jid> = context.participant.as_deref().and_then(|jid| jid.parse().ok());
@@ -157,6 +133,12 @@ fn of_protocol(protocol: &wa::message::ProtocolMessage, parties: &Parties<'_>) -
 
 fn text(base: &wa::Message) -> Option<Content> {
     if let Some(text) = base.conversation.as_ref().filter(|text| !text.is_empty()) {
+        return Some(Content::plain(text));
+    }
+    let answer = (base.question_response_message.as_option().and_then(|answer| answer.text.as_ref()))
+        .or_else(|| base.status_question_answer_message.as_option()?.text.as_ref())
+        .or_else(|| base.status_quoted_message.as_option()?.text.as_ref());
+    if let Some(text) = answer {
         return Some(Content::plain(text));
     }
     let extended = base.extended_text_message.as_option()?;
@@ -256,6 +238,12 @@ fn pin(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
     Some(Content::Pin { target, on: pin.r#type == Some(wa::message::pin_in_chat_message::Type::PinForAll) })
 }
 
+fn keep(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
+    let keep = base.keep_in_chat_message.as_option()?;
+    let target = parties.target(keep.key.as_option()?)?;
+    Some(Content::Keep { target, on: keep.keep_type == Some(wa::KeepType::KEEP_FOR_ALL) })
+}
+
 /// What is no number has no form in JSON, and would make the whole event unreadable.
 fn degrees(sent: Option<f64>) -> f64 {
     sent.filter(|degrees| degrees.is_finite()).unwrap_or_default()
@@ -334,104 +322,70 @@ fn business(base: &wa::Message) -> Option<Content> {
             text: answer.selected_display_text.clone().unwrap_or_default(),
         });
     }
-    let answer = base.list_response_message.as_option()?;
-    let row = answer.single_select_reply.as_option().and_then(|reply| reply.selected_row_id.clone());
-    Some(Content::Choice { id: row.unwrap_or_default(), text: answer.title.clone().unwrap_or_default() })
+    if let Some(answer) = base.list_response_message.as_option() {
+        let row = answer.single_select_reply.as_option().and_then(|reply| reply.selected_row_id.clone());
+        return Some(Content::Choice { id: row.unwrap_or_default(), text: answer.title.clone().unwrap_or_default() });
+    }
+    base.interactive_response_message.as_option().map(flow_choice)
+}
+
+/// The button or row chosen in a native flow: its id is in the flow's parameters, `{"id":…}`.
+fn flow_choice(answer: &wa::message::InteractiveResponseMessage) -> Content {
+    use wa::message::interactive_response_message::InteractiveResponseMessage as Answer;
+    let parameters = match &answer.interactive_response_message {
+        Some(Answer::NativeFlowResponseMessage(flow)) => flow.params_json.as_deref(),
+        None => None,
+    };
+    let parameters: Option<serde_json::Value> = parameters.and_then(|json| serde_json::from_str(json).ok());
+    let said = |name: &str| Some(parameters.as_ref()?.get(name)?.as_str()?.to_owned());
+    let text = answer.body.as_option().and_then(|body| body.text.clone()).filter(|text| !text.is_empty());
+    Content::Choice {
+        id: said("id").unwrap_or_default(),
+        text: text.or_else(|| said("title")).or_else(|| said("display_text")).unwrap_or_default(),
+    }
 }
 
 fn unknown(base: &wa::Message) -> Option<Content> {
-    if let Some(name) = kind(base) {
-        return Some(Content::Unknown { name: name.to_owned(), text: words(base).unwrap_or_default() });
+    if let Some(name) = fields::wordy(base) {
+        return Some(Content::Unknown { name: name.to_owned(), text: words::of(base) });
     }
-    // A kind newer than the library leaves nothing at all, since it drops fields that it does not know. Only a ratchet's key that
-    // travels alone is silent.
-    let silent = base.sender_key_distribution_message.is_set();
-    (!silent).then(Content::unknown)
+    // A kind newer than the library leaves nothing at all, since it drops fields that it does not know.
+    fields::silent(base).is_none().then(Content::unknown)
 }
 
-fn kind(base: &wa::Message) -> Option<&'static str> {
-    macro_rules! first_of {
-        ($($field:ident),+ $(,)?) => {
-            $(if base.$field.is_set() { return Some(stringify!($field)); })+
-        };
-    }
-    first_of!(
-        product_message,
-        list_message,
-        buttons_message,
-        template_message,
-        interactive_message,
-        interactive_response_message,
-        group_invite_message,
-        event_message,
-        pin_in_chat_message,
-        keep_in_chat_message,
-        call_log_messsage,
-        send_payment_message,
-        request_payment_message,
-        album_message,
-        sticker_pack_message,
-        comment_message,
-        newsletter_admin_invite_message,
-        secret_encrypted_message,
-        enc_reaction_message,
-        enc_comment_message,
-        enc_event_response_message,
-    );
-    None
-}
-
-/// What there is to read in a message that is not text.
-fn words(base: &wa::Message) -> Option<String> {
-    if let Some(product) = base.product_message.as_option() {
-        return product.body.clone().or_else(|| product.product.as_option()?.title.clone());
-    }
-    if let Some(list) = base.list_message.as_option() {
-        return list.description.clone();
-    }
-    if let Some(buttons) = base.buttons_message.as_option() {
-        return buttons.content_text.clone();
-    }
-    if let Some(interactive) = base.interactive_message.as_option() {
-        return interactive.body.as_option()?.text.clone();
-    }
-    if let Some(answer) = base.interactive_response_message.as_option() {
-        return answer.body.as_option()?.text.clone();
-    }
-    if let Some(invitation) = base.group_invite_message.as_option() {
-        return invitation.caption.clone().or_else(|| invitation.group_name.clone());
-    }
-    base.event_message.as_option().and_then(|event| event.name.clone())
-}
-
+/// What the message says of the one that it answers, of mentions and of forwarding.
 fn context(base: &wa::Message) -> Option<&wa::ContextInfo> {
     macro_rules! first_of {
-        ($($field:ident),+ $(,)?) => {
+        ($($field:ident)+) => {
             $(if let Some(context) = base.$field.as_option().and_then(|inner| inner.context_info.as_option()) {
                 return Some(context);
             })+
         };
     }
+    // Every field of `Message` whose type has a `contextInfo` (waproto 0.7.0), but for those that are silent.
     first_of!(
-        extended_text_message,
-        image_message,
-        video_message,
-        ptv_message,
-        audio_message,
-        document_message,
-        sticker_message,
-        location_message,
-        live_location_message,
-        contact_message,
-        contacts_array_message,
-        poll_creation_message,
-        poll_creation_message_v3,
-        buttons_response_message,
-        list_response_message,
-        template_button_reply_message,
-        order_message,
+        extended_text_message image_message video_message ptv_message audio_message document_message sticker_message
+        location_message live_location_message contact_message contacts_array_message
+        poll_creation_message poll_creation_message_v2 poll_creation_message_v3 poll_creation_message_v5 poll_creation_message_v6
+        poll_result_snapshot_message poll_result_snapshot_message_v3
+        buttons_message buttons_response_message list_message list_response_message
+        template_message template_button_reply_message interactive_message interactive_response_message
+        order_message product_message group_invite_message event_message event_invite_message
+        sticker_pack_message rich_response_message request_phone_number_message split_payment_message
+        newsletter_admin_invite_message newsletter_follower_invite_message_v2
     );
     None
+}
+
+/// The message that one of the newer kinds names as the one it answers.
+fn answered(message: &wa::Message) -> Option<&wa::MessageKey> {
+    unwrapped(message).find_map(|message| {
+        let comment = message.comment_message.as_option().and_then(|comment| comment.target_message_key.as_option());
+        comment
+            .or_else(|| message.question_response_message.as_option()?.key.as_option())
+            .or_else(|| message.status_question_answer_message.as_option()?.key.as_option())
+            .or_else(|| message.status_quoted_message.as_option()?.original_status_id.as_option())
+    })
 }
 
 #[cfg(test)]
@@ -603,6 +557,51 @@ mod tests {
         assert_eq!(content(&invitation, &world.by_customer()), Some(expected));
         // From a client newer than ours: all of it was dropped.
         assert!(matches!(content(&wa::Message::default(), &world.by_customer()), Some(Content::Unknown { .. })));
+    }
+
+    #[test]
+    fn an_answer_to_a_flow_keeps_its_id_and_its_question() {
+        let world = World::new();
+        let flow = wa::message::interactive_response_message::NativeFlowResponseMessage {
+            params_json: Some(r#"{"id":"size_large","title":"Grande"}"#.into()),
+            ..Default::default()
+        };
+        let context = wa::ContextInfo { stanza_id: Some("Q".into()), ..Default::default() };
+        let answer = wa::message::InteractiveResponseMessage {
+            context_info: MessageField::some(context),
+            interactive_response_message: Some(flow.into()),
+            ..Default::default()
+        };
+        let answer = wa::Message { interactive_response_message: MessageField::some(answer), ..Default::default() };
+        let expected = Content::Choice { id: "size_large".into(), text: "Grande".into() };
+        assert_eq!(content(&answer, &world.by_customer()), Some(expected));
+        assert_eq!(quoted(&answer, &world.by_customer()).map(|quoted| quoted.target.id), Some("Q".into()));
+    }
+
+    #[test]
+    fn a_comment_says_its_words_and_what_it_is_about() {
+        let world = World::new();
+        let comment = wa::message::CommentMessage {
+            message: MessageField::some(words("me too")),
+            target_message_key: key("P", false, None),
+        };
+        let comment = wa::Message { comment_message: MessageField::some(comment), ..Default::default() };
+        assert_eq!(content(&comment, &world.by_customer()), Some(Content::plain("me too")));
+        assert_eq!(quoted(&comment, &world.by_customer()).map(|quoted| quoted.target.id), Some("P".into()));
+    }
+
+    #[test]
+    fn markers_are_no_messages() {
+        let world = World::new();
+        let album = wa::Message { album_message: MessageField::some(Default::default()), ..Default::default() };
+        assert_eq!(content(&album, &world.by_customer()), None);
+        let keep = wa::message::KeepInChatMessage {
+            key: key("A", true, None),
+            keep_type: Some(wa::KeepType::KEEP_FOR_ALL),
+            ..Default::default()
+        };
+        let keep = wa::Message { keep_in_chat_message: MessageField::some(keep), ..Default::default() };
+        assert!(matches!(content(&keep, &world.by_customer()), Some(Content::Keep { on: true, .. })));
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! One process for an embedded vault, unless sharing it is asked for by name.
+//!
+//! Two processes on one vault take each other's tenants, which only a deploy wants. The lock is a file beside the vault, under a lock
+//! that the kernel takes back when its process dies. In it stands who has it. A process that does not get it touches nothing.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::vault::InstanceId;
+
+/// The exit code when another process has the vault (`EX_TEMPFAIL` of sysexits.h): trying again later may help.
+pub const EXIT_IN_USE: u8 = 75;
+
+/// Held for as long as the vault is used.
+#[derive(Debug)]
+pub struct VaultLock {
+    _file: File,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultLockError {
+    #[error(
+        "the vault {vault} is in use by {holder}; stop that process, or let all of them share it (vault.embedded.shared)"
+    )]
+    InUse { vault: PathBuf, holder: String },
+    #[error("the lock of the vault {vault}")]
+    Disk { vault: PathBuf, source: io::Error },
+}
+
+impl VaultLock {
+    /// `shared`: with all others that say so.
+    pub fn acquire(vault: &Path, shared: bool, instance: &InstanceId) -> Result<Self, VaultLockError> {
+        let path = vault.with_extension("lock");
+        let disk = |source| VaultLockError::Disk { vault: vault.to_owned(), source };
+        let mut file = open(&path).map_err(disk)?;
+        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&path).unwrap_or_default();
+                let holder = if holder.is_empty() { "another process" } else { holder.trim() }.to_owned();
+                return Err(VaultLockError::InUse { vault: vault.to_owned(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(disk(error)),
+        }
+        let whose = if shared { "processes that share it, at last" } else { "process" };
+        let words = format!("{whose} {} (instance {})\n", std::process::id(), instance.0);
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(words.as_bytes()));
+        written.map_err(disk)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    File::options().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_has_it_or_all_share_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = folder.path().join("cloud").join("vault.db");
+        let acquire = |shared, name: &str| VaultLock::acquire(&vault, shared, &InstanceId(name.into()));
+        let one = acquire(false, "one").unwrap();
+        for shared in [false, true] {
+            let Err(VaultLockError::InUse { holder, .. }) = acquire(shared, "two") else { panic!("two have it") };
+            assert_eq!(holder, format!("process {} (instance one)", std::process::id()));
+        }
+        drop(one);
+        let two = acquire(true, "two").unwrap();
+        let three = acquire(true, "three").unwrap();
+        let Err(VaultLockError::InUse { holder, .. }) = acquire(false, "four") else { panic!("four has it alone") };
+        assert!(holder.contains("share") && holder.contains("three"), "{holder}");
+        drop((two, three));
+        acquire(false, "five").unwrap();
+    }
+}

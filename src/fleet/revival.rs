@@ -1,0 +1,99 @@
+//! What ended by itself goes on by itself: a tenant whose session ended, or could not be opened, is opened anew from the vault.
+//!
+//! One mechanism for every reason: a working copy that failed, a task that crashed, a vault that refused or did not answer, a disk
+//! that was full. The first time at once, then with backoff. A tenant that another process owns is left to it: see
+//! [`super::heartbeat`] for when it is taken back.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+
+use super::{Fleet, directory, slot::Slot};
+use crate::session::{End, backoff, jitter};
+
+/// The shortest wait between two openings that fail.
+const FLOOR: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Looks after ended sessions until the fleet stops.
+pub async fn run(fleet: Arc<Fleet>) {
+    loop {
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            () = fleet.env.ended.changed.notified() => {}
+        }
+        for tenant in fleet.env.ended.take() {
+            let slot = fleet.slots().get(&tenant).cloned();
+            if let Some(slot) = slot {
+                note(&fleet, &slot);
+                revive(&fleet, slot);
+            }
+        }
+    }
+}
+
+/// Said and counted once, whatever is tried afterwards.
+fn note(fleet: &Fleet, slot: &Slot) {
+    let Some(end) = slot.unclosed().and_then(|session| session.end().cloned()) else { return };
+    fleet.incidents.count(&end);
+    match end {
+        End::Moved => warn!(tenant = %slot.tenant, "another process has taken the tenant over"),
+        end => error!(tenant = %slot.tenant, cause = end.as_str(), "a session ended by itself: {end}"),
+    }
+}
+
+fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
+    begin(fleet, slot, false);
+}
+
+/// Opens the tenant although another process had it.
+pub fn take(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
+    begin(fleet, slot, true);
+}
+
+fn begin(fleet: &Arc<Fleet>, slot: Arc<Slot>, take: bool) {
+    if slot.begin_revival() {
+        let stopped = fleet.stop.clone().run_until_cancelled_owned(until_open(fleet.clone(), slot, take));
+        fleet.tasks.spawn(stopped.map(drop));
+    }
+}
+
+async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
+    loop {
+        if slot.end() == Some(End::Moved) && !take {
+            fleet.close_moved(&slot).await;
+            break;
+        }
+        let settings = &fleet.env.settings;
+        match slot.repeats() {
+            0 => {}
+            n => sleep(backoff(n - 1, settings.backoff_min.max(FLOOR), settings.backoff_max, jitter())).await,
+        }
+        // Somebody may have opened it meanwhile.
+        if slot.session().is_some() {
+            break;
+        }
+        let opened = {
+            let _turn = fleet.reviving.acquire().await;
+            fleet.open(&slot, slot.was_paired()).await
+        };
+        match opened {
+            Ok(session) => {
+                info!(tenant = %slot.tenant, "open again");
+                session.resume().await;
+                if let Err(error) = directory::check(&fleet, &session).await {
+                    debug!(tenant = %slot.tenant, %error, "its record is compared later");
+                }
+                break;
+            }
+            Err(_) if slot.failure().is_none_or(|failure| failure.is_transient()) => {}
+            Err(_) => break,
+        }
+    }
+    slot.end_revival();
+    // It may have ended again before that.
+    if slot.unclosed().is_some_and(|session| session.end().is_some()) {
+        fleet.env.ended.note(&slot.tenant);
+    }
+}

@@ -1,0 +1,282 @@
+//! A tenant's place in the fleet: which session it has now, or why it has none.
+//!
+//! ```text
+//!            open                    ends by itself              closed
+//! Vacant ───────────▶ Open(session) ───────────────▶ Open(ended) ───────▶ Over
+//!   ▲ │ fails            ▲                                                 │ open
+//!   └─┘                  └─────────────────────────────────────────────────┘
+//! ```
+//!
+//! A session is never used again once it has ended: the next one is hydrated anew from the vault. Promises: one task at a time opens;
+//! of two sessions of a tenant the older is closed, with all that it had to say to the vault, before the newer reads.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Beat, FleetError};
+use crate::{
+    message::EventId,
+    session::{End, Session, State, Status},
+    tenant::TenantId,
+    vault::InstanceId,
+};
+
+/// A session that was open for so long was a good one: the next failure is the first.
+const STABLE: Duration = Duration::from_secs(120);
+
+pub(super) struct Slot {
+    pub tenant: TenantId,
+    /// Held while the tenant is opened, so that two callers make one session.
+    pub opening: tokio::sync::Mutex<()>,
+    /// Somebody opens it again and again until it is open.
+    reviving: AtomicBool,
+    inside: Mutex<Inside>,
+}
+
+struct Inside {
+    place: Place,
+    /// What the last heartbeat found.
+    beat: Option<Beat>,
+    /// Failed openings, and sessions that soon ended by themselves, in a row.
+    setbacks: u32,
+    opened_at: Option<Instant>,
+    /// The last event that was published here.
+    newest_event: Option<EventId>,
+    /// Of a tenant that was taken away: who has it.
+    owner: Option<InstanceId>,
+}
+
+enum Place {
+    /// Nobody has opened it yet, or opening it failed.
+    Vacant(Option<Failure>),
+    /// The session may have ended, and waits to be closed.
+    Open(Session),
+    /// The session ended by itself, and is closed.
+    Over { end: End, status: Status, failure: Option<Failure> },
+}
+
+/// Why an opening failed.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub reason: String,
+    pub at: Timestamp,
+    pub kind: FailureKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// Trying again may help.
+    VaultDown,
+    /// Trying again may help.
+    Disk,
+    /// Another process has just taken it.
+    Taken,
+    /// Only an operator can help.
+    Damaged,
+}
+
+impl Failure {
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, FailureKind::VaultDown | FailureKind::Disk)
+    }
+
+    pub fn error(&self) -> FleetError {
+        match self.kind {
+            FailureKind::VaultDown => FleetError::VaultDown,
+            FailureKind::Disk => FleetError::Failed("the local disk fails".into()),
+            FailureKind::Taken => FleetError::Moved,
+            FailureKind::Damaged => FleetError::Failed(self.reason.clone()),
+        }
+    }
+}
+
+impl Slot {
+    pub fn new(tenant: TenantId) -> Self {
+        let inside = Inside {
+            place: Place::Vacant(None),
+            beat: None,
+            setbacks: 0,
+            opened_at: None,
+            newest_event: None,
+            owner: None,
+        };
+        Self {
+            tenant,
+            opening: tokio::sync::Mutex::default(),
+            reviving: AtomicBool::new(false),
+            inside: Mutex::new(inside),
+        }
+    }
+
+    /// The session, while it goes on.
+    pub fn session(&self) -> Option<Session> {
+        match &self.inside().place {
+            Place::Open(session) if session.end().is_none() => Some(session.clone()),
+            _ => None,
+        }
+    }
+
+    /// The session that is to be closed, ended or not.
+    pub fn unclosed(&self) -> Option<Session> {
+        match &self.inside().place {
+            Place::Open(session) => Some(session.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why the last session ended by itself, while there is no other.
+    pub fn end(&self) -> Option<End> {
+        match &self.inside().place {
+            Place::Open(session) => session.end().cloned(),
+            Place::Over { end, .. } => Some(end.clone()),
+            Place::Vacant(_) => None,
+        }
+    }
+
+    /// Another process was quicker when it was opened last.
+    pub fn was_taken(&self) -> bool {
+        self.failure().is_some_and(|failure| failure.kind == FailureKind::Taken)
+    }
+
+    /// The process that has it, as far as that was asked.
+    pub fn owner(&self) -> Option<InstanceId> {
+        self.inside().owner.clone()
+    }
+
+    pub fn set_owner(&self, owner: Option<InstanceId>) {
+        self.inside().owner = owner;
+    }
+
+    pub fn failure(&self) -> Option<Failure> {
+        match &self.inside().place {
+            Place::Vacant(failure) | Place::Over { failure, .. } => failure.clone(),
+            Place::Open(_) => None,
+        }
+    }
+
+    /// Why there is no session now, for whoever wants one.
+    pub fn refusal(&self) -> FleetError {
+        match (self.end(), self.failure()) {
+            (_, Some(failure)) if !failure.is_transient() => failure.error(),
+            (Some(End::Moved), _) => FleetError::Moved,
+            (_, Some(failure)) if failure.kind == FailureKind::VaultDown => FleetError::VaultDown,
+            _ => FleetError::Restoring,
+        }
+    }
+
+    /// Whether the vault had the tenant as connected, as far as the last session knew.
+    pub fn was_paired(&self) -> bool {
+        match &self.inside().place {
+            Place::Open(session) => session.status().paired,
+            Place::Over { status, .. } => status.paired,
+            Place::Vacant(_) => false,
+        }
+    }
+
+    pub fn newest_event(&self) -> Option<EventId> {
+        let inside = self.inside();
+        match &inside.place {
+            Place::Open(session) => session.newest_event(),
+            _ => inside.newest_event,
+        }
+    }
+
+    pub fn status(&self, started_at: Timestamp) -> Status {
+        let inside = self.inside();
+        let (failure, last) = match &inside.place {
+            Place::Open(session) => return session.status(),
+            Place::Over { status, failure, .. } => (failure, Some(status)),
+            Place::Vacant(failure) => (failure, None),
+        };
+        let Some(failure) = failure else {
+            return last.cloned().unwrap_or_else(|| bare(State::Starting, "being restored".into(), started_at));
+        };
+        let mut status = bare(State::Failed, failure.reason.clone(), failure.at);
+        if let Some(last) = last {
+            status.paired = last.paired;
+            status.phone_number.clone_from(&last.phone_number);
+            status.expected.clone_from(&last.expected);
+        }
+        status
+    }
+
+    pub fn beat(&self) -> Option<Beat> {
+        self.inside().beat.clone()
+    }
+
+    pub fn set_beat(&self, beat: Beat) {
+        self.inside().beat = Some(beat);
+    }
+
+    // --- transitions
+
+    pub fn opened(&self, session: Session) {
+        let mut inside = self.inside();
+        inside.place = Place::Open(session);
+        inside.opened_at = Some(Instant::now());
+        inside.owner = None;
+    }
+
+    pub fn failed(&self, failure: Failure) {
+        let mut inside = self.inside();
+        inside.setbacks = inside.setbacks.saturating_add(1);
+        match &mut inside.place {
+            Place::Vacant(known) | Place::Over { failure: known, .. } => *known = Some(failure),
+            // Opening comes after closing.
+            Place::Open(_) => {}
+        }
+    }
+
+    /// The session has ended and is closed: its last status stays to be seen.
+    pub fn closed(&self) {
+        let mut inside = self.inside();
+        let Place::Open(session) = &inside.place else { return };
+        let Some(end) = session.end().cloned() else { return };
+        let (status, newest) = (session.status(), session.newest_event());
+        let lived = inside.opened_at.take().map_or(Duration::ZERO, |at| at.elapsed());
+        inside.setbacks = if lived > STABLE { 1 } else { inside.setbacks.saturating_add(1) };
+        inside.newest_event = newest;
+        inside.place = Place::Over { end, status, failure: None };
+    }
+
+    /// Failures in a row, the first not counted: it is tried again at once.
+    pub fn repeats(&self) -> u32 {
+        self.inside().setbacks.saturating_sub(1)
+    }
+
+    /// False when somebody is at it already.
+    pub fn begin_revival(&self) -> bool {
+        !self.reviving.swap(true, Ordering::AcqRel)
+    }
+
+    pub fn end_revival(&self) {
+        self.reviving.store(false, Ordering::Release);
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bare(state: State, reason: String, since: Timestamp) -> Status {
+    Status {
+        state,
+        since,
+        reason,
+        paired: false,
+        rejected: false,
+        phone_number: None,
+        expected: None,
+        push_name: None,
+        qr: None,
+        passkey: None,
+    }
+}

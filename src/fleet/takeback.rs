@@ -1,0 +1,136 @@
+//! What a dead process took is taken back.
+//!
+//! A process that was fenced keeps the tenant's place, and looks from time to time whether the new owner lives. A living one keeps the
+//! tenant, or two processes would take it from each other for ever; only whoever asks for the tenant by name decides otherwise
+//! ([`Fleet::connect`]). What a dead process leaves, its record in the vault included, is taken over by the first that notices.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, stream};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
+
+use super::{Fleet, revival, slot::Slot};
+use crate::{
+    session::End,
+    tenant::TenantId,
+    vault::{InstanceId, VaultError},
+};
+
+/// Tenants whose owner is asked for at the same time.
+const QUESTIONS: usize = 8;
+
+/// Announces this process, and looks after what others have taken, until the fleet stops.
+pub async fn run(fleet: Arc<Fleet>) {
+    let mut tick = interval(fleet.settings.heartbeat.announce);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            () = look(&fleet) => {}
+        }
+    }
+}
+
+async fn look(fleet: &Arc<Fleet>) {
+    if let Err(error) = fleet.announce().await {
+        warn!(%error, "this instance's record was not written");
+        fleet.peers.excuse(fleet.env.clock.instant());
+        return;
+    }
+    let looked = async {
+        let instances = fleet.env.vault.instances().await?;
+        fleet.peers.observe(&instances, fleet.env.clock.instant());
+        take_back_moved(fleet).await?;
+        take_over_from_the_dead(fleet).await
+    };
+    if let Err(error) = looked.await {
+        debug!(%error, "what others have taken is looked after later");
+    }
+}
+
+/// Tenants that were ours.
+async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
+    let moved: Vec<_> = fleet.slots().values().filter(|slot| slot.is_moved()).cloned().collect();
+    let mut owners = stream::iter(moved)
+        .map(|slot| async move {
+            let owner = match slot.owner() {
+                // Only the dead may have been followed by another.
+                Some(owner) if fleet.is_alive(&owner) => Some(owner),
+                _ => owner(fleet, &slot.tenant).await?,
+            };
+            Ok::<_, VaultError>((slot, owner))
+        })
+        .buffer_unordered(QUESTIONS);
+    while let Some(asked) = owners.next().await {
+        let (slot, owner) = asked?;
+        if owner.as_ref().is_some_and(|owner| fleet.is_alive(owner)) {
+            slot.set_owner(owner);
+            continue;
+        }
+        info!(tenant = %slot.tenant, "the process that had taken the tenant over is gone: taking it back");
+        slot.set_owner(None);
+        revival::take(fleet, slot);
+    }
+    Ok(())
+}
+
+/// Tenants that a dead process served and that were never ours, and the dead one's record.
+async fn take_over_from_the_dead(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
+    let dead = fleet.dead_peers();
+    if dead.is_empty() {
+        return Ok(());
+    }
+    for (name, record) in fleet.env.vault.restorable().await? {
+        let (Ok(tenant), Ok(_)) = (name.parse::<TenantId>(), record) else { continue };
+        if fleet.slot(&tenant).is_some() {
+            continue;
+        }
+        let owner = owner(fleet, &tenant).await?;
+        if owner.is_none_or(|owner| dead.contains(&owner)) {
+            info!(%tenant, "its process is gone: taking it over");
+            revival::take(fleet, fleet.slot_of(&tenant));
+        }
+    }
+    for id in dead {
+        info!(instance = %id.0, "a process has died: its record is removed");
+        fleet.env.vault.remove_instance(&id).await?;
+    }
+    Ok(())
+}
+
+/// Whose takeover is the last.
+async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
+    let Some((last, _)) = fleet.env.vault.takeovers(tenant).await?.pop() else { return Ok(None) };
+    Ok(fleet.env.vault.document(tenant, last).await?.map(|takeover| takeover.writer))
+}
+
+impl Fleet {
+    /// Tells the others that this process lives.
+    pub(super) async fn announce(&self) -> Result<(), VaultError> {
+        self.env.vault.put_instance(&self.instance()).await
+    }
+
+    /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.
+    fn is_alive(&self, owner: &InstanceId) -> bool {
+        let (every, now) = (self.settings.heartbeat.announce, self.env.clock.instant());
+        *owner != self.env.instance && self.peers.is_alive(owner, every, now)
+    }
+
+    fn dead_peers(&self) -> Vec<InstanceId> {
+        let mut dead = self.peers.dead(self.settings.heartbeat.announce, self.env.clock.instant());
+        dead.retain(|id| *id != self.env.instance);
+        dead
+    }
+}
+
+impl Slot {
+    /// Another process has the tenant, as far as is known here.
+    pub(super) fn is_moved(&self) -> bool {
+        self.end() == Some(End::Moved) || self.was_taken()
+    }
+}

@@ -1,0 +1,415 @@
+//! Who is connected, what each connection does now, and who has to leave.
+//!
+//! Owns the counts, in all and by address. When there is no room, the one that has waited longest for its next request, or has not
+//! finished sending one, leaves; requests that are being answered, and WebSockets, stay. So half requests by the hundreds keep nobody
+//! out, not even those who come from behind the same proxy. One sweep ends what takes too long: no connection has timers of its own.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use rustix::net::{Shutdown, shutdown};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, timeout},
+};
+use tracing::warn;
+
+use super::{
+    address::{is_trusted, network_of},
+    transfer::{Patience, Transfer},
+};
+use crate::config;
+
+/// An answer on a WebSocket may wait this much longer: a client that reads slowly has the log, and one that is gone answers no ping.
+const UPGRADED_PATIENCE: u32 = 4;
+
+/// Connections that were told to leave and are still open, before no more are taken: each has its descriptor until it is gone.
+const MOST_LEAVING: usize = 16;
+
+/// How long that holds up newcomers at the most.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often it is told that there was no room.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// There is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    most: usize,
+    per_address: usize,
+    /// The first descriptor of the reserve.
+    reserve: u64,
+    head: Duration,
+    keep_alive: Duration,
+    patience: Patience,
+}
+
+pub struct Connections {
+    limits: Limits,
+    proxies: config::Proxies,
+    table: Mutex<Table>,
+    /// One that was told to leave is gone.
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Arc<Connection>>,
+    by_address: HashMap<IpAddr, usize>,
+    leaving: usize,
+    told: Option<Instant>,
+    refused: u64,
+}
+
+/// One connection.
+pub struct Connection {
+    id: u64,
+    /// The slot keeps it open: a request's parts may outlive their connection.
+    stream: Weak<TcpStream>,
+    is_of_proxy: bool,
+    activity: Mutex<Activity>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Activity {
+    phase: Phase,
+    since: Instant,
+    /// Whom it counts for. Of a trusted proxy nobody, but for the client whose request it carries.
+    counted: Option<IpAddr>,
+    body: Transfer,
+    answer: Transfer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Open, or between requests; nothing has come.
+    Idle,
+    /// A part of a head has come, or nothing since it was opened.
+    Head,
+    Request,
+    Upgraded,
+    /// It was told to leave.
+    Closed,
+}
+
+impl Connections {
+    pub fn new(settings: &config::Connections, proxies: &config::Proxies, descriptors: u64) -> Arc<Self> {
+        // Half of the descriptors at the most, and none of the last quarter: WhatsApp, SQLite and webhooks have the rest.
+        let most = settings.most.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX)).max(1);
+        let limits = Limits {
+            most,
+            per_address: settings.per_address.map_or(most / 2, |per_address| per_address.get()).max(1),
+            reserve: descriptors - descriptors / 4,
+            head: settings.head_timeout,
+            keep_alive: settings.keep_alive,
+            patience: Patience { stall: settings.stall_timeout, bytes_per_second: settings.bytes_per_second },
+        };
+        if most < settings.most {
+            warn!(descriptors, connections = most, "fewer connections are taken than configured: RLIMIT_NOFILE is low");
+        }
+        Arc::new(Self { limits, proxies: proxies.clone(), table: Mutex::default(), left: Notify::new() })
+    }
+
+    /// A place for a connection, or none. `descriptor`: its number.
+    pub fn admit(self: &Arc<Self>, stream: Arc<TcpStream>, peer: IpAddr, descriptor: u64) -> Result<Slot, Refused> {
+        let now = Instant::now();
+        let is_of_proxy = is_trusted(peer, &self.proxies);
+        let counted = (!is_of_proxy).then(|| network_of(peer));
+        let mut table = self.table();
+        let crowded = counted.filter(|address| table.count(*address) >= self.limits.per_address);
+        if let Some(address) = crowded
+            && !table.close_a_waiting_one(Some(address))
+        {
+            return Err(table.refuse(now, "one address has as many as it may: is it a proxy? (http.trusted_proxies)"));
+        }
+        let is_full = table.open.len() >= self.limits.most || descriptor >= self.limits.reserve;
+        if is_full && !table.close_a_waiting_one(None) {
+            return Err(table.refuse(now, "all are in use"));
+        }
+        table.next += 1;
+        let activity = Activity {
+            phase: Phase::Head,
+            since: now,
+            counted,
+            body: Transfer::default(),
+            answer: Transfer::default(),
+        };
+        let connection = Arc::new(Connection {
+            id: table.next,
+            stream: Arc::downgrade(&stream),
+            is_of_proxy,
+            activity: Mutex::new(activity),
+        });
+        table.open.insert(connection.id, connection.clone());
+        table.add(counted);
+        drop(table);
+        Ok(Slot { stream, handle: Handle { connections: self.clone(), connection } })
+    }
+
+    /// Waits until most of those that were told to leave are gone.
+    pub async fn settle(&self) {
+        let settled = async {
+            loop {
+                let left = self.left.notified();
+                if self.table().leaving <= MOST_LEAVING {
+                    return;
+                }
+                left.await;
+            }
+        };
+        let _ = timeout(LEAVING_TIMEOUT, settled).await;
+    }
+
+    /// Closes all that only wait: there will be no next request.
+    pub fn close_waiting(&self) {
+        let mut table = self.table();
+        while table.close_a_waiting_one(None) {}
+    }
+
+    /// Closes one that only waits, if there is one.
+    pub fn make_room(&self) {
+        self.table().close_a_waiting_one(None);
+    }
+
+    /// Ends what has taken too long.
+    pub fn sweep(&self, now: Instant) {
+        let limits = self.limits;
+        let mut table = self.table();
+        let overdue: Vec<_> =
+            table.open.values().filter(|one| one.activity().is_overdue(&limits, now)).cloned().collect();
+        overdue.iter().for_each(|one| table.close(one));
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn count(&self, address: IpAddr) -> usize {
+        self.by_address.get(&address).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, address: Option<IpAddr>) {
+        if let Some(address) = address {
+            *self.by_address.entry(address).or_default() += 1;
+        }
+    }
+
+    fn take_away(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    /// The one that has waited longest, of all or of an address.
+    fn close_a_waiting_one(&mut self, of: Option<IpAddr>) -> bool {
+        let waiting = self.open.values().filter_map(|one| {
+            let activity = one.activity();
+            let waits = matches!(activity.phase, Phase::Idle | Phase::Head);
+            (waits && (of.is_none() || activity.counted == of)).then_some((activity.since, one))
+        });
+        let Some(longest) = waiting.min_by_key(|(since, _)| *since).map(|(_, one)| one.clone()) else { return false };
+        self.close(&longest);
+        true
+    }
+
+    /// Its task learns of it by its socket, and goes.
+    fn close(&mut self, connection: &Connection) {
+        if self.forget(connection) {
+            self.leaving += 1;
+            connection.shut();
+        }
+    }
+
+    /// False: it was forgotten before.
+    fn forget(&mut self, connection: &Connection) -> bool {
+        let was_open = self.open.remove(&connection.id).is_some();
+        if was_open {
+            let counted = {
+                let mut activity = connection.activity();
+                activity.phase = Phase::Closed;
+                activity.counted.take()
+            };
+            self.take_away(counted);
+        }
+        was_open
+    }
+
+    fn refuse(&mut self, now: Instant, why: &str) -> Refused {
+        self.refused += 1;
+        if self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN) {
+            self.told = Some(now);
+            warn!(refused = self.refused, connections = self.open.len(), why, "connections are refused");
+            self.refused = 0;
+        }
+        Refused
+    }
+}
+
+impl Activity {
+    fn is_overdue(&self, limits: &Limits, now: Instant) -> bool {
+        let lasts = now.saturating_duration_since(self.since);
+        match self.phase {
+            Phase::Head => lasts > limits.head,
+            // What is left of the last answer may still be on its way.
+            Phase::Idle => lasts > limits.keep_alive || self.answer.is_too_slow(limits.patience, now),
+            Phase::Request => {
+                self.body.is_too_slow(limits.patience, now) || self.answer.is_too_slow(limits.patience, now)
+            }
+            Phase::Upgraded => {
+                let stall = limits.patience.stall * UPGRADED_PATIENCE;
+                self.answer.is_too_slow(Patience { stall, ..limits.patience }, now)
+            }
+            Phase::Closed => false,
+        }
+    }
+}
+
+impl Connection {
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever reads or writes is told at once.
+    fn shut(&self) {
+        if let Some(stream) = self.stream.upgrade() {
+            let _ = shutdown(&*stream, Shutdown::Both);
+        }
+    }
+}
+
+/// A connection's place: free again when this is dropped.
+pub struct Slot {
+    stream: Arc<TcpStream>,
+    handle: Handle,
+}
+
+impl Slot {
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub fn is_upgraded(&self) -> bool {
+        self.handle.connection.activity().phase == Phase::Upgraded
+    }
+
+    /// Bytes have come.
+    pub fn received(&self) {
+        let mut activity = self.handle.connection.activity();
+        if activity.phase == Phase::Idle {
+            (activity.phase, activity.since) = (Phase::Head, Instant::now());
+        }
+    }
+
+    /// The peer does not take what we have to say.
+    pub fn waits_to_send(&self) {
+        self.handle.connection.activity().answer.waits(Instant::now());
+    }
+
+    pub fn sent(&self, bytes: usize) {
+        self.handle.connection.activity().answer.moved(bytes, Instant::now());
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let connections = &self.handle.connections;
+        let mut table = connections.table();
+        if !table.forget(&self.handle.connection) {
+            table.leaving -= 1;
+            connections.left.notify_one();
+        }
+    }
+}
+
+/// What the parts of a request tell of their connection; and how those who serve it end it.
+#[derive(Clone)]
+pub struct Handle {
+    connections: Arc<Connections>,
+    connection: Arc<Connection>,
+}
+
+impl Handle {
+    /// Ends the connection if it is a WebSocket: others may carry the next request of somebody else.
+    pub fn close_web_socket(&self) {
+        let mut table = self.connections.table();
+        let is_upgraded = self.connection.activity().phase == Phase::Upgraded;
+        if is_upgraded {
+            table.close(&self.connection);
+        }
+    }
+
+    /// A head is complete. Behind a trusted proxy it counts for its client while it is answered.
+    pub(super) fn begin_request(&self, client: IpAddr) -> Result<(), Refused> {
+        let now = Instant::now();
+        // A proxy may ask for itself, too: nobody else is named then.
+        let is_counted = self.connection.is_of_proxy && !is_trusted(client, &self.connections.proxies);
+        let counted = is_counted.then(|| network_of(client));
+        let mut table = self.connections.table();
+        if counted.is_some_and(|address| table.count(address) >= self.connections.limits.per_address) {
+            return Err(table.refuse(now, "one address has as many requests as it may"));
+        }
+        let mut activity = self.connection.activity();
+        if activity.phase == Phase::Closed {
+            return Ok(());
+        }
+        (activity.phase, activity.since) = (Phase::Request, now);
+        (activity.body, activity.answer) = (Transfer::default(), Transfer::default());
+        if self.connection.is_of_proxy {
+            activity.counted = counted;
+            drop(activity);
+            table.add(counted);
+        }
+        Ok(())
+    }
+
+    /// From now on it is a WebSocket.
+    pub(super) fn upgrade(&self) {
+        let mut activity = self.connection.activity();
+        if activity.phase == Phase::Request {
+            (activity.phase, activity.since) = (Phase::Upgraded, Instant::now());
+            activity.answer = Transfer::default();
+        }
+    }
+
+    pub(super) fn waits_for_body(&self) {
+        self.connection.activity().body.waits(Instant::now());
+    }
+
+    pub(super) fn body_came(&self, bytes: usize) {
+        self.connection.activity().body.moved(bytes, Instant::now());
+    }
+
+    /// The whole answer is given to the socket.
+    pub(super) fn end_request(&self) {
+        let mut table = self.connections.table();
+        let counted = {
+            let mut activity = self.connection.activity();
+            if !matches!(activity.phase, Phase::Request | Phase::Head) {
+                return;
+            }
+            (activity.phase, activity.since) = (Phase::Idle, Instant::now());
+            activity.body = Transfer::default();
+            if self.connection.is_of_proxy { activity.counted.take() } else { None }
+        };
+        table.take_away(counted);
+    }
+}

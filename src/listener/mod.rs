@@ -1,0 +1,198 @@
+//! The HTTP listener: takes connections, and gives each of them only so much time, room and company.
+//!
+//! Owns the accept loop and the connections. Promises: whoever sends half a request, reads half an answer or opens connections by
+//! the hundreds holds up nobody else and takes no descriptor that WhatsApp, the vault or a webhook needs. Never looks into a request
+//! but for the address that a trusted proxy names.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `connections` | who is connected, what each does now, who has to leave |
+//! | `transfer` | how long a peer may let us wait for bytes |
+//! | `stream` | the socket: tells what moves; slows down what comes over an upgraded one |
+//! | `body` | tells when a request's body is waited for, and when an answer has ended |
+//! | `address` | where a request comes from |
+
+mod address;
+mod body;
+mod connections;
+mod stream;
+mod transfer;
+
+use std::{convert::Infallible, net::SocketAddr, os::fd::AsRawFd as _, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderValue, Request, Response, StatusCode, header},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rustix::process::{Resource, getrlimit};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+use tracing::{debug, warn};
+
+pub use self::{
+    address::{client_address, network_of},
+    connections::Handle,
+};
+use self::{
+    body::{Answering, Awaited},
+    connections::{Connections, Refused, Slot},
+    stream::GuardedStream,
+};
+use crate::config::{Connections as Settings, Proxies};
+
+/// The most bytes of a request's head. A token has some two thousand, and proxies add their own.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Bytes that are read ahead of a body, and of an answer that wait for the socket.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// How often is looked for connections that have to leave.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// Rests after an error of `accept` that is not the peer's: it comes again at once.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Serves until it is told to stop, and then until every request is answered.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: &Settings,
+    proxies: Proxies,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let server = Arc::new(Server {
+        router,
+        connections: Connections::new(settings, &proxies, descriptors),
+        proxies,
+        tasks: TaskTracker::new(),
+        stop,
+    });
+    tokio::select! {
+        () = server.stop.cancelled() => {}
+        () = server.accept(&listener) => {}
+        () = server.sweep() => {}
+    }
+    drop(listener);
+    server.connections.close_waiting();
+    server.tasks.close();
+    tokio::select! {
+        () = server.tasks.wait() => {}
+        () = server.sweep() => {}
+    }
+    Ok(())
+}
+
+struct Server {
+    router: Router,
+    connections: Arc<Connections>,
+    proxies: Proxies,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Server {
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        let mut delay = RETRY_DELAY;
+        loop {
+            // Others wait in the kernel meanwhile.
+            self.connections.settle().await;
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    delay = RETRY_DELAY;
+                    self.take(stream, peer);
+                }
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    // No descriptor is left, or no memory: whoever only waits makes room, and nobody spins.
+                    self.connections.make_room();
+                    warn!(%error, "a connection cannot be taken");
+                    sleep(delay).await;
+                    delay = (delay * 2).min(MAX_RETRY_DELAY);
+                }
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Numbers are given from the lowest: one so high says how many descriptors are open.
+        let descriptor = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
+        let _ = stream.set_nodelay(true);
+        // Dropped, so closed, when there is no place for it.
+        let Ok(slot) = self.connections.admit(Arc::new(stream), peer.ip(), descriptor) else { return };
+        let server = self.clone();
+        self.tasks.spawn(async move { server.converse(slot, peer).await });
+    }
+
+    async fn converse(self: Arc<Self>, slot: Slot, peer: SocketAddr) {
+        let handle = slot.handle();
+        let server = self.clone();
+        let service = service_fn(move |request| {
+            let (server, handle) = (server.clone(), handle.clone());
+            async move { Ok::<_, Infallible>(server.answer(request, handle, peer).await) }
+        });
+        let connection = http1::Builder::new()
+            .max_header_size(MAX_HEAD)
+            .max_buf_size(MAX_BUFFER)
+            // Ours count by what a connection does; hyper's would end one that only waits for its next request.
+            .header_read_timeout(None::<Duration>)
+            .serve_connection(TokioIo::new(GuardedStream::new(slot)), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection ended early");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, handle: Handle, peer: SocketAddr) -> Response<Body> {
+        let client = client_address(peer.ip(), request.headers(), &self.proxies);
+        if handle.begin_request(client) == Err(Refused) {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return answer.map(|body| Body::new(Answering::new(body, handle)));
+        }
+        let mut request = request.map(|body| Body::new(Awaited::new(body, handle.clone())));
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(handle.clone());
+        let answer = match self.router.clone().oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            handle.upgrade();
+        }
+        answer.map(|body| Body::new(Answering::new(body, handle)))
+    }
+
+    async fn sweep(&self) {
+        let mut ticks = interval(SWEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.connections.sweep(Instant::now());
+        }
+    }
+}
+
+/// Errors of a connection that broke before it was taken.
+fn is_the_peers(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

@@ -1,0 +1,151 @@
+//! The socket of a connection: tells what moves over it, and slows down what comes over an upgraded one.
+//!
+//! A client of Socket.IO says `register`, and answers pings. What says much more is slowed down here: the libraries behind it start a
+//! task for many a packet before anybody has looked at it.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::connections::Slot;
+
+/// What an upgraded connection may say at once, and then in a second.
+const BURST: f64 = 32.0 * 1024.0;
+const BYTES_PER_SECOND: f64 = 4.0 * 1024.0;
+
+/// So much is read of it at a time: then others have their turn.
+const BITE: usize = 512;
+
+pub struct GuardedStream {
+    slot: Slot,
+    allowance: Option<Allowance>,
+    sleeping: Option<Pin<Box<Sleep>>>,
+    /// Others have their turn before the next bite.
+    rests: bool,
+}
+
+struct Allowance {
+    bytes: f64,
+    at: Instant,
+}
+
+impl GuardedStream {
+    pub fn new(slot: Slot) -> Self {
+        Self { slot, allowance: None, sleeping: None, rests: false }
+    }
+
+    /// How much may be read of an upgraded connection now.
+    fn poll_allowance(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        loop {
+            if let Some(sleeping) = &mut self.sleeping {
+                ready!(sleeping.as_mut().poll(cx));
+                self.sleeping = None;
+            }
+            if std::mem::take(&mut self.rests) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            let allowance = self.allowance.get_or_insert(Allowance { bytes: BURST, at: now });
+            let earned = now.duration_since(allowance.at).as_secs_f64() * BYTES_PER_SECOND;
+            (allowance.bytes, allowance.at) = ((allowance.bytes + earned).min(BURST), now);
+            if allowance.bytes >= 1.0 {
+                return Poll::Ready(BITE.min(allowance.bytes as usize));
+            }
+            let whole_bite = Duration::from_secs_f64(BITE as f64 / BYTES_PER_SECOND);
+            self.sleeping = Some(Box::pin(sleep_until(now + whole_bite)));
+        }
+    }
+}
+
+impl AsyncRead for GuardedStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let is_upgraded = this.slot.is_upgraded();
+        let most = if is_upgraded { ready!(this.poll_allowance(cx)) } else { buffer.remaining() };
+        loop {
+            ready!(this.slot.stream().poll_read_ready(cx))?;
+            let room = buffer.initialize_unfilled_to(most.min(buffer.remaining()));
+            match this.slot.stream().try_read(room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(read) => {
+                    buffer.advance(read);
+                    if read > 0 && is_upgraded {
+                        this.rests = true;
+                        if let Some(allowance) = &mut this.allowance {
+                            allowance.bytes -= read as f64;
+                        }
+                    } else if read > 0 {
+                        this.slot.received();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl GuardedStream {
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl Fn(&tokio::net::TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let stream = self.slot.stream();
+        loop {
+            let Poll::Ready(ready) = stream.poll_write_ready(cx) else {
+                self.slot.waits_to_send();
+                return Poll::Pending;
+            };
+            ready?;
+            match send(stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => {
+                    if let Ok(sent) = &sent {
+                        self.slot.sent(*sent);
+                    }
+                    return Poll::Ready(sent);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for GuardedStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |stream| stream.try_write_vectored(pieces))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// What is written to a TCP socket is on its way.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match rustix::net::shutdown(self.slot.stream(), rustix::net::Shutdown::Write) {
+            Ok(()) | Err(rustix::io::Errno::NOTCONN) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+}

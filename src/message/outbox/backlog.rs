@@ -1,0 +1,143 @@
+//! What still has to be sent, by id: the order of the outbox. In memory, so that nobody reads twenty thousand settled records to
+//! find ten that wait; and small, since the messages themselves stay in the store. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use ulid::Ulid;
+
+use crate::journal::ChangeNo;
+
+/// A message that still has to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub id: Arc<str>,
+    /// A jid.
+    pub chat: Arc<str>,
+    /// Milliseconds since 1970. It is not sent later than that.
+    pub expires_at_ms: i64,
+    /// With this change it is durable.
+    pub change: ChangeNo,
+}
+
+/// By chat, each in the order of acceptance.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    chats: HashMap<Arc<str>, BTreeMap<Ulid, Waiting>>,
+    places: HashMap<Arc<str>, (Arc<str>, Ulid)>,
+    expiries: BTreeSet<(i64, Ulid, Arc<str>)>,
+    /// Chats that had nothing to send before, until somebody takes them.
+    fresh: Vec<Arc<str>>,
+    last: Ulid,
+}
+
+impl Backlog {
+    /// A place behind all others, also when the clock has gone back since they were accepted.
+    pub fn next_order(&self, now: SystemTime) -> Ulid {
+        let fresh = Ulid::from_datetime(now);
+        if fresh > self.last { fresh } else { Ulid(self.last.0 + 1) }
+    }
+
+    /// There is a record with this place; new ones come behind it.
+    pub fn know(&mut self, order: Ulid) {
+        self.last = self.last.max(order);
+    }
+
+    pub fn add(&mut self, order: Ulid, waiting: Waiting) {
+        self.know(order);
+        let (id, chat) = (waiting.id.clone(), waiting.chat.clone());
+        let lane = self.chats.entry(chat.clone()).or_default();
+        if lane.is_empty() {
+            self.fresh.push(chat.clone());
+        }
+        self.expiries.insert((waiting.expires_at_ms, order, id.clone()));
+        lane.insert(order, waiting);
+        self.places.insert(id, (chat, order));
+    }
+
+    pub fn remove(&mut self, id: &str) {
+        let Some((chat, order)) = self.places.remove(id) else { return };
+        let Some(lane) = self.chats.get_mut(&chat) else { return };
+        if let Some(waiting) = lane.remove(&order) {
+            self.expiries.remove(&(waiting.expires_at_ms, order, waiting.id));
+        }
+        if lane.is_empty() {
+            self.chats.remove(&chat);
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Waiting> {
+        let (chat, order) = self.places.get(id)?;
+        self.chats.get(chat)?.get(order)
+    }
+
+    /// The message of a chat that goes next.
+    pub fn head(&self, chat: &str) -> Option<&Waiting> {
+        self.chats.get(chat)?.values().next()
+    }
+
+    /// Chats that have got something to send since this was last asked, in the order of what they send first.
+    pub fn take_fresh(&mut self) -> Vec<Arc<str>> {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        let first = |chat: &Arc<str>| self.chats.get(chat).and_then(|lane| lane.keys().next().copied());
+        fresh.sort_by_cached_key(first);
+        fresh
+    }
+
+    /// What expires first, of all that are not `busy`.
+    pub fn first_to_expire(&self, busy: impl Fn(&Waiting) -> bool) -> Option<&Waiting> {
+        let mut by_time = self.expiries.iter().filter_map(|(_, _, id)| self.get(id));
+        by_time.find(|waiting| !busy(waiting))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn waiting(id: &str, chat: &str) -> Waiting {
+        Waiting { id: id.into(), chat: chat.into(), expires_at_ms: 0, change: ChangeNo::ZERO }
+    }
+
+    #[test]
+    fn a_clock_that_went_back_puts_nothing_in_front() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut backlog = Backlog::default();
+        backlog.add(backlog.next_order(now), waiting("a", "chat"));
+        backlog.add(backlog.next_order(now - Duration::from_secs(3600)), waiting("b", "chat"));
+        assert_eq!(backlog.head("chat").map(|it| &*it.id), Some("a"));
+        backlog.remove("a");
+        assert_eq!(backlog.head("chat").map(|it| &*it.id), Some("b"));
+    }
+
+    #[test]
+    fn a_chat_is_fresh_once_until_it_has_sent_everything() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut backlog = Backlog::default();
+        let add = |backlog: &mut Backlog, id, chat| backlog.add(backlog.next_order(now), waiting(id, chat));
+        for (id, chat) in [("a", "second"), ("b", "first"), ("c", "second")] {
+            add(&mut backlog, id, chat);
+        }
+        assert_eq!(backlog.take_fresh(), ["second".into(), "first".into()]);
+        assert_eq!(backlog.take_fresh(), []);
+        backlog.remove("a");
+        backlog.remove("c");
+        add(&mut backlog, "d", "second");
+        assert_eq!(backlog.take_fresh(), [Arc::from("second")]);
+    }
+
+    #[test]
+    fn what_is_on_its_way_does_not_expire() {
+        let mut backlog = Backlog::default();
+        for (order, id, expires_at_ms) in [(1, "a", 9), (2, "b", 5), (3, "c", 7)] {
+            backlog.add(Ulid(order), Waiting { expires_at_ms, ..waiting(id, id) });
+        }
+        let first = |busy: &str| backlog.first_to_expire(|it| &*it.id == busy).map(|it| it.id.to_string());
+        assert_eq!((first(""), first("b")), (Some("b".into()), Some("c".into())));
+    }
+}

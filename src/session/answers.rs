@@ -1,0 +1,78 @@
+//! What WhatsApp says of the messages that are on the wire: brings each answer to whoever waits for it, and remembers when the last
+//! one came. A connection on which answers come is a good one, whatever becomes of a single message.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{sync::oneshot, time::Instant};
+
+/// WhatsApp's answer to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It has the message, or has refused it for good.
+    Settled,
+    /// Not now, with its code.
+    NotNow(u16),
+}
+
+#[derive(Default)]
+pub struct Answers(Mutex<Book>);
+
+#[derive(Default)]
+struct Book {
+    /// By message id.
+    expected: HashMap<String, oneshot::Sender<Answer>>,
+    last: Option<Instant>,
+}
+
+impl Answers {
+    /// To be asked for before the message goes. One at a time for each message.
+    pub fn expect(&self, id: &str) -> Expected<'_> {
+        let (sender, answer) = oneshot::channel();
+        self.book().expected.insert(id.to_owned(), sender);
+        Expected { answers: self, id: id.to_owned(), answer }
+    }
+
+    /// Hands an answer to whoever expects it.
+    pub fn give(&self, id: &str, answer: Answer) {
+        let expected = self.book().expected.remove(id);
+        if let Some(expected) = expected {
+            let _ = expected.send(answer);
+        }
+    }
+
+    /// WhatsApp has answered a message, whichever.
+    pub fn note(&self) {
+        self.book().last = Some(Instant::now());
+    }
+
+    pub fn any_since(&self, then: Instant) -> bool {
+        self.book().last.is_some_and(|last| last > then)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer that is waited for until this is dropped.
+pub struct Expected<'a> {
+    answers: &'a Answers,
+    id: String,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Expected<'_> {
+    pub async fn answer(&mut self) -> Answer {
+        // The sender goes only with an answer: nobody else takes it out while this lives.
+        (&mut self.answer).await.unwrap_or(Answer::Settled)
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.answers.book().expected.remove(&self.id);
+    }
+}

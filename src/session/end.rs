@@ -1,0 +1,91 @@
+//! How a session ends before anybody asks it to. The line is cut first: nothing that happens afterwards reaches WhatsApp. The fleet
+//! then closes what is left, and decides whether and when the tenant is opened anew.
+
+use std::fmt;
+
+use tracing::info_span;
+
+use super::{Inner, state::State};
+use crate::{journal::Closed, store::CopyFailure};
+
+/// Why a session ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Another process owns the tenant.
+    Moved,
+    /// The working copy cannot be read, or cannot be trusted.
+    CopyFailed(CopyFailure),
+    /// One of its tasks panicked.
+    Crashed,
+    /// The vault answered no, and would again: why.
+    VaultRefused(String),
+    /// The directory has no record of the tenant any more.
+    RecordGone,
+}
+
+impl End {
+    /// A word for counters.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::CopyFailed(_) => "copy_failed",
+            Self::Crashed => "crashed",
+            Self::VaultRefused(_) => "vault_refused",
+            Self::RecordGone => "record_gone",
+        }
+    }
+
+    /// `None`: the journal was closed as asked.
+    pub(super) fn of(closed: Closed) -> Option<Self> {
+        match closed {
+            Closed::Stopped => None,
+            Closed::Fenced => Some(Self::Moved),
+            Closed::TenantGone => Some(Self::RecordGone),
+            Closed::Refused(why) => Some(Self::VaultRefused(why)),
+        }
+    }
+
+    fn state(&self) -> State {
+        match self {
+            // Its new owner tells how it is.
+            Self::Moved => State::Stopped,
+            _ => State::Failed,
+        }
+    }
+}
+
+/// For operators.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved => f.write_str("moved"),
+            Self::CopyFailed(failure) => write!(f, "{failure}: being restored from the vault"),
+            Self::Crashed => f.write_str("crashed, which is a bug: being restored from the vault; please report it"),
+            Self::VaultRefused(why) => write!(f, "the vault does not take the journal: {why}"),
+            Self::RecordGone => f.write_str("the tenant's record was removed: being restored from the journal"),
+        }
+    }
+}
+
+impl Inner {
+    /// Ends the session, by itself and for good. Does not wait. Only the first reason counts.
+    pub(super) fn end(&self, end: End) {
+        self.line.shut();
+        if self.end.set(end.clone()).is_err() {
+            return;
+        }
+        self.ready.send_replace(None);
+        self.client.send_replace(None);
+        // Also called on the store's threads, outside of the session's span.
+        info_span!("session", tenant = %self.tenant).in_scope(|| {
+            self.change_status(|status| {
+                status.state = end.state();
+                status.reason = end.to_string();
+                status.qr = None;
+            });
+        });
+        self.stop.cancel();
+        self.release_library();
+        self.env.ended.note(&self.tenant);
+    }
+}

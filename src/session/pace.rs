@@ -1,0 +1,79 @@
+//! What one tenant may ask of WhatsApp beside messages, and how often: the table. Counted for the tenant, whoever asks: WhatsApp counts for
+//! the account, and slows down or bans all that it does.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{allowance::Allowance, clock::Clock};
+
+/// Kinds of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    Login,
+    Lookup,
+    Query,
+    Change,
+    Presence,
+    Receipt,
+}
+
+/// How many at once, and then how many a minute.
+const TABLE: [(Ask, u32, u32, &str); 6] = [
+    (
+        Ask::Login,
+        10,
+        4,
+        "a restart is a login: who needs many has lost the way, and to WhatsApp many look like an attack",
+    ),
+    (Ask::Lookup, 60, 30, "WhatsApp bans accounts that try numbers to see who is on it"),
+    (
+        Ask::Query,
+        240,
+        120,
+        "what dashboards show beside messages; WhatsApp answers too many with 429, and so the account's sends",
+    ),
+    (Ask::Change, 120, 60, "groups, profile, labels, settings: each goes to every device of the account"),
+    (Ask::Presence, 240, 240, "typing begins and ends with every message"),
+    (Ask::Receipt, 300, 300, "one request for a chat that is read, of up to a hundred receipts"),
+];
+
+/// One tenant's allowances.
+#[derive(Debug)]
+pub struct Pace {
+    clock: Arc<dyn Clock>,
+    allowances: Mutex<[Allowance; TABLE.len()]>,
+}
+
+impl Pace {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let now = clock.instant();
+        Self { clock, allowances: Mutex::new([Allowance::new(now); TABLE.len()]) }
+    }
+
+    /// Counts it. An error says how long to wait, and counts nothing.
+    pub fn take(&self, ask: Ask) -> Result<(), Duration> {
+        let now = self.clock.instant();
+        let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = TABLE.iter().zip(allowances.iter_mut()).find(|((kind, ..), _)| *kind == ask);
+        let Some(((_, burst, per_minute, _), allowance)) = row else { return Ok(()) };
+        allowance.take(*burst, *per_minute, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn each_kind_has_its_row_and_its_own_allowance() {
+        let pace = Pace::new(SystemClock::shared());
+        for (ask, burst, ..) in TABLE {
+            let taken = (0..burst + 9).take_while(|_| pace.take(ask).is_ok()).count();
+            // The clock runs on.
+            assert!((burst as usize..burst as usize + 2).contains(&taken), "{ask:?}: {taken}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The front door: half requests, answers that nobody reads, floods of connections and of handshakes. Whoever sends them has no key; the
+//! tenants stay online, good clients are served, and what a peak took is given back.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, Instant},
+};
+
+use futures::{SinkExt as _, StreamExt as _, future::join_all};
+use serde_json::{Value, json};
+use sessiond::demo::{Ear, Process, until};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_websockets::{ClientBuilder, Message};
+
+use crate::stage::{Home, LIMIT, Stage};
+
+/// Descriptors that a small container gives, and an attacker's half requests.
+const DESCRIPTORS: usize = 1024;
+const HALF_HEADS: usize = 1100;
+
+const HALF_HEAD: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Filler: ";
+
+/// The daemon as in a container with few descriptors.
+fn confined(mut stage: Stage) -> Stage {
+    let script = stage.path("confined");
+    let program = stage.setup.program.display();
+    std::fs::write(&script, format!("#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec {program} \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    stage.setup.program = script;
+    stage
+}
+
+async fn stage(settings: &[(&str, &str)]) -> Stage {
+    let mut stage = Stage::new(Home::Embedded).await.unwrap();
+    for (name, value) in settings {
+        stage = stage.set(&format!("SESSIOND_HTTP__{name}"), *value);
+    }
+    stage
+}
+
+/// A connection from an address of the loopback network.
+async fn connect_from(own: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(own)), 0))?;
+    socket.connect(to).await
+}
+
+/// Whether the other end has hung up, in time.
+async fn is_closed(stream: &mut TcpStream, limit: Duration) -> bool {
+    let mut bytes = [0; 4096];
+    let reading = async {
+        while let Ok(read) = stream.read(&mut bytes).await {
+            if read == 0 {
+                return;
+            }
+        }
+    };
+    timeout(limit, reading).await.is_ok()
+}
+
+/// The status of an answer to what is written.
+async fn status(stream: &mut TcpStream, request: &[u8]) -> Option<u16> {
+    stream.write_all(request).await.ok()?;
+    let mut bytes = [0; 256];
+    let read = timeout(LIMIT, stream.read(&mut bytes)).await.ok()?.ok()?;
+    String::from_utf8_lossy(&bytes[..read]).split(' ').nth(1)?.parse().ok()
+}
+
+/// Of `/proc`: MiB that are resident.
+fn resident(daemon: &Process) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
+fn descriptors(daemon: &Process) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", daemon.id().unwrap())).unwrap().count()
+}
+
+/// A good client is served, soon.
+async fn is_served(stage: &Stage) {
+    let began = Instant::now();
+    let url = format!("http://{}/ping", stage.setup.address);
+    let answer = reqwest::Client::new().get(url).timeout(LIMIT).send().await;
+    let answer = answer.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    assert_eq!(answer.status(), 200);
+    assert!(began.elapsed() < Duration::from_secs(5), "served after {:?}", began.elapsed());
+}
+
+/// Holds half requests, and opens those anew that are closed, until it is dropped.
+struct Attack(Vec<tokio::task::JoinHandle<()>>);
+
+impl Attack {
+    fn begin(to: SocketAddr, number: usize) -> Self {
+        Self((0..number).map(|n| tokio::spawn(hold_half_requests(to, n))).collect())
+    }
+}
+
+async fn hold_half_requests(to: SocketAddr, n: usize) {
+    let own = [127, 0, 1, u8::try_from(n % 200 + 1).unwrap()];
+    loop {
+        if let Ok(mut stream) = connect_from(own, to).await {
+            let _ = stream.write_all(HALF_HEAD).await;
+            // A byte now and then, as if it were slow.
+            while stream.write_all(b"a").await.is_ok() {
+                if is_closed(&mut stream, Duration::from_secs(1)).await {
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_requests_by_the_hundreds_keep_no_tenant_offline_and_no_client_out() {
+    let stage = confined(stage(&[]).await);
+    let daemon = stage.start().await;
+    let mut tenants = [stage.pair("trattoria").await, stage.pair("pizzeria").await];
+    let ear = stage.listen(&tenants);
+    let attack = Attack::begin(stage.setup.address, HALF_HEADS);
+    let besieged = async || descriptors(&daemon) > DESCRIPTORS / 3;
+    until(LIMIT, "the attack to be felt", besieged).await.unwrap();
+    for _ in 0..3 {
+        is_served(&stage).await;
+    }
+    // Whoever has to reconnect now can.
+    stage.network.stop().await;
+    let gone = async || !stage.dashboard.is_connected("trattoria").await;
+    until(LIMIT, "the loss", gone).await.unwrap();
+    stage.network.resume().await.unwrap();
+    for tenant in ["trattoria", "pizzeria"] {
+        let back = until(LIMIT, "the reconnect", || stage.dashboard.is_connected(tenant)).await;
+        back.unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
+    }
+    for tenant in &mut tenants {
+        tenant.customers_write(&stage.network, 1).await.unwrap();
+    }
+    stage.tally.answer_all(&mut tenants, &stage.dashboard, &ear, LIMIT).await.unwrap();
+    assert!(descriptors(&daemon) <= DESCRIPTORS * 3 / 4, "{}", descriptors(&daemon));
+    drop(attack);
+    let over = async || descriptors(&daemon) < DESCRIPTORS / 8;
+    until(LIMIT, "the attack to be over", over).await.unwrap();
+    assert!(!stage.log().contains("os error 24"), "{}", stage.log());
+    stage.assert_promises(&tenants).await;
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_half_requests() {
+    let stage = stage(&[]).await;
+    let daemon = stage.start().await;
+    let held = join_all((0..50).map(async |_| {
+        let mut stream = TcpStream::connect(stage.setup.address).await.unwrap();
+        stream.write_all(HALF_HEAD).await.unwrap();
+        stream
+    }));
+    let _held = held.await;
+    is_served(&stage).await;
+    let began = Instant::now();
+    assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_bodies_and_idle_connections_have_their_time_and_web_sockets_outlive_them() {
+    let limits = [("HEAD_TIMEOUT", "1s"), ("KEEP_ALIVE", "2s"), ("STALL_TIMEOUT", "2s"), ("BYTES_PER_SECOND", "100")];
+    let stage = stage(&limits).await;
+    let daemon = stage.start().await;
+    let mut tenant = stage.pair("trattoria").await;
+    let ear = stage.listen(std::slice::from_ref(&tenant));
+    let registered = |heard: &[sessiond::demo::Heard]| heard.iter().any(|heard| heard.event == "registered");
+    ear.until(LIMIT, registered).await.unwrap();
+
+    let ping = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut silent = TcpStream::connect(stage.setup.address).await.unwrap();
+    let mut half = TcpStream::connect(stage.setup.address).await.unwrap();
+    half.write_all(HALF_HEAD).await.unwrap();
+    let mut idle = TcpStream::connect(stage.setup.address).await.unwrap();
+    assert_eq!(status(&mut idle, ping).await, Some(200));
+    let key = &stage.setup.admin_key;
+    let post = |length: usize| {
+        format!(
+            "POST /api/sendText HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let mut stalled = TcpStream::connect(stage.setup.address).await.unwrap();
+    stalled.write_all(post(1000).as_bytes()).await.unwrap();
+    let mut dribbling = TcpStream::connect(stage.setup.address).await.unwrap();
+    dribbling.write_all(post(100_000).as_bytes()).await.unwrap();
+    let dribble = async {
+        // Half of what is asked for.
+        while dribbling.write_all(b"{         ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    for (name, stream) in [("silent", &mut silent), ("half", &mut half), ("idle", &mut idle), ("stalled", &mut stalled)]
+    {
+        assert!(is_closed(stream, LIMIT).await, "{name}");
+    }
+    timeout(LIMIT, dribble).await.expect("the dribbling one is closed");
+
+    // One that is slow but not too slow is served, and so is one that asks again in time.
+    let body =
+        json!({ "session": "trattoria", "chatId": format!("{}@c.us", tenant.customers[0]), "text": "x".repeat(600) });
+    let body = body.to_string().into_bytes();
+    let mut slow = TcpStream::connect(stage.setup.address).await.unwrap();
+    slow.write_all(post(body.len()).as_bytes()).await.unwrap();
+    for piece in body.chunks(100) {
+        slow.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(status(&mut slow, b"").await, Some(201), "{}", stage.log());
+    // Through all of it the socket heard what came.
+    tenant.customers_write(&stage.network, 1).await.unwrap();
+    let mut tenants = [tenant];
+    stage.tally.answer_all(&mut tenants, &stage.dashboard, &ear, LIMIT).await.unwrap();
+    assert_eq!(ear.heard().iter().filter(|heard| heard.event == "registered").count(), 1, "it never had to reconnect");
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_is_given_up() {
+    let stage = stage(&[("STALL_TIMEOUT", "2s")]).await;
+    let daemon = stage.start().await;
+    is_served(&stage).await;
+    let before = descriptors(&daemon);
+    // Much is asked for, and nothing is read.
+    let mut deaf = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(stage.setup.address).await.unwrap();
+        let request = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200);
+        let _ = timeout(Duration::from_millis(200), stream.write_all(request.as_bytes())).await;
+        deaf.push(stream);
+    }
+    let over = async || descriptors(&daemon) <= before + 1;
+    until(LIMIT, "the deaf to be given up", over).await.unwrap();
+    drop(deaf);
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_has_a_size() {
+    let stage = stage(&[]).await;
+    let daemon = stage.start().await;
+    let head =
+        |bytes: usize| format!("GET /ping HTTP/1.1\r\nHost: a\r\nX-Filler: {}\r\n\r\n", "a".repeat(bytes)).into_bytes();
+    let mut stream = TcpStream::connect(stage.setup.address).await.unwrap();
+    assert_eq!(status(&mut stream, &head(8000)).await, Some(200));
+    let mut stream = TcpStream::connect(stage.setup.address).await.unwrap();
+    assert!(matches!(status(&mut stream, &head(300_000)).await, Some(431) | None));
+    daemon.kill().await.unwrap();
+}
+
+/// A WebSocket from this address.
+async fn socket_from(own: [u8; 4], to: SocketAddr) -> Option<TcpStream> {
+    let mut stream = connect_from(own, to).await.ok()?;
+    let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let named = format!("X-Real-IP: 10.0.0.{}\r\n\r\n", own[3]);
+    let opened = status(&mut stream, format!("{request}{named}").as_bytes()).await?;
+    (opened == 101).then_some(stream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_takes_its_share_and_no_more_behind_a_proxy_too() {
+    for proxies in ["", "127.0.0.0/8"] {
+        let limits = [
+            ("MAX_CONNECTIONS_PER_ADDRESS", "10"),
+            ("MAX_HANDSHAKES_PER_ADDRESS", "100"),
+            ("HANDSHAKE_TIMEOUT", "60s"),
+            ("TRUSTED_PROXIES", proxies),
+        ];
+        let stage = stage(&limits).await;
+        let daemon = stage.start().await;
+        let to = stage.setup.address;
+        let mut held = Vec::new();
+        for _ in 0..10 {
+            held.push(socket_from([127, 0, 0, 7], to).await.expect("one of its ten"));
+        }
+        assert!(socket_from([127, 0, 0, 7], to).await.is_none(), "the eleventh, {proxies:?}");
+        // Others are not concerned.
+        assert!(socket_from([127, 0, 0, 8], to).await.is_some(), "{proxies:?}");
+        is_served(&stage).await;
+        held.pop();
+        let again = async || socket_from([127, 0, 0, 7], to).await.is_some();
+        until(LIMIT, "a place that is free again", again).await.unwrap();
+        daemon.kill().await.unwrap();
+    }
+}
+
+/// A session of Engine.IO by polling: its URL.
+async fn session(http: &reqwest::Client, stage: &Stage) -> Option<String> {
+    let url = format!("http://{}/socket.io/?EIO=4&transport=polling", stage.setup.address);
+    let answer = http.get(&url).send().await.ok()?;
+    if answer.status() != 200 {
+        return None;
+    }
+    let opened: Value = serde_json::from_str(answer.text().await.ok()?.strip_prefix('0')?).ok()?;
+    Some(format!("{url}&sid={}", opened["sid"].as_str()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
+    let stage = stage(&[("HANDSHAKE_TIMEOUT", "5s"), ("MAX_HANDSHAKES_PER_ADDRESS", "40")]).await;
+    let daemon = stage.start().await;
+    let tenant = stage.pair("trattoria").await;
+    let ear = stage.listen(std::slice::from_ref(&tenant));
+    ear.until(LIMIT, |heard| heard.iter().any(|heard| heard.event == "registered")).await.unwrap();
+    let before = resident(&daemon);
+    let http = reqwest::Client::new();
+    let connects = |bytes: usize| "40\u{1e}".repeat(bytes / 3).trim_end_matches('\u{1e}').to_owned();
+    for bytes in [1_000_000, 60_000] {
+        let floods = join_all((0..20).map(async |_| {
+            let url = session(&http, &stage).await?;
+            Some(http.post(&url).body(connects(bytes)).send().await.ok()?.status().as_u16())
+        }));
+        let refused = floods.await.into_iter().flatten().filter(|status| [400, 413].contains(status)).count();
+        assert!(refused > 10, "{refused} of 20 with {bytes} bytes were refused");
+    }
+    // Over WebSockets, in small frames: whoever tries many keys is hung up on.
+    let uri: http::Uri = format!("ws://{}/socket.io/?EIO=4&transport=websocket", stage.setup.address).parse().unwrap();
+    let flood = async || {
+        let Ok((mut socket, _)) = ClientBuilder::from_uri(uri.clone()).connect().await else { return true };
+        for _ in 0..20_000 {
+            if socket.feed(Message::text("40")).await.is_err() {
+                return true;
+            }
+        }
+        let _ = timeout(Duration::from_secs(1), socket.flush()).await;
+        let ended = async { while let Some(Ok(_)) = socket.next().await {} };
+        timeout(LIMIT, ended).await.is_ok()
+    };
+    let ended = join_all((0..10).map(|_| flood())).await;
+    assert!(ended.iter().all(|ended| *ended));
+    let peak = resident(&daemon);
+    assert!(peak < before + 60.0, "{before:.0} MiB have become {peak:.0}");
+    // Sessions that nobody shows a key for: so many, and no longer than that.
+    let until_room = async || session(&http, &stage).await.is_some();
+    until(LIMIT, "room", until_room).await.unwrap();
+    let opened = join_all((0..100).map(|_| session(&http, &stage))).await.into_iter().flatten().count();
+    assert!((10..=40).contains(&opened), "{opened}");
+    assert!(session(&http, &stage).await.is_none(), "there is no room");
+    until(LIMIT, "room again", until_room).await.unwrap();
+    // The good one has heard nothing of it.
+    let answer = stage.dashboard.get("/api/baileys/status?tenantId=trattoria").await.unwrap();
+    assert_eq!(answer.body["connected"], json!(true));
+    assert_eq!(ear.heard().iter().filter(|heard| heard.event == "registered").count(), 1);
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_shows_no_key_is_closed() {
+    let stage = stage(&[("HANDSHAKE_TIMEOUT", "2s")]).await;
+    let daemon = stage.start().await;
+    // One with a key stays.
+    let ear = Ear::open(&stage.dashboard, vec!["trattoria".to_owned()]);
+    let registered = |heard: &[sessiond::demo::Heard]| heard.iter().filter(|heard| heard.event == "registered").count();
+    ear.until(LIMIT, |heard| registered(heard) > 0).await.unwrap();
+    let uri: http::Uri = format!("ws://{}/socket.io/?EIO=4&transport=websocket", stage.setup.address).parse().unwrap();
+    for says in [None, Some(format!("40{}", json!({ "key": "wrong" })))] {
+        let (mut socket, _) = ClientBuilder::from_uri(uri.clone()).connect().await.unwrap();
+        if let Some(says) = says {
+            socket.send(Message::text(says)).await.unwrap();
+        }
+        let ended = async { while let Some(Ok(_)) = socket.next().await {} };
+        timeout(LIMIT, ended).await.expect("it is closed");
+    }
+    assert_eq!(registered(&ear.heard()), 1);
+    daemon.kill().await.unwrap();
+}

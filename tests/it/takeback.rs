@@ -1,0 +1,174 @@
+//! A dead process holds nobody: what it had taken is served again, by itself and at once when somebody asks. A living one is left alone.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sessiond::demo::{Conversation, Dashboard, Ear, Process, until};
+
+use crate::stage::{Home, LIMIT, Other, Stage};
+
+const TENANT: &str = "trattoria";
+
+/// Nobody looks by itself within a test.
+const NEVER: &str = "600s";
+
+/// A process that has lost its tenant to another, as in a deploy.
+struct Deploy {
+    stage: Stage,
+    conversations: Vec<Conversation>,
+    ear: Ear,
+    old: Process,
+    other: Other,
+}
+
+/// And the other process.
+async fn deploy(home: Home, announce: &str) -> Option<(Deploy, Process)> {
+    let stage = Stage::new(home).await?.shared().set("SESSIOND_HEARTBEAT__ANNOUNCE", announce);
+    let old = stage.start().await;
+    let conversations = vec![stage.pair(TENANT).await];
+    let ear = stage.listen(&conversations);
+    let other = stage.other("other", false);
+    let mut deploy = Deploy { stage, conversations, ear, old, other };
+    deploy.talk().await;
+    let new = deploy.other.start().await;
+    assert!(deploy.other.dashboard.is_connected(TENANT).await);
+    deploy.assert_moved().await;
+    Some((deploy, new))
+}
+
+impl Deploy {
+    /// The truth, for whoever asks: another process has it, and nobody is served here.
+    async fn assert_moved(&self) {
+        let moved = || async {
+            let (code, health) = self.stage.health().await;
+            is_moved(&self.stage.dashboard).await && (code, &health["status"]) == (503, &json!("unserved"))
+        };
+        until(LIMIT, "the move to be told", moved).await.unwrap_or_else(|e| panic!("{e}\n{}", self.stage.log()));
+        let customer = &self.conversations[0].customers[0];
+        let refused = self.stage.dashboard.send(TENANT, customer, "from the old one", "k").await.unwrap_err();
+        assert!(refused.to_string().contains("\"moved\""), "{refused}");
+        let refused = self.stage.dashboard.get("/api/trattoria/chats").await.unwrap();
+        assert_eq!((refused.status, &refused.body["code"]), (503, &json!("moved")), "{}", refused.body);
+    }
+
+    async fn talk(&mut self) {
+        self.conversations[0].customers_write(&self.stage.network, 2).await.unwrap();
+        self.answer().await;
+    }
+
+    async fn answer(&mut self) {
+        let stage = &self.stage;
+        if let Err(error) = stage.tally.answer_all(&mut self.conversations, &stage.dashboard, &self.ear, LIMIT).await {
+            panic!("{error:#}\n{}", stage.log());
+        }
+    }
+
+    async fn assert_served(mut self) {
+        until(LIMIT, "the tenant to be served", || self.stage.dashboard.is_connected(TENANT))
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.stage.log()));
+        self.talk().await;
+        self.stage.assert_promises(&self.conversations).await;
+        assert_eq!(self.stage.health().await.0, 200);
+        self.old.kill().await.unwrap();
+    }
+}
+
+async fn is_moved(dashboard: &Dashboard) -> bool {
+    let status = dashboard.get("/api/baileys/status?tenantId=trattoria").await;
+    status.is_ok_and(|status| status.body["detail"] == "moved")
+}
+
+/// A failed deploy: the new process takes all, and dies. Those who listen to the old one hear what the new one had, too.
+async fn is_taken_back(home: Home) {
+    let Some((mut deploy, new)) = deploy(home, "1s").await else { return };
+    deploy.conversations[0].customers_write(&deploy.stage.network, 2).await.unwrap();
+    let arrived = || async { deploy.stage.tally.count(&deploy.conversations).await.unwrap().lost == 0 };
+    until(LIMIT, "the new process to take what customers write", arrived).await.unwrap();
+    new.kill().await.unwrap();
+    deploy.conversations[0].customers_write(&deploy.stage.network, 2).await.unwrap();
+    deploy.answer().await;
+    deploy.assert_served().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_deploy_is_taken_back() {
+    is_taken_back(Home::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_deploy_is_taken_back_with_firestore() {
+    is_taken_back(Home::Emulator).await;
+}
+
+/// Told to stop, it leaves no record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_is_rolled_back_is_taken_back() {
+    let (deploy, new) = deploy(Home::Embedded, "1s").await.unwrap();
+    assert_eq!(new.terminate(LIMIT).await.unwrap(), Some(0), "{}", deploy.other.log());
+    deploy.assert_served().await;
+}
+
+async fn is_taken_back_by(path: &str) {
+    let (deploy, new) = deploy(Home::Embedded, NEVER).await.unwrap();
+    new.kill().await.unwrap();
+    let asked = Instant::now();
+    let answer = deploy.stage.dashboard.post(path, json!({ "tenantId": TENANT })).await.unwrap();
+    assert!((200..300).contains(&answer.status), "{path}: {} {}\n{}", answer.status, answer.body, deploy.stage.log());
+    assert!(asked.elapsed() < Duration::from_secs(20), "{path} took {:?}", asked.elapsed());
+    deploy.assert_served().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connect_takes_back_at_once() {
+    is_taken_back_by("/api/baileys/connect").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn start_and_restart_take_back_at_once() {
+    tokio::join!(
+        is_taken_back_by("/api/sessions/trattoria/start"),
+        is_taken_back_by("/api/sessions/trattoria/restart"),
+    );
+}
+
+/// No ping-pong: only whoever asks by name takes a tenant from a process that lives, and that one does not take it back either.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_living_process_has_is_taken_by_request_only() {
+    let (deploy, new) = deploy(Home::Embedded, "1s").await.unwrap();
+    let network = deploy.stage.network.clone();
+    let stays = |with: Dashboard, logins: u64| {
+        let network = network.clone();
+        async move {
+            // Some announcements of both.
+            let until = Instant::now() + Duration::from_secs(4);
+            while Instant::now() < until {
+                assert!(with.is_connected(TENANT).await);
+                assert_eq!(network.stats().await.counts.logins, logins);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    stays(deploy.other.dashboard.clone(), network.stats().await.counts.logins).await;
+    let answer = deploy.stage.dashboard.post("/api/baileys/connect", json!({ "tenantId": TENANT })).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    until(LIMIT, "the other to know", || is_moved(&deploy.other.dashboard)).await.unwrap();
+    stays(deploy.stage.dashboard.clone(), network.stats().await.counts.logins).await;
+    new.kill().await.unwrap();
+    deploy.assert_served().await;
+}
+
+/// What the new process alone has ever served is not lost with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_only_the_dead_process_knew_is_served() {
+    let (deploy, new) = deploy(Home::Embedded, "1s").await.unwrap();
+    let Deploy { stage, other, .. } = &deploy;
+    Conversation::pair(&stage.network, &other.dashboard, "pizzeria".into(), LIMIT).await.unwrap();
+    new.kill().await.unwrap();
+    for tenant in [TENANT, "pizzeria"] {
+        until(LIMIT, "the tenant to be served", || stage.dashboard.is_connected(tenant))
+            .await
+            .unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
+    }
+    deploy.old.kill().await.unwrap();
+}
