@@ -18,7 +18,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary},
-    journal::Policy,
+    journal::{Pace, Policy},
     live::Live,
     message::{
         Feed, Shelf,
@@ -226,7 +226,11 @@ fn env(config: &Config, vault: Arc<dyn Vault>, keyring: Arc<Keyring>) -> anyhow:
         feed: Feed::new(),
         shelf: Shelf::default(),
         directory: Directory::default(),
-        policy: Policy { snapshot_entries: config.vault.snapshot_entries, ..Policy::default() },
+        policy: Policy {
+            pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
+            snapshot_entries: config.vault.snapshot_entries,
+            ..Policy::default()
+        },
         settings: config.session.clone(),
         quiet_first: config.heartbeat.interval / 2,
         messages: config.messages.clone(),

@@ -115,6 +115,8 @@ pub struct Vault {
     pub master_keys: Vec<Secret>,
     /// Journal entries after which a snapshot is due.
     pub snapshot_entries: u64,
+    /// What a tenant's journal may write in a minute before it is slowed; `None`: without end.
+    pub writes_per_minute: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone)]

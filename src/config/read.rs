@@ -139,6 +139,7 @@ impl Reader<'_> {
         let account = self.service_account();
         let master_keys = self.secrets("vault.master_keys");
         let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
+        let writes_per_minute = self.count("journal.writes_per_minute", 0..=1_000_000);
         let kind = self.text("vault.kind");
         let project = if project.is_empty() { account.as_ref().map_or(project, |a| a.1.clone()) } else { project };
         let firestore = match kind.as_str() {
@@ -169,6 +170,7 @@ impl Reader<'_> {
                 home: VaultHome::Embedded { path },
                 master_keys,
                 snapshot_entries: snapshot_entries?,
+                writes_per_minute: None,
             });
         }
         if project.is_empty() {
@@ -192,7 +194,8 @@ impl Reader<'_> {
             (true, None) => Credentials::ApplicationDefault,
         };
         let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
-        Some(Vault { home, master_keys, snapshot_entries: snapshot_entries? })
+        let writes_per_minute = NonZeroU32::new(writes_per_minute? as u32);
+        Some(Vault { home, master_keys, snapshot_entries: snapshot_entries?, writes_per_minute })
     }
 
     /// The service account's key (JSON) and its project.

@@ -63,6 +63,9 @@ fn firestore_asks_for_a_master_key_and_an_admin_key() {
     )
     .unwrap();
     assert!(matches!(config.vault.home, VaultHome::Firestore { credentials: Credentials::Emulator(_), .. }));
+    // Only there a write costs money.
+    assert_eq!(config.vault.writes_per_minute.map(u32::from), Some(3000));
+    assert_eq!(load(&[], None).unwrap().vault.writes_per_minute, None);
 }
 
 #[test]

@@ -38,7 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     book::Shared,
     chain::{Scribe, Tail},
-    pace::Bucket,
+    pace::WriteBudget,
     writer::Writer,
 };
 #[cfg(feature = "loopback")]
@@ -175,7 +175,7 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
     let writer = Writer {
-        bucket: Bucket::new(cx.policy.pace, now),
+        budget: WriteBudget::new(cx.policy.pace, now),
         cx,
         scribe,
         shared: shared.clone(),

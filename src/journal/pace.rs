@@ -1,61 +1,83 @@
-//! When the next cut may go: at once for who waits, unless that would cost a write for every message of a burst.
+//! When the next cut may go: at once for who waits. While an append is in flight more changes gather, and go together with the
+//! next; so a slow vault batches by itself, and a fast one needs no batching.
+//!
+//! Only a tenant that costs more than its [`Pace::writes_per_minute`] is slowed, and says so.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use rand::Rng;
 
 use crate::clock::{Clock, Instant};
 
 /// How a journal spends its writes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// So many cuts may go at once before the rate counts.
-    pub burst: f64,
-    /// Cuts a second, in the long run.
-    pub rate: f64,
+    /// Documents that entries may take in a minute before cuts are slowed down to that rate; `None`: without end.
+    pub writes_per_minute: Option<NonZeroU32>,
     /// After so long, what no one waits for goes alone.
     pub linger: Duration,
 }
 
 impl Default for Pace {
-    /// 50 messages a second on one tenant cost 0.16 writes each; two a second are never delayed.
     fn default() -> Self {
-        Self { burst: 20.0, rate: 8.0, linger: Duration::from_secs(3) }
+        Self { writes_per_minute: NonZeroU32::new(3000), linger: Duration::from_secs(3) }
     }
 }
 
-/// A bucket of permissions to cut. Costs no timer: it is filled when it is looked at.
+/// How often a tenant that stays above its rate says so.
+const SLOWED_NOTICE: Duration = Duration::from_secs(60);
+
+/// The writes that a tenant has left: a minute's, filled up all the time. Costs no timer: it is filled when it is looked at.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct WriteBudget {
     pace: Pace,
-    tokens: f64,
+    left: f64,
     filled: Instant,
+    told: Option<Instant>,
 }
 
-impl Bucket {
+impl WriteBudget {
     pub fn new(pace: Pace, now: Instant) -> Self {
-        Self { pace, tokens: pace.burst, filled: now }
+        let left = pace.writes_per_minute.map_or(0.0, |writes| f64::from(writes.get()));
+        Self { pace, left, filled: now, told: None }
     }
 
-    /// When a cut may go that is wanted `since` then: with someone waiting as soon as there is a permission, without only
-    /// after it has lingered.
+    /// When a cut may go that is wanted `since` then: with someone waiting at once, without only after it has lingered.
     pub fn when(&mut self, waited: bool, since: Instant, now: Instant) -> Instant {
-        self.fill(now);
-        let allowed = match 1.0 - self.tokens {
-            lacking if lacking > 0.0 => now + Duration::from_secs_f64(lacking / self.pace.rate),
-            _ => now,
-        };
+        let allowed = self.allowed(now);
         if waited { allowed } else { allowed.max(since + self.pace.linger) }
     }
 
-    pub fn take(&mut self, now: Instant) {
+    /// An entry of so many documents goes.
+    pub fn spend(&mut self, documents: usize, now: Instant) {
         self.fill(now);
-        self.tokens -= 1.0;
+        self.left -= documents as f64;
+    }
+
+    /// The rate that slows the tenant down at this moment, when that has not been told for a while.
+    pub fn slowed(&mut self, now: Instant) -> Option<NonZeroU32> {
+        let writes = self.pace.writes_per_minute.filter(|_| self.allowed(now) > now)?;
+        if self.told.is_some_and(|told| now.since(told) < SLOWED_NOTICE) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(writes)
+    }
+
+    fn allowed(&mut self, now: Instant) -> Instant {
+        self.fill(now);
+        match self.pace.writes_per_minute {
+            Some(writes) if self.left < 1.0 => {
+                now + Duration::from_secs_f64((1.0 - self.left) * 60.0 / f64::from(writes.get()))
+            }
+            _ => now,
+        }
     }
 
     fn fill(&mut self, now: Instant) {
-        let gained = now.since(self.filled).as_secs_f64() * self.pace.rate;
-        self.tokens = (self.tokens + gained).min(self.pace.burst);
+        let Some(writes) = self.pace.writes_per_minute.map(|writes| f64::from(writes.get())) else { return };
+        let gained = now.since(self.filled).as_secs_f64() * writes / 60.0;
+        self.left = (self.left + gained).min(writes);
         self.filled = now;
     }
 }
@@ -112,45 +134,68 @@ mod tests {
 
     use super::*;
 
-    /// Messages come at a rate and each waits for its cut; how many cuts go in a minute, and the longest delay.
-    fn minute(per_second: u64) -> (u64, Duration) {
-        let start = Instant::from_start(Duration::from_secs(9));
-        let mut bucket = Bucket::new(Pace::default(), start);
-        let mut now = start;
-        let (mut cuts, mut longest) = (0, Duration::ZERO);
-        let mut next_message = start;
-        while now < start + Duration::from_secs(60) {
-            // Everything that came until the cut goes with it.
-            let oldest = next_message;
-            now = bucket.when(true, oldest, now.max(oldest));
-            bucket.take(now);
-            cuts += 1;
-            longest = longest.max(now.since(oldest));
-            while next_message <= now {
-                next_message = next_message + Duration::from_secs(1) / per_second as u32;
-            }
+    const START: Instant = Instant::from_start(Duration::from_secs(9));
+
+    fn budget(writes: u32) -> WriteBudget {
+        WriteBudget::new(Pace { writes_per_minute: NonZeroU32::new(writes), ..Pace::default() }, START)
+    }
+
+    /// Documents that go in a minute when there is always somebody who waits, and the vault takes 2 ms.
+    fn flat_out(budget: &mut WriteBudget, documents: usize, from: Instant) -> usize {
+        let (mut now, mut gone) = (from, 0);
+        while now < from + Duration::from_secs(60) {
+            budget.spend(documents, now);
+            gone += documents;
+            now = now + Duration::from_millis(2);
+            now = budget.when(true, now, now);
         }
-        (cuts, longest)
+        gone
     }
 
     #[test]
-    fn fifty_a_second_cost_a_fifth_of_a_write_each() {
-        let (cuts, longest) = minute(50);
-        assert!(cuts <= 60 * 50 / 5, "{cuts} cuts");
-        assert!(longest <= Duration::from_millis(130), "{longest:?}");
+    fn a_minutes_writes_go_at_once_and_then_as_many_a_minute() {
+        for documents in [1, 4] {
+            let mut budget = budget(3000);
+            let first = flat_out(&mut budget, documents, START);
+            assert!((5990..=6010).contains(&first), "{first}");
+            let second = flat_out(&mut budget, documents, START + Duration::from_secs(60));
+            assert!((2990..=3010).contains(&second), "{second}");
+        }
     }
 
     #[test]
-    fn two_a_second_are_never_delayed() {
-        assert_eq!(minute(2).1, Duration::ZERO);
+    fn below_the_rate_nobody_is_delayed() {
+        let mut budget = budget(3000);
+        for n in 0..6000 {
+            let now = START + Duration::from_millis(20) * n;
+            assert_eq!(budget.when(true, now, now), now);
+            assert_eq!(budget.slowed(now), None);
+            budget.spend(1, now);
+        }
+    }
+
+    #[test]
+    fn without_a_rate_nobody_is_slowed() {
+        assert_eq!(flat_out(&mut budget(0), 1, START), 30_000);
+    }
+
+    #[test]
+    fn a_tenant_that_is_slowed_says_so_once_a_minute() {
+        let mut budget = budget(10);
+        assert_eq!(budget.slowed(START), None);
+        let told = (0..180).filter(|second| {
+            let now = START + Duration::from_secs(*second);
+            budget.spend(1, now);
+            budget.slowed(now).is_some()
+        });
+        assert_eq!(told.count(), 3);
     }
 
     #[test]
     fn what_no_one_waits_for_lingers_and_then_goes() {
-        let now = Instant::from_start(Duration::from_secs(9));
-        let mut bucket = Bucket::new(Pace::default(), now);
-        assert_eq!(bucket.when(false, now, now), now + Pace::default().linger);
-        assert_eq!(bucket.when(true, now, now), now);
+        let mut budget = budget(3000);
+        assert_eq!(budget.when(false, START, START), START + Pace::default().linger);
+        assert_eq!(budget.when(true, START, START), START);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     chain::{Frozen, Head, Scribe, Tail, guard},
     flight::{Ask, Flight, Verdict},
     format::Guard,
-    pace::Bucket,
+    pace::WriteBudget,
     record::Cut,
     snapshot::{Anchor, Photographer, is_old},
 };
@@ -35,7 +35,7 @@ pub(super) struct Writer {
     pub tail: Tail,
     /// Sealed size of the last snapshot.
     pub snapshot_bytes: u64,
-    pub bucket: Bucket,
+    pub budget: WriteBudget,
     /// Since when changes wait, as far as the writer has seen.
     pub pending_since: Option<Instant>,
     pub snapshot: Option<Running>,
@@ -128,12 +128,15 @@ impl Writer {
         }
         let since = *self.pending_since.get_or_insert(now);
         let waited = book.wanted > self.shared.progress.borrow().durable;
-        let when = if book.closing { now } else { self.bucket.when(waited, since, now) };
+        let when = if book.closing { now } else { self.budget.when(waited, since, now) };
         if when > now {
+            if let Some(writes) = self.budget.slowed(now) {
+                let tenant = &self.cx.tenant;
+                tracing::warn!(%tenant, "the journal is slowed: it takes more than {writes} writes a minute");
+            }
             return Step::Rest(Some(when));
         }
         self.pending_since = None;
-        self.bucket.take(now);
         Step::Append(std::mem::take(&mut book.pending))
     }
 
@@ -176,6 +179,7 @@ impl Writer {
 
     /// Brings a frozen cut into the vault, however long it takes.
     async fn land(&mut self, frozen: Frozen, cut: &Cut) -> Result<(), Closed> {
+        self.budget.spend(frozen.documents.len(), self.cx.clock.instant());
         let keep = self.cx.policy.takeover_keep;
         let confirmed_at = self.shared.book().confirmed_at;
         if self.cx.clock.instant().since(confirmed_at) > keep / 2 {

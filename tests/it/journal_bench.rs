@@ -72,7 +72,7 @@ impl Bench {
     fn new(vault: Arc<dyn Vault>, clock: Arc<dyn Clock>) -> Self {
         let policy = Policy {
             backoff: Backoff { first: Duration::from_millis(5), cap: Duration::from_millis(50) },
-            pace: Pace { burst: 10_000.0, ..Pace::default() },
+            pace: Pace { writes_per_minute: None, ..Pace::default() },
             snapshot_entries: 4,
             snapshot_retry: Duration::ZERO,
             ..Policy::default()

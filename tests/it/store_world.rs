@@ -159,7 +159,7 @@ async fn open(vault: Arc<Line>) -> Opened {
         clock: SystemClock::shared(),
         policy: Policy {
             // Whoever waits is served at once, and the snapshots are on the way of most tests.
-            pace: Pace { burst: 1e9, rate: 1e9, ..Pace::default() },
+            pace: Pace { writes_per_minute: None, ..Pace::default() },
             snapshot_entries: 5,
             ..Policy::default()
         },
