@@ -51,13 +51,18 @@ impl Hosts {
 
     fn reserve(&self, url: &Url, is_retry: bool, now: Instant) -> (Arc<Semaphore>, Instant) {
         // Of an address without a name the address; schemes share their host.
-        let name = url.host_str().unwrap_or_default();
+        // Another port is another receiver.
+        let name = format!(
+            "{}{}",
+            url.host_str().unwrap_or_default(),
+            url.port().map(|port| format!(":{port}")).unwrap_or_default()
+        );
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MANY && !known.contains_key(name) {
             known.retain(|_, host| host.next_retry > now || Arc::strong_count(&host.places) > 1);
         }
         let new = || Host { places: Arc::new(Semaphore::new(self.most)), next_retry: now };
-        let host = known.entry(name.to_owned()).or_insert_with(new);
+        let host = known.entry(name).or_insert_with(new);
         let at = if is_retry { host.next_retry.clamp(now, now + MAX_WAIT) } else { now };
         if is_retry {
             host.next_retry = at + LEAST_DELAY;
