@@ -81,7 +81,7 @@ mod tests {
         let now = Instant::now();
         let at = |url: &str, is_retry| hosts.reserve(&url.parse().unwrap(), is_retry, now).1.duration_since(now);
         assert_eq!(at("https://a.example/one", true), Duration::ZERO);
-        assert_eq!(at("http://a.example:8080/two", true), LEAST_DELAY);
+        assert_eq!(at("http://a.example/two", true), LEAST_DELAY);
         assert_eq!(at("https://a.example/one", true), LEAST_DELAY * 2);
         assert_eq!(at("https://a.example/one", false), Duration::ZERO, "what is new waits for no retry");
         assert_eq!(at("https://b.example/", true), Duration::ZERO);
