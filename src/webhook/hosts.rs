@@ -58,7 +58,7 @@ impl Hosts {
             url.port().map(|port| format!(":{port}")).unwrap_or_default()
         );
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MANY && !known.contains_key(name) {
+        if known.len() >= MANY && !known.contains_key(&name) {
             known.retain(|_, host| host.next_retry > now || Arc::strong_count(&host.places) > 1);
         }
         let new = || Host { places: Arc::new(Semaphore::new(self.most)), next_retry: now };
