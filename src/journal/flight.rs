@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::chain::Frozen;
+use super::{Loss, chain::Frozen};
 use crate::vault::{AppendError, Decision, JournalDocument, Seq, VaultError};
 
 /// What the driver is to ask the vault.
@@ -28,7 +28,8 @@ pub(super) enum Verdict {
     Landed,
     /// Another owner's document stands in the way, or follows.
     Fenced,
-    TenantGone,
+    /// The vault has lost something that was there, or another owner has compacted it: who asks finds out.
+    Lost(Loss),
     Refused(String),
 }
 
@@ -80,7 +81,11 @@ impl Flight {
                 self.stage = Stage::Compare { exists: false };
                 Verdict::BackOff
             }
-            Err(AppendError::TenantGone) => Verdict::TenantGone,
+            Err(AppendError::Gap) => {
+                let first = &self.frozen.documents[self.commits[self.at].start];
+                Verdict::Lost(Loss::Entry(first.seq.previous().unwrap_or(first.seq)))
+            }
+            Err(AppendError::TenantGone) => Verdict::Lost(Loss::Record),
             Err(AppendError::Vault(refused)) => Verdict::Refused(refused.to_string()),
         }
     }
@@ -231,7 +236,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_no_is_no_lost_answer() {
-        assert_eq!(flight().appended(Err(AppendError::TenantGone)), Verdict::TenantGone);
+        assert_eq!(flight().appended(Err(AppendError::TenantGone)), Verdict::Lost(Loss::Record));
+        assert_eq!(flight().appended(Err(AppendError::Gap)), Verdict::Lost(Loss::Entry(Seq(4))));
         let refused = AppendError::Vault(VaultError::Refused("permission".into()));
         assert!(matches!(flight().appended(Err(refused)), Verdict::Refused(_)));
     }

@@ -3,7 +3,8 @@
 //! Owns the trait [`Vault`] and its two homes, [`firestore`] and [`embedded`]. It stores opaque bytes under tenants and
 //! numbers; it knows nothing of WhatsApp, of sealing, nor of what an entry means. Whoever reads may assume:
 //!
-//! - [`Vault::append`] is atomic: all of its documents and the decision, or nothing. It never replaces a document.
+//! - [`Vault::append`] is atomic: all of its documents and the decision, or nothing. It never replaces a document, and leaves no gap:
+//!   the document before the first one is there at that moment.
 //! - A read that begins after an append was answered sees it (strong reads).
 //! - An append that ended in [`VaultError::Unavailable`] may have happened, may still happen later, or never.
 //! - Times are kept to the microsecond, as Firestore does.
@@ -42,6 +43,14 @@ pub struct Seq(pub u64);
 impl Seq {
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// The number before; `None` before the first one.
+    pub const fn previous(self) -> Option<Self> {
+        match self.0 {
+            0 | 1 => None,
+            n => Some(Self(n - 1)),
+        }
     }
 }
 
@@ -160,6 +169,10 @@ pub enum AppendError {
     /// One of the documents exists. Nothing was written.
     #[error("the journal has a document of this number")]
     Exists,
+    /// The document before the first one is not there. Nothing was written. Where one of the documents exists besides, either may be
+    /// told.
+    #[error("the journal has no document before this one")]
+    Gap,
     /// The append carried a [`Decision`] and the tenant has no record any more. Nothing was written.
     #[error("the tenant's record is gone")]
     TenantGone,
@@ -225,19 +238,31 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
 
     // --- journal
 
-    /// Creates the documents, all numbers in a row, if none of them exists, and carries out the decision: one commit.
-    /// Together at most [`MAX_APPEND`] of payload, each at most [`MAX_PAYLOAD`].
+    /// Creates the documents, all numbers in a row, if none of them exists and the one before them does, and carries out the decision:
+    /// one commit. Together at most [`MAX_APPEND`] of payload, each at most [`MAX_PAYLOAD`].
     async fn append(
         &self,
         tenant: &TenantId,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError>;
+    /// Creates the documents, with whatever numbers in whatever order, if none of them exists; puts the manifest; carries out the
+    /// decision, and makes the record if there is none and it says anything: one commit. For a journal that starts over where the vault has lost what stood
+    /// before. Same limits as [`Vault::append`].
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError>;
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError>;
     /// All documents from `first` on, in order. Seeks: what was deleted below costs nothing.
     async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError>;
     /// The takeovers among all documents, in order, without their payloads.
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError>;
+    /// Numbers (not payloads) of the first documents from `first` on, in order, at most `limit`.
+    async fn numbers(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError>;
     /// Numbers (not payloads) of the documents below `end`, in order, takeovers left out.
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError>;
     /// Deletes documents. Those that do not exist are no error.

@@ -116,6 +116,7 @@ impl Bench {
             policy: self.policy.clone(),
             rng: SmallRng::from_os_rng(),
             expect_history: false,
+            check: None,
         }
     }
 
@@ -175,6 +176,17 @@ impl Bench {
     /// Makes the tenant's record.
     pub async fn enrol(&self) {
         self.vault.notice(&self.tenant, &Notice::default()).await.unwrap();
+    }
+
+    /// The vault loses documents from this number on, and snapshots that stand there or after it.
+    pub async fn lose_from(&self, seq: Seq) {
+        let lost = self.documents().await.into_iter().map(|document| document.seq).filter(|found| *found >= seq);
+        self.vault.remove_documents(&self.tenant, &lost.collect::<Vec<_>>()).await.unwrap();
+        for id in self.vault.snapshots(&self.tenant).await.unwrap() {
+            if id.seq >= seq {
+                self.vault.remove_snapshot(&self.tenant, &id).await.unwrap();
+            }
+        }
     }
 
     pub async fn replace(&self, document: JournalDocument) {

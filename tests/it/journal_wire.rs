@@ -101,7 +101,8 @@ impl Wire {
         kind: &'static str,
         request: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, VaultError> {
-        if ["append", "remove_documents", "put_chunk", "put_manifest", "remove_snapshot"].contains(&kind) {
+        if ["append", "start_over", "remove_documents", "put_chunk", "put_manifest", "remove_snapshot"].contains(&kind)
+        {
             self.sent.lock().unwrap().push(kind);
         }
         let lost = || Err(VaultError::Unavailable("lost on the line".into()));
@@ -177,6 +178,24 @@ impl Vault for Wire {
         let (documents, decision) = (documents.to_owned(), decision.cloned());
         let request = async move { inner.append(&tenant, &documents, decision.as_ref()).await };
         self.send("append", request).await?
+    }
+
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        let (inner, tenant) = (self.inner.clone(), tenant.clone());
+        let (documents, manifest, decision) = (documents.to_owned(), manifest.cloned(), decision.clone());
+        let request = async move { inner.start_over(&tenant, &documents, manifest.as_ref(), &decision).await };
+        self.send("start_over", request).await?
+    }
+
+    async fn numbers(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
+        let (inner, tenant) = (self.inner.clone(), tenant.clone());
+        self.send("numbers", async move { inner.numbers(&tenant, first, limit).await }).await?
     }
 
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {

@@ -50,8 +50,30 @@ pub struct World {
     pub time: Arc<Time>,
 }
 
+/// Of a tenant that is new.
+fn record(tenant: &TenantId) -> TenantRecord {
+    TenantRecord {
+        id: tenant.clone(),
+        name: None,
+        whatsapp_connected: false,
+        phone_number: None,
+        connected_at: None,
+        status: None,
+        last_error: None,
+        last_error_at: None,
+        config: serde_json::Value::Null,
+    }
+}
+
+fn decide(record: &mut TenantRecord, decision: &Decision) {
+    record.whatsapp_connected = decision.whatsapp_connected.unwrap_or(record.whatsapp_connected);
+    record.phone_number = decision.phone_number.clone().unwrap_or(record.phone_number.take());
+    record.connected_at = decision.connected_at.unwrap_or(record.connected_at.take());
+}
+
 #[derive(Debug)]
 pub struct Ground {
+    tenant: TenantId,
     pub record: Option<TenantRecord>,
     pub journal: BTreeMap<Seq, JournalDocument>,
     pub manifests: BTreeMap<SnapshotId, Bytes>,
@@ -70,19 +92,9 @@ pub struct Ground {
 
 impl World {
     pub fn new(time: Arc<Time>, tenant: &TenantId, seed: u64, weather: Weather, trace: bool) -> Arc<Self> {
-        let record = TenantRecord {
-            id: tenant.clone(),
-            name: None,
-            whatsapp_connected: false,
-            phone_number: None,
-            connected_at: None,
-            status: None,
-            last_error: None,
-            last_error_at: None,
-            config: serde_json::Value::Null,
-        };
         let ground = Ground {
-            record: Some(record),
+            tenant: tenant.clone(),
+            record: Some(record(tenant)),
             journal: BTreeMap::new(),
             manifests: BTreeMap::new(),
             chunks: BTreeMap::new(),
@@ -243,6 +255,9 @@ impl Ground {
         if documents.iter().any(|document| self.journal.contains_key(&document.seq)) {
             return Err(AppendError::Exists);
         }
+        if documents[0].seq.previous().is_some_and(|before| !self.journal.contains_key(&before)) {
+            return Err(AppendError::Gap);
+        }
         let Some(record) = self.record.as_mut().filter(|_| decision.is_some()) else {
             if decision.is_some() {
                 return Err(AppendError::TenantGone);
@@ -250,12 +265,53 @@ impl Ground {
             self.land(documents, false);
             return Ok(());
         };
-        let decision = decision.cloned().unwrap_or_default();
-        record.whatsapp_connected = decision.whatsapp_connected.unwrap_or(record.whatsapp_connected);
-        record.phone_number = decision.phone_number.unwrap_or(record.phone_number.take());
-        record.connected_at = decision.connected_at.unwrap_or(record.connected_at.take());
+        decide(record, &decision.cloned().unwrap_or_default());
         self.land(documents, true);
         Ok(())
+    }
+
+    /// Only an owner starts over, and the last document that ever was is below its new takeover; or a claimer does without what was
+    /// before its takeover.
+    fn start_over(
+        &mut self,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        if documents.iter().any(|document| self.journal.contains_key(&document.seq)) {
+            return Err(AppendError::Exists);
+        }
+        let end = self.ever.last_key_value().map_or(Seq(0), |(seq, _)| *seq);
+        let (first, writer) = (&documents[0], &documents[0].writer);
+        if manifest.is_some() && self.owner.as_ref().is_none_or(|(_, owner)| owner != writer) {
+            self.violations.push(format!("{writer:?} starts over at {} and is not the owner", first.seq.0));
+        }
+        if manifest.is_some() && first.seq <= end {
+            self.violations.push(format!("{writer:?} starts over at {}, in the past", first.seq.0));
+        }
+        self.owner = Some((first.seq, writer.clone()));
+        for document in documents {
+            self.ever.entry(document.seq).or_insert_with(|| document.clone());
+            self.journal.insert(document.seq, document.clone());
+        }
+        if let Some(Manifest { id, payload }) = manifest {
+            self.manifests.insert(id.clone(), payload.clone());
+        }
+        if *decision != Decision::default() {
+            decide(self.record.get_or_insert_with(|| record(&self.tenant)), decision);
+        }
+        self.usage.writes += documents.len() as u64 + 2;
+        Ok(())
+    }
+
+    /// Loses documents from a number on, of the snapshots there and after it as many as are told; and the memory of them.
+    pub fn lose(&mut self, from: Seq, snapshots: bool) {
+        self.journal.retain(|seq, _| *seq < from);
+        self.ever.retain(|seq, _| *seq < from);
+        if snapshots {
+            self.manifests.retain(|id, _| id.seq < from);
+            self.chunks.retain(|(id, _), _| id.seq < from);
+        }
     }
 
     fn land(&mut self, documents: &[JournalDocument], decides: bool) {
@@ -331,6 +387,27 @@ impl Vault for Line {
             ground.append(&documents, decision.as_ref())
         })
         .await?
+    }
+
+    async fn start_over(
+        &self,
+        _: &TenantId,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        let (documents, manifest, decision) = (documents.to_vec(), manifest.cloned(), decision.clone());
+        self.call(format!("start over at {}", documents[0].seq.0), true, move |ground| {
+            ground.start_over(&documents, manifest.as_ref(), &decision)
+        })
+        .await?
+    }
+
+    async fn numbers(&self, _: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
+        self.read(format!("numbers {}..", first.0), move |ground| {
+            ground.journal.range(first..).take(limit).map(|(seq, _)| *seq).collect()
+        })
+        .await
     }
 
     async fn document(&self, _: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {

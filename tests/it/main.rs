@@ -74,6 +74,7 @@ mod tokens;
 mod unlinking;
 mod vault_access;
 mod vault_contract;
+mod vault_losses;
 mod waha;
 mod waha_routes;
 mod webhooks;

@@ -165,6 +165,7 @@ async fn open(vault: Arc<Line>) -> Opened {
         },
         rng: SmallRng::from_os_rng(),
         expect_history: false,
+        check: None,
     };
     journal::open(context, &TaskTracker::new(), CancellationToken::new()).await.unwrap()
 }
@@ -223,6 +224,18 @@ impl Vault for Line {
         Ok(())
     }
 
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        self.vault.start_over(tenant, documents, manifest, decision).await
+    }
+    async fn numbers(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
+        self.vault.numbers(tenant, first, limit).await
+    }
     async fn ping(&self) -> Result<(), VaultError> {
         self.vault.ping().await
     }

@@ -169,6 +169,9 @@ pub(crate) use contract;
 
 contract! {
     an_append_lands_whole_or_not_at_all
+    an_append_needs_the_document_before_it
+    a_journal_starts_over_in_one_commit
+    numbers_come_in_order_and_no_further_than_asked
     an_append_without_a_decision_needs_no_record
     a_decision_needs_the_record
     a_decision_changes_what_it_names
@@ -242,7 +245,7 @@ async fn seqs(vault: &dyn Vault, id: &TenantId, first: u64) -> Vec<u64> {
 async fn an_append_lands_whole_or_not_at_all(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.notice(&id, &Notice::default()).await.unwrap();
-    vault.append(&id, &[document(2, "there")], None).await.unwrap();
+    scatter(&*vault, &id, &[document(2, "there")]).await;
     let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
     let documents = [document(1, "x"), document(2, "y"), document(3, "z")];
     let result = vault.append(&id, &documents, Some(&decision)).await;
@@ -254,6 +257,81 @@ async fn an_append_lands_whole_or_not_at_all(home: &dyn Home) {
     vault.append(&id, &documents, Some(&decision)).await.unwrap();
     assert_eq!(vault.documents(&id, Seq(3)).await.unwrap(), documents);
     assert!(record(&*vault, &id).await.whatsapp_connected);
+}
+
+/// Documents with whatever stands before them.
+async fn scatter(vault: &dyn Vault, id: &TenantId, documents: &[JournalDocument]) {
+    vault.start_over(id, documents, None, &Decision::default()).await.unwrap();
+}
+
+async fn an_append_needs_the_document_before_it(home: &dyn Home) {
+    let (vault, id) = (home.vault(), tenant("a"));
+    vault.notice(&id, &Notice::default()).await.unwrap();
+    let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
+    let is_gap = async |documents: &[JournalDocument], decision| {
+        let result = vault.append(&id, documents, decision).await;
+        assert!(matches!(result, Err(AppendError::Gap)), "{result:?}");
+    };
+    is_gap(&[document(2, "x")], None).await;
+    is_gap(&[document(7, "x"), document(8, "x")], Some(&decision)).await;
+    vault.append(&id, &[document(1, "x"), document(2, "x")], None).await.unwrap();
+    is_gap(&[document(4, "x")], None).await;
+    vault.append(&id, &[document(3, "x")], None).await.unwrap();
+    vault.remove_documents(&id, &[Seq(3)]).await.unwrap();
+    is_gap(&[document(4, "x")], Some(&decision)).await;
+    // Another tenant's does not count.
+    vault.append(&tenant("b"), &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();
+    is_gap(&[document(4, "x")], None).await;
+    assert_eq!(seqs(&*vault, &id, 1).await, [1, 2]);
+    assert!(!record(&*vault, &id).await.whatsapp_connected);
+    // Only the one before.
+    vault.remove_documents(&id, &[Seq(1)]).await.unwrap();
+    vault.append(&id, &[document(3, "x")], Some(&decision)).await.unwrap();
+    // What is missing is the record.
+    home.remove_record(&id);
+    let gone = vault.append(&id, &[document(4, "x")], Some(&decision)).await;
+    assert!(matches!(gone, Err(AppendError::TenantGone)), "{gone:?}");
+    assert_eq!(seqs(&*vault, &id, 1).await, [2, 3]);
+}
+
+async fn a_journal_starts_over_in_one_commit(home: &dyn Home) {
+    let (vault, id) = (home.vault(), tenant("a"));
+    let decision =
+        Decision { whatsapp_connected: Some(true), phone_number: Some(Some("57".into())), ..Decision::default() };
+    let manifest = Manifest { id: snapshot(9, "a"), payload: "m".into() };
+    vault.start_over(&id, &[takeover(9), takeover(2)], Some(&manifest), &decision).await.unwrap();
+    assert_eq!(vault.documents(&id, Seq(1)).await.unwrap(), [takeover(2), takeover(9)]);
+    assert_eq!(vault.manifests(&id).await.unwrap(), std::slice::from_ref(&manifest));
+    let made = record(&*vault, &id).await;
+    assert_eq!((made.whatsapp_connected, made.phone_number), (true, Some("57".into())));
+
+    let other = Manifest { id: snapshot(12, "b"), payload: "m".into() };
+    let dead = Decision { whatsapp_connected: Some(false), ..Decision::default() };
+    let taken = vault.start_over(&id, &[takeover(12), takeover(2)], Some(&other), &dead).await;
+    assert!(matches!(taken, Err(AppendError::Exists)), "{taken:?}");
+    assert_eq!(seqs(&*vault, &id, 1).await, [2, 9]);
+    assert_eq!(vault.manifests(&id).await.unwrap(), [manifest]);
+    assert!(record(&*vault, &id).await.whatsapp_connected);
+
+    // What a decision does not name stays; one that says nothing makes no record.
+    vault.notice(&id, &Notice { name: Some("Mario".into()), ..Notice::default() }).await.unwrap();
+    vault.start_over(&id, &[takeover(12)], None, &dead).await.unwrap();
+    let changed = record(&*vault, &id).await;
+    assert_eq!((changed.whatsapp_connected, changed.phone_number), (false, Some("57".into())));
+    assert_eq!(changed.name.as_deref(), Some("Mario"));
+    scatter(&*vault, &tenant("b"), &[takeover(3)]).await;
+    assert_eq!(vault.tenant(&tenant("b")).await.unwrap(), None);
+}
+
+async fn numbers_come_in_order_and_no_further_than_asked(home: &dyn Home) {
+    let (vault, id) = (home.vault(), tenant("a"));
+    let numbers = async |first, limit| vault.numbers(&id, Seq(first), limit).await.unwrap();
+    assert_eq!(numbers(1, 5).await, []);
+    scatter(&*vault, &id, &[document(2, "x"), takeover(3), document(5, "x"), document(11, "x")]).await;
+    assert_eq!(numbers(1, usize::MAX).await, [2, 3, 5, 11].map(Seq));
+    assert_eq!(numbers(3, 2).await, [3, 5].map(Seq));
+    assert_eq!(numbers(4, 9).await, [5, 11].map(Seq));
+    assert_eq!(numbers(12, 9).await, []);
 }
 
 async fn an_append_without_a_decision_needs_no_record(home: &dyn Home) {
@@ -327,7 +405,7 @@ async fn documents_come_back_as_they_were_and_in_order(home: &dyn Home) {
         JournalDocument { at: Timestamp::UNIX_EPOCH - 1.microsecond(), ..document(11, "y") },
     ];
     for document in documents.iter().rev() {
-        vault.append(&id, std::slice::from_ref(document), None).await.unwrap();
+        scatter(&*vault, &id, std::slice::from_ref(document)).await;
     }
     assert_eq!(vault.documents(&id, Seq(1)).await.unwrap(), documents);
     assert_eq!(vault.documents(&id, Seq(10)).await.unwrap(), documents[2..]);
@@ -486,7 +564,7 @@ async fn impossible_numbers_and_names_are_refused(home: &dyn Home) {
         vault.put_instance(&instance(name)).await.unwrap();
     }
     assert_eq!(vault.instances().await.unwrap().len(), 6);
-    vault.append(&id, &[document(i64::MAX as u64, "x")], None).await.unwrap();
+    scatter(&*vault, &id, &[document(i64::MAX as u64, "x")]).await;
     assert_eq!(seqs(&*vault, &id, i64::MAX as u64).await, [i64::MAX as u64]);
 }
 

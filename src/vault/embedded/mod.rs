@@ -2,9 +2,11 @@
 //!
 //! Owns the file and one thread that holds its only connection ([`writer`]). Promises what [`Vault`] promises, and that an
 //! answered write survives the loss of power (`synchronous=FULL`). A thousand tenants that write at the same time share an
-//! fsync. A second process may open the same file; both then see each other's writes.
+//! fsync. A second process may open the same file; both then see each other's writes. A file that is deleted or replaced under its hands
+//! is noticed before the next request ([`file`]).
 
 mod access;
+mod file;
 mod schema;
 mod writer;
 
@@ -15,7 +17,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params, types::Type};
 
-use self::writer::{Access, Writer, vault_error};
+use self::{
+    file::VaultFile,
+    writer::{Access, Writer, vault_error},
+};
 use super::{
     AppendError, Counters, Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq,
     SnapshotId, Usage, Vault, VaultError, limits,
@@ -31,8 +36,8 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the file or makes it, readable for its owner only. Blocks shortly.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
-        let connection = schema::open(path)?;
-        let writer = Writer::start(connection).map_err(|error| VaultError::Unavailable(error.to_string()))?;
+        let file = VaultFile::open(path)?;
+        let writer = Writer::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         Ok(Self { writer, counters: Counters::default() })
     }
 
@@ -119,8 +124,7 @@ impl Vault for Embedded {
         limits::notice(notice)?;
         let (tenant, notice) = (tenant.clone(), notice.clone());
         self.write(1, move |connection| {
-            let make = "INSERT INTO tenants (id, whatsapp_connected) VALUES (?1, 0) ON CONFLICT DO NOTHING";
-            connection.prepare_cached(make)?.execute([tenant.as_str()])?;
+            make_record(connection, &tenant)?;
             let Notice { name, status, last_error, last_error_at, config } = notice;
             set(connection, &tenant, "name", name)?;
             set(connection, &tenant, "status", status)?;
@@ -141,6 +145,40 @@ impl Vault for Embedded {
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.cloned());
         let count = documents.len() + usize::from(decision.is_some());
         let work = move |connection: &Connection| append(connection, &tenant, &documents, decision.as_ref());
+        self.writer.run(Access::Write, work).await?;
+        self.counters.wrote(count);
+        Ok(())
+    }
+
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        limits::start_over(documents)?;
+        if let Some(Manifest { id, payload }) = manifest {
+            limits::snapshot_id(id)?;
+            limits::payload(payload)?;
+        }
+        let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.clone());
+        let manifest = manifest.cloned();
+        let count = documents.len() + usize::from(manifest.is_some()) + 1;
+        let work = move |connection: &Connection| {
+            create(connection, &tenant, &documents)?;
+            let rest = || {
+                if let Some(manifest) = &manifest {
+                    put_manifest(connection, &tenant, manifest)?;
+                }
+                if decision == Decision::default() {
+                    return Ok(());
+                }
+                make_record(connection, &tenant)?;
+                decide(connection, &tenant, &decision)
+            };
+            rest().map_err(|error| AppendError::Vault(vault_error(error)))
+        };
         self.writer.run(Access::Write, work).await?;
         self.counters.wrote(count);
         Ok(())
@@ -179,6 +217,19 @@ impl Vault for Embedded {
             let rows = statement.query_map([tenant.as_str(), DocumentKind::Takeover.as_str()], |row| {
                 Ok((seq_from(row.get("seq")?), time(row, "at")?))
             })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn numbers(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
+        let tenant = tenant.clone();
+        self.list(move |connection| {
+            let query = "SELECT seq FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+            let mut statement = connection.prepare_cached(query)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement
+                .query_map(params![tenant.as_str(), seq_to(first), limit], |row| Ok(seq_from(row.get("seq")?)))?;
             rows.collect()
         })
         .await
@@ -235,13 +286,8 @@ impl Vault for Embedded {
     async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
         limits::snapshot_id(&manifest.id)?;
         limits::payload(&manifest.payload)?;
-        let (tenant, Manifest { id, payload }) = (tenant.clone(), manifest.clone());
-        self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO manifests (tenant, seq, attempt, payload) VALUES (?1, ?2, ?3, ?4)";
-            let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, &payload[..]];
-            connection.prepare_cached(put)?.execute(row).map(drop)
-        })
-        .await
+        let (tenant, manifest) = (tenant.clone(), manifest.clone());
+        self.write(1, move |connection| put_manifest(connection, &tenant, &manifest)).await
     }
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
@@ -403,6 +449,24 @@ fn append(
     decision: Option<&Decision>,
 ) -> Result<(), AppendError> {
     let vault = |error| AppendError::Vault(vault_error(error));
+    create(connection, tenant, documents)?;
+    if let Some(before) = documents.first().and_then(|document| document.seq.previous()) {
+        let present = "SELECT 1 FROM journal WHERE tenant = ?1 AND seq = ?2";
+        let mut query = connection.prepare_cached(present).map_err(vault)?;
+        if !query.exists(params![tenant.as_str(), seq_to(before)]).map_err(vault)? {
+            return Err(AppendError::Gap);
+        }
+    }
+    let Some(decision) = decision else { return Ok(()) };
+    let present = "SELECT 1 FROM tenants WHERE id = ?1";
+    if !connection.prepare_cached(present).and_then(|mut query| query.exists([tenant.as_str()])).map_err(vault)? {
+        return Err(AppendError::TenantGone);
+    }
+    decide(connection, tenant, decision).map_err(vault)
+}
+
+fn create(connection: &Connection, tenant: &TenantId, documents: &[JournalDocument]) -> Result<(), AppendError> {
+    let vault = |error| AppendError::Vault(vault_error(error));
     let put = "INSERT INTO journal (tenant, seq, kind, writer, at, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut statement = connection.prepare_cached(put).map_err(vault)?;
     for JournalDocument { seq, kind, writer, at, payload } in documents {
@@ -412,15 +476,26 @@ fn append(
             _ => vault(error),
         })?;
     }
-    let Some(Decision { whatsapp_connected, phone_number, connected_at }) = decision else { return Ok(()) };
-    let present = "SELECT 1 FROM tenants WHERE id = ?1";
-    if !connection.prepare_cached(present).and_then(|mut query| query.exists([tenant.as_str()])).map_err(vault)? {
-        return Err(AppendError::TenantGone);
-    }
-    set(connection, tenant, "whatsapp_connected", *whatsapp_connected)
-        .and_then(|()| set(connection, tenant, "phone_number", phone_number.clone()))
-        .and_then(|()| set(connection, tenant, "connected_at", connected_at.map(|at| at.map(micros))))
-        .map_err(vault)
+    Ok(())
+}
+
+fn decide(connection: &Connection, tenant: &TenantId, decision: &Decision) -> rusqlite::Result<()> {
+    let Decision { whatsapp_connected, phone_number, connected_at } = decision;
+    set(connection, tenant, "whatsapp_connected", *whatsapp_connected)?;
+    set(connection, tenant, "phone_number", phone_number.clone())?;
+    set(connection, tenant, "connected_at", connected_at.map(|at| at.map(micros)))
+}
+
+fn make_record(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<()> {
+    let make = "INSERT INTO tenants (id, whatsapp_connected) VALUES (?1, 0) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(make)?.execute([tenant.as_str()]).map(drop)
+}
+
+fn put_manifest(connection: &Connection, tenant: &TenantId, manifest: &Manifest) -> rusqlite::Result<()> {
+    let Manifest { id, payload } = manifest;
+    let put = "INSERT OR REPLACE INTO manifests (tenant, seq, attempt, payload) VALUES (?1, ?2, ?3, ?4)";
+    let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, &payload[..]];
+    connection.prepare_cached(put)?.execute(row).map(drop)
 }
 
 /// Sets one field of a record; `None` leaves it as it is.

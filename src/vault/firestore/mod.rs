@@ -78,6 +78,8 @@ impl fmt::Debug for ServiceAccountKey {
 #[derive(Debug)]
 pub struct Firestore {
     wire: Wire,
+    /// Whether the server takes preconditions alone: see [`Wire::commit_after`].
+    verifies: bool,
     counters: Counters,
 }
 
@@ -85,8 +87,15 @@ impl Firestore {
     /// Connects and asks for something, so that a wrong project or missing credentials show here. `Refused`: trying again is no
     /// use. rustls needs its process-wide provider before.
     pub async fn connect(config: FirestoreConfig) -> Result<Self, VaultError> {
-        let firestore = Self { wire: Wire::connect(config).await?, counters: Counters::default() };
+        let wire = Wire::connect(config).await?;
+        let mut firestore = Self { wire, verifies: true, counters: Counters::default() };
         firestore.ping().await?;
+        firestore.verifies = firestore.wire.takes_verifications(firestore.wire.name(CHECK)).await?;
+        if !firestore.verifies {
+            tracing::warn!(
+                "this Firestore proves no predecessor: a vault that loses entries is noticed at the next start only"
+            );
+        }
         Ok(firestore)
     }
 
@@ -144,6 +153,13 @@ impl Firestore {
         let field_paths = fields.keys().cloned().collect();
         let write = Write { update_mask: Some(DocumentMask { field_paths }), ..self.write(path, fields) };
         require(write, true)
+    }
+
+    fn creations(&self, tenant: &TenantId, documents: &[JournalDocument]) -> Vec<Write> {
+        let creation = |document: &JournalDocument| {
+            self.create(&journal_path(tenant, document.seq), document::journal_fields(document))
+        };
+        documents.iter().map(creation).collect()
     }
 
     fn deletion(&self, path: &str) -> Write {
@@ -216,14 +232,56 @@ impl Vault for Firestore {
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         limits::append(documents)?;
-        let mut writes: Vec<Write> = documents
-            .iter()
-            .map(|document| self.create(&journal_path(tenant, document.seq), document::journal_fields(document)))
-            .collect();
+        let mut writes = self.creations(tenant, documents);
         writes.extend(decision.map(|decision| self.update(&tenant_path(tenant), document::decision_fields(decision))));
+        let count = writes.len();
+        let before = documents[0].seq.previous().filter(|_| self.verifies);
+        let committed = match before {
+            Some(before) => self.wire.commit_after(writes, self.wire.name(&journal_path(tenant, before))).await,
+            None => self.wire.commit(writes).await,
+        };
+        let failure = match committed {
+            Ok(()) => {
+                self.counters.wrote(count);
+                return Ok(());
+            }
+            Err(failure) if failure.exists() => return Err(AppendError::Exists),
+            Err(failure) => failure,
+        };
+        // It does not say which document is missing. The database itself would be an error here.
+        if failure.missing()
+            && let Some(before) = before
+            && self.get(&journal_path(tenant, before)).await?.is_none()
+        {
+            return Err(AppendError::Gap);
+        }
+        if failure.missing() && decision.is_some() {
+            return Err(AppendError::TenantGone);
+        }
+        Err(AppendError::Vault(failure.into()))
+    }
+
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        limits::start_over(documents)?;
+        let mut writes = self.creations(tenant, documents);
+        if let Some(Manifest { id, payload }) = manifest {
+            limits::snapshot_id(id)?;
+            limits::payload(payload)?;
+            writes.push(self.write(&snapshot_path(tenant, id), document::payload_fields(payload)));
+        }
+        if *decision != Decision::default() {
+            // Without the precondition it makes the record.
+            let record = self.update(&tenant_path(tenant), document::decision_fields(decision));
+            writes.push(Write { current_document: None, ..record });
+        }
         match self.commit(writes).await {
             Err(failure) if failure.exists() => Err(AppendError::Exists),
-            Err(failure) if failure.missing() && decision.is_some() => Err(AppendError::TenantGone),
             done => Ok(done.map_err(VaultError::from)?),
         }
     }
@@ -246,6 +304,16 @@ impl Vault for Firestore {
         };
         let documents = self.query(&tenant_path(tenant), query, read).await?;
         documents.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    async fn numbers(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
+        let query = StructuredQuery {
+            select: only(&["kind"]),
+            start_at: self.journal_from(tenant, first),
+            limit: i32::try_from(limit).ok(),
+            ..by_id("journal")
+        };
+        self.query(&tenant_path(tenant), query, |document| document.seq()).await?.into_iter().collect()
     }
 
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
