@@ -32,7 +32,7 @@ use super::{
 use crate::{
     clock::Instant,
     crash,
-    vault::{AppendError, Decision, DocumentKind, Seq, VaultError},
+    vault::{AppendError, Decision, DocumentKind, Footing, Seq, VaultError},
 };
 
 /// How often a claimer starts over or reads on before it gives up for now.
@@ -64,11 +64,14 @@ pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, 
     'over: while tries.next().is_some() {
         let mut hydrated = hydrate::hydrate(cx).await?;
         loop {
-            let at = cx.clock.now();
+            // Of takeovers that follow each other the later one has the later time, whatever the clocks say.
+            let at = cx.clock.now().max(hydrated.follower.latest);
             let head = hydrated.follower.head;
+            let base = hydrated.base.as_ref().filter(|base| base.id.seq == head.last && missing == Some(head.last));
+            let across = base.map(|base| Footing::Manifest(base.id.clone()));
             let takeover = scribe.takeover(&head, at);
             let number = takeover.after.last;
-            match place(cx, takeover, missing == Some(head.last)).await? {
+            match place(cx, takeover, across.as_ref()).await? {
                 Placed::Yes { sent, frozen } => {
                     if has_manifest_from(cx, number).await? {
                         continue 'over;
@@ -76,12 +79,12 @@ pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, 
                     let [document] = <[_; 1]>::try_from(frozen.documents).expect("a takeover is one document");
                     hydrated.follower.follow(document).map_err(OpenError::Damaged)?;
                     crash::point("takeover");
-                    if missing == Some(head.last) {
+                    if across.is_some() {
                         hydrated.passed_over.get_or_insert(Damage::MissingEntry(head.last));
                     }
                     return Ok(Claimed { hydrated, confirmed_at: sent, taken_at: at });
                 }
-                // Compacted away under the reader; or lost, when it is still missing in a second reading.
+                // Compacted away under the reader, or another owner's by now; lost, when it is still missing in a second reading.
                 Placed::AfterNothing => {
                     missing = Some(head.last);
                     continue 'over;
@@ -104,21 +107,23 @@ enum Placed {
     },
     /// Something else has the number.
     No,
-    /// The document before it is not there.
+    /// The document before it is not there, or is another one.
     AfterNothing,
 }
 
-/// Creates the takeover document, whatever answers are lost; `across`: whatever stands before it.
-async fn place(cx: &mut Context, takeover: Frozen, across: bool) -> Result<Placed, OpenError> {
+/// Creates the takeover document, whatever answers are lost; `across`: on this, instead of on the document before it.
+async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> Result<Placed, OpenError> {
     let mut flight = Flight::new(takeover, usize::MAX);
     let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
     loop {
         let sent = cx.clock.instant();
         let (verdict, lost) = match flight.ask() {
-            Ask::Append(documents, decision) => {
+            Ask::Append(before, documents, decision) => {
                 let answer = match across {
-                    true => cx.vault.start_over(&cx.tenant, documents, None, &Decision::default()).await,
-                    false => cx.vault.append(&cx.tenant, documents, decision).await,
+                    Some(footing) => {
+                        cx.vault.start_over(&cx.tenant, footing, documents, None, &Decision::default()).await
+                    }
+                    None => cx.vault.append(&cx.tenant, before, documents, decision).await,
                 };
                 let lost = match &answer {
                     Err(AppendError::Vault(error)) => Some(error.clone()),

@@ -8,12 +8,16 @@
 use std::ops::Range;
 
 use super::{Loss, chain::Frozen};
-use crate::vault::{AppendError, Decision, JournalDocument, Seq, VaultError};
+use crate::{
+    seal::Digest,
+    vault::{AppendError, Decision, JournalDocument, Seq, VaultError},
+};
 
 /// What the driver is to ask the vault.
 #[derive(Debug)]
 pub(super) enum Ask<'a> {
-    Append(&'a [JournalDocument], Option<&'a Decision>),
+    /// After the document with this digest, if that is known.
+    Append(Option<Digest>, &'a [JournalDocument], Option<&'a Decision>),
     Document(Seq),
 }
 
@@ -60,9 +64,14 @@ impl Flight {
     }
 
     pub fn ask(&self) -> Ask<'_> {
-        let commit = &self.frozen.documents[self.commits[self.at].clone()];
+        let documents = &self.frozen.documents;
+        let Range { start, end } = self.commits[self.at].clone();
+        let commit = &documents[start..end];
         match self.stage {
-            Stage::Send => Ask::Append(commit, self.frozen.decision.as_ref().filter(|_| self.is_last())),
+            Stage::Send => {
+                let before = start.checked_sub(1).map_or(self.frozen.before, |before| Some(documents[before].digest()));
+                Ask::Append(before, commit, self.frozen.decision.as_ref().filter(|_| self.is_last()))
+            }
             Stage::Compare { .. } => Ask::Document(commit[0].seq),
             Stage::LookBeyond => Ask::Document(self.frozen.after.last.next()),
         }
@@ -170,12 +179,17 @@ mod tests {
     fn flight() -> Flight {
         let documents = vec![document(5, "aaaa"), document(6, "bbbb"), document(7, "cccc")];
         let after = Head { last: Seq(7), ..Head::START };
-        Flight::new(Frozen { documents, decision: Some(Decision::default()), after }, 8)
+        let before = Some(Digest::of([&b"before"[..]]));
+        Flight::new(Frozen { documents, before, decision: Some(Decision::default()), after }, 8)
     }
 
     fn asks(flight: &Flight) -> (Vec<u64>, bool) {
         match flight.ask() {
-            Ask::Append(documents, decision) => (documents.iter().map(|d| d.seq.0).collect(), decision.is_some()),
+            Ask::Append(before, documents, decision) => {
+                let expected = if documents[0].seq == Seq(5) { &b"before"[..] } else { b"bbbb" };
+                assert_eq!(before, Some(Digest::of([expected])));
+                (documents.iter().map(|d| d.seq.0).collect(), decision.is_some())
+            }
             Ask::Document(seq) => panic!("asks for {seq}"),
         }
     }

@@ -38,9 +38,9 @@ pub(super) struct Reading {
 }
 
 /// A snapshot that was read as good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Base {
-    pub seq: Seq,
+    pub id: SnapshotId,
     /// Sealed.
     pub bytes: u64,
 }
@@ -106,7 +106,7 @@ pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
     for manifest in manifests.iter().rev() {
         let found = match load(cx, manifest).await? {
             Ok(snapshot) => {
-                let base = Base { seq: snapshot.head.last, bytes: snapshot.bytes };
+                let base = Base { id: manifest.id.clone(), bytes: snapshot.bytes };
                 let follower = Follower::new(cx.seal.clone(), snapshot.head, snapshot.state, snapshot.guards);
                 let followed = follow_to_the_end(cx, follower, newest).await?;
                 followed.and_then(|(follower, _)| match check(cx, &follower) {
@@ -231,7 +231,12 @@ pub(super) fn open_manifest(seal: &TenantSeal, manifest: &Manifest) -> Result<Op
         Err(_) => Err(malformed("a digest of another length".into())),
     };
     Ok(OpenedManifest {
-        head: Head { last: id.seq, digest: digest(&manifest.entry)?, epoch: Seq(manifest.epoch) },
+        head: Head {
+            last: id.seq,
+            digest: digest(&manifest.entry)?,
+            document: manifest.document.as_deref().map(digest).transpose()?,
+            epoch: Seq(manifest.epoch),
+        },
         chunks: manifest.chunks.iter().map(|bytes| digest(bytes)).collect::<Result<_, _>>()?,
         bytes: manifest.bytes,
         kept_until: manifest.kept_until,

@@ -9,14 +9,19 @@
 //!   vault as it is would take; and with the tenant's record. A reader sees the vault as it was found, or all of this.
 //! - The snapshot was read back.
 //!
-//! A loss is told from being fenced by looking for takeovers: above our epoch, or later than ours, written by another process. Compaction
-//! takes nothing away that comes after the previous snapshot, so it never looks like a loss to the owner itself; to an owner that was
-//! stopped for long it does, and that one finds the takeover. Whoever reads the vault as it is and takes it over at the same time collides
-//! with the fence: one of the two commits fails. If it is ours, the other process is the owner, and what was lost stays lost.
+//! A loss is told from being fenced by looking for another process's documents: above the epoch that we began with, or later than ours.
+//! Compaction takes nothing away that comes after the previous snapshot, so it never looks like a loss to the owner itself; to an owner
+//! that was stopped for long it does, and that one finds the takeover.
+//!
+//! Whoever reads the vault as it is and takes it over at the same time is the owner if his commit comes first. The vault's end was looked
+//! up before the others were looked for, and our commit stands on it ([`Footing`]): the end is still there, so a takeover can only be
+//! behind it, where the fence is. Behind the fence nothing of before can land any more, however late: it would have to stand on a document
+//! that is lost. An earlier attempt of ours stands on another end, so it finds its own number taken. The loser of the race is fenced; if it
+//! is us, what was lost stays lost. So is an owner of whose takeover the vault knows nothing any more.
 //!
 //! An entry that is lost further down is not noticed, and does no harm once the next snapshot is written.
 
-use std::sync::Weak;
+use std::{collections::BTreeSet, sync::Weak};
 
 use rand::{SeedableRng, rngs::SmallRng};
 
@@ -24,13 +29,24 @@ use super::{
     Closed, Loss, SnapshotError,
     book::Barrier,
     chain::{Head, Tail},
+    format::Guard,
     record::{ChangeNo, Record, decide},
-    snapshot::Photographer,
+    snapshot::{Photographer, is_old},
     writer::Writer,
 };
 #[cfg(doc)]
 use crate::vault::Vault;
-use crate::vault::{AppendError, JournalDocument, Manifest, Seq, VaultError};
+use crate::vault::{AppendError, Footing, Heading, JournalDocument, Manifest, Seq, VaultError};
+
+/// What the vault still has of the tenant.
+struct Survey {
+    /// The last number that is taken, for a reader: by a document, or by a snapshot.
+    end: Seq,
+    /// That one.
+    footing: Footing,
+    /// Where something of before may land yet: behind the last document, and earlier attempts of ours.
+    free: BTreeSet<Seq>,
+}
 
 /// Why the state is not in the vault yet.
 enum NotYet {
@@ -75,7 +91,7 @@ impl Writer {
     }
 
     async fn write_anew(&mut self, loss: Loss) -> Result<(), NotYet> {
-        let end = self.survey().await?;
+        let Survey { end, footing, free } = self.survey().await?;
         // Not fenced: so it is a loss.
         if self.shared.loss.send_replace(Some(loss)).is_none() {
             tracing::error!(tenant = %self.cx.tenant, "the vault has lost {loss}: writing the tenant's state anew");
@@ -83,31 +99,36 @@ impl Writer {
         let (records, upto) = self.everything().await?;
 
         let last = end.max(self.used).max(self.head.last);
-        let at = self.cx.clock.now();
+        let at = self.cx.clock.now().max(self.written_at);
         let takeover = self.scribe.takeover(&Head { last, ..self.head }, at);
         let head = takeover.after;
+        let mut fences = free;
+        fences.insert(end.next());
+        fences.remove(&head.last);
         let mut documents = takeover.documents;
-        if end < last {
-            documents.extend(self.scribe.takeover(&Head { last: end, ..self.head }, at).documents);
+        for before in fences.into_iter().map(|fence| fence.previous().unwrap_or(Seq(0))) {
+            documents.extend(self.scribe.takeover(&Head { last: before, ..self.head }, at).documents);
         }
         self.used = head.last;
+        // What decided something further down stays where it is.
+        let guards: Vec<_> = self.guards.iter().copied().filter(|guard| guard.seq() <= end).collect();
 
         let mut photographer = self.photographer();
         let chunks = photographer.write_chunks(records, &head).await?;
-        let manifest = photographer.manifest(&chunks, &head, Vec::new(), None);
+        let manifest = photographer.manifest(&chunks, &head, guards.clone(), None);
         let sent = self.cx.clock.instant();
-        self.start_over(&documents, &manifest).await?;
+        self.start_over(&footing, &documents, &manifest).await?;
         photographer.read_back(&manifest).await.map_err(|error| match error {
             SnapshotError::Vault(error) => NotYet::from(error),
             error => NotYet::Later(error.to_string()),
         })?;
 
         self.head = head;
-        self.guards.clear();
+        self.written_at = at;
+        self.guards = guards;
         self.tail = Tail::default();
         self.good = Some(head.last);
         self.snapshot_bytes = chunks.bytes;
-        self.taken_at = at;
         self.loss = None;
         self.pending_since = None;
         let mut book = self.shared.book();
@@ -119,22 +140,32 @@ impl Writer {
         Ok(())
     }
 
-    /// The last number that is taken in the vault as it is, for a reader: by a document, or by a snapshot.
-    async fn survey(&self) -> Result<Seq, NotYet> {
+    /// Looks at the vault as it is.
+    async fn survey(&mut self) -> Result<Survey, NotYet> {
+        let now = self.cx.clock.now();
+        self.strays.retain(|stray| !is_old(stray.at, now, self.cx.policy.takeover_keep));
         let (vault, tenant) = (&self.cx.vault, &self.cx.tenant);
-        for (seq, at) in vault.takeovers(tenant).await? {
-            if seq <= self.head.epoch && at <= self.taken_at {
-                continue;
-            }
-            // Our own, of a try whose answer was lost, is none.
-            let found = vault.document(tenant, seq).await?;
-            if found.is_none_or(|found| found.writer != self.cx.writer) {
-                return Err(NotYet::Closed(Closed::Fenced));
-            }
+        let before = vault.headings(tenant, Seq(1), usize::MAX).await?;
+        let manifests = vault.manifests(tenant).await?;
+        let found = vault.headings(tenant, Seq(1), usize::MAX).await?;
+        if found != before {
+            return Err(NotYet::Later("it is changing".into()));
         }
-        let document = vault.numbers(tenant, Seq(1), usize::MAX).await?.last().copied();
-        let snapshot = vault.manifests(tenant).await?.last().map(|manifest| manifest.id.seq);
-        Ok(document.max(snapshot).unwrap_or(Seq(0)))
+        let foreign = |found: &Heading| found.writer != self.cx.writer || found.seq > self.used;
+        if found.iter().any(|found| (found.seq > self.first || found.at > self.taken_at) && foreign(found)) {
+            return Err(NotYet::Closed(Closed::Fenced));
+        }
+        let document = found.last().map(|last| last.seq);
+        let strays = self.strays.iter().map(Guard::seq).filter(|seq| found.iter().all(|found| found.seq != *seq));
+        let free = strays.chain([document.unwrap_or(Seq(0)).next()]).collect();
+        if let Some(snapshot) = manifests.into_iter().next_back().filter(|last| Some(last.id.seq) > document) {
+            return Ok(Survey { end: snapshot.id.seq, footing: Footing::Manifest(snapshot.id), free });
+        }
+        let Some(end) = document else { return Ok(Survey { end: Seq(0), footing: Footing::Nothing, free }) };
+        match vault.document(tenant, end).await? {
+            Some(found) => Ok(Survey { end, footing: Footing::Document(end, Some(found.digest())), free }),
+            None => Err(NotYet::Later("it is losing more".into())),
+        }
     }
 
     /// The whole state, and the last change in it.
@@ -175,20 +206,32 @@ impl Writer {
         Photographer::new(&self.cx, rng, self.shared.clone())
     }
 
-    async fn start_over(&self, documents: &[JournalDocument], manifest: &Manifest) -> Result<(), NotYet> {
+    async fn start_over(
+        &mut self,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: &Manifest,
+    ) -> Result<(), NotYet> {
         let (vault, tenant) = (&self.cx.vault, &self.cx.tenant);
         let mut record = self.shared.book().record.clone();
         decide(&mut record, &self.decided);
-        let why = match vault.start_over(tenant, documents, Some(manifest), &record).await {
-            Ok(()) => return Ok(()),
-            Err(AppendError::Vault(VaultError::Refused(why))) => return Err(NotYet::Closed(Closed::Refused(why))),
-            Err(error) => error.to_string(),
-        };
-        // All of it or nothing; sent again it would be another one. An answer that comes late finds its numbers taken.
         let first = &documents[0];
-        match vault.document(tenant, first.seq).await? {
-            Some(found) if found.payload == first.payload => Ok(()),
-            _ => Err(NotYet::Later(why)),
+        self.strays.push(Guard { seq: first.seq.0, at: first.at.as_millisecond() });
+        let answer = vault.start_over(tenant, footing, documents, Some(manifest), &record).await;
+        // All of it or nothing; sent again it would be another one.
+        let landed = match &answer {
+            Ok(()) => true,
+            Err(AppendError::Vault(VaultError::Refused(why))) => {
+                return Err(NotYet::Closed(Closed::Refused(why.clone())));
+            }
+            Err(_) => vault.document(tenant, first.seq).await?.is_some_and(|found| found.payload == first.payload),
+        };
+        if landed || !matches!(answer, Err(AppendError::Vault(_))) {
+            self.strays.pop();
+        }
+        match answer {
+            Err(error) if !landed => Err(NotYet::Later(error.to_string())),
+            _ => Ok(()),
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     crash,
     seal::{Digest, OVERHEAD, TenantSeal},
     tenant::TenantId,
-    vault::{Manifest, Seq, SnapshotId, Vault, VaultError},
+    vault::{AppendError, Manifest, Seq, SnapshotId, Vault, VaultError},
 };
 
 /// How often a write is repeated that can be.
@@ -124,9 +124,13 @@ impl Photographer {
         let manifest = self.manifest(&chunks, &anchor.head, anchor.guards, keep);
         let mut patience = Patience::new(self.policy.backoff, PATIENCE);
         loop {
-            match self.vault.put_manifest(&self.tenant, &manifest).await {
-                Err(VaultError::Unavailable(_)) if patience.once_more(&*self.clock, &mut self.rng).await => {}
-                answer => break answer?,
+            match self.vault.put_manifest(&self.tenant, &manifest, anchor.head.document).await {
+                Err(AppendError::Vault(VaultError::Unavailable(_)))
+                    if patience.once_more(&*self.clock, &mut self.rng).await => {}
+                Err(AppendError::Vault(error)) => return Err(error.into()),
+                // The next append finds out.
+                Err(why) => return Err(VaultError::Unavailable(why.to_string()).into()),
+                Ok(()) => break,
             }
         }
         self.read_back(&manifest).await?;
@@ -164,6 +168,7 @@ impl Photographer {
             bytes: chunks.bytes,
             kept_until: keep.map(|keep| now.as_millisecond().saturating_add(keep.as_millis() as i64)),
             guards,
+            document: head.document.map(|digest| digest.0.to_vec()),
         };
         let payload = self.seal.seal(&manifest_place(&chunks.id), &plain.encode_to_vec());
         Manifest { id: chunks.id.clone(), payload }

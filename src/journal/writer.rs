@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::Instant,
-    vault::{Decision, Seq, SnapshotId, VaultError},
+    vault::{Decision, Heading, Seq, SnapshotId, VaultError},
 };
 
 pub(super) struct Writer {
@@ -42,12 +42,18 @@ pub(super) struct Writer {
     pub good: Option<Seq>,
     /// Its sealed size.
     pub snapshot_bytes: u64,
-    /// Of our takeover.
+    /// The epoch that we began with, …
+    pub first: Seq,
+    /// … and when that was.
     pub taken_at: Timestamp,
+    /// Of the last document.
+    pub written_at: Timestamp,
     /// What was decided since we are the owner.
     pub decided: Decision,
     /// The highest number that was ever sent.
     pub used: Seq,
+    /// Takeovers of attempts to write everything anew that may land yet.
+    pub strays: Vec<Guard>,
     /// What the vault was found to have lost: everything has to be written anew before anything else.
     pub loss: Option<Loss>,
     pub budget: WriteBudget,
@@ -229,8 +235,8 @@ impl Writer {
         loop {
             let sent = self.cx.clock.instant();
             let (verdict, silence) = match flight.ask() {
-                Ask::Append(documents, decision) => {
-                    let answer = self.cx.vault.append(&self.cx.tenant, documents, decision).await;
+                Ask::Append(before, documents, decision) => {
+                    let answer = self.cx.vault.append(&self.cx.tenant, before, documents, decision).await;
                     let silence = answer.as_ref().err().map(ToString::to_string);
                     (flight.appended(answer), silence)
                 }
@@ -253,6 +259,7 @@ impl Writer {
                         self.guards.extend(frozen.documents.last().map(guard));
                     }
                     self.head = frozen.after;
+                    self.written_at = frozen.documents.last().map_or(self.written_at, |document| document.at);
                     self.tail.grow(&frozen.documents);
                     let mut book = self.shared.book();
                     book.confirmed_at = sent;
@@ -342,9 +349,13 @@ impl Writer {
             return Ok(Found::Successor);
         }
         let last = self.head.last;
-        Ok(match vault.numbers(tenant, last, 2).await?[..] {
-            [first] if first == last => Found::Ours,
-            [first, ..] if first == last => Found::Successor,
+        let ours = |found: &Heading| {
+            let same_time = found.at.as_microsecond() == self.written_at.as_microsecond();
+            found.seq == last && found.writer == self.cx.writer && same_time
+        };
+        Ok(match &vault.headings(tenant, last, 2).await?[..] {
+            [first] if ours(first) => Found::Ours,
+            [first, ..] if ours(first) => Found::Successor,
             // Something behind it may be a takeover: whoever rebuilds finds out.
             _ => Found::Nothing,
         })

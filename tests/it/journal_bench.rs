@@ -191,7 +191,7 @@ impl Bench {
 
     pub async fn replace(&self, document: JournalDocument) {
         self.vault.remove_documents(&self.tenant, &[document.seq]).await.unwrap();
-        self.vault.append(&self.tenant, &[document], None).await.unwrap();
+        self.vault.append(&self.tenant, None, &[document], None).await.unwrap();
     }
 
     /// Lets an owner write until everything up to the number is compacted away, takeovers aside.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
+    seal::Digest,
     tenant::{TenantId, TenantRecord},
     vault::*,
 };
@@ -84,6 +85,8 @@ pub struct Ground {
     pub violations: Vec<String>,
     /// All documents that ever stood at a number, the first one there.
     ever: BTreeMap<Seq, JournalDocument>,
+    /// Those that were lost.
+    lost: Vec<JournalDocument>,
     /// The last takeover at the end of the journal.
     pub owner: Option<(Seq, InstanceId)>,
     rng: SmallRng,
@@ -102,6 +105,7 @@ impl World {
             usage: Usage::default(),
             violations: Vec::new(),
             ever: BTreeMap::new(),
+            lost: Vec::new(),
             owner: None,
             rng: SmallRng::seed_from_u64(seed),
             trace,
@@ -251,12 +255,17 @@ impl Line {
 impl Ground {
     /// Judges what lands at the end of the journal (only the owner's documents may, and new takeovers) and what lands in its past: only
     /// what stood there before, without deciding anything again, and takeovers of readers that were too slow.
-    fn append(&mut self, documents: &[JournalDocument], decision: Option<&Decision>) -> Result<(), AppendError> {
+    fn append(
+        &mut self,
+        after: Option<Digest>,
+        documents: &[JournalDocument],
+        decision: Option<&Decision>,
+    ) -> Result<(), AppendError> {
         if documents.iter().any(|document| self.journal.contains_key(&document.seq)) {
             return Err(AppendError::Exists);
         }
-        if documents[0].seq.previous().is_some_and(|before| !self.journal.contains_key(&before)) {
-            return Err(AppendError::Gap);
+        if let Some(before) = documents[0].seq.previous() {
+            self.stand(&Footing::Document(before, after))?;
         }
         let Some(record) = self.record.as_mut().filter(|_| decision.is_some()) else {
             if decision.is_some() {
@@ -270,10 +279,11 @@ impl Ground {
         Ok(())
     }
 
-    /// Only an owner starts over, and the last document that ever was is below its new takeover; or a claimer does without what was
+    /// Only the owner starts over, and the last document that ever was is below its new takeover; or a claimer does without what was
     /// before its takeover.
     fn start_over(
         &mut self,
+        footing: &Footing,
         documents: &[JournalDocument],
         manifest: Option<&Manifest>,
         decision: &Decision,
@@ -281,15 +291,18 @@ impl Ground {
         if documents.iter().any(|document| self.journal.contains_key(&document.seq)) {
             return Err(AppendError::Exists);
         }
+        self.stand(footing)?;
         let end = self.ever.last_key_value().map_or(Seq(0), |(seq, _)| *seq);
         let (first, writer) = (&documents[0], &documents[0].writer);
-        if manifest.is_some() && self.owner.as_ref().is_none_or(|(_, owner)| owner != writer) {
+        if manifest.is_some() && self.owner.as_ref().is_some_and(|(_, owner)| owner != writer) {
             self.violations.push(format!("{writer:?} starts over at {} and is not the owner", first.seq.0));
         }
         if manifest.is_some() && first.seq <= end {
             self.violations.push(format!("{writer:?} starts over at {}, in the past", first.seq.0));
         }
-        self.owner = Some((first.seq, writer.clone()));
+        if manifest.is_some() || first.seq > end {
+            self.owner = Some((first.seq, writer.clone()));
+        }
         for document in documents {
             self.ever.entry(document.seq).or_insert_with(|| document.clone());
             self.journal.insert(document.seq, document.clone());
@@ -304,10 +317,27 @@ impl Ground {
         Ok(())
     }
 
+    fn stand(&self, footing: &Footing) -> Result<(), AppendError> {
+        let stands = match footing {
+            Footing::Nothing => true,
+            Footing::Document(seq, digest) => {
+                self.journal.get(seq).is_some_and(|found| digest.is_none_or(|digest| found.digest() == digest))
+            }
+            Footing::Manifest(id) => self.manifests.contains_key(id),
+        };
+        if stands { Ok(()) } else { Err(AppendError::Gap) }
+    }
+
     /// Loses documents from a number on, of the snapshots there and after it as many as are told; and the memory of them.
     pub fn lose(&mut self, from: Seq, snapshots: bool) {
         self.journal.retain(|seq, _| *seq < from);
-        self.ever.retain(|seq, _| *seq < from);
+        let lost = self.ever.split_off(&from);
+        self.lost.extend(lost.into_values());
+        // Of an owner whose takeover it has lost it knows nothing.
+        if self.owner.as_ref().is_some_and(|(epoch, _)| *epoch >= from) {
+            let mut left = self.ever.values().filter(|document| document.kind == DocumentKind::Takeover);
+            self.owner = left.next_back().map(|last| (last.seq, last.writer.clone()));
+        }
         if snapshots {
             self.manifests.retain(|id, _| id.seq < from);
             self.chunks.retain(|(id, _), _| id.seq < from);
@@ -329,7 +359,8 @@ impl Ground {
                     (!mine).then_some("is appended by a process that is not the owner")
                 }
             } else {
-                let same = self.ever.get(&document.seq).is_some_and(|before| before.payload == document.payload);
+                let stood = self.ever.get(&document.seq).into_iter().chain(&self.lost);
+                let same = stood.into_iter().any(|before| before.payload == document.payload);
                 match (takeover, same) {
                     (true, _) => None,
                     (false, false) => Some("is another one in the past"),
@@ -378,13 +409,14 @@ impl Vault for Line {
     async fn append(
         &self,
         _: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         let (documents, decision) = (documents.to_vec(), decision.cloned());
         let (first, kind) = (documents[0].seq.0, documents[0].kind);
         self.call(format!("append {first} x{} {kind:?}", documents.len()), true, move |ground| {
-            ground.append(&documents, decision.as_ref())
+            ground.append(after, &documents, decision.as_ref())
         })
         .await?
     }
@@ -392,20 +424,26 @@ impl Vault for Line {
     async fn start_over(
         &self,
         _: &TenantId,
+        footing: &Footing,
         documents: &[JournalDocument],
         manifest: Option<&Manifest>,
         decision: &Decision,
     ) -> Result<(), AppendError> {
-        let (documents, manifest, decision) = (documents.to_vec(), manifest.cloned(), decision.clone());
+        let (footing, documents) = (footing.clone(), documents.to_vec());
+        let (manifest, decision) = (manifest.cloned(), decision.clone());
         self.call(format!("start over at {}", documents[0].seq.0), true, move |ground| {
-            ground.start_over(&documents, manifest.as_ref(), &decision)
+            ground.start_over(&footing, &documents, manifest.as_ref(), &decision)
         })
         .await?
     }
 
-    async fn numbers(&self, _: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
-        self.read(format!("numbers {}..", first.0), move |ground| {
-            ground.journal.range(first..).take(limit).map(|(seq, _)| *seq).collect()
+    async fn headings(&self, _: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
+        self.read(format!("headings {}..", first.0), move |ground| {
+            let heading = |(seq, document): (&Seq, &JournalDocument)| {
+                let JournalDocument { writer, at, .. } = document.clone();
+                Heading { seq: *seq, writer, at }
+            };
+            ground.journal.range(first..).take(limit).map(heading).collect()
         })
         .await
     }
@@ -475,13 +513,15 @@ impl Vault for Line {
         .await
     }
 
-    async fn put_manifest(&self, _: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
+    async fn put_manifest(&self, _: &TenantId, manifest: &Manifest, entry: Option<Digest>) -> Result<(), AppendError> {
         let Manifest { id, payload } = manifest.clone();
         self.call(format!("manifest {}-{}", id.seq.0, id.attempt), true, move |ground| {
+            ground.stand(&Footing::Document(id.seq, entry))?;
             ground.manifests.insert(id, payload);
             ground.usage.writes += 1;
+            Ok(())
         })
-        .await
+        .await?
     }
 
     /// In two steps: others delete between them.

@@ -22,10 +22,13 @@ use self::{
     writer::{Access, Writer, vault_error},
 };
 use super::{
-    AppendError, Counters, Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq,
-    SnapshotId, Usage, Vault, VaultError, limits,
+    AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
+    Notice, Seq, SnapshotId, Usage, Vault, VaultError, limits,
 };
-use crate::tenant::{TenantId, TenantRecord};
+use crate::{
+    seal::Digest,
+    tenant::{TenantId, TenantRecord},
+};
 
 #[derive(Debug)]
 pub struct Embedded {
@@ -138,13 +141,14 @@ impl Vault for Embedded {
     async fn append(
         &self,
         tenant: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         limits::append(documents)?;
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.cloned());
         let count = documents.len() + usize::from(decision.is_some());
-        let work = move |connection: &Connection| append(connection, &tenant, &documents, decision.as_ref());
+        let work = move |connection: &Connection| append(connection, &tenant, after, &documents, decision.as_ref());
         self.writer.run(Access::Write, work).await?;
         self.counters.wrote(count);
         Ok(())
@@ -153,6 +157,7 @@ impl Vault for Embedded {
     async fn start_over(
         &self,
         tenant: &TenantId,
+        footing: &Footing,
         documents: &[JournalDocument],
         manifest: Option<&Manifest>,
         decision: &Decision,
@@ -163,10 +168,11 @@ impl Vault for Embedded {
             limits::payload(payload)?;
         }
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.clone());
-        let manifest = manifest.cloned();
+        let (footing, manifest) = (footing.clone(), manifest.cloned());
         let count = documents.len() + usize::from(manifest.is_some()) + 1;
         let work = move |connection: &Connection| {
             create(connection, &tenant, &documents)?;
+            stand(connection, &tenant, &footing)?;
             let rest = || {
                 if let Some(manifest) = &manifest {
                     put_manifest(connection, &tenant, manifest)?;
@@ -222,15 +228,13 @@ impl Vault for Embedded {
         .await
     }
 
-    async fn numbers(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
+    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
         let tenant = tenant.clone();
         self.list(move |connection| {
-            let query = "SELECT seq FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+            let query = "SELECT seq, writer, at FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
             let mut statement = connection.prepare_cached(query)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement
-                .query_map(params![tenant.as_str(), seq_to(first), limit], |row| Ok(seq_from(row.get("seq")?)))?;
-            rows.collect()
+            statement.query_map(params![tenant.as_str(), seq_to(first), limit], heading)?.collect()
         })
         .await
     }
@@ -283,11 +287,22 @@ impl Vault for Embedded {
         .await
     }
 
-    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
+    async fn put_manifest(
+        &self,
+        tenant: &TenantId,
+        manifest: &Manifest,
+        entry: Option<Digest>,
+    ) -> Result<(), AppendError> {
         limits::snapshot_id(&manifest.id)?;
         limits::payload(&manifest.payload)?;
         let (tenant, manifest) = (tenant.clone(), manifest.clone());
-        self.write(1, move |connection| put_manifest(connection, &tenant, &manifest)).await
+        let work = move |connection: &Connection| {
+            stand(connection, &tenant, &Footing::Document(manifest.id.seq, entry))?;
+            put_manifest(connection, &tenant, &manifest).map_err(|error| AppendError::Vault(vault_error(error)))
+        };
+        self.writer.run(Access::Write, work).await?;
+        self.counters.wrote(1);
+        Ok(())
     }
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
@@ -445,17 +460,14 @@ impl Vault for Embedded {
 fn append(
     connection: &Connection,
     tenant: &TenantId,
+    after: Option<Digest>,
     documents: &[JournalDocument],
     decision: Option<&Decision>,
 ) -> Result<(), AppendError> {
     let vault = |error| AppendError::Vault(vault_error(error));
     create(connection, tenant, documents)?;
     if let Some(before) = documents.first().and_then(|document| document.seq.previous()) {
-        let present = "SELECT 1 FROM journal WHERE tenant = ?1 AND seq = ?2";
-        let mut query = connection.prepare_cached(present).map_err(vault)?;
-        if !query.exists(params![tenant.as_str(), seq_to(before)]).map_err(vault)? {
-            return Err(AppendError::Gap);
-        }
+        stand(connection, tenant, &Footing::Document(before, after))?;
     }
     let Some(decision) = decision else { return Ok(()) };
     let present = "SELECT 1 FROM tenants WHERE id = ?1";
@@ -477,6 +489,29 @@ fn create(connection: &Connection, tenant: &TenantId, documents: &[JournalDocume
         })?;
     }
     Ok(())
+}
+
+/// Whether the footing is there.
+fn stand(connection: &Connection, tenant: &TenantId, footing: &Footing) -> Result<(), AppendError> {
+    let stands = || match footing {
+        Footing::Nothing => Ok(true),
+        Footing::Document(seq, None) => connection
+            .prepare_cached("SELECT 1 FROM journal WHERE tenant = ?1 AND seq = ?2")?
+            .exists(params![tenant.as_str(), seq_to(*seq)]),
+        Footing::Document(seq, Some(digest)) => {
+            let query = "SELECT payload FROM journal WHERE tenant = ?1 AND seq = ?2";
+            let mut statement = connection.prepare_cached(query)?;
+            let found = statement.query_row(params![tenant.as_str(), seq_to(*seq)], payload).optional()?;
+            Ok(found.is_some_and(|found| Digest::of([&*found]) == *digest))
+        }
+        Footing::Manifest(id) => connection
+            .prepare_cached("SELECT 1 FROM manifests WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3")?
+            .exists(params![tenant.as_str(), seq_to(id.seq), &*id.attempt]),
+    };
+    match stands().map_err(|error| AppendError::Vault(vault_error(error)))? {
+        true => Ok(()),
+        false => Err(AppendError::Gap),
+    }
 }
 
 fn decide(connection: &Connection, tenant: &TenantId, decision: &Decision) -> rusqlite::Result<()> {
@@ -538,6 +573,10 @@ fn journal_document(row: &Row<'_>) -> rusqlite::Result<JournalDocument> {
         at: time(row, "at")?,
         payload: payload(row)?,
     })
+}
+
+fn heading(row: &Row<'_>) -> rusqlite::Result<Heading> {
+    Ok(Heading { seq: seq_from(row.get("seq")?), writer: InstanceId(row.get("writer")?), at: time(row, "at")? })
 }
 
 fn snapshot_id(row: &Row<'_>) -> rusqlite::Result<SnapshotId> {

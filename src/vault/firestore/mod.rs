@@ -6,6 +6,7 @@
 
 mod access;
 mod document;
+mod footing;
 mod wire;
 
 use std::{fmt, time::Duration};
@@ -26,13 +27,17 @@ use zeroize::Zeroizing;
 
 use self::{
     document::{Fields, Reader},
+    footing::{LastDocuments, Uncommitted},
     wire::{Failure, Wire},
 };
 use super::{
-    AppendError, Counters, Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq,
-    SnapshotId, Usage, Vault, VaultError, limits,
+    AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
+    Notice, Seq, SnapshotId, Usage, Vault, VaultError, limits,
 };
-use crate::tenant::{TenantId, TenantRecord};
+use crate::{
+    seal::Digest,
+    tenant::{TenantId, TenantRecord},
+};
 
 const CHECK: &str = "vault/check";
 /// Deletes in one commit. Firestore takes more, but not without end.
@@ -80,6 +85,7 @@ pub struct Firestore {
     wire: Wire,
     /// Whether the server takes preconditions alone: see [`Wire::commit_after`].
     verifies: bool,
+    last_documents: LastDocuments,
     counters: Counters,
 }
 
@@ -88,7 +94,8 @@ impl Firestore {
     /// use. rustls needs its process-wide provider before.
     pub async fn connect(config: FirestoreConfig) -> Result<Self, VaultError> {
         let wire = Wire::connect(config).await?;
-        let mut firestore = Self { wire, verifies: true, counters: Counters::default() };
+        let mut firestore =
+            Self { wire, verifies: true, last_documents: LastDocuments::default(), counters: Counters::default() };
         firestore.ping().await?;
         firestore.verifies = firestore.wire.takes_verifications(firestore.wire.name(CHECK)).await?;
         if !firestore.verifies {
@@ -228,42 +235,26 @@ impl Vault for Firestore {
     async fn append(
         &self,
         tenant: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         limits::append(documents)?;
         let mut writes = self.creations(tenant, documents);
         writes.extend(decision.map(|decision| self.update(&tenant_path(tenant), document::decision_fields(decision))));
-        let count = writes.len();
-        let before = documents[0].seq.previous().filter(|_| self.verifies);
-        let committed = match before {
-            Some(before) => self.wire.commit_after(writes, self.wire.name(&journal_path(tenant, before))).await,
-            None => self.wire.commit(writes).await,
-        };
-        let failure = match committed {
-            Ok(()) => {
-                self.counters.wrote(count);
-                return Ok(());
-            }
-            Err(failure) if failure.exists() => return Err(AppendError::Exists),
-            Err(failure) => failure,
-        };
-        // It does not say which document is missing. The database itself would be an error here.
-        if failure.missing()
-            && let Some(before) = before
-            && self.get(&journal_path(tenant, before)).await?.is_none()
-        {
-            return Err(AppendError::Gap);
+        let before = documents[0].seq.previous();
+        let footing = before.map_or(Footing::Nothing, |before| Footing::Document(before, after));
+        let last = documents.last().map(|last| (documents.len() - 1, last));
+        match self.commit_onto(tenant, &footing, writes, last).await {
+            Err(Uncommitted::Missing(_)) if decision.is_some() => Err(AppendError::TenantGone),
+            done => Ok(done?),
         }
-        if failure.missing() && decision.is_some() {
-            return Err(AppendError::TenantGone);
-        }
-        Err(AppendError::Vault(failure.into()))
     }
 
     async fn start_over(
         &self,
         tenant: &TenantId,
+        footing: &Footing,
         documents: &[JournalDocument],
         manifest: Option<&Manifest>,
         decision: &Decision,
@@ -280,19 +271,29 @@ impl Vault for Firestore {
             let record = self.update(&tenant_path(tenant), document::decision_fields(decision));
             writes.push(Write { current_document: None, ..record });
         }
-        match self.commit(writes).await {
-            Err(failure) if failure.exists() => Err(AppendError::Exists),
-            done => Ok(done.map_err(VaultError::from)?),
-        }
+        Ok(self.commit_onto(tenant, footing, writes, Some((0, &documents[0]))).await?)
     }
 
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
-        self.get(&journal_path(tenant, seq)).await?.map(Reader::journal_document).transpose()
+        let Some(found) = self.get(&journal_path(tenant, seq)).await? else { return Ok(None) };
+        let updated = found.updated();
+        let document = found.journal_document()?;
+        self.last_documents.remember(tenant, &document, updated);
+        Ok(Some(document))
     }
 
     async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
         let query = StructuredQuery { start_at: self.journal_from(tenant, first), ..by_id("journal") };
-        self.query(&tenant_path(tenant), query, Reader::journal_document).await?.into_iter().collect()
+        let read = |document: Reader| {
+            let updated = document.updated();
+            Ok((document.journal_document()?, updated))
+        };
+        let documents: Vec<_> =
+            self.query(&tenant_path(tenant), query, read).await?.into_iter().collect::<Result<_, VaultError>>()?;
+        if let Some((last, updated)) = documents.last() {
+            self.last_documents.remember(tenant, last, *updated);
+        }
+        Ok(documents.into_iter().map(|(document, _)| document).collect())
     }
 
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
@@ -306,14 +307,14 @@ impl Vault for Firestore {
         documents.into_iter().filter_map(Result::transpose).collect()
     }
 
-    async fn numbers(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Seq>, VaultError> {
+    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
         let query = StructuredQuery {
-            select: only(&["kind"]),
+            select: only(&["writer", "at"]),
             start_at: self.journal_from(tenant, first),
             limit: i32::try_from(limit).ok(),
             ..by_id("journal")
         };
-        self.query(&tenant_path(tenant), query, |document| document.seq()).await?.into_iter().collect()
+        self.query(&tenant_path(tenant), query, Reader::heading).await?.into_iter().collect()
     }
 
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
@@ -342,10 +343,16 @@ impl Vault for Firestore {
         self.put(&path, document::payload_fields(&payload)).await
     }
 
-    async fn put_manifest(&self, tenant: &TenantId, Manifest { id, payload }: &Manifest) -> Result<(), VaultError> {
+    async fn put_manifest(
+        &self,
+        tenant: &TenantId,
+        Manifest { id, payload }: &Manifest,
+        entry: Option<Digest>,
+    ) -> Result<(), AppendError> {
         limits::snapshot_id(id)?;
         limits::payload(payload)?;
-        self.put(&snapshot_path(tenant, id), document::payload_fields(payload)).await
+        let write = self.write(&snapshot_path(tenant, id), document::payload_fields(payload));
+        Ok(self.commit_onto(tenant, &Footing::Document(id.seq, entry), vec![write], None).await?)
     }
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {

@@ -20,7 +20,7 @@ use firestore::gcloud_sdk::{
     error::ErrorKind,
     google::firestore::v1::{
         BatchGetDocumentsRequest, CommitRequest, CommitResponse, Document, DocumentMask, ListDocumentsRequest,
-        Precondition, RunQueryRequest, StructuredQuery, Write, batch_get_documents_response,
+        Precondition, RunQueryRequest, StructuredQuery, Write, WriteResult, batch_get_documents_response,
         firestore_client::FirestoreClient, precondition::ConditionType, run_query_request, write::Operation,
     },
     google_cloud_auth::credentials::anonymous,
@@ -92,15 +92,22 @@ impl Wire {
     }
 
     /// All writes, or none of them.
-    pub(super) async fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
+    pub(super) async fn commit(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, Failure> {
         let request = CommitRequest { database: self.database.clone(), writes, ..Default::default() };
-        self.call(async |mut client| client.commit(self.limited(request)).await).await.map(drop)
+        let answer = self.call(async |mut client| client.commit(self.limited(request)).await).await?;
+        Ok(answer.write_results)
     }
 
-    /// All writes, or none of them: none if the document `present` does not exist at that moment.
-    pub(super) async fn commit_after(&self, writes: Vec<Write>, present: String) -> Result<(), Failure> {
+    /// All writes, or none of them: none if the document `name` is not in this condition at that moment.
+    pub(super) async fn commit_after(
+        &self,
+        writes: Vec<Write>,
+        name: String,
+        condition: ConditionType,
+    ) -> Result<Vec<WriteResult>, Failure> {
         let (database, writes) = (self.database.clone(), writes.into_iter().map(GuardedWrite::from));
-        let request = GuardedCommit { database, writes: writes.chain([GuardedWrite::requiring(present)]).collect() };
+        let verification = GuardedWrite::verifying(name, condition);
+        let request = GuardedCommit { database, writes: writes.chain([verification]).collect() };
         let Connection { service, dial, .. } = self.current();
         let commit = async {
             let mut service = Grpc::new(service);
@@ -109,13 +116,13 @@ impl Wire {
             service.unary(self.limited(request), path, ProstCodec::<GuardedCommit, CommitResponse>::default()).await
         };
         let answer = deadline(self.time_limit, commit).await;
-        self.answered(answer, dial).map(drop)
+        Ok(self.answered(answer, dial)?.into_inner().write_results)
     }
 
     /// Whether the server knows preconditions alone. Writes nothing.
     pub(super) async fn takes_verifications(&self, name: String) -> Result<bool, VaultError> {
-        match self.commit_after(Vec::new(), name).await {
-            Ok(()) => Ok(true),
+        match self.commit_after(Vec::new(), name, ConditionType::Exists(true)).await {
+            Ok(_) => Ok(true),
             Err(Failure(status)) => match status.code() {
                 Code::NotFound => Ok(true),
                 Code::InvalidArgument | Code::Unimplemented => Ok(false),
@@ -348,9 +355,8 @@ struct GuardedWrite {
 }
 
 impl GuardedWrite {
-    /// The document must exist.
-    fn requiring(name: String) -> Self {
-        let current_document = Some(Precondition { condition_type: Some(ConditionType::Exists(true)) });
+    fn verifying(name: String, condition: ConditionType) -> Self {
+        let current_document = Some(Precondition { condition_type: Some(condition) });
         Self { verify: Some(name), current_document, ..Self::default() }
     }
 }
@@ -380,6 +386,11 @@ impl Failure {
     /// A write required that its document exists, and it does not. No write of the commit was carried out.
     pub(super) fn missing(&self) -> bool {
         self.0.code() == Code::NotFound
+    }
+
+    /// A write required that its document is as it was, and it is not. No write of the commit was carried out.
+    pub(super) fn changed(&self) -> bool {
+        self.0.code() == Code::FailedPrecondition
     }
 }
 
