@@ -4,7 +4,7 @@
 use sessiond::{
     demo::Conversation,
     tenant::TenantId,
-    vault::{Seq, Vault, embedded::Embedded},
+    vault::{DocumentKind, Seq, Vault, embedded::Embedded},
 };
 
 use crate::{
@@ -86,15 +86,27 @@ impl Scene {
             Loss::Everything => Seq(1),
             Loss::TheEnd => numbers[numbers.len() - 3],
         };
-        let lost: Vec<_> = numbers.into_iter().filter(|seq| *seq >= from).collect();
-        self.vault.remove_documents(&tenant, &lost).await.unwrap();
-        for id in self.vault.snapshots(&tenant).await.unwrap() {
-            if id.seq >= from {
-                self.vault.remove_snapshot(&tenant, &id).await.unwrap();
-            }
-        }
+        // First: once the documents go, the daemon writes everything anew, this too.
         if loss == Loss::Everything {
             self.remove_record();
+        }
+        // It goes on writing meanwhile, and only what is lost at the end is noticed.
+        let mut before = numbers.last().copied();
+        let mut lost: Vec<_> = numbers.into_iter().filter(|seq| *seq >= from).collect();
+        while !lost.is_empty() {
+            self.vault.remove_documents(&tenant, &lost).await.unwrap();
+            let since = self.vault.documents(&tenant, from).await.unwrap();
+            let since = since.iter().filter(|document| Some(document.seq) > before);
+            if since.clone().any(|document| document.kind == DocumentKind::Takeover) {
+                break;
+            }
+            lost = since.map(|document| document.seq).collect();
+            before = before.max(lost.last().copied());
+        }
+        for id in self.vault.snapshots(&tenant).await.unwrap() {
+            if id.seq >= from && Some(id.seq) <= before {
+                self.vault.remove_snapshot(&tenant, &id).await.unwrap();
+            }
         }
     }
 
