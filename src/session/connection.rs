@@ -138,6 +138,8 @@ impl<'a> Connection<'a> {
         let (records, recorded) = mpsc::channel(4096);
         let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
+        session.store.arrivals().begin();
+        let _raw = self.client.acquire_raw_node_forwarding();
         session.client.send_replace(Some(self.client.clone()));
         let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
         let recorder = session.tasks.spawn(guarded(session.clone(), recorder));
@@ -458,8 +460,12 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
     if !paired {
         persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
     }
-    let hook =
-        Hook { inbox: session.inbox.clone(), outbox: session.outbox.clone(), owes_acks: session.owes_acks.clone() };
+    let hook = Hook {
+        inbox: session.inbox.clone(),
+        outbox: session.outbox.clone(),
+        store: session.store.clone(),
+        owes_acks: session.owes_acks.clone(),
+    };
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let gate = Arc::new(WireGate::new(session.store.clone()));
@@ -487,6 +493,7 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
 
 /// Ends the library's client for good, so that never two of them live on one store.
 async fn farewell(session: &Inner, client: &Arc<Client>, mut run: AbortOnDropHandle<()>, abrupt: bool) {
+    session.store.arrivals().end();
     if abrupt {
         // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
         session.line.shut();

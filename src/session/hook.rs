@@ -22,12 +22,14 @@ use tracing::{error, warn};
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
+    wacore_binary::NodeRef,
 };
 
 use super::{Inner, rotation::Rotation, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Notice, Outbox},
+    store::Store,
 };
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
@@ -36,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Hook {
     pub inbox: Arc<Inbox>,
     pub outbox: Arc<Outbox>,
+    pub store: Arc<Store>,
     /// Set when acks were withheld: the session reconnects once when the vault is back.
     pub owes_acks: Arc<AtomicBool>,
 }
@@ -53,6 +56,7 @@ impl InboundDurabilityHook for Hook {
             self.owes_acks.store(true, Ordering::Release);
         }
         crash::point("in_the_vault");
+        self.store.arrivals().finished(batch.iter().map(|message| message.info.id.as_str()));
         durable
     }
 }
@@ -124,12 +128,14 @@ impl Ears {
         EventKind::LabelAssociationUpdate,
         EventKind::LabelEditUpdate,
         EventKind::Presence,
+        EventKind::RawNode,
     ];
 
     /// What is only remembered; false: it is none of that.
     fn note(&self, event: &Event) -> bool {
         let session = &self.session;
         match event {
+            Event::RawNode(node) => self.came(node.get()),
             Event::ChatPresence(update) => self.shows(session.presences.heard_typing(update)),
             Event::Presence(update) => self.shows(session.presences.heard_presence(update)),
             Event::HistorySync(sync) => session.questions.heard(sync),
@@ -142,6 +148,18 @@ impl Ears {
             _ => return false,
         }
         true
+    }
+
+    /// Told before the library works on it, by the task that reads the wire.
+    fn came(&self, stanza: &NodeRef<'_>) {
+        if !matches!(&*stanza.tag, "message" | "status") {
+            return;
+        }
+        let mut attrs = stanza.attrs();
+        if let (Some(chat), Some(id)) = (attrs.optional_jid("from"), attrs.optional_string("id")) {
+            // The library has one queue for all devices of a chat.
+            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id);
+        }
     }
 
     fn shows(&self, chat: Option<String>) {
@@ -159,6 +177,10 @@ impl EventHandler for Ears {
         match &*event {
             Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone())),
             Event::PairPasskeyRequest(_) => self.rotation.end(),
+            Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
+            Event::UndecryptableMessage(message) => {
+                self.session.store.arrivals().finished([message.info.id.as_str()]);
+            }
             _ => {}
         }
         self.hand_on(event);

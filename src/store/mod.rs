@@ -23,6 +23,7 @@
 //! tenant's folder.
 
 mod app_sync;
+mod arrivals;
 mod copy;
 mod database;
 mod device;
@@ -54,6 +55,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
+pub use self::{
+    arrivals::Arrivals,
+    device::{Hooks, is_paired},
+    failure::{CopyFailure, CopyFailureKind},
+    messages::{Filed, InboundPlace},
+    pool::{Pool, PoolOptions},
+};
 use self::{
     copy::{Snapshots, State, WorkingCopy, Written, lock, remove},
     device::{Paired, Wiped},
@@ -63,12 +71,6 @@ use self::{
     pages::Pages,
     space::Space,
     turn::Turn,
-};
-pub use self::{
-    device::{Hooks, is_paired},
-    failure::{CopyFailure, CopyFailureKind},
-    messages::{Filed, InboundPlace},
-    pool::{Pool, PoolOptions},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -179,6 +181,7 @@ impl Store {
             failure: watch::Sender::new(None),
             released: CancellationToken::new(),
             signal_writes: AtomicU64::new(0),
+            arrivals: Arrivals::default(),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
@@ -334,6 +337,11 @@ impl Store {
     /// could refuse messages there.
     pub fn release_library(&self) {
         self.copy.released.cancel();
+    }
+
+    /// What is on its way through the library.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.copy.arrivals
     }
 
     /// Answers the library: what is true, or nothing. An error of a read while it decrypts would make it refuse the
