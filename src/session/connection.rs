@@ -38,6 +38,14 @@ use crate::{config::Secret, crash, message::Notice};
 /// How long the library may take to end a connection before it is aborted.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long the library may take to finish with the messages that have come, before its connection is ended. In the middle of one it
+/// would write the ratchet and drop the message (whatsapp-rust 0.7.0: `disconnect` and the end of `run` both clean up, and the
+/// second takes what is decrypted between them for a part of an offline queue).
+const DRAINED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The same where the connection has ended by itself: what waits in the library's queues is not worked on any more.
+const LEFT_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// From the dial to the login. WhatsApp answers within seconds; silence is a dead line.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -176,8 +184,13 @@ impl<'a> Connection<'a> {
         };
         self.turn = None;
         session.ready.send_replace(None);
-        drop(subscription);
         let abrupt = matches!(stop, Some(Stop::Closed(_))) || session.end.get().is_some();
+        if !abrupt {
+            session.line.deafen();
+            session.store.arrivals().end();
+            session.store.arrivals().drain(if run.is_finished() { LEFT_TIMEOUT } else { DRAINED_TIMEOUT }).await;
+        }
+        drop(subscription);
         farewell(&session, &self.client, run, abrupt).await;
         let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
         let was_stable = self.connected_at.is_some_and(is_good);
@@ -493,7 +506,6 @@ async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
 
 /// Ends the library's client for good, so that never two of them live on one store.
 async fn farewell(session: &Inner, client: &Arc<Client>, mut run: AbortOnDropHandle<()>, abrupt: bool) {
-    session.store.arrivals().end();
     if abrupt {
         // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
         session.line.shut();

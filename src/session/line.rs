@@ -103,6 +103,13 @@ impl Current {
         }
     }
 
+    /// Nothing more is read from the line; what is to be said on it still can be.
+    pub fn deafen(&self) {
+        if let Some(line) = self.latest().line.upgrade() {
+            line.socket.deafen();
+        }
+    }
+
     fn renew(&self, line: &Arc<Line>) -> anyhow::Result<()> {
         let mut latest = self.latest();
         if latest.shut {

@@ -14,13 +14,13 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 /// Longer than the library needs from the decryption of a message to keeping it. A write that comes just before the decryption
@@ -32,6 +32,9 @@ const LAST_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The first message of a chat that is not kept after so long never will be.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What was read from the wire is told of within this time.
+const LAG: Duration = Duration::from_millis(5);
 
 /// Messages that are remembered at the same time. Behind so many, new ones are not waited for.
 const MOST: usize = 10_000;
@@ -49,8 +52,9 @@ struct Table {
     live: bool,
     /// The connection is being ended.
     ending: bool,
-    chats: HashMap<String, Chat>,
-    messages: usize,
+    chats: HashMap<Arc<str>, Chat>,
+    /// The chat of each message.
+    places: HashMap<String, Arc<str>>,
 }
 
 /// The messages of a chat, in the order in which they came.
@@ -89,11 +93,12 @@ impl Arrivals {
     /// The library has read a message from the wire.
     pub fn came(&self, chat: &str, id: &str) {
         let mut table = self.table();
-        if table.messages >= MOST {
+        if table.places.len() >= MOST || table.places.contains_key(id) {
             return;
         }
-        table.messages += 1;
-        let chat = table.chats.entry(chat.to_owned()).or_default();
+        let name: Arc<str> = table.chats.get_key_value(chat).map_or_else(|| chat.into(), |(name, _)| name.clone());
+        table.places.insert(id.to_owned(), name.clone());
+        let chat = table.chats.entry(name).or_default();
         chat.since.get_or_insert_with(Instant::now);
         chat.queue.push_back(Arrival { id: id.to_owned(), is_kept: false });
     }
@@ -108,22 +113,27 @@ impl Arrivals {
         ids.into_iter().for_each(|id| self.advance(id, false));
     }
 
-    fn advance(&self, id: &str, goes_on: bool) {
+    /// The messages before it in its chat are over, and so is it, unless it `stays`.
+    fn advance(&self, id: &str, stays: bool) {
         let mut table = self.table();
-        let found = table.chats.iter().find_map(|(name, chat)| Some((name.clone(), chat.position(id)?)));
-        let Some((name, position)) = found else { return };
-        let over = if goes_on { position } else { position + 1 };
-        table.messages -= over;
-        let Some(chat) = table.chats.get_mut(&name) else { return };
-        chat.queue.drain(..over);
-        match chat.queue.front_mut() {
-            Some(first) => {
-                first.is_kept |= goes_on;
-                chat.since = Some(Instant::now());
+        let Table { chats, places, .. } = &mut *table;
+        let Some(name) = places.get(id).cloned() else { return };
+        let Some(chat) = chats.get_mut(&name) else { return };
+        while let Some(first) = chat.queue.front_mut() {
+            let is_it = first.id == id;
+            if is_it && stays {
+                first.is_kept = true;
+                break;
             }
-            None => {
-                table.chats.remove(&name);
+            places.remove(&first.id);
+            chat.queue.pop_front();
+            if is_it {
+                break;
             }
+        }
+        chat.since = Some(Instant::now());
+        if chat.queue.is_empty() {
+            chats.remove(&name);
         }
         drop(table);
         self.settled.notify_waiters();
@@ -152,16 +162,28 @@ impl Arrivals {
         }
     }
 
+    /// Returns when the library has finished with everything, or after the limit. Nothing must be read from the wire any more.
+    pub async fn drain(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let settled = self.settled.notified();
+            if self.table().chats.is_empty() {
+                sleep(LAG).await;
+                if self.table().chats.is_empty() {
+                    return;
+                }
+            } else if timeout_at(deadline, settled).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Chat {
-    fn position(&self, id: &str) -> Option<usize> {
-        self.queue.iter().position(|arrival| arrival.id == id)
-    }
-
     /// The first, if it is still to be kept.
     fn unkept(&self) -> Option<String> {
         let first = self.queue.front().filter(|first| !first.is_kept)?;
@@ -204,7 +226,7 @@ mod tests {
         assert_eq!(settled, ());
         arrivals.finished(["2", "3"]);
         assert!(arrivals.table().chats.is_empty());
-        assert_eq!(arrivals.table().messages, 0);
+        assert!(arrivals.table().places.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,7 +240,7 @@ mod tests {
         tokio::time::sleep(KEEP_TIMEOUT).await;
         assert!(settles_at_once(&arrivals), "it had its time");
         arrivals.kept(["2"]);
-        assert_eq!(arrivals.table().messages, 1, "what came before it is over");
+        assert_eq!(arrivals.table().places.len(), 1, "what came before it is over");
         assert!(settles_at_once(&arrivals));
     }
 
