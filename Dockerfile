@@ -1,6 +1,12 @@
 # syntax=docker/dockerfile:1
+# The images by their names, which may mean something else tomorrow. Whoever publishes what comes out pins them:
+#   docker buildx imagetools inspect rust:1.95-bookworm            (the line "Digest")
+#   docker build --build-arg RUST_IMAGE=rust@sha256:… --build-arg DEBIAN_IMAGE=debian@sha256:… .
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
 # Stage 1 builds the dependencies from the manifests alone, so that a change of our sources does not build them again.
-FROM rust:1.95-bookworm AS build
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY tests/loopback/Cargo.toml tests/loopback/Cargo.toml
@@ -15,7 +21,7 @@ COPY src src
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked --package sessiond
 
 # Stage 2: the binary, and nothing that it does not need. Root certificates are compiled in.
-FROM debian:bookworm-slim
+FROM ${DEBIAN_IMAGE}
 RUN useradd --uid 10001 --home-dir /var/lib/sessiond --create-home sessiond
 COPY --from=build /src/target/release/sessiond /usr/local/bin/sessiond
 USER sessiond

@@ -35,6 +35,8 @@ enum Command {
 impl Cli {
     /// Runs the command. Prints errors; the exit code tells scripts.
     pub fn run(self) -> ExitCode {
+        // State, keys and files of customers: nobody's but ours, whatever the shell says.
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
         // Two crates of the tree bring a provider each; rustls wants to be told which one to use.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         #[cfg(feature = "loopback")]
@@ -73,12 +75,20 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "fatal");
             eprintln!("sessiond: {error:#}");
-            match error.downcast_ref() {
-                Some(VaultLockError::InUse { .. }) => ExitCode::from(EXIT_IN_USE),
-                _ => ExitCode::FAILURE,
-            }
+            exit_code(&error)
         }
     }
+}
+
+/// Scripts and service managers tell by it whether trying again helps.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(VaultLockError::InUse { .. }) = error.downcast_ref() {
+        return ExitCode::from(EXIT_IN_USE);
+    }
+    if error.is::<daemon::MasterKeyError>() {
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    ExitCode::FAILURE
 }
 
 async fn check(config: Config) -> anyhow::Result<()> {
@@ -92,11 +102,17 @@ async fn check(config: Config) -> anyhow::Result<()> {
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
     println!("whatsapp   {}", config.whatsapp.endpoint);
-    let (vault, _) = daemon::open_vault(&config).await?;
+    let Some(vault) = daemon::existing_vault(&config).await? else {
+        println!("new        there is no vault yet: the first start makes it, and its key if none is configured");
+        return Ok(());
+    };
     vault.ping().await?;
     let tenants = vault.tenants().await?;
     let connected = vault.restorable().await?.len();
-    println!("reached    the vault answers and the master key is its own");
+    match vault.check_value().await? {
+        Some(_) => println!("reached    the vault answers and the master key is its own"),
+        None => println!("reached    the vault answers; no master key is its own yet: the first start's will be"),
+    }
     println!("tenants    {}, of which {connected} would be restored", tenants.len());
     for (id, record) in tenants {
         if let Err(error) = record {

@@ -3,7 +3,12 @@
 mod descriptors;
 mod vault_lock;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::{
@@ -31,7 +36,7 @@ use crate::{
         media::{Keeper, Links, Spool, open_place},
     },
     outbound::{Outbound, SystemLookup},
-    seal::{Keyring, MasterKey, load_or_create_key_file},
+    seal::{Keyring, load_or_create_key_file, read_key_file},
     session::{Directory, Ended, Endpoint, Env, Versions, http_client},
     store::{Pool, PoolOptions},
     vault::{
@@ -48,6 +53,9 @@ const DIALING: usize = 64;
 
 /// Pictures that are decoded at the same time: each may take a hundred megabytes.
 const DECODING: usize = 2;
+
+/// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
+const READING: usize = 128;
 
 /// A daemon whose port is open.
 pub struct Daemon {
@@ -145,27 +153,85 @@ impl Daemon {
     }
 }
 
-/// Opens the vault and proves that the master key is its own.
+/// The master key is not there, or is not this vault's: a mistake in the configuration, which only a look at the vault shows.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    #[error(
+        "the key of the vault {vault} is lost: {key} is not there. Put it back, or set vault.master_keys: another key cannot open what is in \
+         the vault. To begin anew, move the vault away"
+    )]
+    Lost { vault: String, key: String },
+    #[error("the master key is not this vault's")]
+    NotThisVaults,
+}
+
+/// Opens the vault and proves that the master key is its own. What is missing is made.
 pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home>, Arc<Keyring>)> {
-    let mut keys = Vec::new();
-    for (n, text) in config.vault.master_keys.iter().enumerate() {
-        let key = text.expose().parse::<MasterKey>();
-        keys.push(key.with_context(|| format!("vault.master_keys: key {} is not 32 bytes in hex or base64", n + 1))?);
+    let mut keys = config.vault.master_keys.clone();
+    if let VaultHome::Embedded { path, .. } = &config.vault.home {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        if keys.is_empty() {
+            let file = key_file(path)?;
+            keys.push(load_or_create_key_file(&file).context("the key file of the vault")?);
+            info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
+        }
     }
-    let vault: Arc<dyn access::Home> = match &config.vault.home {
+    let vault = reach_vault(config).await?;
+    let keyring = Arc::new(Keyring::new(keys));
+    match vault.check_value().await? {
+        Some(value) => verify(&keyring, &value)?,
+        None => {
+            if !vault.create_check_value(keyring.check_value()).await? {
+                let value = vault.check_value().await?.context("the vault's check value is gone")?;
+                verify(&keyring, &value)?;
+            }
+        }
+    }
+    Ok((vault, keyring))
+}
+
+/// The same of a vault that is there, and makes nothing: for who only looks. `None`: there is none yet.
+pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn access::Home>>> {
+    let mut keys = config.vault.master_keys.clone();
+    if let VaultHome::Embedded { path, .. } = &config.vault.home {
+        if !path.exists() {
+            return Ok(None);
+        }
+        if keys.is_empty() {
+            keys.push(read_key_file(&key_file(path)?).context("the key file of the vault")?);
+        }
+    }
+    let vault = reach_vault(config).await?;
+    if let Some(value) = vault.check_value().await? {
+        verify(&Keyring::new(keys), &value)?;
+    }
+    Ok(Some(vault))
+}
+
+/// Where the key of an embedded vault is, or will be. A vault without it is no new one: another key would look like its own until
+/// somebody needs what is in there.
+fn key_file(vault: &Path) -> Result<PathBuf, MasterKeyError> {
+    let file = vault.with_extension("key");
+    if vault.exists() && !file.exists() {
+        let (vault, key) = (vault.display().to_string(), file.display().to_string());
+        return Err(MasterKeyError::Lost { vault, key });
+    }
+    Ok(file)
+}
+
+fn verify(keyring: &Keyring, value: &[u8]) -> Result<(), MasterKeyError> {
+    keyring.verify_check_value(value).map_err(|_| MasterKeyError::NotThisVaults)
+}
+
+async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
+    match &config.vault.home {
         VaultHome::Embedded { path, .. } => {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                std::fs::create_dir_all(folder)?;
-            }
-            if keys.is_empty() {
-                let file = path.with_extension("key");
-                keys.push(load_or_create_key_file(&file).context("the key file of the vault")?);
-                info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
-            }
             let opened =
                 Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
             info!(path = %path.display(), "embedded vault");
-            Arc::new(opened)
+            Ok(Arc::new(opened))
         }
         VaultHome::Firestore { project, database, credentials, request_timeout } => {
             let settings = FirestoreConfig {
@@ -182,20 +248,9 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
             };
             let connected = connect_firestore(settings, config.restore.deadline).await?;
             info!(project, database, "Firestore vault");
-            Arc::new(connected)
-        }
-    };
-    let keyring = Arc::new(Keyring::new(keys));
-    match vault.check_value().await? {
-        Some(value) => keyring.verify_check_value(&value).context("the master key is not this vault's")?,
-        None => {
-            if !vault.create_check_value(keyring.check_value()).await? {
-                let value = vault.check_value().await?.context("the vault's check value is gone")?;
-                keyring.verify_check_value(&value).context("the master key is not this vault's")?;
-            }
+            Ok(Arc::new(connected))
         }
     }
-    Ok((vault, keyring))
 }
 
 /// Firestore may be slower to answer than we are to start.
@@ -235,7 +290,8 @@ fn env(
     descriptors: Descriptors,
 ) -> anyhow::Result<Env> {
     let media = config.media.clone();
-    let spool = Spool::new(config.data_dir.join("spool")).context("the folder for files on their way")?;
+    let spool =
+        Spool::new(config.data_dir.join("spool"), media.reserve).context("the folder for files on their way")?;
     let links = Links::new(config.http.public_url.clone());
     let authority = config.whatsapp.media_authority.as_deref();
     let client = |proxy: Option<&Secret>| http_client(authority, proxy.map(Secret::expose));
@@ -272,6 +328,7 @@ fn env(
         files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
         fetching: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
         uploading: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
+        reading: Arc::new(Semaphore::new(READING)),
         decoding: Semaphore::new(DECODING),
         asking_phones: Semaphore::new(config.messages.history.parallel),
         versions: Versions::new(config.whatsapp.version),

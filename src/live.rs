@@ -305,6 +305,7 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
             Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
             Ok(Notice::Qr(_)) if !may_pair => {}
             Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
+            Ok(Notice::InLog) => catch_up(fleet, socket, tenant, &mut last).await,
             // Too slow for the feed: the log has what was missed.
             Err(RecvError::Lagged(_)) => {
                 if let Some(status) = fleet.status(tenant) {
@@ -343,7 +344,8 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
             *last = Some(event.id);
             emit_event(socket, event, &fleet.env().media.links).await;
         }
-        if events.len() < PAGE {
+        // A page of large events has fewer.
+        if events.is_empty() {
             return;
         }
     }

@@ -16,14 +16,15 @@ use super::{
     auth::{Caller, MaybeCaller},
     openapi::{Gives, Operation},
 };
-use crate::{fleet::Counts, session, vault::Usage};
+use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 
-/// The old service's fields and more; 503 while the daemon is stopping, and when no tenant at all is served here.
+/// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, and when no tenant at all is served here.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// `ok`; `degraded` when tenants are without a session: restored just now, failed, or moved to another process; `unserved` when all
-    /// are; `draining` while the daemon is stopping.
+    /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
+    /// `unserved` when all tenants are without a session; `disk_low`: messages come and go, files do not; `degraded` when some are without
+    /// one: restored just now, failed, or moved to another process; `ok`.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,
@@ -86,7 +87,7 @@ impl Health {
     fn new(app: &App, caller: Option<&Caller>) -> Self {
         let counts @ Counts { working, total, .. } = app.fleet.counts();
         let mut health = Self {
-            status: if app.fleet.is_draining() { "draining" } else { word(counts) },
+            status: word(app.fleet.is_draining(), app.fleet.env().media.spool.reserve().space(), counts),
             timestamp: app.fleet.env().clock.now(),
             service: "KDS WhatsApp SaaS Backend",
             mode: None,
@@ -110,7 +111,7 @@ impl Health {
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {
-        let served = matches!(self.status, "ok" | "degraded");
+        let served = matches!(self.status, "ok" | "degraded" | "disk_low");
         let status = if served { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
@@ -123,11 +124,15 @@ impl Gives for Health {
     }
 }
 
-fn word(Counts { unserved, total, .. }: Counts) -> &'static str {
-    match unserved {
-        0 => "ok",
-        unserved if unserved < total => "degraded",
-        _ => "unserved",
+/// The worst first: two probes that see the same must do the same.
+fn word(is_draining: bool, space: DiskSpace, Counts { unserved, total, .. }: Counts) -> &'static str {
+    match (space, unserved) {
+        _ if is_draining => "draining",
+        (DiskSpace::Full, _) => "disk_full",
+        (_, unserved) if unserved > 0 && unserved >= total => "unserved",
+        (DiskSpace::Low, _) => "disk_low",
+        (DiskSpace::Enough, 0) => "ok",
+        (DiskSpace::Enough, _) => "degraded",
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`input`] and [`auth`] and the answers of [`answer`] (a type of your own implements [`openapi::Takes`] or [`openapi::Gives`]), and
 //! name in the row with `.also(&[…])` the statuses that they do not tell.
 
+mod account;
 mod answer;
 mod auth;
 mod baileys;
@@ -17,6 +18,7 @@ mod openapi;
 mod problem;
 mod qr;
 mod route;
+mod stream;
 mod tenants;
 mod upload;
 mod waha;
@@ -119,6 +121,9 @@ fn table() -> Vec<Section> {
             Route::post("/api/sessions/{session}/logout", Keyed, waha::sessions::logout, "Unlink at WhatsApp and wipe the credentials"),
             Route::get("/api/sessions/{session}/capping", Keyed, waha::sessions::capping, "How many new chats WhatsApp lets the account begin").also(ASKS),
             Route::get("/api/sessions/{session}/timelock", Keyed, waha::sessions::timelock, "Whether WhatsApp keeps the account from strangers").also(ASKS),
+            Route::get("/api/sessions/{session}/account", Keyed, account::show, "The account that alone may scan (WAHA has no such route)"),
+            Route::put("/api/sessions/{session}/account/change", Keyed, account::allow, "Let another account scan, once (WAHA has no such route)"),
+            Route::delete("/api/sessions/{session}/account/change", Keyed, account::forbid, "Take that back (WAHA has no such route)"),
             Route::post("/api/sessions/{session}/history", Keyed, history::fetch, "Fetch older messages of a chat from the phone (WAHA has no such route)").also(ASKS),
             Route::post("/api/sessions/start", Keyed, waha::sessions::create, "Make a session, and start it").pairs(),
             Route::post("/api/sessions/stop", Keyed, waha::sessions::stop_named, "Stop a session, or end it"),

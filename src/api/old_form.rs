@@ -29,6 +29,9 @@ pub struct Message {
     media_url: Option<String>,
     quoted_message: Option<Quoted>,
     push_name: String,
+    /// It was larger than what is shown: its texts are cut.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
     /// It could not be decrypted; it was asked for again.
     undecryptable: bool,
     platform: &'static str,
@@ -110,6 +113,7 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
         media_url,
         quoted_message: message.quoted.map(quoted),
         push_name: message.push_name,
+        truncated: message.truncated,
         undecryptable: message.content == Content::Undecryptable,
         platform: "baileys",
         tenant_id: tenant.clone(),

@@ -24,7 +24,7 @@ pub use self::{
     secret::{Secret, load_or_create_secret},
     source::{Mistake, Origin},
 };
-use crate::{outbound::Allow, tenant::TenantId};
+use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -135,8 +135,8 @@ pub struct Rates {
 #[derive(Debug, Clone)]
 pub struct Vault {
     pub home: VaultHome,
-    /// Keys as text, not yet parsed; empty: make a key file (embedded vault only).
-    pub master_keys: Vec<Secret>,
+    /// Empty: make a key file (embedded vault only).
+    pub master_keys: Vec<MasterKey>,
     /// Journal entries after which a snapshot is due.
     pub snapshot_entries: u64,
     /// What a tenant's journal may write in a minute before it is slowed; `None`: without end.
@@ -242,8 +242,11 @@ pub struct Media {
     /// Fetch files as their messages come.
     pub eager: bool,
     pub keep: Duration,
-    /// Bytes, of a tenant.
+    /// Bytes, of a tenant, and of all.
     pub keep_bytes: u64,
+    pub keep_bytes_of_all: u64,
+    /// Bytes of the disk that files leave free.
+    pub reserve: u64,
     pub sweep: Duration,
     /// Bytes.
     pub max_received: u64,

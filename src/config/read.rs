@@ -18,7 +18,7 @@ use super::{
     Media, MediaHome, Messages, Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome,
     WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
-use crate::{outbound::Allow, tenant::TenantId};
+use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
 /// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
 pub struct Reader<'a> {
@@ -163,7 +163,7 @@ impl Reader<'_> {
         let path = self.text("vault.embedded.path");
         let shared = self.flag("vault.embedded.shared");
         let account = self.service_account();
-        let master_keys = self.secrets("vault.master_keys");
+        let master_keys = self.master_keys();
         let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
         let writes_per_minute = self.count("journal.writes_per_minute", 0..=1_000_000);
         let kind = self.text("vault.kind");
@@ -194,7 +194,7 @@ impl Reader<'_> {
             let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
             return Some(Vault {
                 home: VaultHome::Embedded { path, shared },
-                master_keys,
+                master_keys: master_keys?,
                 snapshot_entries: snapshot_entries?,
                 writes_per_minute: None,
             });
@@ -208,7 +208,7 @@ impl Reader<'_> {
                 "cannot be combined with a service account: which of them is meant?",
             );
         }
-        if master_keys.is_empty() {
+        if master_keys.as_ref().is_some_and(Vec::is_empty) {
             self.mistake(
                 "vault.master_keys",
                 "must be set with Firestore: 32 random bytes in hex or base64 (openssl rand -hex 32)",
@@ -221,7 +221,24 @@ impl Reader<'_> {
         };
         let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
         let writes_per_minute = NonZeroU32::new(writes_per_minute? as u32);
-        Some(Vault { home, master_keys, snapshot_entries: snapshot_entries?, writes_per_minute })
+        Some(Vault { home, master_keys: master_keys?, snapshot_entries: snapshot_entries?, writes_per_minute })
+    }
+
+    /// What is wrong with a key is said without a character of it.
+    fn master_keys(&mut self) -> Option<Vec<MasterKey>> {
+        let mut keys = Some(Vec::new());
+        for (n, text) in self.secrets("vault.master_keys").iter().enumerate() {
+            match (text.expose().parse(), &mut keys) {
+                (Ok(key), Some(keys)) => keys.push(key),
+                (Ok(_), None) => {}
+                (Err(_), _) => {
+                    let expected = format!("key {}: expected 32 bytes in hex or base64 (openssl rand -hex 32)", n + 1);
+                    self.mistake("vault.master_keys", expected);
+                    keys = None;
+                }
+            }
+        }
+        keys
     }
 
     /// The service account's key (JSON) and its project.
@@ -422,8 +439,9 @@ impl Reader<'_> {
         let home = self.media_home(data_dir, vault);
         let keep = (self.duration("media.keep", 60..=31_536_000), self.duration("media.sweep", 1..=86_400));
         let mut bytes = |key, most| self.count(key, 1..=most).map(|count| count as u64 * MIB);
-        let keep_bytes = bytes("media.keep_mib", 100_000_000);
+        let keep_bytes = (bytes("media.keep_mib", 100_000_000), bytes("media.keep_all_mib", 100_000_000));
         let most = (bytes("media.max_received_mib", 2048), bytes("media.max_sent_mib", 2048));
+        let reserve = self.count("data.reserve_mib", 0..=100_000_000).map(|count| count as u64 * MIB);
         let parallel = (self.count("media.parallel", 1..=256), self.count("media.per_tenant", 1..=64));
         let fetch_timeout = self.duration("media.fetch_timeout", 1..=600);
         let proxies = self.media_proxies();
@@ -431,7 +449,9 @@ impl Reader<'_> {
             home: home?,
             eager: self.flag("media.eager"),
             keep: keep.0?,
-            keep_bytes: keep_bytes?,
+            keep_bytes: keep_bytes.0?,
+            keep_bytes_of_all: keep_bytes.1?,
+            reserve: reserve?,
             sweep: keep.1?,
             max_received: most.0?,
             max_sent: most.1?,

@@ -1,9 +1,12 @@
 //! Texts that must not be shown.
 
-use std::{fmt, fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fmt, io, path::Path};
 
 use rand::RngCore as _;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::seal;
 
 /// A secret text. `Debug` hides it; it is compared in constant time; there is no `Display`.
 #[derive(Clone)]
@@ -35,18 +38,38 @@ impl fmt::Debug for Secret {
 }
 
 /// Reads the secret in `file`; makes a random one, readable by the owner alone, when there is no such file.
-pub fn load_or_create_secret(file: &Path) -> std::io::Result<Secret> {
-    match std::fs::read_to_string(file) {
-        Ok(text) if !text.trim().is_empty() => return Ok(Secret::new(text.trim())),
-        Ok(_) => return Err(std::io::Error::other("the file is empty")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+pub fn load_or_create_secret(file: &Path) -> io::Result<Secret> {
+    let read = |file: &Path| match std::fs::read_to_string(file)?.trim() {
+        "" => Err(io::Error::other("the file is empty")),
+        text => Ok(Secret::new(text)),
+    };
+    let make = || {
+        let mut bytes = Zeroizing::new([0; 24]);
+        rand::rng().fill_bytes(&mut *bytes);
+        let text = Zeroizing::new(hex::encode(*bytes));
+        Ok((Secret::new(text.as_str()), text))
+    };
+    seal::load_or_create(file, read, make)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("admin.key");
+        let racers: Vec<_> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..8).map(|_| scope.spawn(|| load_or_create_secret(&file).unwrap())).collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+        });
+        assert!(racers.iter().all(|secret| *secret == racers[0]), "each took another for the admin key");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left aside");
+        std::fs::write(&file, "").unwrap();
+        assert!(load_or_create_secret(&file).is_err(), "an empty key opens everything to everybody");
     }
-    let mut bytes = [0; 24];
-    rand::rng().fill_bytes(&mut bytes);
-    let secret = Secret::new(hex::encode(bytes));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    writeln!(file, "{}", secret.expose())?;
-    file.sync_all()?;
-    Ok(secret)
 }

@@ -76,7 +76,7 @@ fn a_service_account_names_the_project() {
     let config = load(
         &[
             ("FIREBASE_SERVICE_ACCOUNT_KEY", account.as_str()),
-            ("SESSIOND_MASTER_KEY", "x"),
+            ("SESSIOND_MASTER_KEY", &"5a".repeat(32)),
             ("SESSIOND_ADMIN_KEY", "0123456789abcdef"),
         ],
         None,
@@ -145,7 +145,7 @@ fn doors_are_shut_by_default_and_opened_by_exact_words() {
 fn files_have_a_place_and_an_address() {
     let config = load(&[], None).unwrap();
     assert!(matches!(&config.media.home, MediaHome::Folder(folder) if folder == Path::new("data/media")));
-    assert_eq!((config.media.max_received, config.media.keep_bytes), (100 << 20, 10 << 30));
+    assert_eq!((config.media.max_received, config.media.keep_bytes), (100 << 20, 2 << 30));
     assert_eq!(config.http.public_url, "http://localhost:3000");
     let own = load(&[("SESSIOND_HTTP__LISTEN", "127.0.0.1:8080")], None).unwrap();
     assert_eq!(own.http.public_url, "http://127.0.0.1:8080");
@@ -178,8 +178,8 @@ fn files_have_a_place_and_an_address() {
 
 #[test]
 fn secrets_do_not_show() {
-    let config =
-        load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", "deadbeef")], None).unwrap();
+    let key = "deadbeef".repeat(8);
+    let config = load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", &key)], None).unwrap();
     let shown = format!("{config:?}");
     assert!(!shown.contains("very-secret") && !shown.contains("deadbeef"), "{shown}");
 }

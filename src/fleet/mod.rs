@@ -428,7 +428,8 @@ impl Fleet {
             self.env.vault.notice(tenant, &Record::default()).await.map_err(|_| FleetError::VaultDown)?;
         }
         let slot = self.slot_of(tenant);
-        let known = record.is_some_and(|record| record.whatsapp_connected);
+        let known = record.as_ref().is_some_and(|record| record.whatsapp_connected);
+        slot.set_known_number(record.and_then(|record| record.phone_number));
         self.open(&slot, known || slot.was_paired()).await
     }
 
@@ -443,7 +444,10 @@ impl Fleet {
             let reason = "the vault did not take the last changes of the session that ended".to_owned();
             Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
         } else {
-            match Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event()).await {
+            let number = slot.known_number();
+            let opened =
+                Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event(), number.as_deref()).await;
+            match opened {
                 Ok(session) => {
                     slot.opened(session.clone());
                     self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));

@@ -54,7 +54,9 @@ pub async fn open_unlinked(fleet: Arc<Fleet>) {
         if !record.last_error_at.is_some_and(lately) || fleet.slot(&record.id).is_some() {
             continue;
         }
-        if fleet.open(&fleet.slot_of(&record.id), false).await.is_err() {
+        let slot = fleet.slot_of(&record.id);
+        slot.set_known_number(record.phone_number);
+        if fleet.open(&slot, false).await.is_err() {
             warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
         }
     }

@@ -52,6 +52,8 @@ struct Inside {
     newest_event: Option<EventId>,
     /// Of a tenant that was taken away: who has it.
     owner: Option<InstanceId>,
+    /// The phone number that the directory had when it was read last.
+    known_number: Option<String>,
 }
 
 enum Place {
@@ -107,6 +109,7 @@ impl Slot {
             opened_at: None,
             newest_event: None,
             owner: None,
+            known_number: None,
         };
         Self {
             tenant,
@@ -153,6 +156,16 @@ impl Slot {
 
     pub fn set_owner(&self, owner: Option<InstanceId>) {
         self.inside().owner = owner;
+    }
+
+    /// For a session that knows of none: another account must not be paired in its place.
+    pub fn known_number(&self) -> Option<String> {
+        self.inside().known_number.clone()
+    }
+
+    pub fn set_known_number(&self, number: Option<String>) {
+        let mut inside = self.inside();
+        inside.known_number = number.or(inside.known_number.take());
     }
 
     pub fn failure(&self) -> Option<Failure> {
@@ -203,6 +216,7 @@ impl Slot {
         if let Some(last) = last {
             status.paired = last.paired;
             status.phone_number.clone_from(&last.phone_number);
+            status.expected.clone_from(&last.expected);
         }
         status
     }
@@ -273,6 +287,7 @@ fn bare(state: State, reason: String, since: Timestamp) -> Status {
         paired: false,
         rejected: false,
         phone_number: None,
+        expected: None,
         push_name: None,
         qr: None,
         passkey: None,

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use ulid::Ulid;
 
 use super::{
     Call, Delivery, Failure, GroupChange, LabelNews, Message, StatePoint,
+    closed::ClosedEvents,
     lives::{Epoch, Lives, next_id},
     segments::{Chats, Segment, Shelf},
 };
@@ -33,6 +34,12 @@ use crate::{
     },
     tenant::TenantId,
 };
+
+/// Bytes of an event that is handed to listeners as it is: what waits for a slow one is bounded by this and [`Feed::CAPACITY`].
+const FEED_EVENT: usize = 32 * 1024;
+
+/// Bytes of events, as they are written, that a reader has at a time beside the first: whatever their number.
+pub(super) const PAGE_BYTES: usize = 256 * 1024;
 
 /// Where [`Log`] keeps up to where retention has deleted.
 pub(super) const TRIMMED: &str = "events/trimmed";
@@ -115,6 +122,17 @@ pub enum EventBody {
         /// Seconds since 1970.
         timestamp: i64,
     },
+    /// Another account than the tenant's scanned, and was not let in.
+    AccountRefused {
+        /// Digits, as the next.
+        expected: String,
+        scanned: String,
+    },
+    /// The tenant is another account from here on, as its owner allowed.
+    AccountChanged {
+        from: String,
+        to: String,
+    },
 }
 
 impl EventBody {
@@ -125,7 +143,7 @@ impl EventBody {
             Self::Status { chat, .. } | Self::Archive { chat, .. } => chat,
             Self::Call { call } => &call.from,
             Self::Group { group, .. } => group,
-            Self::Session { .. } | Self::Label { .. } => "",
+            Self::Session { .. } | Self::Label { .. } | Self::AccountRefused { .. } | Self::AccountChanged { .. } => "",
         }
     }
 
@@ -150,6 +168,8 @@ pub enum Connection {
 #[derive(Debug, Clone)]
 pub enum Notice {
     Event(Arc<Event>),
+    /// There is an event that is too large to be kept for slow listeners: it is in the log.
+    InLog,
     Connection(Connection),
     Qr(Secret),
     /// Of this chat, a jid: what it shows now is asked of the session.
@@ -199,6 +219,8 @@ pub struct Log {
     pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
     pub(super) tail: tokio::sync::Mutex<Tail>,
+    /// What a former account of the tenant's was told.
+    pub(super) closed: RwLock<ClosedEvents>,
     queue: Mutex<Queue>,
 }
 
@@ -213,6 +235,17 @@ pub(super) struct Queue {
     message: Option<EventId>,
 }
 
+impl Queue {
+    /// Nothing up to `last` is published any more, or was.
+    pub fn forget(&mut self, last: Ulid, is_deleted: bool) {
+        self.waiting.clear();
+        (self.published, self.message) = (last, None);
+        if is_deleted {
+            self.trimmed = last;
+        }
+    }
+}
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
@@ -225,7 +258,7 @@ pub struct Keep {
 }
 
 pub(super) struct Tail {
-    last: Ulid,
+    pub last: Ulid,
     /// Events in the state.
     pub count: usize,
     /// Of these, as they are written.
@@ -247,6 +280,8 @@ struct Trimmed {
 
 struct Pending {
     event: Arc<Event>,
+    /// Bytes, as it is written.
+    size: usize,
     /// Publish only when this change is durable; `None`: at its turn.
     after: Option<ChangeNo>,
 }
@@ -286,8 +321,9 @@ impl Log {
         let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0, begun: false });
         let published = published.map_or(last, |published| published.0.min(last));
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
+        let closed = RwLock::new(ClosedEvents::read(&store).await?);
         let full = Notify::new();
-        let log = Self { tenant, store, feed, shelf, clock, keep, lives, epoch, full, tail, queue };
+        let log = Self { tenant, store, feed, shelf, clock, keep, lives, epoch, full, tail, closed, queue };
         let closed = log.segments().await?.iter().map(Segment::count).sum();
         {
             let mut tail = log.tail.lock().await;
@@ -298,9 +334,9 @@ impl Log {
         }
         let mut recent = live.iter().rev().filter_map(|(key, value)| log.event(key, value));
         log.queue().message = recent.find(|event| event.body.message().is_some()).map(|event| event.id);
-        let unheard = live.iter().filter_map(|(key, value)| log.event(key, value));
-        let unheard = unheard.filter(|event| event.id.0 > published);
-        let unheard = unheard.map(|event| Pending { event: Arc::new(event), after: None });
+        let unheard = live.iter().filter_map(|(key, value)| Some((log.event(key, value)?, value.len())));
+        let unheard = unheard.filter(|(event, _)| event.id.0 > published);
+        let unheard = unheard.map(|(event, size)| Pending { event: Arc::new(event), size, after: None });
         log.queue().waiting.extend(unheard);
         log.publish();
         log.queue().published = last;
@@ -310,35 +346,44 @@ impl Log {
     /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order.
     pub async fn commit(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
         let mut tail = self.tail.lock().await;
-        let mut last = tail.last;
-        let (mut events, mut bytes) = (Vec::with_capacity(bodies.len()), 0);
-        for body in bodies {
-            last = next_id(last, self.clock.now().into(), self.epoch);
-            let value = serde_json::to_vec(&body).expect("an event is plain data, which JSON always takes");
-            bytes += value.len();
-            batch.put(space::EVENTS, last.to_bytes(), value);
-            events.push(Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body }));
-        }
-        if !tail.begun {
-            batch.put(space::SETTINGS, key::text(LIVES), self.lives.write());
-        }
-        let added = events.len();
+        let events = self.number(&mut batch, &tail, bodies);
         let Trimmed { removed, bytes: removed_bytes, last: trimmed } = self.trim(&mut batch, &mut tail).await?;
         let change = self.store.write(batch).await?;
         if let Some(trimmed) = trimmed {
             self.queue().trimmed = trimmed;
         }
+        tail.count -= removed;
+        tail.bytes -= removed_bytes;
+        self.enqueue(&mut tail, events, (seen == Seen::WhenDurable).then_some(change));
+        Ok(change)
+    }
+
+    /// Gives events their ids, and puts them into the batch: each with the bytes that it has there.
+    pub(super) fn number(&self, batch: &mut Batch, tail: &Tail, bodies: Vec<EventBody>) -> Vec<(Arc<Event>, usize)> {
+        let (mut last, mut events) = (tail.last, Vec::with_capacity(bodies.len()));
+        for body in bodies {
+            last = next_id(last, self.clock.now().into(), self.epoch);
+            let value = serde_json::to_vec(&body).expect("an event is plain data, which JSON always takes");
+            let event = Arc::new(Event { id: EventId(last), tenant: self.tenant.clone(), body });
+            events.push((event, value.len()));
+            batch.put(space::EVENTS, last.to_bytes(), value);
+        }
+        if !tail.begun {
+            batch.put(space::SETTINGS, key::text(LIVES), self.lives.write());
+        }
+        events
+    }
+
+    /// They are written. Still under `tail`: the queue has the order of the ids.
+    pub(super) fn enqueue(&self, tail: &mut Tail, events: Vec<(Arc<Event>, usize)>, after: Option<ChangeNo>) {
         tail.begun = true;
-        tail.last = last;
-        tail.count = tail.count + added - removed;
-        tail.bytes = tail.bytes + bytes - removed_bytes;
-        if self.is_full(&tail) {
+        tail.last = events.last().map_or(tail.last, |(event, _)| event.id.0);
+        tail.count += events.len();
+        tail.bytes += events.iter().map(|(_, size)| size).sum::<usize>();
+        if self.is_full(tail) {
             self.full.notify_one();
         }
-        let after = (seen == Seen::WhenDurable).then_some(change);
-        // Still under `tail`: the queue has the order of the ids.
-        self.queue().waiting.extend(events.into_iter().map(|event| Pending { event, after }));
-        Ok(change)
+        self.queue().waiting.extend(events.into_iter().map(|(event, size)| Pending { event, size, after }));
     }
 
     /// Publishes, in order, what may be seen by now.
@@ -347,13 +392,14 @@ impl Log {
         while let Some(first) = queue.waiting.front()
             && first.after.is_none_or(|change| self.store.is_durable(change))
         {
-            let event = first.event.clone();
+            let (event, size) = (first.event.clone(), first.size);
             queue.waiting.pop_front();
             queue.published = event.id.0;
             if event.body.message().is_some() {
                 queue.message = Some(event.id);
             }
-            self.feed.publish(&self.tenant, Notice::Event(event));
+            let notice = if size > FEED_EVENT { Notice::InLog } else { Notice::Event(event) };
+            self.feed.publish(&self.tenant, notice);
         }
     }
 
@@ -395,21 +441,20 @@ impl Log {
         waited
     }
 
-    /// Durable events after `cursor`, oldest first, at most `limit`.
+    /// Durable events after `cursor`, oldest first: at most `limit`, at most so many bytes, and at least one as long as there is any.
     pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
         let cursor = cursor.map(|cursor| self.place_of(cursor));
         // First what is in the state: what leaves it meanwhile is then seen twice, not never.
         let mut live = Vec::new();
         let mut after = cursor.map(|cursor| Key::from(cursor.0.to_bytes()));
-        loop {
-            let wanted = limit - live.len();
-            let page = self.store.scan(space::EVENTS, after.as_deref(), wanted).await?;
-            live.extend(page.iter().filter_map(|(key, value)| self.event(key, value)));
+        while live.is_empty() {
+            let page = self.store.page(space::EVENTS, after.as_deref(), limit, PAGE_BYTES).await?;
             // What this build cannot read, another has written: it is passed over.
+            live.extend(page.iter().filter_map(|(key, value)| self.event(key, value)));
             match page.last() {
-                Some((key, _)) if page.len() == wanted && live.len() < limit => after = Some(key.clone()),
-                _ => break,
+                Some((key, _)) => after = Some(key.clone()),
+                None => break,
             }
         }
         let cursor = cursor.map_or(Ulid::nil(), |cursor| cursor.0);
@@ -460,11 +505,14 @@ impl Log {
     }
 
     async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
-        self.store.scan_back(space::EVENTS, Some(&cursor.to_bytes()), limit).await
+        self.store.page_back(space::EVENTS, &cursor.to_bytes(), limit, PAGE_BYTES).await
     }
 
     pub(super) fn event(&self, key: &[u8], value: &[u8]) -> Option<Event> {
         let id = EventId(parse_key(key)?);
+        if self.is_closed(id) {
+            return None;
+        }
         Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 

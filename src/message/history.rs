@@ -4,11 +4,13 @@
 //! that a LID whose number was learned later is not a second conversation.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map},
     iter::Peekable,
+    time::Duration,
 };
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 use super::{
     Content, Delivery, EventBody, EventId, Failure, Log, Message,
@@ -75,6 +77,8 @@ pub struct Query {
     pub id: Option<String>,
     /// Older than this event.
     pub before: Option<EventId>,
+    /// So many of them are left out.
+    pub offset: usize,
     pub limit: usize,
     /// Only messages whose text has this in it, in any case.
     pub text: Option<String>,
@@ -84,6 +88,10 @@ pub struct Query {
 
 /// Events read at a time.
 const PAGE: usize = 256;
+/// Bytes of messages that a list of conversations has whole; of more only what is brief.
+const LIST_BYTES: usize = 1024 * 1024;
+/// Texts of edits that wait for their messages.
+const EDITED_BYTES: usize = 1024 * 1024;
 /// So many of the newest events are looked through for the names of those who are listed.
 const NAMED: usize = 2560;
 
@@ -92,6 +100,8 @@ const NAMED: usize = 2560;
 struct Fates {
     status: HashMap<String, (Delivery, Option<Failure>)>,
     edits: HashMap<Place, Content>,
+    /// Of texts in there, those too that are gone.
+    edited_bytes: usize,
     revoked: HashSet<Place>,
     /// By chat and message.
     reactions: HashMap<(String, String), Vec<Reaction>>,
@@ -116,29 +126,83 @@ impl Place {
     }
 }
 
-/// Newest first.
-pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError> {
-    let mut found = Vec::new();
-    let wanted = query.text.as_deref().map(str::to_lowercase);
-    let names = match &query.chat {
-        Some(chat) => log.store.names(chat).await?,
-        None => Vec::new(),
-    };
-    let past = past::read(&log.store, query.chat.is_some().then_some(&names[..])).await?;
-    let mut backwards = Backwards::new(log, past);
-    while found.len() < query.limit {
-        let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
-        let Some(entry) = backwards.next(worth).await? else { break };
-        let here = names.first().is_none_or(|chat| *chat == entry.message.chat);
-        let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
-        let older = query.before.is_none_or(|before| entry.event < before);
-        let shown = is_shown(&query.cleared, &entry);
-        let fits = wanted.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));
-        if here && named && older && shown && fits {
-            found.push(entry);
+/// Messages that a query wants, newest first, one after the other.
+struct Wanted<'a> {
+    query: &'a Query,
+    /// Of the conversation, the one that it has now first; none: all conversations.
+    names: Vec<String>,
+    /// In lower case.
+    text: Option<String>,
+    backwards: Backwards<'a>,
+    skip: usize,
+    left: usize,
+}
+
+impl<'a> Wanted<'a> {
+    async fn new(log: &'a Log, query: &'a Query) -> Result<Self, StoreError> {
+        let text = query.text.as_deref().map(str::to_lowercase);
+        let names = match &query.chat {
+            Some(chat) => log.store.names(chat).await?,
+            None => Vec::new(),
+        };
+        let past = past::read(&log.store, query.chat.is_some().then_some(&names[..])).await?;
+        Ok(Self { query, names, text, backwards: Backwards::new(log, past), skip: query.offset, left: query.limit })
+    }
+
+    async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
+        let Self { query, names, .. } = self;
+        while self.left > 0 {
+            let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
+            let Some(entry) = self.backwards.next(worth).await? else { break };
+            let here = names.first().is_none_or(|chat| *chat == entry.message.chat);
+            let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
+            let older = query.before.is_none_or(|before| entry.event < before);
+            let shown = is_shown(&query.cleared, &entry);
+            let fits = self.text.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));
+            if !(here && named && older && shown && fits) {
+                continue;
+            }
+            if self.skip > 0 {
+                self.skip -= 1;
+                continue;
+            }
+            self.left -= 1;
+            return Ok(Some(entry));
         }
+        Ok(None)
+    }
+}
+
+/// Newest first, all at once: for few.
+pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError> {
+    let mut wanted = Wanted::new(log, query).await?;
+    let mut found = Vec::new();
+    while let Some(entry) = wanted.next().await? {
+        found.push(entry);
     }
     Ok(found)
+}
+
+/// How long whoever reads a stream may take for one message.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// Newest first, one at a time, as fast as they are taken. `None` is the end: a stream that ends without it has broken off.
+pub async fn stream(log: &Log, query: &Query, to: mpsc::Sender<Result<Option<Entry>, StoreError>>) {
+    let read = async {
+        let mut wanted = Wanted::new(log, query).await?;
+        while let Some(entry) = wanted.next().await? {
+            if to.send_timeout(Ok(Some(entry)), STALLED).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    let end = match read.await {
+        Ok(true) => Ok(None),
+        Ok(false) => return,
+        Err(error) => Err(error),
+    };
+    let _ = to.send_timeout(end, STALLED).await;
 }
 
 /// By their last message, newest first, `offset` of them left out; of `only` these, if it says any. Who wrote nothing among the newest
@@ -163,7 +227,7 @@ pub async fn chats(
     let enough = offset.saturating_add(limit).min(only.map_or(usize::MAX, HashSet::len));
     // Of these nothing more is; what is shown to many is no conversation.
     let mut done: HashSet<Mark> = HashSet::from([mark(STATUS_CHAT)]);
-    let mut nameless = 0;
+    let (mut nameless, mut listed) = (0, 0);
     let mut backwards = Backwards::new(log, Vec::new());
     while chats.len() < enough || nameless > 0 && backwards.events < NAMED {
         let is_wanted =
@@ -190,7 +254,11 @@ pub async fn chats(
             None if shown => {
                 nameless += usize::from(name.is_none());
                 places.insert(message.chat.clone(), chats.len());
-                chats.push(Chat { id: message.chat.clone(), name, last: entry });
+                let id = message.chat.clone();
+                listed += entry.message.shown_size();
+                let message = if listed > LIST_BYTES { entry.message.brief() } else { entry.message };
+                let last = Entry { message, ..entry };
+                chats.push(Chat { id, name, last });
             }
             None => {}
         }
@@ -217,7 +285,7 @@ pub async fn sends(log: &Log, now: Timestamp) -> Result<Sends, StoreError> {
     let mut sends = Sends::default();
     let mut before = None;
     loop {
-        let events = log.before(before, PAGE).await?;
+        let events = log.before_among(|_| true, before, PAGE).await?;
         before = events.last().map(|event| event.id);
         for event in &events {
             let age = now.saturating_sub(event.at_ms());
@@ -230,7 +298,7 @@ pub async fn sends(log: &Log, now: Timestamp) -> Result<Sends, StoreError> {
                 sends.minute += u32::from(age < MINUTE);
             }
         }
-        if events.len() < PAGE {
+        if events.is_empty() {
             return Ok(sends);
         }
     }
@@ -321,7 +389,12 @@ impl Fates {
         match &message.content {
             Content::Edit { target, content } => {
                 let place = Place::named_by(&message, target.id.clone());
-                self.edits.entry(place).or_insert_with(|| content.as_ref().clone());
+                if let hash_map::Entry::Vacant(vacant) = self.edits.entry(place) {
+                    self.edited_bytes += content.text().len();
+                    // Whoever edits what is long ago, again and again, must not fill the memory of who reads.
+                    let is_much = self.edited_bytes > EDITED_BYTES;
+                    vacant.insert(if is_much { content.brief() } else { content.as_ref().clone() });
+                }
                 None
             }
             Content::Revoke { target } => {
@@ -408,6 +481,7 @@ mod tests {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            truncated: false,
         }
     }
 

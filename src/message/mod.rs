@@ -1,7 +1,9 @@
 //! Messages: one normalised form for all that passes, the inbox (what came), the outbox (what goes), and the event log that
 //! consumers read. Owns these records in the tenant's store; never speaks to WhatsApp and never sends.
 
+mod bounded;
 pub mod cleared;
+mod closed;
 mod content;
 mod draft;
 mod event;
@@ -20,6 +22,8 @@ pub mod status;
 pub mod synced;
 
 pub use self::{
+    bounded::MAX_TEXT,
+    closed::FormerConversations,
     content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},
@@ -62,6 +66,9 @@ pub struct Message {
     /// Jids that it mentions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<String>,
+    /// It was larger than what is shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// The jids of a message as they came, a LID where WhatsApp says LID.

@@ -23,14 +23,14 @@ use ulid::Ulid;
 use self::backlog::Backlog;
 pub use self::backlog::Waiting;
 use super::{
-    Delivery, Failure, FailureReason, Message,
+    Delivery, Failure, FailureReason, FormerConversations, Message,
     event::{EventBody, Log, Seen},
 };
 use crate::{
     clock::Clock,
     journal::{ChangeNo, Closed},
     store::{
-        Batch, Store, StoreError, key,
+        Batch, OwnAccount, Store, StoreError, key,
         records::{OutboxRecord, OutboxState},
         space,
     },
@@ -287,6 +287,55 @@ impl Outbox {
         self.advance(id, Delivery::Failed, None, |record| Some(reason(record).into())).await
     }
 
+    /// The tenant becomes another account. One change, durable when this returns: whole messages of the former account are gone, and
+    /// what it still had to send has failed. That stays known, so that a repeat under its idempotency key is not sent by the new one.
+    /// Run it in a task of its own, which nobody drops.
+    pub async fn change_account(
+        &self,
+        former: OwnAccount,
+        new: &OwnAccount,
+        conversations: FormerConversations,
+    ) -> Result<(), StoreError> {
+        let _writing = self.writing.lock().await;
+        let (from, to) = (former.number.clone(), new.number.clone());
+        let mut news = vec![EventBody::AccountChanged { from, to }];
+        let mut batch = Batch::default();
+        for (key, value) in self.store.scan(space::OUTBOX, None, usize::MAX).await? {
+            match OutboxRecord::decode(value) {
+                Ok(mut record) if decode(record.state()) == Delivery::Accepted => {
+                    news.push(self.settle(
+                        &mut record,
+                        Delivery::Failed,
+                        None,
+                        Some(FailureReason::OtherAccount.into()),
+                    ));
+                    (record.message, record.audience) = (Vec::new(), Vec::new());
+                    batch.put(space::OUTBOX, key, record.encode_to_vec());
+                }
+                _ => batch.delete(space::OUTBOX, key),
+            }
+        }
+        // The courier finds out by itself if this ends here: there is nothing to send under these ids.
+        self.log.change_account(batch, former, new, conversations, news).await?;
+        self.backlog().clear();
+        Ok(())
+    }
+
+    /// What becomes of a record, and the event that says so.
+    fn settle(
+        &self,
+        record: &mut OutboxRecord,
+        status: Delivery,
+        by: Option<String>,
+        failure: Option<Failure>,
+    ) -> EventBody {
+        record.set_state(encode(status));
+        record.updated_at_ms = self.clock.now().as_millisecond();
+        record.failure = failure.as_ref().map(|failure| failure.reason.as_str().to_owned());
+        record.failure_code = failure.as_ref().and_then(|failure| failure.code).map(u32::from);
+        EventBody::Status { message_id: record.id.clone(), chat: record.chat.clone(), status, by, failure }
+    }
+
     async fn advance(
         &self,
         id: &str,
@@ -308,11 +357,7 @@ impl Outbox {
             return Ok(false);
         }
         let failure = failure(&record);
-        record.set_state(encode(to));
-        record.updated_at_ms = self.clock.now().as_millisecond();
-        record.failure = failure.as_ref().map(|failure| failure.reason.as_str().to_owned());
-        record.failure_code = failure.as_ref().and_then(|failure| failure.code).map(u32::from);
-        let event = EventBody::Status { message_id: id.to_owned(), chat: record.chat.clone(), status: to, by, failure };
+        let event = self.settle(&mut record, to, by, failure);
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
         self.log.commit(batch, vec![event], Seen::AtOnce).await?;

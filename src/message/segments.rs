@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
 
-use super::event::{Event, EventBody, Log, TRIMMED, Tail, parse_key};
+use super::event::{Event, EventBody, Log, PAGE_BYTES, TRIMMED, Tail, parse_key};
 use crate::{
     crash,
     journal::{ArchiveError, ConfirmError, Piece},
@@ -68,6 +68,14 @@ pub(super) struct Segment {
 impl Segment {
     pub fn count(&self) -> usize {
         self.reference.count
+    }
+
+    pub fn piece(&self) -> &Piece {
+        &self.reference.piece
+    }
+
+    pub fn delete(&self, batch: &mut Batch) {
+        batch.delete(space::SEGMENTS, self.first.to_bytes());
     }
 
     fn put(&self, batch: &mut Batch) {
@@ -278,7 +286,10 @@ impl Log {
             }
             segment.reference.whole = !all;
             segment.put(&mut batch);
-            self.store.write(batch).await?;
+            let _tail = self.tail.lock().await;
+            if self.is_referred_to(&segment).await? {
+                self.store.write(batch).await?;
+            }
         }
         Ok(())
     }
@@ -356,6 +367,9 @@ impl Log {
             }
             let change = {
                 let mut tail = self.tail.lock().await;
+                if !self.is_referred_to(&segment).await? {
+                    continue;
+                }
                 batch.delete(space::SEGMENTS, segment.first.to_bytes());
                 batch.put(space::SETTINGS, key::text(TRIMMED), segment.reference.last.to_bytes().to_vec());
                 let change = self.store.write(batch).await?;
@@ -369,6 +383,11 @@ impl Log {
             removed.map_err(ArchiveError::from)?;
         }
         Ok(())
+    }
+
+    /// A change of the account may have deleted it meanwhile. Ask under `tail`.
+    async fn is_referred_to(&self, segment: &Segment) -> Result<bool, StoreError> {
+        Ok(self.store.get(space::SEGMENTS, &segment.first.to_bytes()).await?.is_some())
     }
 
     /// The oldest segment is kept no longer.
@@ -415,18 +434,26 @@ impl Log {
         }
     }
 
-    /// Oldest first, and whether that is all of them. When the next one is lost: those before it; if there are none, an error, once
-    /// [`Log::trimmed`] tells of it.
+    /// Oldest first, as many as a page has, and whether that is all of them. When the next one is lost: those before it; if there are
+    /// none, an error, once [`Log::trimmed`] tells of it.
     pub(super) async fn closed_after(&self, cursor: Ulid, limit: usize) -> Result<(Vec<Event>, bool), StoreError> {
         let mut found: Vec<Event> = Vec::new();
+        let mut bytes = 0;
         for segment in self.segments().await?.iter().filter(|segment| segment.reference.last > cursor) {
             let entries = match self.entries(segment).await {
                 Err(error) if found.is_empty() => return Err(error.into()),
                 Err(_) => return Ok((found, false)),
                 Ok(entries) => entries,
             };
-            let wanted = entries.iter().filter(|(id, _)| *id > cursor);
-            found.extend(wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit - found.len()));
+            for (id, value) in entries.iter().filter(|(id, _)| *id > cursor) {
+                if found.len() == limit || bytes > PAGE_BYTES {
+                    return Ok((found, false));
+                }
+                if let Some(event) = self.event(&id.to_bytes(), value) {
+                    bytes += value.len();
+                    found.push(event);
+                }
+            }
             if found.len() == limit {
                 return Ok((found, false));
             }
@@ -446,8 +473,16 @@ impl Log {
         for segment in segments.iter().rev().filter(wanted) {
             let entries = self.entries_unless_lost(segment).await?;
             let wanted = entries.iter().rev().filter(|(id, _)| *id < cursor);
-            let found: Vec<_> =
-                wanted.filter_map(|(id, value)| self.event(&id.to_bytes(), value)).take(limit).collect();
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for (id, value) in wanted {
+                if found.len() == limit || bytes > PAGE_BYTES {
+                    break;
+                }
+                if let Some(event) = self.event(&id.to_bytes(), value) {
+                    bytes += value.len();
+                    found.push(event);
+                }
+            }
             if !found.is_empty() {
                 return Ok(found);
             }

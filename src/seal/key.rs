@@ -1,14 +1,6 @@
-//! Master keys, what is derived from them, and the key file.
+//! Master keys, and what is derived from them.
 
-use std::{
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    str::FromStr,
-    sync::Arc,
-};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use base64::{
     Engine, alphabet,
@@ -60,6 +52,10 @@ impl MasterKey {
 
     pub fn id(&self) -> KeyId {
         KeyId(self.derive(&[b"sessiond v1 key id"]))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.as_slice()
     }
 
     fn cipher(&self, info: &[&[u8]]) -> Cipher {
@@ -156,35 +152,4 @@ impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.keys.iter()).finish()
     }
-}
-
-/// Reads the master key from a file; where there is none, makes one that only its owner can read. Of several processes
-/// that do so at the same time all get the same key.
-pub fn load_or_create_key_file(path: &Path) -> io::Result<MasterKey> {
-    match read_key_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        found => return found,
-    }
-    let key = MasterKey::generate(&mut rand::rng());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Written aside and linked into place: a half-written key never bears the name, and the name is given once.
-    let aside = folder.join(format!(".{}.{:016x}", std::process::id(), rand::random::<u64>()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    let written = writeln!(file, "{}", Zeroizing::new(hex::encode(key.0.as_slice())).as_str())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&aside, path));
-    fs::remove_file(&aside)?;
-    match written {
-        Ok(()) => {
-            File::open(folder)?.sync_all()?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_key_file(path),
-        Err(error) => Err(error),
-    }
-}
-
-fn read_key_file(path: &Path) -> io::Result<MasterKey> {
-    let text = Zeroizing::new(fs::read_to_string(path)?);
-    text.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

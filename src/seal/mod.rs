@@ -19,6 +19,7 @@
 //! stays visible; compression happens only within one cut of one tenant.
 
 mod key;
+mod key_file;
 
 use std::sync::Arc;
 
@@ -29,7 +30,10 @@ use chacha20poly1305::{
 };
 use sha2::{Digest as _, Sha256};
 
-pub use self::key::{InvalidKey, KeyId, Keyring, MasterKey, Nonces, load_or_create_key_file};
+pub use self::{
+    key::{InvalidKey, KeyId, Keyring, MasterKey, Nonces},
+    key_file::{load_or_create, load_or_create_key_file, read_key_file},
+};
 use crate::{tenant::TenantId, vault::Seq};
 
 /// The most bytes that one seal may hold, before compression. Bounds what opening may allocate.

@@ -194,7 +194,8 @@ impl<'a> Connection<'a> {
         farewell(&session, &self.client, run, abrupt).await;
         let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
         let was_stable = self.connected_at.is_some_and(is_good);
-        let signal = self.signal.take().unwrap_or(Signal::Dropped);
+        let refused = session.refused_scan.take();
+        let signal = refused.or(self.signal.take()).unwrap_or(Signal::Dropped);
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
         if timeout(FAREWELL, recorder).await.is_err() {
@@ -257,6 +258,8 @@ impl<'a> Connection<'a> {
                     return OVER;
                 }
             }
+            // Why is in the session's hands, see the end of `serve`.
+            Wish::RefuseScan => return OVER,
             Wish::Stop => {
                 self.signal = Some(Signal::Stopped);
                 return OVER;
@@ -387,6 +390,7 @@ impl<'a> Connection<'a> {
                     status.reason = "paired, logging in".into();
                     status.paired = true;
                     status.phone_number = Some(pairing.id.user.to_string());
+                    status.expected = status.phone_number.clone();
                     status.qr = None;
                 });
                 None

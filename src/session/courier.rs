@@ -378,7 +378,11 @@ pub(super) async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Re
 async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Result<Option<Failure>, SendError> {
     let account = session.status.borrow().phone_number.clone();
     if !message.account.is_empty() && account.is_some_and(|account| account != message.account) {
-        return Ok(Some(FailureReason::OtherAccount.into()));
+        // A person who changes the number stays the same account.
+        let own = session.store.own_account().await.map_err(|error| SendError::Internal(error.into()))?;
+        if !own.is_some_and(|own| own.has_had(&message.account)) {
+            return Ok(Some(FailureReason::OtherAccount.into()));
+        }
     }
     let chat = jid(&message.chat)?;
     if !message.audience.is_empty() || !matches!(chat.server, Server::Pn | Server::Lid) {

@@ -62,6 +62,8 @@ pub struct Env {
     pub fetching: Semaphore,
     /// Files that are sent, of all tenants.
     pub uploading: Semaphore,
+    /// Answers with many messages, of all tenants.
+    pub reading: Arc<Semaphore>,
     /// Pictures that are decoded.
     pub decoding: Semaphore,
     /// Phones that are asked for older messages.

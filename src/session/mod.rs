@@ -26,6 +26,7 @@ mod judgement;
 mod labels;
 mod limits;
 mod line;
+mod own_account;
 mod pace;
 mod passkey;
 mod past;
@@ -65,7 +66,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -85,6 +86,7 @@ pub use self::{
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
+    own_account::AccountChange,
     passkey::{Assertion, Challenge, RefusedPasskey},
     past::{Fetched, NoPast},
     people::{Account, Names, Person},
@@ -102,7 +104,7 @@ use self::{
 use crate::{
     journal::{self, Closed, Journal, OpenError},
     message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, CopyFailure, Hooks, Store, StoreError, StoreOptions, key, space},
+    store::{Batch, CopyFailure, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
 };
 
@@ -153,12 +155,18 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    refused_scan: own_account::RefusedScan,
+    /// Answers with many messages that are on their way.
+    reading: Arc<Semaphore>,
     /// Why it ended by itself, when it has.
     end: OnceLock<End>,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
 }
+
+/// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
+const READING: usize = 16;
 
 /// Where it is written that the owner wants the session to stay away.
 const STOPPED: &str = "session/stopped";
@@ -170,6 +178,8 @@ enum Wish {
     Connect,
     /// Show no more QR codes.
     StopPairing,
+    /// Another account scanned: the line is cut.
+    RefuseScan,
     /// WhatsApp did not take a step of the passkey ceremony: why.
     EndCeremony(String),
     /// Go away.
@@ -202,6 +212,9 @@ pub enum RefusedCode {
     /// The phone has scanned or was told a code already; what is missing is the account's passkey.
     #[error("WhatsApp asks for a passkey")]
     Passkey,
+    /// The tenant is the account of this number.
+    #[error("the session belongs to another number: {0}")]
+    OtherAccount(String),
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
 }
@@ -210,12 +223,13 @@ impl Session {
     /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
     ///
     /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant. `published`: the
-    /// last event that a session before it published in this process.
+    /// last event that a session before it published in this process. `number`: the one that the directory has of it.
     pub async fn open(
         env: Arc<Env>,
         tenant: TenantId,
         known: bool,
         published: Option<EventId>,
+        number: Option<&str>,
     ) -> Result<Self, SessionError> {
         let tasks = TaskTracker::new();
         let journal_tasks = TaskTracker::new();
@@ -239,6 +253,9 @@ impl Session {
         if crate::crash::gates_off() {
             store.gates_off();
         }
+        if let Some(number) = number {
+            own_account::expect_number(&store, number).await?;
+        }
         let config = &env.messages;
         let keep =
             Keep { events: config.keep_events, age: config.keep, live: config.live_events, whole: config.keep_whole };
@@ -252,6 +269,7 @@ impl Session {
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
+        let own = store.own_account().await?;
         let told = states::Told::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let status = Status {
@@ -265,6 +283,7 @@ impl Session {
             paired: device.is_some(),
             rejected: false,
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
+            expected: own.map(|own| own.number),
             push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
             qr: None,
             passkey: None,
@@ -295,6 +314,8 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            refused_scan: own_account::RefusedScan::default(),
+            reading: Arc::new(Semaphore::new(READING)),
             end: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
@@ -414,6 +435,13 @@ impl Session {
         if self.status().paired {
             return Err(RefusedCode::Paired);
         }
+        // WhatsApp shows the code on the phone of that number: it is no stranger's.
+        if let Some(own) = self.status().expected
+            && own != phone
+            && !matches!(self.account_change().await, Ok(Some(_)))
+        {
+            return Err(RefusedCode::OtherAccount(own));
+        }
         // The library can ask only on a connection that was offered QR codes.
         let settled =
             |status: &Status| matches!(status.state, State::ScanQrCode | State::Working) || status.state.is_ceremony();
@@ -512,6 +540,10 @@ impl Hooks for Inner {
         {
             warn!(%error, "the device was not saved");
         }
+    }
+
+    async fn another_account(&self, account: &OwnAccount) -> bool {
+        self.admit_account(account).await
     }
 
     fn copy_failed(&self, failure: &CopyFailure) {

@@ -178,7 +178,9 @@ impl Raw {
             quoted: None,
             forwarded: content::is_forwarded(&body),
             mentions: Vec::new(),
+            truncated: false,
         };
+        let message = message.bounded(usize::MAX);
         Some(Post { message, reactions: self.reactions, views: self.views })
     }
 }

@@ -64,6 +64,12 @@ struct Chat {
 }
 
 impl Presences {
+    /// Who was followed was another account's business.
+    pub fn forget(&self) {
+        *self.followed() = Followed::default();
+        self.online.store(false, Ordering::Release);
+    }
+
     fn followed(&self) -> MutexGuard<'_, Followed> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }

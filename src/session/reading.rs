@@ -2,9 +2,14 @@
 
 use std::collections::HashSet;
 
+use tokio::sync::mpsc;
+
 use super::Session;
 use crate::{
-    message::{Delivery, Event, EventId, cleared, history},
+    message::{
+        Delivery, Event, EventId, cleared,
+        history::{self, Entry},
+    },
     store::StoreError,
 };
 
@@ -18,6 +23,32 @@ impl Session {
     pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
         let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
         history::messages(&self.0.log, &query).await
+    }
+
+    /// The same, one at a time, as fast as they are taken: what somebody does not read is not in memory. `None` from the stream is its
+    /// end; one that ends without has broken off. `None` at once: too many are being read.
+    pub fn stream_messages(&self, query: history::Query) -> Option<mpsc::Receiver<Result<Option<Entry>, StoreError>>> {
+        let turns = (self.0.reading.clone().try_acquire_owned(), self.0.env.reading.clone().try_acquire_owned());
+        let (Ok(own), Ok(common)) = turns else { return None };
+        let (to, stream) = mpsc::channel(1);
+        let session = self.clone();
+        self.attend(async move {
+            let _turns = (own, common);
+            let read = async {
+                match cleared::read(&session.0.store).await {
+                    Ok(cleared) => {
+                        history::stream(&session.0.log, &history::Query { cleared, ..query }, to.clone()).await
+                    }
+                    Err(error) => drop(to.send(Err(error)).await),
+                }
+            };
+            tokio::select! {
+                () = session.0.stop.cancelled() => {}
+                () = to.closed() => {}
+                () = read => {}
+            }
+        });
+        Some(stream)
     }
 
     /// How many messages were accepted for sending in the last minute, hour and day.

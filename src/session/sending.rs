@@ -188,6 +188,7 @@ impl Session {
                 Draft::Text { mentions, .. } => mentions.clone(),
                 _ => Vec::new(),
             },
+            truncated: false,
         };
         let outgoing = Outgoing {
             body: codec::message_to_vec(&composed.message).into(),

@@ -29,6 +29,8 @@ pub enum Signal {
     QrExhausted,
     /// WhatsApp refused the pairing.
     PairingFailed,
+    /// Another account scanned than the tenant's; the ends of both numbers.
+    OtherAccount { expected: String, scanned: String },
     /// Nobody answered WhatsApp's passkey challenge, or compared the codes.
     PasskeyExpired,
     /// The passkey ceremony failed: why.
@@ -83,6 +85,10 @@ impl fmt::Display for Signal {
             Self::Quiet => f.write_str("testing a quiet connection"),
             Self::QrExhausted => f.write_str("the QR codes ran out"),
             Self::PairingFailed => f.write_str("the pairing failed"),
+            Self::OtherAccount { expected, scanned } => write!(
+                f,
+                "refused: another number ({scanned}) scanned than this session's ({expected}); another one must be allowed first"
+            ),
             Self::PasskeyExpired => f.write_str("the time for the passkey is over"),
             Self::PasskeyFailed(why) => write!(f, "the pairing with a passkey failed: {why}"),
             Self::GivenUp => f.write_str("the pairing was given up"),
@@ -115,6 +121,8 @@ impl Signal {
             // Pings are answered all the same; what was kept back comes with a new login.
             Self::Quiet => Next::ReconnectNow,
             Self::QrExhausted | Self::PairingFailed | Self::GivenUp => Next::NewQr,
+            // Who scanned it has seen it.
+            Self::OtherAccount { .. } => Next::NewQr,
             // A challenge is answered once.
             Self::PasskeyExpired | Self::PasskeyFailed(_) => Next::NewQr,
             // There is no next dial before somebody asks for one.

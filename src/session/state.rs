@@ -26,6 +26,8 @@ pub struct Status {
     pub rejected: bool,
     /// Digits.
     pub phone_number: Option<String>,
+    /// The number of the only account that may scan, or has; digits. `None`: any may.
+    pub expected: Option<String>,
     pub push_name: Option<String>,
     pub qr: Option<Qr>,
     /// In the states of a ceremony, and in no other.

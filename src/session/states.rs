@@ -172,6 +172,7 @@ mod tests {
             paired,
             rejected: false,
             phone_number: None,
+            expected: None,
             push_name: None,
             qr: None,
             passkey: None,

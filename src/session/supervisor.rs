@@ -182,7 +182,7 @@ impl Supervisor {
                 self.wants_to_pair();
             }
             Wish::StopPairing => self.pairing_until = None,
-            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) => {}
+            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
             // What was never linked needs no connection to be unlinked.
             Wish::Unlink(done) => {
                 let paired = self.session.status.borrow().paired;
@@ -201,7 +201,10 @@ impl Supervisor {
             Next::Wipe => return self.unlinked(signal).await,
             Next::ReconnectNow => return Ok(()),
             Next::NewQr => {
-                let told = matches!(signal, Signal::PasskeyExpired | Signal::PasskeyFailed(_) | Signal::GivenUp);
+                let told = matches!(
+                    signal,
+                    Signal::PasskeyExpired | Signal::PasskeyFailed(_) | Signal::GivenUp | Signal::OtherAccount { .. }
+                );
                 self.setback = told.then(|| signal.to_string());
                 return Ok(());
             }

@@ -5,14 +5,40 @@ use whatsapp_rust::{
     Jid, Server,
     types::events::InboundMessage,
     wacore::types::message::{EditAttribute, MessageInfo, MessageSource},
-    waproto::codec,
+    waproto::{codec, whatsapp as wa},
 };
 
-use super::content::{self, Parties};
+use super::{
+    content::{self, Parties},
+    files::reference,
+};
 use crate::message::{Addressed, Content, Incoming, Message, Target};
 
 /// A decrypted message. `vote`: what it chose, when it is a vote and could be decrypted.
 pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incoming {
+    let Incoming { message, body, visible } = whole(inbound, me, vote);
+    let message = message.bounded(body.len());
+    let body = if body.len() > MAX_BODY { kept(&inbound.message, &message) } else { body };
+    Incoming { message, body, visible }
+}
+
+/// Bytes of a message that are kept, for forwards, files and answers to retries. Those of WhatsApp's own clients are much smaller.
+const MAX_BODY: usize = 512 * 1024;
+
+/// Of a message that nobody can write: what its file is fetched by, or what is shown of it; and its secrets.
+fn kept(message: &wa::Message, shown: &Message) -> Bytes {
+    let mut kept = reference::only(message)
+        .unwrap_or_else(|| wa::Message { conversation: Some(shown.content.text().to_owned()), ..Default::default() });
+    let small = codec::message_to_vec(&kept);
+    kept.message_context_info = message.message_context_info.clone();
+    let whole = codec::message_to_vec(&kept);
+    let fits = [whole, small].into_iter().find(|bytes| bytes.len() <= MAX_BODY);
+    // Not empty: that would be a message that could not be read.
+    fits.unwrap_or_else(|| codec::message_to_vec(&wa::Message { conversation: Some(" ".into()), ..Default::default() }))
+        .into()
+}
+
+fn whole(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incoming {
     let parties = parties(&inbound.info.source, me);
     if inbound.info.source.chat.server == Server::Newsletter
         && let Some(edit) = edit(inbound, &parties)
@@ -73,6 +99,7 @@ fn message(info: &MessageInfo, content: Content) -> Message {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        truncated: false,
     }
 }
 

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Arrivals, CopyFailure, Hooks, StoreError,
+    account::OwnAccount,
     database::Database,
-    device::{Paired, Wiped},
+    device::Wiped,
     digest::{DigestKey, SetDigest},
     gates::Gates,
     key,
@@ -44,7 +45,7 @@ pub(super) struct WorkingCopy {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Mutex<State>,
     /// The pairing that the working copy holds, and the change that brought it.
-    pub(super) paired: watch::Sender<Option<(Paired, ChangeNo)>>,
+    pub(super) paired: watch::Sender<Option<(OwnAccount, ChangeNo)>>,
     pub(super) hooks: Mutex<Attached>,
     pub(super) failure: watch::Sender<Option<CopyFailure>>,
     /// The library's calls wait for nothing any more.

@@ -154,6 +154,48 @@ impl Database {
         }
     }
 
+    /// As [`Self::scan`], and at most `bytes` of values beside the first.
+    pub(super) fn page(
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        match after {
+            Some(after) => self.pairs_within(
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+                params![space.0, after, limit],
+                bytes,
+            ),
+            None => self.pairs_within(
+                space,
+                "SELECT key, digest, value FROM records WHERE space = ?1 ORDER BY key LIMIT ?2",
+                params![space.0, limit],
+                bytes,
+            ),
+        }
+    }
+
+    /// As [`Self::scan_back`], and at most `bytes` of values beside the first.
+    pub(super) fn page_back(
+        &self,
+        space: Space,
+        before: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.pairs_within(
+            space,
+            "SELECT key, digest, value FROM records WHERE space = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
+            params![space.0, before, limit],
+            bytes,
+        )
+    }
+
     /// Those whose keys begin with `prefix`, in order.
     pub(super) fn scan_prefix(&self, space: Space, prefix: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -188,12 +230,27 @@ impl Database {
     }
 
     fn pairs(&self, space: Space, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<Pair>, StoreError> {
+        self.pairs_within(space, sql, parameters, usize::MAX)
+    }
+
+    /// At most `bytes` of values beside the first.
+    fn pairs_within(
+        &self,
+        space: Space,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        bytes: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
         let mut statement = self.statement(sql)?;
         let mut rows = statement.query(parameters)?;
-        let mut pairs = Vec::new();
+        let (mut pairs, mut sum) = (Vec::new(), 0_usize);
         while let Some(row) = rows.next()? {
             let (key, digest, value) = (row.get::<_, Vec<u8>>(0)?, digest(row, 1)?, row.get::<_, Vec<u8>>(2)?);
             self.check(space, &key, &value, digest)?;
+            sum = sum.saturating_add(value.len());
+            if sum > bytes && !pairs.is_empty() {
+                break;
+            }
             pairs.push((key.into(), value.into()));
         }
         Ok(pairs)

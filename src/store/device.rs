@@ -14,6 +14,10 @@
 //! library would log it and answer all the same. The first save of such a device carries the [`Decision`] that the tenant
 //! is connected, so that both are one commit of the vault.
 //!
+//! **Another account.** A tenant that was paired is one account's ([`super::account`]). A save of a device that is being paired with
+//! another is ignored, and the call above asks the session ([`Hooks::another_account`]). Refused, it returns an error: the session
+//! has cut the line before, so what the library would answer goes nowhere, and WhatsApp does not link the device.
+//!
 //! The library leaves the call out when its cache has the mapping already. That cache is warmed from the store, which is
 //! why a wipe takes the mappings too.
 
@@ -22,7 +26,7 @@ use std::{future::pending, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use whatsapp_rust::{
-    store::error::Result,
+    store::error::{Result, StoreError as LibraryError},
     wacore::{
         stats::StorageResourceReport,
         store::{
@@ -34,6 +38,7 @@ use whatsapp_rust::{
 
 use super::{
     CopyFailure, Store, StoreError,
+    account::{ACCOUNT_CHANGE, OwnAccount},
     copy::{WorkingCopy, Written},
     key, records, space,
     turn::Turn,
@@ -52,6 +57,10 @@ pub trait Hooks: Send + Sync {
     /// Have the library save its device now: `client.persistence_manager().flush()`.
     async fn save_device(&self);
 
+    /// Another account than the tenant's has scanned. True: it is the tenant's from now on, and the vault knows. False: the line to
+    /// WhatsApp is cut.
+    async fn another_account(&self, account: &OwnAccount) -> bool;
+
     /// The working copy failed: cut the line to WhatsApp, for good, before this returns. Called once, and before the call
     /// that met the failure has its answer, so the library can say nothing to WhatsApp that follows from it. Do not wait here.
     fn copy_failed(&self, failure: &CopyFailure);
@@ -59,22 +68,6 @@ pub trait Hooks: Send + Sync {
     /// This message was delivered again, had been decrypted before, and is nowhere: it stays unacknowledged, and the
     /// phone should be asked for it. When it, or a placeholder for it, is in the inbox, the next delivery is acknowledged.
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str);
-}
-
-/// A device that WhatsApp has accepted.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Paired {
-    pub number: String,
-    pub lid: Option<String>,
-}
-
-impl Paired {
-    /// The account comes after the number: with the number alone the library is in the middle of pairing.
-    pub(super) fn of(device: &Device) -> Option<Self> {
-        let number = device.pn.as_ref().filter(|_| device.account.is_some())?;
-        let lid = device.lid.as_ref().map(|lid| lid.user.to_string());
-        Some(Self { number: number.user.to_string(), lid })
-    }
 }
 
 /// Keys that a wipe declared dead.
@@ -87,7 +80,7 @@ impl Wiped {
     }
 }
 
-fn connected(paired: &Paired, now: Timestamp) -> Decision {
+fn connected(paired: &OwnAccount, now: Timestamp) -> Decision {
     Decision {
         whatsapp_connected: Some(true),
         phone_number: Some(Some(paired.number.clone())),
@@ -155,7 +148,7 @@ impl DeviceStore for Store {
 pub fn is_paired(records: &[Record]) -> std::result::Result<bool, StoreError> {
     let device = records.iter().find(|record| record.space == space::DEVICE);
     let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
-    Ok(device.as_ref().and_then(Paired::of).is_some())
+    Ok(device.as_ref().and_then(OwnAccount::of).is_some())
 }
 
 impl Store {
@@ -169,7 +162,7 @@ impl Store {
     pub async fn affirm_pairing(&self) -> std::result::Result<Option<ChangeNo>, StoreError> {
         let now = self.copy.clock.now();
         let affirm = move |turn: &mut Turn<'_>| {
-            let Some(paired) = turn.device()?.as_ref().and_then(Paired::of) else { return Ok(false) };
+            let Some(paired) = turn.device()?.as_ref().and_then(OwnAccount::of) else { return Ok(false) };
             turn.decision = Some(connected(&paired, now));
             Ok(true)
         };
@@ -185,11 +178,20 @@ impl Store {
 
     /// The write that the library awaits before it answers `pair-success`.
     pub(super) async fn put_pairing(&self, entry: &LidPnMappingEntry) -> Result<()> {
+        let expected = OwnAccount::new(entry.phone_number.clone(), Some(entry.lid.clone()));
+        let hooks = self.copy.hooks();
+        let own = self.answer(self.own_account()).await?;
+        if own.is_some_and(|own| !own.is_same(&expected)) {
+            match &hooks {
+                Some(hooks) if hooks.another_account(&expected).await => {}
+                Some(_) => return Err(LibraryError::Database(Box::new(StoreError::OtherAccount))),
+                None => pending().await,
+            }
+        }
         let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
-        if let Some(hooks) = self.copy.hooks() {
+        if let Some(hooks) = hooks {
             hooks.save_device().await;
         }
-        let expected = Paired { number: entry.phone_number.clone(), lid: Some(entry.lid.clone()) };
         let mut paired = self.copy.paired.subscribe();
         let change = match paired.wait_for(|paired| paired.as_ref().is_some_and(|(is, _)| *is == expected)).await {
             Ok(paired) => paired.as_ref().map(|&(_, change)| change),
@@ -200,6 +202,25 @@ impl Store {
             _ => pending().await,
         }
     }
+
+    /// The account that the tenant is, paired or not; `None`: it never was any.
+    pub async fn own_account(&self) -> std::result::Result<Option<OwnAccount>, StoreError> {
+        self.read(|turn| turn.own_account()).await
+    }
+
+    /// Remembers of a tenant that was never paired here which account it is. False: it is one already.
+    pub async fn expect_account(&self, account: OwnAccount) -> std::result::Result<bool, StoreError> {
+        let (expected, _) = self
+            .turn(move |turn| {
+                if turn.own_account()?.is_some() {
+                    return Ok(false);
+                }
+                turn.remember_account(&account)?;
+                Ok(true)
+            })
+            .await?;
+        Ok(expected)
+    }
 }
 
 impl WorkingCopy {
@@ -209,8 +230,15 @@ impl WorkingCopy {
             return Ok(());
         }
         let before = turn.device()?;
-        let was = before.as_ref().and_then(Paired::of);
-        let is = Paired::of(device);
+        let was = before.as_ref().and_then(OwnAccount::of);
+        let is = OwnAccount::of(device);
+        if was.is_none()
+            && let (Some(own), Some(scanned)) = (turn.own_account()?, OwnAccount::claimed_by(device))
+            && !own.is_same(&scanned)
+        {
+            tracing::debug!("a device that is being paired with another account is not saved");
+            return Ok(());
+        }
         if is.is_none() && was.is_some() && before.as_ref().map(own_key) == Some(own_key(device)) {
             // Two saves at a time (saver and flush) may arrive in the wrong order. Only a wipe unpairs.
             tracing::warn!("a save of the device from before its pairing came late and was ignored");
@@ -219,7 +247,9 @@ impl WorkingCopy {
         turn.put(space::DEVICE, key::only(), records::device::encode(device)?.into())?;
         if let Some(paired) = &is {
             turn.gate();
+            turn.remember_account(paired)?;
             if was.is_none() {
+                turn.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE))?;
                 turn.decision = Some(connected(paired, self.clock.now()));
             }
         }

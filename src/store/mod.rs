@@ -22,6 +22,7 @@
 //! Never talks to the vault; never decides when to wait for more than the calls above need; never touches another
 //! tenant's folder.
 
+mod account;
 mod app_sync;
 mod arrivals;
 mod copy;
@@ -56,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
 pub use self::{
+    account::{ACCOUNT_CHANGE, OwnAccount},
     arrivals::Arrivals,
     device::{Hooks, is_paired},
     failure::{CopyFailure, CopyFailureKind},
@@ -64,7 +66,7 @@ pub use self::{
 };
 use self::{
     copy::{Snapshots, State, WorkingCopy, Written, lock, remove},
-    device::{Paired, Wiped},
+    device::Wiped,
     digest::{DigestKey, SetDigest},
     gates::Gates,
     key::Key,
@@ -96,6 +98,9 @@ pub enum StoreError {
     /// See [`messages`]: an answer would let the library acknowledge a message that nobody has.
     #[error("a message that was decrypted before is neither pending nor in the inbox")]
     LostInbound,
+    /// See [`device`]: the line was cut, so that nothing is answered.
+    #[error("another account has scanned")]
+    OtherAccount,
     #[error("the store is closed")]
     Closed,
     #[error(transparent)]
@@ -165,7 +170,7 @@ impl Store {
         let durable = journal.durable();
         let device = records.iter().find(|record| record.space == space::DEVICE);
         let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
-        let paired = device.as_ref().and_then(Paired::of).map(|paired| (paired, durable));
+        let paired = device.as_ref().and_then(OwnAccount::of).map(|paired| (paired, durable));
 
         let copy = Arc::new(WorkingCopy {
             dir: dir.to_owned(),
@@ -223,6 +228,30 @@ impl Store {
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
         let after = after.map(Key::from);
         self.read(move |turn| turn.database.scan(space, after.as_deref(), limit)).await
+    }
+
+    /// As [`Self::scan`], and at most `bytes` of values beside the first.
+    pub async fn page(
+        &self,
+        space: Space,
+        after: Option<&[u8]>,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let after = after.map(Key::from);
+        self.read(move |turn| turn.database.page(space, after.as_deref(), limit, bytes)).await
+    }
+
+    /// As [`Self::scan_back`], and at most `bytes` of values beside the first.
+    pub async fn page_back(
+        &self,
+        space: Space,
+        before: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let before = Key::from(before);
+        self.read(move |turn| turn.database.page_back(space, &before, limit, bytes)).await
     }
 
     /// At most `limit` records in the reverse order of their keys, those before `before`.
@@ -298,6 +327,9 @@ impl Store {
     pub async fn wipe_credentials(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
         let ((), written) = self
             .turn(move |turn| {
+                if let Some(account) = turn.own_account()? {
+                    turn.remember_account(&account)?;
+                }
                 if let Some(device) = turn.device()? {
                     turn.wiped = Some(Wiped::of(&device));
                 }

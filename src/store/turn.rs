@@ -5,8 +5,9 @@ use whatsapp_rust::wacore::store::Device;
 
 use super::{
     CopyFailure, StoreError,
+    account::OwnAccount,
     database::Database,
-    device::{Paired, Wiped},
+    device::Wiped,
     digest::SetDigest,
     gates::{self, GateKey, ReadLease},
     key::{self, Key},
@@ -28,7 +29,7 @@ pub(super) struct Turn<'a> {
     pub(super) gated: Vec<(GateKey, bool)>,
     pub(super) all_gated: bool,
     pub(super) wiped: Option<Wiped>,
-    pub(super) paired: Option<Option<Paired>>,
+    pub(super) paired: Option<Option<OwnAccount>>,
 }
 
 impl<'a> Turn<'a> {

@@ -25,9 +25,9 @@ use crate::{
 /// Which of WAHA's events this is; in the order in which they go out.
 pub fn names(body: &EventBody) -> &'static [EventName] {
     use EventName::{
-        CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded, LabelDeleted, LabelRemoved, LabelUpsert,
-        MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageReaction, MessageRevoked, PollVote,
-        SessionStatus,
+        AccountChanged, AccountRefused, CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded,
+        LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited,
+        MessageReaction, MessageRevoked, PollVote, SessionStatus,
     };
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -51,6 +51,8 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
             };
         }
         EventBody::Archive { .. } => return &[ChatArchive],
+        EventBody::AccountRefused { .. } => return &[AccountRefused],
+        EventBody::AccountChanged { .. } => return &[AccountChanged],
     };
     match message.content {
         Content::Reaction { .. } => &[MessageReaction],
@@ -79,6 +81,8 @@ pub fn event_id(id: EventId, name: EventName) -> String {
 #[schemars(rename = "WAPayload")]
 pub enum Payload {
     Status(SessionStatus),
+    AccountRefused(AccountRefusedPayload),
+    AccountChanged(AccountChangedPayload),
     Message(form::Message),
     Ack(AckPayload),
     Reaction(ReactionPayload),
@@ -95,6 +99,23 @@ pub enum Payload {
     LabelOfChat(LabelOfChat),
     Archive(ArchivePayload),
     Presence(Presences),
+}
+
+/// Another account than the session's scanned, in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccountRefusedPayload {
+    /// The number that alone may scan; digits.
+    expected: String,
+    /// The one that did.
+    scanned: String,
+}
+
+/// The session is another account from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccountChangedPayload {
+    /// Numbers; digits.
+    from: String,
+    to: String,
 }
 
 /// How far a message has come.
@@ -230,6 +251,13 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
         }
         EventBody::Archive { chat, archived, timestamp } => {
             return Payload::Archive(ArchivePayload { id: chat_id(chat), archived: *archived, timestamp: *timestamp });
+        }
+        EventBody::AccountRefused { expected, scanned } => {
+            let (expected, scanned) = (expected.clone(), scanned.clone());
+            return Payload::AccountRefused(AccountRefusedPayload { expected, scanned });
+        }
+        EventBody::AccountChanged { from, to } => {
+            return Payload::AccountChanged(AccountChangedPayload { from: from.clone(), to: to.clone() });
         }
     };
     let form = form::Message::new(message, view);

@@ -4,6 +4,10 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventName {
     SessionStatus,
+    /// Another account than the session's scanned, in vain. WAHA has no such event.
+    AccountRefused,
+    /// The session is another account from here on. WAHA has no such event.
+    AccountChanged,
     /// A customer wrote.
     Message,
     /// Someone wrote, the tenant itself too.
@@ -60,6 +64,8 @@ const NEVER: &[&str] = &[
 impl EventName {
     pub const ALL: &[Self] = &[
         Self::SessionStatus,
+        Self::AccountRefused,
+        Self::AccountChanged,
         Self::Message,
         Self::MessageAny,
         Self::MessageAck,
@@ -87,6 +93,8 @@ impl EventName {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SessionStatus => "session.status",
+            Self::AccountRefused => "account.refused",
+            Self::AccountChanged => "account.changed",
             Self::Message => "message",
             Self::MessageAny => "message.any",
             Self::MessageAck => "message.ack",

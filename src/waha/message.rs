@@ -278,6 +278,7 @@ pub mod tests {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            truncated: false,
         }
     }
 

@@ -15,8 +15,9 @@ pub mod person;
 pub use self::{
     call::Call,
     event::{
-        AckPayload, ArchivePayload, EditedPayload, Envelope, Environment, Me, Payload, ReactionPayload, RevokedPayload,
-        SessionStatus, StatusPoint, VotePayload, Worker, environment, event_id, names, payload,
+        AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, EditedPayload, Envelope, Environment,
+        Me, Payload, ReactionPayload, RevokedPayload, SessionStatus, StatusPoint, VotePayload, Worker, environment,
+        event_id, names, payload,
     },
     event_name::{EventName, Wish},
     id::{InvalidMessageId, MessageId, chat_id, jid},

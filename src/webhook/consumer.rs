@@ -165,7 +165,7 @@ impl Running<'_> {
                 () = self.cx.stop.cancelled() => break,
                 Some(landed) = self.flights.next() => self.landed(landed).await?,
                 notice = feed.recv() => match notice {
-                    Ok(Notice::Event(_)) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(Notice::Event(_) | Notice::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
                     Ok(Notice::Presence(chat)) => self.owe_presence(&chat),
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,

@@ -1,7 +1,9 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
+mod account;
 mod addresses;
 mod baileys;
+mod bounds;
 mod broken;
 mod channels;
 mod console;
@@ -12,6 +14,7 @@ mod cursors;
 mod damage;
 mod descriptors;
 mod directory;
+mod disk;
 mod doorkeeper;
 mod doors;
 #[path = "../baileys/driver.rs"]
@@ -36,6 +39,7 @@ mod journal_snapshots;
 mod journal_time;
 mod journal_wire;
 mod journal_world;
+mod key_files;
 mod keys;
 mod kill;
 mod kinds;

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
-        Addressed, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, Keep, Log, Message, NotAccepted,
-        Outbox, Outgoing, Shelf,
+        Addressed, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations, Keep, Log,
+        Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
     },
-    store::{Batch, space},
+    store::{Batch, OwnAccount, space},
 };
 
 use crate::store_world::World;
@@ -36,11 +36,15 @@ async fn outbox(world: &World) -> (Outbox, Arc<Log>) {
 }
 
 async fn outbox_at(world: &World, behind: Duration) -> (Outbox, Arc<Log>) {
+    outbox_of(world, behind, Feed::new()).await
+}
+
+async fn outbox_of(world: &World, behind: Duration, feed: Feed) -> (Outbox, Arc<Log>) {
     let clock: Arc<dyn Clock> = Arc::new(Behind(behind));
     let keep = Keep { events: 1000, age: Duration::from_secs(3600), live: 500, whole: Duration::from_secs(3600) };
     let tenant = "trattoria".parse().unwrap();
     let log = Arc::new(
-        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await.unwrap(),
+        Log::open(tenant, world.store.clone(), feed, Shelf::default(), clock.clone(), keep, None).await.unwrap(),
     );
     (Outbox::open(world.store.clone(), log.clone(), clock, 24 * LONG).await.unwrap(), log)
 }
@@ -60,6 +64,7 @@ fn outgoing(id: &str) -> Outgoing {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        truncated: false,
     };
     let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());
     Outgoing { message, body, digest: [7; 32], key, audience, ttl: None }
@@ -165,4 +170,64 @@ async fn what_has_failed_says_why_and_does_not_wait_any_more() {
     ];
     assert_eq!(failures, expected);
     assert_eq!(ids(&self::outbox(&world.restored().await).await.0), [""; 0]);
+}
+
+/// The tenant is another account's from now on: that one sends nothing that was accepted for the former, and hears that it has failed.
+#[tokio::test]
+async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
+    for conversations in [FormerConversations::Keep, FormerConversations::Delete] {
+        let world = World::new().await;
+        let feed = Feed::new();
+        let (outbox, log) = outbox_of(&world, Duration::ZERO, feed.clone()).await;
+        outbox.accept(outgoing("settled")).await.unwrap();
+        outbox.progress("settled", Delivery::Sent, None).await.unwrap();
+        outbox.accept(outgoing("waits")).await.unwrap();
+        let mut heard = feed.subscribe(&"trattoria".parse().unwrap());
+        world.silence();
+        let mut accepting = pin!(outbox.accept(outgoing("unheard")));
+        world.stays_pending(accepting.as_mut()).await;
+        let (former, new) = (OwnAccount::new("573001112233", None), OwnAccount::new("573009998877", None));
+        let mut changing = pin!(outbox.change_account(former.clone(), &new, conversations));
+        world.stays_pending(changing.as_mut()).await;
+        world.answer();
+        accepting.await.unwrap();
+        changing.await.unwrap();
+
+        let failed = |id: &str| EventBody::Status {
+            message_id: id.into(),
+            chat: CHAT.into(),
+            status: Delivery::Failed,
+            by: None,
+            failure: Some(FailureReason::OtherAccount.into()),
+        };
+        let changed = EventBody::AccountChanged { from: former.number.clone(), to: new.number.clone() };
+        let expected = [changed, failed("unheard"), failed("waits")];
+        assert_eq!(bodies(log.after(None, 9).await.unwrap()), expected, "{conversations:?}");
+        let live: Vec<_> = std::iter::from_fn(|| heard.try_recv().ok())
+            .map(|notice| match notice {
+                Notice::Event(event) => event.body.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(live, expected, "{conversations:?}: something of the former account was announced");
+        assert_eq!((outbox.head(CHAT), outbox.first_to_expire(|_| false)), (None, None));
+
+        // A repeat is answered, and is not a new message. What has been settled is gone.
+        outbox.accept(outgoing("waits")).await.unwrap();
+        assert_eq!(outbox.body("waits").await.unwrap().unwrap(), "");
+        assert_eq!(outbox.delivery("settled").await.unwrap(), None);
+        outbox.accept(outgoing("new")).await.unwrap();
+        assert_eq!(ids(&outbox), ["new"]);
+
+        let later = world.restored().await;
+        let (outbox, log) = self::outbox(&later).await;
+        assert_eq!(ids(&outbox), ["new"]);
+        assert_eq!(log.after(None, 9).await.unwrap().len(), 4);
+        // The former comes back.
+        outbox.change_account(new.clone(), &former, FormerConversations::Keep).await.unwrap();
+        let told = bodies(log.after(None, 99).await.unwrap());
+        let sent = told.iter().filter_map(EventBody::message).map(|message| message.id.as_str()).collect::<Vec<_>>();
+        let kept = conversations == FormerConversations::Keep;
+        assert_eq!(sent, if kept { vec!["settled", "waits", "unheard"] } else { Vec::new() });
+    }
 }

@@ -302,6 +302,9 @@ async fn what_was_accepted_for_one_account_is_not_sent_by_another() {
     let id = scene.send(scene.customer(), "from the old number").await;
     let unlinked = scene.stage.dashboard.post("/api/baileys/disconnect", json!({ "tenantId": TENANT })).await.unwrap();
     assert_eq!(unlinked.status, 200, "{}", unlinked.body);
+    let change = "/api/sessions/trattoria/account/change";
+    let allowed = scene.stage.dashboard.put(change, json!({ "conversations": "keep" })).await.unwrap();
+    assert_eq!(allowed.status, 200, "{}", allowed.body);
     let phone = scene.stage.network.add_phone(Some("another phone".into())).await;
     let qr = scene.stage.dashboard.qr(TENANT).await.unwrap();
     scene.stage.network.scan(&phone.number, &qr).await.unwrap();

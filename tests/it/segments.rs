@@ -87,7 +87,7 @@ impl Desk {
     }
 
     async fn all(&self) -> Vec<EventId> {
-        ids(&self.log.after(None, usize::MAX).await.unwrap())
+        forwards(&self.log, usize::MAX).await
     }
 
     async fn documents(&self) -> Vec<String> {
@@ -109,22 +109,26 @@ async fn backwards(log: &Log, page: usize) -> Vec<EventId> {
     let (mut found, mut cursor) = (Vec::new(), None);
     loop {
         let events = log.before(cursor, page).await.unwrap();
+        assert!(events.len() <= page);
         found.extend(ids(&events));
         cursor = found.last().copied();
-        if events.len() < page {
+        // A page of large events has fewer.
+        if events.is_empty() {
             return found;
         }
     }
 }
 
-/// From the oldest to the newest, `page` at a time.
+/// From the oldest to the newest, at most `page` at a time.
 async fn forwards(log: &Log, page: usize) -> Vec<EventId> {
     let (mut found, mut cursor) = (Vec::new(), None);
     loop {
         let events = log.after(cursor, page).await.unwrap();
+        assert!(events.len() <= page);
         found.extend(ids(&events));
         cursor = found.last().copied();
-        if events.len() < page {
+        // A page of large events has fewer.
+        if events.is_empty() {
             return found;
         }
     }
@@ -144,6 +148,7 @@ fn message(id: &str, from_me: bool) -> Message {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        truncated: false,
     }
 }
 

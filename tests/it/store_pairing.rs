@@ -2,7 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use sessiond::vault::Decision;
+use sessiond::{
+    store::{Batch, OwnAccount, key, space},
+    vault::Decision,
+};
 use whatsapp_rust::wacore::store::{
     Device,
     traits::{DeviceStore, LidPnMappingEntry, ProtocolStore},
@@ -134,4 +137,47 @@ async fn other_mappings_wait_for_nothing() {
     let world = World::new().await;
     let mapping = LidPnMappingEntry { learning_source: "usync".into(), ..own_mapping() };
     world.passes(world.store.put_lid_mapping(&mapping)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_that_was_paired_before_accounts_were_remembered_keeps_its_account() {
+    let world = World::new().await;
+    world.store.save(&paired(Device::new())).await.unwrap();
+    // As an older build left it.
+    let mut batch = Batch::default();
+    batch.delete(space::SETTINGS, key::text("session/account"));
+    world.store.write(batch).await.unwrap();
+    let gone = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
+    world.store.wipe_credentials(gone).await.unwrap();
+    let own = world.store.own_account().await.unwrap().unwrap();
+    assert_eq!((own.number.as_str(), own.lid.as_deref()), ("5511987650001", Some("100000012345678")));
+
+    let another = |lid: &str| {
+        let mut device = paired(Device::new());
+        device.pn = Some("5599999999999:1@s.whatsapp.net".parse().unwrap());
+        device.lid = Some(lid.parse().unwrap());
+        device
+    };
+    let decided = world.line.decisions().len();
+    world.store.save(&another("200000000000000:1@lid")).await.unwrap();
+    assert!(world.store.load().await.unwrap().is_none(), "another account's device was saved");
+    assert_eq!(world.line.decisions().len(), decided);
+    // The same person, who has changed the number at WhatsApp.
+    world.store.save(&another("100000012345678:1@lid")).await.unwrap();
+    assert!(world.store.load().await.unwrap().unwrap().account.is_some());
+    let own = world.restored().await.store.own_account().await.unwrap().unwrap();
+    assert!(own.number == "5599999999999" && own.has_had("5511987650001"), "{own:?}");
+}
+
+/// Whoever asks is told, once, and WhatsApp gets no answer.
+#[tokio::test]
+async fn another_accounts_pairing_fails_and_changes_nothing() {
+    let world = World::new().await;
+    assert!(world.store.expect_account(OwnAccount::new("573001112233", None)).await.unwrap());
+    let session = Session::attach(&world, paired(Device::new()));
+    let before = world.line.decisions().len();
+    soon(world.store.put_lid_mapping(&own_mapping())).await.unwrap_err();
+    assert_eq!((session.asked.load(Ordering::SeqCst), world.line.decisions().len()), (0, before));
+    assert!(world.store.get_lid_mapping("100000012345678").await.unwrap().is_none());
+    assert!(!world.store.expect_account(OwnAccount::new("1", None)).await.unwrap());
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sessiond::store::{CopyFailure, Hooks, Store};
+use sessiond::store::{CopyFailure, Hooks, OwnAccount, Store};
 use whatsapp_rust::{
     wacore::store::{Device, traits::DeviceStore},
     waproto::whatsapp::ADVSignedDeviceIdentity,
@@ -50,6 +50,10 @@ impl Hooks for Session {
     async fn save_device(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.store.save(&self.device).await.unwrap();
+    }
+
+    async fn another_account(&self, _: &OwnAccount) -> bool {
+        false
     }
 
     fn copy_failed(&self, failure: &CopyFailure) {

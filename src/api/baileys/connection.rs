@@ -137,6 +137,8 @@ pub struct Status {
     connected: bool,
     /// Digits; null while not connected.
     phone_number: Option<String>,
+    /// The number that alone may scan, or has; digits. Null: any may.
+    expected_number: Option<String>,
     /// Milliseconds since 1970.
     last_update: Option<i64>,
     /// `connected` or `disconnected`.
@@ -157,6 +159,7 @@ pub async fn status(
     Ok(Json(Status {
         connected,
         phone_number: status.as_ref().and_then(|status| status.phone_number.clone()).filter(|_| connected),
+        expected_number: status.as_ref().and_then(|status| status.expected.clone()),
         last_update: status.as_ref().map(|status| status.since.as_millisecond()),
         reason: if connected { "connected" } else { "disconnected" },
         state: status.as_ref().map_or(session::State::Stopped, |status| status.state),
@@ -223,6 +226,11 @@ pub async fn request_code(
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
         Err(RefusedCode::Stopped) => Err(stopped()),
         Err(RefusedCode::Passkey) => Err(passkey()),
+        Err(RefusedCode::OtherAccount(number)) => Err(Problem::conflict(
+            "other_account",
+            "The session belongs to another number",
+            format!("{number} alone may be linked; PUT /api/sessions/{tenant}/account/change allows another once"),
+        )),
         Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
         Err(RefusedCode::WhatsApp(reason)) => Err(Problem::conflict("refused", "WhatsApp gives no code", reason)),
     }

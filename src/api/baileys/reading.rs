@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Tenant, misnamed};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         input::Query,
         old_form,
         problem::{FieldError, Problem},
+        stream::{self, Frame, Streamed},
     },
     message::{
         EventId,
@@ -114,8 +116,10 @@ pub async fn conversations(
     Ok(Json(Conversations { count: conversations.len(), conversations, limit }))
 }
 
-#[derive(Serialize, JsonSchema)]
+/// As it is written piece by piece.
+#[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "the form is for the document")]
 pub struct Messages {
     messages: Vec<old_form::Entry>,
     count: usize,
@@ -129,7 +133,7 @@ pub struct Messages {
 pub async fn messages(
     State(app): State<App>,
     Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<MessagesPage>>,
-) -> Result<Json<Messages>, Problem> {
+) -> Result<Streamed<Messages>, Problem> {
     let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
         return Err(Problem::invalid(CHAT_MISSING, field("is required")));
@@ -140,13 +144,11 @@ pub async fn messages(
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let query =
         history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
-    let entries = match app.fleet.session(&tenant) {
-        Some(session) => session.messages(&query).await.map_err(Problem::unreadable)?,
-        None => Vec::new(),
-    };
-    let links = &app.fleet.env().media.links;
-    let messages: Vec<_> = entries.into_iter().map(|entry| old_form::entry(&tenant, entry, links)).collect();
-    Ok(Json(Messages { count: messages.len(), messages, chat_id, limit }))
+    let tail = move |count| format!(r#"],"count":{count},"chatId":{},"limit":{limit}}}"#, json!(chat_id));
+    let frame = Frame { head: r#"{"messages":["#.into(), tail: Box::new(tail) };
+    let Some(session) = app.fleet.session(&tenant) else { return Ok(Streamed::empty(frame)) };
+    let links = app.fleet.env().media.links.clone();
+    stream::messages(&session, query, frame, move |entry| old_form::entry(&tenant, entry, &links)).await
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -13,8 +13,8 @@ use crate::{
         route::{Route, Section},
     },
     waha::{
-        AckPayload, ArchivePayload, Call, EditedPayload, Envelope, EventName, Message, ReactionPayload, RevokedPayload,
-        SessionStatus, VotePayload, group_event,
+        AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, Call, EditedPayload, Envelope,
+        EventName, Message, ReactionPayload, RevokedPayload, SessionStatus, VotePayload, group_event,
         label::{Label, LabelOfChat},
         person::Presences,
     },
@@ -127,6 +127,12 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
     let webhook = |name: &EventName| {
         let (summary, payload) = match name {
             EventName::SessionStatus => ("A session's status changed", schemas.answer::<SessionStatus>()),
+            EventName::AccountRefused => {
+                ("Another account than the session's scanned, in vain", schemas.answer::<AccountRefusedPayload>())
+            }
+            EventName::AccountChanged => {
+                ("The session is another account from here on", schemas.answer::<AccountChangedPayload>())
+            }
             EventName::Message => ("A customer wrote", schemas.answer::<Message>()),
             EventName::MessageAny => ("Somebody wrote, the tenant itself too", schemas.answer::<Message>()),
             EventName::MessageAck => ("A message came further", schemas.answer::<AckPayload>()),

@@ -62,7 +62,7 @@ mod tests {
 
     async fn decoded(text: &str) -> Option<Vec<u8>> {
         let folder = tempfile::tempdir().unwrap();
-        let pen = Spool::new(folder.path().into()).unwrap().pen(1000).unwrap();
+        let pen = Spool::new(folder.path().into(), 0).unwrap().pen(1000).unwrap();
         decode(text, pen, "data").await.ok()?.read(0, 1000).await.ok()
     }
 

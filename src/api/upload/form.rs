@@ -6,6 +6,9 @@ use tokio::time::timeout;
 use super::{Form, Given, MAX_REST, Permit, SILENCE, disk, flaw, given, unfinished, write};
 use crate::{api::problem::Problem, message::media::Spool, session::RefusedSend};
 
+/// For each part of a form. (A status may name 5,000 people, each in a part of some 20 bytes.)
+const PART: u64 = 16;
+
 pub(super) async fn read_form(
     mut parts: Multipart<'_>,
     spool: &Spool,
@@ -13,10 +16,16 @@ pub(super) async fn read_form(
     permit: Permit<'_>,
 ) -> Result<Form, Problem> {
     let mut form = Form::default();
+    // All parts beside the file, and a little for each: many small ones are no less.
+    let mut rest = 0;
     while let Some(mut part) =
         timeout(SILENCE, parts.next_field()).await.map_err(|_| unfinished())?.map_err(malformed)?
     {
         let name = part.name().unwrap_or_default().to_owned();
+        rest += PART;
+        if rest > MAX_REST {
+            return Err(Problem::too_large(MAX_REST, "the form without its file"));
+        }
         if name == "file" && (part.file_name().is_some() || part.content_type().is_some()) {
             if form.file.is_some() {
                 return Err(flaw("file", "one file"));
@@ -33,10 +42,11 @@ pub(super) async fn read_form(
         }
         let mut text = Vec::new();
         while let Some(chunk) = next(&mut part).await? {
-            text.extend_from_slice(&chunk);
-            if text.len() as u64 > MAX_REST {
-                return Err(flaw("caption", "at most 65536 bytes"));
+            rest += chunk.len() as u64;
+            if rest > MAX_REST {
+                return Err(Problem::too_large(MAX_REST, "the form without its file"));
             }
+            text.extend_from_slice(&chunk);
         }
         let text =
             String::from_utf8(text).map_err(|_| Problem::invalid(format!("{name}: expected UTF-8"), Vec::new()))?;

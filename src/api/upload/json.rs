@@ -178,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_an_object_and_so_is_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::new(folder.path().into()).unwrap();
+        let spool = Spool::new(folder.path().into(), 0).unwrap();
         let permit = |session: &str| Ok(session.parse().unwrap());
         let read = async |body: &str| read_json::<Json<'_>>(body.as_bytes(), &spool, 1000, &permit).await;
         let form = read(r#"{"session":"a","file":{"data":"aGVs\/w==","url":null}}"#).await.unwrap();

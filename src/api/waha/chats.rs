@@ -13,6 +13,7 @@ use super::{
         auth::{Asked, Controlling, For, Names, Reading, Sending},
         input::{Body, IdempotencyKey, Path, Query, object},
         problem::Problem,
+        stream::{self, Frame, Streamed},
     },
     Success, accepted, chat, flaw, listed, message_id,
 };
@@ -182,7 +183,7 @@ pub async fn messages(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::Message>>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
     let session = app.fleet.known(&tenant).await?;
     read(&session, chat, &page).await
@@ -192,17 +193,20 @@ pub async fn messages(
 pub async fn messages_of(
     State(app): State<App>,
     Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<PageOfChat>>,
-) -> Result<Json<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::Message>>, Problem> {
     let chat = chat(&app, &tenant, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
     let session = app.fleet.known(&tenant).await?;
     read(&session, chat, &Page { limit: asked.limit, offset: asked.offset }).await
 }
 
-async fn read(session: &Session, chat: String, page: &Page) -> Result<Json<Vec<waha::Message>>, Problem> {
+async fn read(session: &Session, chat: String, page: &Page) -> Result<Streamed<Vec<waha::Message>>, Problem> {
     let (offset, limit) = (page.offset.unwrap_or(0).min(100_000), page.limit.unwrap_or(PAGE).min(MAX_PAGE));
-    let query = history::Query { chat: Some(chat), limit: offset + limit, ..history::Query::default() };
-    let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
-    Ok(Json(entries.iter().skip(offset).map(|entry| listed(session, entry)).collect()))
+    let query = history::Query { chat: Some(chat), offset, limit, ..history::Query::default() };
+    let form = {
+        let session = session.clone();
+        move |entry| listed(&session, &entry)
+    };
+    stream::messages(session, query, Frame::list(), form).await
 }
 
 /// `GET /api/{session}/chats/{chatId}/messages/{messageId}`

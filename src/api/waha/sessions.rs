@@ -418,6 +418,8 @@ pub struct Info {
     reason: Option<String>,
     /// Whether there are credentials that WhatsApp has not rejected.
     paired: bool,
+    /// The number that alone may scan, or has; digits. Null: any may. See `/account`.
+    expected_number: Option<String>,
     /// WhatsApp rejected the credentials, and nobody has scanned since.
     rejected: bool,
     /// When the last message came or was sent, milliseconds since 1970, as far as it is among the recent events.
@@ -478,6 +480,7 @@ fn info(app: &App, tenant: &TenantId, status: Option<&Status>) -> Info {
         assigned_worker: "sessiond",
         reason: status.map(|status| status.reason.clone()),
         paired: status.is_some_and(|status| status.paired),
+        expected_number: status.and_then(|status| status.expected.clone()),
         rejected: status.is_some_and(|status| status.rejected),
         last_message_at: last_message.map(|event| event.0.timestamp_ms()),
         heartbeat: app.fleet.beat(tenant).map(Heartbeat::from),

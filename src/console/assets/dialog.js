@@ -44,6 +44,16 @@ export async function confirm(title, text, action) {
   return (await closed) === "yes";
 }
 
+/** Which of these the operator wants, `[value, words]` each; empty: none. The careful answer is the one at hand. */
+export async function choose(title, text, choices) {
+  const { closed } = show(title, (close, head) =>
+    h("div", { class: "sheet" }, head, h("p", null, text),
+      h("div", { class: "row end" },
+        h("button", { type: "button", class: "button", autofocus: true, onclick: () => close("") }, t("cancel")),
+        choices.map(([value, words]) => h("button", { type: "button", class: "button danger", onclick: () => close(value) }, words)))));
+  return closed;
+}
+
 /** A labelled input with room for what is wrong with it. `names`: what the server calls it. */
 export function field({ label, hint, names, ...props }) {
   const id = unique("field");

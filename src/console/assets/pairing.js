@@ -1,9 +1,9 @@
 // A tenant's connection: pairing by a QR code that renews itself or by a code that is typed into the phone, and what can be done with one that
 // is paired.
 
-import { get, path, post } from "./api.js";
+import { get, path, post, put, remove } from "./api.js";
 import { fill, h } from "./dom.js";
-import { action, confirm, field, form, toast } from "./dialog.js";
+import { action, choose, confirm, field, form, toast } from "./dialog.js";
 import { phone, since } from "./format.js";
 import { icon } from "./icons.js";
 import { numberOf } from "./tenants.js";
@@ -107,7 +107,47 @@ function ways(tenant, look) {
         children: [h("p", { class: "muted" }, t("code.text")), number.node],
         foot: [h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, t("code.do"))), answer],
       }))));
-  return { node, update: code.update, refresh: code.refresh, close: code.close };
+  const whose = account(tenant);
+  const update = (session) => {
+    code.update(session);
+    whose.update(session);
+  };
+  return { node: [whose.node, node], update, refresh: code.refresh, close: code.close };
+}
+
+/** Which number alone may scan, and the owner's word that another one may. */
+function account(tenant) {
+  const place = h("div", { class: "note wait", hidden: true });
+  let known = null;
+
+  async function look() {
+    const { number, change } = await get(path`api/sessions/${tenant}/account`);
+    place.hidden = number === null;
+    const allow = async () => {
+      const conversations = await choose(t("account.title", { tenant }), t("account.text"), [["keep", t("account.keep")], ["delete", t("account.delete")]]);
+      if (!conversations) return;
+      await put(path`api/sessions/${tenant}/account/change`, { conversations });
+      toast(t("account.allowed"));
+      await look();
+    };
+    const forbid = async () => {
+      await remove(path`api/sessions/${tenant}/account/change`);
+      await look();
+    };
+    fill(place, icon("alert"), h("div", null,
+      h("p", null, t(change ? `account.open.${change.conversations}` : "account.only", { number: phone(number ?? "") })),
+      h("button", { type: "button", class: "button", onclick: action(change ? forbid : allow) }, t(change ? "account.forbid" : "account.allow"))));
+  }
+
+  function update(session) {
+    // A scan may have been refused, or let in: the reason says so.
+    const now = JSON.stringify([session.expectedNumber, session.status, session.reason]);
+    if (now === known) return;
+    known = now;
+    if (session.expectedNumber) look().catch((error) => console.error(error));
+  }
+
+  return { node: place, update };
 }
 
 /** The QR code: fetched when there is a new one, as a picture that only the operator's key opens. */

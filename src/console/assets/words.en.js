@@ -85,6 +85,17 @@ export default {
   "logout.done": "Logged out",
 
   "pairing.done": "Connected",
+  "account.only": "Only the number {number} may be linked: the messages here are its own.",
+  "account.allow": "Allow another number",
+  "account.title": "Another number for {tenant}?",
+  "account.text": "Within a day, the next phone that scans may have another number than before. What becomes of the conversations of the former number? Kept, the new number does not see them, and they are there again if the former one comes back. Messages that wait to be sent are dropped.",
+  "account.keep": "Keep them closed",
+  "account.delete": "Delete them",
+  "account.allowed": "The next scan may be another number's",
+  "account.open.keep": "The next scan may be another number's than {number}. The former conversations are kept, closed to it.",
+  "account.open.delete": "The next scan may be another number's than {number}. The former conversations are then deleted.",
+  "account.forbid": "Take that back",
+
   "qr.title": "Scan a QR code",
   "qr.step1": "Open WhatsApp on the phone.",
   "qr.step2": "Settings → Linked devices → Link a device.",

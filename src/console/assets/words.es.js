@@ -85,6 +85,17 @@ export default {
   "logout.done": "Sesión cerrada",
 
   "pairing.done": "Conectado",
+  "account.only": "Solo se puede vincular el número {number}: los mensajes de aquí son suyos.",
+  "account.allow": "Permitir otro número",
+  "account.title": "¿Otro número para {tenant}?",
+  "account.text": "Durante un día, el próximo teléfono que escanee puede tener otro número que antes. ¿Qué pasa con las conversaciones del número anterior? Si se conservan, el número nuevo no las ve, y vuelven si vuelve el anterior. Los mensajes pendientes de enviar se descartan.",
+  "account.keep": "Conservarlas cerradas",
+  "account.delete": "Borrarlas",
+  "account.allowed": "El próximo escaneo puede ser de otro número",
+  "account.open.keep": "El próximo escaneo puede ser de otro número que {number}. Las conversaciones anteriores se conservan, cerradas para él.",
+  "account.open.delete": "El próximo escaneo puede ser de otro número que {number}. Las conversaciones anteriores se borran entonces.",
+  "account.forbid": "Retirar el permiso",
+
   "qr.title": "Escanear un código QR",
   "qr.step1": "Abra WhatsApp en el teléfono.",
   "qr.step2": "Ajustes → Dispositivos vinculados → Vincular un dispositivo.",

@@ -4,10 +4,16 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::{TryStreamExt as _, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path};
+use tokio::sync::{Mutex, OnceCell};
+use tracing::debug;
 
-use super::{FileName, Links, Spool, Spooled, kind};
+use super::{
+    FileName, Links, Spool, Spooled, kind,
+    quota::{Excess, Quota},
+    reserve::DiskReserve,
+};
 use crate::{config, tenant::TenantId};
 
 /// What is larger goes there in pieces of this size; Google and Amazon take no smaller ones.
@@ -17,6 +23,13 @@ const PIECE: usize = 5 * 1024 * 1024;
 pub struct Keeper {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    quota: Quota,
+    /// The counts begin with what is there.
+    counted: OnceCell<()>,
+    /// One makes room at a time.
+    making_room: Mutex<()>,
+    /// Of the folder's disk; clouds have none.
+    reserve: Option<DiskReserve>,
     pub spool: Spool,
     pub links: Links,
     pub settings: config::Media,
@@ -35,6 +48,8 @@ pub enum Unkept {
     Store(#[from] object_store::Error),
     #[error("the local disk: {0}")]
     Disk(#[from] std::io::Error),
+    #[error("the file alone is more than the tenant may keep")]
+    TooLarge,
 }
 
 impl Keeper {
@@ -44,7 +59,12 @@ impl Keeper {
         links: Links,
         settings: config::Media,
     ) -> Self {
-        Self { store, prefix, spool, links, settings }
+        let reserve = match &settings.home {
+            config::MediaHome::Folder(folder) => Some(DiskReserve::new(folder.clone(), settings.reserve)),
+            _ => None,
+        };
+        let (quota, counted, making_room) = (Quota::default(), OnceCell::new(), Mutex::new(()));
+        Self { store, prefix, quota, counted, making_room, reserve, spool, links, settings }
     }
 
     /// The file, when it is here.
@@ -56,8 +76,70 @@ impl Keeper {
         }
     }
 
-    /// Keeps a file; it is there whole or not at all.
+    /// Keeps a file; it is there whole or not at all. The tenant's oldest files go where it is too much.
     pub async fn keep(&self, tenant: &TenantId, name: &FileName, file: &Spooled) -> Result<Kept, Unkept> {
+        if file.size > self.settings.keep_bytes.min(self.settings.keep_bytes_of_all) {
+            return Err(Unkept::TooLarge);
+        }
+        if let Err(error) = self.counted.get_or_try_init(|| self.count()).await {
+            // A cloud may let us write and not list. What is kept from now on counts all the same.
+            debug!(%error, "the files that are there already cannot be counted");
+        }
+        // Counted before it is there: what several keep at the same time is no more either.
+        self.quota.add(tenant, file.size);
+        let kept = async {
+            self.make_room(tenant).await?;
+            if let Some(reserve) = &self.reserve {
+                reserve.allow(file.size)?;
+            }
+            self.put(tenant, name, file).await
+        };
+        kept.await.inspect_err(|_| self.quota.take(tenant, file.size))
+    }
+
+    async fn count(&self) -> Result<(), Unkept> {
+        for (tenant, place) in self.tenants().await? {
+            let sizes = self.files(&place).map_ok(|file| file.size);
+            self.quota.set(&tenant, sizes.try_fold(0, |sum, size| async move { Ok(sum + size) }).await?);
+        }
+        Ok(())
+    }
+
+    async fn make_room(&self, tenant: &TenantId) -> Result<(), Unkept> {
+        let excess = |tenant| self.quota.excess(tenant, self.settings.keep_bytes, self.settings.keep_bytes_of_all);
+        while excess(tenant).is_some() {
+            let _turn = self.making_room.lock().await;
+            // Who was first may have made it.
+            let Some(Excess { tenant: of, used, down_to }) = excess(tenant) else { return Ok(()) };
+            let mut files: Vec<ObjectMeta> = self.files(&self.folder(&of)).try_collect().await?;
+            files.sort_by_key(|file| file.last_modified);
+            let mut sum: u64 = files.iter().map(|file| file.size).sum();
+            // Counted, and on its way.
+            let coming = used.saturating_sub(sum);
+            let mut removed = 0;
+            for file in files {
+                if sum + coming <= down_to {
+                    break;
+                }
+                self.delete(&file.location).await?;
+                sum -= file.size;
+                removed += 1;
+            }
+            debug!(tenant = %of, removed, "the oldest files make room");
+            self.quota.set(&of, sum + coming);
+            if of == *tenant || removed == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a look found of a tenant.
+    pub(super) fn recount(&self, tenant: &TenantId, bytes: u64) {
+        self.quota.set(tenant, bytes);
+    }
+
+    async fn put(&self, tenant: &TenantId, name: &FileName, file: &Spooled) -> Result<Kept, Unkept> {
         let path = self.path(tenant, name);
         if file.size <= PIECE as u64 {
             let whole = file.read(0, PIECE).await?;
@@ -118,8 +200,22 @@ impl Keeper {
         }
     }
 
+    /// Deletes all files of a tenant.
+    pub async fn forget(&self, tenant: &TenantId) -> Result<(), Unkept> {
+        let files: Vec<ObjectMeta> = self.files(&self.folder(tenant)).try_collect().await?;
+        for file in files {
+            self.delete(&file.location).await?;
+        }
+        self.quota.set(tenant, 0);
+        Ok(())
+    }
+
     fn path(&self, tenant: &TenantId, name: &FileName) -> Path {
-        self.prefix.clone().join(tenant.as_str()).join(name.as_str())
+        self.folder(tenant).join(name.as_str())
+    }
+
+    fn folder(&self, tenant: &TenantId) -> Path {
+        self.prefix.clone().join(tenant.as_str())
     }
 }
 

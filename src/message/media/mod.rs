@@ -3,12 +3,17 @@
 //!
 //! A file is kept under its tenant and the name of its message ([`FileName`]), so that its URL ([`Links`]) is known as soon as the
 //! message is. What is kept can be lost at any time: it is fetched from WhatsApp again. Nothing here holds a file in memory.
+//!
+//! Promises: no tenant keeps more than its share ([`config::Media`](crate::config::Media)), all together no more than theirs, at any
+//! time; and none of it goes on a disk that has less than the reserve left ([`DiskReserve`]).
 
 mod attachment;
 mod keeper;
 mod kind;
 mod name;
 mod place;
+mod quota;
+mod reserve;
 mod sound;
 mod spool;
 mod sweep;
@@ -20,8 +25,9 @@ pub use self::{
     kind::{HEAD, is_shown, sniff},
     name::{FileName, InvalidFileName, Links},
     place::open as open_place,
+    reserve::{DiskReserve, DiskSpace},
     sound::seconds,
-    spool::{Pen, Spool, Spooled, TooLarge, Unfetched},
+    spool::{Pen, STEP as SPOOL_STEP, Spool, Spooled, TooLarge, Unfetched},
     sweep::{Sweeper, Witness},
     thumbnail::{Preview, preview},
 };

@@ -1,5 +1,5 @@
-//! Files on their way: written here as they come, read as often as needed, gone with the last who has them. They have no name in the
-//! file system, so that no crash leaves one behind.
+//! Files on their way: written here as they come, as long as the disk has more room than the reserve ([`DiskReserve`]), read as often as
+//! needed, gone with the last who has them. They have no name in the file system, so that no crash leaves one behind.
 
 use std::{
     fs::File,
@@ -12,14 +12,18 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use super::kind::HEAD;
+use super::{kind::HEAD, reserve::DiskReserve};
 use crate::outbound::{Outbound, OutboundError, Request};
 
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Spool {
     folder: Arc<PathBuf>,
+    reserve: DiskReserve,
 }
+
+/// So many bytes are written between two looks at the disk.
+pub const STEP: u64 = 1024 * 1024;
 
 /// A file that has come whole. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,6 +47,7 @@ pub struct Pen {
     limit: u64,
     hash: Sha256,
     head: Vec<u8>,
+    reserve: DiskReserve,
 }
 
 /// Why a URL's file is not here.
@@ -59,14 +64,21 @@ pub enum Unfetched {
 }
 
 impl Spool {
-    /// Makes the folder.
-    pub fn new(folder: PathBuf) -> io::Result<Self> {
+    /// Makes the folder. `reserve`: bytes of its disk that are not for files.
+    pub fn new(folder: PathBuf, reserve: u64) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { folder: Arc::new(folder) })
+        let reserve = DiskReserve::new(folder.clone(), reserve);
+        Ok(Self { folder: Arc::new(folder), reserve })
+    }
+
+    /// Whoever writes into a [`Self::file`] asks it again, once in [`STEP`] bytes.
+    pub fn reserve(&self) -> &DiskReserve {
+        &self.reserve
     }
 
     /// A new, empty file. Blocks, shortly.
     pub fn file(&self) -> io::Result<File> {
+        self.reserve.allow(0)?;
         match tempfile::tempfile_in(&*self.folder) {
             // Who wipes the data folder while we run does not end the sending of files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -80,7 +92,8 @@ impl Spool {
     /// A new file, to be written in pieces, of at most `limit` bytes.
     pub fn pen(&self, limit: u64) -> io::Result<Pen> {
         let file = tokio::fs::File::from_std(self.file()?);
-        Ok(Pen { file, size: 0, limit, hash: Sha256::new(), head: Vec::new() })
+        let reserve = self.reserve.clone();
+        Ok(Pen { file, size: 0, limit, hash: Sha256::new(), head: Vec::new(), reserve })
     }
 
     /// Fetches what a stranger's URL names.
@@ -107,9 +120,13 @@ impl Spool {
 impl Pen {
     /// The inner error: it is too large, and no more is taken.
     pub async fn write(&mut self, chunk: &[u8]) -> io::Result<Result<(), TooLarge>> {
+        let before = self.size;
         self.size += chunk.len() as u64;
         if self.size > self.limit {
             return Ok(Err(TooLarge(self.limit)));
+        }
+        if before / STEP != self.size / STEP {
+            self.reserve.allow(chunk.len() as u64)?;
         }
         self.hash.update(chunk);
         let missing = HEAD.saturating_sub(self.head.len());
@@ -186,7 +203,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_is_read_and_no_file_is_left() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::new(folder.path().join("spool")).unwrap();
+        let spool = Spool::new(folder.path().join("spool"), 0).unwrap();
         let mut pen = spool.pen(10_000).unwrap();
         for chunk in [vec![1; 3000], vec![2; 3000]] {
             pen.write(&chunk).await.unwrap().unwrap();
@@ -203,15 +220,27 @@ mod tests {
     #[tokio::test]
     async fn a_file_ends_where_it_is_too_large() {
         let folder = tempfile::tempdir().unwrap();
-        let mut pen = Spool::new(folder.path().into()).unwrap().pen(5).unwrap();
+        let mut pen = Spool::new(folder.path().into(), 0).unwrap().pen(5).unwrap();
         assert_eq!(pen.write(b"12345").await.unwrap(), Ok(()));
         assert_eq!(pen.write(b"6").await.unwrap(), Err(TooLarge(5)));
     }
 
     #[tokio::test]
+    async fn nothing_is_written_into_the_reserve() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().into(), u64::MAX).unwrap();
+        assert_eq!(spool.pen(5).map(drop).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        // The disk fills up while a file comes.
+        let mut pen = Spool::new(folder.path().into(), 0).unwrap().pen(u64::MAX).unwrap();
+        pen.reserve = spool.reserve.clone();
+        pen.write(&vec![1; STEP as usize - 1]).await.unwrap().unwrap();
+        assert_eq!(pen.write(&[1; 2]).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[tokio::test]
     async fn a_wiped_folder_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::new(folder.path().join("spool")).unwrap();
+        let spool = Spool::new(folder.path().join("spool"), 0).unwrap();
         std::fs::remove_dir(folder.path().join("spool")).unwrap();
         assert!(spool.pen(5).is_ok());
     }

@@ -75,6 +75,7 @@ impl Sweeper {
                 sum += file.size;
             }
         }
+        self.keeper.recount(tenant, sum);
         Ok(removed)
     }
 
@@ -130,6 +131,8 @@ mod tests {
         clock: Arc<Hands>,
         archive: Arc<Archive>,
         sweeper: Sweeper,
+        /// Of another process, which has larger shares.
+        elsewhere: Arc<Keeper>,
     }
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -140,18 +143,25 @@ mod tests {
             let mut settings = config::Config::from_parts(None, &Default::default()).unwrap().media;
             settings.home = config::MediaHome::Folder(folder.path().join("media"));
             (settings.keep, settings.keep_bytes) = (7 * DAY, 2500);
-            let spool = Spool::new(folder.path().join("spool")).unwrap();
-            let place = open_place(&settings.home).unwrap();
-            let keeper = Arc::new(Keeper::new(place, spool, Links::new("http://localhost"), settings));
+            let spool = Spool::new(folder.path().join("spool"), 0).unwrap();
+            let keeper = |settings: config::Media| {
+                let place = open_place(&settings.home).unwrap();
+                Arc::new(Keeper::new(place, spool.clone(), Links::new("http://localhost"), settings))
+            };
+            let elsewhere = keeper(config::Media { keep_bytes: u64::MAX, ..settings.clone() });
+            let keeper = keeper(settings);
             let clock = Arc::new(Hands(Mutex::new(Timestamp::now())));
             let archive = Arc::new(Archive(Mutex::default()));
             let sweeper = Sweeper { keeper, witness: archive.clone(), clock: clock.clone() };
-            Self { _folder: folder, clock, archive, sweeper }
+            Self { _folder: folder, clock, archive, sweeper, elsewhere }
         }
 
         async fn keep(&self, tenant: &str, name: &str, size: usize) -> FileName {
+            self.keep_by(&self.sweeper.keeper, tenant, name, size).await
+        }
+
+        async fn keep_by(&self, keeper: &Keeper, tenant: &str, name: &str, size: usize) -> FileName {
             let name: FileName = format!("{name}_1@lid").parse().unwrap();
-            let keeper = &self.sweeper.keeper;
             let mut pen = keeper.spool.pen(10_000).unwrap();
             pen.write(&vec![7; size]).await.unwrap().unwrap();
             keeper.keep(&tenant.parse().unwrap(), &name, &pen.finish().await.unwrap()).await.unwrap();
@@ -199,12 +209,13 @@ mod tests {
         let house = House::new();
         let mut names = Vec::new();
         for name in ["A", "B", "C"] {
-            names.push(house.keep("trattoria", name, 1000).await);
+            names.push(house.keep_by(&house.elsewhere, "trattoria", name, 1000).await);
             // The file system's clock is coarse.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let other = house.keep("pizzeria", "D", 2000).await;
         assert_eq!(house.sweeper.pass().await.unwrap(), 1);
+        assert_eq!(house.sweeper.pass().await.unwrap(), 0);
         let left = [house.has("trattoria", &names[0]).await, house.has("trattoria", &names[1]).await];
         assert_eq!(left, [false, true]);
         assert!(house.has("trattoria", &names[2]).await && house.has("pizzeria", &other).await);

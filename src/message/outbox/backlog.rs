@@ -69,6 +69,11 @@ impl Backlog {
         }
     }
 
+    /// Nothing is to be sent any more; what comes is behind it all the same.
+    pub fn clear(&mut self) {
+        *self = Self { last: self.last, ..Self::default() };
+    }
+
     pub fn get(&self, id: &str) -> Option<&Waiting> {
         let (chat, order) = self.places.get(id)?;
         self.chats.get(chat)?.get(order)
@@ -129,6 +134,21 @@ mod tests {
         backlog.remove("c");
         add(&mut backlog, "d", "second");
         assert_eq!(backlog.take_fresh(), [Arc::from("second")]);
+    }
+
+    #[test]
+    fn what_is_cleared_is_not_sent_and_does_not_expire() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut backlog = Backlog::default();
+        let first = backlog.next_order(now);
+        backlog.add(first, waiting("a", "chat"));
+        backlog.clear();
+        assert_eq!((backlog.head("chat"), backlog.get("a"), backlog.first_to_expire(|_| false)), (None, None, None));
+        assert_eq!(backlog.take_fresh(), []);
+        let next = backlog.next_order(now - Duration::from_secs(3600));
+        assert!(next > first, "the next one is in front of what is gone");
+        backlog.add(next, waiting("b", "chat"));
+        assert_eq!(backlog.take_fresh(), ["chat".into()]);
     }
 
     #[test]

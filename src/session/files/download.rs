@@ -24,7 +24,7 @@ use super::{
     NoFile,
     reference::{Reference, is_path},
 };
-use crate::message::media::{FileName, HEAD, Spooled};
+use crate::message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled};
 
 /// The library decrypts in pieces of 16 bytes.
 const BUFFER: usize = 64 * 1024;
@@ -67,12 +67,14 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     let file = session.env.media.spool.file().map_err(|_| NoFile::Storage)?;
     let over = Arc::new(AtomicBool::new(false));
     let limit = if params.file_length == 0 { max } else { params.file_length };
-    let sink = Sink::new(file, limit, over.clone(), session.stop.clone());
+    let reserve = session.env.media.spool.reserve().clone();
+    let sink = Sink::new(file, limit, over.clone(), session.stop.clone(), reserve);
     let sink = match downloader.download_to_writer(params, BufWriter::with_capacity(BUFFER, sink)).await {
         Ok(sink) => sink.into_inner().map_err(|_| NoFile::Storage)?,
         Err(MediaDownloadError::ReferenceRejected(_)) => return Ok(Fetched::Rejected),
         Err(_) if over.load(Ordering::Acquire) && params.file_length == 0 => return Err(NoFile::TooLarge(max)),
         Err(_) if over.load(Ordering::Acquire) => return Err(NoFile::Damaged),
+        Err(_) if session.env.media.spool.reserve().allow(0).is_err() => return Err(NoFile::Storage),
         Err(error) => {
             debug!(error = error.to_string(), "WhatsApp's hosts did not give a file");
             return Err(NoFile::Hosts);
@@ -122,11 +124,12 @@ struct Sink {
     /// Set when more came than may.
     over: Arc<AtomicBool>,
     stop: CancellationToken,
+    reserve: DiskReserve,
 }
 
 impl Sink {
-    fn new(file: File, limit: u64, over: Arc<AtomicBool>, stop: CancellationToken) -> Self {
-        Self { file, size: 0, limit, hash: Sha256::new(), head: Vec::new(), over, stop }
+    fn new(file: File, limit: u64, over: Arc<AtomicBool>, stop: CancellationToken, reserve: DiskReserve) -> Self {
+        Self { file, size: 0, limit, hash: Sha256::new(), head: Vec::new(), over, stop, reserve }
     }
 }
 
@@ -139,6 +142,9 @@ impl Write for Sink {
         if self.size + bytes.len() as u64 > self.limit {
             self.over.store(true, Ordering::Release);
             return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if self.size / SPOOL_STEP != (self.size + bytes.len() as u64) / SPOOL_STEP {
+            self.reserve.allow(bytes.len() as u64)?;
         }
         self.file.write_all(bytes)?;
         self.size += bytes.len() as u64;

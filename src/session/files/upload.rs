@@ -130,6 +130,8 @@ impl Session {
         let client = ready.ok_or(RefusedSend::MediaDown)?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            // As large as the file itself.
+            spool.reserve().allow(plain.size)?;
             let mut sealed = BufWriter::new(spool.file()?);
             let info = encrypt_media_streaming(plain.reader(), &mut sealed, kind)?;
             sealed.flush()?;

@@ -78,6 +78,18 @@ export default async function pairing(world) {
   await confirm.getByRole("button", { name: "Log out" }).click();
   await world.until("the device to be unlinked", async () => (await world.control("GET", `/phones/${number}/devices`)).length === 0);
 
+  // Another number needs the operator's word, which can be taken back.
+  await page.getByText("Only the number").waitFor();
+  await page.getByRole("button", { name: "Allow another number" }).click();
+  const choice = page.getByRole("dialog", { name: "Another number for trattoria?" });
+  await choice.waitFor();
+  await world.accessible("another-number");
+  await choice.getByRole("button", { name: "Keep them closed" }).click();
+  await page.getByText("The next scan may be another number's than").waitFor();
+  assert.equal((await world.api("GET", "/api/sessions/trattoria/account")).body.change.conversations, "keep");
+  await page.getByRole("button", { name: "Take that back" }).click();
+  await page.getByText("Only the number").waitFor();
+
   // The other way: a code typed into the phone.
   const field = page.getByLabel("Phone number");
   await field.waitFor();

@@ -1,0 +1,150 @@
+//! What was said before the tenant became another account. It was said to the former owner of the conversation: the new one must not
+//! read it.
+//!
+//! Extends [`Log`]. Events before the change are kept, and closed: no reader of the log sees them, unless the account that they belong
+//! to is the tenant's again. Retention deletes them as all others. Or they are deleted at once. What goes in either case is what only
+//! the former account could still use: messages that wait to be sent, whole messages, what webhooks could not deliver.
+
+use std::sync::PoisonError;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::{
+    EventId,
+    event::{EventBody, Log, TRIMMED, parse_key},
+};
+use crate::{
+    journal::ArchiveError,
+    store::{Batch, OwnAccount, Store, StoreError, key, space},
+};
+
+/// Where it is written which events belong to which former account.
+const CLOSED: &str = "events/closed";
+
+/// What becomes of the conversations of a former account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(example = Self::Keep)]
+pub enum FormerConversations {
+    /// Kept as long as all history is, closed to every other account.
+    Keep,
+    Delete,
+}
+
+/// Events up to the last, after those of the one before, were this account's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FormerAccount {
+    last: Ulid,
+    account: OwnAccount,
+}
+
+/// Which events are shown: by the last of each account, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct ClosedEvents(Vec<(Ulid, bool)>);
+
+impl ClosedEvents {
+    fn new(former: &[FormerAccount], own: Option<&OwnAccount>) -> Self {
+        let is_open = |of: &FormerAccount| own.is_some_and(|own| own.is_same(&of.account));
+        Self(former.iter().map(|of| (of.last, is_open(of))).collect())
+    }
+
+    pub async fn read(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self::new(&read(store).await?, store.own_account().await?.as_ref()))
+    }
+
+    fn has(&self, id: Ulid) -> bool {
+        self.0.iter().find(|(last, _)| id <= *last).is_some_and(|(_, is_open)| !is_open)
+    }
+}
+
+async fn read(store: &Store) -> Result<Vec<FormerAccount>, StoreError> {
+    let stored = store.get(space::SETTINGS, &key::text(CLOSED)).await?;
+    Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default())
+}
+
+impl Log {
+    pub(super) fn is_closed(&self, id: EventId) -> bool {
+        self.closed.read().unwrap_or_else(PoisonError::into_inner).has(id.0)
+    }
+
+    /// From now on the tenant is `new` and no longer `former`: one change, with `batch` and with `news`, which the new account hears
+    /// too. Returns when it is durable.
+    pub(super) async fn change_account(
+        &self,
+        mut batch: Batch,
+        former: OwnAccount,
+        new: &OwnAccount,
+        conversations: FormerConversations,
+        news: Vec<EventBody>,
+    ) -> Result<(), StoreError> {
+        for space in [space::INBOX, space::PENDING_INBOUND, space::WEBHOOK_FAILURES] {
+            for (key, _) in self.store.scan(space, None, usize::MAX).await? {
+                batch.delete(space, key);
+            }
+        }
+        new.put(&mut batch);
+        let mut tail = self.tail.lock().await;
+        let last = tail.last;
+        let mut accounts = read(&self.store).await?;
+        let mut deleted = Vec::new();
+        match conversations {
+            FormerConversations::Keep => accounts.push(FormerAccount { last, account: former }),
+            FormerConversations::Delete => {
+                accounts.clear();
+                for (key, _) in self.store.scan(space::EVENTS, None, usize::MAX).await? {
+                    if parse_key(&key).is_some() {
+                        batch.delete(space::EVENTS, key);
+                    }
+                }
+                deleted = self.segments().await?;
+                deleted.iter().for_each(|segment| segment.delete(&mut batch));
+                batch.put(space::SETTINGS, key::text(TRIMMED), last.to_bytes().to_vec());
+            }
+        }
+        let encoded = serde_json::to_vec(&accounts).expect("accounts are plain data, which JSON always takes");
+        batch.put(space::SETTINGS, key::text(CLOSED), encoded);
+        let news = self.number(&mut batch, &tail, news);
+        let change = self.store.write(batch).await?;
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = ClosedEvents::new(&accounts, Some(new));
+        let is_deleted = conversations == FormerConversations::Delete;
+        if is_deleted {
+            (tail.count, tail.bytes, tail.closed) = (0, 0, 0);
+        }
+        // Nobody is told any more of what is closed.
+        self.queue().forget(last, is_deleted);
+        self.enqueue(&mut tail, news, Some(change));
+        drop(tail);
+        self.settle(change).await?;
+        for segment in deleted {
+            // What stays is a stray, which the next owner removes.
+            let removed = self.store.journal().archive().remove(segment.piece()).await;
+            removed.map_err(ArchiveError::from)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_account_reads_its_own_events() {
+        let account = |number: &str| OwnAccount::new(number, None);
+        let at = Ulid;
+        let former = [
+            FormerAccount { last: at(10), account: account("1") },
+            FormerAccount { last: at(20), account: account("2") },
+        ];
+        let seen_by = |own: Option<&OwnAccount>| {
+            let closed = ClosedEvents::new(&former, own);
+            [10, 11, 20, 21].map(|id| !closed.has(at(id)))
+        };
+        assert_eq!(seen_by(Some(&account("3"))), [false, false, false, true]);
+        assert_eq!(seen_by(Some(&account("1"))), [true, false, false, true], "the first has come back");
+        assert_eq!(seen_by(None), [false, false, false, true]);
+        assert!(!ClosedEvents::default().has(at(1)));
+    }
+}

@@ -1,0 +1,95 @@
+//! The reserve of free space: below it no file is kept, nor written on its way. A file can be fetched again; the vault, which stands on
+//! the same disk, cannot go without: a customer's documents must never stop it.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tracing::{info, warn};
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DiskReserve(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// On the disk that is looked at.
+    folder: PathBuf,
+    bytes: u64,
+    is_low: AtomicBool,
+}
+
+/// How much room there is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskSpace {
+    Enough,
+    /// Less than the reserve: no more files.
+    Low,
+    /// Less than an eighth of it, or it cannot be said: what has to be written will fail soon.
+    Full,
+}
+
+impl DiskReserve {
+    pub fn new(folder: PathBuf, bytes: u64) -> Self {
+        Self(Arc::new(Inner { folder, bytes, is_low: AtomicBool::new(false) }))
+    }
+
+    /// Bytes that may still be written by who is not the superuser.
+    fn free(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.0.folder)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    pub fn space(&self) -> DiskSpace {
+        match self.free() {
+            Ok(free) if free >= self.0.bytes => DiskSpace::Enough,
+            Ok(free) if free >= self.0.bytes / 8 => DiskSpace::Low,
+            // Somebody wiped the folder: the next file makes it again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => DiskSpace::Enough,
+            _ => DiskSpace::Full,
+        }
+    }
+
+    /// Whether a file may take so many bytes more. Blocks, shortly.
+    pub fn allow(&self, bytes: u64) -> io::Result<()> {
+        let free = match self.free() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            free => free?,
+        };
+        let is_low = free.saturating_sub(bytes) < self.0.bytes;
+        // Said when it changes, not at every file.
+        if self.0.is_low.swap(is_low, Ordering::Relaxed) != is_low {
+            let (free_mib, reserve_mib) = (free >> 20, self.0.bytes >> 20);
+            if is_low {
+                warn!(free_mib, reserve_mib, "the disk is nearly full: no file is kept or sent (data.reserve_mib)");
+            } else {
+                info!(free_mib, reserve_mib, "there is room for files again");
+            }
+        }
+        if is_low { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_not_for_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = DiskReserve::new(folder.path().into(), 0);
+        assert_eq!(open.space(), DiskSpace::Enough);
+        open.allow(1000).unwrap();
+        let closed = DiskReserve::new(folder.path().into(), u64::MAX);
+        assert_eq!(closed.space(), DiskSpace::Full);
+        assert_eq!(closed.allow(1).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let low = DiskReserve::new(folder.path().into(), open.free().unwrap() + (64 << 20));
+        assert_eq!(low.space(), DiskSpace::Low);
+        assert!(low.allow(0).is_err());
+    }
+}

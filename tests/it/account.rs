@@ -1,0 +1,277 @@
+//! A tenant that was paired comes back only as the account that it was. Another number's scan is refused, told, and changes nothing,
+//! unless the owner allowed it; then what was said to the former number stays closed to the new one, or is deleted.
+
+use loopback::PhoneInfo;
+use serde_json::{Value, json};
+use sessiond::demo::{Conversation, Process, until};
+
+use crate::stage::{Home, LIMIT, Stage};
+
+const ORDER: &str = "two pizzas for the former owner";
+
+struct Scene {
+    stage: Stage,
+    daemon: Option<Process>,
+    conversation: Conversation,
+    stranger: PhoneInfo,
+}
+
+impl Scene {
+    /// A tenant that was paired, has been written to, and was logged out.
+    async fn new(home: Home) -> Option<Self> {
+        let stage = Stage::new(home).await?;
+        let daemon = Some(stage.start().await);
+        let conversation = stage.pair("trattoria").await;
+        let scene = Self { stranger: stage.network.add_phone(None).await, daemon, conversation, stage };
+        scene.is_written_to(ORDER).await;
+        scene.logout().await;
+        Some(scene)
+    }
+
+    async fn is_written_to(&self, text: &str) {
+        let to = self.stage.network.phone(&self.own()).await.unwrap().number;
+        self.stage.network.customer_send(self.customer(), &to, text).await.unwrap();
+        let told = || async { self.said().await.contains(&text.to_owned()) };
+        until(LIMIT, "the order", told).await.unwrap_or_else(|error| panic!("{error}\n{}", self.stage.log()));
+    }
+
+    /// Who the tenant is linked to now.
+    fn own(&self) -> String {
+        self.conversation.number.clone()
+    }
+
+    fn customer(&self) -> &str {
+        &self.conversation.customers[0]
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.stage.dashboard.get(path).await.unwrap().body
+    }
+
+    async fn session(&self) -> Value {
+        self.get("/api/sessions/trattoria").await
+    }
+
+    async fn account(&self) -> Value {
+        self.get("/api/sessions/trattoria/account").await
+    }
+
+    /// The texts that the tenant's dashboard reads, of all that was said by the customer.
+    async fn said(&self) -> Vec<String> {
+        let path = format!("/api/baileys/messages?tenantId=trattoria&chatId={}&limit=500", self.customer());
+        let messages = self.get(&path).await["messages"].as_array().cloned().unwrap_or_default();
+        messages.iter().filter_map(|message| message["text"].as_str().map(str::to_owned)).collect()
+    }
+
+    async fn logout(&self) {
+        let answer = self.stage.dashboard.post("/api/sessions/trattoria/logout", json!({})).await.unwrap();
+        assert!(answer.status < 300, "{} {}", answer.status, answer.body);
+    }
+
+    /// The next code on the screen is scanned. Whether the phone shows the device as linked.
+    async fn scans(&self, number: &str) -> bool {
+        let qr = self.stage.dashboard.qr("trattoria").await.unwrap_or_else(|e| panic!("{e:#}\n{}", self.stage.log()));
+        self.stage.network.scan(number, &qr).await.is_ok()
+    }
+
+    async fn is_linked_to(&self, number: &str) {
+        assert!(self.scans(number).await, "{number} is not linked\n{}", self.stage.log());
+        let connected = || self.stage.dashboard.is_connected("trattoria");
+        until(LIMIT, "the session to work", connected).await.unwrap_or_else(|e| panic!("{e}\n{}", self.stage.log()));
+    }
+
+    async fn refuses(&self, number: &str) {
+        assert!(!self.scans(number).await, "another number was linked\n{}", self.stage.log());
+        assert!(!self.stage.dashboard.is_connected("trattoria").await);
+        assert_eq!(self.stage.network.devices(number).await.unwrap().len(), 0);
+        let told = || async { self.session().await["reason"].as_str().unwrap_or_default().contains("another number") };
+        until(LIMIT, "the reason", told).await.unwrap_or_else(|e| panic!("{e}\n{}", self.stage.log()));
+    }
+
+    async fn allows_another(&self, conversations: &str) {
+        let path = "/api/sessions/trattoria/account/change";
+        let answer = self.stage.dashboard.put(path, json!({ "conversations": conversations })).await.unwrap();
+        assert_eq!((answer.status, &answer.body["change"]["conversations"]), (200, &json!(conversations)));
+    }
+
+    /// A new process, and nothing of the old one's disk.
+    async fn loses_the_disk(&mut self) {
+        self.daemon.take().unwrap().terminate(LIMIT).await.unwrap();
+        self.stage.wipe_local_data();
+        self.daemon = Some(self.stage.start().await);
+    }
+
+    async fn end(self) {
+        let log: String = self.stage.log().lines().filter(|line| line.contains("\"target\":\"sessiond")).collect();
+        for number in [&self.conversation.number, &self.stranger.number] {
+            assert!(!log.contains(number.as_str()), "the log has a phone number");
+        }
+        self.daemon.unwrap().terminate(LIMIT).await.unwrap();
+    }
+}
+
+async fn another_number_is_refused(home: Home) {
+    let Some(mut scene) = Scene::new(home).await else { return };
+    let ear = scene.stage.listen(std::slice::from_ref(&scene.conversation));
+    for is_restarted in [false, true] {
+        if is_restarted {
+            scene.loses_the_disk().await;
+        }
+        scene.refuses(&scene.stranger.number).await;
+        let own = json!(scene.own());
+        let session = scene.session().await;
+        assert_eq!((&session["expectedNumber"], &session["paired"]), (&own, &json!(false)), "{session}");
+        let status = scene.get("/api/baileys/status?tenantId=trattoria").await;
+        assert_eq!((&status["expectedNumber"], &status["paired"]), (&own, &json!(false)), "{status}");
+        assert_eq!(scene.account().await, json!({ "number": own, "paired": false, "change": null }));
+        assert_eq!(scene.said().await, [ORDER], "nothing has changed");
+    }
+    let expected = json!({ "expected": scene.own(), "scanned": scene.stranger.number });
+    let told = |heard: &[sessiond::demo::Heard]| {
+        let refusals = heard.iter().filter(|heard| heard.event == "account:refused");
+        refusals.filter(|heard| heard.payload["account"] == expected).count() >= 2
+    };
+    ear.until(LIMIT, told).await.unwrap_or_else(|error| panic!("{error}\n{:?}", ear.heard()));
+    assert!(scene.stage.log().contains("a scan is refused"));
+    // The one that it was needs no word of anybody's.
+    scene.is_linked_to(&scene.own()).await;
+    assert_eq!(scene.said().await, [ORDER]);
+    scene.is_written_to("one more").await;
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_number_is_refused_over_restart_and_lost_disk() {
+    another_number_is_refused(Home::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_number_is_refused_over_restart_and_lost_disk_in_firestore() {
+    another_number_is_refused(Home::Emulator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_given_to_the_own_number_only() {
+    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let dashboard = &scene.stage.dashboard;
+    let ask = |number: &str| {
+        let body = json!({ "phoneNumber": number });
+        async move {
+            let answer = dashboard.post("/api/trattoria/auth/request-code", body).await.unwrap();
+            (answer.status, answer.body)
+        }
+    };
+    let (status, body) = ask(&scene.stranger.number).await;
+    assert_eq!((status, &body["code"]), (409, &json!("other_account")), "{body}");
+    let (status, body) = ask(&scene.own()).await;
+    assert_eq!(status, 200, "{body}\n{}", scene.stage.log());
+    scene.stage.network.link_code(&scene.own(), body["code"].as_str().unwrap()).await.unwrap();
+    let connected = || scene.stage.dashboard.is_connected("trattoria");
+    until(LIMIT, "the session to work", connected).await.unwrap();
+    scene.logout().await;
+    // Allowed, the other one gets its code.
+    scene.allows_another("keep").await;
+    let (status, body) = ask(&scene.stranger.number).await;
+    assert_eq!(status, 200, "{body}\n{}", scene.stage.log());
+    scene.stage.network.link_code(&scene.stranger.number, body["code"].as_str().unwrap()).await.unwrap();
+    until(LIMIT, "the session to work", connected).await.unwrap();
+    assert_eq!(scene.said().await, [""; 0]);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_conversations_are_closed_to_another_number_until_the_former_comes_back() {
+    let mut scene = Scene::new(Home::Embedded).await.unwrap();
+    scene.allows_another("keep").await;
+    scene.loses_the_disk().await;
+    assert_eq!(scene.account().await["change"]["conversations"], json!("keep"), "it outlives the disk");
+    scene.is_linked_to(&scene.stranger.number).await;
+    let first = scene.own();
+    for is_restarted in [false, true] {
+        if is_restarted {
+            scene.loses_the_disk().await;
+        }
+        assert_eq!(scene.said().await, [""; 0]);
+        let chats = scene.get("/api/baileys/conversations?tenantId=trattoria").await;
+        assert_eq!(chats["count"], json!(0), "{chats}");
+        // Of the events too: a client that has never heard any hears those of this number alone.
+        let ear = scene.stage.listen(std::slice::from_ref(&scene.conversation));
+        let changed = |heard: &[sessiond::demo::Heard]| heard.iter().any(|heard| heard.event == "account:changed");
+        ear.until(LIMIT, changed).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+        assert!(!ear.heard().iter().any(|heard| heard.payload.to_string().contains(ORDER)), "{:?}", ear.heard());
+    }
+    // It counted once, and the tenant is the other number's now.
+    let account = json!({ "number": scene.stranger.number, "paired": true, "change": null });
+    assert_eq!(scene.account().await, account);
+    scene.conversation.number.clone_from(&scene.stranger.number);
+    scene.is_written_to("an order for the new owner").await;
+    scene.logout().await;
+    scene.refuses(&first).await;
+    // The former comes back, and reads its own.
+    scene.allows_another("keep").await;
+    scene.is_linked_to(&first).await;
+    assert_eq!(scene.said().await, [ORDER]);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_conversations_do_not_come_back() {
+    let mut scene = Scene::new(Home::Embedded).await.unwrap();
+    let first = scene.own();
+    scene.allows_another("delete").await;
+    scene.is_linked_to(&scene.stranger.number).await;
+    assert_eq!(scene.said().await, [""; 0]);
+    scene.logout().await;
+    scene.allows_another("delete").await;
+    scene.is_linked_to(&first).await;
+    scene.loses_the_disk().await;
+    assert_eq!(scene.said().await, [""; 0]);
+    let connected = || scene.stage.dashboard.is_connected("trattoria");
+    until(LIMIT, "the session to work", connected).await.unwrap();
+    scene.is_written_to("anew").await;
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_allowed_can_be_taken_back() {
+    let scene = Scene::new(Home::Embedded).await.unwrap();
+    scene.allows_another("keep").await;
+    let answer = scene.stage.dashboard.delete("/api/sessions/trattoria/account/change").await.unwrap();
+    assert_eq!((answer.status, &answer.body["change"]), (200, &Value::Null));
+    scene.refuses(&scene.stranger.number).await;
+    let wrong = scene.stage.dashboard.put("/api/sessions/trattoria/account/change", json!({ "conversations": "sell" }));
+    assert_eq!(wrong.await.unwrap().status, 400);
+    // The own number takes the permission with it: it was for one scan.
+    scene.allows_another("keep").await;
+    scene.is_linked_to(&scene.own()).await;
+    assert_eq!(scene.account().await["change"], Value::Null);
+    scene.logout().await;
+    scene.refuses(&scene.stranger.number).await;
+    scene.end().await;
+}
+
+/// Logged out by a version that did not remember accounts: its number stands in the directory alone, as somebody wrote it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_of_the_directory_is_the_number_that_stands_there() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    stage.start().await.terminate(LIMIT).await.unwrap();
+    let (own, stranger) = (stage.network.add_phone(None).await.number, stage.network.add_phone(None).await.number);
+    let directory = rusqlite::Connection::open(stage.path("cloud").join("vault.db")).unwrap();
+    let insert = "INSERT INTO tenants (id, whatsapp_connected, phone_number) VALUES ('trattoria', 0, ?1)";
+    directory.execute(insert, [format!("+{} {}-{}", &own[..2], &own[2..6], &own[6..])]).unwrap();
+    drop(directory);
+    let daemon = stage.start().await;
+    let qr = async || stage.dashboard.qr("trattoria").await.unwrap();
+    assert!(stage.network.scan(&stranger, &qr().await).await.is_err(), "another number was linked\n{}", stage.log());
+    let session = stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body;
+    assert_eq!((&session["expectedNumber"], &session["paired"]), (&json!(own), &json!(false)), "{session}");
+    let refused = || async {
+        let session = stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body;
+        session["reason"].as_str().unwrap_or_default().contains("another number")
+    };
+    until(LIMIT, "the reason", refused).await.unwrap();
+    stage.network.scan(&own, &qr().await).await.unwrap();
+    let connected = || stage.dashboard.is_connected("trattoria");
+    until(LIMIT, "the session to work", connected).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
+    daemon.terminate(LIMIT).await.unwrap();
+}

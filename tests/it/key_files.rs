@@ -1,0 +1,98 @@
+//! The keys of a daemon: made whole or not at all, never made anew over what another key has sealed, and a mistake in them is said as all
+//! mistakes in the configuration are.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use sessiond::demo::Setup;
+
+/// A daemon of its own folder, without WhatsApp.
+struct Scene {
+    dir: tempfile::TempDir,
+    setup: Setup,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), "ws://127.0.0.1:1/ws/chat").unwrap();
+        Self { dir, setup }
+    }
+
+    fn run(&self, command: &str, environment: &[(&str, &str)]) -> Output {
+        let mut run = Command::new(&self.setup.program);
+        run.env_clear().envs(self.setup.environment.iter().cloned()).envs(environment.iter().copied());
+        run.env("SESSIOND_DATA__DIR", &self.setup.data_dir)
+            .env("SESSIOND_HTTP__LISTEN", self.setup.address.to_string());
+        run.arg(command).output().unwrap()
+    }
+
+    /// The first life of a vault: it ends with a signal as soon as the port is open.
+    async fn lives_once(&self) {
+        let daemon = self.setup.start(crate::stage::LIMIT).await.unwrap();
+        assert_eq!(daemon.terminate(crate::stage::LIMIT).await.unwrap(), Some(0));
+    }
+
+    fn files(&self) -> Vec<String> {
+        let listed = std::fs::read_dir(&self.setup.data_dir).into_iter().flatten();
+        let mut names: Vec<_> = listed.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_is_not_made_anew() {
+    let scene = Scene::new();
+    scene.lives_once().await;
+    let key = scene.setup.data_dir.join("vault.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let vault = std::fs::read(scene.setup.data_dir.join("vault.db")).unwrap();
+    for command in ["serve", "check"] {
+        let output = scene.run(command, &[]);
+        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+        assert!(said(&output).contains("is lost") && !said(&output).contains("back it up"), "{}", said(&output));
+        assert!(!key.exists(), "{command} made another key");
+        assert_eq!(std::fs::read(scene.setup.data_dir.join("vault.db")).unwrap(), vault);
+    }
+    std::fs::write(&key, kept).unwrap();
+    scene.lives_once().await;
+    // Another key is a mistake of the same kind.
+    let output = scene.run("serve", &[("SESSIOND_MASTER_KEY", &"7a".repeat(32))]);
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+}
+
+#[test]
+fn a_check_makes_nothing() {
+    let scene = Scene::new();
+    let output = scene.run("check", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("there is no vault yet"), "{}", said(&output));
+    assert!(!scene.setup.data_dir.exists(), "{:?}", scene.files());
+    let left = std::fs::read_dir(scene.dir.path()).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_bad_master_key_is_listed_with_the_other_mistakes() {
+    let scene = Scene::new();
+    let bad = "a-secret-that-is-no-key";
+    let environment =
+        [("SESSIOND_MASTER_KEY", bad), ("SESSIOND_HTTP__LISTEN_TYPO", "x"), ("SESSIOND_LOG__FORMAT", "xml")];
+    for command in ["serve", "check"] {
+        let output = scene.run(command, &environment);
+        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+        for expected in ["vault.master_keys", "32 bytes", "log.format"] {
+            assert!(said(&output).contains(expected), "{expected}: {}", said(&output));
+        }
+        assert!(!said(&output).contains(bad), "it is shown");
+        assert!(!Path::new(&scene.setup.data_dir).exists());
+    }
+}
