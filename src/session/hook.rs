@@ -25,7 +25,7 @@ use whatsapp_rust::{
     wacore_binary::NodeRef,
 };
 
-use super::{Inner, rotation::Rotation, translate, votes};
+use super::{Inner, bare, frame_watch, rotation::Rotation, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Notice, Outbox},
@@ -120,6 +120,8 @@ impl Ears {
         EventKind::ServerAck,
         EventKind::UndecryptableMessage,
     ];
+    /// Every stanza, for what the library has no event for.
+    const STANZAS: &[EventKind] = &[EventKind::RawNode];
     const NOTED: &[EventKind] = &[
         EventKind::AppStateSyncFailed,
         EventKind::ChatPresence,
@@ -175,7 +177,14 @@ impl EventHandler for Ears {
             return;
         }
         match &*event {
-            Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone())),
+            Event::RawNode(stanza) => {
+                frame_watch::opened();
+                match self.concern(stanza.get()) {
+                    Some(concern) => return self.hand_on(event, concern),
+                    None => return,
+                }
+            }
+            Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone(), Concern::Connection)),
             Event::PairPasskeyRequest(_) => self.rotation.end(),
             Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
             Event::UndecryptableMessage(message) => {
@@ -183,19 +192,37 @@ impl EventHandler for Ears {
             }
             _ => {}
         }
-        self.hand_on(event);
+        let record = EventInterest::of(Self::RECORDS).wants(event.kind());
+        self.hand_on(event, if record { Concern::Messages } else { Concern::Connection });
     }
 
     fn interest(&self) -> EventInterest {
-        [Self::RECORDS, Self::NOTED]
+        [Self::RECORDS, Self::STANZAS, Self::NOTED]
             .into_iter()
             .fold(EventInterest::of(Self::CONTROL), |all, kinds| all.union(EventInterest::of(kinds)))
     }
 }
 
+/// Whom an event is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    Connection,
+    Messages,
+}
+
 impl Ears {
-    fn hand_on(&self, event: Arc<Event>) {
-        let record = EventInterest::of(Self::RECORDS).wants(event.kind());
+    /// Whom a stanza is for of which the library has no event to tell.
+    fn concern(&self, stanza: &NodeRef<'_>) -> Option<Concern> {
+        let me = || self.session.client.borrow().as_ref().and_then(|client| client.pn());
+        match &*stanza.tag {
+            "success" | "stream:error" => Some(Concern::Connection),
+            "message" if bare::is_bare(stanza, me) => Some(Concern::Messages),
+            _ => None,
+        }
+    }
+
+    fn hand_on(&self, event: Arc<Event>, concern: Concern) {
+        let record = concern == Concern::Messages;
         if matches!(
             &*event,
             Event::Messages(_) | Event::Receipt(_) | Event::UndecryptableMessage(_) | Event::IncomingCall(_)

@@ -47,6 +47,7 @@ mod liar;
 mod links;
 mod matrix;
 mod media;
+mod no_answers;
 mod node;
 mod old_contract;
 mod openapi;
