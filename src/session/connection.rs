@@ -184,7 +184,6 @@ impl<'a> Connection<'a> {
         let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.store.arrivals().begin();
-        let _raw = self.client.acquire_raw_node_forwarding();
         session.client.send_replace(Some(self.client.clone()));
         let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
         let recorder = session.tasks.spawn(guarded(session.clone(), recorder));

@@ -130,14 +130,12 @@ impl Ears {
         EventKind::LabelAssociationUpdate,
         EventKind::LabelEditUpdate,
         EventKind::Presence,
-        EventKind::RawNode,
     ];
 
     /// What is only remembered; false: it is none of that.
     fn note(&self, event: &Event) -> bool {
         let session = &self.session;
         match event {
-            Event::RawNode(node) => self.came(node.get()),
             Event::ChatPresence(update) => self.shows(session.presences.heard_typing(update)),
             Event::Presence(update) => self.shows(session.presences.heard_presence(update)),
             Event::HistorySync(sync) => session.questions.heard(sync),
@@ -179,6 +177,7 @@ impl EventHandler for Ears {
         match &*event {
             Event::RawNode(stanza) => {
                 frame_watch::opened();
+                self.came(stanza.get());
                 match self.concern(stanza.get()) {
                     Some(concern) => return self.hand_on(event, concern),
                     None => return,
