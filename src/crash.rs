@@ -1,7 +1,8 @@
 //! Named points at which a test may kill this process, or panic, to see what survives.
 //!
 //! `LOOPBACK_CRASH=name:n` kills it the n-th time (from 1) that it passes the point `name`: no destructor, no flush, as
-//! a machine does that loses its power. `LOOPBACK_PANIC=name:n` panics there, as a bug does. `LOOPBACK_GATES=off` switches the gates of durability off, for the negative control.
+//! a machine does that loses its power. `LOOPBACK_PANIC=name:n` panics there, as a bug does. `LOOPBACK_GATES=off` switches the gates of
+//! durability off, for the negative control.
 //! `LOOPBACK_PAUSE=name:ms` makes whoever passes `name` stay there, so that others overtake.
 //! Without the feature `loopback` a point is nothing and the gates are always on.
 

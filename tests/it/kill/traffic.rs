@@ -9,6 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::stage::LIMIT;
 
+/// How long a client waits for an answer before it asks again. The daemon gives one within five seconds, whatever the vault does.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// When each of a chat's messages is due, from the beginning.
 pub fn moments(rng: &mut StdRng, messages: usize, length: Duration) -> Vec<Duration> {
     let mut moments: Vec<Duration> = (0..messages).map(|_| length.mul_f64(rng.random())).collect();
@@ -76,10 +79,13 @@ impl Sender {
         let began = Instant::now();
         loop {
             let asked = self.dashboard.send(&self.tenant, &self.customer, text, key);
-            let error = match tokio::time::timeout(LIMIT, asked).await {
+            let error = match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
                 Ok(Ok(id)) => return Ok(id),
                 Ok(Err(error)) => format!("{error:#}"),
-                Err(_) => "no answer".to_owned(),
+                Err(_) => {
+                    println!("{text}: no answer within {ANSWER_TIMEOUT:?}, asking again");
+                    "no answer".to_owned()
+                }
             };
             anyhow::ensure!(began.elapsed() < LIMIT, "{text} is not accepted: {error}");
             *self.told.lock().expect("nothing panics under it") = error;
