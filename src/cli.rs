@@ -59,6 +59,7 @@ impl Cli {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    daemon::give_back_large_blocks();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(32).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

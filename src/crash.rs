@@ -1,7 +1,9 @@
 //! Named points at which a test may kill this process, or panic, to see what survives.
 //!
 //! `LOOPBACK_CRASH=name:n` kills it the n-th time (from 1) that it passes the point `name`: no destructor, no flush, as
-//! a machine does that loses its power. `LOOPBACK_PANIC=name:n` panics there, as a bug does. `LOOPBACK_GATES=off` switches the gates of durability off, for the negative control.
+//! a machine does that loses its power. `LOOPBACK_PANIC=name:n` panics there, as a bug does. `LOOPBACK_GATES=off` switches the gates of
+//! durability off, for the negative control.
+//! `LOOPBACK_PAUSE=name:ms` makes whoever passes `name` stay there, so that others overtake.
 //! Without the feature `loopback` a point is nothing and the gates are always on.
 
 /// Passes the point. Does not return where the process is to die.
@@ -13,6 +15,17 @@ pub fn point(name: &str) {
     let _ = name;
 }
 
+/// Passes the point, after the pause that is asked for there.
+#[inline]
+pub async fn pause(name: &str) {
+    #[cfg(feature = "loopback")]
+    if let Some(pause) = armed::pause(name) {
+        tokio::time::sleep(pause).await;
+    }
+    #[cfg(not(feature = "loopback"))]
+    let _ = name;
+}
+
 /// Whether the gates are to be off.
 pub fn gates_off() -> bool {
     cfg!(feature = "loopback") && std::env::var_os("LOOPBACK_GATES").is_some_and(|gates| gates == "off")
@@ -20,9 +33,12 @@ pub fn gates_off() -> bool {
 
 #[cfg(feature = "loopback")]
 mod armed {
-    use std::sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
+    use std::{
+        sync::{
+            LazyLock,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Duration,
     };
 
     /// A point and how often it is yet to be passed.
@@ -42,6 +58,17 @@ mod armed {
         fn is_due(&self, name: &str) -> bool {
             self.0 == name && self.1.fetch_sub(1, Ordering::SeqCst) == 1
         }
+    }
+
+    /// Where, and for how long.
+    static PAUSE: LazyLock<Option<(String, Duration)>> = LazyLock::new(|| {
+        let order = std::env::var("LOOPBACK_PAUSE").ok()?;
+        let (name, ms) = order.rsplit_once(':')?;
+        Some((name.to_owned(), Duration::from_millis(ms.parse().ok()?)))
+    });
+
+    pub(super) fn pause(name: &str) -> Option<Duration> {
+        PAUSE.as_ref().filter(|(at, _)| at == name).map(|(_, pause)| *pause)
     }
 
     pub(super) fn pass(name: &str) {

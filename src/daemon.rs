@@ -1,5 +1,6 @@
 //! The daemon's life: open the vault, restore, open the port, beat, stop. Puts the parts together; holds no rules of its own.
 
+mod allocator;
 mod descriptors;
 mod vault_lock;
 
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use ulid::Ulid;
 
+pub use self::allocator::give_back_large_blocks;
 use self::descriptors::Descriptors;
 pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
 use crate::{

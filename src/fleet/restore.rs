@@ -1,12 +1,19 @@
 //! The restore: every connected tenant comes back from the vault before the port opens.
 //!
 //! Tenants are hydrated a batch at a time; a hydrated one connects at once, and its connecting holds nobody up. A tenant that
-//! is not up within its limit goes on in the background.
+//! is not up within its limit, or long after the others, goes on in the background.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep, timeout, timeout_at},
+};
 use tracing::{info, warn};
 
 use super::Fleet;
@@ -35,6 +42,9 @@ enum Outcome {
     Late,
     Failed(String),
 }
+
+/// When all are hydrated and some are up, the port waits so long for the next one. WhatsApp may leave a login without an answer for good.
+const STRAGGLERS: Duration = Duration::from_secs(5);
 
 /// Tenants that lost their pairing so lately are opened as well.
 const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -153,7 +163,8 @@ impl Fleet {
         deadline: Instant,
     ) -> Vec<(TenantId, Outcome)> {
         let limit = self.settings.restore.tenant_timeout;
-        let mut connecting = tokio::task::JoinSet::new();
+        let mut connecting = JoinSet::new();
+        let mut waiting = BTreeSet::new();
         let total = tenants.len();
         let mut hydrating = stream::iter(tenants)
             .map(|tenant| {
@@ -178,6 +189,7 @@ impl Fleet {
             }
             match opened {
                 Ok(Ok(Ok(session))) => {
+                    waiting.insert(tenant.clone());
                     connecting.spawn(async move {
                         session.resume().await;
                         let mut status = session.watch();
@@ -201,12 +213,28 @@ impl Fleet {
                 Err(_) => outcomes.push((tenant, Outcome::Late)),
             }
         }
-        while let Some(joined) = connecting.join_next().await {
+        let mut is_any_up = false;
+        while let Some(joined) = next(&mut connecting, is_any_up.then_some(STRAGGLERS)).await {
             match joined {
-                Ok(outcome) => outcomes.push(outcome),
+                Ok((tenant, outcome)) => {
+                    is_any_up |= matches!(outcome, Outcome::Up);
+                    waiting.remove(&tenant);
+                    outcomes.push((tenant, outcome));
+                }
                 Err(error) => warn!(%error, "a connecting task crashed"),
             }
         }
+        // Only the looking on ends.
+        connecting.abort_all();
+        outcomes.extend(waiting.into_iter().map(|tenant| (tenant, Outcome::Late)));
         outcomes
+    }
+}
+
+/// The next one that is up or failed; `None`: there is none, or not within `limit`.
+async fn next<T: 'static>(connecting: &mut JoinSet<T>, limit: Option<Duration>) -> Option<Result<T, JoinError>> {
+    match limit {
+        Some(limit) => timeout(limit, connecting.join_next()).await.ok().flatten(),
+        None => connecting.join_next().await,
     }
 }

@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, pending},
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep, timeout},
@@ -15,13 +19,20 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
 use whatsapp_rust::{
     CacheConfig, Client, ClientBuilderError, TokioRuntime,
-    store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
+    store::{Device, commands::DeviceCommand, persistence_manager::PersistenceManager},
     types::events::{ConnectFailureReason, Event},
-    wacore::{iq::devices::RemoveCompanionDeviceSpec, runtime::Runtime, store::device::DevicePropsOverride},
+    wacore::{
+        iq::{devices::RemoveCompanionDeviceSpec, keepalive::KeepaliveSpec},
+        runtime::Runtime,
+        store::device::DevicePropsOverride,
+    },
+    wacore_binary::NodeRef,
 };
 
 use super::{
-    Inner, Wish, guarded,
+    Inner, Wish,
+    frame_watch::{FrameWatch, WatchedRuntime},
+    guarded,
     hook::{Ears, Hook},
     line::Dialer,
     recorder,
@@ -29,6 +40,7 @@ use super::{
     secrets::Secrets,
     signal::Signal,
     state::{Qr, State},
+    stream_error::StreamError,
     supervisor::{Stop, Supervisor},
     web::InMemory,
     wire_gate::WireGate,
@@ -38,11 +50,32 @@ use crate::{config::Secret, crash, message::Notice};
 /// How long the library may take to end a connection before it is aborted.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long the library may take to finish with the messages that have come, before its connection is ended. In the middle of one it
+/// would write the ratchet and drop the message (whatsapp-rust 0.7.0: `disconnect` and the end of `run` both clean up, and the
+/// second takes what is decrypted between them for a part of an offline queue).
+const DRAINED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The same where the connection has ended by itself: what waits in the library's queues is not worked on any more.
+const LEFT_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// From the dial to the login. WhatsApp answers within seconds; silence is a dead line.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// After so long a login is called slow: where it is asked why the session does not work.
+/// From the line to WhatsApp's answer to the first thing that is said on it.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After so many hellos without an answer the next one is WhatsApp Web's longer, which needs nothing that was learned before. The
+/// library falls back to that only when an answer is wrong.
+const HELLOS: u32 = 2;
+
+/// After so long a login is called slow: where it is asked why the session does not work. It no longer takes another's turn.
 const SLOW_LOGIN: Duration = Duration::from_secs(5);
+
+/// How long WhatsApp may take to show that a stream goes on of which it reported an error.
+const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// A frame that does not open costs the connection once in this time. One that comes again with each login cannot be read at all.
+const GARBLED_AGAIN: Duration = Duration::from_secs(600);
 
 /// From the login to the end of the offline queue, from its last sign of life.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -70,6 +103,13 @@ pub struct Connection<'a> {
     /// The right to a line.
     _place: OwnedSemaphorePermit,
     began: Instant,
+    /// There were credentials when it began.
+    was_paired: bool,
+    frames: Arc<FrameWatch>,
+    /// WhatsApp has answered the hello.
+    is_answered: bool,
+    /// Asks whether a stream goes on of which WhatsApp reported an error.
+    proof: Option<BoxFuture<'static, bool>>,
     /// When WhatsApp last pushed something.
     last_push: watch::Receiver<Instant>,
     connected_at: Option<Instant>,
@@ -107,7 +147,8 @@ impl<'a> Connection<'a> {
             () = session.stop.cancelled() => return Err(Stop::Asked),
             turn = session.env.dialing.clone().acquire_owned() => turn,
         };
-        let client = match client(&session, paired).await {
+        let forgets = supervisor.unanswered_hellos >= HELLOS;
+        let client = match client(&session, paired, forgets).await {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
@@ -123,6 +164,10 @@ impl<'a> Connection<'a> {
             turn: turn.ok(),
             _place: place,
             began,
+            was_paired: paired,
+            frames: Arc::default(),
+            is_answered: false,
+            proof: None,
             last_push: pushed.subscribe(),
             connected_at: None,
             logged_in_since: None,
@@ -138,12 +183,17 @@ impl<'a> Connection<'a> {
         let (records, recorded) = mpsc::channel(4096);
         let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
+        session.store.arrivals().begin();
         session.client.send_replace(Some(self.client.clone()));
         let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
         let recorder = session.tasks.spawn(guarded(session.clone(), recorder));
-        let client = self.client.clone();
+        let _stanzas = self.client.acquire_raw_node_forwarding();
+        let (client, frames) = (self.client.clone(), self.frames.clone());
+        let watch = frames.clone();
         // Whatever becomes of this task, the client does not go on without it.
-        let mut run = AbortOnDropHandle::new(session.tasks.spawn(async move { client.run().await }));
+        let mut run = AbortOnDropHandle::new(session.tasks.spawn(watch.over(async move { client.run().await })));
+        let client = self.client.clone();
+        let mut answer = Box::pin(async move { client.wait_for_socket(LOGIN_TIMEOUT).await.is_ok() }.fuse());
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
@@ -163,6 +213,12 @@ impl<'a> Connection<'a> {
                 Some(event) = news.recv() => self.follow(&event),
                 Some(wish) = wishes.recv() => self.grant(wish).await,
                 () = tick => self.look_at_the_clock(),
+                answered = &mut answer => {
+                    self.is_answered |= answered;
+                    ControlFlow::Continue(())
+                }
+                lost = frames.lost() => self.lost_frame(lost),
+                alive = proof(&mut self.proof) => self.learn_whether_it_lives(alive),
                 never = &mut fetching => match never {},
             };
             if let ControlFlow::Break(stop) = flow {
@@ -173,9 +229,16 @@ impl<'a> Connection<'a> {
             }
         };
         self.turn = None;
+        self.is_answered |= answer.now_or_never() == Some(true);
+        self.count_hello();
         session.ready.send_replace(None);
-        drop(subscription);
         let abrupt = matches!(stop, Some(Stop::Closed(_))) || session.end.get().is_some();
+        if !abrupt {
+            session.line.deafen();
+            session.store.arrivals().end();
+            session.store.arrivals().drain(if run.is_finished() { LEFT_TIMEOUT } else { DRAINED_TIMEOUT }).await;
+        }
+        drop(subscription);
         farewell(&session, &self.client, run, abrupt).await;
         let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
         let was_stable = self.connected_at.is_some_and(is_good);
@@ -205,6 +268,7 @@ impl<'a> Connection<'a> {
             }
             Event::PairSuccess(_) => self.deadline = Instant::now() + LOGIN_TIMEOUT,
             Event::OfflineSyncPreview(_) => self.deadline = Instant::now() + DRAIN_TIMEOUT,
+            Event::RawNode(stanza) => return self.read(stanza.get()),
             _ => {}
         }
         if matches!(event, Event::Connected(_)) {
@@ -219,9 +283,70 @@ impl<'a> Connection<'a> {
         }
         if matches!(event, Event::OfflineSyncCompleted(_)) {
             self.learn();
+            // Of a device that never had its first sync the library says Connected late, or not at all. All that is missing is what it
+            // has been without since it was paired.
+            if self.was_paired && self.session.status.borrow().state == State::Starting {
+                self.connected_at.get_or_insert_with(Instant::now);
+                self.connected();
+            }
             self.session.ready.send_replace(Some(self.client.clone()));
         }
         ControlFlow::Continue(())
+    }
+
+    /// A stanza that the library has no event for.
+    fn read(&mut self, stanza: &NodeRef<'_>) -> Flow {
+        if stanza.tag == "success" {
+            self.turn = None;
+            return ControlFlow::Continue(());
+        }
+        match StreamError::read(stanza) {
+            // The socket may stay open for as long as it likes.
+            StreamError::Code(code) => {
+                warn!(code, "WhatsApp ends the stream");
+                self.signal = Some(Signal::Unwell { code });
+                return OVER;
+            }
+            StreamError::Doubtful => {
+                let client = self.client.clone();
+                let ping = async move { client.execute(KeepaliveSpec::with_timeout(PROOF_OF_LIFE)).await.is_ok() };
+                let proof = async move { timeout(PROOF_OF_LIFE, ping).await.unwrap_or(false) };
+                self.proof.get_or_insert_with(|| proof.boxed());
+            }
+            StreamError::Handled => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn learn_whether_it_lives(&mut self, alive: bool) -> Flow {
+        self.proof = None;
+        if alive {
+            return ControlFlow::Continue(());
+        }
+        warn!("WhatsApp reported an error of the stream and says nothing more");
+        OVER
+    }
+
+    /// A frame did not open, as `in_a_row` before it.
+    fn lost_frame(&mut self, in_a_row: u32) -> Flow {
+        let again = self.supervisor.garbled_at.is_some_and(|at| at.elapsed() < GARBLED_AGAIN);
+        warn!(in_a_row, again, "a frame from WhatsApp could not be read");
+        if !again {
+            self.supervisor.garbled_at = Some(Instant::now());
+            self.signal = Some(Signal::Garbled);
+            return OVER;
+        }
+        // Its successors open: it is lost for good, and the session lives. They do not: it is deaf.
+        if in_a_row > 1 { OVER } else { ControlFlow::Continue(()) }
+    }
+
+    /// Whether WhatsApp answered the hello of the line that this connection had, if it had one.
+    fn count_hello(&mut self) {
+        if self.is_answered {
+            self.supervisor.unanswered_hellos = 0;
+        } else if self.session.line.made_at().is_some_and(|at| at > self.began) {
+            self.supervisor.unanswered_hellos += 1;
+        }
     }
 
     async fn grant(&mut self, wish: Wish) -> Flow {
@@ -308,6 +433,12 @@ impl<'a> Connection<'a> {
                 return OVER;
             }
             State::Starting if self.began.elapsed() > SLOW_LOGIN && self.session.line.is_up() => {
+                self.turn = None;
+                if !self.is_answered && self.session.line.made_at().is_some_and(|at| at.elapsed() > HELLO_TIMEOUT) {
+                    warn!("WhatsApp does not answer the hello");
+                    self.signal = Some(Signal::Unanswered);
+                    return OVER;
+                }
                 self.session.set_status(|status| status.reason = Signal::Unanswered.to_string());
             }
             State::Working if waits && Instant::now() > self.deadline => {
@@ -436,8 +567,11 @@ impl<'a> Connection<'a> {
     fn connected(&mut self) {
         let session = &self.session;
         let name = Some(self.client.push_name()).filter(|name| !name.is_empty());
+        // The pairing may have ended without the library's word for it: when the line dropped on its last stanza.
+        let number = self.client.pn().map(|me| me.user.to_string());
         session.set_status(|status| {
             status.push_name = name;
+            status.phone_number = number.or(status.phone_number.take());
             status.state = State::Working;
             status.reason = "connected".into();
             status.paired = true;
@@ -454,21 +588,32 @@ impl<'a> Connection<'a> {
     }
 }
 
-async fn client(session: &Inner, paired: bool) -> anyhow::Result<Arc<Client>> {
+/// `forgets`: what a hello needs that says what the device knows of WhatsApp.
+async fn client(session: &Inner, paired: bool, forgets: bool) -> anyhow::Result<Arc<Client>> {
     let env = &session.env;
     let version = env.versions.current(&env.http).await;
     let persistence = Arc::new(PersistenceManager::new(session.store.clone()).await?);
+    if forgets {
+        warn!("WhatsApp has not answered for some time: forgetting its certificate and its route");
+        let forget = |device: &mut Device| (device.server_cert_chain, device.edge_routing_info) = (None, None);
+        persistence.modify_device(forget).await;
+    }
     let props = DevicePropsOverride::new().with_os(env.settings.device_name.clone());
     if !paired {
         persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
     }
-    let hook =
-        Hook { inbox: session.inbox.clone(), outbox: session.outbox.clone(), owes_acks: session.owes_acks.clone() };
+    let hook = Hook {
+        inbox: session.inbox.clone(),
+        outbox: session.outbox.clone(),
+        store: session.store.clone(),
+        owes_acks: session.owes_acks.clone(),
+    };
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let gate = Arc::new(WireGate::new(session.store.clone()));
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
-    let runtime: Arc<dyn Runtime> = if paired { Arc::new(TokioRuntime) } else { Arc::new(PairingRuntime) };
+    let runtime: Arc<dyn Runtime> =
+        if paired { Arc::new(WatchedRuntime(TokioRuntime)) } else { Arc::new(WatchedRuntime(PairingRuntime)) };
     let client = Client::builder()
         .with_runtime_arc(runtime)
         .with_persistence_manager(persistence)
@@ -508,6 +653,14 @@ async fn farewell(session: &Inner, client: &Arc<Client>, mut run: AbortOnDropHan
     }
     if !run.is_finished() && timeout(FAREWELL, &mut run).await.is_err() {
         run.abort();
+    }
+}
+
+/// The answer, while one is awaited.
+async fn proof(awaited: &mut Option<BoxFuture<'static, bool>>) -> bool {
+    match awaited {
+        Some(proof) => proof.await,
+        None => pending().await,
     }
 }
 

@@ -22,12 +22,14 @@ use tracing::{error, warn};
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
+    wacore_binary::NodeRef,
 };
 
-use super::{Inner, rotation::Rotation, translate, votes};
+use super::{Inner, bare, frame_watch, rotation::Rotation, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Notice, Outbox},
+    store::Store,
 };
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
@@ -36,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Hook {
     pub inbox: Arc<Inbox>,
     pub outbox: Arc<Outbox>,
+    pub store: Arc<Store>,
     /// Set when acks were withheld: the session reconnects once when the vault is back.
     pub owes_acks: Arc<AtomicBool>,
 }
@@ -53,6 +56,7 @@ impl InboundDurabilityHook for Hook {
             self.owes_acks.store(true, Ordering::Release);
         }
         crash::point("in_the_vault");
+        self.store.arrivals().finished(batch.iter().map(|message| message.info.id.as_str()));
         durable
     }
 }
@@ -116,6 +120,8 @@ impl Ears {
         EventKind::ServerAck,
         EventKind::UndecryptableMessage,
     ];
+    /// Every stanza, for what the library has no event for.
+    const STANZAS: &[EventKind] = &[EventKind::RawNode];
     const NOTED: &[EventKind] = &[
         EventKind::AppStateSyncFailed,
         EventKind::ChatPresence,
@@ -144,6 +150,18 @@ impl Ears {
         true
     }
 
+    /// Told before the library works on it, by the task that reads the wire.
+    fn came(&self, stanza: &NodeRef<'_>) {
+        if !matches!(&*stanza.tag, "message" | "status") {
+            return;
+        }
+        let mut attrs = stanza.attrs();
+        if let (Some(chat), Some(id)) = (attrs.optional_jid("from"), attrs.optional_string("id")) {
+            // The library has one queue for all devices of a chat.
+            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id);
+        }
+    }
+
     fn shows(&self, chat: Option<String>) {
         if let Some(chat) = chat {
             self.session.env.feed.publish(&self.session.tenant, Notice::Presence(chat));
@@ -157,23 +175,53 @@ impl EventHandler for Ears {
             return;
         }
         match &*event {
-            Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone())),
+            Event::RawNode(stanza) => {
+                frame_watch::opened();
+                self.came(stanza.get());
+                match self.concern(stanza.get()) {
+                    Some(concern) => return self.hand_on(event, concern),
+                    None => return,
+                }
+            }
+            Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone(), Concern::Connection)),
             Event::PairPasskeyRequest(_) => self.rotation.end(),
+            Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
+            Event::UndecryptableMessage(message) => {
+                self.session.store.arrivals().finished([message.info.id.as_str()]);
+            }
             _ => {}
         }
-        self.hand_on(event);
+        let record = EventInterest::of(Self::RECORDS).wants(event.kind());
+        self.hand_on(event, if record { Concern::Messages } else { Concern::Connection });
     }
 
     fn interest(&self) -> EventInterest {
-        [Self::RECORDS, Self::NOTED]
+        [Self::RECORDS, Self::STANZAS, Self::NOTED]
             .into_iter()
             .fold(EventInterest::of(Self::CONTROL), |all, kinds| all.union(EventInterest::of(kinds)))
     }
 }
 
+/// Whom an event is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    Connection,
+    Messages,
+}
+
 impl Ears {
-    fn hand_on(&self, event: Arc<Event>) {
-        let record = EventInterest::of(Self::RECORDS).wants(event.kind());
+    /// Whom a stanza is for of which the library has no event to tell.
+    fn concern(&self, stanza: &NodeRef<'_>) -> Option<Concern> {
+        let me = || self.session.client.borrow().as_ref().and_then(|client| client.pn());
+        match &*stanza.tag {
+            "success" | "stream:error" => Some(Concern::Connection),
+            "message" if bare::is_bare(stanza, me) => Some(Concern::Messages),
+            _ => None,
+        }
+    }
+
+    fn hand_on(&self, event: Arc<Event>, concern: Concern) {
+        let record = concern == Concern::Messages;
         if matches!(
             &*event,
             Event::Messages(_) | Event::Receipt(_) | Event::UndecryptableMessage(_) | Event::IncomingCall(_)

@@ -17,7 +17,10 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::net::sockopt;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::Instant,
+};
 use tokio_websockets::{ClientBuilder, Connector};
 use tracing::warn;
 use whatsapp_rust::{
@@ -76,6 +79,7 @@ pub struct Current(Mutex<Latest>);
 #[derive(Default)]
 struct Latest {
     line: Weak<Line>,
+    made_at: Option<Instant>,
     /// There will be no other.
     shut: bool,
 }
@@ -85,6 +89,11 @@ impl Current {
     pub fn is_up(&self) -> bool {
         let line = self.latest().line.upgrade();
         line.is_some_and(|line| !line.cut.load(Ordering::Acquire))
+    }
+
+    /// When the latest line was made, up still or not.
+    pub fn made_at(&self) -> Option<Instant> {
+        self.latest().made_at
     }
 
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
@@ -103,6 +112,13 @@ impl Current {
         }
     }
 
+    /// Nothing more is read from the line; what is to be said on it still can be.
+    pub fn deafen(&self) {
+        if let Some(line) = self.latest().line.upgrade() {
+            line.socket.deafen();
+        }
+    }
+
     fn renew(&self, line: &Arc<Line>) -> anyhow::Result<()> {
         let mut latest = self.latest();
         if latest.shut {
@@ -110,6 +126,7 @@ impl Current {
             bail!("the session is over");
         }
         latest.line = Arc::downgrade(line);
+        latest.made_at = Some(Instant::now());
         Ok(())
     }
 

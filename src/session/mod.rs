@@ -7,6 +7,7 @@
 mod agent;
 mod answers;
 mod asking;
+mod bare;
 mod calls;
 mod channels;
 mod chats;
@@ -18,6 +19,7 @@ mod courier;
 mod end;
 mod env;
 mod files;
+mod frame_watch;
 mod group_news;
 pub mod groups;
 mod health;
@@ -46,6 +48,7 @@ mod socket;
 mod state;
 mod states;
 mod statuses;
+mod stream_error;
 mod supervisor;
 mod synced;
 mod told;
@@ -572,15 +575,19 @@ impl Hooks for Inner {
         // The phone's answer may come without a time: then it is of now rather than of 1970.
         let timestamp = whatsapp_rust::wacore::time::now_utc();
         let info = MessageInfo { source, id: id.into(), timestamp, ..MessageInfo::default() };
-        self.tasks.spawn(async move {
-            if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(info)).await {
-                warn!(error = format!("{error:#}"), "the phone was not asked");
-            }
-        });
+        self.ask_phone_for(client, info);
     }
 }
 
 impl Inner {
+    fn ask_phone_for(&self, client: Arc<Client>, lost: MessageInfo) {
+        self.tasks.spawn(async move {
+            if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(lost)).await {
+                warn!(error = format!("{error:#}"), "the phone was not asked");
+            }
+        });
+    }
+
     /// While the session ends, none of its tasks may wait for the library, which waits for a store that answers nothing. The
     /// line is shut by then, so the library's errors reach nobody.
     fn release_library(&self) {

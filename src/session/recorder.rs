@@ -58,6 +58,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     keep(&session, found).await;
                 }
             }
+            Event::RawNode(stanza) => session.take_bare(&client, stanza.get()).await,
             Event::IncomingCall(call) => session.heard_call(call).await,
             Event::MissedCall(call) => session.missed_call(call).await,
             Event::GroupUpdate(update) => {

@@ -23,6 +23,8 @@ pub enum Signal {
     Dropped,
     /// WhatsApp took the connection and did not answer the login.
     Unanswered,
+    /// A frame did not open: what it said is lost, and perhaps all that follows.
+    Garbled,
     /// WhatsApp has pushed nothing for so long that the connection may be deaf.
     Quiet,
     /// All QR codes were shown and none was scanned.
@@ -82,6 +84,7 @@ impl fmt::Display for Signal {
             Self::Unwell { code } => write!(f, "WhatsApp is unwell ({code}); trying again"),
             Self::Dropped => f.write_str("the connection was lost; trying again"),
             Self::Unanswered => f.write_str("WhatsApp does not answer the login; trying again"),
+            Self::Garbled => f.write_str("what WhatsApp sent could not be read; connecting anew"),
             Self::Quiet => f.write_str("testing a quiet connection"),
             Self::QrExhausted => f.write_str("the QR codes ran out"),
             Self::PairingFailed => f.write_str("the pairing failed"),
@@ -120,6 +123,8 @@ impl Signal {
             Self::Dropped | Self::Unanswered => Next::Reconnect,
             // Pings are answered all the same; what was kept back comes with a new login.
             Self::Quiet => Next::ReconnectNow,
+            // What was lost was not acknowledged, and is said again at the next login.
+            Self::Garbled => Next::ReconnectNow,
             Self::QrExhausted | Self::PairingFailed | Self::GivenUp => Next::NewQr,
             // Who scanned it has seen it.
             Self::OtherAccount { .. } => Next::NewQr,
@@ -154,6 +159,7 @@ mod tests {
             Signal::Unwell { code: 429 },
             Signal::Dropped,
             Signal::Unanswered,
+            Signal::Garbled,
             Signal::Quiet,
             Signal::QrExhausted,
             Signal::PairingFailed,

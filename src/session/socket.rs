@@ -4,10 +4,14 @@ use std::{
     io::{self, IoSlice},
     os::fd::AsFd as _,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
+use futures::task::AtomicWaker;
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -16,22 +20,36 @@ use tokio::{
 
 /// For one reader and one writer: each direction wakes the one that waited last.
 #[derive(Clone)]
-pub struct Socket(Arc<TcpStream>);
+pub struct Socket(Arc<Shared>);
+
+struct Shared {
+    stream: TcpStream,
+    /// Nothing is read any more, until it is cut.
+    is_deaf: AtomicBool,
+    reader: AtomicWaker,
+}
 
 impl Socket {
     pub fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+        Self(Arc::new(Shared { stream, is_deaf: AtomicBool::new(false), reader: AtomicWaker::new() }))
     }
 
     /// Shuts it below TLS, at once. Fails only when the peer was first.
     pub fn cut(&self) {
-        let _ = shutdown(self.0.as_fd(), Shutdown::Both);
+        let _ = shutdown(self.0.stream.as_fd(), Shutdown::Both);
+        self.0.is_deaf.store(false, Ordering::Release);
+        self.0.reader.wake();
+    }
+
+    /// Leaves unread whatever comes from now on.
+    pub fn deafen(&self) {
+        self.0.is_deaf.store(true, Ordering::Release);
     }
 
     fn write(&self, cx: &mut Context<'_>, write: impl Fn(&TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match write(&self.0) {
+            ready!(self.0.stream.poll_write_ready(cx))?;
+            match write(&self.0.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
@@ -41,9 +59,13 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.reader.register(cx.waker());
+        if self.0.is_deaf.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
         loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
+            ready!(self.0.stream.poll_read_ready(cx))?;
+            match self.0.stream.try_read(buffer.initialize_unfilled()) {
                 Ok(count) => {
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
@@ -78,6 +100,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(shutdown(self.0.as_fd(), Shutdown::Write).map_err(Into::into))
+        Poll::Ready(shutdown(self.0.stream.as_fd(), Shutdown::Write).map_err(Into::into))
     }
 }

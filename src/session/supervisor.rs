@@ -45,6 +45,10 @@ pub struct Supervisor {
     pub(super) quiet_limit: Duration,
     /// This connection is such a test.
     pub(super) testing: bool,
+    /// Lines in a row on which WhatsApp did not answer the hello.
+    pub(super) unanswered_hellos: u32,
+    /// When a connection was given up for a frame that did not open.
+    pub(super) garbled_at: Option<Instant>,
     /// Until when WhatsApp is tried, and who waits for the wipe, once somebody wants the device unlinked.
     unlinking: Option<(Instant, Vec<Unlinked>)>,
 }
@@ -68,6 +72,8 @@ impl Supervisor {
             setback: None,
             quiet_limit,
             testing: false,
+            unanswered_hellos: 0,
+            garbled_at: None,
             unlinking: None,
         }
     }

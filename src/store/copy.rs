@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CopyFailure, Hooks, StoreError,
+    Arrivals, CopyFailure, Hooks, StoreError,
     account::OwnAccount,
     database::Database,
     device::Wiped,
@@ -52,6 +52,7 @@ pub(super) struct WorkingCopy {
     pub(super) released: CancellationToken,
     /// Batches of sessions and sender keys that were written.
     pub(super) signal_writes: AtomicU64,
+    pub(super) arrivals: Arrivals,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,
 }

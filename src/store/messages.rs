@@ -40,6 +40,7 @@ use super::{
     space,
     turn::{Turn, parse},
 };
+use crate::crash;
 
 impl Store {
     pub(super) async fn keep_pending(&self, rows: &[PendingInboundRow<'_>]) -> Result<()> {
@@ -50,7 +51,10 @@ impl Store {
             let key = key::pending_inbound(row.chat, row.sender, row.id);
             batch.put(space::PENDING_INBOUND, key, record.encode_to_vec());
         }
-        self.write_all(batch).await
+        crash::pause("decrypted").await;
+        self.write_all(batch).await?;
+        self.copy.arrivals.kept(rows.iter().map(|row| row.id));
+        Ok(())
     }
 
     pub(super) async fn forget_pending(&self, keys: &[PendingInboundKey<'_>]) -> Result<()> {
@@ -62,6 +66,8 @@ impl Store {
     }
 
     pub(super) async fn pending(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
+        // The library asks for a repeat, which is not kept again.
+        self.copy.arrivals.finished([id]);
         let place = InboundPlace { chat: chat.into(), sender: sender.into(), id: id.into() };
         let found = self.read(move |turn| {
             let row = turn.pending_row(&place)?;

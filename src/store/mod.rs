@@ -24,6 +24,7 @@
 
 mod account;
 mod app_sync;
+mod arrivals;
 mod copy;
 mod database;
 mod device;
@@ -57,6 +58,7 @@ use whatsapp_rust::store::error::StoreError as LibraryError;
 
 pub use self::{
     account::{ACCOUNT_CHANGE, OwnAccount},
+    arrivals::Arrivals,
     device::{Hooks, is_paired},
     failure::{CopyFailure, CopyFailureKind},
     messages::{Filed, InboundPlace},
@@ -184,6 +186,7 @@ impl Store {
             failure: watch::Sender::new(None),
             released: CancellationToken::new(),
             signal_writes: AtomicU64::new(0),
+            arrivals: Arrivals::default(),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
@@ -366,6 +369,11 @@ impl Store {
     /// could refuse messages there.
     pub fn release_library(&self) {
         self.copy.released.cancel();
+    }
+
+    /// What is on its way through the library.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.copy.arrivals
     }
 
     /// Answers the library: what is true, or nothing. An error of a read while it decrypts would make it refuse the

@@ -174,6 +174,9 @@ impl Store {
     async fn put_leased(&self, space: Space, records: Vec<(Key, Bytes)>) -> Result<()> {
         let read = if space == space::SESSIONS { gates::session } else { gates::sender_key };
         self.copy.signal_writes.fetch_add(1, Ordering::AcqRel);
+        if !self.copy.gates_are_off() {
+            self.copy.arrivals.settle().await;
+        }
         let put = self.turn(move |turn| {
             for (key, record) in records {
                 turn.put_leased(space, key, record, read)?;

@@ -18,10 +18,27 @@ const WRITTEN: usize = 80;
 /// Runs at the same time: two cores.
 const SIDE_BY_SIDE: usize = 3;
 
-async fn cross(home: Home, crash_point: Option<&'static str>, seed: u64) {
-    println!("seed {seed}: {crash_point:?} on {home:?}");
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// SIGKILL at a random moment.
+    AnyTime,
+    /// By itself, at a named point of the code (`sessiond::crash`).
+    At(&'static str),
+    /// SIGTERM at a random moment.
+    Asked,
+}
+
+/// Each message waits so long (ms) between its decryption and the moment in which it is kept: whatever writes the ratchets to the
+/// store overtakes it.
+const LINGERS: &str = "decrypted:10";
+
+async fn cross(home: Home, death: Death, lingers: bool, seed: u64) {
+    println!("seed {seed}: {death:?} on {home:?}");
     let mut rng = StdRng::seed_from_u64(seed);
-    let Some(stage) = Stage::new(home).await else { return };
+    let Some(mut stage) = Stage::new(home).await else { return };
+    if lingers {
+        stage = stage.set("LOOPBACK_PAUSE", LINGERS);
+    }
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair("trattoria").await];
     let ear = stage.listen(&conversations);
@@ -33,9 +50,9 @@ async fn cross(home: Home, crash_point: Option<&'static str>, seed: u64) {
     let before = stage.network.stats().await.counts;
     assert_eq!((before.undecryptable, before.retry_receipts), (0, 0), "seed {seed}: before anything died");
 
-    let mut daemon = match crash_point {
-        None => daemon,
-        Some(point) => {
+    let mut daemon = match death {
+        Death::AnyTime | Death::Asked => daemon,
+        Death::At(point) => {
             daemon.kill().await.unwrap();
             let nth = rng.random_range(1..=20);
             stage.setup.clone().set("LOOPBACK_CRASH", format!("{point}:{nth}")).start(LIMIT).await.unwrap()
@@ -73,11 +90,14 @@ async fn cross(home: Home, crash_point: Option<&'static str>, seed: u64) {
         tokio::time::timeout(LIMIT, accepted).await.unwrap_or_else(|_| panic!("seed {seed}: sends are not accepted"))
     };
     let reaping = async {
-        if crash_point.is_some() {
+        if let Death::At(_) = death {
             await_death(&mut daemon, seed).await;
         } else {
             tokio::time::sleep(moment).await;
-            daemon.kill().await.unwrap();
+            match death {
+                Death::Asked => drop(daemon.terminate(LIMIT).await.unwrap()),
+                _ => daemon.kill().await.unwrap(),
+            }
         }
         stage.wipe_local_data();
         stage.start().await
@@ -106,9 +126,9 @@ async fn cross(home: Home, crash_point: Option<&'static str>, seed: u64) {
     stage.assert_promises(&conversations).await;
     let after = stage.network.stats().await.counts;
     assert_eq!(
-        (after.undecryptable, after.retry_receipts),
-        (0, 0),
-        "seed {seed}: a session was behind its peer (undecryptable, retry receipts)\n{}",
+        (after.undecryptable, after.retry_receipts, after.placeholder_requests),
+        (0, 0, 0),
+        "seed {seed}: a session was behind its peer, or ahead of what is kept (undecryptable, retry receipts, placeholders)\n{}",
         stage.log()
     );
     let mut events: HashMap<&str, &str> = HashMap::new();
@@ -130,14 +150,14 @@ async fn await_death(daemon: &mut Process, seed: u64) {
     died.await.unwrap_or_else(|_| panic!("seed {seed}: the crash point was never reached"));
 }
 
-async fn runs(home: Home, crash_point: Option<&'static str>, seeds: std::ops::Range<u64>) {
+async fn runs(home: Home, death: Death, lingers: bool, seeds: std::ops::Range<u64>) {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let (only, scale) = (number("CROSSING_SEED"), number("CROSSING_SCALE").unwrap_or(1));
     let seeds = seeds.start..seeds.start + (seeds.end - seeds.start) * scale;
     let seeds = seeds.filter(|seed| only.is_none_or(|only| only == *seed));
     let outcomes: Vec<_> = stream::iter(seeds)
         .map(|seed| async move {
-            (seed, std::panic::AssertUnwindSafe(cross(home, crash_point, seed)).catch_unwind().await.is_ok())
+            (seed, std::panic::AssertUnwindSafe(cross(home, death, lingers, seed)).catch_unwind().await.is_ok())
         })
         .buffer_unordered(SIDE_BY_SIDE)
         .collect()
@@ -148,20 +168,35 @@ async fn runs(home: Home, crash_point: Option<&'static str>, seeds: std::ops::Ra
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_at_any_moment() {
-    runs(Home::Embedded, None, 1_000..1_012).await;
+    runs(Home::Embedded, Death::AnyTime, false, 1_000..1_012).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_at_any_moment_with_firestore() {
-    runs(Home::Emulator, None, 2_000..2_003).await;
+    runs(Home::Emulator, Death::AnyTime, false, 2_000..2_003).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_right_after_the_wire() {
-    runs(Home::Embedded, Some("ciphertext_on_the_wire"), 3_000..3_006).await;
+    runs(Home::Embedded, Death::At("ciphertext_on_the_wire"), false, 3_000..3_006).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_right_after_the_wire_with_firestore() {
-    runs(Home::Emulator, Some("ciphertext_on_the_wire"), 4_000..4_002).await;
+    runs(Home::Emulator, Death::At("ciphertext_on_the_wire"), false, 4_000..4_002).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_decrypted_is_lost_by_a_kill() {
+    runs(Home::Embedded, Death::AnyTime, true, 5_000..5_004).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_decrypted_is_lost_by_a_kill_with_firestore() {
+    runs(Home::Emulator, Death::AnyTime, true, 6_000..6_002).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_decrypted_is_lost_by_a_stop() {
+    runs(Home::Embedded, Death::Asked, true, 7_000..7_004).await;
 }

@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -377,5 +378,116 @@ async fn a_socket_that_shows_no_key_is_closed() {
         timeout(LIMIT, ended).await.expect("it is closed");
     }
     assert_eq!(registered(&ear.heard()), 1);
+    daemon.kill().await.unwrap();
+}
+
+/// Of connects, without end and without a key: bodies of a MiB.
+async fn hold_connects(stage: &Stage, refused: &AtomicUsize) {
+    let http = reqwest::Client::new();
+    let connects = "40\u{1e}".repeat(330_000).trim_end_matches('\u{1e}').to_owned();
+    loop {
+        match session(&http, stage).await {
+            Some(url) => {
+                let answer = http.post(&url).body(connects.clone()).send().await;
+                refused.fetch_add(usize::from(answer.is_ok_and(|answer| answer.status() == 413)), Ordering::Relaxed);
+            }
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// With a key, pages of long texts: asked for, and not read.
+async fn hold_unread_page(stage: &Stage, customer: &str, begun: &AtomicUsize) {
+    let path = format!("/api/baileys/messages?tenantId=trattoria&chatId={customer}&limit=500");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Api-Key: {}\r\n\r\n", stage.setup.admin_key);
+    loop {
+        let Ok(mut stream) = TcpStream::connect(stage.setup.address).await else { continue };
+        let mut head = [0; 12];
+        let answered =
+            async { stream.write_all(request.as_bytes()).await.is_ok() && stream.read_exact(&mut head).await.is_ok() };
+        if answered.await && &head == b"HTTP/1.1 200" {
+            begun.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Everything at once, in a container with few descriptors: the tenants stay online, and memory is bounded.
+/// Bounded from the idle daemon on, so that what long texts leave behind counts as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_attacks_at_once_keep_no_tenant_offline_and_memory_bounded() {
+    let stage = confined(stage(&[]).await);
+    let daemon = stage.start().await;
+    let mut tenants = [stage.pair("trattoria").await, stage.pair("pizzeria").await];
+    let ear = stage.listen(&tenants);
+    let idle = resident(&daemon);
+    // What nobody can write, and what people can at the most.
+    let vandal = stage.network.add_customer().await;
+    for text in std::iter::repeat_n("ñ".repeat(6 << 20), 2).chain(std::iter::repeat_n("x".repeat(60_000), 60)) {
+        stage.network.customer_send(&vandal, &tenants[0].number, &*text).await.unwrap();
+    }
+    let path = format!("/api/baileys/messages?tenantId=trattoria&chatId={vandal}&limit=500");
+    let all = async || stage.dashboard.get(&path).await.is_ok_and(|page| page.body["count"] == json!(62));
+    until(LIMIT, "the long texts", all).await.unwrap();
+    let before = resident(&daemon);
+    let halves = Attack::begin(stage.setup.address, HALF_HEADS);
+    let (refused, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let siege = async {
+        let connects = join_all((0..10).map(|_| hold_connects(&stage, &refused)));
+        let pages = join_all((0..30).map(|_| hold_unread_page(&stage, &vandal, &begun)));
+        tokio::join!(connects, pages);
+    };
+    let peak = std::cell::Cell::new(before);
+    let watch = async {
+        loop {
+            let now = resident(&daemon);
+            peak.set(now.max(peak.get()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let besieged = async || {
+        let felt = descriptors(&daemon) > DESCRIPTORS / 3;
+        felt && refused.load(Ordering::Relaxed) > 10 && begun.load(Ordering::Relaxed) > 10
+    };
+    let work = async {
+        until(LIMIT, "the attack to be felt", besieged).await.unwrap();
+        stage.network.stop().await;
+        let gone = async || !stage.dashboard.is_connected("trattoria").await;
+        until(LIMIT, "the loss", gone).await.unwrap();
+        stage.network.resume().await.unwrap();
+        for tenant in ["trattoria", "pizzeria"] {
+            let back = until(LIMIT, "the reconnect", || stage.dashboard.is_connected(tenant)).await;
+            back.unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
+        }
+        for tenant in &mut tenants {
+            tenant.customers_write(&stage.network, 3).await.unwrap();
+        }
+        stage.tally.answer_all(&mut tenants, &stage.dashboard, &ear, LIMIT).await.unwrap();
+        is_served(&stage).await;
+    };
+    tokio::select! {
+        _ = siege => unreachable!("it goes on until the work is done"),
+        _ = watch => unreachable!("as the siege"),
+        () = work => {}
+    }
+    drop(halves);
+    let peak = peak.get();
+    let over = async || descriptors(&daemon) < DESCRIPTORS / 8;
+    until(LIMIT, "the attack to be over", over).await.unwrap();
+    let after = resident(&daemon);
+    eprintln!(
+        "{refused:?} floods of connects, {begun:?} unread pages: {idle:.0} MiB at first, {before:.0} with two texts of 12 MB, \
+         {peak:.0} at the most, {after:.0} after"
+    );
+    assert!(peak < before + 100.0, "{before:.0} MiB have become {peak:.0}");
+    let given_back = async || resident(&daemon) < idle + 60.0;
+    until(LIMIT, "memory to be given back", given_back).await.unwrap_or_else(|error| {
+        panic!(
+            "{error}: {idle:.0} MiB at first, {before:.0} before, {peak:.0} at the most, {:.0} now",
+            resident(&daemon)
+        )
+    });
+    assert!(!stage.log().contains("os error 24"), "{}", stage.log());
     daemon.kill().await.unwrap();
 }

@@ -141,7 +141,7 @@ async fn answers(
     }
 }
 
-fn document(seq: u64) -> JournalDocument {
+pub fn document(seq: u64) -> JournalDocument {
     JournalDocument {
         seq: Seq(seq),
         kind: DocumentKind::Last,

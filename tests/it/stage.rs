@@ -34,7 +34,9 @@ impl Stage {
         // Its control API is for programs that act as people who have a phone.
         let config = NetworkConfig { control: Some(([127, 0, 0, 1], 0).into()), ..NetworkConfig::default() };
         let network = Network::start(config).await.unwrap();
-        let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), &network.ws_url())
+        // Another build, to see a test fail or pass on it.
+        let program = std::env::var("SESSIOND_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_sessiond").to_owned());
+        let setup = Setup::new(program, dir.path(), &network.ws_url())
             .and_then(|setup| setup.trusting(dir.path(), network.media_ca_pem()))
             .unwrap();
         let project = (home == Home::Emulator).then(emulator::project);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use wacore_binary::Jid;
 
 use crate::account::{AccountId, DeviceAddress, Form};
-use crate::stanza::{stream_error, stream_replaced};
+use crate::stanza::{stream_error, stream_owed, stream_replaced};
 use crate::world::{ConnId, Effect, Ending, Session, World};
 
 /// What goes wrong.
@@ -56,6 +56,12 @@ pub enum FaultKind {
     PhoneSilent,
     /// The phone never gives its devices the keys of the app state, asked or not.
     WithholdKeys,
+    /// A client that is linked is not told the account's name: it has to learn it from the app state.
+    HideName,
+    /// A client that is being linked has the device from the beginning, and its line drops before it can sign its identity.
+    DropSign,
+    /// A message that a device has not acknowledged after `ms` milliseconds ends its stream, again and again. Lasts until cleared.
+    Insist,
     /// The media host closes connections unanswered. With a target, here and below: those that carry its token, as
     /// uploads do and whatsapp-rust's downloads; Baileys downloads without one.
     MediaDown,
@@ -102,7 +108,7 @@ impl FaultKind {
 
     /// Its `ms` is how late, not how long.
     fn is_delay(self) -> bool {
-        matches!(self, Self::Latency | Self::LateAcks | Self::MediaSlow)
+        matches!(self, Self::Latency | Self::LateAcks | Self::Insist | Self::MediaSlow)
     }
 }
 
@@ -118,7 +124,7 @@ pub struct Fault {
     /// (default 500).
     #[serde(default)]
     pub code: Option<u16>,
-    /// How long it lasts; for `latency`, `late-acks` and `media-slow`, how late.
+    /// How long it lasts; for `latency`, `late-acks`, `insist` and `media-slow`, how late.
     #[serde(default)]
     pub ms: Option<u64>,
     /// How many logins a `connect-failure` refuses; how many messages, requests, or requests to the media host a fault of these
@@ -365,6 +371,11 @@ impl Faults {
         Duration::from_millis(self.of(FaultKind::Latency, account).map(|f| f.ms).max().unwrap_or_default())
     }
 
+    /// How long that account's devices may leave a message without an ack.
+    pub(crate) fn insistence(&self, account: AccountId) -> Option<Duration> {
+        self.of(FaultKind::Insist, Some(account)).next().map(|f| Duration::from_millis(f.ms))
+    }
+
     fn of(&self, kind: FaultKind, account: Option<AccountId>) -> impl Iterator<Item = &Active> {
         self.0.iter().filter(move |f| f.kind == kind && (f.target.is_none() || f.target == account))
     }
@@ -424,6 +435,9 @@ impl World {
             | FaultKind::CloseIk
             | FaultKind::IgnoreIk
             | FaultKind::WithholdKeys
+            | FaultKind::HideName
+            | FaultKind::DropSign
+            | FaultKind::Insist
             | FaultKind::WithholdLogin
             | FaultKind::Latency
             | FaultKind::ConnectFailure
@@ -459,6 +473,12 @@ impl World {
             .collect();
         for address in devices {
             self.flush(address);
+            if let Some(limit) = self.faults.insistence(address.account)
+                && let Some((conn, id)) = self.unacknowledged(address, limit)
+            {
+                self.end(conn, stream_owed(&id));
+                continue;
+            }
             let Some(companion) = self.directory.companion_mut(address) else { continue };
             let Some(conn) = companion.conn else { continue };
             let faults = &self.faults;
@@ -479,6 +499,12 @@ impl World {
             self.mail.push_back((from, to, stanza));
         }
         self.deliver_mail();
+    }
+
+    /// A message that the device has had for so long on this connection.
+    fn unacknowledged(&self, address: DeviceAddress, limit: Duration) -> Option<(ConnId, String)> {
+        let companion = self.directory.companion(address)?;
+        Some((companion.conn?, companion.queue.overdue(limit)?.to_owned()))
     }
 
     /// Whether stanzas from a queue may go out to that account's devices.

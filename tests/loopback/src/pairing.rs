@@ -25,7 +25,7 @@ use crate::passkey::Ceremony;
 use crate::queue::Queue;
 use crate::signal::SignedKey;
 use crate::stanza::{attr, attr_is, child, child_content, first_child, iq_result, iq_set, leaf, stream_error, uint};
-use crate::world::{ConnId, Effect, Session, Ticket, World};
+use crate::world::{ConnId, Effect, Ending, Session, Ticket, World};
 
 /// References a connection gets: 60 s for the first, 20 s for each other.
 const REFS: usize = 6;
@@ -188,19 +188,26 @@ impl World {
             account_type: Some(ADVEncryptionType::E2EE),
         };
         let address = account.device(device);
-        let success = NodeBuilder::new("pair-success")
-            .children([
-                leaf("device-identity", sealed.encode_to_vec()),
-                NodeBuilder::new("device")
-                    .attr("jid", Form::Pn.jid(address))
-                    .attr("lid", Form::Lid.jid(address))
-                    .build(),
-                NodeBuilder::new("platform").attr("name", "android").build(),
-                // Baileys takes its own name from here; without one it is never "available".
-                NodeBuilder::new("biz").attr("name", owner.name.as_str()).build(),
-            ])
-            .build();
-        registration.offer = Some(Offer { account, device, iq: iq.clone(), signed, ticket });
+        let mut parts = vec![
+            leaf("device-identity", sealed.encode_to_vec()),
+            NodeBuilder::new("device").attr("jid", Form::Pn.jid(address)).attr("lid", Form::Lid.jid(address)).build(),
+            NodeBuilder::new("platform").attr("name", "android").build(),
+        ];
+        if !self.faults.hits(FaultKind::HideName, account) {
+            // Baileys takes its own name from here; without one it is never "available".
+            parts.push(NodeBuilder::new("biz").attr("name", owner.name.as_str()).build());
+        }
+        let success = NodeBuilder::new("pair-success").children(parts).build();
+        let unsigned = self.faults.hits(FaultKind::DropSign, account).then(|| signed.encode_to_vec());
+        let offer = Offer { account, device, iq: iq.clone(), signed, ticket };
+        if let Some(unsigned) = unsigned {
+            self.send_after(conn, iq_set(&iq, success), wait);
+            self.linked(conn, &offer, unsigned);
+            self.mute(conn);
+            self.close(conn, Ending::Abrupt);
+            return Ok(());
+        }
+        registration.offer = Some(offer);
         self.send_after(conn, iq_set(&iq, success), wait);
         Ok(())
     }
@@ -239,7 +246,10 @@ impl World {
             verify_device_signature(stanza, &offer, &registration.identity)
         };
         match result {
-            Ok(device_identity) => self.linked(conn, &offer, device_identity),
+            Ok(device_identity) => {
+                self.linked(conn, &offer, device_identity);
+                self.end(conn, stream_error(515));
+            }
             Err(reason) => {
                 self.effects.push(Effect::Paired(offer.ticket, Err(reason)));
                 let last = stream_error(500);
@@ -278,7 +288,6 @@ impl World {
         self.renew_key_index_list(offer.account);
         self.ledger.counts.pairings += 1;
         self.effects.push(Effect::Paired(offer.ticket, Ok(offer.device)));
-        self.end(conn, stream_error(515));
     }
 
     /// The connection of a registration ended.

@@ -5,6 +5,7 @@
 //! a delivery receipt says that the device has the message, and is for all of them.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use wacore_binary::Node;
@@ -35,8 +36,9 @@ struct Item {
     class: Class,
     id: String,
     stanza: Node,
-    /// How often it was sent.
+    /// How often it was sent, and when last.
     deliveries: u32,
+    sent_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -50,7 +52,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn push(&mut self, class: Class, id: &str, stanza: Node) {
-        self.items.insert(self.next, Item { class, id: id.to_owned(), stanza, deliveries: 0 });
+        self.items.insert(self.next, Item { class, id: id.to_owned(), stanza, deliveries: 0, sent_at: None });
         self.by_id.entry((class, id.to_owned())).or_default().push_back(self.next);
         self.next += 1;
     }
@@ -85,9 +87,17 @@ impl Queue {
         let from = std::mem::replace(&mut self.unsent, self.next);
         let unsent = self.items.range_mut(from..).map(|(_, item)| {
             item.deliveries += 1;
+            item.sent_at = Some(Instant::now());
             item.stanza.clone()
         });
         unsent.collect()
+    }
+
+    /// A message that this connection was sent so long ago and that waits still.
+    pub(crate) fn overdue(&self, limit: Duration) -> Option<&str> {
+        let mut sent = self.items.range(..self.unsent).map(|(_, item)| item);
+        let late = |item: &&Item| item.class == Class::Message && item.sent_at.is_some_and(|at| at.elapsed() >= limit);
+        sent.find(late).map(|item| item.id.as_str())
     }
 
     pub(crate) fn len(&self) -> usize {

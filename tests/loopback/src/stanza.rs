@@ -111,6 +111,12 @@ pub(crate) fn stream_error(code: u16) -> Node {
     NodeBuilder::new("stream:error").attr("code", code).build()
 }
 
+/// The server is owed an ack of a message.
+pub(crate) fn stream_owed(id: &str) -> Node {
+    let ack = NodeBuilder::new("ack").attr("class", "message").attr("id", id).build();
+    NodeBuilder::new("stream:error").children([ack]).build()
+}
+
 /// Another login took the place of this one; WhatsApp sends no code here.
 pub(crate) fn stream_replaced() -> Node {
     let conflict = NodeBuilder::new("conflict").attr("type", "replaced").build();

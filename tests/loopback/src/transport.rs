@@ -244,6 +244,14 @@ impl Connection {
                 send_frame(&mut self.socket, &plain).await
             }
             Babble::Frame(frame) => send_frame(&mut self.socket, &frame).await,
+            Babble::Garbled(stanza) => {
+                let mut frame = marshal_auto(&stanza)?;
+                self.encrypt(&mut frame)?;
+                if let Some(byte) = frame.first_mut() {
+                    *byte ^= 1;
+                }
+                send_frame(&mut self.socket, &frame).await
+            }
         }
     }
 

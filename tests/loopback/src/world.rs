@@ -65,6 +65,8 @@ pub enum Babble {
     Plain(Vec<u8>),
     /// Bytes where an encrypted frame should be.
     Frame(Vec<u8>),
+    /// A stanza whose frame was altered on its way. Those before and after it open.
+    Garbled(Node),
 }
 
 pub(crate) enum Session {
@@ -235,6 +237,7 @@ impl World {
         for stanza in batch {
             self.send(conn, stanza);
         }
+        self.await_acks(address);
     }
 
     /// A connection ended, by either side.
@@ -281,6 +284,14 @@ impl World {
         };
         for stanza in companion.queue.take_unsent() {
             self.send(conn, stanza);
+        }
+        self.await_acks(address);
+    }
+
+    /// Looks again when a device should have acknowledged what it was sent.
+    fn await_acks(&mut self, address: DeviceAddress) {
+        if let Some(limit) = self.faults.insistence(address.account) {
+            self.effects.push(Effect::WakeAt(Instant::now() + limit));
         }
     }
 

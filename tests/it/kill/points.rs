@@ -1,5 +1,5 @@
-//! The daemon dies at any moment of a conversation in both directions, with or without its disk, and nothing is lost, doubled,
-//! scanned again, or encrypted twice under one counter. Each run is named by its seed; `KILL_SEED=…` runs that one alone.
+//! The daemon dies at each named point of the code (`sessiond::crash`), in a conversation in both directions, with or without its
+//! disk. Then the negative control: without the gates the same deaths must show.
 
 use std::time::Duration;
 
@@ -7,38 +7,23 @@ use futures::{StreamExt as _, stream};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use sessiond::demo::{Process, until};
 
+use super::{SIDE_BY_SIDE, asked_for};
 use crate::stage::{Home, LIMIT, Stage};
 
-/// Runs at the same time: two cores.
-const SIDE_BY_SIDE: usize = 3;
-
-/// Where the daemon dies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Death {
-    /// SIGKILL at a random moment.
-    AnyTime,
-    /// By itself, at a named point of the code (`sessiond::crash`).
-    At(&'static str),
-}
-
-async fn run(home: Home, death: Death, seed: u64) {
-    println!("seed {seed}: {death:?} on {home:?}");
+async fn run(home: Home, point: &'static str, seed: u64) {
+    println!("seed {seed}: {point} on {home:?}");
     let mut rng = StdRng::seed_from_u64(seed);
     let Some(stage) = Stage::new(home).await else { return };
     let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "10").set("SESSIOND_MESSAGES__LIVE_EVENTS", "20");
     let wipe = rng.random_bool(0.7);
     // A pairing dies in the first life, a takeover in the one after the first death, the rest in a life of its own.
-    let crash = |nth: u32| match death {
-        Death::At(point) => Some(format!("{point}:{nth}")),
-        Death::AnyTime => None,
-    };
-    let nth = match death {
+    let nth = match point {
         // Two customers: two chains at least.
-        Death::At("lease_raised" | "chunks_before_manifest") => rng.random_range(1..=2),
-        Death::At("paired" | "takeover" | "segment_written" | "segment_referred_to") => 1,
+        "lease_raised" | "chunks_before_manifest" => rng.random_range(1..=2),
+        "paired" | "takeover" | "segment_written" | "segment_referred_to" => 1,
         _ => rng.random_range(1..=4),
     };
-    let conversation = if death == Death::At("paired") {
+    let conversation = if point == "paired" {
         let mut daemon = stage.setup.clone().set("LOOPBACK_CRASH", "paired:1").start(LIMIT).await.unwrap();
         let revive = async {
             await_death(&mut daemon, seed).await;
@@ -53,9 +38,10 @@ async fn run(home: Home, death: Death, seed: u64) {
         daemon.kill().await.unwrap();
         conversation
     };
-    let doomed = match death {
-        Death::At("paired" | "takeover") | Death::AnyTime => stage.setup.clone(),
-        Death::At(_) => stage.setup.clone().set("LOOPBACK_CRASH", crash(nth).unwrap_or_default()),
+    let crash = format!("{point}:{nth}");
+    let doomed = match point {
+        "paired" | "takeover" => stage.setup.clone(),
+        _ => stage.setup.clone().set("LOOPBACK_CRASH", &crash),
     };
     // It may die before its port is open.
     let mut daemon = doomed.spawn().unwrap();
@@ -72,19 +58,14 @@ async fn run(home: Home, death: Death, seed: u64) {
         stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await
     };
     let reaper = async {
-        match death {
-            Death::At("paired") => daemon,
-            Death::At("takeover") => {
+        match point {
+            "paired" => daemon,
+            "takeover" => {
                 tokio::time::sleep(moment).await;
                 daemon.kill().await.unwrap();
-                rise(&stage, wipe, crash(nth), seed).await
+                rise(&stage, wipe, Some(crash), seed).await
             }
-            Death::AnyTime => {
-                tokio::time::sleep(moment).await;
-                daemon.kill().await.unwrap();
-                rise(&stage, wipe, None, seed).await
-            }
-            Death::At(_) => {
+            _ => {
                 await_death(&mut daemon, seed).await;
                 rise(&stage, wipe, None, seed).await
             }
@@ -133,34 +114,21 @@ fn assert_heard_once(heard: &[sessiond::demo::Heard], seed: u64) {
     }
 }
 
-async fn runs(home: Home, death: Death, seeds: std::ops::Range<u64>) {
-    let only: Option<u64> = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok());
-    let scale: u64 = std::env::var("KILL_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
-    let seeds = (seeds.start..seeds.start + (seeds.end - seeds.start) * scale)
-        .filter(|seed| only.is_none_or(|only| only == *seed));
-    stream::iter(seeds).map(|seed| run(home, death, seed)).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<_>>().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment() {
-    runs(Home::Embedded, Death::AnyTime, 1_000..1_019).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment_with_firestore() {
-    runs(Home::Emulator, Death::AnyTime, 2_000..2_003).await;
+async fn runs(home: Home, point: &'static str, seeds: std::ops::Range<u64>) {
+    let seeds = stream::iter(asked_for(seeds));
+    seeds.map(|seed| run(home, point, seed)).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<_>>().await;
 }
 
 macro_rules! dies_at {
     ($($name:ident, $with_firestore:ident: $point:literal, $seed:literal;)+) => {$(
         #[tokio::test(flavor = "multi_thread")]
         async fn $name() {
-            runs(Home::Embedded, Death::At($point), $seed..$seed + 3).await;
+            runs(Home::Embedded, $point, $seed..$seed + 3).await;
         }
 
         #[tokio::test(flavor = "multi_thread")]
         async fn $with_firestore() {
-            runs(Home::Emulator, Death::At($point), $seed + 500..$seed + 501).await;
+            runs(Home::Emulator, $point, $seed + 500..$seed + 501).await;
         }
     )+};
 }

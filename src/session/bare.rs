@@ -1,0 +1,53 @@
+//! Messages without a ciphertext for this device. The library drops them without an answer (whatsapp-rust 0.7,
+//! `classify_incoming_message`), so that WhatsApp says them again and again and ends the stream over them. A placeholder is kept, the
+//! phone is asked what they say, and WhatsApp gets its ack, once the placeholder is durable.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tracing::{info, warn};
+use whatsapp_rust::{
+    Client, Jid, Server,
+    wacore::{messages::parse_message_info, types::message::MessageCategory},
+    wacore_binary::{JidExt as _, NodeRef},
+};
+
+use super::{Inner, translate};
+
+/// Whether a stanza is such a message. Nobody else answers it: what names its content as unavailable the library asks the phone for,
+/// and of channels and statuses it acknowledges everything.
+pub fn is_bare(stanza: &NodeRef<'_>, me: impl FnOnce() -> Option<Jid>) -> bool {
+    if stanza.tag != "message" || stanza.get_optional_child("enc").is_some() {
+        return false;
+    }
+    let answered = |from: Jid| from.server == Server::Newsletter || from.is_status_broadcast();
+    let is_answered = stanza.attrs().optional_jid("from").is_none_or(answered);
+    if is_answered || stanza.get_optional_child("unavailable").is_some() {
+        return false;
+    }
+    let Some(participants) = stanza.get_optional_child("participants") else { return true };
+    let Some(me) = me() else { return false };
+    let mut mine = participants
+        .get_children_by_tag("to")
+        .filter(|to| to.get_attr("jid").and_then(|jid| jid.to_jid()).is_some_and(|jid| jid == me));
+    !mine.any(|to| to.get_optional_child("enc").is_some())
+}
+
+impl Inner {
+    pub(super) async fn take_bare(self: &Arc<Self>, client: &Arc<Client>, stanza: &NodeRef<'_>) {
+        let (Some(pn), lid) = (client.pn(), client.lid()) else { return };
+        // The library has refused what has no sense in it.
+        let Ok(found) = parse_message_info(stanza, &pn, lid.as_ref()) else { return };
+        info!(message.id = found.id, "a message without a ciphertext: asking the phone for it");
+        // What the phone tells its devices is no message of a chat.
+        if found.category != MessageCategory::Peer {
+            if let Err(error) = self.inbox.receive(&[translate::undecryptable(&found)]).await {
+                self.owes_acks.store(true, Ordering::Release);
+                return warn!(%error, message.id = found.id, "a message without a ciphertext was not kept");
+            }
+            self.ask_phone_for(client.clone(), found);
+        }
+        if let Err(error) = client.acknowledge_stanza(stanza).await {
+            warn!(%error, "a message without a ciphertext was not acknowledged");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Notices a frame that does not open.
+//!
+//! The library logs it and reads on (whatsapp-rust 0.7, `decrypt_frame`). A frame that was altered is lost; after one too many, nothing
+//! opens any more, and the session stays deaf until a ping has gone unanswered. The library has no word for it. But it reads all
+//! frames in one task, which is started here, and on a runtime of ours. In that task a frame that opened leaves a trace: its stanza is
+//! shown as a raw node, or goes into a task of its own. After each frame, opened or not, the runtime is asked how often to yield.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use whatsapp_rust::wacore::runtime::{AbortHandle, Runtime};
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+tokio::task_local! {
+    /// Of the task that reads frames.
+    static READING: Arc<FrameWatch>;
+}
+
+/// The frames of one client.
+#[derive(Debug, Default)]
+pub struct FrameWatch {
+    /// The frame that is being read has opened.
+    opened: AtomicBool,
+    /// Frames in a row that have not.
+    lost: AtomicU32,
+    changed: Notify,
+}
+
+impl FrameWatch {
+    /// Runs the task that reads the frames.
+    pub async fn over<T>(self: Arc<Self>, reading: impl Future<Output = T>) -> T {
+        READING.scope(self, reading).await
+    }
+
+    /// Returns when another frame did not open; how many in a row.
+    pub async fn lost(&self) -> u32 {
+        self.changed.notified().await;
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn frame_is_read(&self) {
+        if self.opened.swap(false, Ordering::Relaxed) {
+            self.lost.store(0, Ordering::Relaxed);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// A stanza is there: called where the library shows it, and only by the task that reads frames.
+pub fn opened() {
+    let _ = READING.try_with(|watch| watch.opened.store(true, Ordering::Relaxed));
+}
+
+/// The runtime of a client that is watched; all else is `0`'s to do.
+pub struct WatchedRuntime<R>(pub R);
+
+impl<R: Runtime> Runtime for WatchedRuntime<R> {
+    fn spawn(&self, task: Task) -> AbortHandle {
+        self.0.spawn(task)
+    }
+
+    fn spawn_detached(&self, task: Task) {
+        opened();
+        self.0.spawn_detached(task);
+    }
+
+    fn sleep(&self, duration: Duration) -> Task {
+        self.0.sleep(duration)
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> Task {
+        self.0.spawn_blocking(work)
+    }
+
+    fn yield_now(&self) -> Option<Task> {
+        self.0.yield_now()
+    }
+
+    fn yield_frequency(&self) -> u32 {
+        let _ = READING.try_with(|watch| watch.frame_is_read());
+        self.0.yield_frequency()
+    }
+}

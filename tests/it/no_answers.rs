@@ -1,0 +1,204 @@
+//! What never answers, and what answers with nothing, costs nobody more than its own time.
+
+use std::time::{Duration, Instant};
+
+use loopback::{Babble, Fault, FaultKind};
+use serde_json::{Value, json};
+use sessiond::demo::{Conversation, Ear, Process, until};
+use whatsapp_rust::wacore_binary::builder::NodeBuilder;
+
+use crate::stage::{Home, LIMIT, Stage};
+
+const TENANT: &str = "trattoria";
+
+/// For what is to happen at once, on a machine that is busy with other tests.
+const SOON: Duration = Duration::from_secs(12);
+
+struct Scene {
+    stage: Stage,
+    conversation: Conversation,
+    ear: Ear,
+    daemon: Process,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let stage = Stage::new(Home::Embedded).await.unwrap();
+        let daemon = stage.start().await;
+        let conversation = stage.pair(TENANT).await;
+        let ear = stage.listen(std::slice::from_ref(&conversation));
+        Self { stage, conversation, ear, daemon }
+    }
+
+    async fn fault(&self, fault: Fault) {
+        self.stage.network.fault(fault.target(&self.conversation.number)).await.unwrap();
+    }
+
+    async fn restart(self) -> Self {
+        assert_eq!(self.daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", self.stage.log());
+        Self { daemon: self.stage.start().await, ..self }
+    }
+
+    async fn logins(&self) -> u64 {
+        self.stage.network.stats().await.counts.logins
+    }
+
+    /// A login after those before, and who writes then is heard.
+    async fn assert_back(&self, logins: u64) {
+        let again = async || self.logins().await > logins && self.stage.dashboard.is_connected(TENANT).await;
+        let back = until(SOON, "the next login", again).await;
+        back.unwrap_or_else(|error| panic!("{error}\n{}", self.stage.log()));
+        self.assert_hears().await;
+    }
+
+    async fn assert_hears(&self) {
+        let (network, conversation) = (&self.stage.network, &self.conversation);
+        let id = network.customer_send(&conversation.customers[0], &conversation.number, "still there?").await.unwrap();
+        self.await_event("message:received", &id).await;
+    }
+
+    async fn await_event(&self, event: &str, id: &str) -> Value {
+        let find = || {
+            let of_it = |heard: &sessiond::demo::Heard| heard.event == event && heard.payload["message"]["id"] == *id;
+            self.ear.heard().into_iter().find(of_it)
+        };
+        let heard = until(SOON, event, async || find().is_some()).await;
+        heard.unwrap_or_else(|error| panic!("{error}: {id}\n{}", self.stage.log()));
+        find().unwrap().payload["message"].clone()
+    }
+
+    async fn waiting(&self) -> usize {
+        let devices = self.stage.network.devices(&self.conversation.number).await.unwrap();
+        devices.iter().map(|device| device.waiting.len()).sum()
+    }
+}
+
+/// What the device knows of the server, and begins its handshake with, is of no use any more: the server closes on it, or says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hello_that_is_not_answered_is_not_said_for_ever() {
+    for kind in [FaultKind::CloseIk, FaultKind::IgnoreIk] {
+        let scene = Scene::new().await;
+        scene.stage.network.fault(Fault::new(kind)).await.unwrap();
+        let logins = scene.logins().await;
+        let scene = scene.restart().await;
+        let again = async || scene.logins().await > logins && scene.stage.dashboard.is_connected(TENANT).await;
+        let back = until(LIMIT, "a full handshake", again).await;
+        back.unwrap_or_else(|error| panic!("{kind:?}: {error}\n{}", scene.stage.log()));
+        scene.assert_hears().await;
+    }
+}
+
+/// Its phone gives a device no keys, and so no name: the library waits for both after every login.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_first_sync_never_ends_works_as_soon_as_it_is_logged_in() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    for kind in [FaultKind::WithholdKeys, FaultKind::HideName] {
+        stage.network.fault(Fault::new(kind)).await.unwrap();
+    }
+    let conversation = stage.pair(TENANT).await;
+    daemon.kill().await.unwrap();
+    stage.wipe_local_data();
+    let began = Instant::now();
+    let daemon = stage.start().await;
+    // The library alone waits ten seconds for the keys.
+    assert!(began.elapsed() < Duration::from_secs(8), "the port opened after {:?}\n{}", began.elapsed(), stage.log());
+    assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
+    let ear = stage.listen(std::slice::from_ref(&conversation));
+    let scene = Scene { stage, conversation, ear, daemon };
+    scene.assert_hears().await;
+}
+
+/// WhatsApp leaves the login of one tenant without an answer. The others do not wait for it behind a port that is shut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_without_an_answer_does_not_keep_the_port_shut() {
+    let scene = Scene::new().await;
+    let slow = scene.stage.pair("osteria").await;
+    let withheld = Fault::new(FaultKind::WithholdLogin).target(&slow.number);
+    scene.stage.network.fault(withheld).await.unwrap();
+    scene.daemon.kill().await.unwrap();
+    let began = Instant::now();
+    let _daemon = scene.stage.start().await;
+    assert!(began.elapsed() < SOON, "the port opened after {:?}\n{}", began.elapsed(), scene.stage.log());
+    assert!(scene.stage.dashboard.is_connected(TENANT).await, "{}", scene.stage.log());
+    // It goes on beside them.
+    scene.stage.network.clear_faults().await;
+    let up = until(LIMIT, "the slow one", || scene.stage.dashboard.is_connected("osteria")).await;
+    up.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_error_ends_the_connection_though_the_socket_stays_open() {
+    let scene = Scene::new().await;
+    for code in [503, 429, 500] {
+        let logins = scene.logins().await;
+        scene.fault(Fault::new(FaultKind::StreamErrorOpen).code(code)).await;
+        scene.assert_back(logins).await;
+    }
+}
+
+/// Without a code it says of one stanza that it went nowhere, and the stream goes on; or it does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_error_without_a_code_ends_the_connection_only_when_it_is_dead() {
+    let scene = Scene::new().await;
+    let error = Babble::Stanza(NodeBuilder::new("stream:error").build());
+    let (number, logins) = (&scene.conversation.number, scene.logins().await);
+    assert!(scene.stage.network.babble(number, error.clone()).await.unwrap());
+    scene.assert_hears().await;
+    let later = Instant::now() + Duration::from_secs(7);
+    until(SOON, "some seconds", async || Instant::now() > later).await.unwrap();
+    assert_eq!(scene.logins().await, logins, "cut although it goes on\n{}", scene.stage.log());
+
+    scene.fault(Fault::new(FaultKind::Silence).ms(3000)).await;
+    assert!(scene.stage.network.babble(number, error).await.unwrap());
+    scene.assert_back(logins).await;
+}
+
+/// Whether it came too many, and nothing after it opens, or was altered, and is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_does_not_open_ends_the_connection_at_once() {
+    for garbled in [false, true] {
+        let scene = Scene::new().await;
+        let logins = scene.logins().await;
+        let babble = match garbled {
+            false => Babble::Frame(vec![7; 60]),
+            true => Babble::Garbled(NodeBuilder::new("ib").build()),
+        };
+        assert!(scene.stage.network.babble(&scene.conversation.number, babble).await.unwrap());
+        scene.assert_back(logins).await;
+    }
+}
+
+/// The phone and the library's own decryption have nothing to do with it: nothing is encrypted. WhatsApp says it until it has an ack.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_without_a_ciphertext_is_told_and_acknowledged() {
+    let scene = Scene::new().await;
+    scene.fault(Fault::new(FaultKind::Insist).ms(1500)).await;
+    let logins = scene.logins().await;
+    let (customer, number) = (&scene.conversation.customers[0], &scene.conversation.number);
+    let id = scene.stage.network.customer_sends_nothing(customer, number).await.unwrap();
+    let told = scene.await_event("message:received", &id).await;
+    assert_eq!(told["undecryptable"], json!(true), "{told}");
+    until(SOON, "the ack", async || scene.waiting().await == 0).await.unwrap();
+    scene.assert_hears().await;
+    until(SOON, "all acks", async || scene.waiting().await == 0).await.unwrap();
+    assert_eq!(scene.logins().await, logins, "the session flaps\n{}", scene.stage.log());
+}
+
+/// The device is linked, and its last word in the pairing was never confirmed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pairing_whose_line_drops_knows_whose_it_is() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    stage.network.fault(Fault::new(FaultKind::DropSign)).await.unwrap();
+    let conversation = stage.pair(TENANT).await;
+    let session = stage.dashboard.get(&format!("/api/sessions/{TENANT}")).await.unwrap();
+    let me = format!("{}@c.us", conversation.number);
+    assert_eq!(
+        (&session.body["status"], &session.body["me"]["id"]),
+        (&json!("WORKING"), &json!(me)),
+        "{}",
+        session.body
+    );
+    daemon.kill().await.unwrap();
+}
