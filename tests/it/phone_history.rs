@@ -563,9 +563,12 @@ async fn who_pairs_anew_finds_nothing_that_another_phone_told() {
     let logout = scene.stage.dashboard.post("/api/sessions/trattoria/logout", json!({})).await.unwrap();
     assert_eq!(logout.status, 201, "{}", logout.body);
     assert_eq!(scene.bodies().await, ["now"]);
+    let allowed = json!({ "conversations": "keep" });
+    let allowed = scene.stage.dashboard.put("/api/sessions/trattoria/account/change", allowed).await.unwrap();
+    assert_eq!(allowed.status, 200, "{}", allowed.body);
     let scene = Scene { phone: scene.stage.network.add_phone(None).await.number, ..scene };
     scene.pair().await;
-    assert_eq!(scene.bodies().await, ["now"]);
+    assert_eq!(scene.bodies().await, Vec::<String>::new(), "nor what it said to the former number");
     scene.end().await;
 }
 
