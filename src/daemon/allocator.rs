@@ -1,4 +1,4 @@
-//! How memory that is free again goes back to the system.
+//! Gives memory that is free again back to the system.
 //!
 //! glibc takes a large block from the system and gives it back when it is freed, but only until the first: then it takes blocks of that
 //! size, up to 32 MiB, from its arenas, where a small one behind them keeps them (`mallopt(3)`, dynamic mmap threshold). So one long

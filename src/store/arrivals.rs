@@ -1,4 +1,4 @@
-//! Which messages are on their way through the library: come in, and not yet kept.
+//! The messages that are on their way through the library: they have come in, and are not yet kept.
 //!
 //! The library decrypts a message, which moves the ratchet of its session in a cache, and then hands us the message to keep. In
 //! between, whoever writes that cache to the store (25 ms after another message, before a send, at the end of a connection)
@@ -33,7 +33,7 @@ const LAST_PATIENCE: Duration = Duration::from_millis(250);
 /// The first message of a chat that is not kept after so long never will be.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was read from the wire is told of within this time.
+/// The library tells of a stanza within this time after it has read it.
 const LAG: Duration = Duration::from_millis(5);
 
 /// Messages that are remembered at the same time. Behind so many, new ones are not waited for.

@@ -371,7 +371,7 @@ impl Store {
         self.copy.released.cancel();
     }
 
-    /// What is on its way through the library.
+    /// The messages that are on their way through the library.
     pub fn arrivals(&self) -> &Arrivals {
         &self.copy.arrivals
     }

@@ -8,9 +8,8 @@ use std::{collections::HashMap, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use sessiond::demo::Process;
 
-use crate::stage::{Home, LIMIT, Stage};
+use crate::stage::{Home, LIMIT, Stage, await_death};
 
 /// Messages in each direction before and around the death.
 const WRITTEN: usize = 80;
@@ -139,15 +138,6 @@ async fn cross(home: Home, death: Death, lingers: bool, seed: u64) {
         assert_eq!(*events.entry(message).or_insert(event), event, "seed {seed}: message {message} is two events");
     }
     daemon.kill().await.unwrap();
-}
-
-async fn await_death(daemon: &mut Process, seed: u64) {
-    let died = tokio::time::timeout(LIMIT, async {
-        while !daemon.has_ended().unwrap() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    died.await.unwrap_or_else(|_| panic!("seed {seed}: the crash point was never reached"));
 }
 
 async fn runs(home: Home, death: Death, lingers: bool, seeds: std::ops::Range<u64>) {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use loopback::{Network, NetworkConfig};
-use sessiond::demo::{Conversation, Dashboard, Ear, Process, Setup, Tally};
+use sessiond::demo::{Conversation, Dashboard, Ear, Process, Setup, Tally, until};
 
 use crate::emulator;
 
@@ -136,4 +136,10 @@ impl Other {
 async fn health(dashboard: &Dashboard) -> (u16, serde_json::Value) {
     let answer = dashboard.get("/health").await.unwrap();
     (answer.status, answer.body)
+}
+
+/// Until the daemon has died at its crash point, by itself.
+pub async fn await_death(daemon: &mut Process, seed: u64) {
+    let died = until(LIMIT, "the crash point", || std::future::ready(daemon.has_ended().unwrap()));
+    died.await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
 }

@@ -8,7 +8,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use sessiond::demo::{Process, until};
 
 use super::{SIDE_BY_SIDE, asked_for};
-use crate::stage::{Home, LIMIT, Stage};
+use crate::stage::{Home, LIMIT, Stage, await_death};
 
 async fn run(home: Home, point: &'static str, seed: u64) {
     println!("seed {seed}: {point} on {home:?}");
@@ -80,15 +80,6 @@ async fn run(home: Home, point: &'static str, seed: u64) {
     stage.assert_promises(&conversations).await;
     assert_heard_once(&ear.heard(), seed);
     daemon.kill().await.unwrap();
-}
-
-async fn await_death(daemon: &mut Process, seed: u64) {
-    let died = tokio::time::timeout(LIMIT, async {
-        while !daemon.has_ended().unwrap() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    died.await.unwrap_or_else(|_| panic!("seed {seed}: the crash point was never reached"));
 }
 
 /// The next life, after the one that `crash` ends, if it names one.
