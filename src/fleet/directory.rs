@@ -130,6 +130,7 @@ async fn is_paired(fleet: &Fleet, tenant: &TenantId) -> anyhow::Result<bool> {
         policy: env.policy.clone(),
         rng: SmallRng::from_os_rng(),
         expect_history: false,
+        check: Some(store::check),
     };
     Ok(store::is_paired(&journal::look(&context).await?)?)
 }

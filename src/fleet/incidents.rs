@@ -10,7 +10,6 @@ pub struct Incidents {
     copies_failed: AtomicU64,
     crashes: AtomicU64,
     vault_refusals: AtomicU64,
-    records_gone: AtomicU64,
     records_mended: AtomicU64,
 }
 
@@ -21,7 +20,6 @@ impl Incidents {
             End::CopyFailed(_) => &self.copies_failed,
             End::Crashed => &self.crashes,
             End::VaultRefused(_) => &self.vault_refusals,
-            End::RecordGone => &self.records_gone,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -32,14 +30,13 @@ impl Incidents {
     }
 
     /// By name.
-    pub fn all(&self) -> [(&'static str, u64); 6] {
+    pub fn all(&self) -> [(&'static str, u64); 5] {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         [
             ("moved", read(&self.moved)),
             ("copies_failed", read(&self.copies_failed)),
             ("crashes", read(&self.crashes)),
             ("vault_refusals", read(&self.vault_refusals)),
-            ("records_gone", read(&self.records_gone)),
             ("records_mended", read(&self.records_mended)),
         ]
     }

@@ -3,13 +3,13 @@
 //! The lock is held for moments only and never across an await. The store calls [`Book::record`] under its own lock; nothing here
 //! calls back into the store.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64};
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Closed, ConfirmError, SnapshotError, Source,
+    Closed, ConfirmError, Loss, SnapshotError, Source,
     record::{Change, ChangeNo, Cut},
 };
 use crate::{
@@ -31,6 +31,9 @@ pub(super) struct Shared {
     /// Wakes the writer.
     pub wake: Notify,
     pub progress: watch::Sender<Progress>,
+    /// What the vault was found to have lost, until everything is there again.
+    pub loss: watch::Sender<Option<Loss>>,
+    pub refused_snapshots: AtomicU64,
     /// Cancelled when the journal is closed, for whatever reason: what it has running in the background ends.
     pub over: CancellationToken,
 }
@@ -50,7 +53,11 @@ pub(super) struct Book {
     pub keepings: Vec<Keeping>,
     /// The store, which holds the journal: so not the other way round.
     pub source: Option<Weak<dyn Source>>,
+    /// What the tenant's record said when the journal was opened, as far as that is known.
+    pub record: Decision,
     pub barrier: Barrier,
+    /// How many there have been.
+    barriers: u64,
     /// Flush and stop.
     pub closing: bool,
     /// The last handle is gone: nobody can close it any more.
@@ -63,13 +70,14 @@ pub(super) struct Book {
 
 /// The moment at which a snapshot's read transaction begins. What is pending then becomes the cut that the snapshot stands
 /// after, so that it holds what the journal holds, not a change more.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Barrier {
+    #[default]
     None,
-    /// The source was asked to begin.
-    Asked,
-    /// It has begun.
-    Reached(Cut),
+    /// A source was asked to begin, under this number: another one that is late does not answer for it.
+    Asked(u64),
+    /// It has begun: what was pending, and the last change that the transaction sees.
+    Reached(Cut, ChangeNo),
 }
 
 impl Shared {
@@ -81,7 +89,9 @@ impl Shared {
             confirmations: Vec::new(),
             keepings: Vec::new(),
             source: None,
+            record: Decision::default(),
             barrier: Barrier::None,
+            barriers: 0,
             closing: false,
             abandoned: false,
             confirmed_at,
@@ -92,6 +102,8 @@ impl Shared {
             book: Mutex::new(book),
             wake: Notify::new(),
             progress: watch::Sender::new(Progress { durable: ChangeNo::ZERO, closed: None }),
+            loss: watch::Sender::new(None),
+            refused_snapshots: AtomicU64::new(0),
             over: CancellationToken::new(),
         }
     }
@@ -175,10 +187,10 @@ impl Shared {
 
     /// The source's read transaction has begun: what is pending belongs to it, what comes now does not. The caller holds the lock
     /// under which it records.
-    pub fn reach_barrier(&self) {
+    pub fn reach_barrier(&self, asked: u64) {
         let mut book = self.book();
-        if matches!(book.barrier, Barrier::Asked) {
-            book.barrier = Barrier::Reached(std::mem::take(&mut book.pending));
+        if matches!(book.barrier, Barrier::Asked(now) if now == asked) {
+            book.barrier = Barrier::Reached(std::mem::take(&mut book.pending), book.last);
             self.wake.notify_one();
         }
     }
@@ -198,6 +210,15 @@ impl Shared {
         self.progress.send_modify(|now| {
             now.closed.get_or_insert(closed);
         });
+    }
+}
+
+impl Book {
+    /// Puts up a barrier; its number.
+    pub fn ask_barrier(&mut self) -> u64 {
+        self.barriers += 1;
+        self.barrier = Barrier::Asked(self.barriers);
+        self.barriers
     }
 }
 

@@ -24,12 +24,14 @@ pub(super) struct Head {
     pub last: Seq,
     /// Of the last complete entry or takeover.
     pub digest: Digest,
+    /// Of the last document, where it is known: see [`JournalDocument::digest`].
+    pub document: Option<Digest>,
     /// The number of the last takeover.
     pub epoch: Seq,
 }
 
 impl Head {
-    pub const START: Self = Self { last: Seq(0), digest: Digest::ZERO, epoch: Seq(0) };
+    pub const START: Self = Self { last: Seq(0), digest: Digest::ZERO, document: None, epoch: Seq(0) };
 
     fn place(&self, kind: Kind, seq: Seq, part: u32, parts: u32, epoch: Seq) -> Place {
         Place { kind, seq, part, parts, epoch, previous: self.digest }
@@ -40,6 +42,8 @@ impl Head {
 #[derive(Debug)]
 pub(super) struct Frozen {
     pub documents: Vec<JournalDocument>,
+    /// Of the document before them, where it is known.
+    pub before: Option<Digest>,
     /// Carried out with the last document.
     pub decision: Option<Decision>,
     /// Where the chain ends when they are written.
@@ -61,8 +65,10 @@ impl Scribe {
         let place = head.place(Kind::Takeover, seq, 0, 1, seq);
         let plain = format::Takeover { writer: self.writer.0.as_ref().to_owned() }.encode_to_vec();
         let payload = self.seal.seal(&place, &plain);
-        let after = Head { last: seq, digest: Digest::of([&*payload]), epoch: seq };
-        Frozen { documents: vec![self.document(seq, DocumentKind::Takeover, at, payload)], decision: None, after }
+        let document = self.document(seq, DocumentKind::Takeover, at, payload);
+        let digest = document.digest();
+        let after = Head { last: seq, digest, document: Some(digest), epoch: seq };
+        Frozen { documents: vec![document], before: head.document, decision: None, after }
     }
 
     pub fn entry(&self, head: &Head, cut: &Cut, at: Timestamp) -> Frozen {
@@ -79,8 +85,9 @@ impl Scribe {
                 self.document(last, kind, at, payload)
             })
             .collect();
-        let after = Head { last, digest: digest(&documents), epoch: head.epoch };
-        Frozen { documents, decision: cut.decision.clone(), after }
+        let document = documents.last().map(JournalDocument::digest);
+        let after = Head { last, digest: digest(&documents), document, epoch: head.epoch };
+        Frozen { documents, before: head.document, decision: cut.decision.clone(), after }
     }
 
     fn document(&self, seq: Seq, kind: DocumentKind, at: Timestamp, payload: Bytes) -> JournalDocument {
@@ -110,6 +117,8 @@ pub(super) struct Follower {
     pub guards: Vec<Guard>,
     /// What was read since the known point.
     pub tail: Tail,
+    /// The latest time of what was read.
+    pub latest: Timestamp,
     /// The documents of an entry whose last one has not come yet.
     open: Vec<JournalDocument>,
 }
@@ -130,7 +139,7 @@ impl Tail {
 
 impl Follower {
     pub fn new(seal: TenantSeal, head: Head, state: State, guards: Vec<Guard>) -> Self {
-        Self { seal, head, state, guards, tail: Tail::default(), open: Vec::new() }
+        Self { seal, head, state, guards, tail: Tail::default(), latest: Timestamp::MIN, open: Vec::new() }
     }
 
     /// Takes the next document. After an error the follower is of no use.
@@ -140,6 +149,8 @@ impl Follower {
             return Err(Damage::MissingEntry(self.head.last.next()));
         }
         self.head.last = seq;
+        self.head.document = Some(document.digest());
+        self.latest = self.latest.max(document.at);
         match document.kind {
             DocumentKind::Part => self.open.push(document),
             DocumentKind::Last => {
@@ -151,7 +162,7 @@ impl Follower {
                 self.open.clear();
                 let place = self.head.place(Kind::Takeover, seq, 0, 1, seq);
                 self.unseal(Document::Takeover(seq), &place, &document.payload)?;
-                self.head = Head { last: seq, digest: Digest::of([&*document.payload]), epoch: seq };
+                self.head = Head { digest: document.digest(), epoch: seq, ..self.head };
                 self.tail.grow(&[document]);
             }
         }

@@ -8,16 +8,23 @@
 //! - The answer is lost. Then the document tells: see [`super::flight`].
 //! - The reader was so slow that the old owner has compacted what it was about to read, the number included, and the
 //!   takeover stands in the past, where it fences no one. Entries are deleted only below the previous snapshot, so then
-//!   there is a manifest at or above the number: the reader starts over.
+//!   there is a manifest at or above the number: the reader starts over. (When the document before it is gone too, the vault does not
+//!   take it in the first place.)
+//!
+//! The document before the takeover can also be lost, and only the snapshot that stands after it be there. Found missing in two
+//! readings, it is done without, and told.
 //!
 //! A takeover is never removed again, not even one in the past. There it harms no one: what is below a snapshot is not
 //! read. But a claimer that finds a manifest above its number cannot always tell that from having been succeeded by another
 //! owner, which has compacted since. Its takeover is then the one that keeps the owner before it from appending, and
 //! removing it would let that one's next entry into the past. (The model test shows it.)
 
+use jiff::Timestamp;
+
 use super::{
     Context, OpenError,
     chain::{Follower, Frozen, Scribe},
+    damage::Damage,
     flight::{Ask, Flight, Verdict},
     hydrate::{self, HydrateError, Hydrated},
     pace::Patience,
@@ -25,7 +32,7 @@ use super::{
 use crate::{
     clock::Instant,
     crash,
-    vault::{AppendError, DocumentKind, Seq, VaultError},
+    vault::{AppendError, Decision, DocumentKind, Footing, Seq, VaultError},
 };
 
 /// How often a claimer starts over or reads on before it gives up for now.
@@ -38,6 +45,8 @@ pub(super) struct Claimed {
     pub hydrated: Hydrated,
     /// When the takeover was asked for.
     pub confirmed_at: Instant,
+    /// The takeover's own time.
+    pub taken_at: Timestamp,
 }
 
 impl From<HydrateError> for OpenError {
@@ -51,13 +60,18 @@ impl From<HydrateError> for OpenError {
 
 pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, OpenError> {
     let mut tries = 0..TRIES;
+    let mut missing = None;
     'over: while tries.next().is_some() {
         let mut hydrated = hydrate::hydrate(cx).await?;
         loop {
-            let at = cx.clock.now();
-            let takeover = scribe.takeover(&hydrated.follower.head, at);
+            // Of takeovers that follow each other the later one has the later time, whatever the clocks say.
+            let at = cx.clock.now().max(hydrated.follower.latest);
+            let head = hydrated.follower.head;
+            let base = hydrated.base.as_ref().filter(|base| base.id.seq == head.last && missing == Some(head.last));
+            let across = base.map(|base| Footing::Manifest(base.id.clone()));
+            let takeover = scribe.takeover(&head, at);
             let number = takeover.after.last;
-            match place(cx, takeover).await? {
+            match place(cx, takeover, across.as_ref()).await? {
                 Placed::Yes { sent, frozen } => {
                     if has_manifest_from(cx, number).await? {
                         continue 'over;
@@ -65,7 +79,15 @@ pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, 
                     let [document] = <[_; 1]>::try_from(frozen.documents).expect("a takeover is one document");
                     hydrated.follower.follow(document).map_err(OpenError::Damaged)?;
                     crash::point("takeover");
-                    return Ok(Claimed { hydrated, confirmed_at: sent });
+                    if across.is_some() {
+                        hydrated.passed_over.get_or_insert(Damage::MissingEntry(head.last));
+                    }
+                    return Ok(Claimed { hydrated, confirmed_at: sent, taken_at: at });
+                }
+                // Compacted away under the reader, or another owner's by now; lost, when it is still missing in a second reading.
+                Placed::AfterNothing => {
+                    missing = Some(head.last);
+                    continue 'over;
                 }
                 Placed::No => {
                     if tries.next().is_none() || !read_on(cx, &mut hydrated.follower).await? {
@@ -85,17 +107,24 @@ enum Placed {
     },
     /// Something else has the number.
     No,
+    /// The document before it is not there, or is another one.
+    AfterNothing,
 }
 
-/// Creates the takeover document, whatever answers are lost.
-async fn place(cx: &mut Context, takeover: Frozen) -> Result<Placed, OpenError> {
+/// Creates the takeover document, whatever answers are lost; `across`: on this, instead of on the document before it.
+async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> Result<Placed, OpenError> {
     let mut flight = Flight::new(takeover, usize::MAX);
     let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
     loop {
         let sent = cx.clock.instant();
         let (verdict, lost) = match flight.ask() {
-            Ask::Append(documents, decision) => {
-                let answer = cx.vault.append(&cx.tenant, documents, decision).await;
+            Ask::Append(before, documents, decision) => {
+                let answer = match across {
+                    Some(footing) => {
+                        cx.vault.start_over(&cx.tenant, footing, documents, None, &Decision::default()).await
+                    }
+                    None => cx.vault.append(&cx.tenant, before, documents, decision).await,
+                };
                 let lost = match &answer {
                     Err(AppendError::Vault(error)) => Some(error.clone()),
                     _ => None,
@@ -118,9 +147,7 @@ async fn place(cx: &mut Context, takeover: Frozen) -> Result<Placed, OpenError> 
                 return Err(OpenError::Vault(lost.unwrap_or_else(silence)));
             }
             Verdict::Refused(why) => return Err(OpenError::Vault(VaultError::Refused(why))),
-            Verdict::TenantGone => {
-                return Err(OpenError::Vault(VaultError::Refused("the tenant's record is gone".into())));
-            }
+            Verdict::Lost(_) => return Ok(Placed::AfterNothing),
         }
     }
 }

@@ -47,9 +47,29 @@ pub enum Damage {
     /// It opens, and means nothing.
     #[error("{document} is malformed: {why}")]
     Malformed { document: Document, why: String },
+    /// It opens and reads, and its owner could do nothing with it.
+    #[error("the state after {document} is not usable: {why}")]
+    Unusable { document: Document, why: String },
     /// The vault could not even make a document of it.
     #[error("the vault holds something malformed: {0}")]
     NoDocument(String),
+}
+
+/// What a vault was found to have lost while the tenant's owner had everything in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    Entry(Seq),
+    /// The tenant's record in the directory.
+    Record,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(seq) => write!(f, "{}", Document::Entry(*seq)),
+            Self::Record => f.write_str("the tenant's record"),
+        }
+    }
 }
 
 impl Damage {

@@ -7,13 +7,17 @@
 
 use std::ops::Range;
 
-use super::chain::Frozen;
-use crate::vault::{AppendError, Decision, JournalDocument, Seq, VaultError};
+use super::{Loss, chain::Frozen};
+use crate::{
+    seal::Digest,
+    vault::{AppendError, Decision, JournalDocument, Seq, VaultError},
+};
 
 /// What the driver is to ask the vault.
 #[derive(Debug)]
 pub(super) enum Ask<'a> {
-    Append(&'a [JournalDocument], Option<&'a Decision>),
+    /// After the document with this digest, if that is known.
+    Append(Option<Digest>, &'a [JournalDocument], Option<&'a Decision>),
     Document(Seq),
 }
 
@@ -28,7 +32,8 @@ pub(super) enum Verdict {
     Landed,
     /// Another owner's document stands in the way, or follows.
     Fenced,
-    TenantGone,
+    /// The vault has lost something that was there, or another owner has compacted it: who asks finds out.
+    Lost(Loss),
     Refused(String),
 }
 
@@ -59,9 +64,14 @@ impl Flight {
     }
 
     pub fn ask(&self) -> Ask<'_> {
-        let commit = &self.frozen.documents[self.commits[self.at].clone()];
+        let documents = &self.frozen.documents;
+        let Range { start, end } = self.commits[self.at].clone();
+        let commit = &documents[start..end];
         match self.stage {
-            Stage::Send => Ask::Append(commit, self.frozen.decision.as_ref().filter(|_| self.is_last())),
+            Stage::Send => {
+                let before = start.checked_sub(1).map_or(self.frozen.before, |before| Some(documents[before].digest()));
+                Ask::Append(before, commit, self.frozen.decision.as_ref().filter(|_| self.is_last()))
+            }
             Stage::Compare { .. } => Ask::Document(commit[0].seq),
             Stage::LookBeyond => Ask::Document(self.frozen.after.last.next()),
         }
@@ -80,7 +90,11 @@ impl Flight {
                 self.stage = Stage::Compare { exists: false };
                 Verdict::BackOff
             }
-            Err(AppendError::TenantGone) => Verdict::TenantGone,
+            Err(AppendError::Gap) => {
+                let first = &self.frozen.documents[self.commits[self.at].start];
+                Verdict::Lost(Loss::Entry(first.seq.previous().unwrap_or(first.seq)))
+            }
+            Err(AppendError::TenantGone) => Verdict::Lost(Loss::Record),
             Err(AppendError::Vault(refused)) => Verdict::Refused(refused.to_string()),
         }
     }
@@ -165,12 +179,17 @@ mod tests {
     fn flight() -> Flight {
         let documents = vec![document(5, "aaaa"), document(6, "bbbb"), document(7, "cccc")];
         let after = Head { last: Seq(7), ..Head::START };
-        Flight::new(Frozen { documents, decision: Some(Decision::default()), after }, 8)
+        let before = Some(Digest::of([&b"before"[..]]));
+        Flight::new(Frozen { documents, before, decision: Some(Decision::default()), after }, 8)
     }
 
     fn asks(flight: &Flight) -> (Vec<u64>, bool) {
         match flight.ask() {
-            Ask::Append(documents, decision) => (documents.iter().map(|d| d.seq.0).collect(), decision.is_some()),
+            Ask::Append(before, documents, decision) => {
+                let expected = if documents[0].seq == Seq(5) { &b"before"[..] } else { b"bbbb" };
+                assert_eq!(before, Some(Digest::of([expected])));
+                (documents.iter().map(|d| d.seq.0).collect(), decision.is_some())
+            }
             Ask::Document(seq) => panic!("asks for {seq}"),
         }
     }
@@ -231,7 +250,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_no_is_no_lost_answer() {
-        assert_eq!(flight().appended(Err(AppendError::TenantGone)), Verdict::TenantGone);
+        assert_eq!(flight().appended(Err(AppendError::TenantGone)), Verdict::Lost(Loss::Record));
+        assert_eq!(flight().appended(Err(AppendError::Gap)), Verdict::Lost(Loss::Entry(Seq(4))));
         let refused = AppendError::Vault(VaultError::Refused("permission".into()));
         assert!(matches!(flight().appended(Err(refused)), Verdict::Refused(_)));
     }

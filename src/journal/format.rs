@@ -59,6 +59,9 @@ pub(super) struct Manifest {
     pub kept_until: Option<i64>,
     #[prost(message, repeated, tag = "6")]
     pub guards: Vec<Guard>,
+    /// Digest of document `seq`: another one than `entry` where the entry has several documents. Absent where nobody knew it.
+    #[prost(bytes = "vec", optional, tag = "7")]
+    pub document: Option<Vec<u8>>,
 }
 
 /// A document of an entry that carried a decision. It stays in the vault as takeovers do, for as long: were it removed, an

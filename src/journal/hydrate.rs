@@ -1,7 +1,8 @@
 //! Hydration: a tenant's whole state read from the vault, and verified.
 //!
-//! The newest snapshot that is good, and every entry after it. A damaged snapshot is passed over for an older one only if
-//! the entries from there on are all present, up to where the damaged one stood at least. An owner that compacts meanwhile
+//! The newest snapshot that is good, and every entry after it. A snapshot that does not open, or with which the state would be of no use
+//! to its owner ([`Context::check`]), is passed over for an older one, only if the entries from there on are all present, up to where
+//! the damaged one stood at least. An owner that compacts meanwhile
 //! takes documents away under the reader, which looks like damage: so damage is believed only when two readings in a
 //! row find the same.
 
@@ -30,10 +31,18 @@ pub(super) struct Reading {
     pub state: Result<Follower, Damage>,
     /// A damaged snapshot that was passed over.
     pub passed_over: Option<Damage>,
-    /// Sealed size of the snapshot that the state is built on.
-    pub snapshot_bytes: u64,
+    /// What the state is built on.
+    pub base: Option<Base>,
     /// There is nothing at all.
     pub empty: bool,
+}
+
+/// A snapshot that was read as good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Base {
+    pub id: SnapshotId,
+    /// Sealed.
+    pub bytes: u64,
 }
 
 impl Reading {
@@ -47,7 +56,7 @@ impl Reading {
 pub(super) struct Hydrated {
     pub follower: Follower,
     pub passed_over: Option<Damage>,
-    pub snapshot_bytes: u64,
+    pub base: Option<Base>,
     pub empty: bool,
 }
 
@@ -71,7 +80,7 @@ impl From<VaultError> for HydrateError {
 pub(super) async fn hydrate(cx: &Context) -> Result<Hydrated, HydrateError> {
     let mut suspected = None;
     for _ in 0..READINGS {
-        let Reading { state, passed_over, snapshot_bytes, empty } = match read(cx).await {
+        let Reading { state, passed_over, base, empty } = match read(cx).await {
             Ok(reading) if reading.damage() == suspected.as_ref() => reading,
             Ok(reading) => match reading.damage() {
                 // Nothing wrong with it, whatever the reading before it saw.
@@ -84,7 +93,7 @@ pub(super) async fn hydrate(cx: &Context) -> Result<Hydrated, HydrateError> {
             Err(error) => return Err(error.into()),
         };
         let follower = state.map_err(HydrateError::Damaged)?;
-        return Ok(Hydrated { follower, passed_over, snapshot_bytes, empty });
+        return Ok(Hydrated { follower, passed_over, base, empty });
     }
     Err(HydrateError::Vault(VaultError::Unavailable("the tenant's state changes faster than it can be read".into())))
 }
@@ -97,15 +106,19 @@ pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
     for manifest in manifests.iter().rev() {
         let found = match load(cx, manifest).await? {
             Ok(snapshot) => {
-                let bytes = snapshot.bytes;
+                let base = Base { id: manifest.id.clone(), bytes: snapshot.bytes };
                 let follower = Follower::new(cx.seal.clone(), snapshot.head, snapshot.state, snapshot.guards);
-                follow_to_the_end(cx, follower, newest).await?.map(|(follower, _)| (follower, bytes))
+                let followed = follow_to_the_end(cx, follower, newest).await?;
+                followed.and_then(|(follower, _)| match check(cx, &follower) {
+                    Ok(()) => Ok((follower, base)),
+                    Err(why) => Err(Damage::Unusable { document: Document::Manifest(manifest.id.clone()), why }),
+                })
             }
             Err(damage) => Err(damage),
         };
         match found {
-            Ok((follower, snapshot_bytes)) => {
-                return Ok(Reading { state: Ok(follower), passed_over: damage, snapshot_bytes, empty: false });
+            Ok((follower, base)) => {
+                return Ok(Reading { state: Ok(follower), passed_over: damage, base: Some(base), empty: false });
             }
             // The first one is the one to tell: what older snapshots lack follows from it.
             Err(found) => damage = damage.or(Some(found)),
@@ -114,14 +127,24 @@ pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
     let start = Follower::new(cx.seal.clone(), Head::START, State::new(), Vec::new());
     let whole = follow_to_the_end(cx, start, newest).await?;
     let empty = manifests.is_empty() && matches!(whole, Ok((_, 0)));
+    let whole = whole.and_then(|(follower, _)| match check(cx, &follower) {
+        Ok(()) => Ok(follower),
+        Err(why) => Err(Damage::Unusable { document: Document::Entry(follower.head.last), why }),
+    });
     let state = match (whole, &damage) {
         (Ok(_), None) if empty && cx.expect_history => Err(Damage::NoHistory),
-        (Ok((follower, _)), _) => Ok(follower),
+        (Ok(follower), _) => Ok(follower),
         (Err(_), Some(damage)) => Err(damage.clone()),
         (Err(damage), None) => Err(damage),
     };
     let passed_over = damage.filter(|_| state.is_ok());
-    Ok(Reading { state, passed_over, snapshot_bytes: 0, empty })
+    Ok(Reading { state, passed_over, base: None, empty })
+}
+
+/// Whether the state's owner could do something with it.
+fn check(cx: &Context, follower: &Follower) -> Result<(), String> {
+    let Some(check) = cx.check else { return Ok(()) };
+    follower.state.iter().try_for_each(|((space, key), value)| check(*space, key, value))
 }
 
 /// Follows all documents that there are after the follower's head: at least to `newest`. Counts them.
@@ -144,7 +167,7 @@ async fn follow_to_the_end(
 }
 
 /// A snapshot, verified.
-struct Snapshot {
+pub(super) struct Snapshot {
     head: Head,
     state: State,
     guards: Vec<Guard>,
@@ -161,7 +184,7 @@ async fn load(cx: &Context, manifest: &Manifest) -> Result<Result<Snapshot, Dama
     Ok(assemble(&cx.seal, id, opened, chunks))
 }
 
-fn assemble(
+pub(super) fn assemble(
     seal: &TenantSeal,
     id: &SnapshotId,
     manifest: OpenedManifest,
@@ -208,7 +231,12 @@ pub(super) fn open_manifest(seal: &TenantSeal, manifest: &Manifest) -> Result<Op
         Err(_) => Err(malformed("a digest of another length".into())),
     };
     Ok(OpenedManifest {
-        head: Head { last: id.seq, digest: digest(&manifest.entry)?, epoch: Seq(manifest.epoch) },
+        head: Head {
+            last: id.seq,
+            digest: digest(&manifest.entry)?,
+            document: manifest.document.as_deref().map(digest).transpose()?,
+            epoch: Seq(manifest.epoch),
+        },
         chunks: manifest.chunks.iter().map(|bytes| digest(bytes)).collect::<Result<_, _>>()?,
         bytes: manifest.bytes,
         kept_until: manifest.kept_until,

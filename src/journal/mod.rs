@@ -7,6 +7,17 @@
 //! - Of two processes that open the same tenant, the earlier one's next append fails, and it writes nothing more: no
 //!   entry, no decision. It may learn that late; it cannot do harm by it.
 //! - A state that does not verify is never written over, and never taken for an empty one.
+//! - A vault that loses what was in it is noticed at the next append or confirmation; until the state is in it again, from the hands of
+//!   the running owner, nothing is said to be durable ([`rebuild`]).
+//!
+//! What is in the vault, and how far it is trusted:
+//!
+//! | | who reads it | verified | what happens when it is wrong |
+//! |---|---|---|---|
+//! | entry, takeover | the next owner ([`hydrate`], [`claim`]); its own writer after a lost answer ([`flight`]) | opened with the tenant's key for its number, its place in the entry, the epoch and the digest of the one before; that the last one is there, by each append and confirmation | a reader believes it when it finds it twice, writes nothing, and the tenant is `FAILED` with the reason; its living owner writes the whole state anew ([`rebuild`]) |
+//! | snapshot | the next owner; its writer, once ([`snapshot`]) | manifest and chunks opened, digests compared, records parsed; the state after it checked by the store ([`Context::check`]) | passed over for the one before, with the entries since, and told; what was not read back as good replaces nothing; a source that refuses its state is told and counted, and nothing is written |
+//! | segment | whoever looks back in the history, by a reference in the state ([`archive`]) | digest in the reference, then opened | that part of the history is an error; everything else goes on |
+//! | directory (the tenant's record) | the start, which restores who is connected; operators | not at all: it follows from the state | a decision that finds no record brings it back, from the state ([`rebuild`]) |
 //!
 //! It never looks into a record and knows nothing of WhatsApp.
 //!
@@ -23,16 +34,18 @@ mod flight;
 mod format;
 mod hydrate;
 mod pace;
+mod rebuild;
 mod record;
 mod snapshot;
 mod writer;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use rand::rngs::SmallRng;
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -48,7 +61,7 @@ pub(crate) fn read_anything(bytes: &[u8]) {
 
 pub use self::{
     archive::{Archive, ArchiveError, Piece},
-    damage::{Damage, Document},
+    damage::{Damage, Document, Loss},
     pace::{Backoff, Pace},
     record::{Change, ChangeNo, Record, Space},
     snapshot::Source,
@@ -59,6 +72,9 @@ use crate::{
     tenant::TenantId,
     vault::{Decision, InstanceId, MAX_APPEND, MAX_PAYLOAD, Seq, SnapshotId, Vault, VaultError},
 };
+
+/// Says why nothing could be done with a record: its space, key and value.
+pub type RecordCheck = fn(Space, &[u8], &[u8]) -> Result<(), String>;
 
 /// What a journal works with.
 #[derive(Debug, Clone)]
@@ -73,6 +89,8 @@ pub struct Context {
     pub rng: SmallRng,
     /// The tenant is connected, so there must be a state: none at all is damage.
     pub expect_history: bool,
+    /// Says of a record why its owner could do nothing with it. The journal itself never looks into one.
+    pub check: Option<RecordCheck>,
 }
 
 /// How a journal behaves where the rules leave a choice.
@@ -160,10 +178,10 @@ pub struct Opened {
 /// stays behind is a later reader's ordinary history.
 pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken) -> Result<Opened, OpenError> {
     let scribe = Scribe { seal: cx.seal.clone(), writer: cx.writer.clone(), max_payload: cx.policy.max_payload };
-    let claim::Claimed { hydrated, confirmed_at } = claim::claim(&mut cx, &scribe).await?;
+    let claim::Claimed { hydrated, confirmed_at, taken_at } = claim::claim(&mut cx, &scribe).await?;
     let follower = hydrated.follower;
     if let Some(damage) = &hydrated.passed_over {
-        tracing::warn!(tenant = %cx.tenant, %damage, "a damaged snapshot was passed over");
+        tracing::warn!(tenant = %cx.tenant, %damage, "damage in the vault was passed over");
     }
     let archive = Archive {
         vault: cx.vault.clone(),
@@ -183,7 +201,15 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
         head: follower.head,
         guards: follower.guards,
         tail: follower.tail,
-        snapshot_bytes: hydrated.snapshot_bytes,
+        good: hydrated.base.as_ref().map(|base| base.id.seq),
+        snapshot_bytes: hydrated.base.map_or(0, |base| base.bytes),
+        first: epoch,
+        taken_at,
+        written_at: taken_at,
+        decided: Decision::default(),
+        used: follower.head.last,
+        strays: Vec::new(),
+        loss: None,
         pending_since: None,
         snapshot: None,
         no_snapshot_before: now,
@@ -212,9 +238,6 @@ pub enum Closed {
     /// Another process owns the tenant. Stop at once; leave its state untouched.
     #[error("another process has taken the tenant over")]
     Fenced,
-    /// A decision was to be written and the tenant has no record any more.
-    #[error("the tenant's record is gone")]
-    TenantGone,
     /// The vault answered no, and would again.
     #[error("the vault does not take the journal: {0}")]
     Refused(String),
@@ -239,8 +262,12 @@ pub enum SnapshotError {
     Closed(Closed),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// It cannot tell its state, or will not: its copy is damaged. Nothing was written.
     #[error("the store: {0}")]
     Source(String),
+    /// What the vault gives back is not what was written. The snapshot before it stays.
+    #[error("it is not in the vault as it was written: {0}")]
+    Unreadable(Damage),
 }
 
 impl From<ConfirmError> for SnapshotError {
@@ -314,6 +341,22 @@ impl Journal {
     /// The last attempt to reach the vault had no answer. Stays so until the next one has: [`Self::confirm`] is one.
     pub fn outage(&self) -> bool {
         self.shared().book().outage
+    }
+
+    /// What the tenant's record says, as far as its state knows: should the vault lose the record it is written with the state.
+    pub fn know_record(&self, record: Decision) {
+        self.shared().book().record = record;
+    }
+
+    /// What the vault was found to have lost. While there is something nothing is said to be durable, and the state that is in hand is
+    /// being written anew; `None` when it is there again.
+    pub fn loss(&self) -> watch::Receiver<Option<Loss>> {
+        self.shared().loss.subscribe()
+    }
+
+    /// How many snapshots the source has refused: each is a working copy that is damaged, or a disk that fails.
+    pub fn refused_snapshots(&self) -> u64 {
+        self.shared().refused_snapshots.load(Relaxed)
     }
 
     /// From now on snapshots are taken, from this source, for as long as it lives.

@@ -81,12 +81,17 @@ impl Cut {
             self.changes.insert((change.space, change.key), change.value);
         }
         if let Some(later) = decision {
-            let merged = self.decision.get_or_insert_default();
-            merged.whatsapp_connected = later.whatsapp_connected.or(merged.whatsapp_connected);
-            merged.phone_number = later.phone_number.or(merged.phone_number.take());
-            merged.connected_at = later.connected_at.or(merged.connected_at);
+            decide(self.decision.get_or_insert_default(), &later);
         }
     }
+}
+
+/// What a later decision names replaces what an earlier one said.
+pub(super) fn decide(decided: &mut Decision, later: &Decision) {
+    let Decision { whatsapp_connected, phone_number, connected_at } = later;
+    decided.whatsapp_connected = whatsapp_connected.or(decided.whatsapp_connected);
+    decided.phone_number = phone_number.clone().or(decided.phone_number.take());
+    decided.connected_at = connected_at.or(decided.connected_at);
 }
 
 #[cfg(test)]

@@ -4,10 +4,14 @@
 //! A snapshot stands exactly after an entry. Chunks first, then the manifest: without it there is no snapshot. An attempt has a
 //! random name of its own, so a late chunk of a failed one is never taken for its successor's.
 //!
-//! Compaction deletes only below the *previous* snapshot, so the newest may turn out to be damaged. Older snapshots go before the
-//! entries after them. What another owner may be writing is at or above our own entries, so none of it is ever touched.
+//! A snapshot counts when it was read back. Compaction deletes only below the *previous* one that did, so a newer one may turn out to be
+//! damaged, whatever it is that damaged it. Older snapshots go before the entries after them. What another owner may be writing is at or
+//! above our own entries, so none of it is ever touched.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -19,8 +23,9 @@ use super::{
     Context, Policy, SnapshotError,
     book::Shared,
     chain::Head,
+    damage::{Damage, Document},
     format::{self, Guard},
-    hydrate::{chunk_place, manifest_place, open_manifest},
+    hydrate::{assemble, chunk_place, manifest_place, open_manifest},
     pace::Patience,
     record::{ChangeNo, Record},
 };
@@ -29,7 +34,7 @@ use crate::{
     crash,
     seal::{Digest, OVERHEAD, TenantSeal},
     tenant::TenantId,
-    vault::{Manifest, Seq, SnapshotId, Vault, VaultError},
+    vault::{AppendError, Manifest, Seq, SnapshotId, Vault, VaultError},
 };
 
 /// How often a write is repeated that can be.
@@ -52,6 +57,13 @@ pub(super) struct Anchor {
     pub guards: Vec<Guard>,
     /// The last change that the snapshot holds.
     pub upto: ChangeNo,
+}
+
+/// The chunks of a snapshot, written.
+pub(super) struct Chunks {
+    pub id: SnapshotId,
+    digests: Vec<Digest>,
+    pub bytes: u64,
 }
 
 /// What writing snapshots takes. One for each snapshot.
@@ -90,20 +102,50 @@ impl Photographer {
         tracing::warn!(tenant = %self.tenant, "{what}: {why}");
     }
 
-    /// Writes a snapshot; gives its name and the bytes of its chunks.
+    /// The source does not give its state: told, and counted.
+    pub fn refused(&self, why: String) -> SnapshotError {
+        tracing::error!(tenant = %self.tenant, "no snapshot: the tenant's working copy is not what it should be: {why}");
+        self.shared.refused_snapshots.fetch_add(1, Relaxed);
+        SnapshotError::Source(why)
+    }
+
+    /// Writes a snapshot and reads it back; gives its name and the bytes of its chunks.
     pub async fn take(
         &mut self,
         records: Vec<Record>,
         anchor: Anchor,
         keep: Option<Duration>,
     ) -> Result<(SnapshotId, u64), SnapshotError> {
+        let chunks = self.write_chunks(records, &anchor.head).await?;
+        crash::point("chunks_before_manifest");
+        // The entry that it stands after may still be on its way.
+        self.shared.wait(anchor.upto).await.map_err(SnapshotError::Closed)?;
+        self.shared.confirm().await?;
+        let manifest = self.manifest(&chunks, &anchor.head, anchor.guards, keep);
+        let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+        loop {
+            match self.vault.put_manifest(&self.tenant, &manifest, anchor.head.document).await {
+                Err(AppendError::Vault(VaultError::Unavailable(_)))
+                    if patience.once_more(&*self.clock, &mut self.rng).await => {}
+                Err(AppendError::Vault(error)) => return Err(error.into()),
+                // The next append finds out.
+                Err(why) => return Err(VaultError::Unavailable(why.to_string()).into()),
+                Ok(()) => break,
+            }
+        }
+        self.read_back(&manifest).await?;
+        Ok((manifest.id, chunks.bytes))
+    }
+
+    /// Writes the state in chunks, under a name of its own.
+    pub async fn write_chunks(&mut self, records: Vec<Record>, head: &Head) -> Result<Chunks, VaultError> {
         let attempt = format!("{:016x}", self.rng.random::<u64>());
-        let id = SnapshotId { seq: anchor.head.last, attempt: attempt.into() };
+        let id = SnapshotId { seq: head.last, attempt: attempt.into() };
         let (mut digests, mut bytes) = (Vec::new(), 0);
         let size = self.policy.max_payload - OVERHEAD;
         for (n, piece) in (0..).zip(Pieces::new(records, size)) {
-            let sealed = self.seal.seal(&chunk_place(&id, n, &anchor.head), &piece);
-            digests.push(Digest::of([&*sealed]).0.to_vec());
+            let sealed = self.seal.seal(&chunk_place(&id, n, head), &piece);
+            digests.push(Digest::of([&*sealed]));
             bytes += sealed.len() as u64;
             let mut patience = Patience::new(self.policy.backoff, PATIENCE);
             loop {
@@ -113,44 +155,58 @@ impl Photographer {
                 }
             }
         }
-        crash::point("chunks_before_manifest");
-        // The entry that it stands after may still be on its way.
-        self.shared.wait(anchor.upto).await.map_err(SnapshotError::Closed)?;
-        self.shared.confirm().await?;
-        let now = self.clock.now();
-        let plain = format::Manifest {
-            entry: anchor.head.digest.0.to_vec(),
-            epoch: anchor.head.epoch.0,
-            chunks: digests,
-            bytes,
-            kept_until: keep.map(|keep| now.as_millisecond().saturating_add(keep.as_millis() as i64)),
-            guards: anchor.guards,
-        };
-        let payload = self.seal.seal(&manifest_place(&id), &plain.encode_to_vec());
-        let manifest = Manifest { id: id.clone(), payload };
-        let mut patience = Patience::new(self.policy.backoff, PATIENCE);
-        loop {
-            match self.vault.put_manifest(&self.tenant, &manifest).await {
-                Err(VaultError::Unavailable(_)) if patience.once_more(&*self.clock, &mut self.rng).await => {}
-                answer => break answer?,
-            }
-        }
-        Ok((id, bytes))
+        Ok(Chunks { id, digests, bytes })
     }
 
-    /// Deletes what no reader needs any more. Whatever is left when it fails, the next time takes with it.
-    pub async fn compact(&self, current: Seq, guards: &[Guard]) -> Result<(), VaultError> {
+    /// What makes chunks a snapshot.
+    pub fn manifest(&self, chunks: &Chunks, head: &Head, guards: Vec<Guard>, keep: Option<Duration>) -> Manifest {
+        let now = self.clock.now();
+        let plain = format::Manifest {
+            entry: head.digest.0.to_vec(),
+            epoch: head.epoch.0,
+            chunks: chunks.digests.iter().map(|digest| digest.0.to_vec()).collect(),
+            bytes: chunks.bytes,
+            kept_until: keep.map(|keep| now.as_millisecond().saturating_add(keep.as_millis() as i64)),
+            guards,
+            document: head.document.map(|digest| digest.0.to_vec()),
+        };
+        let payload = self.seal.seal(&manifest_place(&chunks.id), &plain.encode_to_vec());
+        Manifest { id: chunks.id.clone(), payload }
+    }
+
+    /// Reads a snapshot as the next owner would. Only then is it one, and may what it replaces be deleted.
+    pub async fn read_back(&mut self, written: &Manifest) -> Result<(), SnapshotError> {
+        let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+        loop {
+            match self.reread(written).await {
+                Err(VaultError::Unavailable(_)) if patience.once_more(&*self.clock, &mut self.rng).await => {}
+                answer => return answer?.map_err(SnapshotError::Unreadable),
+            }
+        }
+    }
+
+    async fn reread(&self, written: &Manifest) -> Result<Result<(), Damage>, VaultError> {
+        let found = self.vault.manifests(&self.tenant).await?.into_iter().find(|found| found.id == written.id);
+        let missing = || Damage::MissingChunk(Document::Manifest(written.id.clone()));
+        let Some(found) = found.filter(|found| found.payload == written.payload) else { return Ok(Err(missing())) };
+        let opened = match open_manifest(&self.seal, &found) {
+            Ok(opened) => opened,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        let chunks = self.vault.chunks(&self.tenant, &found.id).await?;
+        Ok(assemble(&self.seal, &found.id, opened, chunks).map(drop))
+    }
+
+    /// Deletes what no reader needs any more: below `previous`, a snapshot that was read as good. Whatever is left when it fails, the
+    /// next time takes with it.
+    pub async fn compact(&self, current: Seq, guards: &[Guard], previous: Seq) -> Result<(), VaultError> {
         let now = self.clock.now();
         let manifests = self.vault.manifests(&self.tenant).await?;
-        let newest = manifests.last().map_or(Seq(0), |manifest| manifest.id.seq);
         let opened = manifests.iter().filter_map(|manifest| {
             let kept_until = open_manifest(&self.seal, manifest).ok()?.kept_until;
             Some((&manifest.id, kept_until))
         });
         let opened: Vec<_> = opened.collect();
-        let Some(previous) = opened.iter().map(|(id, _)| id.seq).filter(|&seq| seq < newest).max() else {
-            return Ok(());
-        };
         let expired = |id: &SnapshotId| match manifests.iter().any(|manifest| manifest.id == *id) {
             // What a failed attempt has left.
             false => true,

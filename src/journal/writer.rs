@@ -6,23 +6,28 @@
 
 use std::sync::{Arc, Weak};
 
+use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use super::{
     Closed, ConfirmError, Context, SnapshotError, Source,
     book::{Barrier, Keeping, Shared},
     chain::{Frozen, Head, Scribe, Tail, guard},
+    damage::Loss,
     flight::{Ask, Flight, Verdict},
     format::Guard,
     pace::WriteBudget,
-    record::Cut,
+    record::{Cut, decide},
     snapshot::{Anchor, Photographer, is_old},
 };
 use crate::{
     clock::Instant,
-    vault::{SnapshotId, VaultError},
+    vault::{Decision, Heading, Seq, SnapshotId, VaultError},
 };
 
 pub(super) struct Writer {
@@ -33,8 +38,24 @@ pub(super) struct Writer {
     pub head: Head,
     pub guards: Vec<Guard>,
     pub tail: Tail,
-    /// Sealed size of the last snapshot.
+    /// Where the last snapshot stands that was read as good.
+    pub good: Option<Seq>,
+    /// Its sealed size.
     pub snapshot_bytes: u64,
+    /// The epoch that we began with, …
+    pub first: Seq,
+    /// … and when that was.
+    pub taken_at: Timestamp,
+    /// Of the last document.
+    pub written_at: Timestamp,
+    /// What was decided since we are the owner.
+    pub decided: Decision,
+    /// The highest number that was ever sent.
+    pub used: Seq,
+    /// Takeovers of attempts to write everything anew that may land yet.
+    pub strays: Vec<Guard>,
+    /// What the vault was found to have lost: everything has to be written anew before anything else.
+    pub loss: Option<Loss>,
     pub budget: WriteBudget,
     /// Since when changes wait, as far as the writer has seen.
     pub pending_since: Option<Instant>,
@@ -47,18 +68,31 @@ pub(super) struct Writer {
 pub(super) struct Running {
     /// What the tail was where it stands.
     tail: Tail,
-    /// Tells the size of its chunks, or is dropped.
-    ended: oneshot::Receiver<u64>,
+    /// Tells where it stands and the size of its chunks, or is dropped.
+    ended: oneshot::Receiver<(Seq, u64)>,
+    /// Ends it when it is dropped.
+    _stop: DropGuard,
 }
 
 /// What the writer does next.
 enum Step {
+    Rebuild(Loss),
     Confirm,
     Append(Cut),
-    Snapshot(Arc<dyn Source>, Vec<Keeping>),
+    /// The barrier's number goes with it.
+    Snapshot(Arc<dyn Source>, Vec<Keeping>, u64),
     Stop,
     /// Nothing, before someone wakes it or the moment has come.
     Rest(Option<Instant>),
+}
+
+/// What is at the journal's end.
+enum Found {
+    Ours,
+    /// Another owner's takeover.
+    Successor,
+    /// Not even ours.
+    Nothing,
 }
 
 /// However it ends, nobody waits for it in vain.
@@ -86,9 +120,10 @@ impl Writer {
         loop {
             let done = match self.next(self.cx.clock.instant()) {
                 Step::Stop => return Closed::Stopped,
+                Step::Rebuild(loss) => self.rebuild(loss).await,
                 Step::Confirm => self.confirm(false).await,
                 Step::Append(cut) => self.append(cut).await,
-                Step::Snapshot(source, keepings) => self.begin_snapshot(source, keepings).await,
+                Step::Snapshot(source, keepings, asked) => self.begin_snapshot(source, keepings, asked).await,
                 Step::Rest(until) => {
                     self.rest(until).await;
                     Ok(())
@@ -106,6 +141,9 @@ impl Writer {
         if book.abandoned {
             return Step::Stop;
         }
+        if let Some(loss) = self.loss {
+            return Step::Rebuild(loss);
+        }
         if !book.confirmations.is_empty() {
             return Step::Confirm;
         }
@@ -115,8 +153,8 @@ impl Writer {
             let keepings = std::mem::take(&mut book.keepings);
             match source {
                 Some(source) if !keepings.is_empty() || (due && !book.outage) => {
-                    book.barrier = Barrier::Asked;
-                    return Step::Snapshot(source, keepings);
+                    let asked = book.ask_barrier();
+                    return Step::Snapshot(source, keepings, asked);
                 }
                 Some(_) => {}
                 None => answer_all(keepings, &Err(SnapshotError::Source("there is none".into()))),
@@ -144,7 +182,8 @@ impl Writer {
     fn note_snapshot(&mut self, now: Instant) {
         let Some(running) = &mut self.snapshot else { return };
         match running.ended.try_recv() {
-            Ok(bytes) => {
+            Ok((seq, bytes)) => {
+                self.good = Some(seq);
                 self.snapshot_bytes = bytes;
                 self.tail.entries -= running.tail.entries;
                 self.tail.bytes -= running.tail.bytes;
@@ -155,7 +194,7 @@ impl Writer {
         self.snapshot = None;
     }
 
-    async fn rest(&self, until: Option<Instant>) {
+    pub(super) async fn rest(&self, until: Option<Instant>) {
         let woken = self.shared.wake.notified();
         let Some(until) = until else { return woken.await };
         let left = until.since(self.cx.clock.instant());
@@ -173,8 +212,13 @@ impl Writer {
         self.land(frozen, &cut).await
     }
 
-    fn freeze(&self, cut: &Cut) -> Frozen {
-        self.scribe.entry(&self.head, cut, self.cx.clock.now())
+    fn freeze(&mut self, cut: &Cut) -> Frozen {
+        if let Some(decision) = &cut.decision {
+            decide(&mut self.decided, decision);
+        }
+        let frozen = self.scribe.entry(&self.head, cut, self.cx.clock.now());
+        self.used = self.used.max(frozen.after.last);
+        frozen
     }
 
     /// Brings a frozen cut into the vault, however long it takes.
@@ -191,8 +235,8 @@ impl Writer {
         loop {
             let sent = self.cx.clock.instant();
             let (verdict, silence) = match flight.ask() {
-                Ask::Append(documents, decision) => {
-                    let answer = self.cx.vault.append(&self.cx.tenant, documents, decision).await;
+                Ask::Append(before, documents, decision) => {
+                    let answer = self.cx.vault.append(&self.cx.tenant, before, documents, decision).await;
                     let silence = answer.as_ref().err().map(ToString::to_string);
                     (flight.appended(answer), silence)
                 }
@@ -215,6 +259,7 @@ impl Writer {
                         self.guards.extend(frozen.documents.last().map(guard));
                     }
                     self.head = frozen.after;
+                    self.written_at = frozen.documents.last().map_or(self.written_at, |document| document.at);
                     self.tail.grow(&frozen.documents);
                     let mut book = self.shared.book();
                     book.confirmed_at = sent;
@@ -226,14 +271,18 @@ impl Writer {
                     return Ok(());
                 }
                 Verdict::Fenced => return Err(Closed::Fenced),
-                Verdict::TenantGone => return Err(Closed::TenantGone),
+                // The changes are in hand: they are part of what is written anew.
+                Verdict::Lost(loss) => {
+                    self.lose(loss);
+                    return Ok(());
+                }
                 Verdict::Refused(why) => return Err(Closed::Refused(why)),
             }
         }
     }
 
     /// The vault does not answer: whoever asked for a confirmation learns it, and will ask again.
-    fn suffer(&mut self, why: String) {
+    pub(super) fn suffer(&mut self, why: String) {
         let mut book = self.shared.book();
         if !book.outage {
             tracing::warn!(tenant = %self.cx.tenant, "journal: {why}");
@@ -245,7 +294,7 @@ impl Writer {
     }
 
     /// Waits before the next attempt; less when someone wants a confirmation.
-    async fn back_off(&mut self, unanswered: u32) -> Result<(), Closed> {
+    pub(super) async fn back_off(&mut self, unanswered: u32) -> Result<(), Closed> {
         let until = self.cx.clock.instant() + self.cx.policy.backoff.pause(unanswered, &mut self.cx.rng);
         while self.cx.clock.instant() < until {
             self.rest(Some(until)).await;
@@ -262,15 +311,20 @@ impl Writer {
 
     // --- confirming
 
-    /// Asks whether the next number is free: no one has taken over. Nothing is in flight, so what is there is not ours.
+    /// Asks whether the next number is free, so no one has taken over, and the last one is there. Nothing is in flight, so what is
+    /// behind our last document is not ours.
     async fn confirm(&mut self, thorough: bool) -> Result<(), Closed> {
         // Who asks from now on has to be asked for again.
         let confirmations = std::mem::take(&mut self.shared.book().confirmations);
         let sent = self.cx.clock.instant();
         let answer = self.ask_for_successor(thorough).await;
         let told = match answer {
-            Ok(true) => return Err(Closed::Fenced),
-            Ok(false) => {
+            Ok(Found::Successor) => return Err(Closed::Fenced),
+            Ok(Found::Nothing) => {
+                self.lose(Loss::Entry(self.head.last));
+                Err(VaultError::Unavailable("it has lost what was in it".into()).into())
+            }
+            Ok(Found::Ours) => {
                 let mut book = self.shared.book();
                 book.confirmed_at = sent;
                 book.outage = false;
@@ -289,12 +343,29 @@ impl Writer {
         Ok(())
     }
 
-    async fn ask_for_successor(&self, thorough: bool) -> Result<bool, VaultError> {
+    async fn ask_for_successor(&self, thorough: bool) -> Result<Found, VaultError> {
         let (vault, tenant) = (&self.cx.vault, &self.cx.tenant);
         if thorough && vault.takeovers(tenant).await?.iter().any(|(seq, _)| *seq > self.head.epoch) {
-            return Ok(true);
+            return Ok(Found::Successor);
         }
-        Ok(vault.document(tenant, self.head.last.next()).await?.is_some())
+        let last = self.head.last;
+        let ours = |found: &Heading| {
+            let same_time = found.at.as_microsecond() == self.written_at.as_microsecond();
+            found.seq == last && found.writer == self.cx.writer && same_time
+        };
+        Ok(match &vault.headings(tenant, last, 2).await?[..] {
+            [first] if ours(first) => Found::Ours,
+            [first, ..] if ours(first) => Found::Successor,
+            // Something behind it may be a takeover: whoever rebuilds finds out.
+            _ => Found::Nothing,
+        })
+    }
+
+    /// The vault has lost something, or this process is fenced and does not know it yet. From now on nothing is said to be durable before
+    /// everything is there again.
+    fn lose(&mut self, loss: Loss) {
+        self.loss = Some(loss);
+        self.shared.book().outage = true;
     }
 
     async fn confirm_patiently(&mut self) -> Result<(), Closed> {
@@ -302,7 +373,7 @@ impl Writer {
         let mut unanswered = 0;
         loop {
             self.confirm(true).await?;
-            if self.shared.book().confirmed_at != asleep_until {
+            if self.loss.is_some() || self.shared.book().confirmed_at != asleep_until {
                 return Ok(());
             }
             self.back_off(unanswered).await?;
@@ -313,14 +384,21 @@ impl Writer {
     // --- snapshots
 
     /// Lets the source begin its read transaction, appends what was pending at that moment, and leaves the rest to a task.
-    async fn begin_snapshot(&mut self, source: Arc<dyn Source>, keepings: Vec<Keeping>) -> Result<(), Closed> {
+    async fn begin_snapshot(
+        &mut self,
+        source: Arc<dyn Source>,
+        keepings: Vec<Keeping>,
+        asked: u64,
+    ) -> Result<(), Closed> {
         let (anchor, anchored) = oneshot::channel();
         let (end, mut ended) = oneshot::channel();
         let rng = SmallRng::from_rng(&mut self.cx.rng);
         let photographer = Photographer::new(&self.cx, rng, self.shared.clone());
+        let session = Session { source, asked, keepings, previous: self.good, stop: CancellationToken::new() };
+        let stop = session.stop.clone();
         let (over, shared) = (self.shared.over.clone(), self.shared.clone());
         self.tasks.spawn(async move {
-            over.run_until_cancelled_owned(photograph(photographer, source, anchored, keepings, end)).await;
+            over.run_until_cancelled_owned(photograph(photographer, session, anchored, end)).await;
             shared.wake.notify_one();
         });
         let until = self.cx.clock.instant() + self.cx.policy.begin_limit;
@@ -328,8 +406,8 @@ impl Writer {
             {
                 let mut book = self.shared.book();
                 let failed = matches!(ended.try_recv(), Err(TryRecvError::Closed));
-                match std::mem::replace(&mut book.barrier, Barrier::None) {
-                    Barrier::Reached(cut) => break cut,
+                match std::mem::take(&mut book.barrier) {
+                    Barrier::Reached(cut, _) => break cut,
                     // Whatever the source does later, it finds that no one waits for it.
                     _ if failed || book.abandoned || self.cx.clock.instant() >= until => {
                         self.no_snapshot_before = self.cx.clock.instant() + self.cx.policy.snapshot_retry;
@@ -345,7 +423,7 @@ impl Writer {
         let upto = cut.upto.unwrap_or(self.shared.progress.borrow().durable);
         if cut.is_empty() {
             let _ = anchor.send(Anchor { head: self.head, guards: self.guards.clone(), upto });
-            self.snapshot = Some(Running { tail: self.tail, ended });
+            self.snapshot = Some(Running { tail: self.tail, ended, _stop: stop.drop_guard() });
             return Ok(());
         }
         self.pending_since = None;
@@ -357,37 +435,51 @@ impl Writer {
         let _ = anchor.send(Anchor { head: frozen.after, guards, upto });
         let mut tail = self.tail;
         tail.grow(&frozen.documents);
-        self.snapshot = Some(Running { tail, ended });
+        self.snapshot = Some(Running { tail, ended, _stop: stop.drop_guard() });
         self.land(frozen, &cut).await
     }
+}
+
+/// What a snapshot is taken for.
+struct Session {
+    source: Arc<dyn Source>,
+    /// The barrier's number.
+    asked: u64,
+    keepings: Vec<Keeping>,
+    /// The snapshot before, that was read as good.
+    previous: Option<Seq>,
+    /// Where it would stand is lost.
+    stop: CancellationToken,
 }
 
 /// A snapshot's task: reads the state, writes it, tells how it ended, and cleans up.
 async fn photograph(
     mut photographer: Photographer,
-    source: Arc<dyn Source>,
+    Session { source, asked, keepings, previous, stop }: Session,
     anchored: oneshot::Receiver<Anchor>,
-    keepings: Vec<Keeping>,
-    end: oneshot::Sender<u64>,
+    end: oneshot::Sender<(Seq, u64)>,
 ) {
     let shared = photographer.shared().clone();
-    let begun = Box::new(move || shared.reach_barrier());
+    let begun = Box::new(move || shared.reach_barrier(asked));
     let keep = (!keepings.is_empty()).then(|| photographer.policy().wiped_keep);
     let taken = async {
-        let records = source.read(begun).await.map_err(SnapshotError::Source)?;
+        let records = source.read(begun).await.map_err(|why| photographer.refused(why))?;
         drop(source);
         let anchor = anchored.await.map_err(|_| SnapshotError::Source("did not begin in time".into()))?;
         let (current, guards) = (anchor.head.epoch, anchor.guards.clone());
         let (id, bytes) = photographer.take(records, anchor, keep).await?;
         Ok((id, bytes, current, guards))
     };
-    match taken.await {
+    let lost = || Err(SnapshotError::Vault(VaultError::Unavailable("it has lost what was in it".into())));
+    match stop.run_until_cancelled(taken).await.unwrap_or_else(lost) {
         Ok((id, bytes, current, guards)) => {
-            answer_all(keepings, &Ok(id));
-            if let Err(error) = photographer.compact(current, &guards).await {
+            answer_all(keepings, &Ok(id.clone()));
+            if let Some(previous) = previous
+                && let Err(error) = photographer.compact(current, &guards, previous).await
+            {
                 photographer.complain("compaction not finished", &error);
             }
-            let _ = end.send(bytes);
+            let _ = end.send((id.seq, bytes));
         }
         Err(error) => {
             photographer.complain("snapshot not written", &error);

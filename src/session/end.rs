@@ -19,8 +19,6 @@ pub enum End {
     Crashed,
     /// The vault answered no, and would again: why.
     VaultRefused(String),
-    /// The directory has no record of the tenant any more.
-    RecordGone,
 }
 
 impl End {
@@ -31,7 +29,6 @@ impl End {
             Self::CopyFailed(_) => "copy_failed",
             Self::Crashed => "crashed",
             Self::VaultRefused(_) => "vault_refused",
-            Self::RecordGone => "record_gone",
         }
     }
 
@@ -40,7 +37,6 @@ impl End {
         match closed {
             Closed::Stopped => None,
             Closed::Fenced => Some(Self::Moved),
-            Closed::TenantGone => Some(Self::RecordGone),
             Closed::Refused(why) => Some(Self::VaultRefused(why)),
         }
     }
@@ -62,7 +58,6 @@ impl fmt::Display for End {
             Self::CopyFailed(failure) => write!(f, "{failure}: being restored from the vault"),
             Self::Crashed => f.write_str("crashed, which is a bug: being restored from the vault; please report it"),
             Self::VaultRefused(why) => write!(f, "the vault does not take the journal: {why}"),
-            Self::RecordGone => f.write_str("the tenant's record was removed: being restored from the journal"),
         }
     }
 }

@@ -107,8 +107,9 @@ use self::{
 use crate::{
     journal::{self, Closed, Journal, OpenError},
     message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{Batch, CopyFailure, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
+    store::{self, Batch, CopyFailure, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
+    vault::Decision,
 };
 
 /// Bytes as a message's, for fuzzing.
@@ -245,6 +246,7 @@ impl Session {
             policy: env.policy.clone(),
             rng: SmallRng::from_os_rng(),
             expect_history: known,
+            check: Some(store::check),
         };
         let opened = journal::open(context, &journal_tasks, CancellationToken::new()).await?;
         let journal = opened.journal;
@@ -270,6 +272,11 @@ impl Session {
         let outbox = Arc::new(outbox);
         let device = store.device().await?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
+        journal.know_record(Decision {
+            whatsapp_connected: Some(device.is_some()),
+            phone_number: device.as_ref().map(|device| device.pn.as_ref().map(|pn| pn.user.to_string())),
+            connected_at: None,
+        });
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
         let own = store.own_account().await?;

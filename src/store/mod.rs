@@ -417,6 +417,15 @@ impl Store {
     }
 }
 
+/// Says why the store could do nothing with a hydrated record: then the state that has it is no good one, see
+/// [`crate::journal::Context::check`].
+pub fn check(space: Space, _key: &[u8], value: &[u8]) -> Result<(), String> {
+    match space {
+        space::DEVICE => records::device::decode(value).map(drop).map_err(|error| error.to_string()),
+        _ => Ok(()),
+    }
+}
+
 impl StoreError {
     /// The store answers nothing any more: its session is over, or will be.
     pub fn is_final(&self) -> bool {

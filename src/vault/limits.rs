@@ -25,15 +25,21 @@ fn refuse(what: impl Into<String>) -> Checked {
 }
 
 pub(super) fn append(documents: &[JournalDocument]) -> Checked {
-    if documents.is_empty() {
-        return refuse("an append without a document");
-    }
     let mut previous = None;
     for document in documents {
         if previous.is_some_and(|previous: Seq| previous.next() != document.seq) {
             return refuse(format!("document {} is out of its row", document.seq));
         }
         previous = Some(document.seq);
+    }
+    start_over(documents)
+}
+
+pub(super) fn start_over(documents: &[JournalDocument]) -> Checked {
+    if documents.is_empty() {
+        return refuse("an append without a document");
+    }
+    for document in documents {
         seq(document.seq)?;
         payload(&document.payload)?;
         instance_id(&document.writer)?;

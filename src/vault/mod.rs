@@ -3,7 +3,8 @@
 //! Owns the trait [`Vault`] and its two homes, [`firestore`] and [`embedded`]. It stores opaque bytes under tenants and
 //! numbers; it knows nothing of WhatsApp, of sealing, nor of what an entry means. Whoever reads may assume:
 //!
-//! - [`Vault::append`] is atomic: all of its documents and the decision, or nothing. It never replaces a document.
+//! - [`Vault::append`] is atomic: all of its documents and the decision, or nothing. It never replaces a document, and leaves no gap:
+//!   the document before the first one is there at that moment, and is the one that the writer means.
 //! - A read that begins after an append was answered sees it (strong reads).
 //! - An append that ended in [`VaultError::Unavailable`] may have happened, may still happen later, or never.
 //! - Times are kept to the microsecond, as Firestore does.
@@ -27,7 +28,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::tenant::{TenantId, TenantRecord};
+use crate::{
+    seal::Digest,
+    tenant::{TenantId, TenantRecord},
+};
 
 /// The most bytes that a document's payload may have. Firestore takes 1 MiB less its field names (1,048,487 B a value).
 pub const MAX_PAYLOAD: usize = 900 * 1024;
@@ -42,6 +46,14 @@ pub struct Seq(pub u64);
 impl Seq {
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// The number before; `None` before the first one.
+    pub const fn previous(self) -> Option<Self> {
+        match self.0 {
+            0 | 1 => None,
+            n => Some(Self(n - 1)),
+        }
     }
 }
 
@@ -91,6 +103,21 @@ pub struct JournalDocument {
     pub payload: Bytes,
 }
 
+impl JournalDocument {
+    /// By which another one that stands at its number is told from it.
+    pub fn digest(&self) -> Digest {
+        Digest::of([&*self.payload])
+    }
+}
+
+/// A journal document without its payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heading {
+    pub seq: Seq,
+    pub writer: InstanceId,
+    pub at: Timestamp,
+}
+
 /// `tenants/{tenantId}/snapshots/{seq:020}-{attempt}`: the state after entry `seq`. The attempt keeps a late chunk of a
 /// failed try apart from its successor's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +132,17 @@ pub struct SnapshotId {
 pub struct Manifest {
     pub id: SnapshotId,
     pub payload: Bytes,
+}
+
+/// What a write to a journal stands on. It is looked up in the same commit: where it is gone nothing is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Footing {
+    /// Nothing: a journal begins with it.
+    Nothing,
+    /// The document of this number; with a digest, none but that one ([`JournalDocument::digest`]).
+    Document(Seq, Option<Digest>),
+    /// The manifest of this snapshot.
+    Manifest(SnapshotId),
 }
 
 /// Tenant fields that decide something. They change only in the same commit as an entry, so that a fenced process
@@ -160,6 +198,10 @@ pub enum AppendError {
     /// One of the documents exists. Nothing was written.
     #[error("the journal has a document of this number")]
     Exists,
+    /// The document before the first one, or another [`Footing`], is not there, or is another one than the writer means. Nothing was
+    /// written. Where one of the documents exists besides, either may be told.
+    #[error("the journal has no document before this one")]
+    Gap,
     /// The append carried a [`Decision`] and the tenant has no record any more. Nothing was written.
     #[error("the tenant's record is gone")]
     TenantGone,
@@ -225,19 +267,33 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
 
     // --- journal
 
-    /// Creates the documents, all numbers in a row, if none of them exists, and carries out the decision: one commit.
-    /// Together at most [`MAX_APPEND`] of payload, each at most [`MAX_PAYLOAD`].
+    /// Creates the documents, all numbers in a row, if none of them exists and the one before them does, and carries out the decision:
+    /// one commit. Together at most [`MAX_APPEND`] of payload, each at most [`MAX_PAYLOAD`]. `after`: the one before must be that one.
     async fn append(
         &self,
         tenant: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
+    ) -> Result<(), AppendError>;
+    /// Creates the documents, with whatever numbers in whatever order, if none of them exists and the footing does; puts the manifest;
+    /// carries out the decision, and makes the record if there is none and it says anything: one commit. For a journal that starts over
+    /// where the vault has lost what stood before. Same limits as [`Vault::append`].
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
     ) -> Result<(), AppendError>;
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError>;
     /// All documents from `first` on, in order. Seeks: what was deleted below costs nothing.
     async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError>;
     /// The takeovers among all documents, in order, without their payloads.
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError>;
+    /// The first documents from `first` on, in order, at most `limit`, without their payloads.
+    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError>;
     /// Numbers (not payloads) of the documents below `end`, in order, takeovers left out.
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError>;
     /// Deletes documents. Those that do not exist are no error.
@@ -249,7 +305,14 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError>;
     /// Writes chunk `n` (from 0); at most [`MAX_PAYLOAD`].
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError>;
-    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError>;
+    /// If the journal has the document of the snapshot's number, and `entry`, if given, is its digest. Otherwise it would stand on
+    /// nothing: [`AppendError::Gap`].
+    async fn put_manifest(
+        &self,
+        tenant: &TenantId,
+        manifest: &Manifest,
+        entry: Option<Digest>,
+    ) -> Result<(), AppendError>;
     /// The chunks that exist, in order, with their numbers.
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError>;
     /// Ids of all that has a manifest or a chunk, in order: also what a failed try left behind.

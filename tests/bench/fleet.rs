@@ -10,6 +10,7 @@
 mod emulator;
 mod gauge;
 mod network;
+mod one_tenant;
 mod traffic;
 
 use std::{
@@ -30,6 +31,7 @@ use sessiond::{
 use self::{
     gauge::{Gauge, Spread},
     network::Whatsapp,
+    one_tenant::OneTenant,
     traffic::{Chat, Run},
 };
 
@@ -82,6 +84,7 @@ struct Figures {
     /// One tenant alone.
     inbound_1_per_s: Run,
     inbound_50_per_s: Run,
+    one_tenant: OneTenant,
     handover: Handover,
     rescans: u64,
     counters_reused: u64,
@@ -113,6 +116,10 @@ struct Memory {
     rss_none_mib: f64,
     rss_mib: f64,
     rss_per_session_mib: f64,
+    /// What cannot be dropped: anonymous memory and dirty pages.
+    held_none_mib: f64,
+    held_mib: f64,
+    held_per_session_mib: f64,
     /// While idle.
     cpu_ms_per_session_minute: f64,
 }
@@ -193,6 +200,9 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
     traffic.greet(&crowd).await?;
     let inbound_50_per_s = traffic.inbound(&crowd, 50, SINGLE_SECONDS).await?;
     tell(format!("one tenant, fifty messages a second: {}", json!(inbound_50_per_s)));
+    let strangers = crowd_of(60, &busy[0], &whatsapp).await?;
+    let one_tenant = one_tenant::measure(&traffic, &Gauge::of(&daemon)?, &crowd, &strangers).await?;
+    tell(format!("one tenant, as fast as it can: {}", json!(one_tenant)));
     drop(traffic);
 
     let handover = hand_over(&setup, daemon, &whatsapp, &tenants).await?;
@@ -210,6 +220,7 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
         outbound,
         inbound_1_per_s,
         inbound_50_per_s,
+        one_tenant,
         handover,
         rescans: number(&stats["pairings"])? - u64::from(options.tenants),
         counters_reused: number(&stats["counters_reused"])?,
@@ -239,8 +250,12 @@ async fn pair(options: &Options, whatsapp: &Whatsapp, dashboard: &Dashboard) -> 
 
 /// As many customers for one tenant as write to it a second: what one of them writes waits for what he wrote before.
 async fn crowd(one: &Chat, whatsapp: &Whatsapp) -> anyhow::Result<Vec<Chat>> {
+    crowd_of(50, one, whatsapp).await
+}
+
+async fn crowd_of(count: usize, one: &Chat, whatsapp: &Whatsapp) -> anyhow::Result<Vec<Chat>> {
     let mut crowd = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..count {
         crowd.push(Chat { customer: whatsapp.add_customer().await?, ..one.clone() });
     }
     Ok(crowd)
@@ -282,12 +297,16 @@ async fn idle(options: &Options, daemon: &Process, nobody: &Process, tenants: us
     tokio::time::sleep(Duration::from_secs(options.idle)).await;
     let cpu = full.cpu()? - before;
     let (rss, none) = (full.rss_mib()?, empty.rss_mib()?);
+    let (held, held_none) = (full.held_mib()?, empty.held_mib()?);
     let minutes = (options.idle as f64 / 60.0).max(f64::EPSILON);
     Ok(Memory {
         idle_s: options.idle,
         rss_none_mib: round(none),
         rss_mib: round(rss),
         rss_per_session_mib: (rss - none) / tenants as f64,
+        held_none_mib: round(held_none),
+        held_mib: round(held),
+        held_per_session_mib: (held - held_none) / tenants as f64,
         cpu_ms_per_session_minute: round(cpu.as_secs_f64() * 1000.0 / tenants as f64 / minutes),
     })
 }

@@ -24,6 +24,18 @@ impl Gauge {
         Ok(kib / 1024.0)
     }
 
+    /// Memory that cannot be dropped: anonymous pages, and pages of files that are not written yet.
+    pub fn held_mib(&self) -> anyhow::Result<f64> {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0))?;
+        let kib = |name: &str| -> anyhow::Result<f64> {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name)).context("a field is missing")?;
+            Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+        };
+        // An anonymous page is nearly always a dirty one, too.
+        let dirty = kib("Private_Dirty:")? + kib("Shared_Dirty:")?;
+        Ok(kib("Anonymous:")?.max(dirty) / 1024.0)
+    }
+
     /// Processor time of all its threads since its start.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))?;

@@ -44,8 +44,8 @@ pub struct Run {
 }
 
 pub struct Traffic<'a> {
-    whatsapp: &'a Whatsapp,
-    dashboard: &'a Dashboard,
+    pub whatsapp: &'a Whatsapp,
+    pub dashboard: &'a Dashboard,
     ears: Vec<Ear>,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Traffic<'a> {
     }
 
     /// When each message came over Socket.IO, by its id; in milliseconds since 1970.
-    fn heard(&self) -> HashMap<String, f64> {
+    pub fn heard(&self) -> HashMap<String, f64> {
         let heard = self.ears.iter().flat_map(Ear::heard).filter(|heard| heard.event == "message:received");
         heard
             .filter_map(|heard| Some((heard.payload["message"]["id"].as_str()?.to_owned(), millis(heard.at))))
@@ -153,7 +153,7 @@ impl<'a> Traffic<'a> {
     }
 
     /// When the network saw each message, by its id.
-    async fn seen(&self) -> anyhow::Result<HashMap<String, f64>> {
+    pub async fn seen(&self) -> anyhow::Result<HashMap<String, f64>> {
         let messages = self.whatsapp.messages().await?;
         let messages = messages.as_array().context("no list of messages")?;
         messages
@@ -173,7 +173,7 @@ fn beat(rate: u32) -> tokio::time::Interval {
     beat
 }
 
-fn now() -> f64 {
+pub fn now() -> f64 {
     millis(SystemTime::now())
 }
 

@@ -126,7 +126,7 @@ async fn ten_broken_tenants_cost_the_other_ninety_nothing() {
         assert!(said["reason"].as_str().unwrap().contains(words), "{said}");
     }
     assert!(logged(&stage, "not up in time: goes on in the background").iter().any(|line| line["tenant"] == SILENT));
-    let passed_over = logged(&stage, "a damaged snapshot was passed over");
+    let passed_over = logged(&stage, "damage in the vault was passed over");
     assert_eq!(passed_over.iter().map(|line| &line["tenant"]).collect::<Vec<_>>(), [LUCKY]);
     // … and to those who have a key.
     let ill = health(&stage).await["sessions"]["ill"].clone();

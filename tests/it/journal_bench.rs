@@ -116,6 +116,7 @@ impl Bench {
             policy: self.policy.clone(),
             rng: SmallRng::from_os_rng(),
             expect_history: false,
+            check: None,
         }
     }
 
@@ -177,9 +178,20 @@ impl Bench {
         self.vault.notice(&self.tenant, &Notice::default()).await.unwrap();
     }
 
+    /// The vault loses documents from this number on, and snapshots that stand there or after it.
+    pub async fn lose_from(&self, seq: Seq) {
+        let lost = self.documents().await.into_iter().map(|document| document.seq).filter(|found| *found >= seq);
+        self.vault.remove_documents(&self.tenant, &lost.collect::<Vec<_>>()).await.unwrap();
+        for id in self.vault.snapshots(&self.tenant).await.unwrap() {
+            if id.seq >= seq {
+                self.vault.remove_snapshot(&self.tenant, &id).await.unwrap();
+            }
+        }
+    }
+
     pub async fn replace(&self, document: JournalDocument) {
         self.vault.remove_documents(&self.tenant, &[document.seq]).await.unwrap();
-        self.vault.append(&self.tenant, &[document], None).await.unwrap();
+        self.vault.append(&self.tenant, None, &[document], None).await.unwrap();
     }
 
     /// Lets an owner write until everything up to the number is compacted away, takeovers aside.

@@ -107,7 +107,7 @@ async fn damage_in_a_snapshot_is_named_and_nothing_is_written(bench: Bench) {
         .await;
 
     bench.vault.remove_snapshot(&bench.tenant, &id).await.unwrap();
-    bench.vault.put_manifest(&bench.tenant, newest).await.unwrap();
+    bench.vault.put_manifest(&bench.tenant, newest, None).await.unwrap();
     for (n, payload) in chunks.iter().filter(|(n, _)| *n != 2) {
         put(*n, payload).await;
     }
@@ -116,7 +116,7 @@ async fn damage_in_a_snapshot_is_named_and_nothing_is_written(bench: Bench) {
 
     let mut altered = newest.payload.to_vec();
     altered[50] ^= 1;
-    bench.vault.put_manifest(&bench.tenant, &Manifest { id: id.clone(), payload: altered.into() }).await.unwrap();
+    bench.vault.put_manifest(&bench.tenant, &Manifest { id: id.clone(), payload: altered.into() }, None).await.unwrap();
     let manifest = Document::Manifest(id.clone());
     bench
         .is_damaged(
@@ -130,7 +130,7 @@ async fn damage_in_a_snapshot_is_named_and_nothing_is_written(bench: Bench) {
     for (n, payload) in &chunks {
         put(*n, payload).await;
     }
-    bench.vault.put_manifest(&bench.tenant, newest).await.unwrap();
+    bench.vault.put_manifest(&bench.tenant, newest, None).await.unwrap();
     assert_eq!(bench.open("reader").await.has("noise"), Some(&*noise(3 * MAX_PAYLOAD)));
 }
 

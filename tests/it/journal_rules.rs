@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use sessiond::{
-    journal::{ChangeNo, Closed, ConfirmError, OpenError, SnapshotError, open},
-    vault::{DocumentKind, MAX_PAYLOAD},
+    journal::{ChangeNo, Closed, ConfirmError, Damage, Loss, OpenError, SnapshotError, open},
+    vault::{Decision, DocumentKind, MAX_PAYLOAD, Seq},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,12 @@ on_every_home! {
     a_takeover_whose_answer_was_lost_is_still_ours
     takeovers_are_trimmed_after_weeks_and_a_long_sleeper_asks_first
     while_the_vault_is_away_everything_waits_and_then_goes
+    a_vault_that_has_lost_everything_gets_it_again
+    a_vault_that_is_an_older_copy_gets_the_rest_again
+    entries_that_are_lost_beside_their_snapshots_come_again
+    a_loss_is_told_and_nothing_is_durable_before_all_is_there_again
+    an_older_copy_that_another_process_has_taken_over_is_no_loss
+    an_entry_that_is_lost_under_its_snapshot_is_done_without
 }
 
 async fn what_was_waited_for_is_what_the_next_owner_finds(bench: Bench) {
@@ -332,17 +338,126 @@ async fn while_the_vault_is_away_everything_waits_and_then_goes(bench: Bench) {
     assert_eq!(bench.open("next").await.has("key"), Some(&b"1"[..]));
 }
 
+/// Is everything that `owner` has in the vault, for the next one?
+async fn assert_heals(bench: &Bench, owner: &Owner, lost: &str) {
+    owner.put("after", lost.to_owned()).await;
+    owner.put("and then", lost.to_owned()).await;
+    owner.journal().confirm().await.unwrap();
+    assert!(owner.journal().loss().borrow().is_none() && !owner.journal().outage());
+    let next = bench.open("next").await;
+    assert_eq!(next.found, *owner.store.state.lock().unwrap(), "{lost}");
+    assert_eq!(next.passed_over, None, "{lost}");
+    assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(Closed::Fenced), "{lost}");
+    // And it goes on from there, snapshots and all.
+    bench.compact_past(&next, next.epoch.next()).await;
+    assert_eq!(bench.open("reader").await.has("after"), Some(lost.as_bytes()), "{lost}");
+}
+
+async fn busy(bench: &Bench) -> Owner {
+    let owner = bench.open("owner").await;
+    for n in 0..11 {
+        owner.put(&format!("key {n}"), "before").await;
+    }
+    owner
+}
+
+async fn a_vault_that_has_lost_everything_gets_it_again(bench: Bench) {
+    let owner = busy(&bench).await;
+    bench.lose_from(Seq(1)).await;
+    assert_heals(&bench, &owner, "everything").await;
+}
+
+async fn a_vault_that_is_an_older_copy_gets_the_rest_again(bench: Bench) {
+    for back in [0, 1, 5] {
+        let owner = busy(&bench).await;
+        // A snapshot that is being written would be put into the copy.
+        let end = bench.documents().await.last().unwrap().seq;
+        bench.lose_from(Seq(end.0 - back)).await;
+        assert_heals(&bench, &owner, &format!("all from {back} before the end")).await;
+    }
+}
+
+async fn entries_that_are_lost_beside_their_snapshots_come_again(bench: Bench) {
+    let owner = busy(&bench).await;
+    let all: Vec<_> = bench.documents().await.iter().map(|document| document.seq).collect();
+    bench.vault.remove_documents(&bench.tenant, &all).await.unwrap();
+    // A confirmation notices it as well.
+    let confirmed = owner.journal().confirm().await;
+    // A snapshot in the background may have been faster.
+    assert!(confirmed.is_err() || !bench.documents().await.is_empty());
+    assert_heals(&bench, &owner, "all entries").await;
+}
+
+async fn a_loss_is_told_and_nothing_is_durable_before_all_is_there_again(bench: Bench) {
+    let (wire, cx) = bench.wired("owner");
+    let owner = bench.try_open(cx).await.unwrap();
+    owner.put("key", "1").await;
+    let durable = owner.journal().durable();
+    bench.lose_from(Seq(2)).await;
+    wire.next("start_over", Act::Lose);
+    wire.next("start_over", Act::LoseAnswer);
+    let held = wire.hold("put_chunk");
+    let number = owner.set("key", "2");
+    let waiting = tokio::spawn({
+        let journal = owner.journal().clone();
+        async move { journal.wait(number).await }
+    });
+    held.reached().await;
+    assert_eq!(*owner.journal().loss().borrow(), Some(Loss::Entry(Seq(2))));
+    assert!(owner.journal().outage() && owner.journal().durable() == durable && !waiting.is_finished());
+    // Nobody who reads now finds anything that is half there.
+    assert_eq!(bench.documents().await.len(), 1);
+    held.release();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(*owner.journal().loss().borrow(), None);
+    assert!(!owner.journal().outage() && owner.journal().durable() >= number);
+    assert_eq!(bench.open("next").await.has("key"), Some(&b"2"[..]));
+}
+
+/// Then the other one owns what is left, and this one is over.
+async fn an_older_copy_that_another_process_has_taken_over_is_no_loss(bench: Bench) {
+    for from in [1, 4] {
+        let owner = busy(&bench).await;
+        *bench.clock.ahead.lock().unwrap() += Duration::from_secs(60);
+        bench.all_ended_but(1).await;
+        bench.lose_from(Seq(from)).await;
+        let other = bench.open("other").await;
+        assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(Closed::Fenced));
+        other.put("key", "other").await;
+        assert_eq!(bench.open("next").await.has("key"), Some(&b"other"[..]));
+        bench.lose_from(Seq(1)).await;
+    }
+}
+
+/// With no owner alive: what the snapshot has is there, and that something is missing is told.
+async fn an_entry_that_is_lost_under_its_snapshot_is_done_without(bench: Bench) {
+    let owner = busy(&bench).await;
+    let kept = owner.journal().keep_state_before_wipe().await.unwrap();
+    owner.journal().close().await.unwrap();
+    drop(owner);
+    let all: Vec<_> = bench.documents().await.iter().map(|document| document.seq).collect();
+    bench.vault.remove_documents(&bench.tenant, &all).await.unwrap();
+    let next = bench.open("next").await;
+    assert_eq!(next.has("key 10"), Some(&b"before"[..]));
+    assert_eq!(next.passed_over, Some(Damage::MissingEntry(kept.seq)));
+    next.put("key", "1").await;
+    assert_eq!(bench.open("reader").await.has("key"), Some(&b"1"[..]));
+}
+
 #[test]
-fn a_decision_on_a_removed_tenant_closes_the_journal() {
+fn a_record_that_is_removed_comes_back_with_the_next_decision() {
     run(|time| async move {
         let bench = Bench::simulated(time);
         let owner = bench.open("owner").await;
+        let phone = Decision { phone_number: Some(Some("57300".into())), ..Decision::default() };
+        owner.journal().know_record(phone);
         owner.put("key", "1").await;
         bench.world.as_ref().unwrap().ground().record = None;
         owner.put("key", "2").await;
         let number = owner.change("key", Some("3".into()), connect(true));
-        assert_eq!(owner.journal().wait(number).await, Err(Closed::TenantGone));
-        assert_eq!(bench.connected().await, None);
-        assert_eq!(bench.open("next").await.has("key"), Some(&b"2"[..]));
+        owner.journal().wait(number).await.unwrap();
+        let record = bench.vault.tenant(&bench.tenant).await.unwrap().unwrap();
+        assert_eq!((record.whatsapp_connected, record.phone_number), (true, Some("57300".into())));
+        assert_eq!(bench.open("next").await.has("key"), Some(&b"3"[..]));
     });
 }

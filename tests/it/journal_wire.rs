@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use sessiond::{
+    seal::Digest,
     tenant::{TenantId, TenantRecord},
     vault::*,
 };
@@ -101,7 +102,8 @@ impl Wire {
         kind: &'static str,
         request: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, VaultError> {
-        if ["append", "remove_documents", "put_chunk", "put_manifest", "remove_snapshot"].contains(&kind) {
+        if ["append", "start_over", "remove_documents", "put_chunk", "put_manifest", "remove_snapshot"].contains(&kind)
+        {
             self.sent.lock().unwrap().push(kind);
         }
         let lost = || Err(VaultError::Unavailable("lost on the line".into()));
@@ -170,13 +172,35 @@ impl Vault for Wire {
     async fn append(
         &self,
         tenant: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         let (inner, tenant) = (self.inner.clone(), tenant.clone());
         let (documents, decision) = (documents.to_owned(), decision.cloned());
-        let request = async move { inner.append(&tenant, &documents, decision.as_ref()).await };
+        let request = async move { inner.append(&tenant, after, &documents, decision.as_ref()).await };
         self.send("append", request).await?
+    }
+
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        let (inner, tenant) = (self.inner.clone(), tenant.clone());
+        let (footing, documents) = (footing.clone(), documents.to_owned());
+        let (manifest, decision) = (manifest.cloned(), decision.clone());
+        let request =
+            async move { inner.start_over(&tenant, &footing, &documents, manifest.as_ref(), &decision).await };
+        self.send("start_over", request).await?
+    }
+
+    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
+        let (inner, tenant) = (self.inner.clone(), tenant.clone());
+        self.send("headings", async move { inner.headings(&tenant, first, limit).await }).await?
     }
 
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
@@ -211,8 +235,14 @@ impl Vault for Wire {
         self.send("put_chunk", async move { inner.put_chunk(&tenant, &id, n, payload).await }).await?
     }
 
-    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
-        pass_on!(self, put_manifest, tenant, manifest)
+    async fn put_manifest(
+        &self,
+        tenant: &TenantId,
+        manifest: &Manifest,
+        entry: Option<Digest>,
+    ) -> Result<(), AppendError> {
+        let (inner, tenant, manifest) = (self.inner.clone(), tenant.clone(), manifest.clone());
+        self.send("put_manifest", async move { inner.put_manifest(&tenant, &manifest, entry).await }).await?
     }
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {

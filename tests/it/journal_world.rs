@@ -16,6 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
+    seal::Digest,
     tenant::{TenantId, TenantRecord},
     vault::*,
 };
@@ -50,8 +51,30 @@ pub struct World {
     pub time: Arc<Time>,
 }
 
+/// Of a tenant that is new.
+fn record(tenant: &TenantId) -> TenantRecord {
+    TenantRecord {
+        id: tenant.clone(),
+        name: None,
+        whatsapp_connected: false,
+        phone_number: None,
+        connected_at: None,
+        status: None,
+        last_error: None,
+        last_error_at: None,
+        config: serde_json::Value::Null,
+    }
+}
+
+fn decide(record: &mut TenantRecord, decision: &Decision) {
+    record.whatsapp_connected = decision.whatsapp_connected.unwrap_or(record.whatsapp_connected);
+    record.phone_number = decision.phone_number.clone().unwrap_or(record.phone_number.take());
+    record.connected_at = decision.connected_at.unwrap_or(record.connected_at.take());
+}
+
 #[derive(Debug)]
 pub struct Ground {
+    tenant: TenantId,
     pub record: Option<TenantRecord>,
     pub journal: BTreeMap<Seq, JournalDocument>,
     pub manifests: BTreeMap<SnapshotId, Bytes>,
@@ -62,6 +85,8 @@ pub struct Ground {
     pub violations: Vec<String>,
     /// All documents that ever stood at a number, the first one there.
     ever: BTreeMap<Seq, JournalDocument>,
+    /// Those that were lost.
+    lost: Vec<JournalDocument>,
     /// The last takeover at the end of the journal.
     pub owner: Option<(Seq, InstanceId)>,
     rng: SmallRng,
@@ -70,19 +95,9 @@ pub struct Ground {
 
 impl World {
     pub fn new(time: Arc<Time>, tenant: &TenantId, seed: u64, weather: Weather, trace: bool) -> Arc<Self> {
-        let record = TenantRecord {
-            id: tenant.clone(),
-            name: None,
-            whatsapp_connected: false,
-            phone_number: None,
-            connected_at: None,
-            status: None,
-            last_error: None,
-            last_error_at: None,
-            config: serde_json::Value::Null,
-        };
         let ground = Ground {
-            record: Some(record),
+            tenant: tenant.clone(),
+            record: Some(record(tenant)),
             journal: BTreeMap::new(),
             manifests: BTreeMap::new(),
             chunks: BTreeMap::new(),
@@ -90,6 +105,7 @@ impl World {
             usage: Usage::default(),
             violations: Vec::new(),
             ever: BTreeMap::new(),
+            lost: Vec::new(),
             owner: None,
             rng: SmallRng::seed_from_u64(seed),
             trace,
@@ -239,9 +255,17 @@ impl Line {
 impl Ground {
     /// Judges what lands at the end of the journal (only the owner's documents may, and new takeovers) and what lands in its past: only
     /// what stood there before, without deciding anything again, and takeovers of readers that were too slow.
-    fn append(&mut self, documents: &[JournalDocument], decision: Option<&Decision>) -> Result<(), AppendError> {
+    fn append(
+        &mut self,
+        after: Option<Digest>,
+        documents: &[JournalDocument],
+        decision: Option<&Decision>,
+    ) -> Result<(), AppendError> {
         if documents.iter().any(|document| self.journal.contains_key(&document.seq)) {
             return Err(AppendError::Exists);
+        }
+        if let Some(before) = documents[0].seq.previous() {
+            self.stand(&Footing::Document(before, after))?;
         }
         let Some(record) = self.record.as_mut().filter(|_| decision.is_some()) else {
             if decision.is_some() {
@@ -250,12 +274,74 @@ impl Ground {
             self.land(documents, false);
             return Ok(());
         };
-        let decision = decision.cloned().unwrap_or_default();
-        record.whatsapp_connected = decision.whatsapp_connected.unwrap_or(record.whatsapp_connected);
-        record.phone_number = decision.phone_number.unwrap_or(record.phone_number.take());
-        record.connected_at = decision.connected_at.unwrap_or(record.connected_at.take());
+        decide(record, &decision.cloned().unwrap_or_default());
         self.land(documents, true);
         Ok(())
+    }
+
+    /// Only the owner starts over, and the last document that ever was is below its new takeover; or a claimer does without what was
+    /// before its takeover.
+    fn start_over(
+        &mut self,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        if documents.iter().any(|document| self.journal.contains_key(&document.seq)) {
+            return Err(AppendError::Exists);
+        }
+        self.stand(footing)?;
+        let end = self.ever.last_key_value().map_or(Seq(0), |(seq, _)| *seq);
+        let (first, writer) = (&documents[0], &documents[0].writer);
+        if manifest.is_some() && self.owner.as_ref().is_some_and(|(_, owner)| owner != writer) {
+            self.violations.push(format!("{writer:?} starts over at {} and is not the owner", first.seq.0));
+        }
+        if manifest.is_some() && first.seq <= end {
+            self.violations.push(format!("{writer:?} starts over at {}, in the past", first.seq.0));
+        }
+        if manifest.is_some() || first.seq > end {
+            self.owner = Some((first.seq, writer.clone()));
+        }
+        for document in documents {
+            self.ever.entry(document.seq).or_insert_with(|| document.clone());
+            self.journal.insert(document.seq, document.clone());
+        }
+        if let Some(Manifest { id, payload }) = manifest {
+            self.manifests.insert(id.clone(), payload.clone());
+        }
+        if *decision != Decision::default() {
+            decide(self.record.get_or_insert_with(|| record(&self.tenant)), decision);
+        }
+        self.usage.writes += documents.len() as u64 + 2;
+        Ok(())
+    }
+
+    fn stand(&self, footing: &Footing) -> Result<(), AppendError> {
+        let stands = match footing {
+            Footing::Nothing => true,
+            Footing::Document(seq, digest) => {
+                self.journal.get(seq).is_some_and(|found| digest.is_none_or(|digest| found.digest() == digest))
+            }
+            Footing::Manifest(id) => self.manifests.contains_key(id),
+        };
+        if stands { Ok(()) } else { Err(AppendError::Gap) }
+    }
+
+    /// Loses documents from a number on, of the snapshots there and after it as many as are told; and the memory of them.
+    pub fn lose(&mut self, from: Seq, snapshots: bool) {
+        self.journal.retain(|seq, _| *seq < from);
+        let lost = self.ever.split_off(&from);
+        self.lost.extend(lost.into_values());
+        // Of an owner whose takeover it has lost it knows nothing.
+        if self.owner.as_ref().is_some_and(|(epoch, _)| *epoch >= from) {
+            let mut left = self.ever.values().filter(|document| document.kind == DocumentKind::Takeover);
+            self.owner = left.next_back().map(|last| (last.seq, last.writer.clone()));
+        }
+        if snapshots {
+            self.manifests.retain(|id, _| id.seq < from);
+            self.chunks.retain(|(id, _), _| id.seq < from);
+        }
     }
 
     fn land(&mut self, documents: &[JournalDocument], decides: bool) {
@@ -273,7 +359,8 @@ impl Ground {
                     (!mine).then_some("is appended by a process that is not the owner")
                 }
             } else {
-                let same = self.ever.get(&document.seq).is_some_and(|before| before.payload == document.payload);
+                let stood = self.ever.get(&document.seq).into_iter().chain(&self.lost);
+                let same = stood.into_iter().any(|before| before.payload == document.payload);
                 match (takeover, same) {
                     (true, _) => None,
                     (false, false) => Some("is another one in the past"),
@@ -322,15 +409,43 @@ impl Vault for Line {
     async fn append(
         &self,
         _: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         let (documents, decision) = (documents.to_vec(), decision.cloned());
         let (first, kind) = (documents[0].seq.0, documents[0].kind);
         self.call(format!("append {first} x{} {kind:?}", documents.len()), true, move |ground| {
-            ground.append(&documents, decision.as_ref())
+            ground.append(after, &documents, decision.as_ref())
         })
         .await?
+    }
+
+    async fn start_over(
+        &self,
+        _: &TenantId,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        let (footing, documents) = (footing.clone(), documents.to_vec());
+        let (manifest, decision) = (manifest.cloned(), decision.clone());
+        self.call(format!("start over at {}", documents[0].seq.0), true, move |ground| {
+            ground.start_over(&footing, &documents, manifest.as_ref(), &decision)
+        })
+        .await?
+    }
+
+    async fn headings(&self, _: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
+        self.read(format!("headings {}..", first.0), move |ground| {
+            let heading = |(seq, document): (&Seq, &JournalDocument)| {
+                let JournalDocument { writer, at, .. } = document.clone();
+                Heading { seq: *seq, writer, at }
+            };
+            ground.journal.range(first..).take(limit).map(heading).collect()
+        })
+        .await
     }
 
     async fn document(&self, _: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
@@ -398,13 +513,15 @@ impl Vault for Line {
         .await
     }
 
-    async fn put_manifest(&self, _: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
+    async fn put_manifest(&self, _: &TenantId, manifest: &Manifest, entry: Option<Digest>) -> Result<(), AppendError> {
         let Manifest { id, payload } = manifest.clone();
         self.call(format!("manifest {}-{}", id.seq.0, id.attempt), true, move |ground| {
+            ground.stand(&Footing::Document(id.seq, entry))?;
             ground.manifests.insert(id, payload);
             ground.usage.writes += 1;
+            Ok(())
         })
-        .await
+        .await?
     }
 
     /// In two steps: others delete between them.

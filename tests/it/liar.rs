@@ -202,9 +202,9 @@ async fn lied_to() -> Option<(Liar, Firestore, Firestore)> {
 async fn what_was_confirmed_and_lost_is_nowhere() {
     let Some((liar, vault, direct)) = lied_to().await else { return };
     let tenant = "tenant1".parse().unwrap();
-    vault.append(&tenant, &[document(1)], None).await.unwrap();
+    vault.append(&tenant, None, &[document(1)], None).await.unwrap();
     liar.lie(Lie::Lose, 1);
-    vault.append(&tenant, &[document(2)], None).await.expect("it says yes");
+    vault.append(&tenant, None, &[document(2)], None).await.expect("it says yes");
     assert_eq!(liar.left(), 0);
     assert_eq!(direct.document(&tenant, Seq(1)).await.unwrap(), Some(document(1)), "the truth passes");
     assert_eq!(direct.document(&tenant, Seq(2)).await.unwrap(), None);
@@ -215,7 +215,7 @@ async fn what_was_refused_and_kept_is_there() {
     let Some((liar, vault, direct)) = lied_to().await else { return };
     let tenant = "tenant1".parse().unwrap();
     liar.lie(Lie::Keep, 1);
-    let refused = vault.append(&tenant, &[document(1)], None).await;
+    let refused = vault.append(&tenant, None, &[document(1)], None).await;
     assert!(matches!(refused, Err(AppendError::Vault(VaultError::Unavailable(_)))), "{refused:?}");
     assert_eq!(direct.document(&tenant, Seq(1)).await.unwrap(), Some(document(1)));
     assert_eq!(vault.documents(&tenant, Seq(1)).await.unwrap(), [document(1)], "streamed answers pass");

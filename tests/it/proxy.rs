@@ -164,16 +164,16 @@ async fn behind_proxy(request_timeout: Duration) -> Option<(Proxy, Firestore, Fi
 async fn a_lost_answer_is_no_answer_and_the_document_is_there() {
     let Some((proxy, vault, direct)) = behind_proxy(Duration::from_secs(10)).await else { return };
     let tenant = "tenant1".parse().unwrap();
-    vault.append(&tenant, &[document(1)], None).await.unwrap();
+    vault.append(&tenant, None, &[document(1)], None).await.unwrap();
 
     proxy.set(Mode::LoseAnswers);
-    let lost = vault.append(&tenant, &[document(2)], None).await;
+    let lost = vault.append(&tenant, None, &[document(2)], None).await;
     assert!(matches!(lost, Err(AppendError::Vault(VaultError::Unavailable(_)))), "{lost:?}");
     assert_eq!(direct.document(&tenant, Seq(2)).await.unwrap(), Some(document(2)));
 
     proxy.set(Mode::Pass);
     assert_eq!(vault.document(&tenant, Seq(2)).await.unwrap(), Some(document(2)));
-    let again = vault.append(&tenant, &[document(2)], None).await;
+    let again = vault.append(&tenant, None, &[document(2)], None).await;
     assert!(matches!(again, Err(AppendError::Exists)), "{again:?}");
 }
 
@@ -181,15 +181,15 @@ async fn a_lost_answer_is_no_answer_and_the_document_is_there() {
 async fn a_refused_request_did_not_happen_and_the_next_one_does() {
     let Some((proxy, vault, direct)) = behind_proxy(Duration::from_secs(10)).await else { return };
     let tenant = "tenant1".parse().unwrap();
-    vault.append(&tenant, &[document(1)], None).await.unwrap();
+    vault.append(&tenant, None, &[document(1)], None).await.unwrap();
 
     proxy.set(Mode::Refuse);
-    let refused = vault.append(&tenant, &[document(2)], None).await;
+    let refused = vault.append(&tenant, None, &[document(2)], None).await;
     assert!(matches!(refused, Err(AppendError::Vault(VaultError::Unavailable(_)))), "{refused:?}");
     assert_eq!(direct.document(&tenant, Seq(2)).await.unwrap(), None);
 
     proxy.set(Mode::Pass);
-    vault.append(&tenant, &[document(2)], None).await.unwrap();
+    vault.append(&tenant, None, &[document(2)], None).await.unwrap();
 }
 
 /// The connection that hung stays dead for ever: only a new one can help.
@@ -198,10 +198,10 @@ async fn a_silent_connection_is_left_after_one_time_limit() {
     let limit = Duration::from_secs(1);
     let Some((proxy, vault, _direct)) = behind_proxy(limit).await else { return };
     let tenant = "tenant1".parse().unwrap();
-    vault.append(&tenant, &[document(1)], None).await.unwrap();
+    vault.append(&tenant, None, &[document(1)], None).await.unwrap();
 
     proxy.set(Mode::Hang);
-    let silent = timeout(limit * 5, vault.append(&tenant, &[document(2)], None)).await;
+    let silent = timeout(limit * 5, vault.append(&tenant, None, &[document(2)], None)).await;
     let silent = silent.expect("ends at its time limit");
     assert!(matches!(silent, Err(AppendError::Vault(VaultError::Unavailable(_)))), "{silent:?}");
     let read = timeout(limit * 5, vault.documents(&tenant, Seq(1))).await.expect("a streamed read ends too");
@@ -209,7 +209,7 @@ async fn a_silent_connection_is_left_after_one_time_limit() {
 
     proxy.set(Mode::Pass);
     assert_eq!(vault.documents(&tenant, Seq(1)).await.unwrap(), [document(1)]);
-    vault.append(&tenant, &[document(2)], None).await.unwrap();
+    vault.append(&tenant, None, &[document(2)], None).await.unwrap();
 }
 
 #[tokio::test]

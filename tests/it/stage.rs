@@ -22,6 +22,8 @@ pub struct Stage {
     pub setup: Setup,
     pub dashboard: Dashboard,
     pub tally: Tally,
+    /// On the emulator.
+    pub project: Option<String>,
     dir: tempfile::TempDir,
 }
 
@@ -37,9 +39,10 @@ impl Stage {
         let setup = Setup::new(program, dir.path(), &network.ws_url())
             .and_then(|setup| setup.trusting(dir.path(), network.media_ca_pem()))
             .unwrap();
-        let setup = match home {
-            Home::Embedded => setup.embedded(&dir.path().join("cloud").join("vault.db")),
-            Home::Emulator => setup.firestore(&emulator::host()?, &emulator::project()),
+        let project = (home == Home::Emulator).then(emulator::project);
+        let setup = match &project {
+            None => setup.embedded(&dir.path().join("cloud").join("vault.db")),
+            Some(project) => setup.firestore(&emulator::host()?, project),
         };
         // Fewer keys make a pairing quick; what is tested here does not depend on their number.
         let setup = setup
@@ -48,7 +51,7 @@ impl Stage {
             .set("SESSIOND_SESSION__BACKOFF_MAX", "2s");
         let dashboard = Dashboard::new(setup.address, setup.admin_key.clone());
         let tally = Tally::new(network.clone());
-        Some(Self { network, setup, dashboard, tally, dir })
+        Some(Self { network, setup, dashboard, tally, project, dir })
     }
 
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {

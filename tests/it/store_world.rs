@@ -16,7 +16,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::SystemClock,
     journal::{self, Closed, Context, Journal, Opened, Pace, Policy},
-    seal::Keyring,
+    seal::{Digest, Keyring},
     store::{
         Batch, Pool, PoolOptions, Store,
         space::{self, Space},
@@ -106,7 +106,7 @@ impl World {
         let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
         vault.notice(&tenant(), &Notice::default()).await.unwrap();
         for (documents, decision) in self.line.appends().into_iter().take(appends) {
-            vault.append(&tenant(), &documents, decision.as_ref()).await.unwrap();
+            vault.append(&tenant(), None, &documents, decision.as_ref()).await.unwrap();
         }
         let pool = Pool::new(PoolOptions::default()).unwrap();
         Self::owning(dir, Line::to(Arc::new(vault)), &pool).await
@@ -165,6 +165,7 @@ async fn open(vault: Arc<Line>) -> Opened {
         },
         rng: SmallRng::from_os_rng(),
         expect_history: false,
+        check: None,
     };
     journal::open(context, &TaskTracker::new(), CancellationToken::new()).await.unwrap()
 }
@@ -213,16 +214,30 @@ impl Vault for Line {
     async fn append(
         &self,
         tenant: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         let mut silent = self.silent.subscribe();
         silent.wait_for(|silent| !silent).await.expect("self holds the sender");
-        self.vault.append(tenant, documents, decision).await?;
+        self.vault.append(tenant, after, documents, decision).await?;
         self.appends.lock().unwrap().push((documents.to_vec(), decision.cloned()));
         Ok(())
     }
 
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        self.vault.start_over(tenant, footing, documents, manifest, decision).await
+    }
+    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
+        self.vault.headings(tenant, first, limit).await
+    }
     async fn ping(&self) -> Result<(), VaultError> {
         self.vault.ping().await
     }
@@ -262,8 +277,13 @@ impl Vault for Line {
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
         self.vault.put_chunk(tenant, id, n, payload).await
     }
-    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
-        self.vault.put_manifest(tenant, manifest).await
+    async fn put_manifest(
+        &self,
+        tenant: &TenantId,
+        manifest: &Manifest,
+        entry: Option<Digest>,
+    ) -> Result<(), AppendError> {
+        self.vault.put_manifest(tenant, manifest, entry).await
     }
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
         self.vault.chunks(tenant, id).await

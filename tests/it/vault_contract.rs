@@ -9,8 +9,8 @@ use serde_json::json;
 use sessiond::{
     tenant::{TenantId, TenantRecord},
     vault::{
-        AppendError, Decision, DocumentKind, Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Manifest,
-        Notice, Seq, SnapshotId, Vault, VaultError,
+        AppendError, Decision, DocumentKind, Footing, Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD,
+        Manifest, Notice, Seq, SnapshotId, Vault, VaultError,
         access::{self, KeyHash},
         embedded::Embedded,
         firestore::Firestore,
@@ -169,6 +169,11 @@ pub(crate) use contract;
 
 contract! {
     an_append_lands_whole_or_not_at_all
+    an_append_needs_the_document_before_it
+    a_journal_starts_over_in_one_commit
+    an_append_needs_the_very_document_that_is_meant
+    what_starts_over_or_is_a_snapshot_needs_its_footing
+    headings_come_in_order_and_no_further_than_asked
     an_append_without_a_decision_needs_no_record
     a_decision_needs_the_record
     a_decision_changes_what_it_names
@@ -242,23 +247,162 @@ async fn seqs(vault: &dyn Vault, id: &TenantId, first: u64) -> Vec<u64> {
 async fn an_append_lands_whole_or_not_at_all(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.notice(&id, &Notice::default()).await.unwrap();
-    vault.append(&id, &[document(2, "there")], None).await.unwrap();
+    scatter(&*vault, &id, &[document(2, "there")]).await;
     let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
     let documents = [document(1, "x"), document(2, "y"), document(3, "z")];
-    let result = vault.append(&id, &documents, Some(&decision)).await;
+    let result = vault.append(&id, None, &documents, Some(&decision)).await;
     assert!(matches!(result, Err(AppendError::Exists)), "{result:?}");
     assert_eq!(vault.documents(&id, Seq(1)).await.unwrap(), [document(2, "there")]);
     assert!(!record(&*vault, &id).await.whatsapp_connected);
 
     let documents = [document(3, "x"), document(4, "y"), document(5, "z")];
-    vault.append(&id, &documents, Some(&decision)).await.unwrap();
+    vault.append(&id, None, &documents, Some(&decision)).await.unwrap();
     assert_eq!(vault.documents(&id, Seq(3)).await.unwrap(), documents);
     assert!(record(&*vault, &id).await.whatsapp_connected);
 }
 
+/// Documents with whatever stands before them.
+async fn scatter(vault: &dyn Vault, id: &TenantId, documents: &[JournalDocument]) {
+    vault.start_over(id, &Footing::Nothing, documents, None, &Decision::default()).await.unwrap();
+}
+
+async fn an_append_needs_the_document_before_it(home: &dyn Home) {
+    let (vault, id) = (home.vault(), tenant("a"));
+    vault.notice(&id, &Notice::default()).await.unwrap();
+    let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
+    let is_gap = async |documents: &[JournalDocument], decision| {
+        let result = vault.append(&id, None, documents, decision).await;
+        assert!(matches!(result, Err(AppendError::Gap)), "{result:?}");
+    };
+    is_gap(&[document(2, "x")], None).await;
+    is_gap(&[document(7, "x"), document(8, "x")], Some(&decision)).await;
+    vault.append(&id, None, &[document(1, "x"), document(2, "x")], None).await.unwrap();
+    is_gap(&[document(4, "x")], None).await;
+    vault.append(&id, None, &[document(3, "x")], None).await.unwrap();
+    vault.remove_documents(&id, &[Seq(3)]).await.unwrap();
+    is_gap(&[document(4, "x")], Some(&decision)).await;
+    // Another tenant's does not count.
+    vault.append(&tenant("b"), None, &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();
+    is_gap(&[document(4, "x")], None).await;
+    assert_eq!(seqs(&*vault, &id, 1).await, [1, 2]);
+    assert!(!record(&*vault, &id).await.whatsapp_connected);
+    // Only the one before.
+    vault.remove_documents(&id, &[Seq(1)]).await.unwrap();
+    vault.append(&id, None, &[document(3, "x")], Some(&decision)).await.unwrap();
+    // What is missing is the record.
+    home.remove_record(&id);
+    let gone = vault.append(&id, None, &[document(4, "x")], Some(&decision)).await;
+    assert!(matches!(gone, Err(AppendError::TenantGone)), "{gone:?}");
+    assert_eq!(seqs(&*vault, &id, 1).await, [2, 3]);
+}
+
+async fn a_journal_starts_over_in_one_commit(home: &dyn Home) {
+    let (vault, id) = (home.vault(), tenant("a"));
+    let decision =
+        Decision { whatsapp_connected: Some(true), phone_number: Some(Some("57".into())), ..Decision::default() };
+    let manifest = Manifest { id: snapshot(9, "a"), payload: "m".into() };
+    vault.start_over(&id, &Footing::Nothing, &[takeover(9), takeover(2)], Some(&manifest), &decision).await.unwrap();
+    assert_eq!(vault.documents(&id, Seq(1)).await.unwrap(), [takeover(2), takeover(9)]);
+    assert_eq!(vault.manifests(&id).await.unwrap(), std::slice::from_ref(&manifest));
+    let made = record(&*vault, &id).await;
+    assert_eq!((made.whatsapp_connected, made.phone_number), (true, Some("57".into())));
+
+    let other = Manifest { id: snapshot(12, "b"), payload: "m".into() };
+    let dead = Decision { whatsapp_connected: Some(false), ..Decision::default() };
+    let taken = vault.start_over(&id, &Footing::Nothing, &[takeover(12), takeover(2)], Some(&other), &dead).await;
+    assert!(matches!(taken, Err(AppendError::Exists)), "{taken:?}");
+    assert_eq!(seqs(&*vault, &id, 1).await, [2, 9]);
+    assert_eq!(vault.manifests(&id).await.unwrap(), [manifest]);
+    assert!(record(&*vault, &id).await.whatsapp_connected);
+
+    // What a decision does not name stays; one that says nothing makes no record.
+    vault.notice(&id, &Notice { name: Some("Mario".into()), ..Notice::default() }).await.unwrap();
+    vault.start_over(&id, &Footing::Nothing, &[takeover(12)], None, &dead).await.unwrap();
+    let changed = record(&*vault, &id).await;
+    assert_eq!((changed.whatsapp_connected, changed.phone_number), (false, Some("57".into())));
+    assert_eq!(changed.name.as_deref(), Some("Mario"));
+    scatter(&*vault, &tenant("b"), &[takeover(3)]).await;
+    assert_eq!(vault.tenant(&tenant("b")).await.unwrap(), None);
+}
+
+/// Another one may have come to stand at its number, after a loss.
+async fn an_append_needs_the_very_document_that_is_meant(home: &dyn Home) {
+    let (vault, other, id) = (home.vault(), home.other().await, tenant("a"));
+    let digest = |payload: &'static str| Some(document(1, payload).digest());
+    vault.append(&id, None, &[document(1, "one")], None).await.unwrap();
+    vault.append(&id, digest("one"), &[document(2, "x"), document(3, "three")], None).await.unwrap();
+    // Whether this process has written it, or another one.
+    for vault in [&vault, &other] {
+        let wrong = vault.append(&id, digest("four"), &[document(4, "y")], None).await;
+        assert!(matches!(wrong, Err(AppendError::Gap)), "{wrong:?}");
+    }
+    other.append(&id, digest("three"), &[document(4, "four")], None).await.unwrap();
+    vault.append(&id, digest("four"), &[document(5, "five")], None).await.unwrap();
+    // The same number, by another's hand, and back again.
+    other.remove_documents(&id, &[Seq(5)]).await.unwrap();
+    other.append(&id, digest("four"), &[document(5, "another")], None).await.unwrap();
+    let replaced = vault.append(&id, digest("five"), &[document(6, "six")], None).await;
+    assert!(matches!(replaced, Err(AppendError::Gap)), "{replaced:?}");
+    other.remove_documents(&id, &[Seq(5)]).await.unwrap();
+    other.append(&id, digest("four"), &[document(5, "five")], None).await.unwrap();
+    vault.append(&id, digest("five"), &[document(6, "six")], None).await.unwrap();
+    assert_eq!(seqs(&*vault, &id, 1).await, [1, 2, 3, 4, 5, 6]);
+
+    // Nothing more than the writes themselves, while one process follows itself.
+    let start = vault.usage();
+    vault.append(&id, digest("six"), &[document(7, "seven")], None).await.unwrap();
+    vault.append(&id, digest("seven"), &[document(8, "eight")], None).await.unwrap();
+    vault.documents(&id, Seq(8)).await.unwrap();
+    vault.append(&id, digest("eight"), &[document(9, "nine")], None).await.unwrap();
+    let end = vault.usage();
+    assert_eq!((end.reads - start.reads, end.writes - start.writes), (1, 3));
+}
+
+async fn what_starts_over_or_is_a_snapshot_needs_its_footing(home: &dyn Home) {
+    let (vault, id) = (home.vault(), tenant("a"));
+    let gap = |result: Result<(), AppendError>| assert!(matches!(result, Err(AppendError::Gap)), "{result:?}");
+    let start_over = async |number, footing: Footing| {
+        vault.start_over(&id, &footing, &[takeover(number)], None, &Decision::default()).await
+    };
+    let manifest = Manifest { id: snapshot(3, "a"), payload: "m".into() };
+    let digest = |payload: &'static str| Some(document(1, payload).digest());
+    gap(vault.put_manifest(&id, &manifest, None).await);
+    gap(start_over(9, Footing::Manifest(manifest.id.clone())).await);
+    gap(start_over(9, Footing::Document(Seq(3), None)).await);
+    scatter(&*vault, &id, &[document(3, "three")]).await;
+    gap(vault.put_manifest(&id, &manifest, digest("another")).await);
+    assert_eq!(vault.manifests(&id).await.unwrap(), []);
+    vault.put_manifest(&id, &manifest, digest("three")).await.unwrap();
+    gap(start_over(9, Footing::Document(Seq(3), digest("another"))).await);
+    assert_eq!(seqs(&*vault, &id, 1).await, [3]);
+    start_over(9, Footing::Document(Seq(3), digest("three"))).await.unwrap();
+    start_over(12, Footing::Document(Seq(9), None)).await.unwrap();
+    start_over(14, Footing::Manifest(manifest.id.clone())).await.unwrap();
+    gap(start_over(16, Footing::Manifest(snapshot(3, "b"))).await);
+    assert_eq!(seqs(&*vault, &id, 1).await, [3, 9, 12, 14]);
+}
+
+async fn headings_come_in_order_and_no_further_than_asked(home: &dyn Home) {
+    let (vault, id) = (home.vault(), tenant("a"));
+    let numbers = async |first, limit| {
+        let headings = vault.headings(&id, Seq(first), limit).await.unwrap();
+        for found in &headings {
+            let whole = document(found.seq.0, "x");
+            assert_eq!((&found.writer, found.at), (&whole.writer, whole.at));
+        }
+        headings.into_iter().map(|found| found.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(1, 5).await, []);
+    scatter(&*vault, &id, &[document(2, "x"), takeover(3), document(5, "x"), document(11, "x")]).await;
+    assert_eq!(numbers(1, usize::MAX).await, [2, 3, 5, 11].map(Seq));
+    assert_eq!(numbers(3, 2).await, [3, 5].map(Seq));
+    assert_eq!(numbers(4, 9).await, [5, 11].map(Seq));
+    assert_eq!(numbers(12, 9).await, []);
+}
+
 async fn an_append_without_a_decision_needs_no_record(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
-    vault.append(&id, &[document(1, "x")], None).await.unwrap();
+    vault.append(&id, None, &[document(1, "x")], None).await.unwrap();
     assert_eq!(vault.tenant(&id).await.unwrap(), None);
     assert_eq!(vault.document(&id, Seq(1)).await.unwrap(), Some(document(1, "x")));
     assert_eq!(vault.document(&id, Seq(2)).await.unwrap(), None);
@@ -270,7 +414,7 @@ async fn a_decision_needs_the_record(home: &dyn Home) {
     home.remove_record(&id);
     let decisions = [Decision { whatsapp_connected: Some(true), ..Decision::default() }, Decision::default()];
     for decision in &decisions {
-        let result = vault.append(&id, &[document(1, "x")], Some(decision)).await;
+        let result = vault.append(&id, None, &[document(1, "x")], Some(decision)).await;
         assert!(matches!(result, Err(AppendError::TenantGone)), "{result:?}");
     }
     assert_eq!(seqs(&*vault, &id, 1).await, [] as [u64; 0]);
@@ -293,7 +437,7 @@ async fn a_decision_changes_what_it_names(home: &dyn Home) {
         phone_number: Some(Some("573001234567".into())),
         connected_at: Some(Some(at(1))),
     };
-    vault.append(&id, &[document(1, "x")], Some(&paired)).await.unwrap();
+    vault.append(&id, None, &[document(1, "x")], Some(&paired)).await.unwrap();
     let mut expected = TenantRecord {
         id: id.clone(),
         name: notice.name,
@@ -307,11 +451,11 @@ async fn a_decision_changes_what_it_names(home: &dyn Home) {
     };
     assert_eq!(record(&*vault, &id).await, expected);
 
-    vault.append(&id, &[document(2, "x")], Some(&Decision::default())).await.unwrap();
+    vault.append(&id, None, &[document(2, "x")], Some(&Decision::default())).await.unwrap();
     assert_eq!(record(&*vault, &id).await, expected, "nothing was decided");
 
     let dead = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
-    vault.append(&id, &[document(3, "x")], Some(&dead)).await.unwrap();
+    vault.append(&id, None, &[document(3, "x")], Some(&dead)).await.unwrap();
     expected = TenantRecord { whatsapp_connected: false, phone_number: None, connected_at: None, ..expected };
     assert_eq!(record(&*vault, &id).await, expected);
 }
@@ -327,7 +471,7 @@ async fn documents_come_back_as_they_were_and_in_order(home: &dyn Home) {
         JournalDocument { at: Timestamp::UNIX_EPOCH - 1.microsecond(), ..document(11, "y") },
     ];
     for document in documents.iter().rev() {
-        vault.append(&id, std::slice::from_ref(document), None).await.unwrap();
+        scatter(&*vault, &id, std::slice::from_ref(document)).await;
     }
     assert_eq!(vault.documents(&id, Seq(1)).await.unwrap(), documents);
     assert_eq!(vault.documents(&id, Seq(10)).await.unwrap(), documents[2..]);
@@ -339,7 +483,7 @@ async fn reading_seeks_past_what_was_deleted(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     let documents: Vec<_> = (1..=1010).map(|seq| document(seq, "x")).collect();
     for group in documents.chunks(101) {
-        vault.append(&id, group, None).await.unwrap();
+        vault.append(&id, None, group, None).await.unwrap();
     }
     let gone: Vec<_> = (1..=1000).map(Seq).collect();
     vault.remove_documents(&id, &gone).await.unwrap();
@@ -352,12 +496,13 @@ async fn reading_seeks_past_what_was_deleted(home: &dyn Home) {
 async fn of_two_appenders_of_a_number_one_wins(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     let other = home.other().await;
-    vault.append(&id, &[document(1, "x")], None).await.unwrap();
+    vault.append(&id, None, &[document(1, "x")], None).await.unwrap();
     let mut racers = JoinSet::new();
     for racer in 0..32u8 {
         let (vault, id) = (if racer % 2 == 0 { vault.clone() } else { other.clone() }, id.clone());
-        racers
-            .spawn(async move { (racer, vault.append(&id, &[document(2, vec![racer]), document(3, "")], None).await) });
+        racers.spawn(async move {
+            (racer, vault.append(&id, None, &[document(2, vec![racer]), document(3, "")], None).await)
+        });
     }
     let mut winners = Vec::new();
     for (racer, result) in racers.join_all().await {
@@ -375,11 +520,11 @@ async fn of_two_appenders_of_a_number_one_wins(home: &dyn Home) {
 async fn another_process_sees_and_is_seen(home: &dyn Home) {
     let (one, id) = (home.vault(), tenant("a"));
     let two = home.other().await;
-    one.append(&id, &[document(1, "one")], None).await.unwrap();
+    one.append(&id, None, &[document(1, "one")], None).await.unwrap();
     assert_eq!(two.document(&id, Seq(1)).await.unwrap(), Some(document(1, "one")));
-    two.append(&id, &[document(2, "two")], None).await.unwrap();
+    two.append(&id, None, &[document(2, "two")], None).await.unwrap();
     assert_eq!(seqs(&*one, &id, 1).await, [1, 2]);
-    let late = one.append(&id, &[document(2, "late")], None).await;
+    let late = one.append(&id, None, &[document(2, "late")], None).await;
     assert!(matches!(late, Err(AppendError::Exists)), "{late:?}");
 }
 
@@ -388,7 +533,7 @@ async fn takeovers_and_entries_are_told_apart(home: &dyn Home) {
     assert_eq!(vault.takeovers(&id).await.unwrap(), []);
     let part = JournalDocument { kind: DocumentKind::Part, ..document(3, "x") };
     let documents = [takeover(1), document(2, "x"), part, document(4, "x"), takeover(5), document(6, "x")];
-    vault.append(&id, &documents, None).await.unwrap();
+    vault.append(&id, None, &documents, None).await.unwrap();
     assert_eq!(vault.takeovers(&id).await.unwrap(), [(Seq(1), at(1)), (Seq(5), at(5))]);
     let below = |end| vault.entries_below(&id, Seq(end));
     assert_eq!(below(6).await.unwrap(), [2, 3, 4].map(Seq));
@@ -399,13 +544,13 @@ async fn takeovers_and_entries_are_told_apart(home: &dyn Home) {
 
 async fn removing_twice_is_removing(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
-    vault.append(&id, &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();
+    vault.append(&id, None, &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();
     for _ in 0..2 {
         vault.remove_documents(&id, &[Seq(1), Seq(3), Seq(9)]).await.unwrap();
         assert_eq!(seqs(&*vault, &id, 1).await, [2]);
     }
     vault.remove_documents(&id, &[]).await.unwrap();
-    vault.append(&id, &[document(1, "again")], None).await.unwrap();
+    vault.append(&id, None, &[document(1, "again")], None).await.unwrap();
 
     vault.put_chunk(&id, &snapshot(1, "a"), 0, "x".into()).await.unwrap();
     for _ in 0..2 {
@@ -418,7 +563,7 @@ async fn tenants_do_not_see_each_other(home: &dyn Home) {
     let vault = home.vault();
     let ids = ["a", "A", "aa", "a-", "a_", "a1", &"x".repeat(64)].map(tenant);
     for id in &ids {
-        vault.append(id, &[document(1, id.as_str().to_owned())], None).await.unwrap();
+        vault.append(id, None, &[document(1, id.as_str().to_owned())], None).await.unwrap();
         vault.put_chunk(id, &snapshot(1, "s"), 0, id.as_str().to_owned().into()).await.unwrap();
         vault.notice(id, &Notice { status: Some(id.as_str().into()), ..Notice::default() }).await.unwrap();
     }
@@ -441,42 +586,42 @@ async fn the_largest_documents_fit_and_larger_ones_are_refused(home: &dyn Home) 
     let rest = noise(MAX_APPEND - 3 * MAX_PAYLOAD);
     let [one, two, three] = [1, 2, 3].map(|seq| document(seq, largest.clone()));
     let documents = [one, two, three, document(4, rest.clone())];
-    vault.append(&id, &documents, None).await.unwrap();
+    vault.append(&id, None, &documents, None).await.unwrap();
     assert_eq!(vault.documents(&id, Seq(1)).await.unwrap(), documents);
 
     let too_large = noise(MAX_PAYLOAD + 1);
-    let reason = is_refused(vault.append(&id, &[document(5, too_large.clone())], None).await);
+    let reason = is_refused(vault.append(&id, None, &[document(5, too_large.clone())], None).await);
     assert!(reason.contains(&too_large.len().to_string()), "{reason}");
     let [five, six, seven] = [5, 6, 7].map(|seq| document(seq, largest.clone()));
     let one_more = [&rest[..], b"x"].concat();
-    let reason = is_refused(vault.append(&id, &[five, six, seven, document(8, one_more)], None).await);
+    let reason = is_refused(vault.append(&id, None, &[five, six, seven, document(8, one_more)], None).await);
     assert!(reason.contains(&MAX_APPEND.to_string()), "{reason}");
     assert_eq!(seqs(&*vault, &id, 5).await, [] as [u64; 0]);
 
     vault.put_chunk(&id, &snapshot(4, "a"), 0, largest.clone()).await.unwrap();
-    vault.put_manifest(&id, &Manifest { id: snapshot(4, "a"), payload: largest }).await.unwrap();
+    vault.put_manifest(&id, &Manifest { id: snapshot(4, "a"), payload: largest }, None).await.unwrap();
     is_refused(vault.put_chunk(&id, &snapshot(4, "a"), 1, too_large.clone()).await);
-    is_refused(vault.put_manifest(&id, &Manifest { id: snapshot(4, "b"), payload: too_large.clone() }).await);
+    is_refused(vault.put_manifest(&id, &Manifest { id: snapshot(4, "b"), payload: too_large.clone() }, None).await);
     is_refused(vault.create_check_value(too_large).await);
     assert_eq!(vault.snapshots(&id).await.unwrap(), [snapshot(4, "a")]);
 }
 
 async fn impossible_numbers_and_names_are_refused(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
-    is_refused(vault.append(&id, &[], None).await);
-    is_refused(vault.append(&id, &[document(0, "x")], None).await);
-    is_refused(vault.append(&id, &[document(1, "x"), document(3, "x")], None).await);
-    is_refused(vault.append(&id, &[document(2, "x"), document(1, "x")], None).await);
-    is_refused(vault.append(&id, &[document(1, "x"), document(1, "x")], None).await);
-    is_refused(vault.append(&id, &[document(u64::MAX, "x")], None).await);
+    is_refused(vault.append(&id, None, &[], None).await);
+    is_refused(vault.append(&id, None, &[document(0, "x")], None).await);
+    is_refused(vault.append(&id, None, &[document(1, "x"), document(3, "x")], None).await);
+    is_refused(vault.append(&id, None, &[document(2, "x"), document(1, "x")], None).await);
+    is_refused(vault.append(&id, None, &[document(1, "x"), document(1, "x")], None).await);
+    is_refused(vault.append(&id, None, &[document(u64::MAX, "x")], None).await);
     for name in ["", ".", "..", "a/b", "__x__", &"x".repeat(1501)] {
         let writer = InstanceId(name.into());
-        is_refused(vault.append(&id, &[JournalDocument { writer, ..document(1, "x") }], None).await);
+        is_refused(vault.append(&id, None, &[JournalDocument { writer, ..document(1, "x") }], None).await);
         is_refused(vault.put_instance(&instance(name)).await);
     }
     for attempt in ["", "a/b", ".", "a b", "ä", &"x".repeat(65)] {
         is_refused(vault.put_chunk(&id, &snapshot(1, attempt), 0, "x".into()).await);
-        is_refused(vault.put_manifest(&id, &Manifest { id: snapshot(1, attempt), payload: "x".into() }).await);
+        is_refused(vault.put_manifest(&id, &Manifest { id: snapshot(1, attempt), payload: "x".into() }, None).await);
     }
     is_refused(vault.put_chunk(&id, &snapshot(1, "a"), 10_000, "x".into()).await);
     assert_eq!(seqs(&*vault, &id, 1).await, [] as [u64; 0]);
@@ -486,7 +631,7 @@ async fn impossible_numbers_and_names_are_refused(home: &dyn Home) {
         vault.put_instance(&instance(name)).await.unwrap();
     }
     assert_eq!(vault.instances().await.unwrap().len(), 6);
-    vault.append(&id, &[document(i64::MAX as u64, "x")], None).await.unwrap();
+    scatter(&*vault, &id, &[document(i64::MAX as u64, "x")]).await;
     assert_eq!(seqs(&*vault, &id, i64::MAX as u64).await, [i64::MAX as u64]);
 }
 
@@ -503,10 +648,11 @@ async fn a_snapshot_is_what_its_manifest_says(home: &dyn Home) {
     let chunks = vault.chunks(&id, &second).await.unwrap();
     assert_eq!(chunks, [(0, "chunk 0".into()), (2, "chunk 2 again".into()), (11, "chunk 11".into())]);
 
+    scatter(&*vault, &id, &[document(9, "x"), document(10, "x")]).await;
     let manifest = |id: &SnapshotId| Manifest { id: id.clone(), payload: format!("of {}", id.seq).into() };
-    vault.put_manifest(&id, &manifest(&second)).await.unwrap();
-    vault.put_manifest(&id, &manifest(&first)).await.unwrap();
-    vault.put_manifest(&id, &manifest(&first)).await.unwrap();
+    vault.put_manifest(&id, &manifest(&second), None).await.unwrap();
+    vault.put_manifest(&id, &manifest(&first), None).await.unwrap();
+    vault.put_manifest(&id, &manifest(&first), None).await.unwrap();
     assert_eq!(vault.manifests(&id).await.unwrap(), [manifest(&first), manifest(&second)]);
     assert_eq!(vault.snapshots(&id).await.unwrap(), [first.clone(), second.clone()]);
 
@@ -541,8 +687,9 @@ async fn segments_come_back_and_go(home: &dyn Home) {
 async fn a_late_chunk_of_another_attempt_stays_apart(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     let [failed, good] = [snapshot(5, "failed"), snapshot(5, "good")];
+    scatter(&*vault, &id, &[document(5, "x")]).await;
     vault.put_chunk(&id, &good, 0, "good".into()).await.unwrap();
-    vault.put_manifest(&id, &Manifest { id: good.clone(), payload: "m".into() }).await.unwrap();
+    vault.put_manifest(&id, &Manifest { id: good.clone(), payload: "m".into() }, None).await.unwrap();
     vault.put_chunk(&id, &failed, 0, "late".into()).await.unwrap();
     assert_eq!(vault.chunks(&id, &good).await.unwrap(), [(0, "good".into())]);
     assert_eq!(vault.manifests(&id).await.unwrap().len(), 1);
@@ -576,7 +723,7 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
         phone_number: Some(Some("57300".into())),
         connected_at: Some(Some(at(0))),
     };
-    vault.append(&id, &[document(1, "x")], Some(&paired)).await.unwrap();
+    vault.append(&id, None, &[document(1, "x")], Some(&paired)).await.unwrap();
     let notice = Notice {
         name: Some("n".into()),
         status: Some("s".into()),
@@ -611,11 +758,13 @@ async fn a_tenant_without_a_record_is_remembered_by_its_journal(home: &dyn Home)
     let vault = home.vault();
     assert_eq!(vault.remembered().await.unwrap(), Vec::<String>::new());
     vault.notice(&tenant("recorded"), &Notice::default()).await.unwrap();
-    vault.append(&tenant("journaled"), &[document(1, "entry")], None).await.unwrap();
+    vault.append(&tenant("journaled"), None, &[document(1, "entry")], None).await.unwrap();
     let manifest = Manifest { id: SnapshotId { seq: Seq(1), attempt: "a".into() }, payload: Bytes::from_static(b"m") };
-    vault.put_manifest(&tenant("kept"), &manifest).await.unwrap();
+    vault.append(&tenant("kept"), None, &[document(1, "entry")], None).await.unwrap();
+    vault.put_manifest(&tenant("kept"), &manifest, None).await.unwrap();
+    vault.remove_documents(&tenant("kept"), &[Seq(1)]).await.unwrap();
     vault.notice(&tenant("both"), &Notice::default()).await.unwrap();
-    vault.append(&tenant("both"), &[document(1, "entry")], None).await.unwrap();
+    vault.append(&tenant("both"), None, &[document(1, "entry")], None).await.unwrap();
     assert_eq!(vault.remembered().await.unwrap(), ["both", "journaled", "kept", "recorded"]);
     let listed: Vec<_> = vault.tenants().await.unwrap().into_iter().map(|(id, _)| id).collect();
     assert_eq!(listed, ["both", "recorded"]);
@@ -651,7 +800,7 @@ async fn a_record_that_does_not_parse_is_an_error_of_its_own(home: &dyn Home) {
     let (vault, good) = (home.vault(), tenant("good"));
     vault.notice(&good, &Notice::default()).await.unwrap();
     let connected = Decision { whatsapp_connected: Some(true), ..Decision::default() };
-    vault.append(&good, &[document(1, "x")], Some(&connected)).await.unwrap();
+    vault.append(&good, None, &[document(1, "x")], Some(&connected)).await.unwrap();
     vault.notice(&tenant("idle"), &Notice::default()).await.unwrap();
     home.spoil_records();
     for (list, expected) in [
@@ -676,7 +825,7 @@ async fn a_record_that_does_not_parse_is_an_error_of_its_own(home: &dyn Home) {
 async fn a_document_that_does_not_parse_is_an_error_of_its_tenant(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     for id in [&id, &tenant("b")] {
-        vault.append(id, &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();
+        vault.append(id, None, &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();
     }
     home.spoil_document(&id);
     let read = vault.documents(&id, Seq(1)).await;
@@ -737,8 +886,8 @@ async fn usage_counts_documents(home: &dyn Home) {
     vault.notice(&id, &Notice { status: Some("x".into()), ..Notice::default() }).await.unwrap();
     let start = vault.usage();
     let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
-    vault.append(&id, &[document(1, "x"), document(2, "x")], Some(&decision)).await.unwrap();
-    vault.append(&id, &[document(2, "x")], None).await.unwrap_err();
+    vault.append(&id, None, &[document(1, "x"), document(2, "x")], Some(&decision)).await.unwrap();
+    vault.append(&id, None, &[document(2, "x")], None).await.unwrap_err();
     vault.documents(&id, Seq(1)).await.unwrap();
     vault.document(&id, Seq(9)).await.unwrap();
     vault.remove_documents(&id, &[Seq(1)]).await.unwrap();

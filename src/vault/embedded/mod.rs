@@ -2,9 +2,11 @@
 //!
 //! Owns the file and one thread that holds its only connection ([`writer`]). Promises what [`Vault`] promises, and that an
 //! answered write survives the loss of power (`synchronous=FULL`). A thousand tenants that write at the same time share an
-//! fsync. A second process may open the same file; both then see each other's writes.
+//! fsync. A second process may open the same file; both then see each other's writes. A file that is deleted or replaced under its hands
+//! is noticed before the next request ([`file`]).
 
 mod access;
+mod file;
 mod schema;
 mod writer;
 
@@ -15,12 +17,18 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params, types::Type};
 
-use self::writer::{Access, Writer, vault_error};
-use super::{
-    AppendError, Counters, Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq,
-    SnapshotId, Usage, Vault, VaultError, limits,
+use self::{
+    file::VaultFile,
+    writer::{Access, Writer, vault_error},
 };
-use crate::tenant::{TenantId, TenantRecord};
+use super::{
+    AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
+    Notice, Seq, SnapshotId, Usage, Vault, VaultError, limits,
+};
+use crate::{
+    seal::Digest,
+    tenant::{TenantId, TenantRecord},
+};
 
 #[derive(Debug)]
 pub struct Embedded {
@@ -31,8 +39,8 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the file or makes it, readable for its owner only. Blocks shortly.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
-        let connection = schema::open(path)?;
-        let writer = Writer::start(connection).map_err(|error| VaultError::Unavailable(error.to_string()))?;
+        let file = VaultFile::open(path)?;
+        let writer = Writer::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         Ok(Self { writer, counters: Counters::default() })
     }
 
@@ -119,8 +127,7 @@ impl Vault for Embedded {
         limits::notice(notice)?;
         let (tenant, notice) = (tenant.clone(), notice.clone());
         self.write(1, move |connection| {
-            let make = "INSERT INTO tenants (id, whatsapp_connected) VALUES (?1, 0) ON CONFLICT DO NOTHING";
-            connection.prepare_cached(make)?.execute([tenant.as_str()])?;
+            make_record(connection, &tenant)?;
             let Notice { name, status, last_error, last_error_at, config } = notice;
             set(connection, &tenant, "name", name)?;
             set(connection, &tenant, "status", status)?;
@@ -134,13 +141,50 @@ impl Vault for Embedded {
     async fn append(
         &self,
         tenant: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         limits::append(documents)?;
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.cloned());
         let count = documents.len() + usize::from(decision.is_some());
-        let work = move |connection: &Connection| append(connection, &tenant, &documents, decision.as_ref());
+        let work = move |connection: &Connection| append(connection, &tenant, after, &documents, decision.as_ref());
+        self.writer.run(Access::Write, work).await?;
+        self.counters.wrote(count);
+        Ok(())
+    }
+
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        limits::start_over(documents)?;
+        if let Some(Manifest { id, payload }) = manifest {
+            limits::snapshot_id(id)?;
+            limits::payload(payload)?;
+        }
+        let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.clone());
+        let (footing, manifest) = (footing.clone(), manifest.cloned());
+        let count = documents.len() + usize::from(manifest.is_some()) + 1;
+        let work = move |connection: &Connection| {
+            create(connection, &tenant, &documents)?;
+            stand(connection, &tenant, &footing)?;
+            let rest = || {
+                if let Some(manifest) = &manifest {
+                    put_manifest(connection, &tenant, manifest)?;
+                }
+                if decision == Decision::default() {
+                    return Ok(());
+                }
+                make_record(connection, &tenant)?;
+                decide(connection, &tenant, &decision)
+            };
+            rest().map_err(|error| AppendError::Vault(vault_error(error)))
+        };
         self.writer.run(Access::Write, work).await?;
         self.counters.wrote(count);
         Ok(())
@@ -180,6 +224,17 @@ impl Vault for Embedded {
                 Ok((seq_from(row.get("seq")?), time(row, "at")?))
             })?;
             rows.collect()
+        })
+        .await
+    }
+
+    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
+        let tenant = tenant.clone();
+        self.list(move |connection| {
+            let query = "SELECT seq, writer, at FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+            let mut statement = connection.prepare_cached(query)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            statement.query_map(params![tenant.as_str(), seq_to(first), limit], heading)?.collect()
         })
         .await
     }
@@ -232,16 +287,22 @@ impl Vault for Embedded {
         .await
     }
 
-    async fn put_manifest(&self, tenant: &TenantId, manifest: &Manifest) -> Result<(), VaultError> {
+    async fn put_manifest(
+        &self,
+        tenant: &TenantId,
+        manifest: &Manifest,
+        entry: Option<Digest>,
+    ) -> Result<(), AppendError> {
         limits::snapshot_id(&manifest.id)?;
         limits::payload(&manifest.payload)?;
-        let (tenant, Manifest { id, payload }) = (tenant.clone(), manifest.clone());
-        self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO manifests (tenant, seq, attempt, payload) VALUES (?1, ?2, ?3, ?4)";
-            let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, &payload[..]];
-            connection.prepare_cached(put)?.execute(row).map(drop)
-        })
-        .await
+        let (tenant, manifest) = (tenant.clone(), manifest.clone());
+        let work = move |connection: &Connection| {
+            stand(connection, &tenant, &Footing::Document(manifest.id.seq, entry))?;
+            put_manifest(connection, &tenant, &manifest).map_err(|error| AppendError::Vault(vault_error(error)))
+        };
+        self.writer.run(Access::Write, work).await?;
+        self.counters.wrote(1);
+        Ok(())
     }
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
@@ -399,9 +460,24 @@ impl Vault for Embedded {
 fn append(
     connection: &Connection,
     tenant: &TenantId,
+    after: Option<Digest>,
     documents: &[JournalDocument],
     decision: Option<&Decision>,
 ) -> Result<(), AppendError> {
+    let vault = |error| AppendError::Vault(vault_error(error));
+    create(connection, tenant, documents)?;
+    if let Some(before) = documents.first().and_then(|document| document.seq.previous()) {
+        stand(connection, tenant, &Footing::Document(before, after))?;
+    }
+    let Some(decision) = decision else { return Ok(()) };
+    let present = "SELECT 1 FROM tenants WHERE id = ?1";
+    if !connection.prepare_cached(present).and_then(|mut query| query.exists([tenant.as_str()])).map_err(vault)? {
+        return Err(AppendError::TenantGone);
+    }
+    decide(connection, tenant, decision).map_err(vault)
+}
+
+fn create(connection: &Connection, tenant: &TenantId, documents: &[JournalDocument]) -> Result<(), AppendError> {
     let vault = |error| AppendError::Vault(vault_error(error));
     let put = "INSERT INTO journal (tenant, seq, kind, writer, at, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut statement = connection.prepare_cached(put).map_err(vault)?;
@@ -412,15 +488,49 @@ fn append(
             _ => vault(error),
         })?;
     }
-    let Some(Decision { whatsapp_connected, phone_number, connected_at }) = decision else { return Ok(()) };
-    let present = "SELECT 1 FROM tenants WHERE id = ?1";
-    if !connection.prepare_cached(present).and_then(|mut query| query.exists([tenant.as_str()])).map_err(vault)? {
-        return Err(AppendError::TenantGone);
+    Ok(())
+}
+
+/// Whether the footing is there.
+fn stand(connection: &Connection, tenant: &TenantId, footing: &Footing) -> Result<(), AppendError> {
+    let stands = || match footing {
+        Footing::Nothing => Ok(true),
+        Footing::Document(seq, None) => connection
+            .prepare_cached("SELECT 1 FROM journal WHERE tenant = ?1 AND seq = ?2")?
+            .exists(params![tenant.as_str(), seq_to(*seq)]),
+        Footing::Document(seq, Some(digest)) => {
+            let query = "SELECT payload FROM journal WHERE tenant = ?1 AND seq = ?2";
+            let mut statement = connection.prepare_cached(query)?;
+            let found = statement.query_row(params![tenant.as_str(), seq_to(*seq)], payload).optional()?;
+            Ok(found.is_some_and(|found| Digest::of([&*found]) == *digest))
+        }
+        Footing::Manifest(id) => connection
+            .prepare_cached("SELECT 1 FROM manifests WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3")?
+            .exists(params![tenant.as_str(), seq_to(id.seq), &*id.attempt]),
+    };
+    match stands().map_err(|error| AppendError::Vault(vault_error(error)))? {
+        true => Ok(()),
+        false => Err(AppendError::Gap),
     }
-    set(connection, tenant, "whatsapp_connected", *whatsapp_connected)
-        .and_then(|()| set(connection, tenant, "phone_number", phone_number.clone()))
-        .and_then(|()| set(connection, tenant, "connected_at", connected_at.map(|at| at.map(micros))))
-        .map_err(vault)
+}
+
+fn decide(connection: &Connection, tenant: &TenantId, decision: &Decision) -> rusqlite::Result<()> {
+    let Decision { whatsapp_connected, phone_number, connected_at } = decision;
+    set(connection, tenant, "whatsapp_connected", *whatsapp_connected)?;
+    set(connection, tenant, "phone_number", phone_number.clone())?;
+    set(connection, tenant, "connected_at", connected_at.map(|at| at.map(micros)))
+}
+
+fn make_record(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<()> {
+    let make = "INSERT INTO tenants (id, whatsapp_connected) VALUES (?1, 0) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(make)?.execute([tenant.as_str()]).map(drop)
+}
+
+fn put_manifest(connection: &Connection, tenant: &TenantId, manifest: &Manifest) -> rusqlite::Result<()> {
+    let Manifest { id, payload } = manifest;
+    let put = "INSERT OR REPLACE INTO manifests (tenant, seq, attempt, payload) VALUES (?1, ?2, ?3, ?4)";
+    let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, &payload[..]];
+    connection.prepare_cached(put)?.execute(row).map(drop)
 }
 
 /// Sets one field of a record; `None` leaves it as it is.
@@ -463,6 +573,10 @@ fn journal_document(row: &Row<'_>) -> rusqlite::Result<JournalDocument> {
         at: time(row, "at")?,
         payload: payload(row)?,
     })
+}
+
+fn heading(row: &Row<'_>) -> rusqlite::Result<Heading> {
+    Ok(Heading { seq: seq_from(row.get("seq")?), writer: InstanceId(row.get("writer")?), at: time(row, "at")? })
 }
 
 fn snapshot_id(row: &Row<'_>) -> rusqlite::Result<SnapshotId> {

@@ -110,7 +110,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {
 }
 
 /// SQLite gives its `-wal` and `-shm` the mode of the file.
-fn make_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))
 }

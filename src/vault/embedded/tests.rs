@@ -100,7 +100,9 @@ async fn what_was_answered_outlives_the_process() {
     let mut appends = JoinSet::new();
     for n in 0..100 {
         let vault = vault.clone();
-        appends.spawn(async move { vault.append(&tenant(n), &[document(1, vec![7; 1000])], None).await.map(|()| n) });
+        appends.spawn(
+            async move { vault.append(&tenant(n), None, &[document(1, vec![7; 1000])], None).await.map(|()| n) },
+        );
     }
     let mut answered = Vec::new();
     while let Some(done) = appends.join_next().await {
@@ -119,13 +121,14 @@ async fn a_failure_stays_with_its_job() {
     let folder = tempfile::tempdir().unwrap();
     let vault = Arc::new(Embedded::open(&folder.path().join("vault.db")).unwrap());
     for n in (0..200).step_by(2) {
-        vault.append(&tenant(n), &[document(2, vec![])], None).await.unwrap();
+        let taken = [document(2, vec![])];
+        vault.start_over(&tenant(n), &Footing::Nothing, &taken, None, &Decision::default()).await.unwrap();
     }
     let mut appends = JoinSet::new();
     for n in 0..200 {
         let vault = vault.clone();
         let documents = [document(1, vec![]), document(2, vec![])];
-        appends.spawn(async move { (n, vault.append(&tenant(n), &documents, None).await) });
+        appends.spawn(async move { (n, vault.append(&tenant(n), None, &documents, None).await) });
     }
     for (n, result) in appends.join_all().await {
         let there = vault.document(&tenant(n), Seq(1)).await.unwrap().is_some();
@@ -146,7 +149,7 @@ async fn a_full_disk_is_no_answer_and_takes_nothing_away() {
     let mut appends = JoinSet::new();
     for n in 0..100 {
         let vault = vault.clone();
-        appends.spawn(async move { (n, vault.append(&tenant(n), &[document(1, vec![7; 100_000])], None).await) });
+        appends.spawn(async move { (n, vault.append(&tenant(n), None, &[document(1, vec![7; 100_000])], None).await) });
     }
     let (mut landed, mut failed) = (Vec::new(), Vec::new());
     for (n, result) in appends.join_all().await {
@@ -162,6 +165,49 @@ async fn a_full_disk_is_no_answer_and_takes_nothing_away() {
         assert!(vault.document(&tenant(n), Seq(1)).await.unwrap().is_some(), "{n}");
     }
     for n in failed {
-        vault.append(&tenant(n), &[document(1, vec![])], None).await.unwrap();
+        vault.append(&tenant(n), None, &[document(1, vec![])], None).await.unwrap();
     }
+}
+
+/// SQLite itself would write on into the file that nobody can open any more.
+#[tokio::test]
+async fn a_file_that_is_deleted_under_its_hands_is_there_again_with_everything() {
+    for all in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.db");
+        let vault = Embedded::open(&path).unwrap();
+        vault.append(&tenant(1), None, &[document(1, vec![1])], None).await.unwrap();
+        vault.create_check_value(Bytes::from_static(b"check")).await.unwrap();
+        for name in if all { &["vault.db", "vault.db-wal", "vault.db-shm"][..] } else { &["vault.db"] } {
+            fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        vault.append(&tenant(1), None, &[document(2, vec![2])], None).await.unwrap();
+        let (_copy, left) = as_left_behind(folder.path());
+        assert_eq!(left.documents(&tenant(1), Seq(1)).await.unwrap().len(), 2);
+        assert_eq!(left.check_value().await.unwrap(), Some(Bytes::from_static(b"check")));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        vault.append(&tenant(1), None, &[document(3, vec![3])], None).await.unwrap();
+        drop(vault);
+        let opened = Embedded::open(&path).unwrap();
+        assert_eq!(opened.documents(&tenant(1), Seq(1)).await.unwrap().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_under_its_hands_is_the_one_that_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, older) = (folder.path().join("vault.db"), folder.path().join("older.db"));
+    let vault = Embedded::open(&path).unwrap();
+    vault.append(&tenant(1), None, &[document(1, vec![1])], None).await.unwrap();
+    Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [older.to_str().unwrap()]).unwrap();
+    vault.append(&tenant(1), None, &[document(2, vec![2])], None).await.unwrap();
+    fs::rename(&older, &path).unwrap();
+    // What was written since is lost with the file, and the next append says so.
+    let lost = vault.append(&tenant(1), None, &[document(3, vec![3])], None).await;
+    assert!(matches!(lost, Err(AppendError::Gap)), "{lost:?}");
+    assert_eq!(vault.documents(&tenant(1), Seq(1)).await.unwrap().len(), 1);
+    vault.append(&tenant(1), None, &[document(2, vec![22])], None).await.unwrap();
+    drop(vault);
+    let opened = Embedded::open(&path).unwrap();
+    assert_eq!(opened.documents(&tenant(1), Seq(1)).await.unwrap(), [document(1, vec![1]), document(2, vec![22])]);
 }

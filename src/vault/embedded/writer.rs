@@ -9,7 +9,7 @@ use std::{io, thread};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::VaultError;
+use super::{VaultError, file::VaultFile};
 
 /// Jobs that wait for the thread before callers wait in turn.
 const QUEUE: usize = 1024;
@@ -48,9 +48,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> io::Result<Self> {
+    pub(super) fn start(file: VaultFile) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let thread = thread::Builder::new().name("vault".into()).spawn(move || run(connection, queue))?;
+        let thread = thread::Builder::new().name("vault".into()).spawn(move || run(file, queue))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -89,7 +89,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
+fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -97,14 +97,14 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
         {
             group.push(job);
         }
-        run_group(&mut connection, group);
+        run_group(&mut file, group);
     }
 }
 
-fn run_group(connection: &mut Connection, group: Vec<Job>) {
+fn run_group(file: &mut VaultFile, group: Vec<Job>) {
     let mut answers = Vec::with_capacity(group.len());
     let mut waiting = group.into_iter();
-    let outcome = commit_group(connection, &mut waiting, &mut answers);
+    let outcome = file.connection().and_then(|connection| commit_group(connection, &mut waiting, &mut answers));
     for answer in answers {
         answer(outcome.clone());
     }
@@ -184,11 +184,11 @@ mod tests {
     async fn nobody_is_answered_before_the_commit_that_all_share() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let file = VaultFile::open(&path).unwrap();
         let outside = Connection::open(&path).unwrap();
+        outside.execute_batch("CREATE TABLE t (x)").unwrap();
         let rows = || outside.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
-        let writer = Writer::start(connection).unwrap();
+        let writer = Writer::start(file).unwrap();
 
         let (first, first_runs, first_go) = held();
         let (last, last_runs, last_go) = held();
@@ -219,9 +219,9 @@ mod tests {
     async fn what_is_queued_when_it_is_dropped_is_carried_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE t (x)").unwrap();
-        let writer = Writer::start(connection).unwrap();
+        let file = VaultFile::open(&path).unwrap();
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let writer = Writer::start(file).unwrap();
         for n in 0..50 {
             let insert = move |connection: &Connection| {
                 connection.execute("INSERT INTO t VALUES (?1)", [n]).map_err(vault_error).map(drop)

@@ -13,7 +13,8 @@ use firestore::gcloud_sdk::{
 use jiff::Timestamp;
 
 use super::super::{
-    Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq, SnapshotId, VaultError,
+    Decision, DocumentKind, Heading, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq, SnapshotId,
+    VaultError,
 };
 use crate::tenant::TenantRecord;
 
@@ -135,17 +136,23 @@ pub(super) fn from_json(json: &serde_json::Value) -> Value {
 pub(super) struct Reader {
     name: String,
     fields: Fields,
+    updated: Option<prost_types::Timestamp>,
 }
 
 type Read<T> = Result<T, VaultError>;
 
 impl Reader {
     pub(super) fn new(document: Document) -> Self {
-        Self { name: document.name, fields: document.fields }
+        Self { name: document.name, fields: document.fields, updated: document.update_time }
     }
 
     pub(super) fn id(&self) -> &str {
         last_segment(&self.name)
+    }
+
+    /// When it was last written.
+    pub(super) fn updated(&self) -> Option<prost_types::Timestamp> {
+        self.updated
     }
 
     pub(super) fn into_name(self) -> String {
@@ -160,6 +167,11 @@ impl Reader {
             at: self.time("at")?,
             payload: self.payload()?,
         })
+    }
+
+    pub(super) fn heading(mut self) -> Read<Heading> {
+        let writer = InstanceId(self.required("writer", as_text)?.into());
+        Ok(Heading { seq: self.seq()?, writer, at: self.time("at")? })
     }
 
     pub(super) fn manifest(mut self) -> Read<Manifest> {

@@ -6,6 +6,7 @@
 
 mod access;
 mod document;
+mod footing;
 mod wire;
 
 use std::{fmt, time::Duration};
@@ -26,13 +27,17 @@ use zeroize::Zeroizing;
 
 use self::{
     document::{Fields, Reader},
+    footing::{LastDocuments, Uncommitted},
     wire::{Failure, Wire},
 };
 use super::{
-    AppendError, Counters, Decision, DocumentKind, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq,
-    SnapshotId, Usage, Vault, VaultError, limits,
+    AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
+    Notice, Seq, SnapshotId, Usage, Vault, VaultError, limits,
 };
-use crate::tenant::{TenantId, TenantRecord};
+use crate::{
+    seal::Digest,
+    tenant::{TenantId, TenantRecord},
+};
 
 const CHECK: &str = "vault/check";
 /// Deletes in one commit. Firestore takes more, but not without end.
@@ -78,6 +83,9 @@ impl fmt::Debug for ServiceAccountKey {
 #[derive(Debug)]
 pub struct Firestore {
     wire: Wire,
+    /// Whether the server takes preconditions alone: see [`Wire::commit_after`].
+    verifies: bool,
+    last_documents: LastDocuments,
     counters: Counters,
 }
 
@@ -85,8 +93,16 @@ impl Firestore {
     /// Connects and asks for something, so that a wrong project or missing credentials show here. `Refused`: trying again is no
     /// use. rustls needs its process-wide provider before.
     pub async fn connect(config: FirestoreConfig) -> Result<Self, VaultError> {
-        let firestore = Self { wire: Wire::connect(config).await?, counters: Counters::default() };
+        let wire = Wire::connect(config).await?;
+        let mut firestore =
+            Self { wire, verifies: true, last_documents: LastDocuments::default(), counters: Counters::default() };
         firestore.ping().await?;
+        firestore.verifies = firestore.wire.takes_verifications(firestore.wire.name(CHECK)).await?;
+        if !firestore.verifies {
+            tracing::warn!(
+                "this Firestore proves no predecessor: a vault that loses entries is noticed at the next start only"
+            );
+        }
         Ok(firestore)
     }
 
@@ -144,6 +160,13 @@ impl Firestore {
         let field_paths = fields.keys().cloned().collect();
         let write = Write { update_mask: Some(DocumentMask { field_paths }), ..self.write(path, fields) };
         require(write, true)
+    }
+
+    fn creations(&self, tenant: &TenantId, documents: &[JournalDocument]) -> Vec<Write> {
+        let creation = |document: &JournalDocument| {
+            self.create(&journal_path(tenant, document.seq), document::journal_fields(document))
+        };
+        documents.iter().map(creation).collect()
     }
 
     fn deletion(&self, path: &str) -> Write {
@@ -212,29 +235,65 @@ impl Vault for Firestore {
     async fn append(
         &self,
         tenant: &TenantId,
+        after: Option<Digest>,
         documents: &[JournalDocument],
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         limits::append(documents)?;
-        let mut writes: Vec<Write> = documents
-            .iter()
-            .map(|document| self.create(&journal_path(tenant, document.seq), document::journal_fields(document)))
-            .collect();
+        let mut writes = self.creations(tenant, documents);
         writes.extend(decision.map(|decision| self.update(&tenant_path(tenant), document::decision_fields(decision))));
-        match self.commit(writes).await {
-            Err(failure) if failure.exists() => Err(AppendError::Exists),
-            Err(failure) if failure.missing() && decision.is_some() => Err(AppendError::TenantGone),
-            done => Ok(done.map_err(VaultError::from)?),
+        let before = documents[0].seq.previous();
+        let footing = before.map_or(Footing::Nothing, |before| Footing::Document(before, after));
+        let last = documents.last().map(|last| (documents.len() - 1, last));
+        match self.commit_onto(tenant, &footing, writes, last).await {
+            Err(Uncommitted::Missing(_)) if decision.is_some() => Err(AppendError::TenantGone),
+            done => Ok(done?),
         }
     }
 
+    async fn start_over(
+        &self,
+        tenant: &TenantId,
+        footing: &Footing,
+        documents: &[JournalDocument],
+        manifest: Option<&Manifest>,
+        decision: &Decision,
+    ) -> Result<(), AppendError> {
+        limits::start_over(documents)?;
+        let mut writes = self.creations(tenant, documents);
+        if let Some(Manifest { id, payload }) = manifest {
+            limits::snapshot_id(id)?;
+            limits::payload(payload)?;
+            writes.push(self.write(&snapshot_path(tenant, id), document::payload_fields(payload)));
+        }
+        if *decision != Decision::default() {
+            // Without the precondition it makes the record.
+            let record = self.update(&tenant_path(tenant), document::decision_fields(decision));
+            writes.push(Write { current_document: None, ..record });
+        }
+        Ok(self.commit_onto(tenant, footing, writes, Some((0, &documents[0]))).await?)
+    }
+
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
-        self.get(&journal_path(tenant, seq)).await?.map(Reader::journal_document).transpose()
+        let Some(found) = self.get(&journal_path(tenant, seq)).await? else { return Ok(None) };
+        let updated = found.updated();
+        let document = found.journal_document()?;
+        self.last_documents.remember(tenant, &document, updated);
+        Ok(Some(document))
     }
 
     async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
         let query = StructuredQuery { start_at: self.journal_from(tenant, first), ..by_id("journal") };
-        self.query(&tenant_path(tenant), query, Reader::journal_document).await?.into_iter().collect()
+        let read = |document: Reader| {
+            let updated = document.updated();
+            Ok((document.journal_document()?, updated))
+        };
+        let documents: Vec<_> =
+            self.query(&tenant_path(tenant), query, read).await?.into_iter().collect::<Result<_, VaultError>>()?;
+        if let Some((last, updated)) = documents.last() {
+            self.last_documents.remember(tenant, last, *updated);
+        }
+        Ok(documents.into_iter().map(|(document, _)| document).collect())
     }
 
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
@@ -246,6 +305,16 @@ impl Vault for Firestore {
         };
         let documents = self.query(&tenant_path(tenant), query, read).await?;
         documents.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
+        let query = StructuredQuery {
+            select: only(&["writer", "at"]),
+            start_at: self.journal_from(tenant, first),
+            limit: i32::try_from(limit).ok(),
+            ..by_id("journal")
+        };
+        self.query(&tenant_path(tenant), query, Reader::heading).await?.into_iter().collect()
     }
 
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
@@ -274,10 +343,16 @@ impl Vault for Firestore {
         self.put(&path, document::payload_fields(&payload)).await
     }
 
-    async fn put_manifest(&self, tenant: &TenantId, Manifest { id, payload }: &Manifest) -> Result<(), VaultError> {
+    async fn put_manifest(
+        &self,
+        tenant: &TenantId,
+        Manifest { id, payload }: &Manifest,
+        entry: Option<Digest>,
+    ) -> Result<(), AppendError> {
         limits::snapshot_id(id)?;
         limits::payload(payload)?;
-        self.put(&snapshot_path(tenant, id), document::payload_fields(payload)).await
+        let write = self.write(&snapshot_path(tenant, id), document::payload_fields(payload));
+        Ok(self.commit_onto(tenant, &Footing::Document(id.seq, entry), vec![write], None).await?)
     }
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {

@@ -19,16 +19,20 @@ use firestore::gcloud_sdk::{
     self, GoogleAuthHeaders, GoogleAuthMiddleware, GoogleAuthMiddlewareLayer, HeaderMap,
     error::ErrorKind,
     google::firestore::v1::{
-        BatchGetDocumentsRequest, CommitRequest, Document, DocumentMask, ListDocumentsRequest, RunQueryRequest,
-        StructuredQuery, Write, batch_get_documents_response, firestore_client::FirestoreClient, run_query_request,
+        BatchGetDocumentsRequest, CommitRequest, CommitResponse, Document, DocumentMask, ListDocumentsRequest,
+        Precondition, RunQueryRequest, StructuredQuery, Write, WriteResult, batch_get_documents_response,
+        firestore_client::FirestoreClient, precondition::ConditionType, run_query_request, write::Operation,
     },
     google_cloud_auth::credentials::anonymous,
     tonic::{
         Code, Request, Status, Streaming,
+        client::Grpc,
         transport::{ClientTlsConfig, Endpoint},
     },
 };
+use http::uri::PathAndQuery;
 use jiff::Timestamp;
+use tonic_prost::ProstCodec;
 use tower::Layer;
 
 use super::{Credentials, FirestoreConfig, VaultError};
@@ -54,8 +58,16 @@ pub(super) struct Wire {
 #[derive(Clone)]
 struct Connection {
     client: Client,
+    /// What the client sends through.
+    service: GoogleAuthMiddleware,
     /// Counts dials, so that many requests that time out together make one.
     dial: u64,
+}
+
+impl Connection {
+    fn new(service: GoogleAuthMiddleware, dial: u64) -> Self {
+        Self { client: FirestoreClient::new(service.clone()), service, dial }
+    }
 }
 
 impl Wire {
@@ -70,7 +82,7 @@ impl Wire {
             .await
             .ok_or_else(silent)?
             .map_err(|error| VaultError::Unavailable(chain(&error)))?;
-        let connection = Mutex::new(Connection { client: FirestoreClient::new(auth.layer(channel)), dial: 0 });
+        let connection = Mutex::new(Connection::new(auth.layer(channel), 0));
         Ok(Self { database, endpoint, auth, time_limit, connection })
     }
 
@@ -80,9 +92,43 @@ impl Wire {
     }
 
     /// All writes, or none of them.
-    pub(super) async fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
+    pub(super) async fn commit(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, Failure> {
         let request = CommitRequest { database: self.database.clone(), writes, ..Default::default() };
-        self.call(async |mut client| client.commit(self.limited(request)).await).await.map(drop)
+        let answer = self.call(async |mut client| client.commit(self.limited(request)).await).await?;
+        Ok(answer.write_results)
+    }
+
+    /// All writes, or none of them: none if the document `name` is not in this condition at that moment.
+    pub(super) async fn commit_after(
+        &self,
+        writes: Vec<Write>,
+        name: String,
+        condition: ConditionType,
+    ) -> Result<Vec<WriteResult>, Failure> {
+        let (database, writes) = (self.database.clone(), writes.into_iter().map(GuardedWrite::from));
+        let verification = GuardedWrite::verifying(name, condition);
+        let request = GuardedCommit { database, writes: writes.chain([verification]).collect() };
+        let Connection { service, dial, .. } = self.current();
+        let commit = async {
+            let mut service = Grpc::new(service);
+            service.ready().await.map_err(|error| Status::unavailable(chain(&*error)))?;
+            let path = PathAndQuery::from_static("/google.firestore.v1.Firestore/Commit");
+            service.unary(self.limited(request), path, ProstCodec::<GuardedCommit, CommitResponse>::default()).await
+        };
+        let answer = deadline(self.time_limit, commit).await;
+        Ok(self.answered(answer, dial)?.into_inner().write_results)
+    }
+
+    /// Whether the server knows preconditions alone. Writes nothing.
+    pub(super) async fn takes_verifications(&self, name: String) -> Result<bool, VaultError> {
+        match self.commit_after(Vec::new(), name, ConditionType::Exists(true)).await {
+            Ok(_) => Ok(true),
+            Err(Failure(status)) => match status.code() {
+                Code::NotFound => Ok(true),
+                Code::InvalidArgument | Code::Unimplemented => Ok(false),
+                _ => Err(Failure(status).into()),
+            },
+        }
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Option<Document>, Failure> {
@@ -159,7 +205,7 @@ impl Wire {
         &self,
         request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<T>, Status>,
     ) -> Result<T, Failure> {
-        let Connection { client, dial } = self.current();
+        let Connection { client, dial, .. } = self.current();
         let answer = deadline(self.time_limit, request(client)).await;
         Ok(self.answered(answer, dial)?.into_inner())
     }
@@ -169,7 +215,7 @@ impl Wire {
         &self,
         request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<Streaming<T>>, Status>,
     ) -> Result<Vec<T>, Failure> {
-        let Connection { client, dial } = self.current();
+        let Connection { client, dial, .. } = self.current();
         let mut stream = self.answered(deadline(self.time_limit, request(client)).await, dial)?.into_inner();
         let mut pieces = Vec::new();
         while let Some(piece) = self.answered(deadline(self.time_limit, stream.message()).await, dial)? {
@@ -199,8 +245,7 @@ impl Wire {
     fn redial(&self, seen: u64) {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if connection.dial == seen {
-            let client = FirestoreClient::new(self.auth.layer(self.endpoint.connect_lazy()));
-            *connection = Connection { client, dial: seen + 1 };
+            *connection = Connection::new(self.auth.layer(self.endpoint.connect_lazy()), seen + 1);
         }
     }
 }
@@ -283,6 +328,51 @@ fn origin(credentials: &Credentials) -> &'static str {
     }
 }
 
+/// As `CommitRequest` and `Write`, with what Google's client libraries send in transactions and what it does not publish in the
+/// protocol for others: the precondition of a document that is not written (`verify`; see the scripts that generate the protocol of
+/// nodejs-firestore and of firebase-js-sdk). It costs no write.
+#[derive(Clone, PartialEq, prost::Message)]
+struct GuardedCommit {
+    #[prost(string, tag = "1")]
+    database: String,
+    #[prost(message, repeated, tag = "2")]
+    writes: Vec<GuardedWrite>,
+}
+
+/// Of the first two and the last field one is set.
+#[derive(Clone, PartialEq, prost::Message)]
+struct GuardedWrite {
+    #[prost(message, optional, tag = "1")]
+    update: Option<Document>,
+    #[prost(string, optional, tag = "2")]
+    delete: Option<String>,
+    #[prost(message, optional, tag = "3")]
+    update_mask: Option<DocumentMask>,
+    #[prost(message, optional, tag = "4")]
+    current_document: Option<Precondition>,
+    #[prost(string, optional, tag = "5")]
+    verify: Option<String>,
+}
+
+impl GuardedWrite {
+    fn verifying(name: String, condition: ConditionType) -> Self {
+        let current_document = Some(Precondition { condition_type: Some(condition) });
+        Self { verify: Some(name), current_document, ..Self::default() }
+    }
+}
+
+impl From<Write> for GuardedWrite {
+    fn from(write: Write) -> Self {
+        let Write { operation, update_mask, current_document, .. } = write;
+        let (update, delete) = match operation {
+            Some(Operation::Update(document)) => (Some(document), None),
+            Some(Operation::Delete(name)) => (None, Some(name)),
+            Some(Operation::Transform(_)) | None => (None, None),
+        };
+        Self { update, delete, update_mask, current_document, verify: None }
+    }
+}
+
 /// A request that was not answered with success.
 #[derive(Debug)]
 pub(super) struct Failure(Status);
@@ -296,6 +386,11 @@ impl Failure {
     /// A write required that its document exists, and it does not. No write of the commit was carried out.
     pub(super) fn missing(&self) -> bool {
         self.0.code() == Code::NotFound
+    }
+
+    /// A write required that its document is as it was, and it is not. No write of the commit was carried out.
+    pub(super) fn changed(&self) -> bool {
+        self.0.code() == Code::FailedPrecondition
     }
 }
 
@@ -386,13 +481,13 @@ mod tests {
         let auth = GoogleAuthHeaders::from_service_account_key(serde_json::from_str(&json.0).unwrap(), vec![]);
         let auth = GoogleAuthMiddlewareLayer::new(auth.await.unwrap(), None).unwrap();
         let endpoint = Endpoint::from_static("http://127.0.0.1:1");
-        let client = FirestoreClient::new(auth.layer(endpoint.connect_lazy()));
+        let connection = Mutex::new(Connection::new(auth.layer(endpoint.connect_lazy()), 0));
         let wire = Wire {
             database: "projects/p/databases/d".into(),
             endpoint,
             auth,
             time_limit: Duration::from_secs(10),
-            connection: Mutex::new(Connection { client, dial: 0 }),
+            connection,
         };
         let failure = VaultError::from(wire.get("a/b").await.unwrap_err());
         assert!(matches!(failure, VaultError::Refused(_)), "{failure:?}");

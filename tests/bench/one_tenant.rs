@@ -1,0 +1,143 @@
+//! What one tenant can do when it has to: traffic that nothing spreads out, so that no brake can hide.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    LIMIT,
+    gauge::Gauge,
+    round,
+    traffic::{Chat, Traffic, now},
+};
+
+/// Texts of one chat.
+const BURST: usize = 200;
+/// Sends, one after the other.
+const SEQUENTIAL: usize = 400;
+/// Customers who have never been written to.
+const NEW_CHATS: usize = 60;
+/// Messages each way, over many chats.
+const CEILING: usize = 4000;
+
+#[derive(Debug, Serialize)]
+pub struct OneTenant {
+    /// 200 texts of one customer, from the first at WhatsApp to the last at Socket.IO.
+    burst_ms: f64,
+    sequential_sends: Sequential,
+    /// 60 sends to 60 new customers at once, until the last has it.
+    new_chats_ms: f64,
+    ceiling: Ceiling,
+}
+
+/// Each waits for its answer.
+#[derive(Debug, Serialize)]
+struct Sequential {
+    answered_per_s: f64,
+    /// Until the last is at the customer.
+    arrived_per_s: f64,
+}
+
+/// As fast as they come, over many chats.
+#[derive(Debug, Serialize)]
+struct Ceiling {
+    in_per_s: f64,
+    out_per_s: f64,
+    cpu_ms_per_message: f64,
+}
+
+/// `crowd`: chats of one tenant, with sessions; `strangers`: customers of the same one.
+pub async fn measure(
+    traffic: &Traffic<'_>,
+    daemon: &Gauge,
+    crowd: &[Chat],
+    strangers: &[Chat],
+) -> anyhow::Result<OneTenant> {
+    let burst_ms = burst(traffic, &crowd[..1], BURST).await?;
+    let sequential_sends = sequential(traffic, &crowd[0]).await?;
+    let began = now();
+    let ids = send_at_once(traffic, &strangers[..NEW_CHATS], NEW_CHATS).await?;
+    let new_chats_ms = arrival(traffic, &ids).await? - began;
+    let before = daemon.cpu()?;
+    let in_ms = burst(traffic, crowd, CEILING).await?;
+    let began = now();
+    let ids = send_at_once(traffic, crowd, CEILING).await?;
+    let out_ms = arrival(traffic, &ids).await? - began;
+    let cpu_ms = (daemon.cpu()? - before).as_secs_f64() * 1000.0;
+    let per_s = |ms: f64| round(CEILING as f64 * 1000.0 / ms);
+    let ceiling = Ceiling {
+        in_per_s: per_s(in_ms),
+        out_per_s: per_s(out_ms),
+        cpu_ms_per_message: round(cpu_ms / (2 * CEILING) as f64),
+    };
+    Ok(OneTenant { burst_ms: round(burst_ms), sequential_sends, new_chats_ms: round(new_chats_ms), ceiling })
+}
+
+/// Customers write as fast as the network takes it; milliseconds until all of it was heard.
+async fn burst(traffic: &Traffic<'_>, chats: &[Chat], messages: usize) -> anyhow::Result<f64> {
+    let writing = (0..messages).map(|n| {
+        let (chat, whatsapp) = (&chats[n % chats.len()], traffic.whatsapp);
+        async move { whatsapp.write(&chat.customer, &chat.phone, &format!("burst {n}")).await }
+    });
+    let ids: Vec<String> = stream::iter(writing).buffered(64).try_collect().await?;
+    let last = until(|| async {
+        let heard = traffic.heard();
+        let all: Option<Vec<f64>> = ids.iter().map(|id| heard.get(id).copied()).collect();
+        Ok(all.map(|all| all.into_iter().fold(f64::MIN, f64::max)))
+    });
+    let last = last.await?;
+    let seen = traffic.seen().await?;
+    let first = ids.iter().filter_map(|id| seen.get(id)).copied().fold(f64::MAX, f64::min);
+    Ok(last - first)
+}
+
+async fn sequential(traffic: &Traffic<'_>, chat: &Chat) -> anyhow::Result<Sequential> {
+    let began = now();
+    let mut ids = Vec::with_capacity(SEQUENTIAL);
+    for n in 0..SEQUENTIAL {
+        let (text, key) = (format!("sequential {n}"), format!("sequential-{began}-{n}"));
+        ids.push(traffic.dashboard.send(&chat.tenant, &chat.customer, &text, &key).await?);
+    }
+    let answered = now();
+    let arrived = arrival(traffic, &ids).await?;
+    let per_s = |until: f64| round(SEQUENTIAL as f64 * 1000.0 / (until - began));
+    Ok(Sequential { answered_per_s: per_s(answered), arrived_per_s: per_s(arrived.max(answered)) })
+}
+
+async fn send_at_once(traffic: &Traffic<'_>, chats: &[Chat], messages: usize) -> anyhow::Result<Vec<String>> {
+    let began = now();
+    let sending = (0..messages).map(|n| {
+        let (chat, dashboard) = (&chats[n % chats.len()], traffic.dashboard);
+        async move {
+            let key = format!("at-once-{began}-{n}");
+            dashboard.send(&chat.tenant, &chat.customer, &format!("at once {n}"), &key).await
+        }
+    });
+    stream::iter(sending).buffer_unordered(64).try_collect().await
+}
+
+/// When the network saw the last of them.
+async fn arrival(traffic: &Traffic<'_>, ids: &[String]) -> anyhow::Result<f64> {
+    until(|| async {
+        let seen = traffic.seen().await?;
+        let all: Option<Vec<f64>> = ids.iter().map(|id| seen.get(id).copied()).collect();
+        Ok(all.map(|all| all.into_iter().fold(f64::MIN, f64::max)))
+    })
+    .await
+}
+
+async fn until<F: Future<Output = anyhow::Result<Option<f64>>>>(mut found: impl FnMut() -> F) -> anyhow::Result<f64> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = found().await? {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            bail!("not all of it has come");
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
