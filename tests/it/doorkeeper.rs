@@ -30,7 +30,7 @@ pub const ADMIN: &str = "the-admin-key-of-these-tests";
 
 /// A vault that several processes share.
 pub struct House {
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// One of them.
@@ -38,11 +38,13 @@ pub struct Doorkeeper {
     pub auth: Arc<Auth>,
     pub vault: Arc<Line>,
     pub clock: Arc<Shifted>,
+    /// A vault whose folder is gone answers nothing any more.
+    _folder: Arc<tempfile::TempDir>,
 }
 
 impl House {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: Arc::new(tempfile::tempdir().unwrap()) }
     }
 
     /// All bytes on the disk.
@@ -72,7 +74,7 @@ impl House {
         let vault = Arc::new(Line { home, down: AtomicBool::new(false), members: Mutex::default() });
         let clock = Arc::new(Shifted { clock: SystemClock::shared(), ahead: Mutex::default() });
         let auth = Auth::start(settings, vault.clone(), clock.clone()).await;
-        Doorkeeper { auth, vault, clock }
+        Doorkeeper { auth, vault, clock, _folder: self.folder.clone() }
     }
 }
 

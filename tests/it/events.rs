@@ -102,9 +102,11 @@ async fn calls_outlive_the_daemon_and_its_disk() {
     let Some((scene, mut receiver)) = scene(&["call.received", "call.rejected"]).await else { return };
     let (network, chat) = (scene.stage.network.clone(), scene.chat());
     receiver.stop();
-    let first = network.customer_calls(&scene.customer, &scene.number).await.unwrap();
-    let written = network.customer_send(&scene.customer, &scene.number, "why does nobody answer?").await.unwrap();
     let listener = ear(&scene.stage);
+    let first = network.customer_calls(&scene.customer, &scene.number).await.unwrap();
+    // The library tells of a call and of a message on two ways: the message alone says nothing of the call before it.
+    listener.until(LIMIT, |heard| !told(heard, "call").is_empty()).await.unwrap();
+    let written = network.customer_send(&scene.customer, &scene.number, "why does nobody answer?").await.unwrap();
     let came = |heard: &[Heard]| heard.iter().any(|heard| heard.payload["message"]["id"] == json!(written));
     // The message is in the vault, and took with it what was before.
     listener.until(LIMIT, came).await.unwrap();
