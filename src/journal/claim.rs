@@ -32,7 +32,7 @@ use super::{
 use crate::{
     clock::Instant,
     crash,
-    vault::{AppendError, Decision, DocumentKind, Footing, Seq, VaultError},
+    vault::{AppendError, Decision, DocumentKind, Footing, JournalDocument, Seq, VaultError},
 };
 
 /// How often a claimer starts over or reads on before it gives up for now.
@@ -72,11 +72,11 @@ pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, 
             let takeover = scribe.takeover(&head, at);
             let number = takeover.after.last;
             match place(cx, takeover, across.as_ref()).await? {
-                Placed::Yes { sent, frozen } => {
+                Placed::Yes { sent, documents } => {
                     if has_manifest_from(cx, number).await? {
                         continue 'over;
                     }
-                    let [document] = <[_; 1]>::try_from(frozen.documents).expect("a takeover is one document");
+                    let [document] = <[_; 1]>::try_from(documents).expect("a takeover is one document");
                     hydrated.follower.follow(document).map_err(OpenError::Damaged)?;
                     crash::point("takeover");
                     if across.is_some() {
@@ -103,7 +103,7 @@ pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, 
 enum Placed {
     Yes {
         sent: Instant,
-        frozen: Frozen,
+        documents: Vec<JournalDocument>,
     },
     /// Something else has the number.
     No,
@@ -139,7 +139,7 @@ async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> 
         };
         match verdict {
             Verdict::Onward => {}
-            Verdict::Landed => return Ok(Placed::Yes { sent, frozen: flight.frozen }),
+            Verdict::Landed => return Ok(Placed::Yes { sent, documents: flight.frozen.documents }),
             Verdict::Fenced => return Ok(Placed::No),
             Verdict::BackOff if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
             Verdict::BackOff => {

@@ -106,7 +106,7 @@ impl Firestore {
         };
         loop {
             let committed = match &name {
-                Some(name) => self.wire.commit_after(writes.clone(), name.clone(), condition.clone()).await,
+                Some(name) => self.wire.commit_after(writes.clone(), name.clone(), condition).await,
                 None => self.wire.commit(writes.clone()).await,
             };
             let failure = match committed {
