@@ -10,14 +10,7 @@
 //! - A vault that loses what was in it is noticed at the next append or confirmation; until the state is in it again, from the hands of
 //!   the running owner, nothing is said to be durable ([`rebuild`]).
 //!
-//! What is in the vault, and how far it is trusted:
-//!
-//! | | who reads it | verified | what happens when it is wrong |
-//! |---|---|---|---|
-//! | entry, takeover | the next owner ([`hydrate`], [`claim`]); its own writer after a lost answer ([`flight`]) | opened with the tenant's key for its number, its place in the entry, the epoch and the digest of the one before; that the last one is there, by each append and confirmation | a reader believes it when it finds it twice, writes nothing, and the tenant is `FAILED` with the reason; its living owner writes the whole state anew ([`rebuild`]) |
-//! | snapshot | the next owner; its writer, once ([`snapshot`]) | manifest and chunks opened, digests compared, records parsed; the state after it checked by the store ([`Context::check`]) | passed over for the one before, with the entries since, and told; what was not read back as good replaces nothing; a source that refuses its state is told and counted, and nothing is written |
-//! | segment | whoever looks back in the history, by a reference in the state ([`archive`]) | digest in the reference, then opened | that part of the history is an error; everything else goes on |
-//! | directory (the tenant's record) | the start, which restores who is connected; operators | not at all: it follows from the state | a decision that finds no record brings it back, from the state ([`rebuild`]) |
+//! `ARCHITECTURE.md` says of each document who reads it, when it is verified, and what happens when it is wrong.
 //!
 //! It never looks into a record and knows nothing of WhatsApp.
 //!
