@@ -11,6 +11,7 @@ mod emulator;
 mod gauge;
 mod network;
 mod one_tenant;
+mod peer;
 mod traffic;
 
 use std::{
@@ -32,6 +33,7 @@ use self::{
     gauge::{Gauge, Spread},
     network::Whatsapp,
     one_tenant::OneTenant,
+    peer::{Peer, Ratios},
     traffic::{Chat, Run},
 };
 
@@ -53,6 +55,9 @@ struct Options {
     /// How long traffic lasts, each way.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
+    /// Let another gateway's sessions do the same work on the same network.
+    #[arg(long, value_enum)]
+    peer: Option<PeerKind>,
     /// Be the WhatsApp network: how this program starts it.
     #[arg(long, hide = true)]
     network: bool,
@@ -66,6 +71,12 @@ struct Options {
 enum VaultKind {
     Embedded,
     Firestore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PeerKind {
+    /// Version 7, all sessions in one Node process, their keys in files.
+    Baileys,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +99,11 @@ struct Figures {
     handover: Handover,
     rescans: u64,
     counters_reused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<Peer>,
+    /// The peer's figures divided by ours; rates the other way round. More is better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratios: Option<Ratios>,
 }
 
 #[derive(Debug, Serialize)]
@@ -207,7 +223,7 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
 
     let handover = hand_over(&setup, daemon, &whatsapp, &tenants).await?;
     let stats = whatsapp.stats().await?;
-    Ok(Figures {
+    let mut figures = Figures {
         tenants: options.tenants,
         vault: options.vault,
         pre_keys: options.pre_keys,
@@ -224,7 +240,15 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
         handover,
         rescans: number(&stats["pairings"])? - u64::from(options.tenants),
         counters_reused: number(&stats["counters_reused"])?,
-    })
+        peer: None,
+        ratios: None,
+    };
+    if options.peer == Some(PeerKind::Baileys) {
+        let peer = peer::measure(&whatsapp, dir.path(), options.tenants, options.idle).await?;
+        tell(format!("Baileys: {}", json!(peer)));
+        (figures.ratios, figures.peer) = (Some(peer.ratios(&figures)), Some(peer));
+    }
+    Ok(figures)
 }
 
 /// Pairs all tenants, each with a phone of its own, and gives each a customer.

@@ -13,7 +13,11 @@ pub struct Gauge(u32);
 
 impl Gauge {
     pub fn of(process: &Process) -> anyhow::Result<Self> {
-        Ok(Self(process.id().context("the process has ended")?))
+        Self::of_pid(process.id())
+    }
+
+    pub fn of_pid(id: Option<u32>) -> anyhow::Result<Self> {
+        Ok(Self(id.context("the process has ended")?))
     }
 
     /// Resident memory.

@@ -1,7 +1,7 @@
 //! The WhatsApp network as a process of its own, so that what it uses is not counted as the daemon's; spoken to through its
 //! HTTP control.
 
-use std::{io, process::Stdio, sync::Arc};
+use std::{collections::HashMap, io, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use loopback::{Network, NetworkConfig};
@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
+    time::Instant,
 };
+
+use super::{LIMIT, number};
 
 /// Serves until the standard input closes: it never outlives who started it.
 pub async fn serve() -> anyhow::Result<()> {
@@ -81,6 +84,34 @@ impl Whatsapp {
     /// All messages that crossed the network.
     pub async fn messages(&self) -> anyhow::Result<Value> {
         self.get("/messages").await
+    }
+
+    /// When the network saw each message, by its id; in milliseconds since 1970.
+    pub async fn seen(&self) -> anyhow::Result<HashMap<String, f64>> {
+        let messages = self.messages().await?;
+        let messages = messages.as_array().context("no list of messages")?;
+        messages.iter().map(|message| Ok((text(&message["id"])?, number(&message["time"])? as f64))).collect()
+    }
+
+    /// Milliseconds from a message to the one with that text, which answers it.
+    pub async fn round_trip(&self, id: &str, answer: &str) -> anyhow::Result<f64> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let messages = self.messages().await?;
+            let messages = messages.as_array().context("no list of messages")?;
+            let time = |is: &dyn Fn(&Value) -> bool| {
+                let found = messages.iter().rev().find(|message| is(message));
+                found.map(|message| number(&message["time"])).transpose()
+            };
+            let (asked, answered) = (time(&|one| one["id"] == json!(id))?, time(&|one| one["text"] == json!(answer))?);
+            if let (Some(asked), Some(answered)) = (asked, answered) {
+                return Ok(answered as f64 - asked as f64);
+            }
+            if Instant::now() > deadline {
+                bail!("no answer {answer:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {

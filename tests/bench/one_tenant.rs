@@ -8,45 +8,49 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    LIMIT,
-    gauge::Gauge,
+    LIMIT, Whatsapp,
+    gauge::{Gauge, Spread},
     round,
     traffic::{Chat, Traffic, now},
 };
 
 /// Texts of one chat.
-const BURST: usize = 200;
+pub const BURST: usize = 200;
 /// Sends, one after the other.
-const SEQUENTIAL: usize = 400;
+pub const SEQUENTIAL: usize = 400;
 /// Customers who have never been written to.
 const NEW_CHATS: usize = 60;
+/// Times that a customer writes and is answered before he writes again.
+pub const ROUNDS: usize = 100;
 /// Messages each way, over many chats.
 const CEILING: usize = 4000;
 
 #[derive(Debug, Serialize)]
 pub struct OneTenant {
     /// 200 texts of one customer, from the first at WhatsApp to the last at Socket.IO.
-    burst_ms: f64,
-    sequential_sends: Sequential,
+    pub burst_ms: f64,
+    pub sequential_sends: Sequential,
     /// 60 sends to 60 new customers at once, until the last has it.
     new_chats_ms: f64,
-    ceiling: Ceiling,
+    /// From a customer's message to its answer, at WhatsApp; the bot hears it at Socket.IO and answers over HTTP.
+    pub ping_pong_ms: Spread,
+    pub ceiling: Ceiling,
 }
 
 /// Each waits for its answer.
 #[derive(Debug, Serialize)]
-struct Sequential {
+pub struct Sequential {
     answered_per_s: f64,
     /// Until the last is at the customer.
-    arrived_per_s: f64,
+    pub arrived_per_s: f64,
 }
 
 /// As fast as they come, over many chats.
 #[derive(Debug, Serialize)]
-struct Ceiling {
+pub struct Ceiling {
     in_per_s: f64,
     out_per_s: f64,
-    cpu_ms_per_message: f64,
+    pub cpu_ms_per_message: f64,
 }
 
 /// `crowd`: chats of one tenant, with sessions; `strangers`: customers of the same one.
@@ -61,6 +65,7 @@ pub async fn measure(
     let began = now();
     let ids = send_at_once(traffic, &strangers[..NEW_CHATS], NEW_CHATS).await?;
     let new_chats_ms = arrival(traffic, &ids).await? - began;
+    let ping_pong_ms = ping_pong(traffic, &crowd[0]).await?;
     let before = daemon.cpu()?;
     let in_ms = burst(traffic, crowd, CEILING).await?;
     let began = now();
@@ -73,25 +78,57 @@ pub async fn measure(
         out_per_s: per_s(out_ms),
         cpu_ms_per_message: round(cpu_ms / (2 * CEILING) as f64),
     };
-    Ok(OneTenant { burst_ms: round(burst_ms), sequential_sends, new_chats_ms: round(new_chats_ms), ceiling })
+    Ok(OneTenant {
+        burst_ms: round(burst_ms),
+        sequential_sends,
+        new_chats_ms: round(new_chats_ms),
+        ping_pong_ms,
+        ceiling,
+    })
 }
 
 /// Customers write as fast as the network takes it; milliseconds until all of it was heard.
 async fn burst(traffic: &Traffic<'_>, chats: &[Chat], messages: usize) -> anyhow::Result<f64> {
-    let writing = (0..messages).map(|n| {
-        let (chat, whatsapp) = (&chats[n % chats.len()], traffic.whatsapp);
-        async move { whatsapp.write(&chat.customer, &chat.phone, &format!("burst {n}")).await }
+    let ids = write_burst(traffic.whatsapp, messages, |n| {
+        let chat = &chats[n % chats.len()];
+        (&chat.customer, &chat.phone)
     });
-    let ids: Vec<String> = stream::iter(writing).buffered(64).try_collect().await?;
+    let ids = ids.await?;
     let last = until(|| async {
         let heard = traffic.heard();
         let all: Option<Vec<f64>> = ids.iter().map(|id| heard.get(id).copied()).collect();
         Ok(all.map(|all| all.into_iter().fold(f64::MIN, f64::max)))
     });
     let last = last.await?;
-    let seen = traffic.seen().await?;
+    let seen = traffic.whatsapp.seen().await?;
     let first = ids.iter().filter_map(|id| seen.get(id)).copied().fold(f64::MAX, f64::min);
     Ok(last - first)
+}
+
+/// Customers write as fast as the network takes it, each in the order of his texts; the messages' ids.
+pub async fn write_burst<'a>(
+    whatsapp: &Whatsapp,
+    messages: usize,
+    who: impl Fn(usize) -> (&'a str, &'a str),
+) -> anyhow::Result<Vec<String>> {
+    let writing = (0..messages).map(|n| {
+        let (customer, phone) = who(n);
+        async move { whatsapp.write(customer, phone, &format!("burst {n}")).await }
+    });
+    stream::iter(writing).buffered(64).try_collect().await
+}
+
+async fn ping_pong(traffic: &Traffic<'_>, chat: &Chat) -> anyhow::Result<Spread> {
+    let mut took = Vec::with_capacity(ROUNDS);
+    for n in 0..ROUNDS {
+        let word = format!("{n}-{}", now());
+        let ping = traffic.whatsapp.write(&chat.customer, &chat.phone, &format!("ping {word}")).await?;
+        traffic.hear(&ping).await?;
+        let pong = format!("pong {word}");
+        traffic.dashboard.send(&chat.tenant, &chat.customer, &pong, &word).await?;
+        took.push(traffic.whatsapp.round_trip(&ping, &pong).await?);
+    }
+    Ok(Spread::of(took))
 }
 
 async fn sequential(traffic: &Traffic<'_>, chat: &Chat) -> anyhow::Result<Sequential> {
@@ -122,7 +159,7 @@ async fn send_at_once(traffic: &Traffic<'_>, chats: &[Chat], messages: usize) ->
 /// When the network saw the last of them.
 async fn arrival(traffic: &Traffic<'_>, ids: &[String]) -> anyhow::Result<f64> {
     until(|| async {
-        let seen = traffic.seen().await?;
+        let seen = traffic.whatsapp.seen().await?;
         let all: Option<Vec<f64>> = ids.iter().map(|id| seen.get(id).copied()).collect();
         Ok(all.map(|all| all.into_iter().fold(f64::MIN, f64::max)))
     })

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use super::{LIMIT, Whatsapp, gauge::Spread, number, round, usage};
+use super::{LIMIT, Whatsapp, gauge::Spread, round, usage};
 
 /// Changes that nobody waits for go to the vault by themselves after 3 s: they belong to a run, too.
 const SETTLING: Duration = Duration::from_secs(4);
@@ -88,7 +88,7 @@ impl<'a> Traffic<'a> {
             }
             sleep(Duration::from_millis(100)).await;
         };
-        let seen = self.seen().await?;
+        let seen = self.whatsapp.seen().await?;
         let latencies = ids.iter().map(|id| Some(heard.get(id)? - seen.get(id)?)).collect::<Option<Vec<_>>>();
         let latencies = latencies.context("a message that the network does not know")?;
         self.close_books(before.writes, chats, rate, latencies).await
@@ -112,7 +112,7 @@ impl<'a> Traffic<'a> {
         let sent: Vec<(String, f64)> = sending.join_all().await.into_iter().collect::<anyhow::Result<_>>()?;
         let deadline = Instant::now() + LIMIT;
         let latencies = loop {
-            let seen = self.seen().await?;
+            let seen = self.whatsapp.seen().await?;
             let latencies = sent.iter().map(|(id, asked)| Some(seen.get(id)? - asked)).collect::<Option<Vec<_>>>();
             if let Some(latencies) = latencies {
                 break latencies;
@@ -144,24 +144,19 @@ impl<'a> Traffic<'a> {
         })
     }
 
+    /// Waits until a message was heard.
+    pub async fn hear(&self, id: &str) -> anyhow::Result<()> {
+        let heard = |heard: &[sessiond::demo::Heard]| {
+            heard.iter().rev().any(|heard| heard.payload["message"]["id"] == serde_json::json!(id))
+        };
+        self.ears[0].until(LIMIT, heard).await
+    }
+
     /// When each message came over Socket.IO, by its id; in milliseconds since 1970.
     pub fn heard(&self) -> HashMap<String, f64> {
         let heard = self.ears.iter().flat_map(Ear::heard).filter(|heard| heard.event == "message:received");
         heard
             .filter_map(|heard| Some((heard.payload["message"]["id"].as_str()?.to_owned(), millis(heard.at))))
-            .collect()
-    }
-
-    /// When the network saw each message, by its id.
-    pub async fn seen(&self) -> anyhow::Result<HashMap<String, f64>> {
-        let messages = self.whatsapp.messages().await?;
-        let messages = messages.as_array().context("no list of messages")?;
-        messages
-            .iter()
-            .map(|message| {
-                let id = message["id"].as_str().context("a message without an id")?;
-                Ok((id.to_owned(), number(&message["time"])? as f64))
-            })
             .collect()
     }
 }
