@@ -2,16 +2,20 @@
 //! `classify_incoming_message`), so that WhatsApp says them again and again and ends the stream over them. A placeholder is kept, the
 //! phone is asked what they say, and WhatsApp gets its ack, once the placeholder is durable.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use tracing::{info, warn};
 use whatsapp_rust::{
     Client, Jid, Server,
-    wacore::{messages::parse_message_info, types::message::MessageCategory},
+    wacore::{
+        messages::parse_message_info,
+        types::message::{MessageCategory, MessageInfo},
+    },
     wacore_binary::{JidExt as _, NodeRef},
 };
 
 use super::{Inner, translate};
+use crate::message::Incoming;
 
 /// Whether a stanza is such a message. Nobody else answers it: what names its content as unavailable the library asks the phone for,
 /// and of channels and statuses it acknowledges everything.
@@ -32,18 +36,22 @@ pub fn is_bare(stanza: &NodeRef<'_>, me: impl FnOnce() -> Option<Jid>) -> bool {
     !mine.any(|to| to.get_optional_child("enc").is_some())
 }
 
+/// Who it is from; `None` where the library has refused what has no sense in it.
+pub fn read(client: &Client, stanza: &NodeRef<'_>) -> Option<MessageInfo> {
+    let (pn, lid) = (client.pn()?, client.lid());
+    parse_message_info(stanza, &pn, lid.as_ref()).ok()
+}
+
+/// What is kept of it. What the phone tells its devices is no message of a chat.
+pub fn placeholder(found: &MessageInfo) -> Vec<Incoming> {
+    if found.category == MessageCategory::Peer { Vec::new() } else { vec![translate::undecryptable(found)] }
+}
+
 impl Inner {
-    pub(super) async fn take_bare(self: &Arc<Self>, client: &Arc<Client>, stanza: &NodeRef<'_>) {
-        let (Some(pn), lid) = (client.pn(), client.lid()) else { return };
-        // The library has refused what has no sense in it.
-        let Ok(found) = parse_message_info(stanza, &pn, lid.as_ref()) else { return };
-        info!(message.id = found.id, "a message without a ciphertext: asking the phone for it");
-        // What the phone tells its devices is no message of a chat.
+    /// Once its placeholder is durable.
+    pub(super) async fn answer_bare(&self, client: &Arc<Client>, stanza: &NodeRef<'_>, found: MessageInfo) {
         if found.category != MessageCategory::Peer {
-            if let Err(error) = self.inbox.receive(&[translate::undecryptable(&found)]).await {
-                self.owes_acks.store(true, Ordering::Release);
-                return warn!(%error, message.id = found.id, "a message without a ciphertext was not kept");
-            }
+            info!(message.id = found.id, "a message without a ciphertext: asking the phone for it");
             self.ask_phone_for(client.clone(), found);
         }
         if let Err(error) = client.acknowledge_stanza(stanza).await {

@@ -185,6 +185,8 @@ impl EventHandler for Ears {
             }
             Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone(), Concern::Connection)),
             Event::PairPasskeyRequest(_) => self.rotation.end(),
+            // At once: the record of it may wait.
+            Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => self.session.answers.note(),
             Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
             Event::UndecryptableMessage(message) => {
                 self.session.store.arrivals().finished([message.info.id.as_str()]);

@@ -1,8 +1,12 @@
 //! Writes what the library reports outside the durability hook: of messages acks and receipts, what could not be decrypted, what came
 //! back from the phone; calls, changes of groups and of the archive. In order, one connection at a time.
+//!
+//! Messages among them wait for the vault beside the queue, all that have come meanwhile together: an ack behind a thousand
+//! unreadable messages, or behind a vault that stalls, is not late.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tracing::warn;
 use whatsapp_rust::{
@@ -11,16 +15,28 @@ use whatsapp_rust::{
     wacore::types::{message::MessageInfo, presence::ReceiptType},
 };
 
-use super::{Inner, group_news, hook, translate};
+use super::{Inner, bare, group_news, hook, translate};
 use crate::message::{Delivery, EventBody, Incoming};
+
+/// Messages that wait for their turn to be written; then what comes next waits in the queue.
+const MOST_UNKEPT: usize = 512;
 
 /// Writes what the library reports, in order, until the connection is over.
 pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::Receiver<Arc<Event>>) {
+    let mut unkept = Vec::new();
+    let mut keeping: Option<BoxFuture<'_, ()>> = None;
     loop {
+        if keeping.is_none() && !unkept.is_empty() {
+            keeping = Some(Box::pin(keep(&session, &client, std::mem::take(&mut unkept))));
+        }
         let event = tokio::select! {
-            event = events.recv() => event,
+            event = events.recv(), if unkept.len() < MOST_UNKEPT => event,
             () = session.collected.more.notified() => {
                 session.collected.write(&session).await;
+                continue;
+            }
+            () = async { keeping.as_mut().expect("there is one").await }, if keeping.is_some() => {
+                keeping = None;
                 continue;
             }
         };
@@ -45,7 +61,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 }
             }
             Event::UndecryptableMessage(lost) => {
-                keep(&session, vec![translate::undecryptable(&lost.info)]).await;
+                unkept.push(Unkept { messages: vec![translate::undecryptable(&lost.info)], bare: None });
             }
             // The hook has had the others: these come from outside its reach.
             Event::Messages(batch) => {
@@ -53,12 +69,17 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     info.unavailable_request_id.is_some() || info.source.chat.server == Server::Newsletter
                 };
                 let outside: Vec<_> = batch.messages.iter().filter(|message| outside(&message.info)).collect();
-                let found = hook::read(&client, &session.inbox, &session.outbox, outside).await;
-                if !found.is_empty() {
-                    keep(&session, found).await;
+                let messages = hook::read(&client, &session.inbox, &session.outbox, outside).await;
+                if !messages.is_empty() {
+                    unkept.push(Unkept { messages, bare: None });
                 }
             }
-            Event::RawNode(stanza) => session.take_bare(&client, stanza.get()).await,
+            Event::RawNode(stanza) => {
+                if let Some(found) = bare::read(&client, stanza.get()) {
+                    let messages = bare::placeholder(&found);
+                    unkept.push(Unkept { messages, bare: Some((event, found)) });
+                }
+            }
             Event::IncomingCall(call) => session.heard_call(call).await,
             Event::MissedCall(call) => session.missed_call(call).await,
             Event::GroupUpdate(update) => {
@@ -76,11 +97,32 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
         }
     }
     session.collected.write(&session).await;
+    if let Some(keeping) = keeping {
+        keeping.await;
+    }
+    keep(&session, &client, unkept).await;
 }
 
-async fn keep(session: &Arc<Inner>, found: Vec<Incoming>) {
-    if let Err(error) = session.inbox.receive(&found).await {
-        warn!(%error, "a message from outside the hook was not kept");
+/// Messages that are not in the vault yet.
+struct Unkept {
+    messages: Vec<Incoming>,
+    /// The stanza of a bare one, to be answered when it is kept.
+    bare: Option<(Arc<Event>, MessageInfo)>,
+}
+
+/// Returns when all of them are durable, and the bare ones answered.
+async fn keep(session: &Arc<Inner>, client: &Arc<Client>, unkept: Vec<Unkept>) {
+    let messages: Vec<_> = unkept.iter().flat_map(|one| &one.messages).cloned().collect();
+    let kept = session.inbox.receive(&messages).await;
+    if let Err(error) = &kept {
+        warn!(%error, messages = messages.len(), "messages from outside the hook were not kept");
+    }
+    for (stanza, found) in unkept.into_iter().filter_map(|one| one.bare) {
+        match &*stanza {
+            Event::RawNode(stanza) if kept.is_ok() => session.answer_bare(client, stanza.get(), found).await,
+            // WhatsApp says it again when the session reconnects.
+            _ => session.owes_acks.store(true, Ordering::Release),
+        }
     }
 }
 

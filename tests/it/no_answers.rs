@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Ear, Process, until};
 use whatsapp_rust::wacore_binary::builder::NodeBuilder;
 
-use crate::stage::{Home, LIMIT, Stage};
+use crate::{
+    emulator,
+    proxy::{Mode, Proxy},
+    stage::{Home, LIMIT, Stage},
+};
 
 const TENANT: &str = "trattoria";
 
@@ -23,7 +27,10 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let stage = Stage::new(Home::Embedded).await.unwrap();
+        Self::on(Stage::new(Home::Embedded).await.unwrap()).await
+    }
+
+    async fn on(stage: Stage) -> Self {
         let daemon = stage.start().await;
         let conversation = stage.pair(TENANT).await;
         let ear = stage.listen(std::slice::from_ref(&conversation));
@@ -201,4 +208,41 @@ async fn a_pairing_whose_line_drops_knows_whose_it_is() {
         session.body
     );
     daemon.kill().await.unwrap();
+}
+
+/// WhatsApp's ack of a message comes while messages that nobody can read wait for a vault that stalls.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_does_not_wait_behind_messages_that_the_vault_does_not_take() {
+    let Some(host) = emulator::host() else { return };
+    let proxy = Proxy::start(&host).await;
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let stage = stage.set("FIRESTORE_EMULATOR_HOST", proxy.address()).set("SESSIOND_SESSION__ACK_TIMEOUT", "5s");
+    let scene = Scene::on(stage).await;
+    let (customer, number) = (&scene.conversation.customers[0], &scene.conversation.number);
+    // The first words cost questions.
+    let first = scene.stage.dashboard.send(TENANT, customer, "first words", "first").await.unwrap();
+    let status = async |id: &str| {
+        let heard = scene.ear.heard();
+        let of_it =
+            |heard: &&sessiond::demo::Heard| heard.event == "message:status" && heard.payload["messageId"] == *id;
+        heard.iter().rfind(of_it).map(|heard| heard.payload["status"].clone())
+    };
+    until(SOON, "the first words", async || status(&first).await == Some(json!("delivered"))).await.unwrap();
+    let logins = scene.logins().await;
+
+    scene.stage.network.fault(Fault::new(FaultKind::Latency).ms(2500)).await.unwrap();
+    scene.stage.network.customer_sends_nothing(customer, number).await.unwrap();
+    let sent = scene.stage.dashboard.send(TENANT, customer, "on its way", "key").await.unwrap();
+    let arrived = async || scene.stage.network.messages(None).await.unwrap().iter().any(|message| message.id == sent);
+    until(SOON, "the message at WhatsApp", arrived).await.unwrap();
+    proxy.set(Mode::Stall);
+    let later = Instant::now() + Duration::from_secs(9);
+    until(LIMIT, "the time of an attempt, and more", async || Instant::now() > later).await.unwrap();
+    proxy.set(Mode::Pass);
+    scene.stage.network.clear_faults().await;
+    until(SOON, "the message to be sent", async || status(&sent).await == Some(json!("delivered")))
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    scene.assert_hears().await;
+    assert_eq!(scene.logins().await, logins, "the line was cut although WhatsApp had confirmed\n{}", scene.stage.log());
 }
