@@ -105,7 +105,8 @@ impl Daemon {
         fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
-        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http);
+        let web_sockets = listener::web_sockets(&config.http.connections);
+        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http, web_sockets);
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;

@@ -6,6 +6,7 @@
 //! that reads the log and the feed, so a slow client holds up nobody else: what waits for it is its queue, and the rest stays in the
 //! log until it reads. One that answers no ping is gone, and so is one that shows no key for some seconds: [`visitors`].
 
+mod seats;
 mod visitors;
 
 use std::{sync::Arc, time::Duration};
@@ -24,7 +25,10 @@ use tokio::{sync::broadcast::error::RecvError, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use self::visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors};
+use self::{
+    seats::{Seat, Seats},
+    visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors},
+};
 use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config,
@@ -36,6 +40,13 @@ use crate::{
 
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long is waited for room among the packets of a client: one that reads makes some at once.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+/// Packets that wait for a client. One with a long text has some 120 KiB, so that a client that does not read holds a MiB.
+const MAX_UNREAD: usize = 8;
 
 /// Tenants that one socket may register for.
 const MAX_REGISTRATIONS: usize = 64;
@@ -52,6 +63,7 @@ struct Shared {
     fleet: Arc<Fleet>,
     auth: Arc<Auth>,
     origins: config::Origins,
+    seats: Seats,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -62,6 +74,7 @@ struct Registrations {
     caller: Caller,
     tenants: Arc<std::sync::Mutex<Vec<TenantId>>>,
     gone: CancellationToken,
+    _seat: Arc<Seat>,
 }
 
 /// What a handshake brings: a key or a token, under either name.
@@ -83,15 +96,18 @@ enum Registration {
 }
 
 impl Live {
-    pub fn new(fleet: Arc<Fleet>, auth: Arc<Auth>, settings: &config::Http) -> (Self, Doorway) {
+    /// `sockets`: how many WebSockets there may be in all.
+    pub fn new(fleet: Arc<Fleet>, auth: Arc<Auth>, settings: &config::Http, sockets: usize) -> (Self, Doorway) {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let visitors = Visitors::new(settings.handshakes.clone());
         let origins = settings.origins.clone();
-        let shared = Shared { fleet, auth: auth.clone(), origins, tasks: tasks.clone(), stop: stop.clone() };
+        let seats = Seats::new(sockets);
+        let shared = Shared { fleet, auth: auth.clone(), origins, seats, tasks: tasks.clone(), stop: stop.clone() };
         let (sockets, io) = SocketIo::builder()
             .req_path(PATH)
             .max_payload(MAX_PAYLOAD as u64)
+            .max_buffer_size(MAX_UNREAD)
             .ws_max_message_size(MAX_PAYLOAD)
             .ws_max_frame_size(MAX_PAYLOAD)
             .connect_timeout(settings.handshakes.timeout)
@@ -139,6 +155,8 @@ enum Refused {
     Unavailable(Denied),
     #[error("forbidden: this page may not connect without a key")]
     Origin,
+    #[error("too many: the key has as many sockets as it may")]
+    Full,
 }
 
 /// What a client may say once it is in.
@@ -168,29 +186,33 @@ async fn admit(
         None => Err(Denied::Missing),
     };
     let valid = identified.map_err(|denied| {
-        if !visitor.is_some_and(|visitor| visitor.may_try_again()) {
-            visitors::hang_up(socket.req_parts());
+        if let Some(visitor) = visitor.filter(|visitor| !visitor.may_try_again()) {
+            visitor.hang_up();
         }
         match denied {
             Denied::Missing | Denied::Wrong | Denied::TooMany { .. } => Refused::Unauthorized(denied),
             Denied::Unavailable => Refused::Unavailable(denied),
         }
     })?;
-    if let Some(visitor) = visitor {
-        visitor.enter();
+    let address = visitor.and_then(|visitor| visitor.address);
+    let seat = shared.seats.take(&valid.caller, address).ok_or(Refused::Full)?;
+    if visitor.is_some_and(|visitor| !visitor.enter()) {
+        return Err(Refused::Full);
     }
     let gone = shared.stop.child_token();
     socket.extensions.insert(Registrations {
         caller: valid.caller.clone(),
         tenants: Arc::default(),
         gone: gone.clone(),
+        _seat: Arc::new(seat),
     });
     shared.tasks.spawn(end_with_its_credential(socket.clone(), valid, gone.clone(), shared.clone()));
     socket.on_disconnect(move |socket: SocketRef, reason: DisconnectReason| {
         gone.cancel();
         // Its session would stay for as long as it answers pings.
-        if reason == DisconnectReason::ClientNSDisconnect {
-            visitors::hang_up(socket.req_parts());
+        let visitor = socket.req_parts().extensions.get::<Arc<Visitor>>();
+        if let Some(visitor) = visitor.filter(|_| reason == DisconnectReason::ClientNSDisconnect) {
+            visitor.hang_up();
         }
         std::future::ready(())
     });
@@ -421,11 +443,13 @@ async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) {
 ///
 /// `Closed` may also mean "not quite open": socketioxide 0.18 marks a socket as connected after it has told the client so.
 async fn emit(socket: &SocketRef, event: &str, payload: &Value) {
+    let mut pause = MIN_PAUSE;
     loop {
         match socket.emit(event, payload) {
             Ok(()) => return,
             Err(SendError::Socket(SocketError::InternalChannelFull | SocketError::Closed)) => {
-                sleep(Duration::from_millis(20)).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
             }
             Err(error) => {
                 warn!(%error, event, "an event cannot be sent");

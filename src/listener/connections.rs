@@ -1,8 +1,9 @@
 //! Who is connected, what each connection does now, and who has to leave.
 //!
 //! Owns the counts, in all and by address. When there is no room, the one that has waited longest for its next request, or has not
-//! finished sending one, leaves; requests that are being answered, and WebSockets, stay. So half requests by the hundreds keep nobody
-//! out, not even those who come from behind the same proxy. One sweep ends what takes too long: no connection has timers of its own.
+//! finished sending one, or has a WebSocket and has not shown a key on it, leaves; requests that are being answered, and WebSockets with
+//! a key, stay. So half requests by the hundreds keep nobody out, not even those who come from behind the same proxy. WebSockets never
+//! take all places. One sweep ends what takes too long: no connection has timers of its own.
 
 use std::{
     collections::HashMap,
@@ -44,6 +45,7 @@ pub struct Refused;
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     most: usize,
+    web_sockets: usize,
     per_address: usize,
     /// The first descriptor of the reserve.
     reserve: u64,
@@ -65,6 +67,7 @@ struct Table {
     next: u64,
     open: HashMap<u64, Arc<Connection>>,
     by_address: HashMap<IpAddr, usize>,
+    web_sockets: usize,
     leaving: usize,
     told: Option<Instant>,
     refused: u64,
@@ -87,6 +90,33 @@ struct Activity {
     counted: Option<IpAddr>,
     body: Transfer,
     answer: Transfer,
+    head: HeadEnd,
+    /// A WebSocket on which a key was shown.
+    is_proven: bool,
+}
+
+/// The place in the head of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum HeadEnd {
+    #[default]
+    Within,
+    /// The last byte ends a line; a carriage return may follow.
+    Line,
+    Reached,
+    /// And something has come after it.
+    Passed,
+}
+
+impl HeadEnd {
+    /// As lenient with ends of lines as hyper is.
+    fn after(self, bytes: &[u8]) -> Self {
+        bytes.iter().fold(self, |place, byte| match (place, byte) {
+            (Self::Reached | Self::Passed, _) => Self::Passed,
+            (Self::Line, b'\n') => Self::Reached,
+            (Self::Line, b'\r') | (Self::Within, b'\n') => Self::Line,
+            (Self::Within | Self::Line, _) => Self::Within,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,12 +131,23 @@ enum Phase {
     Closed,
 }
 
+/// How many connections there may be.
+pub fn room(settings: &config::Connections, descriptors: u64) -> usize {
+    // Half of the descriptors at the most, and none of the last quarter: WhatsApp, SQLite and webhooks have the rest.
+    settings.most.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX)).max(1)
+}
+
+/// How many of them may be WebSockets: the others are for requests.
+pub fn web_sockets(most: usize) -> usize {
+    (most - most / 4).max(1)
+}
+
 impl Connections {
     pub fn new(settings: &config::Connections, proxies: &config::Proxies, descriptors: u64) -> Arc<Self> {
-        // Half of the descriptors at the most, and none of the last quarter: WhatsApp, SQLite and webhooks have the rest.
-        let most = settings.most.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX)).max(1);
+        let most = room(settings, descriptors);
         let limits = Limits {
             most,
+            web_sockets: web_sockets(most),
             per_address: settings.per_address.map_or(most / 2, |per_address| per_address.get()).max(1),
             reserve: descriptors - descriptors / 4,
             head: settings.head_timeout,
@@ -142,6 +183,8 @@ impl Connections {
             counted,
             body: Transfer::default(),
             answer: Transfer::default(),
+            head: HeadEnd::default(),
+            is_proven: false,
         };
         let connection = Arc::new(Connection {
             id: table.next,
@@ -217,12 +260,26 @@ impl Table {
 
     /// The one that has waited longest, of all or of an address.
     fn close_a_waiting_one(&mut self, of: Option<IpAddr>) -> bool {
-        let waiting = self.open.values().filter_map(|one| {
+        self.close_longest(|activity| {
+            let waits = match activity.phase {
+                Phase::Idle | Phase::Head => true,
+                Phase::Upgraded => !activity.is_proven,
+                Phase::Request | Phase::Closed => false,
+            };
+            waits && (of.is_none() || activity.counted == of)
+        })
+    }
+
+    fn close_an_unproven_web_socket(&mut self) -> bool {
+        self.close_longest(|activity| activity.phase == Phase::Upgraded && !activity.is_proven)
+    }
+
+    fn close_longest(&mut self, among: impl Fn(&Activity) -> bool) -> bool {
+        let found = self.open.values().filter_map(|one| {
             let activity = one.activity();
-            let waits = matches!(activity.phase, Phase::Idle | Phase::Head);
-            (waits && (of.is_none() || activity.counted == of)).then_some((activity.since, one))
+            among(&activity).then_some((activity.since, one))
         });
-        let Some(longest) = waiting.min_by_key(|(since, _)| *since).map(|(_, one)| one.clone()) else { return false };
+        let Some(longest) = found.min_by_key(|(since, _)| *since).map(|(_, one)| one.clone()) else { return false };
         self.close(&longest);
         true
     }
@@ -241,6 +298,7 @@ impl Table {
         if was_open {
             let counted = {
                 let mut activity = connection.activity();
+                self.web_sockets -= usize::from(activity.phase == Phase::Upgraded);
                 activity.phase = Phase::Closed;
                 activity.counted.take()
             };
@@ -311,12 +369,26 @@ impl Slot {
         self.handle.connection.activity().phase == Phase::Upgraded
     }
 
-    /// Bytes have come.
-    pub fn received(&self) {
+    pub fn is_closed(&self) -> bool {
+        self.handle.connection.activity().phase == Phase::Closed
+    }
+
+    /// Ends the connection.
+    pub fn close(&self) {
+        self.handle.connections.table().close(&self.handle.connection);
+    }
+
+    /// Bytes have come that are not of a WebSocket.
+    pub fn received(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let mut activity = self.handle.connection.activity();
         if activity.phase == Phase::Idle {
             (activity.phase, activity.since) = (Phase::Head, Instant::now());
+            activity.head = HeadEnd::default();
         }
+        activity.head = activity.head.after(bytes);
     }
 
     /// The peer does not take what we have to say.
@@ -345,6 +417,12 @@ impl Drop for Slot {
 pub struct Handle {
     connections: Arc<Connections>,
     connection: Arc<Connection>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handle").field(&self.connection.id).finish()
+    }
 }
 
 impl Handle {
@@ -381,13 +459,30 @@ impl Handle {
         Ok(())
     }
 
-    /// From now on it is a WebSocket.
-    pub(super) fn upgrade(&self) {
+    /// A key was shown on it: it does not make room for others any more.
+    pub fn prove(&self) {
+        self.connection.activity().is_proven = true;
+    }
+
+    /// From now on it is a WebSocket, unless there are too many, or it has begun before it was told that it may: nobody has counted what
+    /// that says.
+    pub(super) fn upgrade(&self) -> Result<(), Refused> {
+        let now = Instant::now();
+        let mut table = self.connections.table();
+        if self.connection.activity().head == HeadEnd::Passed {
+            return Err(Refused);
+        }
+        if table.web_sockets >= self.connections.limits.web_sockets && !table.close_an_unproven_web_socket() {
+            return Err(table.refuse(now, "WebSockets have as many places as they may"));
+        }
         let mut activity = self.connection.activity();
         if activity.phase == Phase::Request {
-            (activity.phase, activity.since) = (Phase::Upgraded, Instant::now());
+            (activity.phase, activity.since) = (Phase::Upgraded, now);
             activity.answer = Transfer::default();
+            drop(activity);
+            table.web_sockets += 1;
         }
+        Ok(())
     }
 
     pub(super) fn waits_for_body(&self) {
@@ -411,5 +506,24 @@ impl Handle {
             if self.connection.is_of_proxy { activity.counted.take() } else { None }
         };
         table.take_away(counted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_head_is_found_as_hyper_finds_it() {
+        let whole = |text: &str| HeadEnd::default().after(text.as_bytes());
+        for head in
+            ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost: a\n\r\n"]
+        {
+            assert_eq!(whole(head), HeadEnd::Reached, "{head:?}");
+            assert_eq!(whole(&format!("{head}\u{1}")), HeadEnd::Passed, "{head:?}");
+            let (first, rest) = head.split_at(head.len() - 1);
+            assert_ne!(whole(first), HeadEnd::Reached, "{first:?}");
+            assert_eq!(whole(first).after(rest.as_bytes()), HeadEnd::Reached);
+        }
     }
 }

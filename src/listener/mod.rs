@@ -9,12 +9,14 @@
 //! | `connections` | who is connected, what each does now, who has to leave |
 //! | `transfer` | how long a peer may let us wait for bytes |
 //! | `stream` | the socket: tells what moves; slows down what comes over an upgraded one |
+//! | `frames` | what comes over an upgraded one, counted |
 //! | `body` | tells when a request's body is waited for, and when an answer has ended |
 //! | `address` | where a request comes from |
 
 mod address;
 mod body;
 mod connections;
+mod frames;
 mod stream;
 mod transfer;
 
@@ -69,10 +71,9 @@ pub async fn serve(
     proxies: Proxies,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let server = Arc::new(Server {
         router,
-        connections: Connections::new(settings, &proxies, descriptors),
+        connections: Connections::new(settings, &proxies, descriptors()),
         proxies,
         tasks: TaskTracker::new(),
         stop,
@@ -90,6 +91,15 @@ pub async fn serve(
         () = server.sweep() => {}
     }
     Ok(())
+}
+
+/// How many WebSockets there may be at once.
+pub fn web_sockets(settings: &Settings) -> usize {
+    connections::web_sockets(connections::room(settings, descriptors()))
+}
+
+fn descriptors() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 struct Server {
@@ -175,9 +185,10 @@ impl Server {
             Ok(answer) => answer,
             Err(never) => match never {},
         };
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            handle.upgrade();
-        }
+        let answer = match answer.status() {
+            StatusCode::SWITCHING_PROTOCOLS if handle.upgrade().is_err() => unavailable(),
+            _ => answer,
+        };
         answer.map(|body| Body::new(Answering::new(body, handle)))
     }
 
@@ -189,6 +200,14 @@ impl Server {
             self.connections.sweep(Instant::now());
         }
     }
+}
+
+/// Nobody has a place for it now.
+fn unavailable() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    answer
 }
 
 /// Errors of a connection that broke before it was taken.

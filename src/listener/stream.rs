@@ -1,7 +1,7 @@
 //! The socket of a connection: tells what moves over it, and slows down what comes over an upgraded one.
 //!
-//! A client of Socket.IO says `register`, and answers pings. What says much more is slowed down here: the libraries behind it start a
-//! task for many a packet before anybody has looked at it.
+//! A client of Socket.IO asks to be let in, says `register`, and answers pings. What says much more is slowed down here, and what asks again
+//! and again is hung up on: the libraries behind it start a task for each packet before anybody has looked at it.
 
 use std::{
     io,
@@ -15,11 +15,19 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::connections::Slot;
+use super::{
+    connections::Slot,
+    frames::{Counted, Frames},
+};
 
 /// What an upgraded connection may say at once, and then in a second.
 const BURST: f64 = 32.0 * 1024.0;
 const BYTES_PER_SECOND: f64 = 4.0 * 1024.0;
+const BURST_FRAMES: f64 = 128.0;
+const FRAMES_PER_SECOND: f64 = 8.0;
+
+/// How often one may ask to be let in: a few keys, each once.
+const MAX_CONNECTS: u32 = 4;
 
 /// So much is read of it at a time: then others have their turn.
 const BITE: usize = 512;
@@ -27,6 +35,8 @@ const BITE: usize = 512;
 pub struct GuardedStream {
     slot: Slot,
     allowance: Option<Allowance>,
+    frames: Frames,
+    connects: u32,
     sleeping: Option<Pin<Box<Sleep>>>,
     /// Others have their turn before the next bite.
     rests: bool,
@@ -34,12 +44,13 @@ pub struct GuardedStream {
 
 struct Allowance {
     bytes: f64,
+    frames: f64,
     at: Instant,
 }
 
 impl GuardedStream {
     pub fn new(slot: Slot) -> Self {
-        Self { slot, allowance: None, sleeping: None, rests: false }
+        Self { slot, allowance: None, frames: Frames::new(), connects: 0, sleeping: None, rests: false }
     }
 
     /// How much may be read of an upgraded connection now.
@@ -54,10 +65,13 @@ impl GuardedStream {
                 return Poll::Pending;
             }
             let now = Instant::now();
-            let allowance = self.allowance.get_or_insert(Allowance { bytes: BURST, at: now });
-            let earned = now.duration_since(allowance.at).as_secs_f64() * BYTES_PER_SECOND;
-            (allowance.bytes, allowance.at) = ((allowance.bytes + earned).min(BURST), now);
-            if allowance.bytes >= 1.0 {
+            let full = Allowance { bytes: BURST, frames: BURST_FRAMES, at: now };
+            let allowance = self.allowance.get_or_insert(full);
+            let passed = now.duration_since(allowance.at).as_secs_f64();
+            allowance.bytes = (allowance.bytes + passed * BYTES_PER_SECOND).min(BURST);
+            allowance.frames = (allowance.frames + passed * FRAMES_PER_SECOND).min(BURST_FRAMES);
+            allowance.at = now;
+            if allowance.bytes >= 1.0 && allowance.frames >= 1.0 {
                 return Poll::Ready(BITE.min(allowance.bytes as usize));
             }
             let whole_bite = Duration::from_secs_f64(BITE as f64 / BYTES_PER_SECOND);
@@ -69,6 +83,10 @@ impl GuardedStream {
 impl AsyncRead for GuardedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // What is still in the kernel nobody needs to hear.
+        if this.slot.is_closed() {
+            return Poll::Ready(Ok(()));
+        }
         let is_upgraded = this.slot.is_upgraded();
         let most = if is_upgraded { ready!(this.poll_allowance(cx)) } else { buffer.remaining() };
         loop {
@@ -77,16 +95,24 @@ impl AsyncRead for GuardedStream {
             match this.slot.stream().try_read(room) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok(read) => {
-                    buffer.advance(read);
-                    if read > 0 && is_upgraded {
-                        this.rests = true;
-                        if let Some(allowance) = &mut this.allowance {
-                            allowance.bytes -= read as f64;
-                        }
-                    } else if read > 0 {
-                        this.slot.received();
+                Ok(read) if is_upgraded => {
+                    let Counted { frames, connects } = this.frames.feed(&room[..read]);
+                    this.connects += connects;
+                    if this.connects > MAX_CONNECTS {
+                        this.slot.close();
+                        return Poll::Ready(Ok(()));
                     }
+                    this.rests = read > 0;
+                    if let Some(allowance) = &mut this.allowance {
+                        allowance.bytes -= read as f64;
+                        allowance.frames -= f64::from(frames);
+                    }
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(read) => {
+                    this.slot.received(&room[..read]);
+                    buffer.advance(read);
                     return Poll::Ready(Ok(()));
                 }
             }

@@ -2,25 +2,26 @@
 //!
 //! socketioxide 0.18 starts a task for every packet of a request before it looks at one, and keeps a session for whoever asks. So this
 //! stands before it: only so many clients without a key at once, in all and from one address, and only requests that a client makes.
-//! A client says `register`, answers pings, and takes its leave.
+//! Where there is no room the one that has waited longest leaves, so that nobody is kept out by those who only wait. What comes over a
+//! WebSocket the listener counts. A client says `register`, answers pings, and takes its leave.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
-    http::Method,
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
+use serde::Deserialize;
 
 use crate::{
     api::{Auth, Problem},
@@ -38,10 +39,13 @@ const MAX_PACKETS: usize = 128;
 const MAX_CONNECTS: usize = 2;
 
 /// Keys that one client may try.
-const MAX_DENIALS: u8 = 3;
+const MAX_DENIALS: u32 = 3;
 
-/// What a client hears that finds no room.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The largest answer to a client that begins to poll.
+const MAX_OPENING: usize = 4 * 1024;
+
+/// WebSockets of one client: it has one, and another for a moment when it connects anew.
+const MAX_WEB_SOCKETS: usize = 4;
 
 /// The clients that have not shown a key yet, counted.
 #[derive(Debug)]
@@ -52,17 +56,37 @@ pub struct Visitors {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    all: usize,
+    next: u64,
+    /// Those without a key, in the order in which they came.
+    unknown: BTreeMap<u64, Unknown>,
     by_address: HashMap<IpAddr, usize>,
+    /// All that there are, by the id of their session: those who began by polling.
+    by_session: HashMap<String, Weak<Visitor>>,
+}
+
+#[derive(Debug)]
+struct Unknown {
+    network: Option<IpAddr>,
+    visitor: Weak<Visitor>,
 }
 
 /// A client that has not shown a key yet, or has by now. socketioxide keeps it with the session, as part of its first request.
 #[derive(Debug)]
 pub struct Visitor {
     visitors: Arc<Visitors>,
+    id: u64,
     pub address: Option<IpAddr>,
-    waits: AtomicBool,
-    denials: AtomicU8,
+    state: Mutex<Known>,
+    denials: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    has_entered: bool,
+    /// It had to make room.
+    has_left: bool,
+    session: Option<String>,
+    web_sockets: Vec<Handle>,
 }
 
 impl Visitors {
@@ -70,23 +94,39 @@ impl Visitors {
         Arc::new(Self { limits, waiting: Mutex::default() })
     }
 
-    /// `None`: there is no room.
-    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Arc<Visitor>> {
+    /// A place. Where there is none somebody leaves: of the same address, if that has as many as it may, or of the address that has most.
+    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Arc<Visitor> {
+        let network = address.map(network_of);
         let mut waiting = self.waiting();
-        if waiting.all >= self.limits.most {
-            return None;
+        let crowded = network.filter(|network| waiting.count(*network) >= self.limits.per_address);
+        let leaving = match crowded {
+            Some(network) => waiting.longest(Some(network)),
+            None if waiting.unknown.len() >= self.limits.most => waiting.longest(waiting.most_frequent()),
+            None => None,
+        };
+        let leaving = leaving.and_then(|id| waiting.forget(id)?.visitor.upgrade());
+        waiting.next += 1;
+        let visitor = Arc::new(Visitor {
+            visitors: self.clone(),
+            id: waiting.next,
+            address,
+            state: Mutex::default(),
+            denials: AtomicU32::new(0),
+        });
+        waiting.unknown.insert(visitor.id, Unknown { network, visitor: Arc::downgrade(&visitor) });
+        if let Some(network) = network {
+            *waiting.by_address.entry(network).or_default() += 1;
         }
-        if let Some(address) = address {
-            let count = waiting.by_address.entry(network_of(address)).or_default();
-            if *count >= self.limits.per_address {
-                return None;
-            }
-            *count += 1;
+        drop(waiting);
+        // Without the lock, which it takes when it is dropped.
+        if let Some(leaving) = leaving {
+            leaving.leave();
         }
-        waiting.all += 1;
-        let visitor =
-            Visitor { visitors: self.clone(), address, waits: AtomicBool::new(true), denials: AtomicU8::new(0) };
-        Some(Arc::new(visitor))
+        visitor
+    }
+
+    fn of_session(&self, session: &str) -> Option<Arc<Visitor>> {
+        self.waiting().by_session.get(session)?.upgrade()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -94,32 +134,100 @@ impl Visitors {
     }
 }
 
-impl Visitor {
-    /// It has shown a key.
-    pub fn enter(&self) {
-        if !self.waits.swap(false, Relaxed) {
-            return;
-        }
-        let mut waiting = self.visitors.waiting();
-        waiting.all -= 1;
-        let Some(address) = self.address.map(network_of) else { return };
-        if let Some(count) = waiting.by_address.get_mut(&address) {
+impl Waiting {
+    fn count(&self, network: IpAddr) -> usize {
+        self.by_address.get(&network).copied().unwrap_or_default()
+    }
+
+    fn most_frequent(&self) -> Option<IpAddr> {
+        self.by_address.iter().max_by_key(|(_, count)| **count).map(|(network, _)| *network)
+    }
+
+    /// The one that has waited longest, of all or of a network.
+    fn longest(&self, of: Option<IpAddr>) -> Option<u64> {
+        let mut unknown = self.unknown.iter();
+        unknown.find(|(_, one)| of.is_none() || one.network == of).map(|(id, _)| *id)
+    }
+
+    /// It does not wait any more.
+    fn forget(&mut self, id: u64) -> Option<Unknown> {
+        let unknown = self.unknown.remove(&id)?;
+        if let Some(network) = unknown.network
+            && let Some(count) = self.by_address.get_mut(&network)
+        {
             *count -= 1;
             if *count == 0 {
-                waiting.by_address.remove(&address);
+                self.by_address.remove(&network);
             }
         }
+        Some(unknown)
+    }
+}
+
+impl Visitor {
+    /// It has shown a key. False: it has left meanwhile.
+    pub fn enter(&self) -> bool {
+        let mut state = self.state();
+        if state.has_left {
+            return false;
+        }
+        state.has_entered = true;
+        state.web_sockets.iter().for_each(Handle::prove);
+        drop(state);
+        self.visitors.waiting().forget(self.id);
+        true
     }
 
     /// It has shown a key that is none. True: it may try again.
     pub fn may_try_again(&self) -> bool {
         self.denials.fetch_add(1, Relaxed) + 1 < MAX_DENIALS
     }
+
+    /// Ends its WebSockets, if it has any.
+    pub fn hang_up(&self) {
+        self.state().web_sockets.iter().for_each(Handle::close_web_socket);
+    }
+
+    /// Makes room. A session that polls ends by its own time; it is let in no more.
+    fn leave(&self) {
+        let mut state = self.state();
+        if !state.has_entered {
+            state.has_left = true;
+            state.web_sockets.iter().for_each(Handle::close_web_socket);
+        }
+    }
+
+    /// A WebSocket of its.
+    fn carry(&self, web_socket: &Handle) {
+        let mut state = self.state();
+        if state.has_entered {
+            web_socket.prove();
+        }
+        if state.web_sockets.len() == MAX_WEB_SOCKETS {
+            state.web_sockets.remove(0);
+        }
+        state.web_sockets.push(web_socket.clone());
+    }
+
+    /// It began by polling, and this is its session.
+    fn named(self: &Arc<Self>, session: &str) {
+        self.state().session = Some(session.to_owned());
+        self.visitors.waiting().by_session.insert(session.to_owned(), Arc::downgrade(self));
+    }
+
+    fn state(&self) -> MutexGuard<'_, Known> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Visitor {
     fn drop(&mut self) {
-        self.enter();
+        let session = self.state().session.take();
+        let mut waiting = self.visitors.waiting();
+        waiting.forget(self.id);
+        if let Some(session) = session {
+            waiting.by_session.remove(&session);
+        }
     }
 }
 
@@ -134,7 +242,8 @@ pub async fn pass(
     if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         return Ok(next.run(request).await);
     }
-    let has_session = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("sid=")));
+    let query = request.uri().query().unwrap_or_default();
+    let session = query.split('&').find_map(|part| part.strip_prefix("sid=")).map(str::to_owned);
     if request.method() == Method::POST {
         let (parts, body) = request.into_parts();
         let too_large = |_| Problem::too_large(MAX_PAYLOAD as u64, "a request of Socket.IO");
@@ -142,13 +251,41 @@ pub async fn pass(
         if !is_what_clients_say(&body) {
             return Err(Problem::invalid("no client of this server says that", Vec::new()));
         }
-        request = Request::from_parts(parts, Body::from(body));
-    } else if !has_session {
-        let address = auth.address(&request);
-        let visitor = visitors.admit(address).ok_or_else(|| Problem::too_many(RETRY_AFTER))?;
-        request.extensions_mut().insert(visitor);
+        return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     }
-    Ok(next.run(request).await)
+    let is_web_socket = request.headers().contains_key(header::UPGRADE);
+    let visitor = match &session {
+        Some(session) => visitors.of_session(session),
+        None => {
+            let visitor = visitors.admit(auth.address(&request));
+            request.extensions_mut().insert(visitor.clone());
+            Some(visitor)
+        }
+    };
+    if let (true, Some(visitor), Some(handle)) = (is_web_socket, &visitor, request.extensions().get::<Handle>()) {
+        visitor.carry(handle);
+    }
+    let opens = !is_web_socket && session.is_none();
+    let answer = next.run(request).await;
+    match visitor {
+        Some(visitor) if opens && answer.status() == StatusCode::OK => remember(&visitor, answer).await,
+        _ => Ok(answer),
+    }
+}
+
+/// Reads the id of a session out of the answer that begins it.
+async fn remember(visitor: &Arc<Visitor>, answer: Response) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct Opening<'a> {
+        sid: &'a str,
+    }
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, MAX_OPENING).await.map_err(|_| Problem::timed_out("The handshake has no end"))?;
+    let opening = body.strip_prefix(b"0").and_then(|json| serde_json::from_slice::<Opening<'_>>(json).ok());
+    if let Some(opening) = opening {
+        visitor.named(opening.sid);
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 /// Packets of Engine.IO 4: `1` leaves, `2` and `3` ping and pong, `40…`, `41…` and `42…` connect, disconnect and an event.
@@ -162,15 +299,10 @@ fn is_what_clients_say(body: &[u8]) -> bool {
     })
 }
 
-/// Ends a session's WebSocket, if it has one.
-pub fn hang_up(parts: &axum::http::request::Parts) {
-    if let Some(handle) = parts.extensions.get::<Handle>() {
-        handle.close_web_socket();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -190,21 +322,39 @@ mod tests {
         assert!(!is_what_clients_say(many("3", 129).as_bytes()));
     }
 
+    fn visitors() -> Arc<Visitors> {
+        Visitors::new(Handshakes { most: 3, per_address: 2, timeout: Duration::from_secs(1) })
+    }
+
     #[test]
-    fn those_who_wait_are_counted_until_they_are_in_or_gone() {
-        let limits = Handshakes { most: 3, per_address: 2, timeout: Duration::from_secs(1) };
-        let visitors = Visitors::new(limits);
+    fn whoever_waits_longest_makes_room() {
+        let visitors = visitors();
         let from = |text: &str| visitors.admit(Some(text.parse().unwrap()));
-        let (one, two) = (from("1.1.1.1").unwrap(), from("1.1.1.1").unwrap());
-        assert!(from("1.1.1.1").is_none(), "two of one address");
-        let other = from("2.2.2.2").unwrap();
-        assert!(from("3.3.3.3").is_none(), "three of all");
-        one.enter();
-        one.enter();
-        drop(two);
-        let _again = [from("1.1.1.1").unwrap(), from("1.1.1.1").unwrap()];
-        assert!(from("2.2.2.2").is_none());
-        drop((one, other));
-        assert!(from("2.2.2.2").is_some());
+        let (one, two) = (from("1.1.1.1"), from("1.1.1.1"));
+        let three = from("1.1.1.1");
+        assert!(!one.enter() && two.enter(), "two of one address: the first had to leave");
+        let (other, another) = (from("2.2.2.2"), from("3.3.3.3"));
+        let last = from("2.2.2.2");
+        assert!(three.enter(), "three of all, and one of the most frequent address leaves");
+        assert!(!other.enter() && another.enter() && last.enter());
+    }
+
+    #[test]
+    fn those_who_are_in_or_gone_do_not_count() {
+        let visitors = visitors();
+        let from = |text: &str| visitors.admit(Some(text.parse().unwrap()));
+        let first = from("1.1.1.1");
+        first.enter();
+        for _ in 0..10 {
+            drop(from("1.1.1.1"));
+        }
+        let (two, three) = (from("1.1.1.1"), from("1.1.1.1"));
+        assert!(first.enter() && two.enter() && three.enter());
+        first.named("a");
+        assert!(visitors.of_session("a").is_some());
+        drop(first);
+        assert!(visitors.of_session("a").is_none());
+        let waiting = visitors.waiting();
+        assert!(waiting.unknown.is_empty() && waiting.by_address.is_empty() && waiting.by_session.is_empty());
     }
 }

@@ -21,13 +21,13 @@ use tokio_websockets::{ClientBuilder, Message};
 use crate::stage::{Home, LIMIT, Stage};
 
 /// Descriptors that a small container gives, and an attacker's half requests.
-const DESCRIPTORS: usize = 1024;
+pub const DESCRIPTORS: usize = 1024;
 const HALF_HEADS: usize = 1100;
 
 const HALF_HEAD: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Filler: ";
 
 /// The daemon as in a container with few descriptors.
-fn confined(mut stage: Stage) -> Stage {
+pub fn confined(mut stage: Stage) -> Stage {
     let script = stage.path("confined");
     let program = stage.setup.program.display();
     std::fs::write(&script, format!("#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec {program} \"$@\"\n")).unwrap();
@@ -36,7 +36,7 @@ fn confined(mut stage: Stage) -> Stage {
     stage
 }
 
-async fn stage(settings: &[(&str, &str)]) -> Stage {
+pub async fn stage(settings: &[(&str, &str)]) -> Stage {
     let mut stage = Stage::new(Home::Embedded).await.unwrap();
     for (name, value) in settings {
         stage = stage.set(&format!("SESSIOND_HTTP__{name}"), *value);
@@ -45,14 +45,14 @@ async fn stage(settings: &[(&str, &str)]) -> Stage {
 }
 
 /// A connection from an address of the loopback network.
-async fn connect_from(own: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStream> {
+pub async fn connect_from(own: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(own)), 0))?;
     socket.connect(to).await
 }
 
 /// Whether the other end has hung up, in time.
-async fn is_closed(stream: &mut TcpStream, limit: Duration) -> bool {
+pub async fn is_closed(stream: &mut TcpStream, limit: Duration) -> bool {
     let mut bytes = [0; 4096];
     let reading = async {
         while let Ok(read) = stream.read(&mut bytes).await {
@@ -73,18 +73,18 @@ async fn status(stream: &mut TcpStream, request: &[u8]) -> Option<u16> {
 }
 
 /// Of `/proc`: MiB that are resident.
-fn resident(daemon: &Process) -> f64 {
+pub fn resident(daemon: &Process) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id().unwrap())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
-fn descriptors(daemon: &Process) -> usize {
+pub fn descriptors(daemon: &Process) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", daemon.id().unwrap())).unwrap().count()
 }
 
 /// A good client is served, soon.
-async fn is_served(stage: &Stage) {
+pub async fn is_served(stage: &Stage) {
     let began = Instant::now();
     let url = format!("http://{}/ping", stage.setup.address);
     let answer = reqwest::Client::new().get(url).timeout(LIMIT).send().await;

@@ -64,6 +64,7 @@ mod restore;
 mod secrets_in_logs;
 mod segments;
 mod sends;
+mod socket_floods;
 mod stage;
 mod statuses;
 mod store_backend;

@@ -1,0 +1,90 @@
+//! How many sockets one key may have: whoever has one shall not take the places of all others.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{api::Caller, listener::network_of};
+
+/// However few places there are.
+const LEAST: usize = 8;
+
+/// The sockets that there are, by whose they are.
+#[derive(Debug, Clone)]
+pub struct Seats {
+    most: usize,
+    taken: Arc<Mutex<HashMap<Owner, usize>>>,
+}
+
+/// Whose sockets they are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Owner {
+    Admin,
+    /// The key's id.
+    Key(String),
+    /// The person's id at Firebase.
+    User(Arc<str>),
+    /// Without a key, from this network.
+    Anyone(Option<IpAddr>),
+}
+
+/// A socket's place: free again when this is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    owner: Owner,
+    taken: Arc<Mutex<HashMap<Owner, usize>>>,
+}
+
+impl Seats {
+    /// `sockets`: how many there may be in all.
+    pub fn new(sockets: usize) -> Self {
+        Self { most: (sockets / 4).max(LEAST), taken: Arc::default() }
+    }
+
+    /// `None`: there are as many as there may be.
+    pub fn take(&self, caller: &Caller, address: Option<IpAddr>) -> Option<Seat> {
+        let owner = match caller {
+            Caller::Admin => Owner::Admin,
+            Caller::Key(key) => Owner::Key(key.id.to_string()),
+            Caller::User { uid, .. } => Owner::User(uid.clone()),
+            Caller::Anyone => Owner::Anyone(address.map(network_of)),
+        };
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(owner.clone()).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { owner, taken: self.taken.clone() })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.owner);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_takes_a_quarter_and_gives_it_back() {
+        let seats = Seats::new(40);
+        let from = |text: &str| seats.take(&Caller::Anyone, Some(text.parse().unwrap()));
+        let mine: Vec<_> = (0..10).map(|_| from("1.1.1.1").unwrap()).collect();
+        assert!(from("1.1.1.1").is_none() && from("2.2.2.2").is_some() && seats.take(&Caller::Admin, None).is_some());
+        drop(mine);
+        assert!(from("1.1.1.1").is_some());
+        assert!(seats.taken.lock().unwrap().is_empty());
+    }
+}
