@@ -41,6 +41,14 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
+/// The listener's part of the process's file descriptors.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub connections: usize,
+    /// The first descriptor that no connection takes.
+    pub reserve: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     most: usize,
@@ -102,19 +110,19 @@ enum Phase {
 }
 
 impl Connections {
-    pub fn new(settings: &config::Connections, proxies: &config::Proxies, descriptors: u64) -> Arc<Self> {
-        // Half of the descriptors at the most, and none of the last quarter: WhatsApp, SQLite and webhooks have the rest.
-        let most = settings.most.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX)).max(1);
+    pub fn new(settings: &config::Connections, proxies: &config::Proxies, room: Room) -> Arc<Self> {
+        // The others are promised to WhatsApp, SQLite and webhooks.
+        let most = settings.most.min(room.connections).max(1);
         let limits = Limits {
             most,
             per_address: settings.per_address.map_or(most / 2, |per_address| per_address.get()).max(1),
-            reserve: descriptors - descriptors / 4,
+            reserve: room.reserve,
             head: settings.head_timeout,
             keep_alive: settings.keep_alive,
             patience: Patience { stall: settings.stall_timeout, bytes_per_second: settings.bytes_per_second },
         };
         if most < settings.most {
-            warn!(descriptors, connections = most, "fewer connections are taken than configured: RLIMIT_NOFILE is low");
+            warn!(connections = most, "fewer connections are taken than configured: RLIMIT_NOFILE is low");
         }
         Arc::new(Self { limits, proxies: proxies.clone(), table: Mutex::default(), left: Notify::new() })
     }

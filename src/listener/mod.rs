@@ -28,7 +28,6 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use rustix::process::{Resource, getrlimit};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -39,7 +38,7 @@ use tracing::{debug, warn};
 
 pub use self::{
     address::{client_address, network_of},
-    connections::Handle,
+    connections::{Handle, Room},
 };
 use self::{
     body::{Answering, Awaited},
@@ -67,12 +66,12 @@ pub async fn serve(
     router: Router,
     settings: &Settings,
     proxies: Proxies,
+    room: Room,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let server = Arc::new(Server {
         router,
-        connections: Connections::new(settings, &proxies, descriptors),
+        connections: Connections::new(settings, &proxies, room),
         proxies,
         tasks: TaskTracker::new(),
         stop,
