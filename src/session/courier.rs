@@ -282,6 +282,10 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on
             return Next::Later(None);
         }
     };
+    let left = message.expires_at_ms.saturating_sub(session.env.clock.now().as_millisecond());
+    let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis) else {
+        return expire(session, id).await;
+    };
     let mut expected = session.answers.expect(id);
     let sending = async {
         if let Some(failure) = obstacle(session, client, &message).await? {
@@ -289,7 +293,8 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on
         }
         send(session, client, message).await.map(|()| None)
     };
-    let error = match timeout(SEND_TIMEOUT, sending).await {
+    // Given up when its time is over: what has not left by then does not leave.
+    let error = match timeout(SEND_TIMEOUT.min(left), sending).await {
         Ok(Ok(None)) => {
             crash::point("on_the_wire");
             *is_on_the_wire = true;
@@ -331,6 +336,22 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on
             leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
         }
         Judgement::LineGone => Next::Soon,
+    }
+}
+
+/// Its time was over before it could leave.
+async fn expire(session: &Inner, id: &str) -> Next {
+    warn!(message.id = id, "a message could not be sent in time");
+    match session.outbox.expire(id).await {
+        Ok(true) => Next::Onward,
+        Ok(false) => {
+            session.outbox.forget(id);
+            Next::Onward
+        }
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be written");
+            Next::Later(None)
+        }
     }
 }
 
