@@ -320,6 +320,20 @@ async fn what_the_vault_held_up_for_too_long_does_not_leave() {
     assert_eq!(scene.await_failure(id, LIMIT).await, json!({ "reason": "expired" }));
 }
 
+/// WhatsApp ends the stream whenever it is asked about that group: each such attempt counts, and the tenant is well again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_questions_end_the_line_ends_itself() {
+    let scene = Scene::with(|stage| stage.set("SESSIOND_SESSION__SEND_ATTEMPTS", "3")).await;
+    scene.fault(Fault::new(FaultKind::IqDrop).xmlns("w:g2")).await;
+    let logins = scene.logins().await;
+    let id = scene.send(&gone(1), "poison").await;
+    assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "unconfirmed" }));
+    let lost = scene.logins().await - logins;
+    assert!(lost >= 2, "it did not end the line: {lost}");
+    scene.send(scene.customer(), "well again").await;
+    scene.await_arrival(scene.customer(), "well again", LIMIT).await;
+}
+
 /// Unlinked, and paired anew with another phone: what the first account was to say is not said by the second.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_for_one_account_is_not_sent_by_another() {
