@@ -31,7 +31,7 @@ use crate::{
     config::{self, Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary, WorkFolder},
     journal::{Pace, Policy},
-    listener,
+    listener::{self, Room},
     live::Live,
     message::{
         Feed, Shelf,
@@ -105,7 +105,8 @@ impl Daemon {
         fleet.attended_by(vec![webhooks.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
-        let web_sockets = listener::web_sockets(&config.http.connections);
+        let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
+        let web_sockets = listener::web_sockets(&config.http.connections, room);
         let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http, web_sockets);
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let listener = socket.listen(1024).context("the port cannot be opened")?;
@@ -113,7 +114,7 @@ impl Daemon {
         let stop_serving = CancellationToken::new();
         let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
-        let serving = tokio::spawn(serve(listener, router, config.http.clone(), stop_serving.clone()));
+        let serving = tokio::spawn(serve(listener, router, config.http.clone(), room, stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
@@ -360,9 +361,10 @@ async fn serve(
     listener: TcpListener,
     router: axum::Router,
     settings: config::Http,
+    room: Room,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    listener::serve(listener, router, &settings.connections, settings.proxies, stop).await
+    listener::serve(listener, router, &settings.connections, settings.proxies, room, stop).await
 }
 
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.

@@ -29,6 +29,11 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
+    /// Descriptors that no connection of a caller may take: a number so high says that somebody has more than this table gives.
+    pub fn reserve(&self) -> u64 {
+        self.limit.saturating_sub(PROCESS / 2)
+    }
+
     /// Raises the limit, and divides it.
     pub fn claim() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -42,6 +42,14 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
+/// The listener's part of the process's file descriptors.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub connections: usize,
+    /// The first descriptor that no connection takes.
+    pub reserve: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     most: usize,
@@ -132,30 +140,31 @@ enum Phase {
 }
 
 /// How many connections there may be.
-pub fn room(settings: &config::Connections, descriptors: u64) -> usize {
-    // Half of the descriptors at the most, and none of the last quarter: WhatsApp, SQLite and webhooks have the rest.
-    settings.most.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX)).max(1)
+fn most(settings: &config::Connections, room: Room) -> usize {
+    // The other descriptors are promised to WhatsApp, SQLite and webhooks.
+    settings.most.min(room.connections).max(1)
 }
 
 /// How many of them may be WebSockets: the others are for requests.
-pub fn web_sockets(most: usize) -> usize {
+pub fn web_sockets(settings: &config::Connections, room: Room) -> usize {
+    let most = most(settings, room);
     (most - most / 4).max(1)
 }
 
 impl Connections {
-    pub fn new(settings: &config::Connections, proxies: &config::Proxies, descriptors: u64) -> Arc<Self> {
-        let most = room(settings, descriptors);
+    pub fn new(settings: &config::Connections, proxies: &config::Proxies, room: Room) -> Arc<Self> {
+        let most = most(settings, room);
         let limits = Limits {
             most,
-            web_sockets: web_sockets(most),
+            web_sockets: web_sockets(settings, room),
             per_address: settings.per_address.map_or(most / 2, |per_address| per_address.get()).max(1),
-            reserve: descriptors - descriptors / 4,
+            reserve: room.reserve,
             head: settings.head_timeout,
             keep_alive: settings.keep_alive,
             patience: Patience { stall: settings.stall_timeout, bytes_per_second: settings.bytes_per_second },
         };
         if most < settings.most {
-            warn!(descriptors, connections = most, "fewer connections are taken than configured: RLIMIT_NOFILE is low");
+            warn!(connections = most, "fewer connections are taken than configured: RLIMIT_NOFILE is low");
         }
         Arc::new(Self { limits, proxies: proxies.clone(), table: Mutex::default(), left: Notify::new() })
     }

@@ -30,7 +30,6 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use rustix::process::{Resource, getrlimit};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -41,7 +40,7 @@ use tracing::{debug, warn};
 
 pub use self::{
     address::{client_address, network_of},
-    connections::Handle,
+    connections::{Handle, Room, web_sockets},
 };
 use self::{
     body::{Answering, Awaited},
@@ -69,11 +68,12 @@ pub async fn serve(
     router: Router,
     settings: &Settings,
     proxies: Proxies,
+    room: Room,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let server = Arc::new(Server {
         router,
-        connections: Connections::new(settings, &proxies, descriptors()),
+        connections: Connections::new(settings, &proxies, room),
         proxies,
         tasks: TaskTracker::new(),
         stop,
@@ -91,15 +91,6 @@ pub async fn serve(
         () = server.sweep() => {}
     }
     Ok(())
-}
-
-/// How many WebSockets there may be at once.
-pub fn web_sockets(settings: &Settings) -> usize {
-    connections::web_sockets(connections::room(settings, descriptors()))
-}
-
-fn descriptors() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 struct Server {

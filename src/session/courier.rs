@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -41,8 +41,11 @@ const RUNNING: usize = 256;
 /// How long WhatsApp and the vault may take, all in all, until a message is on the wire.
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// While the vault does not answer, or the line is going: only keeps the loop from spinning.
+/// While the vault does not answer: only keeps the loop from spinning.
 const BREATH: Duration = Duration::from_millis(250);
+
+/// How long the end of a line may take to be known that the library says is gone.
+const LINE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Waiting before the next attempt doubles from the first to the second.
 const RETRY_MIN: Duration = Duration::from_secs(2);
@@ -247,20 +250,21 @@ async fn in_slot<T>(slot: OwnedSemaphorePermit, work: impl Future<Output = T>) -
 
 /// Carries one message over one connection.
 async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next {
-    let mut is_on_the_wire = false;
+    let mut has_begun = false;
     let next = tokio::select! {
         // The library may wait for minutes on a connection that is over.
         () = session.client_gone(client) => None,
-        next = attempt(session, client, waiting, &mut is_on_the_wire) => Some(next),
+        next = attempt(session, client, waiting, &mut has_begun) => Some(next),
     };
     match next {
         Some(next) => next,
-        None if is_on_the_wire => leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+        // It may be what WhatsApp ended the line for: the message itself, or a question that goes with it.
+        None if has_begun => leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
         None => Next::Again,
     }
 }
 
-async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on_the_wire: &mut bool) -> Next {
+async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_begun: &mut bool) -> Next {
     let id = &*waiting.id;
     let ready = async {
         prepare(session, client).await?;
@@ -282,6 +286,11 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on
             return Next::Later(None);
         }
     };
+    let left = message.expires_at_ms.saturating_sub(session.env.clock.now().as_millisecond());
+    let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis) else {
+        return expire(session, id).await;
+    };
+    *has_begun = true;
     let mut expected = session.answers.expect(id);
     let sending = async {
         if let Some(failure) = obstacle(session, client, &message).await? {
@@ -289,10 +298,10 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on
         }
         send(session, client, message).await.map(|()| None)
     };
-    let error = match timeout(SEND_TIMEOUT, sending).await {
+    // Given up when its time is over: what has not left by then does not leave.
+    let error = match timeout(SEND_TIMEOUT.min(left), sending).await {
         Ok(Ok(None)) => {
             crash::point("on_the_wire");
-            *is_on_the_wire = true;
             let sent = Instant::now();
             match timeout(session.env.settings.ack_timeout, expected.answer()).await {
                 Ok(Answer::Settled) => return Next::Onward,
@@ -330,7 +339,27 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, is_on
             warn!(message.id = id, %error, "a message is not sent");
             leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
         }
-        Judgement::LineGone => Next::Soon,
+        Judgement::LineGone => {
+            // The end of the line is told in a moment, and is counted where it is told.
+            sleep(LINE_PATIENCE).await;
+            leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await
+        }
+    }
+}
+
+/// Its time was over before it could leave.
+async fn expire(session: &Inner, id: &str) -> Next {
+    warn!(message.id = id, "a message could not be sent in time");
+    match session.outbox.expire(id).await {
+        Ok(true) => Next::Onward,
+        Ok(false) => {
+            session.outbox.forget(id);
+            Next::Onward
+        }
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be written");
+            Next::Later(None)
+        }
     }
 }
 

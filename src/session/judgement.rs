@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use whatsapp_rust::{ErrorChainExt as _, SendError};
+use whatsapp_rust::{ClientError, ErrorChainExt as _, SendError};
 
 use crate::message::{Failure, FailureReason};
 
@@ -46,8 +46,8 @@ impl Judgement {
             return Self::Later(None);
         }
         match error {
-            SendError::Internal(_) => Self::Broken,
-            _ => Self::LineGone,
+            SendError::NotLoggedIn | SendError::Client(ClientError::NotLoggedIn) => Self::LineGone,
+            _ => Self::Broken,
         }
     }
 }
@@ -59,7 +59,12 @@ pub fn is_passing(code: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use whatsapp_rust::{ClientError, anyhow, request::IqError};
+    use whatsapp_rust::{
+        anyhow,
+        request::IqError,
+        socket::error::{EncryptSendError, SocketError},
+        wacore_binary::error::BinaryError,
+    };
 
     use super::*;
 
@@ -99,5 +104,23 @@ mod tests {
         }
         let unknown = SendError::Internal(anyhow::anyhow!("encryption failed for all 2 recipient device(s)"));
         assert_eq!(Judgement::of(&unknown), Judgement::Broken);
+    }
+
+    /// The library refuses what it cannot write, and the connection goes on: no word of the line's end.
+    #[test]
+    fn what_cannot_be_written_is_the_messages_fault() {
+        let too_large = || anyhow::anyhow!("a frame has 16 MiB at the most");
+        let errors: [ClientError; 4] = [
+            SocketError::Marshal(BinaryError::EmptyData).into(),
+            EncryptSendError::framing(too_large()).into(),
+            EncryptSendError::crypto(too_large()).into(),
+            EncryptSendError::join(too_large()).into(),
+        ];
+        for error in errors {
+            assert_eq!(Judgement::of(&SendError::Client(error)), Judgement::Broken);
+        }
+        for lost in [EncryptSendError::poisoned(), EncryptSendError::channel_closed()] {
+            assert_eq!(Judgement::of(&SendError::Client(lost.into())), Judgement::LineGone);
+        }
     }
 }

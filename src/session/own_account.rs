@@ -96,6 +96,12 @@ impl Inner {
         let expected = match self.change_account(scanned).await {
             Ok(None) => return true,
             Ok(Some(own)) => own.number,
+            // It may be durable: the session ends, and the next owner finds whose the tenant is. Neither yes nor no is true.
+            Err(error) if error.is_final() => {
+                warn!(%error, "a scan is left without an answer: the session ends");
+                self.line.cut();
+                return false;
+            }
             Err(error) => {
                 error!(%error, "the change of the account cannot be written down");
                 self.status.borrow().expected.clone().unwrap_or_default()

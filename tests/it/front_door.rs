@@ -131,7 +131,7 @@ async fn half_requests_by_the_hundreds_keep_no_tenant_offline_and_no_client_out(
     let mut tenants = [stage.pair("trattoria").await, stage.pair("pizzeria").await];
     let ear = stage.listen(&tenants);
     let attack = Attack::begin(stage.setup.address, HALF_HEADS);
-    let besieged = async || descriptors(&daemon) > DESCRIPTORS / 3;
+    let besieged = async || descriptors(&daemon) > DESCRIPTORS / 5;
     until(LIMIT, "the attack to be felt", besieged).await.unwrap();
     for _ in 0..3 {
         is_served(&stage).await;
@@ -149,7 +149,8 @@ async fn half_requests_by_the_hundreds_keep_no_tenant_offline_and_no_client_out(
         tenant.customers_write(&stage.network, 1).await.unwrap();
     }
     stage.tally.answer_all(&mut tenants, &stage.dashboard, &ear, LIMIT).await.unwrap();
-    assert!(descriptors(&daemon) <= DESCRIPTORS * 3 / 4, "{}", descriptors(&daemon));
+    // Callers have a quarter: the rest is promised to tenants, who need it when WhatsApp restarts.
+    assert!(descriptors(&daemon) <= DESCRIPTORS / 3, "{}", descriptors(&daemon));
     drop(attack);
     let over = async || descriptors(&daemon) < DESCRIPTORS / 8;
     until(LIMIT, "the attack to be over", over).await.unwrap();
@@ -447,7 +448,7 @@ async fn all_attacks_at_once_keep_no_tenant_offline_and_memory_bounded() {
         }
     };
     let besieged = async || {
-        let felt = descriptors(&daemon) > DESCRIPTORS / 3;
+        let felt = descriptors(&daemon) > DESCRIPTORS / 5;
         felt && refused.load(Ordering::Relaxed) > 10 && begun.load(Ordering::Relaxed) > 10
     };
     let work = async {

@@ -292,6 +292,48 @@ async fn what_cannot_be_sent_in_time_is_not_sent_later() {
     assert!(scene.told(&later).is_none_or(|(status, _)| status != "failed"));
 }
 
+/// It was on its way when the vault stalled, and its time was over before the vault answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_vault_held_up_for_too_long_does_not_leave() {
+    let scene = Scene::new().await;
+    scene.send(scene.customer(), "before").await;
+    scene.await_arrival(scene.customer(), "before", LIMIT).await;
+    let vault = rusqlite::Connection::open(scene.stage.path("cloud").join("vault.db")).unwrap();
+    vault.busy_timeout(LIMIT).unwrap();
+    vault.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let body = json!({ "tenantId": TENANT, "to": scene.customer(), "text": "today only", "ttl": 1 });
+    let accepting = scene.stage.dashboard.post("/api/baileys/send", body);
+    let over = async {
+        let later = Instant::now() + Duration::from_secs(3);
+        until(LIMIT, "its time", async || Instant::now() > later).await.unwrap();
+        vault.execute_batch("ROLLBACK").unwrap();
+    };
+    let (answer, ()) = tokio::join!(accepting, over);
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let id = answer.body["messageId"].as_str().unwrap();
+    scene.send(scene.customer(), "still good").await;
+    scene.await_arrival(scene.customer(), "still good", LIMIT).await;
+    let inbox = scene.stage.network.customer_inbox(scene.customer()).await.unwrap();
+    let texts: Vec<_> = inbox.iter().filter_map(|received| received.text.as_deref()).collect();
+    assert_eq!(texts, ["before", "still good"], "{}", scene.stage.log());
+    assert_eq!(scene.await_failure(id, LIMIT).await, json!({ "reason": "expired" }));
+}
+
+/// WhatsApp ends the stream whenever it is asked about that group: each such attempt counts, and the tenant is well again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_questions_end_the_line_ends_itself() {
+    let scene = Scene::with(|stage| stage.set("SESSIOND_SESSION__SEND_ATTEMPTS", "3")).await;
+    scene.fault(Fault::new(FaultKind::IqDrop).xmlns("w:g2")).await;
+    let logins = scene.logins().await;
+    let id = scene.send(&gone(1), "poison").await;
+    assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "unconfirmed" }));
+    let lost = scene.logins().await - logins;
+    assert!(lost >= 2, "it did not end the line: {lost}");
+    scene.send(scene.customer(), "well again").await;
+    scene.await_arrival(scene.customer(), "well again", LIMIT).await;
+}
+
 /// Unlinked, and paired anew with another phone: what the first account was to say is not said by the second.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_for_one_account_is_not_sent_by_another() {

@@ -10,10 +10,10 @@ use sessiond::{
     demo::until,
     journal::ArchiveError,
     message::{
-        Addressed, Content, Delivery, Event, EventId, Feed, Inbox, Incoming, Keep, Log, Message, Outbox, Outgoing,
-        Shelf, cleared, history,
+        Addressed, Content, Delivery, Event, EventId, Feed, FormerConversations, Inbox, Incoming, Keep, Log, Message,
+        Outbox, Outgoing, Shelf, cleared, history,
     },
-    store::{Batch, StoreError, space},
+    store::{Batch, OwnAccount, StoreError, space},
 };
 
 use crate::{
@@ -539,4 +539,28 @@ async fn a_dashboard_reads_conversations_across_segments() {
     until(LIMIT, "the vault again", async || page(40).await.0 == 200).await.unwrap();
     assert_eq!(read().await, written);
     daemon.kill().await.unwrap();
+}
+
+/// The tenant is another account, durably, and then the vault does not remove a document: that is a stray, and no failed change.
+#[tokio::test]
+async fn a_change_of_the_account_that_leaves_a_stray_is_carried_out() {
+    let desk = Desk::new(KEEP).await;
+    desk.write(104).await;
+    desk.tidy().await.unwrap();
+    let documents = desk.documents().await;
+    assert!(!documents.is_empty());
+    let outbox = Outbox::open(desk.world.store.clone(), desk.log.clone(), desk.clock.clone(), DAY).await.unwrap();
+    let (former, new) = (OwnAccount::new("573001112233", None), OwnAccount::new("573009998877", None));
+    desk.world.line.keep_segments();
+    let changed = soon(outbox.change_account(former, &new, FormerConversations::Delete)).await;
+    assert!(changed.is_ok(), "called refused although it is carried out: {changed:?}");
+    assert_eq!(desk.documents().await, documents);
+    let desk = desk.restored(KEEP).await;
+    assert_eq!(desk.world.store.own_account().await.unwrap(), Some(new));
+    assert_eq!(desk.all().await.len(), 1, "the change itself");
+    // The next owner sweeps before it closes a segment of its own.
+    desk.write(30).await;
+    desk.tidy().await.unwrap();
+    let left = desk.documents().await;
+    assert!(documents.iter().all(|stray| !left.contains(stray)), "{left:?}");
 }

@@ -4,7 +4,10 @@ use std::{
     future::Future,
     path::PathBuf,
     pin::{Pin, pin},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -185,17 +188,28 @@ type Append = (Vec<JournalDocument>, Option<Decision>);
 pub struct Line {
     pub vault: Arc<dyn Vault>,
     silent: watch::Sender<bool>,
+    keeps_segments: AtomicBool,
     appends: Mutex<Vec<Append>>,
 }
 
 impl Line {
     fn to(vault: Arc<dyn Vault>) -> Arc<Self> {
-        Arc::new(Self { vault, silent: watch::Sender::new(false), appends: Mutex::default() })
+        Arc::new(Self {
+            vault,
+            silent: watch::Sender::new(false),
+            keeps_segments: AtomicBool::new(false),
+            appends: Mutex::default(),
+        })
     }
 
     /// Nobody waits for a segment: what asks for one is told.
     fn answering(&self) -> Result<(), VaultError> {
         if *self.silent.borrow() { Err(VaultError::Unavailable("silent".into())) } else { Ok(()) }
+    }
+
+    /// From now on it answers, and removes no segment.
+    pub fn keep_segments(&self) {
+        self.keeps_segments.store(true, Ordering::SeqCst);
     }
 
     pub fn appends(&self) -> Vec<Append> {
@@ -306,6 +320,9 @@ impl Vault for Line {
         self.vault.segments(tenant).await
     }
     async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
+        if self.keeps_segments.load(Ordering::SeqCst) {
+            return Err(VaultError::Unavailable("keeps its segments".into()));
+        }
         self.vault.remove_segments(tenant, names).await
     }
     async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {

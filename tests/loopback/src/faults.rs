@@ -31,6 +31,8 @@ pub enum FaultKind {
     IqError,
     /// Such requests are not answered at all.
     IqSilence,
+    /// Such requests end the stream: the socket closes without an answer.
+    IqDrop,
     /// Messages under a LID do not say whose number it is. With a target: messages of that customer.
     HideNumber,
     /// The Noise handshake completes, `<success>` never comes.
@@ -87,6 +89,7 @@ pub(crate) enum AckTrouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IqTrouble {
     Silence,
+    Drop,
     Error(u16),
 }
 
@@ -317,6 +320,7 @@ impl Faults {
             let trouble = match f.kind {
                 FaultKind::IqError => IqTrouble::Error(f.code.unwrap_or(500)),
                 FaultKind::IqSilence => IqTrouble::Silence,
+                FaultKind::IqDrop => IqTrouble::Drop,
                 _ => return None,
             };
             let hit = (f.target.is_none() || f.target == Some(account)) && f.only.includes_request(xmlns, tag);
@@ -431,6 +435,7 @@ impl World {
             | FaultKind::ErrorAcks
             | FaultKind::IqError
             | FaultKind::IqSilence
+            | FaultKind::IqDrop
             | FaultKind::HideNumber
             | FaultKind::CloseIk
             | FaultKind::IgnoreIk

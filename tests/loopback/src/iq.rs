@@ -12,7 +12,7 @@ use crate::keys::{LOW_WATER, bundle_node, low_notification};
 use crate::queue::Class;
 use crate::signal::Bundle;
 use crate::stanza::{attr, attr_is, child, child_content, first_child, iq_error, iq_result, jid_attr};
-use crate::world::{ConnId, World};
+use crate::world::{ConnId, Ending, World};
 
 impl World {
     pub(crate) fn iq(&mut self, conn: ConnId, from: DeviceAddress, iq: &Node) {
@@ -25,6 +25,10 @@ impl World {
         let xmlns = attr(iq, "xmlns");
         match self.faults.take_iq_trouble(from.account, xmlns.as_deref().unwrap_or_default(), tag) {
             Some(IqTrouble::Silence) => return,
+            Some(IqTrouble::Drop) => {
+                self.mute(conn);
+                return self.close(conn, Ending::Abrupt);
+            }
             Some(IqTrouble::Error(code)) => return self.send(conn, iq_error(iq, code, error_text(code))),
             None => {}
         }
