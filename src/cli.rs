@@ -86,7 +86,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     if let Some(VaultLockError::InUse { .. }) = error.downcast_ref() {
         return ExitCode::from(EXIT_IN_USE);
     }
-    if error.is::<daemon::MasterKeyError>() {
+    if error.is::<daemon::MasterKeyError>() || error.is::<daemon::AdminKeyError>() {
         return ExitCode::from(EXIT_CONFIG);
     }
     ExitCode::FAILURE

@@ -81,7 +81,7 @@ impl Daemon {
         let began = Instant::now();
         let instance = InstanceId(Ulid::generate().to_string().into());
         // Before anything else is touched: it may be another's.
-        let lock = match &config.vault.home {
+        let mut lock = match &config.vault.home {
             VaultHome::Embedded { path, shared } => Some(VaultLock::acquire(path, *shared, &instance)?),
             VaultHome::Firestore { .. } => None,
         };
@@ -90,6 +90,9 @@ impl Daemon {
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
         let socket = reserve(config.http.listen)?;
         let (vault, keyring) = open_vault(config).await?;
+        if let Some(lock) = &mut lock {
+            lock.hold_vault()?;
+        }
         let auth = AuthSettings {
             admin_key: admin_key(config)?,
             auth: config.auth.clone(),
@@ -167,6 +170,16 @@ pub enum MasterKeyError {
     Lost { vault: String, key: String },
     #[error("the master key is not this vault's")]
     NotThisVaults,
+    #[error("the file {file} holds no master key: put the right one back")]
+    Unreadable { file: String },
+}
+
+/// The file of the admin key holds none.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {why}; remove the file, and a new key is made")]
+pub struct AdminKeyError {
+    file: String,
+    why: std::io::Error,
 }
 
 /// Opens the vault and proves that the master key is its own. What is missing is made.
@@ -178,7 +191,10 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
         }
         if keys.is_empty() {
             let file = key_file(path)?;
-            keys.push(load_or_create_key_file(&file).context("the key file of the vault")?);
+            if file.exists() && !path.exists() {
+                warn!(vault = %path.display(), "there is a vault's key and no vault: a new one is made, and nobody is paired in it");
+            }
+            keys.push(load_or_create_key_file(&file).map_err(|error| unreadable(&file, error))?);
             info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
         }
     }
@@ -204,7 +220,8 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn ac
             return Ok(None);
         }
         if keys.is_empty() {
-            keys.push(read_key_file(&key_file(path)?).context("the key file of the vault")?);
+            let file = key_file(path)?;
+            keys.push(read_key_file(&file).map_err(|error| unreadable(&file, error))?);
         }
     }
     let vault = reach_vault(config).await?;
@@ -212,6 +229,13 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn ac
         verify(&Keyring::new(keys), &value)?;
     }
     Ok(Some(vault))
+}
+
+fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => MasterKeyError::Unreadable { file: file.display().to_string() }.into(),
+        _ => anyhow::Error::from(error).context("the key file of the vault"),
+    }
 }
 
 /// Where the key of an embedded vault is, or will be. A vault without it is no new one: another key would look like its own until
@@ -280,7 +304,10 @@ pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
         return Ok(key.clone());
     }
     let file = config.data_dir.join("admin.key");
-    let key = crate::config::load_or_create_secret(&file).context("the admin key's file")?;
+    let key = crate::config::load_or_create_secret(&file).map_err(|why| match why.kind() {
+        std::io::ErrorKind::InvalidData => AdminKeyError { file: file.display().to_string(), why }.into(),
+        _ => anyhow::Error::from(why).context("the admin key's file"),
+    })?;
     info!(file = %file.display(), "the admin key is in this file");
     Ok(key)
 }

@@ -373,7 +373,7 @@ impl Reader<'_> {
             }
             return Some(None);
         }
-        if text.len() < 16 {
+        if text.len() < super::secret::MIN_LENGTH {
             self.mistake("auth.admin_key", "expected at least 16 characters");
             return None;
         }

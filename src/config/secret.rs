@@ -37,10 +37,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The shortest secret that is taken, in characters.
+pub const MIN_LENGTH: usize = 16;
+
 /// Reads the secret in `file`; makes a random one, readable by the owner alone, when there is no such file.
 pub fn load_or_create_secret(file: &Path) -> io::Result<Secret> {
     let read = |file: &Path| match std::fs::read_to_string(file)?.trim() {
-        "" => Err(io::Error::other("the file is empty")),
+        text if text.len() < MIN_LENGTH => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, format!("expected at least {MIN_LENGTH} characters")))
+        }
         text => Ok(Secret::new(text)),
     };
     let make = || {

@@ -1,7 +1,8 @@
 //! One process for an embedded vault, unless sharing it is asked for by name.
 //!
 //! Two processes on one vault take each other's tenants, which only a deploy wants. The lock is a file beside the vault, under a lock
-//! that the kernel takes back when its process dies. In it stands who has it. A process that does not get it touches nothing.
+//! that the kernel takes back when its process dies. In it stands who has it. A process that does not get it touches nothing. The
+//! vault's file is under such a lock as well: it may have other names.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -18,7 +19,11 @@ pub const EXIT_IN_USE: u8 = 75;
 /// Held for as long as the vault is used.
 #[derive(Debug)]
 pub struct VaultLock {
+    vault: PathBuf,
+    shared: bool,
     _file: File,
+    /// Closed only with the process's last use of the vault: closing it takes SQLite's own locks away (fcntl(2)).
+    held: Option<File>,
 }
 
 /// Why there is none.
@@ -35,25 +40,51 @@ pub enum VaultLockError {
 impl VaultLock {
     /// `shared`: with all others that say so.
     pub fn acquire(vault: &Path, shared: bool, instance: &InstanceId) -> Result<Self, VaultLockError> {
+        // By the name that all others end at. A vault that is not there yet has no other.
+        let vault = &fs::canonicalize(vault).unwrap_or_else(|_| vault.to_owned());
         let path = vault.with_extension("lock");
         let disk = |source| VaultLockError::Disk { vault: vault.to_owned(), source };
         let mut file = open(&path).map_err(disk)?;
-        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
-        match locked {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        lock(&file, shared).map_err(|error| match error {
+            TryLockError::WouldBlock => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
                 let holder = if holder.is_empty() { "another process" } else { holder.trim() }.to_owned();
-                return Err(VaultLockError::InUse { vault: vault.to_owned(), holder });
+                VaultLockError::InUse { vault: vault.to_owned(), holder }
             }
-            Err(TryLockError::Error(error)) => return Err(disk(error)),
+            TryLockError::Error(error) => disk(error),
+        })?;
+        let mut this = Self { vault: vault.to_owned(), shared, _file: file.try_clone().map_err(disk)?, held: None };
+        if vault.exists() {
+            this.hold_vault()?;
         }
         let whose = if shared { "processes that share it, at last" } else { "process" };
         let words = format!("{whose} {} (instance {})\n", std::process::id(), instance.0);
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(words.as_bytes()));
         written.map_err(disk)?;
-        Ok(Self { _file: file })
+        Ok(this)
     }
+
+    /// Locks the file of the vault itself, once it is there.
+    pub fn hold_vault(&mut self) -> Result<(), VaultLockError> {
+        if self.held.is_some() {
+            return Ok(());
+        }
+        let disk = |source| VaultLockError::Disk { vault: self.vault.clone(), source };
+        let file = File::open(&self.vault).map_err(disk)?;
+        lock(&file, self.shared).map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                let holder = "another process, which knows it by another name".to_owned();
+                VaultLockError::InUse { vault: self.vault.clone(), holder }
+            }
+            TryLockError::Error(error) => disk(error),
+        })?;
+        self.held = Some(file);
+        Ok(())
+    }
+}
+
+fn lock(file: &File, shared: bool) -> Result<(), TryLockError> {
+    if shared { file.try_lock_shared() } else { file.try_lock() }
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -84,5 +115,22 @@ mod tests {
         assert!(holder.contains("share") && holder.contains("three"), "{holder}");
         drop((two, three));
         acquire(false, "five").unwrap();
+    }
+
+    #[test]
+    fn another_name_of_the_same_file_is_no_other_vault() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["vault.db", "link.db", "hard.db"].map(|name| folder.path().join(name));
+        let acquire = |vault: &Path| VaultLock::acquire(vault, false, &InstanceId("one".into()));
+        let mut first = acquire(&names[0]).unwrap();
+        fs::write(&names[0], b"a vault").unwrap();
+        first.hold_vault().unwrap();
+        std::os::unix::fs::symlink(&names[0], &names[1]).unwrap();
+        fs::hard_link(&names[0], &names[2]).unwrap();
+        for other in &names[1..] {
+            assert!(matches!(acquire(other), Err(VaultLockError::InUse { .. })), "{}", other.display());
+        }
+        drop(first);
+        acquire(&names[2]).unwrap();
     }
 }

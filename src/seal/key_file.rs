@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -37,12 +37,22 @@ pub fn load_or_create<T>(
 ) -> io::Result<T> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        found => return found,
+        found => {
+            warn_if_others_can_read(path);
+            return found;
+        }
     }
     let (made, text) = make()?;
     match create(path, &text) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(path),
         created => created.map(|()| made),
+    }
+}
+
+fn warn_if_others_can_read(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(file = %path.display(), mode = format!("{:03o}", mode & 0o777), "others can read this secret: chmod 600");
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{debug, warn};
 use whatsapp_rust::{Client, Jid, types::events::LazyHistorySync, waproto::whatsapp::message::HistorySyncType};
 
-use super::{Inner, Refused, Session, asking, courier, told};
+use super::{Inner, Refused, Session, asking, courier, pace::Ask, told};
 use crate::{
     message::{
         Message,
@@ -147,6 +147,7 @@ impl Session {
         let known = Known::read(&inner.log, chat, &cleared).await?;
         let oldest = known.oldest.ok_or(NoPast::NothingKnown)?;
         let addressed = oldest.addressed.chat.parse::<Jid>().map_or_else(|_| named.clone(), |jid| jid.to_non_ad());
+        inner.pace.take(Ask::Past).map_err(|wait| NoPast::Busy { wait })?;
         let question = Question { chat: named, addressed, oldest, count };
         let page = inner.ask_phone(&client, &question).await?;
         inner.keep(&client, &question, page).await

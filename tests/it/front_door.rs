@@ -265,14 +265,27 @@ async fn a_head_has_a_size() {
     daemon.kill().await.unwrap();
 }
 
-/// A WebSocket from this address.
-async fn socket_from(own: [u8; 4], to: SocketAddr) -> Option<TcpStream> {
+/// A WebSocket from this address, on which a key was shown: without one it makes room for the next.
+async fn socket_from(own: [u8; 4], to: SocketAddr, key: &str) -> Option<TcpStream> {
     let mut stream = connect_from(own, to).await.ok()?;
     let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let named = format!("X-Real-IP: 10.0.0.{}\r\n\r\n", own[3]);
     let opened = status(&mut stream, format!("{request}{named}").as_bytes()).await?;
-    (opened == 101).then_some(stream)
+    if opened != 101 {
+        return None;
+    }
+    let connect = format!("40{}", json!({ "key": key }));
+    // A frame of a client whose mask is zeros.
+    let frame = [&[0x81, 0x80 | u8::try_from(connect.len()).unwrap(), 0, 0, 0, 0], connect.as_bytes()].concat();
+    stream.write_all(&frame).await.ok()?;
+    let mut heard = Vec::new();
+    while !heard.windows(3).any(|said| said == b"40{") {
+        let mut bytes = [0; 512];
+        let read = timeout(LIMIT, stream.read(&mut bytes)).await.ok()?.ok().filter(|read| *read > 0)?;
+        heard.extend_from_slice(&bytes[..read]);
+    }
+    Some(stream)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,17 +299,17 @@ async fn one_address_takes_its_share_and_no_more_behind_a_proxy_too() {
         ];
         let stage = stage(&limits).await;
         let daemon = stage.start().await;
-        let to = stage.setup.address;
+        let (to, key) = (stage.setup.address, stage.setup.admin_key.as_str());
         let mut held = Vec::new();
         for _ in 0..10 {
-            held.push(socket_from([127, 0, 0, 7], to).await.expect("one of its ten"));
+            held.push(socket_from([127, 0, 0, 7], to, key).await.expect("one of its ten"));
         }
-        assert!(socket_from([127, 0, 0, 7], to).await.is_none(), "the eleventh, {proxies:?}");
+        assert!(socket_from([127, 0, 0, 7], to, key).await.is_none(), "the eleventh, {proxies:?}");
         // Others are not concerned.
-        assert!(socket_from([127, 0, 0, 8], to).await.is_some(), "{proxies:?}");
+        assert!(socket_from([127, 0, 0, 8], to, key).await.is_some(), "{proxies:?}");
         is_served(&stage).await;
         held.pop();
-        let again = async || socket_from([127, 0, 0, 7], to).await.is_some();
+        let again = async || socket_from([127, 0, 0, 7], to, key).await.is_some();
         until(LIMIT, "a place that is free again", again).await.unwrap();
         daemon.kill().await.unwrap();
     }
@@ -348,12 +361,20 @@ async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
     assert!(ended.iter().all(|ended| *ended));
     let peak = resident(&daemon);
     assert!(peak < before + 60.0, "{before:.0} MiB have become {peak:.0}");
-    // Sessions that nobody shows a key for: so many, and no longer than that.
-    let until_room = async || session(&http, &stage).await.is_some();
-    until(LIMIT, "room", until_room).await.unwrap();
-    let opened = join_all((0..100).map(|_| session(&http, &stage))).await.into_iter().flatten().count();
-    assert!((10..=40).contains(&opened), "{opened}");
-    until(LIMIT, "room again", until_room).await.unwrap();
+    // Of those who show no key whoever has waited longest makes room, and a newcomer gets in.
+    let opened: Vec<String> = join_all((0..100).map(|_| session(&http, &stage))).await.into_iter().flatten().collect();
+    assert_eq!(opened.len(), 100);
+    let newest = session(&http, &stage).await.unwrap();
+    let enter = async |url: &String| {
+        let shown = http.post(url).body(format!("40{}", json!({ "key": stage.setup.admin_key }))).send().await.unwrap();
+        assert!(shown.status().is_success(), "{}", shown.status());
+        http.get(url).send().await.unwrap().text().await.unwrap()
+    };
+    let heard = enter(&newest).await;
+    assert!(heard.contains("40{"), "{heard}");
+    let heard = join_all(opened.iter().map(enter)).await;
+    let let_in = heard.iter().filter(|heard| heard.contains("40{")).count();
+    assert!((20..=40).contains(&let_in), "{let_in} of those who waited: {heard:?}");
     // The good one has heard nothing of it.
     let answer = stage.dashboard.get("/api/baileys/status?tenantId=trattoria").await.unwrap();
     assert_eq!(answer.body["connected"], json!(true));
