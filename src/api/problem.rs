@@ -172,6 +172,11 @@ impl Problem {
 
     /// The local disk fails.
     pub fn unreadable(error: StoreError) -> Self {
+        if let StoreError::Unconfirmed = error {
+            let mut problem = Self::unavailable("vault_down", "The vault does not answer");
+            problem.detail = Some("whether it was done shows when the vault is back: ask again".into());
+            return problem;
+        }
         if let StoreError::Archive(ArchiveError::Vault(error)) = error {
             tracing::warn!(%error, "older events cannot be read");
             return Self::unavailable("vault_down", "The vault does not answer");

@@ -4,20 +4,22 @@
 use std::collections::HashMap;
 
 use super::{EventId, past};
-use crate::store::{Batch, Store, StoreError, key, space};
+use crate::{
+    journal::ChangeNo,
+    store::{Batch, Store, StoreError, key, space},
+};
 
 const PREFIX: &str = "cleared/";
 
 /// Up to which event each conversation was cleared, by jid.
 pub type Cleared = HashMap<String, EventId>;
 
-/// Hides what was said in a chat until `last`, and forgets what the phone told of it.
-pub async fn clear(store: &Store, chat: &str, last: EventId) -> Result<(), StoreError> {
+/// Hides what was said in a chat until `last`, and forgets what the phone told of it: with this change.
+pub async fn clear(store: &Store, chat: &str, last: EventId) -> Result<ChangeNo, StoreError> {
     let mut batch = Batch::default();
     batch.put(space::SETTINGS, key::text(&format!("{PREFIX}{chat}")), last.0.to_bytes().to_vec());
     past::forget(store, &mut batch, chat).await?;
-    let change = store.write(batch).await?;
-    Ok(store.wait(change).await?)
+    store.write(batch).await
 }
 
 pub async fn read(store: &Store) -> Result<Cleared, StoreError> {

@@ -21,9 +21,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use whatsapp_rust::{Client, Jid, SendError, SendOptions, Server, traits::ProtocolStore as _, waproto::codec};
+use whatsapp_rust::{
+    Client, Jid, SendError, SendOptions, Server,
+    traits::{ProtocolStore as _, SignalStore as _},
+    waproto::codec,
+};
 
-use super::{Inner, answers::Answer, env::jitter, judgement::Judgement, posts, signal::backoff, statuses};
+use super::{
+    Inner,
+    answers::Answer,
+    env::jitter,
+    judgement::{Judgement, LookupsSpentError},
+    pace::Ask,
+    posts,
+    signal::backoff,
+    statuses,
+};
 use crate::{
     crash,
     message::{Failure, FailureReason, Unsettled, Waiting},
@@ -419,14 +432,25 @@ async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Resu
     }
     // Whoever has devices is there. To others the library would send a copy for the tenant's own phone and nothing else, and
     // WhatsApp would confirm that.
+    let mut is_known = false;
     for name in session.names_of(&chat).await {
         if matches!(session.store.get_devices(&name.user).await, Ok(Some(_))) {
             return Ok(None);
         }
+        is_known |= matches!(session.store.has_signal_state_for_user(&name.user).await, Ok(true));
+    }
+    // Of those with whom there is a conversation WhatsApp may be asked freely: the devices are forgotten with every restart.
+    if !is_known {
+        count_lookup(session)?;
     }
     let found = client.contacts().is_on_whatsapp(&[chat]).await.map_err(|error| SendError::Internal(error.into()))?;
     let is_missing = found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none());
     Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
+}
+
+/// A message to a stranger asks who is on WhatsApp, as a lookup does.
+pub(super) fn count_lookup(session: &Inner) -> Result<(), SendError> {
+    session.pace.take(Ask::Lookup).map_err(|wait| SendError::Internal(LookupsSpentError { wait }.into()))
 }
 
 fn jid(text: &str) -> Result<Jid, SendError> {

@@ -23,6 +23,13 @@ pub enum Judgement {
     LineGone,
 }
 
+/// The tenant has asked WhatsApp for as many people as it may for now.
+#[derive(Debug, thiserror::Error)]
+#[error("the allowance of lookups is used up for {} s", wait.as_secs_f32())]
+pub struct LookupsSpentError {
+    pub wait: Duration,
+}
+
 impl Judgement {
     pub fn of(error: &SendError) -> Self {
         if let SendError::InvalidRequest(_) = error {
@@ -34,6 +41,9 @@ impl Judgement {
                 true => Self::Later(rejection.backoff.map(|seconds| Duration::from_secs(seconds.into()))),
                 false => Self::Final(Failure::refused(Some(rejection.code))),
             };
+        }
+        if let Some(spent) = error.sources().find_map(|cause| cause.downcast_ref::<LookupsSpentError>()) {
+            return Self::Later(Some(spent.wait));
         }
         if error.is_timeout() {
             return Self::Unanswered;
@@ -90,6 +100,8 @@ mod tests {
         for code in [408, 429, 500, 503] {
             assert_eq!(Judgement::of(&SendError::Iq(refusal(code, None, None))), Judgement::Later(None));
         }
+        let spent = LookupsSpentError { wait: Duration::from_secs(3) };
+        assert_eq!(Judgement::of(&SendError::Internal(spent.into())), Judgement::Later(Some(Duration::from_secs(3))));
         let wait = SendError::Iq(refusal(419, Some("wait"), Some(7)));
         assert_eq!(Judgement::of(&wait), Judgement::Later(Some(Duration::from_secs(7))));
     }

@@ -105,7 +105,7 @@ use self::{
     supervisor::Supervisor,
 };
 use crate::{
-    journal::{self, Closed, Journal, OpenError},
+    journal::{self, ChangeNo, Closed, Journal, OpenError},
     message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
     store::{self, Batch, CopyFailure, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
@@ -373,11 +373,10 @@ impl Session {
 
     /// Whether that is durable. While the vault is down a start must not hang: it is written when the vault is back.
     async fn forget_stop(&self) -> bool {
-        const PATIENCE: Duration = Duration::from_secs(5);
         let mut batch = Batch::default();
         batch.delete(space::SETTINGS, key::text(STOPPED));
         let Ok(change) = self.0.store.write(batch).await else { return false };
-        matches!(tokio::time::timeout(PATIENCE, self.0.store.wait(change)).await, Ok(Ok(())))
+        self.0.confirm(change).await.is_ok()
     }
 
     /// The same after a restart of the process: one that was stopped stays away.
@@ -387,18 +386,21 @@ impl Session {
         }
     }
 
-    /// Stays linked and goes away, until somebody asks for a connection; over restarts too. What comes meanwhile waits at WhatsApp.
+    /// Stays linked and goes away, until somebody asks for a connection; over restarts too, unless this says that it is unconfirmed.
+    /// What comes meanwhile waits at WhatsApp.
     pub async fn stop(&self) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         batch.put(space::SETTINGS, key::text(STOPPED), Vec::new());
         let change = self.0.store.write(batch).await?;
-        self.0.store.wait(change).await?;
         self.0.stopped.store(true, Ordering::Release);
         let _ = self.0.wishes.send(Wish::Stop).await;
         let mut status = self.watch();
-        let away = status.wait_for(|status| status.state == State::Stopped);
-        let _ = tokio::time::timeout(Duration::from_secs(10), away).await;
-        Ok(())
+        let away = async {
+            let stopped = status.wait_for(|status| status.state == State::Stopped);
+            let _ = tokio::time::timeout(Duration::from_secs(10), stopped).await;
+        };
+        let ((), confirmed) = tokio::join!(away, self.0.confirm(change));
+        confirmed
     }
 
     pub fn is_stopped(&self) -> bool {
@@ -689,6 +691,13 @@ impl Inner {
             () = self.stop.cancelled() => None,
             found = ready.wait_for(Option::is_some) => found.ok()?.clone(),
         }
+    }
+
+    /// Waits until a change is durable, as long as somebody who asked for it should wait.
+    async fn confirm(&self, change: ChangeNo) -> Result<(), StoreError> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let confirmed = tokio::time::timeout(PATIENCE, self.store.wait(change)).await;
+        Ok(confirmed.map_err(|_| StoreError::Unconfirmed)??)
     }
 
     /// When this client is no longer the one to send with.

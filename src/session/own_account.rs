@@ -59,7 +59,7 @@ impl Session {
         let mut batch = Batch::default();
         batch.put(space::SETTINGS, key::text(ACCOUNT_CHANGE), encoded);
         let written = self.0.store.write(batch).await?;
-        self.0.store.wait(written).await?;
+        self.0.confirm(written).await?;
         info!(?conversations, "another account may scan, once");
         Ok(change)
     }
@@ -69,7 +69,7 @@ impl Session {
         let mut batch = Batch::default();
         batch.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE));
         let written = self.0.store.write(batch).await?;
-        Ok(self.0.store.wait(written).await?)
+        self.0.confirm(written).await
     }
 }
 

@@ -220,11 +220,12 @@ impl Inner {
 
     /// Hides what was said in a chat until now, and what the phone told of it.
     pub(super) async fn hide(&self, chat: &str) -> Result<(), StoreError> {
-        let _writing = self.questions.writing.lock().await;
-        match self.log.newest() {
-            Some(last) => cleared::clear(&self.store, chat, last).await,
-            None => Ok(()),
-        }
+        let hidden = {
+            let _writing = self.questions.writing.lock().await;
+            let Some(last) = self.log.newest() else { return Ok(()) };
+            cleared::clear(&self.store, chat, last).await?
+        };
+        self.confirm(hidden).await
     }
 }
 

@@ -13,6 +13,7 @@ use whatsapp_rust::{
 use super::{
     Inner, RefusedSend, Session, asking,
     compose::{Composed, Setting, compose},
+    courier,
 };
 use crate::message::{
     Content, Draft, Flaw, Target, Unsettled,
@@ -124,6 +125,7 @@ async fn meet(session: &Inner, client: &Client, people: &[Jid]) -> Result<(), Se
         }
     }
     for some in strangers.chunks(ASKED) {
+        courier::count_lookup(session)?;
         client.contacts().is_on_whatsapp(some).await.map_err(internal)?;
     }
     Ok(())

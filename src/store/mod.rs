@@ -108,6 +108,9 @@ pub enum StoreError {
     /// What left the working copy for the vault.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// It is written here, and the vault did not confirm it while somebody waited: whether it counts shows when the vault is back.
+    #[error("the vault did not confirm a change in time")]
+    Unconfirmed,
     #[error("the write was interrupted by a bug")]
     Interrupted,
 }

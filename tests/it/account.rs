@@ -1,9 +1,12 @@
 //! A tenant that was paired comes back only as the account that it was. Another number's scan is refused, told, and changes nothing,
 //! unless the owner allowed it; then what was said to the former number stays closed to the new one, or is deleted.
 
+use std::time::Duration;
+
 use loopback::PhoneInfo;
 use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Process, until};
+use tokio::time::timeout;
 
 use crate::stage::{Home, LIMIT, Stage};
 
@@ -247,6 +250,36 @@ async fn what_was_allowed_can_be_taken_back() {
     assert_eq!(scene.account().await["change"], Value::Null);
     scene.logout().await;
     scene.refuses(&scene.stranger.number).await;
+    scene.end().await;
+}
+
+/// The vault does not answer: whoever asks is told so, soon, and may ask again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_is_down_holds_no_request() {
+    const SOON: Duration = Duration::from_secs(15);
+    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let vault = rusqlite::Connection::open(scene.stage.path("cloud").join("vault.db")).unwrap();
+    vault.busy_timeout(LIMIT).unwrap();
+    vault.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let dashboard = &scene.stage.dashboard;
+    let change = "/api/sessions/trattoria/account/change";
+    let asked = async {
+        [
+            timeout(SOON, dashboard.put(change, json!({ "conversations": "keep" }))).await,
+            timeout(SOON, dashboard.delete(change)).await,
+            timeout(SOON, dashboard.post("/api/sessions/trattoria/stop", json!({}))).await,
+        ]
+    };
+    let answers = asked.await;
+    vault.execute_batch("ROLLBACK").unwrap();
+    for answer in answers {
+        let answer = answer.expect("it waits for the vault").unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("vault_down")), "{}", answer.body);
+    }
+    // The permission was taken back last, and that is so as soon as the vault is there again.
+    let forbidden = dashboard.delete(change).await.unwrap();
+    assert_eq!((forbidden.status, &forbidden.body["change"]), (200, &Value::Null));
+    assert_eq!(dashboard.post("/api/sessions/trattoria/stop", json!({})).await.unwrap().status, 201);
     scene.end().await;
 }
 

@@ -268,6 +268,32 @@ async fn a_number_that_is_not_on_whatsapp_is_told_and_its_message_fails() {
     scene.await_arrival(scene.customer(), "but you are", LIMIT).await;
 }
 
+/// Messages to strangers find out who is on WhatsApp: they share the allowance of those who only ask. To people with whom there is a
+/// conversation they do not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_to_strangers_count_as_lookups() {
+    const STRANGERS: usize = 64;
+    let scene = Scene::new().await;
+    scene.send(scene.customer(), "before").await;
+    scene.await_arrival(scene.customer(), "before", LIMIT).await;
+    let mut tried = Vec::new();
+    for n in 0..STRANGERS {
+        tried.push(scene.send(&format!("5730055500{n:02}"), &format!("to a stranger {n}")).await);
+    }
+    let failed = || tried.iter().filter(|id| scene.told(id).is_some_and(|(status, _)| status == "failed")).count();
+    let most = until(LIMIT, "most of them to fail", async || failed() >= 58).await;
+    most.unwrap_or_else(|error| panic!("{error}: {}\n{}", failed(), scene.stage.log()));
+    let mut answers = Vec::new();
+    for n in 0..8 {
+        let path = format!("/api/contacts/check-exists?session={TENANT}&phone=5730055600{n:02}");
+        answers.push(scene.stage.dashboard.get(&path).await.unwrap().status);
+    }
+    assert!(answers.contains(&429), "their lookups are not counted: {answers:?}");
+    // The devices that it knew go with the process; the conversation stays.
+    scene.send(scene.customer(), "no stranger").await;
+    scene.await_arrival(scene.customer(), "no stranger", LIMIT).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_in_time_is_not_sent_later() {
     let scene = Scene::new().await;
