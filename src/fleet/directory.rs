@@ -111,7 +111,9 @@ pub async fn restore_forgotten(fleet: Arc<Fleet>) {
             Ok(false) => {}
             Ok(true) => {
                 warn!(%tenant, "the directory does not have it as connected, and its journal has it as paired: restoring it");
-                revival::take(&fleet, fleet.slot_of(&tenant));
+                let slot = fleet.slot_of(&tenant);
+                slot.expect_state();
+                revival::take(&fleet, slot);
             }
             Err(error) => error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read"),
         }

@@ -436,6 +436,10 @@ impl Fleet {
     /// Opens the tenant once, however many ask. `known`: there must be a state.
     async fn open(&self, slot: &Slot, known: bool) -> Result<Session, FleetError> {
         let tenant = &slot.tenant;
+        if known {
+            // Should this try fail: the next must know it as well.
+            slot.expect_state();
+        }
         let _opening = slot.opening.lock().await;
         if let Some(session) = slot.session() {
             return Ok(session);
