@@ -39,8 +39,10 @@ pub struct Health {
     warnings: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultUsage>,
-    /// What went wrong since the start and was put right, by kind: sessions that ended by themselves, records that were written anew; for
-    /// the operator.
+    /// What went wrong since the start, by kind; for the operator. Put right: sessions that ended by themselves (`moved`, `copies_failed`,
+    /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), a vault that had lost something (`vault_losses`), a
+    /// damaged snapshot (`snapshots_passed_over`), a working copy that no snapshot was made of (`refused_snapshots`). Not put right:
+    /// `states_lost`, a vault that had lost something that nobody had any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<BTreeMap<&'static str, u64>>,
 }
@@ -102,7 +104,7 @@ impl Health {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
             health.sessions.ill = Some(ill(app));
-            health.incidents = Some(app.fleet.incidents().all().into());
+            health.incidents = Some(app.fleet.incidents());
             health.vault = Some(VaultUsage { reads, writes, deletes });
         }
         health
@@ -136,11 +138,13 @@ fn word(is_draining: bool, space: DiskSpace, Counts { unserved, total, .. }: Cou
     }
 }
 
-/// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed.
+/// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed. And those whose vault has lost
+/// something: while that lasts nothing of them is durable.
 fn ill(app: &App) -> Vec<Ill> {
     let reports = app.fleet.reports().into_iter();
     reports
         .filter(|report| match report.status.state {
+            _ if report.loss.is_some() => true,
             session::State::Working | session::State::ScanQrCode => false,
             session::State::Failed => true,
             state if state.is_ceremony() => false,
@@ -149,7 +153,10 @@ fn ill(app: &App) -> Vec<Ill> {
         .map(|report| Ill {
             tenant: report.tenant.to_string(),
             state: report.status.state,
-            reason: report.status.reason,
+            reason: match report.loss {
+                Some(loss) => format!("the vault has lost {loss}: the tenant's state is being written anew"),
+                None => report.status.reason,
+            },
             since: report.status.since,
         })
         .collect()

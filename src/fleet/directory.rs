@@ -6,10 +6,10 @@
 //! told. Looked for from time to time, whenever somebody connects the tenant, and once after the start among those that were not
 //! restored.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng as _, rngs::SmallRng};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, error, warn};
 
 use super::{Fleet, revival};
@@ -22,6 +22,9 @@ use crate::{
 };
 
 const MENDED: &str = "the record said that the tenant is not connected, or was gone: written anew";
+
+/// How long the vault may take for one record. The others wait meanwhile, and what is written later is written all the same.
+const MEND_LIMIT: Duration = Duration::from_secs(20);
 
 /// Looks from time to time, until the fleet stops.
 pub async fn watch(fleet: Arc<Fleet>) {
@@ -83,7 +86,7 @@ async fn mend(fleet: &Fleet, session: &Session, record: Option<&TenantRecord>) -
     fleet.env.vault.notice(tenant, &told).await?;
     match session.store().affirm_pairing().await {
         Ok(Some(change)) => {
-            if session.store().wait(change).await.is_ok() {
+            if let Ok(Ok(())) = timeout(MEND_LIMIT, session.store().wait(change)).await {
                 warn!(%tenant, gone = record.is_none(), "{MENDED}");
                 fleet.incidents.count_mended();
             }
@@ -111,7 +114,9 @@ pub async fn restore_forgotten(fleet: Arc<Fleet>) {
             Ok(false) => {}
             Ok(true) => {
                 warn!(%tenant, "the directory does not have it as connected, and its journal has it as paired: restoring it");
-                revival::take(&fleet, fleet.slot_of(&tenant));
+                let slot = fleet.slot_of(&tenant);
+                slot.expect_state();
+                revival::take(&fleet, slot);
             }
             Err(error) => error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read"),
         }

@@ -1,16 +1,29 @@
 //! How often something went wrong and was put right since the start, for whoever watches the process.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
-use crate::session::End;
+use futures::FutureExt as _;
+
+use crate::{
+    journal::{Closed, Journal},
+    session::End,
+};
 
 #[derive(Debug, Default)]
-pub struct Incidents {
+pub(super) struct Incidents {
     moved: AtomicU64,
     copies_failed: AtomicU64,
     crashes: AtomicU64,
     vault_refusals: AtomicU64,
     records_mended: AtomicU64,
+    states_lost: AtomicU64,
+    snapshots_passed_over: AtomicU64,
+    /// Of closed sessions; what open ones have counted is asked of their journals.
+    vault_losses: AtomicU64,
+    refused_snapshots: AtomicU64,
 }
 
 impl Incidents {
@@ -29,15 +42,34 @@ impl Incidents {
         self.records_mended.fetch_add(1, Relaxed);
     }
 
-    /// By name.
-    pub fn all(&self) -> [(&'static str, u64); 5] {
+    /// A session was opened: what its journal had to do without.
+    pub(super) fn count_opened(&self, journal: &Journal) {
+        self.snapshots_passed_over.fetch_add(journal.passed_over().map_or(0, |_| 1), Relaxed);
+    }
+
+    /// A session that ended by itself is closed: what its journal has counted, and how it ended.
+    pub(super) fn count_closed(&self, journal: &Journal) {
+        self.vault_losses.fetch_add(journal.losses(), Relaxed);
+        self.refused_snapshots.fetch_add(journal.refused_snapshots(), Relaxed);
+        if let Some(Closed::StateLost(_)) = journal.closed().now_or_never() {
+            self.states_lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// By name. `open`: the journals of the sessions that are not closed.
+    pub(super) fn all(&self, open: &[Journal]) -> BTreeMap<&'static str, u64> {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
-        [
+        let sum = |count: fn(&Journal) -> u64| open.iter().map(count).sum::<u64>();
+        BTreeMap::from([
             ("moved", read(&self.moved)),
             ("copies_failed", read(&self.copies_failed)),
             ("crashes", read(&self.crashes)),
             ("vault_refusals", read(&self.vault_refusals)),
             ("records_mended", read(&self.records_mended)),
-        ]
+            ("states_lost", read(&self.states_lost)),
+            ("snapshots_passed_over", read(&self.snapshots_passed_over)),
+            ("vault_losses", read(&self.vault_losses) + sum(Journal::losses)),
+            ("refused_snapshots", read(&self.refused_snapshots) + sum(Journal::refused_snapshots)),
+        ])
     }
 }

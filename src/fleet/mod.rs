@@ -15,7 +15,7 @@ mod takeback;
 mod work_folder;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -33,18 +33,18 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 
-pub use self::{
-    incidents::Incidents,
-    restore::{RestoreError, Summary},
-    work_folder::WorkFolder,
-};
 use self::{
+    incidents::Incidents,
     peers::Peers,
     slot::{Failure, FailureKind, Slot},
 };
+pub use self::{
+    restore::{RestoreError, Summary},
+    work_folder::WorkFolder,
+};
 use crate::{
     config,
-    journal::OpenError,
+    journal::{Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
         media::{FileName, Sweeper, Witness},
@@ -124,6 +124,8 @@ pub enum FleetError {
 pub struct Report {
     pub tenant: TenantId,
     pub status: Status,
+    /// What its vault has lost, until everything is there again.
+    pub loss: Option<Loss>,
 }
 
 /// How many there are, and how many work.
@@ -353,7 +355,11 @@ impl Fleet {
         let mut reports: Vec<_> = self
             .slots()
             .iter()
-            .map(|(tenant, slot)| Report { tenant: tenant.clone(), status: slot.status(self.started_at) })
+            .map(|(tenant, slot)| Report {
+                tenant: tenant.clone(),
+                status: slot.status(self.started_at),
+                loss: slot.session().and_then(|session| *session.store().journal().loss().borrow()),
+            })
             .collect();
         reports.sort_by(|a, b| a.tenant.cmp(&b.tenant));
         reports
@@ -371,9 +377,12 @@ impl Fleet {
         counts
     }
 
-    /// How many sessions ended by themselves, and why.
-    pub fn incidents(&self) -> &Incidents {
-        &self.incidents
+    /// How often something went wrong since the start, and was put right as far as it could be; by name.
+    pub fn incidents(&self) -> BTreeMap<&'static str, u64> {
+        let slots = self.slots();
+        let open = slots.values().filter_map(|slot| slot.unclosed()).map(|session| session.store().journal().clone());
+        let open: Vec<Journal> = open.collect();
+        self.incidents.all(&open)
     }
 
     /// Starts what runs beside the sessions: the heartbeat, the record of this instance, and the removal of old files.
@@ -436,6 +445,10 @@ impl Fleet {
     /// Opens the tenant once, however many ask. `known`: there must be a state.
     async fn open(&self, slot: &Slot, known: bool) -> Result<Session, FleetError> {
         let tenant = &slot.tenant;
+        if known {
+            // Should this try fail: the next must know it as well.
+            slot.expect_state();
+        }
         let _opening = slot.opening.lock().await;
         if let Some(session) = slot.session() {
             return Ok(session);
@@ -449,6 +462,7 @@ impl Fleet {
                 Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event(), number.as_deref()).await;
             match opened {
                 Ok(session) => {
+                    self.incidents.count_opened(session.store().journal());
                     slot.opened(session.clone());
                     self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));
                     return Ok(session);
@@ -467,7 +481,13 @@ impl Fleet {
     /// Closes the session that ended by itself, if there is one.
     async fn close_ended(&self, slot: &Slot) {
         if let Some(session) = slot.unclosed().filter(|session| session.end().is_some()) {
+            let journal = session.store().journal();
+            if let Some(End::CopyFailed(_)) = session.end() {
+                // The next one reads what the vault has now: should that be less than it had, this is the last who notices.
+                let _ = journal.confirm().await;
+            }
             session.close().await;
+            self.incidents.count_closed(journal);
             slot.closed();
         }
     }

@@ -52,6 +52,8 @@ struct Inside {
     newest_event: Option<EventId>,
     /// Of a tenant that was taken away: who has it.
     owner: Option<InstanceId>,
+    /// The directory has it as connected, or its journal as paired: so there must be a state. Never taken back.
+    expects_state: bool,
     /// The phone number that the directory had when it was read last.
     known_number: Option<String>,
 }
@@ -109,6 +111,7 @@ impl Slot {
             opened_at: None,
             newest_event: None,
             owner: None,
+            expects_state: false,
             known_number: None,
         };
         Self {
@@ -185,12 +188,17 @@ impl Slot {
         }
     }
 
-    /// Whether the vault had the tenant as connected, as far as the last session knew.
+    pub fn expect_state(&self) {
+        self.inside().expects_state = true;
+    }
+
+    /// Whether the vault had the tenant as connected, as far as the last session knew; before the first one, as far as anybody did.
     pub fn was_paired(&self) -> bool {
-        match &self.inside().place {
+        let inside = self.inside();
+        match &inside.place {
             Place::Open(session) => session.status().paired,
             Place::Over { status, .. } => status.paired,
-            Place::Vacant(_) => false,
+            Place::Vacant(_) => inside.expects_state,
         }
     }
 

@@ -93,7 +93,9 @@ async fn take_over_from_the_dead(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
         let owner = owner(fleet, &tenant).await?;
         if owner.is_none_or(|owner| dead.contains(&owner)) {
             info!(%tenant, "its process is gone: taking it over");
-            revival::take(fleet, fleet.slot_of(&tenant));
+            let slot = fleet.slot_of(&tenant);
+            slot.expect_state();
+            revival::take(fleet, slot);
         }
     }
     for id in dead {

@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub progress: watch::Sender<Progress>,
     /// What the vault was found to have lost, until everything is there again.
     pub loss: watch::Sender<Option<Loss>>,
+    /// How often there was something.
+    pub losses: AtomicU64,
     pub refused_snapshots: AtomicU64,
     /// Cancelled when the journal is closed, for whatever reason: what it has running in the background ends.
     pub over: CancellationToken,
@@ -103,6 +105,7 @@ impl Shared {
             wake: Notify::new(),
             progress: watch::Sender::new(Progress { durable: ChangeNo::ZERO, closed: None }),
             loss: watch::Sender::new(None),
+            losses: AtomicU64::new(0),
             refused_snapshots: AtomicU64::new(0),
             over: CancellationToken::new(),
         }

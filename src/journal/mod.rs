@@ -57,7 +57,7 @@ pub use self::{
     damage::{Damage, Document, Loss},
     pace::{Backoff, Pace},
     record::{Change, ChangeNo, Record, Space},
-    snapshot::Source,
+    snapshot::{Source, SourceError},
 };
 use crate::{
     clock::{Clock, Instant},
@@ -211,7 +211,7 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
     let record = |((space, key), value)| Record { space, key, value };
     Ok(Opened {
         records: follower.state.into_iter().map(record).collect(),
-        journal: Journal(Arc::new(Handle { shared, archive, epoch })),
+        journal: Journal(Arc::new(Handle { shared, archive, epoch, passed_over: hydrated.passed_over.clone() })),
         epoch,
         first: hydrated.empty,
         passed_over: hydrated.passed_over,
@@ -234,6 +234,9 @@ pub enum Closed {
     /// The vault answered no, and would again.
     #[error("the vault does not take the journal: {0}")]
     Refused(String),
+    /// The vault has lost something, and so has the working copy: what the vault still has is all that there is.
+    #[error("the vault has lost {0}, and the working copy has failed: nobody has it any more")]
+    StateLost(Loss),
     /// By [`Journal::close`], by its cancellation token, or because the last handle is gone.
     #[error("stopped")]
     Stopped,
@@ -281,6 +284,7 @@ struct Handle {
     shared: Arc<Shared>,
     archive: Archive,
     epoch: Seq,
+    passed_over: Option<Damage>,
 }
 
 impl Drop for Handle {
@@ -315,6 +319,11 @@ impl Journal {
         self.0.epoch
     }
 
+    /// See [`Opened::passed_over`].
+    pub fn passed_over(&self) -> Option<&Damage> {
+        self.0.passed_over.as_ref()
+    }
+
     /// The last change recorded.
     pub fn recorded(&self) -> ChangeNo {
         self.shared().book().last
@@ -345,6 +354,11 @@ impl Journal {
     /// being written anew; `None` when it is there again.
     pub fn loss(&self) -> watch::Receiver<Option<Loss>> {
         self.shared().loss.subscribe()
+    }
+
+    /// How often the vault was found to have lost something.
+    pub fn losses(&self) -> u64 {
+        self.shared().losses.load(Relaxed)
     }
 
     /// How many snapshots the source has refused: each is a working copy that is damaged, or a disk that fails.

@@ -19,9 +19,15 @@
 //! that is lost. An earlier attempt of ours stands on another end, so it finds its own number taken. The loser of the race is fenced; if it
 //! is us, what was lost stays lost. So is an owner of whose takeover the vault knows nothing any more.
 //!
+//! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`Closed::StateLost`]), and the next owner finds what
+//! the vault still has.
+//!
 //! An entry that is lost further down is not noticed, and does no harm once the next snapshot is written.
 
-use std::{collections::BTreeSet, sync::Weak};
+use std::{
+    collections::BTreeSet,
+    sync::{Weak, atomic::Ordering::Relaxed},
+};
 
 use rand::{SeedableRng, rngs::SmallRng};
 
@@ -65,7 +71,7 @@ impl From<VaultError> for NotYet {
 }
 
 impl Writer {
-    /// Brings the whole state into the vault, however long it takes.
+    /// Brings the whole state into the vault, however long it takes, as long as somebody has it.
     pub(super) async fn rebuild(&mut self, loss: Loss) -> Result<(), Closed> {
         // Where it would stand is lost.
         self.snapshot = None;
@@ -94,9 +100,10 @@ impl Writer {
         let Survey { end, footing, free } = self.survey().await?;
         // Not fenced: so it is a loss.
         if self.shared.loss.send_replace(Some(loss)).is_none() {
+            self.shared.losses.fetch_add(1, Relaxed);
             tracing::error!(tenant = %self.cx.tenant, "the vault has lost {loss}: writing the tenant's state anew");
         }
-        let (records, upto) = self.everything().await?;
+        let (records, upto) = self.everything(loss).await?;
 
         let last = end.max(self.used).max(self.head.last);
         let at = self.cx.clock.now().max(self.written_at);
@@ -169,11 +176,14 @@ impl Writer {
     }
 
     /// The whole state, and the last change in it.
-    async fn everything(&mut self) -> Result<(Vec<Record>, ChangeNo), NotYet> {
+    async fn everything(&mut self, loss: Loss) -> Result<(Vec<Record>, ChangeNo), NotYet> {
         let reading = {
             let mut book = self.shared.book();
             let Some(source) = book.source.as_ref().and_then(Weak::upgrade) else {
-                return Err(NotYet::Later("there is no working copy yet".into()));
+                return Err(match book.source.is_some() || book.closing {
+                    true => NotYet::Closed(Closed::StateLost(loss)),
+                    false => NotYet::Later("there is no working copy yet".into()),
+                });
             };
             let asked = book.ask_barrier();
             drop(book);
@@ -186,6 +196,9 @@ impl Writer {
             read = reading => Some(read),
             () = limit => None,
         };
+        if matches!(&read, Some(Err(error)) if error.is_final) {
+            return Err(NotYet::Closed(Closed::StateLost(loss)));
+        }
         // What was pending is in the state, whatever becomes of it now.
         let barrier = std::mem::take(&mut self.shared.book().barrier);
         let Barrier::Reached(cut, upto) = barrier else {

@@ -47,7 +47,16 @@ pub trait Source: Send + Sync + 'static {
     /// Calls `begun` once the transaction sees its state and before anything else can be recorded: under the lock
     /// under which the caller records. What is recorded before it is part of the snapshot, what is recorded after is not;
     /// a snapshot that held a change more than the journal would make it durable without an entry.
-    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, String>>;
+    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>>;
+}
+
+/// Why a source does not tell its state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct SourceError {
+    pub why: String,
+    /// It never will.
+    pub is_final: bool,
 }
 
 /// Where in the journal a snapshot stands.
@@ -103,7 +112,7 @@ impl Photographer {
     }
 
     /// The source does not give its state: told, and counted.
-    pub fn refused(&self, why: String) -> SnapshotError {
+    pub fn refused(&self, SourceError { why, .. }: SourceError) -> SnapshotError {
         tracing::error!(tenant = %self.tenant, "no snapshot: the tenant's working copy is not what it should be: {why}");
         self.shared.refused_snapshots.fetch_add(1, Relaxed);
         SnapshotError::Source(why)

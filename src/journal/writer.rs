@@ -111,6 +111,7 @@ impl Writer {
         };
         match &closed {
             Closed::Stopped => tracing::debug!(tenant = %self.cx.tenant, "journal closed"),
+            Closed::StateLost(_) => tracing::error!(tenant = %self.cx.tenant, "journal closed: {closed}"),
             closed => tracing::warn!(tenant = %self.cx.tenant, epoch = self.head.epoch.0, "journal closed: {closed}"),
         }
         self.shared.close(closed);

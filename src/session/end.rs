@@ -38,6 +38,8 @@ impl End {
             Closed::Stopped => None,
             Closed::Fenced => Some(Self::Moved),
             Closed::Refused(why) => Some(Self::VaultRefused(why)),
+            // By then the working copy's failure has ended the session.
+            closed @ Closed::StateLost(_) => Some(Self::VaultRefused(closed.to_string())),
         }
     }
 

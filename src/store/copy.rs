@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    journal::{ChangeNo, Closed, Journal, Record, Source},
+    journal::{ChangeNo, Closed, Journal, Record, Source, SourceError},
 };
 
 /// A tenant's file, its journal, and what is remembered between turns.
@@ -263,10 +263,10 @@ impl WorkingCopy {
 pub(super) struct Snapshots(pub(super) Weak<WorkingCopy>);
 
 impl Source for Snapshots {
-    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, String>> {
+    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         let copy = self.0.upgrade();
         async move {
-            let copy = copy.ok_or_else(|| StoreError::Closed.to_string())?;
+            let copy = copy.ok_or_else(|| source_error(StoreError::Closed))?;
             let read = move |turn: &mut Turn<'_>| {
                 // Changes are recorded by turns of this thread only, so none can come between this and the end.
                 begun();
@@ -278,11 +278,16 @@ impl Source for Snapshots {
                 })?;
                 Ok(records)
             };
-            let (records, _) = copy.turn(read).await.map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+            let (records, _) = copy.turn(read).await.map_err(source_error)?;
             Ok(records)
         }
         .boxed()
     }
+}
+
+fn source_error(error: StoreError) -> SourceError {
+    let is_final = error.is_final();
+    SourceError { why: format!("{:#}", anyhow::Error::new(error)), is_final }
 }
 
 /// Nothing that panics while it holds one of these locks leaves it half changed.

@@ -129,6 +129,7 @@ async fn ten_broken_tenants_cost_the_other_ninety_nothing() {
     let passed_over = logged(&stage, "damage in the vault was passed over");
     assert_eq!(passed_over.iter().map(|line| &line["tenant"]).collect::<Vec<_>>(), [LUCKY]);
     // … and to those who have a key.
+    assert_eq!(health(&stage).await["incidents"]["snapshots_passed_over"], json!(1));
     let ill = health(&stage).await["sessions"]["ill"].clone();
     let ill = ill.as_array().unwrap();
     for (tenant, words) in expected.iter().chain(&[(SILENT, "does not answer the login")]) {

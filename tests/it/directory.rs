@@ -169,3 +169,28 @@ async fn connect_puts_the_record_right() {
     }
     daemon.kill().await.unwrap();
 }
+
+/// The vault does not answer the first opening. The directory said "connected", which the second try has to remember: no state is damage
+/// then, and nobody may scan.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connected_tenant_without_a_state_is_not_begun_anew_at_the_second_try() {
+    const GHOST: &str = "pizzeria";
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let connection = Connection::open(stage.path("cloud").join("vault.db")).unwrap();
+    connection.busy_timeout(LIMIT).unwrap();
+    connection.execute("INSERT INTO tenants (id, whatsapp_connected) VALUES (?1, 1)", [GHOST]).unwrap();
+    connection.execute_batch("ALTER TABLE journal RENAME TO journal_away").unwrap();
+    let answer = stage.dashboard.post("/api/baileys/connect", json!({ "tenantId": GHOST })).await.unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    connection.execute_batch("ALTER TABLE journal_away RENAME TO journal").unwrap();
+    let is_told = || async {
+        let health = stage.health().await.1;
+        let mut ill = health["sessions"]["ill"].as_array().unwrap().iter().filter(|ill| ill["tenant"] == GHOST);
+        ill.any(|ill| ill["reason"].as_str().unwrap().contains("has no state of it"))
+    };
+    until(LIMIT, "the damage to be told", is_told).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let written: i64 = connection.query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap();
+    assert_eq!(written, 0, "a new state was begun");
+    daemon.kill().await.unwrap();
+}

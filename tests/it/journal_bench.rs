@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, LazyLock, Mutex},
+    sync::{
+        Arc, LazyLock, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,8 +17,8 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     journal::{
-        Backoff, Change, ChangeNo, Context, Damage, Journal, OpenError, Opened, Pace, Policy, Record, Source, Space,
-        open,
+        Backoff, Change, ChangeNo, Context, Damage, Journal, OpenError, Opened, Pace, Policy, Record, Source,
+        SourceError, Space, open,
     },
     seal::{Keyring, MasterKey, TenantSeal},
     tenant::TenantId,
@@ -260,10 +263,16 @@ pub struct Owner {
 pub struct Store {
     pub journal: Journal,
     pub state: Mutex<State>,
+    /// It can be read no more.
+    pub failed: AtomicBool,
 }
 
 impl Source for Store {
-    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, String>> {
+    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
+        if self.failed.load(Ordering::Relaxed) {
+            let error = SourceError { why: "it is gone".into(), is_final: true };
+            return async { Err(error) }.boxed();
+        }
         let state = self.state.lock().unwrap();
         begun();
         let record = |(key, value): (_, &Bytes)| Record { space: Space(1), key, value: value.clone() };
@@ -276,7 +285,7 @@ impl Owner {
     pub fn new(opened: Opened) -> Self {
         let Opened { records, journal, epoch, first, passed_over } = opened;
         let found: State = records.into_iter().map(|record| (record.key, record.value)).collect();
-        let store = Arc::new(Store { journal, state: Mutex::new(found.clone()) });
+        let store = Arc::new(Store { journal, state: Mutex::new(found.clone()), failed: AtomicBool::new(false) });
         let source: Arc<dyn Source> = store.clone();
         store.journal.snapshots_from(Arc::downgrade(&source));
         Self { store, found, epoch, first, passed_over }

@@ -21,7 +21,10 @@ use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
-    journal::{Change, Closed, ConfirmError, Context, Journal, OpenError, Opened, Policy, Record, Source, Space, open},
+    journal::{
+        Change, Closed, ConfirmError, Context, Journal, OpenError, Opened, Policy, Record, Source, SourceError, Space,
+        open,
+    },
     seal::{Keyring, MasterKey},
     tenant::TenantId,
     vault::{Decision, InstanceId, Seq},
@@ -69,7 +72,7 @@ struct Store {
 }
 
 impl Source for Store {
-    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, String>> {
+    fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         let (before, after, fails) = {
             let mut rng = self.rng.lock().unwrap();
             let mut nap = || Duration::from_millis(rng.random_range(0..20));
@@ -85,7 +88,7 @@ impl Source for Store {
         async move {
             time.sleep(before).await;
             time.sleep(after).await;
-            if fails { Err("the disk is full".into()) } else { Ok(records) }
+            if fails { Err(SourceError { why: "the disk is full".into(), is_final: false }) } else { Ok(records) }
         }
         .boxed()
     }

@@ -1,6 +1,6 @@
 //! Cuts, takeovers and fencing: each rule with the failure that it prevents, on every home of the vault.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::FutureExt;
 use sessiond::{
@@ -34,6 +34,7 @@ on_every_home! {
     a_vault_that_is_an_older_copy_gets_the_rest_again
     entries_that_are_lost_beside_their_snapshots_come_again
     a_loss_is_told_and_nothing_is_durable_before_all_is_there_again
+    a_loss_beside_a_working_copy_that_failed_ends_the_journal
     an_older_copy_that_another_process_has_taken_over_is_no_loss
     an_entry_that_is_lost_under_its_snapshot_is_done_without
 }
@@ -412,6 +413,24 @@ async fn a_loss_is_told_and_nothing_is_durable_before_all_is_there_again(bench: 
     assert_eq!(*owner.journal().loss().borrow(), None);
     assert!(!owner.journal().outage() && owner.journal().durable() >= number);
     assert_eq!(bench.open("next").await.has("key"), Some(&b"2"[..]));
+}
+
+/// Nobody has what is lost: the journal ends, and the next owner finds what the vault has.
+async fn a_loss_beside_a_working_copy_that_failed_ends_the_journal(bench: Bench) {
+    let owner = busy(&bench).await;
+    bench.all_ended_but(1).await;
+    owner.store.failed.store(true, Ordering::Relaxed);
+    bench.lose_from(bench.documents().await.last().unwrap().seq).await;
+    owner.set("key", "lost");
+    let closing = tokio::spawn({
+        let journal = owner.journal().clone();
+        async move { journal.close().await }
+    });
+    bench.until("it is closed", || async { closing.is_finished() }).await;
+    let closed = closing.await.unwrap();
+    assert!(matches!(closed, Err(Closed::StateLost(Loss::Entry(_)))), "{closed:?}");
+    let next = bench.open("next").await;
+    assert_eq!((next.has("key"), next.has("key 0")), (None, Some(&b"before"[..])));
 }
 
 /// Then the other one owns what is left, and this one is over.

@@ -1,14 +1,16 @@
 //! The vault forgets what was in it while the daemon runs, under traffic: everything that was acknowledged before and after is there at the
 //! next start, on a wiped disk, and nobody scans again.
 
+use rustix::process::Signal;
+use serde_json::json;
 use sessiond::{
-    demo::Conversation,
+    demo::{Conversation, until},
     tenant::TenantId,
     vault::{DocumentKind, Seq, Vault, embedded::Embedded},
 };
 
 use crate::{
-    emulator,
+    damage, emulator,
     stage::{Home, LIMIT, Stage},
 };
 
@@ -51,7 +53,12 @@ async fn made_good(home: Home, loss: Loss) {
     scene.talk(&mut conversations).await;
     scene.talk(&mut conversations).await;
     let log = scene.stage.log();
-    assert!(log.contains("the vault has lost") || log.contains("the vault's file was deleted"), "{log}");
+    assert!(
+        ["the vault has lost", "the vault's file was deleted", "the vault's log was deleted"]
+            .iter()
+            .any(|said| log.contains(said)),
+        "{log}"
+    );
 
     daemon.kill().await.unwrap();
     scene.stage.wipe_local_data();
@@ -145,4 +152,75 @@ async fn a_firestore_that_is_an_older_copy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_deleted() {
     made_good(Home::Embedded, Loss::TheFile).await;
+}
+
+/// The operator sees who has lost what for as long as it lasts, and afterwards that it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_shown_while_it_lasts_and_counted() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let mut conversations = vec![stage.pair(TENANT).await];
+    let ear = stage.listen(&conversations);
+    let connection = rusqlite::Connection::open(stage.path("cloud").join("vault.db")).unwrap();
+    connection.busy_timeout(LIMIT).unwrap();
+    // No snapshot lands.
+    connection.execute_batch("ALTER TABLE chunks RENAME TO chunks_away; DELETE FROM journal").unwrap();
+    conversations[0].customers_write(&stage.network, 1).await.unwrap();
+    let ill = || async {
+        let health = stage.health().await.1;
+        let ill = health["sessions"]["ill"].as_array().unwrap().clone();
+        ill.into_iter().find(|ill| ill["tenant"] == TENANT).map(|ill| ill["reason"].as_str().unwrap().to_owned())
+    };
+    let is_told = || async { ill().await.is_some_and(|reason| reason.contains("the vault has lost journal entry")) };
+    until(LIMIT, "the loss to be told", is_told).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    connection.execute_batch("ALTER TABLE chunks_away RENAME TO chunks").unwrap();
+    stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await.unwrap();
+    until(LIMIT, "the end of it to be told", || async { ill().await.is_none() }).await.unwrap();
+    let (status, health) = stage.health().await;
+    assert_eq!((status, &health["incidents"]["vault_losses"]), (200, &json!(1)), "{health}");
+    stage.assert_promises(&conversations).await;
+    daemon.kill().await.unwrap();
+}
+
+/// A backup is put in the place of the vault, and the working copies go with the rest of the disk: nobody has what was since, and the
+/// tenant goes on from the backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_beside_working_copies_that_are_gone() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_SESSION__FILE_IDLE", "1s");
+    let daemon = stage.start().await;
+    let mut conversations = vec![stage.pair(TENANT).await];
+    let ear = stage.listen(&conversations);
+    let (vault, backup) = (stage.path("cloud").join("vault.db"), stage.path("cloud").join("backup.db"));
+    let connection = rusqlite::Connection::open(&vault).unwrap();
+    connection.busy_timeout(LIMIT).unwrap();
+    connection.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    drop(connection);
+    conversations[0].customers_write(&stage.network, 2).await.unwrap();
+    stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await.unwrap();
+    // A file that is open would be read as it was.
+    let files = damage::working_copy(&stage.setup.data_dir, TENANT);
+    let descriptors = format!("/proc/{}/fd", daemon.id().unwrap());
+    let is_open = || {
+        let mut open = std::fs::read_dir(&descriptors).unwrap().filter_map(|entry| entry.ok()?.path().read_link().ok());
+        open.any(|open| files.contains(&open))
+    };
+    loop {
+        until(LIMIT, "the file to be closed", || std::future::ready(!is_open())).await.unwrap();
+        daemon.signal(Signal::STOP).unwrap();
+        if !is_open() {
+            break;
+        }
+        daemon.signal(Signal::CONT).unwrap();
+    }
+    files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    std::fs::rename(&backup, &vault).unwrap();
+    daemon.signal(Signal::CONT).unwrap();
+    // It needs the file.
+    conversations[0].customers_write(&stage.network, 1).await.unwrap();
+    let is_back = || async {
+        stage.health().await.1["incidents"]["states_lost"] == json!(1) && stage.dashboard.is_connected(TENANT).await
+    };
+    until(LIMIT, "the tenant to go on", is_back).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    assert!(stage.log().contains("nobody has it any more"), "{}", stage.log());
+    daemon.kill().await.unwrap();
 }
