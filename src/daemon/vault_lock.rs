@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -37,23 +37,32 @@ impl VaultLock {
     pub fn acquire(vault: &Path, shared: bool, instance: &InstanceId) -> Result<Self, VaultLockError> {
         let path = vault.with_extension("lock");
         let disk = |source| VaultLockError::Disk { vault: vault.to_owned(), source };
-        let mut file = open(&path).map_err(disk)?;
-        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
-        match locked {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                let holder = if holder.is_empty() { "another process" } else { holder.trim() }.to_owned();
-                return Err(VaultLockError::InUse { vault: vault.to_owned(), holder });
+        let mut file = loop {
+            let file = open(&path).map_err(disk)?;
+            let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
+            match locked {
+                // Removed or replaced meanwhile: the next process would lock another one.
+                Ok(()) if !is_at(&file, &path) => {}
+                Ok(()) => break file,
+                Err(TryLockError::WouldBlock) => {
+                    let holder = fs::read_to_string(&path).unwrap_or_default();
+                    let holder = if holder.is_empty() { "another process" } else { holder.trim() }.to_owned();
+                    return Err(VaultLockError::InUse { vault: vault.to_owned(), holder });
+                }
+                Err(TryLockError::Error(error)) => return Err(disk(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(disk(error)),
-        }
+        };
         let whose = if shared { "processes that share it, at last" } else { "process" };
         let words = format!("{whose} {} (instance {})\n", std::process::id(), instance.0);
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(words.as_bytes()));
         written.map_err(disk)?;
         Ok(Self { _file: file })
     }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let is_same = |ours: fs::Metadata, there: fs::Metadata| (ours.dev(), ours.ino()) == (there.dev(), there.ino());
+    file.metadata().is_ok_and(|ours| fs::metadata(path).is_ok_and(|there| is_same(ours, there)))
 }
 
 fn open(path: &Path) -> io::Result<File> {
