@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -44,15 +44,20 @@ impl VaultLock {
         let vault = &fs::canonicalize(vault).unwrap_or_else(|_| vault.to_owned());
         let path = vault.with_extension("lock");
         let disk = |source| VaultLockError::Disk { vault: vault.to_owned(), source };
-        let mut file = open(&path).map_err(disk)?;
-        lock(&file, shared).map_err(|error| match error {
-            TryLockError::WouldBlock => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                let holder = if holder.is_empty() { "another process" } else { holder.trim() }.to_owned();
-                VaultLockError::InUse { vault: vault.to_owned(), holder }
+        let mut file = loop {
+            let file = open(&path).map_err(disk)?;
+            match lock(&file, shared) {
+                // Removed or replaced meanwhile: the next process would lock another one.
+                Ok(()) if !is_at(&file, &path) => {}
+                Ok(()) => break file,
+                Err(TryLockError::WouldBlock) => {
+                    let holder = fs::read_to_string(&path).unwrap_or_default();
+                    let holder = if holder.is_empty() { "another process" } else { holder.trim() }.to_owned();
+                    return Err(VaultLockError::InUse { vault: vault.to_owned(), holder });
+                }
+                Err(TryLockError::Error(error)) => return Err(disk(error)),
             }
-            TryLockError::Error(error) => disk(error),
-        })?;
+        };
         let mut this = Self { vault: vault.to_owned(), shared, _file: file.try_clone().map_err(disk)?, held: None };
         if vault.exists() {
             this.hold_vault()?;
@@ -85,6 +90,11 @@ impl VaultLock {
 
 fn lock(file: &File, shared: bool) -> Result<(), TryLockError> {
     if shared { file.try_lock_shared() } else { file.try_lock() }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let is_same = |ours: fs::Metadata, there: fs::Metadata| (ours.dev(), ours.ino()) == (there.dev(), there.ino());
+    file.metadata().is_ok_and(|ours| fs::metadata(path).is_ok_and(|there| is_same(ours, there)))
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -503,6 +503,10 @@ impl Fleet {
             SessionError::Journal(OpenError::Vault(_)) => FailureKind::VaultDown,
             SessionError::Journal(OpenError::Taken) => FailureKind::Taken,
             SessionError::Journal(OpenError::Damaged(_)) => FailureKind::Damaged,
+            // It was hydrated as it is in the vault.
+            SessionError::Store(StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. }) => {
+                FailureKind::Damaged
+            }
             SessionError::Store(_) => FailureKind::Disk,
         };
         Failure { reason: error.to_string(), at: self.env.clock.now(), kind }

@@ -16,7 +16,7 @@ use super::{
     EventId,
     event::{EventBody, Log, TRIMMED, parse_key},
 };
-use crate::store::{Batch, OwnAccount, Store, StoreError, key, space};
+use crate::store::{Batch, OwnAccount, Store, StoreError, key, parse_setting, space};
 
 /// Where it is written which events belong to which former account.
 const CLOSED: &str = "events/closed";
@@ -59,7 +59,7 @@ impl ClosedEvents {
 
 async fn read(store: &Store) -> Result<Vec<FormerAccount>, StoreError> {
     let stored = store.get(space::SETTINGS, &key::text(CLOSED)).await?;
-    Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default())
+    stored.map_or_else(|| Ok(Vec::new()), |stored| parse_setting(CLOSED, &stored))
 }
 
 impl Log {

@@ -123,7 +123,7 @@ impl Outbox {
         loop {
             let page = store.scan(space::OUTBOX, after.as_deref(), PAGE).await?;
             for (_, value) in &page {
-                let Ok(record) = OutboxRecord::decode(value.as_ref()) else { continue };
+                let record = parse(value)?;
                 let order = Ulid::from_bytes(record.order.as_slice().try_into().unwrap_or_default());
                 backlog.know(order);
                 if decode(record.state()) == Delivery::Accepted {
@@ -301,8 +301,8 @@ impl Outbox {
         let mut news = vec![EventBody::AccountChanged { from, to }];
         let mut batch = Batch::default();
         for (key, value) in self.store.scan(space::OUTBOX, None, usize::MAX).await? {
-            match OutboxRecord::decode(value) {
-                Ok(mut record) if decode(record.state()) == Delivery::Accepted => {
+            match parse(&value)? {
+                mut record if decode(record.state()) == Delivery::Accepted => {
                     news.push(self.settle(
                         &mut record,
                         Delivery::Failed,
@@ -388,7 +388,7 @@ impl Outbox {
 
     async fn record(&self, id: &str) -> Result<Option<OutboxRecord>, StoreError> {
         let value = self.store.get(space::OUTBOX, &key::outbox(id)).await?;
-        Ok(value.and_then(|value| OutboxRecord::decode(value).ok()))
+        value.map(|value| parse(&value)).transpose()
     }
 
     /// Each change to it is a single step, so one that a panic has interrupted is still good.
@@ -414,6 +414,11 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         self.outbox.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
+}
+
+/// One that cannot be read is not absent: it may be an accepted send.
+fn parse(value: &[u8]) -> Result<OutboxRecord, StoreError> {
+    OutboxRecord::decode(value).map_err(|source| StoreError::Record { space: space::OUTBOX, source })
 }
 
 /// Older builds wrote none.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::store::Device;
 
-use super::{Batch, StoreError, key, space, turn::Turn};
+use super::{Batch, StoreError, key, parse_setting, space, turn::Turn};
 
 /// Where it is written which account the tenant is.
 pub(super) const OWN_ACCOUNT: &str = "session/account";
@@ -93,7 +93,7 @@ impl Turn<'_> {
 
     fn remembered_account(&self) -> Result<Option<OwnAccount>, StoreError> {
         let remembered = self.get(space::SETTINGS, &key::text(OWN_ACCOUNT))?;
-        Ok(remembered.and_then(|remembered| serde_json::from_slice(&remembered).ok()))
+        remembered.map(|remembered| parse_setting(OWN_ACCOUNT, &remembered)).transpose()
     }
 
     pub(super) fn remember_account(&mut self, account: &OwnAccount) -> Result<(), StoreError> {

@@ -72,7 +72,7 @@ use self::{
     key::Key,
     pages::Pages,
     space::Space,
-    turn::Turn,
+    turn::{Turn, parse},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -92,6 +92,9 @@ pub enum StoreError {
     Folder(#[from] io::Error),
     #[error("a record of space {} does not parse", space.0)]
     Record { space: Space, source: prost::DecodeError },
+    /// Where, not what.
+    #[error("the setting {name} does not parse (line {line}, column {column})")]
+    Setting { name: &'static str, line: usize, column: usize },
     /// Where, not what: the device is all secrets.
     #[error("the device does not parse (line {line}, column {column})")]
     Device { line: usize, column: usize },
@@ -422,11 +425,30 @@ impl Store {
 
 /// Says why the store could do nothing with a hydrated record: then the state that has it is no good one, see
 /// [`crate::journal::Context::check`].
-pub fn check(space: Space, _key: &[u8], value: &[u8]) -> Result<(), String> {
-    match space {
-        space::DEVICE => records::device::decode(value).map(drop).map_err(|error| error.to_string()),
+pub fn check(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
+    let checked = match space {
+        space::DEVICE => records::device::decode(value).map(drop),
+        space::SYNC_KEYS => parse::<records::SyncKeyRecord>(space, value).map(drop),
+        space::LID_MAPPINGS => parse::<records::LidMappingRecord>(space, value).map(drop),
+        space::PENDING_INBOUND => parse::<records::PendingInboundRecord>(space, value).map(drop),
+        space::TC_TOKENS => parse::<records::TcTokenRecord>(space, value).map(drop),
+        space::DEVICE_LISTS => parse::<records::DeviceListRecord>(space, value).map(drop),
+        space::INBOX => parse::<records::InboxRecord>(space, value).map(drop),
+        space::OUTBOX => parse::<records::OutboxRecord>(space, value).map(drop),
+        space::PAST => parse::<records::PastRecord>(space, value).map(drop),
+        space::SETTINGS if *key == *key::text(account::OWN_ACCOUNT) => {
+            parse_setting::<OwnAccount>(account::OWN_ACCOUNT, value).map(drop)
+        }
         _ => Ok(()),
-    }
+    };
+    checked.map_err(|error| error.to_string())
+}
+
+/// A setting that is kept as JSON. One that cannot be read is not absent.
+pub fn parse_setting<T: serde::de::DeserializeOwned>(name: &'static str, value: &[u8]) -> Result<T, StoreError> {
+    let unreadable =
+        |error: serde_json::Error| StoreError::Setting { name, line: error.line(), column: error.column() };
+    serde_json::from_slice(value).map_err(unreadable)
 }
 
 impl StoreError {

@@ -9,7 +9,7 @@ use sessiond::{
         Addressed, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations, Keep, Log,
         Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
     },
-    store::{Batch, OwnAccount, space},
+    store::{Batch, OwnAccount, key, space},
 };
 
 use crate::store_world::World;
@@ -230,4 +230,30 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         let kept = conversations == FormerConversations::Keep;
         assert_eq!(sent, if kept { vec!["settled", "waits", "unheard"] } else { Vec::new() });
     }
+}
+
+/// What cannot be read is not absent: it may be an accepted send, or say what the former account's conversations are.
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let keep = Keep { events: 1000, age: LONG, live: 500, whole: LONG };
+    let open_log = async |world: &World| {
+        let tenant = "trattoria".parse().unwrap();
+        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await
+    };
+
+    let world = World::new().await;
+    let (accepting, log) = outbox(&world).await;
+    let mut batch = Batch::default();
+    batch.put(space::OUTBOX, key::outbox("A"), b"\xff".to_vec());
+    world.store.write(batch).await.unwrap();
+    assert!(accepting.accepted("A").await.is_err());
+    assert!(accepting.accept(outgoing("A")).await.is_err(), "it was written over");
+    assert!(Outbox::open(world.store.clone(), log, clock.clone(), 24 * LONG).await.is_err());
+
+    let world = World::new().await;
+    let mut batch = Batch::default();
+    batch.put(space::SETTINGS, key::text("events/closed"), b"{".to_vec());
+    world.store.write(batch).await.unwrap();
+    assert!(open_log(&world).await.is_err());
 }

@@ -341,3 +341,37 @@ async fn an_idle_file_is_closed() {
 fn pool() -> Pool {
     Pool::new(PoolOptions::default()).unwrap()
 }
+
+/// Each space that this build reads: hydrated all the same, the store would call its copy damaged, for ever.
+#[test]
+fn a_state_with_a_record_that_does_not_parse_is_no_good_one() {
+    let spaces = [
+        space::DEVICE,
+        space::SYNC_KEYS,
+        space::LID_MAPPINGS,
+        space::PENDING_INBOUND,
+        space::TC_TOKENS,
+        space::DEVICE_LISTS,
+        space::INBOX,
+        space::OUTBOX,
+        space::PAST,
+    ];
+    for space in spaces {
+        let found = sessiond::store::check(space, b"key", b"\xff");
+        assert!(found.is_err(), "space {}", space.0);
+    }
+    let account = |value: &[u8]| sessiond::store::check(space::SETTINGS, &key::text("session/account"), value);
+    assert!(account(b"{").is_err() && account(b"{\"number\":\"1\",\"lid\":null}").is_ok());
+    assert!(sessiond::store::check(space::SETTINGS, &key::text("anything else"), b"{").is_ok());
+}
+
+/// Else anybody may scan once the pairing is wiped.
+#[tokio::test]
+async fn an_account_that_cannot_be_read_is_not_none() {
+    let world = World::new().await;
+    let mut batch = Batch::default();
+    batch.put(space::SETTINGS, key::text("session/account"), b"{".to_vec());
+    world.store.write(batch).await.unwrap();
+    assert!(world.store.own_account().await.is_err());
+    assert!(world.store.get(space::SETTINGS, b"").await.is_ok(), "the copy is as good as before");
+}

@@ -25,6 +25,8 @@ enum Loss {
     TheEnd,
     /// The embedded vault's file.
     TheFile,
+    /// What it has committed since the last checkpoint.
+    TheLog,
 }
 
 struct Scene {
@@ -84,6 +86,10 @@ impl Scene {
         let documents = self.vault.documents(&tenant, Seq(1)).await.unwrap();
         let numbers: Vec<_> = documents.iter().map(|document| document.seq).collect();
         let from = match loss {
+            Loss::TheLog => {
+                std::fs::remove_file(self.stage.path("cloud").join("vault.db-wal")).unwrap();
+                return;
+            }
             Loss::TheFile => {
                 for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
                     std::fs::remove_file(self.stage.path("cloud").join(name)).unwrap();
@@ -152,6 +158,11 @@ async fn a_firestore_that_is_an_older_copy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_deleted() {
     made_good(Home::Embedded, Loss::TheFile).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_vaults_log_that_was_deleted() {
+    made_good(Home::Embedded, Loss::TheLog).await;
 }
 
 /// The operator sees who has lost what for as long as it lasts, and afterwards that it was.

@@ -1,6 +1,7 @@
 //! The file under the connection: SQLite writes on into one that was deleted or replaced, and nobody would ever read that again.
 //!
-//! So before each transaction the path must still lead to the file that is open. Deleted: what is open is written there again, whole.
+//! So before each transaction the path must still lead to the file that is open, and to its log. One of them deleted, or the log replaced:
+//! what is open is written there again, whole.
 //! Replaced (by an older copy, say): that one is opened, and what the tenants' owners miss in it they write anew themselves, see
 //! [`crate::journal`].
 
@@ -39,7 +40,16 @@ impl VaultFile {
     pub(super) fn connection(&mut self) -> Result<&mut Connection, VaultError> {
         let path = &self.path;
         match identity(path).map_err(|error| failed(path, &error))? {
-            Some(found) if found == self.identity => return Ok(&mut self.connection),
+            Some(found) if found == self.identity => {
+                let log = identity(&beside(path, "-wal")).map_err(|error| failed(path, &error))?;
+                // SQLite makes it when it needs it first, and keeps it for as long as it is open.
+                self.log = self.log.or(log);
+                if log == self.log {
+                    return Ok(&mut self.connection);
+                }
+                tracing::error!(path = %path.display(), "the vault's log was deleted or replaced: writing the file anew");
+                self.write_anew()?;
+            }
             Some(_) => {
                 tracing::error!(path = %path.display(), "the vault's file was replaced: going on with the new one");
                 let log = identity(&beside(path, "-wal")).map_err(|error| failed(path, &error))?;
