@@ -94,14 +94,17 @@ impl Visitors {
         Arc::new(Self { limits, waiting: Mutex::default() })
     }
 
-    /// A place. Where there is none somebody leaves: of the same address, if that has as many as it may, or of the address that has most.
+    /// A place. Where there is none somebody leaves: of the same address, if that has as many as it may, or of one that has most.
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Arc<Visitor> {
         let network = address.map(network_of);
         let mut waiting = self.waiting();
         let crowded = network.filter(|network| waiting.count(*network) >= self.limits.per_address);
         let leaving = match crowded {
-            Some(network) => waiting.longest(Some(network)),
-            None if waiting.unknown.len() >= self.limits.most => waiting.longest(waiting.most_frequent()),
+            Some(network) => waiting.longest(|of| of == Some(network)),
+            None if waiting.unknown.len() >= self.limits.most => {
+                let most = waiting.by_address.values().copied().max().unwrap_or_default();
+                waiting.longest(|of| of.map_or(0, |network| waiting.count(network)) == most)
+            }
             None => None,
         };
         let leaving = leaving.and_then(|id| waiting.forget(id)?.visitor.upgrade());
@@ -139,14 +142,9 @@ impl Waiting {
         self.by_address.get(&network).copied().unwrap_or_default()
     }
 
-    fn most_frequent(&self) -> Option<IpAddr> {
-        self.by_address.iter().max_by_key(|(_, count)| **count).map(|(network, _)| *network)
-    }
-
-    /// The one that has waited longest, of all or of a network.
-    fn longest(&self, of: Option<IpAddr>) -> Option<u64> {
-        let mut unknown = self.unknown.iter();
-        unknown.find(|(_, one)| of.is_none() || one.network == of).map(|(id, _)| *id)
+    /// The one that has waited longest of some networks.
+    fn longest(&self, among: impl Fn(Option<IpAddr>) -> bool) -> Option<u64> {
+        self.unknown.iter().find(|(_, one)| among(one.network)).map(|(id, _)| *id)
     }
 
     /// It does not wait any more.
@@ -333,9 +331,12 @@ mod tests {
         let (one, two) = (from("1.1.1.1"), from("1.1.1.1"));
         let three = from("1.1.1.1");
         assert!(!one.enter() && two.enter(), "two of one address: the first had to leave");
-        let (other, another) = (from("2.2.2.2"), from("3.3.3.3"));
-        let last = from("2.2.2.2");
-        assert!(three.enter(), "three of all, and one of the most frequent address leaves");
+        let (other, another) = (from("2.2.2.2"), from("2.2.2.2"));
+        let last = from("3.3.3.3");
+        assert!(
+            three.enter(),
+            "three of all: one of the address that has most leaves, not the one that has waited longest"
+        );
         assert!(!other.enter() && another.enter() && last.enter());
     }
 
