@@ -377,6 +377,7 @@ async fn what_was_accepted_for_one_account_is_not_sent_by_another() {
     let qr = scene.stage.dashboard.qr(TENANT).await.unwrap();
     scene.stage.network.scan(&phone.number, &qr).await.unwrap();
     assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "other_account" }));
+    until(LIMIT, "the new account", || scene.stage.dashboard.is_connected(TENANT)).await.unwrap();
     scene.send(scene.customer(), "from the new number").await;
     scene.await_arrival(scene.customer(), "from the new number", LIMIT).await;
     let inbox = scene.stage.network.customer_inbox(scene.customer()).await.unwrap();

@@ -350,6 +350,8 @@ async fn a_hanging_receiver_costs_the_other_tenants_nothing() {
     let (hanging, well) = (Receiver::start().await, Receiver::start().await);
     // So few that one tenant could take them all.
     let stage = stage().await.set("SESSIOND_WEBHOOKS__CONCURRENCY", "4").set("SESSIOND_WEBHOOKS__PER_TENANT", "3");
+    // None is given up, and tried again, while this lasts.
+    let stage = stage.set("SESSIOND_OUTBOUND__TIMEOUT", "60s");
     let daemon = stage.start().await;
     hanging.answers(|_| Answer { after: Duration::from_secs(60), ..status(200) });
     put(&stage, "osteria", json!([webhook(&hanging.url(), &["*"], 15), webhook(&hanging.url(), &["message"], 15)]))
