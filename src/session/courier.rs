@@ -441,16 +441,24 @@ async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Resu
     }
     // Of those with whom there is a conversation WhatsApp may be asked freely: the devices are forgotten with every restart.
     if !is_known {
-        count_lookup(session)?;
+        session.pace.has_room(Ask::Lookup).map_err(spent)?;
     }
     let found = client.contacts().is_on_whatsapp(&[chat]).await.map_err(|error| SendError::Internal(error.into()))?;
     let is_missing = found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none());
+    if is_missing {
+        // Numbers that are tried count, not new customers. Those that are asked about at this moment may be some too many.
+        let _ = session.pace.take(Ask::Lookup);
+    }
     Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
 }
 
-/// A message to a stranger asks who is on WhatsApp, as a lookup does.
+/// A message to strangers asks who is on WhatsApp, as a lookup does.
 pub(super) fn count_lookup(session: &Inner) -> Result<(), SendError> {
-    session.pace.take(Ask::Lookup).map_err(|wait| SendError::Internal(LookupsSpentError { wait }.into()))
+    session.pace.take(Ask::Lookup).map_err(spent)
+}
+
+fn spent(wait: Duration) -> SendError {
+    SendError::Internal(LookupsSpentError { wait }.into())
 }
 
 fn jid(text: &str) -> Result<Jid, SendError> {

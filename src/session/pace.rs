@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{allowance::Allowance, clock::Clock};
+use crate::{
+    allowance::Allowance,
+    clock::{Clock, Instant},
+};
 
 /// Kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +59,24 @@ impl Pace {
 
     /// Counts it. An error says how long to wait, and counts nothing.
     pub fn take(&self, ask: Ask) -> Result<(), Duration> {
+        self.with(ask, Allowance::take)
+    }
+
+    /// Whether one more may be asked; if not, when. Counts nothing.
+    pub fn has_room(&self, ask: Ask) -> Result<(), Duration> {
+        self.with(ask, |allowance, burst, per_minute, now| allowance.has_room(burst, per_minute, now))
+    }
+
+    fn with(
+        &self,
+        ask: Ask,
+        work: impl FnOnce(&mut Allowance, u32, u32, Instant) -> Result<(), Duration>,
+    ) -> Result<(), Duration> {
         let now = self.clock.instant();
         let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
         let row = TABLE.iter().zip(allowances.iter_mut()).find(|((kind, ..), _)| *kind == ask);
         let Some(((_, burst, per_minute, _), allowance)) = row else { return Ok(()) };
-        allowance.take(*burst, *per_minute, now)
+        work(allowance, *burst, *per_minute, now)
     }
 }
 
