@@ -102,6 +102,8 @@ pub struct Outbox {
     /// Held from reading a record to writing it.
     writing: Mutex<()>,
     backlog: SyncMutex<Backlog>,
+    /// The last that a former process accepted.
+    inherited: Ulid,
     /// Something new is in the backlog.
     news: Notify,
     room: Arc<Semaphore>,
@@ -124,7 +126,7 @@ impl Outbox {
             let page = store.scan(space::OUTBOX, after.as_deref(), PAGE).await?;
             for (_, value) in &page {
                 let record = parse(value)?;
-                let order = Ulid::from_bytes(record.order.as_slice().try_into().unwrap_or_default());
+                let order = order_of(&record);
                 backlog.know(order);
                 if decode(record.state()) == Delivery::Accepted {
                     let expires_at_ms = expiry(&record, ttl);
@@ -143,6 +145,7 @@ impl Outbox {
             clock,
             ttl,
             writing: Mutex::new(()),
+            inherited: backlog.last(),
             backlog: SyncMutex::new(backlog),
             news: Notify::new(),
             room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
@@ -278,10 +281,11 @@ impl Outbox {
         self.advance(id, Delivery::Failed, None, |_| Some(failure)).await
     }
 
-    /// Its time is over. One that was on the wire may have arrived all the same.
+    /// Its time is over. One that was on the wire may have arrived all the same; and so may one that a former process accepted, which
+    /// may have died before it could count the attempt.
     pub async fn expire(&self, id: &str) -> Result<bool, StoreError> {
         let reason = |record: &OutboxRecord| match record.attempts {
-            0 => FailureReason::Expired,
+            0 if order_of(record) > self.inherited => FailureReason::Expired,
             _ => FailureReason::Unconfirmed,
         };
         self.advance(id, Delivery::Failed, None, |record| Some(reason(record).into())).await
@@ -419,6 +423,10 @@ impl Drop for Wait<'_> {
 /// One that cannot be read is not absent: it may be an accepted send.
 fn parse(value: &[u8]) -> Result<OutboxRecord, StoreError> {
     OutboxRecord::decode(value).map_err(|source| StoreError::Record { space: space::OUTBOX, source })
+}
+
+fn order_of(record: &OutboxRecord) -> Ulid {
+    Ulid::from_bytes(record.order.as_slice().try_into().unwrap_or_default())
 }
 
 /// Older builds wrote none.

@@ -294,6 +294,37 @@ async fn messages_to_strangers_count_as_lookups() {
     scene.await_arrival(scene.customer(), "no stranger", LIMIT).await;
 }
 
+/// It was on the wire when the daemon died, and its time was over when the next one came: nobody may say that it was not sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_left_in_an_earlier_life_is_not_called_expired() {
+    let scene = Scene::new().await;
+    scene.send(scene.customer(), "first words").await;
+    scene.await_arrival(scene.customer(), "first words", LIMIT).await;
+    // The acks and receipts of it come too late for this life.
+    scene.fault(Fault::new(FaultKind::Latency).ms(8000)).await;
+    let body = json!({ "tenantId": TENANT, "to": scene.customer(), "text": "on the wire", "ttl": 3 });
+    let accepted = Instant::now();
+    let answer = scene.stage.dashboard.post("/api/baileys/send", body).await.unwrap();
+    let id = answer.body["messageId"].as_str().unwrap_or_else(|| panic!("{}", answer.body)).to_owned();
+    scene.await_arrival(scene.customer(), "on the wire", LIMIT).await;
+    scene.daemon.kill().await.unwrap();
+    scene.stage.wipe_local_data();
+    scene.stage.network.clear_faults().await;
+    until(LIMIT, "its time to be over", async || accepted.elapsed() > Duration::from_secs(4)).await.unwrap();
+    let daemon = scene.stage.start().await;
+    let scene = Scene { daemon, ..scene };
+    let delivered = async || scene.told(&id).is_some_and(|(status, _)| status == "delivered");
+    let told = until(LIMIT, "the receipt", delivered).await;
+    told.unwrap_or_else(|error| panic!("{error}: {:?}\n{}", scene.told(&id), scene.stage.log()));
+    let heard = scene.ear.heard();
+    let reasons: Vec<_> = heard
+        .iter()
+        .filter(|heard| heard.payload["messageId"] == *id && heard.payload["failure"].is_object())
+        .map(|heard| heard.payload["failure"]["reason"].clone())
+        .collect();
+    assert!(reasons.iter().all(|reason| *reason == json!("unconfirmed")), "{reasons:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_in_time_is_not_sent_later() {
     let scene = Scene::new().await;

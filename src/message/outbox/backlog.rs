@@ -41,6 +41,11 @@ impl Backlog {
         if fresh > self.last { fresh } else { Ulid(self.last.0 + 1) }
     }
 
+    /// The last place that there is.
+    pub fn last(&self) -> Ulid {
+        self.last
+    }
+
     /// There is a record with this place; new ones come behind it.
     pub fn know(&mut self, order: Ulid) {
         self.last = self.last.max(order);
