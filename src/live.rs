@@ -41,7 +41,7 @@ use crate::{
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long is waited for room among the packets of a client: one that reads makes some at once.
+/// Pauses until there is room among the packets of a client: one that reads makes some at once.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
@@ -231,6 +231,8 @@ async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: Cancella
     };
     let reason = tokio::select! {
         () = gone.cancelled() => return,
+        // Nobody else gives its seat back.
+        () = lost(&socket) => return drop(socket.extensions.remove::<Registrations>()),
         () = valid.gone.cancelled() => "the key is no longer valid",
         () = expiry => "the token has expired",
     };
