@@ -656,7 +656,6 @@ impl Inner {
 
     /// WhatsApp acknowledged a message, or refused it with a code.
     async fn acknowledged(&self, id: &str, error: Option<&str>) {
-        self.answers.note();
         let Some(error) = error else { return self.progress(id, Delivery::Sent, None).await };
         let code = error.parse().ok();
         match code {

@@ -113,7 +113,8 @@ struct Unkept {
 /// Returns when all of them are durable, and the bare ones answered.
 async fn keep(session: &Arc<Inner>, client: &Arc<Client>, unkept: Vec<Unkept>) {
     let messages: Vec<_> = unkept.iter().flat_map(|one| &one.messages).cloned().collect();
-    let kept = session.inbox.receive(&messages).await;
+    // Without any the inbox would wait for whatever else is on its way to the vault.
+    let kept = if messages.is_empty() { Ok(()) } else { session.inbox.receive(&messages).await };
     if let Err(error) = &kept {
         warn!(%error, messages = messages.len(), "messages from outside the hook were not kept");
     }
