@@ -69,6 +69,26 @@ async fn a_lost_key_is_not_made_anew() {
     assert_eq!(output.status.code(), Some(78), "{}", said(&output));
 }
 
+/// Trying again does not help: so the exit code says that it is the configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_holds_no_key_is_a_mistake_like_others() {
+    let scene = Scene::new();
+    scene.lives_once().await;
+    for (name, wrong) in [("vault.key", ""), ("vault.key", "nonsense"), ("admin.key", ""), ("admin.key", "abc")] {
+        let file = scene.setup.data_dir.join(name);
+        let kept = std::fs::read(&file).ok();
+        std::fs::write(&file, wrong).unwrap();
+        let output = scene.run("serve", &[]);
+        assert_eq!(output.status.code(), Some(78), "{name} {wrong:?}: {}", said(&output));
+        assert!(said(&output).contains(name), "{}", said(&output));
+        match kept {
+            Some(kept) => std::fs::write(&file, kept).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+    }
+    scene.lives_once().await;
+}
+
 #[test]
 fn a_check_makes_nothing() {
     let scene = Scene::new();
