@@ -39,7 +39,7 @@ pub struct Health {
     warnings: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultUsage>,
-    /// What went wrong since the start, by kind; for the operator. Put right: sessions that ended by themselves (`moved`, `copies_failed`,
+    /// Faults since the start, by kind; for the operator. Put right: sessions that ended by themselves (`moved`, `copies_failed`,
     /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), a vault that had lost something (`vault_losses`), a
     /// damaged snapshot (`snapshots_passed_over`), a working copy that no snapshot was made of (`refused_snapshots`). Not put right:
     /// `states_lost`, a vault that had lost something that nobody had any more.

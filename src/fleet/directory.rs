@@ -23,7 +23,7 @@ use crate::{
 
 const MENDED: &str = "the record said that the tenant is not connected, or was gone: written anew";
 
-/// How long the vault may take for one record. The others wait meanwhile, and what is written later is written all the same.
+/// The vault's time for one record, while the others wait. A record that it writes later is written all the same.
 const MEND_LIMIT: Duration = Duration::from_secs(20);
 
 /// Looks from time to time, until the fleet stops.

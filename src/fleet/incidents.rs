@@ -21,7 +21,7 @@ pub(super) struct Incidents {
     records_mended: AtomicU64,
     states_lost: AtomicU64,
     snapshots_passed_over: AtomicU64,
-    /// Of closed sessions; what open ones have counted is asked of their journals.
+    /// Counts of closed sessions; the journals of open ones have their own.
     vault_losses: AtomicU64,
     refused_snapshots: AtomicU64,
 }

@@ -124,7 +124,7 @@ pub enum FleetError {
 pub struct Report {
     pub tenant: TenantId,
     pub status: Status,
-    /// What its vault has lost, until everything is there again.
+    /// The loss of its vault, until everything is there again.
     pub loss: Option<Loss>,
 }
 
@@ -377,7 +377,7 @@ impl Fleet {
         counts
     }
 
-    /// How often something went wrong since the start, and was put right as far as it could be; by name.
+    /// Counts the faults since the start, by name; each was put right as far as it could be.
     pub fn incidents(&self) -> BTreeMap<&'static str, u64> {
         let slots = self.slots();
         let open = slots.values().filter_map(|slot| slot.unclosed()).map(|session| session.store().journal().clone());

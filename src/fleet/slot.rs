@@ -192,7 +192,7 @@ impl Slot {
         self.inside().expects_state = true;
     }
 
-    /// Whether the vault had the tenant as connected, as far as the last session knew; before the first one, as far as anybody did.
+    /// True if the vault had the tenant as connected, as far as the last session knew; before the first one, as far as anybody did.
     pub fn was_paired(&self) -> bool {
         let inside = self.inside();
         match &inside.place {

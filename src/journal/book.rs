@@ -31,9 +31,9 @@ pub(super) struct Shared {
     /// Wakes the writer.
     pub wake: Notify,
     pub progress: watch::Sender<Progress>,
-    /// What the vault was found to have lost, until everything is there again.
+    /// The vault's loss, until everything is there again.
     pub loss: watch::Sender<Option<Loss>>,
-    /// How often there was something.
+    /// Counts the losses.
     pub losses: AtomicU64,
     pub refused_snapshots: AtomicU64,
     /// Cancelled when the journal is closed, for whatever reason: what it has running in the background ends.
@@ -55,10 +55,10 @@ pub(super) struct Book {
     pub keepings: Vec<Keeping>,
     /// The store, which holds the journal: so not the other way round.
     pub source: Option<Weak<dyn Source>>,
-    /// What the tenant's record said when the journal was opened, as far as that is known.
+    /// The tenant's record as it was when the journal was opened, as far as that is known.
     pub record: Decision,
     pub barrier: Barrier,
-    /// How many there have been.
+    /// Counts the barriers.
     barriers: u64,
     /// Flush and stop.
     pub closing: bool,

@@ -24,7 +24,7 @@ pub(super) struct Head {
     pub last: Seq,
     /// Of the last complete entry or takeover.
     pub digest: Digest,
-    /// Of the last document, where it is known: see [`JournalDocument::digest`].
+    /// The last document's, where it is known: see [`JournalDocument::digest`].
     pub document: Option<Digest>,
     /// The number of the last takeover.
     pub epoch: Seq,
@@ -42,7 +42,7 @@ impl Head {
 #[derive(Debug)]
 pub(super) struct Frozen {
     pub documents: Vec<JournalDocument>,
-    /// Of the document before them, where it is known.
+    /// The digest of the document before them, where it is known.
     pub before: Option<Digest>,
     /// Carried out with the last document.
     pub decision: Option<Decision>,

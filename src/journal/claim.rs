@@ -64,7 +64,7 @@ pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, 
     'over: while tries.next().is_some() {
         let mut hydrated = hydrate::hydrate(cx).await?;
         loop {
-            // Of takeovers that follow each other the later one has the later time, whatever the clocks say.
+            // A later takeover has a later time, whatever the clocks say.
             let at = cx.clock.now().max(hydrated.follower.latest);
             let head = hydrated.follower.head;
             let base = hydrated.base.as_ref().filter(|base| base.id.seq == head.last && missing == Some(head.last));

@@ -55,7 +55,7 @@ pub enum Damage {
     NoDocument(String),
 }
 
-/// What a vault was found to have lost while the tenant's owner had everything in hand.
+/// Something that a vault has lost while the tenant's owner had everything in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     Entry(Seq),

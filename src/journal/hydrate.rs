@@ -31,7 +31,7 @@ pub(super) struct Reading {
     pub state: Result<Follower, Damage>,
     /// A damaged snapshot that was passed over.
     pub passed_over: Option<Damage>,
-    /// What the state is built on.
+    /// The snapshot that the state is built on.
     pub base: Option<Base>,
     /// There is nothing at all.
     pub empty: bool,
@@ -141,7 +141,7 @@ pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
     Ok(Reading { state, passed_over, base: None, empty })
 }
 
-/// Whether the state's owner could do something with it.
+/// Says why the state's owner could do nothing with it.
 fn check(cx: &Context, follower: &Follower) -> Result<(), String> {
     let Some(check) = cx.check else { return Ok(()) };
     follower.state.iter().try_for_each(|((space, key), value)| check(*space, key, value))

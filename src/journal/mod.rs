@@ -261,7 +261,7 @@ pub enum SnapshotError {
     /// It cannot tell its state, or will not: its copy is damaged. Nothing was written.
     #[error("the store: {0}")]
     Source(String),
-    /// What the vault gives back is not what was written. The snapshot before it stays.
+    /// The vault gives back something else than was written. The snapshot before it stays.
     #[error("it is not in the vault as it was written: {0}")]
     Unreadable(Damage),
 }
@@ -345,23 +345,23 @@ impl Journal {
         self.shared().book().outage
     }
 
-    /// What the tenant's record says, as far as its state knows: should the vault lose the record it is written with the state.
+    /// Tells the tenant's record, as far as its state knows: should the vault lose the record, it is written with the state.
     pub fn know_record(&self, record: Decision) {
         self.shared().book().record = record;
     }
 
-    /// What the vault was found to have lost. While there is something nothing is said to be durable, and the state that is in hand is
+    /// The vault's loss. While there is one nothing is said to be durable, and the state that is in hand is
     /// being written anew; `None` when it is there again.
     pub fn loss(&self) -> watch::Receiver<Option<Loss>> {
         self.shared().loss.subscribe()
     }
 
-    /// How often the vault was found to have lost something.
+    /// Counts the vault's losses.
     pub fn losses(&self) -> u64 {
         self.shared().losses.load(Relaxed)
     }
 
-    /// How many snapshots the source has refused: each is a working copy that is damaged, or a disk that fails.
+    /// Counts the snapshots that the source has refused: each is a working copy that is damaged, or a disk that fails.
     pub fn refused_snapshots(&self) -> u64 {
         self.shared().refused_snapshots.load(Relaxed)
     }

@@ -44,7 +44,7 @@ use super::{
 use crate::vault::Vault;
 use crate::vault::{AppendError, Footing, Heading, JournalDocument, Manifest, Seq, VaultError};
 
-/// What the vault still has of the tenant.
+/// The tenant's journal as the vault still has it.
 struct Survey {
     /// The last number that is taken, for a reader: by a document, or by a snapshot.
     end: Seq,
@@ -117,7 +117,7 @@ impl Writer {
             documents.extend(self.scribe.takeover(&Head { last: before, ..self.head }, at).documents);
         }
         self.used = head.last;
-        // What decided something further down stays where it is.
+        // Documents that decided something stay where they are.
         let guards: Vec<_> = self.guards.iter().copied().filter(|guard| guard.seq() <= end).collect();
 
         let mut photographer = self.photographer();
@@ -199,7 +199,7 @@ impl Writer {
         if matches!(&read, Some(Err(error)) if error.is_final) {
             return Err(NotYet::Closed(Closed::StateLost(loss)));
         }
-        // What was pending is in the state, whatever becomes of it now.
+        // The state has the pending changes, whatever becomes of it now.
         let barrier = std::mem::take(&mut self.shared.book().barrier);
         let Barrier::Reached(cut, upto) = barrier else {
             return Err(NotYet::Later("the working copy is not read in time".into()));

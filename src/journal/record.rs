@@ -86,7 +86,7 @@ impl Cut {
     }
 }
 
-/// What a later decision names replaces what an earlier one said.
+/// A later decision replaces those parts of an earlier one that it names.
 pub(super) fn decide(decided: &mut Decision, later: &Decision) {
     let Decision { whatsapp_connected, phone_number, connected_at } = later;
     decided.whatsapp_connected = whatsapp_connected.or(decided.whatsapp_connected);

@@ -167,7 +167,7 @@ impl Photographer {
         Ok(Chunks { id, digests, bytes })
     }
 
-    /// What makes chunks a snapshot.
+    /// The manifest, which makes chunks a snapshot.
     pub fn manifest(&self, chunks: &Chunks, head: &Head, guards: Vec<Guard>, keep: Option<Duration>) -> Manifest {
         let now = self.clock.now();
         let plain = format::Manifest {

@@ -48,13 +48,13 @@ pub(super) struct Writer {
     pub taken_at: Timestamp,
     /// Of the last document.
     pub written_at: Timestamp,
-    /// What was decided since we are the owner.
+    /// The decisions since we are the owner.
     pub decided: Decision,
     /// The highest number that was ever sent.
     pub used: Seq,
     /// Takeovers of attempts to write everything anew that may land yet.
     pub strays: Vec<Guard>,
-    /// What the vault was found to have lost: everything has to be written anew before anything else.
+    /// The vault's loss: everything has to be written anew before anything else.
     pub loss: Option<Loss>,
     pub budget: WriteBudget,
     /// Since when changes wait, as far as the writer has seen.
@@ -86,7 +86,7 @@ enum Step {
     Rest(Option<Instant>),
 }
 
-/// What is at the journal's end.
+/// The end of the journal, as it was found.
 enum Found {
     Ours,
     /// Another owner's takeover.
@@ -441,7 +441,7 @@ impl Writer {
     }
 }
 
-/// What a snapshot is taken for.
+/// One snapshot's job.
 struct Session {
     source: Arc<dyn Source>,
     /// The barrier's number.

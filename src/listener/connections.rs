@@ -139,13 +139,13 @@ enum Phase {
     Closed,
 }
 
-/// How many connections there may be.
+/// The most connections that there may be.
 fn most(settings: &config::Connections, room: Room) -> usize {
     // The other descriptors are promised to WhatsApp, SQLite and webhooks.
     settings.most.min(room.connections).max(1)
 }
 
-/// How many of them may be WebSockets: the others are for requests.
+/// The most WebSockets among them: the other places are for requests.
 pub fn web_sockets(settings: &config::Connections, room: Room) -> usize {
     let most = most(settings, room);
     (most - most / 4).max(1)

@@ -1,7 +1,7 @@
 //! Frames of a WebSocket as they come from a client, counted before anybody works on one (RFC 6455, section 5.2). Keeps nothing of
 //! what they say.
 
-/// What came.
+/// Frames that came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
     pub frames: u32,
@@ -14,7 +14,7 @@ pub struct Counted {
 pub struct Frames {
     header: [u8; 14],
     known: usize,
-    /// Of the payload that comes now.
+    /// Bytes that the payload still lacks.
     left: u64,
     /// Its first two bytes, as far as they are known.
     opening: [u8; 2],
@@ -63,7 +63,7 @@ impl Frames {
         self.header[1] & 0x80 != 0
     }
 
-    /// How many bytes the length has besides its first seven bits.
+    /// Bytes of the length besides its first seven bits.
     fn length_bytes(&self) -> usize {
         match self.header[1] & 0x7f {
             126 => 2,

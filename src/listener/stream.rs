@@ -26,7 +26,7 @@ const BYTES_PER_SECOND: f64 = 4.0 * 1024.0;
 const BURST_FRAMES: f64 = 128.0;
 const FRAMES_PER_SECOND: f64 = 8.0;
 
-/// How often one may ask to be let in: a few keys, each once.
+/// The most requests to be let in: a few keys, each once.
 const MAX_CONNECTS: u32 = 4;
 
 /// So much is read of it at a time: then others have their turn.
@@ -83,7 +83,7 @@ impl GuardedStream {
 impl AsyncRead for GuardedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // What is still in the kernel nobody needs to hear.
+        // Nobody needs to hear what is still in the kernel.
         if this.slot.is_closed() {
             return Poll::Ready(Ok(()));
         }

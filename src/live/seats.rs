@@ -1,4 +1,4 @@
-//! How many sockets one key may have: whoever has one shall not take the places of all others.
+//! The sockets of each key, counted: whoever has one key shall not take the places of all others.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ pub struct Seats {
     taken: Arc<Mutex<HashMap<Owner, usize>>>,
 }
 
-/// Whose sockets they are.
+/// The owner of sockets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Owner {
     Admin,

@@ -36,13 +36,13 @@ pub fn is_bare(stanza: &NodeRef<'_>, me: impl FnOnce() -> Option<Jid>) -> bool {
     !mine.any(|to| to.get_optional_child("enc").is_some())
 }
 
-/// Who it is from; `None` where the library has refused what has no sense in it.
+/// Reads its sender and id; `None` where they make no sense: the library has refused it then.
 pub fn read(client: &Client, stanza: &NodeRef<'_>) -> Option<MessageInfo> {
     let (pn, lid) = (client.pn()?, client.lid());
     parse_message_info(stanza, &pn, lid.as_ref()).ok()
 }
 
-/// What is kept of it. What the phone tells its devices is no message of a chat.
+/// The placeholder that is kept of it; none of a message from the tenant's phone to its devices, which belongs to no chat.
 pub fn placeholder(found: &MessageInfo) -> Vec<Incoming> {
     if found.category == MessageCategory::Peer { Vec::new() } else { vec![translate::undecryptable(found)] }
 }

@@ -57,7 +57,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 /// While the vault does not answer: only keeps the loop from spinning.
 const BREATH: Duration = Duration::from_millis(250);
 
-/// How long the end of a line may take to be known that the library says is gone.
+/// The library calls the line gone: its end is known here within this time.
 const LINE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Waiting before the next attempt doubles from the first to the second.
@@ -439,7 +439,7 @@ async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Resu
         }
         is_known |= matches!(session.store.has_signal_state_for_user(&name.user).await, Ok(true));
     }
-    // Of those with whom there is a conversation WhatsApp may be asked freely: the devices are forgotten with every restart.
+    // WhatsApp may be asked freely about people with whom there is a conversation: their devices are forgotten with every restart.
     if !is_known {
         session.pace.has_room(Ask::Lookup).map_err(spent)?;
     }

@@ -62,7 +62,7 @@ impl Pace {
         self.with(ask, Allowance::take)
     }
 
-    /// Whether one more may be asked; if not, when. Counts nothing.
+    /// Says if one more may be asked, and if not, when. Counts nothing.
     pub fn has_room(&self, ask: Ask) -> Result<(), Duration> {
         self.with(ask, |allowance, burst, per_minute, now| allowance.has_room(burst, per_minute, now))
     }

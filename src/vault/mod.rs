@@ -134,7 +134,7 @@ pub struct Manifest {
     pub payload: Bytes,
 }
 
-/// What a write to a journal stands on. It is looked up in the same commit: where it is gone nothing is written.
+/// The footing of a write to a journal. The commit itself looks it up: where it is gone nothing is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Footing {
     /// Nothing: a journal begins with it.

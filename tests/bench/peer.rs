@@ -47,7 +47,7 @@ pub struct Peer {
     /// Until the last is at the customer; Baileys itself waits only for its socket.
     sequential_arrived_per_s: f64,
     ping_pong_ms: Spread,
-    /// Of the burst, the sends and the ping-pong together.
+    /// The burst, the sends and the ping-pong together.
     cpu_ms_per_message: f64,
 }
 

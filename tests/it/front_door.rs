@@ -361,7 +361,7 @@ async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
     assert!(ended.iter().all(|ended| *ended));
     let peak = resident(&daemon);
     assert!(peak < before + 60.0, "{before:.0} MiB have become {peak:.0}");
-    // Of those who show no key whoever has waited longest makes room, and a newcomer gets in.
+    // Whoever has waited longest without a key makes room, and a newcomer gets in.
     let opened: Vec<String> = join_all((0..100).map(|_| session(&http, &stage))).await.into_iter().flatten().collect();
     assert_eq!(opened.len(), 100);
     let newest = session(&http, &stage).await.unwrap();

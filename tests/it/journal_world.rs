@@ -333,7 +333,7 @@ impl Ground {
         self.journal.retain(|seq, _| *seq < from);
         let lost = self.ever.split_off(&from);
         self.lost.extend(lost.into_values());
-        // Of an owner whose takeover it has lost it knows nothing.
+        // It knows nothing of an owner whose takeover it has lost.
         if self.owner.as_ref().is_some_and(|(epoch, _)| *epoch >= from) {
             let mut left = self.ever.values().filter(|document| document.kind == DocumentKind::Takeover);
             self.owner = left.next_back().map(|last| (last.seq, last.writer.clone()));

@@ -232,7 +232,7 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
     }
 }
 
-/// What cannot be read is not absent: it may be an accepted send, or say what the former account's conversations are.
+/// A record that cannot be read is not absent: it may be an accepted send, or say which conversations are the former account's.
 #[tokio::test]
 async fn what_cannot_be_read_is_an_error() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -199,7 +199,7 @@ async fn clients_that_do_not_read_hold_little() {
             socket.send(Message::text(format!("42{from}"))).await.unwrap();
             sockets.push(socket);
         }
-        // What they can get without reading they have by then.
+        // By then they have all that they can get without reading.
         let settled = Instant::now() + Duration::from_secs(5);
         until(LIMIT, "all queues to be full", async || Instant::now() > settled).await.unwrap();
         is_served(&stage).await;

@@ -289,7 +289,7 @@ async fn an_append_needs_the_document_before_it(home: &dyn Home) {
     // Only the one before.
     vault.remove_documents(&id, &[Seq(1)]).await.unwrap();
     vault.append(&id, None, &[document(3, "x")], Some(&decision)).await.unwrap();
-    // What is missing is the record.
+    // The record is missing, nothing else.
     home.remove_record(&id);
     let gone = vault.append(&id, None, &[document(4, "x")], Some(&decision)).await;
     assert!(matches!(gone, Err(AppendError::TenantGone)), "{gone:?}");
@@ -315,7 +315,7 @@ async fn a_journal_starts_over_in_one_commit(home: &dyn Home) {
     assert_eq!(vault.manifests(&id).await.unwrap(), [manifest]);
     assert!(record(&*vault, &id).await.whatsapp_connected);
 
-    // What a decision does not name stays; one that says nothing makes no record.
+    // A decision leaves what it does not name; one that says nothing makes no record.
     vault.notice(&id, &Notice { name: Some("Mario".into()), ..Notice::default() }).await.unwrap();
     vault.start_over(&id, &Footing::Nothing, &[takeover(12)], None, &dead).await.unwrap();
     let changed = record(&*vault, &id).await;
@@ -331,7 +331,7 @@ async fn an_append_needs_the_very_document_that_is_meant(home: &dyn Home) {
     let digest = |payload: &'static str| Some(document(1, payload).digest());
     vault.append(&id, None, &[document(1, "one")], None).await.unwrap();
     vault.append(&id, digest("one"), &[document(2, "x"), document(3, "three")], None).await.unwrap();
-    // Whether this process has written it, or another one.
+    // Written by this process, or by another one.
     for vault in [&vault, &other] {
         let wrong = vault.append(&id, digest("four"), &[document(4, "y")], None).await;
         assert!(matches!(wrong, Err(AppendError::Gap)), "{wrong:?}");

@@ -16,7 +16,7 @@ use crate::{
 
 const TENANT: &str = "trattoria";
 
-/// What is lost.
+/// The loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
     /// The tenant with everything below it.
@@ -25,7 +25,7 @@ enum Loss {
     TheEnd,
     /// The embedded vault's file.
     TheFile,
-    /// What it has committed since the last checkpoint.
+    /// All that it has committed since the last checkpoint.
     TheLog,
 }
 

@@ -18,7 +18,7 @@ use super::{VaultError, schema, writer::vault_error};
 pub(super) struct VaultFile {
     path: PathBuf,
     connection: Connection,
-    /// What is open: the file and its log.
+    /// The file that is open, and its log.
     identity: Identity,
     log: Option<Identity>,
 }

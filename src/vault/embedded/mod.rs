@@ -491,7 +491,7 @@ fn create(connection: &Connection, tenant: &TenantId, documents: &[JournalDocume
     Ok(())
 }
 
-/// Whether the footing is there.
+/// True if the footing is there.
 fn stand(connection: &Connection, tenant: &TenantId, footing: &Footing) -> Result<(), AppendError> {
     let stands = || match footing {
         Footing::Nothing => Ok(true),

@@ -202,7 +202,7 @@ async fn a_file_that_is_replaced_under_its_hands_is_the_one_that_is_written() {
     Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [older.to_str().unwrap()]).unwrap();
     vault.append(&tenant(1), None, &[document(2, vec![2])], None).await.unwrap();
     fs::rename(&older, &path).unwrap();
-    // What was written since is lost with the file, and the next append says so.
+    // The file has taken along all that was written since, and the next append says so.
     let lost = vault.append(&tenant(1), None, &[document(3, vec![3])], None).await;
     assert!(matches!(lost, Err(AppendError::Gap)), "{lost:?}");
     assert_eq!(vault.documents(&tenant(1), Seq(1)).await.unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! What a write to a journal stands on, as a precondition of its commit.
+//! The footing of a write to a journal, as a precondition of its commit.
 //!
 //! Firestore compares no contents, but it knows when a document was last updated: at that time it was the one that the writer means, and
 //! it still is if nothing has happened to it since. That time is remembered for the last document of each tenant that this process has
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{seal::Digest, tenant::TenantId};
 
-/// Of each tenant the document that was written or read last, and when it was updated.
+/// Each tenant's document that was written or read last, and when it was updated.
 #[derive(Debug, Default)]
 pub(super) struct LastDocuments(Mutex<HashMap<TenantId, Updated>>);
 

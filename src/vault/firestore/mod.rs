@@ -83,7 +83,7 @@ impl fmt::Debug for ServiceAccountKey {
 #[derive(Debug)]
 pub struct Firestore {
     wire: Wire,
-    /// Whether the server takes preconditions alone: see [`Wire::commit_after`].
+    /// True if the server takes preconditions alone: see [`Wire::commit_after`].
     verifies: bool,
     last_documents: LastDocuments,
     counters: Counters,

@@ -58,7 +58,7 @@ pub(super) struct Wire {
 #[derive(Clone)]
 struct Connection {
     client: Client,
-    /// What the client sends through.
+    /// The channel that the client sends through.
     service: GoogleAuthMiddleware,
     /// Counts dials, so that many requests that time out together make one.
     dial: u64,
@@ -119,7 +119,7 @@ impl Wire {
         Ok(self.answered(answer, dial)?.into_inner().write_results)
     }
 
-    /// Whether the server knows preconditions alone. Writes nothing.
+    /// Asks if the server knows preconditions alone. Writes nothing.
     pub(super) async fn takes_verifications(&self, name: String) -> Result<bool, VaultError> {
         match self.commit_after(Vec::new(), name, ConditionType::Exists(true)).await {
             Ok(_) => Ok(true),
@@ -339,7 +339,7 @@ struct GuardedCommit {
     writes: Vec<GuardedWrite>,
 }
 
-/// Of the first two and the last field one is set.
+/// One of the first two fields and the last is set.
 #[derive(Clone, PartialEq, prost::Message)]
 struct GuardedWrite {
     #[prost(message, optional, tag = "1")]
