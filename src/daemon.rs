@@ -42,7 +42,7 @@ use crate::{
     session::{Directory, Ended, Endpoint, Env, Versions, http_client},
     store::{Pool, PoolOptions},
     vault::{
-        InstanceId, Vault, access,
+        InstanceId, Vault, VaultError, access,
         embedded::Embedded,
         firestore::{self, Firestore, FirestoreConfig, ServiceAccountKey},
     },
@@ -198,18 +198,23 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
             info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
         }
     }
-    let vault = reach_vault(config).await?;
     let keyring = Arc::new(Keyring::new(keys));
-    match vault.check_value().await? {
-        Some(value) => verify(&keyring, &value)?,
-        None => {
-            if !vault.create_check_value(keyring.check_value()).await? {
-                let value = vault.check_value().await?.context("the vault's check value is gone")?;
-                verify(&keyring, &value)?;
-            }
-        }
-    }
-    Ok((vault, keyring))
+    let vault = until_answered(patience(config), async || {
+        let vault = reach_vault(config).await?;
+        prove(&vault, &keyring).await?;
+        Ok(vault)
+    });
+    Ok((vault.await?, keyring))
+}
+
+/// Proves that the key is the vault's; makes it the key of a vault that has none.
+async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring) -> anyhow::Result<()> {
+    let value = match vault.check_value().await? {
+        Some(value) => value,
+        None if vault.create_check_value(keyring.check_value()).await? => return Ok(()),
+        None => vault.check_value().await?.context("the vault's check value is gone")?,
+    };
+    Ok(verify(keyring, &value)?)
 }
 
 /// The same of a vault that is there, and makes nothing: for who only looks. `None`: there is none yet.
@@ -224,11 +229,15 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn ac
             keys.push(read_key_file(&file).map_err(|error| unreadable(&file, error))?);
         }
     }
-    let vault = reach_vault(config).await?;
-    if let Some(value) = vault.check_value().await? {
-        verify(&Keyring::new(keys), &value)?;
-    }
-    Ok(Some(vault))
+    let keyring = Keyring::new(keys);
+    let vault = until_answered(patience(config), async || {
+        let vault = reach_vault(config).await?;
+        if let Some(value) = vault.check_value().await? {
+            verify(&keyring, &value)?;
+        }
+        Ok(vault)
+    });
+    vault.await.map(Some)
 }
 
 fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
@@ -274,28 +283,40 @@ async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
                 },
                 request_timeout: *request_timeout,
             };
-            let connected = connect_firestore(settings, config.restore.deadline).await?;
+            let connected = Firestore::connect(settings).await.context("Firestore cannot be used")?;
             info!(project, database, "Firestore vault");
             Ok(Arc::new(connected))
         }
     }
 }
 
-/// Firestore may be slower to answer than we are to start.
-async fn connect_firestore(settings: FirestoreConfig, limit: Duration) -> anyhow::Result<Firestore> {
+/// Firestore may be slower to answer than we are to start, and may fall silent in the middle of it. Whoever starts us again gives up
+/// sooner.
+async fn until_answered<T>(limit: Duration, ask: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let deadline = Instant::now() + limit;
     let mut wait = Duration::from_millis(250);
     loop {
-        match Firestore::connect(settings.clone()).await {
-            Ok(vault) => return Ok(vault),
-            Err(error @ crate::vault::VaultError::Unavailable(_)) if Instant::now() + wait < deadline => {
-                warn!(%error, "Firestore does not answer yet");
+        match ask().await {
+            Err(error) if is_unanswered(&error) && Instant::now() + wait < deadline => {
+                warn!(error = format!("{error:#}"), "the vault does not answer yet");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(5));
             }
-            Err(error) => return Err(anyhow::Error::from(error).context("Firestore cannot be used")),
+            answer => return answer,
         }
     }
+}
+
+/// How long a vault is waited for at the start: a file that cannot be opened is a mistake of its operator.
+fn patience(config: &Config) -> Duration {
+    match config.vault.home {
+        VaultHome::Embedded { .. } => Duration::ZERO,
+        VaultHome::Firestore { .. } => config.restore.deadline,
+    }
+}
+
+fn is_unanswered(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(VaultError::Unavailable(_)))
 }
 
 /// The configured admin key, or the one in `admin.key` of the data folder, made when there is none.

@@ -9,12 +9,12 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng as _, rngs::SmallRng};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::{Fleet, revival};
 use crate::{
-    journal,
+    journal::{self, Backoff},
     session::Session,
     store,
     tenant::{TenantId, TenantRecord},
@@ -25,6 +25,9 @@ const MENDED: &str = "the record said that the tenant is not connected, or was g
 
 /// The vault's time for one record, while the others wait. A record that it writes later is written all the same.
 const MEND_LIMIT: Duration = Duration::from_secs(20);
+
+/// When a state is looked at again that could not be read: soon, since its tenant is offline; seldom in the end, since it may be damaged.
+const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
 
 /// Looks from time to time, until the fleet stops.
 pub async fn watch(fleet: Arc<Fleet>) {
@@ -99,27 +102,66 @@ async fn mend(fleet: &Fleet, session: &Session, record: Option<&TenantRecord>) -
 }
 
 /// Brings back tenants that are paired, as their journals say, and that the directory does not have as connected. After the port is open:
-/// it reads every other tenant's state.
-pub async fn restore_forgotten(fleet: Arc<Fleet>) {
-    let remembered = match fleet.env.vault.remembered().await {
-        Ok(remembered) => remembered,
-        Err(error) => return warn!(%error, "tenants that the directory has lost are not looked for"),
+/// it reads every other tenant's state. Returns those whose state could not be read.
+pub async fn restore_forgotten(fleet: &Arc<Fleet>) -> Vec<TenantId> {
+    let mut pause = Pause::new();
+    let remembered = loop {
+        match fleet.env.vault.remembered().await {
+            Ok(remembered) => break remembered,
+            Err(error) => warn!(%error, "tenants that the directory has lost are looked for later"),
+        }
+        pause.wait().await;
     };
-    for name in remembered {
-        let Ok(tenant) = name.parse::<TenantId>() else { continue };
+    restore_paired(fleet, remembered.iter().filter_map(|name| name.parse().ok()).collect()).await
+}
+
+/// Looks at them again until they can be read: nobody else looks for them.
+pub async fn restore_unread(fleet: &Arc<Fleet>, mut unread: Vec<TenantId>) {
+    let mut pause = Pause::new();
+    while !unread.is_empty() {
+        pause.wait().await;
+        unread = restore_paired(fleet, unread).await;
+    }
+}
+
+/// Returns those whose state could not be read.
+async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<TenantId> {
+    let mut unread = Vec::new();
+    for tenant in tenants {
         if fleet.slot(&tenant).is_some() {
             continue;
         }
-        match is_paired(&fleet, &tenant).await {
+        match is_paired(fleet, &tenant).await {
             Ok(false) => {}
             Ok(true) => {
                 warn!(%tenant, "the directory does not have it as connected, and its journal has it as paired: restoring it");
                 let slot = fleet.slot_of(&tenant);
                 slot.expect_state();
-                revival::take(&fleet, slot);
+                revival::take(fleet, slot);
             }
-            Err(error) => error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read"),
+            Err(error) => {
+                error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read");
+                unread.push(tenant);
+            }
         }
+    }
+    unread
+}
+
+/// Between two looks at what could not be read: longer each time.
+pub struct Pause {
+    rng: SmallRng,
+    taken: u32,
+}
+
+impl Pause {
+    pub fn new() -> Self {
+        Self { rng: SmallRng::from_os_rng(), taken: 0 }
+    }
+
+    pub async fn wait(&mut self) {
+        sleep(AGAIN.pause(self.taken, &mut self.rng)).await;
+        self.taken += 1;
     }
 }
 

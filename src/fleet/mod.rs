@@ -392,8 +392,9 @@ impl Fleet {
         self.tasks.spawn(sweeper.run(self.stop.clone()));
         let fleet = self.clone();
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
-            directory::restore_forgotten(fleet.clone()).await;
-            restore::open_unlinked(fleet).await;
+            let unread = directory::restore_forgotten(&fleet).await;
+            restore::open_unlinked(&fleet).await;
+            directory::restore_unread(&fleet, unread).await;
         }));
         self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::Fleet;
+use super::{Fleet, directory::Pause};
 use crate::{session::State, tenant::TenantId, vault::VaultError};
 
 /// How the restore went.
@@ -51,10 +51,14 @@ const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Opens the tenants that have lost their pairing lately, once all others are there. They connect to nothing, but their webhooks may
 /// still be owed the news of it.
-pub async fn open_unlinked(fleet: Arc<Fleet>) {
-    let listed = match fleet.env.vault.tenants().await {
-        Ok(listed) => listed,
-        Err(error) => return warn!(%error, "what tenants without a pairing owe their webhooks waits"),
+pub async fn open_unlinked(fleet: &Arc<Fleet>) {
+    let mut pause = Pause::new();
+    let listed = loop {
+        match fleet.env.vault.tenants().await {
+            Ok(listed) => break listed,
+            Err(error) => warn!(%error, "what tenants without a pairing owe their webhooks waits"),
+        }
+        pause.wait().await;
     };
     let now = fleet.env.clock.now();
     let lately = |at: jiff::Timestamp| now.duration_since(at).unsigned_abs() < LATELY;

@@ -196,3 +196,30 @@ async fn a_connected_tenant_without_a_state_is_not_begun_anew_at_the_second_try(
     assert_eq!(written, 0, "a new state was begun");
     daemon.kill().await.unwrap();
 }
+
+/// Whom the directory has lost is looked for once after a start, and the vault does not answer then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_gone_is_put_right_once_the_state_can_be_read() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let mut daemon = stage.start().await;
+    stage.pair(TENANT).await;
+    let directory = Directory::of(&stage, Home::Embedded);
+    for hand in HANDS {
+        daemon.kill().await.unwrap();
+        assert!(directory.change(hand).await);
+        let connection = Connection::open(stage.path("cloud").join("vault.db")).unwrap();
+        connection.busy_timeout(LIMIT).unwrap();
+        connection.execute_batch("ALTER TABLE journal RENAME COLUMN payload TO payload_away").unwrap();
+        let seen = stage.log().len();
+        daemon = stage.start().await;
+        let is_unread = async || stage.log()[seen..].contains("whether it is paired cannot be read");
+        until(LIMIT, "a look in vain", is_unread).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+        assert!(!stage.dashboard.is_connected(TENANT).await);
+        connection.execute_batch("ALTER TABLE journal RENAME COLUMN payload_away TO payload").unwrap();
+        until(LIMIT, "the tenant to be restored", || stage.dashboard.is_connected(TENANT))
+            .await
+            .unwrap_or_else(|error| panic!("{hand:?}: {error}\n{}", stage.log()));
+        directory.until_connected(&stage, &format!("{hand:?}")).await;
+    }
+    daemon.kill().await.unwrap();
+}

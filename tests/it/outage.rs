@@ -261,3 +261,25 @@ async fn a_vault_that_loses_its_answers_costs_no_message() {
 async fn death_and_a_lost_disk_while_answers_are_lost_cost_no_message() {
     survives(Mode::LoseAnswers, Death::KillAndWipe).await;
 }
+
+/// Firestore answers, and does not, and answers again, while the daemon starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_goes_on_when_firestore_falls_silent_in_the_middle_of_it() {
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let proxy = Proxy::start(&emulator::host().unwrap()).await;
+    let stage =
+        stage.set("FIRESTORE_EMULATOR_HOST", proxy.address()).set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "1s");
+    for open in (5..200).step_by(15) {
+        let setup = stage.setup.clone();
+        let mut daemon = setup.spawn().unwrap();
+        for _ in 0..10 {
+            proxy.set(Mode::Pass);
+            sleep(Duration::from_millis(open)).await;
+            proxy.set(Mode::Refuse);
+            sleep(Duration::from_millis(30)).await;
+        }
+        proxy.set(Mode::Pass);
+        daemon.await_port(LIMIT).await.unwrap_or_else(|error| panic!("{open} ms: {error}\n{}", stage.log()));
+        daemon.kill().await.unwrap();
+    }
+}
