@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    message::{self, Content, Delivery, EventId, Failure, history, media::Links},
+    message::{self, Address, Content, Delivery, EventId, Failure, history, media::Links},
     tenant::TenantId,
 };
 
@@ -15,7 +15,8 @@ use crate::{
 #[schemars(rename = "BaileysMessage")]
 pub struct Message {
     id: String,
-    /// A phone number with a plus: the customer's, or the chat's when the message is the tenant's own.
+    /// A phone number with a plus: the customer's, or the chat's when the message is the tenant's own. Of whoever has none, or none that
+    /// is known, a jid: `…@lid`, `…@g.us`.
     from: String,
     /// A jid.
     chat_id: String,
@@ -153,7 +154,7 @@ fn media_type(content: &Content) -> Option<&str> {
     }
 }
 
-/// Digits of a jid with a plus; of a chat that has no phone number, whatever it has.
+/// A phone number with a plus; of whoever has none, the jid: it can be written to.
 pub fn phone(jid: &str) -> String {
-    format!("+{}", jid.split(['@', ':']).next().unwrap_or_default())
+    Address::of(jid).to_string()
 }

@@ -142,6 +142,17 @@ impl SendRequest {
 }
 
 impl Draft {
+    /// The message that it is about, where it names one.
+    pub fn target_mut(&mut self) -> Option<&mut Target> {
+        match self {
+            Self::Reaction { target, .. }
+            | Self::Edit { target, .. }
+            | Self::Revoke { target }
+            | Self::Pin { target, .. } => Some(target),
+            _ => None,
+        }
+    }
+
     /// The file that it has.
     pub fn attachment(&self) -> Option<&Attachment> {
         match self {

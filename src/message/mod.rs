@@ -1,6 +1,7 @@
 //! Messages: one normalised form for all that passes, the inbox (what came), the outbox (what goes), and the event log that
 //! consumers read. Owns these records in the tenant's store; never speaks to WhatsApp and never sends.
 
+mod address;
 mod bounded;
 pub mod cleared;
 mod closed;
@@ -22,6 +23,7 @@ pub mod status;
 pub mod synced;
 
 pub use self::{
+    address::Address,
     bounded::MAX_TEXT,
     closed::FormerConversations,
     content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},

@@ -130,8 +130,9 @@ impl Outbox {
                 backlog.know(order);
                 if decode(record.state()) == Delivery::Accepted {
                     let expires_at_ms = expiry(&record, ttl);
-                    let (id, chat) = (record.id.into(), record.chat.into());
-                    backlog.add(order, Waiting { id, chat, expires_at_ms, change: ChangeNo::ZERO });
+                    let lane = lane_of(&backlog, &store.names(&record.chat).await?);
+                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change: ChangeNo::ZERO };
+                    backlog.add(order, waiting);
                 }
             }
             match page.last() {
@@ -207,9 +208,13 @@ impl Outbox {
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
         let event = EventBody::Sent { message: outgoing.message.clone() };
+        let names = self.store.names(&record.chat).await?;
         let change = self.log.commit(batch, vec![event], Seen::WhenDurable).await?;
-        let (id, chat) = (record.id.into(), record.chat.into());
-        self.backlog().add(order, Waiting { id, chat, expires_at_ms: record.expires_at_ms, change });
+        {
+            let mut backlog = self.backlog();
+            let chat = lane_of(&backlog, &names);
+            backlog.add(order, Waiting { id: record.id.into(), chat, expires_at_ms: record.expires_at_ms, change });
+        }
         self.news.notify_one();
         Ok(change)
     }
@@ -418,6 +423,13 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         self.outbox.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
+}
+
+/// Where the messages of a conversation wait, which has these names, the one that it has now first. What was accepted before its
+/// number was known goes before what is accepted now.
+fn lane_of(backlog: &Backlog, names: &[String]) -> Arc<str> {
+    let open = names.iter().find(|name| backlog.head(name).is_some());
+    open.unwrap_or(&names[0]).as_str().into()
 }
 
 /// One that cannot be read is not absent: it may be an accepted send.

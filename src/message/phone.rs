@@ -5,15 +5,35 @@ use phonenumber::{Mode, country};
 /// Nothing shorter or longer is a number anywhere (E.164).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
+/// Without what comes along when a number is copied from a page or a contact card: blanks, marks of the writing direction, joiners.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
+}
+
+/// Unicode's format characters that have no width of their own.
+fn is_invisible(c: char) -> bool {
+    let marks = ['\u{ad}'..='\u{ad}', '\u{61c}'..='\u{61c}', '\u{200b}'..='\u{200f}', '\u{202a}'..='\u{202e}'];
+    marks.iter().any(|range| range.contains(&c)) || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The digits of what is typed as a phone number.
+fn digits(text: &str) -> Option<String> {
+    // Blanks and hyphens that do not break lines are as good as the plain ones.
+    let is_mark = |c: char| c.is_whitespace() || is_invisible(c) || "+-().\u{2010}\u{2011}".contains(c);
+    let is_typed = text.chars().all(|c| c.is_ascii_digit() || is_mark(c));
+    is_typed.then(|| text.chars().filter(char::is_ascii_digit).collect())
+}
+
+/// A number that has its country code, with or without a plus.
+pub fn international(text: &str) -> Option<String> {
+    digits(text).filter(|digits| DIGITS.contains(&digits.len()))
+}
+
 /// `None`: it is no phone number. A number without a country code is one of `country`, when it can be; what no country's rules
 /// accept is taken as it is, since WhatsApp knows numbers that the rules do not.
 pub fn normalise(text: &str, country: country::Id) -> Option<String> {
-    let typed = |c: char| c.is_ascii_digit() || " +-().".contains(c);
-    if !text.chars().all(typed) {
-        return None;
-    }
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let international = text.trim_start().starts_with('+');
+    let digits = digits(text)?;
+    let international = trimmed(text).starts_with('+');
     if !international && let Some(number) = valid(Some(country), &digits) {
         return Some(number);
     }

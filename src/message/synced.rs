@@ -64,6 +64,7 @@ pub async fn write(log: &Log, updates: Vec<(Update, bool)>) -> Result<(), StoreE
             }
             Update::Labelled { label: id, chat, on } => {
                 let place = key::labelled(&id, &chat);
+                let chat = store.names(&chat).await?.swap_remove(0);
                 let change = if on {
                     batch.put(space::LABELLED, place, Vec::new());
                     LabelChange::Added(chat)

@@ -33,6 +33,8 @@ pub struct Setting<'a> {
     pub chat: &'a Jid,
     /// Our own name in that chat.
     pub me: &'a Jid,
+    /// Our other name, where it is known.
+    pub my_lid: Option<&'a Jid>,
     /// For later edits, reactions and votes.
     pub secret: [u8; 32],
     pub now_ms: i64,
@@ -356,7 +358,9 @@ fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Cont
         return Err(Flaw { field: "options", expected: format!("options of the poll, not {other:?}") });
     }
     let digests: Vec<_> = options.iter().map(|option| compute_option_hash(option).to_vec()).collect();
-    let me = setting.me.to_non_ad_string();
+    // Both are named in the same way: so phones try to open it.
+    let is_by_lid = target.sender.parse::<Jid>().is_ok_and(|creator| creator.is_lid());
+    let me = setting.my_lid.filter(|_| is_by_lid).unwrap_or(setting.me).to_non_ad_string();
     let (payload, iv) =
         encrypt_poll_vote_with_secret(&digests, secret, &target.id, &target.sender, &me).map_err(|_| unknown())?;
     let vote = wa::message::PollEncValue { enc_payload: Some(payload.to_vec()), enc_iv: Some(iv.to_vec()) };

@@ -433,7 +433,8 @@ async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Resu
     // Whoever has devices is there. To others the library would send a copy for the tenant's own phone and nothing else, and
     // WhatsApp would confirm that.
     let mut is_known = false;
-    for name in session.names_of(&chat).await {
+    let names = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
+    for name in names {
         if matches!(session.store.get_devices(&name.user).await, Ok(Some(_))) {
             return Ok(None);
         }

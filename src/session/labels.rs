@@ -52,7 +52,7 @@ impl Session {
     /// The labels that a chat has.
     pub async fn labels_of(&self, chat: &str) -> Result<Vec<Label>, Refused> {
         let jid = asking::chat("chatId", chat)?;
-        let names: Vec<_> = self.names_of(&jid).await.into_iter().map(|name| name.to_string()).collect();
+        let names: Vec<_> = self.0.names_of(&jid).await?.into_iter().map(|name| name.to_string()).collect();
         let mut found = Vec::new();
         for label in self.labels().await? {
             let chats = synced::chats_of(&self.0.store, &label.id).await?;
@@ -65,7 +65,7 @@ impl Session {
 
     /// Gives a chat these labels and no others.
     pub async fn label_chat(&self, chat: &str, wanted: &[String]) -> Result<(), Refused> {
-        let jid = asking::chat("chatId", chat)?;
+        let jid = self.conversation(chat).await?.swap_remove(0);
         for id in wanted {
             self.label(id).await?;
         }
@@ -84,7 +84,14 @@ impl Session {
     /// The chats that have a label: jids.
     pub async fn chats_of_label(&self, id: &str) -> Result<Vec<String>, Refused> {
         let label = self.label(id).await?;
-        Ok(synced::chats_of(&self.0.store, &label.id).await?)
+        let mut chats = Vec::new();
+        for chat in synced::chats_of(&self.0.store, &label.id).await? {
+            let chat = self.0.store.names(&chat).await?.swap_remove(0);
+            if !chats.contains(&chat) {
+                chats.push(chat);
+            }
+        }
+        Ok(chats)
     }
 
     async fn label(&self, id: &str) -> Result<Label, Refused> {

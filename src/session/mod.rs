@@ -28,6 +28,7 @@ mod judgement;
 mod labels;
 mod limits;
 mod line;
+mod naming;
 mod own_account;
 mod pace;
 mod passkey;
@@ -89,13 +90,14 @@ pub use self::{
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
+    naming::chat_of,
     own_account::AccountChange,
     passkey::{Assertion, Challenge, RefusedPasskey},
     past::{Fetched, NoPast},
     people::{Account, Names, Person},
     presence::{Mood, Shown},
     profile::Profile,
-    sending::{RefusedSend, chat_of},
+    sending::RefusedSend,
     signal::backoff,
     state::{Qr, State, Status},
 };
@@ -641,11 +643,8 @@ impl Inner {
 
     /// A person as conversations name them: by the phone number where it is known.
     async fn named(&self, person: &Jid) -> String {
-        let known = match person.server {
-            Server::Lid => self.store.mapping_of_lid(&person.user).await.ok().flatten(),
-            _ => None,
-        };
-        known.map_or_else(|| person.to_non_ad_string(), |known| Jid::pn(known.phone_number).to_string())
+        let names = self.names_of(person).await.ok();
+        names.map_or_else(|| person.to_non_ad_string(), |mut names| names.swap_remove(0).to_string())
     }
 
     fn publish(&self, status: &Status) {

@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{debug, warn};
 use whatsapp_rust::{Client, Jid, types::events::LazyHistorySync, waproto::whatsapp::message::HistorySyncType};
 
-use super::{Inner, Refused, Session, asking, courier, pace::Ask, told};
+use super::{Inner, Refused, Session, courier, pace::Ask, told};
 use crate::{
     message::{
         Message,
@@ -142,7 +142,8 @@ impl Session {
         let Ok(_asking) = inner.questions.asking.try_lock() else { return Err(busy) };
         let Ok(_turn) = inner.env.asking_phones.try_acquire() else { return Err(busy) };
         let client = self.connected()?;
-        let named = asking::chat("chatId", chat)?;
+        let named = self.conversation(chat).await?.swap_remove(0);
+        let chat = &named.to_string();
         let cleared = cleared::read(&inner.store).await?;
         let known = Known::read(&inner.log, chat, &cleared).await?;
         let oldest = known.oldest.ok_or(NoPast::NothingKnown)?;
@@ -172,7 +173,8 @@ impl Inner {
                 return Err(NoPast::Refused(Refused::Unreachable));
             }
         };
-        let ids = [question.addressed.to_string(), question.chat.to_string()];
+        let names = self.names_of(&question.chat).await?;
+        let ids: Vec<_> = std::iter::once(&question.addressed).chain(&names).map(Jid::to_string).collect();
         loop {
             let answer = match timeout_at(deadline, answers.recv()).await {
                 Ok(Some(answer)) => answer.ok_or(NoPast::Unreadable)?,

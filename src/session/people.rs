@@ -13,8 +13,8 @@ use crate::{
 /// Whether WhatsApp knows a number, and by which names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// A jid.
-    pub number: String,
+    /// A jid; `None`: only the LID is known.
+    pub number: Option<String>,
     pub lid: Option<String>,
 }
 
@@ -49,9 +49,9 @@ impl Session {
         let found =
             self.ask(Ask::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await }).await?;
         Ok(found.into_iter().find(|found| found.is_registered).map(|found| {
-            let number = if found.jid.is_lid() { found.pn_jid.as_ref().unwrap_or(&found.jid) } else { &found.jid };
+            let number = if found.jid.is_lid() { found.pn_jid.as_ref() } else { Some(&found.jid) };
             let lid = found.lid.as_ref().or(found.jid.is_lid().then_some(&found.jid));
-            Account { number: number.to_non_ad_string(), lid: lid.map(Jid::to_non_ad_string) }
+            Account { number: number.map(Jid::to_non_ad_string), lid: lid.map(Jid::to_non_ad_string) }
         }))
     }
 
@@ -106,7 +106,10 @@ impl Session {
     pub async fn person(&self, id: &str) -> Result<Person, Refused> {
         let jid = asking::person("contactId", id)?;
         let id = self.number_of(jid.clone()).await.unwrap_or(jid).to_string();
-        let saved = synced::person(&self.0.store, &id).await?;
+        let mut saved = None;
+        for name in self.0.store.names(&id).await? {
+            saved = saved.or(synced::person(&self.0.store, &name).await?);
+        }
         let chats = self.chats_among(&HashSet::from([id.clone()]), 0, 1).await?;
         let mut person = Person { saved, ..self.stranger(id) };
         person.push_name = chats.into_iter().next().and_then(|chat| chat.name).or(person.push_name);
@@ -123,6 +126,8 @@ impl Session {
     pub(super) async fn people_by_id(&self) -> Result<Vec<Person>, StoreError> {
         let mut known = std::collections::BTreeMap::new();
         for (id, saved) in synced::people(&self.0.store).await? {
+            // The phone may have told the LID alone.
+            let id = self.0.store.names(&id).await?.swap_remove(0);
             known.insert(id.clone(), Person { saved: Some(saved), ..self.stranger(id) });
         }
         for chat in self.chats(0, CHATS).await? {
@@ -181,7 +186,7 @@ impl Session {
             return Ok(None);
         }
         let account = self.account(&jid.to_string()).await?;
-        Ok(account.and_then(|account| Some(Names { lid: account.lid?, number: account.number })))
+        Ok(account.and_then(|account| Some(Names { lid: account.lid?, number: account.number? })))
     }
 
     /// The name with the phone number, where it is known.

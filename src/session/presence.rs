@@ -16,7 +16,7 @@ use whatsapp_rust::{
     types::presence::{ChatPresence, ChatPresenceMedia},
 };
 
-use super::{Refused, Session, asking, pace::Ask};
+use super::{Refused, Session, pace::Ask};
 
 /// Chats that a session follows. The one that was asked for longest ago makes room.
 const FOLLOWED: usize = 256;
@@ -78,6 +78,10 @@ impl Presences {
         let mut followed = self.followed();
         followed.asked += 1;
         let asked = followed.asked;
+        // Its number was not known when it was asked for before.
+        for name in &also {
+            followed.chats.remove(name);
+        }
         if let Some(chat) = followed.chats.get_mut(chat) {
             (chat.asked, chat.also) = (asked, also);
             return;
@@ -164,7 +168,7 @@ impl Session {
 
     /// Shows in a chat what the tenant does there.
     pub async fn show_mood(&self, chat: &str, mood: Mood) -> Result<(), Refused> {
-        let jid = asking::chat("chatId", chat)?;
+        let jid = self.conversation(chat).await?.swap_remove(0);
         self.ask(Ask::Presence, |client| async move {
             match mood {
                 Mood::Typing => client.chatstate().send_composing(&jid).await,
@@ -177,18 +181,20 @@ impl Session {
 
     /// Asks WhatsApp to tell from now on who is there in a chat. It does so only while the tenant itself is shown as there.
     pub async fn follow_presence(&self, chat: &str) -> Result<(), Refused> {
-        let jid = asking::chat("chatId", chat)?;
-        let also = self.names_of(&jid).await.into_iter().skip(1).map(|name| name.to_string()).collect();
+        let mut also = self.conversation(chat).await?;
+        let jid = also.remove(0);
+        let name = jid.to_string();
         self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
-        self.0.presences.follow(chat, also);
+        self.0.presences.follow(&name, also.iter().map(Jid::to_string).collect());
         Ok(())
     }
 
-    /// What a chat shows now; follows it from now on.
-    pub async fn presence(&self, chat: &str) -> Result<Vec<Shown>, Refused> {
-        match self.shown(chat) {
-            Some(shown) => Ok(shown),
-            None => self.follow_presence(chat).await.map(|()| Vec::new()),
+    /// What a chat shows now, with the name that it has here; follows it from now on.
+    pub async fn presence(&self, chat: &str) -> Result<(String, Vec<Shown>), Refused> {
+        let name = self.conversation(chat).await?.swap_remove(0).to_string();
+        match self.shown(&name) {
+            Some(shown) => Ok((name, shown)),
+            None => self.follow_presence(chat).await.map(|()| (name, Vec::new())),
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use phonenumber::country;
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +13,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Inner, Session,
+    Session,
     compose::{Composed, Setting, compose, recompose},
     files::Source,
     posts,
@@ -22,9 +21,7 @@ use super::{
     statuses,
 };
 use crate::{
-    message::{
-        Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, phone,
-    },
+    message::{Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName},
     store::StoreError,
     tenant::TenantId,
 };
@@ -112,7 +109,8 @@ impl Session {
             return Err(RefusedSend::NotConnected);
         }
         request.check()?;
-        let chat = recipient(&request.to, self.country()).ok_or(RefusedSend::Recipient)?;
+        let names = self.addressee(&request.to).await?;
+        let (chat, request) = (names[0].clone(), &under_name(request, &names, 0));
         statuses::check(&chat, &request.draft)?;
         let in_channel = chat.server == Server::Newsletter;
         if in_channel {
@@ -138,14 +136,17 @@ impl Session {
             _ => None,
         };
         let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
-        let digest = digest(&chat, request);
+        let digest = self.digest(&id, &names, request).await?;
         let audience = match &request.draft {
             Draft::Status(status) => self.audience(status, &id, &digest).await?,
             _ => Vec::new(),
         };
+        let own = inner.store.own_account().await.map_err(|error| self.unreadable(&error))?;
+        let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
         let mut setting = Setting {
             chat: &chat,
             me: &me,
+            my_lid: own_lid.as_ref(),
             secret,
             now_ms: now.as_millisecond(),
             answers,
@@ -267,7 +268,7 @@ impl Session {
             let target = Target { id: id.to_owned(), from_me: true, sender: me.to_string() };
             return Ok((target, codec::message_decode(&body).map_err(|_| RefusedSend::UnknownMessage)?));
         }
-        for name in self.names_of(chat).await {
+        for name in inner.names_of(chat).await.map_err(unreadable)? {
             if let Some(found) = inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)? {
                 let sender = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
                 let target = Target { id: id.to_owned(), from_me: found.from_me, sender };
@@ -276,26 +277,17 @@ impl Session {
         }
         Err(RefusedSend::UnknownMessage)
     }
-
-    /// The names that WhatsApp may give a chat: its phone number and its LID.
-    pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
-        self.0.names_of(chat).await
-    }
 }
 
-impl Inner {
-    pub(super) async fn names_of(&self, chat: &Jid) -> Vec<Jid> {
-        let mut names = vec![chat.clone()];
-        let mapping = match chat.server {
-            Server::Pn => self.store.mapping_of_number(&chat.user).await,
-            Server::Lid => self.store.mapping_of_lid(&chat.user).await,
-            _ => return names,
-        };
-        if let Ok(Some(mapping)) = mapping {
-            names.push(if chat.server == Server::Pn { Jid::lid(mapping.lid) } else { Jid::pn(mapping.phone_number) });
-        }
-        names
+/// The same request, what it is about named as the chat is in `names[at]`.
+fn under_name(request: &SendRequest, names: &[Jid], at: usize) -> SendRequest {
+    let mut request = request.clone();
+    if let Some(target) = request.draft.target_mut()
+        && target.sender.parse::<Jid>().is_ok_and(|sender| names.contains(&sender.to_non_ad()))
+    {
+        target.sender = names[at].to_string();
     }
+    request
 }
 
 /// Of what a consumer asked for, so that a repeat can be told from another message.
@@ -305,6 +297,18 @@ fn digest(chat: &Jid, request: &SendRequest) -> [u8; 32] {
 }
 
 impl Session {
+    /// The same; of a repeat that of the first, which may have been accepted when the chat had another of its names.
+    async fn digest(&self, id: &str, names: &[Jid], request: &SendRequest) -> Result<[u8; 32], RefusedSend> {
+        let mut digests = (0..names.len()).map(|at| digest(&names[at], &under_name(request, names, at)));
+        if names.len() > 1
+            && let Some(known) = self.accepted(id).await?
+            && let Some(first) = digests.by_ref().find(|digest| known.digest == digest)
+        {
+            return Ok(first);
+        }
+        Ok(digest(&names[0], request))
+    }
+
     /// An id that a client may give to a message.
     pub fn new_message_id(&self) -> String {
         message_id(&self.0.tenant, None)
@@ -322,18 +326,4 @@ fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
         None => rand::rng().fill_bytes(&mut id),
     }
     format!("3EB0{}", hex::encode_upper(id))
-}
-
-/// The jid of a conversation from what people and programs write for it: a phone number as it is typed, or a jid. As it is in
-/// [`Message::chat`].
-pub fn chat_of(text: &str, country: country::Id) -> Option<String> {
-    recipient(text, country).map(|jid| jid.to_non_ad_string())
-}
-
-fn recipient(to: &str, country: country::Id) -> Option<Jid> {
-    if let Some((user, server)) = to.split_once('@') {
-        let server = if server == "c.us" { "s.whatsapp.net" } else { server };
-        return (!user.is_empty()).then(|| format!("{user}@{server}").parse().ok()).flatten();
-    }
-    phone::normalise(to, country).map(Jid::pn)
 }

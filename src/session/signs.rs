@@ -12,7 +12,7 @@ impl Session {
     /// Marks these messages of a chat as read; without any, what came there since we last wrote.
     /// Returns them.
     pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, RefusedSend> {
-        let (client, jid) = self.reach(Ask::Receipt, chat)?;
+        let (client, jid) = self.reach(Ask::Receipt, chat).await?;
         let query = history::Query { chat: Some(chat.to_owned()), limit: UNREAD, ..history::Query::default() };
         let recent = self.messages(&query).await.map_err(|_| RefusedSend::VaultDown)?;
         let wanted: Vec<_> = if ids.is_empty() {
@@ -34,7 +34,7 @@ impl Session {
 
     /// Shows in the chat that somebody is typing, or not any more.
     pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), RefusedSend> {
-        let (client, jid) = self.reach(Ask::Presence, chat)?;
+        let (client, jid) = self.reach(Ask::Presence, chat).await?;
         let shown = if typing {
             client.chatstate().send_composing(&jid).await
         } else {
@@ -43,9 +43,9 @@ impl Session {
         shown.map_err(|_| RefusedSend::NotConnected)
     }
 
-    fn reach(&self, kind: Ask, chat: &str) -> Result<(std::sync::Arc<Client>, Jid), RefusedSend> {
+    async fn reach(&self, kind: Ask, chat: &str) -> Result<(std::sync::Arc<Client>, Jid), RefusedSend> {
         let client = self.0.ready.borrow().clone().ok_or(RefusedSend::NotConnected)?;
-        let jid = chat.parse().map_err(|_| RefusedSend::Recipient)?;
+        let jid = self.addressee(chat).await?.swap_remove(0);
         self.0.pace.take(kind).map_err(|wait| RefusedSend::TooMany { wait })?;
         Ok((client, jid))
     }

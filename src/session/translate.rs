@@ -104,7 +104,7 @@ fn message(info: &MessageInfo, content: Content) -> Message {
 }
 
 /// The conversation by the customer's phone number where WhatsApp told it, so that one customer is one conversation.
-fn conversation(source: &MessageSource) -> &Jid {
+pub fn conversation(source: &MessageSource) -> &Jid {
     let alternate = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
     match alternate {
         Some(alternate) if source.chat.is_lid() && alternate.is_pn() => alternate,

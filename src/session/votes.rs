@@ -1,19 +1,21 @@
 //! What a vote in a poll chose. WhatsApp sends the digests of the chosen options, sealed with the poll's secret, so the poll must
 //! be here: one that the tenant sent is in the outbox, one that came in is in the inbox.
 
+use bytes::Bytes;
 use tracing::debug;
 use whatsapp_rust::{
     Client, Jid,
     features::PollVoteCiphertext,
     types::events::InboundMessage,
-    wacore::poll::compute_option_hash,
+    wacore::{
+        poll::{compute_option_hash, decrypt_poll_vote_with_secret},
+        types::message::MessageSource,
+    },
+    wacore_binary::JidExt as _,
     waproto::{codec, whatsapp as wa},
 };
 
-use super::{
-    content::{self, Parties},
-    translate,
-};
+use super::{content, translate};
 use crate::message::{Content, Inbox, Outbox};
 
 /// `None`: it is no vote, or one that says nothing to us, since the poll is not known or it does not open.
@@ -27,15 +29,17 @@ pub async fn read(
     let update = content::unwrap(&inbound.message).poll_update_message.as_option()?;
     let parties = translate::parties(&inbound.info.source, me);
     let target = parties.target(update.poll_creation_message_key.as_option()?)?;
-    let body = match outbox.body(&target.id).await {
-        Ok(Some(body)) => Some(body),
-        _ => {
-            let found = inbox.find(&inbound.info.source.chat.to_string(), &target.id).await;
-            found.ok().flatten().map(|found| found.body)
-        }
-    };
+    let body = body(inbox, outbox, &inbound.info.source, &target.id).await;
     let options = match body {
-        Some(body) => open(client, &parties, &target.sender, &target.id, update, &body).await,
+        Some(body) => {
+            let creator = target.sender.parse().ok()?;
+            let sealed = Sealed {
+                creators: names(client, &creator, target.from_me, inbound, me).await,
+                voters: names(client, parties.sender, parties.from_me, inbound, me).await,
+                poll: &target.id,
+            };
+            sealed.open(update, &body)
+        }
         None => None,
     };
     if options.is_none() {
@@ -47,23 +51,71 @@ pub async fn read(
     })
 }
 
-async fn open(
-    client: &Client,
-    parties: &Parties<'_>,
-    creator: &str,
-    poll_id: &str,
-    update: &wa::message::PollUpdateMessage,
-    body: &[u8],
-) -> Option<Vec<String>> {
-    let poll_message = codec::message_decode(body).ok()?;
-    let secret = poll_message.message_context_info.as_option()?.message_secret.as_deref()?;
-    let poll = content::poll(content::unwrap(&poll_message))?;
-    let vote = update.vote.as_option()?;
-    let sealed = PollVoteCiphertext { enc_payload: vote.enc_payload.as_deref()?, enc_iv: vote.enc_iv.as_deref()? };
-    let creator: Jid = creator.parse().ok()?;
-    let chosen = client.polls().decrypt_vote(sealed, secret, poll_id, &creator, parties.sender).await.ok()?;
-    let named = |digest: &Vec<u8>| {
-        poll.options.iter().find(|option| compute_option_hash(option).as_slice() == digest.as_slice()).cloned()
+/// The poll, whole.
+async fn body(inbox: &Inbox, outbox: &Outbox, source: &MessageSource, id: &str) -> Option<Bytes> {
+    if let Ok(Some(body)) = outbox.body(id).await {
+        return Some(body);
+    }
+    for chat in [translate::conversation(source), &source.chat] {
+        if let Ok(Some(found)) = inbox.find(&chat.to_string(), id).await {
+            return Some(found.body);
+        }
+    }
+    None
+}
+
+/// The names that somebody may have in what a vote is sealed with.
+async fn names(client: &Client, jid: &Jid, is_me: bool, inbound: &InboundMessage, me: &[Jid]) -> Vec<String> {
+    let mut names = vec![jid.to_non_ad_string()];
+    let mut add = |name: &Jid| {
+        let name = name.to_non_ad_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
     };
-    Some(chosen.iter().filter_map(named).collect())
+    if is_me {
+        me.iter().for_each(add);
+        return names;
+    }
+    let source = &inbound.info.source;
+    // The library may learn from this very message what the other name is.
+    for (name, alternate) in [(&source.sender, &source.sender_alt), (&source.chat, &source.recipient_alt)] {
+        if let Some(alternate) = alternate
+            && name.is_same_user_as(jid)
+        {
+            add(alternate);
+        }
+    }
+    if let Ok(Some(entry)) = client.get_lid_pn_entry(&jid.to_non_ad()).await {
+        add(&Jid::pn(entry.phone_number.as_ref()));
+        add(&Jid::lid(entry.lid.as_ref()));
+    }
+    names
+}
+
+/// A vote is sealed with one name of the poll's creator and one of the voter: the apps take either kind for each.
+struct Sealed<'a> {
+    creators: Vec<String>,
+    voters: Vec<String>,
+    poll: &'a str,
+}
+
+impl Sealed<'_> {
+    fn open(&self, update: &wa::message::PollUpdateMessage, body: &[u8]) -> Option<Vec<String>> {
+        let poll_message = codec::message_decode(body).ok()?;
+        let secret = poll_message.message_context_info.as_option()?.message_secret.as_deref()?;
+        let poll = content::poll(content::unwrap(&poll_message))?;
+        let vote = update.vote.as_option()?;
+        let sealed =
+            || Some(PollVoteCiphertext { enc_payload: vote.enc_payload.as_deref()?, enc_iv: vote.enc_iv.as_deref()? });
+        let mut pairs = self.creators.iter().flat_map(|creator| self.voters.iter().map(move |voter| (creator, voter)));
+        let open = |(creator, voter): (&String, &String)| {
+            decrypt_poll_vote_with_secret(sealed()?, secret, self.poll, creator, voter).ok()
+        };
+        let chosen = pairs.find_map(open)?;
+        let named = |digest: &Vec<u8>| {
+            poll.options.iter().find(|option| compute_option_hash(option).as_slice() == digest.as_slice()).cloned()
+        };
+        Some(chosen.iter().filter_map(named).collect())
+    }
 }

@@ -168,6 +168,29 @@ impl Store {
         self.read(move |turn| turn.names(&jid)).await
     }
 
+    /// Whether digits are known to be somebody's LID: a message came from it, or is encrypted for it.
+    pub async fn is_lid(&self, digits: &str) -> std::result::Result<bool, StoreError> {
+        let lid = Jid::lid(digits);
+        let found = self.read(move |turn| {
+            if turn.get(space::LID_MAPPINGS, lid.user.as_bytes())?.is_some() {
+                return Ok(true);
+            }
+            let address = key::text(&format!("{lid}."));
+            let places = [
+                (space::INBOX, key::under(&lid.to_string())),
+                (space::SESSIONS, address.clone()),
+                (space::IDENTITIES, address),
+            ];
+            for (space, prefix) in places {
+                if !turn.scan_prefix(space, &prefix, 1)?.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        });
+        found.await
+    }
+
     /// The message of a chat with this id, whoever wrote it; no placeholder.
     pub async fn inbound_of(&self, chat: &str, id: &str) -> std::result::Result<Option<InboxRecord>, StoreError> {
         let (chat, id) = (chat.to_owned(), id.to_owned());

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::chat_id;
-use crate::session::{self, Mood, Person, Shown};
+use crate::{
+    message::Address,
+    session::{self, Mood, Person, Shown},
+};
 
 /// A contact, with the names that WAHA's engines give its fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -12,7 +15,8 @@ use crate::session::{self, Mood, Person, Shown};
 #[schemars(rename = "WAContact")]
 pub struct Contact {
     pub id: String,
-    pub number: String,
+    /// Digits; null: only the LID is known.
+    pub number: Option<String>,
     /// As the tenant saved it.
     pub name: Option<String>,
     pub short_name: Option<String>,
@@ -34,7 +38,7 @@ impl From<&Person> for Contact {
         let saved = person.saved.as_ref().filter(|entry| !entry.name.is_empty());
         let short = saved.map(|entry| &entry.short).filter(|short| !short.is_empty());
         Self {
-            number: id.split('@').next().unwrap_or_default().to_owned(),
+            number: Address::of(&id).number().map(str::to_owned),
             id,
             name: saved.map(|entry| entry.name.clone()),
             short_name: short.cloned(),
@@ -60,8 +64,9 @@ pub struct Existence {
 
 impl From<Option<session::Account>> for Existence {
     fn from(account: Option<session::Account>) -> Self {
-        let number = account.map(|account| chat_id(&account.number));
-        Self { number_exists: number.is_some(), pn: number.clone(), chat_id: number }
+        let Some(account) = account else { return Self { number_exists: false, chat_id: None, pn: None } };
+        let pn = account.number.as_deref().map(chat_id);
+        Self { number_exists: true, chat_id: pn.clone().or(account.lid), pn }
     }
 }
 

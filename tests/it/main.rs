@@ -44,6 +44,7 @@ mod keys;
 mod kill;
 mod kinds;
 mod liar;
+mod lids;
 mod links;
 mod matrix;
 mod media;

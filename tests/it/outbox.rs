@@ -257,3 +257,34 @@ async fn what_cannot_be_read_is_an_error() {
     world.store.write(batch).await.unwrap();
     assert!(open_log(&world).await.is_err());
 }
+
+/// One person's two names are one conversation, also when that is learned while something waits, and after a restart.
+#[tokio::test]
+async fn a_conversation_has_one_order_by_every_name() {
+    const LID: &str = "180000000000001@lid";
+    let world = World::new().await;
+    let (accepting, _log) = outbox(&world).await;
+    let to = |id: &str, chat: &str| {
+        let mut outgoing = outgoing(id);
+        (outgoing.message.chat, outgoing.message.addressed.chat) = (chat.into(), chat.into());
+        outgoing
+    };
+    let order = async |outbox: &Outbox| {
+        let lanes = outbox.fresh_chats();
+        assert_eq!(lanes.len(), 1, "side by side: {lanes:?}");
+        let mut order = Vec::new();
+        while let Some(next) = outbox.head(&lanes[0]) {
+            order.push(next.id.to_string());
+            outbox.forget(&next.id);
+        }
+        order
+    };
+    accepting.accept(to("A", LID)).await.unwrap();
+    world.store.learn_names(LID, CHAT).await.unwrap();
+    for (id, chat) in [("B", CHAT), ("C", LID), ("D", CHAT)] {
+        accepting.accept(to(id, chat)).await.unwrap();
+    }
+    assert_eq!(order(&accepting).await, ["A", "B", "C", "D"]);
+    let (reopened, _log) = outbox(&world).await;
+    assert_eq!(order(&reopened).await, ["A", "B", "C", "D"]);
+}

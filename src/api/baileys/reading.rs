@@ -88,7 +88,7 @@ pub struct Conversation {
     /// A jid.
     id: String,
     name: Option<String>,
-    /// With a plus.
+    /// With a plus; of a chat without a number, or without one that is known, its jid.
     phone: String,
     last_message: old_form::Entry,
     /// Milliseconds since 1970.

@@ -62,7 +62,7 @@ pub async fn one(
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Presences>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
-    let shown = app.fleet.known(&tenant).await?.presence(&chat).await?;
+    let (chat, shown) = app.fleet.known(&tenant).await?.presence(&chat).await?;
     Ok(Json(Presences::new(&chat, &shown)))
 }
 

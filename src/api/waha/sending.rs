@@ -153,6 +153,10 @@ fn card(person: Person) -> Result<Contact, Problem> {
     let (Some(name), Some(phone)) = (given(person.full_name), given(person.phone_number)) else {
         return Err(flaw("contacts", "a vcard, or fullName and phoneNumber, are required"));
     };
+    // A LID in a card would be dialed as somebody's number.
+    if phone.contains('@') {
+        return Err(flaw("contacts", "phoneNumber: expected a phone number"));
+    }
     let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
     let waid = given(person.whatsapp_id).unwrap_or(digits);
     let organization = given(person.organization).map(|name| format!("ORG:{};\n", escaped(&name))).unwrap_or_default();

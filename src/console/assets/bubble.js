@@ -2,7 +2,7 @@
 
 import { fill, h } from "./dom.js";
 import { content, summary } from "./content.js";
-import { messageTime, phone } from "./format.js";
+import { address, messageTime } from "./format.js";
 import { icon } from "./icons.js";
 import { label, name } from "./text.js";
 import { t } from "./words.js";
@@ -42,7 +42,7 @@ function quote(message, find) {
   const { quotedMessage } = message;
   const found = find(quotedMessage.id);
   const known = found ?? message.quotedAuthor;
-  const by = known ? (known.fromMe ? t("message.yours") : label(known.pushName) || known.from) : phone(String(quotedMessage.participant ?? "").split("@")[0]);
+  const by = known ? (known.fromMe ? t("message.yours") : label(known.pushName) || known.from) : address(quotedMessage.participant);
   return h("blockquote", null, h("p", { class: "author" }, name(by)), h("p", { class: "cut2", dir: "auto" }, found ? summary(found) : label(quotedMessage.text) || t("kind.message")));
 }
 

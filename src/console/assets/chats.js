@@ -3,7 +3,7 @@
 import { path } from "./api.js";
 import { arrows, fill, h, list } from "./dom.js";
 import { field, form, show } from "./dialog.js";
-import { listTime, phone } from "./format.js";
+import { address, listTime } from "./format.js";
 import { icon } from "./icons.js";
 import { summary } from "./content.js";
 import { initials, label, name } from "./text.js";
@@ -14,12 +14,7 @@ import { t } from "./words.js";
 /** What a chat is called. A group's own name is not what one of its members calls himself. */
 export function chatName(chat, id) {
   if (isGroup(id)) return t("chats.group", { id: id.split("@")[0].slice(-6) });
-  return label(chat?.name) || chatNumber(id);
-}
-
-/** A person's phone number; of a group or another kind of chat, its id. */
-export function chatNumber(id) {
-  return id.endsWith("@s.whatsapp.net") || id.endsWith("@c.us") ? phone(id.split("@")[0]) : id;
+  return label(chat?.name) || address(id);
 }
 
 export function isGroup(id) {
@@ -105,13 +100,16 @@ export function talkPart({ tenant, talk, session, to }) {
     show(t("chats.new"), (close, head) => {
       const number = field({ label: t("code.number"), hint: t("code.number.hint"), type: "tel", inputmode: "tel" });
       const submit = async () => {
-        const digits = number.input.value.replace(/\D/g, "");
-        if (digits.length < 7 || digits.length > 15) {
+        // A LID is no number, and is written with its ending.
+        const typed = number.input.value.trim();
+        const lid = /^\d{1,20}@lid$/.test(typed);
+        const digits = typed.includes("@") ? "" : typed.replace(/\D/g, "");
+        if (!lid && (digits.length < 7 || digits.length > 15)) {
           number.say("expected a phone number with its country code");
           return number.input.focus();
         }
         close("");
-        location.hash = href(`${digits}@s.whatsapp.net`);
+        location.hash = href(lid ? typed : `${digits}@s.whatsapp.net`);
       };
       return form({
         fields: [number], submit, children: [head, number.node],

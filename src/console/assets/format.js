@@ -108,3 +108,9 @@ export function phone(digits) {
   const plain = String(digits ?? "").replace(/\D/g, "");
   return plain ? `+${plain}` : "";
 }
+
+/** A person's phone number with a plus; of somebody known by a LID alone, of a group or another kind of chat, the jid. */
+export function address(jid) {
+  const [user, server] = String(jid ?? "").split("@");
+  return server === "s.whatsapp.net" || server === "c.us" ? phone(user.split(":")[0]) : String(jid ?? "");
+}

@@ -3,10 +3,10 @@
 import { fill, h, list } from "./dom.js";
 import { composer } from "./composer.js";
 import { bubble } from "./bubble.js";
-import { chatName, chatNumber, isGroup } from "./chats.js";
+import { chatName, isGroup } from "./chats.js";
 import { summary } from "./content.js";
 import { Files } from "./files.js";
-import { day } from "./format.js";
+import { address, day } from "./format.js";
 import { icon } from "./icons.js";
 import { name } from "./text.js";
 import { identity } from "./talk.js";
@@ -34,7 +34,7 @@ export function threadView({ tenant, talk, chat, session }) {
   const node = h("section", { class: "thread", "aria-label": t("thread.with", { name: chatName(talk.chat(chat), chat) }) },
     h("header", { class: "thread-head" },
       h("a", { class: "button quiet icon-only only-narrow", href: `#/t/${encodeURIComponent(tenant)}/talk`, "aria-label": t("thread.back") }, icon("back")),
-      h("div", { class: "thread-title" }, title, h("p", { class: "muted small numbers" }, chatNumber(chat)))),
+      h("div", { class: "thread-title" }, title, h("p", { class: "muted small numbers" }, address(chat)))),
     h("div", { class: "thread-body" }, scroll, down), said, write.node);
   let shownTitle = null;
 

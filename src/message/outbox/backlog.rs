@@ -15,7 +15,7 @@ use crate::journal::ChangeNo;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub id: Arc<str>,
-    /// A jid.
+    /// The conversation in whose order it goes: a jid, by one of its names.
     pub chat: Arc<str>,
     /// Milliseconds since 1970. It is not sent later than that.
     pub expires_at_ms: i64,

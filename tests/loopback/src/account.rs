@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use wacore_binary::{Jid, Node, Server};
 use wacore_libsignal::protocol::{DeviceId, ProtocolAddress};
 
@@ -66,7 +67,8 @@ impl fmt::Display for DeviceAddress {
 }
 
 /// Which of an account's two names a chat uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Form {
     #[default]
     Pn,
@@ -115,6 +117,8 @@ pub(crate) struct Account {
     pub(crate) contact: Contact,
     pub(crate) phone: PhoneState,
     pub(crate) profile: Profile,
+    /// Nobody is told its number: it is known by its LID alone.
+    pub(crate) hides_number: bool,
     pub(crate) blocked: BTreeSet<AccountId>,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// Device ids are never given twice.
@@ -184,6 +188,7 @@ impl Directory {
             contact,
             phone,
             profile: Profile::default(),
+            hides_number: false,
             blocked: BTreeSet::new(),
             companions: BTreeMap::new(),
             next_device: 1,
@@ -210,6 +215,12 @@ impl Directory {
 
     pub(crate) fn companion_mut(&mut self, address: DeviceAddress) -> Option<&mut Companion> {
         self.get_mut(address.account).companions.get_mut(&address.device)
+    }
+
+    /// Another number that leads to the account, if nobody has it.
+    pub(crate) fn add_number(&mut self, id: AccountId, number: &str) -> bool {
+        let at = self.by_user.entry((false, number.to_owned()));
+        *at.or_insert(id) == id
     }
 
     /// Whether the account has that device. Device 0 always exists.

@@ -135,8 +135,9 @@ impl World {
                 });
             }
             Say::Poll { name, options, selectable } => message = self.compose_poll(name, options, *selectable),
-            Say::Vote { of, options } => {
-                message.poll_update_message = MessageField::some(self.compose_vote(place, of, options)?);
+            Say::Vote { of, options, creator, voter } => {
+                let forms = (creator.unwrap_or(place.form), voter.unwrap_or(place.form));
+                message.poll_update_message = MessageField::some(self.compose_vote(place, of, options, forms)?);
             }
             Say::Reaction { of, emoji } => {
                 message.reaction_message = MessageField::some(ReactionMessage {
@@ -319,7 +320,14 @@ impl World {
         message
     }
 
-    fn compose_vote(&self, place: Place, of: &str, options: &[String]) -> Result<PollUpdateMessage, String> {
+    /// `forms`: how the poll's creator and the voter are named in what the vote is sealed with.
+    fn compose_vote(
+        &self,
+        place: Place,
+        of: &str,
+        options: &[String],
+        forms: (Form, Form),
+    ) -> Result<PollUpdateMessage, String> {
         let poll = self.known(place.author, of)?;
         let secret = poll.poll_secret().ok_or_else(|| format!("{of} is no poll"))?;
         let there = poll.poll_options();
@@ -327,7 +335,8 @@ impl World {
             return Err(format!("the poll has no option {strange}"));
         }
         let hashes: Vec<Vec<u8>> = options.iter().map(|option| compute_option_hash(option).to_vec()).collect();
-        let (creator, voter) = (place.name_of(poll.sender), place.name_of(place.author));
+        let name = |form: Form, account: AccountId| form.jid(account.primary()).to_string();
+        let (creator, voter) = (name(forms.0, poll.sender), name(forms.1, place.author));
         let (payload, iv) =
             encrypt_poll_vote_with_secret(&hashes, secret, of, &creator, &voter).map_err(|e| e.to_string())?;
         Ok(PollUpdateMessage {

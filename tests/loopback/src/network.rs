@@ -163,6 +163,17 @@ impl Network {
         self.add(Kind::Customer, None).number
     }
 
+    /// From now on nobody is told a customer's number, who then writes under its LID; or everybody is again.
+    pub async fn hide_number(&self, number: &str, hidden: bool) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.directory.get_mut(id).hides_number = hidden)
+    }
+
+    /// Another number that leads to a customer.
+    pub async fn add_number(&self, number: &str, another: &str) -> Result<(), NetworkError> {
+        let added = self.of(number, |world, id| world.directory.add_number(id, another))?;
+        if added { Ok(()) } else { Err(NetworkError::Refused(format!("somebody has the number {another}"))) }
+    }
+
     fn add(&self, kind: Kind, name: Option<String>) -> PhoneInfo {
         self.0.with(|world| {
             let contact = Contact::generate(&mut world.rng);

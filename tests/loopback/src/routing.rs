@@ -130,7 +130,7 @@ impl World {
         }
         let form = Form::of(target);
         let sender = envelope.from;
-        let nameless = self.faults.hits(FaultKind::HideNumber, sender.account);
+        let nameless = self.hides_number(sender.account);
         let mut message =
             NodeBuilder::new("message").attr("id", envelope.id).attr("type", envelope.kind).attr("t", self.time());
         message = match envelope.group {
@@ -296,6 +296,11 @@ impl World {
                 _ => {}
             }
         }
+    }
+
+    /// Whether nobody is told the number of an account.
+    pub(crate) fn hides_number(&self, account: AccountId) -> bool {
+        self.directory.get(account).hides_number || self.faults.hits(FaultKind::HideNumber, account)
     }
 
     /// A fault that names a customer cuts its endpoint off.

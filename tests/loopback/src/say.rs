@@ -8,6 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer};
 use waproto::whatsapp as wa;
 
+use crate::account::Form;
+
 /// A file to send.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -84,6 +86,11 @@ pub enum Say {
     Vote {
         of: String,
         options: Vec<String>,
+        /// The names that the vote is sealed with; those of the chat, when absent.
+        #[serde(default)]
+        creator: Option<Form>,
+        #[serde(default)]
+        voter: Option<Form>,
     },
     /// An empty emoji takes a reaction back.
     Reaction {
@@ -177,7 +184,16 @@ impl Say {
     }
 
     pub fn vote(of: impl Into<String>, options: &[&str]) -> Self {
-        Self::Vote { of: of.into(), options: options.iter().map(|option| (*option).to_owned()).collect() }
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::Vote { of: of.into(), options, creator: None, voter: None }
+    }
+
+    /// Of a vote: which of their names it is sealed with.
+    pub fn sealed_with(mut self, of_creator: Form, of_voter: Form) -> Self {
+        if let Self::Vote { creator, voter, .. } = &mut self {
+            (*creator, *voter) = (Some(of_creator), Some(of_voter));
+        }
+        self
     }
 
     pub fn reaction(of: impl Into<String>, emoji: impl Into<String>) -> Self {

@@ -167,6 +167,7 @@ impl World {
     pub(crate) fn form_for(&self, account: AccountId, peer: AccountId, to: &str) -> Form {
         match to.parse::<Jid>() {
             Ok(jid) if to.contains('@') => Form::of(&jid),
+            _ if self.hides_number(account) => Form::Lid,
             _ => self.directory.get(account).contact.forms.get(&peer).copied().unwrap_or(self.addressing),
         }
     }
