@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    message::{self, Address, Content, Delivery, EventId, Failure, history, media::Links},
+    message::{self, Address, Advertisement, Content, Delivery, EventId, Failure, history, media::Links},
     tenant::TenantId,
 };
 
@@ -30,6 +30,9 @@ pub struct Message {
     media_url: Option<String>,
     quoted_message: Option<Quoted>,
     push_name: String,
+    /// The advertisement over which the customer came to write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advertisement: Option<Box<Advertisement>>,
     /// It was larger than what is shown: its texts are cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
@@ -114,6 +117,7 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
         media_url,
         quoted_message: message.quoted.map(quoted),
         push_name: message.push_name,
+        advertisement: message.advertisement,
         truncated: message.truncated,
         undecryptable: message.content == Content::Undecryptable,
         platform: "baileys",

@@ -32,15 +32,17 @@ impl Message {
         }
         let (content, content_is_cut) = bounded(&self.content);
         let (quoted, quoted_is_cut) = bounded(&self.quoted);
+        let (advertisement, advertisement_is_cut) = bounded(&self.advertisement);
         let mentions_are_cut = self.mentions.len() > MAX_LIST;
         self.mentions.truncate(MAX_LIST);
-        self.truncated = content_is_cut || quoted_is_cut || mentions_are_cut;
+        self.truncated = content_is_cut || quoted_is_cut || advertisement_is_cut || mentions_are_cut;
         self.content = content.unwrap_or_else(|| {
             let mut text = self.content.text().to_owned();
             cut(&mut text, MAX_TEXT / 8);
             Content::Unknown { name: String::new(), text }
         });
         self.quoted = quoted.unwrap_or_default();
+        self.advertisement = advertisement.unwrap_or_default();
         self
     }
 }
@@ -134,6 +136,7 @@ mod tests {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            advertisement: None,
             truncated: false,
         }
     }

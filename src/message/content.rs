@@ -61,6 +61,8 @@ pub enum Content {
     },
     /// A cart from the business's catalogue.
     Order(Order),
+    /// Something from a business's catalogue.
+    Product(Product),
     /// A kind that we have no form for, by the name of its field in the protocol; with its text or caption if it has one.
     Unknown {
         name: String,
@@ -142,6 +144,56 @@ pub struct Order {
     pub total_1000: Option<i64>,
     /// ISO 4217.
     pub currency: Option<String>,
+    /// What WhatsApp wants to see before it tells what is in the cart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Product {
+    /// WhatsApp's.
+    pub id: String,
+    /// The business's own, as its catalogue has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retailer_id: Option<String>,
+    pub title: String,
+    /// What there is to read: title, description, and what was written with it.
+    pub text: String,
+    /// In thousandths of the currency's unit.
+    pub price_1000: Option<i64>,
+    /// ISO 4217.
+    pub currency: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Whose catalogue it is from, a jid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// The advertisement over which somebody came to write. Its texts and links are what the message claims.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Advertisement {
+    pub title: String,
+    pub body: String,
+    /// Where it stands.
+    pub url: String,
+    /// `ad` or `post`.
+    pub source_type: String,
+    /// The advertisement's id at its network.
+    pub source_id: String,
+    /// `facebook`, `instagram` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_app: Option<String>,
+    /// Of this click (`ctwaClid`): what the network counts an order by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub click_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_url: Option<String>,
+    /// What the business has put into the link.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 /// What is shown of where a link leads, as whoever sent it says.
@@ -188,6 +240,7 @@ impl Content {
             Self::Reaction { emoji, .. } => emoji,
             Self::Edit { content, .. } => content.text(),
             Self::Order(order) => &order.text,
+            Self::Product(product) => &product.text,
             Self::Vote { .. } | Self::Revoke { .. } | Self::Pin { .. } | Self::Keep { .. } | Self::Undecryptable => "",
         }
     }

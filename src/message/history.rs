@@ -481,6 +481,7 @@ mod tests {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            advertisement: None,
             truncated: false,
         }
     }

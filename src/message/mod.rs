@@ -26,7 +26,7 @@ pub use self::{
     address::Address,
     bounded::MAX_TEXT,
     closed::FormerConversations,
-    content::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target},
+    content::{Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},
     failure::{Failure, FailureReason},
@@ -68,6 +68,9 @@ pub struct Message {
     /// Jids that it mentions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<String>,
+    /// The advertisement over which its sender came to write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertisement: Option<Box<Advertisement>>,
     /// It was larger than what is shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,

@@ -178,6 +178,7 @@ impl Raw {
             quoted: None,
             forwarded: content::is_forwarded(&body),
             mentions: Vec::new(),
+            advertisement: None,
             truncated: false,
         };
         let message = message.bounded(usize::MAX);

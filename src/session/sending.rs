@@ -189,6 +189,7 @@ impl Session {
                 Draft::Text { mentions, .. } => mentions.clone(),
                 _ => Vec::new(),
             },
+            advertisement: None,
             truncated: false,
         };
         let outgoing = Outgoing {

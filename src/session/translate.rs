@@ -54,6 +54,7 @@ fn whole(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incomin
             quoted: content::quoted(&inbound.message, &parties),
             forwarded: content::is_forwarded(&inbound.message),
             mentions: content::mentions(&inbound.message),
+            advertisement: content::advertisement(&inbound.message).map(Box::new),
             ..message(&inbound.info, content)
         },
         body: Bytes::from(codec::message_to_vec(&inbound.message)),
@@ -99,6 +100,7 @@ fn message(info: &MessageInfo, content: Content) -> Message {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        advertisement: None,
         truncated: false,
     }
 }

@@ -182,6 +182,7 @@ impl Message {
                 "notifyName": message.push_name,
                 "isGroup": message.is_group,
                 "isForwarded": message.forwarded,
+                "advertisement": message.advertisement,
                 "mentionedIds": message.mentions.iter().map(|jid| chat_id(jid)).collect::<Vec<_>>(),
                 "undecryptable": *content == Content::Undecryptable,
                 "content": content,
@@ -278,6 +279,7 @@ pub mod tests {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            advertisement: None,
             truncated: false,
         }
     }

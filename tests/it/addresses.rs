@@ -56,6 +56,7 @@ fn incoming(id: &str, addressed: (&str, &str), shown: (&str, &str), body: &'stat
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            advertisement: None,
             truncated: false,
         },
         body: Bytes::from_static(body),

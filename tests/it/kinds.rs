@@ -126,8 +126,20 @@ async fn customers_write_every_kind() {
                 token: "t".into(),
             },
             "order",
-            "/total_1000",
-            json!(31_000_000),
+            "/token",
+            json!("t"),
+        ),
+        (
+            Say::Product {
+                id: "9".into(),
+                retailer_id: "SKU-1".into(),
+                title: "Margherita".into(),
+                price: 15_500_000,
+                currency: "COP".into(),
+            },
+            "product",
+            "/retailer_id",
+            json!("SKU-1"),
         ),
         (Say::Unknown { field: 4000 }, "unknown", "/name", json!("unknown")),
     ];
@@ -135,6 +147,25 @@ async fn customers_write_every_kind() {
         let what = format!("{say:?}");
         let content = write(say).await["content"].take();
         assert_eq!((&content["kind"], content.pointer(pointer)), (&json!(kind), Some(&value)), "{what}: {content}");
+    }
+
+    let from_advertisement = |say| Say::FromAdvertisement {
+        title: "Pizza night".into(),
+        source_id: "120200".into(),
+        click_id: "ARAk".into(),
+        say: Box::new(say),
+    };
+    for say in [Say::text("a table?"), picture()] {
+        let seen = write(from_advertisement(say)).await;
+        let expected = json!({
+            "title": "Pizza night",
+            "body": "",
+            "url": "https://fb.me/1",
+            "source_type": "ad",
+            "source_id": "120200",
+            "click_id": "ARAk",
+        });
+        assert_eq!(seen["advertisement"], expected, "{seen}");
     }
 
     // What is about another message.

@@ -64,6 +64,7 @@ fn outgoing(id: &str) -> Outgoing {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        advertisement: None,
         truncated: false,
     };
     let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());

@@ -472,6 +472,7 @@ async fn one_chat_does_not_keep_another_from_its_past() {
             quoted: None,
             forwarded: false,
             mentions: Vec::new(),
+            advertisement: None,
             truncated: false,
         },
         order: id,

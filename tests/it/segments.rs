@@ -148,6 +148,7 @@ fn message(id: &str, from_me: bool) -> Message {
         quoted: None,
         forwarded: false,
         mentions: Vec::new(),
+        advertisement: None,
         truncated: false,
     }
 }

@@ -62,6 +62,7 @@ const KINDS = {
   contact: ({ contacts }) => h("div", { class: "cards" }, contacts.map(contact)),
   poll,
   order,
+  product,
   undecryptable: () => h("div", { class: "card" }, icon("lock"), h("div", null, h("strong", null, t("kind.undecryptable")), h("p", { class: "small muted" }, t("kind.undecryptable.hint")))),
   unknown,
 };
@@ -110,6 +111,13 @@ function order({ title, text, items, total_1000: total, currency }) {
     h("strong", null, name(title || t("kind.order"))),
     h("p", { class: "small" }, t("order.items", { n: number(items) }), Number.isFinite(total) && ` · ${money(total, currency)}`),
     text && written(text)));
+}
+
+function product({ title, text, price_1000: price, currency }) {
+  return h("div", { class: "card" }, icon("cart"), h("div", null,
+    h("strong", null, name(title || t("kind.product"))),
+    Number.isFinite(price) && h("p", { class: "small" }, money(price, currency)),
+    text && text !== title && written(text)));
 }
 
 /** A kind that has no form here: its name, and what text it had. */

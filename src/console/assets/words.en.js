@@ -169,6 +169,7 @@ export default {
   "kind.edit": "Edited message",
   "kind.revoke": "Deleted message",
   "kind.order": "Order",
+  "kind.product": "Product",
   "kind.unknown": "Message of an unknown kind",
   "kind.undecryptable": "Could not be decrypted",
   "kind.undecryptable.hint": "The phone was asked to send it again.",

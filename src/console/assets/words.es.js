@@ -169,6 +169,7 @@ export default {
   "kind.edit": "Mensaje editado",
   "kind.revoke": "Mensaje eliminado",
   "kind.order": "Pedido",
+  "kind.product": "Producto",
   "kind.unknown": "Mensaje de un tipo desconocido",
   "kind.undecryptable": "No se pudo descifrar",
   "kind.undecryptable.hint": "Se le pidió al teléfono que lo envíe otra vez.",

@@ -12,7 +12,9 @@ use whatsapp_rust::{
     waproto::whatsapp::{self as wa, message::protocol_message::Type as Protocol},
 };
 
-use crate::message::{Contact, Content, LinkPreview, Location, Media, Order, Poll, Quoted, Target};
+use crate::message::{
+    Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target,
+};
 
 /// Who reads and who wrote, to say whose message another one is about.
 #[derive(Debug, Clone)]
@@ -93,6 +95,27 @@ pub fn is_forwarded(message: &wa::Message) -> bool {
 /// The jids that it mentions.
 pub fn mentions(message: &wa::Message) -> Vec<String> {
     context(unwrap(message)).map(|context| context.mentioned_jid.clone()).unwrap_or_default()
+}
+
+/// The advertisement that it answers. Links between chats and pages carry the same form, without a source.
+pub fn advertisement(message: &wa::Message) -> Option<Advertisement> {
+    let shown = context(unwrap(message))?.external_ad_reply.as_option()?;
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let (source_id, click_id) = (said(&shown.source_id), said(&shown.ctwa_clid));
+    if source_id.is_none() && click_id.is_none() && said(&shown.source_type).is_none() {
+        return None;
+    }
+    Some(Advertisement {
+        title: said(&shown.title).unwrap_or_default(),
+        body: said(&shown.body).unwrap_or_default(),
+        url: said(&shown.source_url).unwrap_or_default(),
+        source_type: said(&shown.source_type).unwrap_or_default(),
+        source_id: source_id.unwrap_or_default(),
+        source_app: said(&shown.source_app),
+        click_id,
+        media_url: said(&shown.media_url),
+        reference: said(&shown.r#ref),
+    })
 }
 
 impl Parties<'_> {
@@ -307,7 +330,11 @@ fn business(base: &wa::Message) -> Option<Content> {
             items: order.item_count.unwrap_or(0),
             total_1000: order.total_amount1000,
             currency: order.total_currency_code.clone(),
+            token: order.token.clone(),
         }));
+    }
+    if let Some(product) = product(base) {
+        return Some(Content::Product(product));
     }
     if let Some(answer) = base.buttons_response_message.as_option() {
         let text = match &answer.response {
@@ -327,6 +354,21 @@ fn business(base: &wa::Message) -> Option<Content> {
         return Some(Content::Choice { id: row.unwrap_or_default(), text: answer.title.clone().unwrap_or_default() });
     }
     base.interactive_response_message.as_option().map(flow_choice)
+}
+
+fn product(base: &wa::Message) -> Option<Product> {
+    let sent = base.product_message.as_option()?;
+    let shown = sent.product.as_option()?;
+    Some(Product {
+        id: shown.product_id.clone().unwrap_or_default(),
+        retailer_id: shown.retailer_id.clone(),
+        title: shown.title.clone().unwrap_or_default(),
+        text: words::of(base),
+        price_1000: shown.sale_price_amount1000.or(shown.price_amount1000),
+        currency: shown.currency_code.clone(),
+        url: shown.url.clone(),
+        owner: sent.business_owner_jid.clone(),
+    })
 }
 
 /// The button or row chosen in a native flow: its id is in the flow's parameters, `{"id":…}`.

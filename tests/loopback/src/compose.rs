@@ -192,6 +192,35 @@ impl World {
                     ..Default::default()
                 });
             }
+            Say::Product { id, retailer_id, title, price, currency } => {
+                let product = wa::message::product_message::ProductSnapshot {
+                    product_id: Some(id.clone()),
+                    retailer_id: Some(retailer_id.clone()),
+                    title: Some(title.clone()),
+                    price_amount1000: Some(*price),
+                    currency_code: Some(currency.clone()),
+                    ..Default::default()
+                };
+                message.product_message = MessageField::some(wa::message::ProductMessage {
+                    product: MessageField::some(product),
+                    business_owner_jid: Some(place.chat().to_string()),
+                    ..Default::default()
+                });
+            }
+            Say::FromAdvertisement { title, source_id, click_id, say } => {
+                let composed = self.compose(place, say)?;
+                (message, beyond) = (composed.message, composed.beyond);
+                let shown = wa::context_info::ExternalAdReplyInfo {
+                    title: Some(title.clone()),
+                    source_type: Some("ad".into()),
+                    source_id: Some(source_id.clone()),
+                    source_url: Some("https://fb.me/1".into()),
+                    ctwa_clid: Some(click_id.clone()),
+                    ..Default::default()
+                };
+                let context = wa::ContextInfo { external_ad_reply: MessageField::some(shown), ..Default::default() };
+                attach(&mut message, context)?;
+            }
             Say::Reply { of, say } => {
                 let composed = self.compose(place, say)?;
                 (message, beyond) = (composed.message, composed.beyond);

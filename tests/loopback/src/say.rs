@@ -121,6 +121,22 @@ pub enum Say {
         currency: String,
         token: String,
     },
+    /// From the catalogue of whom it is written to.
+    Product {
+        id: String,
+        retailer_id: String,
+        title: String,
+        /// In thousandths of the currency.
+        price: i64,
+        currency: String,
+    },
+    /// Anything, from somebody who came over an advertisement.
+    FromAdvertisement {
+        title: String,
+        source_id: String,
+        click_id: String,
+        say: Box<Say>,
+    },
     /// Anything, with a message quoted.
     Reply {
         of: String,
