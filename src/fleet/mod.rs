@@ -141,7 +141,7 @@ impl Fleet {
     pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
         let started_at = env.clock.now();
         let reviving = Semaphore::new(settings.restore.batch_size);
-        Arc::new(Self {
+        let fleet = Arc::new(Self {
             env,
             settings,
             tenants: Mutex::default(),
@@ -154,7 +154,12 @@ impl Fleet {
             incidents: Incidents::default(),
             peers: Peers::default(),
             reviving,
-        })
+        });
+        // The first to log in, in the restore, need it.
+        let env = fleet.env.clone();
+        let versions = async move { env.versions.keep(&env.http).await };
+        fleet.tasks.spawn(fleet.stop.clone().run_until_cancelled_owned(versions));
+        fleet
     }
 
     /// Who is to be told of every session that is opened. Once, before the first is.

@@ -42,6 +42,7 @@ use super::{
     state::{Qr, State},
     stream_error::StreamError,
     supervisor::{Stop, Supervisor},
+    version::Version,
     web::InMemory,
     wire_gate::WireGate,
 };
@@ -103,6 +104,8 @@ pub struct Connection<'a> {
     /// The right to a line.
     _place: OwnedSemaphorePermit,
     began: Instant,
+    /// The version that it claims.
+    version: Version,
     /// There were credentials when it began.
     was_paired: bool,
     frames: Arc<FrameWatch>,
@@ -148,7 +151,8 @@ impl<'a> Connection<'a> {
             turn = session.env.dialing.clone().acquire_owned() => turn,
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
-        let client = match client(&session, paired, forgets).await {
+        let version = session.env.versions.current().await;
+        let client = match client(&session, version, paired, forgets).await {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
@@ -164,6 +168,7 @@ impl<'a> Connection<'a> {
             turn: turn.ok(),
             _place: place,
             began,
+            version,
             was_paired: paired,
             frames: Arc::default(),
             is_answered: false,
@@ -531,11 +536,7 @@ impl<'a> Connection<'a> {
                 Some(Signal::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
             }
             Event::ClientOutdated(_) => {
-                let env = session.env.clone();
-                session.tasks.spawn(async move {
-                    let version = env.versions.current(&env.http).await;
-                    env.versions.outdated(version).await;
-                });
+                session.env.versions.outdated(self.version);
                 Some(Signal::Outdated)
             }
             Event::ConnectFailure(failure) if failure.reason.should_reconnect() => {
@@ -589,9 +590,8 @@ impl<'a> Connection<'a> {
 }
 
 /// `forgets`: what a hello needs that says what the device knows of WhatsApp.
-async fn client(session: &Inner, paired: bool, forgets: bool) -> anyhow::Result<Arc<Client>> {
+async fn client(session: &Inner, version: Version, paired: bool, forgets: bool) -> anyhow::Result<Arc<Client>> {
     let env = &session.env;
-    let version = env.versions.current(&env.http).await;
     let persistence = Arc::new(PersistenceManager::new(session.store.clone()).await?);
     if forgets {
         warn!("WhatsApp has not answered for some time: forgetting its certificate and its route");

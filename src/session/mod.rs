@@ -53,6 +53,7 @@ mod supervisor;
 mod synced;
 mod told;
 mod translate;
+mod version;
 mod votes;
 mod web;
 mod wire_gate;
@@ -84,7 +85,7 @@ pub use self::{
     asking::Refused,
     channels::{Channel, ChannelRole},
     end::End,
-    env::{Directory, Ended, Env, Versions, jitter},
+    env::{Directory, Ended, Env, jitter},
     files::{NoFile, Source},
     health::Health,
     limits::{Capping, Timelock},
@@ -98,6 +99,7 @@ pub use self::{
     sending::{RefusedSend, chat_of},
     signal::backoff,
     state::{Qr, State, Status},
+    version::Versions,
 };
 use self::{
     answers::{Answer, Answers},
