@@ -247,6 +247,8 @@ impl<'a> Connection<'a> {
         farewell(&session, &self.client, run, abrupt).await;
         let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
         let was_stable = self.connected_at.is_some_and(is_good);
+        // Somebody scanned, and the login that belongs to it is still to come.
+        self.supervisor.is_unproven |= !self.was_paired && self.connected_at.is_none() && self.client.pn().is_some();
         let refused = session.refused_scan.take();
         let signal = refused.or(self.signal.take()).unwrap_or(Signal::Dropped);
         drop(self);
@@ -581,6 +583,7 @@ impl<'a> Connection<'a> {
         });
         self.supervisor.pairing_until = None;
         self.supervisor.setback = None;
+        self.supervisor.is_unproven = false;
         let client = self.client.clone();
         session.tasks.spawn({
             let session = session.clone();

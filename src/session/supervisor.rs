@@ -39,6 +39,8 @@ pub struct Supervisor {
     replaced: bool,
     /// Someone wants to pair, until then.
     pub(super) pairing_until: Option<Instant>,
+    /// No login with the credentials, if there are any, has succeeded: they are of a pairing that is not over.
+    pub(super) is_unproven: bool,
     /// Why there is no pairing yet although somebody tried, for whoever tries again.
     pub(super) setback: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
@@ -69,6 +71,7 @@ impl Supervisor {
             failures: 0,
             replaced: false,
             pairing_until: None,
+            is_unproven: false,
             setback: None,
             quiet_limit,
             testing: false,
@@ -285,15 +288,22 @@ impl Supervisor {
 
     /// The device is unlinked, by whom `signal` says: wipes, and answers who waited for it.
     async fn unlinked(&mut self, signal: &Signal) -> Result<(), Stop> {
-        self.pairing_until = None;
+        let was_pairing = self.pairing_until.take().is_some() && std::mem::take(&mut self.is_unproven);
         // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
         let rejected = matches!(signal, Signal::LoggedOut { .. }) && !self.is_unlinking();
+        // Whoever scanned is there, and sees the next QR code.
+        let pairs_again = rejected && was_pairing;
         let reason = match signal {
+            Signal::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
             Signal::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
             Signal::LoggedOut { .. } => Signal::Unlinked { told: true }.to_string(),
             signal => signal.to_string(),
         };
-        let wiped = self.wipe(&reason, rejected).await;
+        let wiped = self.wipe(&reason, rejected && !pairs_again).await;
+        if pairs_again && wiped.is_ok() {
+            self.wants_to_pair();
+            self.setback = Some(reason);
+        }
         for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
             let _ = waits.send(wiped.clone());
         }
