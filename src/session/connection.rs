@@ -200,6 +200,7 @@ impl<'a> Connection<'a> {
         let client = self.client.clone();
         let mut answer = Box::pin(async move { client.wait_for_socket(LOGIN_TIMEOUT).await.is_ok() }.fuse());
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
+        let mut asking = Box::pin(session.recoveries.ask(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
             let flow = tokio::select! {
@@ -225,6 +226,7 @@ impl<'a> Connection<'a> {
                 lost = frames.lost() => self.lost_frame(lost),
                 alive = proof(&mut self.proof) => self.learn_whether_it_lives(alive),
                 never = &mut fetching => match never {},
+                never = &mut asking => match never {},
             };
             if let ControlFlow::Break(stop) = flow {
                 break stop;

@@ -38,6 +38,7 @@ mod presence;
 mod profile;
 mod reading;
 mod recorder;
+mod recoveries;
 mod rotation;
 mod secrets;
 mod sending;
@@ -152,6 +153,7 @@ struct Inner {
     calls: calls::Calls,
     collected: synced::Collected,
     skipped: skipped::Skipped,
+    recoveries: recoveries::Recoveries,
     questions: past::Questions,
     changes: posts::Changes,
     pace: pace::Pace,
@@ -320,6 +322,7 @@ impl Session {
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
             skipped: skipped::Skipped::default(),
+            recoveries: recoveries::Recoveries::default(),
             questions: past::Questions::default(),
             changes: posts::Changes::default(),
             pace: pace::Pace::new(env.clock.clone()),
@@ -579,19 +582,11 @@ impl Hooks for Inner {
         // The phone's answer may come without a time: then it is of now rather than of 1970.
         let timestamp = whatsapp_rust::wacore::time::now_utc();
         let info = MessageInfo { source, id: id.into(), timestamp, ..MessageInfo::default() };
-        self.ask_phone_for(client, info);
+        self.recoveries.add(info);
     }
 }
 
 impl Inner {
-    fn ask_phone_for(&self, client: Arc<Client>, lost: MessageInfo) {
-        self.tasks.spawn(async move {
-            if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(lost)).await {
-                warn!(error = format!("{error:#}"), "the phone was not asked");
-            }
-        });
-    }
-
     /// While the session ends, none of its tasks may wait for the library, which waits for a store that answers nothing. The
     /// line is shut by then, so the library's errors reach nobody.
     fn release_library(&self) {
