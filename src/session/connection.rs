@@ -15,7 +15,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::AbortOnDropHandle,
+};
 use tracing::{debug, error, warn};
 use whatsapp_rust::{
     CacheConfig, Client, ClientBuilderError, TokioRuntime,
@@ -31,6 +34,7 @@ use whatsapp_rust::{
 
 use super::{
     Inner, Wish,
+    first_sync::PatientRuntime,
     frame_watch::{FrameWatch, WatchedRuntime},
     guarded,
     hook::{Ears, Hook},
@@ -106,6 +110,8 @@ pub struct Connection<'a> {
     began: Instant,
     /// The version that it claims.
     version: Version,
+    /// Ends what sleeps in the client.
+    _over: DropGuard,
     /// There were credentials when it began.
     was_paired: bool,
     frames: Arc<FrameWatch>,
@@ -152,7 +158,8 @@ impl<'a> Connection<'a> {
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
         let version = session.env.versions.current().await;
-        let client = match client(&session, version, paired, forgets).await {
+        let over = CancellationToken::new();
+        let client = match client(&session, version, over.clone(), paired, forgets).await {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
@@ -169,6 +176,7 @@ impl<'a> Connection<'a> {
             _place: place,
             began,
             version,
+            _over: over.drop_guard(),
             was_paired: paired,
             frames: Arc::default(),
             is_answered: false,
@@ -525,6 +533,7 @@ impl<'a> Connection<'a> {
                 Some(Signal::PairingFailed)
             }
             Event::Connected(_) => {
+                session.first_sync.done();
                 self.connected();
                 None
             }
@@ -594,8 +603,14 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// `forgets`: what a hello needs that says what the device knows of WhatsApp.
-async fn client(session: &Inner, version: Version, paired: bool, forgets: bool) -> anyhow::Result<Arc<Client>> {
+/// `over`: cancelled when it is not used any more. `forgets`: what a hello needs that says what the device knows of WhatsApp.
+async fn client(
+    session: &Inner,
+    version: Version,
+    over: CancellationToken,
+    paired: bool,
+    forgets: bool,
+) -> anyhow::Result<Arc<Client>> {
     let env = &session.env;
     let persistence = Arc::new(PersistenceManager::new(session.store.clone()).await?);
     if forgets {
@@ -617,8 +632,12 @@ async fn client(session: &Inner, version: Version, paired: bool, forgets: bool) 
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let gate = Arc::new(WireGate::new(session.store.clone()));
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
-    let runtime: Arc<dyn Runtime> =
-        if paired { Arc::new(WatchedRuntime(TokioRuntime)) } else { Arc::new(WatchedRuntime(PairingRuntime)) };
+    let first_sync = session.first_sync.clone();
+    let runtime: Arc<dyn Runtime> = if paired {
+        Arc::new(WatchedRuntime(PatientRuntime { runtime: TokioRuntime, first_sync, over }))
+    } else {
+        Arc::new(WatchedRuntime(PatientRuntime { runtime: PairingRuntime, first_sync, over }))
+    };
     let client = Client::builder()
         .with_runtime_arc(runtime)
         .with_persistence_manager(persistence)

@@ -19,6 +19,7 @@ mod courier;
 mod end;
 mod env;
 mod files;
+mod first_sync;
 mod frame_watch;
 mod group_news;
 pub mod groups;
@@ -153,6 +154,7 @@ struct Inner {
     calls: calls::Calls,
     collected: synced::Collected,
     skipped: skipped::Skipped,
+    first_sync: Arc<first_sync::FirstSync>,
     recoveries: recoveries::Recoveries,
     questions: past::Questions,
     changes: posts::Changes,
@@ -284,6 +286,7 @@ impl Session {
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
         let own = store.own_account().await?;
+        let first_sync = Arc::new(first_sync::FirstSync::new(store.has_app_state_keys().await?));
         let told = states::Told::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let status = Status {
@@ -322,6 +325,7 @@ impl Session {
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
             skipped: skipped::Skipped::default(),
+            first_sync,
             recoveries: recoveries::Recoveries::default(),
             questions: past::Questions::default(),
             changes: posts::Changes::default(),
@@ -583,6 +587,10 @@ impl Hooks for Inner {
         let timestamp = whatsapp_rust::wacore::time::now_utc();
         let info = MessageInfo { source, id: id.into(), timestamp, ..MessageInfo::default() };
         self.recoveries.add(info);
+    }
+
+    fn app_state_key_came(&self) {
+        self.first_sync.keys_came();
     }
 }
 

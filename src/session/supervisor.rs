@@ -330,6 +330,7 @@ impl Supervisor {
             Ok(change) => session.store.wait(change).await?,
             Err(error) => error!(%error, "the credentials could not be wiped"),
         }
+        session.first_sync.keys_wiped();
         session.set_status(|status| {
             status.state = State::Stopped;
             status.reason = reason.to_owned();
