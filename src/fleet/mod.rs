@@ -111,6 +111,9 @@ pub enum FleetError {
     Failed(String),
     #[error("the vault does not answer")]
     VaultDown,
+    /// It is begun, and goes on.
+    #[error("the vault did not confirm it in time")]
+    Unconfirmed,
     /// Its session ended, and the next is being opened.
     #[error("the session is being restored")]
     Restoring,
@@ -281,9 +284,10 @@ impl Fleet {
             return Ok(());
         }
         let session = self.running(tenant)?;
-        session.unlink().await.map_err(|closed| match session.end() {
-            Some(End::Moved) => FleetError::Moved,
-            _ => FleetError::Failed(closed.to_string()),
+        session.unlink().await.map_err(|error| match (session.end(), error) {
+            (Some(End::Moved), _) => FleetError::Moved,
+            (_, StoreError::Unconfirmed) => FleetError::Unconfirmed,
+            (_, error) => FleetError::Failed(error.to_string()),
         })
     }
 

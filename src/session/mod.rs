@@ -481,13 +481,18 @@ impl Session {
     }
 
     /// Unlinks at WhatsApp and wipes the credentials; messages and events stay. Waits for a login when there is none; a WhatsApp that
-    /// cannot be reached within 15 s is not told, and the status says so.
-    pub async fn unlink(&self) -> Result<(), Closed> {
+    /// cannot be reached within 15 s is not told, and the status says so. Goes on when nobody waits any more: for the vault, above all.
+    pub async fn unlink(&self) -> Result<(), StoreError> {
+        /// WhatsApp is tried, and a connection ends.
+        const PATIENCE: Duration = Duration::from_secs(30);
         let (done, answer) = oneshot::channel();
-        if self.0.wishes.send(Wish::Unlink(done)).await.is_err() {
-            return Err(Closed::Stopped);
-        }
-        answer.await.unwrap_or(Err(Closed::Stopped))
+        let answered = async {
+            match self.0.wishes.send(Wish::Unlink(done)).await {
+                Ok(()) => answer.await.unwrap_or(Err(Closed::Stopped)),
+                Err(_) => Err(Closed::Stopped),
+            }
+        };
+        Ok(tokio::time::timeout(PATIENCE, answered).await.map_err(|_| StoreError::Unconfirmed)??)
     }
 
     /// The tenant's own jid, when it is paired.
