@@ -219,6 +219,7 @@ impl From<FleetError> for Problem {
         match error {
             FleetError::Draining => Self::unavailable("draining", "The daemon is stopping"),
             FleetError::Unknown => Self::not_connected(),
+            FleetError::Unconfirmed => Self::unreadable(StoreError::Unconfirmed),
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
             FleetError::Restoring => Self::unavailable("restoring", "The session is being restored: try again"),
             FleetError::Moved => Self::moved(),

@@ -111,6 +111,9 @@ pub enum FleetError {
     Failed(String),
     #[error("the vault does not answer")]
     VaultDown,
+    /// It is begun, and goes on.
+    #[error("the vault did not confirm it in time")]
+    Unconfirmed,
     /// Its session ended, and the next is being opened.
     #[error("the session is being restored")]
     Restoring,
@@ -141,7 +144,7 @@ impl Fleet {
     pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
         let started_at = env.clock.now();
         let reviving = Semaphore::new(settings.restore.batch_size);
-        Arc::new(Self {
+        let fleet = Arc::new(Self {
             env,
             settings,
             tenants: Mutex::default(),
@@ -154,7 +157,12 @@ impl Fleet {
             incidents: Incidents::default(),
             peers: Peers::default(),
             reviving,
-        })
+        });
+        // The first to log in, in the restore, need it.
+        let env = fleet.env.clone();
+        let versions = async move { env.versions.keep(&env.http).await };
+        fleet.tasks.spawn(fleet.stop.clone().run_until_cancelled_owned(versions));
+        fleet
     }
 
     /// Who is to be told of every session that is opened. Once, before the first is.
@@ -276,9 +284,10 @@ impl Fleet {
             return Ok(());
         }
         let session = self.running(tenant)?;
-        session.unlink().await.map_err(|closed| match session.end() {
-            Some(End::Moved) => FleetError::Moved,
-            _ => FleetError::Failed(closed.to_string()),
+        session.unlink().await.map_err(|error| match (session.end(), error) {
+            (Some(End::Moved), _) => FleetError::Moved,
+            (_, StoreError::Unconfirmed) => FleetError::Unconfirmed,
+            (_, error) => FleetError::Failed(error.to_string()),
         })
     }
 

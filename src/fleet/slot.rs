@@ -43,6 +43,8 @@ pub(super) struct Slot {
 
 struct Inside {
     place: Place,
+    /// Why it could not be opened when that was tried last, since the last session that went on.
+    failure: Option<Failure>,
     /// What the last heartbeat found.
     beat: Option<Beat>,
     /// Failed openings, and sessions that soon ended by themselves, in a row.
@@ -60,11 +62,11 @@ struct Inside {
 
 enum Place {
     /// Nobody has opened it yet, or opening it failed.
-    Vacant(Option<Failure>),
+    Vacant,
     /// The session may have ended, and waits to be closed.
     Open(Session),
     /// The session ended by itself, and is closed.
-    Over { end: End, status: Box<Status>, failure: Option<Failure> },
+    Over { end: End, status: Box<Status> },
 }
 
 /// Why an opening failed.
@@ -105,7 +107,8 @@ impl Failure {
 impl Slot {
     pub fn new(tenant: TenantId) -> Self {
         let inside = Inside {
-            place: Place::Vacant(None),
+            place: Place::Vacant,
+            failure: None,
             beat: None,
             setbacks: 0,
             opened_at: None,
@@ -143,7 +146,7 @@ impl Slot {
         match &self.inside().place {
             Place::Open(session) => session.end().cloned(),
             Place::Over { end, .. } => Some(end.clone()),
-            Place::Vacant(_) => None,
+            Place::Vacant => None,
         }
     }
 
@@ -172,10 +175,7 @@ impl Slot {
     }
 
     pub fn failure(&self) -> Option<Failure> {
-        match &self.inside().place {
-            Place::Vacant(failure) | Place::Over { failure, .. } => failure.clone(),
-            Place::Open(_) => None,
-        }
+        self.inside().failure.clone()
     }
 
     /// Why there is no session now, for whoever wants one.
@@ -198,7 +198,7 @@ impl Slot {
         match &inside.place {
             Place::Open(session) => session.status().paired,
             Place::Over { status, .. } => status.paired,
-            Place::Vacant(_) => inside.expects_state,
+            Place::Vacant => inside.expects_state,
         }
     }
 
@@ -212,19 +212,19 @@ impl Slot {
 
     pub fn status(&self, started_at: Timestamp) -> Status {
         let inside = self.inside();
-        let (failure, last) = match &inside.place {
-            Place::Open(session) => return session.status(),
-            Place::Over { status, failure, .. } => (failure, Some(&**status)),
-            Place::Vacant(failure) => (failure, None),
+        let last = match &inside.place {
+            Place::Open(session) => Some(session.status()),
+            Place::Over { status, .. } => Some((**status).clone()),
+            Place::Vacant => None,
         };
-        let Some(failure) = failure else {
-            return last.cloned().unwrap_or_else(|| bare(State::Starting, "being restored".into(), started_at));
+        let Some(failure) = &inside.failure else {
+            return last.unwrap_or_else(|| bare(State::Starting, "being restored".into(), started_at));
         };
         let mut status = bare(State::Failed, failure.reason.clone(), failure.at);
         if let Some(last) = last {
             status.paired = last.paired;
-            status.phone_number.clone_from(&last.phone_number);
-            status.expected.clone_from(&last.expected);
+            status.phone_number = last.phone_number;
+            status.expected = last.expected;
         }
         status
     }
@@ -242,18 +242,20 @@ impl Slot {
     pub fn opened(&self, session: Session) {
         let mut inside = self.inside();
         inside.place = Place::Open(session);
+        inside.failure = None;
         inside.opened_at = Some(Instant::now());
         inside.owner = None;
     }
 
     pub fn failed(&self, failure: Failure) {
         let mut inside = self.inside();
-        inside.setbacks = inside.setbacks.saturating_add(1);
-        match &mut inside.place {
-            Place::Vacant(known) | Place::Over { failure: known, .. } => *known = Some(failure),
-            // Opening comes after closing.
-            Place::Open(_) => {}
+        // Its record in the directory may not parse: it goes on all the same.
+        if matches!(&inside.place, Place::Open(session) if session.end().is_none()) {
+            return;
         }
+        inside.setbacks = inside.setbacks.saturating_add(1);
+        // One that ended and cannot be closed, too.
+        inside.failure = Some(failure);
     }
 
     /// The session has ended and is closed: its last status stays to be seen.
@@ -265,7 +267,8 @@ impl Slot {
         let lived = inside.opened_at.take().map_or(Duration::ZERO, |at| at.elapsed());
         inside.setbacks = if lived > STABLE { 1 } else { inside.setbacks.saturating_add(1) };
         inside.newest_event = newest;
-        inside.place = Place::Over { end, status: Box::new(status), failure: None };
+        inside.failure = None;
+        inside.place = Place::Over { end, status: Box::new(status) };
     }
 
     /// Failures in a row, the first not counted: it is tried again at once.

@@ -1,6 +1,7 @@
-//! Messages without a ciphertext for this device. The library drops them without an answer (whatsapp-rust 0.7,
-//! `classify_incoming_message`), so that WhatsApp says them again and again and ends the stream over them. A placeholder is kept, the
-//! phone is asked what they say, and WhatsApp gets its ack, once the placeholder is durable.
+//! Messages without a ciphertext for this device. The library drops them without an answer, or acknowledges them only when it could
+//! ask the phone for them (whatsapp-rust 0.7, `classify_incoming_message`), so that WhatsApp says them again and again and ends the
+//! stream over them. A placeholder is kept, the phone is asked what they say, and WhatsApp gets its ack, once the placeholder is
+//! durable. A second ack, the library's, changes nothing.
 
 use std::sync::Arc;
 
@@ -17,15 +18,15 @@ use whatsapp_rust::{
 use super::{Inner, translate};
 use crate::message::Incoming;
 
-/// Whether a stanza is such a message. Nobody else answers it: what names its content as unavailable the library asks the phone for,
-/// and of channels and statuses it acknowledges everything.
+/// Whether a stanza is such a message, which nobody else is sure to answer. Of channels and statuses the library acknowledges
+/// everything; and what the phone does not tell its devices either.
 pub fn is_bare(stanza: &NodeRef<'_>, me: impl FnOnce() -> Option<Jid>) -> bool {
     if stanza.tag != "message" || stanza.get_optional_child("enc").is_some() {
         return false;
     }
     let answered = |from: Jid| from.server == Server::Newsletter || from.is_status_broadcast();
     let is_answered = stanza.attrs().optional_jid("from").is_none_or(answered);
-    if is_answered || stanza.get_optional_child("unavailable").is_some() {
+    if is_answered || unavailable(stanza) == Some(Unavailable::Everywhere) {
         return false;
     }
     let Some(participants) = stanza.get_optional_child("participants") else { return true };
@@ -34,6 +35,22 @@ pub fn is_bare(stanza: &NodeRef<'_>, me: impl FnOnce() -> Option<Jid>) -> bool {
         .get_children_by_tag("to")
         .filter(|to| to.get_attr("jid").and_then(|jid| jid.to_jid()).is_some_and(|jid| jid == me));
     !mine.any(|to| to.get_optional_child("enc").is_some())
+}
+
+/// What a message says of its missing content.
+#[derive(Debug, PartialEq, Eq)]
+enum Unavailable {
+    /// The phone has it.
+    Here,
+    /// Seen once, or said to a bot or by a company's host: the phone does not pass it on.
+    Everywhere,
+}
+
+fn unavailable(stanza: &NodeRef<'_>) -> Option<Unavailable> {
+    let mark = stanza.get_optional_child("unavailable")?;
+    let is_once = mark.get_attr("type").is_some_and(|kind| kind.as_str() == "view_once");
+    let is_withheld = is_once || mark.attrs().optional_bool("hosted") || stanza.get_optional_child("bot").is_some();
+    Some(if is_withheld { Unavailable::Everywhere } else { Unavailable::Here })
 }
 
 /// Reads its sender and id; `None` where they make no sense: the library has refused it then.
@@ -52,7 +69,10 @@ impl Inner {
     pub(super) async fn answer_bare(&self, client: &Arc<Client>, stanza: &NodeRef<'_>, found: MessageInfo) {
         if found.category != MessageCategory::Peer {
             info!(message.id = found.id, "a message without a ciphertext: asking the phone for it");
-            self.ask_phone_for(client.clone(), found);
+            match unavailable(stanza) {
+                Some(_) => self.recoveries.add_after_library(found),
+                None => self.recoveries.add(found),
+            }
         }
         if let Err(error) = client.acknowledge_stanza(stanza).await {
             warn!(%error, "a message without a ciphertext was not acknowledged");

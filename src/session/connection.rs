@@ -15,7 +15,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::AbortOnDropHandle,
+};
 use tracing::{debug, error, warn};
 use whatsapp_rust::{
     CacheConfig, Client, ClientBuilderError, TokioRuntime,
@@ -31,6 +34,7 @@ use whatsapp_rust::{
 
 use super::{
     Inner, Wish,
+    first_sync::PatientRuntime,
     frame_watch::{FrameWatch, WatchedRuntime},
     guarded,
     hook::{Ears, Hook},
@@ -42,6 +46,7 @@ use super::{
     state::{Qr, State},
     stream_error::StreamError,
     supervisor::{Stop, Supervisor},
+    version::Version,
     web::InMemory,
     wire_gate::WireGate,
 };
@@ -103,6 +108,10 @@ pub struct Connection<'a> {
     /// The right to a line.
     _place: OwnedSemaphorePermit,
     began: Instant,
+    /// The version that it claims.
+    version: Version,
+    /// Ends what sleeps in the client.
+    _over: DropGuard,
     /// There were credentials when it began.
     was_paired: bool,
     frames: Arc<FrameWatch>,
@@ -148,7 +157,9 @@ impl<'a> Connection<'a> {
             turn = session.env.dialing.clone().acquire_owned() => turn,
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
-        let client = match client(&session, paired, forgets).await {
+        let version = session.env.versions.current().await;
+        let over = CancellationToken::new();
+        let client = match client(&session, version, over.clone(), paired, forgets).await {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
@@ -164,6 +175,8 @@ impl<'a> Connection<'a> {
             turn: turn.ok(),
             _place: place,
             began,
+            version,
+            _over: over.drop_guard(),
             was_paired: paired,
             frames: Arc::default(),
             is_answered: false,
@@ -197,6 +210,7 @@ impl<'a> Connection<'a> {
         let client = self.client.clone();
         let mut answer = Box::pin(async move { client.wait_for_socket(LOGIN_TIMEOUT).await.is_ok() }.fuse());
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
+        let mut asking = Box::pin(session.recoveries.ask(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
             let flow = tokio::select! {
@@ -222,6 +236,7 @@ impl<'a> Connection<'a> {
                 lost = frames.lost() => self.lost_frame(lost),
                 alive = proof(&mut self.proof) => self.learn_whether_it_lives(alive),
                 never = &mut fetching => match never {},
+                never = &mut asking => match never {},
             };
             if let ControlFlow::Break(stop) = flow {
                 break stop;
@@ -247,6 +262,8 @@ impl<'a> Connection<'a> {
         }
         let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
         let was_stable = self.connected_at.is_some_and(is_good);
+        // Somebody scanned, and the login that belongs to it is still to come.
+        self.supervisor.is_unproven |= !self.was_paired && self.connected_at.is_none() && self.client.pn().is_some();
         let refused = session.refused_scan.take();
         let signal = refused.or(self.signal.take()).unwrap_or(Signal::Dropped);
         drop(self);
@@ -521,6 +538,7 @@ impl<'a> Connection<'a> {
                 Some(Signal::PairingFailed)
             }
             Event::Connected(_) => {
+                session.first_sync.done();
                 self.connected();
                 None
             }
@@ -536,11 +554,7 @@ impl<'a> Connection<'a> {
                 Some(Signal::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
             }
             Event::ClientOutdated(_) => {
-                let env = session.env.clone();
-                session.tasks.spawn(async move {
-                    let version = env.versions.current(&env.http).await;
-                    env.versions.outdated(version).await;
-                });
+                session.env.versions.outdated(self.version);
                 Some(Signal::Outdated)
             }
             Event::ConnectFailure(failure) if failure.reason.should_reconnect() => {
@@ -585,6 +599,7 @@ impl<'a> Connection<'a> {
         });
         self.supervisor.pairing_until = None;
         self.supervisor.setback = None;
+        self.supervisor.is_unproven = false;
         let client = self.client.clone();
         session.tasks.spawn({
             let session = session.clone();
@@ -593,10 +608,15 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// `forgets`: what a hello needs that says what the device knows of WhatsApp.
-async fn client(session: &Inner, paired: bool, forgets: bool) -> anyhow::Result<Arc<Client>> {
+/// `over`: cancelled when it is not used any more. `forgets`: what a hello needs that says what the device knows of WhatsApp.
+async fn client(
+    session: &Inner,
+    version: Version,
+    over: CancellationToken,
+    paired: bool,
+    forgets: bool,
+) -> anyhow::Result<Arc<Client>> {
     let env = &session.env;
-    let version = env.versions.current(&env.http).await;
     let persistence = Arc::new(PersistenceManager::new(session.store.clone()).await?);
     if forgets {
         warn!("WhatsApp has not answered for some time: forgetting its certificate and its route");
@@ -617,8 +637,12 @@ async fn client(session: &Inner, paired: bool, forgets: bool) -> anyhow::Result<
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let gate = Arc::new(WireGate::new(session.store.clone()));
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
-    let runtime: Arc<dyn Runtime> =
-        if paired { Arc::new(WatchedRuntime(TokioRuntime)) } else { Arc::new(WatchedRuntime(PairingRuntime)) };
+    let first_sync = session.first_sync.clone();
+    let runtime: Arc<dyn Runtime> = if paired {
+        Arc::new(WatchedRuntime(PatientRuntime { runtime: TokioRuntime, first_sync, over }))
+    } else {
+        Arc::new(WatchedRuntime(PatientRuntime { runtime: PairingRuntime, first_sync, over }))
+    };
     let client = Client::builder()
         .with_runtime_arc(runtime)
         .with_persistence_manager(persistence)

@@ -8,14 +8,10 @@ use std::{
 };
 
 use rand::Rng as _;
-use tokio::sync::{Mutex, Notify, Semaphore};
-use tracing::{info, warn};
-use whatsapp_rust::wacore::{
-    net::{HttpClient, HttpRequest},
-    version::parse_sw_js,
-};
+use tokio::sync::{Notify, Semaphore};
+use whatsapp_rust::wacore::net::HttpClient;
 
-use super::line::Endpoint;
+use super::{line::Endpoint, version::Versions};
 use crate::{
     clock::Clock,
     config,
@@ -27,11 +23,6 @@ use crate::{
     tenant::TenantId,
     vault::{InstanceId, Vault},
 };
-
-/// A version of WhatsApp Web: claimed when WhatsApp itself could not be asked.
-const FALLBACK_VERSION: Version = (2, 3000, 1_026_131_876);
-
-pub type Version = (u32, u32, u32);
 
 /// One for the process; sessions hold it in an `Arc`.
 pub struct Env {
@@ -121,57 +112,4 @@ impl Ended {
 /// A number in 0..1 for spreading what would otherwise happen at once.
 pub fn jitter() -> f64 {
     rand::rng().random()
-}
-
-/// Which version of WhatsApp Web to claim: asked once a process, kept, asked again when WhatsApp calls it outdated.
-pub struct Versions {
-    fixed: Option<Version>,
-    known: Mutex<Option<Version>>,
-}
-
-impl Versions {
-    pub fn new(fixed: Option<Version>) -> Self {
-        Self { fixed, known: Mutex::new(None) }
-    }
-
-    pub async fn current(&self, http: &Arc<dyn HttpClient>) -> Version {
-        if let Some(fixed) = self.fixed {
-            return fixed;
-        }
-        let mut known = self.known.lock().await;
-        if let Some(version) = *known {
-            return version;
-        }
-        match fetch(http).await {
-            Ok(version) => {
-                info!(version = ?version, "claiming WhatsApp Web's current version");
-                *known = Some(version);
-                version
-            }
-            Err(error) => {
-                // Not kept: the next connection asks again.
-                warn!(error = format!("{error:#}"), "WhatsApp Web's version could not be fetched; claiming an old one");
-                FALLBACK_VERSION
-            }
-        }
-    }
-
-    /// WhatsApp called `version` outdated: forget it, unless a newer one is known already.
-    pub async fn outdated(&self, version: Version) {
-        let mut known = self.known.lock().await;
-        if *known == Some(version) {
-            *known = None;
-        }
-    }
-}
-
-/// `sw.js` names the client's revision; the same place that WhatsApp Web itself reads.
-async fn fetch(http: &Arc<dyn HttpClient>) -> anyhow::Result<Version> {
-    let request = HttpRequest::get("https://web.whatsapp.com/sw.js").with_header("sec-fetch-site", "none").with_header(
-        "user-agent",
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
-    );
-    let response = http.execute(request).await?;
-    anyhow::ensure!(response.status_code == 200, "status {}", response.status_code);
-    parse_sw_js(&response.body_string()?).ok_or_else(|| anyhow::anyhow!("no revision in it"))
 }

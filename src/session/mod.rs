@@ -19,6 +19,7 @@ mod courier;
 mod end;
 mod env;
 mod files;
+mod first_sync;
 mod frame_watch;
 mod group_news;
 pub mod groups;
@@ -39,6 +40,7 @@ mod presence;
 mod profile;
 mod reading;
 mod recorder;
+mod recoveries;
 mod rotation;
 mod secrets;
 mod sending;
@@ -54,6 +56,7 @@ mod supervisor;
 mod synced;
 mod told;
 mod translate;
+mod version;
 mod votes;
 mod web;
 mod wire_gate;
@@ -85,7 +88,7 @@ pub use self::{
     asking::Refused,
     channels::{Channel, ChannelRole},
     end::End,
-    env::{Directory, Ended, Env, Versions, jitter},
+    env::{Directory, Ended, Env, jitter},
     files::{NoFile, Source},
     health::Health,
     limits::{Capping, Timelock},
@@ -100,6 +103,7 @@ pub use self::{
     sending::RefusedSend,
     signal::backoff,
     state::{Qr, State, Status},
+    version::Versions,
 };
 use self::{
     answers::{Answer, Answers},
@@ -152,6 +156,8 @@ struct Inner {
     calls: calls::Calls,
     collected: synced::Collected,
     skipped: skipped::Skipped,
+    first_sync: Arc<first_sync::FirstSync>,
+    recoveries: recoveries::Recoveries,
     questions: past::Questions,
     changes: posts::Changes,
     pace: pace::Pace,
@@ -282,6 +288,7 @@ impl Session {
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let country = country::Own::read(&store).await?;
         let own = store.own_account().await?;
+        let first_sync = Arc::new(first_sync::FirstSync::new(store.has_app_state_keys().await?));
         let told = states::Told::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let status = Status {
@@ -320,6 +327,8 @@ impl Session {
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
             skipped: skipped::Skipped::default(),
+            first_sync,
+            recoveries: recoveries::Recoveries::default(),
             questions: past::Questions::default(),
             changes: posts::Changes::default(),
             pace: pace::Pace::new(env.clock.clone()),
@@ -474,13 +483,18 @@ impl Session {
     }
 
     /// Unlinks at WhatsApp and wipes the credentials; messages and events stay. Waits for a login when there is none; a WhatsApp that
-    /// cannot be reached within 15 s is not told, and the status says so.
-    pub async fn unlink(&self) -> Result<(), Closed> {
+    /// cannot be reached within 15 s is not told, and the status says so. Goes on when nobody waits any more: for the vault, above all.
+    pub async fn unlink(&self) -> Result<(), StoreError> {
+        /// WhatsApp is tried, and a connection ends.
+        const PATIENCE: Duration = Duration::from_secs(30);
         let (done, answer) = oneshot::channel();
-        if self.0.wishes.send(Wish::Unlink(done)).await.is_err() {
-            return Err(Closed::Stopped);
-        }
-        answer.await.unwrap_or(Err(Closed::Stopped))
+        let answered = async {
+            match self.0.wishes.send(Wish::Unlink(done)).await {
+                Ok(()) => answer.await.unwrap_or(Err(Closed::Stopped)),
+                Err(_) => Err(Closed::Stopped),
+            }
+        };
+        Ok(tokio::time::timeout(PATIENCE, answered).await.map_err(|_| StoreError::Unconfirmed)??)
     }
 
     /// The tenant's own jid, when it is paired.
@@ -579,19 +593,15 @@ impl Hooks for Inner {
         // The phone's answer may come without a time: then it is of now rather than of 1970.
         let timestamp = whatsapp_rust::wacore::time::now_utc();
         let info = MessageInfo { source, id: id.into(), timestamp, ..MessageInfo::default() };
-        self.ask_phone_for(client, info);
+        self.recoveries.add(info);
+    }
+
+    fn app_state_key_came(&self) {
+        self.first_sync.keys_came();
     }
 }
 
 impl Inner {
-    fn ask_phone_for(&self, client: Arc<Client>, lost: MessageInfo) {
-        self.tasks.spawn(async move {
-            if let Err(error) = client.send_pdo_placeholder_resend_request(&Arc::new(lost)).await {
-                warn!(error = format!("{error:#}"), "the phone was not asked");
-            }
-        });
-    }
-
     /// While the session ends, none of its tasks may wait for the library, which waits for a store that answers nothing. The
     /// line is shut by then, so the library's errors reach nobody.
     fn release_library(&self) {

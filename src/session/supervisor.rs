@@ -2,7 +2,7 @@
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
 //! a [`Signal`], and the table in [`super::signal`] says what follows.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -18,7 +18,7 @@ use super::{
     state::State,
 };
 use crate::{
-    journal::{Closed, SnapshotError},
+    journal::{ChangeNo, Closed, SnapshotError},
     vault::Decision,
 };
 
@@ -28,6 +28,11 @@ const REPLACED_WAIT: Duration = Duration::from_secs(10);
 /// How long WhatsApp is tried when a device is to be unlinked. After that the credentials are wiped all the same, and the owner is
 /// told to remove the device on the phone.
 const UNLINK_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Between two tries of a wipe: first, while the vault does not answer, and while anything else fails.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const VAULT_PAUSE: Duration = Duration::from_secs(5);
+const WIPE_PAUSE: Duration = Duration::from_secs(300);
 
 type Unlinked = oneshot::Sender<Result<(), Closed>>;
 
@@ -39,6 +44,8 @@ pub struct Supervisor {
     replaced: bool,
     /// Someone wants to pair, until then.
     pub(super) pairing_until: Option<Instant>,
+    /// No login with the credentials, if there are any, has succeeded: they are of a pairing that is not over.
+    pub(super) is_unproven: bool,
     /// Why there is no pairing yet although somebody tried, for whoever tries again.
     pub(super) setback: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
@@ -69,6 +76,7 @@ impl Supervisor {
             failures: 0,
             replaced: false,
             pairing_until: None,
+            is_unproven: false,
             setback: None,
             quiet_limit,
             testing: false,
@@ -105,7 +113,7 @@ impl Supervisor {
     async fn turn(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let paired = self.session.status.borrow().paired;
         if self.is_tired_of_unlinking() {
-            return self.follow(Next::Wipe, &Signal::Unlinked { told: false }, wishes).await;
+            return self.unlinked(&Signal::Unlinked { told: false }, wishes).await;
         }
         if self.session.is_stopped() && !self.is_unlinking() {
             self.pairing_until = None;
@@ -174,14 +182,14 @@ impl Supervisor {
             closed = session.journal.closed() => Err(Stop::Closed(closed)),
             () = session.stop.cancelled() => Err(Stop::Asked),
             wish = wishes.recv() => match wish {
-                Some(wish) => self.grant(wish).await,
+                Some(wish) => self.grant(wish, wishes).await,
                 None => Err(Stop::Asked),
             },
         }
     }
 
     /// A wish while there is no connection.
-    async fn grant(&mut self, wish: Wish) -> Result<(), Stop> {
+    async fn grant(&mut self, wish: Wish, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         match wish {
             Wish::Connect => {
                 self.setback = None;
@@ -194,7 +202,7 @@ impl Supervisor {
                 let paired = self.session.status.borrow().paired;
                 self.wants_to_unlink(done);
                 if !paired {
-                    self.unlinked(&Signal::Unlinked { told: true }).await?;
+                    self.unlinked(&Signal::Unlinked { told: true }, wishes).await?;
                 }
             }
         }
@@ -204,7 +212,7 @@ impl Supervisor {
     async fn follow(&mut self, next: Next, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let settings = &self.session.env.settings;
         let wait = match next {
-            Next::Wipe => return self.unlinked(signal).await,
+            Next::Wipe => return self.unlinked(signal, wishes).await,
             Next::ReconnectNow => return Ok(()),
             Next::NewQr => {
                 let told = matches!(
@@ -274,7 +282,7 @@ impl Supervisor {
                 wish = wishes.recv() => {
                     let Some(wish) = wish else { return Err(Stop::Asked) };
                     let ends = matches!(wish, Wish::Unlink(_) | Wish::Stop);
-                    self.grant(wish).await?;
+                    self.grant(wish, wishes).await?;
                     if !fixed || ends {
                         return Ok(());
                     }
@@ -284,42 +292,61 @@ impl Supervisor {
     }
 
     /// The device is unlinked, by whom `signal` says: wipes, and answers who waited for it.
-    async fn unlinked(&mut self, signal: &Signal) -> Result<(), Stop> {
-        self.pairing_until = None;
+    async fn unlinked(&mut self, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let was_pairing = self.pairing_until.take().is_some() && std::mem::take(&mut self.is_unproven);
         // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
         let rejected = matches!(signal, Signal::LoggedOut { .. }) && !self.is_unlinking();
+        // Whoever scanned is there, and sees the next QR code.
+        let pairs_again = rejected && was_pairing;
         let reason = match signal {
+            Signal::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
             Signal::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
             Signal::LoggedOut { .. } => Signal::Unlinked { told: true }.to_string(),
             signal => signal.to_string(),
         };
-        let wiped = self.wipe(&reason, rejected).await;
-        for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
-            let _ = waits.send(wiped.clone());
+        let wiped = self.wipe(&reason, rejected && !pairs_again, wishes).await;
+        if pairs_again && wiped.is_ok() {
+            self.wants_to_pair();
+            self.setback = Some(reason);
         }
-        wiped.map_err(Stop::Closed)
+        let answer = match &wiped {
+            Ok(()) => Ok(()),
+            Err(Stop::Closed(closed)) => Err(closed.clone()),
+            // The next login is refused, and shows it.
+            Err(Stop::Asked) => Err(Closed::Stopped),
+        };
+        for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
+            let _ = waits.send(answer.clone());
+        }
+        wiped
     }
 
-    /// The credentials are dead, or unwanted. An entry first; then a fresh device.
-    async fn wipe(&mut self, reason: &str, rejected: bool) -> Result<(), Closed> {
-        let session = &self.session;
-        loop {
-            match session.journal.keep_state_before_wipe().await {
-                Ok(_) => break,
-                Err(SnapshotError::Closed(closed)) => return Err(closed),
-                Err(error) => warn!(%error, "the state before the wipe is not kept yet"),
-            }
-            sleep(Duration::from_secs(1)).await;
-        }
-        // With the wipe, since nobody opens the tenant at the next start.
-        if let Err(error) = session.tell_state(State::Stopped).await {
-            warn!(%error, "the end of the pairing is no event");
-        }
-        let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
-        match session.store.wipe_credentials(decision).await {
-            Ok(change) => session.store.wait(change).await?,
-            Err(error) => error!(%error, "the credentials could not be wiped"),
-        }
+    /// The credentials are dead, or unwanted: tries until the vault knows that they are gone, or the session ends.
+    async fn wipe(&mut self, reason: &str, rejected: bool, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let session = self.session.clone();
+        let mut failures = 0;
+        let wiped = loop {
+            let error = match self.meanwhile(wishes, session.record_wipe()).await? {
+                Ok(change) => break change,
+                Err(error) => error,
+            };
+            warn!(error = format!("{error:#}"), failures, "the credentials are not wiped yet");
+            session.set_status(|status| {
+                status.state = State::Failed;
+                status.reason = format!("{reason}; the credentials are not wiped yet");
+                status.qr = None;
+            });
+            let longest = match error.downcast_ref() {
+                Some(SnapshotError::Vault(_)) => VAULT_PAUSE,
+                // Each try writes the whole state.
+                _ => WIPE_PAUSE,
+            };
+            let wait = backoff(failures, MIN_PAUSE, longest, jitter());
+            failures = failures.saturating_add(1);
+            self.meanwhile(wishes, sleep(wait)).await?;
+        };
+        self.meanwhile(wishes, session.store.wait(wiped)).await?.map_err(Stop::Closed)?;
+        session.first_sync.keys_wiped();
         session.set_status(|status| {
             status.state = State::Stopped;
             status.reason = reason.to_owned();
@@ -329,5 +356,41 @@ impl Supervisor {
             status.qr = None;
         });
         Ok(())
+    }
+
+    /// Waits for `work`, until the session ends. Whoever wishes something is not kept waiting for it.
+    async fn meanwhile<T>(
+        &mut self,
+        wishes: &mut mpsc::Receiver<Wish>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        let session = self.session.clone();
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                closed = session.journal.closed() => return Err(Stop::Closed(closed)),
+                () = session.stop.cancelled() => return Err(Stop::Asked),
+                Some(wish) = wishes.recv() => match wish {
+                    Wish::Unlink(done) => self.wants_to_unlink(done),
+                    Wish::Connect => self.wants_to_pair(),
+                    Wish::StopPairing => self.pairing_until = None,
+                    Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
+                },
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// An entry first; then a fresh device.
+    async fn record_wipe(&self) -> anyhow::Result<ChangeNo> {
+        self.journal.keep_state_before_wipe().await?;
+        // With the wipe, since nobody opens the tenant at the next start.
+        if let Err(error) = self.tell_state(State::Stopped).await {
+            warn!(%error, "could not record that the session is logged out");
+        }
+        let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
+        Ok(self.store.wipe_credentials(decision).await?)
     }
 }

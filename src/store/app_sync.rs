@@ -14,11 +14,18 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Batch, Store,
+    Batch, Store, StoreError,
     key::{self, Key},
     records::{CollectionRecord, SyncKeyRecord},
     space,
 };
+
+impl Store {
+    /// Whether the phone has shared a key of its settings.
+    pub async fn has_app_state_keys(&self) -> std::result::Result<bool, StoreError> {
+        Ok(!self.scan_back(space::SYNC_KEYS, None, 1).await?.is_empty())
+    }
+}
 
 #[async_trait]
 impl AppSyncStore for Store {
@@ -29,7 +36,11 @@ impl AppSyncStore for Store {
     }
 
     async fn set_sync_key(&self, key_id: &[u8], key: AppStateSyncKey) -> Result<()> {
-        self.put_one(space::SYNC_KEYS, key_id.into(), SyncKeyRecord::from(key).encode_to_vec().into()).await
+        self.put_one(space::SYNC_KEYS, key_id.into(), SyncKeyRecord::from(key).encode_to_vec().into()).await?;
+        if let Some(hooks) = self.copy.hooks() {
+            hooks.app_state_key_came();
+        }
+        Ok(())
     }
 
     async fn get_version(&self, name: &str) -> Result<HashState> {

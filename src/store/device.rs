@@ -68,6 +68,9 @@ pub trait Hooks: Send + Sync {
     /// This message was delivered again, had been decrypted before, and is nowhere: it stays unacknowledged, and the
     /// phone should be asked for it. When it, or a placeholder for it, is in the inbox, the next delivery is acknowledged.
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str);
+
+    /// The phone has shared a key of its settings.
+    fn app_state_key_came(&self);
 }
 
 /// Keys that a wipe declared dead.

@@ -9,6 +9,8 @@ use sessiond::demo::{Conversation, Ear, Process, until};
 
 use crate::{
     damage::{self, Damage},
+    emulator,
+    proxy::{Mode, Proxy},
     stage::{Home, LIMIT, Stage},
 };
 
@@ -41,14 +43,17 @@ struct Scene {
 
 impl Scene {
     async fn new(home: Home, idle: &str) -> Option<Self> {
-        let stage = Stage::new(home).await?;
+        Some(Self::on(Stage::new(home).await?, idle).await)
+    }
+
+    async fn on(stage: Stage, idle: &str) -> Self {
         let stage = stage.set("SESSIOND_SESSION__FILE_IDLE", idle).set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "10");
         let daemon = stage.start().await;
         let conversations = vec![stage.pair(TENANT).await, stage.pair("pizzeria").await];
         let ear = stage.listen(&conversations);
         let mut scene = Self { stage, daemon, conversations, ear };
         scene.talk("before").await;
-        Some(scene)
+        scene
     }
 
     async fn talk(&mut self, when: &str) {
@@ -187,4 +192,28 @@ async fn a_session_that_crashes_comes_back() {
     assert_eq!(stage.health().await.1["incidents"]["crashes"], json!(1), "{}", stage.log());
     stage.assert_promises(&conversations).await;
     daemon.kill().await.unwrap();
+}
+
+/// The vault does not take what the session that ended still has for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_cannot_be_closed_says_why() {
+    let Some(host) = emulator::host() else { return };
+    let proxy = Proxy::start(&host).await;
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let mut scene = Scene::on(stage.set("FIRESTORE_EMULATOR_HOST", proxy.address()), "1s").await;
+    let (network, customer) = (&scene.stage.network, scene.conversations[0].customers[0].clone());
+    let file = scene.copy_of(TENANT);
+    proxy.set(Mode::Refuse);
+    network.customer_send(&customer, &scene.conversations[0].number, "not in the vault").await.unwrap();
+    until(LIMIT, "the file to be closed", async || !scene.has_open(&file)).await.unwrap();
+    Damage::Folder.apply(&file, None, None, &mut StdRng::seed_from_u64(7)).unwrap();
+    network.customer_send(&customer, &scene.conversations[0].number, "into no copy").await.unwrap();
+    let refusal = async || scene.stage.dashboard.get("/api/sessions/trattoria/account").await.unwrap().body;
+    let told = async || refusal().await["code"] == json!("vault_down");
+    if let Err(error) = until(LIMIT, "the reason", told).await {
+        panic!("{error}: {}\n{}", refusal().await, scene.stage.log());
+    }
+    proxy.set(Mode::Pass);
+    scene.talk("after the outage").await;
+    scene.assert_back("after the outage").await;
 }

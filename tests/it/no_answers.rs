@@ -246,3 +246,58 @@ async fn an_ack_does_not_wait_behind_messages_that_the_vault_does_not_take() {
     scene.assert_hears().await;
     assert_eq!(scene.logins().await, logins, "the line was cut although WhatsApp had confirmed\n{}", scene.stage.log());
 }
+
+/// The line drops before the device has signed, and at the next login WhatsApp does not know it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pairing_that_is_refused_after_its_line_dropped_shows_a_new_qr_code() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let phone = stage.network.add_phone(None).await;
+    let scanned = stage.dashboard.qr(TENANT).await.unwrap();
+    for fault in [Fault::new(FaultKind::DropSign), Fault::new(FaultKind::ConnectFailure).code(401).count(1)] {
+        stage.network.fault(fault).await.unwrap();
+    }
+    stage.network.scan(&phone.number, &scanned).await.unwrap();
+    // Nobody asks for a connection: whoever scanned looks at the page with the QR code.
+    let session = async || stage.dashboard.get(&format!("/api/sessions/{TENANT}")).await.unwrap().body;
+    let shown = async || {
+        let session = session().await;
+        let again = session["reason"].as_str().is_some_and(|reason| reason.contains("scan again"));
+        session["status"] == json!("SCAN_QR_CODE") && again
+    };
+    if let Err(error) = until(SOON, "a new QR code", shown).await {
+        panic!("{error}: {}\n{}", session().await, stage.log());
+    }
+    stage.network.clear_faults().await;
+    stage.network.scan(&phone.number, &stage.dashboard.qr(TENANT).await.unwrap()).await.unwrap();
+    let connected = until(LIMIT, "the pairing", || stage.dashboard.is_connected(TENANT)).await;
+    connected.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    daemon.kill().await.unwrap();
+}
+
+/// Its content is for the phone to tell, and the phone has shared no keys and cannot be written to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_the_phone_cannot_be_asked_for_is_told_acknowledged_and_asked_for_later() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    for fault in [Fault::new(FaultKind::WithholdKeys), Fault::new(FaultKind::IqError).xmlns("encrypt").tag("key")] {
+        stage.network.fault(fault).await.unwrap();
+    }
+    let conversation = stage.pair(TENANT).await;
+    let ear = stage.listen(std::slice::from_ref(&conversation));
+    let scene = Scene { stage, conversation, ear, daemon };
+    scene.fault(Fault::new(FaultKind::Insist).ms(1500)).await;
+    let logins = scene.logins().await;
+    let (customer, number) = (&scene.conversation.customers[0], &scene.conversation.number);
+    let id = scene.stage.network.customer_sends_unavailable(customer, number).await.unwrap();
+    let told = scene.await_event("message:received", &id).await;
+    assert_eq!(told["undecryptable"], json!(true), "{told}");
+    let acknowledged = until(SOON, "the ack", async || scene.waiting().await == 0).await;
+    acknowledged.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    assert_eq!(scene.logins().await, logins, "the session flaps\n{}", scene.stage.log());
+    let requests = async || scene.stage.network.stats().await.counts.placeholder_requests;
+    assert_eq!(requests().await, 0, "the phone was asked\n{}", scene.stage.log());
+    scene.stage.network.clear_faults().await;
+    let asked = until(LIMIT, "the question", async || requests().await > 0).await;
+    asked.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+}

@@ -63,4 +63,6 @@ impl Hooks for Session {
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
         self.lost.lock().unwrap().push(format!("{chat} {sender} {id}"));
     }
+
+    fn app_state_key_came(&self) {}
 }

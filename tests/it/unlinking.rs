@@ -1,11 +1,17 @@
 //! A device that is to be unlinked disappears from the phone too, whatever the connection is doing at that moment; and where
 //! WhatsApp cannot be told, the credentials go all the same and the owner is.
 
+use std::time::{Duration, Instant};
+
 use loopback::{Fault, FaultKind};
 use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Process, until};
 
-use crate::stage::{Home, LIMIT, Stage};
+use crate::{
+    emulator,
+    proxy::{Mode, Proxy},
+    stage::{Home, LIMIT, Stage},
+};
 
 struct Scene {
     stage: Stage,
@@ -101,5 +107,32 @@ async fn while_whatsapp_is_away() {
     assert!(said.contains("remove the device on the phone"), "{session}");
     scene.stage.network.resume().await.unwrap();
     assert_eq!(scene.devices().await, 1);
+    scene.pairs_again().await;
+}
+
+/// WhatsApp knows, the vault does not: nobody is told that it is done, and nobody waits for the vault.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_vault_is_away() {
+    let Some(host) = emulator::host() else { return };
+    let proxy = Proxy::start(&host).await;
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let stage = stage.set("FIRESTORE_EMULATOR_HOST", proxy.address());
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    let scene = Scene { stage, conversation, _daemon: daemon };
+    proxy.set(Mode::Refuse);
+    let asked = Instant::now();
+    // More of them than the session's queue of wishes has places.
+    let answers = (0..20).map(|_| scene.stage.dashboard.post("/api/sessions/trattoria/logout", json!({})));
+    let answers = tokio::time::timeout(LIMIT, futures::future::join_all(answers)).await;
+    for answer in answers.unwrap_or_else(|_| panic!("no answer within {LIMIT:?}\n{}", scene.stage.log())) {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("vault_down")), "{}", answer.body);
+    }
+    assert!(asked.elapsed() < Duration::from_secs(40), "{:?}", asked.elapsed());
+    assert_eq!(scene.session().await["paired"], json!(true), "{}", scene.stage.log());
+    proxy.set(Mode::Pass);
+    let gone = async || scene.session().await["paired"] == json!(false);
+    until(LIMIT, "the wipe", gone).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
     scene.pairs_again().await;
 }

@@ -58,18 +58,32 @@ function paired(tenant, look) {
     toast(t("logout.done"));
     await look();
   };
+  const connect = async () => {
+    await post(path`api/sessions/${tenant}/start`);
+    toast(t("connection.reconnecting"));
+    await look();
+  };
+  // Another process has it: there is no connection here to make anew or to end.
+  const elsewhere = h("div", { hidden: true },
+    h("p", null, t("connection.elsewhere")),
+    h("div", { class: "row" }, h("button", { type: "button", class: "button primary", onclick: action(connect) }, icon("refresh"), t("connection.here"))));
+  const here = h("div", null,
+    h("div", { class: "row" },
+      h("button", { type: "button", class: "button", onclick: action(reconnect) }, icon("refresh"), t("connection.reconnect")),
+      h("button", { type: "button", class: "button danger", onclick: action(logout) }, icon("out"), t("logout.do"))),
+    h("p", { class: "muted small" }, t("connection.hint")));
   const panel = h("section", { class: "panel", "aria-labelledby": "connection-title" },
     h("header", null, h("h2", { id: "connection-title" }, t("tenant.connection"))),
     h("div", { class: "body" },
       facts,
-      h("div", { class: "row" },
-        h("button", { type: "button", class: "button", onclick: action(reconnect) }, icon("refresh"), t("connection.reconnect")),
-        h("button", { type: "button", class: "button danger", onclick: action(logout) }, icon("out"), t("logout.do"))),
-      h("p", { class: "muted small" }, t("connection.hint"))));
+      elsewhere,
+      here));
 
   function update(session) {
     const beat = session.heartbeat;
     note.hidden = session.status !== "WORKING";
+    here.hidden = session.reason === "moved";
+    elsewhere.hidden = !here.hidden;
     fill(facts,
       fact("tenants.phone", h("span", { class: "numbers" }, phone(numberOf(session)) || "—")),
       fact("connection.reason", english(session.reason ?? "—")),

@@ -78,6 +78,8 @@ export default {
   "connection.since": "In this state",
   "connection.reconnect": "Reconnect",
   "connection.reconnecting": "Reconnecting…",
+  "connection.elsewhere": "Another process connects this tenant. Connecting it here takes it back.",
+  "connection.here": "Connect here",
   "connection.hint": "Reconnecting keeps the pairing. Logging out ends it: the phone has to scan again.",
   "logout.title": "Log out {tenant}?",
   "logout.text": "The device is unlinked at WhatsApp and its credentials are deleted. Messages and settings stay. To connect again, the phone has to scan a new code.",

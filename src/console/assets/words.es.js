@@ -78,6 +78,8 @@ export default {
   "connection.since": "En este estado",
   "connection.reconnect": "Reconectar",
   "connection.reconnecting": "Reconectando…",
+  "connection.elsewhere": "Otro proceso conecta este negocio. Si lo conecta aquí, vuelve a este.",
+  "connection.here": "Conectar aquí",
   "connection.hint": "Reconectar conserva la vinculación. Cerrar la sesión la termina: el teléfono tendrá que escanear otra vez.",
   "logout.title": "¿Cerrar la sesión de {tenant}?",
   "logout.text": "El dispositivo se desvincula en WhatsApp y se borran sus credenciales. Los mensajes y ajustes se conservan. Para volver a conectar, el teléfono tiene que escanear un código nuevo.",

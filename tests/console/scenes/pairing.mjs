@@ -63,6 +63,28 @@ export default async function pairing(world) {
   assert.ok(await reconnect.evaluate((button) => button === document.activeElement), "the focus stays where it was");
   assert.equal((await world.control("GET", "/stats")).pairings, 1);
 
+  // Another process has taken it over, as this one is told: it can be connected here.
+  let isMoved = true;
+  const address = "**/api/sessions/trattoria";
+  await page.route(address, async (route) => {
+    const response = await route.fetch();
+    const told = await response.json();
+    await route.fulfill({ response, json: isMoved ? { ...told, status: "STOPPED", reason: "moved" } : told });
+  });
+  await reconnect.click();
+  const here = page.getByRole("button", { name: "Connect here" });
+  await here.waitFor();
+  assert.ok(await reconnect.isHidden(), "there is no connection here to make anew");
+  await world.accessible("moved");
+  isMoved = false;
+  const started = page.waitForRequest((sent) => sent.method() === "POST" && sent.url().endsWith("/api/sessions/trattoria/start"));
+  await here.click();
+  await started;
+  await reconnect.waitFor();
+  assert.ok(await here.isHidden(), "it is connected here");
+  await page.unroute(address);
+  await page.locator('.who [data-state="WORKING"]').waitFor();
+
   // Logging out asks first; the careful answer changes nothing.
   const out = page.getByRole("button", { name: "Log out" });
   const confirm = page.getByRole("dialog", { name: "Log out trattoria?" });

@@ -395,7 +395,12 @@ impl Network {
 
     /// A message of a customer without a ciphertext reaches the devices of `to`, as WhatsApp sends some; returns its id.
     pub async fn customer_sends_nothing(&self, number: &str, to: &str) -> Result<String, NetworkError> {
-        self.of(number, |world, id| Ok(world.write_nothing(id, account(world, to)?)))?
+        self.of(number, |world, id| Ok(world.write_bare(id, account(world, to)?, None)))?
+    }
+
+    /// The same; it says that its content is not for linked devices, which have to ask the phone.
+    pub async fn customer_sends_unavailable(&self, number: &str, to: &str) -> Result<String, NetworkError> {
+        self.of(number, |world, id| Ok(world.write_bare(id, account(world, to)?, Some("unavailable"))))?
     }
 
     /// Somebody posts a status for those accounts; for everybody who has written to it, without any. Returns its id.

@@ -130,8 +130,8 @@ impl World {
         Ok(id)
     }
 
-    /// A stanza with nothing in it, for the devices of a peer.
-    pub(crate) fn write_nothing(&mut self, account: AccountId, peer: AccountId) -> String {
+    /// A stanza without a ciphertext, for the devices of a peer: there is that child in it, or nothing.
+    pub(crate) fn write_bare(&mut self, account: AccountId, peer: AccountId, child: Option<&'static str>) -> String {
         let id = self.message_id();
         let devices: Vec<u16> = self.directory.get(peer).companions.keys().copied().collect();
         for device in devices {
@@ -141,6 +141,7 @@ impl World {
                 .attr("t", self.time())
                 .attr("from", Form::Pn.jid(account.primary()))
                 .attr("sender_lid", Form::Lid.jid(account.primary()))
+                .children(child.map(|tag| NodeBuilder::new(tag).build()))
                 .build();
             self.deliver(account.primary(), peer.device(device), Class::Message, &id, message);
         }
