@@ -39,12 +39,12 @@ pub async fn run(fleet: Arc<Fleet>) {
 async fn look(fleet: &Arc<Fleet>) {
     if let Err(error) = fleet.announce().await {
         warn!(%error, "this instance's record was not written");
-        fleet.peers.excuse(fleet.env.clock.instant());
+        fleet.peers.excuse();
         return;
     }
     let looked = async {
         let instances = fleet.env.vault.instances().await?;
-        fleet.peers.observe(&instances, fleet.env.clock.instant());
+        fleet.peers.observe(&instances);
         take_back_moved(fleet).await?;
         take_over_from_the_dead(fleet).await
     };
@@ -119,12 +119,11 @@ impl Fleet {
 
     /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.
     fn is_alive(&self, owner: &InstanceId) -> bool {
-        let (every, now) = (self.settings.heartbeat.announce, self.env.clock.instant());
-        *owner != self.env.instance && self.peers.is_alive(owner, every, now)
+        *owner != self.env.instance && self.peers.is_alive(owner)
     }
 
     fn dead_peers(&self) -> Vec<InstanceId> {
-        let mut dead = self.peers.dead(self.settings.heartbeat.announce, self.env.clock.instant());
+        let mut dead = self.peers.dead();
         dead.retain(|id| *id != self.env.instance);
         dead
     }
