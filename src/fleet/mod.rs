@@ -186,6 +186,15 @@ impl Fleet {
         slot.session().ok_or_else(|| slot.refusal())
     }
 
+    /// The tenant's session; `None`: there is none to be expected soon.
+    pub fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
+        match self.running(tenant) {
+            Ok(session) => Ok(Some(session)),
+            Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
     pub async fn known(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         if let Some(slot) = self.slot(tenant) {

@@ -14,7 +14,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Inner, Session,
+    End, Inner, Session,
     compose::{Composed, Setting, compose, recompose},
     files::Source,
     posts,
@@ -40,6 +40,9 @@ const VAULT_STALL: Duration = Duration::from_millis(2500);
 pub enum RefusedSend {
     #[error("the session is not connected to WhatsApp")]
     NotConnected,
+    /// The next session can be asked.
+    #[error("the session is over: {0}")]
+    Ended(End),
     #[error("the recipient is neither a phone number nor a jid")]
     Recipient,
     #[error(transparent)]
@@ -109,7 +112,7 @@ impl Session {
         let inner = &self.0;
         let status = self.status();
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
-            return Err(RefusedSend::NotConnected);
+            return Err(self.unready(RefusedSend::NotConnected));
         }
         request.check()?;
         let chat = recipient(&request.to, self.country()).ok_or(RefusedSend::Recipient)?;
@@ -295,6 +298,12 @@ impl Inner {
             names.push(if chat.server == Server::Pn { Jid::lid(mapping.lid) } else { Jid::pn(mapping.phone_number) });
         }
         names
+    }
+}
+
+impl From<End> for RefusedSend {
+    fn from(end: End) -> Self {
+        Self::Ended(end)
     }
 }
 
