@@ -4,7 +4,7 @@
 //! tenant, or two processes would take it from each other for ever; only whoever asks for the tenant by name decides otherwise
 //! ([`Fleet::connect`]). What a dead process leaves, its record in the vault included, is taken over by the first that notices.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::{Fleet, revival, slot::Slot};
 use crate::{
+    clock::Instant,
     session::End,
     tenant::TenantId,
     vault::{InstanceId, VaultError},
@@ -37,7 +38,10 @@ pub async fn run(fleet: Arc<Fleet>) {
 }
 
 async fn look(fleet: &Arc<Fleet>) {
-    if let Err(error) = fleet.announce().await {
+    let asked = fleet.env.clock.instant();
+    let announced = fleet.announce().await;
+    fleet.note_announced(announced.is_ok(), asked);
+    if let Err(error) = announced {
         warn!(%error, "this instance's record was not written");
         fleet.peers.excuse();
         return;
@@ -115,6 +119,11 @@ impl Fleet {
     /// Tells the others that this process lives.
     pub(super) async fn announce(&self) -> Result<(), VaultError> {
         self.env.vault.put_instance(&self.instance()).await
+    }
+
+    fn note_announced(&self, is_announced: bool, asked: Instant) {
+        let mut since = self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = if is_announced { None } else { Some(since.unwrap_or(asked)) };
     }
 
     /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.

@@ -165,6 +165,33 @@ async fn an_embedded_vaults_log_that_was_deleted() {
     made_good(Home::Embedded, Loss::TheLog).await;
 }
 
+/// While the vault takes nothing that is what `/health` says, to those who have no key too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_is_away_is_told() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
+    let daemon = stage.start().await;
+    let mut conversations = vec![stage.pair(TENANT).await];
+    let ear = stage.listen(&conversations);
+    let (cloud, away) = (stage.path("cloud"), stage.path("away"));
+    std::fs::rename(&cloud, &away).unwrap();
+    let says = |word: &'static str| {
+        let stage = &stage;
+        until(LIMIT, word, move || async move {
+            let (status, health) = stage.health().await;
+            (status, health["status"].as_str()) == (200, Some(word))
+        })
+    };
+    says("vault_down").await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let refused = stage.dashboard.send(TENANT, &conversations[0].customers[0], "hello", "k").await.unwrap_err();
+    assert!(refused.to_string().contains("503"), "{refused}");
+    std::fs::rename(&away, &cloud).unwrap();
+    says("ok").await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    conversations[0].customers_write(&stage.network, 2).await.unwrap();
+    stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await.unwrap();
+    stage.assert_promises(&conversations).await;
+    daemon.kill().await.unwrap();
+}
+
 /// The operator sees who has lost what for as long as it lasts, and afterwards that it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loss_is_shown_while_it_lasts_and_counted() {
