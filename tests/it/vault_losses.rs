@@ -27,17 +27,35 @@ enum Loss {
     TheFile,
     /// All that it has committed since the last checkpoint.
     TheLog,
+    /// The same, but the file stays.
+    TheLogInPlace,
+    /// The embedded vault's file has a backup's content.
+    WrittenOver,
+    /// The embedded vault's file ends in its middle.
+    CutInHalf,
 }
+
+/// As the daemon tells it.
+const TOLD: [&str; 6] = [
+    "the vault has lost",
+    "the vault's file was deleted",
+    "the vault's log was deleted",
+    "was cut or damaged",
+    "was written over",
+    "is damaged",
+];
 
 struct Scene {
     stage: Stage,
-    vault: Box<dyn Vault>,
+    /// But for the log in place, not while its file is harmed: it is another program that has it open.
+    vault: Option<Box<dyn Vault>>,
     project: Option<String>,
 }
 
 async fn made_good(home: Home, loss: Loss) {
     let Some(stage) = Stage::new(home).await else { return };
-    let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "20");
+    // The log is moved into the file with a write: there is one a second.
+    let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "20").set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair(TENANT).await];
     let project = stage.project.clone();
@@ -45,22 +63,23 @@ async fn made_good(home: Home, loss: Loss) {
         Some(project) => Box::new(emulator::vault(project).await.unwrap()),
         None => Box::new(Embedded::open(&stage.path("cloud").join("vault.db")).unwrap()),
     };
-    let scene = Scene { stage, vault, project };
-    for _ in 0..3 {
+    let mut scene = Scene { stage, vault: Some(vault), project };
+    scene.talk(&mut conversations).await;
+    scene.back_up();
+    for _ in 0..2 {
         scene.talk(&mut conversations).await;
     }
+    scene.log_was_moved().await;
     // In the middle of a conversation: some of it is on its way in, and some on its way out.
     conversations[0].customers_write(&scene.stage.network, 2).await.unwrap();
     scene.lose(loss).await;
     scene.talk(&mut conversations).await;
     scene.talk(&mut conversations).await;
     let log = scene.stage.log();
-    assert!(
-        ["the vault has lost", "the vault's file was deleted", "the vault's log was deleted"]
-            .iter()
-            .any(|said| log.contains(said)),
-        "{log}"
-    );
+    // The log may have had nothing that is not in the file.
+    assert!(loss == Loss::TheLogInPlace || TOLD.iter().any(|told| log.contains(told)), "{log}");
+    let well = || async { scene.stage.health().await.1["status"] == "ok" };
+    until(LIMIT, "all to be well", well).await.unwrap_or_else(|error| panic!("{error}\n{log}"));
 
     daemon.kill().await.unwrap();
     scene.stage.wipe_local_data();
@@ -81,18 +100,64 @@ impl Scene {
         }
     }
 
-    async fn lose(&self, loss: Loss) {
+    fn cloud(&self, name: &str) -> std::path::PathBuf {
+        self.stage.path("cloud").join(name)
+    }
+
+    fn back_up(&self) {
+        if self.project.is_none() {
+            let connection = rusqlite::Connection::open(self.cloud("vault.db")).unwrap();
+            connection.busy_timeout(LIMIT).unwrap();
+            connection.execute("VACUUM INTO ?1", [self.cloud("backup.db").to_str().unwrap()]).unwrap();
+        }
+    }
+
+    /// All that was written until now is in the embedded vault's file itself.
+    async fn log_was_moved(&self) {
+        if self.project.is_some() {
+            return;
+        }
+        let file = format!("file:{}?immutable=1", self.cloud("vault.db").display());
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
+        let number = || {
+            let connection = rusqlite::Connection::open_with_flags(&file, flags).ok()?;
+            connection.query_row("SELECT number FROM checkpoints", [], |row| row.get::<_, i64>(0)).ok()
+        };
+        let before = number();
+        until(LIMIT, "the log to be moved", || std::future::ready(number() > before)).await.unwrap();
+    }
+
+    async fn lose(&mut self, loss: Loss) {
+        let (file, log) = (self.cloud("vault.db"), self.cloud("vault.db-wal"));
+        let open = |path: &std::path::Path| std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        match loss {
+            Loss::TheLogInPlace => return open(&log).set_len(0).unwrap(),
+            Loss::WrittenOver => {
+                self.vault = None;
+                std::fs::copy(self.cloud("backup.db"), file).unwrap();
+                return;
+            }
+            Loss::CutInHalf => {
+                self.vault = None;
+                let file = open(&file);
+                let pages = file.metadata().unwrap().len() / 4096;
+                return file.set_len(pages / 2 * 4096).unwrap();
+            }
+            _ => {}
+        }
+        let vault = self.vault.as_ref().unwrap();
         let tenant: TenantId = TENANT.parse().unwrap();
-        let documents = self.vault.documents(&tenant, Seq(1)).await.unwrap();
+        let documents = vault.documents(&tenant, Seq(1)).await.unwrap();
         let numbers: Vec<_> = documents.iter().map(|document| document.seq).collect();
         let from = match loss {
             Loss::TheLog => {
-                std::fs::remove_file(self.stage.path("cloud").join("vault.db-wal")).unwrap();
+                std::fs::remove_file(self.cloud("vault.db-wal")).unwrap();
                 return;
             }
+            Loss::TheLogInPlace | Loss::WrittenOver | Loss::CutInHalf => return,
             Loss::TheFile => {
                 for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
-                    std::fs::remove_file(self.stage.path("cloud").join(name)).unwrap();
+                    std::fs::remove_file(self.cloud(name)).unwrap();
                 }
                 return;
             }
@@ -107,8 +172,8 @@ impl Scene {
         let mut before = numbers.last().copied();
         let mut lost: Vec<_> = numbers.into_iter().filter(|seq| *seq >= from).collect();
         while !lost.is_empty() {
-            self.vault.remove_documents(&tenant, &lost).await.unwrap();
-            let since = self.vault.documents(&tenant, from).await.unwrap();
+            vault.remove_documents(&tenant, &lost).await.unwrap();
+            let since = vault.documents(&tenant, from).await.unwrap();
             let since = since.iter().filter(|document| Some(document.seq) > before);
             if since.clone().any(|document| document.kind == DocumentKind::Takeover) {
                 break;
@@ -116,9 +181,9 @@ impl Scene {
             lost = since.map(|document| document.seq).collect();
             before = before.max(lost.last().copied());
         }
-        for id in self.vault.snapshots(&tenant).await.unwrap() {
+        for id in vault.snapshots(&tenant).await.unwrap() {
             if id.seq >= from && Some(id.seq) <= before {
-                self.vault.remove_snapshot(&tenant, &id).await.unwrap();
+                vault.remove_snapshot(&tenant, &id).await.unwrap();
             }
         }
     }
@@ -163,6 +228,21 @@ async fn an_embedded_vaults_file_that_was_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_log_that_was_deleted() {
     made_good(Home::Embedded, Loss::TheLog).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_vaults_log_that_was_cut() {
+    made_good(Home::Embedded, Loss::TheLogInPlace).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_vaults_file_that_was_written_over() {
+    made_good(Home::Embedded, Loss::WrittenOver).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_vaults_file_that_was_cut_in_half() {
+    made_good(Home::Embedded, Loss::CutInHalf).await;
 }
 
 /// While the vault takes nothing that is what `/health` says, to those who have no key too.
