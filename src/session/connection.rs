@@ -183,8 +183,10 @@ impl<'a> Connection<'a> {
         let (records, recorded) = mpsc::channel(4096);
         let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
-        session.store.arrivals().begin();
+        session.store.begin_connection();
         session.client.send_replace(Some(self.client.clone()));
+        let store = session.store.clone();
+        let writer = AbortOnDropHandle::new(session.tasks.spawn(async move { store.write_signal_queue().await }));
         let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
         let recorder = session.tasks.spawn(guarded(session.clone(), recorder));
         let _stanzas = self.client.acquire_raw_node_forwarding();
@@ -235,11 +237,14 @@ impl<'a> Connection<'a> {
         let abrupt = matches!(stop, Some(Stop::Closed(_))) || session.end.get().is_some();
         if !abrupt {
             session.line.deafen();
-            session.store.arrivals().end();
             session.store.arrivals().drain(if run.is_finished() { LEFT_TIMEOUT } else { DRAINED_TIMEOUT }).await;
         }
         drop(subscription);
         farewell(&session, &self.client, run, abrupt).await;
+        drop(writer);
+        if !abrupt && let Err(error) = session.store.write_signal_rest().await {
+            warn!(error = format!("{:#}", anyhow::Error::new(error)), "ratchets are not stored");
+        }
         let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
         let was_stable = self.connected_at.is_some_and(is_good);
         let refused = session.refused_scan.take();

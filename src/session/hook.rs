@@ -20,7 +20,7 @@ use tokio::{
 };
 use tracing::{error, warn};
 use whatsapp_rust::{
-    Client, InboundDurabilityHook, Jid,
+    Client, InboundDurabilityHook, Jid, NodeFilter,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
     wacore_binary::NodeRef,
 };
@@ -157,8 +157,15 @@ impl Ears {
         }
         let mut attrs = stanza.attrs();
         if let (Some(chat), Some(id)) = (attrs.optional_jid("from"), attrs.optional_string("id")) {
+            let answer = || {
+                let client = self.session.client.borrow().clone();
+                let answers = client.iter().flat_map(|client| {
+                    ["receipt", "ack"].map(|form| client.wait_for_sent_node(NodeFilter::tag(form).attr("id", &*id)))
+                });
+                answers.collect()
+            };
             // The library has one queue for all devices of a chat.
-            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id);
+            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id, answer);
         }
     }
 

@@ -15,7 +15,8 @@
 //!   [`Transport::send`](whatsapp_rust::transport::Transport::send) here.
 //! - The encryption has put the session's record back into the cache, marked as changed, before the stanza is built
 //!   (`message_encrypt`). A flush that begins later writes that record or a newer one, and our store returns from a
-//!   write with a new chain or a raised lease only when the vault has it (`store::gates`).
+//!   write with a new chain or a raised lease only when the vault has it (`store::gates`), or queues the write behind
+//!   the messages that are on their way, and the gate waits for that queue (`store::signal_queue`).
 //! - A flush passes over a session that another encryption or decryption has taken out of the cache at that moment, and
 //!   says nothing of it (`SignalStoreCache::flush`, `CheckedOut`). It is taken out for the time of that computation
 //!   only: hence a second flush after the first, and a pause between them when the first had nothing to write. Only two
@@ -103,6 +104,6 @@ impl WireGate {
             sleep(COMPUTATION).await;
         }
         client.flush_pending_signal_state().await?;
-        Ok(())
+        self.store.signal_is_durable().await
     }
 }

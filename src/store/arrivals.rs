@@ -1,16 +1,18 @@
 //! The messages that are on their way through the library: they have come in, and are not yet kept.
 //!
-//! The library decrypts a message, which moves the ratchet of its session in a cache, and then hands us the message to keep. In
-//! between, whoever writes that cache to the store (25 ms after another message, before a send, at the end of a connection)
-//! writes a ratchet that has used up a message which nobody has (whatsapp-rust 0.7.0 `message/receive.rs`, `signal_flush.rs`). A
-//! process that dies or stops there finds WhatsApp's repeat to be a duplicate, and can only ask the phone for it. So such a write
-//! waits for the messages that may just be between the two.
+//! The library decrypts a message, which moves the ratchet of its session in a cache, and then hands us the message to
+//! keep. In between, whoever flushes that cache to the store (25 ms after another message, before a send, at the end of
+//! a connection) writes a ratchet that has used up a message which nobody has (whatsapp-rust 0.7.0
+//! `message/receive.rs`, `signal_flush.rs`). A process that dies there finds WhatsApp's repeat to be a duplicate, and
+//! can only ask the phone for it. So such a write waits ([`super::signal_queue`]) for the messages that may be between
+//! the two, however long they take.
 //!
-//! Only the first message of each chat can be: the library works through a chat in order. While it drains the offline queue
-//! nothing waits here, since it then keeps what it has decrypted before it writes the cache (`message/commit_batch.rs`).
+//! Only the first message of each chat can be: the library works through a chat in order. While it drains the offline
+//! queue nothing waits here, since it then keeps what it has decrypted before it writes the cache
+//! (`message/commit_batch.rs`).
 //!
-//! Some messages are never kept: a repeat, a key alone, what does not open. They are waited for like the others, but for
-//! [`KEEP_TIMEOUT`] in all.
+//! Some messages are never kept: a repeat, a key alone, a message that does not open. Their end is the event or the
+//! stanza by which the library answers them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,20 +20,12 @@ use std::{
     time::Duration,
 };
 
+use futures::channel::oneshot;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout_at},
 };
-
-/// Longer than the library needs from the decryption of a message to keeping it. A write that comes just before the decryption
-/// waits so long for nothing: the library holds the lock of its cache while it writes, and the message cannot go on without it.
-const PATIENCE: Duration = Duration::from_millis(25);
-
-/// The same at the end of a connection: nobody waits for that, and what was not kept by then will not be.
-const LAST_PATIENCE: Duration = Duration::from_millis(250);
-
-/// The first message of a chat that is not kept after so long never will be.
-const KEEP_TIMEOUT: Duration = Duration::from_secs(1);
+use whatsapp_rust::wacore_binary::Node;
 
 /// The library tells of a stanza within this time after it has read it.
 const LAG: Duration = Duration::from_millis(5);
@@ -42,137 +36,147 @@ const MOST: usize = 10_000;
 #[derive(Default)]
 pub struct Arrivals {
     table: Mutex<Table>,
-    /// One is not waited for any more.
-    settled: Notify,
+    /// One went a step further.
+    moved: Notify,
 }
 
 #[derive(Default)]
 struct Table {
     /// The offline queue is over.
     live: bool,
-    /// The connection is being ended.
-    ending: bool,
-    chats: HashMap<Arc<str>, Chat>,
+    chats: HashMap<Arc<str>, VecDeque<Arrival>>,
     /// The chat of each message.
     places: HashMap<String, Arc<str>>,
 }
 
-/// The messages of a chat, in the order in which they came.
-#[derive(Default)]
-struct Chat {
-    queue: VecDeque<Arrival>,
-    /// Since when the first is the first.
-    since: Option<Instant>,
-}
-
 struct Arrival {
     id: String,
-    is_kept: bool,
+    stage: Stage,
+    answer: SentAnswer,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Travelling,
+    /// It is decrypted, and being kept.
+    Entering,
+    Kept,
+}
+
+/// Resolves when the library builds a stanza that answers a message: one receiver for each form of an answer.
+pub type SentAnswer = Vec<oneshot::Receiver<Arc<Node>>>;
+
+/// A message that may just be between its decryption and its being kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Traveller {
+    chat: Arc<str>,
+    id: String,
 }
 
 impl Arrivals {
     /// A connection begins. Whatever the last one left will come again.
     pub fn begin(&self) {
         *self.table() = Table::default();
-        self.settled.notify_waiters();
+        self.moved.notify_waiters();
     }
 
     /// The offline queue is drained.
     pub fn go_live(&self) {
-        let mut table = self.table();
-        table.live = true;
-        let now = Instant::now();
-        table.chats.values_mut().for_each(|chat| chat.since = Some(now));
+        self.table().live = true;
     }
 
-    /// The connection is being ended by us.
-    pub fn end(&self) {
-        self.table().ending = true;
-    }
-
-    /// The library has read a message from the wire.
-    pub fn came(&self, chat: &str, id: &str) {
+    /// The library has read a message from the wire; it answers it with a stanza that resolves `answer`.
+    pub fn came(&self, chat: &str, id: &str, answer: impl FnOnce() -> SentAnswer) {
         let mut table = self.table();
         if table.places.len() >= MOST || table.places.contains_key(id) {
             return;
         }
         let name: Arc<str> = table.chats.get_key_value(chat).map_or_else(|| chat.into(), |(name, _)| name.clone());
         table.places.insert(id.to_owned(), name.clone());
-        let chat = table.chats.entry(name).or_default();
-        chat.since.get_or_insert_with(Instant::now);
-        chat.queue.push_back(Arrival { id: id.to_owned(), is_kept: false });
+        let arrival = Arrival { id: id.to_owned(), stage: Stage::Travelling, answer: answer() };
+        table.chats.entry(name).or_default().push_back(arrival);
+    }
+
+    /// The library hands over a message to keep.
+    pub(super) fn enters<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        ids.into_iter().for_each(|id| self.advance(id, Some(Stage::Entering)));
     }
 
     /// The store has a message; the library has not finished with it.
     pub(super) fn kept<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        ids.into_iter().for_each(|id| self.advance(id, true));
+        ids.into_iter().for_each(|id| self.advance(id, Some(Stage::Kept)));
     }
 
     /// The library has finished with a message.
     pub fn finished<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        ids.into_iter().for_each(|id| self.advance(id, false));
+        ids.into_iter().for_each(|id| self.advance(id, None));
     }
 
-    /// The messages before it in its chat are over, and so is it, unless it `stays`.
-    fn advance(&self, id: &str, stays: bool) {
+    /// The messages before it in its chat are over, and so is it, unless it has come to a stage.
+    fn advance(&self, id: &str, stage: Option<Stage>) {
         let mut table = self.table();
         let Table { chats, places, .. } = &mut *table;
         let Some(name) = places.get(id).cloned() else { return };
-        let Some(chat) = chats.get_mut(&name) else { return };
-        while let Some(first) = chat.queue.front_mut() {
+        let Some(queue) = chats.get_mut(&name) else { return };
+        while let Some(first) = queue.front_mut() {
             let is_it = first.id == id;
-            if is_it && stays {
-                first.is_kept = true;
+            if is_it && let Some(stage) = stage {
+                first.stage = stage;
                 break;
             }
             places.remove(&first.id);
-            chat.queue.pop_front();
+            queue.pop_front();
             if is_it {
                 break;
             }
         }
-        chat.since = Some(Instant::now());
-        if chat.queue.is_empty() {
+        if queue.is_empty() {
             chats.remove(&name);
         }
         drop(table);
-        self.settled.notify_waiters();
+        self.moved.notify_waiters();
     }
 
-    /// Returns when every message that may have been decrypted by now is kept, or had its time for it.
-    pub(super) async fn settle(&self) {
-        let (waiting, patience): (Vec<_>, _) = {
-            let table = self.table();
-            let chats = table.chats.iter().filter(|_| table.live);
-            let waiting = chats.filter_map(|(name, chat)| Some((name.clone(), chat.unkept()?)));
-            (waiting.collect(), if table.ending { LAST_PATIENCE } else { PATIENCE })
-        };
-        let deadline = Instant::now() + patience;
-        for (name, id) in waiting {
-            loop {
-                let settled = self.settled.notified();
-                let is_open = {
-                    let table = self.table();
-                    table.chats.get(&name).and_then(Chat::unkept).is_some_and(|first| first == id)
-                };
-                if !is_open || timeout_at(deadline, settled).await.is_err() {
-                    break;
-                }
-            }
+    /// The messages that may have been decrypted by now and are not kept.
+    pub(super) fn travellers(&self) -> Vec<Traveller> {
+        let mut table = self.table();
+        table.drop_answered();
+        let chats = table.chats.iter().filter(|_| table.live);
+        let unkept = chats.filter_map(|(chat, queue)| {
+            let first = queue.front().filter(|first| first.stage != Stage::Kept)?;
+            Some(Traveller { chat: chat.clone(), id: first.id.clone() })
+        });
+        unkept.collect()
+    }
+
+    /// Where a message is by now.
+    pub(super) fn progress(&self, traveller: &Traveller) -> Progress {
+        let mut table = self.table();
+        table.drop_answered();
+        let first = table.chats.get(&traveller.chat).and_then(VecDeque::front);
+        match first.filter(|first| first.id == traveller.id).map(|first| first.stage) {
+            None | Some(Stage::Kept) => Progress::Over,
+            Some(Stage::Entering) => Progress::Entering,
+            Some(Stage::Travelling) => Progress::Travelling,
         }
+    }
+
+    /// Resolves when a message goes a step further. Make it before you look. An answer that the library sends wakes nobody.
+    pub(super) fn moved(&self) -> impl Future<Output = ()> {
+        self.moved.notified()
     }
 
     /// Returns when the library has finished with everything, or after the limit. Nothing must be read from the wire any more.
     pub async fn drain(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         loop {
-            let settled = self.settled.notified();
+            let moved = self.moved.notified();
             if self.table().chats.is_empty() {
                 sleep(LAG).await;
                 if self.table().chats.is_empty() {
                     return;
                 }
-            } else if timeout_at(deadline, settled).await.is_err() {
+            } else if timeout_at(deadline, moved).await.is_err() {
                 return;
             }
         }
@@ -183,18 +187,36 @@ impl Arrivals {
     }
 }
 
-impl Chat {
-    /// The first, if it is still to be kept.
-    fn unkept(&self) -> Option<String> {
-        let first = self.queue.front().filter(|first| !first.is_kept)?;
-        self.since.filter(|since| since.elapsed() < KEEP_TIMEOUT).map(|_| first.id.clone())
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Somewhere in the library; it may be decrypted.
+    Travelling,
+    /// It is being kept.
+    Entering,
+    /// It is kept, or never will be.
+    Over,
+}
+
+impl Table {
+    /// Those that the library has answered without handing them over are over.
+    fn drop_answered(&mut self) {
+        let Self { chats, places, .. } = self;
+        chats.retain(|_, queue| {
+            while let Some(first) = queue.front_mut()
+                && first.stage == Stage::Travelling
+                && first.answer.iter_mut().any(|answer| matches!(answer.try_recv(), Ok(Some(_))))
+            {
+                places.remove(&first.id);
+                queue.pop_front();
+            }
+            !queue.is_empty()
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt as _;
-
     use super::*;
 
     fn live() -> Arrivals {
@@ -204,59 +226,72 @@ mod tests {
         arrivals
     }
 
-    fn settles_at_once(arrivals: &Arrivals) -> bool {
-        arrivals.settle().now_or_never().is_some()
+    fn came(arrivals: &Arrivals, chat: &str, id: &str) {
+        arrivals.came(chat, id, Vec::new);
     }
 
-    #[tokio::test]
-    async fn the_first_of_each_chat_is_waited_for_until_it_is_kept() {
+    fn ids(arrivals: &Arrivals) -> Vec<String> {
+        let mut ids: Vec<_> = arrivals.travellers().into_iter().map(|traveller| traveller.id).collect();
+        ids.sort();
+        ids
+    }
+
+    #[test]
+    fn the_first_of_each_chat_travels_until_it_is_kept() {
         let arrivals = live();
-        assert!(settles_at_once(&arrivals));
+        assert!(ids(&arrivals).is_empty());
         for (chat, id) in [("a", "1"), ("a", "2"), ("b", "3")] {
-            arrivals.came(chat, id);
+            came(&arrivals, chat, id);
         }
-        assert!(!settles_at_once(&arrivals));
+        assert_eq!(ids(&arrivals), ["1", "3"], "the second of a chat waits for the first");
+        let first = arrivals.travellers().into_iter().find(|traveller| traveller.id == "1").unwrap();
+        assert_eq!(arrivals.progress(&first), Progress::Travelling);
+        arrivals.enters(["1"]);
+        assert_eq!(arrivals.progress(&first), Progress::Entering);
         arrivals.kept(["1"]);
-        assert!(!settles_at_once(&arrivals), "the other chat's");
-        arrivals.kept(["3"]);
-        assert!(settles_at_once(&arrivals), "the second of a chat waits for the first");
+        assert_eq!(arrivals.progress(&first), Progress::Over);
+        assert_eq!(ids(&arrivals), ["3"]);
         arrivals.finished(["1"]);
-        assert!(!settles_at_once(&arrivals), "now the second may be open");
-        let (settled, ()) = tokio::join!(arrivals.settle(), async { arrivals.kept(["2"]) });
-        assert_eq!(settled, ());
+        assert_eq!(ids(&arrivals), ["2", "3"], "now the second may be open");
         arrivals.finished(["2", "3"]);
         assert!(arrivals.table().chats.is_empty());
         assert!(arrivals.table().places.is_empty());
     }
 
-    #[tokio::test]
-    async fn one_that_is_never_kept_is_not_waited_for_without_end() {
+    #[test]
+    fn one_that_is_never_kept_is_over_with_its_answer_or_the_next() {
         let arrivals = live();
-        arrivals.came("a", "1");
-        arrivals.came("a", "2");
-        let before = Instant::now();
-        arrivals.settle().await;
-        assert!(before.elapsed() >= PATIENCE);
-        let had_its_time = async {
-            while !settles_at_once(&arrivals) {
-                sleep(PATIENCE).await;
-            }
-        };
-        timeout_at(before + 10 * KEEP_TIMEOUT, had_its_time).await.expect("it had its time");
-        arrivals.kept(["2"]);
+        let (answered, answer) = oneshot::channel();
+        let (_other_form, never) = oneshot::channel();
+        arrivals.came("a", "1", || vec![never, answer]);
+        came(&arrivals, "a", "2");
+        came(&arrivals, "a", "3");
+        assert_eq!(ids(&arrivals), ["1"]);
+        answered.send(Arc::new(whatsapp_rust::NodeBuilder::new("receipt").build())).unwrap();
+        assert_eq!(ids(&arrivals), ["2"]);
+        arrivals.kept(["3"]);
+        assert!(ids(&arrivals).is_empty());
         assert_eq!(arrivals.table().places.len(), 1, "what came before it is over");
-        assert!(settles_at_once(&arrivals));
     }
 
-    #[tokio::test]
-    async fn nothing_waits_while_the_offline_queue_is_drained() {
+    #[test]
+    fn an_answer_that_cannot_come_any_more_is_none() {
+        let arrivals = live();
+        let (gone, answer) = oneshot::channel();
+        arrivals.came("a", "1", || vec![answer]);
+        drop(gone);
+        assert_eq!(ids(&arrivals), ["1"]);
+    }
+
+    #[test]
+    fn nothing_travels_while_the_offline_queue_is_drained() {
         let arrivals = Arrivals::default();
         arrivals.begin();
-        arrivals.came("a", "1");
-        assert!(settles_at_once(&arrivals));
+        came(&arrivals, "a", "1");
+        assert!(ids(&arrivals).is_empty());
         arrivals.go_live();
-        assert!(!settles_at_once(&arrivals));
+        assert_eq!(ids(&arrivals), ["1"]);
         arrivals.begin();
-        assert!(settles_at_once(&arrivals), "the next connection has it again");
+        assert!(ids(&arrivals).is_empty(), "the next connection has it again");
     }
 }

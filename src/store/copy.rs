@@ -26,6 +26,7 @@ use super::{
     pages::{PageFile, Pages},
     pool::{Files, Lane},
     records,
+    signal_queue::SignalQueue,
     space::{self, Home},
     turn::{Turn, parse},
 };
@@ -53,6 +54,7 @@ pub(super) struct WorkingCopy {
     /// Batches of sessions and sender keys that were written.
     pub(super) signal_writes: AtomicU64,
     pub(super) arrivals: Arrivals,
+    pub(super) signal_queue: SignalQueue,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,
 }

@@ -44,6 +44,7 @@ use crate::crash;
 
 impl Store {
     pub(super) async fn keep_pending(&self, rows: &[PendingInboundRow<'_>]) -> Result<()> {
+        self.copy.arrivals.enters(rows.iter().map(|row| row.id));
         let inserted_at = self.copy.clock.now().as_second();
         let mut batch = Batch::default();
         for row in rows {

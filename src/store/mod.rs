@@ -38,6 +38,7 @@ mod pool;
 mod protocol;
 pub mod records;
 mod signal;
+mod signal_queue;
 pub mod space;
 mod turn;
 mod vfs;
@@ -193,6 +194,7 @@ impl Store {
             released: CancellationToken::new(),
             signal_writes: AtomicU64::new(0),
             arrivals: Arrivals::default(),
+            signal_queue: signal_queue::SignalQueue::default(),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
@@ -331,6 +333,7 @@ impl Store {
     /// The library's client must be gone before: it keeps the credentials in memory. Should a late save of its device
     /// arrive all the same, it is ignored.
     pub async fn wipe_credentials(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
+        self.copy.signal_queue.clear();
         let ((), written) = self
             .turn(move |turn| {
                 if let Some(account) = turn.own_account()? {
@@ -375,6 +378,12 @@ impl Store {
     /// could refuse messages there.
     pub fn release_library(&self) {
         self.copy.released.cancel();
+    }
+
+    /// A connection begins: whatever the last one left will come again, and the ratchet steps of that are dropped.
+    pub fn begin_connection(&self) {
+        self.copy.signal_queue.clear();
+        self.copy.arrivals.begin();
     }
 
     /// The messages that are on their way through the library.

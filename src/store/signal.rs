@@ -1,79 +1,94 @@
-//! `SignalStore`: identities, sessions, pre-keys, sender keys. Which of them wait: [`super::gates`].
+//! `SignalStore`: identities, sessions, pre-keys, sender keys. Which of them wait for the vault: [`super::gates`]; which for
+//! messages: [`super::signal_queue`].
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+use anyhow::bail;
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::timeout;
+use tracing::{debug, warn};
 use whatsapp_rust::{store::error::Result, wacore::store::traits::SignalStore};
 
 use super::{
     Batch, Store, StoreError, Written, gates,
     key::{self, Key},
+    signal_queue::{Head, Outcome, SignalWrite},
     space::{self, Space},
     turn::malformed,
 };
-use crate::crash;
+use crate::{crash, journal::ChangeNo};
+
+/// Devices of one user that are looked at for a record.
+const DEVICES: usize = 256;
+
+/// How often a message is asked about that the library may have answered, and how often in vain before it is given up: the
+/// library answers everything that it is done with, but for what it has no words for.
+const TICK: Duration = Duration::from_millis(20);
+const TICKS: u32 = 250;
 
 #[async_trait]
 impl SignalStore for Store {
     async fn put_identity(&self, address: &str, key: [u8; 32]) -> Result<()> {
-        self.put_one(space::IDENTITIES, key::text(address), Bytes::copy_from_slice(&key)).await
+        let records = vec![(key::text(address), Bytes::copy_from_slice(&key))];
+        self.write_signal(SignalWrite::Put(space::IDENTITIES, records)).await
     }
 
     async fn put_identities_batch(&self, identities: &[(Arc<str>, [u8; 32])]) -> Result<()> {
-        let mut batch = Batch::default();
-        for (address, key) in identities {
-            batch.put(space::IDENTITIES, key::text(address), Bytes::copy_from_slice(key));
-        }
-        self.write_all(batch).await
+        let records = identities.iter().map(|(address, key)| (key::text(address), Bytes::copy_from_slice(key)));
+        self.write_signal(SignalWrite::Put(space::IDENTITIES, records.collect())).await
     }
 
     async fn load_identity(&self, address: &str) -> Result<Option<[u8; 32]>> {
-        let address = key::text(address);
-        let found = self.read(move |turn| {
-            let key = turn.get(space::IDENTITIES, &address)?;
+        let found = async {
+            let key = self.signal_record(space::IDENTITIES, address.as_bytes()).await?;
             // Taken for absent it would be learned again, and nobody would hear that it was another.
             key.map(|key| <[u8; 32]>::try_from(&*key).map_err(|_| malformed(space::IDENTITIES))).transpose()
-        });
+        };
         self.answer(found).await
     }
 
     async fn delete_identity(&self, address: &str) -> Result<()> {
-        self.delete_one(space::IDENTITIES, key::text(address)).await
+        self.write_signal(SignalWrite::Delete(space::IDENTITIES, key::text(address))).await
     }
 
     async fn get_session(&self, address: &str) -> Result<Option<Bytes>> {
-        self.answer(self.get(space::SESSIONS, address.as_bytes())).await
+        self.answer(self.signal_record(space::SESSIONS, address.as_bytes())).await
     }
 
     async fn put_session(&self, address: &str, session: &[u8]) -> Result<()> {
-        self.put_leased(space::SESSIONS, vec![(key::text(address), Bytes::copy_from_slice(session))]).await
+        let records = vec![(key::text(address), Bytes::copy_from_slice(session))];
+        self.write_signal(SignalWrite::Leased(space::SESSIONS, records)).await
     }
 
     async fn put_sessions_batch(&self, sessions: &[(Arc<str>, Bytes)]) -> Result<()> {
-        self.put_leased(space::SESSIONS, keyed(sessions)).await
+        self.write_signal(SignalWrite::Leased(space::SESSIONS, keyed(sessions))).await
     }
 
     async fn delete_session(&self, address: &str) -> Result<()> {
-        self.delete_one(space::SESSIONS, key::text(address)).await
+        self.write_signal(SignalWrite::Delete(space::SESSIONS, key::text(address))).await
     }
 
     async fn has_session(&self, address: &str) -> Result<bool> {
-        Ok(self.answer(self.get(space::SESSIONS, address.as_bytes())).await?.is_some())
+        Ok(self.get_session(address).await?.is_some())
     }
 
     async fn has_signal_state_for_user(&self, user: &str) -> Result<bool> {
-        let of_user = [format!("{user}@"), format!("{user}:")];
-        let found = self.read(move |turn| {
-            for prefix in &of_user {
+        let found = async {
+            for prefix in [format!("{user}@"), format!("{user}:")] {
                 for space in [space::SESSIONS, space::IDENTITIES] {
-                    if !turn.scan_prefix(space, prefix.as_bytes(), 1)?.is_empty() {
+                    if self.has_signal_record(space, prefix.as_bytes()).await? {
                         return Ok(true);
                     }
                 }
             }
             Ok(false)
-        });
+        };
         self.answer(found).await
     }
 
@@ -88,7 +103,7 @@ impl SignalStore for Store {
     }
 
     async fn load_prekey(&self, id: u32) -> Result<Option<Bytes>> {
-        self.answer(self.get(space::PRE_KEYS, &key::number(id))).await
+        self.answer(self.signal_record(space::PRE_KEYS, &key::number(id))).await
     }
 
     async fn load_prekeys_batch(&self, ids: &[u32]) -> Result<Vec<(u32, Bytes)>> {
@@ -110,7 +125,7 @@ impl SignalStore for Store {
     }
 
     async fn remove_prekey(&self, id: u32) -> Result<()> {
-        self.delete_one(space::PRE_KEYS, key::number(id)).await
+        self.write_signal(SignalWrite::Delete(space::PRE_KEYS, key::number(id))).await
     }
 
     async fn get_max_prekey_id(&self) -> Result<u32> {
@@ -142,19 +157,20 @@ impl SignalStore for Store {
     }
 
     async fn put_sender_key(&self, address: &str, record: &[u8]) -> Result<()> {
-        self.put_leased(space::SENDER_KEYS, vec![(key::text(address), Bytes::copy_from_slice(record))]).await
+        let records = vec![(key::text(address), Bytes::copy_from_slice(record))];
+        self.write_signal(SignalWrite::Leased(space::SENDER_KEYS, records)).await
     }
 
     async fn put_sender_keys_batch(&self, sender_keys: &[(Arc<str>, Bytes)]) -> Result<()> {
-        self.put_leased(space::SENDER_KEYS, keyed(sender_keys)).await
+        self.write_signal(SignalWrite::Leased(space::SENDER_KEYS, keyed(sender_keys))).await
     }
 
     async fn get_sender_key(&self, address: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.answer(self.get(space::SENDER_KEYS, address.as_bytes())).await?.map(Into::into))
+        Ok(self.answer(self.signal_record(space::SENDER_KEYS, address.as_bytes())).await?.map(Into::into))
     }
 
     async fn delete_sender_key(&self, address: &str) -> Result<()> {
-        self.delete_one(space::SENDER_KEYS, key::text(address)).await
+        self.write_signal(SignalWrite::Delete(space::SENDER_KEYS, key::text(address))).await
     }
 }
 
@@ -171,26 +187,139 @@ impl Store {
         self.answer(self.write(batch)).await.map(drop)
     }
 
-    async fn put_leased(&self, space: Space, records: Vec<(Key, Bytes)>) -> Result<()> {
-        let read = if space == space::SESSIONS { gates::session } else { gates::sender_key };
-        self.copy.signal_writes.fetch_add(1, Ordering::AcqRel);
-        if !self.copy.gates_are_off() {
-            self.copy.arrivals.settle().await;
+    /// What the library wrote last, stored by now or not.
+    async fn signal_record(&self, space: Space, key: &[u8]) -> std::result::Result<Option<Bytes>, StoreError> {
+        match self.copy.signal_queue.find(space, key) {
+            Some(record) => Ok(record),
+            None => self.get(space, key).await,
         }
-        let put = self.turn(move |turn| {
-            for (key, record) in records {
-                turn.put_leased(space, key, record, read)?;
+    }
+
+    /// Whether the library has a record under a key that begins so.
+    async fn has_signal_record(&self, space: Space, prefix: &[u8]) -> std::result::Result<bool, StoreError> {
+        if self.copy.signal_queue.has_prefix(space, prefix) {
+            return Ok(true);
+        }
+        let mut stored = self.scan_prefix(space, prefix, DEVICES).await?.into_iter();
+        Ok(stored.any(|(key, _)| self.copy.signal_queue.find(space, &key) != Some(None)))
+    }
+
+    /// Writes, and returns when what must be durable is; or queues the write behind the messages that are on their way.
+    async fn write_signal(&self, write: SignalWrite) -> Result<()> {
+        if matches!(write, SignalWrite::Leased(..)) {
+            self.copy.signal_writes.fetch_add(1, Ordering::AcqRel);
+        }
+        let write = if self.copy.gates_are_off() {
+            write
+        } else {
+            match self.copy.signal_queue.push(&self.copy.arrivals, write) {
+                Some(write) => write,
+                None => return Ok(()),
             }
-            Ok(())
-        });
-        let put = async {
-            if let ((), Written { gate: Some(gate), .. }) = put.await? {
+        };
+        let written = async {
+            if let Some(gate) = self.store_signal(write).await? {
                 self.wait(gate).await?;
                 crash::point("lease_raised");
             }
             Ok(())
         };
-        self.answer(put).await
+        self.answer(written).await
+    }
+
+    /// Writes. The number is that of the change that must be durable before the library goes on.
+    async fn store_signal(&self, write: SignalWrite) -> std::result::Result<Option<ChangeNo>, StoreError> {
+        let ((), Written { gate, .. }) = self
+            .turn(move |turn| {
+                match write {
+                    SignalWrite::Leased(space, records) => {
+                        let read = if space == space::SESSIONS { gates::session } else { gates::sender_key };
+                        for (key, record) in records {
+                            turn.put_leased(space, key, record, read)?;
+                        }
+                    }
+                    SignalWrite::Put(space, records) => {
+                        for (key, record) in records {
+                            turn.put(space, key, record)?;
+                        }
+                    }
+                    SignalWrite::Delete(space, key) => drop(turn.delete(space, key)?),
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(gate)
+    }
+
+    /// Writes what is queued behind messages, as they are kept; for as long as a connection lasts. Dropped, it leaves the
+    /// queue as it is.
+    pub async fn write_signal_queue(&self) -> Infallible {
+        let mut waited = (None, 0);
+        loop {
+            let (moved, changed) = (pin!(self.copy.arrivals.moved()), pin!(self.copy.signal_queue.changed()));
+            let news = futures::future::select(moved, changed);
+            match self.copy.signal_queue.head(&self.copy.arrivals) {
+                Head::Ready(write) => {
+                    if let Err(error) = self.store_head(write).await {
+                        warn!(
+                            error = format!("{:#}", anyhow::Error::new(error)),
+                            "ratchets are not stored: nothing is sent"
+                        );
+                        // The store has failed or is closed; the session ends with it.
+                        return std::future::pending().await;
+                    }
+                }
+                Head::None => {
+                    news.await;
+                }
+                Head::Waits(head) => {
+                    if waited.0 != Some(head) {
+                        waited = (Some(head), 0);
+                    } else if waited.1 == TICKS {
+                        debug!("nothing is heard of a message: the ratchets are stored without it");
+                        self.copy.signal_queue.give_up();
+                    }
+                    // Counted, not timed: while this process stands still the message does, too.
+                    if timeout(TICK, news).await.is_err() {
+                        waited.1 += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes what waits for nothing any more, at the end of a connection. What is left is dropped when the next begins.
+    ///
+    /// # Errors
+    /// The store has failed or is closed.
+    pub async fn write_signal_rest(&self) -> std::result::Result<(), StoreError> {
+        while let Head::Ready(write) = self.copy.signal_queue.head(&self.copy.arrivals) {
+            self.store_head(write).await?;
+        }
+        Ok(())
+    }
+
+    async fn store_head(&self, write: SignalWrite) -> std::result::Result<(), StoreError> {
+        let gate = self.store_signal(write).await?;
+        self.copy.signal_queue.pop(gate);
+        Ok(())
+    }
+
+    /// Returns when the vault has all Signal state that the library has written so far.
+    ///
+    /// # Errors
+    /// The connection that wrote it is over, or the journal is closed.
+    pub async fn signal_is_durable(&self) -> anyhow::Result<()> {
+        let mark = self.copy.signal_queue.mark();
+        loop {
+            let changed = self.copy.signal_queue.changed();
+            match self.copy.signal_queue.outcome(mark) {
+                Outcome::Waiting => changed.await,
+                Outcome::Dropped => bail!("the ratchet steps of an ended connection are dropped"),
+                Outcome::Written(Some(gate)) => return Ok(self.wait(gate).await?),
+                Outcome::Written(None) => return Ok(()),
+            }
+        }
     }
 
     /// Keys that WhatsApp will hand out must survive us.

@@ -11,8 +11,9 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use crate::stage::{Home, LIMIT, Stage, await_death};
 
-/// Messages in each direction before and around the death.
+/// Messages in each direction before and around the death; where each lingers long there is time for few.
 const WRITTEN: usize = 80;
+const WRITTEN_SLOWLY: usize = 8;
 
 /// Runs at the same time: two cores.
 const SIDE_BY_SIDE: usize = 3;
@@ -27,17 +28,34 @@ enum Death {
     Asked,
 }
 
-/// Each message waits so long (ms) between its decryption and the moment in which it is kept: whatever writes the ratchets to the
+/// How long each message waits between its decryption and the moment in which it is kept: whatever writes the ratchets to the
 /// store overtakes it.
-const LINGERS: &str = "decrypted:10";
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Linger {
+    None,
+    Short,
+    /// Longer than anybody would wait for it.
+    Long,
+}
 
-async fn cross(home: Home, death: Death, lingers: bool, seed: u64) {
+impl Linger {
+    fn milliseconds(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Short => 10,
+            Self::Long => 1_500,
+        }
+    }
+}
+
+async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
     println!("seed {seed}: {death:?} on {home:?}");
     let mut rng = StdRng::seed_from_u64(seed);
     let Some(mut stage) = Stage::new(home).await else { return };
-    if lingers {
-        stage = stage.set("LOOPBACK_PAUSE", LINGERS);
+    if lingers != Linger::None {
+        stage = stage.set("LOOPBACK_PAUSE", format!("decrypted:{}", lingers.milliseconds()));
     }
+    let written = if lingers == Linger::Long { WRITTEN_SLOWLY } else { WRITTEN };
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair("trattoria").await];
     let ear = stage.listen(&conversations);
@@ -57,9 +75,10 @@ async fn cross(home: Home, death: Death, lingers: bool, seed: u64) {
             stage.setup.clone().set("LOOPBACK_CRASH", format!("{point}:{nth}")).start(LIMIT).await.unwrap()
         }
     };
-    let mut pauses = |longest: u64| (0..WRITTEN).map(|_| rng.random_range(0..longest)).collect::<Vec<_>>();
-    let (customers_pauses, tenants_pauses) = (pauses(4), pauses(4));
-    let moment = Duration::from_millis(rng.random_range(20..250));
+    let mut pauses = |longest: u64| (0..written).map(|_| rng.random_range(0..longest)).collect::<Vec<_>>();
+    let longest = 4 + lingers.milliseconds() / 10;
+    let (customers_pauses, tenants_pauses) = (pauses(longest), pauses(longest));
+    let moment = Duration::from_millis(rng.random_range(20..250 + 2 * lingers.milliseconds()));
     let writing = async {
         let mut ids = Vec::new();
         for (n, pause) in customers_pauses.into_iter().enumerate() {
@@ -140,7 +159,7 @@ async fn cross(home: Home, death: Death, lingers: bool, seed: u64) {
     daemon.kill().await.unwrap();
 }
 
-async fn runs(home: Home, death: Death, lingers: bool, seeds: std::ops::Range<u64>) {
+async fn runs(home: Home, death: Death, lingers: Linger, seeds: std::ops::Range<u64>) {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let (only, scale) = (number("CROSSING_SEED"), number("CROSSING_SCALE").unwrap_or(1));
     let seeds = seeds.start..seeds.start + (seeds.end - seeds.start) * scale;
@@ -158,35 +177,45 @@ async fn runs(home: Home, death: Death, lingers: bool, seeds: std::ops::Range<u6
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_at_any_moment() {
-    runs(Home::Embedded, Death::AnyTime, false, 1_000..1_012).await;
+    runs(Home::Embedded, Death::AnyTime, Linger::None, 1_000..1_012).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_at_any_moment_with_firestore() {
-    runs(Home::Emulator, Death::AnyTime, false, 2_000..2_003).await;
+    runs(Home::Emulator, Death::AnyTime, Linger::None, 2_000..2_003).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_right_after_the_wire() {
-    runs(Home::Embedded, Death::At("ciphertext_on_the_wire"), false, 3_000..3_006).await;
+    runs(Home::Embedded, Death::At("ciphertext_on_the_wire"), Linger::None, 3_000..3_006).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_right_after_the_wire_with_firestore() {
-    runs(Home::Emulator, Death::At("ciphertext_on_the_wire"), false, 4_000..4_002).await;
+    runs(Home::Emulator, Death::At("ciphertext_on_the_wire"), Linger::None, 4_000..4_002).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_decrypted_is_lost_by_a_kill() {
-    runs(Home::Embedded, Death::AnyTime, true, 5_000..5_004).await;
+    runs(Home::Embedded, Death::AnyTime, Linger::Short, 5_000..5_004).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_decrypted_is_lost_by_a_kill_with_firestore() {
-    runs(Home::Emulator, Death::AnyTime, true, 6_000..6_002).await;
+    runs(Home::Emulator, Death::AnyTime, Linger::Short, 6_000..6_002).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_decrypted_is_lost_by_a_stop() {
-    runs(Home::Embedded, Death::Asked, true, 7_000..7_004).await;
+    runs(Home::Embedded, Death::Asked, Linger::Short, 7_000..7_004).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_takes_long_to_keep_is_lost_by_a_kill() {
+    runs(Home::Embedded, Death::AnyTime, Linger::Long, 8_000..8_003).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_takes_long_to_keep_is_lost_by_a_stop() {
+    runs(Home::Embedded, Death::Asked, Linger::Long, 9_000..9_003).await;
 }

@@ -82,6 +82,7 @@ mod unlinking;
 mod vault_access;
 mod vault_contract;
 mod vault_lock;
+mod vault_loss;
 mod vault_losses;
 mod waha;
 mod waha_routes;

@@ -5,34 +5,32 @@ use rustix::process::Signal;
 use serde_json::json;
 use sessiond::{
     demo::{Conversation, until},
-    tenant::TenantId,
-    vault::{DocumentKind, Seq, Vault, embedded::Embedded},
+    vault::Vault,
 };
 
 use crate::{
-    damage, emulator,
+    damage,
     stage::{Home, LIMIT, Stage},
+    vault_loss::{self, Loss},
 };
 
 const TENANT: &str = "trattoria";
 
-/// The loss.
+/// What becomes of the embedded vault's file, which stays the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Loss {
-    /// The tenant with everything below it.
-    Everything,
-    /// An older copy was put in the place: the last entries, and the snapshots since.
-    TheEnd,
-    /// The embedded vault's file.
-    TheFile,
-    /// All that it has committed since the last checkpoint.
-    TheLog,
-    /// The same, but the file stays.
-    TheLogInPlace,
-    /// The embedded vault's file has a backup's content.
+enum Harm {
+    /// All that it has committed since the last checkpoint is gone.
+    LogCut,
+    /// A backup's content is in it.
     WrittenOver,
-    /// The embedded vault's file ends in its middle.
+    /// It ends in its middle.
     CutInHalf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Forgets(Loss),
+    ComesTo(Harm),
 }
 
 /// As the daemon tells it.
@@ -47,23 +45,18 @@ const TOLD: [&str; 6] = [
 
 struct Scene {
     stage: Stage,
-    /// But for the log in place, not while its file is harmed: it is another program that has it open.
+    /// While it is there, another program has the embedded vault's file open.
     vault: Option<Box<dyn Vault>>,
-    project: Option<String>,
 }
 
-async fn made_good(home: Home, loss: Loss) {
+async fn made_good(home: Home, fate: Fate) {
     let Some(stage) = Stage::new(home).await else { return };
     // The log is moved into the file with a write: there is one a second.
     let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "20").set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair(TENANT).await];
-    let project = stage.project.clone();
-    let vault: Box<dyn Vault> = match &project {
-        Some(project) => Box::new(emulator::vault(project).await.unwrap()),
-        None => Box::new(Embedded::open(&stage.path("cloud").join("vault.db")).unwrap()),
-    };
-    let mut scene = Scene { stage, vault: Some(vault), project };
+    let vault = vault_loss::vault(&stage).await;
+    let mut scene = Scene { stage, vault: Some(vault) };
     scene.talk(&mut conversations).await;
     scene.back_up();
     for _ in 0..2 {
@@ -72,12 +65,12 @@ async fn made_good(home: Home, loss: Loss) {
     scene.log_was_moved().await;
     // In the middle of a conversation: some of it is on its way in, and some on its way out.
     conversations[0].customers_write(&scene.stage.network, 2).await.unwrap();
-    scene.lose(loss).await;
+    scene.befalls(fate).await;
     scene.talk(&mut conversations).await;
     scene.talk(&mut conversations).await;
     let log = scene.stage.log();
     // The log may have had nothing that is not in the file.
-    assert!(loss == Loss::TheLogInPlace || TOLD.iter().any(|told| log.contains(told)), "{log}");
+    assert!(fate == Fate::ComesTo(Harm::LogCut) || TOLD.iter().any(|told| log.contains(told)), "{log}");
     let well = || async { scene.stage.health().await.1["status"] == "ok" };
     until(LIMIT, "all to be well", well).await.unwrap_or_else(|error| panic!("{error}\n{log}"));
 
@@ -105,7 +98,7 @@ impl Scene {
     }
 
     fn back_up(&self) {
-        if self.project.is_none() {
+        if self.stage.project.is_none() {
             let connection = rusqlite::Connection::open(self.cloud("vault.db")).unwrap();
             connection.busy_timeout(LIMIT).unwrap();
             connection.execute("VACUUM INTO ?1", [self.cloud("backup.db").to_str().unwrap()]).unwrap();
@@ -114,7 +107,7 @@ impl Scene {
 
     /// All that was written until now is in the embedded vault's file itself.
     async fn log_was_moved(&self) {
-        if self.project.is_some() {
+        if self.stage.project.is_some() {
             return;
         }
         let file = format!("file:{}?immutable=1", self.cloud("vault.db").display());
@@ -127,74 +120,23 @@ impl Scene {
         until(LIMIT, "the log to be moved", || std::future::ready(number() > before)).await.unwrap();
     }
 
-    async fn lose(&mut self, loss: Loss) {
+    async fn befalls(&mut self, fate: Fate) {
         let (file, log) = (self.cloud("vault.db"), self.cloud("vault.db-wal"));
         let open = |path: &std::path::Path| std::fs::OpenOptions::new().write(true).open(path).unwrap();
-        match loss {
-            Loss::TheLogInPlace => return open(&log).set_len(0).unwrap(),
-            Loss::WrittenOver => {
+        match fate {
+            Fate::Forgets(loss) => {
+                let vault = self.vault.as_deref().unwrap();
+                vault_loss::lose(&self.stage, vault, TENANT, loss).await;
+            }
+            Fate::ComesTo(Harm::LogCut) => open(&log).set_len(0).unwrap(),
+            Fate::ComesTo(Harm::WrittenOver) => {
                 self.vault = None;
                 std::fs::copy(self.cloud("backup.db"), file).unwrap();
-                return;
             }
-            Loss::CutInHalf => {
+            Fate::ComesTo(Harm::CutInHalf) => {
                 self.vault = None;
-                let file = open(&file);
-                let pages = file.metadata().unwrap().len() / 4096;
-                return file.set_len(pages / 2 * 4096).unwrap();
-            }
-            _ => {}
-        }
-        let vault = self.vault.as_ref().unwrap();
-        let tenant: TenantId = TENANT.parse().unwrap();
-        let documents = vault.documents(&tenant, Seq(1)).await.unwrap();
-        let numbers: Vec<_> = documents.iter().map(|document| document.seq).collect();
-        let from = match loss {
-            Loss::TheLog => {
-                std::fs::remove_file(self.cloud("vault.db-wal")).unwrap();
-                return;
-            }
-            Loss::TheLogInPlace | Loss::WrittenOver | Loss::CutInHalf => return,
-            Loss::TheFile => {
-                for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
-                    std::fs::remove_file(self.cloud(name)).unwrap();
-                }
-                return;
-            }
-            Loss::Everything => Seq(1),
-            Loss::TheEnd => numbers[numbers.len() - 3],
-        };
-        // First: once the documents go, the daemon writes everything anew, this too.
-        if loss == Loss::Everything {
-            self.remove_record();
-        }
-        // It goes on writing meanwhile, and only what is lost at the end is noticed.
-        let mut before = numbers.last().copied();
-        let mut lost: Vec<_> = numbers.into_iter().filter(|seq| *seq >= from).collect();
-        while !lost.is_empty() {
-            vault.remove_documents(&tenant, &lost).await.unwrap();
-            let since = vault.documents(&tenant, from).await.unwrap();
-            let since = since.iter().filter(|document| Some(document.seq) > before);
-            if since.clone().any(|document| document.kind == DocumentKind::Takeover) {
-                break;
-            }
-            lost = since.map(|document| document.seq).collect();
-            before = before.max(lost.last().copied());
-        }
-        for id in vault.snapshots(&tenant).await.unwrap() {
-            if id.seq >= from && Some(id.seq) <= before {
-                vault.remove_snapshot(&tenant, &id).await.unwrap();
-            }
-        }
-    }
-
-    fn remove_record(&self) {
-        match &self.project {
-            Some(project) => emulator::delete(project, &format!("tenants/{TENANT}")),
-            None => {
-                let connection = rusqlite::Connection::open(self.stage.path("cloud").join("vault.db")).unwrap();
-                connection.busy_timeout(LIMIT).unwrap();
-                connection.execute("DELETE FROM tenants", []).unwrap();
+                let pages = std::fs::metadata(&file).unwrap().len() / 4096;
+                open(&file).set_len(pages / 2 * 4096).unwrap();
             }
         }
     }
@@ -202,47 +144,47 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vault_that_was_emptied() {
-    made_good(Home::Embedded, Loss::Everything).await;
+    made_good(Home::Embedded, Fate::Forgets(Loss::Everything)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_firestore_that_was_emptied() {
-    made_good(Home::Emulator, Loss::Everything).await;
+    made_good(Home::Emulator, Fate::Forgets(Loss::Everything)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vault_that_is_an_older_copy() {
-    made_good(Home::Embedded, Loss::TheEnd).await;
+    made_good(Home::Embedded, Fate::Forgets(Loss::TheEnd)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_firestore_that_is_an_older_copy() {
-    made_good(Home::Emulator, Loss::TheEnd).await;
+    made_good(Home::Emulator, Fate::Forgets(Loss::TheEnd)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_deleted() {
-    made_good(Home::Embedded, Loss::TheFile).await;
+    made_good(Home::Embedded, Fate::Forgets(Loss::TheFile)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_log_that_was_deleted() {
-    made_good(Home::Embedded, Loss::TheLog).await;
+    made_good(Home::Embedded, Fate::Forgets(Loss::TheLog)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_log_that_was_cut() {
-    made_good(Home::Embedded, Loss::TheLogInPlace).await;
+    made_good(Home::Embedded, Fate::ComesTo(Harm::LogCut)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_written_over() {
-    made_good(Home::Embedded, Loss::WrittenOver).await;
+    made_good(Home::Embedded, Fate::ComesTo(Harm::WrittenOver)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_cut_in_half() {
-    made_good(Home::Embedded, Loss::CutInHalf).await;
+    made_good(Home::Embedded, Fate::ComesTo(Harm::CutInHalf)).await;
 }
 
 /// While the vault takes nothing that is what `/health` says, to those who have no key too.

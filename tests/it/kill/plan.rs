@@ -5,7 +5,13 @@ use std::{ops::Range, time::Duration};
 use loopback::{Fault, FaultKind};
 use rand::{Rng, seq::IndexedRandom as _};
 
-use crate::{damage::Damage, proxy::Mode, stage::Home};
+use crate::{
+    damage::Damage,
+    directory::{HANDS, Hand},
+    proxy::Mode,
+    stage::Home,
+    vault_loss::Loss,
+};
 
 /// Points that ordinary traffic passes (`sessiond::crash`), each several times.
 const CRASH_POINTS: [&str; 8] = [
@@ -21,6 +27,8 @@ const CRASH_POINTS: [&str; 8] = [
 
 /// Wall clocks of later lives, in seconds.
 const CLOCKS: [i64; 5] = [-3600, -3, 0, 0, 3600];
+
+const LINGERS: [Option<u32>; 6] = [None, None, None, None, Some(20), Some(400)];
 
 /// Fewer than the connections that say nothing.
 const DESCRIPTORS: u32 = 256;
@@ -38,6 +46,8 @@ pub struct Plan {
     pub webhook: bool,
     /// A page with the real Socket.IO client.
     pub page: bool,
+    /// In the last life: the vault forgets, and once that is made good the daemon dies with its disk.
+    pub loss: Option<Loss>,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +60,8 @@ pub struct Life {
     pub end: End,
     /// Its disk is lost with it.
     pub wipe: bool,
+    /// Milliseconds that each message takes between its decryption and its being kept.
+    pub lingers: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +89,8 @@ pub enum Trouble {
     VaultLocked(Duration),
     /// The emulator is behind a proxy.
     VaultBehind(Mode, Duration),
+    /// Somebody else writes in the directory.
+    Directory(Hand),
     /// WhatsApp's side.
     Line(Fault),
 }
@@ -90,6 +104,14 @@ impl Plan {
         for life in &mut lives {
             life.leave_out(&without);
         }
+        let losses = [Loss::Everything, Loss::TheEnd];
+        let loss = losses.choose(rng).copied().filter(|_| rng.random_bool(0.15) && !without.contains(&"loss"));
+        if loss.is_some()
+            && let Some(last) = lives.last_mut()
+        {
+            // What the vault has forgotten is in the working copy alone.
+            last.leave_out(&["disk", "descriptors"]);
+        }
         Self {
             lives,
             messages: rng.random_range(5..12),
@@ -97,6 +119,7 @@ impl Plan {
             stranger: rng.random_bool(0.5),
             webhook: rng.random_bool(0.4),
             page: rng.random_bool(0.15),
+            loss,
         }
     }
 
@@ -113,7 +136,8 @@ impl Life {
         let end = if last { End::Never } else { End::draw(rng, home) };
         // The tenant pairs in the first.
         let clock = if first { 0 } else { *CLOCKS.choose(rng).expect("not empty") };
-        Self { length, troubles, clock, end, wipe: rng.random_bool(0.6) }
+        let lingers = *LINGERS.choose(rng).expect("not empty");
+        Self { length, troubles, clock, end, wipe: rng.random_bool(0.6), lingers }
     }
 
     /// The file descriptors it is started with, where they matter.
@@ -121,11 +145,15 @@ impl Life {
         self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Descriptors(_))).then_some(DESCRIPTORS)
     }
 
-    /// For who looks for the cause of a failure: `KILL_WITHOUT=disk,descriptors,vault,line,leaving,clock,rival,crash`.
+    /// For who looks for the cause of a failure: `KILL_WITHOUT=disk,descriptors,vault,directory,line,leaving,clock,lingers,
+    /// rival,crash,loss`.
     fn leave_out(&mut self, kinds: &[&str]) {
         self.troubles.retain(|(_, trouble)| !kinds.contains(&trouble.kind()));
         if kinds.contains(&"clock") {
             self.clock = 0;
+        }
+        if kinds.contains(&"lingers") {
+            self.lingers = None;
         }
         let kind = match self.end {
             End::CrashAt(..) => "crash",
@@ -153,7 +181,8 @@ impl End {
 
 impl Trouble {
     fn draw(rng: &mut impl Rng, home: Home) -> Self {
-        match rng.random_range(0..6) {
+        match rng.random_range(0..7) {
+            6 => Self::Directory(*HANDS.choose(rng).expect("not empty")),
             0 | 1 => Self::Disk(Damage::any(rng)),
             2 => Self::Descriptors(millis(rng, 50..800)),
             3 if home == Home::Embedded => Self::VaultLocked(millis(rng, 50..1500)),
@@ -170,6 +199,7 @@ impl Trouble {
             Self::Disk(_) => "disk",
             Self::Descriptors(_) => "descriptors",
             Self::VaultLocked(_) | Self::VaultBehind(..) => "vault",
+            Self::Directory(_) => "directory",
             Self::Line(_) => "line",
         }
     }

@@ -23,11 +23,13 @@ use super::{
 };
 use crate::{
     damage::working_copy,
+    directory::Directory,
     emulator,
     front::Front,
     proxy::{Mode, Proxy},
     stage::{Home, LIMIT, Stage},
     vault_lock,
+    vault_loss::{self, Loss},
 };
 
 /// The tenant to whom it happens, and one who must not notice.
@@ -41,6 +43,7 @@ pub struct Scene {
     front: Front,
     dashboard: Dashboard,
     proxy: Option<Proxy>,
+    directory: Directory,
 }
 
 /// A daemon and the setup that it was started with.
@@ -68,7 +71,8 @@ impl Scene {
         };
         let front = Front::start().await;
         let dashboard = Dashboard::new(front.address, stage.setup.admin_key.clone());
-        Some(Self { stage, front, dashboard, proxy })
+        let directory = Directory::of(&stage, home);
+        Some(Self { stage, front, dashboard, proxy, directory })
     }
 
     /// What the daemons logged last.
@@ -111,6 +115,9 @@ impl Scene {
             conversation.sent = accepted.iter().map(|one| one.sent.clone()).collect();
         }
         self.await_all(&conversations, &ear).await;
+        if let Some(loss) = plan.loss {
+            daemon = self.forget(loss, daemon, &mut conversations, &ear).await?;
+        }
         let mut verdict = self.stage.tally.verdict(&conversations, &ear.heard()).await?;
         // What no dashboard has heard of is as lost as what never came.
         verdict.lost += consumers::unheard(&conversations, &ear.heard());
@@ -137,6 +144,34 @@ impl Scene {
         let id = repeat().await.with_context(|| format!("a repeat of {key}"))?;
         anyhow::ensure!(id == sent.id, "{key} was {} and is {id}", sent.id);
         Ok(())
+    }
+
+    /// The vault forgets; what the daemon has in hand is there after its death with its disk.
+    async fn forget(
+        &self,
+        loss: Loss,
+        daemon: Running,
+        conversations: &mut [Conversation],
+        ear: &Ear,
+    ) -> anyhow::Result<Running> {
+        // Nobody else may be without it: a copy that is being built is built from the vault.
+        until(LIMIT, "the tenant to be connected", || self.dashboard.is_connected(TENANTS[0])).await?;
+        let vault = vault_loss::vault(&self.stage).await;
+        conversations[0].customers_write(&self.stage.network, 1).await?;
+        vault_loss::lose(&self.stage, &*vault, TENANTS[0], loss).await;
+        conversations[0].customers_write(&self.stage.network, 1).await?;
+        self.await_all(conversations, ear).await;
+        let Running { process, setup } = daemon;
+        process.kill().await?;
+        let _ = std::fs::remove_dir_all(&setup.data_dir);
+        let environment = self.stage.setup.environment.clone();
+        let setup = Setup { address: free_address()?, environment, launcher: Vec::new(), ..setup };
+        let mut process = setup.spawn()?;
+        self.front.point_to(setup.address);
+        process.await_port(LIMIT).await?;
+        conversations[0].customers_write(&self.stage.network, 1).await?;
+        self.await_all(conversations, ear).await;
+        Ok(Running { process, setup })
     }
 
     /// Until everything has arrived everywhere, or it has had its time.
@@ -318,6 +353,10 @@ impl Scene {
                 sleep(*length).await;
                 proxy.set(Mode::Pass);
             }
+            Trouble::Directory(hand) => {
+                sleep(at).await;
+                self.directory.change(*hand).await;
+            }
             Trouble::Line(fault) => {
                 sleep(at).await;
                 self.stage.network.fault(fault.clone()).await.expect("it is a fault");
@@ -335,6 +374,10 @@ fn fitted(setup: Setup, life: &Life) -> anyhow::Result<Setup> {
     let setup = Setup { launcher: Vec::new(), ..setup };
     let setup = match life.descriptors() {
         Some(limit) => setup.descriptors(limit),
+        None => setup,
+    };
+    let setup = match life.lingers {
+        Some(ms) => setup.set("LOOPBACK_PAUSE", format!("decrypted:{ms}")),
         None => setup,
     };
     if life.clock == 0 {
