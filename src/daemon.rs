@@ -185,15 +185,14 @@ pub struct AdminKeyError {
 /// Opens the vault and proves that the master key is its own. What is missing is made.
 pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home>, Arc<Keyring>)> {
     let mut keys = config.vault.master_keys.clone();
+    let mut had_key = false;
     if let VaultHome::Embedded { path, .. } = &config.vault.home {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
         }
         if keys.is_empty() {
             let file = key_file(path)?;
-            if file.exists() && !path.exists() {
-                warn!(vault = %path.display(), "there is a vault's key and no vault: a new one is made, and nobody is paired in it");
-            }
+            had_key = file.exists();
             keys.push(load_or_create_key_file(&file).map_err(|error| unreadable(&file, error))?);
             info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
         }
@@ -201,19 +200,24 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
     let keyring = Arc::new(Keyring::new(keys));
     let vault = until_answered(patience(config), async || {
         let vault = reach_vault(config).await?;
-        prove(&vault, &keyring).await?;
+        prove(&vault, &keyring, had_key).await?;
         Ok(vault)
     });
     Ok((vault.await?, keyring))
 }
 
-/// Proves that the key is the vault's; makes it the key of a vault that has none.
-async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring) -> anyhow::Result<()> {
-    let value = match vault.check_value().await? {
-        Some(value) => value,
-        None if vault.create_check_value(keyring.check_value()).await? => return Ok(()),
-        None => vault.check_value().await?.context("the vault's check value is gone")?,
-    };
+/// Proves that the key is the vault's; makes it the key of a vault that has none. `had_key`: the key was there before.
+async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, had_key: bool) -> anyhow::Result<()> {
+    if let Some(value) = vault.check_value().await? {
+        return Ok(verify(keyring, &value)?);
+    }
+    if had_key {
+        warn!("there is a vault's key, and the vault is empty or new: nobody is paired in it");
+    }
+    if vault.create_check_value(keyring.check_value()).await? {
+        return Ok(());
+    }
+    let value = vault.check_value().await?.context("the vault's check value is gone")?;
     Ok(verify(keyring, &value)?)
 }
 

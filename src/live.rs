@@ -306,7 +306,12 @@ async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Op
     let mut last = cursor.or_else(|| fleet.newest_event(tenant));
     // What came after its cursor; a tenant that is not up yet has to wait for it.
     let mut is_behind = cursor.is_some();
-    emit(socket, "registered", &json!({ "tenantId": tenant, "socketId": socket.id })).await;
+    let mut registered = json!({ "tenantId": tenant, "socketId": socket.id });
+    if let Some(last) = last {
+        // A client that hears nothing before its line breaks has a place to go on at.
+        registered["cursor"] = json!(last);
+    }
+    emit(socket, "registered", &registered).await;
     if let Some(status) = fleet.status(tenant) {
         emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
         if let Some(qr) = status.qr.filter(|_| may_pair) {

@@ -23,7 +23,8 @@ use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
-    /// `unserved` when all tenants are without a session; `disk_low`: messages come and go, files do not; `degraded` when some are without
+    /// `unserved` when all tenants are without a session; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
+    /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
     /// one: restored just now, failed, or moved to another process; `ok`.
     status: &'static str,
     timestamp: jiff::Timestamp,
@@ -89,7 +90,7 @@ impl Health {
     fn new(app: &App, caller: Option<&Caller>) -> Self {
         let counts @ Counts { working, total, .. } = app.fleet.counts();
         let mut health = Self {
-            status: word(app.fleet.is_draining(), app.fleet.env().media.spool.reserve().space(), counts),
+            status: word(app, counts),
             timestamp: app.fleet.env().clock.now(),
             service: "KDS WhatsApp SaaS Backend",
             mode: None,
@@ -113,7 +114,7 @@ impl Health {
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {
-        let served = matches!(self.status, "ok" | "degraded" | "disk_low");
+        let served = matches!(self.status, "ok" | "degraded" | "disk_low" | "vault_down");
         let status = if served { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
@@ -127,11 +128,13 @@ impl Gives for Health {
 }
 
 /// The worst first: two probes that see the same must do the same.
-fn word(is_draining: bool, space: DiskSpace, Counts { unserved, total, .. }: Counts) -> &'static str {
+fn word(app: &App, Counts { unserved, total, .. }: Counts) -> &'static str {
+    let space = app.fleet.env().media.spool.reserve().space();
     match (space, unserved) {
-        _ if is_draining => "draining",
+        _ if app.fleet.is_draining() => "draining",
         (DiskSpace::Full, _) => "disk_full",
         (_, unserved) if unserved > 0 && unserved >= total => "unserved",
+        _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
         (DiskSpace::Enough, 0) => "ok",
         (DiskSpace::Enough, _) => "degraded",

@@ -15,7 +15,7 @@ use crate::{
     fleet::FleetError,
     journal::ArchiveError,
     message::Flaw,
-    session::{NoPast, Refused, RefusedPasskey, RefusedSend},
+    session::{End, NoPast, Refused, RefusedPasskey, RefusedSend},
     store::StoreError,
 };
 
@@ -228,6 +228,15 @@ impl From<FleetError> for Problem {
     }
 }
 
+impl From<End> for Problem {
+    fn from(end: End) -> Self {
+        match end {
+            End::Moved => Self::moved(),
+            End::CopyFailed(_) | End::Crashed | End::VaultRefused(_) => FleetError::Restoring.into(),
+        }
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::unreadable(error)
@@ -238,6 +247,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NotConnected => Self::not_connected(),
+            Refused::Ended(end) => end.into(),
             Refused::Unreachable => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
             Refused::Input { field, expected } => Self::invalid(
                 format!("{field}: {expected}"),
@@ -313,6 +323,7 @@ impl From<RefusedSend> for Problem {
     fn from(refused: RefusedSend) -> Self {
         match refused {
             RefusedSend::NotConnected => Self::not_connected(),
+            RefusedSend::Ended(end) => end.into(),
             RefusedSend::Recipient => {
                 let message = "expected a phone number with its country code, or a jid".to_owned();
                 Self::invalid(message.clone(), vec![FieldError { field: "to".into(), message }])

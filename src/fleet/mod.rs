@@ -43,7 +43,7 @@ pub use self::{
     work_folder::WorkFolder,
 };
 use crate::{
-    config,
+    clock, config,
     journal::{Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
@@ -75,6 +75,8 @@ pub struct Fleet {
     attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
     incidents: Incidents,
     peers: Peers,
+    /// Since when the vault does not take this instance's record, as far as was tried.
+    unannounced_since: Mutex<Option<clock::Instant>>,
     /// Tenants that are opened anew at the same time.
     reviving: Semaphore,
 }
@@ -156,6 +158,7 @@ impl Fleet {
             attendants: OnceLock::new(),
             incidents: Incidents::default(),
             peers: Peers::default(),
+            unannounced_since: Mutex::new(None),
             reviving,
         });
         // The first to log in, in the restore, need it.
@@ -192,6 +195,15 @@ impl Fleet {
     fn running(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         let slot = self.slot(tenant).ok_or(FleetError::Unknown)?;
         slot.session().ok_or_else(|| slot.refusal())
+    }
+
+    /// The tenant's session; `None`: there is none to be expected soon.
+    pub fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
+        match self.running(tenant) {
+            Ok(session) => Ok(Some(session)),
+            Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved)) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
@@ -386,12 +398,22 @@ impl Fleet {
         counts
     }
 
+    /// The vault takes nothing, as far as its last answers say.
+    pub fn is_vault_down(&self) -> bool {
+        let open = self.open_journals();
+        let since = *self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_unannounced = since.is_some_and(|since| open.iter().all(|journal| journal.confirmed_at() <= since));
+        is_unannounced || !open.is_empty() && open.iter().all(Journal::outage)
+    }
+
     /// Counts the faults since the start, by name; each was put right as far as it could be.
     pub fn incidents(&self) -> BTreeMap<&'static str, u64> {
+        self.incidents.all(&self.open_journals())
+    }
+
+    fn open_journals(&self) -> Vec<Journal> {
         let slots = self.slots();
-        let open = slots.values().filter_map(|slot| slot.unclosed()).map(|session| session.store().journal().clone());
-        let open: Vec<Journal> = open.collect();
-        self.incidents.all(&open)
+        slots.values().filter_map(|slot| slot.unclosed()).map(|session| session.store().journal().clone()).collect()
     }
 
     /// Starts what runs beside the sessions: the heartbeat, the record of this instance, and the removal of old files.

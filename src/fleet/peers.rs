@@ -1,23 +1,21 @@
 //! The other processes on the same vault: which of them are alive.
 //!
-//! Alive is what this process saw change lately, by its own clock, which runs during suspension: the clocks of two machines are never
-//! compared. Of a process on the same machine the kernel knows. A wrong guess does no harm: the journal's takeover decides who owns a
-//! tenant, and whoever was wrongly believed dead learns from it.
+//! Alive is a process whose record changes from one look of this process to the next: the clocks of two machines are never compared, and a
+//! suspension of this process, or of the whole machine, counts as one look, however long it was. Of a process on the same machine the
+//! kernel knows that it has died, at once. It does not know that a living one is of any use: one that is stopped, or hangs, is waited for
+//! like one on another machine. A wrong guess does no harm: the journal's takeover decides who owns a tenant, and whoever was wrongly
+//! believed dead learns from it.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
 
-use crate::{
-    clock::Instant,
-    vault::{Instance, InstanceId},
-};
+use crate::vault::{Instance, InstanceId};
 
-/// Announcements that a living process may miss.
+/// Looks without a change, after which a process counts as dead. Looks are as far apart as announcements.
 const MISSED: u32 = 3;
 
 /// What was seen of the others.
@@ -27,43 +25,55 @@ pub(super) struct Peers(Mutex<HashMap<InstanceId, Sighting>>);
 #[derive(Debug)]
 struct Sighting {
     heartbeat_at: Timestamp,
-    changed_at: Instant,
+    /// Looks in a row that found no change.
+    missed: u32,
     process: Option<String>,
+}
+
+impl Sighting {
+    fn is_alive(&self) -> bool {
+        let has_died = || {
+            let lives = process_lives(self.process.as_deref()?, &this_machine()?)?;
+            Some(!lives)
+        };
+        self.missed < MISSED && !has_died().unwrap_or(false)
+    }
 }
 
 impl Peers {
     /// What the vault lists now. Who is not listed has stopped, or is forgotten.
-    pub fn observe(&self, instances: &[Instance], now: Instant) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn observe(&self, instances: &[Instance]) {
+        let mut seen = self.seen();
         seen.retain(|id, _| instances.iter().any(|instance| instance.id == *id));
         for Instance { id, heartbeat_at, process, .. } in instances {
-            let new = || Sighting { heartbeat_at: *heartbeat_at, changed_at: now, process: process.clone() };
-            let sighting = seen.entry(id.clone()).or_insert_with(new);
-            if sighting.heartbeat_at != *heartbeat_at {
-                (sighting.heartbeat_at, sighting.changed_at) = (*heartbeat_at, now);
+            match seen.get_mut(id) {
+                Some(sighting) if sighting.heartbeat_at == *heartbeat_at => {
+                    sighting.missed = sighting.missed.saturating_add(1);
+                }
+                _ => {
+                    let sighting = Sighting { heartbeat_at: *heartbeat_at, missed: 0, process: process.clone() };
+                    seen.insert(id.clone(), sighting);
+                }
             }
         }
     }
 
     /// The vault did not take our own announcement, and so may not have taken theirs: the count starts anew.
-    pub fn excuse(&self, now: Instant) {
-        for sighting in self.0.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
-            sighting.changed_at = now;
-        }
+    pub fn excuse(&self) {
+        self.seen().values_mut().for_each(|sighting| sighting.missed = 0);
     }
 
-    /// `every`: how often a process announces itself.
-    pub fn is_alive(&self, id: &InstanceId, every: Duration, now: Instant) -> bool {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sighting) = seen.get(id) else { return false };
-        let by_kernel = sighting.process.as_deref().and_then(|process| process_lives(process, &this_machine()?));
-        by_kernel.unwrap_or_else(|| now.since(sighting.changed_at) < every * MISSED)
+    pub fn is_alive(&self, id: &InstanceId) -> bool {
+        self.seen().get(id).is_some_and(Sighting::is_alive)
     }
 
     /// Those that were listed last and are dead.
-    pub fn dead(&self, every: Duration, now: Instant) -> Vec<InstanceId> {
-        let ids: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
-        ids.into_iter().filter(|id| !self.is_alive(id, every, now)).collect()
+    pub fn dead(&self) -> Vec<InstanceId> {
+        self.seen().iter().filter(|(_, sighting)| !sighting.is_alive()).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<InstanceId, Sighting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,8 +112,6 @@ fn began(pid: u32) -> Option<String> {
 mod tests {
     use super::*;
 
-    const EVERY: Duration = Duration::from_secs(30);
-
     fn instance(id: &str, beat: i64, process: Option<String>) -> Instance {
         Instance {
             id: InstanceId(id.into()),
@@ -116,41 +124,47 @@ mod tests {
         }
     }
 
-    fn at(second: u64) -> Instant {
-        Instant::from_start(Duration::from_secs(second))
+    fn looks(peers: &Peers, instances: &[Instance], count: u32) {
+        (0..count).for_each(|_| peers.observe(instances));
     }
 
     #[test]
-    fn whoever_is_not_seen_to_change_is_dead_by_our_clock() {
+    fn whoever_is_not_seen_to_change_is_dead() {
         let peers = Peers::default();
         let other = InstanceId("other".into());
-        assert!(!peers.is_alive(&other, EVERY, at(0)), "nobody has ever seen it");
+        assert!(!peers.is_alive(&other), "nobody has ever seen it");
         // Its clock is years behind; only that it changes counts.
-        peers.observe(&[instance("other", 7, None)], at(1000));
-        assert!(peers.is_alive(&other, EVERY, at(1089)));
-        assert!(!peers.is_alive(&other, EVERY, at(1090)));
-        peers.observe(&[instance("other", 6, None)], at(1080));
-        assert!(peers.is_alive(&other, EVERY, at(1169)));
+        looks(&peers, &[instance("other", 7, None)], MISSED);
+        assert!(peers.is_alive(&other));
+        looks(&peers, &[instance("other", 6, None)], MISSED);
+        assert!(peers.is_alive(&other));
         // The vault was away.
-        peers.excuse(at(1200));
-        assert!(peers.is_alive(&other, EVERY, at(1289)));
-        assert_eq!(peers.dead(EVERY, at(1290)), std::slice::from_ref(&other));
-        peers.observe(&[], at(1200));
-        assert!(!peers.is_alive(&other, EVERY, at(1200)), "it has stopped");
+        peers.excuse();
+        looks(&peers, &[instance("other", 6, None)], MISSED - 1);
+        assert!(peers.is_alive(&other));
+        looks(&peers, &[instance("other", 6, None)], 1);
+        assert_eq!(peers.dead(), std::slice::from_ref(&other));
+        looks(&peers, &[instance("other", 8, None)], 1);
+        assert!(peers.is_alive(&other), "it goes on");
+        peers.observe(&[]);
+        assert!(!peers.is_alive(&other), "it has stopped");
     }
 
     #[test]
-    fn the_kernel_knows_the_processes_of_this_machine() {
+    fn the_kernel_knows_who_has_died_on_this_machine() {
         let peers = Peers::default();
         let us = this_process().unwrap();
         let (before, start) = us.rsplit_once('/').unwrap();
         let reused = format!("{before}/{}", start.parse::<u64>().unwrap() + 1);
         let elsewhere = format!("x{us}");
         let instances = [("us", us), ("reused", reused), ("elsewhere", elsewhere)];
-        peers.observe(&instances.map(|(id, process)| instance(id, 0, Some(process))), at(0));
-        let lives = |id: &str, second| peers.is_alive(&InstanceId(id.into()), EVERY, at(second));
-        assert!(lives("us", 1_000_000), "however long it has said nothing");
-        assert!(!lives("reused", 0));
-        assert!(lives("elsewhere", 89) && !lives("elsewhere", 90));
+        let instances = instances.map(|(id, process)| instance(id, 0, Some(process)));
+        let lives = |id: &str| peers.is_alive(&InstanceId(id.into()));
+        looks(&peers, &instances, MISSED);
+        assert!(!lives("reused"));
+        assert!(lives("us") && lives("elsewhere"));
+        looks(&peers, &instances, 1);
+        assert!(!lives("us"), "it lives and says nothing: it may be stopped");
+        assert!(!lives("elsewhere"));
     }
 }

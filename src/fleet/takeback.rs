@@ -4,7 +4,7 @@
 //! tenant, or two processes would take it from each other for ever; only whoever asks for the tenant by name decides otherwise
 //! ([`Fleet::connect`]). What a dead process leaves, its record in the vault included, is taken over by the first that notices.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::{Fleet, revival, slot::Slot};
 use crate::{
+    clock::Instant,
     session::End,
     tenant::TenantId,
     vault::{InstanceId, VaultError},
@@ -37,14 +38,17 @@ pub async fn run(fleet: Arc<Fleet>) {
 }
 
 async fn look(fleet: &Arc<Fleet>) {
-    if let Err(error) = fleet.announce().await {
+    let asked = fleet.env.clock.instant();
+    let announced = fleet.announce().await;
+    fleet.note_announced(announced.is_ok(), asked);
+    if let Err(error) = announced {
         warn!(%error, "this instance's record was not written");
-        fleet.peers.excuse(fleet.env.clock.instant());
+        fleet.peers.excuse();
         return;
     }
     let looked = async {
         let instances = fleet.env.vault.instances().await?;
-        fleet.peers.observe(&instances, fleet.env.clock.instant());
+        fleet.peers.observe(&instances);
         take_back_moved(fleet).await?;
         take_over_from_the_dead(fleet).await
     };
@@ -117,14 +121,18 @@ impl Fleet {
         self.env.vault.put_instance(&self.instance()).await
     }
 
+    fn note_announced(&self, is_announced: bool, asked: Instant) {
+        let mut since = self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = if is_announced { None } else { Some(since.unwrap_or(asked)) };
+    }
+
     /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.
     fn is_alive(&self, owner: &InstanceId) -> bool {
-        let (every, now) = (self.settings.heartbeat.announce, self.env.clock.instant());
-        *owner != self.env.instance && self.peers.is_alive(owner, every, now)
+        *owner != self.env.instance && self.peers.is_alive(owner)
     }
 
     fn dead_peers(&self) -> Vec<InstanceId> {
-        let mut dead = self.peers.dead(self.settings.heartbeat.announce, self.env.clock.instant());
+        let mut dead = self.peers.dead();
         dead.retain(|id| *id != self.env.instance);
         dead
     }

@@ -61,6 +61,8 @@ pub enum Loss {
     Entry(Seq),
     /// The tenant's record in the directory.
     Record,
+    /// The vault itself does not know.
+    Something,
 }
 
 impl fmt::Display for Loss {
@@ -68,6 +70,7 @@ impl fmt::Display for Loss {
         match self {
             Self::Entry(seq) => write!(f, "{}", Document::Entry(*seq)),
             Self::Record => f.write_str("the tenant's record"),
+            Self::Something => f.write_str("parts of its file"),
         }
     }
 }

@@ -171,6 +171,8 @@ pub struct Opened {
 /// stays behind is a later reader's ordinary history.
 pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken) -> Result<Opened, OpenError> {
     let scribe = Scribe { seal: cx.seal.clone(), writer: cx.writer.clone(), max_payload: cx.policy.max_payload };
+    // From before the reading: what is lost afterwards was read.
+    let doubts = cx.vault.doubts();
     let claim::Claimed { hydrated, confirmed_at, taken_at } = claim::claim(&mut cx, &scribe).await?;
     let follower = hydrated.follower;
     if let Some(damage) = &hydrated.passed_over {
@@ -203,6 +205,7 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
         used: follower.head.last,
         strays: Vec::new(),
         loss: None,
+        doubts,
         pending_since: None,
         snapshot: None,
         no_snapshot_before: now,

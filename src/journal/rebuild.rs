@@ -22,7 +22,8 @@
 //! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`Closed::StateLost`]), and the next owner finds what
 //! the vault still has.
 //!
-//! An entry that is lost further down is not noticed, and does no harm once the next snapshot is written.
+//! A vault may doubt itself besides ([`Vault::doubts`]). Otherwise an entry that is lost further down is not noticed, and does no harm once
+//! the next snapshot is written.
 
 use std::{
     collections::BTreeSet,
@@ -97,6 +98,8 @@ impl Writer {
     }
 
     async fn write_anew(&mut self, loss: Loss) -> Result<(), NotYet> {
+        // What is lost from now on is written once more.
+        self.doubts.mark_unchanged();
         let Survey { end, footing, free } = self.survey().await?;
         // Not fenced: so it is a loss.
         if self.shared.loss.send_replace(Some(loss)).is_none() {

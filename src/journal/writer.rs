@@ -8,7 +8,10 @@ use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::{
+    oneshot::{self, error::TryRecvError},
+    watch,
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -25,6 +28,8 @@ use super::{
     record::{Cut, decide},
     snapshot::{Anchor, Photographer, is_old},
 };
+#[cfg(doc)]
+use crate::vault::Vault;
 use crate::{
     clock::Instant,
     vault::{Decision, Heading, Seq, SnapshotId, VaultError},
@@ -56,6 +61,8 @@ pub(super) struct Writer {
     pub strays: Vec<Guard>,
     /// The vault's loss: everything has to be written anew before anything else.
     pub loss: Option<Loss>,
+    /// See [`Vault::doubts`].
+    pub doubts: watch::Receiver<u64>,
     pub budget: WriteBudget,
     /// Since when changes wait, as far as the writer has seen.
     pub pending_since: Option<Instant>,
@@ -95,6 +102,13 @@ enum Found {
     Nothing,
 }
 
+/// Returns when the vault is in doubt of itself.
+async fn doubt(mut doubts: watch::Receiver<u64>) {
+    if doubts.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// However it ends, nobody waits for it in vain.
 impl Drop for Writer {
     fn drop(&mut self) {
@@ -126,7 +140,10 @@ impl Writer {
                 Step::Append(cut) => self.append(cut).await,
                 Step::Snapshot(source, keepings, asked) => self.begin_snapshot(source, keepings, asked).await,
                 Step::Rest(until) => {
-                    self.rest(until).await;
+                    tokio::select! {
+                        () = self.rest(until) => {}
+                        () = doubt(self.doubts.clone()) => {}
+                    }
                     Ok(())
                 }
             };
@@ -138,6 +155,11 @@ impl Writer {
 
     fn next(&mut self, now: Instant) -> Step {
         self.note_snapshot(now);
+        // One that closes appends what it has, and notices what its appends miss.
+        let is_in_doubt = self.doubts.has_changed().unwrap_or(false) && !self.shared.book().closing;
+        if self.loss.is_none() && is_in_doubt {
+            self.lose(Loss::Something);
+        }
         let mut book = self.shared.book();
         if book.abandoned {
             return Step::Stop;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use whatsapp_rust::{Client, Jid, Server};
 
-use super::{Session, pace::Ask};
+use super::{End, Session, pace::Ask};
 use crate::store::StoreError;
 
 /// WhatsApp answers within a second; the library itself would wait for more than a minute.
@@ -19,6 +19,9 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub enum Refused {
     #[error("the session is not connected to WhatsApp")]
     NotConnected,
+    /// Nothing was done. The next session can be asked.
+    #[error("the session is over: {0}")]
+    Ended(End),
     /// The line is down, or the answer did not come in time. Whether it was done is not known.
     #[error("WhatsApp does not answer")]
     Unreachable,
@@ -39,6 +42,12 @@ pub enum Refused {
     WhatsApp(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<End> for Refused {
+    fn from(end: End) -> Self {
+        Self::Ended(end)
+    }
 }
 
 impl Refused {
@@ -110,7 +119,7 @@ impl Session {
     /// The client of the connection that is up now.
     pub(super) fn connected(&self) -> Result<Arc<Client>, Refused> {
         let unreachable = || if self.status().paired { Refused::Unreachable } else { Refused::NotConnected };
-        self.0.ready.borrow().clone().ok_or_else(unreachable)
+        self.0.ready.borrow().clone().ok_or_else(|| self.unready(unreachable()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use tracing::info_span;
 
-use super::{Inner, state::State};
+use super::{Inner, Session, state::State};
 use crate::{journal::Closed, store::CopyFailure};
 
 /// Why a session ended by itself.
@@ -61,6 +61,13 @@ impl fmt::Display for End {
             Self::Crashed => f.write_str("crashed, which is a bug: being restored from the vault; please report it"),
             Self::VaultRefused(why) => write!(f, "the vault does not take the journal: {why}"),
         }
+    }
+}
+
+impl Session {
+    /// Why nothing can be asked of WhatsApp now: the session is over, and the next one can be asked; or it is not connected.
+    pub(super) fn unready<E: From<End>>(&self, not_connected: E) -> E {
+        self.end().map_or(not_connected, |end| end.clone().into())
     }
 }
 

@@ -13,7 +13,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Session,
+    End, Session,
     compose::{Composed, Setting, compose, recompose},
     files::Source,
     posts,
@@ -37,6 +37,9 @@ const VAULT_STALL: Duration = Duration::from_millis(2500);
 pub enum RefusedSend {
     #[error("the session is not connected to WhatsApp")]
     NotConnected,
+    /// The next session can be asked.
+    #[error("the session is over: {0}")]
+    Ended(End),
     #[error("the recipient is neither a phone number nor a jid")]
     Recipient,
     #[error(transparent)]
@@ -106,7 +109,7 @@ impl Session {
         let inner = &self.0;
         let status = self.status();
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
-            return Err(RefusedSend::NotConnected);
+            return Err(self.unready(RefusedSend::NotConnected));
         }
         request.check()?;
         let names = self.addressee(&request.to).await?;
@@ -289,6 +292,12 @@ fn under_name(request: &SendRequest, names: &[Jid], at: usize) -> SendRequest {
         target.sender = names[at].to_string();
     }
     request
+}
+
+impl From<End> for RefusedSend {
+    fn from(end: End) -> Self {
+        Self::Ended(end)
+    }
 }
 
 /// Of what a consumer asked for, so that a repeat can be told from another message.

@@ -27,7 +27,10 @@ impl Session {
             let chat: Jid = addressed.chat.parse().unwrap_or_else(|_| jid.clone());
             let sender: Option<Jid> = addressed.sender.parse().ok().filter(|_| entry.message.is_group);
             let id = [entry.message.id.as_str()];
-            client.mark_as_read(&chat, sender.as_ref(), &id).await.map_err(|_| RefusedSend::NotConnected)?;
+            client
+                .mark_as_read(&chat, sender.as_ref(), &id)
+                .await
+                .map_err(|_| self.unready(RefusedSend::NotConnected))?;
         }
         Ok(wanted.into_iter().map(|entry| entry.message.clone()).collect())
     }
@@ -40,11 +43,11 @@ impl Session {
         } else {
             client.chatstate().send_paused(&jid).await
         };
-        shown.map_err(|_| RefusedSend::NotConnected)
+        shown.map_err(|_| self.unready(RefusedSend::NotConnected))
     }
 
     async fn reach(&self, kind: Ask, chat: &str) -> Result<(std::sync::Arc<Client>, Jid), RefusedSend> {
-        let client = self.0.ready.borrow().clone().ok_or(RefusedSend::NotConnected)?;
+        let client = self.0.ready.borrow().clone().ok_or_else(|| self.unready(RefusedSend::NotConnected))?;
         let jid = self.addressee(chat).await?.swap_remove(0);
         self.0.pace.take(kind).map_err(|wait| RefusedSend::TooMany { wait })?;
         Ok((client, jid))

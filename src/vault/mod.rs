@@ -27,6 +27,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::{
     seal::Digest,
@@ -344,4 +345,10 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError>;
 
     fn usage(&self) -> Usage;
+
+    /// Counts how often the vault found that something in it may be lost, whatever it is: owners then write their tenants anew. A home that
+    /// never finds it says nothing.
+    fn doubts(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
 }

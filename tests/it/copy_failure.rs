@@ -12,6 +12,7 @@ use crate::{
     emulator,
     proxy::{Mode, Proxy},
     stage::{Home, LIMIT, Stage},
+    vault_lock,
 };
 
 const TENANT: &str = "trattoria";
@@ -216,4 +217,45 @@ async fn a_session_that_cannot_be_closed_says_why() {
     proxy.set(Mode::Pass);
     scene.talk("after the outage").await;
     scene.assert_back("after the outage").await;
+}
+
+/// Whoever asks while a tenant is restored is told so, by every route that needs its session, and not that there is nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_meanwhile_are_told_that_it_is_being_restored() {
+    let Some(mut scene) = Scene::new(Home::Embedded, "1s").await else { return };
+    let file = scene.copy_of(TENANT);
+    until(LIMIT, "the file to be closed", || async { !scene.has_open(&file) }).await.unwrap();
+    let vault = scene.stage.path("cloud").join("vault.db");
+    // Nothing of the tenant can be read from the vault until it is let go.
+    let holding = tokio::spawn(async move { vault_lock::hold(&vault, Duration::from_secs(4)).await });
+    std::fs::remove_file(&file).unwrap();
+    scene.conversations[0].customers_write(&scene.stage.network, 1).await.unwrap();
+    let customer = scene.conversations[0].customers[0].clone();
+    let dashboard = &scene.stage.dashboard;
+    let mut codes = std::collections::BTreeMap::<(&str, u16, String), usize>::new();
+    let mut count = |route, answer: anyhow::Result<sessiond::demo::Answer>| {
+        let answer = answer.unwrap();
+        let nothing = answer.status == 200 && (answer.body["count"] == json!(0) || answer.body["error"].is_string());
+        let code = if nothing { "nothing" } else { answer.body["code"].as_str().unwrap_or("done") };
+        *codes.entry((route, answer.status, code.to_owned())).or_default() += 1;
+    };
+    let send = || dashboard.post("/api/baileys/send", json!({ "tenantId": TENANT, "to": customer, "text": "hello" }));
+    let mut sending = Box::pin(send());
+    while !holding.is_finished() {
+        tokio::select! {
+            sent = &mut sending => {
+                count("send", sent);
+                sending = Box::pin(send());
+            }
+            () = tokio::time::sleep(Duration::from_millis(10)) => {}
+        }
+        count("conversations", dashboard.get("/api/baileys/conversations?tenantId=trattoria").await);
+        let messages = format!("/api/baileys/messages?tenantId={TENANT}&chatId={customer}");
+        count("messages", dashboard.get(&messages).await);
+        count("stats", dashboard.get("/api/baileys/stats?tenantId=trattoria").await);
+    }
+    holding.await.unwrap();
+    let honest = |status: u16, code: &str| status == 503 && code != "moved" || status < 300 && code == "done";
+    assert!(codes.keys().all(|(_, status, code)| honest(*status, code)), "{codes:?}");
+    assert!(codes.keys().any(|(_, _, code)| code == "restoring"), "{codes:?}");
 }

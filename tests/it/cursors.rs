@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
 use sessiond::demo::Heard;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
 
 use crate::stage::{Home, LIMIT, Stage};
 
@@ -77,4 +80,57 @@ async fn a_clock_that_jumps_hides_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_behind_hides_nothing_with_firestore() {
     comes_back(Home::Emulator, &[-3600, -3603]).await;
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A socket that has shown its key and registers so.
+async fn registering(stage: &Stage, registration: Value) -> Socket {
+    let uri = format!("ws://{}/socket.io/?EIO=4&transport=websocket", stage.setup.address);
+    let (mut socket, _) = ClientBuilder::from_uri(uri.parse().unwrap()).connect().await.unwrap();
+    socket.send(Message::text(format!("40{}", json!({ "key": stage.setup.admin_key })))).await.unwrap();
+    while !next(&mut socket).await.starts_with("40") {}
+    socket.send(Message::text(format!("42{}", json!(["register", registration])))).await.unwrap();
+    socket
+}
+
+async fn next(socket: &mut Socket) -> String {
+    let message = timeout(LIMIT, socket.next()).await.unwrap().unwrap().unwrap();
+    message.as_text().unwrap_or_default().to_owned()
+}
+
+/// The payload of the next event of this name.
+async fn hears(socket: &mut Socket, name: &str) -> Value {
+    loop {
+        let text = next(socket).await;
+        let Some(event) = text.strip_prefix("42") else { continue };
+        let (event, payload): (String, Value) = serde_json::from_str(event).unwrap();
+        if event == name {
+            return payload;
+        }
+    }
+}
+
+/// A client without a cursor registers, and its line breaks before anything comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_heard_nothing_goes_on_from_the_registration() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    let (customer, number) = (conversation.customers[0].clone(), conversation.number.clone());
+    let ear = stage.listen(&[conversation]);
+    let ordered = async |order: &str| {
+        stage.network.customer_send(&customer, &number, order.to_owned()).await.unwrap();
+        ear.until(LIMIT, |heard| texts(heard).iter().any(|text| text == order)).await.unwrap();
+    };
+    ordered("before").await;
+    let mut socket = registering(&stage, json!(TENANT)).await;
+    let cursor = hears(&mut socket, "registered").await["cursor"].clone();
+    assert!(cursor.is_string(), "{cursor}");
+    drop(socket);
+    ordered("meanwhile").await;
+    let mut socket = registering(&stage, json!({ "tenantId": TENANT, "cursor": cursor })).await;
+    assert_eq!(hears(&mut socket, "registered").await["cursor"], cursor);
+    assert_eq!(hears(&mut socket, "message:received").await["message"]["text"], "meanwhile");
+    daemon.kill().await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 use sessiond::demo::{Conversation, Dashboard, Ear, Process, until};
 
@@ -99,6 +100,29 @@ async fn a_failed_deploy_is_taken_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_deploy_is_taken_back_with_firestore() {
     is_taken_back(Home::Emulator).await;
+}
+
+/// A process that is stopped lives for the kernel and serves nobody. When it goes on it finds that it is fenced.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopped_process_has_is_taken_back() {
+    // Not the embedded vault: a process that is stopped within a transaction holds its file's lock.
+    let Some((mut deploy, new)) = deploy(Home::Emulator, "1s").await else { return };
+    new.signal(Signal::STOP).unwrap();
+    // What it has in its buffers comes again.
+    deploy.talk().await;
+    let logins = deploy.stage.network.stats().await.counts.logins;
+
+    new.signal(Signal::CONT).unwrap();
+    until(LIMIT, "the stopped process to find that it is fenced", || is_moved(&deploy.other.dashboard))
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", deploy.other.log()));
+    let customer = &deploy.conversations[0].customers[0];
+    let refused = deploy.other.dashboard.send(TENANT, customer, "from the stopped one", "k").await.unwrap_err();
+    assert!(refused.to_string().contains("\"moved\""), "{refused}");
+    deploy.talk().await;
+    assert_eq!(deploy.stage.network.stats().await.counts.logins, logins, "it dialed\n{}", deploy.other.log());
+    deploy.assert_served().await;
+    new.kill().await.unwrap();
 }
 
 /// Told to stop, it leaves no record.

@@ -100,7 +100,7 @@ pub async fn conversations(
     Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<ChatsPage>>,
 ) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let chats = match app.fleet.session(&tenant) {
+    let chats = match app.fleet.serving(&tenant)? {
         Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
@@ -146,7 +146,7 @@ pub async fn messages(
         history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
     let tail = move |count| format!(r#"],"count":{count},"chatId":{},"limit":{limit}}}"#, json!(chat_id));
     let frame = Frame { head: r#"{"messages":["#.into(), tail: Box::new(tail) };
-    let Some(session) = app.fleet.session(&tenant) else { return Ok(Streamed::empty(frame)) };
+    let Some(session) = app.fleet.serving(&tenant)? else { return Ok(Streamed::empty(frame)) };
     let links = app.fleet.env().media.links.clone();
     stream::messages(&session, query, frame, move |entry| old_form::entry(&tenant, entry, &links)).await
 }
@@ -209,7 +209,7 @@ pub async fn stats(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
 ) -> Result<Json<Stats>, Problem> {
-    let Some(session) = app.fleet.session(&tenant) else {
+    let Some(session) = app.fleet.serving(&tenant)? else {
         return Ok(Json(Stats::NotThere { error: "Tenant not initialized" }));
     };
     let sends = session.sends().await.map_err(Problem::unreadable)?;

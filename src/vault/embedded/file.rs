@@ -1,88 +1,309 @@
-//! The file under the connection: SQLite writes on into one that was deleted or replaced, and nobody would ever read that again.
+//! The file under the connection. SQLite trusts it: it writes on into one that was deleted or replaced, and mixes its log with whatever
+//! was written over the file.
 //!
-//! So before each transaction the path must still lead to the file that is open, and to its log. One of them deleted, or the log replaced:
-//! what is open is written there again, whole.
-//! Replaced (by an older copy, say): that one is opened, and what the tenants' owners miss in it they write anew themselves, see
-//! [`crate::journal`].
+//! So before each transaction the file and its log must be those that this process left. Otherwise, and when SQLite finds damage itself:
+//!
+//! - *Deleted*, or the log deleted or replaced: what is open is written there again, whole.
+//! - *Replaced* (by an older copy, say): that one is opened.
+//! - *Written over* in place: its log belongs to another file, and goes.
+//! - *Cut*, or damaged otherwise: the whole part of the log counts; failing that the file without it; failing that all rows that can be
+//!   read, in a new file ([`rescue`]).
+//!
+//! Tenants' owners miss something then, and write it anew themselves, see [`crate::journal`]. The less the log holds the less they miss:
+//! so it goes into the file early. Another vault's file is set aside, and so is one that is damaged: nothing is written over.
+//!
+//! Others may write too: SQLite's own tools, and processes that share the vault. They move the log into the file, as this one does. Such a
+//! move never takes the number of the last checkpoint back, as an older copy does; one that leaves it as it was is
+//! looked into.
 
 use std::{
+    cell::Cell,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, config::DbConfig};
+use tokio::sync::watch;
 
-use super::{VaultError, schema, writer::vault_error};
+use super::{
+    VaultError,
+    probe::{Log, check_value, damage, is_damage, is_foreign, look_into, marks_in},
+    rescue, schema,
+    writer::vault_error,
+};
+
+/// What is in the log goes into the file after so long, with the next transaction.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// A file that somebody writes is looked at again after so long, …
+const QUIET: Duration = Duration::from_millis(50);
+/// … so often at the most.
+const LOOKS: u32 = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Suspicion {
+    None,
+    /// The disk fails, or the connection does.
+    Failure,
+    Damage,
+}
+
+thread_local! {
+    /// Of this thread's file, since the last look. SQLite tells it to whoever asks for something.
+    static SUSPICION: Cell<Suspicion> = const { Cell::new(Suspicion::None) };
+}
+
+/// Takes note of an error that may come from the file.
+pub(super) fn suspect(error: &rusqlite::Error) {
+    let suspicion = match error.sqlite_error_code() {
+        _ if is_damage(error) => Suspicion::Damage,
+        Some(ErrorCode::SystemIoFailure) => Suspicion::Failure,
+        _ => Suspicion::None,
+    };
+    SUSPICION.set(SUSPICION.get().max(suspicion));
+}
+
+/// SQLite does not trust the file since the last look: nothing of the transaction may be answered.
+pub(super) fn is_suspect() -> bool {
+    SUSPICION.get() != Suspicion::None
+}
 
 pub(super) struct VaultFile {
     path: PathBuf,
+    /// `None`: it could not be opened anew yet.
+    open: Option<Open>,
+    /// The vault's check value: another vault has another.
+    own: Option<Vec<u8>>,
+    /// Counts how often something may have been lost.
+    doubts: watch::Sender<u64>,
+}
+
+struct Open {
     connection: Connection,
-    /// The file that is open, and its log.
-    identity: Identity,
+    file: Identity,
     log: Option<Identity>,
+    /// The file as the last checkpoint left it.
+    stamp: Stamp,
+    /// The number of the last checkpoint that is known to be in the file.
+    checkpoint: Option<i64>,
+    checkpointed_at: Instant,
+    /// Something is in the log that is not in the file.
+    behind: bool,
+    log_length: u64,
 }
 
 /// Device and inode.
 type Identity = (u64, u64);
+/// Length and the time of the last change.
+type Stamp = (u64, (i64, i64));
+
+/// What happened to the file.
+enum Found {
+    AsLeft,
+    Deleted,
+    LogGone,
+    Replaced,
+    WrittenOver,
+    /// It, or its log, was cut or damaged.
+    Damaged,
+    Failing,
+}
 
 impl VaultFile {
     /// Opens the file or makes it.
     pub(super) fn open(path: &Path) -> Result<Self, VaultError> {
-        let connection = schema::open(path)?;
-        let identity = identity(path).map_err(|error| failed(path, &error))?;
-        let identity = identity.ok_or_else(|| failed(path, &io::ErrorKind::NotFound.into()))?;
-        let log = self::identity(&beside(path, "-wal")).map_err(|error| failed(path, &error))?;
-        Ok(Self { path: path.to_owned(), connection, identity, log })
+        let open = Open::new(path)?;
+        let own = check_value(&open.connection).map_err(vault_error)?;
+        Ok(Self { path: path.to_owned(), open: Some(open), own, doubts: watch::Sender::new(0) })
+    }
+
+    /// See [`super::Vault::doubts`].
+    pub(super) fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.subscribe()
     }
 
     /// A connection to the file that the path leads to.
     pub(super) fn connection(&mut self) -> Result<&mut Connection, VaultError> {
-        let path = &self.path;
-        match identity(path).map_err(|error| failed(path, &error))? {
-            Some(found) if found == self.identity => {
-                let log = identity(&beside(path, "-wal")).map_err(|error| failed(path, &error))?;
-                // SQLite makes it when it needs it first, and keeps it for as long as it is open.
-                self.log = self.log.or(log);
-                if log == self.log {
-                    return Ok(&mut self.connection);
-                }
-                tracing::error!(path = %path.display(), "the vault's log was deleted or replaced: writing the file anew");
-                self.write_anew()?;
-            }
-            Some(_) => {
-                tracing::error!(path = %path.display(), "the vault's file was replaced: going on with the new one");
-                let log = identity(&beside(path, "-wal")).map_err(|error| failed(path, &error))?;
-                if log.is_some() && log == self.log {
-                    self.remove_logs()?;
-                }
-            }
-            None => {
-                tracing::error!(path = %path.display(), "the vault's file was deleted: writing it anew");
-                self.write_anew()?;
-            }
-        }
-        // Its close would delete the new file's log, by its name.
-        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(vault_error)?;
-        *self = Self::open(&self.path)?;
-        Ok(&mut self.connection)
+        let restored = self.restore();
+        SUSPICION.set(Suspicion::None);
+        restored.map_err(|error| match error {
+            // Nothing that is asked for is wrong.
+            VaultError::Malformed(why) => VaultError::Unavailable(why),
+            error => error,
+        })?;
+        let open = self.open.as_mut().ok_or_else(|| VaultError::Unavailable("it is not open".into()))?;
+        Ok(&mut open.connection)
     }
 
-    /// Whole, or not at all.
-    fn write_anew(&self) -> Result<(), VaultError> {
-        let aside = beside(&self.path, ".anew");
-        let written = || {
-            if aside.exists() {
-                fs::remove_file(&aside).map_err(|error| failed(&aside, &error))?;
-            }
-            schema::make_private(&aside).map_err(|error| failed(&aside, &error))?;
-            let name = aside.to_string_lossy();
-            self.connection.execute("VACUUM INTO ?1", [&*name]).map_err(vault_error)?;
-            fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(|error| failed(&aside, &error))
+    /// After each transaction. `wrote`: it has changed something.
+    pub(super) fn settle(&mut self, wrote: bool) {
+        let path = &self.path;
+        let Some(open) = &mut self.open else { return };
+        if self.own.is_none() {
+            self.own = check_value(&open.connection).unwrap_or_default();
+        }
+        open.behind |= wrote;
+        if let Err(error) = open.settle(path) {
+            suspect(&error);
+            tracing::warn!(path = %path.display(), %error, "the vault's log was not moved into its file");
+        }
+    }
+
+    fn restore(&mut self) -> Result<(), VaultError> {
+        let path = self.path.clone();
+        let name = path.display();
+        let found = match &mut self.open {
+            Some(open) => open.look(&path, self.own.as_deref()).map_err(|error| failed(&path, &error))?,
+            None => return self.reopen(),
         };
-        written()?;
+        match found {
+            Found::AsLeft => return Ok(()),
+            Found::Deleted => {
+                tracing::error!(path = %name, "the vault's file was deleted: writing it anew");
+                self.write_anew()?;
+            }
+            Found::LogGone => {
+                tracing::error!(path = %name, "the vault's log was deleted or replaced: writing the file anew");
+                self.write_anew()?;
+            }
+            Found::Replaced => {
+                tracing::error!(path = %name, "the vault's file was replaced: going on with the new one");
+                let log = identity(&beside(&path, "-wal")).map_err(|error| failed(&path, &error))?;
+                if log.is_some() && self.open.as_ref().is_some_and(|open| log == open.log) {
+                    self.remove_logs()?;
+                }
+                self.close();
+                self.doubt();
+            }
+            Found::WrittenOver => {
+                tracing::error!(path = %name, "the vault's file was written over: going on with what is in it now");
+                self.close();
+                self.doubt();
+                self.remove_logs()?;
+            }
+            Found::Damaged => {
+                tracing::error!(path = %name, "the vault's file or its log was cut or damaged: opening it anew");
+                self.close();
+                self.doubt();
+            }
+            Found::Failing => {
+                tracing::error!(path = %name, "the vault's file fails: opening it anew");
+                self.close();
+            }
+        }
+        self.reopen()
+    }
+
+    /// Opens what is there, if it is whole and this vault's.
+    fn reopen(&mut self) -> Result<(), VaultError> {
+        if !self.path.exists() {
+            self.doubt();
+            schema::make_private(&self.path).map_err(|error| failed(&self.path, &error))?;
+        }
+        if let Some(why) = damage(&self.path, Log::Counts)? {
+            tracing::error!(path = %self.path.display(), why, "the vault's file is damaged, or its log is");
+            self.doubt();
+            match damage(&self.path, Log::IsIgnored)? {
+                None => {
+                    tracing::error!(path = %self.path.display(), "the vault goes on without the log");
+                    self.remove_logs()?;
+                }
+                Some(_) => self.rescue()?,
+            }
+        }
+        if let Some(own) = &self.own
+            && is_foreign(&self.path, own)?
+        {
+            self.doubt();
+            let aside = self.free_name("foreign")?;
+            fs::rename(&self.path, &aside).map_err(|error| failed(&self.path, &error))?;
+            self.remove_logs()?;
+            tracing::error!(aside = %aside.display(), "the vault's file is another vault's: set aside, beginning a new one");
+        }
+        let open = Open::new(&self.path)?;
+        if let Some(own) = &self.own {
+            let put = "INSERT INTO check_value (only, value) VALUES (1, ?1) ON CONFLICT DO NOTHING";
+            open.connection.execute(put, [own]).map_err(vault_error)?;
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    fn doubt(&self) {
+        self.doubts.send_modify(|doubts| *doubts += 1);
+    }
+
+    /// Its close would write its log into the new file, or delete that one's log, by their names.
+    fn close(&mut self) {
+        if let Some(open) = self.open.take()
+            && let Err(error) = open.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the vault's old file is closed as any other");
+        }
+    }
+
+    /// Writes all that is open where the file was. Whole, or not at all.
+    fn write_anew(&mut self) -> Result<(), VaultError> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let aside = self.make_aside()?;
+        let name = aside.to_string_lossy();
+        match open.connection.execute("VACUUM INTO ?1", [&*name]) {
+            Ok(_) => {}
+            Err(error) if is_damage(&error) => {
+                self.doubt();
+                let aside = self.make_aside()?;
+                rescue::copy(&open.connection, &aside)?;
+            }
+            Err(error) => return Err(vault_error(error)),
+        }
+        self.put(&aside)?;
+        self.close();
+        Ok(())
+    }
+
+    /// Puts all rows that can be read into a new file.
+    fn rescue(&mut self) -> Result<(), VaultError> {
+        let aside = self.make_aside()?;
+        match look_into(&self.path, Log::Counts) {
+            Ok(damaged) => rescue::copy(&damaged, &aside)?,
+            Err(error) if is_damage(&error) => drop(schema::open(&aside)?),
+            Err(error) => return Err(vault_error(error)),
+        }
+        // Whoever starts in between finds the damaged file, or the new one.
+        let damaged = self.free_name("damaged")?;
+        fs::hard_link(&self.path, &damaged)
+            .or_else(|_| fs::copy(&self.path, &damaged).map(drop))
+            .map_err(|error| failed(&damaged, &error))?;
+        tracing::error!(aside = %damaged.display(), "the vault's file was damaged: all that can be read is in a new one");
+        self.put(&aside)
+    }
+
+    fn make_aside(&self) -> Result<PathBuf, VaultError> {
+        let aside = beside(&self.path, ".anew");
+        let make = || {
+            if aside.exists() {
+                fs::remove_file(&aside)?;
+            }
+            schema::make_private(&aside)
+        };
+        make().map_err(|error| failed(&aside, &error))?;
+        Ok(aside)
+    }
+
+    fn put(&self, aside: &Path) -> Result<(), VaultError> {
+        fs::File::open(aside).and_then(|file| file.sync_all()).map_err(|error| failed(aside, &error))?;
         self.remove_logs()?;
-        fs::rename(&aside, &self.path).map_err(|error| failed(&self.path, &error))
+        fs::rename(aside, &self.path).map_err(|error| failed(&self.path, &error))
+    }
+
+    /// Under which a file can be kept for the operator.
+    fn free_name(&self, why: &str) -> Result<PathBuf, VaultError> {
+        let mut names = (0..1000).map(|n| beside(&self.path, &format!(".{why}-{n}")));
+        let taken = || VaultError::Unavailable(format!("{}: there are too many .{why} files", self.path.display()));
+        names.find(|name| !name.exists()).ok_or_else(taken)
     }
 
     /// SQLite would take the log of the file that is gone for the new one's.
@@ -97,17 +318,135 @@ impl VaultFile {
     }
 }
 
+impl Open {
+    fn new(path: &Path) -> Result<Self, VaultError> {
+        let connection = schema::open(path)?;
+        // By `checkpoint` alone: whatever else changes the file is looked into.
+        connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(vault_error)?;
+        let context = |error| failed(path, &error);
+        let log_path = beside(path, "-wal");
+        let (file, stamp) = look_at(path).map_err(context)?;
+        Ok(Self {
+            connection,
+            file,
+            log: identity(&log_path).map_err(context)?,
+            stamp,
+            checkpoint: marks_in(path).map_err(vault_error)?.0,
+            checkpointed_at: Instant::now(),
+            behind: true,
+            log_length: length(&log_path).map_err(context)?,
+        })
+    }
+
+    fn look(&mut self, path: &Path, own: Option<&[u8]>) -> io::Result<Found> {
+        let (file, stamp) = match look_at(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Deleted),
+            found => found?,
+        };
+        if file != self.file {
+            return Ok(Found::Replaced);
+        }
+        let log_path = beside(path, "-wal");
+        let log = identity(&log_path)?;
+        // SQLite makes it when it needs it first, and keeps it for as long as it is open.
+        self.log = self.log.or(log);
+        if log != self.log {
+            return Ok(Found::LogGone);
+        }
+        if stamp != self.stamp {
+            match self.written_by_another(path, own)? {
+                Found::AsLeft => {}
+                found => return Ok(found),
+            }
+        }
+        let length = length(&log_path)?;
+        let is_cut = length < self.log_length && self.behind && !matches!(damage(path, Log::Counts), Ok(None));
+        self.log_length = length;
+        Ok(match SUSPICION.get() {
+            _ if is_cut => Found::Damaged,
+            Suspicion::Damage => Found::Damaged,
+            Suspicion::Failure => Found::Failing,
+            Suspicion::None => Found::AsLeft,
+        })
+    }
+
+    /// Another program has moved the log into the file, or has written over it.
+    fn written_by_another(&mut self, path: &Path, own: Option<&[u8]>) -> io::Result<Found> {
+        let mut stamp = look_at(path)?.1;
+        for _ in 0..LOOKS {
+            let (number, value) = marks_in(path).map_err(io::Error::other)?;
+            let is_ours = own.is_none() || value.is_none() || own == value.as_deref();
+            if is_ours && number > self.checkpoint {
+                (self.stamp, self.checkpoint) = (stamp, number);
+                return Ok(Found::AsLeft);
+            }
+            // It may be in the middle of it.
+            thread::sleep(QUIET);
+            let now = look_at(path)?.1;
+            if now == stamp {
+                let is_sound = |log| matches!(damage(path, log), Ok(None));
+                let found = match is_ours && number == self.checkpoint {
+                    true if is_sound(Log::Counts) => Found::AsLeft,
+                    false if is_sound(Log::IsIgnored) => Found::WrittenOver,
+                    _ => Found::Damaged,
+                };
+                self.stamp = stamp;
+                return Ok(found);
+            }
+            stamp = now;
+        }
+        Err(io::Error::other("another program goes on writing it"))
+    }
+
+    /// Moves the log into the file, if that is due.
+    fn settle(&mut self, path: &Path) -> rusqlite::Result<()> {
+        let log_path = beside(path, "-wal");
+        self.log_length = length(&log_path).unwrap_or(self.log_length);
+        let is_as_left = || look_at(path).is_ok_and(|found| found == (self.file, self.stamp));
+        if !self.behind || self.checkpointed_at.elapsed() < EARLY || is_suspect() || !is_as_left() {
+            return Ok(());
+        }
+        self.checkpointed_at = Instant::now();
+        let number = schema::number_checkpoint(&self.connection)?;
+        let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+        let (log, moved): (i64, i64) =
+            self.connection.query_row(checkpoint, [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+        // Another program's reader may keep a part of it.
+        if log == moved {
+            (self.checkpoint, self.behind) = (Some(number), false);
+        }
+        if let Ok((_, stamp)) = look_at(path) {
+            self.stamp = stamp;
+        }
+        self.log_length = length(&log_path).unwrap_or(self.log_length);
+        Ok(())
+    }
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
+fn look_at(path: &Path) -> io::Result<(Identity, Stamp)> {
+    let found = fs::metadata(path)?;
+    Ok(((found.dev(), found.ino()), (found.len(), (found.mtime(), found.mtime_nsec()))))
+}
+
 fn identity(path: &Path) -> io::Result<Option<Identity>> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+    match look_at(path) {
+        Ok((identity, _)) => Ok(Some(identity)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Zero without a file.
+fn length(path: &Path) -> io::Result<u64> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        found => Ok(found?.len()),
     }
 }
 

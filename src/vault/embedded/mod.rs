@@ -2,11 +2,13 @@
 //!
 //! Owns the file and one thread that holds its only connection ([`writer`]). Promises what [`Vault`] promises, and that an
 //! answered write survives the loss of power (`synchronous=FULL`). A thousand tenants that write at the same time share an
-//! fsync. A second process may open the same file; both then see each other's writes. A file that is deleted or replaced under its hands
-//! is noticed before the next request ([`file`]).
+//! fsync. A second process may open the same file; both then see each other's writes. A file that is deleted, replaced, written over or cut
+//! under its hands is noticed before the next request ([`file`]), and told ([`Vault::doubts`]).
 
 mod access;
 mod file;
+mod probe;
+mod rescue;
 mod schema;
 mod writer;
 
@@ -16,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params, types::Type};
+use tokio::sync::watch;
 
 use self::{
     file::VaultFile,
@@ -33,6 +36,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Embedded {
     writer: Writer,
+    doubts: watch::Receiver<u64>,
     counters: Counters,
 }
 
@@ -40,8 +44,9 @@ impl Embedded {
     /// Opens the file or makes it, readable for its owner only. Blocks shortly.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         let file = VaultFile::open(path)?;
+        let doubts = file.doubts();
         let writer = Writer::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
-        Ok(Self { writer, counters: Counters::default() })
+        Ok(Self { writer, doubts, counters: Counters::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -454,6 +459,13 @@ impl Vault for Embedded {
 
     fn usage(&self) -> Usage {
         self.counters.usage()
+    }
+
+    fn doubts(&self) -> watch::Receiver<u64> {
+        let mut doubts = self.doubts.clone();
+        // Who asks now has nothing from before.
+        doubts.mark_unchanged();
+        doubts
     }
 }
 

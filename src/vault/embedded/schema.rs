@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use super::{VaultError, writer::vault_error};
 
 /// How long to wait for another process that holds the write lock.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// "sesd": SQLite files of other programs are not taken for a vault.
 pub(super) const APPLICATION: i32 = 0x7365_7364;
 /// A file of an older layout is brought up, step by step; one of a newer is left as it is.
@@ -97,6 +97,14 @@ const SEGMENTS: &str = "
 
 const PROCESSES: &str = "ALTER TABLE instances ADD COLUMN process TEXT;";
 
+/// The number of the last checkpoint. Beside the layouts: a program that does not know it leaves it alone.
+const CHECKPOINTS: &str = "
+    CREATE TABLE IF NOT EXISTS checkpoints (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        number INTEGER NOT NULL
+    );
+";
+
 /// Opens the file or makes it, for its owner only. Several processes may do so at the same time.
 pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {
     make_private(path).map_err(|error| VaultError::Refused(format!("{}: {error}", path.display())))?;
@@ -149,14 +157,35 @@ fn layout(transaction: &Transaction<'_>) -> Result<i32, VaultError> {
 fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(vault_error)?;
     let missing = LAYOUTS.iter().skip(layout(&transaction)? as usize).copied().collect::<String>();
-    if missing.is_empty() {
+    if missing.is_empty() && has_checkpoints(&transaction).map_err(vault_error)? {
         return Ok(());
     }
     let make = || {
         transaction.execute_batch(&missing)?;
+        transaction.execute_batch(CHECKPOINTS)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)
     };
     make().map_err(vault_error)?;
     transaction.commit().map_err(vault_error)
+}
+
+fn has_checkpoints(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'checkpoints'")?.exists([])
+}
+
+/// Gives the next checkpoint its number.
+pub(super) fn number_checkpoint(connection: &Connection) -> rusqlite::Result<i64> {
+    let put = "INSERT INTO checkpoints (only, number) VALUES (1, 1) ON CONFLICT DO UPDATE SET number = number + 1";
+    connection.prepare_cached(put)?.execute([])?;
+    last_checkpoint(connection)
+}
+
+/// An error: there was none.
+pub(super) fn last_checkpoint(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT number FROM checkpoints", [], |row| row.get(0))
+}
+
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM sqlite_schema")?.exists([]).map(|found| !found)
 }

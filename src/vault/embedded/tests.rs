@@ -211,3 +211,135 @@ async fn a_file_that_is_replaced_under_its_hands_is_the_one_that_is_written() {
     let opened = Embedded::open(&path).unwrap();
     assert_eq!(opened.documents(&tenant(1), Seq(1)).await.unwrap(), [document(1, vec![1]), document(2, vec![22])]);
 }
+
+/// What becomes of the file while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    LogCut,
+    LogCutInHalf,
+    CutInHalf,
+    Emptied,
+    Noise,
+    OlderCopy,
+    AnotherVault,
+    AnotherProgram,
+}
+
+impl Harm {
+    const ALL: [Self; 8] = [
+        Self::LogCut,
+        Self::LogCutInHalf,
+        Self::CutInHalf,
+        Self::Emptied,
+        Self::Noise,
+        Self::OlderCopy,
+        Self::AnotherVault,
+        Self::AnotherProgram,
+    ];
+
+    /// In place: the file stays the same one.
+    fn befalls(self, path: &Path, older: &[u8]) {
+        let log = path.with_extension("db-wal");
+        let cut = |path: &Path, to: u64| fs::OpenOptions::new().write(true).open(path).unwrap().set_len(to).unwrap();
+        let length = |path: &Path| fs::metadata(path).unwrap().len();
+        let aside = tempfile::tempdir().unwrap();
+        let other = aside.path().join("other.db");
+        match self {
+            Self::LogCut => cut(&log, 0),
+            Self::LogCutInHalf => cut(&log, length(&log) / 2),
+            Self::CutInHalf => cut(path, length(path) / 2 / 4096 * 4096),
+            Self::Emptied => cut(path, 0),
+            Self::Noise => {
+                fs::write(path, "no database at all, and long enough to be taken for one. ".repeat(100)).unwrap()
+            }
+            Self::OlderCopy => fs::write(path, older).unwrap(),
+            Self::AnotherVault => {
+                let vault = Embedded::open(&other).unwrap();
+                futures::executor::block_on(vault.create_check_value(Bytes::from_static(b"another"))).unwrap();
+                drop(vault);
+                fs::write(path, fs::read(&other).unwrap()).unwrap();
+            }
+            Self::AnotherProgram => {
+                Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+                fs::write(path, fs::read(&other).unwrap()).unwrap();
+            }
+        }
+    }
+}
+
+/// Appends in its turn, until the log has been moved into the file with the first of them, and is not empty.
+async fn filled(vault: &Embedded, path: &Path) -> u64 {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    for seq in 1.. {
+        vault.append(&tenant(1), None, &[document(seq, vec![7; 5000])], None).await.unwrap();
+        let aside = tempfile::tempdir().unwrap();
+        let copy = aside.path().join("vault.db");
+        fs::copy(path, &copy).unwrap();
+        let alone = Embedded::open(&copy).unwrap();
+        let moved = alone.documents(&tenant(1), Seq(1)).await.unwrap().len() as u64;
+        if moved > 2 && moved < seq {
+            return seq;
+        }
+        assert!(std::time::Instant::now() < deadline, "{moved} of {seq} documents are in the file");
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn a_file_that_comes_to_harm_under_its_hands_takes_writes_again() {
+    for harm in Harm::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.db");
+        let vault = Embedded::open(&path).unwrap();
+        vault.create_check_value(Bytes::from_static(b"check")).await.unwrap();
+        let older = folder.path().join("older.db");
+        Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [older.to_str().unwrap()]).unwrap();
+        let last = filled(&vault, &path).await;
+        let doubts = vault.doubts();
+        harm.befalls(&path, &fs::read(&older).unwrap());
+
+        let mut answers: Vec<Result<(), AppendError>> = Vec::new();
+        while !answers.iter().any(Result::is_ok) && answers.len() < 3 {
+            answers.push(vault.append(&tenant(2 + answers.len()), None, &[document(1, vec![1])], None).await);
+        }
+        let refused =
+            answers.iter().filter(|answer| !matches!(answer, Err(AppendError::Vault(VaultError::Unavailable(_)))));
+        assert!(matches!(refused.collect::<Vec<_>>()[..], [Ok(())]), "{harm:?}: {answers:?}");
+        let left = vault.documents(&tenant(1), Seq(1)).await.unwrap().len() as u64;
+        assert!(
+            left == last || doubts.has_changed().unwrap(),
+            "{harm:?}: {left} of {last} are left, and nobody is told"
+        );
+        println!("{harm:?}: {left} of {last} are left");
+        drop(vault);
+        let opened = Embedded::open(&path).unwrap();
+        let tenant = tenant(1 + answers.len());
+        assert_eq!(opened.documents(&tenant, Seq(1)).await.unwrap(), [document(1, vec![1])], "{harm:?}");
+        assert_eq!(opened.check_value().await.unwrap().as_deref(), Some(&b"check"[..]), "{harm:?}");
+        drop(opened);
+        let sound: String =
+            Connection::open(&path).unwrap().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok", "{harm:?}");
+    }
+}
+
+/// SQLite's own tools may move the log into the file as well.
+#[tokio::test]
+async fn whoever_moves_the_log_into_the_file_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    let vault = Embedded::open(&path).unwrap();
+    let doubts = vault.doubts();
+    let tool = Connection::open(&path).unwrap();
+    tool.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    for seq in 1..20 {
+        vault.append(&tenant(1), None, &[document(seq, vec![7; 5000])], None).await.unwrap();
+        let how = ["PASSIVE", "TRUNCATE", "RESTART"][seq as usize % 3];
+        tool.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(())).unwrap();
+        if seq % 5 == 0 {
+            tool.execute_batch("VACUUM").unwrap();
+        }
+    }
+    assert_eq!(vault.documents(&tenant(1), Seq(1)).await.unwrap().len(), 19);
+    assert!(!doubts.has_changed().unwrap());
+}

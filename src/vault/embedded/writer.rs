@@ -9,7 +9,10 @@ use std::{io, thread};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{VaultError, file::VaultFile};
+use super::{
+    VaultError,
+    file::{self, VaultFile},
+};
 
 /// Jobs that wait for the thread before callers wait in turn.
 const QUEUE: usize = 1024;
@@ -103,8 +106,10 @@ fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
 
 fn run_group(file: &mut VaultFile, group: Vec<Job>) {
     let mut answers = Vec::with_capacity(group.len());
+    let writes = group.iter().any(|job| job.access == Access::Write);
     let mut waiting = group.into_iter();
-    let outcome = file.connection().and_then(|connection| commit_group(connection, &mut waiting, &mut answers));
+    let outcome = file.connection().and_then(|connection| commit_group(connection, writes, &mut waiting, &mut answers));
+    let wrote = writes && outcome.is_ok();
     for answer in answers {
         answer(outcome.clone());
     }
@@ -114,14 +119,15 @@ fn run_group(file: &mut VaultFile, group: Vec<Job>) {
             ((job.work)(Err(error.clone())).answer)(Ok(()));
         }
     }
+    file.settle(wrote);
 }
 
 fn commit_group(
     connection: &mut Connection,
+    writes: bool,
     waiting: &mut std::vec::IntoIter<Job>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), VaultError> {
-    let writes = waiting.as_slice().iter().any(|job| job.access == Access::Write);
     // Immediate: a deferred one that turns into a writer fails at once when another process has written meanwhile.
     let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
     let mut transaction = connection.transaction_with_behavior(behavior).map_err(vault_error)?;
@@ -134,6 +140,9 @@ fn commit_group(
         let Some(job) = waiting.next() else { break };
         let done = (job.work)(Ok(&savepoint));
         answers.push(done.answer);
+        if file::is_suspect() {
+            return Err(VaultError::Unavailable("its file is damaged, or the disk fails".into()));
+        }
         let end = if done.keep { savepoint.commit() } else { savepoint.finish() };
         end.map_err(vault_error)?;
     }
@@ -141,6 +150,7 @@ fn commit_group(
 }
 
 pub(super) fn vault_error(error: rusqlite::Error) -> VaultError {
+    file::suspect(&error);
     let text = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => VaultError::Malformed(text),
