@@ -81,9 +81,14 @@ async fn greeting(stage: &Stage, origin: &str) -> String {
     let opened: Value = serde_json::from_str(opened.strip_prefix('0').unwrap()).unwrap();
     let session = format!("{url}&sid={}", opened["sid"].as_str().unwrap());
     client.post(&session).header("origin", origin).body("40").send().await.unwrap();
-    let packets = client.get(&session).header("origin", origin).send().await.unwrap().text().await.unwrap();
-    // A ping may stand before it.
-    packets.split('\u{1e}').find(|packet| packet.starts_with('4')).unwrap_or(&packets).to_owned()
+    loop {
+        let packets = client.get(&session).header("origin", origin).send().await.unwrap().text().await.unwrap();
+        // A ping may stand before it, or come alone.
+        match packets.split('\u{1e}').find(|packet| *packet != "2") {
+            Some(packet) => return packet.to_owned(),
+            None => client.post(&session).header("origin", origin).body("3").send().await.unwrap(),
+        };
+    }
 }
 
 /// CORS alone does not say so: a browser opens a WebSocket for every page.
