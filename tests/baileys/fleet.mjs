@@ -6,7 +6,7 @@
 // Commands: {command: "open", session}: logs in, or asks for a scan
 //           {command: "send", session, to, texts}: one after the other; each waits for Baileys
 //           {command: "stop"}: leaves WhatsApp, writes what is to be written, and ends
-// Events:   {event: "ready"} {event: "qr", session, qr} {event: "open", session} {event: "sent", id}
+// Events:   {event: "ready"} {event: "qr", session, qr} {event: "open", session} {event: "sent", id} {event: "answer", to, id}
 //           {event: "message", id, text, at}: `at` in milliseconds since 1970
 //           {event: "error", error}
 // A text that begins with "ping" is answered at once, with "pong" in its place.
@@ -49,7 +49,9 @@ async function open(session) {
       const text = message?.conversation ?? message?.extendedTextMessage?.text;
       if (key.fromMe || !text) continue;
       emit('message', { id: key.id, text, at: Date.now() });
-      if (text.startsWith('ping')) await socket.sendMessage(key.remoteJid, { text: text.replace('ping', 'pong') });
+      if (!text.startsWith('ping')) continue;
+      const sent = await socket.sendMessage(key.remoteJid, { text: text.replace('ping', 'pong') });
+      emit('answer', { to: key.id, id: sent.key.id });
     }
   });
 }

@@ -93,19 +93,13 @@ impl Whatsapp {
         messages.iter().map(|message| Ok((text(&message["id"])?, number(&message["time"])? as f64))).collect()
     }
 
-    /// Milliseconds from a message to the one with that text, which answers it.
-    pub async fn round_trip(&self, id: &str, answer: &str) -> anyhow::Result<f64> {
+    /// Milliseconds from a message to the one that answers it.
+    pub async fn round_trip(&self, asked: &str, answer: &str) -> anyhow::Result<f64> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let messages = self.messages().await?;
-            let messages = messages.as_array().context("no list of messages")?;
-            let time = |is: &dyn Fn(&Value) -> bool| {
-                let found = messages.iter().rev().find(|message| is(message));
-                found.map(|message| number(&message["time"])).transpose()
-            };
-            let (asked, answered) = (time(&|one| one["id"] == json!(id))?, time(&|one| one["text"] == json!(answer))?);
-            if let (Some(asked), Some(answered)) = (asked, answered) {
-                return Ok(answered as f64 - asked as f64);
+            let seen = self.seen().await?;
+            if let (Some(asked), Some(answered)) = (seen.get(asked), seen.get(answer)) {
+                return Ok(answered - asked);
             }
             if Instant::now() > deadline {
                 bail!("no answer {answer:?}");

@@ -125,7 +125,7 @@ async fn ping_pong(traffic: &Traffic<'_>, chat: &Chat) -> anyhow::Result<Spread>
         let ping = traffic.whatsapp.write(&chat.customer, &chat.phone, &format!("ping {word}")).await?;
         traffic.hear(&ping).await?;
         let pong = format!("pong {word}");
-        traffic.dashboard.send(&chat.tenant, &chat.customer, &pong, &word).await?;
+        let pong = traffic.dashboard.send(&chat.tenant, &chat.customer, &pong, &word).await?;
         took.push(traffic.whatsapp.round_trip(&ping, &pong).await?);
     }
     Ok(Spread::of(took))

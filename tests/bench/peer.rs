@@ -188,10 +188,10 @@ async fn ping_pong(
 ) -> anyhow::Result<Spread> {
     let mut took = Vec::with_capacity(rounds);
     for n in 0..rounds {
-        let word = format!("{n}-{}", now());
-        let ping = whatsapp.write(customer, phone, &format!("ping {word}")).await?;
+        let ping = whatsapp.write(customer, phone, &format!("ping {n}-{}", now())).await?;
         fleet.find("message", |event| event["id"] == json!(ping)).await?;
-        took.push(whatsapp.round_trip(&ping, &format!("pong {word}")).await?);
+        let answer = fleet.find("answer", |event| event["to"] == json!(ping)).await?;
+        took.push(whatsapp.round_trip(&ping, answer["id"].as_str().context("no id")?).await?);
     }
     Ok(Spread::of(took))
 }
