@@ -311,7 +311,7 @@ async fn until_answered<T>(limit: Duration, ask: impl AsyncFn() -> anyhow::Resul
     }
 }
 
-/// How long a vault is waited for at the start: a file that cannot be opened is a mistake of its operator.
+/// The start waits so long for a vault. A file that cannot be opened is its operator's mistake, and is told at once.
 fn patience(config: &Config) -> Duration {
     match config.vault.home {
         VaultHome::Embedded { .. } => Duration::ZERO,

@@ -8,9 +8,9 @@ use std::fmt;
 pub enum Address<'a> {
     /// Digits with the country code.
     Number(&'a str),
-    /// Of somebody known by a LID alone, of a group, of whatever else is a chat.
+    /// Somebody known by a LID alone, a group, any other chat.
     Jid { user: &'a str, server: &'a str },
-    /// What is no jid stays as it is.
+    /// Anything that is no jid: it stays as it is.
     Other(&'a str),
 }
 

@@ -144,7 +144,7 @@ pub struct Order {
     pub total_1000: Option<i64>,
     /// ISO 4217.
     pub currency: Option<String>,
-    /// What WhatsApp wants to see before it tells what is in the cart.
+    /// WhatsApp tells the cart's contents to whoever shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
@@ -158,7 +158,7 @@ pub struct Product {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retailer_id: Option<String>,
     pub title: String,
-    /// What there is to read: title, description, and what was written with it.
+    /// All texts of it: title, description, and the words that came with it.
     pub text: String,
     /// In thousandths of the currency's unit.
     pub price_1000: Option<i64>,
@@ -166,7 +166,7 @@ pub struct Product {
     pub currency: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Whose catalogue it is from, a jid.
+    /// The business that has it in its catalogue, a jid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
 }
@@ -177,7 +177,7 @@ pub struct Product {
 pub struct Advertisement {
     pub title: String,
     pub body: String,
-    /// Where it stands.
+    /// The page that shows it.
     pub url: String,
     /// `ad` or `post`.
     pub source_type: String,
@@ -186,12 +186,12 @@ pub struct Advertisement {
     /// `facebook`, `instagram` …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_app: Option<String>,
-    /// Of this click (`ctwaClid`): what the network counts an order by.
+    /// This click's id (`ctwaClid`). The network counts an order by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub click_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_url: Option<String>,
-    /// What the business has put into the link.
+    /// The business's own words in the link.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }

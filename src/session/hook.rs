@@ -155,6 +155,10 @@ impl Ears {
         if !matches!(&*stanza.tag, "message" | "status") {
             return;
         }
+        // Without a ciphertext for one device or another it moves no ratchet.
+        if stanza.get_optional_child("enc").is_none() && stanza.get_optional_child("participants").is_none() {
+            return;
+        }
         let mut attrs = stanza.attrs();
         if let (Some(chat), Some(id)) = (attrs.optional_jid("from"), attrs.optional_string("id")) {
             let answer = || {

@@ -33,6 +33,9 @@ const LAG: Duration = Duration::from_millis(5);
 /// Messages that are remembered at the same time. Behind so many, new ones are not waited for.
 const MOST: usize = 10_000;
 
+/// Messages whose answers are watched for at the same time: the library compares each stanza that it sends with all of them.
+const MOST_WATCHED: usize = 256;
+
 #[derive(Default)]
 pub struct Arrivals {
     table: Mutex<Table>,
@@ -93,7 +96,8 @@ impl Arrivals {
         }
         let name: Arc<str> = table.chats.get_key_value(chat).map_or_else(|| chat.into(), |(name, _)| name.clone());
         table.places.insert(id.to_owned(), name.clone());
-        let arrival = Arrival { id: id.to_owned(), stage: Stage::Travelling, answer: answer() };
+        let answer = if table.places.len() <= MOST_WATCHED { answer() } else { Vec::new() };
+        let arrival = Arrival { id: id.to_owned(), stage: Stage::Travelling, answer };
         table.chats.entry(name).or_default().push_back(arrival);
     }
 
@@ -158,6 +162,13 @@ impl Arrivals {
             None | Some(Stage::Kept) => Progress::Over,
             Some(Stage::Entering) => Progress::Entering,
             Some(Stage::Travelling) => Progress::Travelling,
+        }
+    }
+
+    /// Nobody waits any longer for those of which nothing is heard. One that is being kept stays.
+    pub(super) fn give_up(&self, travellers: &[Traveller]) {
+        for traveller in travellers.iter().filter(|traveller| self.progress(traveller) == Progress::Travelling) {
+            self.advance(&traveller.id, None);
         }
     }
 
@@ -272,6 +283,30 @@ mod tests {
         arrivals.kept(["3"]);
         assert!(ids(&arrivals).is_empty());
         assert_eq!(arrivals.table().places.len(), 1, "what came before it is over");
+    }
+
+    #[test]
+    fn one_that_is_given_up_holds_nobody_up_again() {
+        let arrivals = live();
+        came(&arrivals, "a", "1");
+        came(&arrivals, "b", "2");
+        let travellers = arrivals.travellers();
+        arrivals.enters(["2"]);
+        arrivals.give_up(&travellers);
+        assert_eq!(ids(&arrivals), ["2"], "that one is being kept");
+    }
+
+    #[test]
+    fn of_many_messages_the_first_are_watched_for_an_answer() {
+        let arrivals = live();
+        let watched = std::cell::Cell::new(0);
+        for n in 0..2 * MOST_WATCHED {
+            arrivals.came(&n.to_string(), &n.to_string(), || {
+                watched.set(watched.get() + 1);
+                Vec::new()
+            });
+        }
+        assert_eq!(watched.get(), MOST_WATCHED);
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Store {
                         waited = (Some(head), 0);
                     } else if waited.1 == TICKS {
                         debug!("nothing is heard of a message: the ratchets are stored without it");
-                        self.copy.signal_queue.give_up();
+                        self.copy.signal_queue.give_up(&self.copy.arrivals);
                     }
                     // Counted, not timed: while this process stands still the message does, too.
                     if timeout(TICK, news).await.is_err() {

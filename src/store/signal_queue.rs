@@ -63,8 +63,6 @@ struct State {
 struct Queued {
     write: SignalWrite,
     travellers: Vec<Traveller>,
-    /// Its messages have had their time.
-    is_overdue: bool,
 }
 
 /// The first write, as it is now.
@@ -100,7 +98,7 @@ impl SignalQueue {
         }
         state.bytes += write.bytes();
         state.queued += 1;
-        state.queue.push_back(Queued { write, travellers, is_overdue: false });
+        state.queue.push_back(Queued { write, travellers });
         drop(state);
         self.changed.notify_waiters();
         None
@@ -109,21 +107,17 @@ impl SignalQueue {
     pub(super) fn head(&self, arrivals: &Arrivals) -> Head {
         let state = self.state();
         let Some(head) = state.queue.front() else { return Head::None };
-        let is_settled = |waits: &Traveller| match arrivals.progress(waits) {
-            Progress::Over => true,
-            Progress::Travelling => head.is_overdue,
-            Progress::Entering => false,
-        };
+        let is_settled = |waits: &Traveller| arrivals.progress(waits) == Progress::Over;
         if state.bytes > MOST_BYTES || head.travellers.iter().all(is_settled) {
             return Head::Ready(head.write.clone());
         }
         Head::Waits(state.done)
     }
 
-    /// The first write waits no longer for messages of which nothing is known.
-    pub(super) fn give_up(&self) {
-        if let Some(head) = self.state().queue.front_mut() {
-            head.is_overdue = true;
+    /// The messages that the first write waits for have had their time; no other write waits for them either.
+    pub(super) fn give_up(&self, arrivals: &Arrivals) {
+        if let Some(head) = self.state().queue.front() {
+            arrivals.give_up(&head.travellers);
         }
     }
 
@@ -275,20 +269,25 @@ mod tests {
     }
 
     #[test]
-    fn one_of_which_nothing_is_heard_is_given_up_and_one_that_is_being_kept_never() {
+    fn one_of_which_nothing_is_heard_is_given_up_once_and_for_all() {
+        let (arrivals, queue) = live();
+        arrivals.came("chat", "1", Vec::new);
+        assert!(queue.push(&arrivals, put(A, b"1")).is_none());
+        assert!(!is_ready(&queue, &arrivals));
+        queue.give_up(&arrivals);
+        assert!(is_ready(&queue, &arrivals));
+        queue.pop(None);
+        assert!(queue.push(&arrivals, put(A, b"2")).is_some(), "the next write waits for it again");
+    }
+
+    #[test]
+    fn one_that_is_being_kept_is_never_given_up() {
         let (arrivals, queue) = live();
         arrivals.came("chat", "1", Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         arrivals.enters(["1"]);
-        queue.give_up();
+        queue.give_up(&arrivals);
         assert!(!is_ready(&queue, &arrivals));
-        arrivals.finished(["1"]);
-        arrivals.came("chat", "2", Vec::new);
-        queue.pop(None);
-        assert!(queue.push(&arrivals, put(A, b"2")).is_none());
-        assert!(!is_ready(&queue, &arrivals));
-        queue.give_up();
-        assert!(is_ready(&queue, &arrivals));
     }
 
     #[test]

@@ -310,7 +310,6 @@ async fn a_file_that_comes_to_harm_under_its_hands_takes_writes_again() {
             left == last || doubts.has_changed().unwrap(),
             "{harm:?}: {left} of {last} are left, and nobody is told"
         );
-        println!("{harm:?}: {left} of {last} are left");
         drop(vault);
         let opened = Embedded::open(&path).unwrap();
         let tenant = tenant(1 + answers.len());
