@@ -162,13 +162,13 @@ impl WorkingCopy {
     fn fill(&self, database: &Database, records: Vec<Record>) -> Result<SetDigest, StoreError> {
         let mut set = SetDigest::default();
         database.begin()?;
-        for record in records.iter().filter(|record| space::home(record.space) == Home::Journal) {
-            database.add(&mut set, record.space, &record.key, &record.value)?;
-            if record.space == space::LID_MAPPINGS {
-                let mapping: records::LidMappingRecord = parse(record.space, &record.value)?;
-                let index = key::lid_of_number(&mapping.phone_number, &mapping.lid);
-                database.put(&mut set, space::LIDS_OF_NUMBERS, &index, &[])?;
-            }
+        let journaled = || records.iter().filter(|record| space::home(record.space) == Home::Journal);
+        let rows: Vec<_> = journaled().map(|record| (record.space, &*record.key, &*record.value)).collect();
+        database.fill(&mut set, &rows)?;
+        for record in journaled().filter(|record| record.space == space::LID_MAPPINGS) {
+            let mapping: records::LidMappingRecord = parse(record.space, &record.value)?;
+            let index = key::lid_of_number(&mapping.phone_number, &mapping.lid);
+            database.put(&mut set, space::LIDS_OF_NUMBERS, &index, &[])?;
         }
         database.commit()?;
         Ok(set)
