@@ -52,6 +52,7 @@ mod media;
 mod no_answers;
 mod node;
 mod old_contract;
+mod old_page;
 mod openapi;
 mod outage;
 mod outbound;
