@@ -52,9 +52,19 @@ try {
   await context.route("**/*", serve);
   await context.routeWebSocket(/./, (socket) => socket.close());
   await page.goto(`http://localhost/${folder ? "whatsapp-connect" : "page"}.html?tenantId=trattoria`);
-  const place = page.locator("#qr-code");
+  // What the library has drawn, pixel for pixel, on white, as a phone sees it.
+  const picture = () => page.evaluate(() => {
+    const drawn = document.querySelector("#qr-code canvas");
+    const border = 24;
+    const seen = Object.assign(document.createElement("canvas"), { width: drawn.width + 2 * border, height: drawn.height + 2 * border });
+    const pen = seen.getContext("2d");
+    pen.fillStyle = "white";
+    pen.fillRect(0, 0, seen.width, seen.height);
+    pen.drawImage(drawn, border, border);
+    return seen.toDataURL().split(",")[1];
+  });
   const seen = async () => {
-    const { width, height, data } = PNG.sync.read(await place.screenshot({ timeout: 2000 }));
+    const { width, height, data } = PNG.sync.read(Buffer.from(await picture(), "base64"));
     return jsQR(new Uint8ClampedArray(data), width, height)?.data;
   };
   const until = async (what, holds) => {
