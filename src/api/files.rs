@@ -69,7 +69,7 @@ pub async fn serve(
         Some(kept) => kept,
         None => match app.fleet.known(&tenant).await {
             Ok(session) => session.file(&name).await?,
-            Err(FleetError::Unknown) => return Err(unknown()),
+            Err(FleetError::Unknown | FleetError::NotOpen) => return Err(unknown()),
             Err(error) => return Err(error.into()),
         },
     };

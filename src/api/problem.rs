@@ -17,6 +17,7 @@ use crate::{
     message::Flaw,
     session::{End, NoPast, Refused, RefusedPasskey, RefusedSend},
     store::StoreError,
+    tenant::TenantId,
 };
 
 /// What went wrong (RFC 9457).
@@ -119,6 +120,13 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "There is no such tenant").saying("Tenant no encontrado")
     }
 
+    /// In WAHA's words.
+    pub fn session_exists(tenant: &TenantId) -> Self {
+        let mut problem = Self::unprocessable("session_exists", "There is a session of this name");
+        problem.detail = Some("PUT changes it, and POST to its `start` starts it".into());
+        problem.saying(&format!("Session '{tenant}' already exists. Use PUT to update it."))
+    }
+
     /// What is not built, cannot be done, or would need a program that is not here.
     pub fn not_implemented(detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", "This cannot be done here");
@@ -150,6 +158,15 @@ impl Problem {
     pub fn unavailable(code: &'static str, title: &'static str) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title);
         problem.retry_after_s = Some(5);
+        problem
+    }
+
+    /// There is no way to WhatsApp: why.
+    pub fn unreachable(reason: impl Into<String>) -> Self {
+        let mut problem = Self::unavailable("whatsapp_unreachable", "WhatsApp cannot be reached now");
+        let reason = reason.into();
+        problem.error = format!("No se puede conectar con WhatsApp: {reason}").into();
+        problem.detail = Some(reason);
         problem
     }
 
@@ -218,7 +235,8 @@ impl From<FleetError> for Problem {
     fn from(error: FleetError) -> Self {
         match error {
             FleetError::Draining => Self::unavailable("draining", "The daemon is stopping"),
-            FleetError::Unknown => Self::not_connected(),
+            FleetError::Unknown => Self::unknown_tenant(),
+            FleetError::NotOpen => Self::not_connected(),
             FleetError::Unconfirmed => Self::unreadable(StoreError::Unconfirmed),
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
             FleetError::Restoring => Self::unavailable("restoring", "The session is being restored: try again"),
@@ -232,7 +250,11 @@ impl From<End> for Problem {
     fn from(end: End) -> Self {
         match end {
             End::Moved => Self::moved(),
-            End::CopyFailed(_) | End::Crashed | End::VaultRefused(_) => FleetError::Restoring.into(),
+            End::CopyFailed(_) | End::Crashed | End::VaultRefused(_) => {
+                let mut problem = Self::from(FleetError::Restoring);
+                problem.detail = Some(end.to_string());
+                problem
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ struct Sighting {
     /// Looks in a row that found no change.
     missed: u32,
     process: Option<String>,
+    /// It was alive at the last look.
+    lived: bool,
 }
 
 impl Sighting {
@@ -41,9 +43,10 @@ impl Sighting {
 }
 
 impl Peers {
-    /// What the vault lists now. Who is not listed has stopped, or is forgotten.
-    pub fn observe(&self, instances: &[Instance]) {
+    /// What the vault lists now. Who is not listed has stopped, or is forgotten. Whether one that lived is gone.
+    pub fn observe(&self, instances: &[Instance]) -> bool {
         let mut seen = self.seen();
+        let before = seen.values().filter(|sighting| sighting.lived).count();
         seen.retain(|id, _| instances.iter().any(|instance| instance.id == *id));
         for Instance { id, heartbeat_at, process, .. } in instances {
             match seen.get_mut(id) {
@@ -51,11 +54,16 @@ impl Peers {
                     sighting.missed = sighting.missed.saturating_add(1);
                 }
                 _ => {
-                    let sighting = Sighting { heartbeat_at: *heartbeat_at, missed: 0, process: process.clone() };
+                    let lived = seen.get(id).is_some_and(|sighting| sighting.lived);
+                    let process = process.clone();
+                    let sighting = Sighting { heartbeat_at: *heartbeat_at, missed: 0, process, lived };
                     seen.insert(id.clone(), sighting);
                 }
             }
         }
+        let stayed = seen.values().filter(|sighting| sighting.lived && sighting.is_alive()).count();
+        seen.values_mut().for_each(|sighting| sighting.lived = sighting.is_alive());
+        stayed < before
     }
 
     /// The vault did not take our own announcement, and so may not have taken theirs: the count starts anew.
@@ -125,7 +133,9 @@ mod tests {
     }
 
     fn looks(peers: &Peers, instances: &[Instance], count: u32) {
-        (0..count).for_each(|_| peers.observe(instances));
+        (0..count).for_each(|_| {
+            peers.observe(instances);
+        });
     }
 
     #[test]
@@ -146,8 +156,9 @@ mod tests {
         assert_eq!(peers.dead(), std::slice::from_ref(&other));
         looks(&peers, &[instance("other", 8, None)], 1);
         assert!(peers.is_alive(&other), "it goes on");
-        peers.observe(&[]);
+        assert!(peers.observe(&[]), "one that lived is gone");
         assert!(!peers.is_alive(&other), "it has stopped");
+        assert!(!peers.observe(&[]), "which is told once");
     }
 
     #[test]

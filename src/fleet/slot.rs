@@ -302,5 +302,8 @@ fn bare(state: State, reason: String, since: Timestamp) -> Status {
         push_name: None,
         qr: None,
         passkey: None,
+        trouble: None,
+        lid: None,
+        jid: None,
     }
 }

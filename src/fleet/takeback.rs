@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use super::{Fleet, revival, slot::Slot};
+use super::{Fleet, ownership, revival, slot::Slot};
 use crate::{
     clock::Instant,
     session::End,
@@ -48,9 +48,13 @@ async fn look(fleet: &Arc<Fleet>) {
     }
     let looked = async {
         let instances = fleet.env.vault.instances().await?;
-        fleet.peers.observe(&instances);
+        let has_lost_one = fleet.peers.observe(&instances);
         take_back_moved(fleet).await?;
-        take_over_from_the_dead(fleet).await
+        take_over_from_the_dead(fleet).await?;
+        match has_lost_one {
+            true => ownership::look(fleet, fleet.env.vault.restorable().await?).await,
+            false => Ok(()),
+        }
     };
     if let Err(error) = looked.await {
         debug!(%error, "what others have taken is looked after later");
@@ -110,7 +114,7 @@ async fn take_over_from_the_dead(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
 }
 
 /// Whose takeover is the last.
-async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
+pub(super) async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
     let Some((last, _)) = fleet.env.vault.takeovers(tenant).await?.pop() else { return Ok(None) };
     Ok(fleet.env.vault.document(tenant, last).await?.map(|takeover| takeover.writer))
 }
@@ -127,7 +131,7 @@ impl Fleet {
     }
 
     /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.
-    fn is_alive(&self, owner: &InstanceId) -> bool {
+    pub(super) fn is_alive(&self, owner: &InstanceId) -> bool {
         *owner != self.env.instance && self.peers.is_alive(owner)
     }
 

@@ -102,6 +102,8 @@ pub enum Delivery {
     /// A device of the recipient has it.
     Delivered,
     Read,
+    /// A voice message or a video was played.
+    Played,
     /// It is not sent any more; [`Failure`] says why.
     Failed,
 }

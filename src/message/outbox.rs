@@ -469,6 +469,7 @@ fn encode(delivery: Delivery) -> OutboxState {
         Delivery::Sent => OutboxState::ServerAcked,
         Delivery::Delivered => OutboxState::Delivered,
         Delivery::Read => OutboxState::Read,
+        Delivery::Played => OutboxState::Played,
         Delivery::Failed => OutboxState::Failed,
     }
 }
@@ -479,6 +480,7 @@ fn decode(state: OutboxState) -> Delivery {
         OutboxState::ServerAcked => Delivery::Sent,
         OutboxState::Delivered => Delivery::Delivered,
         OutboxState::Read => Delivery::Read,
+        OutboxState::Played => Delivery::Played,
         OutboxState::Failed => Delivery::Failed,
     }
 }

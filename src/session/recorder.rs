@@ -133,7 +133,8 @@ fn delivery(receipt: &Receipt) -> Option<Delivery> {
     }
     match receipt.r#type {
         ReceiptType::Delivered | ReceiptType::Inactive => Some(Delivery::Delivered),
-        ReceiptType::Read | ReceiptType::Played => Some(Delivery::Read),
+        ReceiptType::Read => Some(Delivery::Read),
+        ReceiptType::Played => Some(Delivery::Played),
         _ => None,
     }
 }

@@ -108,6 +108,7 @@ pub enum OutboxState {
     Delivered = 3,
     Read = 4,
     Failed = 5,
+    Played = 6,
 }
 
 /// An older message that the phone told. Under [`super::key::past`].

@@ -11,7 +11,7 @@ use super::{
     group_event,
     id::chat_id,
     label::{Label, LabelOfChat},
-    message::{self as form, Ack, Source, View, message_id, participant, target_id},
+    message::{self as form, Ack, Key, Source, View, message_id, participant, target_id},
     person::Presences,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         self, CallStage, Content, Delivery, EventBody, EventId, Failure, LabelChange, Message, StatePoint,
         status::STATUS_CHAT, synced,
     },
+    session,
     tenant::State,
 };
 
@@ -129,14 +130,20 @@ pub struct AckPayload {
     /// In a group: of whom it is known; else the tenant.
     participant: String,
     from_me: bool,
-    /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`.
+    /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`, 4 `PLAYED`.
     ack: i8,
     ack_name: &'static str,
     /// Why, of an `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     #[serde(rename = "_data")]
-    data: (),
+    data: AckData,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "WAMessageAckData")]
+struct AckData {
+    key: Key,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -290,9 +297,11 @@ fn is_group(chat: &str) -> bool {
 
 fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> AckPayload {
     let ack = Ack::from(status);
-    let (me, chat) = (chat_id(me), chat_id(chat));
     // In these many take a message in, each for itself.
-    let (id, participant) = match is_group(&chat) || chat == STATUS_CHAT {
+    let has_many = is_group(chat) || chat == STATUS_CHAT;
+    let key = Key::own(id, chat, has_many.then_some(me));
+    let (me, chat) = (chat_id(me), chat_id(chat));
+    let (id, participant) = match has_many {
         true => (format!("true_{chat}_{id}_{me}"), by.map_or_else(|| me.clone(), chat_id)),
         false => (format!("true_{chat}_{id}"), String::new()),
     };
@@ -306,7 +315,7 @@ fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> Ac
         ack: number,
         ack_name: name,
         failure: None,
-        data: (),
+        data: AckData { key },
     }
 }
 
@@ -370,6 +379,24 @@ pub struct Me {
     /// In WAHA's form.
     pub id: String,
     pub push_name: String,
+    /// The account's other name, and its name with the device; left out until WhatsApp has told them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jid: Option<String>,
+}
+
+impl Me {
+    /// `None`: the session is not paired.
+    pub fn of(status: &session::Status) -> Option<Self> {
+        let number = status.phone_number.as_ref()?;
+        Some(Self {
+            id: chat_id(&format!("{number}@s.whatsapp.net")),
+            push_name: status.push_name.clone().unwrap_or_default(),
+            lid: status.lid.clone(),
+            jid: status.jid.clone(),
+        })
+    }
 }
 
 /// What goes to a receiver.
@@ -523,6 +550,7 @@ mod tests {
             (Delivery::Sent, 1, "SERVER"),
             (Delivery::Delivered, 2, "DEVICE"),
             (Delivery::Read, 3, "READ"),
+            (Delivery::Played, 4, "PLAYED"),
         ] {
             let chat = "573009998877@s.whatsapp.net".to_owned();
             let body = EventBody::Status { message_id: "A".into(), chat, status, by: None, failure: None };

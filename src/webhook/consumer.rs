@@ -476,11 +476,7 @@ impl Flight {
     }
 
     fn envelope(&self, job: &Job, payload: Payload) -> Bytes {
-        let status = self.session.status();
-        let me = self
-            .session
-            .me()
-            .map(|me| waha::Me { id: waha::chat_id(&me), push_name: status.push_name.unwrap_or_default() });
+        let me = waha::Me::of(&self.session.status());
         let tenant = self.session.tenant().as_str();
         let envelope = Envelope::new(job.id, job.names[0], tenant, &self.metadata, me, payload);
         serde_json::to_vec(&envelope).expect("an envelope is plain data, which JSON always takes").into()

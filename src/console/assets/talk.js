@@ -11,7 +11,7 @@ const PAGE = 50;
 const CHATS = 200;
 
 /** How far a message has come; a state only grows, but for a failure. */
-const RANKS = { sending: 0, unsent: 0, accepted: 1, sent: 2, delivered: 3, read: 4 };
+const RANKS = { sending: 0, unsent: 0, accepted: 1, sent: 2, delivered: 3, read: 4, played: 5 };
 
 export class Talk {
   #tenant;

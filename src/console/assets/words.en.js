@@ -153,6 +153,7 @@ export default {
   "status.sent": "Sent",
   "status.delivered": "Delivered",
   "status.read": "Read",
+  "status.played": "Played",
   "status.failed": "Failed",
 
   "kind.message": "Message",

@@ -153,6 +153,7 @@ export default {
   "status.sent": "Enviado",
   "status.delivered": "Entregado",
   "status.read": "Leído",
+  "status.played": "Reproducido",
   "status.failed": "Fallido",
 
   "kind.message": "Mensaje",

@@ -512,6 +512,11 @@ impl Network {
         self.0.with(|world| world.media.lose());
     }
 
+    /// References of so many random bytes from the next connection on: WhatsApp has made them longer before.
+    pub async fn set_reference_bytes(&self, bytes: usize) {
+        self.0.with(|world| world.reference_bytes = bytes);
+    }
+
     /// Injects a fault, on live connections at once.
     pub async fn fault(&self, fault: Fault) -> Result<(), NetworkError> {
         self.0.with(|world| world.inject(&fault)).map_err(NetworkError::Refused)
