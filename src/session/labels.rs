@@ -19,7 +19,7 @@ impl Session {
     pub async fn create_label(&self, name: &str, color: Option<i32>) -> Result<Label, Refused> {
         let labels = self.labels().await?;
         if labels.len() >= MAX_LABELS {
-            return Err(Refused::Conflict);
+            return Err(Refused::Full { most: MAX_LABELS, of: "labels" });
         }
         let next = labels.iter().filter_map(|label| label.id.parse::<u32>().ok()).max().unwrap_or(0) + 1;
         let free = || COLORS.clone().find(|color| labels.iter().all(|label| label.color != *color));

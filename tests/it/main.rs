@@ -52,6 +52,7 @@ mod no_answers;
 mod node;
 mod old_contract;
 mod openapi;
+mod named_errors;
 mod outage;
 mod outbound;
 mod outbox;
