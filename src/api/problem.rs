@@ -381,6 +381,7 @@ impl From<RefusedSend> for Problem {
                 problem
             }
             RefusedSend::TooMany { wait } => Self::too_many(wait),
+            RefusedSend::Unasked(refused) => refused.into(),
             RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
             RefusedSend::OutcomeUnknown { id } => {

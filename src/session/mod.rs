@@ -93,7 +93,7 @@ pub use self::{
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
-    naming::chat_of,
+    naming::{chat_of, chats_of},
     own_account::AccountChange,
     passkey::{Assertion, Challenge, RefusedPasskey},
     past::{Fetched, NoPast},
@@ -169,6 +169,7 @@ struct Inner {
     country: country::Own,
     refused_scan: own_account::RefusedScan,
     /// Answers with many messages that are on their way.
+    meant: naming::Meant,
     reading: Arc<Semaphore>,
     /// Why it ended by itself, when it has.
     end: OnceLock<End>,
@@ -338,6 +339,7 @@ impl Session {
             refused_scan: own_account::RefusedScan::default(),
             reading: Arc::new(Semaphore::new(READING)),
             end: OnceLock::new(),
+            meant: naming::Meant::default(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,

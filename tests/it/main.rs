@@ -55,6 +55,7 @@ mod openapi;
 mod named_errors;
 mod outage;
 mod outbound;
+mod numbers;
 mod outbox;
 mod passkey;
 mod phone_history;
