@@ -1,6 +1,6 @@
 //! Labels of conversations, which WhatsApp Business has. Read from what WhatsApp has told; changed at WhatsApp, which tells it back.
 
-use super::{Refused, Session, asking};
+use super::{Refused, Session};
 use crate::message::synced::{self, Label};
 
 /// WhatsApp Business has so many.
@@ -51,8 +51,7 @@ impl Session {
 
     /// The labels that a chat has.
     pub async fn labels_of(&self, chat: &str) -> Result<Vec<Label>, Refused> {
-        let jid = asking::chat("chatId", chat)?;
-        let names: Vec<_> = self.0.names_of(&jid).await?.into_iter().map(|name| name.to_string()).collect();
+        let names: Vec<_> = self.conversation(chat).await?.into_iter().map(|name| name.to_string()).collect();
         let mut found = Vec::new();
         for label in self.labels().await? {
             let chats = synced::chats_of(&self.0.store, &label.id).await?;
