@@ -49,6 +49,7 @@ mod links;
 mod matrix;
 mod media;
 mod no_answers;
+mod marks;
 mod node;
 mod old_contract;
 mod openapi;

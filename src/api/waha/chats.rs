@@ -315,7 +315,7 @@ pub struct Read {
     ids: Vec<String>,
 }
 
-/// `POST /api/{session}/chats/{chatId}/messages/read`: what came since we last wrote.
+/// `POST /api/{session}/chats/{chatId}/messages/read`: all that came and was not marked.
 pub async fn read_messages(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,

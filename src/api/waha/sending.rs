@@ -328,7 +328,7 @@ pub struct Sign {
     message_ids: Option<Vec<String>>,
 }
 
-/// `POST /api/sendSeen`: these messages, or all that came in the chat since we last wrote.
+/// `POST /api/sendSeen`: these messages, or all that came in the chat and were not marked.
 pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. }: For<Sign>) -> Result<Done, Problem> {
     let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
