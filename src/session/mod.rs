@@ -167,9 +167,9 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    meant: naming::Meant,
     refused_scan: own_account::RefusedScan,
     /// Answers with many messages that are on their way.
-    meant: naming::Meant,
     reading: Arc<Semaphore>,
     /// Why it ended by itself, when it has.
     end: OnceLock<End>,
@@ -336,10 +336,10 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            meant: naming::Meant::default(),
             refused_scan: own_account::RefusedScan::default(),
             reading: Arc::new(Semaphore::new(READING)),
             end: OnceLock::new(),
-            meant: naming::Meant::default(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,
@@ -600,6 +600,10 @@ impl Hooks for Inner {
 
     fn app_state_key_came(&self) {
         self.first_sync.keys_came();
+    }
+
+    fn met(&self, lid: &str, number: &str) {
+        self.outbox.join(&Jid::lid(lid).to_string(), &Jid::pn(number).to_string());
     }
 }
 
