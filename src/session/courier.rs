@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use whatsapp_rust::{
-    Client, Jid, SendError, SendOptions, Server,
+    Client, Freshness, Jid, SendError, SendOptions, Server,
     traits::{ProtocolStore as _, SignalStore as _},
     waproto::codec,
 };
@@ -531,6 +531,17 @@ async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Resu
     if chat.server == Server::Newsletter {
         return posts::publish(session, client, chat, message.id, body).await;
     }
-    client.send_message_with_options(chat, body, SendOptions::default().with_message_id(message.id)).await?;
+    let mut options = SendOptions::default().with_message_id(message.id);
+    let mut people = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
+    // The tenant's own devices get a copy.
+    people.extend([client.pn(), client.lid()].into_iter().flatten());
+    let asks = chat.server != Server::Group && session.unknown_devices.includes(&people);
+    if asks {
+        options = options.with_device_freshness(Freshness::Refresh);
+    }
+    client.send_message_with_options(chat, body, options).await?;
+    if asks {
+        session.unknown_devices.forget(&people);
+    }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod connection;
 mod content;
 mod country;
 mod courier;
+mod devices;
 mod end;
 mod env;
 mod files;
@@ -152,6 +153,7 @@ struct Inner {
     wishes: mpsc::Sender<Wish>,
     answers: Answers,
     owes_acks: Arc<AtomicBool>,
+    unknown_devices: Arc<devices::UnknownDevices>,
     presences: presence::Presences,
     calls: calls::Calls,
     collected: synced::Collected,
@@ -324,6 +326,7 @@ impl Session {
             wishes,
             answers: Answers::default(),
             owes_acks: Arc::default(),
+            unknown_devices: Arc::default(),
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
