@@ -116,6 +116,12 @@ async fn many_and_those_of_a_group_are_marked_by_few_receipts() {
         scene.told(&id).await;
         in_group.push(id);
     }
+    // Each message has a receipt of its own that it came.
+    let settled = async || {
+        let devices = scene.stage.network.devices(&scene.tenant.number).await.unwrap();
+        devices.iter().all(|device| device.waiting.is_empty())
+    };
+    until(LIMIT, "all acks", settled).await.unwrap();
     let before = scene.stage.network.stats().await.counts.receipts;
     for chat in [format!("{}@c.us", scene.customer), group.jid.clone()] {
         scene.post("/api/sendSeen", json!({ "session": TENANT, "chatId": chat })).await;
