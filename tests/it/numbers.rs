@@ -164,6 +164,22 @@ async fn whatsapp_knows_who_is_meant_by_digits_that_two_may_have() {
     let unknown = scene.send(AT_HOME, "quem?").await;
     assert_eq!((unknown.status, &unknown.body["code"]), (503, &json!("whatsapp_unreachable")), "{}", unknown.body);
     scene.stage.network.clear_faults().await;
+    // Nor is an answer one that nobody can read, wherever it is asked.
+    scene.stage.network.fault(Fault::new(FaultKind::IqNonsense).xmlns("usync")).await.unwrap();
+    for path in [
+        format!("/api/{TENANT}/chats/{AT_HOME}/messages"),
+        format!("/api/messages?session={TENANT}&chatId={AT_HOME}"),
+        format!("/api/baileys/messages?tenantId={TENANT}&chatId={AT_HOME}"),
+    ] {
+        let unread = dashboard.get(&path).await.unwrap();
+        assert_eq!(
+            (unread.status, &unread.body["code"]),
+            (422, &json!("whatsapp_unreadable")),
+            "{path}: {}",
+            unread.body
+        );
+    }
+    scene.stage.network.clear_faults().await;
     scene.daemon.kill().await.unwrap();
 }
 
