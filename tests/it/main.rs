@@ -22,6 +22,7 @@ mod doors;
 #[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
 mod emulator;
+mod error_acks;
 mod events;
 mod everything;
 mod face;
