@@ -271,6 +271,22 @@ impl From<Refused> for Problem {
             Refused::NotConnected => Self::not_connected(),
             Refused::Ended(end) => end.into(),
             Refused::Unreachable => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
+            Refused::Unreadable => {
+                let mut problem =
+                    Self::unprocessable("whatsapp_unreadable", "WhatsApp answers, and the answer cannot be read");
+                problem.detail = Some("asking again would bring the same: the daemon may be too old".to_owned());
+                problem
+            }
+            Refused::NoKeys => Self::conflict(
+                "no_settings_keys",
+                "The phone has not shared the keys of its settings",
+                "switch the phone on, and try again later",
+            ),
+            Refused::Full { most, of } => {
+                let mut problem = Self::unprocessable("limit_reached", "There are as many as WhatsApp allows");
+                problem.detail = Some(format!("at most {most} {of}"));
+                problem
+            }
             Refused::Input { field, expected } => Self::invalid(
                 format!("{field}: {expected}"),
                 vec![FieldError { field: field.into(), message: expected.to_owned() }],
@@ -387,6 +403,7 @@ impl From<RefusedSend> for Problem {
                 problem
             }
             RefusedSend::TooMany { wait } => Self::too_many(wait),
+            RefusedSend::Unasked(refused) => refused.into(),
             RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
             RefusedSend::OutcomeUnknown { id } => {

@@ -208,12 +208,18 @@ impl Outbox {
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
         let event = EventBody::Sent { message: outgoing.message.clone() };
+        let meetings = self.backlog().meetings();
         let names = self.store.names(&record.chat).await?;
         let change = self.log.commit(batch, vec![event], Seen::WhenDurable).await?;
-        {
+        let has_met = {
             let mut backlog = self.backlog();
             let chat = lane_of(&backlog, &names);
             backlog.add(order, Waiting { id: record.id.into(), chat, expires_at_ms: record.expires_at_ms, change });
+            backlog.meetings() != meetings
+        };
+        // Its other name may have been learned since the store was asked for it.
+        if has_met && let [first, others @ ..] = self.store.names(&record.chat).await?.as_slice() {
+            others.iter().for_each(|other| self.join(other, first));
         }
         self.news.notify_one();
         Ok(change)
@@ -227,6 +233,18 @@ impl Outbox {
     /// Chats that have got something to send since this was last asked; at first all.
     pub fn fresh_chats(&self) -> Vec<Arc<str>> {
         self.backlog().take_fresh()
+    }
+
+    /// Two names are one person's: what waits under both goes in one order from now on.
+    pub fn join(&self, from: &str, into: &str) {
+        if self.backlog().join(from, into) {
+            self.news.notify_one();
+        }
+    }
+
+    /// Chats that have become one with another since this was last asked: which, and with which.
+    pub fn joined_chats(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        self.backlog().take_joined()
     }
 
     /// The message of a chat that goes next.

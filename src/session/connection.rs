@@ -643,6 +643,7 @@ async fn client(
         outbox: session.outbox.clone(),
         store: session.store.clone(),
         owes_acks: session.owes_acks.clone(),
+        unknown_devices: session.unknown_devices.clone(),
     };
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };

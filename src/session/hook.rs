@@ -25,7 +25,7 @@ use whatsapp_rust::{
     wacore_binary::NodeRef,
 };
 
-use super::{Inner, bare, frame_watch, rotation::Rotation, translate, votes};
+use super::{Inner, bare, devices::UnknownDevices, frame_watch, rotation::Rotation, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Notice, Outbox},
@@ -41,6 +41,7 @@ pub struct Hook {
     pub store: Arc<Store>,
     /// Set when acks were withheld: the session reconnects once when the vault is back.
     pub owes_acks: Arc<AtomicBool>,
+    pub(super) unknown_devices: Arc<UnknownDevices>,
 }
 
 #[async_trait]
@@ -56,6 +57,9 @@ impl InboundDurabilityHook for Hook {
             self.owes_acks.store(true, Ordering::Release);
         }
         crash::point("in_the_vault");
+        for message in batch.iter().filter(|message| !message.info.source.is_group) {
+            self.unknown_devices.heard(&self.store, &message.info.source.sender).await;
+        }
         self.store.arrivals().finished(batch.iter().map(|message| message.info.id.as_str()));
         durable
     }

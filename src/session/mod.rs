@@ -16,6 +16,7 @@ mod connection;
 mod content;
 mod country;
 mod courier;
+mod devices;
 mod end;
 mod env;
 mod files;
@@ -96,7 +97,7 @@ pub use self::{
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
-    naming::chat_of,
+    naming::{chat_of, chats_of},
     own_account::AccountChange,
     pairing_code::RefusedCode,
     passkey::{Assertion, Challenge, RefusedPasskey},
@@ -157,6 +158,7 @@ struct Inner {
     wishes: mpsc::Sender<Wish>,
     answers: Answers,
     owes_acks: Arc<AtomicBool>,
+    unknown_devices: Arc<devices::UnknownDevices>,
     presences: presence::Presences,
     calls: calls::Calls,
     collected: synced::Collected,
@@ -172,6 +174,7 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    meant: naming::Meant,
     refused_scan: own_account::RefusedScan,
     pairing_mark: pairing_mark::PairingMark,
     /// Answers with many messages that are on their way.
@@ -315,6 +318,7 @@ impl Session {
             wishes,
             answers: Answers::default(),
             owes_acks: Arc::default(),
+            unknown_devices: Arc::default(),
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
@@ -327,6 +331,7 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            meant: naming::Meant::default(),
             refused_scan: own_account::RefusedScan::default(),
             pairing_mark,
             reading: Arc::new(Semaphore::new(READING)),
@@ -553,6 +558,10 @@ impl Hooks for Inner {
 
     fn app_state_key_came(&self) {
         self.first_sync.keys_came();
+    }
+
+    fn met(&self, lid: &str, number: &str) {
+        self.outbox.join(&Jid::lid(lid).to_string(), &Jid::pn(number).to_string());
     }
 }
 

@@ -13,7 +13,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    End, Session,
+    End, Refused, Session,
     compose::{Composed, Setting, compose, recompose},
     files::Source,
     posts,
@@ -79,6 +79,21 @@ pub enum RefusedSend {
     /// The tenant asks WhatsApp for more of it than is good for the account.
     #[error("too many requests")]
     TooMany { wait: Duration },
+    /// WhatsApp was asked whom it is for, and does not say.
+    #[error(transparent)]
+    Unasked(Refused),
+}
+
+impl From<Refused> for RefusedSend {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotConnected => Self::NotConnected,
+            Refused::Ended(end) => Self::Ended(end),
+            Refused::Input { field, expected } => Self::Draft(Flaw { field, expected: expected.to_owned() }),
+            Refused::TooMany { wait } => Self::TooMany { wait },
+            other => Self::Unasked(other),
+        }
+    }
 }
 
 impl Session {
@@ -112,7 +127,8 @@ impl Session {
             return Err(self.unready(RefusedSend::NotConnected));
         }
         request.check()?;
-        let names = self.addressee(&request.to).await?;
+        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
+        let names = self.addressee(&request.to, Some(&id)).await?;
         let (chat, request) = (names[0].clone(), &under_name(request, &names, 0));
         statuses::check(&chat, &request.draft)?;
         let in_channel = chat.server == Server::Newsletter;
@@ -138,7 +154,6 @@ impl Session {
             }
             _ => None,
         };
-        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let digest = self.digest(&id, &names, request).await?;
         let audience = match &request.draft {
             Draft::Status(status) => self.audience(status, &id, &digest).await?,

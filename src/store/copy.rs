@@ -221,7 +221,7 @@ impl WorkingCopy {
         let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
         // SQLite gets over some errors: what looks well may rest on one.
         let done = done.and_then(|answer| self.pages.failure().map_or(Ok(answer), |failure| Err(failure.into())));
-        let Turn { set, changes, decision, gated, all_gated, wiped, paired, .. } = turn;
+        let Turn { set, changes, decision, gated, all_gated, wiped, paired, met, .. } = turn;
         let answer = match done {
             Ok(answer) => answer,
             Err(error) => {
@@ -238,6 +238,9 @@ impl WorkingCopy {
         }
         if let Some(paired) = paired {
             self.paired.send_replace(paired.map(|paired| (paired, change)));
+        }
+        if let Some(hooks) = self.hooks().filter(|_| !met.is_empty()) {
+            met.iter().for_each(|(lid, number)| hooks.met(lid, number));
         }
         let gate = if all_gated { Some(change) } else { state.gates.pass(&gated, change, self.journal.durable()) };
         Ok((answer, Written { change, gate }))

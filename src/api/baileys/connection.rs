@@ -15,6 +15,7 @@ use crate::{
         problem::{FieldError, Problem},
     },
     fleet::FleetError,
+    message::Address,
     session::{self, NotReached, RefusedCode, Session},
     tenant::TenantId,
 };
@@ -242,11 +243,12 @@ pub async fn request_code(
     For { tenant, .. }: For<Controlling>,
     Body(request): Body<RequestCode>,
 ) -> Result<Json<Code>, Problem> {
-    let digits: String = request.phone_number.unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
-    if !(7..=15).contains(&digits.len()) {
+    // The tenant's own number: nobody can be asked which of two is meant, and it is to have its country code.
+    let chat = session::chat_of(&request.phone_number.unwrap_or_default(), app.fleet.country(&tenant));
+    let Some(number) = chat.as_deref().and_then(|chat| Address::of(chat).number()) else {
         return Err(no_number("expected a phone number with its country code"));
-    }
-    match app.fleet.request_code(&tenant, &digits).await? {
+    };
+    match app.fleet.request_code(&tenant, number).await? {
         Ok(code) => Ok(Json(Code { code })),
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
         Err(RefusedCode::Stopped) => Err(stopped()),

@@ -16,7 +16,7 @@ use super::{
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
-    Success, accepted, bare_id, chat, flaw, message_id, ttl,
+    Success, accepted, bare_id, chat, conversations, flaw, message_id, recipient, ttl,
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Poll, SendRequest},
@@ -75,7 +75,7 @@ pub async fn text(
     if mentions.iter().any(|mention| mention == "all") {
         return Err(Problem::not_implemented("\"all\" cannot be mentioned"));
     }
-    let mentions = mentions.iter().map(|mention| chat(&app, &tenant, "mentions", mention)).collect::<Result<_, _>>()?;
+    let mentions = conversations(&app, &tenant, "mentions", &mentions).await?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
     send(&app, &tenant, &key, body.to, draft).await
 }
@@ -328,9 +328,9 @@ pub struct Sign {
     message_ids: Option<Vec<String>>,
 }
 
-/// `POST /api/sendSeen`: these messages, or all that came in the chat since we last wrote.
+/// `POST /api/sendSeen`: these messages, or all that came in the chat and were not marked.
 pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. }: For<Sign>) -> Result<Done, Problem> {
-    let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
     let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
     let session = app.fleet.known(&tenant).await?;
@@ -355,7 +355,7 @@ pub async fn not_typing(
 }
 
 async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) -> Result<Done, Problem> {
-    let chat = chat(app, tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(app, tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let session = app.fleet.known(tenant).await?;
     session.show_typing(&chat, typing).await?;
     Ok(Done)
@@ -376,7 +376,7 @@ pub(super) async fn send_with(
 ) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
-        to: chat(app, tenant, "chatId", &chat_id)?,
+        to: recipient(app, tenant, &chat_id)?,
         draft,
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),
@@ -406,7 +406,8 @@ pub async fn forward(
     Asked { tenant, asked: Body(body), .. }: For<Forward>,
 ) -> Sent {
     let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
-    let draft = Draft::Forward { chat: chat(&app, &tenant, "messageId", &original.chat)?, id: original.id };
+    let chat = chat(&app, &tenant, "messageId", &original.chat).await?;
+    let draft = Draft::Forward { chat, id: original.id };
     send(&app, &tenant, &key, body.to, draft).await
 }
 
@@ -429,7 +430,7 @@ pub async fn star(
     State(app): State<App>,
     Asked { tenant, asked: Body(body), .. }: For<Star>,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default()).await?;
     let id = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
     let session = app.fleet.known(&tenant).await?;

@@ -294,6 +294,7 @@ impl World {
         owner.companions.insert(offer.device, companion);
         owner.pairings += 1;
         self.renew_key_index_list(offer.account);
+        self.tell_of_device(offer.account.device(offer.device), "add");
         self.ledger.counts.pairings += 1;
         self.effects.push(Effect::Paired(offer.ticket, Ok(offer.device)));
     }

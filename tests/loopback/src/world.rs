@@ -268,6 +268,7 @@ impl World {
             return false;
         };
         self.renew_key_index_list(address.account);
+        self.tell_of_device(address, "remove");
         if let Some(conn) = companion.conn {
             self.end(conn, stream_removed());
         }
