@@ -20,6 +20,7 @@ mod doors;
 #[path = "../baileys/driver.rs"]
 #[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
+mod edits;
 mod emulator;
 mod events;
 mod everything;
@@ -46,8 +47,10 @@ mod kinds;
 mod liar;
 mod lids;
 mod links;
+mod marks;
 mod matrix;
 mod media;
+mod names;
 mod no_answers;
 mod node;
 mod old_contract;
@@ -78,6 +81,7 @@ mod store_peer;
 mod store_session;
 mod store_world;
 mod takeback;
+mod timers;
 mod tokens;
 mod unlinking;
 mod vault_access;
