@@ -427,6 +427,12 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
         return;
     }
     match &event.body {
+        EventBody::Received { message } | EventBody::Sent { message } if message.content.is_mark() => {
+            let payload = json!({
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
+            });
+            emit(socket, "message:marked", &payload).await;
+        }
         EventBody::Received { message } => {
             let payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,

@@ -60,8 +60,9 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
 }
 
-/// The most bytes of a request's body. What brings a file has limits of its own: see [`upload`].
-const BODY_LIMIT: usize = 256 * 1024;
+/// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What
+/// brings a file has limits of its own: see [`upload`].
+const BODY_LIMIT: usize = 832 * 1024;
 
 /// How WhatsApp itself may refuse, beside what the types of a handler say.
 const ASKS: &[u16] = &[403, 404, 409, 422, 429];

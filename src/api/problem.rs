@@ -378,6 +378,12 @@ impl From<RefusedSend> for Problem {
             RefusedSend::UnknownMessage => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }
+            RefusedSend::EditTooLate(window) => {
+                let mut problem = Self::unprocessable("edit_too_late", "The message is too old to be edited");
+                problem.detail =
+                    Some(format!("WhatsApp takes edits for {} minutes: send another message", window.as_secs() / 60));
+                problem
+            }
             RefusedSend::NobodyKnown => Self::conflict(
                 "nobody_known",
                 "Nobody is known to whom it could go",

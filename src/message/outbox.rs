@@ -91,6 +91,8 @@ pub struct Accepted {
     pub body: Bytes,
     /// As [`Outgoing::audience`].
     pub audience: Vec<String>,
+    /// Since when WhatsApp has it, Unix milliseconds; `None`: it still waits to be sent.
+    pub sent_at_ms: Option<i64>,
 }
 
 pub struct Outbox {
@@ -384,6 +386,9 @@ impl Outbox {
             return Ok(false);
         }
         let failure = failure(&record);
+        if to != Delivery::Failed && record.sent_at_ms == 0 {
+            record.sent_at_ms = self.clock.now().as_millisecond();
+        }
         let event = self.settle(&mut record, to, by, failure);
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
@@ -401,6 +406,11 @@ impl Outbox {
     /// What was accepted under an id: the digest of what was asked for, its chat, and the whole protobuf.
     pub async fn accepted(&self, id: &str) -> Result<Option<Accepted>, StoreError> {
         Ok(self.record(id).await?.map(|record| Accepted {
+            sent_at_ms: match (decode(record.state()), record.sent_at_ms) {
+                (Delivery::Accepted, _) => None,
+                (_, 0) => Some(record.accepted_at_ms),
+                (_, sent) => Some(sent),
+            },
             digest: record.body_digest,
             chat: record.chat,
             body: record.message.into(),

@@ -25,7 +25,7 @@ use whatsapp_rust::{
     wacore_binary::NodeRef,
 };
 
-use super::{Inner, bare, devices::UnknownDevices, frame_watch, rotation::Rotation, translate, votes};
+use super::{Inner, bare, devices::UnknownDevices, edits, frame_watch, rotation::Rotation, timers, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Notice, Outbox},
@@ -56,6 +56,11 @@ impl InboundDurabilityHook for Hook {
         if durable.is_err() {
             self.owes_acks.store(true, Ordering::Release);
         }
+        if durable.is_ok() {
+            for message in batch {
+                timers::hear(&self.store, message).await;
+            }
+        }
         crash::point("in_the_vault");
         for message in batch.iter().filter(|message| !message.info.source.is_group) {
             self.unknown_devices.heard(&self.store, &message.info.source.sender).await;
@@ -76,7 +81,9 @@ pub async fn read<'a>(
     let mut read = Vec::new();
     for message in messages {
         let vote = votes::read(client, inbox, outbox, message, &me).await;
-        read.push(translate::incoming(message, &me, vote));
+        let mut incoming = translate::incoming(message, &me, vote);
+        edits::complete(inbox, outbox, &mut incoming.message).await;
+        read.push(incoming);
     }
     read
 }

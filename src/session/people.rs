@@ -98,8 +98,8 @@ impl Session {
         let jid = asking::person("chatId", id)?;
         let number = self.number_of(jid).await?;
         let full = format!("{} {}", first.trim(), last.trim()).trim().to_owned();
-        if !(1..=256).contains(&full.len()) {
-            return Err(Refused::Input { field: "firstName", expected: "from 1 to 256 bytes with the last name" });
+        if !(1..=256).contains(&full.chars().count()) {
+            return Err(Refused::Input { field: "firstName", expected: "from 1 to 256 characters with the last name" });
         }
         let first = Some(first.trim().to_owned()).filter(|first| !first.is_empty());
         self.set(|client| async move { client.chat_actions().save_contact(&number, Some(full), first, true).await })

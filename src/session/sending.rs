@@ -15,13 +15,16 @@ use whatsapp_rust::{
 use super::{
     End, Refused, Session,
     compose::{Composed, Setting, compose, recompose},
+    edits::Editable,
     files::Source,
     posts,
     state::State,
     statuses,
 };
 use crate::{
-    message::{Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName},
+    message::{
+        Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, timer,
+    },
     store::StoreError,
     tenant::TenantId,
 };
@@ -47,6 +50,9 @@ pub enum RefusedSend {
     /// The message that it answers or is about is not kept here.
     #[error("there is no such message here")]
     UnknownMessage,
+    /// WhatsApp takes edits of a message for so long.
+    #[error("the message is older than {0:?}")]
+    EditTooLate(Duration),
     /// A status for everybody whom the tenant knows.
     #[error("the tenant knows nobody, saved or from a conversation")]
     NobodyKnown,
@@ -161,6 +167,7 @@ impl Session {
         };
         let own = inner.store.own_account().await.map_err(|error| self.unreadable(&error))?;
         let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
+        let timer = timer::of(&inner.store, &chat.to_string()).await.map_err(|error| self.unreadable(&error))?;
         let mut setting = Setting {
             chat: &chat,
             me: &me,
@@ -169,13 +176,21 @@ impl Session {
             now_ms: now.as_millisecond(),
             answers,
             about,
+            timer: timer.map(|timer| timer.seconds).filter(|seconds| *seconds > 0),
             file: None,
             picture: None,
         };
-        let repeated = match &source {
-            Some(_) => self.repeated(&id, &digest, &setting).await?,
-            None => None,
-        };
+        let is_edit = matches!(request.draft, Draft::Edit { .. });
+        let repeated = if source.is_some() || is_edit { self.repeated(&id, &digest, &setting).await? } else { None };
+        let mut ttl = request.ttl;
+        if is_edit
+            && repeated.is_none()
+            && let Some(Editable { target, original, left }) = self.editable(&names, &request.draft, now).await?
+        {
+            setting.about = Some((target, original));
+            // Sent later, it would be reported as done.
+            ttl = left.into_iter().chain(ttl).min();
+        }
         let composed = match (repeated, request.draft.attachment(), source) {
             (Some(composed), ..) => composed,
             (None, Some(attachment), Some(source)) => {
@@ -216,7 +231,7 @@ impl Session {
             key: key.map(str::to_owned),
             audience,
             message,
-            ttl: request.ttl,
+            ttl,
         };
         self.take_on(outgoing).await
     }

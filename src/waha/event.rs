@@ -27,8 +27,8 @@ use crate::{
 pub fn names(body: &EventBody) -> &'static [EventName] {
     use EventName::{
         AccountChanged, AccountRefused, CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded,
-        LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited,
-        MessageReaction, MessageRevoked, PollVote, SessionStatus,
+        LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageMarked,
+        MessageReaction, MessageRevoked, MessageWaiting, PollVote, SessionStatus,
     };
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -60,6 +60,9 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
         Content::Revoke { .. } => &[MessageRevoked],
         Content::Edit { .. } => &[MessageEdited],
         Content::Vote { .. } => &[PollVote],
+        // A program would answer an empty message.
+        Content::Undecryptable => &[MessageWaiting],
+        _ if message.content.is_mark() => &[MessageMarked],
         _ if message.from_me => &[MessageAny],
         _ => &[EventName::Message, MessageAny],
     }
@@ -89,6 +92,7 @@ pub enum Payload {
     Reaction(ReactionPayload),
     Revoked(RevokedPayload),
     Edited(EditedPayload),
+    Marked(MarkedPayload),
     Vote(VotePayload),
     Call(Call),
     GroupJoin(Box<group_event::Join>),
@@ -192,6 +196,32 @@ pub struct EditedPayload {
     edited_message_id: String,
 }
 
+/// Something of the chat's that nobody wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "WAMessageMarked")]
+pub struct MarkedPayload {
+    #[serde(flatten)]
+    form: form::Message,
+    mark: MarkOfChat,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMark")]
+pub struct MarkOfChat {
+    /// WhatsApp's word for it: `pin_in_chat`, `keep_in_chat`, `ephemeral_setting`, `album`, `status_mention` …
+    name: String,
+    /// The message that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    /// Of a pin and a keep: whether it is so from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
+    /// Of `ephemeral_setting`: after how long messages disappear; 0: they stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u32>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "WAPollVote")]
 pub struct VotePayload {
@@ -286,9 +316,22 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
         (Content::Edit { target, .. }, EventName::MessageEdited) => {
             Payload::Edited(EditedPayload { form, edited_message_id: target.id.clone() })
         }
+        (content, EventName::MessageMarked) => Payload::Marked(MarkedPayload { mark: mark(message, content), form }),
         (Content::Vote { poll, options }, EventName::PollVote) => Payload::Vote(vote(message, form, poll, options)),
         _ => Payload::Message(form),
     }
+}
+
+fn mark(message: &Message, content: &Content) -> MarkOfChat {
+    let (name, target, on, seconds) = match content {
+        Content::Pin { target, on } => ("pin_in_chat", Some(target), Some(*on), None),
+        Content::Keep { target, on } => ("keep_in_chat", Some(target), Some(*on), None),
+        Content::Timer { seconds } => ("ephemeral_setting", None, None, Some(*seconds)),
+        Content::Mark { name, target, .. } => (name.as_str(), target.as_ref(), None, None),
+        _ => ("", None, None, None),
+    };
+    let message_id = target.map(|target| target_id(message, target).to_string());
+    MarkOfChat { name: name.to_owned(), message_id, on, seconds }
 }
 
 fn is_group(chat: &str) -> bool {
@@ -506,7 +549,10 @@ mod tests {
         let reaction = Content::Reaction { target: customers(), emoji: String::new() };
         assert_eq!(names(&received(reaction)), [MessageReaction]);
         // What has no form of its own is never dropped.
-        assert_eq!(names(&received(Content::Undecryptable)), [EventName::Message, MessageAny]);
+        assert_eq!(names(&received(Content::Undecryptable)), [EventName::MessageWaiting]);
+        assert_eq!(names(&received(Content::Timer { seconds: 86_400 })), [EventName::MessageMarked]);
+        let target = || Target { id: "A".into(), from_me: true, sender: "me".into() };
+        assert_eq!(names(&received(Content::Pin { target: target(), on: true })), [EventName::MessageMarked]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod doors;
 #[path = "../baileys/driver.rs"]
 #[allow(dead_code, reason = "the network's tests use more of it")]
 mod driver;
+mod edits;
 mod emulator;
 mod error_acks;
 mod events;
@@ -50,10 +51,12 @@ mod lanes;
 mod liar;
 mod lids;
 mod links;
+mod marked_read;
 mod marks;
 mod matrix;
 mod media;
 mod named_errors;
+mod names;
 mod no_answers;
 mod node;
 mod numbers;
@@ -88,6 +91,7 @@ mod store_peer;
 mod store_session;
 mod store_world;
 mod takeback;
+mod timers;
 mod tokens;
 mod unlinking;
 mod vault_access;

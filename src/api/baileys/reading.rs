@@ -91,6 +91,8 @@ pub struct Conversation {
     /// With a plus; of a chat without a number, or without one that is known, its jid.
     phone: String,
     last_message: old_form::Entry,
+    /// Its messages disappear after so many seconds; null: they stay.
+    ephemeral_expiration: Option<u32>,
     /// Milliseconds since 1970.
     timestamp: i64,
 }
@@ -110,6 +112,7 @@ pub async fn conversations(
         timestamp: chat.last.message.timestamp * 1000,
         id: chat.id,
         name: chat.name,
+        ephemeral_expiration: chat.timer,
         last_message: old_form::entry(&tenant, chat.last, links),
     };
     let conversations: Vec<_> = chats.into_iter().map(form).collect();

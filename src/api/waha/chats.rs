@@ -74,6 +74,8 @@ pub struct Chat {
     name: Option<String>,
     /// Of the last message, seconds since 1970.
     conversation_timestamp: i64,
+    /// Its messages disappear after so many seconds; null: they stay.
+    ephemeral_expiration: Option<u32>,
     last_message: waha::Message,
 }
 
@@ -90,9 +92,12 @@ pub struct Overview {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(rename = "WAChatId")]
 pub struct ChatId {
     id: String,
+    /// Its messages disappear after so many seconds; null: they stay.
+    ephemeral_expiration: Option<u32>,
 }
 
 /// `GET /api/{session}/chats`
@@ -105,6 +110,7 @@ pub async fn list(
         id: waha::chat_id(&chat.id),
         name: chat.name.clone(),
         conversation_timestamp: chat.last.message.timestamp,
+        ephemeral_expiration: chat.timer,
         last_message: listed(session, &chat.last),
     };
     chats(&app, &tenant, &page, form).await
@@ -126,7 +132,7 @@ impl Overview {
             name: chat.name.clone().unwrap_or_default(),
             picture: "",
             last_message: listed(session, &chat.last),
-            chat: ChatId { id: waha::chat_id(&chat.id) },
+            chat: ChatId { id: waha::chat_id(&chat.id), ephemeral_expiration: chat.timer },
         }
     }
 }

@@ -354,9 +354,9 @@ function vote(message, { fromMe, from, content }) {
 /** An edit of a caption says the caption only. */
 function edit(message, content) {
   message.edited = true;
-  if (content.kind === "text" && ["image", "video", "document"].includes(message.content.kind)) {
-    message.content = { ...message.content, caption: content.text };
-    message.caption = content.text;
+  if (["image", "video", "audio", "document", "sticker"].includes(message.content.kind)) {
+    message.caption = content.text ?? content.caption ?? "";
+    message.content = { ...message.content, caption: message.caption };
   } else {
     message.content = content;
     message.text = content.text ?? message.text;

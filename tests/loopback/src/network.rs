@@ -436,6 +436,20 @@ impl Network {
         self.of(old, |world, old| Ok(world.tell_changed_number(old, account(world, new)?)))?
     }
 
+    /// The same; the phone has it.
+    pub async fn customer_sends_for_phone(
+        &self,
+        number: &str,
+        to: &str,
+        say: impl Into<Say>,
+    ) -> Result<String, NetworkError> {
+        let say = say.into();
+        self.of(number, |world, id| {
+            let peer = account(world, to)?;
+            world.write_for_phone(id, peer, &say).map_err(NetworkError::Refused)
+        })?
+    }
+
     /// Somebody posts a status for those accounts; for everybody who has written to it, without any. Returns its id.
     pub async fn post_status(
         &self,
