@@ -59,6 +59,7 @@ mod passkey;
 mod phone_history;
 mod proxy;
 mod python;
+mod railway;
 mod receiver;
 mod refusals;
 mod restore;
