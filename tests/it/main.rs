@@ -7,6 +7,7 @@ mod bounds;
 mod broken;
 mod channels;
 mod console;
+mod console_words;
 mod copy_failure;
 mod countries;
 mod crossing;

@@ -28,6 +28,9 @@ export class Talk {
   moreChats = false;
   /** By chat. */
   threads = new Map();
+  /** Where one was among the conversations, for who comes back from another part. */
+  address = null;
+  scrolled = 0;
   /** What went wrong when the chats were read. */
   failure = null;
   /** Hears the ids of events that were learnt of by reading. */

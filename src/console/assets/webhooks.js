@@ -5,7 +5,7 @@ import { fill, h } from "./dom.js";
 import { action, toast, words } from "./dialog.js";
 import { when } from "./format.js";
 import { icon } from "./icons.js";
-import { english, label, name } from "./text.js";
+import { label, name, serverWords } from "./text.js";
 import { t } from "./words.js";
 
 const EVERY_MS = 5000;
@@ -53,10 +53,10 @@ export function webhooksPart({ tenant }) {
       h("div", { class: "body" }, h("dl", { class: "facts" },
         fact("hooks.events", tags(hook.events)),
         fact("hooks.signature", t(hook.hmac ? "hooks.signed" : "hooks.unsigned")),
-        fact("hooks.retries", t("hooks.retries.words", { attempts: retries.attempts, policy: retries.policy, delay: retries.delaySeconds })),
+        fact("hooks.retries", t("hooks.retries.words", { attempts: retries.attempts, policy: t(`hooks.policy.${retries.policy}`), delay: retries.delaySeconds })),
         hook.customHeaders.length > 0 && fact("hooks.headers", tags(hook.customHeaders.map((header) => header.name))),
         status.owed > 0 && fact("hooks.owed", String(status.owed)),
-        status.lastError && fact("hooks.error", english(status.lastError)))));
+        status.lastError && fact("hooks.error", serverWords(status.lastError)))));
   }
 
   function table(failed) {
@@ -68,7 +68,7 @@ export function webhooksPart({ tenant }) {
     const column = (words) => h("th", { role: "columnheader", scope: "col" }, t(words));
     const row = (failure) => h("tr", { role: "row", "data-failure": failure.id },
       h("td", { role: "cell" }, failure.kind === "gap" ? h("strong", null, t("hooks.gap")) : [h("strong", null, failure.events.join(", ")), h("span", { class: "sub numbers" }, failure.chatId ? name(failure.chatId) : "")]),
-      h("td", { role: "cell" }, english(failure.error), h("span", { class: "sub mono" }, name(failure.url))),
+      h("td", { role: "cell" }, serverWords(failure.error), h("span", { class: "sub mono" }, name(failure.url))),
       h("td", { role: "cell" }, when(failure.parkedAt), h("span", { class: "sub" }, t("hooks.attempts", { n: failure.attempts }))),
       h("td", { role: "cell" }, h("button", { type: "button", class: "button small", onclick: action(() => again(failure.id)) }, icon("refresh"), t("hooks.redrive"))));
     return h("div", { class: "panel" },
