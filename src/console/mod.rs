@@ -34,7 +34,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "dom.js" "text.js" "marks.js" "format.js" "prefs.js" "words.js" "words.en.js" "words.es.js" "reasons.js" "reasons.es.js"
     "dialog.js" "icons.js" "tenants.js" "order.js" "names.js" "place.js" "tenant.js" "pairing.js"
     "talk.js" "chats.js" "thread.js" "bubble.js" "content.js" "files.js" "composer.js"
-    "webhooks.js" "keys.js"
+    "webhooks.js" "hookform.js" "events.js" "keys.js"
 ];
 
 /// One of the files.

@@ -103,6 +103,11 @@ async fn three_hundred_tenants_are_searched_sorted_and_left_where_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_set_up_changed_and_removed_and_nothing_else_is_lost() {
+    play("hooks", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bold_and_italic_are_shown_and_nothing_else_is_made_of_a_text() {
     play("marks", stage().await).await;
 }

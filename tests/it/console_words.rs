@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use sessiond::waha::EventName;
+
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -25,6 +27,16 @@ fn form(sentence: &str) -> String {
     let mut parts = sentence.split('{');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |form, part| form + "{}" + part.split_once('}').map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn a_webhook_can_be_set_up_for_every_event() {
+    let offered: BTreeSet<_> = literals(&read("console/assets/events.js"))
+        .into_iter()
+        .filter(|name| name.contains('.') || name == "message")
+        .collect();
+    let known: BTreeSet<_> = EventName::ALL.iter().map(|name| name.as_str().to_owned()).collect();
+    assert_eq!(offered, known);
 }
 
 #[test]
