@@ -108,6 +108,11 @@ async fn webhooks_are_set_up_changed_and_removed_and_nothing_else_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_api_is_tried_from_its_page_with_the_consoles_key() {
+    play("calls", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bold_and_italic_are_shown_and_nothing_else_is_made_of_a_text() {
     play("marks", stage().await).await;
 }
