@@ -10,7 +10,7 @@ use crate::node::program;
 
 /// Railway's CLI strips the types and imports what is left. It needs a newer Node for that than the tests do, so TypeScript strips them here.
 const EVALUATE: &str = r#"
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { createRailwayContext } from "railway/iac";
 import ts from "typescript";
@@ -19,6 +19,7 @@ const { outputText } = ts.transpileModule(source, { compilerOptions: { module: "
 const file = `node_modules/.evaluated-${process.pid}.mjs`;
 writeFileSync(file, outputText);
 const { default: program } = await import(pathToFileURL(file));
+rmSync(file);
 console.log(JSON.stringify(await program(createRailwayContext({ environment: "production" }))));
 "#;
 
