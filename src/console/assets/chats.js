@@ -14,7 +14,7 @@ import { t } from "./words.js";
 
 /** What a chat is called. A group's own name is not what one of its members calls himself. */
 export function chatName(chat, id) {
-  if (isGroup(id)) return t("chats.group", { id: id.split("@")[0].slice(-6) });
+  if (isGroup(id)) return label(chat?.subject) || t("chats.group", { id: id.split("@")[0].slice(-6) });
   return label(chat?.name) || address(id);
 }
 
@@ -52,9 +52,9 @@ export function talkPart({ tenant, talk, session, to }) {
 
   function draw() {
     const wanted = search.value.trim().toLocaleLowerCase();
-    const fits = (chat) => `${label(chat.name)} ${chat.id}`.toLocaleLowerCase().includes(wanted);
+    const fits = (chat) => `${label(chat.name)} ${label(chat.subject)} ${chat.id}`.toLocaleLowerCase().includes(wanted);
     const shown = (talk.chats ?? []).filter(fits);
-    const version = (chat) => `${chat.last.rev} ${chat.last.id} ${chat.name} ${chat.unseen} ${chat.id === chosen} ${search.value} ${new Date().toDateString()}`;
+    const version = (chat) => `${chat.last.rev} ${chat.last.id} ${chat.name} ${chat.subject} ${chat.unseen} ${chat.id === chosen} ${search.value} ${new Date().toDateString()}`;
     list(items, shown, { key: (chat) => chat.id, version, make: item, update: dress });
     fill(hint, emptiness(shown));
   }
