@@ -87,6 +87,16 @@ export default async function fleet(world) {
     await target.getByRole("link").click();
     await page.getByRole("heading", { name: "local-200", level: 1 }).waitFor();
   };
+  // By keyboard, upwards: the focus is never behind what stays in sight.
+  await target.getByRole("link").focus();
+  for (let n = 0; n < 12; n += 1) {
+    await page.keyboard.press("ArrowUp");
+    const [link, tools] = await page.evaluate(() => [document.activeElement.getBoundingClientRect().top, document.querySelector(".tools").getBoundingClientRect().bottom]);
+    assert.ok(link >= tools - 1, "the focus is hidden");
+  }
+  await world.until("another place", async () => (await query()) !== left);
+  await page.evaluate((hash) => { location.hash = hash; }, left);
+  await isBack("by the address");
   await visit();
   await world.accessible("fleet-unpaired-tenant");
   await page.getByRole("link", { name: "All tenants" }).click();
