@@ -147,7 +147,8 @@ async fn a_tenant_whose_files_take_long_to_list_holds_up_no_other() {
         scene.stage.network.customer_send(&scene.customer, &other.number, Say::video(video())).await.unwrap();
         let videos = || {
             let heard = ear.heard();
-            let urls = heard.iter().filter_map(|heard| heard.payload["message"]["mediaUrl"].as_str().map(str::to_owned));
+            let urls =
+                heard.iter().filter_map(|heard| heard.payload["message"]["mediaUrl"].as_str().map(str::to_owned));
             urls.collect::<Vec<_>>()
         };
         until(LIMIT, "another video", || async { videos().len() == n }).await.unwrap();
@@ -160,7 +161,10 @@ async fn a_tenant_whose_files_take_long_to_list_holds_up_no_other() {
     })
     .await
     .unwrap();
-    assert_eq!(cloud.objects.lock().unwrap().keys().filter(|key| key.starts_with("/kds/whatsapp/pizzeria/")).count(), 1);
+    assert_eq!(
+        cloud.objects.lock().unwrap().keys().filter(|key| key.starts_with("/kds/whatsapp/pizzeria/")).count(),
+        1
+    );
     waiting.abort();
     scene.end_after(2).await;
 }

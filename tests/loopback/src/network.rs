@@ -436,7 +436,7 @@ impl Network {
         self.of(old, |world, old| Ok(world.tell_changed_number(old, account(world, new)?)))?
     }
 
-    /// The same; the phone has it.
+    /// As [`Self::customer_sends_unavailable`]; the phone has it.
     pub async fn customer_sends_for_phone(
         &self,
         number: &str,
