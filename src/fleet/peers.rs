@@ -66,6 +66,16 @@ impl Peers {
         stayed < before
     }
 
+    /// Those who are new, between two looks: no time has passed for the others.
+    pub fn meet(&self, instances: &[Instance]) {
+        let mut seen = self.seen();
+        for Instance { id, heartbeat_at, process, .. } in instances {
+            let sighting =
+                Sighting { heartbeat_at: *heartbeat_at, missed: 0, process: process.clone(), lived: false };
+            seen.entry(id.clone()).or_insert(sighting);
+        }
+    }
+
     /// The vault did not take our own announcement, and so may not have taken theirs: the count starts anew.
     pub fn excuse(&self) {
         self.seen().values_mut().for_each(|sighting| sighting.missed = 0);

@@ -21,18 +21,41 @@ use crate::{
 /// Tenants whose owner is asked for at the same time.
 const QUESTIONS: usize = 8;
 
+/// Glances, between two looks, at the processes that have taken our tenants.
+const GLANCES: u32 = 30;
+
 /// Announces this process, and looks after what others have taken, until the fleet stops.
 pub async fn run(fleet: Arc<Fleet>) {
     let mut tick = interval(fleet.settings.heartbeat.announce);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let is_due = tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            _ = tick.tick() => true,
+            () = orphan(&fleet) => false,
+        };
         tokio::select! {
             () = fleet.stop.cancelled() => return,
-            _ = tick.tick() => {}
+            () = async { if is_due { look(&fleet).await } else { glance(&fleet).await } } => {}
         }
-        tokio::select! {
-            () = fleet.stop.cancelled() => return,
-            () = look(&fleet) => {}
+    }
+}
+
+/// Until a tenant was taken by nobody knows whom, or by a process that is dead by now: of this machine's the kernel says so at once.
+async fn orphan(fleet: &Fleet) {
+    let mut tick = interval(fleet.settings.heartbeat.announce / GLANCES);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first is at once, and a look has just been.
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        // A vault that does not answer is asked at the usual pace.
+        let is_cut_off = fleet.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let is_orphan = |slot: &Arc<Slot>| {
+            slot.is_moved() && !slot.is_reviving() && slot.owner().is_none_or(|owner| !fleet.is_alive(&owner))
+        };
+        if !is_cut_off && fleet.slots().values().any(is_orphan) {
+            return;
         }
     }
 }
@@ -57,6 +80,17 @@ async fn look(fleet: &Arc<Fleet>) {
         }
     };
     if let Err(error) = looked.await {
+        debug!(%error, "what others have taken is looked after later");
+    }
+}
+
+/// Between two looks: who has what was ours, and whether that one lives.
+async fn glance(fleet: &Arc<Fleet>) {
+    let glanced = async {
+        fleet.peers.meet(&fleet.env.vault.instances().await?);
+        take_back_moved(fleet).await
+    };
+    if let Err(error) = glanced.await {
         debug!(%error, "what others have taken is looked after later");
     }
 }
