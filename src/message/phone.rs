@@ -62,6 +62,10 @@ pub fn international(text: &str) -> Option<String> {
 /// rules do not.
 pub fn readings(text: &str, country: country::Id) -> Vec<String> {
     let Some(Typed { digits, has_plus }) = Typed::read(text) else { return Vec::new() };
+    // A plus means a country's code, and none begins so.
+    if has_plus && digits.starts_with('0') {
+        return Vec::new();
+    }
     let as_it_is = || Some(digits.clone()).filter(|digits| is_possible(digits));
     let abroad = valid(None, &format!("+{digits}"));
     if has_plus {
