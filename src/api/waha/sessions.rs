@@ -100,7 +100,7 @@ impl JsonSchema for Configuration {
 #[schemars(rename = "NewSession")]
 pub struct New {
     /// Left out: one is made up.
-    #[schemars(with = "Option<TenantId>", example = &"pizzeria")]
+    #[schemars(with = "Option<TenantId>", example = &"gelateria")]
     #[serde(default, deserialize_with = "given_name")]
     name: NewName,
     /// Left out: yes.
