@@ -43,10 +43,11 @@ impl Session {
             match timeout(look.min(limit - elapsed), &mut settled).await {
                 Ok(settled) => return settled.ok_or(NotReached::Stopped),
                 Err(_) if began.elapsed() < REACH_LIMIT => {}
-                Err(_) => match self.unreached() {
-                    Some(reason) => return Err(NotReached::Unreachable(reason)),
-                    None => {}
-                },
+                Err(_) => {
+                    if let Some(reason) = self.unreached() {
+                        return Err(NotReached::Unreachable(reason));
+                    }
+                }
             }
         }
     }

@@ -101,8 +101,8 @@ impl Webhooks {
     /// The settings in force, without how the webhooks are: waits for no change of them. `None`: not known here.
     pub async fn settings(&self, tenant: &TenantId) -> Option<Form> {
         let mut settings = self.desks().get(tenant)?.settings.clone();
-        let known = timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone();
-        known
+
+        timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone()
     }
 
     /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions, and whatever else is there. Returns when
