@@ -146,7 +146,8 @@ impl Courier {
                     Err(_) => {}
                 },
                 () = session.outbox.news() => self.gather(),
-                Ok(()) = client.changed() => {}
+                // Chats that have become one meanwhile must be one before anything is sent.
+                Ok(()) = client.changed() => self.gather(),
                 () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
                 () = session.env.clock.sleep(expires_in.unwrap_or_default()), if expiring.is_some() => {
                     if let Some(waiting) = expiring {
