@@ -536,13 +536,9 @@ async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Resu
     let mut people = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
     // The tenant's own devices get a copy.
     people.extend([client.pn(), client.lid()].into_iter().flatten());
-    let asks = chat.server != Server::Group && session.unknown_devices.includes(&people);
-    if asks {
+    if chat.server != Server::Group && session.unknown_devices.take(&people) {
         options = options.with_device_freshness(Freshness::Refresh);
     }
     client.send_message_with_options(chat, body, options).await?;
-    if asks {
-        session.unknown_devices.forget(&people);
-    }
     Ok(())
 }
