@@ -49,7 +49,7 @@ pub struct Health {
     incidents: Option<BTreeMap<&'static str, u64>>,
 }
 
-/// How much is wrong now, by kind; all are 0 while nothing is. For everybody: it names nobody.
+/// Counts of what is wrong now, by kind; all are 0 while nothing is. Everybody may read them: they name nobody.
 #[derive(Serialize, JsonSchema)]
 pub struct Problems {
     /// Sessions whose changes the vault does not take; 1 at least while it takes nothing.

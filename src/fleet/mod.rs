@@ -611,7 +611,7 @@ impl Fleet {
         self.slots().get(tenant).cloned()
     }
 
-    /// Whether it is its tenant's place still: a session that is deleted leaves none.
+    /// True while it is its tenant's place: a session that is deleted leaves none.
     fn has(&self, slot: &Slot) -> bool {
         self.slots().get(&slot.tenant).is_some_and(|place| std::ptr::eq(&raw const **place, &raw const *slot))
     }

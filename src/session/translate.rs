@@ -106,7 +106,7 @@ fn message(info: &MessageInfo, content: Content) -> Message {
     }
 }
 
-/// Whether it came by a broadcast list of its author's: to the tenant it is a message like any other, and so it is answered.
+/// True when it came by a broadcast list of its author's: to the tenant it is a message like any other, and so it is answered.
 pub fn is_of_list(source: &MessageSource) -> bool {
     !source.is_from_me && source.chat.server == Server::Broadcast && !source.chat.is_status_broadcast()
 }
