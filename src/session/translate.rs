@@ -116,10 +116,16 @@ pub fn conversation(source: &MessageSource) -> &Jid {
     if is_of_list(source) {
         return author(source);
     }
+    both_names(source).map_or(&source.chat, |(_, number)| number)
+}
+
+/// The LID and the number of whom a conversation is with, where the message says both.
+pub fn both_names(source: &MessageSource) -> Option<(&Jid, &Jid)> {
     let alternate = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
-    match alternate {
-        Some(alternate) if source.chat.is_lid() && alternate.is_pn() => alternate,
-        _ => &source.chat,
+    match (&source.chat, alternate.as_ref()?) {
+        (lid, number) if lid.is_lid() && number.is_pn() => Some((lid, number)),
+        (number, lid) if number.is_pn() && lid.is_lid() => Some((lid, number)),
+        _ => None,
     }
 }
 
