@@ -47,8 +47,7 @@ impl Scene {
         inbox().await.into_iter().find(|received| received.id == id).unwrap()
     }
 
-    /// What a session is told of a message.
-    /// As it can be read: with new keys a placeholder may come first.
+    /// The message as a session is told of it, once it can be read: with new keys a placeholder may come first.
     async fn heard(&self, ear: &Ear, id: &str) -> Value {
         let is_it = |heard: &sessiond::demo::Heard| {
             let message = &heard.payload["message"];
