@@ -9,6 +9,7 @@ ARG DEBIAN_IMAGE=debian:bookworm-slim
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY tests/loopback/Cargo.toml tests/loopback/Cargo.toml
 RUN mkdir -p src tests/loopback/src tests/it tests/bench \
  && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs tests/bench/fleet.rs tests/loopback/src/main.rs > /dev/null \
