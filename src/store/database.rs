@@ -6,6 +6,8 @@
 //!
 //! What comes back is what was put: [`super::pages`] checks the pages, and here each row is compared with its digest.
 
+use std::slice;
+
 use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, params};
 
@@ -37,6 +39,9 @@ const COLUMNS: usize = 4;
 
 /// A statement costs about as much as three rows.
 const ROWS_AT_ONCE: usize = 16;
+
+const PUT: &str = "INSERT INTO records (space, key, digest, value) VALUES (?1, ?2, ?3, ?4)
+     ON CONFLICT (space, key) DO UPDATE SET digest = excluded.digest, value = excluded.value";
 
 impl Database {
     /// Makes the table in a new file.
@@ -95,7 +100,11 @@ impl Database {
             }
         }
         if !rest.is_empty() {
-            self.insert(&mut self.connection.prepare(&insertion(rest.len()))?, set, rest)?;
+            // Prepared once: turns use it as well.
+            let mut insertion = self.statement(PUT)?;
+            for row in rest {
+                self.insert(&mut insertion, set, slice::from_ref(row))?;
+            }
         }
         Ok(())
     }
@@ -120,11 +129,7 @@ impl Database {
             .query_row(params![space.0, key], |row| digest(row, 0))
             .optional()?;
         let after = self.digests.row(space, key, value);
-        self.statement(
-            "INSERT INTO records (space, key, digest, value) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (space, key) DO UPDATE SET digest = excluded.digest, value = excluded.value",
-        )?
-        .execute(params![space.0, key, after.to_bytes(), value])?;
+        self.statement(PUT)?.execute(params![space.0, key, after.to_bytes(), value])?;
         if let Some(before) = before {
             set.remove(before);
         }
@@ -216,6 +221,15 @@ impl Database {
             "SELECT key, digest, value FROM records WHERE space = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
             params![space.0, before, limit],
             bytes,
+        )
+    }
+
+    /// Those from one key to another, both included, in order.
+    pub(super) fn range(&self, space: Space, first: &[u8], last: &[u8]) -> Result<Vec<Pair>, StoreError> {
+        self.pairs(
+            space,
+            "SELECT key, digest, value FROM records WHERE space = ?1 AND key >= ?2 AND key <= ?3 ORDER BY key",
+            params![space.0, first, last],
         )
     }
 
