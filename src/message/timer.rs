@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::store::{Batch, Store, StoreError, key, space};
+use crate::store::{
+    Batch, Store, StoreError,
+    key::{self, Key},
+    space,
+};
 
 const PREFIX: &str = "timer/";
 
@@ -40,29 +44,28 @@ impl Timer {
 
 /// Notes what a message says of its chat's timer, unless something newer is known. Nobody waits for it: the next message says it again.
 pub async fn learn(store: &Store, chat: &str, timer: Timer) -> Result<(), StoreError> {
-    let known = of(store, chat).await?;
+    let names = store.names(chat).await?;
+    let known = of(store, &names).await?;
     let is_news = match known {
         None => timer.seconds > 0,
         Some(known) => timer.since >= known.since && timer.seconds != known.seconds,
     };
     if is_news {
         let mut batch = Batch::default();
-        let chat = store.names(chat).await?.swap_remove(0);
-        batch.put(space::SETTINGS, key::text(&format!("{PREFIX}{chat}")), timer.write());
+        batch.put(space::SETTINGS, key_of(&names[0]), timer.write());
         store.write(batch).await?;
     }
     Ok(())
 }
 
-/// The timer of a chat, by whatever name it was learned.
-pub async fn of(store: &Store, chat: &str) -> Result<Option<Timer>, StoreError> {
-    let mut newest: Option<Timer> = None;
-    for name in store.names(chat).await? {
-        let found = store.get(space::SETTINGS, &key::text(&format!("{PREFIX}{name}"))).await?;
-        let found = found.as_ref().and_then(Timer::read);
-        newest = newest.into_iter().chain(found).max_by_key(|timer| timer.since);
-    }
-    Ok(newest)
+/// The timer of a chat that has these names, by whichever it was learned.
+pub async fn of(store: &Store, names: &[String]) -> Result<Option<Timer>, StoreError> {
+    let found = store.get_all(space::SETTINGS, names.iter().map(|name| key_of(name)).collect()).await?;
+    Ok(found.iter().filter_map(Timer::read).max_by_key(|timer| timer.since))
+}
+
+fn key_of(chat: &str) -> Key {
+    key::text(&format!("{PREFIX}{chat}"))
 }
 
 /// The chats whose messages disappear, and after how many seconds.

@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    slice,
     sync::Arc,
     time::Duration,
 };
@@ -370,10 +371,12 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
     *has_begun = true;
     let mut expected = session.answers.expect(id);
     let sending = async {
-        if let Some(failure) = obstacle(session, client, &message).await? {
+        let chat = jid(&message.chat)?;
+        let names = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
+        if let Some(failure) = obstacle(session, client, &message, &chat, &names).await? {
             return Ok(Some(failure));
         }
-        send(session, client, message).await.map(|()| None)
+        send(session, client, message, chat, names).await.map(|()| None)
     };
     // Given up when its time is over: what has not left by then does not leave.
     let error = match timeout(SEND_TIMEOUT.min(left), sending).await {
@@ -481,7 +484,13 @@ pub(super) async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Re
 }
 
 /// Why the message cannot be sent at all, if that is so.
-async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Result<Option<Failure>, SendError> {
+async fn obstacle(
+    session: &Inner,
+    client: &Client,
+    message: &Unsettled,
+    chat: &Jid,
+    names: &[Jid],
+) -> Result<Option<Failure>, SendError> {
     let account = session.status.borrow().phone_number.clone();
     if !message.account.is_empty() && account.is_some_and(|account| account != message.account) {
         // A person who changes the number stays the same account.
@@ -490,14 +499,12 @@ async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Resu
             return Ok(Some(FailureReason::OtherAccount.into()));
         }
     }
-    let chat = jid(&message.chat)?;
     if !message.audience.is_empty() || !matches!(chat.server, Server::Pn | Server::Lid) {
         return Ok(None);
     }
     // Whoever has devices is there. To others the library would send a copy for the tenant's own phone and nothing else, and
     // WhatsApp would confirm that.
     let mut is_known = false;
-    let names = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
     for name in names {
         if matches!(session.store.get_devices(&name.user).await, Ok(Some(_))) {
             return Ok(None);
@@ -508,7 +515,7 @@ async fn obstacle(session: &Inner, client: &Client, message: &Unsettled) -> Resu
     if !is_known {
         session.pace.has_room(Ask::Lookup).map_err(spent)?;
     }
-    let found = client.contacts().is_on_whatsapp(&[chat]).await.map_err(|error| SendError::Internal(error.into()))?;
+    let found = client.contacts().is_on_whatsapp(slice::from_ref(chat)).await.map_err(|error| SendError::Internal(error.into()))?;
     let is_missing = found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none());
     if is_missing {
         // Numbers that are tried count, not new customers. Those that are asked about at this moment may be some too many.
@@ -530,8 +537,13 @@ fn jid(text: &str) -> Result<Jid, SendError> {
     text.parse().map_err(|_| SendError::InvalidRequest("the chat is no jid".into()))
 }
 
-async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Result<(), SendError> {
-    let chat = jid(&message.chat)?;
+async fn send(
+    session: &Inner,
+    client: &Arc<Client>,
+    message: Unsettled,
+    chat: Jid,
+    names: Vec<Jid>,
+) -> Result<(), SendError> {
     let body = codec::message_decode(&message.body)
         .map_err(|error| SendError::InvalidRequest(format!("the message does not parse: {error}")))?;
     if !message.audience.is_empty() {
@@ -541,9 +553,8 @@ async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Resu
         return posts::publish(session, client, chat, message.id, body).await;
     }
     let mut options = SendOptions::default().with_message_id(message.id);
-    let mut people = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
     // The tenant's own devices get a copy.
-    people.extend([client.pn(), client.lid()].into_iter().flatten());
+    let people: Vec<Jid> = names.into_iter().chain([client.pn(), client.lid()].into_iter().flatten()).collect();
     if chat.server != Server::Group && session.unknown_devices.take(&people) {
         options = options.with_device_freshness(Freshness::Refresh);
     }

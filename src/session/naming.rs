@@ -121,11 +121,8 @@ impl Session {
             several => self.meant(several, id).await?,
         };
         let unreadable = |error: StoreError| self.unreadable(&error);
-        let names = self.0.names_of(&jid).await.map_err(unreadable)?;
-        if self.0.are_digits_of_lid(&names).await.map_err(unreadable)? {
-            return Err(Flaw { field: "to", expected: LID_AS_NUMBER.into() }.into());
-        }
-        Ok(names)
+        let names = self.0.names_to_write_to(&jid).await.map_err(unreadable)?;
+        names.ok_or_else(|| Flaw { field: "to", expected: LID_AS_NUMBER.into() }.into())
     }
 
     async fn meant(&self, readings: &[Jid], id: Option<&str>) -> Result<Jid, RefusedSend> {
@@ -146,11 +143,8 @@ impl Session {
 
     /// The same of one that something else is wanted of.
     pub(super) async fn conversation(&self, chat: &str) -> Result<Vec<Jid>, Refused> {
-        let names = self.0.names_of(&asking::chat("chatId", chat)?).await?;
-        if self.0.are_digits_of_lid(&names).await? {
-            return Err(Refused::Input { field: "chatId", expected: LID_AS_NUMBER });
-        }
-        Ok(names)
+        let names = self.0.names_to_write_to(&asking::chat("chatId", chat)?).await?;
+        names.ok_or(Refused::Input { field: "chatId", expected: LID_AS_NUMBER })
     }
 }
 
@@ -159,19 +153,20 @@ const LID_AS_NUMBER: &str = "expected a phone number or a jid: these are the dig
 impl Inner {
     /// The names that WhatsApp may give a chat: its phone number, where it is known, and its LIDs.
     pub(super) async fn names_of(&self, chat: &Jid) -> Result<Vec<Jid>, StoreError> {
-        let names = self.store.names(&chat.to_string()).await?;
-        let mut names: Vec<Jid> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        if names.is_empty() {
-            names.push(chat.to_non_ad());
-        }
-        Ok(names)
+        Ok(parsed(&self.store.names(&chat.to_string()).await?, chat))
     }
 
-    /// Some program may have taken a LID for a number, and somebody may have that number.
-    async fn are_digits_of_lid(&self, names: &[Jid]) -> Result<bool, StoreError> {
-        match names {
-            [alone] if alone.is_pn() => self.store.is_lid(&alone.user).await,
-            _ => Ok(false),
-        }
+    /// The same. `None`: some program has taken a LID for a number, and somebody may have that number.
+    async fn names_to_write_to(&self, chat: &Jid) -> Result<Option<Vec<Jid>>, StoreError> {
+        let names = self.store.names_to_write_to(&chat.to_string()).await?;
+        Ok(names.map(|names| parsed(&names, chat)))
     }
+}
+
+fn parsed(names: &[String], chat: &Jid) -> Vec<Jid> {
+    let mut names: Vec<Jid> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    if names.is_empty() {
+        names.push(chat.to_non_ad());
+    }
+    names
 }

@@ -167,7 +167,8 @@ impl Session {
         };
         let own = inner.store.own_account().await.map_err(|error| self.unreadable(&error))?;
         let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
-        let timer = timer::of(&inner.store, &chat.to_string()).await.map_err(|error| self.unreadable(&error))?;
+        let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
+        let timer = timer::of(&inner.store, &all_names).await.map_err(|error| self.unreadable(&error))?;
         let mut setting = Setting {
             chat: &chat,
             me: &me,

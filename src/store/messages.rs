@@ -169,25 +169,16 @@ impl Store {
         self.read(move |turn| turn.names(&jid)).await
     }
 
-    /// Whether digits are known to be somebody's LID: a message came from it, or is encrypted for it.
-    pub async fn is_lid(&self, digits: &str) -> std::result::Result<bool, StoreError> {
-        let lid = Jid::lid(digits);
+    /// The same of one who is to be written to. `None`: digits that were taken for a number, and are somebody's LID.
+    pub async fn names_to_write_to(&self, jid: &str) -> std::result::Result<Option<Vec<String>>, StoreError> {
+        let jid = jid.to_owned();
         let found = self.read(move |turn| {
-            if turn.get(space::LID_MAPPINGS, lid.user.as_bytes())?.is_some() {
-                return Ok(true);
-            }
-            let address = key::text(&format!("{lid}."));
-            let places = [
-                (space::INBOX, key::under(&lid.to_string())),
-                (space::SESSIONS, address.clone()),
-                (space::IDENTITIES, address),
-            ];
-            for (space, prefix) in places {
-                if !turn.scan_prefix(space, &prefix, 1)?.is_empty() {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            let names = turn.names(&jid)?;
+            let digits = match names.as_slice() {
+                [alone] => alone.parse::<Jid>().ok().filter(Jid::is_pn).map(|jid| jid.user.to_string()),
+                _ => None,
+            };
+            Ok(if digits.map_or(Ok(false), |digits| turn.is_lid(&digits))? { None } else { Some(names) })
         });
         found.await
     }
@@ -228,6 +219,26 @@ impl Turn<'_> {
         let lids = self.scan_prefix(space::LIDS_OF_NUMBERS, &key::under(&number), usize::MAX)?;
         let lids = lids.iter().filter_map(|(key, _)| key::second(key)).map(|lid| Jid::lid(lid).to_string());
         Ok(std::iter::once(Jid::pn(number.as_str()).to_string()).chain(lids).collect())
+    }
+
+    /// Whether digits are known to be somebody's LID: a message came from it, or is encrypted for it.
+    fn is_lid(&self, digits: &str) -> std::result::Result<bool, StoreError> {
+        let lid = Jid::lid(digits);
+        if self.get(space::LID_MAPPINGS, lid.user.as_bytes())?.is_some() {
+            return Ok(true);
+        }
+        let address = key::text(&format!("{lid}."));
+        let places = [
+            (space::INBOX, key::under(&lid.to_string())),
+            (space::SESSIONS, address.clone()),
+            (space::IDENTITIES, address),
+        ];
+        for (space, prefix) in places {
+            if !self.scan_prefix(space, &prefix, 1)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn filed(&self, place: &InboundPlace) -> std::result::Result<Filed, StoreError> {

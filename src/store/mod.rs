@@ -227,6 +227,11 @@ impl Store {
         self.read(move |turn| turn.get(space, &key)).await
     }
 
+    /// Those of these records that are there, in the order of the keys.
+    pub async fn get_all(&self, space: Space, keys: Vec<Key>) -> Result<Vec<Bytes>, StoreError> {
+        self.read(move |turn| keys.iter().filter_map(|key| turn.get(space, key).transpose()).collect()).await
+    }
+
     /// At most `limit` records in the order of their keys, those after `after`.
     pub async fn scan(
         &self,
