@@ -14,6 +14,7 @@ pub mod demo;
 pub mod fleet;
 #[cfg(feature = "loopback")]
 pub mod fuzz;
+pub mod guide;
 pub mod journal;
 pub mod listener;
 pub mod live;
