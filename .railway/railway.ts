@@ -1,5 +1,5 @@
 // The service on Railway, for `railway config plan` and `railway config apply`. Railway reads this file at no other time: a deploy goes by
-// what was applied last. "Deploy on Railway" in README.md says how.
+// what was applied last. "Railway" in src/guide/deploy.md says how.
 //
 // This file describes the whole environment. Applied in a project that has other services, it plans to delete them: `railway config pull`
 // writes what there is, and this service goes into that file.

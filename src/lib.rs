@@ -1,13 +1,3 @@
-//! `sessiond` keeps many WhatsApp sessions alive, one a tenant, and serves their dashboards.
-//!
-//! Arrows point one way; nothing imports upwards:
-//!
-//! ```text
-//! api, live, webhook → fleet → session → message → store → journal → seal, vault
-//! ```
-//!
-//! `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on
-//! `session` and `message`; [`daemon`] puts the parts together.
 #![doc = include_str!("ARCHITECTURE.md")]
 #![deny(unsafe_code)]
 
@@ -24,6 +14,7 @@ pub mod demo;
 pub mod fleet;
 #[cfg(feature = "loopback")]
 pub mod fuzz;
+pub mod guide;
 pub mod journal;
 pub mod listener;
 pub mod live;

@@ -66,10 +66,11 @@ fn foreign_cap() -> Targets {
 
 /// Installs the subscriber. A second call does nothing.
 pub fn init(settings: &Log) {
+    let is_terminal = std::io::stdout().is_terminal();
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stdout().is_terminal(),
+        LogFormat::Auto => !is_terminal,
     };
     // The filter was checked with the configuration.
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
@@ -77,7 +78,9 @@ pub fn init(settings: &Log) {
     let installed = if json {
         registry.with(fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
     } else {
-        registry.with(fmt::layer().with_target(false)).try_init()
+        let text = fmt::layer().with_target(false);
+        // Colours are for eyes; the terminal's own word on them (NO_COLOR) stands.
+        registry.with(if is_terminal { text } else { text.with_ansi(false) }).try_init()
     };
     if installed.is_ok() {
         report_panics();

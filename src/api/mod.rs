@@ -8,6 +8,7 @@ mod account;
 mod answer;
 mod auth;
 mod baileys;
+mod compiled_file;
 mod files;
 mod health;
 mod history;
@@ -41,10 +42,10 @@ pub use self::{
     route::Listed,
 };
 pub(crate) use self::{
+    compiled_file::{CompiledFile, Redirect, ServedFile},
     input::Path,
-    openapi::{Gives, Operation},
 };
-use crate::{console, fleet::Fleet, webhook::Webhooks};
+use crate::{console, fleet::Fleet, guide, webhook::Webhooks};
 
 /// A QR code as a picture, for fuzzing.
 #[cfg(feature = "loopback")]
@@ -313,6 +314,9 @@ fn table() -> Vec<Section> {
             Route::get("/docs", Open, openapi::page::index, "A page that shows it"),
             Route::get("/docs/page.css", Open, openapi::page::style, "How the page looks"),
             Route::get("/docs/page.js", Open, openapi::page::script, "What the page does"),
+            Route::get("/docs/guide", Open, guide::enter, "To the guide"),
+            Route::get("/docs/guide/", Open, guide::index, "The guide's table of contents"),
+            Route::get("/docs/guide/{page}", Open, guide::page, "A page of the guide").also(&[404]),
             Route::post("/api/server/stop", Admin, waha::cannot::stop_server, "Not here: whoever started the daemon stops it").also(&[501]),
             Route::get("/api/server/status", Keyed, waha::server::status, "Since when"),
         ]),

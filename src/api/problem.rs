@@ -1,6 +1,8 @@
 //! What went wrong, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
 //! field what was wrong with the input, and carries the old service's `error` text beside. Internals never leak.
 
+mod code;
+
 use std::{borrow::Cow, time::Duration};
 
 use axum::{
@@ -11,6 +13,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::code::Code;
 use crate::{
     fleet::FleetError,
     journal::ArchiveError,
@@ -27,8 +30,8 @@ pub struct Problem {
     title: &'static str,
     #[schemars(range(min = 400, max = 599))]
     status: u16,
-    /// Stable; for programs.
-    code: &'static str,
+    #[serde(flatten)]
+    code: Code,
     /// What is the matter this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -77,7 +80,7 @@ impl Problem {
         Self {
             title,
             status: status.as_u16(),
-            code,
+            code: Code(code),
             detail: None,
             error: title.into(),
             errors: Vec::new(),
@@ -204,7 +207,7 @@ impl Problem {
 
     /// The same, with another text for pages when the session is not connected.
     pub fn saying_of_connection(self, error: &str) -> Self {
-        if self.code == "not_connected" { self.saying(error) } else { self }
+        if self.code.0 == "not_connected" { self.saying(error) } else { self }
     }
 
     /// The same, with another text for pages.

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use self::{read::Reader, source::Table};
 pub use self::{
     secret::{Secret, load_or_create_secret},
-    source::{Mistake, Origin},
+    source::{DEFAULTS, Mistake, Origin},
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 

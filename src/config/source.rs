@@ -10,7 +10,7 @@ use std::{
 use toml::Value;
 
 /// The default file is the schema: a key is known when it is in there, and has the type that it has there.
-pub const DEFAULT: &str = include_str!("../../config/default.toml");
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Names that people know from elsewhere, and the keys they stand for.
 const ALIASES: &[(&str, &str)] = &[
@@ -67,7 +67,7 @@ impl Table {
         environment: &BTreeMap<String, String>,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
-        let defaults: toml::Table = DEFAULT.parse().expect("the default file is TOML: a test parses it");
+        let defaults: toml::Table = DEFAULTS.parse().expect("the default file is TOML: a test parses it");
         let mut table = Self(BTreeMap::new());
         flatten("", defaults, &mut |key, value| {
             table.0.insert(key, (value, Origin::Default));

@@ -53,7 +53,7 @@ pub enum Wish {
 }
 
 /// Names that WAHA's clients ask for beside those that we have: of other engines, of what this daemon has no word for, or said
-/// here in another way, see the README.
+/// here in another way: the guide's page of webhooks says how.
 const NEVER: &[&str] = &[
     "engine.event",
     "event.response",

@@ -121,4 +121,9 @@ fn every_problem_has_words() {
     let words = read("console/assets/words.en.js");
     let missing: Vec<_> = codes.iter().filter(|code| !words.contains(&format!("\"problem.{code}\""))).collect();
     assert!(missing.is_empty(), "no words for {missing:?}");
+    // Where the problem's `type` leads.
+    let page = sessiond::guide::PAGES.iter().find(|(name, _)| *name == "problems").unwrap().1;
+    let explained: BTreeSet<_> = sessiond::guide::render(page).headings.into_iter().map(|heading| heading.id).collect();
+    let missing: Vec<_> = codes.iter().filter(|code| !explained.contains(code.as_str())).collect();
+    assert!(missing.is_empty(), "src/guide/problems.md does not explain {missing:?}");
 }

@@ -1,5 +1,5 @@
 //! The service on Railway, as `.railway/railway.ts` describes it: evaluated as Railway's CLI does it, and compared with the daemon's settings,
-//! with the file that Railway still reads, and with the README.
+//! with the file that Railway still reads, and with the guide.
 
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
@@ -71,9 +71,9 @@ fn a_deploy_on_railway_waits_for_the_restore_and_lets_the_old_daemon_end() {
     }
 }
 
-/// The file that Railway reads until December, the variables and the README say what the new file says.
+/// The file that Railway reads until December, the variables and the guide say what the new file says.
 #[test]
-fn railways_two_files_its_variables_and_the_readme_agree() {
+fn railways_two_files_its_variables_and_the_guide_agree() {
     let Some(service) = service() else { return };
     let deploy = &service["deploy"];
     let old: Value = toml::from_str(&read("railway.toml")).expect("TOML");
@@ -88,10 +88,10 @@ fn railways_two_files_its_variables_and_the_readme_agree() {
     ] {
         assert_eq!(literal(&service, variable), deploy[name].to_string(), "{variable}");
     }
-    let readme = read("README.md");
-    let (_, chapter) = readme.split_once("## Deploy on Railway").expect("the chapter");
+    let page = read("src/guide/deploy.md");
+    let (_, chapter) = page.split_once("## Railway").expect("the chapter");
     let (chapter, _) = chapter.split_once("\n## ").expect("another one follows");
     for name in service["variables"].as_object().expect("variables").keys() {
-        assert!(chapter.contains(&format!("`{name}`")), "the README does not name {name}");
+        assert!(chapter.contains(&format!("`{name}`")), "the guide does not name {name}");
     }
 }

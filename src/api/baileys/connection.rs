@@ -149,7 +149,8 @@ pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<(), Problem> {
 }
 
 /// The text as the old page's library can draw it: qrcodejs 0.0.2 has a wrong entry in its tables, and draws none of 192 to 217 bytes.
-/// WhatsApp's own are longer today (README); of such a one the link is shown that WhatsApp Web puts before it, which phones read as well.
+/// WhatsApp's own are longer today (`src/guide/pairing.md`). A text of such a length gets the link that WhatsApp Web puts before it, which
+/// phones read as well.
 fn drawable(code: &str) -> String {
     match code.len() {
         192..=217 => format!("https://wa.me/settings/linked_devices#{code}"),

@@ -45,7 +45,8 @@ export function shell(view, current) {
         // From elsewhere to the list as it was left; from the list itself to all of it.
         link("tenants", view.isList ? "#/" : listAddress(), t("nav.tenants")),
         link("keys", "#/keys", t("nav.keys")),
-        h("a", { href: "../docs" }, t("nav.docs"))),
+        h("a", { href: "../docs" }, t("nav.docs")),
+        h("a", { href: "../docs/guide/" }, t("nav.guide"))),
       switches(out)),
     down,
     main,

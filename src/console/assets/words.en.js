@@ -11,6 +11,7 @@ export default {
   "nav.tenants": "Tenants",
   "nav.keys": "Keys",
   "nav.docs": "API",
+  "nav.guide": "Guide",
   "signout": "Sign out",
   "line.down": "The connection to the daemon is down. Trying again…",
   "loading": "Loading…",

@@ -11,6 +11,7 @@ export default {
   "nav.tenants": "Negocios",
   "nav.keys": "Claves",
   "nav.docs": "API",
+  "nav.guide": "Guía",
   "signout": "Salir",
   "line.down": "Sin conexión con el servidor. Reintentando…",
   "loading": "Cargando…",
