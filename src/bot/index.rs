@@ -255,7 +255,7 @@ impl Index {
         }
         let mut kinds = Vec::new();
         for (kind, brands) in synonyms::BRANDS {
-            let has_brand = brands.iter().any(|brand| own.iter().any(|word| *word == sound::singular(&sound::key(brand))));
+            let has_brand = brands.iter().any(|brand| own.iter().any(|word| word == brand));
             if has_brand && !own.contains(&sound::singular(&sound::key(kind)).to_owned()) {
                 kinds.push((*kind).to_owned());
             }

@@ -190,6 +190,7 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
                 }
                 phrase.is_attribute = true;
                 at = next;
+                break;
             }
             "mas" if phrase.is_definite && is_size(word(at + 1)) => at += 1,
             _ if container(current) && phrase.quantity != Quantity::None && (!named(at) || word(at + 1) == "de" && mention_at(index, reading, at, free).is_none_or(|m| m.words < 2)) => {

@@ -57,6 +57,8 @@ pub fn singular(key: &str) -> &str {
     }
     match key.strip_suffix('s') {
         Some(stem) if stem.len() >= 3 && stem.ends_with(vowel) => stem,
+        // Foreign words: `burgers`, `hot dogs`, `combos` aside.
+        Some(stem) if stem.len() >= 4 && stem.ends_with(|c: char| "rntdgk".contains(c)) => stem,
         _ => key,
     }
 }
