@@ -1,6 +1,6 @@
 //! The menu as the parser searches it: words of names, aliases, kinds and descriptions, by spelling, sound and root. Built once a menu; pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     lexicon,
@@ -86,6 +86,8 @@ pub struct Index {
     by_stem: HashMap<String, Vec<WordNo>>,
     by_root: HashMap<String, Vec<WordNo>>,
     by_length: BTreeMap<usize, Vec<WordNo>>,
+    /// Stems of categories and of the restaurant's name: no dishes.
+    labels: HashSet<String>,
 }
 
 /// Categories that say nothing about what an item is.
@@ -107,6 +109,7 @@ impl Index {
             by_stem: HashMap::new(),
             by_root: HashMap::new(),
             by_length: BTreeMap::new(),
+            labels: tokens(&menu.name).iter().map(|token| sound::singular(&sound::key(&token.text)).to_owned()).collect(),
         };
         for (number, item) in menu.items.iter().enumerate().take(usize::from(ItemNo::MAX)) {
             let number = number as ItemNo;
@@ -120,6 +123,7 @@ impl Index {
                 }
             }
             let category_tokens = tokens(&item.category);
+            index.labels.extend(category_tokens.iter().map(|token| sound::singular(&sound::key(&token.text)).to_owned()));
             let stems = |list: &[&str], token: &Token| {
                 let stem = sound::singular(&sound::key(&token.text)).to_owned();
                 list.iter().any(|word| sound::singular(&sound::key(word)) == stem)
@@ -251,6 +255,7 @@ impl Index {
         for part in names.iter().flat_map(|name| &name.parts) {
             if let NamePart::Word(word) = part {
                 own.push(self.words[*word as usize].key.clone());
+                own.push(self.words[*word as usize].fold.clone());
             }
         }
         let mut kinds = Vec::new();
@@ -269,6 +274,11 @@ impl Index {
             }
         }
         kinds.iter().map(|kind| self.word(kind)).collect()
+    }
+
+    /// The name of a category or of the restaurant.
+    pub fn is_label(&self, fold: &str) -> bool {
+        self.labels.contains(sound::singular(&sound::key(fold)))
     }
 
     pub fn postings(&self, word: WordNo) -> &[(ItemNo, Place)] {
@@ -350,7 +360,9 @@ impl Index {
         let range = stem.len().saturating_sub(2)..=stem.len() + 2;
         for words in self.by_length.range(range).map(|(_, words)| words) {
             for word in words {
-                let Some(slips) = sound::slips(stem, &self.words[*word as usize].key) else { continue };
+                let by_sound = sound::slips(stem, &self.words[*word as usize].key);
+                let by_letter = sound::slips(fold, &self.words[*word as usize].fold);
+                let Some(slips) = by_sound.into_iter().chain(by_letter).min() else { continue };
                 if slips < nearest {
                     nearest = slips;
                     found.clear();

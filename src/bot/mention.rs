@@ -135,7 +135,7 @@ pub fn value(reading: &Reading<'_>, at: usize) -> Option<u32> {
     match token.token.kind {
         TokenKind::Number(value) => Some(value),
         TokenKind::Word => match token.word.as_str() {
-            "medio" | "media" => Some(500),
+            "medio" | "media" | "medios" | "medias" => Some(500),
             "cuarto" | "cuartos" => Some(250),
             "un" | "una" => None,
             word => super::text::number::word(word).map(|value| value * 1_000),
@@ -233,7 +233,7 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
         scope_size = true;
     }
     if candidates.is_empty() {
-        return None;
+        return sized_first(index, reading, at, here);
     }
     // The noun of a dish is rather meant than a word in another dish's name.
     let everything = candidates.clone();
@@ -253,7 +253,24 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
     } else {
         first
     };
-    (!weak || mention.words >= 2 && mention.is_full).then_some(mention)
+    (!weak || scope_size || here.scope.is_some() && mention.words >= 1 || mention.words >= 2 && mention.is_full).then_some(mention)
+}
+
+/// `la grande de pepperoni`: the size stands first.
+fn sized_first(index: &Index, reading: &Reading<'_>, at: usize, here: Circumstances<'_>) -> Option<Mention> {
+    let wish = size_wish(reading.word(at))?;
+    let mut next = at + 1;
+    while matches!(reading.word(next), "de" | "la" | "el") {
+        next += 1;
+    }
+    if next > at + 3 || size_wish(reading.word(next)).is_some() {
+        return None;
+    }
+    let mut mention = mention_at(index, reading, next, Circumstances { is_attribute: false, ..here })?;
+    mention.start = at;
+    mention.words += 1;
+    mention.candidates = by_size(index, &mention.candidates, wish);
+    Some(mention)
 }
 
 #[expect(clippy::too_many_arguments, reason = "one loop's state, handed over once")]

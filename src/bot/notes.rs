@@ -63,7 +63,9 @@ impl NoteReader<'_> {
         }
         let here = Circumstances { scope: None, has_quantity: false, is_attribute: false };
         mention_at(self.index, self.reading, at, here).is_some_and(|mention| {
-            mention.is_headed && (!lexicon::is_ingredient(self.word(at)) || mention.words >= 2)
+            // The drink of a combo.
+            let included = mention.candidates.iter().all(|item| self.host.iter().any(|host| self.index.contains(*host, &self.index.items[usize::from(*item)].kinds)));
+            !included && mention.is_headed && (!lexicon::is_ingredient(self.word(at)) || mention.words >= 2)
         })
     }
 

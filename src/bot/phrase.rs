@@ -96,10 +96,33 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
     };
     let mut at = start;
     let free = Circumstances { scope: None, has_quantity: false, is_attribute: false };
+    // `de 400` answers a question; `de pollo` is another kind of what was named last.
+    if matches!(word(at), "de" | "en" | "con" | "al") && (!scopes.doubts.is_empty() || scopes.changes_focus) {
+        let scope = if scopes.doubts.is_empty() { scopes.siblings } else { scopes.doubts };
+        let mut next = at + 1;
+        while matches!(word(next), "la" | "el") {
+            next += 1;
+        }
+        let here = Circumstances { scope: Some(scope), has_quantity: false, is_attribute: true };
+        let fits = next < limit && mention_at(index, reading, next, here).is_some_and(|m| !m.is_foreign && m.candidates.len() < scope.len());
+        if fits {
+            phrase.is_attribute = true;
+            at = next;
+        }
+    }
+    let attribute_number = |at: usize, scope: &[ItemNo]| {
+        let here = Circumstances { scope: Some(scope), has_quantity: true, is_attribute: true };
+        !scope.is_empty() && mention_at(index, reading, at, here).is_some_and(|m| m.candidates.len() < scope.len())
+    };
     while at < limit {
         let current = word(at);
+        let by_attribute = phrase.is_attribute && (attribute_number(at, scopes.doubts) || attribute_number(at, scopes.siblings));
+        let large = small_number(reading, at).is_some_and(|n| n > 30) && attribute_number(at, scopes.doubts);
+        if small_number(reading, at).is_some() && (by_attribute || large) {
+            break;
+        }
         // `cuatro quesos`, `medio pollo`: a name may begin with its number.
-        let starts_name = (small_number(reading, at).is_some() || matches!(current, "medio" | "media" | "cuarto" | "cuartos") || value(reading, at).is_some())
+        let starts_name = (small_number(reading, at).is_some() || matches!(current, "medio" | "media" | "medios" | "medias" | "cuarto" | "cuartos") || value(reading, at).is_some())
             && mention_at(index, reading, at, free).is_some_and(|mention| {
                 mention.words >= 2 && (!mention.is_foreign) && !(named_head(index, reading, at + 1) && small_number(reading, at).is_some_and(|n| n > 1) && !mention.is_full)
             });

@@ -219,6 +219,9 @@ impl<'a> Turn<'a> {
                 return next;
             }
         }
+        if let Some(next) = self.variant(at) {
+            return next;
+        }
         if !self.removing
             && let Some(notes) = self.notes_at(at)
             && !self.is_rather_item(at, &notes)
@@ -233,6 +236,28 @@ impl<'a> Turn<'a> {
             return self.skip_person(at);
         }
         self.unknown_word(at, false)
+    }
+
+    /// `en leche`, said of a juice in water that was ordered before: the other item of its kind.
+    fn variant(&mut self, at: usize) -> Option<usize> {
+        if self.has_fresh() || !matches!(self.word(at), "en" | "de" | "con" | "al") || self.slots.all.iter().any(|slot| slot.candidates.len() > 1) {
+            return None;
+        }
+        let focus = self.focus.filter(|id| self.slots.get(*id).is_some())?;
+        let item = self.slots.get(focus)?.item()?;
+        let here = super::mention::Circumstances { scope: Some(&self.siblings), has_quantity: false, is_attribute: true };
+        let mut mention = super::mention::mention_at(self.index, self.reading, at + 1, here)?;
+        if mention.is_foreign || !mention.options.is_empty() || mention.candidates.contains(&item) || lexicon::is_everyday(self.word(at + 1)) || self.index.contains(item, &self.reading.tokens[at + 1].hits.iter().map(|(word, _)| *word).collect::<Vec<_>>()) {
+            return None;
+        }
+        let most = mention.candidates.iter().map(|other| self.index.shared_parts(*other, item)).max()?;
+        mention.candidates.retain(|other| self.index.shared_parts(*other, item) == most);
+        if mention.candidates.len() != 1 {
+            return None;
+        }
+        self.covered += mention.end - at;
+        self.replace_line(focus, None, &mention, None, mention.end);
+        Some(mention.end)
     }
 
     /// A dish of several words wins over a note of its first.
@@ -349,7 +374,7 @@ impl<'a> Turn<'a> {
         while matches!(self.word(next), "mi" | "el" | "la" | "los" | "las" | "mis" | "nombre" | "de" | "un" | "una") && next < at + 4 {
             next += 1;
         }
-        let is_name = next < self.limit && self.reading.tokens[next].token.is_word() && self.reading.tokens[next].hits.is_empty() && !lexicon::is_food(self.word(next));
+        let is_name = next < self.limit && !lexicon::is_everyday(self.word(next)) && self.reading.tokens[next].token.is_word() && self.reading.tokens[next].hits.is_empty() && !lexicon::is_food(self.word(next));
         let command = command_at(self.reading, next, self.limit).is_some();
         if is_name && !command { next + 1 } else { at + 1 }
     }
@@ -723,6 +748,14 @@ impl<'a> Turn<'a> {
         if notes.is_empty() || self.slots.all.is_empty() {
             return;
         }
+        if (self.correcting || self.setting)
+            && let Some(focus) = self.focus
+            && notes.iter().all(|note| self.is_option_of(focus, note))
+        {
+            self.change_options(focus, notes);
+            self.is_touched = true;
+            return;
+        }
         if let Some(target) = self.target_of(notes) {
             self.note(target, notes);
             self.is_touched = true;
@@ -993,7 +1026,10 @@ impl<'a> Turn<'a> {
         let token = &self.reading.tokens[at];
         let word = token.word.as_str();
         let unheard = token.token.is_word() && lexicon::is_unheard(word) && !lexicon::is_connector(word) && number::word(word).is_none();
-        let food = lexicon::is_food(word) && token.token.is_word();
+        if self.index.is_label(word) && token.hits.is_empty() {
+            return at + 1;
+        }
+        let food = lexicon::is_food(word) && token.token.is_word() && !lexicon::is_everyday(word);
         let named = !token.hits.is_empty() && token.hits.iter().any(|(word, _)| self.index.is_in_names(*word));
         let commanded = at > self.start && (self.start..at).any(|n| super::intent::is_command(self.reading.word(n)));
         let plausible = food && !named || is_counted && unheard && !lexicon::is_ingredient(word) && !named || commanded && unheard && food;
@@ -1013,6 +1049,7 @@ impl<'a> Turn<'a> {
         while end > at + 1 && lexicon::is_connector(self.word(end - 1)) {
             end -= 1;
         }
+        self.has_quantity |= is_counted;
         self.push_unknown(at, end);
         end
     }
@@ -1121,6 +1158,10 @@ impl<'a> Turn<'a> {
             self.set_focus(keep.first().copied());
             return end;
         }
+        let but_with = phrase.start >= 2 && self.word(phrase.start - 1) == "con" && self.word(phrase.start - 2) == "pero" && !settled.is_empty();
+        if but_with && hits.is_empty() == settled.is_empty() {
+            self.setting = true;
+        }
         if (self.correcting || self.setting || phrase.is_sole) && !another {
             if !hits.is_empty() && !mention.options.is_empty() && quantity == Quantity::None {
                 // Another flavour of the same item.
@@ -1131,7 +1172,11 @@ impl<'a> Turn<'a> {
                 self.is_touched = true;
                 return end;
             }
-            let same = self.same_lines(hits);
+            let mut same = self.same_lines(hits);
+            if same.is_empty() && hits.is_empty() {
+                // What is still open is corrected as well.
+                same = settled.iter().copied().filter(|id| self.slots.get(*id).is_some_and(|slot| slot.candidates == mention.candidates)).collect();
+            }
             if !same.is_empty() {
                 if let Some(units) = units {
                     self.slots.set_total(&same, units.min(MAX_QUANTITY));
@@ -1259,14 +1304,17 @@ impl<'a> Turn<'a> {
         close.or(same).map(|slot| slot.id).or(self.focus)
     }
 
+    /// A flavour, a brand or a side that the description of the line's item lists.
+    fn is_option_of(&self, id: SlotId, note: &str) -> bool {
+        let words: Vec<_> = super::text::fold(note).split_whitespace().flat_map(|word| self.index.lookup(word)).map(|(word, _)| word).collect();
+        let plain = !["sin ", "extra ", "doble ", "poca ", "mucha "].iter().any(|sign| note.starts_with(sign));
+        let has = |item: &ItemNo| self.index.items[usize::from(*item)].has_options && self.index.contains(*item, &words);
+        plain && self.slots.get(id).is_some_and(|slot| slot.candidates.iter().any(has))
+    }
+
     fn change_options(&mut self, id: SlotId, options: &[String]) {
         let Some(slot) = self.slots.get(id) else { return };
-        let items = slot.candidates.clone();
-        let is_option = |note: &str| {
-            let words: Vec<_> = super::text::fold(note).split_whitespace().flat_map(|word| self.index.lookup(word)).map(|(word, _)| word).collect();
-            !note.starts_with("sin ") && items.iter().any(|item| self.index.contains(*item, &words))
-        };
-        let mut kept: Vec<String> = slot.notes.iter().filter(|note| !is_option(note)).cloned().collect();
+        let mut kept: Vec<String> = slot.notes.iter().filter(|note| !self.is_option_of(id, note)).cloned().collect();
         kept.extend(options.iter().cloned());
         if let Some(slot) = self.slots.get_mut(id) {
             slot.notes = kept;

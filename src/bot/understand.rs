@@ -174,7 +174,8 @@ impl Parser {
             return false;
         }
         let had_order = !turn.slots.all.is_empty();
-        let words = (sentence.start..sentence.end).filter(|at| reading.tokens[*at].token.is_word()).count();
+        let says = |at: &usize| reading.tokens[*at].token.is_word() && !super::lexicon::is_connector(&reading.tokens[*at].word);
+        let words = (sentence.start..sentence.end).filter(says).count();
         let commanded = intent::is_command(&sentence.words);
         let mostly_food = trial.covered * 2 >= words;
         let asks = sentence.is_question && !commanded && !trial.has_quantity;

@@ -79,6 +79,10 @@ pub fn diminutive_roots(singular: &str) -> Vec<String> {
         let stem = if ending == "ik" && !stem.ends_with('t') { continue } else { stem };
         if stem.len() >= 2 {
             roots.push(stem.to_owned());
+            // `agüita` has lost its dots.
+            if stem.ends_with('g') {
+                roots.push(format!("{stem}u"));
+            }
         }
     }
     // `cafecito` keeps its vowel; `panecito` has one too many.
