@@ -62,6 +62,7 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
         (&["que", "quede"], Command::Set),
         (&["son", "solo"], Command::Set),
         (&["serian"], Command::Set),
+        (&["sean"], Command::Set),
         (&["deje", "solo"], Command::Only),
         (&["deja", "solo"], Command::Only),
         (&["deje", "solamente"], Command::Only),

@@ -44,6 +44,8 @@ pub struct IndexedItem {
     pub available: bool,
     pub category: String,
     pub is_drink: bool,
+    /// It is eaten with another item, and has no notes of its own.
+    pub is_addition: bool,
     /// Words that are not the item's own: its kind, its category.
     pub kinds: Vec<WordNo>,
     /// Words of its description.
@@ -157,6 +159,7 @@ impl Index {
                 available: item.available,
                 category: super::text::fold(&item.category),
                 is_drink,
+                is_addition: category_tokens.iter().any(|token| stems(&["adicion", "adicional", "extra", "topping", "salsa"], token)),
                 kinds,
                 contents,
                 servings,
@@ -357,7 +360,7 @@ impl Index {
         let stem = sound::singular(&key);
         let mut nearest = usize::MAX;
         let mut found = Vec::new();
-        let range = stem.len().saturating_sub(2)..=stem.len() + 2;
+        let range = stem.len().saturating_sub(3)..=stem.len() + 3;
         for words in self.by_length.range(range).map(|(_, words)| words) {
             for word in words {
                 let by_sound = sound::slips(stem, &self.words[*word as usize].key);
@@ -413,5 +416,5 @@ impl Index {
 /// Words that say a size.
 pub const SIZES: &[&str] = &[
     "personal", "personales", "mediano", "mediana", "medianos", "medianas", "grande", "grandes", "familiar", "familiares", "pequeno", "pequena", "pequenos",
-    "pequenas", "chico", "chica", "mini", "gigante", "jumbo", "extragrande", "individual", "litro", "small", "medium", "large", "junior", "porcion", "media", "medio",
+    "pequenas", "chico", "chica", "mini", "gigante", "jumbo", "extragrande", "individual", "litro", "small", "medium", "large", "junior", "porcion", "media", "medio", "compartir",
 ];

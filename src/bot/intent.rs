@@ -79,6 +79,7 @@ pattern!(
     OTHER_TOPIC,
     r"\b(reciben?|aceptan?|domicilios?|envios?|parqueadero|parqueo|ubicad[oa]s?|ubicacion|direccion|donde (queda|quedan|estan|es|son)|reserva\w*|mesa para|wifi|mascotas|factura\w*|empleo|trabajo|vacante\w*|propina|nequi|llegan (a|hasta)|hacen (fiestas|eventos|domicilios?)|me llamo|mi nombre|mi numero|mi cel\w*|soy \w+)\b"
 );
+pattern!(WANTS_TO_ORDER, r"\b(hacer|realizar|pasar|montar|tomar|encargar) (un|una|mi|el) (pedido|orden|domicilio|encargo)\b|^(hola |buenas |buenas tardes |buenas noches |buenos dias )?(,? ?)(quiero|quisiera|para|deseo|necesito|voy a) (pedir|ordenar|un domicilio)( a domicilio| un domicilio| algo| por favor)?$");
 pattern!(COMMAND, r"\b(quiero|queremos|quisiera|quisieramos|necesito|necesitamos|deseo|regal\w+|deme|dame|denos|da|das|mand\w+|envi\w+|traig\w+|traer|traes|trae(me|nos)|pon(ga|gan|e|es|me|le)?\w*|pedir|pido|orden(ar|o)|encarg\w+|prepar\w+|apunt\w+|anot\w+|guard\w+|sirv\w+|vend(a|e)me|colabor\w+|agreg\w+|sum(a|e|ar|ale|ele|ame|eme)|anad\w+|adicion(a|e|ar|ame|eme|ale|ele)\w*|para (pedir|encargar|ordenar)|me (manda|das|da|trae|pone|pones|regala|antoj\w+|provoc\w+|gustaria|llevo)|voy a (querer|pedir|llevar)|ponle|llevo|hagame|tomar)\b");
 
 /// The words of a sentence joined by blanks, with `?` where it has one.
@@ -191,6 +192,11 @@ fn answer(plain: &str) -> Option<Intent> {
         return Some(Intent::Thanks);
     }
     Some(Intent::Confirm)
+}
+
+/// `quiero hacer un pedido`: no dish yet.
+pub fn wants_to_order(words: &str) -> bool {
+    WANTS_TO_ORDER.is_match(words.trim())
 }
 
 /// What a sentence without a dish and without talk is about.

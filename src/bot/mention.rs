@@ -503,6 +503,13 @@ fn takes_number(narrowing: &Narrowing<'_>, candidates: &[Candidate], at: usize, 
     here.has_quantity || !dish_behind || !value_is_small
 }
 
+/// What the name has beyond the words that were said.
+fn unsaid(index: &Index, candidate: &Candidate) -> Vec<NamePart> {
+    let Some(name) = index.items[usize::from(candidate.item)].names.first() else { return Vec::new() };
+    let parts = name.parts.iter().enumerate().filter(|(n, _)| candidate.said[0] & (1 << n) == 0);
+    parts.map(|(_, part)| part.clone()).collect()
+}
+
 fn is_full(index: &Index, candidate: &Candidate) -> bool {
     let names = &index.items[usize::from(candidate.item)].names;
     names.iter().take(4).enumerate().any(|(n, name)| {
@@ -529,6 +536,17 @@ fn resolve(
     let is_full = full.len() == 1;
     if is_full && (wish.is_none() || candidates.len() == 1) {
         candidates = full;
+    }
+    // `una coca personal` where there is a light one too: nothing is unsaid of it that is not unsaid of the others.
+    if candidates.len() > 1 && !is_foreign && wish.is_none() {
+        let unsaid: Vec<Vec<NamePart>> = candidates.iter().map(|candidate| unsaid(index, candidate)).collect();
+        let plainest = (0..candidates.len()).find(|n| {
+            let own = &unsaid[*n];
+            unsaid.iter().enumerate().all(|(m, other)| m == *n || own.len() < other.len() && own.iter().all(|part| other.contains(part)))
+        });
+        if let Some(plainest) = plainest {
+            candidates = vec![candidates[plainest].clone()];
+        }
     }
     if candidates.len() > 1 && candidates.iter().any(|candidate| candidate.optioned) {
         candidates.retain(|candidate| candidate.optioned);

@@ -375,7 +375,7 @@ impl NoteReader<'_> {
 
 /// Whether a note takes back the other: `con tomate` behind `sin tomate`.
 pub fn takes_back(new: &str, old: &str) -> bool {
-    let rest = |note: &str, sign: &str| note.strip_prefix(sign).map(super::text::fold);
+    let rest = |note: &str, sign: &str| note.strip_prefix(sign).map(|rest| super::text::fold(rest).trim_end_matches(" extra").to_owned());
     let positive = rest(new, "con ").or_else(|| rest(new, "extra "));
     let negative = rest(old, "sin ");
     if positive.is_some() && positive == negative {

@@ -160,6 +160,17 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
                 phrase.quantity = Quantity::Number(2);
                 at += 1;
             }
+            "mas" if matches!(phrase.quantity, Quantity::Number(_) | Quantity::One) && matches!(word(at + 1), "de" | "del") => at += 1,
+            _ if value(reading, at) == Some(500) && word(at + 1) == "docena" => {
+                phrase.quantity = Quantity::Number(6);
+                at += 2;
+            }
+            // `dos rollos california`: a word of the customer's own before a name.
+            _ if phrase.quantity != Quantity::None && reading.tokens[at].token.is_word() && reading.tokens[at].hits.is_empty() && lexicon::is_unheard(current) && !lexicon::is_food(current) && !lexicon::is_ingredient(current)
+                && mention_at(index, reading, at + 1, free).is_some_and(|m| m.start == at + 1 && m.is_headed && !m.is_foreign) && number::word(current).is_none() =>
+            {
+                at += 1;
+            }
             "docena" | "docenas" => {
                 let dozens = phrase.quantity.units().unwrap_or(1);
                 phrase.quantity = Quantity::Number(dozens.saturating_mul(12));
@@ -323,9 +334,18 @@ fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phr
     // A word inside a name names the dish only where something introduces it.
     let first = reading.word(at);
     let acceptable = mention.is_headed || mention.words >= 2 || introduced && !lexicon::is_ingredient(first) || mention.is_full;
+    let alone = mention.likeness == super::index::Likeness::Same && is_clause(reading, &mention, limit) && !lexicon::is_ingredient(first);
+    let acceptable = acceptable || alone;
     let only_size = (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));
     let acceptable = acceptable && (!only_size || introduced);
     acceptable.then_some(mention)
+}
+
+/// Nothing else stands between two marks.
+fn is_clause(reading: &Reading<'_>, mention: &Mention, limit: usize) -> bool {
+    let ends = |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin");
+    let begins = mention.start == 0 || ends(mention.start - 1);
+    begins && (mention.end >= limit || ends(mention.end))
 }
 
 /// The dish whose pieces a quantity counts: `12 alitas` is one plate of twelve.

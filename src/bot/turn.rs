@@ -364,7 +364,7 @@ impl<'a> Turn<'a> {
                 Some(at + 2)
             }
             "el" | "mi" | "este" | "su" if matches!(self.word(at + 1), "pedido" | "domicilio" | "favor" | "orden" | "encargo" | "dia") => Some(at + 2),
-            "la" if matches!(self.word(at + 1), "orden" | "vez" | "cuenta" | "noche" | "tarde" | "mesa" | "casa") => Some(at + 2),
+            "la" if matches!(self.word(at + 1), "orden" | "vez" | "cuenta" | "noche" | "tarde" | "casa") => Some(at + 2),
             _ => None,
         }
     }
@@ -429,6 +429,9 @@ impl<'a> Turn<'a> {
                 if !has_order {
                     return None;
                 }
+                if let Some(end) = self.side_for_side(at, next) {
+                    return Some(end);
+                }
                 // `cambie la coca por`: the target follows; `la coca cámbiela por`: it was the last one.
                 let follows = self.phrase(next).is_some_and(|phrase| phrase.mention.is_some() || phrase.quantity != Quantity::None);
                 let by = self.word(next) == "por" || self.word(next) == "a" && !follows;
@@ -476,6 +479,33 @@ impl<'a> Turn<'a> {
                 Some(end)
             }
         }
+    }
+
+    /// `cambia el arroz por papas`: sides of one dish are the kitchen's business.
+    fn side_for_side(&mut self, at: usize, next: usize) -> Option<usize> {
+        let focus = self.focus?;
+        let mut from = next;
+        while matches!(self.word(from), "el" | "la" | "los" | "las" | "le" | "me") {
+            from += 1;
+        }
+        let words: Vec<_> = self.reading.tokens.get(from)?.hits.iter().map(|(word, _)| *word).collect();
+        let of_host = self.host().iter().any(|item| self.index.contains(*item, &words)) || lexicon::is_ingredient(self.word(from));
+        let in_basket = self.phrase(next).and_then(|phrase| phrase.mention).is_some_and(|mention| mention.is_headed && !self.slots.of(&mention.candidates).is_empty());
+        if !of_host || in_basket || !matches!(self.word(from + 1), "por" | "a") {
+            return None;
+        }
+        let mut end = from + 2;
+        while end < self.limit && end < from + 5 && !self.is_break(end) && !self.is_end(end) {
+            end += 1;
+        }
+        if end == from + 2 {
+            return None;
+        }
+        let note = format!("cambiar {}", self.reading.slice(from..end));
+        self.slots.note(focus, &[note]);
+        self.is_touched = true;
+        self.covered += end - at;
+        Some(end)
     }
 
     /// The phrase at a token when sizes and flavours of the last item may stand alone.
@@ -769,6 +799,12 @@ impl<'a> Turn<'a> {
             let words: Vec<_> = notes.iter().flat_map(|note| super::text::fold(note).split_whitespace().flat_map(|word| self.index.lookup(word)).collect::<Vec<_>>()).map(|(word, _)| word).collect();
             self.slots.get(id).is_some_and(|slot| slot.candidates.iter().any(|item| self.index.contains(*item, &words)))
         };
+        let is_addition = |id: SlotId| self.slots.get(id).is_some_and(|slot| slot.candidates.iter().all(|item| self.index.items[usize::from(*item)].is_addition));
+        if is_addition(focus)
+            && let Some(main) = self.slots.all.iter().rev().find(|slot| slot.is_fresh && !is_addition(slot.id) && self.fits(slot.id, notes))
+        {
+            return Some(main.id);
+        }
         if has(focus) || self.fits(focus, notes) && self.slots.get(focus).is_some_and(|slot| slot.is_fresh) {
             return Some(focus);
         }
@@ -928,6 +964,12 @@ impl<'a> Turn<'a> {
                 if let Some(parts) = &mut self.parts {
                     parts.left -= units;
                 }
+                return next;
+            }
+            // `me antojé de unos taquitos, me mandas 3`.
+            let counted_late = matches!(phrase.quantity, Quantity::Number(_)) && phrase.start > self.start && super::intent::is_command(self.word(phrase.start - 1)) && self.slots.get(focus).is_some_and(|slot| slot.is_fresh && slot.qty == 1);
+            if counted_late {
+                self.slots.set_total(&[focus], units.min(MAX_QUANTITY));
                 return next;
             }
             let open = self.slots.all.iter().rev().find(|slot| slot.candidates.len() > 1).map(|slot| slot.id);

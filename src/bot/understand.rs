@@ -102,6 +102,9 @@ impl Parser {
                 continue;
             }
             if !self.order(&mut turn, sentence, false) {
+                if intent::wants_to_order(&sentence.words) && !sentence.is_question {
+                    topics.push(Intent::Order);
+                }
                 topics.extend(intent::talk(&sentence.words));
                 if topics.is_empty() && sentence.words.chars().any(char::is_alphanumeric) {
                     topics.push(intent::remainder(&sentence.words, sentence.is_question));
@@ -304,7 +307,7 @@ fn sentences(reading: &Reading<'_>) -> Vec<Sentence> {
 
 /// One intent for the whole of a message that orders nothing.
 fn overall(topics: &[Intent], has_address: bool, pays: bool, text: &str) -> Intent {
-    let weighty = [Intent::Cancel, Intent::Human, Intent::Price, Intent::Status, Intent::Hours, Intent::Menu];
+    let weighty = [Intent::Cancel, Intent::Human, Intent::Price, Intent::Status, Intent::Hours, Intent::Menu, Intent::Order];
     if let Some(intent) = weighty.iter().find(|intent| topics.contains(intent)) {
         return *intent;
     }

@@ -52,7 +52,7 @@ pub fn word(folded: &str) -> Option<u32> {
         return Some(*value);
     }
     // Three letters sound like too much else.
-    if folded.len() < 4 || matches!(folded, "vente" | "ocha" | "onza") {
+    if folded.len() < 4 || matches!(folded, "vente" | "ocha" | "onza" | "zero" | "sero" | "sinto") {
         return None;
     }
     let heard = sound::key(folded);
