@@ -34,6 +34,13 @@ pub struct Mention {
     pub likeness: Likeness,
 }
 
+impl Mention {
+    /// Only a side or a flavour was named: it is a wish for an item, and not the item.
+    pub fn is_only_option(&self) -> bool {
+        self.words <= self.options.len()
+    }
+}
+
 /// The customer's circumstances at a mention.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {

@@ -534,7 +534,7 @@ impl<'a> Turn<'a> {
         if let Some(phrase) = &phrase
             && let Some(mention) = &phrase.mention
         {
-            let hits = self.in_basket(mention);
+            let hits = if mention.is_only_option() { Vec::new() } else { self.in_basket(mention) };
             let note_instead = self.notes_at(at).is_some() && {
                 let word = self.word(mention.start);
                 lexicon::is_ingredient(word) && self.focus.is_some_and(|focus| self.slots.get(focus).is_some_and(|slot| !hits.contains(&slot.id))) && mention.words == 1 && !mention.is_full
@@ -639,7 +639,7 @@ impl<'a> Turn<'a> {
         }
         let phrase = self.phrase(next)?;
         let mention = phrase.mention.as_ref()?;
-        if !mention.is_headed || mention.is_foreign {
+        if !mention.is_headed || mention.is_foreign || mention.is_only_option() {
             return None;
         }
         let hits = self.in_basket(mention);
@@ -1060,7 +1060,12 @@ impl<'a> Turn<'a> {
 
     fn unknown_after(&mut self, phrase: &Phrase, next: usize) -> usize {
         let wants = phrase.quantity != Quantity::None;
-        if next >= self.limit { next } else { self.unknown_word(next, wants) }
+        if next >= self.limit {
+            return next;
+        }
+        let known = self.unknown.len();
+        let after = self.unknown_word(next, wants);
+        if self.unknown.len() > known { after } else { next }
     }
 
     /// A dish that is on no menu here.
@@ -1122,6 +1127,11 @@ impl<'a> Turn<'a> {
         // `la coca no`, `el café ya no`.
         let negated = self.word(end) == "no" && self.is_end(end + 1) || self.word(end) == "ya" && self.word(end + 1) == "no" || self.word(end) == "no" && matches!(self.word(end + 1), "quiero" | "va" | "la" | "lo");
         let counts_next = self.word(end) == "no" && (end + 1..end + 3).any(|n| value(self.reading, n).is_some() && n < self.limit);
+        if negated && !counts_next && mention.is_only_option() && !settled.is_empty() {
+            let note = format!("sin {}", self.reading.slice(mention.start..mention.end));
+            self.annotate(&[note]);
+            return end + 1;
+        }
         if negated && !counts_next && !settled.is_empty() {
             let units = if phrase.is_definite { None } else { self.units_to_remove(&phrase, &settled) };
             self.take_away(&settled, units);
