@@ -364,6 +364,9 @@ fn extend(
             }
             continue;
         }
+        if joined_by_and {
+            break;
+        }
         if let Some(size) = size_wish(reading.word(next)) {
             wish = Some(size);
             words += 1;
@@ -379,7 +382,13 @@ fn extend(
         let is_option = !with_option.is_empty() && with_option.iter().any(|c| index.items[usize::from(c.item)].has_options);
         if is_option && !by_with && token.token.is_word() && !token.is_weak {
             let prefix = if next > end && reading.word(next - 1) == "en" { next - 1 } else { next };
-            options.push(reading.slice(prefix..next + 1));
+            match options.last_mut() {
+                // `coca cola` is one brand.
+                Some(last) if prefix == next && next == end && end == at + options_words(last) && by_option => {
+                    *last = format!("{last} {}", reading.slice(prefix..next + 1));
+                }
+                _ => options.push(reading.slice(prefix..next + 1)),
+            }
             before = candidates;
             candidates = with_option;
             words += 1;
@@ -448,6 +457,10 @@ fn extend(
         break;
     }
     resolve(narrowing, at, end, candidates, wish, options, headed, words, is_foreign, worst)
+}
+
+fn options_words(option: &str) -> usize {
+    option.split(' ').count()
 }
 
 fn direct_or(next: usize, end: usize) -> bool {

@@ -183,6 +183,12 @@ impl NoteReader<'_> {
         let mut next = at + 1;
         if matches!(self.word(next), "todo" | "todas" | "todos") || self.word(next) == "de" && self.word(next + 1) == "todo" {
             let end = if self.word(next) == "de" { next + 2 } else { next + 1 };
+            if matches!(self.word(end), "menos" | "excepto" | "pero")
+                && let Some(but) = self.negatives(if self.word(end) == "pero" && self.word(end + 1) == "sin" { end + 2 } else { end + 1 })
+                && self.word(end) != "pero"
+            {
+                return Some(but);
+            }
             return Some(ReadNotes { notes: Vec::new(), end });
         }
         if let Some(notes) = self.amounts(next) {

@@ -330,6 +330,20 @@ fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phr
             return Some(mention);
         }
     }
+    // `hawaiana y pepperoni`: another of the same kind, and of the same size.
+    if !introduced
+        && let Some(focus) = scopes.focus
+        && global.as_ref().is_none_or(|global| !global.is_headed)
+        && let Some(mut mention) = scoped(scopes.siblings)
+        && !mention.is_only_option()
+        && is_clause(reading, &mention, limit)
+        && mention.start > 0
+        && reading.word(mention.start - 1) != "\n"
+    {
+        let most = mention.candidates.iter().map(|item| index.shared_parts(*item, focus)).max().unwrap_or(0);
+        mention.candidates.retain(|item| index.shared_parts(*item, focus) == most);
+        return Some(mention);
+    }
     let mention = global?;
     // A word inside a name names the dish only where something introduces it.
     let first = reading.word(at);
@@ -343,7 +357,7 @@ fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phr
 
 /// Nothing else stands between two marks.
 fn is_clause(reading: &Reading<'_>, mention: &Mention, limit: usize) -> bool {
-    let ends = |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin");
+    let ends = |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin" | ":");
     let begins = mention.start == 0 || ends(mention.start - 1);
     begins && (mention.end >= limit || ends(mention.end))
 }

@@ -53,6 +53,7 @@ impl<'a> Reading<'a> {
             }
             push(index, token, &mut read);
         }
+        spell_out(&mut read);
         join_split(index, &mut read);
         replace_phrases(index, &mut read);
         Self { text: &text[..end], tokens: read }
@@ -197,6 +198,25 @@ fn unglue(index: &Index, fold: &str) -> Option<Vec<String>> {
     }
     words.reverse();
     Some(words)
+}
+
+/// `s/cebolla`, `c/queso`.
+fn spell_out(read: &mut Vec<ReadToken>) {
+    let mut at = 0;
+    while at + 1 < read.len() {
+        let long = match read[at].token.text.as_str() {
+            "s" => "sin",
+            "c" => "con",
+            _ => "",
+        };
+        if !long.is_empty() && read[at + 1].token.kind == TokenKind::Mark('/') {
+            long.clone_into(&mut read[at].word);
+            long.clone_into(&mut read[at].token.text);
+            read[at].hits.clear();
+            read.remove(at + 1);
+        }
+        at += 1;
+    }
 }
 
 /// Joins what was written with a blank too many: `sobre barriga`, `cocacola` the other way round.

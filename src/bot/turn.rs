@@ -1423,7 +1423,19 @@ impl<'a> Turn<'a> {
         let Some(slot) = self.slots.get(open).cloned() else { return };
         self.is_touched = true;
         let total = self.parts.filter(|parts| parts.parent == open).map_or(slot.qty, |parts| parts.total);
+        if quantity == Quantity::Half && total < 2 {
+            // Two halves of one pizza.
+            let note = format!("mitad {}", self.reading.slice(mention.start..mention.end));
+            self.note(open, &[note]);
+            return;
+        }
+        // `dos pizzas: hawaiana y pepperoni`: one of each.
+        let one_of_several = quantity == Quantity::None && slot.is_fresh && slot.qty >= 2 && matches!(self.word(mention.end), "y" | ",") && {
+            let next = self.phrase(mention.end + 1).filter(|next| next.quantity == Quantity::None).and_then(|next| next.mention);
+            next.is_some_and(|next| next.candidates.iter().all(|item| slot.candidates.contains(item)))
+        };
         let units = match quantity {
+            _ if one_of_several => 1,
             Quantity::Half => total / 2,
             Quantity::None => slot.qty,
             Quantity::Each(n) => n,
