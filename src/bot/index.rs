@@ -364,7 +364,7 @@ impl Index {
         for words in self.by_length.range(range).map(|(_, words)| words) {
             for word in words {
                 let by_sound = sound::slips(stem, &self.words[*word as usize].key);
-                let by_letter = sound::slips(fold, &self.words[*word as usize].fold);
+                let by_letter = sound::slips(fold.trim_end_matches('s'), self.words[*word as usize].fold.trim_end_matches('s'));
                 let Some(slips) = by_sound.into_iter().chain(by_letter).min() else { continue };
                 if slips < nearest {
                     nearest = slips;

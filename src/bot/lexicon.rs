@@ -2,7 +2,8 @@
 //! the restaurant has not.
 
 use std::{
-    collections::{HashMap, HashSet},
+    cell::RefCell,
+    collections::{BTreeMap, HashMap, HashSet},
     sync::LazyLock,
 };
 
@@ -13,7 +14,7 @@ const CONNECTORS: &str = "a al con de del e el en la las lo los o para pa por pu
     pero mi mis tu tus su sus me te le les se nos lo este esta estos estas ese esa esos esas aquel aquella eso esto";
 
 /// Verbs, courtesies, talk. Their forms are listed since a stem would catch dishes.
-const TALK: &str = "hola ola alo buenas buenos buen buena bueno dia dias tarde tardes noche noches saludos hey ey oe oye oiga mira mire \
+const TALK: &str = "cuarto cuartos todavia trajeron mandaron enviaron pusieron echaron comuniqueme comunicame comunicar escribo escribe escribes aun asesor humano agente administrador encargado reclamo queja ubicacion aceptan reciben hola ola alo buenas buenos buen buena bueno dia dias tarde tardes noche noches saludos hey ey oe oye oiga mira mire \
     vea ve quiubo parce parcero parcera amigo amiga vecino vecina veci vecinito vecinita vecinos don dona senor senora senorita sumerce \
     che hermano mano jefe jefa patron mijo mija amor reina rey favor porfa porfis porfavor porfi favorcito fa fis plis please gracias mil muchas \
     muchisimas muy amable disculpa disculpe perdon perdona perdone quiero queremos quisiera quisieramos quiere quieren querer queria gustaria necesito necesitamos \
@@ -87,6 +88,7 @@ struct Lexicon {
     foods: HashSet<String>,
     /// Everyday words by their sound, for the ones that are long enough.
     by_sound: HashMap<String, &'static str>,
+    by_length: BTreeMap<usize, Vec<&'static str>>,
 }
 
 fn stems(list: &str) -> HashSet<String> {
@@ -101,8 +103,16 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let connectors: HashSet<&'static str> = CONNECTORS.split_whitespace().collect();
     let everyday: HashSet<&'static str> = TALK.split_whitespace().chain(CONNECTORS.split_whitespace()).collect();
     let by_sound = TALK.split_whitespace().filter(|word| word.len() >= 4).map(|word| (sound::key(word), word)).collect();
+    let mut by_length: BTreeMap<usize, Vec<&'static str>> = BTreeMap::new();
+    let numbers = "cuatro cinco siete nueve catorce quince veinte treinta cuarenta cincuenta medios";
+    let talk = [TALK, numbers].into_iter().flat_map(str::split_whitespace).filter(|word| word.len() >= 5);
+    // Short foods are near to people's names.
+    let food = [PREPARATIONS, INGREDIENTS, FOODS].into_iter().flat_map(str::split_whitespace).filter(|word| word.len() >= 6);
+    for word in talk.chain(food) {
+        by_length.entry(word.len()).or_default().push(word);
+    }
     let (preparations, ingredients, foods) = (stems(PREPARATIONS), stems(INGREDIENTS), stems(FOODS));
-    Lexicon { connectors, everyday, preparations, ingredients, foods, by_sound }
+    Lexicon { connectors, everyday, preparations, ingredients, foods, by_sound, by_length }
 });
 
 pub fn is_connector(folded: &str) -> bool {
@@ -131,23 +141,78 @@ pub fn by_sound(folded: &str) -> Option<&'static str> {
     LEXICON.by_sound.get(&sound::key(folded)).copied()
 }
 
-pub fn is_preparation(folded: &str) -> bool {
+/// Which lists a word is on, by its stem.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lists {
+    preparation: bool,
+    ingredient: bool,
+    food: bool,
+    unheard: bool,
+}
+
+/// Words that one thread remembers the lists of.
+const REMEMBERED: usize = 4_096;
+
+thread_local! {
+    // Stems cost more than everything else that is asked of a word, and a message asks for the same ones again and again.
+    static LISTS: RefCell<HashMap<String, Lists>> = RefCell::new(HashMap::new());
+}
+
+fn lists(folded: &str) -> Lists {
+    if let Some(known) = LISTS.with_borrow(|lists| lists.get(folded).copied()) {
+        return known;
+    }
     let stem = stem(folded);
-    LEXICON.preparations.contains(&stem)
-        || sound::diminutive_roots(&stem)
-            .iter()
-            .any(|root| root.len() >= 3 && ["o", "a", "e"].iter().any(|end| LEXICON.preparations.contains(&format!("{root}{end}"))))
+    let small = |list: &HashSet<String>| {
+        let roots = sound::diminutive_roots(&stem);
+        roots.iter().any(|root| root.len() >= 3 && ["o", "a", "e"].iter().any(|end| list.contains(&format!("{root}{end}"))))
+    };
+    let preparation = LEXICON.preparations.contains(&stem) || small(&LEXICON.preparations);
+    let unheard = folded.len() >= 3 && !is_everyday(folded) && !preparation && by_sound(folded).is_none();
+    let found = Lists {
+        preparation,
+        ingredient: LEXICON.ingredients.contains(&stem) || small(&LEXICON.ingredients),
+        food: LEXICON.foods.contains(&stem),
+        unheard,
+    };
+    LISTS.with_borrow_mut(|lists| {
+        if lists.len() >= REMEMBERED {
+            lists.clear();
+        }
+        lists.insert(folded.to_owned(), found);
+    });
+    found
+}
+
+pub fn is_preparation(folded: &str) -> bool {
+    lists(folded).preparation
 }
 
 pub fn is_ingredient(folded: &str) -> bool {
-    LEXICON.ingredients.contains(&stem(folded))
+    lists(folded).ingredient
 }
 
 pub fn is_food(folded: &str) -> bool {
-    LEXICON.foods.contains(&stem(folded))
+    lists(folded).food
 }
 
 /// A word that no list has: it may be a dish that the restaurant has not.
 pub fn is_unheard(folded: &str) -> bool {
-    folded.len() >= 3 && !is_everyday(folded) && !is_preparation(folded) && by_sound(folded).is_none()
+    lists(folded).unheard
+}
+
+/// The nearest word of all lists, with its number of slips.
+pub fn nearest(folded: &str) -> Option<(usize, &'static str)> {
+    const SHORTEST: usize = 5;
+    let length = folded.len();
+    if length < SHORTEST {
+        return None;
+    }
+    let near = LEXICON.by_length.range(length - 1..=length + 1).flat_map(|(_, words)| words);
+    near.filter(|word| word.as_bytes()[0] == folded.as_bytes()[0])
+        .filter_map(|word| {
+            let slips = strsim::osa_distance(folded, word);
+            (slips <= if length >= 9 { 2 } else { 1 }).then_some((slips, *word))
+        })
+        .min()
 }

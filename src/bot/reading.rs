@@ -127,27 +127,22 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
     let mut hits = index.lookup_slips(fold);
     // A slip in an everyday word is as likely.
     if let Some(word) = everyday_slip(fold, &hits, index) {
-        read.push(ReadToken { word: word.to_owned(), hits: Vec::new(), is_weak: false, token });
+        let hits = index.lookup(word);
+        read.push(ReadToken { word: word.to_owned(), hits, is_weak: lexicon::is_everyday(word), token });
         return;
     }
     hits.sort_by_key(|(word, _)| !index.is_in_names(*word));
     read.push(ReadToken { word: fold.to_owned(), hits, is_weak: false, token });
 }
 
-/// Everyday words that are often misspelt, and would otherwise be taken for a dish.
+/// The word of everyday that was misspelt, unless a word of the menu is as near.
 fn everyday_slip(fold: &str, hits: &[(WordNo, Likeness)], index: &Index) -> Option<&'static str> {
-    const OFTEN: &[&str] = &[
-        "quiero", "quisiera", "necesito", "regalame", "mandame", "gracias", "favor", "hola", "buenas", "porfavor", "pedido", "domicilio", "efectivo",
-        "cancelar", "confirmo", "menu", "cuanto", "direccion", "tambien", "perdon", "mejor", "grande", "personal", "familiar", "mediana", "pequena",
-    ];
-    let key = sound::key(fold);
-    let nearest = OFTEN
-        .iter()
-        .filter(|word| word.len() >= 5)
-        .filter_map(|word| Some((sound::slips(&key, &sound::key(word))?, *word)))
-        .min()?;
-    let menu = hits.first().map(|(word, _)| strsim::osa_distance(&key, &sound::key(index.spelling(*word))));
-    menu.is_none_or(|slips| nearest.0 < slips).then_some(nearest.1)
+    let (slips, word) = lexicon::nearest(fold)?;
+    let menu = hits.first().map(|(word, _)| {
+        let by_sound = strsim::osa_distance(&sound::key(fold), &sound::key(index.spelling(*word)));
+        by_sound.min(strsim::osa_distance(fold, index.spelling(*word)))
+    });
+    menu.is_none_or(|menu| slips < menu).then_some(word)
 }
 
 /// Splits what was written without blanks, if every part is a word that is known and one of them is the menu's.
