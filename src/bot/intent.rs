@@ -127,7 +127,7 @@ pub fn topic(words: &str, is_question: bool) -> Option<Intent> {
     if MENU.is_match(words) && (is_question || !words.contains("menu del dia")) {
         return Some(Intent::Menu);
     }
-    if ASKS_DISH.is_match(words) {
+    if ASKS_DISH.is_match(words) && !OTHER_TOPIC.is_match(words) {
         return Some(Intent::Menu);
     }
     None

@@ -553,6 +553,8 @@ fn resolve(
 ) -> Mention {
     let index = narrowing.index;
     let full: Vec<Candidate> = candidates.iter().filter(|candidate| is_full(index, candidate)).cloned().collect();
+    let says_head = |candidate: &Candidate| index.items[usize::from(candidate.item)].names.first().is_some_and(|name| candidate.said[0] & (1 << name.head) != 0);
+    let is_headed = is_headed || words >= 2 && candidates.iter().any(says_head);
     let is_full = full.len() == 1;
     if is_full && (wish.is_none() || candidates.len() == 1) {
         candidates = full;

@@ -169,7 +169,9 @@ impl NoteReader<'_> {
             return None;
         }
         let (_, mut end) = self.noun_phrase(next)?;
-        let mut notes = vec![self.reading.slice(at..end)];
+        let said = self.reading.slice(at..end);
+        let said = said.strip_prefix("arta ").map_or_else(|| said.clone(), |rest| format!("harta {rest}"));
+        let mut notes = vec![said];
         // `con poca salsa y bastante queso`, `extra queso y tocineta`.
         while matches!(self.word(end), "y" | "e") && !adverb && !self.is_quantity(end + 1) && self.is_noun(end + 1) && !self.begins_item(end + 1) && (lexicon::is_ingredient(self.word(end + 1)) || self.is_of_host(end + 1)) {
             let (start, stop) = self.noun_phrase(end + 1)?;
@@ -202,6 +204,17 @@ impl NoteReader<'_> {
         }
         while matches!(self.word(next), "la" | "el" | "los" | "las" | "su" | "sus") {
             next += 1;
+        }
+        // `con limonada en vez de gaseosa`: one side for another.
+        if !self.host.is_empty()
+            && let Some((start, end)) = self.noun_phrase(next)
+            && self.word(end) == "en"
+            && matches!(self.word(end + 1), "vez" | "lugar")
+            && matches!(self.word(end + 2), "de" | "del")
+            && let Some((_, stop)) = self.noun_phrase(end + 3)
+            && (self.begins_item(start) && !self.begins_item(end + 3) || self.is_of_host(end + 3))
+        {
+            return Some(ReadNotes { notes: vec![format!("con {}", self.reading.slice(start..stop))], end: stop });
         }
         if !self.is_noun(next) && !self.is_adjective(next) || self.begins_item(next) {
             return None;
@@ -255,7 +268,6 @@ impl NoteReader<'_> {
                 return if forbids(self.word(next)) { self.negatives(next + 1) } else { None };
             }
             "con" => return self.with(at),
-            "pero" | "por" if self.word(at) == "pero" => return self.read(at + 1),
             "que" => {
                 let mut next = at + 1;
                 if self.word(next) == "no" {

@@ -347,7 +347,7 @@ fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phr
     let mention = global?;
     // A word inside a name names the dish only where something introduces it.
     let first = reading.word(at);
-    let acceptable = mention.is_headed || mention.words >= 2 || introduced && !lexicon::is_ingredient(first) || mention.is_full;
+    let acceptable = mention.is_headed || mention.words >= 2 || introduced && (phrase.is_attribute || !lexicon::is_ingredient(first)) || mention.is_full;
     let alone = mention.likeness == super::index::Likeness::Same && is_clause(reading, &mention, limit) && !lexicon::is_ingredient(first);
     let acceptable = acceptable || alone;
     let only_size = (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));

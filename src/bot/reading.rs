@@ -101,14 +101,6 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
         read.push(ReadToken { word: word.to_owned(), hits, is_weak: false, token });
         return;
     }
-    let is_plain = number::word(fold).is_some()
-        || lexicon::is_preparation(fold)
-        || lexicon::is_ingredient(fold)
-        || lexicon::is_food(fold);
-    if is_plain {
-        read.push(ReadToken { word: fold.to_owned(), hits, is_weak: false, token });
-        return;
-    }
     if let Some(parts) = unglue(index, fold) {
         let mut start = token.span.start;
         let whole = token.span.end;
@@ -122,6 +114,14 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
             }
             push(index, part_token, read);
         }
+        return;
+    }
+    let is_plain = number::word(fold).is_some()
+        || lexicon::is_preparation(fold)
+        || lexicon::is_ingredient(fold)
+        || lexicon::is_food(fold);
+    if is_plain {
+        read.push(ReadToken { word: fold.to_owned(), hits, is_weak: false, token });
         return;
     }
     let mut hits = index.lookup_slips(fold);

@@ -195,6 +195,9 @@ impl<'a> Turn<'a> {
             TokenKind::Figure => return at + 1,
             _ => {}
         }
+        if self.word(at) == "pero" {
+            return at + 1;
+        }
         if let Some(next) = self.skip_circumstance(at) {
             return next;
         }
@@ -262,11 +265,14 @@ impl<'a> Turn<'a> {
 
     /// A dish of several words wins over a note of its first.
     fn is_rather_item(&self, at: usize, notes: &super::notes::ReadNotes) -> bool {
-        if matches!(self.word(at), "sin" | "con" | "no" | "que" | "nada" | "pero" | "en") {
+        if matches!(self.word(at), "sin" | "no" | "que" | "nada") {
             return false;
         }
         let Some(mention) = self.phrase(at).and_then(|phrase| phrase.mention) else { return false };
         let open = mention.candidates.iter().any(|item| self.slots.open(&[*item]).is_some());
+        if matches!(self.word(at), "con" | "en") {
+            return open && !mention.is_only_option() && mention.end >= notes.end;
+        }
         let changes = self.correcting || self.setting;
         (mention.is_headed && mention.words >= 2 && mention.end >= notes.end) || open && notes.notes.len() == 1 && mention.end >= notes.end || (changes && !mention.is_foreign && mention.end >= notes.end && !mention.candidates.is_empty() && mention.options.is_empty())
     }
@@ -441,7 +447,7 @@ impl<'a> Turn<'a> {
             }
             Command::Instead => {
                 if let Some(phrase) = self.phrase_plain(next)
-                    && let Some(mention) = &phrase.mention
+                    && let Some(mention) = phrase.mention.as_ref().filter(|mention| !mention.is_only_option())
                 {
                     let hits = self.slots.of(&mention.candidates);
                     let old: Vec<SlotId> = hits.iter().copied().filter(|id| Some(*id) != self.focus || !self.slots.get(*id).is_some_and(|slot| slot.is_fresh)).collect();
@@ -559,7 +565,8 @@ impl<'a> Turn<'a> {
         }
         // `ya no la quiero`, `quite uno`, `quítelas`.
         let refers = matches!(verb, "no") || self.is_break(target) || phrase.is_some();
-        let clitic = verb == "ya" && (matches!(self.word(next), "la" | "lo" | "las" | "los") || self.is_break(next));
+        let understood = at == self.start || self.last_end == at || !self.is_break(next);
+        let clitic = verb == "ya" && understood && (matches!(self.word(next), "la" | "lo" | "las" | "los") || self.is_break(next));
         if verb == "ya" && !clitic && !matches!(self.word(at + 2), "quiero" | "queremos" | "deseo") {
             return None;
         }
@@ -1127,6 +1134,11 @@ impl<'a> Turn<'a> {
         // `la coca no`, `el café ya no`.
         let negated = self.word(end) == "no" && self.is_end(end + 1) || self.word(end) == "ya" && self.word(end + 1) == "no" || self.word(end) == "no" && matches!(self.word(end + 1), "quiero" | "va" | "la" | "lo");
         let counts_next = self.word(end) == "no" && (end + 1..end + 3).any(|n| value(self.reading, n).is_some() && n < self.limit);
+        // `un buñuelo, dos buñuelos no, tres`: the number that comes is the one.
+        if counts_next && !hits.is_empty() {
+            self.set_focus(hits.last().copied());
+            return end;
+        }
         if negated && !counts_next && mention.is_only_option() && !settled.is_empty() {
             let note = format!("sin {}", self.reading.slice(mention.start..mention.end));
             self.annotate(&[note]);

@@ -56,6 +56,11 @@ struct Sentence {
 
 impl Parser {
     pub fn new(menu: Menu) -> Self {
+        // Patterns are compiled here rather than in a customer's first message.
+        intent::talk("hola");
+        intent::topic("hola", false);
+        intent::wants_to_order("hola");
+        payment::stated("hola");
         Self { index: Index::new(&menu), menu }
     }
 
