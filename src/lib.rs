@@ -6,13 +6,14 @@
 //! api, live, webhook → fleet → session → message → store → journal → seal, vault
 //! ```
 //!
-//! `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on
+//! `bot` (pure, for now) stands alone; `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on
 //! `session` and `message`; [`daemon`] puts the parts together.
 #![doc = include_str!("ARCHITECTURE.md")]
 #![deny(unsafe_code)]
 
 pub mod allowance;
 pub mod api;
+pub mod bot;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,27 +6,216 @@ use super::text::token::{Token, TokenKind, tokens};
 
 /// Streets: a number or a name with a number follows.
 const STREETS: &[&str] = &[
-    "calle", "cll", "cl", "clle", "cale", "kalle", "calles", "carrera", "carr", "cra", "crra", "crr", "cr", "kra", "kr", "karrera", "carera", "avenida", "av", "avda", "ave", "avenidad", "diagonal", "diag", "dg", "dig",
-    "transversal", "transv", "trans", "tv", "tranv", "autopista", "autop", "circular", "circunvalar", "mz", "mza", "manzana", "km", "kilometro", "pasaje", "bulevar", "boulevard", "blvd", "callejon", "cdra",
+    "calle",
+    "cll",
+    "cl",
+    "clle",
+    "cale",
+    "kalle",
+    "calles",
+    "carrera",
+    "carr",
+    "cra",
+    "crra",
+    "crr",
+    "cr",
+    "kra",
+    "kr",
+    "karrera",
+    "carera",
+    "avenida",
+    "av",
+    "avda",
+    "ave",
+    "avenidad",
+    "diagonal",
+    "diag",
+    "dg",
+    "dig",
+    "transversal",
+    "transv",
+    "trans",
+    "tv",
+    "tranv",
+    "autopista",
+    "autop",
+    "circular",
+    "circunvalar",
+    "mz",
+    "mza",
+    "manzana",
+    "km",
+    "kilometro",
+    "pasaje",
+    "bulevar",
+    "boulevard",
+    "blvd",
+    "callejon",
+    "cdra",
 ];
 
 /// Houses and districts: they go on with an address, or begin one where it is called so.
 const PLACES: &[&str] = &[
-    "barrio", "br", "brr", "b", "urbanizacion", "urb", "conjunto", "conj", "edificio", "edif", "ed", "torre", "apartamento", "apto", "apt", "ap", "aparta", "casa", "cs", "finca", "hotel", "oficina", "ofi", "of",
-    "bloque", "bl", "blq", "colonia", "col", "residencial", "residencias", "sector", "lote", "vereda", "interior", "int", "piso", "local", "esquina", "portal", "etapa", "unidad", "consultorio", "clinica", "hospital",
-    "universidad", "colegio", "parque", "centro", "bodega", "habitacion", "porteria", "frente", "diagonal", "cerca", "segundo", "primer", "tercer", "tercero", "sur", "norte", "este", "oeste", "bis", "supermanzana", "localidad", "condominio",
-    "puerta", "porton", "rejas", "fachada", "junto", "detras", "arriba", "lado", "ciudadela", "villa", "villas", "altos", "timbre", "plazuela", "kiosco",
+    "barrio",
+    "br",
+    "brr",
+    "b",
+    "urbanizacion",
+    "urb",
+    "conjunto",
+    "conj",
+    "edificio",
+    "edif",
+    "ed",
+    "torre",
+    "apartamento",
+    "apto",
+    "apt",
+    "ap",
+    "aparta",
+    "casa",
+    "cs",
+    "finca",
+    "hotel",
+    "oficina",
+    "ofi",
+    "of",
+    "bloque",
+    "bl",
+    "blq",
+    "colonia",
+    "col",
+    "residencial",
+    "residencias",
+    "sector",
+    "lote",
+    "vereda",
+    "interior",
+    "int",
+    "piso",
+    "local",
+    "esquina",
+    "portal",
+    "etapa",
+    "unidad",
+    "consultorio",
+    "clinica",
+    "hospital",
+    "universidad",
+    "colegio",
+    "parque",
+    "centro",
+    "bodega",
+    "habitacion",
+    "porteria",
+    "frente",
+    "diagonal",
+    "cerca",
+    "segundo",
+    "primer",
+    "tercer",
+    "tercero",
+    "sur",
+    "norte",
+    "este",
+    "oeste",
+    "bis",
+    "supermanzana",
+    "localidad",
+    "condominio",
+    "puerta",
+    "porton",
+    "rejas",
+    "fachada",
+    "junto",
+    "detras",
+    "arriba",
+    "lado",
+    "ciudadela",
+    "villa",
+    "villas",
+    "altos",
+    "timbre",
+    "plazuela",
+    "kiosco",
 ];
 
 /// Words that no address has: what comes is talk, money or food.
 const ENDS: &[&str] = &[
-    "pago", "pagar", "pagamos", "pagaria", "efectivo", "nequi", "daviplata", "transferencia", "tarjeta", "bancolombia", "transfiero", "cancelo", "favor", "porfa", "porfavor", "porfis", "gracias", "quiero", "quisiera", "necesito", "me", "mande", "mandame",
-    "traigame", "regala", "regalame", "deme", "dame", "nombre", "cel", "celular", "tel", "telefono", "contacto", "numero", "cuanto", "cuánto", "contra", "contraentrega", "listo", "eso", "seria", "por", "hola", "buenas", "billete", "cambio", "vueltas", "datafono",
-    "mi", "soy", "recibe", "pedido", "ahi", "te", "les", "traer", "llevar", "enviar", "manden", "traigan", "envien", "ya", "xfa", "plis", "que", "quien", "urgente",
+    "pago",
+    "pagar",
+    "pagamos",
+    "pagaria",
+    "efectivo",
+    "nequi",
+    "daviplata",
+    "transferencia",
+    "tarjeta",
+    "bancolombia",
+    "transfiero",
+    "cancelo",
+    "favor",
+    "porfa",
+    "porfavor",
+    "porfis",
+    "gracias",
+    "quiero",
+    "quisiera",
+    "necesito",
+    "me",
+    "mande",
+    "mandame",
+    "traigame",
+    "regala",
+    "regalame",
+    "deme",
+    "dame",
+    "nombre",
+    "cel",
+    "celular",
+    "tel",
+    "telefono",
+    "contacto",
+    "numero",
+    "cuanto",
+    "cuánto",
+    "contra",
+    "contraentrega",
+    "listo",
+    "eso",
+    "seria",
+    "por",
+    "hola",
+    "buenas",
+    "billete",
+    "cambio",
+    "vueltas",
+    "datafono",
+    "mi",
+    "soy",
+    "recibe",
+    "pedido",
+    "ahi",
+    "te",
+    "les",
+    "traer",
+    "llevar",
+    "enviar",
+    "manden",
+    "traigan",
+    "envien",
+    "ya",
+    "xfa",
+    "plis",
+    "que",
+    "quien",
+    "urgente",
 ];
 
-const QUANTITIES: &[&str] =
-    &["un", "una", "unos", "unas", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "doce", "media", "otro", "otra"];
+const QUANTITIES: &[&str] = &[
+    "un", "una", "unos", "unas", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "doce",
+    "media", "otro", "otra",
+];
 
 const CALLED: &[&str] = &["direccion", "dir", "ubicacion", "direcion", "direccio", "domicilio"];
 
@@ -48,7 +237,21 @@ pub fn find(text: &str) -> Option<FoundAddress> {
             announced(&tokens, at)
         } else if STREETS.contains(&word(at)) {
             is_street(&tokens, at).then_some(at)
-        } else if matches!(word(at), "barrio" | "conjunto" | "vereda" | "edificio" | "hotel" | "urbanizacion" | "conj" | "urb" | "colonia" | "torre" | "finca") && word(at + 1) != "" {
+        } else if matches!(
+            word(at),
+            "barrio"
+                | "conjunto"
+                | "vereda"
+                | "edificio"
+                | "hotel"
+                | "urbanizacion"
+                | "conj"
+                | "urb"
+                | "colonia"
+                | "torre"
+                | "finca"
+        ) && word(at + 1) != ""
+        {
             let before = at.checked_sub(1).map_or("", word);
             let further = at.checked_sub(2).map_or("", word);
             let said = matches!(before, "en" | "a" | "al" | "para") || matches!(further, "en" | "a" | "para");
@@ -72,7 +275,36 @@ pub fn find(text: &str) -> Option<FoundAddress> {
         let mut from = start;
         while from > 0
             && (mark(from - 1, ':')
-                || matches!(word(from - 1), "la" | "el" | "a" | "para" | "en" | "es" | "mi" | "direccion" | "dir" | "al" | "una" | "envielo" | "enviarlo" | "enviar" | "estoy" | "vivo" | "entregar" | "domicilio" | "llevar" | "mandarlo" | "ubicacion" | "esta" | "mandelo" | "queda" | "entrega" | "barrio" | "ubicado" | "ubicada"))
+                || matches!(
+                    word(from - 1),
+                    "la" | "el"
+                        | "a"
+                        | "para"
+                        | "en"
+                        | "es"
+                        | "mi"
+                        | "direccion"
+                        | "dir"
+                        | "al"
+                        | "una"
+                        | "envielo"
+                        | "enviarlo"
+                        | "enviar"
+                        | "estoy"
+                        | "vivo"
+                        | "entregar"
+                        | "domicilio"
+                        | "llevar"
+                        | "mandarlo"
+                        | "ubicacion"
+                        | "esta"
+                        | "mandelo"
+                        | "queda"
+                        | "entrega"
+                        | "barrio"
+                        | "ubicado"
+                        | "ubicada"
+                ))
         {
             from -= 1;
         }
@@ -88,7 +320,8 @@ fn announced(tokens: &[Token], at: usize) -> Option<usize> {
     let mut told = false;
     while start < tokens.len() {
         let mark = matches!(tokens[start].kind, TokenKind::Mark(':' | '-' | '\n' | ','));
-        if mark || matches!(word(start), "es" | "la" | "el" | "de" | "entrega" | "seria" | "queda" | "mi" | "en" | "a") {
+        if mark || matches!(word(start), "es" | "la" | "el" | "de" | "entrega" | "seria" | "queda" | "mi" | "en" | "a")
+        {
             told |= tokens[start].kind == TokenKind::Mark(':') || word(start) == "es" || word(start) == "queda";
             start += 1;
         } else {
@@ -99,7 +332,8 @@ fn announced(tokens: &[Token], at: usize) -> Option<usize> {
     let known = STREETS.contains(&word(start)) || PLACES.contains(&word(start));
     let question = tokens.last().is_some_and(|token| token.kind == TokenKind::Mark('?'));
     let food = at < tokens.len() && word(at) == "domicilio" && !known;
-    (start < tokens.len() && !question && !food && (known && has_number || told && (has_number || known))).then_some(start)
+    (start < tokens.len() && !question && !food && (known && has_number || told && (has_number || known)))
+        .then_some(start)
 }
 
 fn is_street(tokens: &[Token], at: usize) -> bool {
@@ -117,7 +351,22 @@ fn is_street(tokens: &[Token], at: usize) -> bool {
         }
         let window = next + 1..(next + 9).min(tokens.len());
         let more = window.clone().any(number);
-        let place = window.clone().any(|n| matches!(word(n), "barrio" | "casa" | "apto" | "piso" | "edificio" | "conjunto" | "local" | "finca" | "torre" | "con" | "esquina"));
+        let place = window.clone().any(|n| {
+            matches!(
+                word(n),
+                "barrio"
+                    | "casa"
+                    | "apto"
+                    | "piso"
+                    | "edificio"
+                    | "conjunto"
+                    | "local"
+                    | "finca"
+                    | "torre"
+                    | "con"
+                    | "esquina"
+            )
+        });
         return more || place;
     }
     if matches!(word(at), "km" | "cl" | "cr" | "tv" | "manzana" | "mz") {
@@ -152,14 +401,27 @@ fn end(tokens: &[Token], start: usize) -> usize {
             TokenKind::Mark('\n' | '?' | '!' | ';') if !goes_on(at + 1) => break,
             TokenKind::Mark(',' | '.') => {
                 // `No. 72`, `Cra. 7`.
-                if token.kind == TokenKind::Mark('.') && (number(at + 1) || matches!(word(at - 1), "no" | "nro" | "av" | "cra" | "cll" | "apto" | "of" | "cl" | "kr" | "int")) {
+                if token.kind == TokenKind::Mark('.')
+                    && (number(at + 1)
+                        || matches!(
+                            word(at - 1),
+                            "no" | "nro" | "av" | "cra" | "cll" | "apto" | "of" | "cl" | "kr" | "int"
+                        ))
+                {
                     at += 1;
                     continue;
                 }
-                let quantity = QUANTITIES.contains(&word(at + 1)) || number(at + 1) && !word(at + 2).is_empty();
-                let short = (1..=5).find(|n| at + n >= tokens.len() || matches!(tokens[at + n].kind, TokenKind::Mark(_)));
+                let quantity = QUANTITIES.contains(&word(at + 1))
+                    || number(at + 1) && !matches!(word(at + 2), "" | "o" | "a" | "er" | "do" | "piso");
+                let short =
+                    (1..=5).find(|n| at + n >= tokens.len() || matches!(tokens[at + n].kind, TokenKind::Mark(_)));
                 let ends = (1..=short.unwrap_or(5)).any(|n| ENDS.contains(&word(at + n)));
-                let a_name = token.kind == TokenKind::Mark(',') && short.is_some() && !ends && !quantity && word(at + 1) != "y" && word(at + 1) != "con";
+                let a_name = token.kind == TokenKind::Mark(',')
+                    && short.is_some()
+                    && !ends
+                    && !quantity
+                    && word(at + 1) != "y"
+                    && word(at + 1) != "con";
                 if !goes_on(at + 1) && !a_name {
                     break;
                 }
@@ -179,7 +441,9 @@ fn end(tokens: &[Token], start: usize) -> usize {
                 if ENDS.contains(&token.text.as_str()) {
                     break;
                 }
-                if QUANTITIES.contains(&token.text.as_str()) && !matches!(word(at + 1), "piso" | "pisos" | "cuadras" | "casas" | "esquinas" | "") {
+                if QUANTITIES.contains(&token.text.as_str())
+                    && !matches!(word(at + 1), "piso" | "pisos" | "cuadras" | "casas" | "esquinas" | "")
+                {
                     break;
                 }
             }
@@ -218,7 +482,13 @@ mod tests {
 
     #[test]
     fn talk_of_a_street_is_no_address() {
-        for text in ["son los de la 80?", "una manzana postobón y 2 perros", "dos burgers", "quiero una casa", "cuál es la dirección?"] {
+        for text in [
+            "son los de la 80?",
+            "una manzana postobón y 2 perros",
+            "dos burgers",
+            "quiero una casa",
+            "cuál es la dirección?",
+        ] {
             assert_eq!(found(text), None, "{text}");
         }
     }

@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn the_total_follows_the_menu_of_the_moment() {
-        let mut menu: Menu = serde_json::from_str(r#"{"items": [{"id": "a", "name": "Ajiaco", "price": 24000}]}"#).unwrap();
+        let mut menu: Menu =
+            serde_json::from_str(r#"{"items": [{"id": "a", "name": "Ajiaco", "price": 24000}]}"#).unwrap();
         let lines = [BasketLine { item: "a".into(), qty: 2, notes: vec![] }];
         assert_eq!(total(&lines, &menu), Some(Money::new(48_000)));
         menu.items[0].price = Money::new(25_000);

@@ -71,40 +71,95 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
         return Some((*command, at + words.len()));
     }
     match first {
-        "no" if matches!(next, "perdon" | "espera" | "espere" | "esperate" | "esperen" | "mentira" | "mentiras" | "mejor" | "digo" | "disculpa" | "disculpe" | "que") => {
+        "no" if matches!(
+            next,
+            "perdon"
+                | "espera"
+                | "espere"
+                | "esperate"
+                | "esperen"
+                | "mentira"
+                | "mentiras"
+                | "mejor"
+                | "digo"
+                | "disculpa"
+                | "disculpe"
+                | "que"
+        ) =>
+        {
             return Some((Command::Correct, at + 1));
         }
-        "perdon" | "digo" | "mentira" | "mentiras" | "corrijo" | "correccion" | "mejor" | "disculpa" | "disculpe" | "espera" | "espere" | "esperate" | "perdona" | "perdone" | "miento" => {
+        "perdon" | "digo" | "mentira" | "mentiras" | "corrijo" | "correccion" | "mejor" | "disculpa" | "disculpe"
+        | "espera" | "espere" | "esperate" | "perdona" | "perdone" | "miento" => {
             return Some((Command::Correct, at + 1));
         }
         // `una lasaña, no, de pollo`; `dos buñuelos no, tres`.
-        "no" if is_mark(1) && at + 1 < end && matches!(next, "," | "." | ";" | ":") => return Some((Command::Correct, at + 1)),
+        "no" if is_mark(1) && at + 1 < end && matches!(next, "," | "." | ";" | ":") => {
+            return Some((Command::Correct, at + 1));
+        }
         "solo" | "solamente" | "unicamente" | "nomas" => return Some((Command::Only, at + 1)),
         "tambien" | "ademas" | "sumado" => return Some((Command::Add, at + 1)),
         "ningun" | "ninguna" | "ninguno" | "menos" | "excepto" => return Some((Command::Remove, at + 1)),
         "cambio" if next == "de" => return None,
         "adicion" | "adicional" | "adiciones" | "adicionales" => return None,
-        "son" if super::text::number::word(next).is_some() || reading.tokens.get(at + 1).is_some_and(|token| token.token.number().is_some()) => {
+        "son"
+            if super::text::number::word(next).is_some()
+                || reading.tokens.get(at + 1).is_some_and(|token| token.token.number().is_some()) =>
+        {
             return Some((Command::Set, at + 1));
         }
         _ => {}
     }
     let end_of_clitics = |mut n: usize| {
-        while matches!(word(n), "me" | "le" | "les" | "nos" | "a" | "en" | "de") && n < 4 && (word(n) != "a" || matches!(word(n + 1), "la" | "las" | "el" | "los" | "dos" | "tres" | "cuatro" | "cinco" | "seis") || reading.tokens.get(at + n + 1).is_some_and(|token| token.token.number().is_some())) {
+        while matches!(word(n), "me" | "le" | "les" | "nos" | "a" | "en" | "de")
+            && n < 4
+            && (word(n) != "a"
+                || matches!(word(n + 1), "la" | "las" | "el" | "los" | "dos" | "tres" | "cuatro" | "cinco" | "seis")
+                || reading.tokens.get(at + n + 1).is_some_and(|token| token.token.number().is_some()))
+        {
             n += 1;
         }
         at + n
     };
-    if starts(&["quit", "elimin", "borr", "descart", "olvid", "retir", "cancel"]) || matches!(first, "saca" | "saque" | "sacame" | "saqueme" | "sacale" | "saquele" | "sacar" | "resta" | "reste") {
+    if starts(&["quit", "elimin", "borr", "descart", "olvid", "retir", "cancel"])
+        || matches!(first, "saca" | "saque" | "sacame" | "saqueme" | "sacale" | "saquele" | "sacar" | "resta" | "reste")
+    {
         return Some((Command::Remove, end_of_clitics(1)));
     }
     if starts(&["cambi", "reemplaz", "remplaz", "sustitu"]) && first != "cambio" || first == "cambio" && !is_mark(1) {
         return Some((Command::Replace, at + 1));
     }
-    if starts(&["agreg", "anad", "adicion"]) || matches!(first, "suma" | "sume" | "sumale" | "sumele" | "sumar" | "sumame" | "sumeme" | "aumenta" | "aumente") {
+    if starts(&["agreg", "anad", "adicion"])
+        || matches!(
+            first,
+            "suma" | "sume" | "sumale" | "sumele" | "sumar" | "sumame" | "sumeme" | "aumenta" | "aumente"
+        )
+    {
         return Some((Command::Add, at + 1));
     }
-    if matches!(first, "subale" | "subele" | "bajele" | "bajale" | "suba" | "sube" | "baje" | "baja" | "dejelo" | "dejalo" | "deje" | "deja" | "dejame" | "dejeme" | "dejemos" | "dejemoslo" | "dejelas" | "dejalas" | "dejelos" | "dejalos") {
+    if matches!(
+        first,
+        "subale"
+            | "subele"
+            | "bajele"
+            | "bajale"
+            | "suba"
+            | "sube"
+            | "baje"
+            | "baja"
+            | "dejelo"
+            | "dejalo"
+            | "deje"
+            | "deja"
+            | "dejame"
+            | "dejeme"
+            | "dejemos"
+            | "dejemoslo"
+            | "dejelas"
+            | "dejalas"
+            | "dejelos"
+            | "dejalos"
+    ) {
         return Some((Command::Set, end_of_clitics(1)));
     }
     None

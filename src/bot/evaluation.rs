@@ -78,7 +78,11 @@ pub fn predict_dialogue(parser: &Parser, dialogue: &Dialogue) -> DialoguePredict
     for turn in &dialogue.turns {
         let understood = parser.understand(&turn.text, &state, &dialogue.history);
         state = understood.state;
-        turns.push(TurnPrediction { cart: state.lines.clone(), intent: understood.intent, ambiguous: state.ambiguous.clone() });
+        turns.push(TurnPrediction {
+            cart: state.lines.clone(),
+            intent: understood.intent,
+            ambiguous: state.ambiguous.clone(),
+        });
     }
     DialoguePrediction { id: dialogue.id.clone(), turns }
 }

@@ -94,11 +94,35 @@ pub struct Index {
 
 /// Categories that say nothing about what an item is.
 const GENERIC: &[&str] = &[
-    "bebida", "entrada", "plato", "postre", "adicion", "adicional", "otro", "especialidad", "menu", "acompanamiento", "extra", "fuerte",
-    "principal", "promocion", "varios", "carta", "porcion", "especial", "recomendado", "casa", "desayuno", "combo", "frito",
+    "bebida",
+    "entrada",
+    "plato",
+    "postre",
+    "adicion",
+    "adicional",
+    "otro",
+    "especialidad",
+    "menu",
+    "acompanamiento",
+    "extra",
+    "fuerte",
+    "principal",
+    "promocion",
+    "varios",
+    "carta",
+    "porcion",
+    "especial",
+    "recomendado",
+    "casa",
+    "desayuno",
+    "combo",
+    "frito",
 ];
 
-const DRINK_CATEGORIES: &[&str] = &["bebida", "jugo", "gaseosa", "cerveza", "licor", "coctel", "limonada", "malteada", "cafe", "vino", "trago", "refresco", "batido"];
+const DRINK_CATEGORIES: &[&str] = &[
+    "bebida", "jugo", "gaseosa", "cerveza", "licor", "coctel", "limonada", "malteada", "cafe", "vino", "trago",
+    "refresco", "batido",
+];
 
 impl Index {
     pub fn new(menu: &Menu) -> Self {
@@ -111,12 +135,16 @@ impl Index {
             by_stem: HashMap::new(),
             by_root: HashMap::new(),
             by_length: BTreeMap::new(),
-            labels: tokens(&menu.name).iter().map(|token| sound::singular(&sound::key(&token.text)).to_owned()).collect(),
+            labels: tokens(&menu.name)
+                .iter()
+                .map(|token| sound::singular(&sound::key(&token.text)).to_owned())
+                .collect(),
         };
         for (number, item) in menu.items.iter().enumerate().take(usize::from(ItemNo::MAX)) {
             let number = number as ItemNo;
             let names = std::iter::once(&item.name).chain(&item.aliases);
-            let names: Vec<ItemName> = names.take(200).map(|name| index.name(name)).filter(|name| !name.parts.is_empty()).collect();
+            let names: Vec<ItemName> =
+                names.take(200).map(|name| index.name(name)).filter(|name| !name.parts.is_empty()).collect();
             for (n, name) in names.iter().enumerate() {
                 for (p, part) in name.parts.iter().enumerate() {
                     if let NamePart::Word(word) = part {
@@ -125,7 +153,9 @@ impl Index {
                 }
             }
             let category_tokens = tokens(&item.category);
-            index.labels.extend(category_tokens.iter().map(|token| sound::singular(&sound::key(&token.text)).to_owned()));
+            index
+                .labels
+                .extend(category_tokens.iter().map(|token| sound::singular(&sound::key(&token.text)).to_owned()));
             let stems = |list: &[&str], token: &Token| {
                 let stem = sound::singular(&sound::key(&token.text)).to_owned();
                 list.iter().any(|word| sound::singular(&sound::key(word)) == stem)
@@ -150,7 +180,11 @@ impl Index {
                 }
             }
             let has_choice = description.iter().any(|token| {
-                token.is_word() && matches!(token.text.as_str(), "o" | "u" | "sabores" | "sabor" | "elegir" | "escoger" | "opciones" | "eleccion")
+                token.is_word()
+                    && matches!(
+                        token.text.as_str(),
+                        "o" | "u" | "sabores" | "sabor" | "elegir" | "escoger" | "opciones" | "eleccion"
+                    )
             });
             let list_of_flavours = is_drink && contents.len() >= 2;
             index.items.push(IndexedItem {
@@ -159,7 +193,9 @@ impl Index {
                 available: item.available,
                 category: super::text::fold(&item.category),
                 is_drink,
-                is_addition: category_tokens.iter().any(|token| stems(&["adicion", "adicional", "extra", "topping", "salsa"], token)),
+                is_addition: category_tokens
+                    .iter()
+                    .any(|token| stems(&["adicion", "adicional", "extra", "topping", "salsa"], token)),
                 kinds,
                 contents,
                 servings,
@@ -228,8 +264,15 @@ impl Index {
                 TokenKind::Number(value) => {
                     let by_times = at > 0 && all[at - 1].text == "x";
                     let behind = all.get(at + 1).map_or("", |token| &token.text);
-                    let by_unit = matches!(behind, "unidades" | "und" | "unds" | "uds" | "u" | "piezas" | "pzs" | "presas" | "pz");
-                    let leads = at == 0 && value >= 2_000 && !behind.is_empty() && behind.ends_with('s') && !text.contains(" quesos");
+                    let by_unit = matches!(
+                        behind,
+                        "unidades" | "und" | "unds" | "uds" | "u" | "piezas" | "pzs" | "presas" | "pz"
+                    );
+                    let leads = at == 0
+                        && value >= 2_000
+                        && !behind.is_empty()
+                        && behind.ends_with('s')
+                        && !text.contains(" quesos");
                     if by_times || by_unit || leads {
                         pieces = Some(value);
                     }
@@ -330,7 +373,8 @@ impl Index {
         if let Some(words) = self.by_stem.get(stem) {
             for word in words {
                 let spelling = &self.words[*word as usize].fold;
-                let same = spelling.starts_with(fold.trim_end_matches('s').trim_end_matches('e')) || fold.starts_with(spelling.trim_end_matches('s'));
+                let same = spelling.starts_with(fold.trim_end_matches('s').trim_end_matches('e'))
+                    || fold.starts_with(spelling.trim_end_matches('s'));
                 found.push((*word, if same { Likeness::Same } else { Likeness::Sounds }));
             }
         }
@@ -339,7 +383,8 @@ impl Index {
         }
         // Another gender, of words long enough that a vowel does not make another word of them.
         let root = sound::root(stem);
-        if root.len() >= 4 && root != stem
+        if root.len() >= 4
+            && root != stem
             && let Some(words) = self.by_root.get(root)
         {
             found.extend(words.iter().map(|word| (*word, Likeness::Sounds)));
@@ -364,7 +409,8 @@ impl Index {
         for words in self.by_length.range(range).map(|(_, words)| words) {
             for word in words {
                 let by_sound = sound::slips(stem, &self.words[*word as usize].key);
-                let by_letter = sound::slips(fold.trim_end_matches('s'), self.words[*word as usize].fold.trim_end_matches('s'));
+                let by_letter =
+                    sound::slips(fold.trim_end_matches('s'), self.words[*word as usize].fold.trim_end_matches('s'));
                 let Some(slips) = by_sound.into_iter().chain(by_letter).min() else { continue };
                 if slips < nearest {
                     nearest = slips;
@@ -390,7 +436,8 @@ impl Index {
         (0..self.items.len() as ItemNo)
             .filter(|other| {
                 let same_head = head.is_some() && self.head(*other) == head.as_ref();
-                same_head || self.items[usize::from(*other)].kinds.iter().any(|kind| kinds.contains(kind))
+                same_head
+                    || self.items[usize::from(*other)].kinds.iter().any(|kind| kinds.contains(kind))
                     || kinds.iter().any(|kind| self.head(*other) == Some(&NamePart::Word(*kind)))
             })
             .collect()
@@ -415,6 +462,34 @@ impl Index {
 
 /// Words that say a size.
 pub const SIZES: &[&str] = &[
-    "personal", "personales", "mediano", "mediana", "medianos", "medianas", "grande", "grandes", "familiar", "familiares", "pequeno", "pequena", "pequenos",
-    "pequenas", "chico", "chica", "mini", "gigante", "jumbo", "extragrande", "individual", "litro", "small", "medium", "large", "junior", "porcion", "media", "medio", "compartir",
+    "personal",
+    "personales",
+    "mediano",
+    "mediana",
+    "medianos",
+    "medianas",
+    "grande",
+    "grandes",
+    "familiar",
+    "familiares",
+    "pequeno",
+    "pequena",
+    "pequenos",
+    "pequenas",
+    "chico",
+    "chica",
+    "mini",
+    "gigante",
+    "jumbo",
+    "extragrande",
+    "individual",
+    "litro",
+    "small",
+    "medium",
+    "large",
+    "junior",
+    "porcion",
+    "media",
+    "medio",
+    "compartir",
 ];

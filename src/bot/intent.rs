@@ -65,13 +65,19 @@ pattern!(
     COMMENT,
     r"\b(estaba|estaban|estuvo|estuvieron|estubo) (muy |bien |super |re )?(delicios|ric|buen|excelent|espectacular|bien|list)\w*|\b(encanto|encantaron|fascino|amo|amamos|encanta|encantan)\b|\bque (rico|rica|ricos|ricas|delicia|bueno|buena|buenos|buenas|asco|deli|maravilla)\b|\bno me gust\w+|\bsoy alergic[oa]\b|\bson alergic[oa]s?\b|\bes alergic[oa]\b|\balergia\b|\bmi (mama|abuela|esposa|esposo|suegra|tia|papa|hermana|perro|gato|novia|novio|hijo|hija) (hace|hacia|prepara|esta|es|cocina|tiene|dice|vende)\b|\b(vi|vimos|vio) (en|que|la|el|su|sus)\b|\b(ayer|antier|anoche|el otro dia|la otra vez|la semana pasada|la ultima vez|el domingo|el sabado|la vez pasada|el mes pasado)\b|\b(manana|luego|mas tarde|despues|otro dia|la proxima|mas ratico|en un rato) (les|le|te|los|la|lo)? ?(escribo|pido|llamo|aviso|confirmo|hablo|digo|pedimos|compro)\b|\b(huele|olia)\b|\bustedes (son|venden|quedan|estan)\b|\bson (los|las|ustedes) (de|del|los)\b|\b(buenisim|riquisim|delicios|espectacular)\w*\b|\bya (comi|almorce|pedi|cene|desayune|compre)\b|\bacab(o|amos) de (pedir|comer|almorzar|recibir)\b|\b(jamas|nunca) (he|habia|habiamos|pedi)\b|\bestoy a dieta\b|\bno (puedo|como|comemos|consumo) (\w+ )?(carne|gluten|lactosa|cerdo|huevo|pollo|picante|comer)\b|\breserv\w*|\bme acorde\b|\bextra(no|namos) (la|el|las|los|sus)\b|\bsonaba\b|\b(tengo|tenia|tenemos) (un|una|dos) (perro|gato|hijo|hija|nino|nina|bebe|reunion|duda|pregunta)\b"
 );
-pattern!(SAME_AGAIN, r"\b(lo mismo|lo (mismo )?de (siempre|la (vez|otra)|ayer|la ultima|costumbre|la semana|antes|antier|anoche)|igual que (ayer|la|siempre|el)|(repit\w+|repet\w+) (el|lo|mi|la|por favor|porfa)?|mismo pedido|pedido (anterior|pasado)|ultimo pedido|la misma orden|el de siempre|el mismo de)\b");
+pattern!(
+    SAME_AGAIN,
+    r"\b(lo mismo|lo (mismo )?de (siempre|la (vez|otra)|ayer|la ultima|costumbre|la semana|antes|antier|anoche)|igual que (ayer|la|siempre|el)|(repit\w+|repet\w+) (el|lo|mi|la|por favor|porfa)?|mismo pedido|pedido (anterior|pasado)|ultimo pedido|la misma orden|el de siempre|el mismo de)\b"
+);
 pattern!(REMEMBERS, r"\b(llego|llegaron|estaba|estaban|estuvo|estuvieron|gusto|encanto|quedo|quedaron|fue|fueron)\b");
 pattern!(
     CANCEL,
     r"\b(cancel\w+|anul\w+)\b|\b(ya )?no (quiero|queremos|deseo|voy a querer|me (mande|traiga|envie)\w*) (ya )?(nada|el pedido|la orden|mas el pedido|ese pedido|pedir|hacer el pedido|ningun pedido)\b|\bno va mas\b|\bya no (lo|la|los|las)? ?(quiero|queremos|deseo|necesito|va|vamos|voy)\b( el pedido| nada| pedir)?$|\bdej(e|a|emos)(lo|moslo)? (asi|de ese tamano)\b.{0,12}\bno\b|\b(olvid\w+) (el|del|todo|lo|la orden|mi)( pedido)?\b$|\b(borr\w+|elimin\w+|quit\w+) (todo|el pedido|la orden|mi pedido)\b|\b(empe\w+|comen\w+|inici\w+) de (nuevo|cero)\b|\bmejor (ya )?no( gracias| pido nada| pido| pidamos)?$|\bno (lo |la )?(manden|envien|traigan|despachen|preparen|hagan)( el pedido| la orden| nada)?$|\bme arrepenti\b|\bolvidalo\b|\bya no gracias$"
 );
-pattern!(THANKS, r"\b(gracias|grax|thanks|thank you|agradezco|agradecid[oa]s?|muy amables?|dios (le|les|te|los) (pague|bendiga)|bendiciones|mil y mil|se le agradece|thx|tks|que amables?)\b");
+pattern!(
+    THANKS,
+    r"\b(gracias|grax|thanks|thank you|agradezco|agradecid[oa]s?|muy amables?|dios (le|les|te|los) (pague|bendiga)|bendiciones|mil y mil|se le agradece|thx|tks|que amables?)\b"
+);
 pattern!(
     GREETING,
     r"^(\W|hola|ola|alo|aloo|holi|holis|hey|ey|hello|hi|buenas|buenos|buen|muy|muchas|dia|dias|tarde|tardes|tardecitas|noche|noches|saludos|cordial|saludo|que|q|mas|tal|hubo|quiubo|quihubo|como|esta|estan|estas|le|va|vas|van|les|te|todo|bien|parce|parcero|amigo|amigos|amiga|vecin\w+|veci|senor\w*|don|dona|sumerce|che|oye|oiga|bendiciones|feliz|buena|onda|pues|por|alla|familia|gente|y|a|todos|espero|esten|este|muy|jefe|jefa|patron|mijo|parceros|disculpe|disculpa|disculpen|perdone|una|pregunta|alguien|ahi|rosa|equipo|restaurante|me|atiende|pa|xd)+$"
@@ -80,8 +86,14 @@ pattern!(
     OTHER_TOPIC,
     r"\b(reciben?|aceptan?|domicilios?|envios?|parqueadero|parqueo|ubicad[oa]s?|ubicacion|direccion|donde (queda|quedan|estan|es|son)|reserva\w*|mesa para|wifi|mascotas|factura\w*|empleo|trabajo|vacante\w*|propina|nequi|llegan (a|hasta)|hacen (fiestas|eventos|domicilios?)|me llamo|mi nombre|mi numero|mi cel\w*|soy \w+)\b"
 );
-pattern!(WANTS_TO_ORDER, r"\b(hacer|realizar|pasar|montar|tomar|encargar) (un|una|mi|el) (pedido|orden|domicilio|encargo)\b|^(hola |buenas |buenas tardes |buenas noches |buenos dias )?(,? ?)(quiero|quisiera|para|deseo|necesito|voy a) (pedir|ordenar|un domicilio)( a domicilio| un domicilio| algo| por favor)?$");
-pattern!(COMMAND, r"\b(quiero|queremos|quisiera|quisieramos|necesito|necesitamos|deseo|regal\w+|deme|dame|denos|da|das|mand\w+|envi\w+|traig\w+|traer|traes|trae(me|nos)|pon(ga|gan|e|es|me|le)?\w*|pedir|pido|orden(ar|o)|encarg\w+|prepar\w+|apunt\w+|anot\w+|guard\w+|sirv\w+|vend(a|e)me|colabor\w+|agreg\w+|sum(a|e|ar|ale|ele|ame|eme)|anad\w+|adicion(a|e|ar|ame|eme|ale|ele)\w*|para (pedir|encargar|ordenar)|me (manda|das|da|trae|pone|pones|regala|antoj\w+|provoc\w+|gustaria|llevo)|voy a (querer|pedir|llevar)|ponle|llevo|hagame|tomar)\b");
+pattern!(
+    WANTS_TO_ORDER,
+    r"\b(hacer|realizar|pasar|montar|tomar|encargar) (un|una|mi|el) (pedido|orden|domicilio|encargo)\b|^(hola |buenas |buenas tardes |buenas noches |buenos dias )?(,? ?)(quiero|quisiera|para|deseo|necesito|voy a) (pedir|ordenar|un domicilio)( a domicilio| un domicilio| algo| por favor)?$"
+);
+pattern!(
+    COMMAND,
+    r"\b(quiero|queremos|quisiera|quisieramos|necesito|necesitamos|deseo|regal\w+|deme|dame|denos|da|das|mand\w+|envi\w+|traig\w+|traer|traes|trae(me|nos)|pon(ga|gan|e|es|me|le)?\w*|pedir|pido|orden(ar|o)|encarg\w+|prepar\w+|apunt\w+|anot\w+|guard\w+|sirv\w+|vend(a|e)me|colabor\w+|agreg\w+|sum(a|e|ar|ale|ele|ame|eme)|anad\w+|adicion(a|e|ar|ame|eme|ale|ele)\w*|para (pedir|encargar|ordenar)|me (manda|das|da|trae|pone|pones|regala|antoj\w+|provoc\w+|gustaria|llevo)|voy a (querer|pedir|llevar)|ponle|llevo|hagame|tomar)\b"
+);
 
 /// The words of a sentence joined by blanks, with `?` where it has one.
 pub fn is_command(words: &str) -> bool {
@@ -152,21 +164,197 @@ pub fn talk(words: &str) -> Option<Intent> {
 }
 
 const YES: &[&str] = &[
-    "si", "sii", "sip", "see", "sep", "sisas", "simon", "ok", "okey", "okay", "oki", "okis", "listo", "lista", "dale", "claro", "correcto", "correcta", "confirmo", "confirmado", "confirmada",
-    "confirmar", "confirma", "confirmamos", "perfecto", "perfecta", "vale", "hagale", "hagamosle", "exacto", "exactamente", "afirmativo", "obvio", "va", "sale", "bueno", "genial", "excelente", "super", "aja", "yes", "seguro", "hecho",
-    "👍", "✅", "👌", "💯", "listos", "adelante", "procede", "proceda", "cierto", "porsupuesto", "eso", "si señor", "efectivamente", "vamos", "acepto", "deacuerdo", "acuerdo", "bien", "👍🏻", "ta", "fijo", "breve", "siii", "sipi",
+    "si",
+    "sii",
+    "sip",
+    "see",
+    "sep",
+    "sisas",
+    "simon",
+    "ok",
+    "okey",
+    "okay",
+    "oki",
+    "okis",
+    "listo",
+    "lista",
+    "dale",
+    "claro",
+    "correcto",
+    "correcta",
+    "confirmo",
+    "confirmado",
+    "confirmada",
+    "confirmar",
+    "confirma",
+    "confirmamos",
+    "perfecto",
+    "perfecta",
+    "vale",
+    "hagale",
+    "hagamosle",
+    "exacto",
+    "exactamente",
+    "afirmativo",
+    "obvio",
+    "va",
+    "sale",
+    "bueno",
+    "genial",
+    "excelente",
+    "super",
+    "aja",
+    "yes",
+    "seguro",
+    "hecho",
+    "👍",
+    "✅",
+    "👌",
+    "💯",
+    "listos",
+    "adelante",
+    "procede",
+    "proceda",
+    "cierto",
+    "porsupuesto",
+    "eso",
+    "si señor",
+    "efectivamente",
+    "vamos",
+    "acepto",
+    "deacuerdo",
+    "acuerdo",
+    "bien",
+    "👍🏻",
+    "ta",
+    "fijo",
+    "breve",
+    "siii",
+    "sipi",
 ];
-const NO: &[&str] = &["no", "nop", "nope", "nel", "negativo", "nunca", "tampoco", "jamas", "noo", "nah", "nada", "👎", "ninguno", "ninguna", "nones"];
+const NO: &[&str] = &[
+    "no", "nop", "nope", "nel", "negativo", "nunca", "tampoco", "jamas", "noo", "nah", "nada", "👎", "ninguno",
+    "ninguna", "nones",
+];
 const FILLERS: &[&str] = &[
-    "por", "favor", "porfa", "porfavor", "porfis", "senor", "senora", "senorita", "gracias", "muchas", "asi", "esta", "es", "que", "de", "una", "eso", "todo", "todavia", "para", "y", "ya", "pues", "mi", "muy", "bien", "el", "la", "pedido", "orden", "seria",
-    "quiero", "mas", "nada", "solo", "con", "parce", "amigo", "amiga", "veci", "vecino", "vecina", "señor", "senores", "entonces", "ahi", "sumerce", "claro", "bueno", "supuesto", "lo", "anterior", "tal", "cual", "hagamosle", "sea", "don", "dona", "puede", "pueden", "proceder", "me", "parece", "se", "mil",
-    "ah", "ay", "uy", "oh", "hermano", "mano", "lindo", "asi", "queda", "quedo", "por", "ahora", "no", "si", "completo", "mejor", "dejalo", "dejelo", "dejemoslo", "nomas", "tambien", "hola", "jefe", "rey", "reina", "amor", "mijo", "mija", "he", "jaja", "jajaja", "amable", "mismo", "estamos", "de",
-    "acuerdo", "toda", "todos", "fin", "momento", "the", "hasta", "aun", "falta", "no",
+    "por",
+    "favor",
+    "porfa",
+    "porfavor",
+    "porfis",
+    "senor",
+    "senora",
+    "senorita",
+    "gracias",
+    "muchas",
+    "asi",
+    "esta",
+    "es",
+    "que",
+    "de",
+    "una",
+    "eso",
+    "todo",
+    "todavia",
+    "para",
+    "y",
+    "ya",
+    "pues",
+    "mi",
+    "muy",
+    "bien",
+    "el",
+    "la",
+    "pedido",
+    "orden",
+    "seria",
+    "quiero",
+    "mas",
+    "nada",
+    "solo",
+    "con",
+    "parce",
+    "amigo",
+    "amiga",
+    "veci",
+    "vecino",
+    "vecina",
+    "señor",
+    "senores",
+    "entonces",
+    "ahi",
+    "sumerce",
+    "claro",
+    "bueno",
+    "supuesto",
+    "lo",
+    "anterior",
+    "tal",
+    "cual",
+    "hagamosle",
+    "sea",
+    "don",
+    "dona",
+    "puede",
+    "pueden",
+    "proceder",
+    "me",
+    "parece",
+    "se",
+    "mil",
+    "ah",
+    "ay",
+    "uy",
+    "oh",
+    "hermano",
+    "mano",
+    "lindo",
+    "asi",
+    "queda",
+    "quedo",
+    "por",
+    "ahora",
+    "no",
+    "si",
+    "completo",
+    "mejor",
+    "dejalo",
+    "dejelo",
+    "dejemoslo",
+    "nomas",
+    "tambien",
+    "hola",
+    "jefe",
+    "rey",
+    "reina",
+    "amor",
+    "mijo",
+    "mija",
+    "he",
+    "jaja",
+    "jajaja",
+    "amable",
+    "mismo",
+    "estamos",
+    "de",
+    "acuerdo",
+    "toda",
+    "todos",
+    "fin",
+    "momento",
+    "the",
+    "hasta",
+    "aun",
+    "falta",
+    "no",
 ];
 
 /// Yes or no, if the sentence says nothing else.
 fn answer(plain: &str) -> Option<Intent> {
-    let words: Vec<&str> = plain.split(|c: char| c.is_whitespace() || matches!(c, ',' | '.' | '!' | ';' | '\n' | ':')).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = plain
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '.' | '!' | ';' | '\n' | ':'))
+        .filter(|word| !word.is_empty())
+        .collect();
     if words.is_empty() || words.len() > 12 || plain.contains('?') {
         return None;
     }
@@ -176,14 +364,33 @@ fn answer(plain: &str) -> Option<Intent> {
     if matches!(joined.as_str(), "todo bien" | "bien" | "bien gracias" | "muy bien y tu") {
         return Some(Intent::Other);
     }
-    if joined.contains("eso es todo") || joined.contains("eso seria todo") || joined.contains("es todo") || joined.contains("seria todo") || joined.contains("nada mas") && !joined.starts_with("no gracias") || joined == "no mas" || joined == "de una" || joined.contains("asi esta bien") || joined.contains("asi es") || joined.contains("por supuesto") || joined.contains("claro que si") || joined.contains("de acuerdo") || joined.contains("todo bien si") {
+    if joined.contains("eso es todo")
+        || joined.contains("eso seria todo")
+        || joined.contains("es todo")
+        || joined.contains("seria todo")
+        || joined.contains("nada mas") && !joined.starts_with("no gracias")
+        || joined == "no mas"
+        || joined == "de una"
+        || joined.contains("asi esta bien")
+        || joined.contains("asi es")
+        || joined.contains("por supuesto")
+        || joined.contains("claro que si")
+        || joined.contains("de acuerdo")
+        || joined.contains("todo bien si")
+    {
         return all.then_some(Intent::Confirm);
     }
     if !all {
         return None;
     }
     let first = words.iter().find(|word| YES.contains(word) || NO.contains(word))?;
-    if joined.contains("todavia no") || joined.contains("para nada") || joined.contains("aun no") || joined.contains("ahora no") || joined.contains("claro que no") || joined.contains("que no") {
+    if joined.contains("todavia no")
+        || joined.contains("para nada")
+        || joined.contains("aun no")
+        || joined.contains("ahora no")
+        || joined.contains("claro que no")
+        || joined.contains("que no")
+    {
         return Some(Intent::Deny);
     }
     if NO.contains(first) || has(&["no"]) && !has(&["si", "confirmo", "ok", "listo"]) {
@@ -214,7 +421,7 @@ mod tests {
 
     #[test]
     fn yes_and_no() {
-        for text in ["si , asi", "si señora", "ok", "dale , listo", "eso es todo", "nada mas"] {
+        for text in ["si , asi", "si senora", "ok", "dale , listo", "eso es todo", "nada mas"] {
             assert_eq!(talk(text), Some(Intent::Confirm), "{text}");
         }
         for text in ["no", "no senora", "todavia no", "no gracias", "para nada"] {

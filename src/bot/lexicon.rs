@@ -102,12 +102,14 @@ fn stem(folded: &str) -> String {
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let connectors: HashSet<&'static str> = CONNECTORS.split_whitespace().collect();
     let everyday: HashSet<&'static str> = TALK.split_whitespace().chain(CONNECTORS.split_whitespace()).collect();
-    let by_sound = TALK.split_whitespace().filter(|word| word.len() >= 4).map(|word| (sound::key(word), word)).collect();
+    let by_sound =
+        TALK.split_whitespace().filter(|word| word.len() >= 4).map(|word| (sound::key(word), word)).collect();
     let mut by_length: BTreeMap<usize, Vec<&'static str>> = BTreeMap::new();
     let numbers = "cuatro cinco siete nueve catorce quince veinte treinta cuarenta cincuenta medios";
     let talk = [TALK, numbers].into_iter().flat_map(str::split_whitespace).filter(|word| word.len() >= 5);
     // Short foods are near to people's names.
-    let food = [PREPARATIONS, INGREDIENTS, FOODS].into_iter().flat_map(str::split_whitespace).filter(|word| word.len() >= 6);
+    let food =
+        [PREPARATIONS, INGREDIENTS, FOODS].into_iter().flat_map(str::split_whitespace).filter(|word| word.len() >= 6);
     for word in talk.chain(food) {
         by_length.entry(word.len()).or_default().push(word);
     }
@@ -165,7 +167,9 @@ fn lists(folded: &str) -> Lists {
     let stem = stem(folded);
     let small = |list: &HashSet<String>| {
         let roots = sound::diminutive_roots(&stem);
-        roots.iter().any(|root| root.len() >= 3 && ["o", "a", "e"].iter().any(|end| list.contains(&format!("{root}{end}"))))
+        roots
+            .iter()
+            .any(|root| root.len() >= 3 && ["o", "a", "e"].iter().any(|end| list.contains(&format!("{root}{end}"))))
     };
     let preparation = LEXICON.preparations.contains(&stem) || small(&LEXICON.preparations);
     let unheard = folded.len() >= 3 && !is_everyday(folded) && !preparation && by_sound(folded).is_none();

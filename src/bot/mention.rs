@@ -62,15 +62,37 @@ struct Candidate {
 
 /// Words between the words of a name.
 fn is_filler(word: &str) -> bool {
-    matches!(word, "de" | "del" | "con" | "en" | "al" | "a" | "la" | "el" | "los" | "las" | "sabor" | "tipo" | "para" | "-" | "tamano" | "x" | "por" | "lo" | "mas" | "ml")
+    matches!(
+        word,
+        "de" | "del"
+            | "con"
+            | "en"
+            | "al"
+            | "a"
+            | "la"
+            | "el"
+            | "los"
+            | "las"
+            | "sabor"
+            | "tipo"
+            | "para"
+            | "-"
+            | "tamano"
+            | "x"
+            | "por"
+            | "lo"
+            | "mas"
+            | "ml"
+    )
 }
 
 pub fn size_wish(word: &str) -> Option<SizeWish> {
     Some(match word.trim_end_matches('s') {
-        "grande" | "familiar" | "familiare" | "gigante" | "jumbo" | "grandota" | "grandote" | "grandecita" | "mayor" | "grandisima" | "xl" => SizeWish::Largest,
+        "grande" | "familiar" | "familiare" | "gigante" | "jumbo" | "grandota" | "grandote" | "grandecita"
+        | "mayor" | "grandisima" | "xl" => SizeWish::Largest,
         "mediana" | "mediano" => SizeWish::Medium,
-        "pequena" | "pequeno" | "chico" | "chica" | "chiquita" | "chiquito" | "personal" | "personale" | "mini" | "pequenita" | "pequenito" | "individual" | "menor"
-        | "personalita" => SizeWish::Smallest,
+        "pequena" | "pequeno" | "chico" | "chica" | "chiquita" | "chiquito" | "personal" | "personale" | "mini"
+        | "pequenita" | "pequenito" | "individual" | "menor" | "personalita" => SizeWish::Smallest,
         _ => return None,
     })
 }
@@ -110,7 +132,9 @@ impl<'a> Narrowing<'a> {
                 let same = match (part, token.token.kind) {
                     (NamePart::Number(number), _) => value == Some(*number),
                     (NamePart::Measure(base, _), TokenKind::Measure(said)) => *base == said,
-                    (NamePart::Measure(base, _), _) => value.is_some_and(|value| *base == value || u64::from(*base) * 1_000 == u64::from(value)),
+                    (NamePart::Measure(base, _), _) => {
+                        value.is_some_and(|value| *base == value || u64::from(*base) * 1_000 == u64::from(value))
+                    }
                     _ => false,
                 };
                 if same {
@@ -127,9 +151,10 @@ impl<'a> Narrowing<'a> {
 
     fn is_head(&self, item: ItemNo, place: Place) -> bool {
         match place {
-            Place::Name { name, part } => {
-                self.index.items[usize::from(item)].names.get(usize::from(name)).is_some_and(|name| name.head == usize::from(part))
-            }
+            Place::Name { name, part } => self.index.items[usize::from(item)]
+                .names
+                .get(usize::from(name))
+                .is_some_and(|name| name.head == usize::from(part)),
             Place::Kind => true,
             Place::Contents => false,
         }
@@ -190,8 +215,14 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
             let next = index.items[usize::from(item)].names[usize::from(name)].parts.get(usize::from(part) + 1);
             let follower = |next: &NamePart| match next {
                 NamePart::Word(word) => {
-                    let beside = if is_filler(reading.word(at + 1)) && value(reading, at) < Some(1_000) { at + 2 } else { at + 1 };
-                    reading.tokens.get(beside).is_some_and(|token| token.hits.iter().any(|(hit, _)| index.spelling(*hit) == index.spelling(*word)))
+                    let beside = if is_filler(reading.word(at + 1)) && value(reading, at) < Some(1_000) {
+                        at + 2
+                    } else {
+                        at + 1
+                    };
+                    reading.tokens.get(beside).is_some_and(|token| {
+                        token.hits.iter().any(|(hit, _)| index.spelling(*hit) == index.spelling(*word))
+                    })
                 }
                 _ => false,
             };
@@ -216,7 +247,10 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
         // A flavour, a brand or a side alone: `una coca` where the menu has `Gaseosa` with brands in its description.
         for item in 0..index.items.len() as ItemNo {
             let indexed = &index.items[usize::from(item)];
-            if in_scope(item) && (indexed.has_options && indexed.is_drink || here.scope.is_some()) && narrowing.by_contents(at, indexed) {
+            if in_scope(item)
+                && (indexed.has_options && indexed.is_drink || here.scope.is_some())
+                && narrowing.by_contents(at, indexed)
+            {
                 let mut candidate = new(item);
                 candidate.optioned = true;
                 candidates.push(candidate);
@@ -224,10 +258,6 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
         }
         if !candidates.is_empty() {
             by_option = true;
-            let mut end = at + 1;
-            while end < reading.len() && end < at + 3 && reading.tokens[end].token.is_word() && candidates.iter().any(|c| narrowing.by_contents(end, &index.items[usize::from(c.item)])) {
-                end += 1;
-            }
             options.push(reading.slice(at..at + 1));
         }
     }
@@ -260,7 +290,8 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
     } else {
         first
     };
-    (!weak || scope_size || here.scope.is_some() && mention.words >= 1 || mention.words >= 2 && mention.is_full).then_some(mention)
+    (!weak || scope_size || here.scope.is_some() && mention.words >= 1 || mention.words >= 2 && mention.is_full)
+        .then_some(mention)
 }
 
 /// `la grande de pepperoni`: the size stands first.
@@ -312,7 +343,7 @@ fn extend(
         let by_with = (end..next).any(|n| reading.word(n) == "con");
         // A dish that begins its own order is not part of this one's name.
         let told: Vec<(ItemNo, Place, Likeness)> = narrowing.by_name(next);
-        let kept = narrowed(narrowing, &candidates, next, &told);
+        let kept = narrowed(&candidates, &told);
         let begins_another = |narrowing: &Narrowing<'_>| narrowing.is_head_of_any(next) && kept.is_empty();
         if joined_by_and {
             // `jamón y queso` is one name only where the name has the `y`, or a word of it is still to come.
@@ -321,7 +352,10 @@ fn extend(
                 item.names.iter().take(4).enumerate().any(|(n, name)| {
                     let new = candidate.said[n] & !said_before(&candidates, candidate.item)[n];
                     name.joined.iter().any(|part| new & (1 << part) != 0)
-                        || reading.word(end) != "," && new != 0 && item.names[n].parts.len() >= 3 && !narrowing.is_head_of_any(next)
+                        || reading.word(end) != ","
+                            && new != 0
+                            && item.names[n].parts.len() >= 3
+                            && !narrowing.is_head_of_any(next)
                 })
             });
             if !named {
@@ -347,7 +381,10 @@ fn extend(
                     let mut candidate = candidate.clone();
                     candidate.said[usize::from(name)] |= 1 << part;
                     kept.push(candidate);
-                } else if next > end && value(reading, next).is_some_and(|v| index.items[usize::from(candidate.item)].servings.contains(&v)) {
+                } else if next > end
+                    && value(reading, next)
+                        .is_some_and(|v| index.items[usize::from(candidate.item)].servings.contains(&v))
+                {
                     kept.push(candidate.clone());
                 }
             }
@@ -379,7 +416,8 @@ fn extend(
             .filter(|candidate| narrowing.by_contents(next, &index.items[usize::from(candidate.item)]))
             .map(|candidate| Candidate { optioned: true, ..candidate.clone() })
             .collect();
-        let is_option = !with_option.is_empty() && with_option.iter().any(|c| index.items[usize::from(c.item)].has_options);
+        let is_option =
+            !with_option.is_empty() && with_option.iter().any(|c| index.items[usize::from(c.item)].has_options);
         if is_option && !by_with && token.token.is_word() && !token.is_weak {
             let prefix = if next > end && reading.word(next - 1) == "en" { next - 1 } else { next };
             match options.last_mut() {
@@ -402,14 +440,11 @@ fn extend(
                 options.push(format!("{option} {}", reading.slice(end..end + 1)));
                 end += 1;
             }
-            if reading.word(end) == "-" || reading.word(end) == "/" {
-                end += 0;
-            }
             continue;
         }
         if begins_another(narrowing) || next == end && joined_by_and {
             // `perro caliente especial`: a word of the candidates that an earlier word put aside.
-            let beside = narrowed(narrowing, &before, next, &told);
+            let beside = narrowed(&before, &told);
             if !beside.is_empty() && !narrowing.is_head_of_any(next) {
                 candidates.extend(beside);
                 end = next + 1;
@@ -418,7 +453,7 @@ fn extend(
             break;
         }
         if !told.is_empty() && !token.is_weak && token.token.is_word() && !lexicon::is_ingredient(&token.word) {
-            let beside = narrowed(narrowing, &before, next, &told);
+            let beside = narrowed(&before, &told);
             if !beside.is_empty() {
                 for candidate in beside {
                     if !candidates.iter().any(|known| known.item == candidate.item) {
@@ -431,7 +466,8 @@ fn extend(
             }
         }
         // A word that nobody here knows, straight behind: another dish than any on the menu.
-        let by_of = next == end + 1 && matches!(reading.word(end), "de" | "con" | "a" | "en" | "al") || next == end + 2 && reading.word(end) == "de";
+        let by_of = next == end + 1 && matches!(reading.word(end), "de" | "con" | "a" | "en" | "al")
+            || next == end + 2 && reading.word(end) == "de";
         let direct = next == end;
         let of_flavour = matches!(reading.word(end), "de") && direct_or(next, end);
         let strange = token.token.is_word()
@@ -446,7 +482,8 @@ fn extend(
             && headed
             && !by_option
             && kind_only
-            && (direct && !lexicon::is_ingredient(&token.word) || by_of && of_flavour && (!flavour || candidates.len() > 1 || !full || words == 1))
+            && (direct && !lexicon::is_ingredient(&token.word)
+                || by_of && of_flavour && (!flavour || candidates.len() > 1 || !full || words == 1))
             && !(full && direct && !told.is_empty())
         {
             is_foreign = true;
@@ -473,11 +510,11 @@ fn said_before(candidates: &[Candidate], item: ItemNo) -> [u16; 4] {
 
 fn narrows(narrowing: &Narrowing<'_>, candidates: &[Candidate], at: usize) -> bool {
     let told = narrowing.by_name(at);
-    !told.is_empty() && !narrowed(narrowing, candidates, at, &told).is_empty()
+    !told.is_empty() && !narrowed(candidates, &told).is_empty()
 }
 
 /// The candidates whose names have the token too, with that part said.
-fn narrowed(_: &Narrowing<'_>, candidates: &[Candidate], _at: usize, told: &[(ItemNo, Place, Likeness)]) -> Vec<Candidate> {
+fn narrowed(candidates: &[Candidate], told: &[(ItemNo, Place, Likeness)]) -> Vec<Candidate> {
     let mut kept = Vec::new();
     for candidate in candidates {
         let mut candidate = candidate.clone();
@@ -503,7 +540,13 @@ fn narrowed(_: &Narrowing<'_>, candidates: &[Candidate], _at: usize, told: &[(It
 }
 
 /// Whether a number belongs to the name before it rather than to the dish behind it.
-fn takes_number(narrowing: &Narrowing<'_>, candidates: &[Candidate], at: usize, end: usize, here: Circumstances<'_>) -> bool {
+fn takes_number(
+    narrowing: &Narrowing<'_>,
+    candidates: &[Candidate],
+    at: usize,
+    end: usize,
+    here: Circumstances<'_>,
+) -> bool {
     let fits = |candidate: &Candidate| {
         narrowing.numbered_part(at, candidate.item).is_some()
             || at > end
@@ -553,7 +596,12 @@ fn resolve(
 ) -> Mention {
     let index = narrowing.index;
     let full: Vec<Candidate> = candidates.iter().filter(|candidate| is_full(index, candidate)).cloned().collect();
-    let says_head = |candidate: &Candidate| index.items[usize::from(candidate.item)].names.first().is_some_and(|name| candidate.said[0] & (1 << name.head) != 0);
+    let says_head = |candidate: &Candidate| {
+        index.items[usize::from(candidate.item)]
+            .names
+            .first()
+            .is_some_and(|name| candidate.said[0] & (1 << name.head) != 0)
+    };
     let is_headed = is_headed || words >= 2 && candidates.iter().any(says_head);
     let is_full = full.len() == 1;
     if is_full && (wish.is_none() || candidates.len() == 1) {
@@ -564,7 +612,10 @@ fn resolve(
         let unsaid: Vec<Vec<NamePart>> = candidates.iter().map(|candidate| unsaid(index, candidate)).collect();
         let plainest = (0..candidates.len()).find(|n| {
             let own = &unsaid[*n];
-            unsaid.iter().enumerate().all(|(m, other)| m == *n || own.len() < other.len() && own.iter().all(|part| other.contains(part)))
+            unsaid
+                .iter()
+                .enumerate()
+                .all(|(m, other)| m == *n || own.len() < other.len() && own.iter().all(|part| other.contains(part)))
         });
         if let Some(plainest) = plainest {
             candidates = vec![candidates[plainest].clone()];

@@ -18,8 +18,11 @@ mod notes;
 pub mod payment;
 mod phrase;
 mod reading;
+pub mod restaurant;
 mod slots;
 mod synonyms;
+#[cfg(test)]
+mod tests;
 mod text;
 mod turn;
 mod understand;

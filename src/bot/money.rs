@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn thousands_have_dots() {
         let shown = |amount| Money::new(amount).to_string();
-        assert_eq!(["$ 0", "$ 500", "$ 38.000", "$ 1.250.000"].map(str::to_owned), [0, 500, 38_000, 1_250_000].map(shown));
+        assert_eq!(
+            ["$ 0", "$ 500", "$ 38.000", "$ 1.250.000"].map(str::to_owned),
+            [0, 500, 38_000, 1_250_000].map(shown)
+        );
     }
 
     #[test]

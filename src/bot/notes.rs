@@ -23,12 +23,32 @@ pub struct NoteReader<'a> {
 }
 
 fn is_article(word: &str) -> bool {
-    matches!(word, "la" | "el" | "los" | "las" | "le" | "les" | "me" | "lo" | "se" | "nos" | "mucha" | "tanta" | "tanto" | "nada" | "de" | "del")
+    matches!(
+        word,
+        "la" | "el"
+            | "los"
+            | "las"
+            | "le"
+            | "les"
+            | "me"
+            | "lo"
+            | "se"
+            | "nos"
+            | "mucha"
+            | "tanta"
+            | "tanto"
+            | "nada"
+            | "de"
+            | "del"
+    )
 }
 
 /// Verbs behind a `no` that forbid what follows: `no le pongan cebolla`.
 fn forbids(word: &str) -> bool {
-    let stems = ["pon", "ech", "agreg", "llev", "teng", "tien", "traig", "tra", "incluy", "coloq", "met", "vay", "quier", "unt", "sirv", "des", "den", "mand"];
+    let stems = [
+        "pon", "ech", "agreg", "llev", "teng", "tien", "traig", "tra", "incluy", "coloq", "met", "vay", "quier", "unt",
+        "sirv", "des", "den", "mand",
+    ];
     word.len() >= 3 && stems.iter().any(|stem| word.starts_with(stem)) && !matches!(word, "tres" | "desayuno" | "pone")
         || matches!(word, "ponga" | "pone" | "poner")
 }
@@ -36,8 +56,45 @@ fn forbids(word: &str) -> bool {
 fn amount(word: &str) -> bool {
     matches!(
         word,
-        "extra" | "doble" | "triple" | "mucho" | "mucha" | "muchas" | "muchos" | "harto" | "harta" | "hartas" | "hartos" | "arta" | "arto" | "bastante" | "bastantes" | "poco" | "poca" | "poquita" | "poquito" | "pocas" | "pocos" | "bien" | "muy" | "super" | "ligera"
-            | "abundante" | "resto" | "re" | "adicional" | "algo" | "menos" | "mas" | "media" | "medio" | "demasiado" | "demasiada" | "arta" | "tantica" | "tantico" | "suficiente"
+        "extra"
+            | "doble"
+            | "triple"
+            | "mucho"
+            | "mucha"
+            | "muchas"
+            | "muchos"
+            | "harto"
+            | "harta"
+            | "hartas"
+            | "hartos"
+            | "arta"
+            | "arto"
+            | "bastante"
+            | "bastantes"
+            | "poco"
+            | "poca"
+            | "poquita"
+            | "poquito"
+            | "pocas"
+            | "pocos"
+            | "bien"
+            | "muy"
+            | "super"
+            | "ligera"
+            | "abundante"
+            | "resto"
+            | "re"
+            | "adicional"
+            | "algo"
+            | "menos"
+            | "mas"
+            | "media"
+            | "medio"
+            | "demasiado"
+            | "demasiada"
+            | "tantica"
+            | "tantico"
+            | "suficiente"
     )
 }
 
@@ -64,14 +121,18 @@ impl NoteReader<'_> {
         let here = Circumstances { scope: None, has_quantity: false, is_attribute: false };
         mention_at(self.index, self.reading, at, here).is_some_and(|mention| {
             // The drink of a combo.
-            let included = mention.candidates.iter().all(|item| self.host.iter().any(|host| self.index.contains(*host, &self.index.items[usize::from(*item)].kinds)));
+            let included = mention.candidates.iter().all(|item| {
+                self.host.iter().any(|host| self.index.contains(*host, &self.index.items[usize::from(*item)].kinds))
+            });
             !included && mention.is_headed && (!lexicon::is_ingredient(self.word(at)) || mention.words >= 2)
         })
     }
 
     fn is_quantity(&self, at: usize) -> bool {
         matches!(self.word(at), "un" | "una" | "unos" | "unas" | "otro" | "otra" | "otros" | "otras" | "par")
-            || at < self.end && value(self.reading, at).is_some() && !matches!(self.word(at), "medio" | "media" | "cuarto")
+            || at < self.end
+                && value(self.reading, at).is_some()
+                && !matches!(self.word(at), "medio" | "media" | "cuarto")
     }
 
     fn is_noun(&self, at: usize) -> bool {
@@ -80,7 +141,10 @@ impl NoteReader<'_> {
         }
         let word = self.word(at);
         let food = lexicon::is_ingredient(word) || self.is_of_host(at);
-        food || !lexicon::is_connector(word) && !lexicon::is_everyday(word) && word.len() >= 2 && value(self.reading, at).is_none()
+        food || !lexicon::is_connector(word)
+            && !lexicon::is_everyday(word)
+            && word.len() >= 2
+            && value(self.reading, at).is_none()
     }
 
     fn is_adjective(&self, at: usize) -> bool {
@@ -98,11 +162,20 @@ impl NoteReader<'_> {
         }
         let mut end = start + 1;
         loop {
-            if matches!(self.word(end), "de" | "del") && self.is_noun(end + 1) && !self.is_quantity(end + 1) && end < start + 4 {
+            if matches!(self.word(end), "de" | "del")
+                && self.is_noun(end + 1)
+                && !self.is_quantity(end + 1)
+                && end < start + 4
+            {
                 end += 2;
             } else if matches!(self.word(end), "extra" | "aparte" | "encima" | "adicional") || self.is_adjective(end) {
                 end += 1;
-            } else if !self.is_mark(end) && lexicon::is_unheard(self.word(end)) && !self.begins_item(end) && value(self.reading, end).is_none() && end < start + 3 {
+            } else if !self.is_mark(end)
+                && lexicon::is_unheard(self.word(end))
+                && !self.begins_item(end)
+                && value(self.reading, end).is_none()
+                && end < start + 3
+            {
                 end += 1;
             } else {
                 break;
@@ -127,7 +200,9 @@ impl NoteReader<'_> {
                     while matches!(self.word(noun), "ni" | "la" | "el" | "los" | "las") {
                         noun += 1;
                     }
-                    let fits = self.is_noun(noun) && (lexicon::is_ingredient(self.word(noun)) || self.is_of_host(noun)) && !self.begins_item(noun);
+                    let fits = self.is_noun(noun)
+                        && (lexicon::is_ingredient(self.word(noun)) || self.is_of_host(noun))
+                        && !self.begins_item(noun);
                     let article = noun > next && self.word(next) != "ni";
                     // `sin cebolla, papas aparte` says something of its own.
                     let own = matches!(self.word(noun + 1), "extra" | "aparte");
@@ -165,7 +240,9 @@ impl NoteReader<'_> {
             return None;
         }
         let adverb = matches!(word, "bien" | "muy" | "super" | "re");
-        if adverb && self.begins_item(next) || !adverb && self.begins_item(next) && !lexicon::is_ingredient(self.word(next)) {
+        if adverb && self.begins_item(next)
+            || !adverb && self.begins_item(next) && !lexicon::is_ingredient(self.word(next))
+        {
             return None;
         }
         let (_, mut end) = self.noun_phrase(next)?;
@@ -173,7 +250,13 @@ impl NoteReader<'_> {
         let said = said.strip_prefix("arta ").map_or_else(|| said.clone(), |rest| format!("harta {rest}"));
         let mut notes = vec![said];
         // `con poca salsa y bastante queso`, `extra queso y tocineta`.
-        while matches!(self.word(end), "y" | "e") && !adverb && !self.is_quantity(end + 1) && self.is_noun(end + 1) && !self.begins_item(end + 1) && (lexicon::is_ingredient(self.word(end + 1)) || self.is_of_host(end + 1)) {
+        while matches!(self.word(end), "y" | "e")
+            && !adverb
+            && !self.is_quantity(end + 1)
+            && self.is_noun(end + 1)
+            && !self.begins_item(end + 1)
+            && (lexicon::is_ingredient(self.word(end + 1)) || self.is_of_host(end + 1))
+        {
             let (start, stop) = self.noun_phrase(end + 1)?;
             notes.push(format!("{word} {}", self.reading.slice(start..stop)));
             end = stop;
@@ -183,10 +266,16 @@ impl NoteReader<'_> {
 
     fn with(&self, at: usize) -> Option<ReadNotes> {
         let mut next = at + 1;
-        if matches!(self.word(next), "todo" | "todas" | "todos") || self.word(next) == "de" && self.word(next + 1) == "todo" {
+        if matches!(self.word(next), "todo" | "todas" | "todos")
+            || self.word(next) == "de" && self.word(next + 1) == "todo"
+        {
             let end = if self.word(next) == "de" { next + 2 } else { next + 1 };
             if matches!(self.word(end), "menos" | "excepto" | "pero")
-                && let Some(but) = self.negatives(if self.word(end) == "pero" && self.word(end + 1) == "sin" { end + 2 } else { end + 1 })
+                && let Some(but) = self.negatives(if self.word(end) == "pero" && self.word(end + 1) == "sin" {
+                    end + 2
+                } else {
+                    end + 1
+                })
                 && self.word(end) != "pero"
             {
                 return Some(but);
@@ -221,7 +310,12 @@ impl NoteReader<'_> {
         }
         let (start, mut end) = self.noun_phrase(next)?;
         let mut notes = vec![self.positive(start, end)];
-        while matches!(self.word(end), "y" | "," | "e") && !self.is_quantity(end + 1) && self.is_noun(end + 1) && !self.begins_item(end + 1) && (lexicon::is_ingredient(self.word(end + 1)) || self.is_of_host(end + 1)) {
+        while matches!(self.word(end), "y" | "," | "e")
+            && !self.is_quantity(end + 1)
+            && self.is_noun(end + 1)
+            && !self.begins_item(end + 1)
+            && (lexicon::is_ingredient(self.word(end + 1)) || self.is_of_host(end + 1))
+        {
             let (start, stop) = self.noun_phrase(end + 1)?;
             notes.push(self.positive(start, stop));
             end = stop;
@@ -240,7 +334,8 @@ impl NoteReader<'_> {
     /// An addition that the menu does not sell.
     fn addition(&self, at: usize) -> Option<ReadNotes> {
         let here = Circumstances { scope: None, has_quantity: true, is_attribute: false };
-        let sold = mention_at(self.index, self.reading, at, here).is_some_and(|mention| !mention.is_foreign && mention.words >= 2);
+        let sold = mention_at(self.index, self.reading, at, here)
+            .is_some_and(|mention| !mention.is_foreign && mention.words >= 2);
         if sold {
             return None;
         }
@@ -262,7 +357,10 @@ impl NoteReader<'_> {
             "nada" if matches!(self.word(at + 1), "de") => return self.negatives(at + 2),
             "no" => {
                 let mut next = at + 1;
-                while matches!(self.word(next), "me" | "le" | "les" | "lo" | "se" | "nos" | "la" | "te" | "vaya" | "vayan" | "a") {
+                while matches!(
+                    self.word(next),
+                    "me" | "le" | "les" | "lo" | "se" | "nos" | "la" | "te" | "vaya" | "vayan" | "a"
+                ) {
                     next += 1;
                 }
                 return if forbids(self.word(next)) { self.negatives(next + 1) } else { None };
@@ -277,7 +375,32 @@ impl NoteReader<'_> {
                     next += 1;
                 }
                 let verb = self.word(next);
-                if matches!(verb, "sea" | "sean" | "este" | "esten" | "venga" | "vengan" | "quede" | "queden" | "vaya" | "vayan" | "hagan" | "traiga" | "traigan" | "tenga" | "tengan" | "lleve" | "lleven" | "pongan" | "ponga" | "echen" | "hagas" | "dejen" | "manden") {
+                if matches!(
+                    verb,
+                    "sea"
+                        | "sean"
+                        | "este"
+                        | "esten"
+                        | "venga"
+                        | "vengan"
+                        | "quede"
+                        | "queden"
+                        | "vaya"
+                        | "vayan"
+                        | "hagan"
+                        | "traiga"
+                        | "traigan"
+                        | "tenga"
+                        | "tengan"
+                        | "lleve"
+                        | "lleven"
+                        | "pongan"
+                        | "ponga"
+                        | "echen"
+                        | "hagas"
+                        | "dejen"
+                        | "manden"
+                ) {
                     let has = matches!(verb, "tenga" | "tengan" | "lleve" | "lleven" | "pongan" | "ponga" | "echen");
                     if let Some(notes) = self.read(next + 1) {
                         return Some(notes);
@@ -291,7 +414,23 @@ impl NoteReader<'_> {
             }
             "termino" => {
                 let mut end = at + 1;
-                while end < at + 3 && (matches!(self.word(end), "tres" | "cuartos" | "3" | "4" | "medio" | "azul" | "0.75" | "bien" | "asado" | "rojo" | "ingles" | "cocido") || self.is_adjective(end)) {
+                while end < at + 3
+                    && (matches!(
+                        self.word(end),
+                        "tres"
+                            | "cuartos"
+                            | "3"
+                            | "4"
+                            | "medio"
+                            | "azul"
+                            | "0.75"
+                            | "bien"
+                            | "asado"
+                            | "rojo"
+                            | "ingles"
+                            | "cocido"
+                    ) || self.is_adjective(end))
+                {
                     end += 1;
                 }
                 return (end > at + 1).then(|| ReadNotes { notes: vec![self.reading.slice(at..end)], end });
@@ -306,7 +445,31 @@ impl NoteReader<'_> {
             "en" => {
                 let next = at + 1;
                 let chosen = self.is_of_host(next);
-                let manner = matches!(self.word(next), "combo" | "trozos" | "rodajas" | "cuadritos" | "tiras" | "bolsa" | "vaso" | "copa" | "salsa" | "bola" | "polvo" | "pedazos" | "trocitos" | "rebanadas" | "julianas" | "agua" | "leche" | "pan" | "plato" | "dos" | "caja" | "hielo");
+                let manner = matches!(
+                    self.word(next),
+                    "combo"
+                        | "trozos"
+                        | "rodajas"
+                        | "cuadritos"
+                        | "tiras"
+                        | "bolsa"
+                        | "vaso"
+                        | "copa"
+                        | "salsa"
+                        | "bola"
+                        | "polvo"
+                        | "pedazos"
+                        | "trocitos"
+                        | "rebanadas"
+                        | "julianas"
+                        | "agua"
+                        | "leche"
+                        | "pan"
+                        | "plato"
+                        | "dos"
+                        | "caja"
+                        | "hielo"
+                );
                 if !self.host.is_empty() && (chosen || manner) && !self.is_mark(next) {
                     return Some(ReadNotes { notes: vec![self.reading.slice(at..next + 1)], end: next + 1 });
                 }
@@ -315,8 +478,13 @@ impl NoteReader<'_> {
             "al" if matches!(self.word(at + 1), "clima" | "ambiente" | "tiempo" | "punto" | "dente" | "lado") => {
                 return Some(ReadNotes { notes: vec![self.reading.slice(at..at + 2)], end: at + 2 });
             }
-            "para" if matches!(self.word(at + 1), "llevar" | "ya") => return Some(ReadNotes { notes: Vec::new(), end: at + 2 }),
-            "normal" | "normales" | "completa" | "completo" | "completas" | "completos" | "tradicional" | "sencilla" if !self.begins_item(at) => {
+            "para" if matches!(self.word(at + 1), "llevar" | "ya") => {
+                return Some(ReadNotes { notes: Vec::new(), end: at + 2 });
+            }
+            "normal" | "normales" | "completa" | "completo" | "completas" | "completos" | "tradicional"
+            | "sencilla"
+                if !self.begins_item(at) =>
+            {
                 return Some(ReadNotes { notes: Vec::new(), end: at + 1 });
             }
             "adicion" | "adicional" if !self.host.is_empty() => return self.addition(at),
@@ -343,25 +511,41 @@ impl NoteReader<'_> {
                 return Some(ReadNotes { notes: vec![self.positive(start, end)], end });
             }
             if self.word(end) == "por" && self.word(end + 1) == "aparte" {
-                return Some(ReadNotes { notes: vec![format!("{} aparte", self.reading.slice(start..end))], end: end + 2 });
+                return Some(ReadNotes {
+                    notes: vec![format!("{} aparte", self.reading.slice(start..end))],
+                    end: end + 2,
+                });
             }
-            let described = end > start + 1 && (self.is_adjective(end - 1) || self.word(start + 1) == "de") && !self.begins_item(start);
+            let described = end > start + 1
+                && (self.is_adjective(end - 1) || self.word(start + 1) == "de")
+                && !self.begins_item(start);
             if described && noun == at {
                 return Some(ReadNotes { notes: vec![self.reading.slice(start..end)], end });
             }
         }
         // A side or a flavour of the description.
         let option = if self.word(at) == "de" { at + 1 } else { at };
-        if self.is_of_host(option) && self.is_noun(option) && !self.begins_item(option) && !self.reading.tokens[option].is_weak {
+        if self.is_of_host(option)
+            && self.is_noun(option)
+            && !self.begins_item(option)
+            && !self.reading.tokens[option].is_weak
+        {
             let mut end = option + 1;
-            while !self.is_mark(end) && self.is_of_host(end) && !lexicon::is_connector(self.word(end)) && end < option + 3 {
+            while !self.is_mark(end)
+                && self.is_of_host(end)
+                && !lexicon::is_connector(self.word(end))
+                && end < option + 3
+            {
                 end += 1;
             }
             return Some(ReadNotes { notes: vec![self.reading.slice(option..end)], end });
         }
         if self.is_adjective(at) {
             let mut end = at + 1;
-            if matches!(self.word(end), "en" | "a" | "por") && !self.is_mark(end + 1) && (value(self.reading, end + 1).is_some() || self.is_noun(end + 1) || self.word(end + 1) == "la") {
+            if matches!(self.word(end), "en" | "a" | "por")
+                && !self.is_mark(end + 1)
+                && (value(self.reading, end + 1).is_some() || self.is_noun(end + 1) || self.word(end + 1) == "la")
+            {
                 end += 2;
                 if self.word(end - 1) == "la" && !self.is_mark(end) {
                     end += 1;
@@ -379,7 +563,10 @@ impl NoteReader<'_> {
             next += 1;
         }
         let verb = self.word(next);
-        let removes = verb.starts_with("quit") || verb.starts_with("saqu") || verb.starts_with("saca") || verb.starts_with("retir");
+        let removes = verb.starts_with("quit")
+            || verb.starts_with("saqu")
+            || verb.starts_with("saca")
+            || verb.starts_with("retir");
         if !removes {
             return None;
         }
@@ -393,7 +580,9 @@ impl NoteReader<'_> {
 
 /// Whether a note takes back the other: `con tomate` behind `sin tomate`.
 pub fn takes_back(new: &str, old: &str) -> bool {
-    let rest = |note: &str, sign: &str| note.strip_prefix(sign).map(|rest| super::text::fold(rest).trim_end_matches(" extra").to_owned());
+    let rest = |note: &str, sign: &str| {
+        note.strip_prefix(sign).map(|rest| super::text::fold(rest).trim_end_matches(" extra").to_owned())
+    };
     let positive = rest(new, "con ").or_else(|| rest(new, "extra "));
     let negative = rest(old, "sin ");
     if positive.is_some() && positive == negative {

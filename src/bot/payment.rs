@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PaymentMethod {
     Efectivo,
@@ -19,7 +19,10 @@ static METHODS: LazyLock<Vec<(PaymentMethod, Regex)>> = LazyLock::new(|| {
     let patterns = [
         (PaymentMethod::Nequi, r"\bne(qu|k)i\b|\bnequy\b|\bnequis\b"),
         (PaymentMethod::Daviplata, r"\bda(v|b)i ?plata\b"),
-        (PaymentMethod::Tarjeta, r"\btar(j|g)eta\b|\bdatafono\b|\b(con|por) (debito|credito)\b|\bvisa\b|\bmastercard\b"),
+        (
+            PaymentMethod::Tarjeta,
+            r"\btar(j|g)eta\b|\bdatafono\b|\b(con|por) (debito|credito)\b|\bvisa\b|\bmastercard\b",
+        ),
         (
             PaymentMethod::Transferencia,
             r"\b(transferencia|transfiero|transferir|transferimos|transfer|tranferencia|transferensia|trasferencia|trasfiero|bancolombia|davivienda|consigno|consignacion|pse|bre ?b|bizum|sinpe|mercado ?pago|por llave)\b",
@@ -46,10 +49,12 @@ pub fn stated(folded: &str) -> Option<PaymentMethod> {
     let mut last = None;
     for (method, pattern) in METHODS.iter() {
         for found in pattern.find_iter(folded) {
-            if EXCHANGE.is_match(found.as_str()) && *method == PaymentMethod::Efectivo && !folded.contains("cambio de") {
+            if EXCHANGE.is_match(found.as_str()) && *method == PaymentMethod::Efectivo && !folded.contains("cambio de")
+            {
                 continue;
             }
-            let refused = folded[..found.start()].trim_end().ends_with("no") || folded[..found.start()].trim_end().ends_with("no tengo");
+            let refused = folded[..found.start()].trim_end().ends_with("no")
+                || folded[..found.start()].trim_end().ends_with("no tengo");
             if !refused && last.is_none_or(|(at, _)| found.start() >= at) {
                 last = Some((found.start(), *method));
             }

@@ -68,7 +68,9 @@ fn small_number(reading: &Reading<'_>, at: usize) -> Option<u32> {
     let token = reading.tokens.get(at)?;
     match token.token.kind {
         TokenKind::Number(value) if value % 1_000 == 0 => Some(value / 1_000),
-        TokenKind::Word if token.hits.is_empty() || token.is_weak || number::word(&token.word).is_some() => number::word(&token.word),
+        TokenKind::Word if token.hits.is_empty() || token.is_weak || number::word(&token.word).is_some() => {
+            number::word(&token.word)
+        }
         _ => None,
     }
 }
@@ -76,15 +78,68 @@ fn small_number(reading: &Reading<'_>, at: usize) -> Option<u32> {
 fn container(word: &str) -> bool {
     matches!(
         word,
-        "porcion" | "porciones" | "orden" | "ordenes" | "plato" | "platos" | "vaso" | "vasos" | "botella" | "botellas" | "lata" | "latas" | "unidad" | "unidades" | "racion" | "raciones" | "caja" | "cajas" | "bolsa" | "bolsas" | "taza" | "tazas" | "pieza"
-            | "piezas" | "und" | "unds" | "platico" | "platicos" | "vasito" | "vasitos" | "botellita" | "pocillo" | "pocillos" | "jarra" | "copas" | "copa" | "sabores" | "paquete" | "paquetes" | "pedido" | "pedidos" | "tacita" | "tarro" | "tarros" | "porcioncita"
+        "porcion"
+            | "porciones"
+            | "orden"
+            | "ordenes"
+            | "plato"
+            | "platos"
+            | "vaso"
+            | "vasos"
+            | "botella"
+            | "botellas"
+            | "lata"
+            | "latas"
+            | "unidad"
+            | "unidades"
+            | "racion"
+            | "raciones"
+            | "caja"
+            | "cajas"
+            | "bolsa"
+            | "bolsas"
+            | "taza"
+            | "tazas"
+            | "pieza"
+            | "piezas"
+            | "und"
+            | "unds"
+            | "platico"
+            | "platicos"
+            | "vasito"
+            | "vasitos"
+            | "botellita"
+            | "pocillo"
+            | "pocillos"
+            | "jarra"
+            | "copas"
+            | "copa"
+            | "sabores"
+            | "paquete"
+            | "paquetes"
+            | "pedido"
+            | "pedidos"
+            | "tacita"
+            | "tarro"
+            | "tarros"
+            | "porcioncita"
     )
 }
 
 /// The phrase that begins at a token. It may be nothing but a quantity.
-pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usize, scopes: Scopes<'_>) -> Option<Phrase> {
+pub fn phrase_at(
+    index: &Index,
+    reading: &Reading<'_>,
+    start: usize,
+    limit: usize,
+    scopes: Scopes<'_>,
+) -> Option<Phrase> {
     let word = |at: usize| if at < limit { reading.word(at) } else { "" };
-    let named = |at: usize| at < limit && reading.tokens[at].hits.iter().any(|(word, _)| index.is_in_names(*word)) && !reading.tokens[at].is_weak;
+    let named = |at: usize| {
+        at < limit
+            && reading.tokens[at].hits.iter().any(|(word, _)| index.is_in_names(*word))
+            && !reading.tokens[at].is_weak
+    };
     let mut phrase = Phrase {
         start,
         end: start,
@@ -104,7 +159,9 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
             next += 1;
         }
         let here = Circumstances { scope: Some(scope), has_quantity: false, is_attribute: true };
-        let fits = next < limit && mention_at(index, reading, next, here).is_some_and(|m| !m.is_foreign && m.candidates.len() < scope.len());
+        let fits = next < limit
+            && mention_at(index, reading, next, here)
+                .is_some_and(|m| !m.is_foreign && m.candidates.len() < scope.len());
         if fits {
             phrase.is_attribute = true;
             at = next;
@@ -116,15 +173,22 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
     };
     while at < limit {
         let current = word(at);
-        let by_attribute = phrase.is_attribute && (attribute_number(at, scopes.doubts) || attribute_number(at, scopes.siblings));
+        let by_attribute =
+            phrase.is_attribute && (attribute_number(at, scopes.doubts) || attribute_number(at, scopes.siblings));
         let large = small_number(reading, at).is_some_and(|n| n > 30) && attribute_number(at, scopes.doubts);
         if small_number(reading, at).is_some() && (by_attribute || large) {
             break;
         }
         // `cuatro quesos`, `medio pollo`: a name may begin with its number.
-        let starts_name = (small_number(reading, at).is_some() || matches!(current, "medio" | "media" | "medios" | "medias" | "cuarto" | "cuartos") || value(reading, at).is_some())
+        let starts_name = (small_number(reading, at).is_some()
+            || matches!(current, "medio" | "media" | "medios" | "medias" | "cuarto" | "cuartos")
+            || value(reading, at).is_some())
             && mention_at(index, reading, at, free).is_some_and(|mention| {
-                mention.words >= 2 && (!mention.is_foreign) && !(named_head(index, reading, at + 1) && small_number(reading, at).is_some_and(|n| n > 1) && !mention.is_full)
+                mention.words >= 2
+                    && (!mention.is_foreign)
+                    && !(named_head(index, reading, at + 1)
+                        && small_number(reading, at).is_some_and(|n| n > 1)
+                        && !mention.is_full)
             });
         if starts_name && !(phrase.quantity == Quantity::None && pieces_first(index, reading, at)) {
             break;
@@ -160,14 +224,26 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
                 phrase.quantity = Quantity::Number(2);
                 at += 1;
             }
-            "mas" if matches!(phrase.quantity, Quantity::Number(_) | Quantity::One) && matches!(word(at + 1), "de" | "del") => at += 1,
+            "mas"
+                if matches!(phrase.quantity, Quantity::Number(_) | Quantity::One)
+                    && matches!(word(at + 1), "de" | "del") =>
+            {
+                at += 1
+            }
             _ if value(reading, at) == Some(500) && word(at + 1) == "docena" => {
                 phrase.quantity = Quantity::Number(6);
                 at += 2;
             }
             // `dos rollos california`: a word of the customer's own before a name.
-            _ if phrase.quantity != Quantity::None && reading.tokens[at].token.is_word() && reading.tokens[at].hits.is_empty() && lexicon::is_unheard(current) && !lexicon::is_food(current) && !lexicon::is_ingredient(current)
-                && mention_at(index, reading, at + 1, free).is_some_and(|m| m.start == at + 1 && m.is_headed && !m.is_foreign) && number::word(current).is_none() =>
+            _ if phrase.quantity != Quantity::None
+                && reading.tokens[at].token.is_word()
+                && reading.tokens[at].hits.is_empty()
+                && lexicon::is_unheard(current)
+                && !lexicon::is_food(current)
+                && !lexicon::is_ingredient(current)
+                && mention_at(index, reading, at + 1, free)
+                    .is_some_and(|m| m.start == at + 1 && m.is_headed && !m.is_foreign)
+                && number::word(current).is_none() =>
             {
                 at += 1;
             }
@@ -204,7 +280,14 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
                     at += 1;
                 }
             }
-            "x" | "por" if small_number(reading, at + 1).is_some() && at + 1 < limit && phrase.quantity == Quantity::None && current == "x" => at += 1,
+            "x" | "por"
+                if small_number(reading, at + 1).is_some()
+                    && at + 1 < limit
+                    && phrase.quantity == Quantity::None
+                    && current == "x" =>
+            {
+                at += 1
+            }
             "x" if phrase.quantity != Quantity::None => at += 1,
             "de" | "del" if phrase.quantity != Quantity::None || phrase.is_definite => {
                 phrase.is_attribute = true;
@@ -214,11 +297,21 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
                     at += 1;
                 }
             }
-            "en" | "con" | "al" | "para" if (phrase.quantity != Quantity::None || phrase.is_definite) && !scopes.siblings.is_empty() && (reading.tokens.get(at + 1).is_some_and(|t| !t.hits.is_empty() || matches!(t.token.kind, TokenKind::Number(_)))) && at + 1 < limit => {
+            "en" | "con" | "al" | "para"
+                if (phrase.quantity != Quantity::None || phrase.is_definite)
+                    && !scopes.siblings.is_empty()
+                    && (reading
+                        .tokens
+                        .get(at + 1)
+                        .is_some_and(|t| !t.hits.is_empty() || matches!(t.token.kind, TokenKind::Number(_))))
+                    && at + 1 < limit =>
+            {
                 // `la mitad en agua`, `una para dos`: an attribute, if a sibling has it in its name.
                 let scoped = Circumstances { scope: Some(scopes.siblings), has_quantity: true, is_attribute: true };
                 let next = if matches!(word(at + 1), "el" | "la") { at + 2 } else { at + 1 };
-                let fits = mention_at(index, reading, next, scoped).is_some_and(|m| !m.is_foreign && m.options.is_empty() && m.candidates.len() < scopes.siblings.len());
+                let fits = mention_at(index, reading, next, scoped).is_some_and(|m| {
+                    !m.is_foreign && m.options.is_empty() && m.candidates.len() < scopes.siblings.len()
+                });
                 if !fits {
                     break;
                 }
@@ -227,7 +320,11 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
                 break;
             }
             "mas" if phrase.is_definite && is_size(word(at + 1)) => at += 1,
-            _ if container(current) && phrase.quantity != Quantity::None && (!named(at) || word(at + 1) == "de" && mention_at(index, reading, at, free).is_none_or(|m| m.words < 2)) => {
+            _ if container(current)
+                && phrase.quantity != Quantity::None
+                && (!named(at)
+                    || word(at + 1) == "de" && mention_at(index, reading, at, free).is_none_or(|m| m.words < 2)) =>
+            {
                 at += 1;
                 if word(at) == "de" {
                     at += 1;
@@ -241,7 +338,10 @@ pub fn phrase_at(index: &Index, reading: &Reading<'_>, start: usize, limit: usiz
                 }
                 let mut next = at + 1;
                 if number::is_tens(current) && word(next) == "y" {
-                    if let Some(unit) = small_number(reading, next + 1).or((word(next + 1) == "un" || word(next + 1) == "una").then_some(1)).filter(|unit| *unit < 10) {
+                    if let Some(unit) = small_number(reading, next + 1)
+                        .or((word(next + 1) == "un" || word(next + 1) == "una").then_some(1))
+                        .filter(|unit| *unit < 10)
+                    {
                         n += unit;
                         next += 2;
                     }
@@ -280,11 +380,22 @@ fn pieces_first(index: &Index, reading: &Reading<'_>, at: usize) -> bool {
     let Some(n) = small_number(reading, at) else { return false };
     let free = Circumstances { scope: None, has_quantity: true, is_attribute: false };
     mention_at(index, reading, at + 1, free).is_some_and(|mention| {
-        mention.is_headed && mention.candidates.iter().any(|item| index.items[usize::from(*item)].names.iter().any(|name| name.pieces == Some(n * 1_000)))
+        mention.is_headed
+            && mention
+                .candidates
+                .iter()
+                .any(|item| index.items[usize::from(*item)].names.iter().any(|name| name.pieces == Some(n * 1_000)))
     })
 }
 
-fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phrase: &Phrase, scopes: Scopes<'_>) -> Option<Mention> {
+fn named_item(
+    index: &Index,
+    reading: &Reading<'_>,
+    at: usize,
+    limit: usize,
+    phrase: &Phrase,
+    scopes: Scopes<'_>,
+) -> Option<Mention> {
     if at >= limit {
         return None;
     }
@@ -294,12 +405,19 @@ fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phr
     let global = mention_at(index, reading, at, free);
     let scoped = |scope: &[ItemNo]| {
         let here = Circumstances { scope: Some(scope), has_quantity, is_attribute: true };
-        (!scope.is_empty()).then(|| mention_at(index, reading, at, here)).flatten().filter(|mention| !mention.is_foreign)
+        (!scope.is_empty())
+            .then(|| mention_at(index, reading, at, here))
+            .flatten()
+            .filter(|mention| !mention.is_foreign)
     };
     if let Some(mention) = scoped(scopes.doubts) {
         let own = global.as_ref().is_some_and(|global| {
             let elsewhere = global.candidates.iter().all(|item| !scopes.doubts.contains(item));
-            global.words > mention.words && !global.is_foreign || global.is_headed && elsewhere && !phrase.is_attribute && (has_quantity || global.is_full && global.words > 1)
+            global.words > mention.words && !global.is_foreign
+                || global.is_headed
+                    && elsewhere
+                    && !phrase.is_attribute
+                    && (has_quantity || global.is_full && global.words > 1)
         });
         if !own {
             return Some(mention);
@@ -316,10 +434,15 @@ fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phr
         });
         if !own {
             let words = (mention.start..mention.end).filter(|n| !lexicon::is_connector(reading.word(*n)));
-            let only_size = words.clone().all(|n| is_size(reading.word(n)) || value(reading, n).is_some() || matches!(reading.tokens[n].token.kind, TokenKind::Measure(_)));
+            let only_size = words.clone().all(|n| {
+                is_size(reading.word(n))
+                    || value(reading, n).is_some()
+                    || matches!(reading.tokens[n].token.kind, TokenKind::Measure(_))
+            });
             if only_size {
                 let name = index.without_size(focus);
-                let same: Vec<ItemNo> = mention.candidates.iter().copied().filter(|item| index.without_size(*item) == name).collect();
+                let same: Vec<ItemNo> =
+                    mention.candidates.iter().copied().filter(|item| index.without_size(*item) == name).collect();
                 if !same.is_empty() {
                     mention.candidates = same;
                 }
@@ -347,10 +470,16 @@ fn named_item(index: &Index, reading: &Reading<'_>, at: usize, limit: usize, phr
     let mention = global?;
     // A word inside a name names the dish only where something introduces it.
     let first = reading.word(at);
-    let acceptable = mention.is_headed || mention.words >= 2 || introduced && (phrase.is_attribute || !lexicon::is_ingredient(first)) || mention.is_full;
-    let alone = mention.likeness == super::index::Likeness::Same && is_clause(reading, &mention, limit) && !lexicon::is_ingredient(first);
+    let acceptable = mention.is_headed
+        || mention.words >= 2
+        || introduced && (phrase.is_attribute || !lexicon::is_ingredient(first))
+        || mention.is_full;
+    let alone = mention.likeness == super::index::Likeness::Same
+        && is_clause(reading, &mention, limit)
+        && !lexicon::is_ingredient(first);
     let acceptable = acceptable || alone;
-    let only_size = (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));
+    let only_size =
+        (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));
     let acceptable = acceptable && (!only_size || introduced);
     acceptable.then_some(mention)
 }
@@ -371,7 +500,10 @@ pub fn plate_of(index: &Index, candidates: &[ItemNo], units: u32) -> Option<Item
     }
     let mut fitting = candidates.iter().filter(|item| {
         let names = &index.items[usize::from(**item)].names;
-        names.iter().any(|name| name.pieces == Some(units.saturating_mul(1_000)) && name.parts.contains(&NamePart::Number(units.saturating_mul(1_000))))
+        names.iter().any(|name| {
+            name.pieces == Some(units.saturating_mul(1_000))
+                && name.parts.contains(&NamePart::Number(units.saturating_mul(1_000)))
+        })
     });
     let first = fitting.next()?;
     fitting.next().is_none().then_some(*first)

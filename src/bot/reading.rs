@@ -160,9 +160,27 @@ fn unglue(index: &Index, fold: &str) -> Option<Vec<String>> {
                 return Some(true);
             }
         }
-        let small = matches!(part, "un" | "una" | "unos" | "unas" | "de" | "con" | "en" | "al" | "y" | "la" | "el" | "sin" | "quiero" | "otra" | "otro");
-        (small || number::word(part).is_some() || part.len() >= 5 && (lexicon::is_preparation(part) || lexicon::is_ingredient(part)))
-            .then_some(false)
+        let small = matches!(
+            part,
+            "un" | "una"
+                | "unos"
+                | "unas"
+                | "de"
+                | "con"
+                | "en"
+                | "al"
+                | "y"
+                | "la"
+                | "el"
+                | "sin"
+                | "quiero"
+                | "otra"
+                | "otro"
+        );
+        (small
+            || number::word(part).is_some()
+            || part.len() >= 5 && (lexicon::is_preparation(part) || lexicon::is_ingredient(part)))
+        .then_some(false)
     };
     // best[end]: fewest parts that reach it, where the last one starts, and whether the menu has one of them.
     let mut best: Vec<Option<(usize, usize, bool)>> = vec![None; length + 1];
@@ -241,7 +259,10 @@ fn replace_phrases(index: &Index, read: &mut Vec<ReadToken>) {
         let mut at = 0;
         while at + phrase.len() <= read.len() {
             let range = at..at + phrase.len();
-            let same = range.clone().zip(*phrase).all(|(n, word)| read[n].token.is_word() && sound::singular(&read[n].word) == *word);
+            let same = range
+                .clone()
+                .zip(*phrase)
+                .all(|(n, word)| read[n].token.is_word() && sound::singular(&read[n].word) == *word);
             let last_is_named = read[range.end - 1].hits.iter().any(|(word, _)| index.is_in_names(*word));
             if same && !last_is_named {
                 let hits: Vec<_> = index.lookup(word).into_iter().filter(|(hit, _)| index.is_in_names(*hit)).collect();

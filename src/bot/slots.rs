@@ -90,7 +90,11 @@ impl Slots {
 
     /// The settled lines of any of these items.
     pub fn of(&self, items: &[ItemNo]) -> Vec<SlotId> {
-        self.all.iter().filter(|slot| slot.item().is_some_and(|item| items.contains(&item))).map(|slot| slot.id).collect()
+        self.all
+            .iter()
+            .filter(|slot| slot.item().is_some_and(|item| items.contains(&item)))
+            .map(|slot| slot.id)
+            .collect()
     }
 
     /// The open lines that could be one of these items.

@@ -120,7 +120,8 @@ impl Parser {
         let unknown = std::mem::take(&mut turn.unknown);
         let focus = turn.focus;
         let slots = std::mem::take(&mut turn.slots);
-        let (mut state, unavailable) = if touched || cancelled { self.state(&slots, focus) } else { (before.clone(), Vec::new()) };
+        let (mut state, unavailable) =
+            if touched || cancelled { self.state(&slots, focus) } else { (before.clone(), Vec::new()) };
         if cancelled && !touched {
             state = OrderState::default();
         }
@@ -182,12 +183,20 @@ impl Parser {
             return false;
         }
         let had_order = !turn.slots.all.is_empty();
-        let says = |at: &usize| reading.tokens[*at].token.is_word() && !super::lexicon::is_connector(&reading.tokens[*at].word);
+        let says = |at: &usize| {
+            reading.tokens[*at].token.is_word() && !super::lexicon::is_connector(&reading.tokens[*at].word)
+        };
         let words = (sentence.start..sentence.end).filter(says).count();
         let commanded = intent::is_command(&sentence.words);
         let mostly_food = trial.covered * 2 >= words;
         let asks = sentence.is_question && !commanded && !trial.has_quantity;
-        let is_order = is_certain || !asks && (commanded || trial.has_quantity || mostly_food || had_order && trial.covered * 4 >= words || had_order && trial.unknown.is_empty());
+        let is_order = is_certain
+            || !asks
+                && (commanded
+                    || trial.has_quantity
+                    || mostly_food
+                    || had_order && trial.covered * 4 >= words
+                    || had_order && trial.unknown.is_empty());
         if !is_order {
             return false;
         }
@@ -246,7 +255,8 @@ impl Parser {
                 unavailable.push(line);
                 continue;
             }
-            let known = state.lines.iter().position(|other| other.item == line.item && same_notes(&other.notes, &line.notes));
+            let known =
+                state.lines.iter().position(|other| other.item == line.item && same_notes(&other.notes, &line.notes));
             let at = match known {
                 Some(at) => {
                     state.lines[at].qty = state.lines[at].qty.saturating_add(line.qty);
@@ -290,18 +300,30 @@ fn sentences(reading: &Reading<'_>) -> Vec<Sentence> {
     let mut at = 0;
     while at <= reading.len() {
         let mark = reading.word(at);
-        let numbering = mark == "." && at > 0 && reading.tokens[at - 1].token.number().is_some() && (at < 2 || reading.word(at - 2) == "\n");
+        let numbering = mark == "."
+            && at > 0
+            && reading.tokens[at - 1].token.number().is_some()
+            && (at < 2 || reading.word(at - 2) == "\n");
         let ends = at == reading.len() || matches!(mark, "?" | "!" | "\n" | ";") || mark == "." && !numbering;
         if ends {
             let end = (at + 1).min(reading.len());
-            if (start..at).any(|n| reading.tokens[n].token.is_word() || reading.tokens[n].token.number().is_some() || reading.tokens[n].word.chars().any(|c| c as u32 > 0x2000)) {
+            if (start..at).any(|n| {
+                reading.tokens[n].token.is_word()
+                    || reading.tokens[n].token.number().is_some()
+                    || reading.tokens[n].word.chars().any(|c| c as u32 > 0x2000)
+            }) {
                 let words: Vec<&str> = (start..at).map(|n| reading.word(n)).collect();
                 let is_question = mark == "?";
                 let mut words = words.join(" ");
                 if is_question {
                     words.push_str(" ?");
                 }
-                sentences.push(Sentence { start, end: at.max(start + 1).min(end), words: words.trim().to_owned(), is_question });
+                sentences.push(Sentence {
+                    start,
+                    end: at.max(start + 1).min(end),
+                    words: words.trim().to_owned(),
+                    is_question,
+                });
             }
             start = at + 1;
         }
@@ -312,7 +334,8 @@ fn sentences(reading: &Reading<'_>) -> Vec<Sentence> {
 
 /// One intent for the whole of a message that orders nothing.
 fn overall(topics: &[Intent], has_address: bool, pays: bool, text: &str) -> Intent {
-    let weighty = [Intent::Cancel, Intent::Human, Intent::Price, Intent::Status, Intent::Hours, Intent::Menu, Intent::Order];
+    let weighty =
+        [Intent::Cancel, Intent::Human, Intent::Price, Intent::Status, Intent::Hours, Intent::Menu, Intent::Order];
     if let Some(intent) = weighty.iter().find(|intent| topics.contains(intent)) {
         return *intent;
     }

@@ -41,8 +41,15 @@ const UNITS: [(&str, u32); 33] = [
     ("cien", 100),
 ];
 
-const TENS: [(&str, u32); 7] =
-    [("treinta", 30), ("cuarenta", 40), ("cincuenta", 50), ("sesenta", 60), ("setenta", 70), ("ochenta", 80), ("noventa", 90)];
+const TENS: [(&str, u32); 7] = [
+    ("treinta", 30),
+    ("cuarenta", 40),
+    ("cincuenta", 50),
+    ("sesenta", 60),
+    ("setenta", 70),
+    ("ochenta", 80),
+    ("noventa", 90),
+];
 
 /// The value of one word, `un` and `una` apart. Spelling by ear counts: `sinco`, `dies`.
 pub fn word(folded: &str) -> Option<u32> {
@@ -70,7 +77,8 @@ mod tests {
 
     #[test]
     fn numbers_are_read_by_name_and_by_ear() {
-        for (text, value) in [("dos", 2), ("sinco", 5), ("kuatro", 4), ("dies", 10), ("veintidos", 22), ("treinta", 30)] {
+        for (text, value) in [("dos", 2), ("sinco", 5), ("kuatro", 4), ("dies", 10), ("veintidos", 22), ("treinta", 30)]
+        {
             assert_eq!(word(text), Some(value), "{text}");
         }
         for text in ["tos", "vez", "ves", "sal", "hola"] {

@@ -99,7 +99,8 @@ fn split(text: &str) -> Vec<Token> {
     let mut class = Class::Other;
     for (start, c) in text.char_indices() {
         let end = start + c.len_utf8();
-        if is_combining_mark(c) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{fe0f}' | '\'' | '’' | '´' | '`' | '\u{ad}') {
+        if is_combining_mark(c) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{fe0f}' | '\'' | '’' | '´' | '`' | '\u{ad}')
+        {
             if class != Class::Other
                 && let Some(last) = tokens.last_mut()
             {
@@ -158,8 +159,8 @@ fn join_numbers(tokens: &mut Vec<Token>) {
         }
         let whole = token.text.parse::<u32>().ok().filter(|whole| *whole < 4_000_000);
         let tail = tokens.get(at + 1).zip(tokens.get(at + 2)).filter(|(mark, digits)| {
-            mark.span.start == token.span.end
-                && digits.span.start == mark.span.end
+            // `½` is one letter.
+            (mark.span.start == token.span.end && digits.span.start == mark.span.end || mark.span == token.span)
                 && matches!(digits.kind, TokenKind::Number(_))
         });
         let money = joined.last().is_some_and(|last| last.kind == TokenKind::Mark('$'));
@@ -220,7 +221,8 @@ fn join_measures(tokens: &mut Vec<Token>) {
             continue;
         };
         let long = tokens[at].text.starts_with("lit");
-        let word = |offset: usize| tokens.get(at + offset).filter(|token| token.is_word()).map_or("", |token| &token.text);
+        let word =
+            |offset: usize| tokens.get(at + offset).filter(|token| token.is_word()).map_or("", |token| &token.text);
         let number = joined.last().and_then(|last| match &last.kind {
             TokenKind::Number(value) => Some(*value),
             TokenKind::Word if long && matches!(last.text.as_str(), "medio") => Some(500),
@@ -228,9 +230,7 @@ fn join_measures(tokens: &mut Vec<Token>) {
             _ => None,
         });
         let half = long && word(1) == "y" && matches!(word(2), "medio" | "media" | "1/2");
-        let fraction = long
-            && word(1) == "y"
-            && tokens.get(at + 2).is_some_and(|token| token.number() == Some(500));
+        let fraction = long && word(1) == "y" && tokens.get(at + 2).is_some_and(|token| token.number() == Some(500));
         let extra = if half || fraction { 500 } else { 0 };
         let taken = if extra > 0 { 3 } else { 1 };
         let end = tokens[at + taken - 1].span.end;
