@@ -59,7 +59,7 @@ pattern!(
 );
 pattern!(
     ASKS_DISH,
-    r"^(y |hola |buenas |disculpe |oye |oiga |buenas tardes |buenas noches |buenos dias |una pregunta |pregunta |, )*(tienen|tiene|hay|manejan|venden|hacen|ofrecen|preparan|les queda|les quedan|queda|quedan|todavia (tienen|hay|queda)|aun (tienen|hay|queda)|sera que (tienen|hay))\b|\b(trae|traen|lleva|llevan|viene con|vienen con|viene|vienen|incluye|incluyen|contiene|contienen|tiene|es con|son con|es picante|es dulce|es grande|es muy|pica|sirve para|alcanza para|es de|son de)\b.{0,40}\?"
+    r"^(y |hola |buenas |disculpe |oye |oiga |buenas tardes |buenas noches |buenos dias |una pregunta |pregunta |que onda |que mas |q mas |buen dia |señor |amigo |, )*(tienen|tiene|hay|manejan|venden|hacen|ofrecen|preparan|les queda|les quedan|queda|quedan|todavia (tienen|hay|queda)|aun (tienen|hay|queda)|sera que (tienen|hay))\b|\b(trae|traen|lleva|llevan|viene con|vienen con|viene|vienen|incluye|incluyen|contiene|contienen|tiene|es con|son con|es picante|es dulce|es grande|es muy|pica|sirve para|alcanza para|es de|son de)\b.{0,40}\?"
 );
 pattern!(
     COMMENT,

@@ -486,7 +486,8 @@ fn named_item(
 
 /// Nothing else stands between two marks.
 fn is_clause(reading: &Reading<'_>, mention: &Mention, limit: usize) -> bool {
-    let ends = |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin" | ":");
+    let ends =
+        |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin" | ":" | "o" | "u");
     let begins = mention.start == 0 || ends(mention.start - 1);
     begins && (mention.end >= limit || ends(mention.end))
 }

@@ -90,7 +90,12 @@ impl Parser {
                 continue;
             }
             if let Some(topic) = intent::topic(&sentence.words, sentence.is_question) {
-                let ordered = topic == Intent::Price && self.order_before_price(&mut turn, sentence);
+                // `un menú especial` may be a dish.
+                let named_so = topic == Intent::Menu
+                    && !sentence.is_question
+                    && self.index.lookup("menu").iter().any(|(word, _)| self.index.is_in_names(*word));
+                let ordered = topic == Intent::Price && self.order_before_price(&mut turn, sentence)
+                    || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
                 if !ordered {
                     topics.push(topic);
                 }
@@ -165,7 +170,12 @@ impl Parser {
         let reading = turn_reading(turn);
         let names = (sentence.start..sentence.end).any(|at| {
             let token = &reading.tokens[at];
-            !token.is_weak && !token.hits.is_empty() || token.token.number().is_some()
+            // `no, una` corrects a quantity.
+            let counts = matches!(token.word.as_str(), "una" | "uno")
+                && at > sentence.start
+                && reading.word(at - 1) == ","
+                && !turn.slots.all.is_empty();
+            !token.is_weak && !token.hits.is_empty() || token.token.number().is_some() || counts
         });
         if names {
             return None;

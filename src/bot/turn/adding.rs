@@ -8,6 +8,7 @@ impl Turn<'_> {
         let Some(mention) = phrase.mention.clone() else { return phrase.end };
         self.covered += mention.end - mention.start;
         let end = phrase.end;
+        self.adding = false;
         if mention.is_foreign {
             self.push_unknown(mention.start, mention.end);
             return end;

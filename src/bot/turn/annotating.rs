@@ -231,6 +231,9 @@ impl Turn<'_> {
         if matches!(self.word(at), "con" | "en") {
             return open && !mention.is_only_option() && mention.end >= notes.end;
         }
+        if self.adding && mention.is_headed && !mention.is_only_option() && !mention.is_foreign {
+            return true;
+        }
         let changes = self.correcting || self.setting;
         (mention.is_headed && mention.words >= 2 && mention.end >= notes.end)
             || open && notes.notes.len() == 1 && mention.end >= notes.end

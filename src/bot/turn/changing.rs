@@ -10,6 +10,7 @@ impl Turn<'_> {
                 self.correcting = false;
                 self.setting = false;
                 self.removing = false;
+                self.adding = !matches!(self.word(at), "tambien" | "ademas");
                 if self.word(at) != "tambien" && self.word(at) != "ademas" {
                     self.only = false;
                 }

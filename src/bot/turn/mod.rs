@@ -51,6 +51,8 @@ pub struct Turn<'a> {
     correcting: bool,
     corrected: bool,
     setting: bool,
+    /// `agrega papas`: dishes follow rather than notes.
+    adding: bool,
     only: bool,
     removing: bool,
     replacing: Option<Replacing>,
@@ -77,6 +79,7 @@ impl<'a> Turn<'a> {
             correcting: false,
             corrected: false,
             setting: false,
+            adding: false,
             only: false,
             removing: false,
             replacing: None,
@@ -97,6 +100,7 @@ impl<'a> Turn<'a> {
         self.correcting = false;
         self.corrected = false;
         self.setting = false;
+        self.adding = false;
         self.only = false;
         self.removing = false;
         self.replacing = None;
