@@ -1,4 +1,5 @@
-//! The basket: what a customer wants so far. Holds ids and quantities, never prices: a total is computed from the menu when it is shown.
+//! The basket: what a customer wants so far. Holds ids and quantities, never prices: a total is computed from the
+//! menu when it is shown.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +23,8 @@ pub struct AmbiguousWish {
     pub notes: Vec<String>,
 }
 
-/// The total of a basket by the prices of this moment. `None`: a line names an item that the menu has not (or has no longer), or the sum
-/// does not fit.
+/// The total of a basket by the prices of this moment. `None`: a line names an item that the menu has not (or has no
+/// longer), or the sum does not fit.
 pub fn total(lines: &[BasketLine], menu: &Menu) -> Option<Money> {
     lines.iter().try_fold(Money::ZERO, |sum, line| sum.plus(menu.item(&line.item)?.price.times(line.qty)?))
 }

@@ -1,5 +1,5 @@
-//! Corpora: utterances and dialogues with what is expected of them, and predictions in the form that the scorer reads. Owns the shapes of the
-//! files; scores nothing and opens nothing.
+//! Corpora: utterances and dialogues with what is expected of them, and predictions in the form that the scorer
+//! reads. Owns the shapes of the files; scores nothing and opens nothing.
 
 use serde::{Deserialize, Serialize};
 

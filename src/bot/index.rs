@@ -1,4 +1,5 @@
-//! The menu as the parser searches it: words of names, aliases, kinds and descriptions, by spelling, sound and root. Built once a menu; pure.
+//! The menu as the parser searches it: words of names, aliases, kinds and descriptions, by spelling, sound and root.
+//! Built once a menu; pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,4 +1,5 @@
-//! Which items a stretch of words names. Owns the narrowing from word to word; guesses nothing: several candidates stay several.
+//! Which items a stretch of words names. Owns the narrowing from word to word; guesses nothing: several candidates
+//! stay several.
 
 use super::{
     index::{Index, IndexedItem, ItemNo, Likeness, NamePart, Place, SIZES},
@@ -209,7 +210,8 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
     }
     let mut start_value = false;
     if candidates.is_empty() {
-        // `cuatro quesos`, `medio pollo`, `2 l`: a number begins a name only beside its word, or where attributes will do.
+        // `cuatro quesos`, `medio pollo`, `2 l`: a number begins a name only beside its word, or where attributes
+        // will do.
         let begins_name = |item: ItemNo| -> Option<(u8, u8)> {
             let (name, part) = narrowing.numbered_part(at, item)?;
             let next = index.items[usize::from(item)].names[usize::from(name)].parts.get(usize::from(part) + 1);

@@ -1,4 +1,5 @@
-//! The menu of a restaurant as its owner keeps it. Owns the shape of items and its validation; never reads files, never guesses a price.
+//! The menu of a restaurant as its owner keeps it. Owns the shape of items and its validation; never reads files,
+//! never guesses a price.
 
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
 //! The bot: understands what customers order by WhatsApp. Everything here is pure, and reads no clock and no file.
 //!
 //! [`Parser`] holds a menu and turns a message and an [`OrderState`] into an [`Understanding`]. Text goes through
-//! `text` (folding, sounds, tokens), `reading` (spelling against the menu's `index`), `mention` (which items), `phrase` (how many), `notes`
-//! (prepared how) and `turn` (what happens to the basket).
+//! `text` (folding, sounds, tokens), `reading` (spelling against the menu's `index`), `mention` (which items),
+//! `phrase` (how many), `notes` (prepared how) and `turn` (what happens to the basket).
 
 mod address;
 pub mod basket;

@@ -1,5 +1,5 @@
-//! Money: a whole number of a currency's smallest unit. Owns arithmetic and display; never a floating-point number, never parsed from
-//! what a customer writes.
+//! Money: a whole number of a currency's smallest unit. Owns arithmetic and display; never a floating-point number,
+//! never parsed from what a customer writes.
 
 use std::fmt;
 

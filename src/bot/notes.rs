@@ -1,4 +1,5 @@
-//! Wishes for how an item is prepared. Owns the phrases that say them and the form in which the kitchen reads them; attaches them to nothing.
+//! Wishes for how an item is prepared. Owns the phrases that say them and the form in which the kitchen reads them;
+//! attaches them to nothing.
 
 use super::{
     index::{Index, ItemNo},

@@ -1,5 +1,5 @@
-//! `dos porciones de papas`, `la otra`, `una de pollo`: a quantity, an article and the item that is named. Owns the grammar of quantities;
-//! changes no basket.
+//! `dos porciones de papas`, `la otra`, `una de pollo`: a quantity, an article and the item that is named. Owns the
+//! grammar of quantities; changes no basket.
 
 use super::{
     index::{Index, ItemNo, NamePart},

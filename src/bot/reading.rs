@@ -1,5 +1,5 @@
-//! A message as the parser reads it: tokens, each with its everyday word and the words of the menu that it may be. Owns spelling repair and
-//! the splitting of glued words; decides nothing about orders.
+//! A message as the parser reads it: tokens, each with its everyday word and the words of the menu that it may be.
+//! Owns spelling repair and the splitting of glued words; decides nothing about orders.
 
 use super::{
     index::{Index, Likeness, WordNo},

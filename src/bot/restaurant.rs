@@ -1,5 +1,5 @@
-//! What an owner sets besides the menu: hours, delivery, payment. Owns the shapes of the old service's `config/…` nodes and their validation;
-//! reads no clock by itself.
+//! What an owner sets besides the menu: hours, delivery, payment. Owns the shapes of the old service's `config/…`
+//! nodes and their validation; reads no clock by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ pub const DEFAULT_TIME_ZONE: &str = "America/Bogota";
 const MAX_EXCEPTIONS: usize = 400;
 const MAX_DELIVERY_MINUTES: u32 = 24 * 60;
 
-/// One day's hours as the dashboard writes them: `"11:00"` to `"22:30"`. A close that is not after the open is on the next day.
+/// One day's hours as the dashboard writes them: `"11:00"` to `"22:30"`. A close that is not after the open is on the
+/// next day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayHours {
     pub active: bool,

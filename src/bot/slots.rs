@@ -1,5 +1,5 @@
-//! The basket while a message is read: lines whose item is still open stand beside those that are settled. Owns splitting, merging and counting;
-//! understands no words.
+//! The basket while a message is read: lines whose item is still open stand beside those that are settled. Owns
+//! splitting, merging and counting; understands no words.
 
 use super::{index::ItemNo, notes};
 
@@ -65,7 +65,8 @@ impl Slots {
         }
     }
 
-    /// Parts so many units from a line; they stay alike until one of the two changes. Returns the line itself if that is all of it.
+    /// Parts so many units from a line; they stay alike until one of the two changes. Returns the line itself if that
+    /// is all of it.
     pub fn split(&mut self, id: SlotId, units: u32) -> SlotId {
         let Some(slot) = self.get_mut(id) else { return id };
         if units == 0 || units >= slot.qty {

@@ -1,6 +1,8 @@
-//! Other names of what is eaten and drunk. Owns the table; applies only where a menu has the one name and the customer uses another.
+//! Other names of what is eaten and drunk. Owns the table; applies only where a menu has the one name and the
+//! customer uses another.
 
-/// Folded words that mean the same, or nearly: a country's word for another's. A menu decides which of them are its own.
+/// Folded words that mean the same, or nearly: a country's word for another's. A menu decides which of them are its
+/// own.
 pub const GROUPS: &[&[&str]] = &[
     &["hamburguesa", "burger", "hamburger", "burguer", "amburguesa"],
     &["perro", "hotdog", "pancho", "perrito", "completo"],

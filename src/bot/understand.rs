@@ -1,5 +1,6 @@
-//! A message and a conversation, understood: the order as it is afterwards, what is open, and what the message is about. Pure: the same input
-//! gives the same answer. Promises that nothing but the customer's words empties a basket, and that no price comes out of a text.
+//! A message and a conversation, understood: the order as it is afterwards, what is open, and what the message is
+//! about. Pure: the same input gives the same answer. Promises that nothing but the customer's words empties a
+//! basket, and that no price comes out of a text.
 
 use serde::{Deserialize, Serialize};
 

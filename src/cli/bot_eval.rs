@@ -1,4 +1,5 @@
-//! `sessiond bot eval`: reads menus and a corpus from files and writes predictions. The only place where the bot's understanding meets files.
+//! `sessiond bot eval`: reads menus and a corpus from files and writes predictions. The only place where the bot's
+//! understanding meets files.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,5 @@
-//! Text of customers, made comparable. Owns folding, sounds and word roots; knows Spanish spelling, and nothing of menus or orders.
+//! Text of customers, made comparable. Owns folding, sounds and word roots; knows Spanish spelling, and nothing of
+//! menus or orders.
 
 pub mod number;
 pub mod sound;

@@ -1,6 +1,7 @@
 //! The way Spanish words sound, and what is left without plural, diminutive and gender. Owns the rules; no vocabulary.
 
-/// Words that sound alike in Latin America have the same key: `quiero` and `kiero`, `bandeja` and `vandeja`. Takes a folded word.
+/// Words that sound alike in Latin America have the same key: `quiero` and `kiero`, `bandeja` and `vandeja`. Takes a
+/// folded word.
 pub fn key(word: &str) -> String {
     let letters: Vec<char> = word.chars().collect();
     let mut key = String::with_capacity(word.len());

@@ -1,4 +1,5 @@
-//! Tokens: words, numbers, measures and marks, each with its place in the text. Owns splitting; knows no vocabulary but units of measure.
+//! Tokens: words, numbers, measures and marks, each with its place in the text. Owns splitting; knows no vocabulary
+//! but units of measure.
 
 use std::ops::Range;
 

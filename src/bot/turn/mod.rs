@@ -1,5 +1,5 @@
-//! One message, carried out on the basket: adds, changes, removes and annotates as it reads. Owns the order in which words take effect. Pure; each
-//! step moves on by a token at least, so a message ends.
+//! One message, carried out on the basket: adds, changes, removes and annotates as it reads. Owns the order in which
+//! words take effect. Pure; each step moves on by a token at least, so a message ends.
 
 mod adding;
 mod annotating;
