@@ -111,7 +111,8 @@ const INGREDIENTS: &str = "\
 
 /// Dishes and drinks that people ask for anywhere; so a restaurant without them can say so.
 const FOODS: &str = "\
-    pizza pizzas hamburguesa hamburguesas perro perros sushi taco tacos burrito burritos sancocho ajiaco bandeja \
+    manzana manzanas mora lulo mango maracuya guanabana naranja mandarina uva uvas pera durazno guayaba tamarindo \
+    borojo curuba feijoa papaya melon sandia kiwi arandanos cereza cerezas banano pizza pizzas hamburguesa hamburguesas perro perros sushi taco tacos burrito burritos sancocho ajiaco bandeja \
     mondongo cazuela ceviche mojarra trucha salmon lomo churrasco costillas alitas nuggets salchipapa salchipapas \
     picada empanada empanadas arepa arepas tamal tamales bunuelo bunuelos pandebono pandebonos almojabana \
     croissant torta tortas pastel pasteles cheesecake brownie brownies helado helados flan tiramisu postre postres \

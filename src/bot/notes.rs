@@ -539,7 +539,10 @@ impl NoteReader<'_> {
             {
                 end += 1;
             }
-            return Some(ReadNotes { notes: vec![self.reading.slice(option..end)], end });
+            // What is in it anyway needs no note; what there is to choose does.
+            let is_choice = self.host.iter().any(|item| self.index.items[usize::from(*item)].has_options);
+            let notes = if is_choice { vec![self.reading.slice(option..end)] } else { Vec::new() };
+            return Some(ReadNotes { notes, end });
         }
         if self.is_adjective(at) {
             let mut end = at + 1;

@@ -118,6 +118,10 @@ impl Turn<'_> {
             self.set_focus(keep.first().copied());
             return end;
         }
+        // `mejor el flan sí`: it comes back.
+        if self.correcting && self.word(end) == "si" {
+            self.correcting = false;
+        }
         let but_with = phrase.start >= 2
             && self.word(phrase.start - 1) == "con"
             && self.word(phrase.start - 2) == "pero"

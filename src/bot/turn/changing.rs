@@ -205,13 +205,28 @@ impl Turn<'_> {
                     && !mention.is_full
             };
             if !hits.is_empty() && !note_instead {
-                let end = mention.end;
+                let mut end = mention.end;
+                let mut hits = hits;
+                // `quita el tamal sin picante`: that one, and not the other.
+                if let Some(notes) = self.notes_at(end) {
+                    let has = |id: &SlotId| {
+                        self.slots.get(*id).is_some_and(|slot| notes.notes.iter().all(|note| slot.notes.contains(note)))
+                    };
+                    let noted: Vec<SlotId> = hits.iter().copied().filter(has).collect();
+                    if !notes.notes.is_empty() && !noted.is_empty() {
+                        hits = noted;
+                        end = notes.end;
+                    }
+                }
                 let units = self.units_to_remove(phrase, &hits);
                 self.take_away(&hits, units);
                 self.removing = true;
                 self.covered += end - at;
                 self.last_end = end;
                 return Some(end);
+            }
+            if hits.is_empty() && self.notes_at(at).is_some() {
+                return None;
             }
             if !mention.is_headed || verb == "no" {
                 return self.notes_at(at).is_none().then_some(next);

@@ -97,6 +97,11 @@ impl Turn<'_> {
                     self.slots.add(vec![*item], each, slot.notes.clone(), true);
                 }
                 self.is_touched = true;
+                return next;
+            }
+            // `yuca y papas, 2 de cada una`.
+            for slot in self.slots.all.iter_mut().filter(|slot| slot.is_fresh) {
+                slot.qty = each.clamp(1, MAX_QUANTITY);
             }
             return next;
         }
@@ -184,7 +189,8 @@ impl Turn<'_> {
             // `me antojé de unos taquitos, me mandas 3`.
             let counted_late = matches!(phrase.quantity, Quantity::Number(_))
                 && phrase.start > self.start
-                && crate::bot::intent::is_command(self.word(phrase.start - 1))
+                // `cerveza bien fría x 6`.
+                && (self.word(phrase.start) == "x" || crate::bot::intent::is_command(self.word(phrase.start - 1)))
                 && self.slots.get(focus).is_some_and(|slot| slot.is_fresh && slot.qty == 1);
             if counted_late {
                 self.slots.set_total(&[focus], units.min(MAX_QUANTITY));
