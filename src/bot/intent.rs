@@ -39,7 +39,7 @@ pattern!(
 );
 pattern!(
     COMPLAINT,
-    r"\b(pesim[oa]|asco|asquer\w+|horrible|terrible|mal servicio|mala atencion|queja\w*|reclam\w*|devolu\w+|devuelv\w+ (el|la|mi) (plata|dinero)|estafa\w*|ladrones|inconform\w*|decepcion\w*|malisim[oa]|feisim[oa]|intoxic\w*|pelo en|cabello en|grosero\w*|equivocad[oa]s?|incomplet[oa]s?)\b|\b(llego|llegaron|trajeron|vino|vinieron|estaba|estaban|mandaron|enviaron|salio|quedo|sabia)\b.{0,40}\b(fri[oa]s?|crud[oa]s?|mal|malo|mala|sin|equivocad\w*|salad[oa]s?|quemad[oa]s?|tarde|incomplet\w*|dur[oa]s?|danad[oa]s?|vinagre|pasad[oa]s?|regad[oa]s?|derramad[oa]s?|abiert[oa]s?|feo|fea|otra cosa|otro|sec[oa]s?|rar[oa]s?|podrid\w+|insipid[oa]s?)\b|\b(me|nos) (falto|faltaron|falta|faltan|hizo falta|cobraron)\b|\b(no|nunca) (me )?(mandaron|trajeron|llego|pusieron|echaron|enviaron|incluyeron)\b.{0,30}\b(la|el|los|las|lo)\b|\b(trajeron|mandaron|enviaron)\b.{0,40}\by (yo )?(pedi|era)\b"
+    r"\b(pesim[oa]|asco|asquer\w+|horrible|terrible|mal servicio|mala atencion|queja\w*|reclam\w*|devolu\w+|devuelv\w+ (el|la|mi) (plata|dinero)|estafa\w*|ladrones|inconform\w*|decepcion\w*|malisim[oa]|feisim[oa]|intoxic\w*|pelo en|cabello en|grosero\w*|equivocad[oa]s?|incomplet[oa]s?)\b|\b(llego|llegaron|trajeron|vino|vinieron|estaba|estaban|mandaron|enviaron|salio|quedo|sabia)\b.{0,40}\b(fri[oa]s?|crud[oa]s?|mal|malo|mala|sin|equivocad\w*|salad[oa]s?|quemad[oa]s?|tarde|incomplet\w*|dur[oa]s?|danad[oa]s?|vinagre|pasad[oa]s?|regad[oa]s?|derramad[oa]s?|abiert[oa]s?|feo|fea|otra cosa|otro|sec[oa]s?|rar[oa]s?|podrid\w+|insipid[oa]s?)\b|\b(me|nos) (falto|faltaron|falta|faltan|hizo falta|cobraron)\b|\b(no|nunca) (me )?(mandaron|trajeron|llego|pusieron|echaron|enviaron|incluyeron)\b.{0,30}\b(la|el|los|las|lo)\b|\b(trajeron|mandaron|enviaron)\b.{0,40}\by (yo )?(pedi|era)\b|\b(pedi|pedimos|ordene)\b.{0,40}\b(llego|llegaron|trajeron|mandaron|enviaron)\b"
 );
 pattern!(
     STATUS,
@@ -59,7 +59,7 @@ pattern!(
 );
 pattern!(
     ASKS_DISH,
-    r"^(y |hola |buenas |disculpe |oye |oiga |buenas tardes |buenas noches |buenos dias |una pregunta |pregunta |que onda |que mas |q mas |buen dia |señor |amigo |, )*(tienen|tiene|hay|manejan|venden|hacen|ofrecen|preparan|les queda|les quedan|queda|quedan|todavia (tienen|hay|queda)|aun (tienen|hay|queda)|sera que (tienen|hay))\b|\b(trae|traen|lleva|llevan|viene con|vienen con|viene|vienen|incluye|incluyen|contiene|contienen|tiene|es con|son con|es picante|es dulce|es grande|es muy|pica|sirve para|alcanza para|es de|son de)\b.{0,40}\?"
+    r"^(y |hola |buenas |disculpe |oye |oiga |buenas tardes |buenas noches |buenos dias |una pregunta |pregunta |que onda |que mas |q mas |buen dia |señor |amigo |, )*(tienen|tiene|hay|manejan|venden|hacen|ofrecen|preparan|les queda|les quedan|queda|quedan|todavia (tienen|hay|queda)|aun (tienen|hay|queda)|sera que (tienen|hay))\b|\b(saber|preguntar(le|les)?|consultar(le|les)?|decirme|averiguar|dices|dice) si (aun |todavia )?(tienen|tiene|hay|venden|manejan|hacen|queda)\b|\b(trae|traen|lleva|llevan|viene con|vienen con|viene|vienen|incluye|incluyen|contiene|contienen|tiene|es con|son con|es picante|es dulce|es grande|es muy|pica|sirve para|alcanza para|es de|son de)\b.{0,40}\?"
 );
 pattern!(
     COMMENT,
