@@ -42,6 +42,9 @@ impl Mention {
     }
 }
 
+/// Tokens of the longest mention.
+const MAX_MENTION: usize = 20;
+
 /// The customer's circumstances at a mention.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -332,6 +335,10 @@ fn extend(
     let mut is_foreign = false;
     let mut worst = likeness;
     loop {
+        // No name is longer; so a text of one word again and again costs what its length does.
+        if end >= at + MAX_MENTION {
+            break;
+        }
         // Up to three words of joining, then one that tells.
         let mut next = end;
         while next < end + 3 && is_filler(reading.word(next)) && !narrows(narrowing, &candidates, next) {

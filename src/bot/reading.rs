@@ -12,7 +12,7 @@ use super::{
 
 /// Longer messages are read up to here.
 pub const MAX_TEXT_BYTES: usize = 4_000;
-const MAX_TOKENS: usize = 600;
+const MAX_TOKENS: usize = 400;
 
 #[derive(Debug, Clone)]
 pub struct ReadToken {
