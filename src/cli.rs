@@ -1,5 +1,7 @@
 //! The command line.
 
+mod bot_eval;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -27,9 +29,18 @@ enum Command {
     Serve,
     /// Say what would be used, reach the vault, verify the master key.
     Check,
+    /// The bot's understanding of orders.
+    #[command(subcommand)]
+    Bot(BotCommand),
     /// The whole main job on this machine: pair, die, lose the disk, come back.
     #[cfg(feature = "loopback")]
     Demo(crate::demo::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum BotCommand {
+    /// Read a corpus of utterances and dialogues and write what is understood. Needs no daemon and no vault.
+    Eval(bot_eval::Options),
 }
 
 impl Cli {
@@ -39,6 +50,15 @@ impl Cli {
         rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
         // Two crates of the tree bring a provider each; rustls wants to be told which one to use.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        if let Some(Command::Bot(BotCommand::Eval(options))) = &self.command {
+            return match bot_eval::run(options) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("sessiond: {error:#}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         #[cfg(feature = "loopback")]
         if let Some(Command::Demo(options)) = self.command {
             return block_on(crate::demo::run(options));

@@ -26,7 +26,7 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "envelope", run: envelope },
     Target { name: "entry", run: journal::read_anything },
     Target { name: "webhook", run: settings },
@@ -34,7 +34,23 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "names", run: names },
     Target { name: "message", run: normalisation },
     Target { name: "history", run: history },
+    Target { name: "order", run: order },
 ];
+
+/// Messages of one customer, parted by ASCII's record separator: whatever they say, each basket can be priced.
+fn order(bytes: &[u8]) {
+    use crate::bot::{OrderState, Parser, basket, menu::Menu};
+    static PARSER: std::sync::LazyLock<Parser> = std::sync::LazyLock::new(|| {
+        let menu = include_str!("../tests/bot/menus/don-pollo.json");
+        Parser::new(serde_json::from_str::<Menu>(menu).expect("a menu of ours"))
+    });
+    let mut state = OrderState::default();
+    for text in String::from_utf8_lossy(bytes).split('\u{1e}').take(6) {
+        state = PARSER.understand(text, &state, &[]).state;
+        assert!(basket::total(&state.lines, PARSER.menu()).is_some(), "a basket without a price");
+        assert!(state.lines.iter().all(|line| line.qty > 0), "a line of nothing");
+    }
+}
 
 fn tenant() -> TenantId {
     "trattoria".parse().expect("a tenant's id")

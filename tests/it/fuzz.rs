@@ -142,6 +142,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "http://0177.0.0.1/",
             "http://2130706433/",
         ]),
+        "order" => texts(&[
+            "dos hamburguesas sencillas, una sin cebolla\u{1e}mejor que sean tres\u{1e}quita una",
+            "12 alitas y 1/2 pollo asado para la calle 72 # 10-34, pago con nequi",
+            "no, perdón, la coca cámbiela por una limonada de coco\u{1e}otra igual\u{1e}ya no quiero nada",
+            "- 2 perros calientes\n- 1 coca 1.5\n🍔 x 3",
+        ]),
         "names" => texts(&[
             "trattoria-1_A",
             "true_573001112233@c.us_3EB0C767D097B7C7C030",
@@ -281,4 +287,4 @@ macro_rules! targets {
     };
 }
 
-targets! { envelope entry webhook url names message history }
+targets! { envelope entry webhook url names message history order }

@@ -1,0 +1,166 @@
+//! Words by which a customer changes an order rather than names a dish. Owns the phrases; carries nothing out.
+
+use super::reading::Reading;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    Add,
+    Remove,
+    /// `cambia A por B`, `la uva cámbiela por`.
+    Replace,
+    /// `en vez de A`.
+    Instead,
+    /// `no, perdón`, `digo`, `mejor`.
+    Correct,
+    /// `que sean tres`.
+    Set,
+    /// `solo la pizza`.
+    Only,
+}
+
+/// The command that begins at a token, and where it ends.
+pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Command, usize)> {
+    let word = |n: usize| if at + n < end { reading.word(at + n) } else { "" };
+    let first = word(0);
+    let next = word(1);
+    let is_mark = |n: usize| at + n >= end || !reading.tokens[at + n].token.is_word();
+    let starts = |list: &[&str]| list.iter().any(|stem| first.starts_with(stem));
+    let phrase = |list: &[&str]| list.iter().enumerate().all(|(n, expected)| word(n) == *expected);
+    let several: &[(&[&str], Command)] = &[
+        (&["ya", "no", "quiero"], Command::Remove),
+        (&["ya", "no", "queremos"], Command::Remove),
+        (&["ya", "no", "deseo"], Command::Remove),
+        (&["ya", "no", "me", "traiga"], Command::Remove),
+        (&["ya", "no", "me", "mande"], Command::Remove),
+        (&["no", "quiero"], Command::Remove),
+        (&["no", "queremos"], Command::Remove),
+        (&["no", "me", "mande"], Command::Remove),
+        (&["no", "me", "mandes"], Command::Remove),
+        (&["no", "me", "traiga"], Command::Remove),
+        (&["no", "me", "traigas"], Command::Remove),
+        (&["no", "me", "des"], Command::Remove),
+        (&["no", "me", "de"], Command::Remove),
+        (&["ya", "no"], Command::Remove),
+        (&["en", "vez", "de"], Command::Instead),
+        (&["en", "vez", "del"], Command::Instead),
+        (&["en", "lugar", "de"], Command::Instead),
+        (&["en", "lugar", "del"], Command::Instead),
+        (&["en", "cambio", "de"], Command::Instead),
+        (&["en", "cambio", "del"], Command::Instead),
+        (&["mejor", "dicho"], Command::Correct),
+        (&["ay", "no"], Command::Correct),
+        (&["ah", "no"], Command::Correct),
+        (&["uy", "no"], Command::Correct),
+        (&["o", "no"], Command::Correct),
+        (&["me", "equivoque"], Command::Correct),
+        (&["o", "sea"], Command::Correct),
+        (&["que", "sea"], Command::Set),
+        (&["que", "sean"], Command::Set),
+        (&["que", "fuera"], Command::Set),
+        (&["que", "fueran"], Command::Set),
+        (&["que", "queden"], Command::Set),
+        (&["que", "quede"], Command::Set),
+        (&["son", "solo"], Command::Set),
+        (&["serian"], Command::Set),
+        (&["sean"], Command::Set),
+        (&["deje", "solo"], Command::Only),
+        (&["deja", "solo"], Command::Only),
+        (&["deje", "solamente"], Command::Only),
+    ];
+    if let Some((words, command)) = several.iter().find(|(words, _)| phrase(words)) {
+        return Some((*command, at + words.len()));
+    }
+    match first {
+        "no" if matches!(
+            next,
+            "perdon"
+                | "espera"
+                | "espere"
+                | "esperate"
+                | "esperen"
+                | "mentira"
+                | "mentiras"
+                | "mejor"
+                | "digo"
+                | "disculpa"
+                | "disculpe"
+                | "que"
+        ) =>
+        {
+            return Some((Command::Correct, at + 1));
+        }
+        "perdon" | "digo" | "mentira" | "mentiras" | "corrijo" | "correccion" | "mejor" | "disculpa" | "disculpe"
+        | "espera" | "espere" | "esperate" | "perdona" | "perdone" | "miento" => {
+            return Some((Command::Correct, at + 1));
+        }
+        // `una lasaña, no, de pollo`; `dos buñuelos no, tres`.
+        "no" if is_mark(1) && at + 1 < end && matches!(next, "," | "." | ";" | ":") => {
+            return Some((Command::Correct, at + 1));
+        }
+        "solo" | "solamente" | "unicamente" | "nomas" => return Some((Command::Only, at + 1)),
+        "tambien" | "ademas" | "sumado" => return Some((Command::Add, at + 1)),
+        "ningun" | "ninguna" | "ninguno" | "menos" | "excepto" => return Some((Command::Remove, at + 1)),
+        "cambio" if next == "de" => return None,
+        "adicion" | "adicional" | "adiciones" | "adicionales" => return None,
+        "son"
+            if super::text::number::word(next).is_some()
+                || reading.tokens.get(at + 1).is_some_and(|token| token.token.number().is_some()) =>
+        {
+            return Some((Command::Set, at + 1));
+        }
+        _ => {}
+    }
+    let end_of_clitics = |mut n: usize| {
+        while matches!(word(n), "me" | "le" | "les" | "nos" | "a" | "en" | "de")
+            && n < 4
+            && (word(n) != "a"
+                || matches!(word(n + 1), "la" | "las" | "el" | "los" | "dos" | "tres" | "cuatro" | "cinco" | "seis")
+                || reading.tokens.get(at + n + 1).is_some_and(|token| token.token.number().is_some()))
+        {
+            n += 1;
+        }
+        at + n
+    };
+    if starts(&["quit", "elimin", "borr", "descart", "olvid", "retir", "cancel"])
+        || matches!(first, "saca" | "saque" | "sacame" | "saqueme" | "sacale" | "saquele" | "sacar" | "resta" | "reste")
+    {
+        return Some((Command::Remove, end_of_clitics(1)));
+    }
+    if starts(&["cambi", "reemplaz", "remplaz", "sustitu"]) && first != "cambio" || first == "cambio" && !is_mark(1) {
+        return Some((Command::Replace, at + 1));
+    }
+    if starts(&["agreg", "anad", "adicion"])
+        || matches!(
+            first,
+            "suma" | "sume" | "sumale" | "sumele" | "sumar" | "sumame" | "sumeme" | "aumenta" | "aumente"
+        )
+    {
+        return Some((Command::Add, at + 1));
+    }
+    if matches!(
+        first,
+        "subale"
+            | "subele"
+            | "bajele"
+            | "bajale"
+            | "suba"
+            | "sube"
+            | "baje"
+            | "baja"
+            | "dejelo"
+            | "dejalo"
+            | "deje"
+            | "deja"
+            | "dejame"
+            | "dejeme"
+            | "dejemos"
+            | "dejemoslo"
+            | "dejelas"
+            | "dejalas"
+            | "dejelos"
+            | "dejalos"
+    ) {
+        return Some((Command::Set, end_of_clitics(1)));
+    }
+    None
+}

@@ -1,0 +1,439 @@
+//! What a sentence is about, apart from dishes. Owns the phrases; reads words that the reading has repaired.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intent {
+    Order,
+    Greeting,
+    Menu,
+    Hours,
+    Price,
+    Status,
+    Cancel,
+    Human,
+    Thanks,
+    Address,
+    Confirm,
+    Deny,
+    Other,
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("a pattern of ours")
+}
+
+macro_rules! pattern {
+    ($name:ident, $pattern:expr) => {
+        static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));
+    };
+}
+
+pattern!(
+    HUMAN,
+    r"\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me)?|paseme|pasame|pasas|pasan|atiend\w+|atender|contact\w+|ponga(me)?|pongame|ponme|necesito|quiero|hay|llam\w+|transfier\w*)\b.{0,30}\b(alguien|persona|personas|asesor\w*|humano|humana|agente|administrador\w*|encargad[oa]|gerente|duen[oa]|operador\w*|supervisor\w*|jefe|ser humano|de verdad|mesero|don|dona|senora?|ejecutiv[oa] de)\b|^(un )?(asesor|humano|agente|persona|operador|administrador)\w*( por favor)?$|\b(no|ni) (con )?(un |el )?(robot|bot|maquina)\b|servicio al cliente|\bhablar con\b|\ben persona\b|\b(me|nos) (puede|pueden|puedes) (llamar|atender)\b|\besta (el|la) (duen|administrador|encargad|senor)|\besta .{0,15}\b(duen[oa]|administrador\w*|encargad[oa])\b|\bquien (me )?atiende\b|^la senora .{2,20} esta\b"
+);
+pattern!(
+    COMPLAINT,
+    r"\b(pesim[oa]|asco|asquer\w+|horrible|terrible|mal servicio|mala atencion|queja\w*|reclam\w*|devolu\w+|devuelv\w+ (el|la|mi) (plata|dinero)|estafa\w*|ladrones|inconform\w*|decepcion\w*|malisim[oa]|feisim[oa]|intoxic\w*|pelo en|cabello en|grosero\w*|equivocad[oa]s?|incomplet[oa]s?)\b|\b(llego|llegaron|trajeron|vino|vinieron|estaba|estaban|mandaron|enviaron|salio|quedo|sabia)\b.{0,40}\b(fri[oa]s?|crud[oa]s?|mal|malo|mala|sin|equivocad\w*|salad[oa]s?|quemad[oa]s?|tarde|incomplet\w*|dur[oa]s?|danad[oa]s?|vinagre|pasad[oa]s?|regad[oa]s?|derramad[oa]s?|abiert[oa]s?|feo|fea|otra cosa|otro|sec[oa]s?|rar[oa]s?|podrid\w+|insipid[oa]s?)\b|\b(me|nos) (falto|faltaron|falta|faltan|hizo falta|cobraron)\b|\b(no|nunca) (me )?(mandaron|trajeron|llego|pusieron|echaron|enviaron|incluyeron)\b.{0,30}\b(la|el|los|las|lo)\b|\b(trajeron|mandaron|enviaron)\b.{0,40}\by (yo )?(pedi|era)\b|\b(pedi|pedimos|ordene)\b.{0,40}\b(llego|llegaron|trajeron|mandaron|enviaron)\b"
+);
+pattern!(
+    STATUS,
+    r"\b(mi|el|nuestro) (pedido|orden|domicilio|encargo)\b.{0,30}\b(viene|va|llega|salio|sale|esta|listo|tarda|demora\w*|falta|sigue|anda|paso|quedo)\b|\b(ya|donde|cuanto|como|en que|sera que|todavia|aun|cuando|por donde|que)\b.{0,30}\b(mi|el|la|nuestro|lo de) ?(pedido|orden|domicilio|encargo|domiciliario|repartidor|moto|motorizado|mensajero)\b|\b(domiciliario|repartidor|motorizado|mensajero)\b|\bno (me )?(ha|han|lleg\w+)\b.{0,25}\b(llegado|pedido|orden|domicilio|nada|mandado|traido|entregado)\b|\b(todavia|aun|nada que|sigo|seguimos|llevo|llevamos|sigue)\b.{0,30}\b(no (me )?(llega|han|ha)|lleg\w+|esperando|sin llegar|espera)\b|\bcuanto (le )?(falta|demora|tarda|se demora|se tarda|mas)\b|\b(lo|la|los|las|el|las) que (pedi|pedimos|encargue|ordene)\b|\bhace .{0,25}(pedi|pedimos|hice|ordene|encargue)\b|\b(pedi|pedimos|ordene|encargue) hace\b|\bya (viene|vienen|va|salio|esta listo|casi|llega|lo mandaron|lo enviaron|despacharon)\b|\bya esta\b.{0,12}\b(mi|el|la|lo)\b|\bestado (de|del)\b|\b(rastre|segu)\w* (de|del|mi) pedido\b|\ben que va\b|\bnada que llega\w*\b|\bdonde (viene|va|vienen|esta) (mi|el|la|lo)\b|\bcuanto se demora\w*\b|\bque paso con (mi|el|la|lo)\b|\bdemorad[oa]\b"
+);
+pattern!(
+    HOURS,
+    r"\b(horario|horarios)\b|\b(a|hasta|desde|en) (que|q|cual) horas?\b|\b(que|q) horas? (abren|cierran|atienden|es el)\b|\b(abren|abierto|abiertos|abierta|cierran|cerrado|cerrados|cerraron|atienden|atendiendo|atencion|laboran|trabajan|estan en servicio)\b|\bhasta (cuando|q horas?|que horas?|las cuantas|tarde)\b|\bdesde que hora\b|\b(abre|abrir|cierra) (hoy|manana|el|los|a|ya)\b|\bsiguen? (abiertos|atendiendo)\b|\bhay servicio (hoy|ahora|los)\b|\bque dias\b"
+);
+pattern!(
+    PRICE,
+    r"\b(cuanto|cuantos|qto|cto|cuantico)\b.{0,30}\b(vale|valen|cuesta|cuestan|es|son|sale|salen|cobra|cobran|seria|quedaria|queda|esta|estan|por|suma|total|debo|da|pago|me sale|tienen|plata|saldria|costaria|valdria|cae|va)\b|\b(que|en que) (precio|precios|valor|costo|vale|valen|cuesta|cuestan)\b|\b(precio|precios|costo|cotiza\w*|cotizacion)\b|\bvalor\b|\ba (como|cuanto|cuantos)\b|\ben cuanto\b|\bque (vale|valen|cuesta|cuestan|precio)\b|\bcuanto (la|el|las|los|un|una|x|por|es)\b|\bdescuento\b|\bcuanto\?$|^cuanto$|\b(vale|cuesta) (cuanto|mas)\b|\bes (muy )?car[oa]\b"
+);
+pattern!(
+    MENU,
+    r"\b(menu|carta|catalogo|la lista de)\b|\bq(ue)? (tienen|tiene|hay|venden|ofrecen|manejan|vende|sabores|opciones|me (ofrecen?|recomienda\w*)|otr[oa]s?|trae|traen|lleva|llevan|contiene|incluye|viene|vienen|sopas?|jugos?|bebidas?|gaseosas?|cervezas?|postres?|platos?|combos?|promos?|promociones|pizzas?|hamburguesas?|perros?|carnes?|tamanos?|acompanamientos?|adiciones|desayunos?|almuerzos?|especialidad\w*|preparan|hacen|marcas?|helados?|tipos?|ingredientes|cosas?|cervezas?|vinos?|hay)\b|\bq(ue)? \w+ (tienen|tiene|hay|venden|manejan|ofrecen|me recomiend\w+|traen)\b|\brecomiend\w+|\brecomendacion\w*|\bde que (es|son|sabores?|sabor|estan?|viene\w*|hay|tienen)\b|\bcual(es)? (es|son|hay|tienen|\w+ (me )?recomiend\w+|pizza|de las|de los|son las|es la|es el)\b|\bpara cuant[oa]s\b|\bcuant[oa]s (porciones|personas|pedazos|unidades|trae|traen|vienen|presas|alitas|tajadas|gramos|slices|rebanadas|sabores|vienen)\b|\bque tan (grande|picante)\b|\b(vegetarian|vegan)[oa]s?\b.*\?|\bcomo (es|son|viene|vienen|preparan|hacen) (la|el|las|los|un|una)\b|\bpromo(ciones|s|cion)?( \w+)? (hay|tienen|de hoy)\b"
+);
+pattern!(
+    ASKS_DISH,
+    r"^(y |hola |buenas |disculpe |oye |oiga |buenas tardes |buenas noches |buenos dias |una pregunta |pregunta |que onda |que mas |q mas |buen dia |señor |amigo |, )*(tienen|tiene|hay|manejan|venden|hacen|ofrecen|preparan|les queda|les quedan|queda|quedan|todavia (tienen|hay|queda)|aun (tienen|hay|queda)|sera que (tienen|hay))\b|\b(saber|preguntar(le|les)?|consultar(le|les)?|decirme|averiguar|dices|dice) si (aun |todavia )?(tienen|tiene|hay|venden|manejan|hacen|queda)\b|\b(trae|traen|lleva|llevan|viene con|vienen con|viene|vienen|incluye|incluyen|contiene|contienen|tiene|es con|son con|es picante|es dulce|es grande|es muy|pica|sirve para|alcanza para|es de|son de)\b.{0,40}\?"
+);
+pattern!(
+    COMMENT,
+    r"\b(estaba|estaban|estuvo|estuvieron|estubo) (muy |bien |super |re )?(delicios|ric|buen|excelent|espectacular|bien|list)\w*|\b(encanto|encantaron|fascino|amo|amamos|encanta|encantan)\b|\bque (rico|rica|ricos|ricas|delicia|bueno|buena|buenos|buenas|asco|deli|maravilla)\b|\bno me gust\w+|\bsoy alergic[oa]\b|\bson alergic[oa]s?\b|\bes alergic[oa]\b|\balergia\b|\bmi (mama|abuela|esposa|esposo|suegra|tia|papa|hermana|perro|gato|novia|novio|hijo|hija) (hace|hacia|prepara|esta|es|cocina|tiene|dice|vende)\b|\b(vi|vimos|vio) (en|que|la|el|su|sus)\b|\b(ayer|antier|anoche|el otro dia|la otra vez|la semana pasada|la ultima vez|el domingo|el sabado|la vez pasada|el mes pasado)\b|\b(manana|luego|mas tarde|despues|otro dia|la proxima|mas ratico|en un rato) (les|le|te|los|la|lo)? ?(escribo|pido|llamo|aviso|confirmo|hablo|digo|pedimos|compro)\b|\b(huele|olia)\b|\bustedes (son|venden|quedan|estan)\b|\bson (los|las|ustedes) (de|del|los)\b|\b(buenisim|riquisim|delicios|espectacular)\w*\b|\bya (comi|almorce|pedi|cene|desayune|compre)\b|\bacab(o|amos) de (pedir|comer|almorzar|recibir)\b|\b(jamas|nunca) (he|habia|habiamos|pedi)\b|\bestoy a dieta\b|\bno (puedo|como|comemos|consumo) (\w+ )?(carne|gluten|lactosa|cerdo|huevo|pollo|picante|comer)\b|\breserv\w*|\bme acorde\b|\bextra(no|namos) (la|el|las|los|sus)\b|\bsonaba\b|\b(tengo|tenia|tenemos) (un|una|dos) (perro|gato|hijo|hija|nino|nina|bebe|reunion|duda|pregunta)\b"
+);
+pattern!(
+    SAME_AGAIN,
+    r"\b(lo mismo|lo (mismo )?de (siempre|la (vez|otra)|ayer|la ultima|costumbre|la semana|antes|antier|anoche)|igual que (ayer|la|siempre|el)|(repit\w+|repet\w+) (el|lo|mi|la|por favor|porfa)?|mismo pedido|pedido (anterior|pasado)|ultimo pedido|la misma orden|el de siempre|el mismo de)\b"
+);
+pattern!(REMEMBERS, r"\b(llego|llegaron|estaba|estaban|estuvo|estuvieron|gusto|encanto|quedo|quedaron|fue|fueron)\b");
+pattern!(
+    CANCEL,
+    r"\b(cancel\w+|anul\w+)\b|\b(ya )?no (quiero|queremos|deseo|voy a querer|me (mande|traiga|envie)\w*) (ya )?(nada|el pedido|la orden|mas el pedido|ese pedido|pedir|hacer el pedido|ningun pedido)\b|\bno va mas\b|\bya no (lo|la|los|las)? ?(quiero|queremos|deseo|necesito|va|vamos|voy)\b( el pedido| nada| pedir)?$|\bdej(e|a|emos)(lo|moslo)? (asi|de ese tamano)\b.{0,12}\bno\b|\b(olvid\w+) (el|del|todo|lo|la orden|mi)( pedido)?\b$|\b(borr\w+|elimin\w+|quit\w+) (todo|el pedido|la orden|mi pedido)\b|\b(empe\w+|comen\w+|inici\w+) de (nuevo|cero)\b|\bmejor (ya )?no( gracias| pido nada| pido| pidamos)?$|\bno (lo |la )?(manden|envien|traigan|despachen|preparen|hagan)( el pedido| la orden| nada)?$|\bme arrepenti\b|\bolvidalo\b|\bya no gracias$"
+);
+pattern!(
+    THANKS,
+    r"\b(gracias|grax|thanks|thank you|agradezco|agradecid[oa]s?|muy amables?|dios (le|les|te|los) (pague|bendiga)|bendiciones|mil y mil|se le agradece|thx|tks|que amables?)\b"
+);
+pattern!(
+    GREETING,
+    r"^(\W|hola|ola|alo|aloo|holi|holis|hey|ey|hello|hi|buenas|buenos|buen|muy|muchas|dia|dias|tarde|tardes|tardecitas|noche|noches|saludos|cordial|saludo|que|q|mas|tal|hubo|quiubo|quihubo|como|esta|estan|estas|le|va|vas|van|les|te|todo|bien|parce|parcero|amigo|amigos|amiga|vecin\w+|veci|senor\w*|don|dona|sumerce|che|oye|oiga|bendiciones|feliz|buena|onda|pues|por|alla|familia|gente|y|a|todos|espero|esten|este|muy|jefe|jefa|patron|mijo|parceros|disculpe|disculpa|disculpen|perdone|una|pregunta|alguien|ahi|rosa|equipo|restaurante|me|atiende|pa|xd)+$"
+);
+pattern!(
+    OTHER_TOPIC,
+    r"\b(reciben?|aceptan?|domicilios?|envios?|parqueadero|parqueo|ubicad[oa]s?|ubicacion|direccion|donde (queda|quedan|estan|es|son)|reserva\w*|mesa para|wifi|mascotas|factura\w*|empleo|trabajo|vacante\w*|propina|nequi|llegan (a|hasta)|hacen (fiestas|eventos|domicilios?)|me llamo|mi nombre|mi numero|mi cel\w*|soy \w+)\b"
+);
+pattern!(
+    WANTS_TO_ORDER,
+    r"\b(hacer|realizar|pasar|montar|tomar|encargar) (un|una|mi|el) (pedido|orden|domicilio|encargo)\b|^(hola |buenas |buenas tardes |buenas noches |buenos dias )?(,? ?)(quiero|quisiera|para|deseo|necesito|voy a) (pedir|ordenar|un domicilio)( a domicilio| un domicilio| algo| por favor)?$"
+);
+pattern!(
+    COMMAND,
+    r"\b(quiero|queremos|quisiera|quisieramos|necesito|necesitamos|deseo|regal\w+|deme|dame|denos|da|das|mand\w+|envi\w+|traig\w+|traer|traes|trae(me|nos)|pon(ga|gan|e|es|me|le)?\w*|pedir|pido|orden(ar|o)|encarg\w+|prepar\w+|apunt\w+|anot\w+|guard\w+|sirv\w+|vend(a|e)me|colabor\w+|agreg\w+|sum(a|e|ar|ale|ele|ame|eme)|anad\w+|adicion(a|e|ar|ame|eme|ale|ele)\w*|para (pedir|encargar|ordenar)|me (manda|das|da|trae|pone|pones|regala|antoj\w+|provoc\w+|gustaria|llevo)|voy a (querer|pedir|llevar)|ponle|llevo|hagame|tomar)\b"
+);
+
+/// The words of a sentence joined by blanks, with `?` where it has one.
+pub fn is_command(words: &str) -> bool {
+    COMMAND.is_match(words)
+}
+
+pub fn asks_same_again(words: &str) -> bool {
+    SAME_AGAIN.is_match(words) && !REMEMBERS.is_match(words)
+}
+
+pub fn cancels(words: &str) -> bool {
+    CANCEL.is_match(words)
+}
+
+/// Where the price is asked for, so that an order before it still counts.
+pub fn price_question(words: &str) -> Option<usize> {
+    PRICE.find(words).map(|found| found.start())
+}
+
+/// Topics that make a sentence no order, whatever dishes it names.
+pub fn topic(words: &str, is_question: bool) -> Option<Intent> {
+    if HUMAN.is_match(words) && !words.contains("para una persona") {
+        return Some(Intent::Human);
+    }
+    if PRICE.is_match(words) && !words.contains("confirm") {
+        return Some(Intent::Price);
+    }
+    if STATUS.is_match(words) {
+        return Some(Intent::Status);
+    }
+    if COMPLAINT.is_match(words) {
+        return Some(Intent::Human);
+    }
+    if HOURS.is_match(words) && !words.contains("prepar") {
+        return Some(Intent::Hours);
+    }
+    if asks_same_again(words) {
+        return None;
+    }
+    if COMMENT.is_match(words) {
+        return Some(if THANKS.is_match(words) { Intent::Thanks } else { Intent::Other });
+    }
+    if MENU.is_match(words) && (is_question || !words.contains("menu del dia")) {
+        return Some(Intent::Menu);
+    }
+    if ASKS_DISH.is_match(words) && !OTHER_TOPIC.is_match(words) {
+        return Some(Intent::Menu);
+    }
+    None
+}
+
+/// The intent of a sentence that names no dish.
+pub fn talk(words: &str) -> Option<Intent> {
+    let plain = words.trim_matches(|c: char| !c.is_alphanumeric());
+    if cancels(plain) {
+        return Some(Intent::Cancel);
+    }
+    if let Some(answer) = answer(plain) {
+        return Some(answer);
+    }
+    if !plain.is_empty() && GREETING.is_match(plain) {
+        return Some(Intent::Greeting);
+    }
+    if THANKS.is_match(plain) {
+        return Some(Intent::Thanks);
+    }
+    None
+}
+
+const YES: &[&str] = &[
+    "si",
+    "sii",
+    "sip",
+    "see",
+    "sep",
+    "sisas",
+    "simon",
+    "ok",
+    "okey",
+    "okay",
+    "oki",
+    "okis",
+    "listo",
+    "lista",
+    "dale",
+    "claro",
+    "correcto",
+    "correcta",
+    "confirmo",
+    "confirmado",
+    "confirmada",
+    "confirmar",
+    "confirma",
+    "confirmamos",
+    "perfecto",
+    "perfecta",
+    "vale",
+    "hagale",
+    "hagamosle",
+    "exacto",
+    "exactamente",
+    "afirmativo",
+    "obvio",
+    "va",
+    "sale",
+    "bueno",
+    "genial",
+    "excelente",
+    "super",
+    "aja",
+    "yes",
+    "seguro",
+    "hecho",
+    "👍",
+    "✅",
+    "👌",
+    "💯",
+    "listos",
+    "adelante",
+    "procede",
+    "proceda",
+    "cierto",
+    "porsupuesto",
+    "eso",
+    "si señor",
+    "efectivamente",
+    "vamos",
+    "acepto",
+    "deacuerdo",
+    "acuerdo",
+    "bien",
+    "👍🏻",
+    "ta",
+    "fijo",
+    "breve",
+    "siii",
+    "sipi",
+];
+const NO: &[&str] = &[
+    "no", "nop", "nope", "nel", "negativo", "nunca", "tampoco", "jamas", "noo", "nah", "nada", "👎", "ninguno",
+    "ninguna", "nones",
+];
+const FILLERS: &[&str] = &[
+    "por",
+    "favor",
+    "porfa",
+    "porfavor",
+    "porfis",
+    "senor",
+    "senora",
+    "senorita",
+    "gracias",
+    "muchas",
+    "asi",
+    "esta",
+    "es",
+    "que",
+    "de",
+    "una",
+    "eso",
+    "todo",
+    "todavia",
+    "para",
+    "y",
+    "ya",
+    "pues",
+    "mi",
+    "muy",
+    "bien",
+    "el",
+    "la",
+    "pedido",
+    "orden",
+    "seria",
+    "quiero",
+    "mas",
+    "nada",
+    "solo",
+    "con",
+    "parce",
+    "amigo",
+    "amiga",
+    "veci",
+    "vecino",
+    "vecina",
+    "señor",
+    "senores",
+    "entonces",
+    "ahi",
+    "sumerce",
+    "claro",
+    "bueno",
+    "supuesto",
+    "lo",
+    "anterior",
+    "tal",
+    "cual",
+    "hagamosle",
+    "sea",
+    "don",
+    "dona",
+    "puede",
+    "pueden",
+    "proceder",
+    "me",
+    "parece",
+    "se",
+    "mil",
+    "ah",
+    "ay",
+    "uy",
+    "oh",
+    "hermano",
+    "mano",
+    "lindo",
+    "asi",
+    "queda",
+    "quedo",
+    "por",
+    "ahora",
+    "no",
+    "si",
+    "completo",
+    "mejor",
+    "dejalo",
+    "dejelo",
+    "dejemoslo",
+    "nomas",
+    "tambien",
+    "hola",
+    "jefe",
+    "rey",
+    "reina",
+    "amor",
+    "mijo",
+    "mija",
+    "he",
+    "jaja",
+    "jajaja",
+    "amable",
+    "mismo",
+    "estamos",
+    "de",
+    "acuerdo",
+    "toda",
+    "todos",
+    "fin",
+    "momento",
+    "the",
+    "hasta",
+    "aun",
+    "falta",
+    "no",
+];
+
+/// Yes or no, if the sentence says nothing else.
+fn answer(plain: &str) -> Option<Intent> {
+    let words: Vec<&str> = plain
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '.' | '!' | ';' | '\n' | ':'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    if words.is_empty() || words.len() > 12 || plain.contains('?') {
+        return None;
+    }
+    let has = |list: &[&str]| words.iter().any(|word| list.contains(word));
+    let all = words.iter().all(|word| YES.contains(word) || NO.contains(word) || FILLERS.contains(word));
+    let joined = words.join(" ");
+    if matches!(joined.as_str(), "todo bien" | "bien" | "bien gracias" | "muy bien y tu") {
+        return Some(Intent::Other);
+    }
+    if joined.contains("eso es todo")
+        || joined.contains("eso seria todo")
+        || joined.contains("es todo")
+        || joined.contains("seria todo")
+        || joined.contains("nada mas") && !joined.starts_with("no gracias")
+        || joined == "no mas"
+        || joined == "de una"
+        || joined.contains("asi esta bien")
+        || joined.contains("asi es")
+        || joined.contains("por supuesto")
+        || joined.contains("claro que si")
+        || joined.contains("de acuerdo")
+        || joined.contains("todo bien si")
+    {
+        return all.then_some(Intent::Confirm);
+    }
+    if !all {
+        return None;
+    }
+    let first = words.iter().find(|word| YES.contains(word) || NO.contains(word))?;
+    if joined.contains("todavia no")
+        || joined.contains("para nada")
+        || joined.contains("aun no")
+        || joined.contains("ahora no")
+        || joined.contains("claro que no")
+        || joined.contains("que no")
+    {
+        return Some(Intent::Deny);
+    }
+    if NO.contains(first) || has(&["no"]) && !has(&["si", "confirmo", "ok", "listo"]) {
+        return Some(Intent::Deny);
+    }
+    if joined.contains("gracias") && matches!(*first, "bueno" | "bien" | "vale" | "genial" | "excelente" | "super") {
+        return Some(Intent::Thanks);
+    }
+    Some(Intent::Confirm)
+}
+
+/// `quiero hacer un pedido`: no dish yet.
+pub fn wants_to_order(words: &str) -> bool {
+    WANTS_TO_ORDER.is_match(words.trim())
+}
+
+/// What a sentence without a dish and without talk is about.
+pub fn remainder(words: &str, is_question: bool) -> Intent {
+    if is_question && ASKS_DISH.is_match(words) && !OTHER_TOPIC.is_match(words) {
+        return Intent::Menu;
+    }
+    Intent::Other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Intent, talk, topic};
+
+    #[test]
+    fn yes_and_no() {
+        for text in ["si , asi", "si senora", "ok", "dale , listo", "eso es todo", "nada mas"] {
+            assert_eq!(talk(text), Some(Intent::Confirm), "{text}");
+        }
+        for text in ["no", "no senora", "todavia no", "no gracias", "para nada"] {
+            assert_eq!(talk(text), Some(Intent::Deny), "{text}");
+        }
+    }
+
+    #[test]
+    fn questions_and_complaints_name_dishes_without_ordering() {
+        assert_eq!(topic("en cuanto esta la burger ?", true), Some(Intent::Price));
+        assert_eq!(topic("todavia no llega la trucha que pedi", false), Some(Intent::Status));
+        assert_eq!(topic("la ultima vez la picada llego fria", false), Some(Intent::Human));
+        assert_eq!(topic("quiero dos burgers", false), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! The menu of a restaurant as its owner keeps it. Owns the shape of items and its validation; never reads files,
+//! never guesses a price.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::money::Money;
+
+/// Bounds of what one restaurant may have, so that a message costs a known time at the most.
+pub const MAX_ITEMS: usize = 2_000;
+const MAX_NAME_BYTES: usize = 200;
+const MAX_DESCRIPTION_BYTES: usize = 2_000;
+const MAX_ALIASES: usize = 50;
+
+/// A dish, a drink, an addition: whatever has a price of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MenuItem {
+    pub id: String,
+    pub name: String,
+    pub price: Money,
+    #[serde(default)]
+    pub category: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default = "available_by_default")]
+    pub available: bool,
+    /// Names that this restaurant's customers use; the owner teaches them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+}
+
+fn available_by_default() -> bool {
+    true
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Menu {
+    /// The id of the menu in a corpus; a tenant has one menu without it.
+    #[serde(default, rename = "menu")]
+    pub id: String,
+    #[serde(default)]
+    pub name: String,
+    pub items: Vec<MenuItem>,
+}
+
+/// A menu that cannot be used as it is; names the item.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MenuError {
+    #[error("the menu has more than {MAX_ITEMS} items")]
+    TooManyItems,
+    #[error("item number {0} has no id")]
+    NoId(usize),
+    #[error("the id {0:?} occurs twice")]
+    DuplicateId(String),
+    #[error("item {0:?} needs a name of 1 to {MAX_NAME_BYTES} bytes with at least one letter")]
+    Name(String),
+    #[error("the description of item {0:?} is longer than {MAX_DESCRIPTION_BYTES} bytes")]
+    Description(String),
+    #[error("the price of item {0:?} is not plausible")]
+    Price(String),
+    #[error("item {0:?} has an alias without a letter, too long a one, or more than {MAX_ALIASES}")]
+    Alias(String),
+}
+
+impl Menu {
+    /// The first mistake, if there is one.
+    pub fn validate(&self) -> Result<(), MenuError> {
+        if self.items.len() > MAX_ITEMS {
+            return Err(MenuError::TooManyItems);
+        }
+        let mut ids = HashSet::new();
+        for (index, item) in self.items.iter().enumerate() {
+            if item.id.trim().is_empty() {
+                return Err(MenuError::NoId(index + 1));
+            }
+            if !ids.insert(item.id.as_str()) {
+                return Err(MenuError::DuplicateId(item.id.clone()));
+            }
+            item.validate()?;
+        }
+        Ok(())
+    }
+
+    pub fn item(&self, id: &str) -> Option<&MenuItem> {
+        self.items.iter().find(|item| item.id == id)
+    }
+}
+
+impl MenuItem {
+    fn validate(&self) -> Result<(), MenuError> {
+        if !is_name(&self.name) {
+            return Err(MenuError::Name(self.id.clone()));
+        }
+        if self.description.len() > MAX_DESCRIPTION_BYTES {
+            return Err(MenuError::Description(self.id.clone()));
+        }
+        if !self.price.is_plausible() {
+            return Err(MenuError::Price(self.id.clone()));
+        }
+        if self.aliases.len() > MAX_ALIASES || !self.aliases.iter().all(|alias| is_name(alias)) {
+            return Err(MenuError::Alias(self.id.clone()));
+        }
+        Ok(())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME_BYTES && text.chars().any(char::is_alphabetic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Menu, MenuError};
+
+    fn menu(items: &str) -> Menu {
+        serde_json::from_str(&format!(r#"{{"items": {items}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn an_item_without_flag_is_available() {
+        let menu = menu(r#"[{"id": "a", "name": "Ajiaco", "price": 24000}]"#);
+        assert!(menu.items[0].available);
+        assert_eq!(menu.validate(), Ok(()));
+    }
+
+    #[test]
+    fn mistakes_name_their_item() {
+        let twice = menu(r#"[{"id": "a", "name": "Ajiaco", "price": 1}, {"id": "a", "name": "Arroz", "price": 1}]"#);
+        assert_eq!(twice.validate(), Err(MenuError::DuplicateId("a".into())));
+        let nameless = menu(r#"[{"id": "a", "name": " - ", "price": 1}]"#);
+        assert_eq!(nameless.validate(), Err(MenuError::Name("a".into())));
+        let dear = menu(r#"[{"id": "a", "name": "Ajiaco", "price": 9000000000000000}]"#);
+        assert_eq!(dear.validate(), Err(MenuError::Price("a".into())));
+    }
+
+    #[test]
+    fn a_price_is_a_whole_number() {
+        let parsed = serde_json::from_str::<Menu>(r#"{"items": [{"id": "a", "name": "Ajiaco", "price": 24000.5}]}"#);
+        assert!(parsed.is_err());
+        let parsed = serde_json::from_str::<Menu>(r#"{"items": [{"id": "a", "name": "Ajiaco", "price": -1}]}"#);
+        assert!(parsed.is_err());
+    }
+}

@@ -1,0 +1,511 @@
+//! `dos porciones de papas`, `la otra`, `una de pollo`: a quantity, an article and the item that is named. Owns the
+//! grammar of quantities; changes no basket.
+
+use super::{
+    index::{Index, ItemNo, NamePart},
+    lexicon,
+    mention::{Circumstances, Mention, is_size, mention_at, value},
+    reading::Reading,
+    text::{number, token::TokenKind},
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantity {
+    /// `dos`, `3`.
+    Number(u32),
+    /// `un`, `una`, `unos`.
+    One,
+    /// `otra`, `otras dos`: more of what is there.
+    Another(u32),
+    /// `la mitad`.
+    Half,
+    /// `una de cada`.
+    Each(u32),
+    None,
+}
+
+impl Quantity {
+    /// Units, if they are said; a half counts of what it halves.
+    pub fn units(self) -> Option<u32> {
+        match self {
+            Self::Number(n) | Self::Another(n) | Self::Each(n) => Some(n),
+            Self::One => Some(1),
+            Self::Half | Self::None => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Phrase {
+    pub start: usize,
+    pub end: usize,
+    pub quantity: Quantity,
+    /// `la`, `las`: something that was said before, perhaps.
+    pub is_definite: bool,
+    /// `una sola`.
+    pub is_sole: bool,
+    /// `de pollo`: no noun of its own.
+    pub is_attribute: bool,
+    pub mention: Option<Mention>,
+}
+
+/// More of one thing is a typing mistake or a joke; the customer is asked.
+pub const MAX_QUANTITY: u32 = 500;
+
+/// What the customer may mean without naming it.
+#[derive(Debug, Clone, Copy)]
+pub struct Scopes<'a> {
+    /// Candidates of open questions.
+    pub doubts: &'a [ItemNo],
+    /// The item that was named last, and its kind.
+    pub focus: Option<ItemNo>,
+    pub siblings: &'a [ItemNo],
+    /// Sizes and flavours of it may stand alone.
+    pub changes_focus: bool,
+}
+
+fn small_number(reading: &Reading<'_>, at: usize) -> Option<u32> {
+    let token = reading.tokens.get(at)?;
+    match token.token.kind {
+        TokenKind::Number(value) if value % 1_000 == 0 => Some(value / 1_000),
+        TokenKind::Word if token.hits.is_empty() || token.is_weak || number::word(&token.word).is_some() => {
+            number::word(&token.word)
+        }
+        _ => None,
+    }
+}
+
+fn container(word: &str) -> bool {
+    matches!(
+        word,
+        "porcion"
+            | "porciones"
+            | "orden"
+            | "ordenes"
+            | "plato"
+            | "platos"
+            | "vaso"
+            | "vasos"
+            | "botella"
+            | "botellas"
+            | "lata"
+            | "latas"
+            | "unidad"
+            | "unidades"
+            | "racion"
+            | "raciones"
+            | "caja"
+            | "cajas"
+            | "bolsa"
+            | "bolsas"
+            | "taza"
+            | "tazas"
+            | "pieza"
+            | "piezas"
+            | "und"
+            | "unds"
+            | "platico"
+            | "platicos"
+            | "vasito"
+            | "vasitos"
+            | "botellita"
+            | "pocillo"
+            | "pocillos"
+            | "jarra"
+            | "copas"
+            | "copa"
+            | "sabores"
+            | "paquete"
+            | "paquetes"
+            | "pedido"
+            | "pedidos"
+            | "tacita"
+            | "tarro"
+            | "tarros"
+            | "porcioncita"
+    )
+}
+
+/// The phrase that begins at a token. It may be nothing but a quantity.
+pub fn phrase_at(
+    index: &Index,
+    reading: &Reading<'_>,
+    start: usize,
+    limit: usize,
+    scopes: Scopes<'_>,
+) -> Option<Phrase> {
+    let word = |at: usize| if at < limit { reading.word(at) } else { "" };
+    let named = |at: usize| {
+        at < limit
+            && reading.tokens[at].hits.iter().any(|(word, _)| index.is_in_names(*word))
+            && !reading.tokens[at].is_weak
+    };
+    let mut phrase = Phrase {
+        start,
+        end: start,
+        quantity: Quantity::None,
+        is_definite: false,
+        is_sole: false,
+        is_attribute: false,
+        mention: None,
+    };
+    let mut at = start;
+    let free = Circumstances { scope: None, has_quantity: false, is_attribute: false };
+    // `de 400` answers a question; `de pollo` is another kind of what was named last.
+    if matches!(word(at), "de" | "en" | "con" | "al") && (!scopes.doubts.is_empty() || scopes.changes_focus) {
+        let scope = if scopes.doubts.is_empty() { scopes.siblings } else { scopes.doubts };
+        let mut next = at + 1;
+        while matches!(word(next), "la" | "el") {
+            next += 1;
+        }
+        let here = Circumstances { scope: Some(scope), has_quantity: false, is_attribute: true };
+        let fits = next < limit
+            && mention_at(index, reading, next, here)
+                .is_some_and(|m| !m.is_foreign && m.candidates.len() < scope.len());
+        if fits {
+            phrase.is_attribute = true;
+            at = next;
+        }
+    }
+    let attribute_number = |at: usize, scope: &[ItemNo]| {
+        let here = Circumstances { scope: Some(scope), has_quantity: true, is_attribute: true };
+        !scope.is_empty() && mention_at(index, reading, at, here).is_some_and(|m| m.candidates.len() < scope.len())
+    };
+    while at < limit {
+        let current = word(at);
+        let by_attribute =
+            phrase.is_attribute && (attribute_number(at, scopes.doubts) || attribute_number(at, scopes.siblings));
+        let large = small_number(reading, at).is_some_and(|n| n > 30) && attribute_number(at, scopes.doubts);
+        if small_number(reading, at).is_some() && (by_attribute || large) {
+            break;
+        }
+        // `cuatro quesos`, `medio pollo`: a name may begin with its number.
+        let starts_name = (small_number(reading, at).is_some()
+            || matches!(current, "medio" | "media" | "medios" | "medias" | "cuarto" | "cuartos")
+            || value(reading, at).is_some())
+            && mention_at(index, reading, at, free).is_some_and(|mention| {
+                mention.words >= 2
+                    && (!mention.is_foreign)
+                    && !(named_head(index, reading, at + 1)
+                        && small_number(reading, at).is_some_and(|n| n > 1)
+                        && !mention.is_full)
+            });
+        if starts_name && !(phrase.quantity == Quantity::None && pieces_first(index, reading, at)) {
+            break;
+        }
+        match current {
+            "un" | "una" | "unos" | "unas" | "uno" => {
+                if word(at + 1) == "par" {
+                    phrase.quantity = Quantity::Number(2);
+                    at += 2;
+                } else if matches!(word(at + 1), "docena" | "decena" | "six" | "sixpack") {
+                    phrase.quantity = Quantity::Number(match word(at + 1) {
+                        "docena" => 12,
+                        "decena" => 10,
+                        _ => 6,
+                    });
+                    at += 2;
+                    if word(at) == "y" && word(at + 1) == "media" {
+                        phrase.quantity = Quantity::Number(18);
+                        at += 2;
+                    }
+                } else {
+                    if !matches!(phrase.quantity, Quantity::Another(_)) {
+                        phrase.quantity = Quantity::One;
+                    }
+                    at += 1;
+                }
+            }
+            "sola" | "solo" | "solita" | "solito" | "sol" if phrase.quantity != Quantity::None => {
+                phrase.is_sole = true;
+                at += 1;
+            }
+            "par" => {
+                phrase.quantity = Quantity::Number(2);
+                at += 1;
+            }
+            "mas"
+                if matches!(phrase.quantity, Quantity::Number(_) | Quantity::One)
+                    && matches!(word(at + 1), "de" | "del") =>
+            {
+                at += 1
+            }
+            _ if value(reading, at) == Some(500) && word(at + 1) == "docena" => {
+                phrase.quantity = Quantity::Number(6);
+                at += 2;
+            }
+            // `dos rollos california`: a word of the customer's own before a name.
+            _ if phrase.quantity != Quantity::None
+                && reading.tokens[at].token.is_word()
+                && reading.tokens[at].hits.is_empty()
+                && lexicon::is_unheard(current)
+                && !lexicon::is_food(current)
+                && !lexicon::is_ingredient(current)
+                && mention_at(index, reading, at + 1, free)
+                    .is_some_and(|m| m.start == at + 1 && m.is_headed && !m.is_foreign)
+                && number::word(current).is_none() =>
+            {
+                at += 1;
+            }
+            "docena" | "docenas" => {
+                let dozens = phrase.quantity.units().unwrap_or(1);
+                phrase.quantity = Quantity::Number(dozens.saturating_mul(12));
+                at += 1;
+                if word(at) == "y" && word(at + 1) == "media" {
+                    phrase.quantity = Quantity::Number(dozens.saturating_mul(12) + 6);
+                    at += 2;
+                }
+            }
+            "media" | "medio" if matches!(word(at + 1), "docena") => {
+                phrase.quantity = Quantity::Number(6);
+                at += 2;
+            }
+            "mitad" => {
+                phrase.quantity = Quantity::Half;
+                at += 1;
+            }
+            "otra" | "otro" | "otras" | "otros" => {
+                let units = small_number(reading, at + 1).filter(|n| *n > 0 && at + 1 < limit);
+                phrase.quantity = Quantity::Another(units.unwrap_or(1));
+                at += if units.is_some() { 2 } else { 1 };
+            }
+            "la" | "el" | "los" | "las" | "esa" | "ese" | "esas" | "esos" | "mi" | "mis" | "ambas" | "ambos" => {
+                phrase.is_definite = true;
+                at += 1;
+            }
+            "cada" if phrase.quantity != Quantity::None || phrase.is_attribute => {
+                phrase.quantity = Quantity::Each(phrase.quantity.units().unwrap_or(1));
+                at += 1;
+                if matches!(word(at), "una" | "uno") {
+                    at += 1;
+                }
+            }
+            "x" | "por"
+                if small_number(reading, at + 1).is_some()
+                    && at + 1 < limit
+                    && phrase.quantity == Quantity::None
+                    && current == "x" =>
+            {
+                at += 1
+            }
+            "x" if phrase.quantity != Quantity::None => at += 1,
+            "de" | "del" if phrase.quantity != Quantity::None || phrase.is_definite => {
+                phrase.is_attribute = true;
+                at += 1;
+                if matches!(word(at), "ellas" | "ellos" | "esas" | "esos" | "estas" | "estos") {
+                    phrase.is_attribute = false;
+                    at += 1;
+                }
+            }
+            "en" | "con" | "al" | "para"
+                if (phrase.quantity != Quantity::None || phrase.is_definite)
+                    && !scopes.siblings.is_empty()
+                    && (reading
+                        .tokens
+                        .get(at + 1)
+                        .is_some_and(|t| !t.hits.is_empty() || matches!(t.token.kind, TokenKind::Number(_))))
+                    && at + 1 < limit =>
+            {
+                // `la mitad en agua`, `una para dos`: an attribute, if a sibling has it in its name.
+                let scoped = Circumstances { scope: Some(scopes.siblings), has_quantity: true, is_attribute: true };
+                let next = if matches!(word(at + 1), "el" | "la") { at + 2 } else { at + 1 };
+                let fits = mention_at(index, reading, next, scoped).is_some_and(|m| {
+                    !m.is_foreign && m.options.is_empty() && m.candidates.len() < scopes.siblings.len()
+                });
+                if !fits {
+                    break;
+                }
+                phrase.is_attribute = true;
+                at = next;
+                break;
+            }
+            "mas" if phrase.is_definite && is_size(word(at + 1)) => at += 1,
+            _ if container(current)
+                && phrase.quantity != Quantity::None
+                && (!named(at)
+                    || word(at + 1) == "de" && mention_at(index, reading, at, free).is_none_or(|m| m.words < 2)) =>
+            {
+                at += 1;
+                if word(at) == "de" {
+                    at += 1;
+                }
+                phrase.is_attribute = false;
+            }
+            _ => {
+                let Some(mut n) = small_number(reading, at) else { break };
+                if matches!(phrase.quantity, Quantity::Number(_)) {
+                    break;
+                }
+                let mut next = at + 1;
+                if number::is_tens(current) && word(next) == "y" {
+                    if let Some(unit) = small_number(reading, next + 1)
+                        .or((word(next + 1) == "un" || word(next + 1) == "una").then_some(1))
+                        .filter(|unit| *unit < 10)
+                    {
+                        n += unit;
+                        next += 2;
+                    }
+                }
+                phrase.quantity = match phrase.quantity {
+                    Quantity::Another(_) => Quantity::Another(n),
+                    _ => Quantity::Number(n),
+                };
+                at = next;
+                if word(at) == "y" && word(at + 1) == "medio" {
+                    break;
+                }
+            }
+        }
+    }
+    // `tres o cuatro perros` is asked about by whoever reads the phrase.
+    phrase.end = at;
+    if phrase.quantity == Quantity::None && !phrase.is_definite && at == start {
+        phrase.mention = named_item(index, reading, at, limit, &phrase, scopes);
+    } else if at < limit {
+        phrase.mention = named_item(index, reading, at, limit, &phrase, scopes);
+    }
+    if let Some(mention) = &phrase.mention {
+        phrase.end = mention.end.min(limit);
+    }
+    (phrase.end > start).then_some(phrase)
+}
+
+fn named_head(index: &Index, reading: &Reading<'_>, at: usize) -> bool {
+    let free = Circumstances { scope: None, has_quantity: false, is_attribute: false };
+    mention_at(index, reading, at, free).is_some_and(|mention| mention.is_headed)
+}
+
+/// `12 alitas`: the number counts pieces of one dish, and is read as a quantity first.
+fn pieces_first(index: &Index, reading: &Reading<'_>, at: usize) -> bool {
+    let Some(n) = small_number(reading, at) else { return false };
+    let free = Circumstances { scope: None, has_quantity: true, is_attribute: false };
+    mention_at(index, reading, at + 1, free).is_some_and(|mention| {
+        mention.is_headed
+            && mention
+                .candidates
+                .iter()
+                .any(|item| index.items[usize::from(*item)].names.iter().any(|name| name.pieces == Some(n * 1_000)))
+    })
+}
+
+fn named_item(
+    index: &Index,
+    reading: &Reading<'_>,
+    at: usize,
+    limit: usize,
+    phrase: &Phrase,
+    scopes: Scopes<'_>,
+) -> Option<Mention> {
+    if at >= limit {
+        return None;
+    }
+    let has_quantity = phrase.quantity != Quantity::None;
+    let introduced = has_quantity || phrase.is_definite;
+    let free = Circumstances { scope: None, has_quantity, is_attribute: phrase.is_attribute };
+    let global = mention_at(index, reading, at, free);
+    let scoped = |scope: &[ItemNo]| {
+        let here = Circumstances { scope: Some(scope), has_quantity, is_attribute: true };
+        (!scope.is_empty())
+            .then(|| mention_at(index, reading, at, here))
+            .flatten()
+            .filter(|mention| !mention.is_foreign)
+    };
+    if let Some(mention) = scoped(scopes.doubts) {
+        let own = global.as_ref().is_some_and(|global| {
+            let elsewhere = global.candidates.iter().all(|item| !scopes.doubts.contains(item));
+            global.words > mention.words && !global.is_foreign
+                || global.is_headed
+                    && elsewhere
+                    && !phrase.is_attribute
+                    && (has_quantity || global.is_full && global.words > 1)
+        });
+        if !own {
+            return Some(mention);
+        }
+    }
+    let may_be_attribute = introduced || scopes.changes_focus;
+    if may_be_attribute
+        && let Some(focus) = scopes.focus
+        && let Some(mut mention) = scoped(scopes.siblings)
+    {
+        let own = global.as_ref().is_some_and(|global| {
+            let better = global.words > mention.words && !global.is_foreign;
+            better || global.is_headed && !phrase.is_attribute
+        });
+        if !own {
+            let words = (mention.start..mention.end).filter(|n| !lexicon::is_connector(reading.word(*n)));
+            let only_size = words.clone().all(|n| {
+                is_size(reading.word(n))
+                    || value(reading, n).is_some()
+                    || matches!(reading.tokens[n].token.kind, TokenKind::Measure(_))
+            });
+            if only_size {
+                let name = index.without_size(focus);
+                let same: Vec<ItemNo> =
+                    mention.candidates.iter().copied().filter(|item| index.without_size(*item) == name).collect();
+                if !same.is_empty() {
+                    mention.candidates = same;
+                }
+            } else if scopes.changes_focus && mention.candidates.len() > 1 {
+                let most = mention.candidates.iter().map(|item| index.shared_parts(*item, focus)).max().unwrap_or(0);
+                mention.candidates.retain(|item| index.shared_parts(*item, focus) == most);
+            }
+            return Some(mention);
+        }
+    }
+    // `hawaiana y pepperoni`: another of the same kind, and of the same size.
+    if !introduced
+        && let Some(focus) = scopes.focus
+        && global.as_ref().is_none_or(|global| !global.is_headed)
+        && let Some(mut mention) = scoped(scopes.siblings)
+        && !mention.is_only_option()
+        && is_clause(reading, &mention, limit)
+        && mention.start > 0
+        && reading.word(mention.start - 1) != "\n"
+    {
+        let most = mention.candidates.iter().map(|item| index.shared_parts(*item, focus)).max().unwrap_or(0);
+        mention.candidates.retain(|item| index.shared_parts(*item, focus) == most);
+        return Some(mention);
+    }
+    let mention = global?;
+    // A word inside a name names the dish only where something introduces it.
+    let first = reading.word(at);
+    let acceptable = mention.is_headed
+        || mention.words >= 2
+        || introduced && (phrase.is_attribute || !lexicon::is_ingredient(first))
+        || mention.is_full;
+    let alone = mention.likeness == super::index::Likeness::Same
+        && is_clause(reading, &mention, limit)
+        && !lexicon::is_ingredient(first);
+    let acceptable = acceptable || alone;
+    let only_size =
+        (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));
+    let acceptable = acceptable && (!only_size || introduced);
+    acceptable.then_some(mention)
+}
+
+/// Nothing else stands between two marks.
+fn is_clause(reading: &Reading<'_>, mention: &Mention, limit: usize) -> bool {
+    let ends =
+        |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin" | ":" | "o" | "u");
+    let begins = mention.start == 0 || ends(mention.start - 1);
+    begins && (mention.end >= limit || ends(mention.end))
+}
+
+/// The dish whose pieces a quantity counts: `12 alitas` is one plate of twelve.
+pub fn plate_of(index: &Index, candidates: &[ItemNo], units: u32) -> Option<ItemNo> {
+    if candidates.len() < 2 {
+        let item = *candidates.first()?;
+        let pieces = index.items[usize::from(item)].names.iter().any(|name| name.pieces == Some(units * 1_000));
+        return pieces.then_some(item).filter(|_| units > 2);
+    }
+    let mut fitting = candidates.iter().filter(|item| {
+        let names = &index.items[usize::from(**item)].names;
+        names.iter().any(|name| {
+            name.pieces == Some(units.saturating_mul(1_000))
+                && name.parts.contains(&NamePart::Number(units.saturating_mul(1_000)))
+        })
+    });
+    let first = fitting.next()?;
+    fitting.next().is_none().then_some(*first)
+}

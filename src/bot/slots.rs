@@ -1,0 +1,126 @@
+//! The basket while a message is read: lines whose item is still open stand beside those that are settled. Owns
+//! splitting, merging and counting; understands no words.
+
+use super::{index::ItemNo, notes};
+
+pub type SlotId = u32;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    pub id: SlotId,
+    /// Several: the customer is to be asked.
+    pub candidates: Vec<ItemNo>,
+    pub qty: u32,
+    pub notes: Vec<String>,
+    /// This message made it.
+    pub is_fresh: bool,
+}
+
+impl Slot {
+    pub fn item(&self) -> Option<ItemNo> {
+        match self.candidates[..] {
+            [item] => Some(item),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Slots {
+    pub all: Vec<Slot>,
+    next: SlotId,
+}
+
+/// Lines beyond this are not taken.
+const MAX_LINES: usize = 100;
+
+impl Slots {
+    pub fn add(&mut self, candidates: Vec<ItemNo>, qty: u32, notes: Vec<String>, is_fresh: bool) -> SlotId {
+        self.next += 1;
+        if self.all.len() < MAX_LINES && qty > 0 && !candidates.is_empty() {
+            self.all.push(Slot { id: self.next, candidates, qty, notes, is_fresh });
+        }
+        self.next
+    }
+
+    pub fn get(&self, id: SlotId) -> Option<&Slot> {
+        self.all.iter().find(|slot| slot.id == id)
+    }
+
+    pub fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
+        self.all.iter_mut().find(|slot| slot.id == id)
+    }
+
+    pub fn remove(&mut self, id: SlotId) {
+        self.all.retain(|slot| slot.id != id);
+    }
+
+    /// Takes so many units away.
+    pub fn take(&mut self, id: SlotId, units: u32) {
+        if let Some(slot) = self.get_mut(id) {
+            slot.qty = slot.qty.saturating_sub(units);
+            if slot.qty == 0 {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// Parts so many units from a line; they stay alike until one of the two changes. Returns the line itself if that
+    /// is all of it.
+    pub fn split(&mut self, id: SlotId, units: u32) -> SlotId {
+        let Some(slot) = self.get_mut(id) else { return id };
+        if units == 0 || units >= slot.qty {
+            return id;
+        }
+        slot.qty -= units;
+        let (candidates, notes, fresh) = (slot.candidates.clone(), slot.notes.clone(), slot.is_fresh);
+        self.add(candidates, units, notes, fresh)
+    }
+
+    pub fn note(&mut self, id: SlotId, new: &[String]) {
+        if let Some(slot) = self.get_mut(id) {
+            for note in new {
+                let before = slot.notes.len();
+                slot.notes.retain(|old| !notes::takes_back(note, old));
+                if slot.notes.len() == before && !slot.notes.contains(note) && slot.notes.len() < 12 {
+                    slot.notes.push(note.clone());
+                }
+            }
+        }
+    }
+
+    /// The settled lines of any of these items.
+    pub fn of(&self, items: &[ItemNo]) -> Vec<SlotId> {
+        self.all
+            .iter()
+            .filter(|slot| slot.item().is_some_and(|item| items.contains(&item)))
+            .map(|slot| slot.id)
+            .collect()
+    }
+
+    /// The open lines that could be one of these items.
+    pub fn open(&self, items: &[ItemNo]) -> Option<SlotId> {
+        let open = self.all.iter().filter(|slot| slot.candidates.len() > 1);
+        open.rev().find(|slot| items.iter().any(|item| slot.candidates.contains(item))).map(|slot| slot.id)
+    }
+
+    /// Makes the lines be so many units in all: the last one grows or shrinks first.
+    pub fn set_total(&mut self, ids: &[SlotId], total: u32) {
+        let now: u32 = ids.iter().filter_map(|id| self.get(*id)).map(|slot| slot.qty).sum();
+        if total >= now {
+            if let Some(last) = ids.last()
+                && let Some(slot) = self.get_mut(*last)
+            {
+                slot.qty += total - now;
+            }
+            return;
+        }
+        let mut surplus = now - total;
+        for id in ids.iter().rev() {
+            let qty = self.get(*id).map_or(0, |slot| slot.qty);
+            let taken = surplus.min(qty);
+            self.take(*id, taken);
+            surplus -= taken;
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Tokens: words, numbers, measures and marks, each with its place in the text. Owns splitting; knows no vocabulary
+//! but units of measure.
+
+use std::ops::Range;
+
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
+use super::number::Thousandths;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    Word,
+    Number(Thousandths),
+    /// Millilitres or grams.
+    Measure(u32),
+    /// A time of day or an amount of money: no quantity.
+    Figure,
+    Mark(char),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub span: Range<usize>,
+    /// Folded.
+    pub text: String,
+    pub kind: TokenKind,
+}
+
+impl Token {
+    pub fn is_word(&self) -> bool {
+        self.kind == TokenKind::Word
+    }
+
+    pub fn number(&self) -> Option<Thousandths> {
+        match self.kind {
+            TokenKind::Number(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Foods that emoji stand for.
+const EMOJI: [(char, &str); 22] = [
+    ('🍔', "hamburguesa"),
+    ('🍕', "pizza"),
+    ('🌭', "perro"),
+    ('🍟', "papas"),
+    ('🥤', "gaseosa"),
+    ('🍺', "cerveza"),
+    ('🍻', "cerveza"),
+    ('🌮', "taco"),
+    ('🌯', "burrito"),
+    ('🍗', "pollo"),
+    ('🍣', "sushi"),
+    ('☕', "cafe"),
+    ('🍦', "helado"),
+    ('🍨', "helado"),
+    ('🥗', "ensalada"),
+    ('🍚', "arroz"),
+    ('🍩', "dona"),
+    ('🥟', "empanada"),
+    ('🍝', "espagueti"),
+    ('🫔', "tamal"),
+    ('🍰', "torta"),
+    ('🥩', "carne"),
+];
+
+/// The food that an emoji token stands for.
+pub fn emoji_food(mark: char) -> Option<&'static str> {
+    EMOJI.iter().find(|(emoji, _)| *emoji == mark).map(|(_, food)| *food)
+}
+
+/// Units behind a number, with their size in millilitres or grams.
+fn unit(text: &str) -> Option<u32> {
+    Some(match text {
+        "l" | "lt" | "lts" | "litro" | "litros" | "kg" | "kilo" | "kilos" | "lit" | "litrico" => 1_000,
+        "ml" | "cc" | "cm3" | "mililitros" | "g" | "gr" | "grs" | "gramos" | "mls" => 1,
+        "oz" | "onzas" => 30,
+        _ => return None,
+    })
+}
+
+#[derive(PartialEq, Clone, Copy)]
+enum Class {
+    Letter,
+    Digit,
+    Other,
+}
+
+/// Splits the text. What lies beyond the bound in bytes is not read.
+pub fn tokens(text: &str) -> Vec<Token> {
+    let mut raw = split(text);
+    join_numbers(&mut raw);
+    join_measures(&mut raw);
+    raw
+}
+
+fn split(text: &str) -> Vec<Token> {
+    let mut tokens: Vec<Token> = Vec::new();
+    let mut class = Class::Other;
+    for (start, c) in text.char_indices() {
+        let end = start + c.len_utf8();
+        if is_combining_mark(c) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{fe0f}' | '\'' | '’' | '´' | '`' | '\u{ad}')
+        {
+            if class != Class::Other
+                && let Some(last) = tokens.last_mut()
+            {
+                last.span.end = end;
+            }
+            continue;
+        }
+        for folded in std::iter::once(c).nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase) {
+            let now = match folded {
+                '0'..='9' => Class::Digit,
+                c if c.is_alphabetic() => Class::Letter,
+                _ => Class::Other,
+            };
+            match now {
+                Class::Other if folded.is_whitespace() && folded != '\n' => {}
+                Class::Other => {
+                    let mark = match folded {
+                        '•' | '*' | '✅' | '✔' | '👉' | '▪' | '·' | '\u{2028}' => '\n',
+                        '\u{2044}' => '/',
+                        '–' | '—' => '-',
+                        '¡' | '¿' => continue,
+                        '…' => '.',
+                        other => other,
+                    };
+                    tokens.push(Token { span: start..end, text: mark.to_string(), kind: TokenKind::Mark(mark) });
+                }
+                _ if now == class && tokens.last().is_some_and(|last| last.span.end >= start) => {
+                    // Of a run of one letter, two are kept: nobody's word has more.
+                    let last = tokens.last_mut().expect("a letter was before");
+                    last.span.end = end;
+                    if now == Class::Digit || !last.text.ends_with(&format!("{folded}{folded}")) {
+                        last.text.push(folded);
+                    }
+                }
+                _ => {
+                    let kind = if now == Class::Digit { TokenKind::Number(0) } else { TokenKind::Word };
+                    tokens.push(Token { span: start..end, text: folded.to_string(), kind });
+                }
+            }
+            class = if now == Class::Other { Class::Other } else { now };
+        }
+    }
+    tokens
+}
+
+/// Decimals, thousands, fractions, times and amounts of money become one token each.
+fn join_numbers(tokens: &mut Vec<Token>) {
+    let mut joined: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let token = &tokens[at];
+        if !matches!(token.kind, TokenKind::Number(_)) {
+            joined.push(token.clone());
+            at += 1;
+            continue;
+        }
+        let whole = token.text.parse::<u32>().ok().filter(|whole| *whole < 4_000_000);
+        let tail = tokens.get(at + 1).zip(tokens.get(at + 2)).filter(|(mark, digits)| {
+            // `½` is one letter.
+            (mark.span.start == token.span.end && digits.span.start == mark.span.end || mark.span == token.span)
+                && matches!(digits.kind, TokenKind::Number(_))
+        });
+        let money = joined.last().is_some_and(|last| last.kind == TokenKind::Mark('$'));
+        let mut taken = 1;
+        let mut kind = match whole {
+            Some(whole) => TokenKind::Number(whole.saturating_mul(1_000)),
+            None => TokenKind::Figure,
+        };
+        if let Some((mark, digits)) = tail
+            && let (Some(whole), Ok(part)) = (whole, digits.text.parse::<u32>())
+        {
+            let decimals = digits.text.len();
+            let found = match mark.kind {
+                TokenKind::Mark('.' | ',') if decimals == 3 && whole > 0 && whole < 1_000 => Some(TokenKind::Figure),
+                TokenKind::Mark('.' | ',') if decimals <= 2 && whole < 100 => {
+                    let scale = if decimals == 1 { 100 } else { 10 };
+                    Some(TokenKind::Number(whole * 1_000 + part * scale))
+                }
+                TokenKind::Mark('/') if (1..=9).contains(&part) && whole < part => {
+                    Some(TokenKind::Number(whole * 1_000 / part))
+                }
+                TokenKind::Mark(':') if decimals == 2 && whole < 24 && part < 60 => Some(TokenKind::Figure),
+                _ => None,
+            };
+            if let Some(found) = found {
+                kind = found;
+                taken = 3;
+            }
+        }
+        if money {
+            kind = TokenKind::Figure;
+        }
+        let end = tokens[at + taken - 1].span.end;
+        let text = if taken == 1 { token.text.clone() } else { number_text(kind) };
+        joined.push(Token { span: token.span.start..end, text, kind });
+        at += taken;
+    }
+    *tokens = joined;
+}
+
+fn number_text(kind: TokenKind) -> String {
+    match kind {
+        TokenKind::Number(value) if value % 1_000 == 0 => (value / 1_000).to_string(),
+        TokenKind::Number(value) => format!("{}", f64::from(value) / 1_000.0),
+        _ => String::from("0"),
+    }
+}
+
+/// `1.5 l`, `350ml`, `2 litros`, `litro y medio`, `medio litro`.
+fn join_measures(tokens: &mut Vec<Token>) {
+    let mut joined: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let size = tokens[at].is_word().then(|| unit(&tokens[at].text)).flatten();
+        let Some(size) = size else {
+            joined.push(tokens[at].clone());
+            at += 1;
+            continue;
+        };
+        let long = tokens[at].text.starts_with("lit");
+        let word =
+            |offset: usize| tokens.get(at + offset).filter(|token| token.is_word()).map_or("", |token| &token.text);
+        let number = joined.last().and_then(|last| match &last.kind {
+            TokenKind::Number(value) => Some(*value),
+            TokenKind::Word if long && matches!(last.text.as_str(), "medio") => Some(500),
+            TokenKind::Word if long => super::number::word(&last.text).map(|value| value * 1_000),
+            _ => None,
+        });
+        let half = long && word(1) == "y" && matches!(word(2), "medio" | "media" | "1/2");
+        let fraction = long && word(1) == "y" && tokens.get(at + 2).is_some_and(|token| token.number() == Some(500));
+        let extra = if half || fraction { 500 } else { 0 };
+        let taken = if extra > 0 { 3 } else { 1 };
+        let end = tokens[at + taken - 1].span.end;
+        match number {
+            Some(value) if extra == 0 || value > 500 => {
+                let value = u64::from(value) + extra;
+                let base = u32::try_from(value * u64::from(size) / 1_000).unwrap_or(u32::MAX);
+                let start = joined.pop().map_or(tokens[at].span.start, |last| last.span.start);
+                joined.push(Token { span: start..end, text: format!("{base}ml"), kind: TokenKind::Measure(base) });
+            }
+            _ if long => {
+                let base = 1_000 + u32::try_from(extra).unwrap_or(0);
+                joined.push(Token {
+                    span: tokens[at].span.start..end,
+                    text: format!("{base}ml"),
+                    kind: TokenKind::Measure(base),
+                });
+            }
+            _ => {
+                joined.push(tokens[at].clone());
+                at += 1;
+                continue;
+            }
+        }
+        at += taken;
+    }
+    *tokens = joined;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tokens;
+
+    fn shown(text: &str) -> String {
+        tokens(text).iter().map(|token| token.text.clone()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn glued_numbers_come_apart_and_measures_together() {
+        assert_eq!(shown("3chuzos mixtos 1pepsi 2 litros"), "3 chuzos mixtos 1 pepsi 2000ml");
+        assert_eq!(shown("Coca-Cola 1.5 L"), "coca - cola 1500ml");
+        assert_eq!(shown("coca de litro y medio"), "coca de 1500ml");
+        assert_eq!(shown("350ml, 1/2 pollo"), "350ml , 0.5 pollo");
+        assert_eq!(shown("½ pollo"), "0.5 pollo");
+        assert_eq!(shown("papas x2"), "papas x 2");
+    }
+
+    #[test]
+    fn spans_point_into_the_text() {
+        let text = "Ñoquis y café\u{301} 2️⃣ 🍕";
+        for token in tokens(text) {
+            assert!(text.get(token.span.clone()).is_some(), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn times_and_amounts_are_no_quantities() {
+        assert_eq!(shown("a las 12:30 con $20.000"), "a las 0 con $ 0");
+    }
+}

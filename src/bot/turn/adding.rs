@@ -1,0 +1,429 @@
+//! A dish that was named: added, answered, corrected, referred to, or not on the menu.
+
+use super::*;
+
+impl Turn<'_> {
+    /// A dish, with or without a quantity.
+    pub(super) fn take_item(&mut self, phrase: Phrase) -> usize {
+        let Some(mention) = phrase.mention.clone() else { return phrase.end };
+        self.covered += mention.end - mention.start;
+        let end = phrase.end;
+        self.adding = false;
+        if mention.is_foreign {
+            self.push_unknown(mention.start, mention.end);
+            return end;
+        }
+        let hits = self.slots.of(&mention.candidates);
+        let settled = self.in_basket(&mention);
+        self.has_quantity |= phrase.quantity != Quantity::None;
+        // `la coca no`, `el café ya no`.
+        let negated = self.word(end) == "no" && self.is_end(end + 1)
+            || self.word(end) == "ya" && self.word(end + 1) == "no"
+            || self.word(end) == "no" && matches!(self.word(end + 1), "quiero" | "va" | "la" | "lo");
+        let counts_next =
+            self.word(end) == "no" && (end + 1..end + 3).any(|n| value(self.reading, n).is_some() && n < self.limit);
+        // `un buñuelo, dos buñuelos no, tres`: the number that comes is the one.
+        if counts_next && !hits.is_empty() {
+            self.set_focus(hits.last().copied());
+            return end;
+        }
+        if negated && !counts_next && mention.is_only_option() && !settled.is_empty() {
+            let note = format!("sin {}", self.reading.slice(mention.start..mention.end));
+            self.annotate(&[note]);
+            return end + 1;
+        }
+        if negated && !counts_next && !settled.is_empty() {
+            let units = if phrase.is_definite { None } else { self.units_to_remove(&phrase, &settled) };
+            self.take_away(&settled, units);
+            let mut next = end + 1;
+            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya") {
+                next += 1;
+            }
+            return next;
+        }
+        if self.word(end) == "menos" && !settled.is_empty() {
+            let units = phrase.quantity.units().or(Some(1));
+            self.take_away(&settled, units);
+            return end + 1;
+        }
+        if self.removing {
+            self.removing = false;
+            let removes = phrase.quantity == Quantity::None && !settled.is_empty();
+            if removes {
+                self.take_away(&settled, None);
+                self.removing = true;
+                return end;
+            }
+        }
+        if let Some(replacing) = self.replacing {
+            if replacing.is_ready {
+                return self.put_instead(&phrase, &mention, replacing, end);
+            }
+            if !settled.is_empty() {
+                let units = match phrase.quantity {
+                    Quantity::Number(_) | Quantity::One => phrase.quantity.units(),
+                    _ => None,
+                };
+                self.replacing = Some(Replacing { target: settled.first().copied(), units, is_ready: false });
+                self.is_touched = true;
+                let focus = settled.first().copied();
+                self.set_focus(focus);
+                return end;
+            }
+            self.replacing = None;
+        }
+        if let Some((Command::Replace, _)) = command_at(self.reading, end, self.limit)
+            && !settled.is_empty()
+        {
+            self.replacing =
+                Some(Replacing { target: settled.first().copied(), units: phrase.quantity.units(), is_ready: false });
+            self.is_touched = true;
+            self.set_focus(settled.first().copied());
+            return end;
+        }
+        let end = self.settle(&phrase, &mention, &hits, &settled, end);
+        self.correcting_done();
+        end
+    }
+
+    pub(super) fn correcting_done(&mut self) {
+        self.setting = false;
+        self.only = false;
+        if self.correcting {
+            self.corrected = true;
+        }
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        phrase: &Phrase,
+        mention: &Mention,
+        hits: &[SlotId],
+        settled: &[SlotId],
+        end: usize,
+    ) -> usize {
+        let (behind, behind_end) = self.quantity_behind(phrase, end);
+        let quantity = behind.map_or(phrase.quantity, Quantity::Number);
+        let end = behind_end;
+        if behind.is_some() {
+            self.has_quantity = true;
+        }
+        let units = quantity.units();
+        let another = matches!(quantity, Quantity::Another(_));
+        // `solo la pizza`: nothing else.
+        if self.only && !settled.is_empty() && quantity == Quantity::None {
+            let keep: Vec<SlotId> = settled.to_vec();
+            self.slots.all.retain(|slot| keep.contains(&slot.id));
+            self.is_touched = true;
+            self.set_focus(keep.first().copied());
+            return end;
+        }
+        // `mejor el flan sí`: it comes back.
+        if self.correcting && self.word(end) == "si" {
+            self.correcting = false;
+        }
+        let but_with = phrase.start >= 2
+            && self.word(phrase.start - 1) == "con"
+            && self.word(phrase.start - 2) == "pero"
+            && !settled.is_empty();
+        if but_with && hits.is_empty() == settled.is_empty() {
+            self.setting = true;
+        }
+        if (self.correcting || self.setting || phrase.is_sole) && !another {
+            if !hits.is_empty() && !mention.options.is_empty() && quantity == Quantity::None {
+                // Another flavour of the same item.
+                for id in hits.iter().rev().take(1) {
+                    self.change_options(*id, &mention.options);
+                    self.set_focus(Some(*id));
+                }
+                self.is_touched = true;
+                return end;
+            }
+            let mut same = self.same_lines(hits);
+            if same.is_empty() && hits.is_empty() {
+                // What is still open is corrected as well.
+                same = settled
+                    .iter()
+                    .copied()
+                    .filter(|id| self.slots.get(*id).is_some_and(|slot| slot.candidates == mention.candidates))
+                    .collect();
+            }
+            if !same.is_empty() {
+                if let Some(units) = units {
+                    self.slots.set_total(&same, units.min(MAX_QUANTITY));
+                }
+                self.is_touched = true;
+                let alive = same.iter().rev().find(|id| self.slots.get(**id).is_some()).copied();
+                self.set_focus(alive.or_else(|| self.slots.all.last().map(|slot| slot.id)));
+                return end;
+            }
+            if (self.correcting || self.setting)
+                && !self.corrected
+                && let Some(target) = self.correction_target(mention)
+            {
+                self.replace_line(target, None, mention, units);
+                return end;
+            }
+        }
+        // `la hamburguesa sin tomate`: one that is there.
+        let refers = phrase.is_definite && !another && !settled.is_empty() && {
+            let there: u32 = settled.iter().filter_map(|id| self.slots.get(*id)).map(|slot| slot.qty).sum();
+            units.is_none_or(|units| units == there) && !hits.is_empty()
+        };
+        let bare_reference = quantity == Quantity::None
+            && !hits.is_empty()
+            && (self.notes_at(end).is_some()
+                || matches!(command_at(self.reading, end, self.limit), Some((Command::Set, _))))
+            && !self.slots.get(hits[0]).is_some_and(|slot| slot.is_fresh);
+        if refers || bare_reference {
+            self.is_touched = true;
+            self.set_focus(settled.last().copied());
+            if settled.len() > 1
+                && let Some(notes) = self.notes_at(end)
+            {
+                for id in settled {
+                    self.note(*id, &notes.notes);
+                }
+                return notes.end;
+            }
+            return end;
+        }
+        let open = self.slots.open(&mention.candidates);
+        if let Some(open) = open
+            && (!another || self.parts.is_some_and(|parts| parts.parent == open))
+            && self.answers(open, mention, units)
+        {
+            self.answer(open, phrase, mention, quantity);
+            return end;
+        }
+        // `3 jugos en agua, uno de mora`: units of the line that was named.
+        if let Some(parts) = self.parts
+            && let Some(units) = match quantity {
+                Quantity::Half => Some(parts.total / 2),
+                other => other.units(),
+            }
+            && units <= parts.left
+            && (!mention.is_headed || phrase.is_attribute)
+            && self
+                .slots
+                .get(parts.parent)
+                .and_then(crate::bot::slots::Slot::item)
+                .is_some_and(|item| mention.candidates.contains(&item))
+        {
+            let id = self.slots.split(parts.parent, units);
+            self.note(id, &mention.options);
+            self.parts = if id == parts.parent { None } else { Some(Parts { left: parts.left - units, ..parts }) };
+            self.set_focus(Some(id));
+            self.is_touched = true;
+            return end;
+        }
+        if self.is_alternative(phrase)
+            && let Some(slot) = self.focus.and_then(|id| self.slots.get_mut(id))
+        {
+            for item in &mention.candidates {
+                if !slot.candidates.contains(item) {
+                    slot.candidates.push(*item);
+                }
+            }
+            self.is_touched = true;
+            return end;
+        }
+        self.add(mention, quantity, hits);
+        end
+    }
+
+    pub(super) fn same_lines(&self, hits: &[SlotId]) -> Vec<SlotId> {
+        let items: Vec<Option<ItemNo>> =
+            hits.iter().filter_map(|id| self.slots.get(*id)).map(crate::bot::slots::Slot::item).collect();
+        match items.first() {
+            Some(first) if items.iter().all(|item| item == first) => hits.to_vec(),
+            Some(_) => self.focus.filter(|focus| hits.contains(focus)).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether a mention answers what was asked, rather than adds to it.
+    pub(super) fn answers(&self, open: SlotId, mention: &Mention, units: Option<u32>) -> bool {
+        let Some(slot) = self.slots.get(open) else { return false };
+        let narrower = mention.candidates.len() < slot.candidates.len()
+            && mention.candidates.iter().all(|item| slot.candidates.contains(item));
+        if !narrower {
+            return false;
+        }
+        if slot.is_fresh {
+            let parts = self.parts.is_some_and(|parts| parts.parent == open);
+            return parts && units.is_none_or(|units| units <= slot.qty)
+                || !mention.is_headed && self.focus == Some(open);
+        }
+        true
+    }
+
+    pub(super) fn answer(&mut self, open: SlotId, phrase: &Phrase, mention: &Mention, quantity: Quantity) {
+        let Some(slot) = self.slots.get(open).cloned() else { return };
+        self.is_touched = true;
+        let total = self.parts.filter(|parts| parts.parent == open).map_or(slot.qty, |parts| parts.total);
+        if quantity == Quantity::Half && total < 2 {
+            // Two halves of one pizza.
+            let note = format!("mitad {}", self.reading.slice(mention.start..mention.end));
+            self.note(open, &[note]);
+            return;
+        }
+        // `dos pizzas: hawaiana y pepperoni`: one of each.
+        let one_of_several = quantity == Quantity::None
+            && slot.is_fresh
+            && slot.qty >= 2
+            && matches!(self.word(mention.end), "y" | ",")
+            && {
+                let next = self
+                    .phrase(mention.end + 1)
+                    .filter(|next| next.quantity == Quantity::None)
+                    .and_then(|next| next.mention);
+                next.is_some_and(|next| next.candidates.iter().all(|item| slot.candidates.contains(item)))
+            };
+        let units = match quantity {
+            _ if one_of_several => 1,
+            Quantity::Half => total / 2,
+            Quantity::None => slot.qty,
+            Quantity::Each(n) => n,
+            other => other.units().unwrap_or(slot.qty),
+        };
+        let mut notes = slot.notes.clone();
+        notes.extend(mention.options.iter().filter(|option| !slot.notes.contains(option)).cloned());
+        let units = if phrase.is_definite && quantity == Quantity::None { slot.qty } else { units };
+        self.slots.take(open, units.min(slot.qty));
+        let id = self.slots.add(mention.candidates.clone(), units.clamp(1, MAX_QUANTITY), notes, true);
+        if let Some(parts) = &mut self.parts
+            && parts.parent == open
+        {
+            parts.left = parts.left.saturating_sub(units);
+        } else if self.slots.get(open).is_some() {
+            self.parts = Some(Parts { parent: open, total: slot.qty, left: slot.qty - units.min(slot.qty) });
+        }
+        let siblings = std::mem::take(&mut self.siblings);
+        self.set_focus(Some(id));
+        if self.siblings.is_empty() {
+            self.siblings = siblings;
+        }
+    }
+
+    /// `una mojarra o un churrasco`.
+    pub(super) fn is_alternative(&self, phrase: &Phrase) -> bool {
+        let before = phrase.start.checked_sub(1).filter(|n| *n >= self.start);
+        before.is_some_and(|n| matches!(self.word(n), "o" | "u") && self.last_end == n)
+    }
+
+    pub(super) fn add(&mut self, mention: &Mention, quantity: Quantity, hits: &[SlotId]) {
+        self.is_touched = true;
+        let mut notes = mention.options.clone();
+        notes.append(&mut self.waiting_notes);
+        if let Quantity::Each(each) = quantity
+            && mention.candidates.len() <= 12
+        {
+            for item in &mention.candidates {
+                self.slots.add(vec![*item], each.min(MAX_QUANTITY), notes.clone(), true);
+            }
+            self.parts = None;
+            return;
+        }
+        let mut candidates = mention.candidates.clone();
+        let mut units = quantity.units().unwrap_or(1);
+        if units == 0 {
+            return;
+        }
+        if let Quantity::Number(n) = quantity
+            && let Some(plate) = plate_of(self.index, &candidates, n)
+            && !self.said_number(mention)
+        {
+            candidates = vec![plate];
+            units = 1;
+        }
+        // `otra coca`: like the one that is there.
+        if matches!(quantity, Quantity::Another(_))
+            && candidates.len() > 1
+            && let Some(item) =
+                self.same_lines(hits).last().and_then(|id| self.slots.get(*id)).and_then(crate::bot::slots::Slot::item)
+        {
+            candidates = vec![item];
+        }
+        let id = self.slots.add(candidates, units.min(MAX_QUANTITY), notes, true);
+        self.parts = (units >= 2).then_some(Parts { parent: id, total: units, left: units });
+        self.set_focus(Some(id));
+    }
+
+    /// The mention names the number of pieces itself: `2 alitas x 6`.
+    pub(super) fn said_number(&self, mention: &Mention) -> bool {
+        (mention.start..mention.end).any(|n| value(self.reading, n).is_some())
+    }
+
+    pub(super) fn unknown_after(&mut self, phrase: &Phrase, next: usize) -> usize {
+        let wants = phrase.quantity != Quantity::None;
+        if next >= self.limit {
+            return next;
+        }
+        let known = self.unknown.len();
+        let after = self.unknown_word(next, wants);
+        if self.unknown.len() > known { after } else { next }
+    }
+
+    /// A dish that is on no menu here.
+    pub(super) fn unknown_word(&mut self, at: usize, is_counted: bool) -> usize {
+        let token = &self.reading.tokens[at];
+        let word = token.word.as_str();
+        let unheard = token.token.is_word()
+            && lexicon::is_unheard(word)
+            && !lexicon::is_connector(word)
+            && number::word(word).is_none();
+        if self.index.is_label(word) && token.hits.is_empty() {
+            return at + 1;
+        }
+        let food = lexicon::is_food(word) && token.token.is_word() && !lexicon::is_everyday(word);
+        let named = !token.hits.is_empty() && token.hits.iter().any(|(word, _)| self.index.is_in_names(*word));
+        let commanded =
+            at > self.start && (self.start..at).any(|n| crate::bot::intent::is_command(self.reading.word(n)));
+        let plausible = food && !named
+            || is_counted && unheard && !lexicon::is_ingredient(word) && !named
+            || commanded && unheard && food;
+        if !plausible {
+            return at + 1;
+        }
+        let mut end = at + 1;
+        loop {
+            let word = self.word(end);
+            let joins = matches!(word, "de" | "del" | "con" | "al" | "a" | "la" | "en")
+                && !self.is_break(end + 1)
+                && end + 1 < self.limit
+                && value(self.reading, end + 1).is_none()
+                && !matches!(self.word(end + 1), "un" | "una");
+            let own = end < self.limit
+                && self.reading.tokens[end].token.is_word()
+                && (lexicon::is_unheard(word)
+                    || lexicon::is_food(word)
+                    || lexicon::is_ingredient(word)
+                    || lexicon::is_preparation(word)
+                    || crate::bot::mention::is_size(word))
+                && value(self.reading, end).is_none()
+                && !lexicon::is_connector(word);
+            if !(joins || own) || end > at + 6 {
+                break;
+            }
+            end += 1;
+        }
+        while end > at + 1 && lexicon::is_connector(self.word(end - 1)) {
+            end -= 1;
+        }
+        self.has_quantity |= is_counted;
+        self.push_unknown(at, end);
+        end
+    }
+
+    pub(super) fn push_unknown(&mut self, at: usize, end: usize) {
+        let said = self.reading.slice(at..end);
+        if !said.is_empty() && self.unknown.len() < 20 && !self.unknown.contains(&said) {
+            self.unknown.push(said);
+        }
+        self.is_touched = true;
+        self.covered += end - at;
+        self.parts = None;
+        self.set_focus(None);
+    }
+}

@@ -1,0 +1,255 @@
+//! Notes find their line: the last one, all of them, or the only one that they fit.
+
+use super::*;
+
+impl Turn<'_> {
+    /// `todas sin cebolla`, `las dos sin salsa`, `ambos con hielo`.
+    pub(super) fn about_all(&mut self, at: usize) -> Option<usize> {
+        let mut next = at;
+        let mut units = None;
+        match self.word(at) {
+            "todo" | "toda" | "todos" | "todas" | "ambas" | "ambos" => {
+                next += 1;
+                if matches!(self.word(next), "lo" | "los" | "las") {
+                    next += 1;
+                }
+            }
+            "los" | "las" => {
+                units = value(self.reading, at + 1).map(|value| value / 1_000).filter(|n| *n >= 2);
+                units?;
+                next = at + 2;
+            }
+            "cada" if matches!(self.word(at + 1), "una" | "uno") => next = at + 2,
+            _ => return None,
+        }
+        if self.slots.all.is_empty() {
+            return None;
+        }
+        while matches!(
+            self.word(next),
+            "que" | "van" | "sean" | "vengan" | "quiero" | "por" | "favor" | "las" | "los" | "me"
+        ) && self.notes_at(next).is_none()
+            && next < at + 6
+        {
+            next += 1;
+        }
+        let notes = self.notes_at(next)?;
+        let fresh = self.has_fresh();
+        let mut targets: Vec<SlotId> =
+            self.slots.all.iter().filter(|slot| slot.is_fresh == fresh).map(|slot| slot.id).collect();
+        if let Some(units) = units {
+            // The last lines that are so many units.
+            let mut sum = 0;
+            let mut last = Vec::new();
+            for id in targets.iter().rev() {
+                sum += self.slots.get(*id).map_or(0, |slot| slot.qty);
+                last.push(*id);
+                if sum >= units {
+                    break;
+                }
+            }
+            let focused = self.focus.filter(|id| self.slots.get(*id).is_some_and(|slot| slot.qty == units));
+            if let Some(focus) = focused {
+                last = vec![focus];
+                sum = units;
+            }
+            if sum == units {
+                targets = last;
+            } else if let Some(item) =
+                self.focus.and_then(|id| self.slots.get(id)).and_then(crate::bot::slots::Slot::item)
+            {
+                targets = self.slots.of(&[item]);
+            }
+        } else {
+            let fitting: Vec<SlotId> = targets.iter().copied().filter(|id| self.fits(*id, &notes.notes)).collect();
+            if !fitting.is_empty() {
+                targets = fitting;
+            }
+        }
+        for id in targets {
+            self.note(id, &notes.notes);
+        }
+        self.is_touched = true;
+        self.parts = None;
+        self.covered += notes.end - at;
+        Some(notes.end)
+    }
+
+    pub(super) fn note(&mut self, id: SlotId, notes: &[String]) {
+        self.slots.note(id, notes);
+    }
+
+    /// Drinks have no onions, and dishes no ice.
+    pub(super) fn fits(&self, id: SlotId, notes: &[String]) -> bool {
+        let drink = self
+            .slots
+            .get(id)
+            .is_some_and(|slot| slot.candidates.iter().all(|item| self.index.items[usize::from(*item)].is_drink));
+        let for_drinks = notes.iter().any(|note| {
+            let note = crate::bot::text::fold(note);
+            ["hielo", "azucar", "fri", "helad", "pitillo", "al clima", "light", "zero"]
+                .iter()
+                .any(|word| note.contains(word))
+                && !note.contains("frit")
+        });
+        // `bien caliente` is said of either.
+        let of_food = notes.iter().any(|note| {
+            ["sin ", "con ", "extra ", "doble ", "poca ", "poco ", "mucha ", "adición "]
+                .iter()
+                .any(|sign| note.starts_with(sign))
+        });
+        drink == for_drinks || !of_food && !for_drinks
+    }
+
+    /// Notes for the item that was named last, or for the one that comes.
+    pub(super) fn take_notes(&mut self, notes: &[String], end: usize) -> usize {
+        // `sin hielo la limonada`, `no le pongan orégano a la pizza`.
+        let mut next = end;
+        let points = matches!(self.word(next), "a" | "en" | "para")
+            && matches!(self.word(next + 1), "la" | "el" | "las" | "los");
+        if points {
+            next += 1;
+        }
+        let nothing_yet = !self.has_fresh();
+        let directly = points || nothing_yet && matches!(self.word(next), "la" | "el" | "las" | "los");
+        if directly
+            && !notes.is_empty()
+            && let Some(phrase) = self.phrase(next)
+            && let Some(mention) = &phrase.mention
+            && !mention.is_foreign
+        {
+            let hits = self.in_basket(mention);
+            if hits.is_empty() {
+                self.waiting_notes.extend(notes.iter().cloned());
+                return next;
+            }
+            for id in &hits {
+                self.note(*id, notes);
+            }
+            self.is_touched = true;
+            self.covered += mention.end - end;
+            self.set_focus(hits.last().copied());
+            return mention.end;
+        }
+        if self.slots.all.is_empty() {
+            self.waiting_notes.extend(notes.iter().cloned());
+            return end;
+        }
+        self.annotate(notes);
+        end
+    }
+
+    pub(super) fn annotate(&mut self, notes: &[String]) {
+        if notes.is_empty() || self.slots.all.is_empty() {
+            return;
+        }
+        if (self.correcting || self.setting)
+            && let Some(focus) = self.focus
+            && notes.iter().all(|note| self.is_option_of(focus, note))
+        {
+            self.change_options(focus, notes);
+            self.is_touched = true;
+            return;
+        }
+        if let Some(target) = self.target_of(notes) {
+            self.note(target, notes);
+            self.is_touched = true;
+        }
+    }
+
+    /// The line that a note is for: the last one, unless only another has what it speaks of.
+    pub(super) fn target_of(&self, notes: &[String]) -> Option<SlotId> {
+        let focus = self.focus?;
+        let has = |id: SlotId| {
+            let words: Vec<_> = notes
+                .iter()
+                .flat_map(|note| {
+                    crate::bot::text::fold(note)
+                        .split_whitespace()
+                        .flat_map(|word| self.index.lookup(word))
+                        .collect::<Vec<_>>()
+                })
+                .map(|(word, _)| word)
+                .collect();
+            self.slots.get(id).is_some_and(|slot| slot.candidates.iter().any(|item| self.index.contains(*item, &words)))
+        };
+        let is_addition = |id: SlotId| {
+            self.slots
+                .get(id)
+                .is_some_and(|slot| slot.candidates.iter().all(|item| self.index.items[usize::from(*item)].is_addition))
+        };
+        if is_addition(focus)
+            && let Some(main) = self
+                .slots
+                .all
+                .iter()
+                .rev()
+                .find(|slot| slot.is_fresh && !is_addition(slot.id) && self.fits(slot.id, notes))
+        {
+            return Some(main.id);
+        }
+        if has(focus) || self.fits(focus, notes) && self.slots.get(focus).is_some_and(|slot| slot.is_fresh) {
+            return Some(focus);
+        }
+        let fresh = self.has_fresh();
+        let others = || self.slots.all.iter().rev().filter(|slot| slot.is_fresh == fresh).map(|slot| slot.id);
+        let with_it = others().find(|id| has(*id) && self.fits(*id, notes));
+        let found = with_it
+            .or_else(|| if self.fits(focus, notes) { Some(focus) } else { others().find(|id| self.fits(*id, notes)) });
+        Some(found.unwrap_or(focus))
+    }
+
+    /// A flavour, a brand or a side that the description of the line's item lists.
+    pub(super) fn is_option_of(&self, id: SlotId, note: &str) -> bool {
+        let words: Vec<_> = crate::bot::text::fold(note)
+            .split_whitespace()
+            .flat_map(|word| self.index.lookup(word))
+            .map(|(word, _)| word)
+            .collect();
+        let plain = !["sin ", "extra ", "doble ", "poca ", "mucha "].iter().any(|sign| note.starts_with(sign));
+        let has =
+            |item: &ItemNo| self.index.items[usize::from(*item)].has_options && self.index.contains(*item, &words);
+        plain && self.slots.get(id).is_some_and(|slot| slot.candidates.iter().any(has))
+    }
+
+    pub(super) fn change_options(&mut self, id: SlotId, options: &[String]) {
+        let Some(slot) = self.slots.get(id) else { return };
+        let mut kept: Vec<String> = slot.notes.iter().filter(|note| !self.is_option_of(id, note)).cloned().collect();
+        kept.extend(options.iter().cloned());
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.notes = kept;
+        }
+    }
+
+    /// A dish of several words wins over a note of its first.
+    pub(super) fn is_rather_item(&self, at: usize, notes: &crate::bot::notes::ReadNotes) -> bool {
+        if matches!(self.word(at), "sin" | "no" | "que" | "nada") {
+            return false;
+        }
+        let Some(mention) = self.phrase(at).and_then(|phrase| phrase.mention) else { return false };
+        let open = mention.candidates.iter().any(|item| self.slots.open(&[*item]).is_some());
+        if matches!(self.word(at), "con" | "en") {
+            return open && !mention.is_only_option() && mention.end >= notes.end;
+        }
+        if self.adding && mention.is_headed && !mention.is_only_option() && !mention.is_foreign {
+            return true;
+        }
+        let changes = self.correcting || self.setting;
+        (mention.is_headed && mention.words >= 2 && mention.end >= notes.end)
+            || open && notes.notes.len() == 1 && mention.end >= notes.end
+            || (changes
+                && !mention.is_foreign
+                && mention.end >= notes.end
+                && !mention.candidates.is_empty()
+                && mention.options.is_empty())
+    }
+
+    pub(super) fn notes_at(&self, at: usize) -> Option<crate::bot::notes::ReadNotes> {
+        let host = self.host();
+        NoteReader { index: self.index, reading: self.reading, host: &host, end: self.limit }.read(at)
+    }
+
+    pub(super) fn host(&self) -> Vec<ItemNo> {
+        self.focus.and_then(|id| self.slots.get(id)).map(|slot| slot.candidates.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,381 @@
+//! Quantities without a dish beside them: parts of a line, more of it, fewer, and numbers behind a dish.
+
+use super::*;
+
+impl Turn<'_> {
+    /// A quantity or an article without a dish.
+    pub(super) fn take_bare(&mut self, phrase: Phrase) -> usize {
+        let next = phrase.end;
+        let units = phrase.quantity.units();
+        let word = self.word(next).to_owned();
+        // `una es sin cebolla`, `la otra que venga bien asada`.
+        let mut at = next;
+        while matches!(
+            self.word(at),
+            "es" | "que"
+                | "va"
+                | "la"
+                | "lo"
+                | "quiero"
+                | "de"
+                | "ellas"
+                | "ellos"
+                | "me"
+                | "le"
+                | "esas"
+                | "esos"
+                | "las"
+                | "los"
+                | "seria"
+                | "sea"
+                | "a"
+                | ":"
+                | "por"
+                | "favor"
+        ) && self.notes_at(at).is_none()
+            && at < next + 4
+        {
+            at += 1;
+        }
+        if self.replacing.is_some_and(|replacing| replacing.target.is_none() && !replacing.is_ready)
+            && let Some(units) = units
+            && let Some(replacing) = &mut self.replacing
+        {
+            replacing.units = Some(units);
+            replacing.target = self.focus;
+            return next;
+        }
+        if let Some((Command::Replace, after)) = command_at(self.reading, next, self.limit)
+            && self.focus.is_some()
+        {
+            self.replacing = Some(Replacing { target: self.focus, units, is_ready: false });
+            return after;
+        }
+        if phrase.quantity == Quantity::Half
+            && let Some(parts) = self.parts
+            && self.notes_at(at).is_none()
+            && self.word(next) == "y"
+            && self.word(next + 1) == "mitad"
+        {
+            // `mitad y mitad` of two candidates.
+            let slot = self.slots.get(parts.parent).cloned();
+            if let Some(slot) = slot
+                && slot.candidates.len() == 2
+                && slot.qty % 2 == 0
+            {
+                self.slots.remove(slot.id);
+                for item in &slot.candidates {
+                    self.slots.add(vec![*item], slot.qty / 2, slot.notes.clone(), true);
+                }
+                self.is_touched = true;
+            }
+            return next + 2;
+        }
+        if phrase.quantity == Quantity::Half && self.word(next) == "y" && self.word(next + 1) == "mitad" {
+            let open =
+                self.slots.all.iter().rev().find(|slot| slot.candidates.len() == 2 && slot.qty % 2 == 0).cloned();
+            if let Some(slot) = open {
+                self.slots.remove(slot.id);
+                for item in &slot.candidates {
+                    self.slots.add(vec![*item], slot.qty / 2, slot.notes.clone(), true);
+                }
+                self.is_touched = true;
+            }
+            return next + 2;
+        }
+        if let Some(each) = matches!(phrase.quantity, Quantity::Each(_)).then_some(units).flatten() {
+            let open = self
+                .slots
+                .all
+                .iter()
+                .rev()
+                .find(|slot| slot.candidates.len() > 1 && slot.candidates.len() <= 6)
+                .cloned();
+            if let Some(slot) = open {
+                self.slots.remove(slot.id);
+                for item in &slot.candidates {
+                    self.slots.add(vec![*item], each, slot.notes.clone(), true);
+                }
+                self.is_touched = true;
+                return next;
+            }
+            // `yuca y papas, 2 de cada una`.
+            for slot in self.slots.all.iter_mut().filter(|slot| slot.is_fresh) {
+                slot.qty = each.clamp(1, MAX_QUANTITY);
+            }
+            return next;
+        }
+        if self.focus.is_some()
+            && let Some(notes) = self.notes_at(at)
+        {
+            return self.part_with_notes(&phrase, &notes.notes, notes.end);
+        }
+        let Some(focus) = self.focus else {
+            return self.unknown_after(&phrase, next);
+        };
+        match word.as_str() {
+            "mas" | "adicional" | "adicionales" if units.is_some() => {
+                let slot = self.slots.get(focus).cloned();
+                if let (Some(slot), Some(units)) = (slot, units) {
+                    self.grow(&slot, units);
+                }
+                return next + 1;
+            }
+            "menos" if units.is_some() => {
+                self.take_away(&[focus], units);
+                return next + 1;
+            }
+            "igual" | "iguales" | "igualita" | "igualito" | "mismo" | "misma"
+                if units.is_some() || phrase.is_definite =>
+            {
+                let slot = self.slots.get(focus).cloned();
+                if let Some(slot) = slot {
+                    let id = self.slots.add(slot.candidates, units.unwrap_or(1), slot.notes, true);
+                    self.is_touched = true;
+                    self.parts = None;
+                    self.set_focus(Some(id));
+                }
+                let mut end = next + 1;
+                while matches!(self.word(end), "a" | "la" | "esa" | "ese" | "pero") && end < next + 4 {
+                    end += 1;
+                }
+                // `otra igual pero familiar`: a size or a flavour follows.
+                if self.word(end - 1) == "pero" {
+                    self.setting = true;
+                    self.corrected = false;
+                }
+                return end;
+            }
+            _ => {}
+        }
+        if let Some(units) = units
+            && (self.is_break(next) || self.word(next) == "no")
+        {
+            let fresh = self.has_fresh();
+            let alone = self.is_break(next) && phrase.start == self.start && self.is_end(next);
+            if self.correcting || self.setting {
+                let item = self.slots.get(focus).and_then(crate::bot::slots::Slot::item);
+                let lines =
+                    item.map_or_else(|| vec![focus], |item| if fresh { vec![focus] } else { self.slots.of(&[item]) });
+                self.slots.set_total(&lines, units.min(MAX_QUANTITY));
+                self.setting = false;
+                self.corrected = true;
+                self.is_touched = true;
+                self.has_quantity = true;
+                return next;
+            }
+            if matches!(phrase.quantity, Quantity::Another(_))
+                && self.parts.is_none_or(|parts| parts.left == 0 || parts.left == parts.total)
+            {
+                let slot = self.slots.get(focus).cloned();
+                if let Some(slot) = slot
+                    && self.is_break(next)
+                    && self.word(next) != "para"
+                {
+                    self.grow(&slot, units);
+                }
+                if self.word(next) != "para" {
+                    return next;
+                }
+            }
+            let part = self.parts.filter(|parts| parts.left >= units && parts.left < parts.total);
+            if part.is_some() {
+                // `y la otra`: as it was.
+                if let Some(parts) = &mut self.parts {
+                    parts.left -= units;
+                }
+                return next;
+            }
+            // `me antojé de unos taquitos, me mandas 3`.
+            let counted_late = matches!(phrase.quantity, Quantity::Number(_))
+                && phrase.start > self.start
+                // `cerveza bien fría x 6`.
+                && (self.word(phrase.start) == "x" || crate::bot::intent::is_command(self.word(phrase.start - 1)))
+                && self.slots.get(focus).is_some_and(|slot| slot.is_fresh && slot.qty == 1);
+            if counted_late {
+                self.slots.set_total(&[focus], units.min(MAX_QUANTITY));
+                return next;
+            }
+            let open = self.slots.all.iter().rev().find(|slot| slot.candidates.len() > 1).map(|slot| slot.id);
+            if alone && !fresh {
+                let target = open.unwrap_or(focus);
+                self.slots.set_total(&[target], units.min(MAX_QUANTITY));
+                self.is_touched = true;
+                return next;
+            }
+            if self.word(next) == "entonces" && !fresh {
+                self.slots.set_total(&[focus], units.min(MAX_QUANTITY));
+                self.is_touched = true;
+                return next;
+            }
+            if self.word(next) == "para" && fresh {
+                let slot = self.slots.get(focus).cloned();
+                if let Some(slot) = slot {
+                    let id = self.slots.add(slot.candidates, units, Vec::new(), true);
+                    self.is_touched = true;
+                    self.set_focus(Some(id));
+                }
+                return self.skip_person(next);
+            }
+            return next;
+        }
+        self.unknown_after(&phrase, next)
+    }
+
+    /// More of a line, prepared alike.
+    pub(super) fn grow(&mut self, slot: &crate::bot::slots::Slot, units: u32) {
+        let id = self.slots.add(slot.candidates.clone(), units.min(MAX_QUANTITY), slot.notes.clone(), true);
+        self.is_touched = true;
+        self.parts = None;
+        self.set_focus(Some(id));
+    }
+
+    /// `una sin cebolla` behind `dos hamburguesas`.
+    pub(super) fn part_with_notes(&mut self, phrase: &Phrase, notes: &[String], end: usize) -> usize {
+        let Some(focus) = self.focus else { return end };
+        self.is_touched = true;
+        self.covered += end - phrase.start;
+        let units = match phrase.quantity {
+            Quantity::Half => self.parts.map(|parts| parts.total / 2),
+            Quantity::None => {
+                self.parts.filter(|parts| parts.left < parts.total && phrase.is_definite).map(|parts| parts.left)
+            }
+            other => other.units(),
+        };
+        let Some(units) = units else {
+            self.note(focus, notes);
+            return end;
+        };
+        if let Some(parts) = self.parts
+            && units <= parts.left
+        {
+            // The parent keeps what no part has taken.
+            let id = self.slots.split(parts.parent, units);
+            self.note(id, notes);
+            let left = parts.left - units;
+            self.parts = if id == parts.parent { None } else { Some(Parts { left, ..parts }) };
+            self.set_focus(Some(id));
+            return end;
+        }
+        let Some(slot) = self.slots.get(focus).cloned() else { return end };
+        if !slot.is_fresh || self.parts.is_some_and(|parts| parts.left == 0) && !slot.is_fresh {
+            // Units of what is in the basket already: rather of a line without notes.
+            let lines = slot.item().map_or_else(|| vec![focus], |item| self.slots.of(&[item]));
+            let total: u32 = lines.iter().filter_map(|id| self.slots.get(*id)).map(|slot| slot.qty).sum();
+            let plain = lines
+                .iter()
+                .copied()
+                .filter(|id| self.slots.get(*id).is_some_and(|slot| slot.qty >= units))
+                .min_by_key(|id| self.slots.get(*id).map_or(0, |slot| slot.notes.len()));
+            if units <= total
+                && let Some(plain) = plain
+                && !(matches!(phrase.quantity, Quantity::Another(_))
+                    && self.slots.get(plain).is_some_and(|slot| !slot.notes.is_empty()))
+            {
+                let id = self.slots.split(plain, units);
+                self.note(id, notes);
+                self.set_focus(Some(id));
+                return end;
+            }
+        }
+        if phrase.is_definite && units == slot.qty {
+            self.note(focus, notes);
+            return end;
+        }
+        let id = self.slots.add(slot.candidates, units.min(MAX_QUANTITY), Vec::new(), true);
+        self.note(id, notes);
+        self.parts = None;
+        self.set_focus(Some(id));
+        end
+    }
+
+    /// `salchipapa x2`, `papas: 3`, `mojarra dos`.
+    pub(super) fn quantity_behind(&self, phrase: &Phrase, end: usize) -> (Option<u32>, usize) {
+        if !matches!(phrase.quantity, Quantity::None) {
+            return (None, end);
+        }
+        let mut at = end;
+        let mut explicit = false;
+        while matches!(self.word(at), "x" | ":" | "-" | "(" | "=" | "*" | "×" | "son") && at < end + 3 {
+            explicit = true;
+            at += 1;
+        }
+        let Some(value) = value(self.reading, at).filter(|value| value % 1_000 == 0 && at < self.limit) else {
+            return (None, end);
+        };
+        let units = value / 1_000;
+        let mut next = at + 1;
+        if matches!(
+            self.word(next),
+            ")" | "unidades" | "porciones" | "und" | "unds" | "platos" | "unidad" | "porcion" | "x"
+        ) {
+            next += 1;
+        }
+        let dash = self.word(end) == "-" && at == end + 1;
+        let closes = self.is_break(next) || next >= self.limit || self.notes_at(next).is_some();
+        let names_next = self.phrase(at).is_some_and(|phrase| phrase.mention.is_some());
+        let accepted = (explicit && !(dash && names_next && !self.quantity_behind))
+            || self.quantity_behind
+            || closes && !names_next;
+        let plausible = (1..=MAX_QUANTITY).contains(&units);
+        if accepted && plausible { (Some(units), next) } else { (None, end) }
+    }
+
+    /// Whether quantities stand behind their items here: `papas 2 gaseosa 1`.
+    pub(super) fn counts_behind(&self) -> bool {
+        let numbers: Vec<usize> =
+            (self.start..self.limit).filter(|at| self.reading.tokens[*at].token.number().is_some()).collect();
+        let Some(last) = numbers.last() else { return false };
+        let ends = (*last + 1..self.limit).all(|at| !self.reading.tokens[at].token.is_word());
+        let first_word = (self.start..self.limit)
+            .find(|at| self.reading.tokens[*at].token.is_word() || self.reading.tokens[*at].token.number().is_some());
+        let begins = first_word.is_some_and(|at| {
+            let bare = !self.reading.tokens[at].hits.is_empty() && !matches!(self.word(at), "un" | "una");
+            bare && number::word(self.word(at)).is_none()
+        });
+        ends && begins && numbers.len() >= 2
+    }
+
+    pub(super) fn emoji(&mut self, at: usize, food: &str) -> usize {
+        let hits = self.index.lookup(food);
+        let items: Vec<ItemNo> = {
+            let mut items: Vec<ItemNo> = hits
+                .iter()
+                .flat_map(|(word, _)| self.index.postings(*word))
+                .filter(|(_, place)| *place != crate::bot::index::Place::Contents)
+                .map(|(item, _)| *item)
+                .collect();
+            items.sort_unstable();
+            items.dedup();
+            items
+        };
+        if items.is_empty() {
+            return at + 1;
+        }
+        let units = at.checked_sub(1).and_then(|n| value(self.reading, n)).map_or(1, |value| value / 1_000);
+        let id = self.slots.add(items, units.clamp(1, MAX_QUANTITY), Vec::new(), true);
+        self.is_touched = true;
+        self.set_focus(Some(id));
+        at + 1
+    }
+
+    /// `2 🍔`, and no word for it behind.
+    pub(super) fn counted_emoji(&self, at: usize) -> bool {
+        let before = at.checked_sub(1).is_some_and(|n| n >= self.start && value(self.reading, n).is_some());
+        let behind = self.word(at + 1);
+        before || matches!(behind, "x") || is_size_or_of(behind)
+    }
+
+    /// `1.` and `2)` before the lines of a list.
+    pub(super) fn skip_enumerator(&self, at: usize) -> usize {
+        let enumerates = self.reading.tokens.get(at).is_some_and(|token| token.token.number().is_some())
+            && matches!(self.word(at + 1), "." | ")")
+            && at + 2 < self.limit;
+        let counted = self.phrase(at + 2).is_some_and(|phrase| phrase.quantity != Quantity::None);
+        if enumerates && counted { at + 2 } else { at }
+    }
+}
+
+fn is_size_or_of(word: &str) -> bool {
+    word == "de" || crate::bot::mention::size_wish(word).is_some()
+}

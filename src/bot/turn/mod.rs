@@ -1,0 +1,419 @@
+//! One message, carried out on the basket: adds, changes, removes and annotates as it reads. Owns the order in which
+//! words take effect. Pure; each step moves on by a token at least, so a message ends.
+
+mod adding;
+mod annotating;
+mod changing;
+mod counting;
+
+use super::{
+    commands::{Command, command_at},
+    index::{Index, ItemNo},
+    lexicon,
+    mention::{Mention, value},
+    notes::NoteReader,
+    phrase::{MAX_QUANTITY, Phrase, Quantity, Scopes, phrase_at, plate_of},
+    reading::Reading,
+    slots::{SlotId, Slots},
+    text::{number, token::TokenKind},
+};
+
+/// `dos hamburguesas, una sin cebolla`: units of a line that words may still part from it.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    parent: SlotId,
+    total: u32,
+    left: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Replacing {
+    target: Option<SlotId>,
+    units: Option<u32>,
+    /// `por` was said, or needs not to be.
+    is_ready: bool,
+}
+
+pub struct Turn<'a> {
+    index: &'a Index,
+    reading: &'a Reading<'a>,
+    pub slots: Slots,
+    pub focus: Option<SlotId>,
+    pub unknown: Vec<String>,
+    /// Something was understood that concerns the order.
+    pub is_touched: bool,
+    /// Tokens that named dishes or notes.
+    pub covered: usize,
+    /// An explicit quantity stood before a dish.
+    pub has_quantity: bool,
+    parts: Option<Parts>,
+    siblings: Vec<ItemNo>,
+    correcting: bool,
+    corrected: bool,
+    setting: bool,
+    /// `agrega papas`: dishes follow rather than notes.
+    adding: bool,
+    only: bool,
+    removing: bool,
+    replacing: Option<Replacing>,
+    waiting_notes: Vec<String>,
+    last_end: usize,
+    quantity_behind: bool,
+    limit: usize,
+    start: usize,
+}
+
+impl<'a> Turn<'a> {
+    pub fn new(index: &'a Index, reading: &'a Reading<'a>, slots: Slots, focus: Option<SlotId>) -> Self {
+        let mut turn = Self {
+            index,
+            reading,
+            slots,
+            focus: None,
+            unknown: Vec::new(),
+            is_touched: false,
+            covered: 0,
+            has_quantity: false,
+            parts: None,
+            siblings: Vec::new(),
+            correcting: false,
+            corrected: false,
+            setting: false,
+            adding: false,
+            only: false,
+            removing: false,
+            replacing: None,
+            waiting_notes: Vec::new(),
+            last_end: usize::MAX,
+            quantity_behind: false,
+            limit: 0,
+            start: 0,
+        };
+        turn.set_focus(focus);
+        turn
+    }
+
+    /// Reads one sentence.
+    pub fn run(&mut self, start: usize, end: usize) {
+        self.limit = end;
+        self.start = start;
+        self.correcting = false;
+        self.corrected = false;
+        self.setting = false;
+        self.adding = false;
+        self.only = false;
+        self.removing = false;
+        self.replacing = None;
+        self.last_end = usize::MAX;
+        self.quantity_behind = self.counts_behind();
+        // `ponga cinco buñuelos mejor`, `un ajiaco mejor`.
+        let mut last = end;
+        while last > start && !self.reading.tokens[last - 1].token.is_word() {
+            last -= 1;
+        }
+        if last > start + 1 && self.word(last - 1) == "mejor" && !self.slots.all.is_empty() {
+            self.correcting = true;
+        }
+        let mut at = start;
+        while at < end {
+            at = self.step(at).max(at + 1);
+        }
+        if !self.waiting_notes.is_empty() {
+            let notes = std::mem::take(&mut self.waiting_notes);
+            self.annotate(&notes);
+        }
+    }
+
+    pub fn reading(&self) -> &'a Reading<'a> {
+        self.reading
+    }
+
+    /// Whether the sentence names a dish of the basket.
+    pub fn names_a_line(&mut self, start: usize, end: usize) -> bool {
+        self.limit = end;
+        self.start = start;
+        (start..end).any(|at| {
+            let mention = self.phrase(at).and_then(|phrase| phrase.mention);
+            mention.is_some_and(|mention| !mention.is_foreign && (mention.is_headed || mention.words >= 2))
+        })
+    }
+
+    fn word(&self, at: usize) -> &str {
+        if at < self.limit { self.reading.word(at) } else { "" }
+    }
+
+    fn is_end(&self, at: usize) -> bool {
+        at >= self.limit
+            || matches!(self.reading.tokens[at].token.kind, TokenKind::Mark(c) if c != '-' && c != '(' && c != '#')
+    }
+
+    fn is_break(&self, at: usize) -> bool {
+        self.is_end(at)
+            || matches!(
+                self.word(at),
+                "y" | "e"
+                    | "porfa"
+                    | "por"
+                    | "porfavor"
+                    | "gracias"
+                    | "pero"
+                    | "mejor"
+                    | "tambien"
+                    | "entonces"
+                    | "para"
+            )
+    }
+
+    fn set_focus(&mut self, focus: Option<SlotId>) {
+        self.focus = focus;
+        self.siblings = focus
+            .and_then(|id| self.slots.get(id))
+            .map(|slot| {
+                let mut all: Vec<ItemNo> = slot.candidates.iter().flat_map(|item| self.index.siblings(*item)).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            })
+            .unwrap_or_default();
+    }
+
+    fn has_fresh(&self) -> bool {
+        self.slots.all.iter().any(|slot| slot.is_fresh)
+    }
+
+    fn phrase(&self, at: usize) -> Option<Phrase> {
+        let doubts: Vec<ItemNo> = self
+            .slots
+            .all
+            .iter()
+            .filter(|slot| slot.candidates.len() > 1)
+            .flat_map(|slot| slot.candidates.clone())
+            .collect();
+        let focus = self.focus.and_then(|id| self.slots.get(id)).and_then(|slot| slot.candidates.first().copied());
+        let changes_focus =
+            self.correcting || self.setting || self.replacing.is_some_and(|replacing| replacing.is_ready);
+        let scopes = Scopes { doubts: &doubts, focus, siblings: &self.siblings, changes_focus };
+        phrase_at(self.index, self.reading, at, self.limit, scopes)
+    }
+
+    fn step(&mut self, at: usize) -> usize {
+        let token = &self.reading.tokens[at];
+        match token.token.kind {
+            TokenKind::Mark(mark) => return self.mark(at, mark),
+            TokenKind::Figure => return at + 1,
+            _ => {}
+        }
+        if self.word(at) == "pero" {
+            return at + 1;
+        }
+        if let Some(next) = self.skip_circumstance(at) {
+            return next;
+        }
+        if let Some((command, next)) = command_at(self.reading, at, self.limit)
+            && let Some(next) = self.command(command, at, next)
+        {
+            return next;
+        }
+        if matches!(self.word(at), "por" | "con" | "a")
+            && self.replacing.is_some_and(|replacing| {
+                !replacing.is_ready && (replacing.target.is_some() || replacing.units.is_some())
+            })
+        {
+            if self.word(at) == "por" || self.phrase(at + 1).is_some_and(|phrase| phrase.mention.is_some()) {
+                if let Some(replacing) = &mut self.replacing {
+                    replacing.is_ready = true;
+                }
+                return at + 1;
+            }
+        }
+        if let Some(next) = self.about_all(at) {
+            return next;
+        }
+        if self.word(at) == "menos" || self.word(at) == "sin" {
+            if let Some(next) = self.without_item(at) {
+                return next;
+            }
+        }
+        if let Some(next) = self.variant(at) {
+            return next;
+        }
+        if !self.removing
+            && let Some(notes) = self.notes_at(at)
+            && !self.is_rather_item(at, &notes)
+        {
+            self.covered += notes.end - at;
+            return self.take_notes(&notes.notes, notes.end);
+        }
+        if let Some(phrase) = self.phrase(at) {
+            return self.take_phrase(phrase);
+        }
+        if self.word(at) == "para" || self.word(at) == "nombre" {
+            return self.skip_person(at);
+        }
+        self.unknown_word(at, false)
+    }
+
+    fn mark(&mut self, at: usize, mark: char) -> usize {
+        match mark {
+            '.' | ';' | '!' | '?' => {
+                self.setting = false;
+                self.removing = false;
+                self.only = false;
+            }
+            '\n' => {
+                self.setting = false;
+                self.removing = false;
+                self.correcting = false;
+                self.only = false;
+                return self.skip_enumerator(at + 1);
+            }
+            '$' => return at + 2,
+            _ => {
+                if let Some(food) = crate::bot::text::token::emoji_food(mark)
+                    && self.counted_emoji(at)
+                {
+                    return self.emoji(at, food);
+                }
+            }
+        }
+        at + 1
+    }
+
+    /// Numbers and names that are no order: `somos 4`, `para las 12`, `en 20 minutos`, `mesa 3`.
+    fn skip_circumstance(&self, at: usize) -> Option<usize> {
+        let is_number = |n: usize| {
+            n < self.limit
+                && (value(self.reading, n).is_some_and(|value| value >= 1_000)
+                    || self.reading.tokens[n].token.kind == TokenKind::Figure)
+        };
+        let noun = |n: usize| {
+            matches!(
+                self.word(n),
+                "personas"
+                    | "persona"
+                    | "minutos"
+                    | "minuto"
+                    | "min"
+                    | "mins"
+                    | "pm"
+                    | "am"
+                    | "mil"
+                    | "pesos"
+                    | "cuadras"
+                    | "horas"
+                    | "hora"
+                    | "veces"
+                    | "piso"
+                    | "anos"
+                    | "lucas"
+                    | "barras"
+                    | "adultos"
+                    | "gente"
+                    | "dias"
+                    | "meses"
+                    | "p"
+                    | "km"
+                    | "metros"
+                    | "invitados"
+            )
+        };
+        if is_number(at) && noun(at + 1) && !(self.word(at + 1) == "p") {
+            return Some(at + 2);
+        }
+        match self.word(at) {
+            "somos" | "mesa" | "vamos" if is_number(at + 1) => Some(at + 2),
+            "para" | "pa" if is_number(at + 1) && noun(at + 2) => Some(at + 3),
+            "a" | "para" | "tipo" | "como" | "hacia"
+                if matches!(self.word(at + 1), "las" | "la") && is_number(at + 2) =>
+            {
+                // `para las 2 hamburguesas` is about hamburgers.
+                let dish = self.phrase(at + 2).is_some_and(|phrase| phrase.mention.is_some());
+                let mut next = at + 3;
+                while noun(next)
+                    || matches!(self.word(next), "y" | "media") && self.word(next + 1) == "media"
+                    || self.word(next) == "media"
+                {
+                    next += 1;
+                }
+                (!dish).then_some(next)
+            }
+            "vez" | "veces" => Some(at + 1),
+            "otra" if self.word(at + 1) == "vez" => Some(at + 2),
+            "una" if matches!(self.word(at + 1), "pregunta" | "consulta" | "duda" | "cosa" | "cosita" | "vez") => {
+                Some(at + 2)
+            }
+            "un" if matches!(
+                self.word(at + 1),
+                "favor"
+                    | "momento"
+                    | "momentico"
+                    | "segundo"
+                    | "domicilio"
+                    | "domi"
+                    | "rato"
+                    | "pedido"
+                    | "favorcito"
+                    | "encargo"
+                    | "envio"
+                    | "gusto"
+                    | "minuto"
+                    | "saludo"
+            ) =>
+            {
+                Some(at + 2)
+            }
+            "de" if matches!(
+                self.word(at + 1),
+                "tomar"
+                    | "beber"
+                    | "comer"
+                    | "postre"
+                    | "entrada"
+                    | "almuerzo"
+                    | "una"
+                    | "sobremesa"
+                    | "resto"
+                    | "plato"
+                    | "acompanamiento"
+                    | "aperitivo"
+            ) && (self.word(at + 1) != "una" || self.is_end(at + 2)) =>
+            {
+                Some(at + 2)
+            }
+            "el" | "mi" | "este" | "su"
+                if matches!(self.word(at + 1), "pedido" | "domicilio" | "favor" | "orden" | "encargo" | "dia") =>
+            {
+                Some(at + 2)
+            }
+            "la" if matches!(self.word(at + 1), "orden" | "vez" | "cuenta" | "noche" | "tarde" | "casa") => {
+                Some(at + 2)
+            }
+            _ => None,
+        }
+    }
+
+    fn skip_person(&self, at: usize) -> usize {
+        let mut next = at + 1;
+        while matches!(self.word(next), "mi" | "el" | "la" | "los" | "las" | "mis" | "nombre" | "de" | "un" | "una")
+            && next < at + 4
+        {
+            next += 1;
+        }
+        let is_name = next < self.limit
+            && !lexicon::is_everyday(self.word(next))
+            && self.reading.tokens[next].token.is_word()
+            && self.reading.tokens[next].hits.is_empty()
+            && !lexicon::is_food(self.word(next));
+        let command = command_at(self.reading, next, self.limit).is_some();
+        if is_name && !command { next + 1 } else { at + 1 }
+    }
+
+    fn take_phrase(&mut self, phrase: Phrase) -> usize {
+        if phrase.mention.is_some() {
+            let next = self.take_item(phrase);
+            self.last_end = next;
+            return next;
+        }
+        self.take_bare(phrase)
+    }
+}

@@ -1,0 +1,364 @@
+//! A message and a conversation, understood: the order as it is afterwards, what is open, and what the message is
+//! about. Pure: the same input gives the same answer. Promises that nothing but the customer's words empties a
+//! basket, and that no price comes out of a text.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    address,
+    basket::{AmbiguousWish, BasketLine},
+    index::{Index, ItemNo},
+    intent::{self, Intent},
+    menu::Menu,
+    payment::{self, PaymentMethod},
+    reading::Reading,
+    slots::{SlotId, Slots},
+    text,
+    turn::Turn,
+};
+
+/// A menu made ready for reading messages.
+#[derive(Debug)]
+pub struct Parser {
+    index: Index,
+    menu: Menu,
+}
+
+/// What is known of a customer's order between two messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderState {
+    pub lines: Vec<BasketLine>,
+    #[serde(default)]
+    pub ambiguous: Vec<AmbiguousWish>,
+    /// The line that was spoken of last.
+    #[serde(default)]
+    pub focus: Option<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Understanding {
+    pub intent: Intent,
+    pub state: OrderState,
+    /// In the customer's words.
+    pub unknown: Vec<String>,
+    pub unavailable: Vec<BasketLine>,
+    pub address: Option<String>,
+    pub payment: Option<PaymentMethod>,
+    /// Something in the message concerned the order.
+    pub changes_order: bool,
+}
+
+struct Sentence {
+    start: usize,
+    end: usize,
+    words: String,
+    is_question: bool,
+}
+
+impl Parser {
+    pub fn new(menu: Menu) -> Self {
+        // Patterns are compiled here rather than in a customer's first message.
+        intent::talk("hola");
+        intent::topic("hola", false);
+        intent::wants_to_order("hola");
+        payment::stated("hola");
+        Self { index: Index::new(&menu), menu }
+    }
+
+    pub fn menu(&self) -> &Menu {
+        &self.menu
+    }
+
+    /// Reads one message. `history` holds the customer's earlier orders, the newest last.
+    pub fn understand(&self, text: &str, before: &OrderState, history: &[Vec<BasketLine>]) -> Understanding {
+        let found_address = address::find(text);
+        let skipped: Vec<_> = found_address.iter().map(|address| address.span.clone()).collect();
+        let reading = Reading::new(&self.index, text, &skipped);
+        let sentences = sentences(&reading);
+        let (slots, focus) = self.slots(before);
+        let mut turn = Turn::new(&self.index, &reading, slots, focus);
+        let mut topics: Vec<Intent> = Vec::new();
+        let mut cancelled = false;
+        let mut pays = None;
+        for sentence in &sentences {
+            let stated = payment::stated(&payment_words(text, &reading, sentence));
+            pays = stated.or(pays);
+            if self.is_cancelled(&turn, sentence, stated) {
+                cancelled = true;
+                topics.push(Intent::Cancel);
+                turn.slots = Slots::default();
+                turn.focus = None;
+                continue;
+            }
+            if let Some(topic) = intent::topic(&sentence.words, sentence.is_question) {
+                // `un menú especial` may be a dish.
+                let named_so = topic == Intent::Menu
+                    && !sentence.is_question
+                    && self.index.lookup("menu").iter().any(|(word, _)| self.index.is_in_names(*word));
+                let ordered = topic == Intent::Price && self.order_before_price(&mut turn, sentence)
+                    || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
+                if !ordered {
+                    topics.push(topic);
+                }
+                continue;
+            }
+            if intent::asks_same_again(&sentence.words) && before.lines.is_empty() {
+                self.repeat(&mut turn, history);
+                self.order(&mut turn, sentence, true);
+                turn.is_touched = true;
+                continue;
+            }
+            if let Some(talk) = self.pure_talk(&turn, sentence) {
+                topics.push(talk);
+                continue;
+            }
+            if !self.order(&mut turn, sentence, false) {
+                if intent::wants_to_order(&sentence.words) && !sentence.is_question {
+                    topics.push(Intent::Order);
+                }
+                topics.extend(intent::talk(&sentence.words));
+                if topics.is_empty() && sentence.words.chars().any(char::is_alphanumeric) {
+                    topics.push(intent::remainder(&sentence.words, sentence.is_question));
+                }
+            }
+        }
+        let touched = turn.is_touched;
+        let unknown = std::mem::take(&mut turn.unknown);
+        let focus = turn.focus;
+        let slots = std::mem::take(&mut turn.slots);
+        let (mut state, unavailable) =
+            if touched || cancelled { self.state(&slots, focus) } else { (before.clone(), Vec::new()) };
+        if cancelled && !touched {
+            state = OrderState::default();
+        }
+        let address = found_address.map(|address| address.text);
+        let intent = if touched { Intent::Order } else { overall(&topics, address.is_some(), pays.is_some(), text) };
+        Understanding { intent, state, unknown, unavailable, address, payment: pays, changes_order: touched }
+    }
+
+    /// Cancels the order, and not one dish of it.
+    fn is_cancelled<'a>(&'a self, turn: &Turn<'a>, sentence: &Sentence, pays: Option<PaymentMethod>) -> bool {
+        // In Colombia, `cancelo en efectivo` pays.
+        if pays.is_some() || !intent::cancels(sentence.words.trim_matches(|c: char| !c.is_alphanumeric())) {
+            return false;
+        }
+        if turn.slots.all.is_empty() && !sentence.words.contains(" mejor ") {
+            return true;
+        }
+        let mut trial = Turn::new(&self.index, turn_reading(turn), turn.slots.clone(), turn.focus);
+        let named = trial.names_a_line(sentence.start, sentence.end);
+        !named
+    }
+
+    /// `me da dos perros, y cuánto es`: the order counts, though the sentence asks.
+    fn order_before_price<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
+        let Some(cut) = intent::price_question(&sentence.words) else { return false };
+        let before = &sentence.words[..cut];
+        if !intent::is_command(before) || !before.contains(|c: char| c == ',' || c == '.') && !before.contains(" y ") {
+            return false;
+        }
+        let words = before.split_whitespace().count();
+        let end = (sentence.start + words).min(sentence.end);
+        if end <= sentence.start {
+            return false;
+        }
+        let shorter = Sentence { start: sentence.start, end, words: before.to_owned(), is_question: false };
+        self.order(turn, &shorter, false)
+    }
+
+    /// Yes, no, a greeting: words that a basket must not be searched for.
+    fn pure_talk(&self, turn: &Turn<'_>, sentence: &Sentence) -> Option<Intent> {
+        let reading = turn_reading(turn);
+        let names = (sentence.start..sentence.end).any(|at| {
+            let token = &reading.tokens[at];
+            // `no, una` corrects a quantity.
+            let counts = matches!(token.word.as_str(), "una" | "uno")
+                && at > sentence.start
+                && reading.word(at - 1) == ","
+                && !turn.slots.all.is_empty();
+            !token.is_weak && !token.hits.is_empty() || token.token.number().is_some() || counts
+        });
+        if names {
+            return None;
+        }
+        intent::talk(&sentence.words).filter(|talk| matches!(talk, Intent::Confirm | Intent::Deny | Intent::Greeting))
+    }
+
+    /// Reads a sentence as an order. False: it was none, and nothing has changed.
+    fn order<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence, is_certain: bool) -> bool {
+        let reading = turn_reading(turn);
+        let mut trial = Turn::new(&self.index, reading, turn.slots.clone(), turn.focus);
+        trial.unknown.clone_from(&turn.unknown);
+        trial.run(sentence.start, sentence.end);
+        if !trial.is_touched {
+            return false;
+        }
+        let had_order = !turn.slots.all.is_empty();
+        let says = |at: &usize| {
+            reading.tokens[*at].token.is_word() && !super::lexicon::is_connector(&reading.tokens[*at].word)
+        };
+        let words = (sentence.start..sentence.end).filter(says).count();
+        let commanded = intent::is_command(&sentence.words);
+        let mostly_food = trial.covered * 2 >= words;
+        let asks = sentence.is_question && !commanded && !trial.has_quantity;
+        let is_order = is_certain
+            || !asks
+                && (commanded
+                    || trial.has_quantity
+                    || mostly_food
+                    || had_order && trial.covered * 4 >= words
+                    || had_order && trial.unknown.is_empty());
+        if !is_order {
+            return false;
+        }
+        let keep = turn.is_touched;
+        *turn = trial;
+        turn.is_touched |= keep;
+        true
+    }
+
+    fn repeat(&self, turn: &mut Turn<'_>, history: &[Vec<BasketLine>]) {
+        let Some(last) = history.last() else { return };
+        for line in last {
+            if let Some(item) = self.item(&line.item) {
+                let id = turn.slots.add(vec![item], line.qty, line.notes.clone(), false);
+                turn.focus = Some(id);
+            }
+        }
+    }
+
+    fn item(&self, id: &str) -> Option<ItemNo> {
+        self.index.ids.iter().position(|known| known == id).map(|at| at as ItemNo)
+    }
+
+    fn slots(&self, state: &OrderState) -> (Slots, Option<SlotId>) {
+        let mut slots = Slots::default();
+        let mut focus = None;
+        for (n, line) in state.lines.iter().enumerate() {
+            if let Some(item) = self.item(&line.item) {
+                let id = slots.add(vec![item], line.qty, line.notes.clone(), false);
+                if state.focus == Some(n) || state.focus.is_none() {
+                    focus = Some(id);
+                }
+            }
+        }
+        for wish in &state.ambiguous {
+            let candidates: Vec<ItemNo> = wish.candidates.iter().filter_map(|id| self.item(id)).collect();
+            let id = slots.add(candidates, wish.qty, wish.notes.clone(), false);
+            focus = Some(id);
+        }
+        (slots, focus)
+    }
+
+    /// The order after the message; what is sold out is left out and named.
+    fn state(&self, slots: &Slots, focus: Option<SlotId>) -> (OrderState, Vec<BasketLine>) {
+        let mut state = OrderState::default();
+        let mut unavailable: Vec<BasketLine> = Vec::new();
+        let id = |item: ItemNo| self.index.ids[usize::from(item)].clone();
+        for slot in &slots.all {
+            let Some(item) = slot.item() else {
+                let candidates = slot.candidates.iter().map(|item| id(*item)).collect();
+                state.ambiguous.push(AmbiguousWish { candidates, qty: slot.qty, notes: slot.notes.clone() });
+                continue;
+            };
+            let line = BasketLine { item: id(item), qty: slot.qty, notes: slot.notes.clone() };
+            if !self.index.items[usize::from(item)].available {
+                unavailable.push(line);
+                continue;
+            }
+            let known =
+                state.lines.iter().position(|other| other.item == line.item && same_notes(&other.notes, &line.notes));
+            let at = match known {
+                Some(at) => {
+                    state.lines[at].qty = state.lines[at].qty.saturating_add(line.qty);
+                    at
+                }
+                None => {
+                    state.lines.push(line);
+                    state.lines.len() - 1
+                }
+            };
+            if focus == Some(slot.id) {
+                state.focus = Some(at);
+            }
+        }
+        (state, unavailable)
+    }
+}
+
+fn turn_reading<'a>(turn: &Turn<'a>) -> &'a Reading<'a> {
+    turn.reading()
+}
+
+fn same_notes(a: &[String], b: &[String]) -> bool {
+    a.len() == b.len() && a.iter().all(|note| b.contains(note))
+}
+
+/// The sentence as it was written, folded; the reading's repairs are for dishes.
+fn payment_words(text: &str, reading: &Reading<'_>, sentence: &Sentence) -> String {
+    let start = reading.tokens[sentence.start].token.span.start;
+    let end = reading.tokens.get(sentence.end.saturating_sub(1)).map_or(start, |token| token.token.span.end);
+    let mut folded = text::fold(text.get(start..end).unwrap_or_default());
+    if sentence.is_question {
+        folded.push('?');
+    }
+    folded
+}
+
+fn sentences(reading: &Reading<'_>) -> Vec<Sentence> {
+    let mut sentences = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    while at <= reading.len() {
+        let mark = reading.word(at);
+        let numbering = mark == "."
+            && at > 0
+            && reading.tokens[at - 1].token.number().is_some()
+            && (at < 2 || reading.word(at - 2) == "\n");
+        let ends = at == reading.len() || matches!(mark, "?" | "!" | "\n" | ";") || mark == "." && !numbering;
+        if ends {
+            let end = (at + 1).min(reading.len());
+            if (start..at).any(|n| {
+                reading.tokens[n].token.is_word()
+                    || reading.tokens[n].token.number().is_some()
+                    || reading.tokens[n].word.chars().any(|c| c as u32 > 0x2000)
+            }) {
+                let words: Vec<&str> = (start..at).map(|n| reading.word(n)).collect();
+                let is_question = mark == "?";
+                let mut words = words.join(" ");
+                if is_question {
+                    words.push_str(" ?");
+                }
+                sentences.push(Sentence {
+                    start,
+                    end: at.max(start + 1).min(end),
+                    words: words.trim().to_owned(),
+                    is_question,
+                });
+            }
+            start = at + 1;
+        }
+        at += 1;
+    }
+    sentences
+}
+
+/// One intent for the whole of a message that orders nothing.
+fn overall(topics: &[Intent], has_address: bool, pays: bool, text: &str) -> Intent {
+    let weighty =
+        [Intent::Cancel, Intent::Human, Intent::Price, Intent::Status, Intent::Hours, Intent::Menu, Intent::Order];
+    if let Some(intent) = weighty.iter().find(|intent| topics.contains(intent)) {
+        return *intent;
+    }
+    if has_address {
+        return Intent::Address;
+    }
+    let light = [Intent::Deny, Intent::Confirm, Intent::Thanks, Intent::Greeting];
+    if let Some(intent) = light.iter().find(|intent| topics.contains(intent)) {
+        return if pays && *intent == Intent::Greeting { Intent::Other } else { *intent };
+    }
+    if text.contains('👍') || text.contains('👌') || text.contains('✅') {
+        return Intent::Confirm;
+    }
+    Intent::Other
+}
