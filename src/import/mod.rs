@@ -1,0 +1,58 @@
+//! Tenants that come from other gateways, with their WhatsApp session: no QR code, no "security code changed".
+//!
+//! Pure: readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
+//! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. Sources are only read. Nothing here
+//! writes into a vault, opens a connection, or decides whether a tenant may be replaced: that is the writer's.
+//!
+//! | source | reader |
+//! |---|---|
+//! | a Baileys folder; WAHA NOWEB's; Evolution's without a database | [`baileys::folder`] |
+//! | one JSON: credentials, with keys or without, in any wrapping | [`baileys::document`] |
+//! | an export of the Realtime Database, or plain JSON of Firestore | [`baileys::realtime`] |
+//! | Firestore's documents | [`baileys::firestore`] |
+//! | rows of Evolution's `Session`, with its folder of keys | [`evolution::rows`] |
+//! | a dump of Evolution's hash in Redis | [`evolution::redis`] |
+//! | whatsmeow's SQLite; WAHA GOWS' | [`whatsmeow`] |
+//! | WAHA's folder of sessions | [`waha`] |
+//!
+//! Promises:
+//!
+//! - Any input ends in a copy or in an error, within [`ImportLimits`]; no link within a source is followed.
+//! - Damaged credentials refuse the tenant. A damaged key, session or mapping costs itself, and is told.
+//! - What was kept, dropped and ignored is counted ([`ImportTally`]). No value is ever printed.
+//! - A copy that is not declared final sends with no session of the old service.
+
+mod address;
+pub mod baileys;
+mod check;
+mod complete;
+mod copy;
+mod counters;
+mod error;
+pub mod evolution;
+pub mod export;
+mod files;
+mod json;
+mod key;
+mod limits;
+mod mappings;
+mod secret;
+mod signal;
+mod source;
+mod tally;
+pub mod waha;
+pub mod whatsmeow;
+
+pub use self::{
+    address::{AddressServer, SignalAddress},
+    check::CopyFlaw,
+    copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},
+    counters::{CounterMargin, Finality, SettledTenant},
+    error::{EntryError, ImportError},
+    key::KeyHalves,
+    limits::ImportLimits,
+    mappings::LidMappings,
+    secret::Secret,
+    source::SourceTenant,
+    tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},
+};

@@ -1,0 +1,84 @@
+//! WAHA's folder of sessions: NOWEB keeps Baileys folders in `noweb/<session>`, GOWS whatsmeow databases in `gows/<session>/gows.db`.
+
+use std::path::{Path, PathBuf};
+
+use super::{ImportError, ImportLimits, ImportOrigin, SourceTenant, baileys, source::TenantSink, whatsmeow};
+
+/// What WAHA calls an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Noweb,
+    Gows,
+}
+
+/// Reads `.sessions`, one engine's folder in it, or one session's.
+pub fn read(root: &Path, limits: &ImportLimits, take: &mut dyn FnMut(SourceTenant)) -> Result<(), ImportError> {
+    let mut sink = TenantSink::new(limits, take);
+    if let Some(engine) = engine_of(root) {
+        read_session(root, engine, &mut sink)?;
+    } else {
+        let mut engines = vec![root.to_owned()];
+        engines.extend(["noweb", "gows"].map(|engine| root.join(engine)).into_iter().filter(|path| is_own_folder(path)));
+        for folder in engines {
+            for session in folders(&folder, limits)? {
+                if let Some(engine) = engine_of(&session) {
+                    read_session(&session, engine, &mut sink)?;
+                }
+            }
+        }
+    }
+    if sink.found() == 0 { Err(ImportError::OtherFormat("WAHA's folder of sessions")) } else { Ok(()) }
+}
+
+fn read_session(folder: &Path, engine: Engine, sink: &mut TenantSink) -> Result<(), ImportError> {
+    let limits = sink.limits();
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match engine {
+        Engine::Noweb => {
+            let copy = baileys::folder::read(folder, ImportOrigin::Waha, &limits);
+            sink.put(SourceTenant { name, connected: None, copy })
+        }
+        Engine::Gows => {
+            // A session's own database holds one device; damage of it is this session's, not the others'.
+            let mut put = Ok(());
+            let read = whatsmeow::read(&folder.join("gows.db"), ImportOrigin::Waha, &limits, &mut |mut tenant| {
+                tenant.name.clone_from(&name);
+                if put.is_ok() {
+                    put = sink.put(tenant);
+                }
+            });
+            put?;
+            match read {
+                Ok(()) => Ok(()),
+                Err(error) => sink.put(SourceTenant { name, connected: None, copy: Err(error) }),
+            }
+        }
+    }
+}
+
+fn engine_of(folder: &Path) -> Option<Engine> {
+    if baileys::folder::is_one(folder) {
+        return Some(Engine::Noweb);
+    }
+    folder.join("gows.db").symlink_metadata().is_ok_and(|file| !file.is_dir()).then_some(Engine::Gows)
+}
+
+fn is_own_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
+}
+
+/// Folders in a folder, no links, by name.
+fn folders(folder: &Path, limits: &ImportLimits) -> Result<Vec<PathBuf>, ImportError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        if found.len() == limits.tenants {
+            return Err(ImportError::TooLarge { what: "the number of sessions", limit: limits.tenants as u64 });
+        }
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
