@@ -32,6 +32,8 @@ mod error;
 pub mod evolution;
 pub mod export;
 mod files;
+#[cfg(any(test, feature = "loopback"))]
+pub mod fuzz;
 mod json;
 mod key;
 mod limits;
@@ -40,6 +42,8 @@ mod secret;
 mod signal;
 mod source;
 mod tally;
+#[cfg(test)]
+mod tests;
 pub mod waha;
 pub mod whatsmeow;
 
