@@ -158,7 +158,8 @@ impl FromStr for SignalAddress {
     type Err = EntryError;
 
     fn from_str(text: &str) -> Result<Self, EntryError> {
-        let (name, server) = text.strip_suffix(".0").and_then(|text| text.split_once('@')).ok_or(EntryError::Address)?;
+        let (name, server) =
+            text.strip_suffix(".0").and_then(|text| text.split_once('@')).ok_or(EntryError::Address)?;
         let (user, device) = name.split_once(':').unwrap_or((name, "0"));
         let server = AddressServer::of_jid(server).ok_or(EntryError::Address)?;
         Self::new(user, server, device.parse().map_err(|_| EntryError::Address)?)
@@ -211,7 +212,8 @@ mod tests {
 
     #[test]
     fn hostile_names_are_no_addresses() {
-        for text in ["", ".", "a.0", "1.x", "1_7.0", "1.65536", "1.-1", "../1.0", "1\u{0}.0", "1_1_1.0", "1.0\n", "१.0"] {
+        for text in ["", ".", "a.0", "1.x", "1_7.0", "1.65536", "1.-1", "../1.0", "1\u{0}.0", "1_1_1.0", "1.0\n", "१.0"]
+        {
             assert!(SignalAddress::from_baileys(text).is_err(), "{text}");
         }
         assert!(SignalAddress::from_baileys(&format!("{}.0", "1".repeat(21))).is_err());

@@ -45,7 +45,9 @@ impl TenantCopy {
             ("the identity key", &device.identity_key),
             ("the signed pre-key", &device.signed_pre_key),
         ];
-        flaws.extend(pairs.into_iter().filter(|(_, pair)| !pair.belong_together()).map(|(name, _)| CopyFlaw::Halves(name)));
+        flaws.extend(
+            pairs.into_iter().filter(|(_, pair)| !pair.belong_together()).map(|(name, _)| CopyFlaw::Halves(name)),
+        );
         let identity = &device.identity_key.public;
         if !key::signed_by(identity, &[&device.signed_pre_key.typed_public()], &device.signed_pre_key_signature) {
             flaws.push(CopyFlaw::SignedPreKey);

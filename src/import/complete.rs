@@ -40,7 +40,9 @@ impl TenantCopy {
         for ((group, sender), record) in &self.sender_keys {
             let other = match sender.server {
                 AddressServer::Phone => self.lid_mappings.lid_of(&sender.user).map(|lid| (lid, AddressServer::Lid)),
-                AddressServer::Lid => self.lid_mappings.number_of(&sender.user).map(|number| (number, AddressServer::Phone)),
+                AddressServer::Lid => {
+                    self.lid_mappings.number_of(&sender.user).map(|number| (number, AddressServer::Phone))
+                }
                 AddressServer::Hosted | AddressServer::HostedLid => None,
             };
             named.extend(other.map(|(user, server)| ((group.clone(), sender.renamed(user, server)), record.clone())));

@@ -157,7 +157,10 @@ impl TenantCopy {
 }
 
 /// Skips counters in the open session and in each closed one: a late message makes a closed one the open one again.
-pub(super) fn advance(record: SessionRecordComponents, margin: CounterMargin) -> Result<SessionRecordComponents, EntryError> {
+pub(super) fn advance(
+    record: SessionRecordComponents,
+    margin: CounterMargin,
+) -> Result<SessionRecordComponents, EntryError> {
     if margin.0 == 0 {
         return Ok(record);
     }

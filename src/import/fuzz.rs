@@ -3,9 +3,10 @@
 use std::fs;
 
 use super::{
-    CounterMargin, Finality, ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy, baileys, evolution, export,
-    signal::{LocalDevice, go_sender_key, go_session, node_sender_key, node_session},
+    CounterMargin, Finality, ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy, baileys, evolution,
+    export,
     json::{self, JsonBudget},
+    signal::{LocalDevice, go_sender_key, go_session, node_sender_key, node_session},
     whatsmeow,
 };
 

@@ -47,7 +47,9 @@ pub(super) fn walk<R: std::io::Read, V>(
     source: R,
     what: &'static str,
     limits: &ImportLimits,
-    visit: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::IoRead<std::io::BufReader<GuardedReader<R>>>>) -> Result<V, serde_json::Error>,
+    visit: impl FnOnce(
+        &mut serde_json::Deserializer<serde_json::de::IoRead<std::io::BufReader<GuardedReader<R>>>>,
+    ) -> Result<V, serde_json::Error>,
 ) -> Result<V, ImportError> {
     let guarded = GuardedReader::new(source, limits.source_bytes, limits.tenant_bytes);
     let mut parser = serde_json::Deserializer::from_reader(std::io::BufReader::new(guarded));

@@ -18,7 +18,8 @@ pub fn read(root: &Path, limits: &ImportLimits, take: &mut dyn FnMut(SourceTenan
         read_session(root, engine, &mut sink)?;
     } else {
         let mut engines = vec![root.to_owned()];
-        engines.extend(["noweb", "gows"].map(|engine| root.join(engine)).into_iter().filter(|path| is_own_folder(path)));
+        engines
+            .extend(["noweb", "gows"].map(|engine| root.join(engine)).into_iter().filter(|path| is_own_folder(path)));
         for folder in engines {
             for session in folders(&folder, limits)? {
                 if let Some(engine) = engine_of(&session) {

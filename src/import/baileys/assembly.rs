@@ -4,8 +4,8 @@
 
 use super::{creds, entry_name};
 use crate::import::{
-    AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, ImportOrigin, ImportTally, Secret, SignalAddress,
-    SyncKeyCopy, TenantCopy,
+    AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, ImportOrigin, ImportTally, Secret,
+    SignalAddress, SyncKeyCopy, TenantCopy,
     address::{self, is_user},
     json::{self, JsonBudget, JsonNode},
     key,
@@ -91,7 +91,9 @@ impl Assembly {
             if let Some(kind) = entry_name::parse_type(&name) {
                 // The Realtime Database makes an array of an object with the fields 0, 1, 2, …; nulls fill it up.
                 let fields = match node {
-                    JsonNode::List(items) => items.into_iter().enumerate().map(|(at, node)| (at.to_string(), node)).collect(),
+                    JsonNode::List(items) => {
+                        items.into_iter().enumerate().map(|(at, node)| (at.to_string(), node)).collect()
+                    }
                     node => node.into_fields().unwrap_or_default(),
                 };
                 for (id, node) in fields {
@@ -141,7 +143,8 @@ impl Assembly {
         copy.tally = self.tally;
         let mut joiner = Joiner { local: copy.device.local(), budget: &self.budget, copy, later: Vec::new() };
         // Mappings first: the others ask them.
-        let (mappings, rest): (Vec<_>, Vec<_>) = self.entries.into_iter().partition(|(kind, ..)| *kind == EntryKind::LidMapping);
+        let (mappings, rest): (Vec<_>, Vec<_>) =
+            self.entries.into_iter().partition(|(kind, ..)| *kind == EntryKind::LidMapping);
         for (kind, id, node) in mappings.into_iter().chain(rest) {
             if let Err(reason) = joiner.take(kind, &id, node) {
                 joiner.copy.tally.drop_entry(kind, &id, &reason);
@@ -307,7 +310,8 @@ impl Joiner<'_> {
     /// The address behind one without a domain. A wrong guess heals: the contact asks once for a new session.
     fn place(&self, address: SignalAddress) -> SignalAddress {
         let (user, device, mappings) = (&address.user, &self.copy.device, &self.copy.lid_mappings);
-        let is_known_lid = device.lid.as_ref().is_some_and(|lid| lid.user == *user) || mappings.number_of(user).is_some();
+        let is_known_lid =
+            device.lid.as_ref().is_some_and(|lid| lid.user == *user) || mappings.number_of(user).is_some();
         let is_known_number = device.me.user == *user || mappings.lid_of(user).is_some();
         let is_lid = is_known_lid || (!is_known_number && !address::is_phone_number(user));
         if is_lid { SignalAddress { server: AddressServer::Lid, ..address } } else { address }
@@ -338,17 +342,25 @@ impl Joiner<'_> {
 
 /// Protobuf of `{1 rawId, 2 currentIndex, 3 packed deviceIndexes}`.
 fn fingerprint(node: &JsonNode) -> Result<Vec<u8>, EntryError> {
-    let number = |name| node.get(name).map(|node| json::integer(node).and_then(|number| u32::try_from(number).ok())).unwrap_or(Some(0));
+    let number = |name| {
+        node.get(name).map(|node| json::integer(node).and_then(|number| u32::try_from(number).ok())).unwrap_or(Some(0))
+    };
     let (raw, current) = (number("rawId"), number("currentIndex"));
     let (Some(raw), Some(current)) = (raw, current) else { return Err(EntryError::Invalid("fingerprint")) };
     let indexes = match node.get("deviceIndexes") {
         None => Vec::new(),
         // Baileys writes them as an array, protobufjs' toJSON and the Realtime Database as they like.
-        Some(list) => list.clone().into_items().filter(|items| items.len() <= DEVICES).ok_or(EntryError::Invalid("fingerprint"))?,
+        Some(list) => list
+            .clone()
+            .into_items()
+            .filter(|items| items.len() <= DEVICES)
+            .ok_or(EntryError::Invalid("fingerprint"))?,
     };
     let mut packed = Vec::new();
     for index in &indexes {
-        let index = json::integer(index).and_then(|index| u32::try_from(index).ok()).ok_or(EntryError::Invalid("fingerprint"))?;
+        let index = json::integer(index)
+            .and_then(|index| u32::try_from(index).ok())
+            .ok_or(EntryError::Invalid("fingerprint"))?;
         varint(index, &mut packed);
     }
     let mut message = Vec::new();

@@ -49,7 +49,8 @@ fn rest(creds: &JsonNode, me: &str, account: &JsonNode, keys: Keys) -> Result<De
     if me.server != AddressServer::Phone {
         return Err(EntryError::Invalid("me.id"));
     }
-    let adv_secret = creds.get("advSecretKey").and_then(json::bytes).and_then(|secret| <[u8; 32]>::try_from(secret).ok());
+    let adv_secret =
+        creds.get("advSecretKey").and_then(json::bytes).and_then(|secret| <[u8; 32]>::try_from(secret).ok());
     let next_pre_key_id = whole(creds, "nextPreKeyId")?.unwrap_or(1);
     let routing_info = creds.get("routingInfo").and_then(json::bytes);
     Ok(DeviceCopy {
@@ -81,9 +82,11 @@ fn own_lid(creds: &JsonNode, device: u16) -> Option<SignalAddress> {
 }
 
 fn proof(account: &JsonNode) -> Result<AccountProof, EntryError> {
-    let field = |name| account.get(name).ok_or(EntryError::Missing(name)).and_then(|node| {
-        json::bytes(node).filter(|bytes| !bytes.is_empty() && bytes.len() <= 1024).ok_or(EntryError::Invalid(name))
-    });
+    let field = |name| {
+        account.get(name).ok_or(EntryError::Missing(name)).and_then(|node| {
+            json::bytes(node).filter(|bytes| !bytes.is_empty() && bytes.len() <= 1024).ok_or(EntryError::Invalid(name))
+        })
+    };
     Ok(AccountProof {
         details: field("details")?,
         account_key: key::public_key(&field("accountSignatureKey")?)?,
@@ -101,7 +104,9 @@ pub fn pair(node: Option<&JsonNode>, name: &'static str) -> Result<KeyHalves, En
 
 fn whole(node: &JsonNode, name: &'static str) -> Result<Option<u32>, EntryError> {
     let value = node.get(name);
-    value.map(|value| json::integer(value).and_then(|value| u32::try_from(value).ok()).ok_or(EntryError::Invalid(name))).transpose()
+    value
+        .map(|value| json::integer(value).and_then(|value| u32::try_from(value).ok()).ok_or(EntryError::Invalid(name)))
+        .transpose()
 }
 
 fn name(node: Option<&JsonNode>) -> Option<String> {

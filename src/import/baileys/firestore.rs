@@ -37,7 +37,8 @@ impl Documents<'_> {
             Some(inner) => inner.clone(),
             None => node,
         };
-        let name = node.get("name").and_then(JsonNode::text).and_then(|name| name.rsplit('/').next()).unwrap_or_default();
+        let name =
+            node.get("name").and_then(JsonNode::text).and_then(|name| name.rsplit('/').next()).unwrap_or_default();
         let name = name.to_owned();
         let overfull = assembly.budget().check("the document");
         let copy = match (overfull, node.get("fields").and_then(JsonNode::fields)) {

@@ -129,10 +129,14 @@ impl<'de> Visitor<'de> for Branch<'_, '_> {
         let mut session = None;
         let mut connected = None;
         let mut own: Option<(Assembly, Result<(), ImportError>)> = None;
+        // Much else in a database may have keys, and much may be called `creds`.
+        let mut has_creds = false;
         while let Some(name) = source.next_key::<String>()? {
             if name == "creds" || name == "keys" || name.starts_with("keys.") {
                 let (assembly, added) = own.get_or_insert_with(|| (Assembly::new(self.walk.origin, &limits), Ok(())));
                 let node = source.next_value_seed(NodeSeed::in_stream(assembly.budget()))?;
+                let overfull = assembly.budget().check("the tenant").is_err();
+                has_creds |= name == "creds" && (overfull || matches!(node, JsonNode::Map(_) | JsonNode::Text(_)));
                 if added.is_ok() {
                     *added = document::add(assembly, JsonNode::Map(vec![(name, node)]));
                 }
@@ -143,12 +147,15 @@ impl<'de> Visitor<'de> for Branch<'_, '_> {
                 match found {
                     Some(found) if name == SESSION => session = Some(found.copy),
                     Some(found) => self.walk.put(name, found)?,
+                    None if name == SESSION => session = Some(Err(ImportError::NoCredentials)),
                     None => {}
                 }
             }
         }
-        let own = || own.map(|(assembly, added)| added.and_then(|()| assembly.finish()));
-        Ok(session.or_else(own).map(|copy| Nameless { copy, connected }))
+        let own = own.filter(|_| has_creds).map(|(assembly, added)| added.and_then(|()| assembly.finish()));
+        // A tenant that says it is connected, and has nothing to connect with, must not be missed.
+        let nothing = (connected == Some(true)).then_some(Err(ImportError::NoCredentials));
+        Ok(session.or(own).or(nothing).map(|copy| Nameless { copy, connected }))
     }
 }
 

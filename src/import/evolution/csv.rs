@@ -115,7 +115,8 @@ mod tests {
     use super::*;
 
     fn records(text: &str) -> Result<Vec<Vec<String>>, ImportError> {
-        let mut records = CsvRecords::new(text.as_bytes(), &ImportLimits { tenant_bytes: 1_000, ..ImportLimits::default() });
+        let mut records =
+            CsvRecords::new(text.as_bytes(), &ImportLimits { tenant_bytes: 1_000, ..ImportLimits::default() });
         let mut all = vec![records.header()?];
         while let Some(record) = records.next_record()? {
             all.push(record);
@@ -134,7 +135,9 @@ mod tests {
 
     #[test]
     fn hostile_rows_end_in_an_error() {
-        for text in [format!("a,b\n\"{}", "x".repeat(2_000)), "a,b\n\"open".to_owned(), format!("a\n{}", ",".repeat(500))] {
+        for text in
+            [format!("a,b\n\"{}", "x".repeat(2_000)), "a,b\n\"open".to_owned(), format!("a\n{}", ",".repeat(500))]
+        {
             assert!(records(&text).is_err());
         }
         let invalid: &[u8] = b"a,b\n\xff,1\n";

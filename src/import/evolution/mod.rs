@@ -22,11 +22,18 @@ pub fn folder(folder: &Path, limits: &ImportLimits) -> Result<TenantCopy, Import
 
 /// Instances are UUIDs; anything that could leave the folder is none.
 fn is_instance(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 100 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    !name.is_empty()
+        && name.len() <= 100
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// Adds the keys of an instance, if there is a folder of them.
-fn add_keys(assembly: &mut Assembly, instances: &Path, instance: &str, limits: &ImportLimits) -> Result<(), ImportError> {
+fn add_keys(
+    assembly: &mut Assembly,
+    instances: &Path,
+    instance: &str,
+    limits: &ImportLimits,
+) -> Result<(), ImportError> {
     if !is_instance(instance) {
         return Ok(());
     }

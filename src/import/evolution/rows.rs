@@ -89,7 +89,9 @@ impl Rows<'_> {
     }
 
     fn put_row<E: Error>(&self, assembly: Assembly, row: &JsonNode) -> Result<(), E> {
-        let Some(instance) = INSTANCE.iter().find_map(|name| row.get(name)).and_then(JsonNode::text) else { return Ok(()) };
+        let Some(instance) = INSTANCE.iter().find_map(|name| row.get(name)).and_then(JsonNode::text) else {
+            return Ok(());
+        };
         let creds = row.get(CREDS).cloned().unwrap_or(JsonNode::Null);
         self.put(assembly, instance, creds).map_err(|error| {
             *self.failure.borrow_mut() = Some(error);

@@ -9,7 +9,8 @@ mod session;
 use serde_json::{Value, json};
 
 use super::{
-    CounterMargin, EntryKind, Finality, ImportTally, KeyHalves, TenantCopy, baileys::entry_name, json::encode_base64, key,
+    CounterMargin, EntryKind, Finality, ImportTally, KeyHalves, TenantCopy, baileys::entry_name, json::encode_base64,
+    key,
 };
 
 /// What becomes a folder.
@@ -23,7 +24,8 @@ pub struct BaileysFolder {
 pub fn baileys_folder(mut copy: TenantCopy, margin: CounterMargin) -> BaileysFolder {
     copy.skip_counters(Finality::Final, margin);
     let mut files = Vec::new();
-    let mut file = |name: &str, content: &Value| files.push((entry_name::file_name(name), content.to_string().into_bytes()));
+    let mut file =
+        |name: &str, content: &Value| files.push((entry_name::file_name(name), content.to_string().into_bytes()));
     for (id, pair) in &copy.pre_keys {
         file(&format!("pre-key-{id}"), &key_pair(pair));
     }

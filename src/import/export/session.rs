@@ -11,9 +11,11 @@ use crate::import::{EntryError, json::encode_base64};
 /// The library projects it; what Node cannot express is an error.
 pub fn to_node(record: SessionRecordComponents) -> Result<Value, EntryError> {
     let record = SessionRecord::from_components(record).map_err(|error| EntryError::Protocol(error.to_string()))?;
-    let record = record.into_legacy_session_v1_operational().map_err(|error| EntryError::Protocol(error.to_string()))?;
+    let record =
+        record.into_legacy_session_v1_operational().map_err(|error| EntryError::Protocol(error.to_string()))?;
     let sessions = record.into_indexed_sessions().into_iter();
-    let sessions: Map<_, _> = sessions.map(|entry| (encode_base64(&entry.index_key), session(&entry.session))).collect();
+    let sessions: Map<_, _> =
+        sessions.map(|entry| (encode_base64(&entry.index_key), session(&entry.session))).collect();
     Ok(json!({ "_sessions": sessions, "version": "v1" }))
 }
 
@@ -23,7 +25,8 @@ fn session(session: &LegacySessionV1) -> Value {
         LegacySessionBaseKeyRoleV1::Local => 1,
         LegacySessionBaseKeyRoleV1::Remote => 2,
     };
-    let chains: Map<_, _> = session.chains.iter().map(|chain| (encode_base64(&chain.ratchet_key), chain_value(chain))).collect();
+    let chains: Map<_, _> =
+        session.chains.iter().map(|chain| (encode_base64(&chain.ratchet_key), chain_value(chain))).collect();
     let mut value = json!({
         "registrationId": session.registration_id,
         "currentRatchet": {

@@ -32,8 +32,11 @@ pub fn read(text: &[u8], what: &'static str, budget: &JsonBudget) -> Result<Json
     let mut parser = serde_json::Deserializer::from_slice(text);
     let node = serde::de::DeserializeSeed::deserialize(NodeSeed::new(budget), &mut parser);
     budget.check(what)?;
-    node.and_then(|node| parser.end().map(|()| node))
-        .map_err(|error| ImportError::Json { what, line: error.line(), column: error.column() })
+    node.and_then(|node| parser.end().map(|()| node)).map_err(|error| ImportError::Json {
+        what,
+        line: error.line(),
+        column: error.column(),
+    })
 }
 
 /// Parses a text that may be JSON, base64 of it, or either of these as a JSON string, any of it more than once.
@@ -106,7 +109,9 @@ mod tests {
     fn what_is_no_json_ends_with_its_place() {
         for (text, at) in [("", 1), ("{\"a\":", 5), ("{} {}", 4), ("{\"a\":nul}", 9), ("\u{0}", 1), ("nonsense!", 1)] {
             match node(text) {
-                Err(ImportError::Json { line: 1, column, .. }) => assert!(column.abs_diff(at) <= 1, "{text} at {column}"),
+                Err(ImportError::Json { line: 1, column, .. }) => {
+                    assert!(column.abs_diff(at) <= 1, "{text} at {column}")
+                }
                 other => panic!("{text}: {other:?}"),
             }
         }

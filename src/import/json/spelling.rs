@@ -7,8 +7,9 @@ use base64::{
 
 use super::JsonNode;
 
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
@@ -24,7 +25,9 @@ pub fn bytes(node: &JsonNode) -> Option<Vec<u8>> {
         JsonNode::Text(text) => base64_bytes(text.as_bytes()),
         JsonNode::Bytes(bytes) => Some(bytes.clone()),
         JsonNode::Map(_) => {
-            if node.get("type").and_then(JsonNode::text) == Some("Buffer") || node.get("buffer").is_some_and(JsonNode::is_true) {
+            if node.get("type").and_then(JsonNode::text) == Some("Buffer")
+                || node.get("buffer").is_some_and(JsonNode::is_true)
+            {
                 // Without data it was empty: the Realtime Database keeps no empty arrays.
                 return node.get("data").or_else(|| node.get("value")).map_or(Some(Vec::new()), bytes);
             }
@@ -70,7 +73,10 @@ pub fn integer(node: &JsonNode) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::{ImportLimits, json::{JsonBudget, read}};
+    use crate::import::{
+        ImportLimits,
+        json::{JsonBudget, read},
+    };
 
     fn node(text: &str) -> JsonNode {
         read(text.as_bytes(), "a test", &JsonBudget::new(&ImportLimits::default())).expect("JSON")
@@ -107,7 +113,9 @@ mod tests {
 
     #[test]
     fn what_is_no_bytes() {
-        for text in ["null", "7", "{}", "[1,256]", "[-1]", "[1,\"2\"]", r#"{"0":1,"2":3}"#, r#"{"0":1,"0":2}"#, r#""a b c""#] {
+        for text in
+            ["null", "7", "{}", "[1,256]", "[-1]", "[1,\"2\"]", r#"{"0":1,"2":3}"#, r#"{"0":1,"0":2}"#, r#""a b c""#]
+        {
             assert_eq!(bytes(&node(text)), None, "{text}");
         }
     }

@@ -24,7 +24,8 @@ pub fn convert(record: &[u8], budget: &JsonBudget) -> Result<SenderKeyRecordComp
         return own_sender_key(record);
     }
     let node = json::read(record, "a sender key", budget).map_err(|_| EntryError::Json)?;
-    let states = object(&node, "SenderKeyStates")?.clone().into_items().ok_or(EntryError::Invalid("SenderKeyStates"))?;
+    let states =
+        object(&node, "SenderKeyStates")?.clone().into_items().ok_or(EntryError::Invalid("SenderKeyStates"))?;
     if states.is_empty() {
         return Err(EntryError::Missing("a state of the sender key"));
     }

@@ -38,10 +38,8 @@ pub fn convert(record: &[u8], local: &LocalDevice, budget: &JsonBudget) -> Resul
         return Err(EntryError::TooLarge);
     }
     let total = archived.len();
-    let previous_sessions: Vec<_> = archived
-        .iter()
-        .filter_map(|state| read_state(state, local).and_then(sound).ok())
-        .collect();
+    let previous_sessions: Vec<_> =
+        archived.iter().filter_map(|state| read_state(state, local).and_then(sound).ok()).collect();
     let archived_dropped = total - previous_sessions.len();
     let record = SessionRecordComponents { current_session: Some(sound(open)?), previous_sessions };
     let record = SessionRecord::from_components(record).and_then(SessionRecord::into_components).map_err(protocol)?;

@@ -14,7 +14,10 @@ use whatsapp_rust::wacore::libsignal::protocol::{
     SenderKeyRecord, SenderKeyRecordComponents, SessionRecord, SessionRecordComponents, SignalProtocolError,
 };
 
-use super::{EntryError, json::{self, JsonNode}};
+use super::{
+    EntryError,
+    json::{self, JsonNode},
+};
 
 /// What every session of a device has in common, and foreign records leave out.
 #[derive(Clone, Copy)]

@@ -73,14 +73,17 @@ fn read_state(state: &JsonNode) -> Result<SenderKeyStateComponents, EntryError> 
     if skipped.len() > MESSAGE_KEYS {
         return Err(EntryError::TooLarge);
     }
-    let private = signing.get("private").map(|key| json::bytes(key).ok_or(EntryError::Invalid("private"))).transpose()?;
+    let private =
+        signing.get("private").map(|key| json::bytes(key).ok_or(EntryError::Invalid("private"))).transpose()?;
     Ok(SenderKeyStateComponents {
         key_id: number(state, "senderKeyId")?,
         chain_key: SenderChainKeyComponents { iteration: number(chain, "iteration")?, seed: bytes(chain, "seed")? },
         signing_key: signing_key(&bytes(signing, "public")?, private)?,
         message_keys: skipped
             .iter()
-            .map(|key| Ok(SenderMessageKeyComponents { iteration: number(key, "iteration")?, seed: bytes(key, "seed")? }))
+            .map(|key| {
+                Ok(SenderMessageKeyComponents { iteration: number(key, "iteration")?, seed: bytes(key, "seed")? })
+            })
             .collect::<Result<_, EntryError>>()?,
     })
 }

@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 use whatsapp_rust::wacore::libsignal::protocol::{
-    IdentityKey, LegacyIndexedSessionV1, LegacySessionBaseKeyRoleV1, LegacySessionChainCounterV1, LegacySessionChainKeyV1,
-    LegacySessionChainRoleV1, LegacySessionChainV1, LegacySessionDispositionV1, LegacySessionIndexV1, LegacySessionKeyPairV1,
-    LegacySessionLocalContext, LegacySessionMessageKeyV1, LegacySessionPendingPreKeyV1, LegacySessionRatchetV1,
-    LegacySessionRecordV1, LegacySessionV1, PublicKey,
+    IdentityKey, LegacyIndexedSessionV1, LegacySessionBaseKeyRoleV1, LegacySessionChainCounterV1,
+    LegacySessionChainKeyV1, LegacySessionChainRoleV1, LegacySessionChainV1, LegacySessionDispositionV1,
+    LegacySessionIndexV1, LegacySessionKeyPairV1, LegacySessionLocalContext, LegacySessionMessageKeyV1,
+    LegacySessionPendingPreKeyV1, LegacySessionRatchetV1, LegacySessionRecordV1, LegacySessionV1, PublicKey,
 };
 
 use super::{ConvertedSession, LocalDevice, bytes, number, object, own_session, protocol};
@@ -62,11 +62,10 @@ fn into_record(
     sessions: Vec<LegacyIndexedSessionV1>,
     local: &LocalDevice,
 ) -> Result<whatsapp_rust::wacore::libsignal::protocol::SessionRecord, EntryError> {
-    let identity = PublicKey::from_djb_public_key_bytes(&local.identity).map_err(|_| EntryError::Invalid("our identity"))?;
-    let context = LegacySessionLocalContext {
-        identity_key: IdentityKey::new(identity),
-        registration_id: local.registration_id,
-    };
+    let identity =
+        PublicKey::from_djb_public_key_bytes(&local.identity).map_err(|_| EntryError::Invalid("our identity"))?;
+    let context =
+        LegacySessionLocalContext { identity_key: IdentityKey::new(identity), registration_id: local.registration_id };
     LegacySessionRecordV1::from_indexed_sessions(sessions)
         .and_then(|record| record.into_session_record(context))
         .map_err(|error| EntryError::Protocol(error.to_string()))
@@ -142,7 +141,11 @@ fn read_chain(ratchet: &str, chain: &JsonNode) -> Result<LegacySessionChainV1, E
         chain_key: LegacySessionChainKeyV1 {
             counter: LegacySessionChainCounterV1::new(number(position, "counter")?).map_err(interop)?,
             // A closed chain has none: it only serves messages that come late.
-            key: position.get("key").map(|key| json::bytes(key).ok_or(EntryError::Invalid("key"))).transpose()?.map(Bytes::from),
+            key: position
+                .get("key")
+                .map(|key| json::bytes(key).ok_or(EntryError::Invalid("key")))
+                .transpose()?
+                .map(Bytes::from),
         },
         message_keys,
     })

@@ -18,22 +18,28 @@ fn a_folder_of_version_7_is_read_whole() {
     assert_eq!(copy.device.platform.as_deref(), Some("android"));
     assert_eq!((copy.device.next_pre_key_id, copy.device.first_unuploaded_pre_key_id), (813, 813));
     assert_eq!(copy.pre_keys.keys().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7, 811, 812]);
-    assert_eq!(addresses(&copy.sessions), [
-        "180000000000001@lid.0",
-        "180000000007920@lid.0",
-        "180000000015839@lid.0",
-        "180000000023758@lid.0",
-        "180000000031677@lid.0",
-    ]);
+    assert_eq!(
+        addresses(&copy.sessions),
+        [
+            "180000000000001@lid.0",
+            "180000000007920@lid.0",
+            "180000000015839@lid.0",
+            "180000000023758@lid.0",
+            "180000000031677@lid.0",
+        ]
+    );
     assert!(copy.sessions.keys().all(|address| copy.identities.contains_key(address)));
     assert!(copy.identities.keys().any(|address| address.to_string() == "4915000000000@c.us.0"), "our phone's");
     let senders: Vec<_> = copy.sender_keys.keys().map(|(group, sender)| format!("{group}:{sender}")).collect();
-    assert_eq!(senders, [
-        "120363000000000001@g.us:180000000007920@lid.0",
-        "120363000000000001@g.us:180000000015839@lid.0",
-        "120363000000000001@g.us:4915000000001@c.us.0",
-        "120363000000000001@g.us:4915000000002@c.us.0",
-    ]);
+    assert_eq!(
+        senders,
+        [
+            "120363000000000001@g.us:180000000007920@lid.0",
+            "120363000000000001@g.us:180000000015839@lid.0",
+            "120363000000000001@g.us:4915000000001@c.us.0",
+            "120363000000000001@g.us:4915000000002@c.us.0",
+        ]
+    );
     assert_eq!(copy.lid_mappings.lid_of("4915000000004"), Some("180000000031677"));
     assert_eq!(copy.device_lists["4915000000001"], [0]);
     let (id, key) = copy.sync_keys.iter().next().expect("a sync key");
@@ -84,10 +90,19 @@ fn one_json_in_any_shape_is_the_same_tenant() {
         let mut by_type = serde_json::Map::new();
         let mut beside = json!({ "creds": whole["creds"], "savedAt": "2026-02-01" });
         for (name, key) in whole["keys"].as_object().expect("keys") {
-            let (kind, id) = ["sender-key-memory", "sender-key", "app-state-sync-key", "identity-key", "lid-mapping", "device-list", "pre-key", "session"]
-                .iter()
-                .find_map(|kind| Some((*kind, name.strip_prefix(kind)?.strip_prefix('-')?)))
-                .expect("a type");
+            let (kind, id) = [
+                "sender-key-memory",
+                "sender-key",
+                "app-state-sync-key",
+                "identity-key",
+                "lid-mapping",
+                "device-list",
+                "pre-key",
+                "session",
+            ]
+            .iter()
+            .find_map(|kind| Some((*kind, name.strip_prefix(kind)?.strip_prefix('-')?)))
+            .expect("a type");
             by_type.entry(kind).or_insert_with(|| json!({}))[id] = key.clone();
             beside[format!("keys.{name}")] = key.clone();
         }
@@ -125,7 +140,8 @@ fn one_json_in_any_shape_is_the_same_tenant() {
 fn dots_taken_for_a_path_are_put_together() {
     let store = files(BAILEYS_7);
     let session = value(&store, "session-180000000007920_1.0.json");
-    let text = json!({ "creds": value(&store, "creds.json"), "keys": { "session-180000000007920_1": { "0": session } } });
+    let text =
+        json!({ "creds": value(&store, "creds.json"), "keys": { "session-180000000007920_1": { "0": session } } });
     let copy = document(&text.to_string()).expect("a copy");
     assert_eq!(addresses(&copy.sessions), ["180000000007920@lid.0"]);
 }
@@ -133,9 +149,9 @@ fn dots_taken_for_a_path_are_put_together() {
 /// What a database, or JavaScript, made of each `{"type":"Buffer","data":"…"}`.
 fn respelled(node: &Value, spell: &dyn Fn(Vec<u8>) -> Value) -> Value {
     match node {
-        Value::Object(fields) if fields.get("type") == Some(&json!("Buffer")) => {
-            spell(super::super::json::base64_bytes(fields["data"].as_str().expect("base64").as_bytes()).expect("base64"))
-        }
+        Value::Object(fields) if fields.get("type") == Some(&json!("Buffer")) => spell(
+            super::super::json::base64_bytes(fields["data"].as_str().expect("base64").as_bytes()).expect("base64"),
+        ),
         Value::Object(fields) => fields.iter().map(|(name, node)| (name.clone(), respelled(node, spell))).collect(),
         Value::Array(items) => items.iter().map(|item| respelled(item, spell)).collect(),
         other => other.clone(),
@@ -147,7 +163,9 @@ fn bytes_in_every_spelling_are_the_same_tenant() {
     let store = files(BAILEYS_7);
     let folder = read(&store).expect("a copy");
     let text = |bytes: &[u8]| super::super::json::encode_base64(bytes);
-    let numbered = |bytes: &[u8]| bytes.iter().enumerate().map(|(at, byte)| (at.to_string(), json!(byte))).collect::<serde_json::Map<_, _>>();
+    let numbered = |bytes: &[u8]| {
+        bytes.iter().enumerate().map(|(at, byte)| (at.to_string(), json!(byte))).collect::<serde_json::Map<_, _>>()
+    };
     let spellings: [&dyn Fn(Vec<u8>) -> Value; 8] = [
         &|bytes| json!({ "type": "Buffer", "data": bytes }),
         &|bytes| json!({ "type": "Buffer", "data": numbered(&bytes) }),
@@ -159,7 +177,8 @@ fn bytes_in_every_spelling_are_the_same_tenant() {
         &|bytes| json!({ "$binary": { "base64": text(&bytes), "subType": "00" } }),
     ];
     for (at, spell) in spellings.into_iter().enumerate() {
-        let copy = document(&respelled(&whole(&store), spell).to_string()).unwrap_or_else(|error| panic!("{at}: {error}"));
+        let copy =
+            document(&respelled(&whole(&store), spell).to_string()).unwrap_or_else(|error| panic!("{at}: {error}"));
         copy.verify(None).expect("whole");
         assert_same(&copy, &folder);
     }
@@ -182,7 +201,10 @@ fn a_damaged_key_costs_itself() {
     store.insert("bridge-session-1.0.json".to_owned(), "{}".to_owned());
     let copy = read(&store).expect("a copy");
     copy.verify(None).expect("whole");
-    let counts = |kind| { let counts = copy.tally.of(kind); (counts.kept, counts.dropped) };
+    let counts = |kind| {
+        let counts = copy.tally.of(kind);
+        (counts.kept, counts.dropped)
+    };
     assert_eq!(counts(EntryKind::PreKey), (5, 3));
     assert_eq!(counts(EntryKind::Session), (4, 2));
     assert_eq!(counts(EntryKind::LidMapping), (5, 1), "the other direction is there");
@@ -260,8 +282,12 @@ fn flaws_are_found_and_told_at_once() {
 fn nothing_secret_is_ever_printed() {
     let copy = read(&files(BAILEYS_7)).expect("a copy");
     let sync_keys = format!("{:?}", copy.sync_keys);
-    let printed = format!("{copy:?} {:?} {:?} {sync_keys} {:?} {:?}", copy.device, copy.pre_keys, copy.sessions, copy.sender_keys);
-    let secrets = [copy.device.noise_key.private.expose(), copy.device.adv_secret.as_ref().expect("it has one").expose()];
+    let printed = format!(
+        "{copy:?} {:?} {:?} {sync_keys} {:?} {:?}",
+        copy.device, copy.pre_keys, copy.sessions, copy.sender_keys
+    );
+    let secrets =
+        [copy.device.noise_key.private.expose(), copy.device.adv_secret.as_ref().expect("it has one").expose()];
     for secret in secrets {
         for part in secret.chunks(4) {
             let listed = format!("{part:?}");

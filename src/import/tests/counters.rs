@@ -6,7 +6,10 @@ use super::*;
 
 fn indexes(copy: &TenantCopy) -> Vec<u32> {
     let open = copy.sessions.values().map(|record| record.current_session.as_ref().expect("open"));
-    open.map(|session| session.sender_chain.as_ref().and_then(|chain| chain.chain_key.as_ref()?.index).expect("a chain")).collect()
+    open.map(|session| {
+        session.sender_chain.as_ref().and_then(|chain| chain.chain_key.as_ref()?.index).expect("a chain")
+    })
+    .collect()
 }
 
 #[test]

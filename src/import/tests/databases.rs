@@ -27,7 +27,11 @@ fn every_part_of_the_tree_may_be_exported() {
     });
     for (export, name, connected) in [
         (json!({ "orders": [1, { "a": [2] }], "tenants": { "t1": tenant }, "users": { "x": true } }), "t1", Some(true)),
-        (json!({ "tenants": { "t1": { "baileys_session": session, "restaurant": { "whatsappConnected": "yes" } } } }), "t1", None),
+        (
+            json!({ "tenants": { "t1": { "baileys_session": session, "restaurant": { "whatsappConnected": "yes" } } } }),
+            "t1",
+            None,
+        ),
         (json!({ "t1": tenant }), "t1", Some(true)),
         (tenant.clone(), "", Some(true)),
         (json!({ "baileys_sessions": { "t2": session } }), "t2", None),
@@ -47,7 +51,8 @@ fn every_part_of_the_tree_may_be_exported() {
 #[test]
 fn creds_alone_are_what_the_old_service_kept() {
     let creds = value(&files(BAILEYS_7), "creds.json");
-    let (found, result) = realtime(&json!({ "tenants": { "t": { "baileys_session": { "creds": creds, "savedAt": 1 } } } }).to_string());
+    let (found, result) =
+        realtime(&json!({ "tenants": { "t": { "baileys_session": { "creds": creds, "savedAt": 1 } } } }).to_string());
     result.expect("an export");
     assert!(found[0].copy.as_ref().is_ok_and(|copy| copy.pre_keys.is_empty() && copy.sessions.is_empty()));
 }
@@ -55,7 +60,8 @@ fn creds_alone_are_what_the_old_service_kept() {
 #[test]
 fn a_cut_export_gives_what_came_before() {
     let session = session();
-    let export = json!({ "tenants": { "a": { "baileys_session": session }, "b": { "baileys_session": session } } }).to_string();
+    let export =
+        json!({ "tenants": { "a": { "baileys_session": session }, "b": { "baileys_session": session } } }).to_string();
     let (found, result) = realtime(&export[..export.len() - 600]);
     assert!(matches!(result, Err(ImportError::Json { what: "the export", .. })), "{result:?}");
     assert_eq!(found.iter().map(|tenant| tenant.name.as_str()).collect::<Vec<_>>(), ["a"]);
@@ -78,7 +84,8 @@ fn a_tenant_that_is_too_large_costs_itself() {
     } });
     let limits = ImportLimits { values: 10_000, ..ImportLimits::default() };
     let text = export.to_string();
-    let (found, result) = collect(|take| realtime::read(text.as_bytes(), ImportOrigin::RealtimeDatabase, &limits, take));
+    let (found, result) =
+        collect(|take| realtime::read(text.as_bytes(), ImportOrigin::RealtimeDatabase, &limits, take));
     result.expect("the rest is readable");
     for tenant in &found {
         match tenant.name.as_str() {
@@ -114,7 +121,9 @@ fn typed(node: &Value) -> Value {
         Value::Number(number) => json!({ "integerValue": number.to_string() }),
         Value::String(text) => json!({ "stringValue": text }),
         Value::Array(items) => json!({ "arrayValue": { "values": items.iter().map(typed).collect::<Vec<_>>() } }),
-        Value::Object(fields) if fields.get("type") == Some(&json!("Buffer")) => json!({ "bytesValue": fields["data"] }),
+        Value::Object(fields) if fields.get("type") == Some(&json!("Buffer")) => {
+            json!({ "bytesValue": fields["data"] })
+        }
         Value::Object(fields) => {
             let fields: serde_json::Map<_, _> = fields.iter().map(|(name, node)| (name.clone(), typed(node))).collect();
             json!({ "mapValue": { "fields": fields } })

@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::import::{evolution::{redis, rows}, waha};
+use crate::import::{
+    evolution::{redis, rows},
+    waha,
+};
 
 const INSTANCE: &str = "6f1c7d1e-0000-4000-8000-1234567890ab";
 
@@ -45,10 +48,17 @@ fn rows_as_csv_and_as_json_with_the_folder_of_keys() {
         let (found, _) = read_rows(&text, None);
         assert!(found[0].copy.as_ref().is_ok_and(|copy| copy.sessions.is_empty()));
     }
-    assert_same(&crate::import::evolution::folder(&{
-        write(&instances.path().join("whole"), &store);
-        instances.path().join("whole")
-    }, &ImportLimits::default()).expect("a folder"), &folder);
+    assert_same(
+        &crate::import::evolution::folder(
+            &{
+                write(&instances.path().join("whole"), &store);
+                instances.path().join("whole")
+            },
+            &ImportLimits::default(),
+        )
+        .expect("a folder"),
+        &folder,
+    );
 }
 
 #[test]
@@ -81,10 +91,8 @@ fn a_bad_row_costs_itself() {
 fn a_dump_of_redis_in_each_form() {
     let store = files(BAILEYS_6);
     let folder = read(&store).expect("a copy");
-    let fields: Vec<(String, &String)> = store
-        .iter()
-        .map(|(name, text)| (name.trim_end_matches(".json").replace("--", "::"), text))
-        .collect();
+    let fields: Vec<(String, &String)> =
+        store.iter().map(|(name, text)| (name.trim_end_matches(".json").replace("--", "::"), text)).collect();
     let plain: String = fields.iter().map(|(name, text)| format!("{name}\n{text}\n")).collect();
     let terminal: String = fields
         .iter()
@@ -92,7 +100,8 @@ fn a_dump_of_redis_in_each_form() {
         .enumerate()
         .map(|(at, text)| format!("{}) \"{text}\"\n", at + 1))
         .collect();
-    let object: serde_json::Map<String, Value> = fields.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
+    let object: serde_json::Map<String, Value> =
+        fields.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
     let hash = format!("evolution:instance:{INSTANCE}");
     for (text, name) in [
         (plain, ""),

@@ -6,7 +6,8 @@ use crate::import::export::baileys_folder;
 fn back(copy: TenantCopy) -> TenantCopy {
     let folder = baileys_folder(copy, CounterMargin::default());
     assert_eq!(folder.files.last().map(|(name, _)| name.as_str()), Some("creds.json"));
-    let files: Files = folder.files.into_iter().map(|(name, text)| (name, String::from_utf8(text).expect("JSON"))).collect();
+    let files: Files =
+        folder.files.into_iter().map(|(name, text)| (name, String::from_utf8(text).expect("JSON"))).collect();
     read(&files).expect("a copy")
 }
 
@@ -16,7 +17,12 @@ fn what_is_exported_can_be_imported() {
     drop(super::whatsmeow::database(&folder.path().join("wm.db")));
     let whatsmeow = || {
         let (mut found, _) = collect(|take| {
-            crate::import::whatsmeow::read(&folder.path().join("wm.db"), ImportOrigin::Whatsmeow, &ImportLimits::default(), take)
+            crate::import::whatsmeow::read(
+                &folder.path().join("wm.db"),
+                ImportOrigin::Whatsmeow,
+                &ImportLimits::default(),
+                take,
+            )
         });
         found.remove(0).copy.expect("a copy")
     };

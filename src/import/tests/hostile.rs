@@ -8,7 +8,13 @@ use super::*;
 use crate::import::baileys::folder;
 
 fn limits() -> ImportLimits {
-    ImportLimits { entry_bytes: 20_000, tenant_bytes: 200_000, entries: 1_000, values: 10_000, ..ImportLimits::default() }
+    ImportLimits {
+        entry_bytes: 20_000,
+        tenant_bytes: 200_000,
+        entries: 1_000,
+        values: 10_000,
+        ..ImportLimits::default()
+    }
 }
 
 #[test]
@@ -28,7 +34,10 @@ fn links_pipes_and_large_files_of_a_folder_are_not_read() {
     fs::create_dir(store.join("pre-key-21.json")).expect("a folder");
     fs::write(store.join("pre-key-22.json"), vec![b' '; 20_001]).expect("a file");
     let copy = folder::read(&store, ImportOrigin::Baileys, &limits()).expect("a copy");
-    let counts = |kind| { let counts = copy.tally.of(kind); (counts.kept, counts.dropped) };
+    let counts = |kind| {
+        let counts = copy.tally.of(kind);
+        (counts.kept, counts.dropped)
+    };
     assert_eq!(counts(EntryKind::PreKey), (6, 4));
     assert_eq!(counts(EntryKind::Session), (4, 1));
     // Credentials are not looked for elsewhere.
@@ -41,7 +50,10 @@ fn links_pipes_and_large_files_of_a_folder_are_not_read() {
     symlink(root.path().join("real"), root.path().join("named")).expect("a link");
     folder::read(&root.path().join("named"), ImportOrigin::Baileys, &limits()).expect("a copy");
     for name in ["outside", "nowhere"] {
-        assert!(matches!(folder::read(&root.path().join(name), ImportOrigin::Baileys, &limits()), Err(ImportError::Io(_))));
+        assert!(matches!(
+            folder::read(&root.path().join(name), ImportOrigin::Baileys, &limits()),
+            Err(ImportError::Io(_))
+        ));
     }
 }
 
@@ -59,7 +71,9 @@ fn too_much_of_everything_ends_the_tenant() {
     };
     with("creds", &|store| fs::write(store.join("creds.json"), vec![b' '; 30_000]).expect("a file"));
     with("files", &|store| (0..1_000).for_each(|at| fs::write(store.join(format!("x{at}")), "").expect("a file")));
-    with("bytes", &|store| (20..40).for_each(|at| fs::write(store.join(format!("pre-key-{at}.json")), vec![b' '; 19_000]).expect("a file")));
+    with("bytes", &|store| {
+        (20..40).for_each(|at| fs::write(store.join(format!("pre-key-{at}.json")), vec![b' '; 19_000]).expect("a file"))
+    });
     with("values", &|store| {
         let bomb = format!("[{}1]", "[],".repeat(6_000));
         (20..22).for_each(|at| fs::write(store.join(format!("pre-key-{at}.json")), &bomb).expect("a file"));

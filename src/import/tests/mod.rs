@@ -59,7 +59,9 @@ fn whole(files: &Files) -> Value {
     serde_json::json!({ "creds": value(files, "creds.json"), "keys": keys })
 }
 
-fn collect(run: impl FnOnce(&mut dyn FnMut(SourceTenant)) -> Result<(), ImportError>) -> (Vec<SourceTenant>, Result<(), ImportError>) {
+fn collect(
+    run: impl FnOnce(&mut dyn FnMut(SourceTenant)) -> Result<(), ImportError>,
+) -> (Vec<SourceTenant>, Result<(), ImportError>) {
     let mut found = Vec::new();
     let result = run(&mut |tenant| found.push(tenant));
     (found, result)

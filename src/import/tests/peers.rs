@@ -8,11 +8,12 @@ use rand_010::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use whatsapp_rust::wacore::libsignal::protocol::{
     CiphertextMessage, DeviceId, Direction, IdentityChange, IdentityKey, IdentityKeyPair, IdentityKeyStore, PrivateKey,
-    ProtocolAddress, SessionRecord, SessionStore, SignalMessage, SignalProtocolError, message_decrypt_signal, message_encrypt,
+    ProtocolAddress, SessionRecord, SessionRecordComponents, SessionStore, SignalMessage, SignalProtocolError,
+    message_decrypt_signal, message_encrypt,
 };
 
 use super::super::{
-    EntryError,
+    EntryError, counters,
     json::{JsonBudget, base64_bytes, read},
     key,
     signal::{ConvertedSession, LocalDevice, node_session},
@@ -73,14 +74,15 @@ impl SessionStore for Sessions<'_> {
 }
 
 fn address() -> ProtocolAddress {
-    ProtocolAddress::new("2@lid".to_owned(), DeviceId::new(0))
+    ProtocolAddress::new("2@lid", DeviceId::new(0))
 }
 
 impl Peer {
     pub fn encrypt(&mut self, text: &str) -> Vec<u8> {
         let mut identity = Identity(self.identity.clone(), self.registration_id);
         let mut sessions = Sessions(&mut self.sessions);
-        let sent = block_on(message_encrypt(text.as_bytes(), &address(), &mut sessions, &mut identity)).expect("encrypts");
+        let sent =
+            block_on(message_encrypt(text.as_bytes(), &address(), &mut sessions, &mut identity)).expect("encrypts");
         let CiphertextMessage::SignalMessage(sent) = sent else { panic!("no plain message") };
         sent.serialized().to_vec()
     }
@@ -111,7 +113,8 @@ fn local(side: &Value) -> LocalDevice {
 }
 
 fn convert(side: &Value, session: &Value) -> Result<ConvertedSession, EntryError> {
-    let node = read(session.to_string().as_bytes(), "a session", &JsonBudget::new(&ImportLimits::default())).expect("JSON");
+    let node =
+        read(session.to_string().as_bytes(), "a session", &JsonBudget::new(&ImportLimits::default())).expect("JSON");
     node_session::convert(&node, &local(side))
 }
 
@@ -119,7 +122,7 @@ fn convert(side: &Value, session: &Value) -> Result<ConvertedSession, EntryError
 pub fn peer(side: &Value, margin: Option<u32>) -> Peer {
     let mut record = convert(side, &side["session"]).expect("converts").record;
     if let Some(margin) = margin {
-        record = super::super::counters::advance(record, CounterMargin::new(margin).expect("small enough")).expect("advances");
+        record = counters::advance(record, CounterMargin::new(margin).expect("small enough")).expect("advances");
     }
     let stored = SessionRecord::from_components(record).expect("a record").serialize().expect("encodes");
     let record = SessionRecord::deserialize(&stored).expect("decodes");
@@ -176,14 +179,23 @@ fn with_a_margin_a_stale_copy_repeats_no_counter() {
 #[test]
 fn a_closed_session_skips_as_well() {
     let fixture = fixture();
-    let mut ours = peer(&fixture["ours"], Some(200));
-    // The late message makes the closed session the open one.
+    let indexes = |record: &SessionRecordComponents| -> Vec<u32> {
+        let sessions = record.current_session.iter().chain(&record.previous_sessions);
+        sessions
+            .map(|session| {
+                session.sender_chain.as_ref().and_then(|chain| chain.chain_key.as_ref()?.index).expect("a chain")
+            })
+            .collect()
+    };
+    let record = convert(&fixture["ours"], &fixture["ours"]["session"]).expect("converts").record;
+    let before = indexes(&record);
+    let after = indexes(&counters::advance(record, CounterMargin::default()).expect("advances"));
+    assert_eq!(before.len(), 2);
+    assert_eq!(after, before.iter().map(|index| index + 200 + 64).collect::<Vec<_>>());
+    // And a late message on it, which makes it the open one, is answered.
+    let (mut ours, mut theirs) = (peer(&fixture["ours"], Some(200)), peer(&fixture["theirs"], None));
     ours.decrypt(&wire(&fixture["late"])).expect("late");
-    let mut theirs = peer(&fixture["theirs"], None);
     assert_eq!(theirs.decrypt(&ours.encrypt("on the old one")).expect("they kept it too"), "on the old one");
-    let record = ours.sessions.into_values().next().expect("a session").into_components().expect("components");
-    let index = record.current_session.and_then(|session| session.sender_chain?.chain_key?.index).expect("a chain");
-    assert!(index > 200, "{index}");
 }
 
 #[test]
@@ -191,7 +203,9 @@ fn a_bad_closed_session_costs_itself_and_a_bad_open_one_the_record() {
     let fixture = fixture();
     let ours = &fixture["ours"];
     let sessions = ours["session"]["_sessions"].as_object().expect("sessions");
-    let find = |open: bool| sessions.iter().find(|(_, entry)| (entry["indexInfo"]["closed"] == -1) == open).expect("one").0.clone();
+    let find = |open: bool| {
+        sessions.iter().find(|(_, entry)| (entry["indexInfo"]["closed"] == -1) == open).expect("one").0.clone()
+    };
     let (open, closed) = (find(true), find(false));
     let damaged = |index: &str| {
         let mut session = ours["session"].clone();

@@ -51,12 +51,11 @@ fn a_database_is_read_whole() {
     assert_eq!(copy.pre_keys.keys().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7, 811, 812]);
     assert_eq!(copy.device.next_pre_key_id, 10_812);
     let senders: Vec<_> = copy.sender_keys.keys().map(|(_, sender)| sender.to_string()).collect();
-    assert_eq!(senders, [
-        "180000000150462@lid.0",
-        "180000000158381@lid.0",
-        "4915000000019@c.us.0",
-        "4915000000020@c.us.0",
-    ], "each under both names, ours left out");
+    assert_eq!(
+        senders,
+        ["180000000150462@lid.0", "180000000158381@lid.0", "4915000000019@c.us.0", "4915000000020@c.us.0",],
+        "each under both names, ours left out"
+    );
     assert_eq!(copy.lid_mappings.lid_of("4915000000019"), Some("180000000150462"));
     assert_eq!(copy.sync_keys.len(), 1);
     assert_eq!(copy.tally.problems, []);
@@ -105,7 +104,11 @@ fn what_else_a_device_has() {
     result.expect("a database");
     assert_eq!(found.len(), 2);
     let copy = found[0].copy.as_ref().expect("a copy");
-    let tokens: Vec<_> = copy.contact_tokens.iter().map(|(lid, token)| (lid.as_str(), token.timestamp, token.sender_timestamp)).collect();
+    let tokens: Vec<_> = copy
+        .contact_tokens
+        .iter()
+        .map(|(lid, token)| (lid.as_str(), token.timestamp, token.sender_timestamp))
+        .collect();
     assert_eq!(tokens, [("180000000150462", 7, Some(8)), ("180000000158381", 9, None)]);
     assert!(copy.device.lid_migrated && copy.device.nct_salt.is_some());
     assert_eq!((copy.sessions.len(), copy.tally.of(EntryKind::Session).dropped), (1, 2));
@@ -164,7 +167,11 @@ fn hostile_databases_end_in_an_error() {
     assert!(matches!(fails("computed.db"), ImportError::NoCredentials));
     // One value larger than any entry.
     let huge = database(&at("huge.db"));
-    huge.execute("UPDATE whatsmeow_sessions SET session = zeroblob(20000000) WHERE their_id LIKE '180000000158381%'", []).expect("a blob");
+    huge.execute(
+        "UPDATE whatsmeow_sessions SET session = zeroblob(20000000) WHERE their_id LIKE '180000000158381%'",
+        [],
+    )
+    .expect("a blob");
     drop(huge);
     let copy = one(&at("huge.db"));
     assert_eq!((copy.sessions.len(), copy.tally.of(EntryKind::Session).dropped), (2, 1));

@@ -38,7 +38,10 @@ impl ForeignDatabase {
         let (connection, copy) = if journals.iter().any(is_left) {
             // Reading them in place would write beside the file.
             let folder = copy_to_temporary(file, limits)?;
-            (Connection::open_with_flags(folder.path().join("copy.db"), OpenFlags::SQLITE_OPEN_READ_WRITE)?, Some(folder))
+            (
+                Connection::open_with_flags(folder.path().join("copy.db"), OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+                Some(folder),
+            )
         } else {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
             (Connection::open_with_flags(immutable(file)?, flags)?, None)

@@ -62,7 +62,8 @@ fn read_row(row: &Row) -> Result<DeviceCopy, EntryError> {
     let lid = optional::<String>(row, "lid")?.and_then(|lid| SignalAddress::from_jid(&lid).ok());
     let lid = lid.map(|lid| SignalAddress { server: AddressServer::Lid, device: me.device, ..lid });
     let pair = |name| KeyHalves::from_private(&column::<Vec<u8>>(row, name)?).map_err(|_| EntryError::Invalid(name));
-    let text = |name| Ok::<_, EntryError>(optional::<String>(row, name)?.filter(|text| !text.is_empty() && text.len() <= 400));
+    let text =
+        |name| Ok::<_, EntryError>(optional::<String>(row, name)?.filter(|text| !text.is_empty() && text.len() <= 400));
     let signature = column::<Vec<u8>>(row, "signed_pre_key_sig")?;
     Ok(DeviceCopy {
         noise_key: pair("noise_key")?,
@@ -71,7 +72,9 @@ fn read_row(row: &Row) -> Result<DeviceCopy, EntryError> {
         signed_pre_key_id: number(row, "signed_pre_key_id")?,
         signed_pre_key_signature: signature.try_into().map_err(|_| EntryError::Invalid("signed_pre_key_sig"))?,
         registration_id: number(row, "registration_id")?,
-        adv_secret: optional::<Vec<u8>>(row, "adv_key")?.and_then(|key| <[u8; 32]>::try_from(key).ok()).map(Secret::new),
+        adv_secret: optional::<Vec<u8>>(row, "adv_key")?
+            .and_then(|key| <[u8; 32]>::try_from(key).ok())
+            .map(Secret::new),
         account: AccountProof {
             details: column(row, "adv_details")?,
             account_key: key::public_key(&column::<Vec<u8>>(row, "adv_account_sig_key")?)?,

@@ -31,7 +31,14 @@ impl<'d> Tables<'d> {
         let local = copy.device.local();
         self.mappings(copy)?;
         self.pre_keys(copy)?;
-        self.rows(copy, EntryKind::Identity, "whatsmeow_identity_keys", "our_jid", &["their_id", "identity"], identity)?;
+        self.rows(
+            copy,
+            EntryKind::Identity,
+            "whatsmeow_identity_keys",
+            "our_jid",
+            &["their_id", "identity"],
+            identity,
+        )?;
         let session = |copy: &mut TenantCopy, name: &str, row: &Row| self.session(copy, &local, name, row);
         self.rows(copy, EntryKind::Session, "whatsmeow_sessions", "our_jid", &["their_id", "session"], session)?;
         let sender_key = |copy: &mut TenantCopy, name: &str, row: &Row| self.sender_key(copy, name, row);
@@ -151,7 +158,9 @@ fn identity(copy: &mut TenantCopy, their: &str, row: &Row) -> Taken {
 
 fn sync_key(copy: &mut TenantCopy, _: &str, row: &Row) -> Taken {
     let key = SyncKeyCopy {
-        key_data: Secret::new(get::<Vec<u8>>(row, 1).ok().filter(|data| !data.is_empty()).ok_or(EntryError::Missing("key_data"))?),
+        key_data: Secret::new(
+            get::<Vec<u8>>(row, 1).ok().filter(|data| !data.is_empty()).ok_or(EntryError::Missing("key_data"))?,
+        ),
         timestamp: get(row, 2)?,
         fingerprint: get(row, 3)?,
     };
