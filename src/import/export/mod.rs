@@ -9,8 +9,8 @@ mod session;
 use serde_json::{Value, json};
 
 use super::{
-    CounterMargin, EntryKind, Finality, ImportTally, KeyHalves, TenantCopy, baileys::entry_name, json::encode_base64,
-    key,
+    AddressServer, CounterMargin, EntryKind, Finality, ImportTally, KeyHalves, TenantCopy, baileys::entry_name,
+    json::encode_base64, key,
 };
 
 /// What becomes a folder.
@@ -23,6 +23,7 @@ pub struct BaileysFolder {
 /// Makes the folder. The tenant must have been disconnected before the copy was made.
 pub fn baileys_folder(mut copy: TenantCopy, margin: CounterMargin) -> BaileysFolder {
     copy.skip_counters(Finality::Final, margin);
+    file_by_lid(&mut copy);
     let mut files = Vec::new();
     let mut file =
         |name: &str, content: &Value| files.push((entry_name::file_name(name), content.to_string().into_bytes()));
@@ -63,6 +64,33 @@ pub fn baileys_folder(mut copy: TenantCopy, margin: CounterMargin) -> BaileysFol
     }
     file("creds", &creds(&copy));
     BaileysFolder { files, tally: copy.tally }
+}
+
+/// Baileys 7 looks for a session under the contact's LID, as soon as it knows it. Where it is not known yet, Baileys moves the
+/// session itself when it learns it, if the contact's devices are listed.
+pub(super) fn file_by_lid(copy: &mut TenantCopy) {
+    for (address, record) in std::mem::take(&mut copy.sessions) {
+        if address.server != AddressServer::Phone {
+            copy.sessions.insert(address, record);
+            continue;
+        }
+        match copy.lid_mappings.lid_of(&address.user) {
+            Some(lid) => {
+                let by_lid = address.renamed(lid, AddressServer::Lid);
+                if let Some(identity) = copy.identities.remove(&address) {
+                    copy.identities.entry(by_lid.clone()).or_insert(identity);
+                }
+                copy.sessions.entry(by_lid).or_insert(record);
+            }
+            None => {
+                let devices = copy.device_lists.entry(address.user.clone()).or_default();
+                if !devices.contains(&address.device) {
+                    devices.push(address.device);
+                }
+                copy.sessions.insert(address, record);
+            }
+        }
+    }
 }
 
 fn creds(copy: &TenantCopy) -> Value {

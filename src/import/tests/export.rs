@@ -1,7 +1,7 @@
 //! The way out is the way in, backwards.
 
 use super::*;
-use crate::import::export::baileys_folder;
+use crate::import::export::{baileys_folder, file_by_lid};
 
 fn back(copy: TenantCopy) -> TenantCopy {
     let folder = baileys_folder(copy, CounterMargin::default());
@@ -34,7 +34,30 @@ fn what_is_exported_can_be_imported() {
         again.verify(Some(expected.number())).expect("whole");
         // Its counters are further on, by the margin.
         expected.skip_counters(Finality::Final, CounterMargin::default());
+        file_by_lid(&mut expected);
+        expected.identities.extend(
+            again
+                .identities
+                .iter()
+                .filter(|(address, _)| address.user == again.device.me.user)
+                .map(|(a, b)| (a.clone(), *b)),
+        );
         assert_same(&again, &expected);
         assert_eq!(again.tally.problems, []);
     }
+}
+
+/// Baileys 7 finds no session under a number whose LID it knows.
+#[test]
+fn sessions_are_filed_where_version_7_looks_for_them() {
+    let mut copy = read(&files(BAILEYS_6)).expect("a copy");
+    copy.lid_mappings.insert("180000000047515", "4915000000006");
+    let exported = back(copy);
+    let sessions: Vec<_> = exported.sessions.keys().map(SignalAddress::to_baileys).collect();
+    assert_eq!(
+        sessions,
+        ["180000000039596_1.0", "180000000047515_1.0", "4915000000007.0", "4915000000008.0", "4915000000009.0",]
+    );
+    // Those it moves by itself, by these lists.
+    assert!((7..=9).all(|at| exported.device_lists[&format!("491500000000{at}")] == [0]));
 }
