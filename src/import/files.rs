@@ -7,12 +7,12 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::OFlags;
 
-use super::{EntryError, ImportError};
+use super::{EntryError, ImportError, ImportLimits};
 
 /// Opens a regular file that lies there itself. A pipe without a writer does not hold us up.
 pub fn open(path: &Path) -> io::Result<Option<File>> {
@@ -53,4 +53,20 @@ pub fn read_required(path: &Path, what: &'static str, limit: usize) -> Result<Ve
         Err(EntryError::TooLarge) => Err(ImportError::TooLarge { what, limit: limit as u64 }),
         Err(_) => Err(io::Error::from(io::ErrorKind::PermissionDenied).into()),
     }
+}
+
+/// Folders in a folder, no links, by name.
+pub fn folders(folder: &Path, limits: &ImportLimits) -> Result<Vec<PathBuf>, ImportError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        if found.len() == limits.tenants {
+            return Err(ImportError::TooLarge { what: "the number of folders", limit: limits.tenants as u64 });
+        }
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
 }

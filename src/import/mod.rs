@@ -28,6 +28,7 @@ mod check;
 mod complete;
 mod copy;
 mod counters;
+mod entrance;
 mod error;
 pub mod evolution;
 pub mod export;
@@ -52,6 +53,7 @@ pub use self::{
     check::CopyFlaw,
     copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},
     counters::{CounterMargin, Finality, SettledTenant},
+    entrance::{SourceFormat, read},
     error::{EntryError, ImportError},
     key::KeyHalves,
     limits::ImportLimits,

@@ -1,8 +1,8 @@
 //! WAHA's folder of sessions: NOWEB keeps Baileys folders in `noweb/<session>`, GOWS whatsmeow databases in `gows/<session>/gows.db`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{ImportError, ImportLimits, ImportOrigin, SourceTenant, baileys, source::TenantSink, whatsmeow};
+use super::{ImportError, ImportLimits, ImportOrigin, SourceTenant, baileys, files, source::TenantSink, whatsmeow};
 
 /// What WAHA calls an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub fn read(root: &Path, limits: &ImportLimits, take: &mut dyn FnMut(SourceTenan
         engines
             .extend(["noweb", "gows"].map(|engine| root.join(engine)).into_iter().filter(|path| is_own_folder(path)));
         for folder in engines {
-            for session in folders(&folder, limits)? {
+            for session in files::folders(&folder, limits)? {
                 if let Some(engine) = engine_of(&session) {
                     read_session(&session, engine, &mut sink)?;
                 }
@@ -66,20 +66,4 @@ fn engine_of(folder: &Path) -> Option<Engine> {
 
 fn is_own_folder(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_dir())
-}
-
-/// Folders in a folder, no links, by name.
-fn folders(folder: &Path, limits: &ImportLimits) -> Result<Vec<PathBuf>, ImportError> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        if found.len() == limits.tenants {
-            return Err(ImportError::TooLarge { what: "the number of sessions", limit: limits.tenants as u64 });
-        }
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            found.push(entry.path());
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
 }

@@ -127,3 +127,58 @@ proptest! {
         }
     }
 }
+
+/// What the targets are fed with in a long run: real sources, bent.
+fn seeds() -> Vec<Vec<u8>> {
+    let (seven, six) = (whole(&files(BAILEYS_7)), whole(&files(BAILEYS_6)));
+    let row = serde_json::json!([{ "sessionId": "i", "creds": six["creds"].to_string() }]);
+    let folder = TempDir::new().expect("a folder");
+    drop(super::whatsmeow::database(&folder.path().join("wm.db")));
+    let hash: String =
+        files(BAILEYS_6).iter().map(|(name, text)| format!("{}\n{text}\n", name.replace(".json", ""))).collect();
+    vec![
+        seven.to_string().into(),
+        serde_json::json!({ "tenants": { "t": { "baileys_session": six } } }).to_string().into(),
+        row.to_string().into(),
+        format!("sessionId,creds\ni,\"{}\"\n", six["creds"].to_string().replace('"', "\"\"")).into(),
+        hash.into(),
+        fs::read(folder.path().join("wm.db")).expect("a file"),
+        super::peers::fixture()["ours"]["session"].to_string().into(),
+        files(BAILEYS_7)["session-180000000007920_1.0.json"].clone().into(),
+    ]
+}
+
+/// `IMPORT_FUZZ_ROUNDS` makes it longer.
+#[test]
+fn bent_sources_break_no_reader() {
+    use rand_010::{RngExt, SeedableRng, rngs::StdRng};
+    let rounds: u64 = std::env::var("IMPORT_FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let seeds = seeds();
+    for round in 0..rounds {
+        let mut random = StdRng::seed_from_u64(round);
+        for seed in &seeds {
+            let mut bytes = seed.clone();
+            for _ in 0..random.random_range(1..6) {
+                let at = random.random_range(0..bytes.len());
+                let to = random.random_range(0..bytes.len());
+                let length = random.random_range(1..200).min(bytes.len() - at.max(to));
+                match random.random_range(0..5) {
+                    0 => bytes[at] = random.random(),
+                    1 => bytes[at] ^= 1 << random.random_range(0..8),
+                    2 => bytes.copy_within(at..at + length, to),
+                    3 => drop(bytes.drain(at..at + length)),
+                    _ => {
+                        let piece = bytes[at..at + length].to_vec();
+                        bytes.splice(to..to, piece);
+                    }
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            for (_, run) in crate::import::fuzz::TARGETS {
+                run(&bytes);
+            }
+        }
+    }
+}

@@ -4,9 +4,11 @@
 mod baileys;
 mod counters;
 mod databases;
+mod entrance;
 mod evolution;
 mod export;
 mod fleet;
+mod groups;
 mod hostile;
 mod peers;
 mod whatsmeow;
