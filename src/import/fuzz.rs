@@ -10,17 +10,6 @@ use super::{
     whatsmeow,
 };
 
-/// Name and entrance.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
-    ("import_document", document),
-    ("import_realtime", realtime),
-    ("import_firestore", firestore),
-    ("import_rows", rows),
-    ("import_redis", redis),
-    ("import_whatsmeow", database),
-    ("import_session", session),
-];
-
 /// Small, so that a bomb is found to be one soon.
 fn limits() -> ImportLimits {
     ImportLimits {
@@ -55,27 +44,27 @@ fn use_tenant(tenant: SourceTenant) {
     use_copy(tenant.copy);
 }
 
-fn document(bytes: &[u8]) {
+pub fn document(bytes: &[u8]) {
     use_copy(baileys::document::read(bytes, ImportOrigin::Baileys, &limits()));
 }
 
-fn realtime(bytes: &[u8]) {
+pub fn realtime(bytes: &[u8]) {
     let _ = baileys::realtime::read(bytes, ImportOrigin::RealtimeDatabase, &limits(), &mut use_tenant);
 }
 
-fn firestore(bytes: &[u8]) {
+pub fn firestore(bytes: &[u8]) {
     let _ = baileys::firestore::read(bytes, &limits(), &mut use_tenant);
 }
 
-fn rows(bytes: &[u8]) {
+pub fn rows(bytes: &[u8]) {
     let _ = evolution::rows::read(bytes, None, &limits(), &mut use_tenant);
 }
 
-fn redis(bytes: &[u8]) {
+pub fn redis(bytes: &[u8]) {
     let _ = evolution::redis::read(bytes, &limits(), &mut use_tenant);
 }
 
-fn database(bytes: &[u8]) {
+pub fn database(bytes: &[u8]) {
     let Ok(folder) = tempfile::tempdir() else { return };
     let file = folder.path().join("any.db");
     if fs::write(&file, bytes).is_ok() {
@@ -84,7 +73,7 @@ fn database(bytes: &[u8]) {
 }
 
 /// The four converters.
-fn session(bytes: &[u8]) {
+pub fn session(bytes: &[u8]) {
     let budget = JsonBudget::new(&limits());
     let local = LocalDevice { identity: [9; 32], registration_id: 7 };
     let _ = go_session::convert(bytes, &local, &budget);

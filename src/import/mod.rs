@@ -12,7 +12,7 @@
 //! | Firestore's documents | [`baileys::firestore`] |
 //! | rows of Evolution's `Session`, with its folder of keys | [`evolution::rows`] |
 //! | a dump of Evolution's hash in Redis | [`evolution::redis`] |
-//! | whatsmeow's SQLite; WAHA GOWS' | [`whatsmeow`] |
+//! | whatsmeow's SQLite, or a dump of its PostgreSQL; WAHA GOWS' | [`whatsmeow`] |
 //! | WAHA's folder of sessions | [`waha`] |
 //!
 //! Promises:

@@ -51,7 +51,9 @@ pub(super) fn walk<R: std::io::Read, V>(
         &mut serde_json::Deserializer<serde_json::de::IoRead<std::io::BufReader<GuardedReader<R>>>>,
     ) -> Result<V, serde_json::Error>,
 ) -> Result<V, ImportError> {
-    let guarded = GuardedReader::new(source, limits.source_bytes, limits.tenant_bytes);
+    // Texts of others lie in the same database: pictures, say, of up to 10 MB in the Realtime Database.
+    let longest = limits.entry_bytes.saturating_mul(2);
+    let guarded = GuardedReader::new(source, limits.source_bytes, longest);
     let mut parser = serde_json::Deserializer::from_reader(std::io::BufReader::new(guarded));
     let walked = visit(&mut parser).and_then(|value| parser.end().map(|()| value));
     walked.map_err(|error| match error.io_error_kind() {

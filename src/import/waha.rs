@@ -6,7 +6,7 @@ use super::{ImportError, ImportLimits, ImportOrigin, SourceTenant, baileys, file
 
 /// What WAHA calls an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Engine {
+enum WahaEngine {
     Noweb,
     Gows,
 }
@@ -31,15 +31,15 @@ pub fn read(root: &Path, limits: &ImportLimits, take: &mut dyn FnMut(SourceTenan
     if sink.found() == 0 { Err(ImportError::OtherFormat("WAHA's folder of sessions")) } else { Ok(()) }
 }
 
-fn read_session(folder: &Path, engine: Engine, sink: &mut TenantSink) -> Result<(), ImportError> {
+fn read_session(folder: &Path, engine: WahaEngine, sink: &mut TenantSink) -> Result<(), ImportError> {
     let limits = sink.limits();
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match engine {
-        Engine::Noweb => {
+        WahaEngine::Noweb => {
             let copy = baileys::folder::read(folder, ImportOrigin::Waha, &limits);
             sink.put(SourceTenant { name, connected: None, copy })
         }
-        Engine::Gows => {
+        WahaEngine::Gows => {
             // A session's own database holds one device; damage of it is this session's, not the others'.
             let mut put = Ok(());
             let read = whatsmeow::read(&folder.join("gows.db"), ImportOrigin::Waha, &limits, &mut |mut tenant| {
@@ -57,11 +57,11 @@ fn read_session(folder: &Path, engine: Engine, sink: &mut TenantSink) -> Result<
     }
 }
 
-fn engine_of(folder: &Path) -> Option<Engine> {
+fn engine_of(folder: &Path) -> Option<WahaEngine> {
     if baileys::folder::is_one(folder) {
-        return Some(Engine::Noweb);
+        return Some(WahaEngine::Noweb);
     }
-    folder.join("gows.db").symlink_metadata().is_ok_and(|file| !file.is_dir()).then_some(Engine::Gows)
+    folder.join("gows.db").symlink_metadata().is_ok_and(|file| !file.is_dir()).then_some(WahaEngine::Gows)
 }
 
 fn is_own_folder(path: &Path) -> bool {

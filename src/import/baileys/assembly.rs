@@ -141,7 +141,7 @@ impl Assembly {
         let mut copy = TenantCopy::new(self.origin, creds::device(creds)?);
         copy.is_split = self.is_split;
         copy.tally = self.tally;
-        let mut joiner = Joiner { local: copy.device.local(), budget: &self.budget, copy, later: Vec::new() };
+        let mut joiner = EntryJoiner { local: copy.device.local(), budget: &self.budget, copy, later: Vec::new() };
         // Mappings first: the others ask them.
         let (mappings, rest): (Vec<_>, Vec<_>) =
             self.entries.into_iter().partition(|(kind, ..)| *kind == EntryKind::LidMapping);
@@ -166,20 +166,20 @@ fn split_by_dots(name: &str, node: &JsonNode) -> Option<Vec<(String, JsonNode)>>
 }
 
 /// Takes entry after entry into the copy.
-struct Joiner<'b> {
+struct EntryJoiner<'b> {
     copy: TenantCopy,
     local: LocalDevice,
     budget: &'b JsonBudget,
     /// Entries under an address without a domain: they give way to those that name it.
-    later: Vec<(SignalAddress, Unplaced)>,
+    later: Vec<(SignalAddress, DomainlessEntry)>,
 }
 
-enum Unplaced {
+enum DomainlessEntry {
     Session(Box<signal::ConvertedSession>),
     Identity([u8; 32]),
 }
 
-impl Joiner<'_> {
+impl EntryJoiner<'_> {
     fn take(&mut self, kind: EntryKind, id: &str, node: JsonNode) -> Result<(), EntryError> {
         match kind {
             EntryKind::LidMapping => self.mapping(id, &node),
@@ -228,7 +228,7 @@ impl Joiner<'_> {
         if is_named {
             self.copy.sessions.insert(address, session.record);
         } else {
-            self.later.push((address, Unplaced::Session(Box::new(session))));
+            self.later.push((address, DomainlessEntry::Session(Box::new(session))));
         }
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Joiner<'_> {
         if is_named {
             self.copy.identities.insert(address, identity);
         } else {
-            self.later.push((address, Unplaced::Identity(identity)));
+            self.later.push((address, DomainlessEntry::Identity(identity)));
         }
         Ok(())
     }
@@ -321,7 +321,7 @@ impl Joiner<'_> {
         for (address, unplaced) in std::mem::take(&mut self.later) {
             let placed = self.place(address);
             match unplaced {
-                Unplaced::Session(session) => {
+                DomainlessEntry::Session(session) => {
                     if self.copy.sessions.contains_key(&placed) {
                         // Baileys 7 moved it and never looks here again.
                         self.copy.tally.withdraw(EntryKind::ArchivedSession, session.record.previous_sessions.len());
@@ -330,7 +330,7 @@ impl Joiner<'_> {
                         self.copy.sessions.insert(placed, session.record);
                     }
                 }
-                Unplaced::Identity(identity) => {
+                DomainlessEntry::Identity(identity) => {
                     self.copy.identities.entry(placed).or_insert(identity);
                 }
             }

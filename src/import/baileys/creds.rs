@@ -21,7 +21,7 @@ pub fn device(creds: &JsonNode) -> Result<DeviceCopy, ImportError> {
     rest(creds, me, account, keys).map_err(ImportError::Credentials)
 }
 
-struct Keys {
+struct DeviceKeys {
     noise_key: KeyHalves,
     identity_key: KeyHalves,
     signed_pre_key: KeyHalves,
@@ -30,11 +30,11 @@ struct Keys {
     registration_id: u32,
 }
 
-fn read_keys(creds: &JsonNode) -> Result<Keys, EntryError> {
+fn read_keys(creds: &JsonNode) -> Result<DeviceKeys, EntryError> {
     let signed = creds.get("signedPreKey").ok_or(EntryError::Missing("signedPreKey"))?;
     let signature = signed.get("signature").ok_or(EntryError::Missing("signedPreKey.signature"))?;
     let signature = json::bytes(signature).and_then(|signature| signature.try_into().ok());
-    Ok(Keys {
+    Ok(DeviceKeys {
         noise_key: pair(creds.get("noiseKey"), "noiseKey")?,
         identity_key: pair(creds.get("signedIdentityKey"), "signedIdentityKey")?,
         signed_pre_key: pair(signed.get("keyPair"), "signedPreKey.keyPair")?,
@@ -44,7 +44,7 @@ fn read_keys(creds: &JsonNode) -> Result<Keys, EntryError> {
     })
 }
 
-fn rest(creds: &JsonNode, me: &str, account: &JsonNode, keys: Keys) -> Result<DeviceCopy, EntryError> {
+fn rest(creds: &JsonNode, me: &str, account: &JsonNode, keys: DeviceKeys) -> Result<DeviceCopy, EntryError> {
     let me = SignalAddress::from_jid(me).map_err(|_| EntryError::Invalid("me.id"))?;
     if me.server != AddressServer::Phone {
         return Err(EntryError::Invalid("me.id"));

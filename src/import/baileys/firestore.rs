@@ -16,7 +16,7 @@ use crate::import::{
 };
 
 pub fn read(source: impl Read, limits: &ImportLimits, take: &mut dyn FnMut(SourceTenant)) -> Result<(), ImportError> {
-    let reader = Documents { sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
+    let reader = DocumentReader { sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
     let walked = walk(source, "the documents", limits, |parser| (&reader).deserialize(parser));
     reader.failure.into_inner().map_or(walked, Err)?;
     if reader.sink.borrow().found() == 0 {
@@ -25,12 +25,12 @@ pub fn read(source: impl Read, limits: &ImportLimits, take: &mut dyn FnMut(Sourc
     Ok(())
 }
 
-struct Documents<'s> {
+struct DocumentReader<'s> {
     sink: RefCell<TenantSink<'s>>,
     failure: RefCell<Option<ImportError>>,
 }
 
-impl Documents<'_> {
+impl DocumentReader<'_> {
     /// A document as a node; what is none is passed over.
     fn put<E: Error>(&self, mut assembly: Assembly, node: JsonNode) -> Result<(), E> {
         let node = match node.get("document") {
@@ -60,7 +60,7 @@ impl Documents<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &Documents<'_> {
+impl<'de> DeserializeSeed<'de> for &DocumentReader<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -68,7 +68,7 @@ impl<'de> DeserializeSeed<'de> for &Documents<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for &Documents<'_> {
+impl<'de> Visitor<'de> for &DocumentReader<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

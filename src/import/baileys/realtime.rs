@@ -32,9 +32,9 @@ pub fn read(
     limits: &ImportLimits,
     take: &mut dyn FnMut(SourceTenant),
 ) -> Result<(), ImportError> {
-    let shared = Walk { origin, sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
+    let shared = ExportWalk { origin, sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
     let walked = walk(source, "the export", limits, |parser| {
-        match (Branch { walk: &shared, level: 0 }).deserialize(parser)? {
+        match (BranchSeed { walk: &shared, level: 0 }).deserialize(parser)? {
             Some(session) => shared.put(String::new(), session),
             None => Ok(()),
         }
@@ -43,20 +43,20 @@ pub fn read(
 }
 
 /// What all branches share; an error that is not the parser's own is kept beside the one that stops the parser.
-struct Walk<'s> {
+struct ExportWalk<'s> {
     origin: ImportOrigin,
     sink: RefCell<TenantSink<'s>>,
     failure: RefCell<Option<ImportError>>,
 }
 
 /// A session whose name only the object around it knows.
-struct Nameless {
+struct FoundSession {
     copy: Result<TenantCopy, ImportError>,
     connected: Option<bool>,
 }
 
-impl Walk<'_> {
-    fn put<E: Error>(&self, name: String, Nameless { copy, connected }: Nameless) -> Result<(), E> {
+impl ExportWalk<'_> {
+    fn put<E: Error>(&self, name: String, FoundSession { copy, connected }: FoundSession) -> Result<(), E> {
         self.sink.borrow_mut().put(SourceTenant { name, connected, copy }).map_err(|error| {
             *self.failure.borrow_mut() = Some(error);
             E::custom("stopped")
@@ -99,15 +99,15 @@ macro_rules! nothing_in_scalars {
 }
 
 /// An object somewhere in the tree. Its value is the session that it is, or holds.
-struct Branch<'a, 's> {
-    walk: &'a Walk<'s>,
+struct BranchSeed<'a, 's> {
+    walk: &'a ExportWalk<'s>,
     level: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Branch<'_, '_> {
-    type Value = Option<Nameless>;
+impl<'de> DeserializeSeed<'de> for BranchSeed<'_, '_> {
+    type Value = Option<FoundSession>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Nameless>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<FoundSession>, D::Error> {
         if self.level > LEVELS {
             return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| None);
         }
@@ -115,16 +115,16 @@ impl<'de> DeserializeSeed<'de> for Branch<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Branch<'_, '_> {
-    type Value = Option<Nameless>;
+impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
+    type Value = Option<FoundSession>;
 
     nothing_in_scalars!();
 
-    fn visit_bool<E>(self, _: bool) -> Result<Option<Nameless>, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Option<FoundSession>, E> {
         Ok(None)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Option<Nameless>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Option<FoundSession>, A::Error> {
         let limits = self.walk.sink.borrow().limits();
         let mut session = None;
         let mut connected = None;
@@ -141,9 +141,9 @@ impl<'de> Visitor<'de> for Branch<'_, '_> {
                     *added = document::add(assembly, JsonNode::Map(vec![(name, node)]));
                 }
             } else if name == RESTAURANT {
-                connected = source.next_value_seed(Flag(CONNECTED))?;
+                connected = source.next_value_seed(FlagSeed(CONNECTED))?;
             } else {
-                let found = source.next_value_seed(Branch { walk: self.walk, level: self.level + 1 })?;
+                let found = source.next_value_seed(BranchSeed { walk: self.walk, level: self.level + 1 })?;
                 match found {
                     Some(found) if name == SESSION => session = Some(found.copy),
                     Some(found) => self.walk.put(name, found)?,
@@ -155,14 +155,14 @@ impl<'de> Visitor<'de> for Branch<'_, '_> {
         let own = own.filter(|_| has_creds).map(|(assembly, added)| added.and_then(|()| assembly.finish()));
         // A tenant that says it is connected, and has nothing to connect with, must not be missed.
         let nothing = (connected == Some(true)).then_some(Err(ImportError::NoCredentials));
-        Ok(session.or(own).or(nothing).map(|copy| Nameless { copy, connected }))
+        Ok(session.or(own).or(nothing).map(|copy| FoundSession { copy, connected }))
     }
 }
 
 /// A flag within an object; nothing else of it is kept.
-struct Flag(&'static str);
+struct FlagSeed(&'static str);
 
-impl<'de> DeserializeSeed<'de> for Flag {
+impl<'de> DeserializeSeed<'de> for FlagSeed {
     type Value = Option<bool>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<bool>, D::Error> {
@@ -170,7 +170,7 @@ impl<'de> DeserializeSeed<'de> for Flag {
     }
 }
 
-impl<'de> Visitor<'de> for Flag {
+impl<'de> Visitor<'de> for FlagSeed {
     type Value = Option<bool>;
 
     nothing_in_scalars!();
@@ -184,7 +184,7 @@ impl<'de> Visitor<'de> for Flag {
         while let Some(name) = source.next_key::<String>()? {
             if name == self.0 {
                 // The flag itself: without a name.
-                flag = source.next_value_seed(Flag(""))?;
+                flag = source.next_value_seed(FlagSeed(""))?;
             } else {
                 source.next_value::<IgnoredAny>()?;
             }

@@ -11,6 +11,7 @@ const COLUMNS: usize = 200;
 pub struct CsvRecords<R> {
     source: std::io::BufReader<R>,
     left: u64,
+    source_bytes: u64,
     record_bytes: usize,
     separator: u8,
 }
@@ -20,6 +21,7 @@ impl<R: Read> CsvRecords<R> {
         Self {
             source: std::io::BufReader::new(source),
             left: limits.source_bytes,
+            source_bytes: limits.source_bytes,
             record_bytes: limits.tenant_bytes,
             separator: b',',
         }
@@ -98,8 +100,8 @@ impl<R: Read> CsvRecords<R> {
         let byte = self.peek()?;
         if byte.is_some() {
             self.source.consume(1);
-            let what = "the export";
-            self.left = self.left.checked_sub(1).ok_or(ImportError::TooLarge { what, limit: 0 })?;
+            let limit = self.source_bytes;
+            self.left = self.left.checked_sub(1).ok_or(ImportError::TooLarge { what: "the export", limit })?;
         }
         Ok(byte)
     }

@@ -29,7 +29,8 @@ pub fn read(
     take: &mut dyn FnMut(SourceTenant),
 ) -> Result<(), ImportError> {
     let mut source = BufReader::new(source);
-    let reader = Rows { instances, sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
+    let reader =
+        RowReader { instances, sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
     let first = source.fill_buf()?.trim_ascii_start().first().copied();
     if matches!(first, Some(b'[' | b'{')) {
         let walked = walk(source, "the rows", limits, |parser| (&reader).deserialize(parser));
@@ -43,13 +44,13 @@ pub fn read(
     Ok(())
 }
 
-struct Rows<'s> {
+struct RowReader<'s> {
     instances: Option<&'s Path>,
     sink: RefCell<TenantSink<'s>>,
     failure: RefCell<Option<ImportError>>,
 }
 
-impl Rows<'_> {
+impl RowReader<'_> {
     fn read_csv(&self, source: impl Read, limits: &ImportLimits) -> Result<(), ImportError> {
         let mut records = CsvRecords::new(source, limits);
         let header = records.header()?;
@@ -104,7 +105,7 @@ impl Rows<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &Rows<'_> {
+impl<'de> DeserializeSeed<'de> for &RowReader<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -112,7 +113,7 @@ impl<'de> DeserializeSeed<'de> for &Rows<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for &Rows<'_> {
+impl<'de> Visitor<'de> for &RowReader<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

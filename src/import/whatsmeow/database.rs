@@ -7,12 +7,13 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek},
     path::{Path, PathBuf},
 };
 
 use rusqlite::{Connection, OpenFlags, limits::Limit};
 
+use super::dump;
 use crate::import::{ImportError, ImportLimits, files};
 
 pub struct ForeignDatabase {
@@ -31,7 +32,8 @@ impl ForeignDatabase {
         }
         let mut magic = [0; 16];
         if opened.read_exact(&mut magic).is_err() || &magic != b"SQLite format 3\0" {
-            return Err(ImportError::OtherFormat("a SQLite database"));
+            opened.rewind()?;
+            return Self::new(dump::load(opened, limits)?, limits, None);
         }
         let journals = [beside(file, "-wal"), beside(file, "-journal")];
         let is_left = |journal: &PathBuf| journal.symlink_metadata().is_ok_and(|found| found.len() > 0);
@@ -46,6 +48,14 @@ impl ForeignDatabase {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
             (Connection::open_with_flags(immutable(file)?, flags)?, None)
         };
+        Self::new(connection, limits, copy)
+    }
+
+    fn new(
+        connection: Connection,
+        limits: &ImportLimits,
+        copy: Option<tempfile::TempDir>,
+    ) -> Result<Self, ImportError> {
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(limits.entry_bytes).unwrap_or(i32::MAX))?;
         connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0")?;
         Ok(Self { connection, entry_bytes: limits.entry_bytes, _copy: copy })

@@ -1,9 +1,11 @@
-//! whatsmeow's SQLite database: of bots in Go, evolution-go, go-whatsapp, WAHA's GOWS.
+//! whatsmeow's database: of bots in Go, evolution-go, go-whatsapp, WAHA's GOWS. In SQLite, or a dump of PostgreSQL.
 //!
-//! Owns the way from rows to a copy, device by device. [`database`] opens the file without ever writing to it or trusting it.
+//! Owns the way from rows to a copy, device by device. [`database`] opens the file without ever writing to it or
+//! trusting it.
 
 mod database;
 mod device;
+mod dump;
 mod tables;
 
 use std::path::Path;
@@ -38,7 +40,7 @@ fn read_device(
     limits: &ImportLimits,
 ) -> Result<TenantCopy, ImportError> {
     let mut copy = TenantCopy::new(origin, device::read(database, jid)?);
-    tables::Tables::new(database, jid, limits).read_into(&mut copy)?;
+    tables::DeviceTables::new(database, jid, limits).read_into(&mut copy)?;
     copy.complete();
     Ok(copy)
 }

@@ -12,7 +12,7 @@ use crate::import::{
 };
 
 /// Reads the tables of one device, in the order in which they need each other.
-pub struct Tables<'d> {
+pub struct DeviceTables<'d> {
     database: &'d ForeignDatabase,
     jid: &'d str,
     limits: ImportLimits,
@@ -20,9 +20,9 @@ pub struct Tables<'d> {
 }
 
 /// A row's values, or why it is left out.
-type Taken = Result<(), EntryError>;
+type RowResult = Result<(), EntryError>;
 
-impl<'d> Tables<'d> {
+impl<'d> DeviceTables<'d> {
     pub fn new(database: &'d ForeignDatabase, jid: &'d str, limits: &ImportLimits) -> Self {
         Self { database, jid, limits: *limits, budget: JsonBudget::new(limits) }
     }
@@ -63,7 +63,7 @@ impl<'d> Tables<'d> {
         table: &'static str,
         own: &'static str,
         columns: &[&'static str],
-        mut take: impl FnMut(&mut TenantCopy, &str, &Row) -> Taken,
+        mut take: impl FnMut(&mut TenantCopy, &str, &Row) -> RowResult,
     ) -> Result<(), ImportError> {
         let mut count = 0;
         self.database.select(table, columns, Some((own, self.jid)), self.limits.entries + 1, |row| {
@@ -120,7 +120,7 @@ impl<'d> Tables<'d> {
         Ok(())
     }
 
-    fn session(&self, copy: &mut TenantCopy, local: &LocalDevice, their: &str, row: &Row) -> Taken {
+    fn session(&self, copy: &mut TenantCopy, local: &LocalDevice, their: &str, row: &Row) -> RowResult {
         let address = SignalAddress::from_whatsmeow(their)?;
         let session = go_session::convert(&get::<Vec<u8>>(row, 1)?, local, &self.budget)?;
         copy.tally.keep(EntryKind::ArchivedSession, session.record.previous_sessions.len());
@@ -131,7 +131,7 @@ impl<'d> Tables<'d> {
         Ok(())
     }
 
-    fn sender_key(&self, copy: &mut TenantCopy, group: &str, row: &Row) -> Taken {
+    fn sender_key(&self, copy: &mut TenantCopy, group: &str, row: &Row) -> RowResult {
         let sender = SignalAddress::from_whatsmeow(&get::<String>(row, 1)?)?;
         if copy.device.is_me(&sender) {
             copy.tally.ignore(EntryKind::SenderKey, 1);
@@ -150,13 +150,13 @@ impl<'d> Tables<'d> {
     }
 }
 
-fn identity(copy: &mut TenantCopy, their: &str, row: &Row) -> Taken {
+fn identity(copy: &mut TenantCopy, their: &str, row: &Row) -> RowResult {
     let address = SignalAddress::from_whatsmeow(their)?;
     copy.identities.insert(address, key::public_key(&get::<Vec<u8>>(row, 1)?)?);
     Ok(())
 }
 
-fn sync_key(copy: &mut TenantCopy, _: &str, row: &Row) -> Taken {
+fn sync_key(copy: &mut TenantCopy, _: &str, row: &Row) -> RowResult {
     let key = SyncKeyCopy {
         key_data: Secret::new(
             get::<Vec<u8>>(row, 1).ok().filter(|data| !data.is_empty()).ok_or(EntryError::Missing("key_data"))?,
@@ -168,7 +168,7 @@ fn sync_key(copy: &mut TenantCopy, _: &str, row: &Row) -> Taken {
     Ok(())
 }
 
-fn contact_token(copy: &mut TenantCopy, their: &str, row: &Row) -> Taken {
+fn contact_token(copy: &mut TenantCopy, their: &str, row: &Row) -> RowResult {
     let contact = SignalAddress::from_jid(their)?;
     let lid = match contact.server {
         AddressServer::Lid | AddressServer::HostedLid => contact.user,
