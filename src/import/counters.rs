@@ -26,7 +26,7 @@ const LONGEST: u32 = 1936;
 /// Ids that are skipped when the old pre-keys cannot be trusted: more than any gateway makes in years.
 const PRE_KEY_GAP: u32 = 10_000;
 /// Pre-key ids have 24 bits.
-const PRE_KEY_IDS: u32 = 1 << 24;
+pub(super) const PRE_KEY_IDS: u32 = 1 << 24;
 
 /// What the operator says of the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

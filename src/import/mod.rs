@@ -33,6 +33,7 @@ mod error;
 pub mod evolution;
 pub mod export;
 mod files;
+mod fingerprint;
 #[cfg(any(test, feature = "loopback"))]
 pub mod fuzz;
 mod json;

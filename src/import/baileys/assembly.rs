@@ -7,6 +7,8 @@ use crate::import::{
     AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, ImportOrigin, ImportTally, Secret,
     SignalAddress, SyncKeyCopy, TenantCopy,
     address::{self, is_user},
+    counters::PRE_KEY_IDS,
+    fingerprint,
     json::{self, JsonBudget, JsonNode},
     key,
     signal::{self, LocalDevice, node_sender_key, node_session},
@@ -150,6 +152,8 @@ impl Assembly {
                 joiner.copy.tally.drop_entry(kind, &id, &reason);
             }
         }
+        // What lies in a buffer is parsed only now.
+        self.budget.check("the tenant")?;
         Ok(joiner.finish())
     }
 }
@@ -209,7 +213,8 @@ impl EntryJoiner<'_> {
     }
 
     fn pre_key(&mut self, id: &str, node: &JsonNode) -> Result<(), EntryError> {
-        let id = id.parse().map_err(|_| EntryError::Invalid("the key's id"))?;
+        let id =
+            id.parse().ok().filter(|id| (1..PRE_KEY_IDS).contains(id)).ok_or(EntryError::Invalid("the key's id"))?;
         let pair = creds::pair(Some(node), "the pre-key")?;
         if !pair.belong_together() {
             return Err(EntryError::Halves);
@@ -289,7 +294,7 @@ impl EntryJoiner<'_> {
         let data = node.get("keyData").and_then(json::bytes).filter(|data| !data.is_empty());
         let key = SyncKeyCopy {
             key_data: Secret::new(data.ok_or(EntryError::Missing("keyData"))?),
-            fingerprint: node.get("fingerprint").map(fingerprint).transpose()?.unwrap_or_default(),
+            fingerprint: node.get("fingerprint").map(fingerprint::encode).transpose()?.unwrap_or_default(),
             timestamp: node.get("timestamp").and_then(json::integer).unwrap_or(0),
         };
         self.copy.sync_keys.insert(id, key);
@@ -338,48 +343,4 @@ impl EntryJoiner<'_> {
         self.copy.complete();
         self.copy
     }
-}
-
-/// Protobuf of `{1 rawId, 2 currentIndex, 3 packed deviceIndexes}`.
-fn fingerprint(node: &JsonNode) -> Result<Vec<u8>, EntryError> {
-    let number = |name| {
-        node.get(name).map(|node| json::integer(node).and_then(|number| u32::try_from(number).ok())).unwrap_or(Some(0))
-    };
-    let (raw, current) = (number("rawId"), number("currentIndex"));
-    let (Some(raw), Some(current)) = (raw, current) else { return Err(EntryError::Invalid("fingerprint")) };
-    let indexes = match node.get("deviceIndexes") {
-        None => Vec::new(),
-        // Baileys writes them as an array, protobufjs' toJSON and the Realtime Database as they like.
-        Some(list) => list
-            .clone()
-            .into_items()
-            .filter(|items| items.len() <= DEVICES)
-            .ok_or(EntryError::Invalid("fingerprint"))?,
-    };
-    let mut packed = Vec::new();
-    for index in &indexes {
-        let index = json::integer(index)
-            .and_then(|index| u32::try_from(index).ok())
-            .ok_or(EntryError::Invalid("fingerprint"))?;
-        varint(index, &mut packed);
-    }
-    let mut message = Vec::new();
-    for (tag, value) in [(0x08, raw), (0x10, current)] {
-        message.push(tag);
-        varint(value, &mut message);
-    }
-    if !packed.is_empty() {
-        message.push(0x1a);
-        varint(packed.len() as u32, &mut message);
-        message.extend(packed);
-    }
-    Ok(message)
-}
-
-fn varint(mut value: u32, message: &mut Vec<u8>) {
-    while value >= 0x80 {
-        message.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    message.push(value as u8);
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use whatsapp_rust::wacore::libsignal::protocol::SenderKeyRecordComponents;
 
 use super::buffer;
-use crate::import::{ContactToken, SyncKeyCopy, json::encode_base64};
+use crate::import::{ContactToken, SyncKeyCopy, fingerprint, json::encode_base64};
 
 /// A buffer of JSON text, the newest state last.
 pub fn sender_key(record: &SenderKeyRecordComponents) -> Value {
@@ -37,43 +37,7 @@ pub fn contact_token(token: &ContactToken) -> Value {
 pub fn sync_key(key: &SyncKeyCopy) -> Value {
     json!({
         "keyData": encode_base64(key.key_data.expose()),
-        "fingerprint": fingerprint(&key.fingerprint),
+        "fingerprint": fingerprint::decode(&key.fingerprint),
         "timestamp": key.timestamp.to_string(),
     })
-}
-
-/// `{1 rawId, 2 currentIndex, 3 deviceIndexes}`; what else is in it Baileys does not know.
-fn fingerprint(message: &[u8]) -> Value {
-    let (mut raw, mut current, mut indexes) = (0, 0, Vec::new());
-    let mut rest = message;
-    while let Some(tag) = varint(&mut rest) {
-        match (tag >> 3, tag & 7) {
-            (1, 0) => raw = varint(&mut rest).unwrap_or_default(),
-            (2, 0) => current = varint(&mut rest).unwrap_or_default(),
-            (3, 0) => indexes.extend(varint(&mut rest)),
-            (3, 2) => {
-                let length = varint(&mut rest).unwrap_or_default() as usize;
-                let Some((mut packed, after)) = rest.split_at_checked(length) else { break };
-                rest = after;
-                while let Some(index) = varint(&mut packed) {
-                    indexes.push(index);
-                }
-            }
-            _ => break,
-        }
-    }
-    json!({ "rawId": raw, "currentIndex": current, "deviceIndexes": indexes })
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }

@@ -84,6 +84,16 @@ fn too_much_of_everything_ends_the_tenant() {
     with("depth", &|store| fs::write(store.join("pre-key-20.json"), "[".repeat(5_000)).expect("a file"));
 }
 
+/// A bomb in a buffer goes off only when the copy is made.
+#[test]
+fn a_bomb_within_a_sender_key_ends_the_tenant() {
+    let mut store = whole(&files(BAILEYS_7));
+    let bomb = format!("[{}1]", "{},".repeat(20_000));
+    let buffer = serde_json::json!({ "type": "Buffer", "data": super::super::json::encode_base64(bomb.as_bytes()) });
+    store["keys"]["sender-key-120363000000000001@g.us::4915000000001::0"] = buffer;
+    assert!(matches!(baileys_document(&store.to_string()), Err(ImportError::TooLarge { .. })));
+}
+
 /// Base64 and strings within each other: every layer is paid for.
 #[test]
 fn wrapped_bombs_end_in_an_error() {

@@ -107,7 +107,8 @@ impl<'d> DeviceTables<'d> {
         let columns = ["key_id", "key", "uploaded"];
         let mut uploaded = false;
         self.rows(copy, EntryKind::PreKey, "whatsmeow_pre_keys", "jid", &columns, |copy, _, row| {
-            let id = u32::try_from(get::<i64>(row, 0)?).map_err(|_| EntryError::Invalid("key_id"))?;
+            let id = u32::try_from(get::<i64>(row, 0)?).ok().filter(|id| (1..counters::PRE_KEY_IDS).contains(id));
+            let id = id.ok_or(EntryError::Invalid("key_id"))?;
             copy.pre_keys.insert(id, KeyHalves::from_private(&get::<Vec<u8>>(row, 1)?)?);
             uploaded |= get::<bool>(row, 2).unwrap_or(false);
             Ok(())
