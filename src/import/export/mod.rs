@@ -4,7 +4,7 @@
 //! first, so that nothing is sent twice by whom the tenant belongs to next. Our own sender keys stay behind here too.
 
 mod keys;
-mod session;
+pub(super) mod session;
 
 use serde_json::{Value, json};
 

@@ -76,6 +76,8 @@ fn a_bad_row_costs_itself() {
     result.expect("rows");
     let told: Vec<_> = found.iter().map(|tenant| (tenant.name.as_str(), tenant.copy.is_ok())).collect();
     assert_eq!(told, [("a", false), ("b", false), ("c", true), ("../../etc", true)]);
+    // The last names a folder outside: it was not even listed.
+    assert!(found[3].copy.as_ref().is_ok_and(|copy| copy.tally.of(EntryKind::Unknown).ignored == 0));
     for text in ["", "a,b\n1,2\n", "[]", "{}", "[1,2]"] {
         assert!(matches!(read_rows(text, None).1, Err(ImportError::OtherFormat(_))), "{text}");
     }

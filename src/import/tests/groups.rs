@@ -100,3 +100,15 @@ fn our_own_keys_are_known_by_their_private_half() {
         assert_eq!((counts.kept, counts.ignored, counts.dropped), (kept, ignored, 0), "{private}");
     }
 }
+
+/// And by their name, if the private half was lost.
+#[test]
+fn our_own_keys_are_known_by_their_name() {
+    let mut store = files(BAILEYS_7);
+    let others = store["sender-key-120363000000000001@g.us--4915000000001--0.json"].clone();
+    for own in ["4915000000000--1", "180000000000001_1--1"] {
+        store.insert(format!("sender-key-120363000000000001@g.us--{own}.json"), others.clone());
+    }
+    let counts = read(&store).expect("a copy").tally.of(EntryKind::SenderKey);
+    assert_eq!((counts.kept, counts.ignored), (2, 2));
+}

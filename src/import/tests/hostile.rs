@@ -43,6 +43,11 @@ fn links_pipes_and_large_files_of_a_folder_are_not_read() {
     };
     assert_eq!(counts(EntryKind::PreKey), (6, 4));
     assert_eq!(counts(EntryKind::Session), (4, 1));
+    let reasons: Vec<_> =
+        copy.tally.problems.iter().map(|problem| (problem.entry.as_str(), problem.reason.as_str())).collect();
+    for name in ["pre-key-7", "pre-key-20", "pre-key-21", "session-180000000007920_1.0"] {
+        assert!(reasons.contains(&(name, "a link, or no file")), "{name}: {reasons:?}");
+    }
     // Credentials are not looked for elsewhere.
     fs::remove_file(store.join("creds.json")).expect("a file");
     symlink(root.path().join("creds.json"), store.join("creds.json")).expect("a link");

@@ -235,3 +235,14 @@ fn a_bad_closed_session_costs_itself_and_a_bad_open_one_the_record() {
     let buffer = serde_json::json!({ "type": "Buffer", "data": own });
     assert!(convert(ours, &buffer).expect("its own").record == record);
 }
+
+#[test]
+fn a_record_comes_back_from_node_as_it_went() {
+    let fixture = fixture();
+    for side in [&fixture["ours"], &fixture["theirs"]] {
+        let record = convert(side, &side["session"]).expect("converts").record;
+        assert_eq!(record.previous_sessions.len(), 1);
+        let node = export::session::to_node(record.clone()).expect("Node can express it");
+        assert!(convert(side, &node).expect("converts").record == record);
+    }
+}

@@ -60,6 +60,9 @@ fn a_database_is_read_whole() {
     assert_eq!(copy.sync_keys.len(), 1);
     assert_eq!(copy.tally.problems, []);
     assert_eq!(copy.tally.of(EntryKind::SenderKey).ignored, 1);
+    // The counter of a chain that never sent, one before zero in 32 bits.
+    let own = copy.sessions.values().next().and_then(|record| record.current_session.as_ref()).expect("a session");
+    assert_eq!(own.previous_counter, Some(0));
     let copy = one(&path);
     let settled = copy.settle(Finality::Final, CounterMargin::default());
     assert_eq!((settled.sessions.len(), settled.server_has_pre_keys), (3, true));

@@ -64,8 +64,7 @@ impl ForeignDatabase {
     /// The columns of a table; none when there is no such table, or it is not a plain one.
     pub fn columns(&self, table: &'static str) -> Result<Vec<String>, ImportError> {
         let plain: i64 = self.connection.query_row(
-            "SELECT count(*) FROM sqlite_master WHERE name = ?1 COLLATE NOCASE AND type = 'table'
-             AND sql LIKE 'CREATE TABLE%'",
+            "SELECT count(*) FROM sqlite_master WHERE name = ?1 COLLATE NOCASE AND sql LIKE 'CREATE TABLE%'",
             [table],
             |row| row.get(0),
         )?;
