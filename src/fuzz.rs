@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::{
-    api, journal,
+    api,
+    import::fuzz as import,
+    journal,
     message::{
         EventBody, Message,
         media::{FileName, Links},
@@ -26,7 +28,7 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "envelope", run: envelope },
     Target { name: "entry", run: journal::read_anything },
     Target { name: "webhook", run: settings },
@@ -34,6 +36,13 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "names", run: names },
     Target { name: "message", run: normalisation },
     Target { name: "history", run: history },
+    Target { name: "import_document", run: import::document },
+    Target { name: "import_realtime", run: import::realtime },
+    Target { name: "import_firestore", run: import::firestore },
+    Target { name: "import_rows", run: import::rows },
+    Target { name: "import_redis", run: import::redis },
+    Target { name: "import_whatsmeow", run: import::database },
+    Target { name: "import_session", run: import::session },
 ];
 
 fn tenant() -> TenantId {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `config`, `tenant`, `clock`, `allowance`, `listener`, `outbound` and `telemetry` are ground that all may use, `waha` stands on
-//! `session` and `message`; [`daemon`] puts the parts together.
+//! `session` and `message`; `import` reads the stores of other gateways and stands on nothing; [`daemon`] puts the parts together.
 #![doc = include_str!("ARCHITECTURE.md")]
 #![deny(unsafe_code)]
 
@@ -24,6 +24,7 @@ pub mod demo;
 pub mod fleet;
 #[cfg(feature = "loopback")]
 pub mod fuzz;
+pub mod import;
 pub mod journal;
 pub mod listener;
 pub mod live;
