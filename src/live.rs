@@ -21,7 +21,10 @@ use socketioxide::{
     layer::SocketIoLayer,
     socket::DisconnectReason,
 };
-use tokio::{sync::broadcast::error::RecvError, time::sleep};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
@@ -44,6 +47,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Pauses until there is room among the packets of a client: one that reads makes some at once.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two looks for tenants that somebody has registered for before they exist.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Packets that wait for a client. One with a long text has some 120 KiB, so that a client that does not read holds a MiB.
 const MAX_UNREAD: usize = 8;
@@ -266,10 +272,15 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
         let _ = socket.emit("error", &json!({ "code": "forbidden", "error": "this tenant is not yours to read" }));
         return;
     }
+    let exists = exists(&shared.fleet, &tenant).await;
     {
         let mut known = registrations.tenants.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.len() >= MAX_REGISTRATIONS {
             return refuse("too many registrations on one socket");
+        }
+        if known.contains(&tenant) && !exists {
+            let _ = socket.emit("error", &unknown(&tenant));
+            return;
         }
         if known.contains(&tenant) {
             let _ = socket.emit("registered", &json!({ "tenantId": tenant, "socketId": socket.id }));
@@ -284,7 +295,7 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
         tokio::select! {
             () = gone.cancelled() => {}
             () = lost(&socket) => {}
-            () = follow(&shared.fleet, &socket, &tenant, cursor, may_pair) => {}
+            () = follow(&shared.fleet, &socket, &tenant, cursor, exists, may_pair) => {}
         }
     });
 }
@@ -299,13 +310,42 @@ async fn lost(socket: &SocketRef) {
     }
 }
 
-/// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone.
-async fn follow(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, cursor: Option<EventId>, may_pair: bool) {
+/// While the vault does not answer nobody knows, and the registration waits.
+async fn exists(fleet: &Fleet, tenant: &TenantId) -> bool {
+    fleet.status(tenant).is_some() || !matches!(fleet.record(tenant).await, Ok(None))
+}
+
+fn unknown(tenant: &TenantId) -> Value {
+    json!({
+        "code": "unknown_tenant", "tenantId": tenant,
+        "error": "there is no such tenant; registered as soon as it is made",
+    })
+}
+
+/// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone. Of one that does not exist
+/// the client is told so, and nothing else until it is made: a dashboard may be open before its tenant connects for the first time.
+async fn follow(
+    fleet: &Fleet,
+    socket: &SocketRef,
+    tenant: &TenantId,
+    cursor: Option<EventId>,
+    exists: bool,
+    may_pair: bool,
+) {
     // First listen, then read: nothing falls between.
     let mut notices = fleet.env().feed.subscribe(tenant);
-    let mut last = cursor.or_else(|| fleet.newest_event(tenant));
+    if !exists {
+        emit(socket, "error", &unknown(tenant)).await;
+        // One that is made, and connects to nothing, gives no notice.
+        while fleet.status(tenant).is_none() {
+            if let Ok(Err(RecvError::Closed)) = timeout(LOOK_AGAIN, notices.recv()).await {
+                return;
+            }
+        }
+    }
+    let mut last = cursor.or_else(|| fleet.newest_event(tenant).filter(|_| exists));
     // What came after its cursor; a tenant that is not up yet has to wait for it.
-    let mut is_behind = cursor.is_some();
+    let mut is_behind = cursor.is_some() || !exists;
     let mut registered = json!({ "tenantId": tenant, "socketId": socket.id });
     if let Some(last) = last {
         // A client that hears nothing before its line breaks has a place to go on at.
@@ -387,6 +427,12 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
         return;
     }
     match &event.body {
+        EventBody::Received { message } | EventBody::Sent { message } if message.content.is_mark() => {
+            let payload = json!({
+                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
+            });
+            emit(socket, "message:marked", &payload).await;
+        }
         EventBody::Received { message } => {
             let payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
@@ -405,6 +451,7 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
                 Delivery::Sent => "sent",
                 Delivery::Delivered => "delivered",
                 Delivery::Read => "read",
+                Delivery::Played => "played",
                 Delivery::Failed => "failed",
             };
             let mut payload = json!({

@@ -115,6 +115,8 @@ pub struct TenantRecord {
     pub status: Option<String>,
     pub last_error: Option<String>,
     pub last_error_at: Option<Timestamp>,
+    /// When its session was deleted: there is none until somebody makes it anew.
+    pub deleted_at: Option<Timestamp>,
     /// Settings of the tenant as JSON object; `Null` when there are none.
     pub config: serde_json::Value,
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     fleet::FleetError,
-    message::media::{FileName, Kept, is_shown},
+    message::media::{FileName, Kept, is_shown, title},
     session::NoFile,
 };
 
@@ -69,7 +69,7 @@ pub async fn serve(
         Some(kept) => kept,
         None => match app.fleet.known(&tenant).await {
             Ok(session) => session.file(&name).await?,
-            Err(FleetError::Unknown) => return Err(unknown()),
+            Err(FleetError::Unknown | FleetError::NotOpen) => return Err(unknown()),
             Err(error) => return Err(error.into()),
         },
     };
@@ -83,6 +83,10 @@ pub async fn serve(
         return Ok(Served((status, range).into_response()));
     }
     let bytes = keeper.read(&kept, from..to).await.map_err(NoFile::from)?;
+    let title = match app.fleet.serving(&tenant) {
+        Ok(Some(session)) => session.file_title(&name).await,
+        _ => None,
+    };
     let kind = keeper.kind(&kept).await.map_err(NoFile::from)?;
     let shown = kind.is_some_and(is_shown);
     let mut response = Response::new(Body::from_stream(bytes));
@@ -94,7 +98,7 @@ pub async fn serve(
         }
     };
     set(header::CONTENT_TYPE, kind.filter(|_| shown).unwrap_or("application/octet-stream"));
-    set(header::CONTENT_DISPOSITION, &disposition(shown, &file));
+    set(header::CONTENT_DISPOSITION, &disposition(shown, &file, title.as_deref()));
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::CONTENT_SECURITY_POLICY, POLICY);
     set(header::CACHE_CONTROL, "private, max-age=3600");
@@ -107,11 +111,18 @@ pub async fn serve(
     Ok(Served(response))
 }
 
-/// The name is one of plain characters; its ending is whatever was asked for.
-fn disposition(shown: bool, file: &str) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || "@._-".contains(*c);
-    let name: String = file.chars().filter(plain).collect();
-    format!("{}; filename=\"{name}\"", if shown { "inline" } else { "attachment" })
+/// The name that its sender gave to it, else the one that it has here. Clients that do not read the long form (RFC 6266) get it in plain
+/// characters.
+fn disposition(shown: bool, file: &str, title: Option<&str>) -> String {
+    let kind = if shown { "inline" } else { "attachment" };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@._- ()".contains(c);
+    match title {
+        None => format!("{kind}; filename=\"{}\"", file.chars().filter(|c| is_plain(*c)).collect::<String>()),
+        Some(title) => {
+            let name: String = title.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+            format!("{kind}; filename=\"{name}\"; filename*=UTF-8''{}", title::percent_encoded(title))
+        }
+    }
 }
 
 /// The bytes that are answered with.
@@ -214,6 +225,8 @@ mod tests {
 
     #[test]
     fn a_name_cannot_leave_its_header() {
-        assert_eq!(disposition(false, "a\"; x=\r\n\"b.html"), "attachment; filename=\"axb.html\"");
+        assert_eq!(disposition(false, "a\"; x=\r\n\"b.html", None), "attachment; filename=\"a xb.html\"");
+        let own = disposition(true, "A_1@lid.pdf", Some("Menú \"2\".pdf"));
+        assert_eq!(own, "inline; filename=\"Men_ _2_.pdf\"; filename*=UTF-8''Men%C3%BA%20%222%22.pdf");
     }
 }

@@ -25,7 +25,7 @@ pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
     /// `unserved` when all tenants are without a session; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
-    /// one: restored just now, failed, or moved to another process; `ok`.
+    /// one: restored just now, failed, moved to another process, or served by none; `ok`. All that is wrong is counted in `problems`.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,
@@ -35,6 +35,7 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     active_sessions: Option<usize>,
     sessions: Sessions,
+    problems: Problems,
     /// What to look into; for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<&'static str>>,
@@ -46,6 +47,17 @@ pub struct Health {
     /// `states_lost`, a vault that had lost something that nobody had any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<BTreeMap<&'static str, u64>>,
+}
+
+/// Counts of what is wrong now, by kind; all are 0 while nothing is. Everybody may read them: they name nobody.
+#[derive(Serialize, JsonSchema)]
+pub struct Problems {
+    /// Sessions whose changes the vault does not take; 1 at least while it takes nothing.
+    vault: usize,
+    /// 1: the disk is low, or full.
+    disk: usize,
+    /// Tenants that no process serves: being restored, or failed.
+    unowned: usize,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -89,14 +101,21 @@ pub async fn baileys(State(app): State<App>, MaybeCaller(caller): MaybeCaller) -
 impl Health {
     fn new(app: &App, caller: Option<&Caller>) -> Self {
         let counts @ Counts { working, total, .. } = app.fleet.counts();
+        let unowned = app.fleet.unowned().len();
+        let problems = Problems {
+            vault: app.fleet.stalled().max(usize::from(app.fleet.is_vault_down())),
+            disk: usize::from(space(app) != DiskSpace::Enough),
+            unowned,
+        };
         let mut health = Self {
-            status: word(app, counts),
+            status: word(app, counts, &problems),
             timestamp: app.fleet.env().clock.now(),
             service: "KDS WhatsApp SaaS Backend",
             mode: None,
             version: env!("CARGO_PKG_VERSION"),
             active_sessions: None,
             sessions: Sessions { working, total, ill: None },
+            problems,
             warnings: None,
             vault: None,
             incidents: None,
@@ -128,24 +147,28 @@ impl Gives for Health {
 }
 
 /// The worst first: two probes that see the same must do the same.
-fn word(app: &App, Counts { unserved, total, .. }: Counts) -> &'static str {
-    let space = app.fleet.env().media.spool.reserve().space();
-    match (space, unserved) {
+fn word(app: &App, Counts { unserved, total, .. }: Counts, problems: &Problems) -> &'static str {
+    match (space(app), unserved) {
         _ if app.fleet.is_draining() => "draining",
         (DiskSpace::Full, _) => "disk_full",
         (_, unserved) if unserved > 0 && unserved >= total => "unserved",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
-        (DiskSpace::Enough, 0) => "ok",
+        (DiskSpace::Enough, 0) if problems.unowned == 0 => "ok",
         (DiskSpace::Enough, _) => "degraded",
     }
+}
+
+fn space(app: &App) -> DiskSpace {
+    app.fleet.env().media.spool.reserve().space()
 }
 
 /// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed. And those whose vault has lost
 /// something: while that lasts nothing of them is durable.
 fn ill(app: &App) -> Vec<Ill> {
-    let reports = app.fleet.reports().into_iter();
-    reports
+    app.fleet
+        .reports()
+        .into_iter()
         .filter(|report| match report.status.state {
             _ if report.loss.is_some() => true,
             session::State::Working | session::State::ScanQrCode => false,

@@ -9,6 +9,7 @@ use super::{
     auth::{For, Reading},
     input::Body,
     problem::{FieldError, Problem},
+    waha,
 };
 use crate::session;
 
@@ -54,8 +55,7 @@ pub async fn fetch(
             vec![FieldError { field: field.into(), message: message.to_owned() }],
         )
     };
-    let chat = session::chat_of(wanted.chat_id.as_deref().unwrap_or_default(), app.fleet.country(&tenant))
-        .ok_or_else(|| flaw("chatId", "expected a chat id like 573001112233@c.us"))?;
+    let chat = waha::chat(&app, &tenant, "chatId", wanted.chat_id.as_deref().unwrap_or_default()).await?;
     if !(1..=MOST).contains(&wanted.count) {
         return Err(flaw("count", "expected 1 to 200"));
     }

@@ -60,8 +60,9 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
 }
 
-/// The most bytes of a request's body. What brings a file has limits of its own: see [`upload`].
-const BODY_LIMIT: usize = 256 * 1024;
+/// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What
+/// brings a file has limits of its own: see [`upload`].
+const BODY_LIMIT: usize = 832 * 1024;
 
 /// How WhatsApp itself may refuse, beside what the types of a handler say.
 const ASKS: &[u16] = &[403, 404, 409, 422, 429];
@@ -93,7 +94,7 @@ fn table() -> Vec<Section> {
             Route::post("/api/baileys/send", Old, baileys::send, "Send a text, or a file by its URL").sends().also(&[413, 501]),
             Route::post("/api/baileys/send-message", Old, baileys::send_message, "Send a text, in the other form").sends().also(&[501]),
             Route::get("/api/baileys/conversations", Old, baileys::conversations, "Conversations, the latest first"),
-            Route::get("/api/baileys/messages", Old, baileys::messages, "Messages of a conversation, the newest first"),
+            Route::get("/api/baileys/messages", Old, baileys::messages, "Messages of a conversation, the newest first").also(&[422]),
             Route::get("/api/baileys/profile", Old, baileys::profile, "Who the tenant is at WhatsApp"),
             Route::post("/api/baileys/test-message", Old, baileys::test_message, "What the bot would answer").sends().also(&[501]),
             Route::get("/api/tenant/{id}", Old, tenants::one, "A tenant's record"),
@@ -110,10 +111,10 @@ fn table() -> Vec<Section> {
         ]),
         section("Sessions", vec![
             Route::get("/api/sessions", Keyed, waha::sessions::list, "The sessions that the caller may see"),
-            Route::post("/api/sessions", Keyed, waha::sessions::create, "Make a session, and start it").pairs(),
+            Route::post("/api/sessions", Keyed, waha::sessions::create, "Make a session, and start it; not one that exists").pairs().also(&[422]),
             Route::get("/api/sessions/{session}", Keyed, waha::sessions::one, "A session and its state"),
             Route::put("/api/sessions/{session}", Keyed, waha::sessions::change, "Change a session's settings"),
-            Route::delete("/api/sessions/{session}", Keyed, waha::sessions::delete, "Unlink, wipe the credentials, drop the webhooks; history stays until it is too old"),
+            Route::delete("/api/sessions/{session}", Keyed, waha::sessions::delete, "Unlink, wipe the credentials, drop the settings: there is no such session then; history stays until it is too old"),
             Route::get("/api/sessions/{session}/me", Keyed, waha::sessions::me, "Who the session is at WhatsApp"),
             Route::post("/api/sessions/{session}/start", Keyed, waha::sessions::start, "Connect, or begin to pair").pairs(),
             Route::post("/api/sessions/{session}/stop", Keyed, waha::sessions::stop, "Stay linked, and away until the next start"),
@@ -125,7 +126,7 @@ fn table() -> Vec<Section> {
             Route::put("/api/sessions/{session}/account/change", Keyed, account::allow, "Let another account scan, once (WAHA has no such route)"),
             Route::delete("/api/sessions/{session}/account/change", Keyed, account::forbid, "Take that back (WAHA has no such route)"),
             Route::post("/api/sessions/{session}/history", Keyed, history::fetch, "Fetch older messages of a chat from the phone (WAHA has no such route)").also(ASKS),
-            Route::post("/api/sessions/start", Keyed, waha::sessions::create, "Make a session, and start it").pairs(),
+            Route::post("/api/sessions/start", Keyed, waha::sessions::start_named, "Start a session, and make it if there is none").pairs(),
             Route::post("/api/sessions/stop", Keyed, waha::sessions::stop_named, "Stop a session, or end it"),
             Route::post("/api/sessions/logout", Keyed, waha::sessions::logout_named, "Unlink at WhatsApp and wipe the credentials"),
         ]),
@@ -152,27 +153,27 @@ fn table() -> Vec<Section> {
             Route::put("/api/star", Keyed, waha::sending::star, "Star a message, or do no more").also(ASKS),
             Route::post("/api/{session}/events", Keyed, waha::sending::happening, "Invite to something that happens").sends(),
             Route::get("/api/{session}/new-message-id", Keyed, waha::sending::new_message_id, "An id for a message to be sent"),
-            Route::post("/api/sendSeen", Keyed, waha::sending::seen, "Mark messages as read"),
-            Route::post("/api/startTyping", Keyed, waha::sending::typing, "Show that somebody is typing"),
-            Route::post("/api/stopTyping", Keyed, waha::sending::not_typing, "Show it no more"),
+            Route::post("/api/sendSeen", Keyed, waha::sending::seen, "Mark messages as read").also(&[422]),
+            Route::post("/api/startTyping", Keyed, waha::sending::typing, "Show that somebody is typing").also(&[422]),
+            Route::post("/api/stopTyping", Keyed, waha::sending::not_typing, "Show it no more").also(&[422]),
             Route::get("/api/files/{session}/{file}", Keyed, files::serve, "The file of a message, whole or in part"),
-            Route::get("/api/messages", Keyed, waha::chats::messages_of, "Messages of a chat, the newest first"),
+            Route::get("/api/messages", Keyed, waha::chats::messages_of, "Messages of a chat, the newest first").also(&[422]),
         ]),
         section("Chats", vec![
             Route::get("/api/{session}/chats", Keyed, waha::chats::list, "Chats, the latest first"),
             Route::get("/api/{session}/chats/overview", Keyed, waha::chats::overview, "Chats, briefly"),
-            Route::post("/api/{session}/chats/overview", Keyed, waha::chats::overview_of, "Chats that are named, briefly"),
+            Route::post("/api/{session}/chats/overview", Keyed, waha::chats::overview_of, "Chats that are named, briefly").also(&[422]),
             Route::delete("/api/{session}/chats/{chatId}", Keyed, waha::chats::delete, "Delete a chat on the tenant's devices").also(ASKS),
             Route::get("/api/{session}/chats/{chatId}/picture", Keyed, waha::chats::picture, "A chat's picture").also(ASKS),
             Route::post("/api/{session}/chats/{chatId}/archive", Keyed, waha::chats::archive, "Archive a chat").also(ASKS),
             Route::post("/api/{session}/chats/{chatId}/unarchive", Keyed, waha::chats::unarchive, "Take a chat out of the archive").also(ASKS),
             Route::post("/api/{session}/chats/{chatId}/unread", Keyed, waha::chats::unread, "Mark a chat as unread").also(ASKS),
             Route::delete("/api/{session}/chats/{chatId}/messages", Keyed, waha::chats::clear, "Empty a chat on the tenant's devices").also(ASKS),
-            Route::post("/api/{session}/chats/{chatId}/messages/read", Keyed, waha::chats::read_messages, "Mark what came as read"),
+            Route::post("/api/{session}/chats/{chatId}/messages/read", Keyed, waha::chats::read_messages, "Mark what came as read").also(&[422]),
             Route::post("/api/{session}/chats/{chatId}/messages/{messageId}/pin", Keyed, waha::chats::pin, "Put a message on top of its chat").sends(),
             Route::post("/api/{session}/chats/{chatId}/messages/{messageId}/unpin", Keyed, waha::chats::unpin, "Take it down").sends(),
-            Route::get("/api/{session}/chats/{chatId}/messages", Keyed, waha::chats::messages, "Messages of a chat, the newest first"),
-            Route::get("/api/{session}/chats/{chatId}/messages/{messageId}", Keyed, waha::chats::message, "A message"),
+            Route::get("/api/{session}/chats/{chatId}/messages", Keyed, waha::chats::messages, "Messages of a chat, the newest first").also(&[422]),
+            Route::get("/api/{session}/chats/{chatId}/messages/{messageId}", Keyed, waha::chats::message, "A message").also(&[422]),
             Route::put("/api/{session}/chats/{chatId}/messages/{messageId}", Keyed, waha::chats::edit, "Change a message that was sent").sends(),
             Route::delete("/api/{session}/chats/{chatId}/messages/{messageId}", Keyed, waha::chats::revoke, "Delete a message for everyone").sends(),
         ]),

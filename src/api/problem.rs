@@ -17,6 +17,7 @@ use crate::{
     message::Flaw,
     session::{End, NoPast, Refused, RefusedPasskey, RefusedSend},
     store::StoreError,
+    tenant::TenantId,
 };
 
 /// What went wrong (RFC 9457).
@@ -119,6 +120,13 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "There is no such tenant").saying("Tenant no encontrado")
     }
 
+    /// In WAHA's words.
+    pub fn session_exists(tenant: &TenantId) -> Self {
+        let mut problem = Self::unprocessable("session_exists", "There is a session of this name");
+        problem.detail = Some("PUT changes it, and POST to its `start` starts it".into());
+        problem.saying(&format!("Session '{tenant}' already exists. Use PUT to update it."))
+    }
+
     /// What is not built, cannot be done, or would need a program that is not here.
     pub fn not_implemented(detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", "This cannot be done here");
@@ -150,6 +158,15 @@ impl Problem {
     pub fn unavailable(code: &'static str, title: &'static str) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title);
         problem.retry_after_s = Some(5);
+        problem
+    }
+
+    /// There is no way to WhatsApp: why.
+    pub fn unreachable(reason: impl Into<String>) -> Self {
+        let mut problem = Self::unavailable("whatsapp_unreachable", "WhatsApp cannot be reached now");
+        let reason = reason.into();
+        problem.error = format!("No se puede conectar con WhatsApp: {reason}").into();
+        problem.detail = Some(reason);
         problem
     }
 
@@ -218,7 +235,8 @@ impl From<FleetError> for Problem {
     fn from(error: FleetError) -> Self {
         match error {
             FleetError::Draining => Self::unavailable("draining", "The daemon is stopping"),
-            FleetError::Unknown => Self::not_connected(),
+            FleetError::Unknown => Self::unknown_tenant(),
+            FleetError::NotOpen => Self::not_connected(),
             FleetError::Unconfirmed => Self::unreadable(StoreError::Unconfirmed),
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
             FleetError::Restoring => Self::unavailable("restoring", "The session is being restored: try again"),
@@ -232,7 +250,11 @@ impl From<End> for Problem {
     fn from(end: End) -> Self {
         match end {
             End::Moved => Self::moved(),
-            End::CopyFailed(_) | End::Crashed | End::VaultRefused(_) => FleetError::Restoring.into(),
+            End::CopyFailed(_) | End::Crashed | End::VaultRefused(_) => {
+                let mut problem = Self::from(FleetError::Restoring);
+                problem.detail = Some(end.to_string());
+                problem
+            }
         }
     }
 }
@@ -249,6 +271,22 @@ impl From<Refused> for Problem {
             Refused::NotConnected => Self::not_connected(),
             Refused::Ended(end) => end.into(),
             Refused::Unreachable => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
+            Refused::Unreadable => {
+                let mut problem =
+                    Self::unprocessable("whatsapp_unreadable", "WhatsApp answers, and the answer cannot be read");
+                problem.detail = Some("asking again would bring the same: the daemon may be too old".to_owned());
+                problem
+            }
+            Refused::NoKeys => Self::conflict(
+                "no_settings_keys",
+                "The phone has not shared the keys of its settings",
+                "switch the phone on, and try again later",
+            ),
+            Refused::Full { most, of } => {
+                let mut problem = Self::unprocessable("limit_reached", "There are as many as WhatsApp allows");
+                problem.detail = Some(format!("at most {most} {of}"));
+                problem
+            }
             Refused::Input { field, expected } => Self::invalid(
                 format!("{field}: {expected}"),
                 vec![FieldError { field: field.into(), message: expected.to_owned() }],
@@ -340,6 +378,12 @@ impl From<RefusedSend> for Problem {
             RefusedSend::UnknownMessage => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }
+            RefusedSend::EditTooLate(window) => {
+                let mut problem = Self::unprocessable("edit_too_late", "The message is too old to be edited");
+                problem.detail =
+                    Some(format!("WhatsApp takes edits for {} minutes: send another message", window.as_secs() / 60));
+                problem
+            }
             RefusedSend::NobodyKnown => Self::conflict(
                 "nobody_known",
                 "Nobody is known to whom it could go",
@@ -365,6 +409,7 @@ impl From<RefusedSend> for Problem {
                 problem
             }
             RefusedSend::TooMany { wait } => Self::too_many(wait),
+            RefusedSend::Unasked(refused) => refused.into(),
             RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
             RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
             RefusedSend::OutcomeUnknown { id } => {

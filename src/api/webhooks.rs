@@ -14,7 +14,6 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    fleet::FleetError,
     tenant::TenantId,
     waha::Wish,
     webhook::{FailureForm, Form, WebhookError},
@@ -35,7 +34,7 @@ impl JsonSchema for Config {
         let text = |most: usize| json!({ "type": "string", "maxLength": most });
         json_schema!({
             "type": "object",
-            "description": "Webhooks and metadata. All of it is replaced; a secret that comes back as it was shown stays.",
+            "description": "Webhooks and metadata. All of it is replaced; a secret that comes back as it was shown stays. What else WAHA's clients write there is kept and shown; nothing follows from it.",
             "properties": {
                 "metadata": { "type": ["object", "null"], "description": "Sent along with every event; at most 8 KiB." },
                 "webhooks": {
@@ -104,7 +103,7 @@ pub async fn put(
     Body(config): Body<Config>,
 ) -> Result<Json<Form>, Problem> {
     app.fleet.opened(&tenant).await?;
-    Ok(Json(app.webhooks.put(&tenant, config.0).await?))
+    Ok(Json(app.webhooks.put_webhooks(&tenant, config.0).await?))
 }
 
 pub async fn failures(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Failures>, Problem> {
@@ -130,11 +129,7 @@ pub async fn redrive(
 }
 
 async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
-    match app.fleet.known(tenant).await {
-        Ok(_) => Ok(()),
-        Err(FleetError::Unknown) => Err(Problem::unknown_tenant()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(app.fleet.known(tenant).await.map(drop)?)
 }
 
 #[derive(Deserialize, JsonSchema)]

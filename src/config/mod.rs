@@ -221,6 +221,8 @@ pub struct Messages {
     pub keep_whole: Duration,
     /// How long a message waits to be sent.
     pub ttl: Duration,
+    /// WhatsApp takes edits of a message for so long.
+    pub edit_window: Duration,
     pub history: History,
 }
 

@@ -86,6 +86,7 @@ impl Reader<'_> {
             self.duration("messages.keep_whole", 3600..=31_536_000),
             self.history(),
             self.duration("messages.ttl", 1..=604_800),
+            self.duration("messages.edit_window", 1..=2_592_000),
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
@@ -147,6 +148,7 @@ impl Reader<'_> {
                 keep_whole: messages.4?,
                 history: messages.5?,
                 ttl: messages.6?,
+                edit_window: messages.7?,
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },

@@ -12,7 +12,7 @@ use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, error, warn};
 
-use super::{Fleet, revival};
+use super::{Fleet, revival, takeback};
 use crate::{
     journal::{self, Backoff},
     session::Session,
@@ -51,10 +51,8 @@ pub async fn watch(fleet: Arc<Fleet>) {
 
 async fn look(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
     let open: Vec<_> = fleet.slots().values().filter_map(|slot| slot.session()).collect();
-    if !open.iter().any(|session| session.status().paired) {
-        return Ok(());
-    }
-    let mut connected: Vec<String> = fleet.env.vault.restorable().await?.into_iter().map(|(id, _)| id).collect();
+    let records = fleet.env.vault.restorable().await?;
+    let mut connected: Vec<String> = records.iter().map(|(id, _)| id.clone()).collect();
     connected.sort_unstable();
     for session in open {
         let is_connected = connected.binary_search_by(|id| id.as_str().cmp(session.tenant().as_str())).is_ok();
@@ -62,7 +60,7 @@ async fn look(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
             check(fleet, &session).await?;
         }
     }
-    Ok(())
+    takeback::take_over_orphans(fleet, records).await
 }
 
 /// Reads the record of an open tenant, and writes it anew if it is wrong.

@@ -7,6 +7,7 @@
 mod directory;
 mod heartbeat;
 mod incidents;
+mod ownership;
 mod peers;
 mod restore;
 mod revival;
@@ -108,6 +109,9 @@ pub enum FleetError {
     Draining,
     #[error("there is no such session")]
     Unknown,
+    /// Not in this process, whether or not the directory knows it.
+    #[error("the session is not open")]
+    NotOpen,
     /// The tenant's state is damaged or another process has it; in words for operators.
     #[error("the tenant cannot be opened: {0}")]
     Failed(String),
@@ -193,7 +197,7 @@ impl Fleet {
 
     /// The same; why there is none.
     fn running(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        let slot = self.slot(tenant).ok_or(FleetError::Unknown)?;
+        let slot = self.slot(tenant).ok_or(FleetError::NotOpen)?;
         slot.session().ok_or_else(|| slot.refusal())
     }
 
@@ -218,9 +222,14 @@ impl Fleet {
             }
         }
         match self.env.vault.tenant(tenant).await {
-            Ok(None) => Err(FleetError::Unknown),
+            Ok(record) if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) => Err(FleetError::Unknown),
             _ => self.opened(tenant).await,
         }
+    }
+
+    /// Why the tenant has no session now.
+    pub fn refusal(&self, tenant: &TenantId) -> FleetError {
+        self.slot(tenant).map_or(FleetError::NotOpen, |slot| slot.refusal())
     }
 
     /// The same, also when another process has it: whoever asks for it by name means this one.
@@ -303,9 +312,36 @@ impl Fleet {
         })
     }
 
+    /// Unlinks the tenant and takes it out of the directory: there is no such session until somebody makes it anew. What was said stays
+    /// until it is too old. Goes on when nobody waits any more.
+    pub async fn delete(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
+        self.disconnect(tenant).await?;
+        let (fleet, tenant) = (self.clone(), tenant.clone());
+        let forgetting = self.tasks.spawn(async move { fleet.forget(&tenant).await });
+        forgetting.await.unwrap_or(Err(FleetError::Restoring))
+    }
+
+    async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
+        let deleted = Record { deleted_at: Some(Some(self.env.clock.now())), ..Record::default() };
+        self.env.vault.notice(tenant, &deleted).await.map_err(|error| self.unreadable(&error))?;
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(slot) = self.slot(tenant) else { return Ok(()) };
+        let _opening = slot.opening.lock().await;
+        // Whoever waits for the lock finds that the place is no tenant's any more.
+        self.slots().remove(tenant);
+        if let Some(session) = slot.unclosed()
+            && timeout(FLUSH_LIMIT, session.close()).await.is_err()
+        {
+            warn!(%tenant, "the vault does not take the last changes of a session that is deleted");
+        }
+        info!(%tenant, "the session is deleted");
+        Ok(())
+    }
+
     /// What the directory has of one tenant.
     pub async fn record(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, FleetError> {
-        self.env.vault.tenant(tenant).await.map_err(|error| self.unreadable(&error))
+        let record = self.env.vault.tenant(tenant).await.map_err(|error| self.unreadable(&error))?;
+        Ok(record.filter(|record| record.deleted_at.is_none()))
     }
 
     /// What the directory has of all tenants, by id; at most [`DIRECTORY_AGE`] old, since each look costs a read a tenant.
@@ -318,7 +354,8 @@ impl Fleet {
         }
         let tenants = self.env.vault.tenants().await.map_err(|error| self.unreadable(&error))?;
         // One that does not parse is named where the sessions are.
-        let records = Arc::new(tenants.into_iter().filter_map(|(_, record)| record.ok()).collect::<Vec<_>>());
+        let parsed = tenants.into_iter().filter_map(|(_, record)| record.ok());
+        let records = Arc::new(parsed.filter(|record| record.deleted_at.is_none()).collect::<Vec<_>>());
         *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), records.clone()));
         Ok(records)
     }
@@ -465,8 +502,10 @@ impl Fleet {
             Ok(record) => record,
             Err(error) => return Err(self.unreadable(&error)),
         };
-        if record.is_none() {
-            self.env.vault.notice(tenant, &Record::default()).await.map_err(|_| FleetError::VaultDown)?;
+        if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
+            let made = Record { deleted_at: record.as_ref().map(|_| None), ..Record::default() };
+            self.env.vault.notice(tenant, &made).await.map_err(|_| FleetError::VaultDown)?;
+            self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         let slot = self.slot_of(tenant);
         let known = record.as_ref().is_some_and(|record| record.whatsapp_connected);
@@ -482,6 +521,9 @@ impl Fleet {
             slot.expect_state();
         }
         let _opening = slot.opening.lock().await;
+        if !self.has(slot) {
+            return Err(FleetError::Restoring);
+        }
         if let Some(session) = slot.session() {
             return Ok(session);
         }
@@ -564,6 +606,11 @@ impl Fleet {
 
     fn slot(&self, tenant: &TenantId) -> Option<Arc<Slot>> {
         self.slots().get(tenant).cloned()
+    }
+
+    /// True while it is its tenant's place: a session that is deleted leaves none.
+    fn has(&self, slot: &Slot) -> bool {
+        self.slots().get(&slot.tenant).is_some_and(|place| std::ptr::eq(&raw const **place, &raw const *slot))
     }
 
     /// Makes the tenant's place when there is none.

@@ -28,6 +28,8 @@ struct Sighting {
     /// Looks in a row that found no change.
     missed: u32,
     process: Option<String>,
+    /// It was alive at the last look.
+    lived: bool,
 }
 
 impl Sighting {
@@ -41,9 +43,10 @@ impl Sighting {
 }
 
 impl Peers {
-    /// What the vault lists now. Who is not listed has stopped, or is forgotten.
-    pub fn observe(&self, instances: &[Instance]) {
+    /// Takes what the vault lists now; a process that is not listed has stopped, or is forgotten. True: one that lived is gone.
+    pub fn observe(&self, instances: &[Instance]) -> bool {
         let mut seen = self.seen();
+        let before = seen.values().filter(|sighting| sighting.lived).count();
         seen.retain(|id, _| instances.iter().any(|instance| instance.id == *id));
         for Instance { id, heartbeat_at, process, .. } in instances {
             match seen.get_mut(id) {
@@ -51,10 +54,24 @@ impl Peers {
                     sighting.missed = sighting.missed.saturating_add(1);
                 }
                 _ => {
-                    let sighting = Sighting { heartbeat_at: *heartbeat_at, missed: 0, process: process.clone() };
+                    let lived = seen.get(id).is_some_and(|sighting| sighting.lived);
+                    let process = process.clone();
+                    let sighting = Sighting { heartbeat_at: *heartbeat_at, missed: 0, process, lived };
                     seen.insert(id.clone(), sighting);
                 }
             }
+        }
+        let stayed = seen.values().filter(|sighting| sighting.lived && sighting.is_alive()).count();
+        seen.values_mut().for_each(|sighting| sighting.lived = sighting.is_alive());
+        stayed < before
+    }
+
+    /// Those who are new, between two looks: no time has passed for the others.
+    pub fn meet(&self, instances: &[Instance]) {
+        let mut seen = self.seen();
+        for Instance { id, heartbeat_at, process, .. } in instances {
+            let sighting = Sighting { heartbeat_at: *heartbeat_at, missed: 0, process: process.clone(), lived: false };
+            seen.entry(id.clone()).or_insert(sighting);
         }
     }
 
@@ -125,7 +142,9 @@ mod tests {
     }
 
     fn looks(peers: &Peers, instances: &[Instance], count: u32) {
-        (0..count).for_each(|_| peers.observe(instances));
+        (0..count).for_each(|_| {
+            peers.observe(instances);
+        });
     }
 
     #[test]
@@ -146,8 +165,9 @@ mod tests {
         assert_eq!(peers.dead(), std::slice::from_ref(&other));
         looks(&peers, &[instance("other", 8, None)], 1);
         assert!(peers.is_alive(&other), "it goes on");
-        peers.observe(&[]);
+        assert!(peers.observe(&[]), "one that lived is gone");
         assert!(!peers.is_alive(&other), "it has stopped");
+        assert!(!peers.observe(&[]), "which is told once");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     let now = fleet.env.clock.now();
     let lately = |at: jiff::Timestamp| now.duration_since(at).unsigned_abs() < LATELY;
     let records = listed.into_iter().filter_map(|(_, record)| record.ok());
-    for record in records.filter(|record| !record.whatsapp_connected) {
+    for record in records.filter(|record| !record.whatsapp_connected && record.deleted_at.is_none()) {
         // Those that are paired all the same are restored.
         if !record.last_error_at.is_some_and(lately) || fleet.slot(&record.id).is_some() {
             continue;

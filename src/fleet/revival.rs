@@ -70,8 +70,8 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
             0 => {}
             n => sleep(backoff(n - 1, settings.backoff_min.max(FLOOR), settings.backoff_max, jitter())).await,
         }
-        // Somebody may have opened it meanwhile.
-        if slot.session().is_some() {
+        // Somebody may have opened it meanwhile, or deleted it.
+        if slot.session().is_some() || !fleet.has(&slot) {
             break;
         }
         let opened = {

@@ -281,6 +281,10 @@ impl Slot {
         !self.reviving.swap(true, Ordering::AcqRel)
     }
 
+    pub fn is_reviving(&self) -> bool {
+        self.reviving.load(Ordering::Acquire)
+    }
+
     pub fn end_revival(&self) {
         self.reviving.store(false, Ordering::Release);
     }
@@ -302,5 +306,8 @@ fn bare(state: State, reason: String, since: Timestamp) -> Status {
         push_name: None,
         qr: None,
         passkey: None,
+        trouble: None,
+        lid: None,
+        jid: None,
     }
 }

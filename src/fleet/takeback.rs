@@ -2,7 +2,7 @@
 //!
 //! A process that was fenced keeps the tenant's place, and looks from time to time whether the new owner lives. A living one keeps the
 //! tenant, or two processes would take it from each other for ever; only whoever asks for the tenant by name decides otherwise
-//! ([`Fleet::connect`]). What a dead process leaves, its record in the vault included, is taken over by the first that notices.
+//! ([`Fleet::connect`]). What nobody serves any more is taken over by the first that notices; a dead process's record is removed.
 
 use std::sync::{Arc, PoisonError};
 
@@ -14,25 +14,48 @@ use super::{Fleet, revival, slot::Slot};
 use crate::{
     clock::Instant,
     session::End,
-    tenant::TenantId,
+    tenant::{TenantId, TenantRecord},
     vault::{InstanceId, VaultError},
 };
 
 /// Tenants whose owner is asked for at the same time.
 const QUESTIONS: usize = 8;
 
+/// Glances, between two looks, at the processes that have taken our tenants.
+const GLANCES: u32 = 30;
+
 /// Announces this process, and looks after what others have taken, until the fleet stops.
 pub async fn run(fleet: Arc<Fleet>) {
     let mut tick = interval(fleet.settings.heartbeat.announce);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let is_due = tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            _ = tick.tick() => true,
+            () = orphan(&fleet) => false,
+        };
         tokio::select! {
             () = fleet.stop.cancelled() => return,
-            _ = tick.tick() => {}
+            () = async { if is_due { look(&fleet).await } else { glance(&fleet).await } } => {}
         }
-        tokio::select! {
-            () = fleet.stop.cancelled() => return,
-            () = look(&fleet) => {}
+    }
+}
+
+/// Until a tenant was taken by nobody knows whom, or by a process that is dead by now: of this machine's the kernel says so at once.
+async fn orphan(fleet: &Fleet) {
+    let mut tick = interval(fleet.settings.heartbeat.announce / GLANCES);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first is at once, and a look has just been.
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        // A vault that does not answer is asked at the usual pace.
+        let is_cut_off = fleet.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let is_orphan = |slot: &Arc<Slot>| {
+            slot.is_moved() && !slot.is_reviving() && slot.owner().is_none_or(|owner| !fleet.is_alive(&owner))
+        };
+        if !is_cut_off && fleet.slots().values().any(is_orphan) {
+            return;
         }
     }
 }
@@ -48,11 +71,30 @@ async fn look(fleet: &Arc<Fleet>) {
     }
     let looked = async {
         let instances = fleet.env.vault.instances().await?;
-        fleet.peers.observe(&instances);
+        let has_lost_one = fleet.peers.observe(&instances);
         take_back_moved(fleet).await?;
-        take_over_from_the_dead(fleet).await
+        let dead = fleet.dead_peers();
+        if has_lost_one || !dead.is_empty() {
+            take_over_orphans(fleet, fleet.env.vault.restorable().await?).await?;
+        }
+        for id in dead {
+            info!(instance = %id.0, "a process has died: its record is removed");
+            fleet.env.vault.remove_instance(&id).await?;
+        }
+        Ok::<_, VaultError>(())
     };
     if let Err(error) = looked.await {
+        debug!(%error, "what others have taken is looked after later");
+    }
+}
+
+/// Between two looks: who has what was ours, and whether that one lives.
+async fn glance(fleet: &Arc<Fleet>) {
+    let glanced = async {
+        fleet.peers.meet(&fleet.env.vault.instances().await?);
+        take_back_moved(fleet).await
+    };
+    if let Err(error) = glanced.await {
         debug!(%error, "what others have taken is looked after later");
     }
 }
@@ -83,34 +125,37 @@ async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// Tenants that a dead process served and that were never ours, and the dead one's record.
-async fn take_over_from_the_dead(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
-    let dead = fleet.dead_peers();
-    if dead.is_empty() {
-        return Ok(());
-    }
-    for (name, record) in fleet.env.vault.restorable().await? {
+/// Tenants that no living process serves and that were never ours: their process has died, or has stopped after they paired there.
+/// `connected`: those that the directory has as connected.
+pub(super) async fn take_over_orphans(
+    fleet: &Arc<Fleet>,
+    connected: Vec<(String, Result<TenantRecord, VaultError>)>,
+) -> Result<(), VaultError> {
+    let mut owned = Vec::new();
+    for (name, record) in connected {
         let (Ok(tenant), Ok(_)) = (name.parse::<TenantId>(), record) else { continue };
-        if fleet.slot(&tenant).is_some() {
+        if fleet.slot(&tenant).is_none() {
+            owned.push((owner(fleet, &tenant).await?, tenant));
+        }
+    }
+    // Only now: a process announces itself before it takes anything over, so the owners that were read are known by now.
+    if !owned.is_empty() {
+        fleet.peers.meet(&fleet.env.vault.instances().await?);
+    }
+    for (owner, tenant) in owned {
+        if fleet.is_draining() || owner.is_some_and(|owner| fleet.is_alive(&owner)) {
             continue;
         }
-        let owner = owner(fleet, &tenant).await?;
-        if owner.is_none_or(|owner| dead.contains(&owner)) {
-            info!(%tenant, "its process is gone: taking it over");
-            let slot = fleet.slot_of(&tenant);
-            slot.expect_state();
-            revival::take(fleet, slot);
-        }
-    }
-    for id in dead {
-        info!(instance = %id.0, "a process has died: its record is removed");
-        fleet.env.vault.remove_instance(&id).await?;
+        info!(%tenant, "no process serves it: taking it over");
+        let slot = fleet.slot_of(&tenant);
+        slot.expect_state();
+        revival::take(fleet, slot);
     }
     Ok(())
 }
 
 /// Whose takeover is the last.
-async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
+pub(super) async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
     let Some((last, _)) = fleet.env.vault.takeovers(tenant).await?.pop() else { return Ok(None) };
     Ok(fleet.env.vault.document(tenant, last).await?.map(|takeover| takeover.writer))
 }
@@ -127,7 +172,7 @@ impl Fleet {
     }
 
     /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.
-    fn is_alive(&self, owner: &InstanceId) -> bool {
+    pub(super) fn is_alive(&self, owner: &InstanceId) -> bool {
         *owner != self.env.instance && self.peers.is_alive(owner)
     }
 

@@ -68,6 +68,20 @@ pub enum Content {
         name: String,
         text: String,
     },
+    /// Messages of the chat disappear so many seconds after they were sent, from now on; 0: they stay.
+    Timer {
+        seconds: u32,
+    },
+    /// Something of the chat's that nobody wrote, by WhatsApp's name for it: that an album follows, that an option was added to a poll, that
+    /// the tenant was named in a status.
+    Mark {
+        name: String,
+        /// The message that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<Target>,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        text: String,
+    },
     /// It could not be decrypted; asked for again.
     Undecryptable,
 }
@@ -228,7 +242,10 @@ impl Content {
     /// What there is to read: the text, the caption, a name; empty when there is nothing.
     pub fn text(&self) -> &str {
         match self {
-            Self::Text { text, .. } | Self::Choice { text, .. } | Self::Unknown { text, .. } => text,
+            Self::Text { text, .. }
+            | Self::Choice { text, .. }
+            | Self::Unknown { text, .. }
+            | Self::Mark { text, .. } => text,
             Self::Image(media)
             | Self::Video(media)
             | Self::Audio(media)
@@ -241,7 +258,30 @@ impl Content {
             Self::Edit { content, .. } => content.text(),
             Self::Order(order) => &order.text,
             Self::Product(product) => &product.text,
-            Self::Vote { .. } | Self::Revoke { .. } | Self::Pin { .. } | Self::Keep { .. } | Self::Undecryptable => "",
+            Self::Vote { .. }
+            | Self::Revoke { .. }
+            | Self::Pin { .. }
+            | Self::Keep { .. }
+            | Self::Timer { .. }
+            | Self::Undecryptable => "",
+        }
+    }
+
+    /// True for something of the chat's that is no message of a person.
+    pub fn is_mark(&self) -> bool {
+        matches!(self, Self::Pin { .. } | Self::Keep { .. } | Self::Timer { .. } | Self::Mark { .. })
+    }
+
+    /// Says what an edit says from now on. Of a file only the caption can change: an edit of it says the caption alone, or as a text.
+    pub fn amend(&mut self, edit: Self) {
+        match self {
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => edit.text().clone_into(&mut media.caption),
+            content if edit.media().is_some() => *content = Self::plain(edit.text()),
+            content => *content = edit,
         }
     }
 

@@ -109,14 +109,21 @@ pub struct Flaw {
     pub expected: String,
 }
 
-/// WhatsApp cuts longer ones off.
+/// Characters. WhatsApp cuts longer ones off.
 pub(super) const MAX_TEXT: usize = 65_536;
+
+/// True when a text has so many characters at the most: WhatsApp counts these, not bytes.
+pub(super) fn fits(text: &str, most: usize) -> bool {
+    text.len() <= most || text.chars().nth(most).is_none()
+}
 
 /// What WhatsApp's clients offer for a pin: a day, a week, thirty days.
 const PIN_SECONDS: [u32; 3] = [86_400, 604_800, 2_592_000];
 
-/// WhatsApp's limits for polls.
+/// WhatsApp's limits for polls; of the texts in characters, as its clients take them.
 const POLL_OPTIONS: std::ops::RangeInclusive<usize> = 2..=12;
+const MAX_POLL_NAME: usize = 255;
+const MAX_POLL_OPTION: usize = 100;
 
 const MAX_CONTACTS: usize = 100;
 
@@ -167,8 +174,8 @@ impl Draft {
         let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
         match self {
             Self::Text { text, .. } | Self::Edit { text, .. } if text.is_empty() => flaw("text", "must not be empty"),
-            Self::Text { text, .. } | Self::Edit { text, .. } if text.len() > MAX_TEXT => {
-                flaw("text", "at most 65536 bytes")
+            Self::Text { text, .. } | Self::Edit { text, .. } if !fits(text, MAX_TEXT) => {
+                flaw("text", "at most 65536 characters")
             }
             Self::File(attachment) => attachment.check(),
             Self::Status(status) => status.check(),
@@ -184,15 +191,15 @@ impl Draft {
                 flaw("duration", "86400, 604800 or 2592000 seconds")
             }
             Self::Happening(event) if event.name.trim().is_empty() => flaw("event.name", "must not be empty"),
-            Self::Happening(event) if event.name.len() + event.description.len() > MAX_TEXT => {
-                flaw("event.description", "at most 65536 bytes with the name")
+            Self::Happening(event) if !fits(&format!("{}{}", event.name, event.description), MAX_TEXT) => {
+                flaw("event.description", "at most 65536 characters with the name")
             }
             Self::Happening(event) if event.end.is_some_and(|end| end < event.start) => {
                 flaw("event.endTime", "not before the start")
             }
             Self::Link { text, preview, .. } => check_link(text, preview),
-            Self::Choice { id, text } if id.is_empty() || id.len() + text.len() > MAX_CHOICE => {
-                flaw("selectedButtonID", "1 to 4096 bytes with the text")
+            Self::Choice { id, text } if id.is_empty() || !fits(&format!("{id}{text}"), MAX_CHOICE) => {
+                flaw("selectedButtonID", "1 to 4096 characters with the text")
             }
             Self::Edit { target, .. } if !target.from_me => flaw("messageId", "only own messages can be edited"),
             _ => Ok(()),
@@ -202,7 +209,7 @@ impl Draft {
 
 fn check_link(text: &str, preview: &LinkPreview) -> Result<(), Flaw> {
     let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
-    let line = |text: &str, most| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
+    let line = |text: &str, most| !text.is_empty() && fits(text, most) && !text.chars().any(char::is_control);
     // The parser takes line breaks and blanks out of a URL; a phone does not.
     let one_word = line(&preview.url, MAX_URL) && !preview.url.chars().any(char::is_whitespace);
     let url = reqwest::Url::parse(&preview.url).ok().filter(|_| one_word);
@@ -212,14 +219,14 @@ fn check_link(text: &str, preview: &LinkPreview) -> Result<(), Flaw> {
     if !text.contains(&preview.url) {
         return flaw("text", "must have the preview's url in it");
     }
-    if text.len() > MAX_TEXT {
-        return flaw("text", "at most 65536 bytes");
+    if !fits(text, MAX_TEXT) {
+        return flaw("text", "at most 65536 characters");
     }
     if !line(&preview.title, MAX_TITLE) {
-        return flaw("preview.title", "1 to 1024 bytes on one line");
+        return flaw("preview.title", "1 to 1024 characters on one line");
     }
-    if preview.description.len() > MAX_DESCRIPTION {
-        return flaw("preview.description", "at most 4096 bytes");
+    if !fits(&preview.description, MAX_DESCRIPTION) {
+        return flaw("preview.description", "at most 4096 characters");
     }
     Ok(())
 }
@@ -228,6 +235,12 @@ fn check_poll(poll: &Poll) -> Result<(), Flaw> {
     let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
     if poll.name.is_empty() {
         return flaw("poll.name", "must not be empty");
+    }
+    if !fits(&poll.name, MAX_POLL_NAME) {
+        return flaw("poll.name", "at most 255 characters");
+    }
+    if poll.options.iter().any(|option| !fits(option, MAX_POLL_OPTION)) {
+        return flaw("poll.options", "at most 100 characters each");
     }
     if !POLL_OPTIONS.contains(&poll.options.len()) {
         return flaw("poll.options", "from 2 to 12 options");

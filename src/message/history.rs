@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque, hash_map},
+    hash::{BuildHasher as _, RandomState},
     iter::Peekable,
     time::Duration,
 };
@@ -18,6 +19,7 @@ use super::{
     past,
     segments::{Chats, Mark, mark},
     status::STATUS_CHAT,
+    timer,
 };
 use crate::store::StoreError;
 
@@ -65,6 +67,8 @@ pub struct Chat {
     pub id: String,
     /// What the other one calls himself, as far as he wrote.
     pub name: Option<String>,
+    /// Its messages disappear after so many seconds.
+    pub timer: Option<u32>,
     pub last: Entry,
 }
 
@@ -106,6 +110,9 @@ struct Fates {
     /// By chat and message.
     reactions: HashMap<(String, String), Vec<Reaction>>,
     votes: HashMap<(String, String), Vec<Vote>>,
+    /// Digests of the places of messages that could be read: their placeholders are not shown.
+    read: HashSet<u64>,
+    digests: RandomState,
 }
 
 /// A message of one author in one chat. Only the author may edit or delete it: what somebody else says of it is not believed,
@@ -258,12 +265,14 @@ pub async fn chats(
                 listed += entry.message.shown_size();
                 let message = if listed > LIST_BYTES { entry.message.brief() } else { entry.message };
                 let last = Entry { message, ..entry };
-                chats.push(Chat { id, name, last });
+                chats.push(Chat { id, name, timer: None, last });
             }
             None => {}
         }
     }
-    Ok(chats.into_iter().skip(offset).take(limit).collect())
+    let timers = timer::all(&log.store).await?;
+    let shown = chats.into_iter().skip(offset).take(limit);
+    Ok(shown.map(|chat| Chat { timer: timers.get(&chat.id).copied(), ..chat }).collect())
 }
 
 pub(super) fn is_shown(cleared: &Cleared, entry: &Entry) -> bool {
@@ -321,8 +330,12 @@ pub(super) struct Backwards<'a> {
 
 impl<'a> Backwards<'a> {
     pub fn new(log: &'a Log, past: Vec<(EventId, EventBody)>) -> Self {
+        let (mut fates, names, entries) = (Fates::default(), HashMap::new(), VecDeque::new());
+        // A placeholder is younger than its message, and is met before it.
+        for message in past.iter().filter_map(|(_, body)| body.message()) {
+            fates.is_read_now(message);
+        }
         let past = past.into_iter().peekable();
-        let (fates, names, entries) = (Fates::default(), HashMap::new(), VecDeque::new());
         Self { log, past, fates, before: None, names, entries, events: 0, is_over: false }
     }
 
@@ -375,6 +388,16 @@ impl Entry {
 }
 
 impl Fates {
+    /// True for a placeholder when the message itself has been met.
+    fn is_read_now(&mut self, message: &Message) -> bool {
+        let digest = self.digests.hash_one(Place::named_by(message, message.id.clone()));
+        if message.content == Content::Undecryptable {
+            return self.read.contains(&digest);
+        }
+        self.read.insert(digest);
+        false
+    }
+
     /// Remembers what an event says of another message, or completes the message that it brings.
     fn meet(&mut self, id: EventId, body: EventBody) -> Option<Entry> {
         let message = match body {
@@ -386,6 +409,9 @@ impl Fates {
             EventBody::Received { message } | EventBody::Sent { message } => message,
             _ => return None,
         };
+        if self.is_read_now(&message) {
+            return None;
+        }
         match &message.content {
             Content::Edit { target, content } => {
                 let place = Place::named_by(&message, target.id.clone());
@@ -418,7 +444,7 @@ impl Fates {
                 }
                 None
             }
-            Content::Pin { .. } | Content::Keep { .. } => None,
+            content if content.is_mark() => None,
             _ => Some(self.complete(id, message)),
         }
     }
@@ -427,14 +453,8 @@ impl Fates {
         let place = Place::named_by(&message, message.id.clone());
         let edit = self.edits.remove(&place);
         let edited = edit.is_some();
-        match (edit, &mut message.content) {
-            // An edit of a caption says the caption only.
-            (
-                Some(Content::Text { text, .. }),
-                Content::Image(media) | Content::Video(media) | Content::Document(media),
-            ) => media.caption = text,
-            (Some(edit), content) => *content = edit,
-            (None, _) => {}
+        if let Some(edit) = edit {
+            message.content.amend(edit);
         }
         let named = (message.chat.clone(), message.id.clone());
         let mut reactions = self.reactions.remove(&named).unwrap_or_default();
@@ -459,7 +479,7 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Addressed, Event, Target};
+    use crate::message::{Addressed, Event, Media, Target};
 
     const CHAT: &str = "573009998877@s.whatsapp.net";
 
@@ -531,6 +551,28 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_of_a_caption_keeps_the_file() {
+        let file = Media {
+            mime: "image/jpeg".into(),
+            size: Some(5),
+            caption: "Margerita".into(),
+            thumbnail: Some("AAAA".into()),
+            ..Media::default()
+        };
+        let caption = |caption: &str| Media { caption: caption.into(), ..Media::default() };
+        for edit in [text("Margherita"), Content::Image(caption("Margherita"))] {
+            let edit = Content::Edit { target: target("A"), content: Box::new(edit) };
+            let shown = shown(vec![said("A", CHAT, Content::Image(file.clone())), said("E", CHAT, edit)]);
+            let expected = Content::Image(Media { caption: "Margherita".into(), ..file.clone() });
+            assert_eq!((&shown[0].message.content, shown[0].edited), (&expected, true));
+        }
+        // A text stays one.
+        let edit = Content::Edit { target: target("A"), content: Box::new(Content::Image(caption("two"))) };
+        let shown = shown(vec![said("A", CHAT, text("one")), said("E", CHAT, edit)]);
+        assert_eq!(shown[0].message.content, text("two"));
+    }
+
+    #[test]
     fn nobody_edits_or_deletes_what_another_wrote() {
         let stranger = "573000000000@s.whatsapp.net";
         let forged = Content::Edit { target: target("A"), content: Box::new(text("free pizza")) };
@@ -544,6 +586,24 @@ mod tests {
         ]);
         let original = shown.iter().find(|entry| entry.message.id == "A").unwrap();
         assert_eq!((original.message.content.text(), original.edited, original.revoked), ("a table", false, false));
+    }
+
+    #[test]
+    fn a_message_takes_the_place_of_its_placeholder() {
+        let stranger = "573000000000@s.whatsapp.net";
+        let lost = |id: &str| said(id, CHAT, Content::Undecryptable);
+        let react = Content::Reaction { target: target("A"), emoji: "👍".into() };
+        let shown = shown(vec![
+            lost("A"),
+            lost("R"),
+            lost("B"),
+            said("A", CHAT, text("a table")),
+            // Not the same message.
+            said("B", stranger, text("another")),
+            said("R", CHAT, react),
+        ]);
+        let shown: Vec<_> = shown.iter().map(|entry| (&*entry.message.id, entry.message.content.text())).collect();
+        assert_eq!(shown, [("B", "another"), ("A", "a table"), ("B", "")]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use prost::Message as _;
 use tokio::sync::Mutex;
 
 use super::{
-    Message,
+    Content, Message,
     event::{EventBody, Log, Seen},
 };
 use crate::{
@@ -39,6 +39,8 @@ pub struct Found {
     /// A jid, as WhatsApp addressed it.
     pub sender: String,
     pub from_me: bool,
+    /// By WhatsApp's clock, Unix milliseconds.
+    pub timestamp_ms: i64,
 }
 
 pub struct Inbox {
@@ -86,6 +88,7 @@ impl Inbox {
                 if !seen.insert(key.clone()) {
                     continue;
                 }
+                let had_placeholder = known.is_some();
                 match known {
                     Some((_, known)) if !known.message.is_empty() || incoming.body.is_empty() => continue,
                     Some((placeholder, _)) if placeholder != key => records.delete(space::INBOX, placeholder),
@@ -93,8 +96,13 @@ impl Inbox {
                 }
                 records.put(space::INBOX, key, self.record(incoming).encode_to_vec());
                 written = true;
-                if incoming.visible {
-                    let message = Message { chat, sender, ..incoming.message.clone() };
+                if incoming.visible || had_placeholder {
+                    let mut message = Message { chat, sender, ..incoming.message.clone() };
+                    if !incoming.visible {
+                        // Consumers and lists have the placeholder: it stands for no message of a person.
+                        message.content =
+                            Content::Mark { name: "no_message".into(), target: None, text: String::new() };
+                    }
                     events.push(if message.from_me {
                         EventBody::Sent { message }
                     } else {
@@ -123,7 +131,12 @@ impl Inbox {
     /// A message of that chat, whoever wrote it; not a placeholder.
     pub async fn find(&self, chat: &str, id: &str) -> Result<Option<Found>, StoreError> {
         let record = self.store.inbound_of(chat, id).await?;
-        Ok(record.map(|record| Found { body: record.message.into(), sender: record.sender, from_me: record.from_me }))
+        Ok(record.map(|record| Found {
+            body: record.message.into(),
+            sender: record.sender,
+            from_me: record.from_me,
+            timestamp_ms: record.timestamp_ms,
+        }))
     }
 
     fn record(&self, incoming: &Incoming) -> InboxRecord {

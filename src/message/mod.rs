@@ -3,6 +3,7 @@
 
 mod address;
 mod bounded;
+pub mod card;
 pub mod cleared;
 mod closed;
 mod content;
@@ -21,6 +22,7 @@ pub mod phone;
 mod segments;
 pub mod status;
 pub mod synced;
+pub mod timer;
 
 pub use self::{
     address::Address,
@@ -102,6 +104,8 @@ pub enum Delivery {
     /// A device of the recipient has it.
     Delivered,
     Read,
+    /// A voice message or a video was played.
+    Played,
     /// It is not sent any more; [`Failure`] says why.
     Failed,
 }

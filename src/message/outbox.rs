@@ -91,6 +91,8 @@ pub struct Accepted {
     pub body: Bytes,
     /// As [`Outgoing::audience`].
     pub audience: Vec<String>,
+    /// Since when WhatsApp has it, Unix milliseconds; `None`: it still waits to be sent.
+    pub sent_at_ms: Option<i64>,
 }
 
 pub struct Outbox {
@@ -208,12 +210,18 @@ impl Outbox {
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
         let event = EventBody::Sent { message: outgoing.message.clone() };
+        let meetings = self.backlog().meetings();
         let names = self.store.names(&record.chat).await?;
         let change = self.log.commit(batch, vec![event], Seen::WhenDurable).await?;
-        {
+        let has_met = {
             let mut backlog = self.backlog();
             let chat = lane_of(&backlog, &names);
             backlog.add(order, Waiting { id: record.id.into(), chat, expires_at_ms: record.expires_at_ms, change });
+            backlog.meetings() != meetings
+        };
+        // Its other name may have been learned since the store was asked for it.
+        if has_met && let [first, others @ ..] = self.store.names(&record.chat).await?.as_slice() {
+            others.iter().for_each(|other| self.join(other, first));
         }
         self.news.notify_one();
         Ok(change)
@@ -227,6 +235,18 @@ impl Outbox {
     /// Chats that have got something to send since this was last asked; at first all.
     pub fn fresh_chats(&self) -> Vec<Arc<str>> {
         self.backlog().take_fresh()
+    }
+
+    /// Two names are one person's: what waits under both goes in one order from now on.
+    pub fn join(&self, from: &str, into: &str) {
+        if self.backlog().join(from, into) {
+            self.news.notify_one();
+        }
+    }
+
+    /// Chats that have become one with another since this was last asked: which, and with which.
+    pub fn joined_chats(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        self.backlog().take_joined()
     }
 
     /// The message of a chat that goes next.
@@ -366,6 +386,9 @@ impl Outbox {
             return Ok(false);
         }
         let failure = failure(&record);
+        if to != Delivery::Failed && record.sent_at_ms == 0 {
+            record.sent_at_ms = self.clock.now().as_millisecond();
+        }
         let event = self.settle(&mut record, to, by, failure);
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
@@ -383,6 +406,11 @@ impl Outbox {
     /// What was accepted under an id: the digest of what was asked for, its chat, and the whole protobuf.
     pub async fn accepted(&self, id: &str) -> Result<Option<Accepted>, StoreError> {
         Ok(self.record(id).await?.map(|record| Accepted {
+            sent_at_ms: match (decode(record.state()), record.sent_at_ms) {
+                (Delivery::Accepted, _) => None,
+                (_, 0) => Some(record.accepted_at_ms),
+                (_, sent) => Some(sent),
+            },
             digest: record.body_digest,
             chat: record.chat,
             body: record.message.into(),
@@ -469,6 +497,7 @@ fn encode(delivery: Delivery) -> OutboxState {
         Delivery::Sent => OutboxState::ServerAcked,
         Delivery::Delivered => OutboxState::Delivered,
         Delivery::Read => OutboxState::Read,
+        Delivery::Played => OutboxState::Played,
         Delivery::Failed => OutboxState::Failed,
     }
 }
@@ -479,6 +508,7 @@ fn decode(state: OutboxState) -> Delivery {
         OutboxState::ServerAcked => Delivery::Sent,
         OutboxState::Delivered => Delivery::Delivered,
         OutboxState::Read => Delivery::Read,
+        OutboxState::Played => Delivery::Played,
         OutboxState::Failed => Delivery::Failed,
     }
 }

@@ -12,7 +12,7 @@ use prost::Message as _;
 use ulid::Ulid;
 
 use super::{
-    Delivery, EventBody, EventId, Log, Message,
+    Content, Delivery, EventBody, EventId, Log, Message,
     cleared::Cleared,
     history::{self, Backwards},
 };
@@ -69,7 +69,10 @@ impl Known {
             if entry.message.chat != chat {
                 continue;
             }
-            known.places.insert(place(&entry.message));
+            // The phone may tell what could not be read.
+            if entry.message.content != Content::Undecryptable {
+                known.places.insert(place(&entry.message));
+            }
             // The phone knows nothing of what WhatsApp refused.
             if history::is_shown(cleared, &entry) && entry.status != Some(Delivery::Failed) {
                 known.oldest = Some(entry.message);

@@ -4,7 +4,11 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Flaw, draft::MAX_TEXT, media::Attachment};
+use super::{
+    Flaw,
+    draft::{MAX_TEXT, fits},
+    media::Attachment,
+};
 
 /// WhatsApp's chat of all statuses, whosever they are. It is no conversation.
 pub const STATUS_CHAT: &str = "status@broadcast";
@@ -83,7 +87,7 @@ impl Status {
         }
         match &self.shown {
             Shown::Text { text, .. } if text.trim().is_empty() => flaw("text", "must not be empty"),
-            Shown::Text { text, .. } if text.len() > MAX_TEXT => flaw("text", "at most 65536 bytes"),
+            Shown::Text { text, .. } if !fits(text, MAX_TEXT) => flaw("text", "at most 65536 characters"),
             Shown::File { attachment, .. } => attachment.check(),
             Shown::Nothing { id } if id.is_empty() => flaw("id", "is required"),
             _ => Ok(()),

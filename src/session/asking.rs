@@ -6,7 +6,11 @@ use std::{error::Error, future::Future, sync::Arc, time::Duration};
 use futures::FutureExt as _;
 use tokio::time::timeout;
 use tracing::debug;
-use whatsapp_rust::{Client, Jid, Server};
+use whatsapp_rust::{
+    Client, Jid, Server,
+    features::{GroupError, MexError},
+    request::IqError,
+};
 
 use super::{End, Session, pace::Ask};
 use crate::store::StoreError;
@@ -25,6 +29,12 @@ pub enum Refused {
     /// The line is down, or the answer did not come in time. Whether it was done is not known.
     #[error("WhatsApp does not answer")]
     Unreachable,
+    /// WhatsApp answers, in a form that is not known here. Asking again would bring the same.
+    #[error("WhatsApp's answer cannot be read")]
+    Unreadable,
+    /// The settings are sealed with keys that the phone has not shared.
+    #[error("the phone has not shared the keys of its settings")]
+    NoKeys,
     #[error("{field}: {expected}")]
     Input { field: &'static str, expected: &'static str },
     /// There is no such thing at WhatsApp, or not for this account.
@@ -35,6 +45,9 @@ pub enum Refused {
     /// It was changed by someone else at the same time, or is so already.
     #[error("WhatsApp has it otherwise")]
     Conflict,
+    /// There are as many as WhatsApp allows.
+    #[error("there are {most} {of}, and WhatsApp allows no more")]
+    Full { most: usize, of: &'static str },
     /// So says WhatsApp, or the tenant's [`Ask`] allowance.
     #[error("WhatsApp wants fewer requests")]
     TooMany { wait: Duration },
@@ -58,14 +71,41 @@ impl Refused {
             let wait = Duration::from_secs(rejection.backoff.unwrap_or(60).into());
             return Self::of_code(rejection.code, rejection.text, wait);
         }
-        match whatsapp_rust::ErrorChainExt::sources(error).find_map(|error| graphql(&error.to_string())) {
-            Some((code, text)) => Self::of_code(code, &text, Duration::from_secs(60)),
-            // An answer that cannot be read is as good as none.
-            None => Self::Unreachable,
+        let sources = || whatsapp_rust::ErrorChainExt::sources(error);
+        if let Some((code, text)) = sources().find_map(|error| graphql(&error.to_string())) {
+            return Self::of_code(code, &text, Duration::from_secs(60));
+        }
+        sources().find_map(Self::of_cause).unwrap_or(Self::Unreachable)
+    }
+
+    /// `None`: it says nothing of an answer.
+    fn of_cause(cause: &(dyn Error + 'static)) -> Option<Self> {
+        if let Some(IqError::ParseError(_) | IqError::UnexpectedResponseType { .. }) = cause.downcast_ref() {
+            return Some(Self::Unreadable);
+        }
+        if let Some(MexError::PayloadParsing(_) | MexError::InvalidJid(_) | MexError::Json(_)) = cause.downcast_ref() {
+            return Some(Self::Unreadable);
+        }
+        if let Some(GroupError::DescriptionConflict) = cause.downcast_ref() {
+            return Some(Self::Conflict);
+        }
+        // The library has no types for these.
+        let said = cause.to_string();
+        match &*said {
+            said if said.contains("no app state sync key") => Some(Self::NoKeys),
+            said if said.starts_with("app-state patch for ") && said.contains("still conflicting") => {
+                Some(Self::Conflict)
+            }
+            said if said.starts_with("app-state patch for ") && said.contains("rejected") => {
+                Some(Self::WhatsApp(said.to_owned()))
+            }
+            said if said.starts_with("unreadable app-state patch response") => Some(Self::Unreadable),
+            said if said.starts_with("app-state patch response collection mismatch") => Some(Self::Unreadable),
+            _ => None,
         }
     }
 
-    fn of_code(code: u16, text: &str, wait: Duration) -> Self {
+    pub(super) fn of_code(code: u16, text: &str, wait: Duration) -> Self {
         match code {
             401 | 403 | 405 => Self::NotAllowed,
             404 | 410 => Self::Unknown("thing at WhatsApp"),

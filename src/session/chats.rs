@@ -14,7 +14,7 @@ const RANGE: usize = 3;
 
 impl Session {
     pub async fn archive(&self, chat: &str, archived: bool) -> Result<(), Refused> {
-        let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
+        let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move {
             let chats = client.chat_actions();
             if archived { chats.archive_chat(&jid, range).await } else { chats.unarchive_chat(&jid, range).await }
@@ -24,12 +24,12 @@ impl Session {
 
     /// Says to the tenant's own devices that a chat has not been read; tells the other one nothing.
     pub async fn mark_unread(&self, chat: &str) -> Result<(), Refused> {
-        let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
+        let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().mark_chat_as_read(&jid, false, range).await }).await
     }
 
     pub async fn star(&self, chat: &str, target: &Target, starred: bool) -> Result<(), Refused> {
-        let jid = asking::chat("chatId", chat)?;
+        let jid = self.named_here(chat).await?;
         let (id, from_me) = (target.id.clone(), target.from_me);
         let author = author(&jid, target)?;
         self.set(|client| async move {
@@ -45,16 +45,21 @@ impl Session {
 
     /// Empties a chat, here and on all of the tenant's devices; the other one keeps what it has.
     pub async fn clear_chat(&self, chat: &str) -> Result<(), Refused> {
-        let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
+        let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().clear_chat(&jid, true, true, range).await }).await?;
         Ok(self.0.hide(chat).await?)
     }
 
     /// The same, and takes it off the list of chats.
     pub async fn delete_chat(&self, chat: &str) -> Result<(), Refused> {
-        let (jid, range) = (asking::chat("chatId", chat)?, self.range(chat).await?);
+        let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().delete_chat(&jid, true, range).await }).await?;
         Ok(self.0.hide(chat).await?)
+    }
+
+    /// The conversation by the name that it has here, whichever it was called by: each device goes by one.
+    async fn named_here(&self, chat: &str) -> Result<Jid, Refused> {
+        Ok(self.conversation(chat).await?.swap_remove(0))
     }
 
     async fn range(&self, chat: &str) -> Result<Option<SyncActionMessageRange>, Refused> {

@@ -19,8 +19,9 @@ use whatsapp_rust::{
 
 use super::{
     content::Parties,
+    edits,
     files::{Pictured, Uploaded},
-    statuses,
+    statuses, timers,
 };
 use crate::message::{
     Content, Draft, Flaw, Happening, LinkPreview, Poll, Quoted, Target,
@@ -40,8 +41,10 @@ pub struct Setting<'a> {
     pub now_ms: i64,
     /// The message that it answers, and who wrote that.
     pub answers: Option<(Target, wa::Message)>,
-    /// The poll that it votes in, or the message that it passes on, and who made that.
+    /// The poll that it votes in, or the message that it edits or passes on, and who made that.
     pub about: Option<(Target, wa::Message)>,
+    /// After how many seconds the chat's messages disappear.
+    pub timer: Option<u32>,
     /// The file of [`Draft::File`].
     pub file: Option<Uploaded>,
     /// The picture of [`Draft::Link`].
@@ -97,15 +100,19 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             (message, Content::Reaction { target: target.clone(), emoji: emoji.clone() })
         }
         Draft::Edit { target, text } => {
-            let protocol = ProtocolMessage {
+            let mut protocol = ProtocolMessage {
                 key: MessageField::some(key(target, setting)),
                 r#type: Some(Protocol::MESSAGE_EDIT),
-                edited_message: MessageField::some(words(text, &[])),
                 timestamp_ms: Some(setting.now_ms),
                 ..Default::default()
             };
-            let content = Box::new(Content::plain(text));
-            (of_protocol(protocol), Content::Edit { target: target.clone(), content })
+            let edited = match &setting.about {
+                Some((_, original)) => edits::edited(original, text)?,
+                None => words(text, &[]),
+            };
+            let content = super::content::content(&edited, &parties(setting)).unwrap_or_else(|| Content::plain(text));
+            protocol.edited_message = MessageField::some(edited);
+            (of_protocol(protocol), Content::Edit { target: target.clone(), content: Box::new(content) })
         }
         Draft::Revoke { target } => {
             let protocol = ProtocolMessage {
@@ -166,6 +173,9 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
     }
     let quoted =
         setting.answers.as_ref().filter(|_| carries_secret).map(|answers| answer(&mut message, answers, setting));
+    if let Some(seconds) = setting.timer.filter(|_| carries_secret) {
+        timers::follow(&mut message, seconds);
+    }
     Ok(Composed { message, content, quoted })
 }
 
@@ -182,7 +192,7 @@ pub fn recompose(message: wa::Message, setting: &Setting<'_>) -> Composed {
 
 fn filed(attachment: &Attachment, setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
     let missing = || Flaw { field: "file", expected: "is required".into() };
-    let Uploaded { at, fit, preview, seconds } = setting.file.as_ref().ok_or_else(missing)?;
+    let Uploaded { at, fit, preview, seconds, title } = setting.file.as_ref().ok_or_else(missing)?;
     let (at, mimetype) = (at.clone(), Some(fit.mime.clone()));
     let caption = Some(attachment.caption.clone()).filter(|caption| !caption.is_empty());
     let jpeg_thumbnail = preview.as_ref().and_then(|preview| preview.jpeg.clone());
@@ -222,7 +232,7 @@ fn filed(attachment: &Attachment, setting: &Setting<'_>) -> Result<(wa::Message,
             wa::Message { sticker_message: MessageField::some(sticker), ..Default::default() }
         }
         AttachmentKind::Document | AttachmentKind::Any => {
-            let file_name = Some(attachment.file_name.clone().unwrap_or_else(|| "file".into()));
+            let file_name = Some(title.clone());
             let options = DocumentOptions {
                 mimetype,
                 title: file_name.clone(),

@@ -265,7 +265,10 @@ impl<'a> Connection<'a> {
         // Somebody scanned, and the login that belongs to it is still to come.
         self.supervisor.is_unproven |= !self.was_paired && self.connected_at.is_none() && self.client.pn().is_some();
         let refused = session.refused_scan.take();
-        let signal = refused.or(self.signal.take()).unwrap_or(Signal::Dropped);
+        let signal = refused.or(self.signal.take()).unwrap_or_else(|| match session.line.trouble() {
+            Some(trouble) => Signal::Unreachable(trouble),
+            None => Signal::Dropped,
+        });
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
         if timeout(FAREWELL, recorder).await.is_err() {
@@ -374,8 +377,9 @@ impl<'a> Connection<'a> {
     async fn grant(&mut self, wish: Wish) -> Flow {
         match wish {
             Wish::Connect => self.supervisor.wants_to_pair(),
+            Wish::KeepPairing => self.supervisor.keep_pairing(),
             Wish::StopPairing => {
-                self.supervisor.pairing_until = None;
+                self.supervisor.give_up_pairing();
                 let state = self.session.status.borrow().state;
                 if state == State::ScanQrCode || state.is_ceremony() {
                     self.signal = Some(Signal::GivenUp);
@@ -451,7 +455,7 @@ impl<'a> Connection<'a> {
             }
             State::Starting if Instant::now() > self.deadline => {
                 warn!("WhatsApp does not finish the login");
-                self.signal = Some(Signal::Unanswered);
+                self.signal = Some(self.session.line.trouble().map_or(Signal::Unanswered, Signal::Unreachable));
                 return OVER;
             }
             State::Starting if self.began.elapsed() > SLOW_LOGIN && self.session.line.is_up() => {
@@ -502,6 +506,7 @@ impl<'a> Connection<'a> {
                         None => "waiting for a scan".into(),
                     };
                     status.qr = Some(Qr { code: code.clone(), expires_at });
+                    status.trouble = None;
                 });
                 session.env.feed.publish(&session.tenant, Notice::Qr(code));
                 None
@@ -588,15 +593,21 @@ impl<'a> Connection<'a> {
         let name = Some(self.client.push_name()).filter(|name| !name.is_empty());
         // The pairing may have ended without the library's word for it: when the line dropped on its last stanza.
         let number = self.client.pn().map(|me| me.user.to_string());
+        let jid = self.client.pn().map(|me| me.to_string());
+        let lid = self.client.lid().map(|me| me.to_non_ad_string());
         session.set_status(|status| {
             status.push_name = name;
             status.phone_number = number.or(status.phone_number.take());
+            status.lid = lid.or(status.lid.take());
+            status.jid = jid.or(status.jid.take());
             status.state = State::Working;
             status.reason = "connected".into();
             status.paired = true;
             status.rejected = false;
             status.qr = None;
+            status.trouble = None;
         });
+        session.pairing_mark.set(false);
         self.supervisor.pairing_until = None;
         self.supervisor.setback = None;
         self.supervisor.is_unproven = false;
@@ -632,6 +643,7 @@ async fn client(
         outbox: session.outbox.clone(),
         store: session.store.clone(),
         owes_acks: session.owes_acks.clone(),
+        unknown_devices: session.unknown_devices.clone(),
     };
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };

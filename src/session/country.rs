@@ -22,8 +22,12 @@ impl Own {
 
 impl Session {
     pub fn country(&self) -> Id {
-        let own = *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner);
-        own.unwrap_or(self.0.env.messages.country)
+        self.own_country().unwrap_or(self.0.env.messages.country)
+    }
+
+    /// The tenant's own; `None`: as for all tenants.
+    pub fn own_country(&self) -> Option<Id> {
+        *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when it is durable. `None`: as for all tenants.

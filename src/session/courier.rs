@@ -9,7 +9,7 @@
 //! waits for its own messages only. What is slow, or waits before it is tried again, takes nothing from the others.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use whatsapp_rust::{
-    Client, Jid, SendError, SendOptions, Server,
+    Client, Freshness, Jid, SendError, SendOptions, Server,
     traits::{ProtocolStore as _, SignalStore as _},
     waproto::codec,
 };
@@ -60,6 +60,9 @@ const BREATH: Duration = Duration::from_millis(250);
 /// The library calls the line gone: its end is known here within this time.
 const LINE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// At a new line the first message waits so long, at the most, for those that have come before.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// Waiting before the next attempt doubles from the first to the second.
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
@@ -68,16 +71,20 @@ const RETRY_MAX: Duration = Duration::from_secs(300);
 enum Lane {
     /// In the queue.
     Ready,
-    /// This message of it is being sent.
-    Busy(Arc<str>),
+    /// A message of it is being sent.
+    Busy,
     /// Not before then.
     Waits(Instant),
+    /// Until the messages of the chats are sent that have become one with it.
+    Held,
 }
 
 struct Chat {
     lane: Lane,
     /// Attempts in a row that have to be repeated.
     setbacks: u32,
+    /// Messages that are being sent and were begun under another name of the chat.
+    elsewhere: usize,
 }
 
 /// What follows for a chat.
@@ -100,7 +107,11 @@ pub struct Courier {
     waits: BTreeSet<(Instant, Arc<str>)>,
     /// Nothing is begun before then: what keeps one message back now keeps back all.
     pause: Option<Instant>,
-    running: JoinSet<(Arc<str>, Next)>,
+    running: JoinSet<(Waiting, Next)>,
+    /// Ids of the messages that are being sent.
+    sending: HashSet<Arc<str>>,
+    /// The name that a chat has now of which a message is being sent that was begun under this one.
+    renamed: HashMap<Arc<str>, Arc<str>>,
     slots: Arc<Semaphore>,
 }
 
@@ -113,6 +124,8 @@ impl Courier {
             waits: BTreeSet::new(),
             pause: None,
             running: JoinSet::new(),
+            sending: HashSet::new(),
+            renamed: HashMap::new(),
             slots: Arc::new(Semaphore::new(SLOTS)),
         }
     }
@@ -131,12 +144,18 @@ impl Courier {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(done) = self.running.join_next() => match done {
-                    Ok((chat, next)) => self.finish(chat, next),
+                    Ok((sent, next)) => self.finish(&sent, next),
                     Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                     Err(_) => {}
                 },
                 () = session.outbox.news() => self.gather(),
-                Ok(()) = client.changed() => {}
+                Ok(()) = client.changed() => {
+                    // What waited at WhatsApp is read by now or is just being kept, and may say that two chats are one.
+                    if client.borrow().is_some() {
+                        session.store.arrivals().settle(SETTLING).await;
+                    }
+                    self.gather();
+                }
                 () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
                 () = session.env.clock.sleep(expires_in.unwrap_or_default()), if expiring.is_some() => {
                     if let Some(waiting) = expiring {
@@ -155,6 +174,9 @@ impl Courier {
 
     /// Takes note of the chats that have something to send, and had not before.
     fn gather(&mut self) {
+        for (from, into) in self.session.outbox.joined_chats() {
+            self.join(from, into);
+        }
         for chat in self.session.outbox.fresh_chats() {
             if !self.chats.contains_key(&chat) {
                 self.enqueue(chat, 0);
@@ -162,8 +184,36 @@ impl Courier {
         }
     }
 
+    /// Two chats are one. A message of the former that is being sent is waited for.
+    fn join(&mut self, from: Arc<str>, into: Arc<str>) {
+        let mut elsewhere = 0;
+        if let Some(former) = self.chats.remove(&from) {
+            elsewhere = former.elsewhere;
+            match former.lane {
+                Lane::Ready => self.ready.retain(|chat| *chat != from),
+                Lane::Waits(until) => drop(self.waits.remove(&(until, from.clone()))),
+                Lane::Held => {}
+                Lane::Busy => elsewhere += 1,
+            }
+            self.renamed.values_mut().filter(|name| **name == from).for_each(|name| *name = into.clone());
+            if let Lane::Busy = former.lane {
+                self.renamed.insert(from, into.clone());
+            }
+        }
+        match self.chats.get_mut(&into) {
+            Some(known) => known.elsewhere += elsewhere,
+            None => {
+                self.enqueue(into.clone(), 0);
+                if let Some(known) = self.chats.get_mut(&into) {
+                    known.elsewhere = elsewhere;
+                }
+            }
+        }
+    }
+
     fn enqueue(&mut self, chat: Arc<str>, setbacks: u32) {
-        self.chats.insert(chat.clone(), Chat { lane: Lane::Ready, setbacks });
+        let elsewhere = self.chats.get(&chat).map_or(0, |known| known.elsewhere);
+        self.chats.insert(chat.clone(), Chat { lane: Lane::Ready, setbacks, elsewhere });
         self.ready.push_back(chat);
     }
 
@@ -182,20 +232,38 @@ impl Courier {
 
     fn start(&mut self, client: Arc<Client>, slot: OwnedSemaphorePermit) {
         while let Some(chat) = self.ready.pop_front() {
+            if let Some(known) = self.chats.get_mut(&chat).filter(|known| known.elsewhere > 0) {
+                known.lane = Lane::Held;
+                continue;
+            }
             let Some(head) = self.session.outbox.head(&chat) else {
                 self.chats.remove(&chat);
                 continue;
             };
             if let Some(known) = self.chats.get_mut(&chat) {
-                known.lane = Lane::Busy(head.id.clone());
+                known.lane = Lane::Busy;
             }
+            self.sending.insert(head.id.clone());
             let session = self.session.clone();
-            self.running.spawn(async move { (chat, in_slot(slot, carry(&session, &client, &head)).await) });
+            self.running.spawn(async move {
+                let next = in_slot(slot, carry(&session, &client, &head)).await;
+                (head, next)
+            });
             return;
         }
     }
 
-    fn finish(&mut self, chat: Arc<str>, next: Next) {
+    fn finish(&mut self, sent: &Waiting, next: Next) {
+        self.sending.remove(&sent.id);
+        let Some(into) = self.renamed.remove(&sent.chat) else { return self.go_on(sent.chat.clone(), next) };
+        let Some(known) = self.chats.get_mut(&into) else { return };
+        known.elsewhere = known.elsewhere.saturating_sub(1);
+        if let (Lane::Held, 0) = (&known.lane, known.elsewhere) {
+            self.go_on(into, next);
+        }
+    }
+
+    fn go_on(&mut self, chat: Arc<str>, next: Next) {
         let Some(known) = self.chats.get_mut(&chat) else { return };
         let wait = match next {
             Next::Onward => return self.enqueue(chat, 0),
@@ -221,11 +289,7 @@ impl Courier {
 
     /// Of all that are not on their way: which, and in how long.
     fn first_to_expire(&self) -> Option<(Waiting, Duration)> {
-        let busy = |waiting: &Waiting| {
-            let known = self.chats.get(&waiting.chat);
-            matches!(known, Some(Chat { lane: Lane::Busy(id), .. }) if *id == waiting.id)
-        };
-        let first = self.session.outbox.first_to_expire(busy)?;
+        let first = self.session.outbox.first_to_expire(|waiting| self.sending.contains(&waiting.id))?;
         let left = first.expires_at_ms.saturating_sub(self.session.env.clock.now().as_millisecond());
         Some((first, Duration::from_millis(u64::try_from(left).unwrap_or(0))))
     }
@@ -476,6 +540,13 @@ async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Resu
     if chat.server == Server::Newsletter {
         return posts::publish(session, client, chat, message.id, body).await;
     }
-    client.send_message_with_options(chat, body, SendOptions::default().with_message_id(message.id)).await?;
+    let mut options = SendOptions::default().with_message_id(message.id);
+    let mut people = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
+    // The tenant's own devices get a copy.
+    people.extend([client.pn(), client.lid()].into_iter().flatten());
+    if chat.server != Server::Group && session.unknown_devices.take(&people) {
+        options = options.with_device_freshness(Freshness::Refresh);
+    }
+    client.send_message_with_options(chat, body, options).await?;
     Ok(())
 }

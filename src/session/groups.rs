@@ -83,7 +83,7 @@ impl Session {
         let found = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await;
         let (found, modes) = found.map_err(|refused| refused.about("group"))?;
         // The other outcome answers who says what he has, which we do not.
-        let GroupInfoOutcome::Full(found) = found else { return Err(Refused::Unreachable) };
+        let GroupInfoOutcome::Full(found) = found else { return Err(Refused::Unreadable) };
         let group = modes.group(GroupMetadata::from(*found));
         Ok(self.with_numbers(vec![group]).await?.swap_remove(0))
     }

@@ -25,7 +25,7 @@ use whatsapp_rust::{
     wacore_binary::NodeRef,
 };
 
-use super::{Inner, bare, frame_watch, rotation::Rotation, translate, votes};
+use super::{Inner, bare, devices::UnknownDevices, edits, frame_watch, rotation::Rotation, timers, translate, votes};
 use crate::{
     crash,
     message::{Inbox, Incoming, Notice, Outbox},
@@ -41,12 +41,17 @@ pub struct Hook {
     pub store: Arc<Store>,
     /// Set when acks were withheld: the session reconnects once when the vault is back.
     pub owes_acks: Arc<AtomicBool>,
+    pub(super) unknown_devices: Arc<UnknownDevices>,
 }
 
 #[async_trait]
 impl InboundDurabilityHook for Hook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
         crash::point("decrypted");
+        // Here, and not when the library writes down that both names are one person's: it does so behind, when the first answers may go.
+        for (lid, number) in batch.iter().filter_map(|message| translate::both_names(&message.info.source)) {
+            self.outbox.join(&lid.to_non_ad_string(), &number.to_non_ad_string());
+        }
         let incoming = read(&client, &self.inbox, &self.outbox, batch).await;
         let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
             Ok(received) => received.map_err(anyhow::Error::from),
@@ -55,7 +60,15 @@ impl InboundDurabilityHook for Hook {
         if durable.is_err() {
             self.owes_acks.store(true, Ordering::Release);
         }
+        if durable.is_ok() {
+            for message in batch {
+                timers::hear(&self.store, message).await;
+            }
+        }
         crash::point("in_the_vault");
+        for message in batch.iter().filter(|message| !message.info.source.is_group) {
+            self.unknown_devices.heard(&self.store, &message.info.source.sender).await;
+        }
         self.store.arrivals().finished(batch.iter().map(|message| message.info.id.as_str()));
         durable
     }
@@ -72,7 +85,9 @@ pub async fn read<'a>(
     let mut read = Vec::new();
     for message in messages {
         let vote = votes::read(client, inbox, outbox, message, &me).await;
-        read.push(translate::incoming(message, &me, vote));
+        let mut incoming = translate::incoming(message, &me, vote);
+        edits::complete(inbox, outbox, &mut incoming.message).await;
+        read.push(incoming);
     }
     read
 }

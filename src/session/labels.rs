@@ -1,6 +1,6 @@
 //! Labels of conversations, which WhatsApp Business has. Read from what WhatsApp has told; changed at WhatsApp, which tells it back.
 
-use super::{Refused, Session, asking};
+use super::{Refused, Session};
 use crate::message::synced::{self, Label};
 
 /// WhatsApp Business has so many.
@@ -19,7 +19,7 @@ impl Session {
     pub async fn create_label(&self, name: &str, color: Option<i32>) -> Result<Label, Refused> {
         let labels = self.labels().await?;
         if labels.len() >= MAX_LABELS {
-            return Err(Refused::Conflict);
+            return Err(Refused::Full { most: MAX_LABELS, of: "labels" });
         }
         let next = labels.iter().filter_map(|label| label.id.parse::<u32>().ok()).max().unwrap_or(0) + 1;
         let free = || COLORS.clone().find(|color| labels.iter().all(|label| label.color != *color));
@@ -51,8 +51,7 @@ impl Session {
 
     /// The labels that a chat has.
     pub async fn labels_of(&self, chat: &str) -> Result<Vec<Label>, Refused> {
-        let jid = asking::chat("chatId", chat)?;
-        let names: Vec<_> = self.0.names_of(&jid).await?.into_iter().map(|name| name.to_string()).collect();
+        let names: Vec<_> = self.conversation(chat).await?.into_iter().map(|name| name.to_string()).collect();
         let mut found = Vec::new();
         for label in self.labels().await? {
             let chats = synced::chats_of(&self.0.store, &label.id).await?;

@@ -40,7 +40,7 @@ impl Session {
     pub async fn timelock(&self) -> Result<Timelock, Refused> {
         let doc = MexDoc { name: timelock::NAME, id: timelock::DOC_ID };
         let answer: timelock::Response = self.query(doc, timelock::Variables {}).await?;
-        let found = answer.xwa2_fetch_account_reachout_timelock.ok_or(Refused::Unreachable)?;
+        let found = answer.xwa2_fetch_account_reachout_timelock.ok_or(Refused::Unreadable)?;
         Ok(Timelock {
             kind: found.enforcement_type.unwrap_or_else(|| "DEFAULT".into()),
             active: found.is_active.unwrap_or(false),
@@ -52,7 +52,7 @@ impl Session {
         let doc = MexDoc { name: capping::NAME, id: capping::DOC_ID };
         let input = Some(capping::Input { r#type: Some("INDIVIDUAL_NEW_CHAT_MSG".into()) });
         let answer: capping::Response = self.query(doc, capping::Variables { input }).await?;
-        let found = answer.xwa2_message_capping_info.ok_or(Refused::Unreachable)?;
+        let found = answer.xwa2_message_capping_info.ok_or(Refused::Unreadable)?;
         let number =
             |text: Option<String>, otherwise: i64| text.and_then(|text| text.parse().ok()).unwrap_or(otherwise);
         Ok(Capping {
@@ -76,7 +76,7 @@ impl Session {
             let query = MexQuerySpec::new(doc, &variables).map_err(|error| IqError::EncodeError(error.into()))?;
             client.execute(query).await
         });
-        let data = answer.await?.data.ok_or(Refused::Unreachable)?;
-        serde_json::from_value(data).map_err(|_| Refused::Unreachable)
+        let data = answer.await?.data.ok_or(Refused::Unreadable)?;
+        serde_json::from_value(data).map_err(|_| Refused::Unreadable)
     }
 }

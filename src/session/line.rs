@@ -80,6 +80,10 @@ pub struct Current(Mutex<Latest>);
 struct Latest {
     line: Weak<Line>,
     made_at: Option<Instant>,
+    /// Since when one is being dialed.
+    dialing_since: Option<Instant>,
+    /// Why there was none when one was dialed last.
+    trouble: Option<String>,
     /// There will be no other.
     shut: bool,
 }
@@ -94,6 +98,26 @@ impl Current {
     /// When the latest line was made, up still or not.
     pub fn made_at(&self) -> Option<Instant> {
         self.latest().made_at
+    }
+
+    /// For how long one is being dialed, while it is.
+    pub fn dialing_for(&self) -> Option<Duration> {
+        self.latest().dialing_since.map(|since| since.elapsed())
+    }
+
+    /// Why there was no line when one was dialed last, if there was none.
+    pub fn trouble(&self) -> Option<String> {
+        self.latest().trouble.clone()
+    }
+
+    fn begin_dial(&self) {
+        self.latest().dialing_since = Some(Instant::now());
+    }
+
+    fn end_dial(&self, trouble: Option<String>) {
+        let mut latest = self.latest();
+        latest.dialing_since = None;
+        latest.trouble = trouble;
     }
 
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
@@ -155,8 +179,15 @@ impl Dialer {
 #[async_trait]
 impl TransportFactory for Dialer {
     async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
-        // Said here: the library's log leaves the reason out.
-        self.dial().await.inspect_err(|error| warn!(error = format!("{error:#}"), "no line to WhatsApp"))
+        self.current.begin_dial();
+        let dialed = self.dial().await;
+        let trouble = dialed.as_ref().err().map(|error| format!("{error:#}"));
+        if let Some(error) = &trouble {
+            // Said here: the library's log leaves the reason out.
+            warn!(error, "no line to WhatsApp");
+        }
+        self.current.end_dial(trouble);
+        dialed
     }
 }
 

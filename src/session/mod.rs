@@ -16,6 +16,8 @@ mod connection;
 mod content;
 mod country;
 mod courier;
+mod devices;
+mod edits;
 mod end;
 mod env;
 mod files;
@@ -32,12 +34,15 @@ mod line;
 mod naming;
 mod own_account;
 mod pace;
+mod pairing_code;
+mod pairing_mark;
 mod passkey;
 mod past;
 mod people;
 mod posts;
 mod presence;
 mod profile;
+mod reach;
 mod reading;
 mod recorder;
 mod recoveries;
@@ -54,6 +59,7 @@ mod statuses;
 mod stream_error;
 mod supervisor;
 mod synced;
+mod timers;
 mod told;
 mod translate;
 mod version;
@@ -93,13 +99,15 @@ pub use self::{
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
-    naming::chat_of,
+    naming::{chat_of, chats_of},
     own_account::AccountChange,
+    pairing_code::RefusedCode,
     passkey::{Assertion, Challenge, RefusedPasskey},
     past::{Fetched, NoPast},
     people::{Account, Names, Person},
     presence::{Mood, Shown},
     profile::Profile,
+    reach::NotReached,
     sending::RefusedSend,
     signal::backoff,
     state::{Qr, State, Status},
@@ -152,6 +160,7 @@ struct Inner {
     wishes: mpsc::Sender<Wish>,
     answers: Answers,
     owes_acks: Arc<AtomicBool>,
+    unknown_devices: Arc<devices::UnknownDevices>,
     presences: presence::Presences,
     calls: calls::Calls,
     collected: synced::Collected,
@@ -167,7 +176,9 @@ struct Inner {
     told: states::Told,
     /// The tenant's own.
     country: country::Own,
+    meant: naming::Meant,
     refused_scan: own_account::RefusedScan,
+    pairing_mark: pairing_mark::PairingMark,
     /// Answers with many messages that are on their way.
     reading: Arc<Semaphore>,
     /// Why it ended by itself, when it has.
@@ -188,6 +199,8 @@ const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started
 enum Wish {
     /// Connect, and pair if there are no credentials.
     Connect,
+    /// Somebody still looks at the QR code.
+    KeepPairing,
     /// Show no more QR codes.
     StopPairing,
     /// Another account scanned: the line is cut.
@@ -209,26 +222,6 @@ pub enum SessionError {
     Journal(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Why there is no pairing code.
-#[derive(Debug, thiserror::Error)]
-pub enum RefusedCode {
-    #[error("the session is paired already")]
-    Paired,
-    #[error("there is no connection to WhatsApp yet")]
-    NotConnected,
-    /// By another request, meanwhile.
-    #[error("the session was stopped")]
-    Stopped,
-    /// The phone has scanned or was told a code already; what is missing is the account's passkey.
-    #[error("WhatsApp asks for a passkey")]
-    Passkey,
-    /// The tenant is the account of this number.
-    #[error("the session belongs to another number: {0}")]
-    OtherAccount(String),
-    #[error("WhatsApp refuses: {0}")]
-    WhatsApp(String),
 }
 
 impl Session {
@@ -290,6 +283,7 @@ impl Session {
         let own = store.own_account().await?;
         let first_sync = Arc::new(first_sync::FirstSync::new(store.has_app_state_keys().await?));
         let told = states::Told::read(&store).await?;
+        let pairing_mark = pairing_mark::PairingMark::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let status = Status {
             state: State::Stopped,
@@ -303,9 +297,12 @@ impl Session {
             rejected: false,
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
             expected: own.map(|own| own.number),
+            lid: device.as_ref().and_then(|device| Some(device.lid.as_ref()?.to_non_ad_string())),
+            jid: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.to_string())),
             push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
             qr: None,
             passkey: None,
+            trouble: None,
             since: env.clock.now(),
         };
         let inner = Arc::new(Inner {
@@ -323,6 +320,7 @@ impl Session {
             wishes,
             answers: Answers::default(),
             owes_acks: Arc::default(),
+            unknown_devices: Arc::default(),
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
             collected: synced::Collected::default(),
@@ -335,7 +333,9 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             told,
             country,
+            meant: naming::Meant::default(),
             refused_scan: own_account::RefusedScan::default(),
+            pairing_mark,
             reading: Arc::new(Semaphore::new(READING)),
             end: OnceLock::new(),
             stop: CancellationToken::new(),
@@ -349,6 +349,7 @@ impl Session {
         let courier = courier::Courier::new(inner.clone()).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
         tasks.spawn(guarded(inner.clone(), states::tell(inner.clone())).instrument(span.clone()));
+        tasks.spawn(guarded(inner.clone(), pairing_mark::keep(inner.clone())).instrument(span.clone()));
         let tidy = inner.log.clone().tidy_up(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), tidy).instrument(span.clone()));
         if inner.env.media.settings.eager {
@@ -418,22 +419,12 @@ impl Session {
         self.0.is_stopped()
     }
 
-    /// The same, and waits until it is as `wanted`. `None`: another request stopped it meanwhile, or it ended by itself.
-    pub async fn connect_until(&self, wanted: impl Fn(&Status) -> bool) -> Option<Status> {
-        /// It stops between a pairing that was given up and the next; one that stays stopped was told to.
-        const BETWEEN: Duration = Duration::from_secs(10);
-        let mut status = self.watch();
-        self.connect().await;
-        loop {
-            let begun = status.wait_for(|status| status.state != State::Stopped || self.end().is_some());
-            tokio::time::timeout(BETWEEN, begun).await.ok()?.ok()?;
-            if self.end().is_some() {
-                return None;
-            }
-            let settled = status.wait_for(|status| status.state == State::Stopped || wanted(status)).await.ok()?;
-            if settled.state != State::Stopped {
-                return Some(settled.clone());
-            }
+    /// Somebody looks at the QR code, or waits for one: it is offered for as long again as to whoever asks first. One that was not
+    /// scanned in time is offered anew; one that was given up is not.
+    pub fn keep_pairing(&self) {
+        if !self.status().paired {
+            // Full: whoever looks, looks again soon.
+            let _ = self.0.wishes.try_send(Wish::KeepPairing);
         }
     }
 
@@ -451,35 +442,6 @@ impl Session {
     pub async fn reconnect(&self) {
         self.0.line.cut();
         let _ = self.0.wishes.send(Wish::DialNow { patience: Duration::ZERO }).await;
-    }
-
-    /// A code to type into the phone, as the other way to pair. `phone`: digits with the country code.
-    pub async fn request_code(&self, phone: &str) -> Result<String, RefusedCode> {
-        if self.status().paired {
-            return Err(RefusedCode::Paired);
-        }
-        // WhatsApp shows the code on the phone of that number: it is no stranger's.
-        if let Some(own) = self.status().expected
-            && own != phone
-            && !matches!(self.account_change().await, Ok(Some(_)))
-        {
-            return Err(RefusedCode::OtherAccount(own));
-        }
-        // The library can ask only on a connection that was offered QR codes.
-        let settled =
-            |status: &Status| matches!(status.state, State::ScanQrCode | State::Working) || status.state.is_ceremony();
-        let offered = self.connect_until(settled);
-        match tokio::time::timeout(Duration::from_secs(30), offered).await {
-            Ok(Some(status)) if status.paired => return Err(RefusedCode::Paired),
-            Ok(Some(status)) if status.state.is_ceremony() => return Err(RefusedCode::Passkey),
-            Ok(Some(_)) => {}
-            Ok(None) => return Err(RefusedCode::Stopped),
-            Err(_) => return Err(RefusedCode::NotConnected),
-        }
-        let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
-        let options =
-            whatsapp_rust::pair_code::PairCodeOptions { phone_number: phone.to_owned(), ..Default::default() };
-        client.pair_with_code(options).await.map_err(|error| RefusedCode::WhatsApp(error.to_string()))
     }
 
     /// Unlinks at WhatsApp and wipes the credentials; messages and events stay. Waits for a login when there is none; a WhatsApp that
@@ -598,6 +560,10 @@ impl Hooks for Inner {
 
     fn app_state_key_came(&self) {
         self.first_sync.keys_came();
+    }
+
+    fn met(&self, lid: &str, number: &str) {
+        self.outbox.join(&Jid::lid(lid).to_string(), &Jid::pn(number).to_string());
     }
 }
 

@@ -1,8 +1,13 @@
 //! Conversations by name: from what people and programs write for one to a jid, and to the name that it has here. A person has two
 //! names, a phone number and a LID; the number is the first, where it is known. A LID is never read as a number.
 
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
 use phonenumber::country;
-use whatsapp_rust::{Jid, Server};
+use whatsapp_rust::{Jid, Server, wacore_binary::JidExt as _};
 
 use super::{Inner, Refused, RefusedSend, Session, asking};
 use crate::{
@@ -10,23 +15,40 @@ use crate::{
     store::StoreError,
 };
 
-/// The jid of a conversation from what people and programs write for it: a phone number as it is typed, or a jid.
-pub fn chat_of(text: &str, country: country::Id) -> Option<String> {
-    named(text, country).map(|jid| jid.to_string())
+/// The conversations that may be meant by what people and programs write for one, as jids: a phone number as it is typed, or a jid.
+/// None: it cannot be one. Two: [`Session::which`] finds out.
+pub fn chats_of(text: &str, country: country::Id) -> Vec<String> {
+    named(text, country).iter().map(Jid::to_string).collect()
 }
 
-fn named(text: &str, country: country::Id) -> Option<Jid> {
-    let text = phone::trimmed(text);
-    let Some((user, server)) = text.split_once('@') else { return phone::normalise(text, country).map(Jid::pn) };
+/// The first of them.
+pub fn chat_of(text: &str, country: country::Id) -> Option<String> {
+    named(text, country).first().map(Jid::to_string)
+}
+
+fn named(text: &str, country: country::Id) -> Vec<Jid> {
+    let text = phone::cleaned(text);
+    match text.split_once('@') {
+        None => phone::readings(&text, country).into_iter().map(Jid::pn).collect(),
+        Some((user, server)) => addressed(&text, user.trim(), server.trim()).into_iter().collect(),
+    }
+}
+
+/// The part before the server is checked as strictly as a number that stands alone.
+fn addressed(text: &str, user: &str, server: &str) -> Option<Jid> {
     if matches!(server, "c.us" | "s.whatsapp.net") {
-        // Without its device.
-        let user = user.split(':').next().unwrap_or_default();
+        // Without its agent and its device.
+        let user = user.split(['.', ':']).next().unwrap_or_default();
         return if user == WHATSAPP { Some(Jid::pn(user)) } else { phone::international(user).map(Jid::pn) };
     }
     let jid = text.parse::<Jid>().ok()?.to_non_ad();
+    let is_number = |text: &str| (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let fits = match jid.server {
-        Server::Lid => (1..=MAX_LID).contains(&jid.user.len()) && jid.user.bytes().all(|byte| byte.is_ascii_digit()),
-        _ => !jid.user.is_empty() && jid.user.bytes().all(|byte| byte.is_ascii_graphic()),
+        // Groups of old are named by their maker's number and the time.
+        Server::Group | Server::Interop => jid.user.split('-').count() <= 2 && jid.user.split('-').all(is_number),
+        Server::Broadcast => jid.is_status_broadcast() || is_number(&jid.user),
+        Server::Pn | Server::Legacy | Server::Call => false,
+        _ => is_number(&jid.user),
     };
     fits.then_some(jid)
 }
@@ -34,19 +56,92 @@ fn named(text: &str, country: country::Id) -> Option<Jid> {
 /// WhatsApp itself writes from here.
 const WHATSAPP: &str = "0";
 
-/// Digits of a LID; those that are known have fifteen at the most.
-const MAX_LID: usize = 20;
+/// Digits of a LID, a group or a channel; those that are known have eighteen at the most.
+const MAX_ID: usize = 20;
+
+/// Chooses between two numbers that the same digits may mean: the one that somebody has at WhatsApp.
+#[derive(Debug, Default)]
+pub(super) struct Meant(Mutex<HashMap<String, String>>);
+
+impl Meant {
+    /// People who are written to by ambiguous digits, at the same time.
+    const MOST: usize = 1000;
+
+    fn find(&self, readings: &[String]) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&readings.join(" ")).cloned()
+    }
+
+    fn note(&self, readings: &[String], meant: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= Self::MOST {
+            known.clear();
+        }
+        known.insert(readings.join(" "), meant.to_owned());
+    }
+}
+
+const AMBIGUOUS: &str =
+    "expected a plus and the country code: with these digits there are two people, one here and one abroad";
 
 impl Session {
-    /// Every name of the conversation that a message is for, the one that it has here first.
-    pub(super) async fn addressee(&self, to: &str) -> Result<Vec<Jid>, RefusedSend> {
-        let jid = named(to, self.country()).ok_or(RefusedSend::Recipient)?;
+    /// Asks WhatsApp which of several conversations is there; when none is, the first is meant.
+    pub async fn which(&self, field: &'static str, readings: &[String]) -> Result<String, Refused> {
+        if let Some(known) = self.0.meant.find(readings) {
+            return Ok(known);
+        }
+        let mut there = Vec::new();
+        // One by one: WhatsApp may answer under another name than it was asked for.
+        for reading in readings {
+            let found = self.account(reading).await.map_err(|refused| match refused {
+                Refused::NotAllowed | Refused::Unknown(_) | Refused::Conflict | Refused::WhatsApp(_) => {
+                    Refused::Unreachable
+                }
+                other => other,
+            });
+            if found?.is_some() {
+                there.push(reading);
+            }
+        }
+        match there.as_slice() {
+            [] => readings.first().cloned().ok_or(Refused::Input { field, expected: "expected a phone number" }),
+            [one] => {
+                self.0.meant.note(readings, one);
+                Ok((*one).clone())
+            }
+            _ => Err(Refused::Input { field, expected: AMBIGUOUS }),
+        }
+    }
+
+    /// Every name of the conversation that a message is for, the one that it has here first. A repeat of message `id` goes where the
+    /// first went.
+    pub(super) async fn addressee(&self, to: &str, id: Option<&str>) -> Result<Vec<Jid>, RefusedSend> {
+        let jid = match named(to, self.country()).as_slice() {
+            [] => return Err(RefusedSend::Recipient),
+            [one] => one.clone(),
+            several => self.meant(several, id).await?,
+        };
         let unreadable = |error: StoreError| self.unreadable(&error);
         let names = self.0.names_of(&jid).await.map_err(unreadable)?;
         if self.0.are_digits_of_lid(&names).await.map_err(unreadable)? {
             return Err(Flaw { field: "to", expected: LID_AS_NUMBER.into() }.into());
         }
         Ok(names)
+    }
+
+    async fn meant(&self, readings: &[Jid], id: Option<&str>) -> Result<Jid, RefusedSend> {
+        if let Some(id) = id
+            && let Some(first) = self.accepted(id).await?
+        {
+            for reading in readings {
+                let names = self.0.names_of(reading).await.map_err(|error| self.unreadable(&error))?;
+                if names.iter().any(|name| name.to_string() == first.chat) {
+                    return Ok(reading.clone());
+                }
+            }
+        }
+        let readings: Vec<String> = readings.iter().map(Jid::to_string).collect();
+        let meant = self.which("to", &readings).await?;
+        meant.parse().map_err(|_| RefusedSend::Recipient)
     }
 
     /// The same of one that something else is wanted of.

@@ -40,7 +40,7 @@ const TABLE: [(Ask, u32, u32, &str); 7] = [
     ),
     (Ask::Change, 120, 60, "groups, profile, labels, settings: each goes to every device of the account"),
     (Ask::Presence, 240, 240, "typing begins and ends with every message"),
-    (Ask::Receipt, 300, 300, "one request for a chat that is read, of up to a hundred receipts"),
+    (Ask::Receipt, 300, 300, "one request for a chat that is read, of up to five hundred messages"),
     (Ask::Past, 30, 12, "each is a message to the tenant's own phone, which uploads what it has"),
 ];
 

@@ -1,6 +1,6 @@
 //! People: who is on WhatsApp, what they show of themselves, whom the tenant has blocked, and which two names one person has.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use whatsapp_rust::{Jid, Server};
 
@@ -48,6 +48,10 @@ impl Session {
         let jid = asking::person("phone", number)?;
         let found =
             self.ask(Ask::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await }).await?;
+        if let Some(error) = found.iter().find_map(|found| found.contact_error.as_ref()) {
+            let wait = Duration::from_secs(error.backoff.unwrap_or(60).into());
+            return Err(Refused::of_code(error.code.unwrap_or(500), error.text.as_deref().unwrap_or_default(), wait));
+        }
         Ok(found.into_iter().find(|found| found.is_registered).map(|found| {
             let number = if found.jid.is_lid() { found.pn_jid.as_ref() } else { Some(&found.jid) };
             let lid = found.lid.as_ref().or(found.jid.is_lid().then_some(&found.jid));
@@ -94,8 +98,8 @@ impl Session {
         let jid = asking::person("chatId", id)?;
         let number = self.number_of(jid).await?;
         let full = format!("{} {}", first.trim(), last.trim()).trim().to_owned();
-        if !(1..=256).contains(&full.len()) {
-            return Err(Refused::Input { field: "firstName", expected: "from 1 to 256 bytes with the last name" });
+        if !(1..=256).contains(&full.chars().count()) {
+            return Err(Refused::Input { field: "firstName", expected: "from 1 to 256 characters with the last name" });
         }
         let first = Some(first.trim().to_owned()).filter(|first| !first.is_empty());
         self.set(|client| async move { client.chat_actions().save_contact(&number, Some(full), first, true).await })

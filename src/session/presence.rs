@@ -184,9 +184,15 @@ impl Session {
         let mut also = self.conversation(chat).await?;
         let jid = also.remove(0);
         let name = jid.to_string();
-        self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
-        self.0.presences.follow(&name, also.iter().map(Jid::to_string).collect());
-        Ok(())
+        let presences = &self.0.presences;
+        let was_followed = presences.followed().chats.contains_key(&name);
+        // Before: the answer may be here before this goes on, and says what is so until it changes.
+        presences.follow(&name, also.iter().map(Jid::to_string).collect());
+        let asked = self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await;
+        if asked.is_err() && !was_followed {
+            presences.followed().chats.remove(&name);
+        }
+        asked
     }
 
     /// What a chat shows now, with the name that it has here; follows it from now on.

@@ -15,7 +15,7 @@ use whatsapp_rust::{
     wacore::types::{message::MessageInfo, presence::ReceiptType},
 };
 
-use super::{Inner, bare, group_news, hook, translate};
+use super::{Inner, bare, group_news, hook, timers, translate};
 use crate::message::{Delivery, EventBody, Incoming};
 
 /// Messages that wait for their turn to be written; then what comes next waits in the queue.
@@ -69,6 +69,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     info.unavailable_request_id.is_some() || info.source.chat.server == Server::Newsletter
                 };
                 let outside: Vec<_> = batch.messages.iter().filter(|message| outside(&message.info)).collect();
+                for message in &outside {
+                    timers::hear(&session.store, message).await;
+                }
                 let messages = hook::read(&client, &session.inbox, &session.outbox, outside).await;
                 if !messages.is_empty() {
                     unkept.push(Unkept { messages, bare: None });
@@ -83,6 +86,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             Event::IncomingCall(call) => session.heard_call(call).await,
             Event::MissedCall(call) => session.missed_call(call).await,
             Event::GroupUpdate(update) => {
+                timers::hear_of_group(&session.store, update).await;
                 let me: Vec<_> = [client.pn(), client.lid()].into_iter().flatten().collect();
                 for event in group_news::events(update, &me) {
                     session.happened(event).await;
@@ -133,7 +137,8 @@ fn delivery(receipt: &Receipt) -> Option<Delivery> {
     }
     match receipt.r#type {
         ReceiptType::Delivered | ReceiptType::Inactive => Some(Delivery::Delivered),
-        ReceiptType::Read | ReceiptType::Played => Some(Delivery::Read),
+        ReceiptType::Read => Some(Delivery::Read),
+        ReceiptType::Played => Some(Delivery::Played),
         _ => None,
     }
 }

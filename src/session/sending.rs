@@ -13,15 +13,18 @@ use whatsapp_rust::{
 };
 
 use super::{
-    End, Session,
+    End, Refused, Session,
     compose::{Composed, Setting, compose, recompose},
+    edits::Editable,
     files::Source,
     posts,
     state::State,
     statuses,
 };
 use crate::{
-    message::{Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName},
+    message::{
+        Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, timer,
+    },
     store::StoreError,
     tenant::TenantId,
 };
@@ -47,6 +50,9 @@ pub enum RefusedSend {
     /// The message that it answers or is about is not kept here.
     #[error("there is no such message here")]
     UnknownMessage,
+    /// WhatsApp takes edits of a message for so long.
+    #[error("the message is older than {0:?}")]
+    EditTooLate(Duration),
     /// A status for everybody whom the tenant knows.
     #[error("the tenant knows nobody, saved or from a conversation")]
     NobodyKnown,
@@ -79,6 +85,21 @@ pub enum RefusedSend {
     /// The tenant asks WhatsApp for more of it than is good for the account.
     #[error("too many requests")]
     TooMany { wait: Duration },
+    /// WhatsApp was asked whom it is for, and does not say.
+    #[error(transparent)]
+    Unasked(Refused),
+}
+
+impl From<Refused> for RefusedSend {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotConnected => Self::NotConnected,
+            Refused::Ended(end) => Self::Ended(end),
+            Refused::Input { field, expected } => Self::Draft(Flaw { field, expected: expected.to_owned() }),
+            Refused::TooMany { wait } => Self::TooMany { wait },
+            other => Self::Unasked(other),
+        }
+    }
 }
 
 impl Session {
@@ -112,7 +133,8 @@ impl Session {
             return Err(self.unready(RefusedSend::NotConnected));
         }
         request.check()?;
-        let names = self.addressee(&request.to).await?;
+        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
+        let names = self.addressee(&request.to, Some(&id)).await?;
         let (chat, request) = (names[0].clone(), &under_name(request, &names, 0));
         statuses::check(&chat, &request.draft)?;
         let in_channel = chat.server == Server::Newsletter;
@@ -138,7 +160,6 @@ impl Session {
             }
             _ => None,
         };
-        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let digest = self.digest(&id, &names, request).await?;
         let audience = match &request.draft {
             Draft::Status(status) => self.audience(status, &id, &digest).await?,
@@ -146,6 +167,7 @@ impl Session {
         };
         let own = inner.store.own_account().await.map_err(|error| self.unreadable(&error))?;
         let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
+        let timer = timer::of(&inner.store, &chat.to_string()).await.map_err(|error| self.unreadable(&error))?;
         let mut setting = Setting {
             chat: &chat,
             me: &me,
@@ -154,13 +176,21 @@ impl Session {
             now_ms: now.as_millisecond(),
             answers,
             about,
+            timer: timer.map(|timer| timer.seconds).filter(|seconds| *seconds > 0),
             file: None,
             picture: None,
         };
-        let repeated = match &source {
-            Some(_) => self.repeated(&id, &digest, &setting).await?,
-            None => None,
-        };
+        let is_edit = matches!(request.draft, Draft::Edit { .. });
+        let repeated = if source.is_some() || is_edit { self.repeated(&id, &digest, &setting).await? } else { None };
+        let mut ttl = request.ttl;
+        if is_edit
+            && repeated.is_none()
+            && let Some(Editable { target, original, left }) = self.editable(&names, &request.draft, now).await?
+        {
+            setting.about = Some((target, original));
+            // Sent later, it would be reported as done.
+            ttl = left.into_iter().chain(ttl).min();
+        }
         let composed = match (repeated, request.draft.attachment(), source) {
             (Some(composed), ..) => composed,
             (None, Some(attachment), Some(source)) => {
@@ -201,7 +231,7 @@ impl Session {
             key: key.map(str::to_owned),
             audience,
             message,
-            ttl: request.ttl,
+            ttl,
         };
         self.take_on(outgoing).await
     }

@@ -21,6 +21,8 @@ pub enum Signal {
     Unwell { code: i32 },
     /// The socket ended, fell silent, or could not be opened.
     Dropped,
+    /// There was no line to WhatsApp: why.
+    Unreachable(String),
     /// WhatsApp took the connection and did not answer the login.
     Unanswered,
     /// A frame did not open: what it said is lost, and perhaps all that follows.
@@ -83,6 +85,7 @@ impl fmt::Display for Signal {
             Self::Refused { code } => write!(f, "WhatsApp refuses the connection ({code})"),
             Self::Unwell { code } => write!(f, "WhatsApp is unwell ({code}); trying again"),
             Self::Dropped => f.write_str("the connection was lost; trying again"),
+            Self::Unreachable(why) => write!(f, "WhatsApp cannot be reached ({why}); trying again"),
             Self::Unanswered => f.write_str("WhatsApp does not answer the login; trying again"),
             Self::Garbled => f.write_str("what WhatsApp sent could not be read; connecting anew"),
             Self::Quiet => f.write_str("testing a quiet connection"),
@@ -120,7 +123,7 @@ impl Signal {
             // The restart after a pairing.
             Self::Unwell { code: 515 } => Next::ReconnectNow,
             Self::Unwell { .. } => Next::Reconnect,
-            Self::Dropped | Self::Unanswered => Next::Reconnect,
+            Self::Dropped | Self::Unanswered | Self::Unreachable(_) => Next::Reconnect,
             // Pings are answered all the same; what was kept back comes with a new login.
             Self::Quiet => Next::ReconnectNow,
             // What was lost was not acknowledged, and is said again at the next login.
@@ -159,6 +162,7 @@ mod tests {
             Signal::Unwell { code: 429 },
             Signal::Dropped,
             Signal::Unanswered,
+            Signal::Unreachable("refused".into()),
             Signal::Garbled,
             Signal::Quiet,
             Signal::QrExhausted,

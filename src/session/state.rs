@@ -29,9 +29,14 @@ pub struct Status {
     /// The number of the only account that may scan, or has; digits. `None`: any may.
     pub expected: Option<String>,
     pub push_name: Option<String>,
+    /// The account's other name, and its name with this device, as soon as they are known.
+    pub lid: Option<String>,
+    pub jid: Option<String>,
     pub qr: Option<Qr>,
     /// In the states of a ceremony, and in no other.
     pub passkey: Option<Ceremony>,
+    /// Why WhatsApp was not reached when that was tried last; `None` once it is, and before it was tried.
+    pub trouble: Option<String>,
     pub since: Timestamp,
 }
 

@@ -167,6 +167,9 @@ mod tests {
 
     fn status(state: State, paired: bool) -> Status {
         Status {
+            trouble: None,
+            lid: None,
+            jid: None,
             state,
             reason: String::new(),
             paired,

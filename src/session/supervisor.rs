@@ -46,6 +46,8 @@ pub struct Supervisor {
     pub(super) pairing_until: Option<Instant>,
     /// No login with the credentials, if there are any, has succeeded: they are of a pairing that is not over.
     pub(super) is_unproven: bool,
+    /// Nobody scanned in time: whoever still looks is offered another code.
+    has_lapsed: bool,
     /// Why there is no pairing yet although somebody tried, for whoever tries again.
     pub(super) setback: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
@@ -71,19 +73,26 @@ pub enum Stop {
 impl Supervisor {
     pub fn new(session: Arc<Inner>) -> Self {
         let quiet_limit = session.env.quiet_first;
-        Self {
+        let (was_pairing, paired) = (session.pairing_mark.is_set(), session.status.borrow().paired);
+        let mut supervisor = Self {
             session,
             failures: 0,
             replaced: false,
             pairing_until: None,
-            is_unproven: false,
+            is_unproven: was_pairing && paired,
+            has_lapsed: was_pairing && !paired,
             setback: None,
             quiet_limit,
             testing: false,
             unanswered_hellos: 0,
             garbled_at: None,
             unlinking: None,
+        };
+        if supervisor.is_unproven {
+            // Whoever scanned before this process began is still there.
+            supervisor.wants_to_pair();
         }
+        supervisor
     }
 
     pub async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) {
@@ -116,7 +125,7 @@ impl Supervisor {
             return self.unlinked(&Signal::Unlinked { told: false }, wishes).await;
         }
         if self.session.is_stopped() && !self.is_unlinking() {
-            self.pairing_until = None;
+            self.give_up_pairing();
             self.session.set_status(|status| {
                 if status.paired || status.state != State::Stopped {
                     status.reason = STAYS_AWAY.into();
@@ -127,7 +136,7 @@ impl Supervisor {
             return self.idle(wishes).await;
         }
         if !paired && !self.is_pairing() {
-            self.pairing_until = None;
+            self.has_lapsed |= self.pairing_until.take().is_some();
             let reason = self.setback.take().unwrap_or_else(|| "the QR code was not scanned".into());
             self.session.set_status(|status| {
                 if status.state != State::Stopped {
@@ -153,6 +162,27 @@ impl Supervisor {
     /// Someone wants to pair: for so long QR codes are shown.
     pub(super) fn wants_to_pair(&mut self) {
         self.pairing_until = Some(Instant::now() + self.session.env.settings.pairing_timeout);
+        self.has_lapsed = false;
+        if !self.session.status.borrow().paired {
+            self.session.pairing_mark.set(true);
+        }
+    }
+
+    /// Whoever wanted to pair still looks.
+    pub(super) fn keep_pairing(&mut self) {
+        let paired = self.session.status.borrow().paired;
+        if !paired && (self.is_pairing() || self.has_lapsed) {
+            self.wants_to_pair();
+        }
+    }
+
+    /// Nobody wants to pair any more.
+    pub(super) fn give_up_pairing(&mut self) {
+        self.pairing_until = None;
+        self.has_lapsed = false;
+        if !self.session.status.borrow().paired {
+            self.session.pairing_mark.set(false);
+        }
     }
 
     pub(super) fn is_pairing(&self) -> bool {
@@ -195,7 +225,8 @@ impl Supervisor {
                 self.setback = None;
                 self.wants_to_pair();
             }
-            Wish::StopPairing => self.pairing_until = None,
+            Wish::KeepPairing => self.keep_pairing(),
+            Wish::StopPairing => self.give_up_pairing(),
             Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
             // What was never linked needs no connection to be unlinked.
             Wish::Unlink(done) => {
@@ -263,6 +294,7 @@ impl Supervisor {
         self.session.set_status(|status| {
             let fails = matches!(next, Next::RetrySlowly | Next::AwaitDescriptor);
             status.state = if fails { State::Failed } else { State::Starting };
+            status.trouble = Some(reason.clone());
             status.reason = reason;
             status.qr = None;
         });
@@ -308,6 +340,8 @@ impl Supervisor {
         if pairs_again && wiped.is_ok() {
             self.wants_to_pair();
             self.setback = Some(reason);
+        } else {
+            self.session.pairing_mark.set(false);
         }
         let answer = match &wiped {
             Ok(()) => Ok(()),
@@ -353,6 +387,8 @@ impl Supervisor {
             status.paired = false;
             status.rejected = rejected;
             status.phone_number = None;
+            status.lid = None;
+            status.jid = None;
             status.qr = None;
         });
         Ok(())
@@ -374,7 +410,8 @@ impl Supervisor {
                 Some(wish) = wishes.recv() => match wish {
                     Wish::Unlink(done) => self.wants_to_unlink(done),
                     Wish::Connect => self.wants_to_pair(),
-                    Wish::StopPairing => self.pairing_until = None,
+                    Wish::KeepPairing => self.keep_pairing(),
+                    Wish::StopPairing => self.give_up_pairing(),
                     Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
                 },
             }

@@ -186,10 +186,8 @@ fn stands_alone(content: &Content) -> bool {
             | Content::Reaction { .. }
             | Content::Edit { .. }
             | Content::Revoke { .. }
-            | Content::Pin { .. }
-            | Content::Keep { .. }
             | Content::Undecryptable
-    )
+    ) && !content.is_mark()
 }
 
 /// One has the bytes of many messages.

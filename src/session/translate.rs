@@ -5,6 +5,7 @@ use whatsapp_rust::{
     Jid, Server,
     types::events::InboundMessage,
     wacore::types::message::{EditAttribute, MessageInfo, MessageSource},
+    wacore_binary::JidExt as _,
     waproto::{codec, whatsapp as wa},
 };
 
@@ -93,7 +94,7 @@ fn message(info: &MessageInfo, content: Content) -> Message {
         sender: author(source).to_non_ad_string(),
         addressed: Addressed { chat: source.chat.to_string(), sender: source.sender.to_string() },
         from_me: source.is_from_me,
-        is_group: source.is_group,
+        is_group: source.is_group && !is_of_list(source),
         timestamp: info.timestamp.timestamp(),
         push_name: info.push_name.clone(),
         content,
@@ -105,12 +106,26 @@ fn message(info: &MessageInfo, content: Content) -> Message {
     }
 }
 
+/// True when it came by a broadcast list of its author's: to the tenant it is a message like any other, and so it is answered.
+pub fn is_of_list(source: &MessageSource) -> bool {
+    !source.is_from_me && source.chat.server == Server::Broadcast && !source.chat.is_status_broadcast()
+}
+
 /// The conversation by the customer's phone number where WhatsApp told it, so that one customer is one conversation.
 pub fn conversation(source: &MessageSource) -> &Jid {
+    if is_of_list(source) {
+        return author(source);
+    }
+    both_names(source).map_or(&source.chat, |(_, number)| number)
+}
+
+/// The LID and the number of whom a conversation is with, where the message says both.
+pub fn both_names(source: &MessageSource) -> Option<(&Jid, &Jid)> {
     let alternate = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
-    match alternate {
-        Some(alternate) if source.chat.is_lid() && alternate.is_pn() => alternate,
-        _ => &source.chat,
+    match (&source.chat, alternate.as_ref()?) {
+        (lid, number) if lid.is_lid() && number.is_pn() => Some((lid, number)),
+        (number, lid) if number.is_pn() && lid.is_lid() => Some((lid, number)),
+        _ => None,
     }
 }
 

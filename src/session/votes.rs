@@ -47,7 +47,7 @@ pub async fn read(
     }
     Some(match options {
         Some(options) => Content::Vote { poll: target, options },
-        None => Content::Unknown { name: "poll_update_message".into(), text: String::new() },
+        None => Content::Mark { name: "poll_update".into(), target: Some(target), text: String::new() },
     })
 }
 

@@ -162,13 +162,13 @@ impl WorkingCopy {
     fn fill(&self, database: &Database, records: Vec<Record>) -> Result<SetDigest, StoreError> {
         let mut set = SetDigest::default();
         database.begin()?;
-        for record in records.iter().filter(|record| space::home(record.space) == Home::Journal) {
-            database.add(&mut set, record.space, &record.key, &record.value)?;
-            if record.space == space::LID_MAPPINGS {
-                let mapping: records::LidMappingRecord = parse(record.space, &record.value)?;
-                let index = key::lid_of_number(&mapping.phone_number, &mapping.lid);
-                database.put(&mut set, space::LIDS_OF_NUMBERS, &index, &[])?;
-            }
+        let journaled = || records.iter().filter(|record| space::home(record.space) == Home::Journal);
+        let rows: Vec<_> = journaled().map(|record| (record.space, &*record.key, &*record.value)).collect();
+        database.fill(&mut set, &rows)?;
+        for record in journaled().filter(|record| record.space == space::LID_MAPPINGS) {
+            let mapping: records::LidMappingRecord = parse(record.space, &record.value)?;
+            let index = key::lid_of_number(&mapping.phone_number, &mapping.lid);
+            database.put(&mut set, space::LIDS_OF_NUMBERS, &index, &[])?;
         }
         database.commit()?;
         Ok(set)
@@ -221,7 +221,7 @@ impl WorkingCopy {
         let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
         // SQLite gets over some errors: what looks well may rest on one.
         let done = done.and_then(|answer| self.pages.failure().map_or(Ok(answer), |failure| Err(failure.into())));
-        let Turn { set, changes, decision, gated, all_gated, wiped, paired, .. } = turn;
+        let Turn { set, changes, decision, gated, all_gated, wiped, paired, met, .. } = turn;
         let answer = match done {
             Ok(answer) => answer,
             Err(error) => {
@@ -238,6 +238,9 @@ impl WorkingCopy {
         }
         if let Some(paired) = paired {
             self.paired.send_replace(paired.map(|paired| (paired, change)));
+        }
+        if let Some(hooks) = self.hooks().filter(|_| !met.is_empty()) {
+            met.iter().for_each(|(lid, number)| hooks.met(lid, number));
         }
         let gate = if all_gated { Some(change) } else { state.gates.pass(&gated, change, self.journal.durable()) };
         Ok((answer, Written { change, gate }))

@@ -7,7 +7,7 @@
 //! What comes back is what was put: [`super::pages`] checks the pages, and here each row is compared with its digest.
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, params};
 
 use super::{
     StoreError,
@@ -29,6 +29,14 @@ pub(super) struct Database {
 
 /// A key and its value.
 pub(super) type Pair = (Box<[u8]>, Bytes);
+
+/// A record that is put where none is.
+pub(super) type NewRow<'a> = (Space, &'a [u8], &'a [u8]);
+
+const COLUMNS: usize = 4;
+
+/// A statement costs about as much as three rows.
+const ROWS_AT_ONCE: usize = 16;
 
 impl Database {
     /// Makes the table in a new file.
@@ -77,17 +85,32 @@ impl Database {
         Ok(Some(value.into()))
     }
 
-    /// Puts a record where none is: a start does that with all of them. Keeps `set` up.
-    pub(super) fn add(&self, set: &mut SetDigest, space: Space, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
-        let digest = self.digests.row(space, key, value);
-        self.statement("INSERT INTO records (space, key, digest, value) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-            space.0,
-            key,
-            digest.to_bytes(),
-            value
-        ])?;
-        set.add(digest);
+    /// Puts records where none are: a start does that with all of them. Keeps `set` up.
+    pub(super) fn fill(&self, set: &mut SetDigest, rows: &[NewRow<'_>]) -> rusqlite::Result<()> {
+        let (full, rest) = rows.as_chunks::<ROWS_AT_ONCE>();
+        if !full.is_empty() {
+            let mut insertion = self.connection.prepare(&insertion(ROWS_AT_ONCE))?;
+            for rows in full {
+                self.insert(&mut insertion, set, rows)?;
+            }
+        }
+        if !rest.is_empty() {
+            self.insert(&mut self.connection.prepare(&insertion(rest.len()))?, set, rest)?;
+        }
         Ok(())
+    }
+
+    fn insert(&self, insertion: &mut Statement<'_>, set: &mut SetDigest, rows: &[NewRow<'_>]) -> rusqlite::Result<()> {
+        for (n, (space, key, value)) in rows.iter().enumerate() {
+            let digest = self.digests.row(*space, key, value);
+            let first = n * COLUMNS + 1;
+            insertion.raw_bind_parameter(first, space.0)?;
+            insertion.raw_bind_parameter(first + 1, key)?;
+            insertion.raw_bind_parameter(first + 2, digest.to_bytes())?;
+            insertion.raw_bind_parameter(first + 3, value)?;
+            set.add(digest);
+        }
+        insertion.raw_execute().map(drop)
     }
 
     /// Keeps `set` up.
@@ -267,6 +290,11 @@ impl Database {
     fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
         self.connection.prepare_cached(sql)
     }
+}
+
+fn insertion(rows: usize) -> String {
+    let places = vec!["(?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT INTO records (space, key, digest, value) VALUES {places}")
 }
 
 fn digest(row: &Row<'_>, at: usize) -> rusqlite::Result<RowDigest> {

@@ -71,6 +71,9 @@ pub trait Hooks: Send + Sync {
 
     /// The phone has shared a key of its settings.
     fn app_state_key_came(&self);
+
+    /// A LID and a number, as they are without their servers, were learned to be one person's. Do not wait here: the store does.
+    fn met(&self, lid: &str, number: &str);
 }
 
 /// Keys that a wipe declared dead.

@@ -28,9 +28,10 @@
 
 use prost::Message;
 use whatsapp_rust::{
+    Server,
     store::error::{Result, StoreError as LibraryError},
     wacore::store::traits::{PendingInboundKey, PendingInboundRow},
-    wacore_binary::Jid,
+    wacore_binary::{Jid, JidExt as _},
 };
 
 use super::{
@@ -230,8 +231,13 @@ impl Turn<'_> {
     }
 
     fn filed(&self, place: &InboundPlace) -> std::result::Result<Filed, StoreError> {
-        let (chats, authors) = (self.names(&place.chat)?, self.names(&place.sender)?);
-        let is_group = place.chat.parse::<Jid>().is_ok_and(|chat| !chat.is_pn() && !chat.is_lid());
+        let (mut chats, authors) = (self.names(&place.chat)?, self.names(&place.sender)?);
+        let chat = place.chat.parse::<Jid>().ok();
+        let is_group = chat.as_ref().is_some_and(|chat| !chat.is_pn() && !chat.is_lid());
+        // A message that came by a broadcast list is filed with its author.
+        if chat.is_some_and(|chat| chat.server == Server::Broadcast && !chat.is_status_broadcast()) {
+            chats.extend(authors.iter().cloned());
+        }
         let by_peer = chats.contains(&authors[0]);
         let mut known = None;
         'names: for chat in &chats {

@@ -344,7 +344,11 @@ impl Turn<'_> {
 
     pub(super) fn put_mapping(&mut self, mut entry: LidMappingRecord) -> std::result::Result<(), StoreError> {
         let key = key::text(&entry.lid);
-        if let Some(before) = self.record::<LidMappingRecord>(space::LID_MAPPINGS, &key)? {
+        let before = self.record::<LidMappingRecord>(space::LID_MAPPINGS, &key)?;
+        if before.as_ref().is_none_or(|before| before.phone_number != entry.phone_number) {
+            self.met.push((entry.lid.clone(), entry.phone_number.clone()));
+        }
+        if let Some(before) = before {
             // When it was first learned, whoever learns it again.
             entry.created_at = before.created_at;
             if before.phone_number != entry.phone_number {

@@ -97,6 +97,9 @@ pub struct OutboxRecord {
     /// WhatsApp's code, where it gave one.
     #[prost(uint32, optional, tag = "15")]
     pub failure_code: Option<u32>,
+    /// When WhatsApp was first heard of it, by our clock, Unix milliseconds; 0: not yet, or an older build heard it.
+    #[prost(int64, tag = "16")]
+    pub sent_at_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
@@ -108,6 +111,7 @@ pub enum OutboxState {
     Delivered = 3,
     Read = 4,
     Failed = 5,
+    Played = 6,
 }
 
 /// An older message that the phone told. Under [`super::key::past`].

@@ -30,6 +30,8 @@ pub(super) struct Turn<'a> {
     pub(super) all_gated: bool,
     pub(super) wiped: Option<Wiped>,
     pub(super) paired: Option<Option<OwnAccount>>,
+    /// Names that belong to one person, and were not known to: a LID and a number.
+    pub(super) met: Vec<(String, String)>,
 }
 
 impl<'a> Turn<'a> {
@@ -45,6 +47,7 @@ impl<'a> Turn<'a> {
             all_gated: false,
             wiped: None,
             paired: None,
+            met: Vec::new(),
         }
     }
 

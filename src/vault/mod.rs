@@ -162,6 +162,7 @@ pub struct Notice {
     pub status: Option<String>,
     pub last_error: Option<Option<String>>,
     pub last_error_at: Option<Option<Timestamp>>,
+    pub deleted_at: Option<Option<Timestamp>>,
     pub config: Option<serde_json::Value>,
 }
 

@@ -11,7 +11,7 @@ use super::{
     group_event,
     id::chat_id,
     label::{Label, LabelOfChat},
-    message::{self as form, Ack, Source, View, message_id, participant, target_id},
+    message::{self as form, Ack, Key, Source, View, message_id, participant, target_id},
     person::Presences,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         self, CallStage, Content, Delivery, EventBody, EventId, Failure, LabelChange, Message, StatePoint,
         status::STATUS_CHAT, synced,
     },
+    session,
     tenant::State,
 };
 
@@ -26,8 +27,8 @@ use crate::{
 pub fn names(body: &EventBody) -> &'static [EventName] {
     use EventName::{
         AccountChanged, AccountRefused, CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded,
-        LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited,
-        MessageReaction, MessageRevoked, PollVote, SessionStatus,
+        LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageMarked,
+        MessageReaction, MessageRevoked, MessageWaiting, PollVote, SessionStatus,
     };
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -59,6 +60,9 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
         Content::Revoke { .. } => &[MessageRevoked],
         Content::Edit { .. } => &[MessageEdited],
         Content::Vote { .. } => &[PollVote],
+        // A program would answer an empty message.
+        Content::Undecryptable => &[MessageWaiting],
+        _ if message.content.is_mark() => &[MessageMarked],
         _ if message.from_me => &[MessageAny],
         _ => &[EventName::Message, MessageAny],
     }
@@ -88,6 +92,7 @@ pub enum Payload {
     Reaction(ReactionPayload),
     Revoked(RevokedPayload),
     Edited(EditedPayload),
+    Marked(MarkedPayload),
     Vote(VotePayload),
     Call(Call),
     GroupJoin(Box<group_event::Join>),
@@ -129,14 +134,20 @@ pub struct AckPayload {
     /// In a group: of whom it is known; else the tenant.
     participant: String,
     from_me: bool,
-    /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`.
+    /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`, 4 `PLAYED`.
     ack: i8,
     ack_name: &'static str,
     /// Why, of an `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     #[serde(rename = "_data")]
-    data: (),
+    data: AckData,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "WAMessageAckData")]
+struct AckData {
+    key: Key,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -183,6 +194,32 @@ pub struct EditedPayload {
     form: form::Message,
     /// WhatsApp's own id of the message, without its chat.
     edited_message_id: String,
+}
+
+/// Something of the chat's that nobody wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "WAMessageMarked")]
+pub struct MarkedPayload {
+    #[serde(flatten)]
+    form: form::Message,
+    mark: MarkOfChat,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMark")]
+pub struct MarkOfChat {
+    /// WhatsApp's word for it: `pin_in_chat`, `keep_in_chat`, `ephemeral_setting`, `album`, `status_mention` …
+    name: String,
+    /// The message that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    /// True: a pin or a keep begins. Other marks have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
+    /// Messages disappear after so long; 0: they stay. `ephemeral_setting` alone has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -279,9 +316,22 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
         (Content::Edit { target, .. }, EventName::MessageEdited) => {
             Payload::Edited(EditedPayload { form, edited_message_id: target.id.clone() })
         }
+        (content, EventName::MessageMarked) => Payload::Marked(MarkedPayload { mark: mark(message, content), form }),
         (Content::Vote { poll, options }, EventName::PollVote) => Payload::Vote(vote(message, form, poll, options)),
         _ => Payload::Message(form),
     }
+}
+
+fn mark(message: &Message, content: &Content) -> MarkOfChat {
+    let (name, target, on, seconds) = match content {
+        Content::Pin { target, on } => ("pin_in_chat", Some(target), Some(*on), None),
+        Content::Keep { target, on } => ("keep_in_chat", Some(target), Some(*on), None),
+        Content::Timer { seconds } => ("ephemeral_setting", None, None, Some(*seconds)),
+        Content::Mark { name, target, .. } => (name.as_str(), target.as_ref(), None, None),
+        _ => ("", None, None, None),
+    };
+    let message_id = target.map(|target| target_id(message, target).to_string());
+    MarkOfChat { name: name.to_owned(), message_id, on, seconds }
 }
 
 fn is_group(chat: &str) -> bool {
@@ -290,9 +340,11 @@ fn is_group(chat: &str) -> bool {
 
 fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> AckPayload {
     let ack = Ack::from(status);
-    let (me, chat) = (chat_id(me), chat_id(chat));
     // In these many take a message in, each for itself.
-    let (id, participant) = match is_group(&chat) || chat == STATUS_CHAT {
+    let has_many = is_group(chat) || chat == STATUS_CHAT;
+    let key = Key::own(id, chat, has_many.then_some(me));
+    let (me, chat) = (chat_id(me), chat_id(chat));
+    let (id, participant) = match has_many {
         true => (format!("true_{chat}_{id}_{me}"), by.map_or_else(|| me.clone(), chat_id)),
         false => (format!("true_{chat}_{id}"), String::new()),
     };
@@ -306,7 +358,7 @@ fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> Ac
         ack: number,
         ack_name: name,
         failure: None,
-        data: (),
+        data: AckData { key },
     }
 }
 
@@ -370,6 +422,24 @@ pub struct Me {
     /// In WAHA's form.
     pub id: String,
     pub push_name: String,
+    /// The account's other name, and its name with the device; left out until WhatsApp has told them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jid: Option<String>,
+}
+
+impl Me {
+    /// `None`: the session is not paired.
+    pub fn of(status: &session::Status) -> Option<Self> {
+        let number = status.phone_number.as_ref()?;
+        Some(Self {
+            id: chat_id(&format!("{number}@s.whatsapp.net")),
+            push_name: status.push_name.clone().unwrap_or_default(),
+            lid: status.lid.clone(),
+            jid: status.jid.clone(),
+        })
+    }
 }
 
 /// What goes to a receiver.
@@ -479,7 +549,10 @@ mod tests {
         let reaction = Content::Reaction { target: customers(), emoji: String::new() };
         assert_eq!(names(&received(reaction)), [MessageReaction]);
         // What has no form of its own is never dropped.
-        assert_eq!(names(&received(Content::Undecryptable)), [EventName::Message, MessageAny]);
+        assert_eq!(names(&received(Content::Undecryptable)), [EventName::MessageWaiting]);
+        assert_eq!(names(&received(Content::Timer { seconds: 86_400 })), [EventName::MessageMarked]);
+        let target = || Target { id: "A".into(), from_me: true, sender: "me".into() };
+        assert_eq!(names(&received(Content::Pin { target: target(), on: true })), [EventName::MessageMarked]);
     }
 
     #[test]
@@ -523,6 +596,7 @@ mod tests {
             (Delivery::Sent, 1, "SERVER"),
             (Delivery::Delivered, 2, "DEVICE"),
             (Delivery::Read, 3, "READ"),
+            (Delivery::Played, 4, "PLAYED"),
         ] {
             let chat = "573009998877@s.whatsapp.net".to_owned();
             let body = EventBody::Status { message_id: "A".into(), chat, status, by: None, failure: None };

@@ -18,6 +18,10 @@ pub enum EventName {
     MessageReaction,
     MessageRevoked,
     MessageEdited,
+    /// It cannot be read yet; it comes as `message` when it can.
+    MessageWaiting,
+    /// Something of the chat's that nobody wrote. WAHA has no such event.
+    MessageMarked,
     PollVote,
     CallReceived,
     /// On another device.
@@ -56,7 +60,6 @@ const NEVER: &[&str] = &[
     "event.response.failed",
     "group.join",
     "group.leave",
-    "message.waiting",
     "poll.vote.failed",
     "state.change",
 ];
@@ -73,6 +76,8 @@ impl EventName {
         Self::MessageReaction,
         Self::MessageRevoked,
         Self::MessageEdited,
+        Self::MessageWaiting,
+        Self::MessageMarked,
         Self::PollVote,
         Self::CallReceived,
         Self::CallAccepted,
@@ -102,6 +107,8 @@ impl EventName {
             Self::MessageReaction => "message.reaction",
             Self::MessageRevoked => "message.revoked",
             Self::MessageEdited => "message.edited",
+            Self::MessageWaiting => "message.waiting",
+            Self::MessageMarked => "message.marked",
             Self::PollVote => "poll.vote",
             Self::CallReceived => "call.received",
             Self::CallAccepted => "call.accepted",

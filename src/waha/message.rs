@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::id::{MessageId, chat_id};
+use super::id::{MessageId, chat_id, jid};
 use crate::message::{self, Content, Delivery, Failure, Target, status::STATUS_CHAT};
 
-/// A message as WAHA's clients read it. Texts that WAHA's document requires are empty where there is nothing to say.
+/// A message as WAHA's clients read it. What does not apply is null or left out as WAHA 2026.8 has it; texts that its document requires
+/// are empty instead.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "WAMessage")]
@@ -33,10 +34,12 @@ pub struct Message {
     /// Why, of an `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// As `participant`, or null.
+    /// As `participant`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     pub location: Option<Location>,
-    pub v_cards: Vec<String>,
+    /// Null: it has none.
+    pub v_cards: Option<Vec<String>>,
     pub reply_to: Option<ReplyTo>,
     /// All that is known, in our form. What other engines put here differs from ours, and from each other.
     #[serde(rename = "_data")]
@@ -88,6 +91,69 @@ pub struct ReplyTo {
     pub media: Option<Media>,
 }
 
+/// The key of a message in Baileys' words: clients of WAHA's NOWEB engine read it to learn the number behind a LID. Fields that do not
+/// apply are left out, as Baileys leaves them out. Jids are WhatsApp's own: people at `s.whatsapp.net`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WAMessageKey")]
+pub struct Key {
+    /// The chat as WhatsApp addressed the message.
+    remote_jid: String,
+    /// The chat's other name, where both are known: the number of a LID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_jid_alt: Option<String>,
+    from_me: bool,
+    /// WhatsApp's own id of the message, without its chat.
+    id: String,
+    /// In a group, and of a status: who wrote it, as WhatsApp addressed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant_alt: Option<String>,
+    /// `lid` or `pn`.
+    addressing_mode: &'static str,
+}
+
+impl Key {
+    /// True for a message of the tenant's own.
+    pub(super) fn own(id: &str, chat: &str, participant: Option<&str>) -> Self {
+        let without_device = |name: &str| jid(&chat_id(name));
+        let remote_jid = without_device(chat);
+        Self {
+            addressing_mode: if remote_jid.ends_with("@lid") { "lid" } else { "pn" },
+            remote_jid,
+            remote_jid_alt: None,
+            from_me: true,
+            id: id.to_owned(),
+            participant: participant.map(without_device),
+            participant_alt: None,
+        }
+    }
+
+    fn new(message: &message::Message) -> Self {
+        let (remote_jid, remote_jid_alt) = both_names(&message.addressed.chat, &message.chat);
+        let written_by = has_participants(message).then(|| both_names(&message.addressed.sender, &message.sender));
+        let (participant, participant_alt) = written_by.map_or((None, None), |(jid, other)| (Some(jid), other));
+        let is_lid = participant.as_ref().unwrap_or(&remote_jid).ends_with("@lid");
+        Self {
+            remote_jid,
+            remote_jid_alt,
+            from_me: message.from_me,
+            id: message.id.clone(),
+            participant,
+            participant_alt,
+            addressing_mode: if is_lid { "lid" } else { "pn" },
+        }
+    }
+}
+
+/// A jid as it was addressed, and the other name that it goes by here, if that is another one. Without devices.
+fn both_names(addressed: &str, named: &str) -> (String, Option<String>) {
+    let (addressed, named) = (jid(&chat_id(addressed)), jid(&chat_id(named)));
+    let other = Some(named).filter(|named| *named != addressed);
+    (addressed, other)
+}
+
 /// WAHA's numbers for how far a message has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ack {
@@ -96,6 +162,7 @@ pub enum Ack {
     Server,
     Device,
     Read,
+    Played,
 }
 
 impl Ack {
@@ -106,6 +173,7 @@ impl Ack {
             Self::Server => 1,
             Self::Device => 2,
             Self::Read => 3,
+            Self::Played => 4,
         }
     }
 
@@ -116,6 +184,7 @@ impl Ack {
             Self::Server => "SERVER",
             Self::Device => "DEVICE",
             Self::Read => "READ",
+            Self::Played => "PLAYED",
         }
     }
 }
@@ -127,6 +196,7 @@ impl From<Delivery> for Ack {
             Delivery::Sent => Self::Server,
             Delivery::Delivered => Self::Device,
             Delivery::Read => Self::Read,
+            Delivery::Played => Self::Played,
             Delivery::Failed => Self::Error,
         }
     }
@@ -178,6 +248,7 @@ impl Message {
             reply_to: message.quoted.as_ref().map(reply_to),
             data: json!({
                 // The names that clients of WAHA's engines look for.
+                "key": Key::new(message),
                 "pushName": message.push_name,
                 "notifyName": message.push_name,
                 "isGroup": message.is_group,
@@ -241,9 +312,9 @@ fn location(content: &Content) -> Option<Location> {
     })
 }
 
-fn vcards(content: &Content) -> Vec<String> {
-    let Content::Contact { contacts } = content else { return Vec::new() };
-    contacts.iter().map(|contact| contact.vcard.clone()).collect()
+fn vcards(content: &Content) -> Option<Vec<String>> {
+    let Content::Contact { contacts } = content else { return None };
+    Some(contacts.iter().map(|contact| contact.vcard.clone()).collect())
 }
 
 fn reply_to(quoted: &message::Quoted) -> ReplyTo {
@@ -318,6 +389,35 @@ pub mod tests {
     }
 
     #[test]
+    fn a_key_tells_both_names_of_who_wrote() {
+        let key = |message: &message::Message| {
+            serde_json::to_value(Message::new(message, view())).unwrap()["_data"]["key"].clone()
+        };
+        let (number, lid) = ("573009998877@s.whatsapp.net", "99887766@lid");
+        let by_number = message(text("x"));
+        assert_eq!(
+            key(&by_number),
+            json!({ "remoteJid": number, "fromMe": false, "id": "3EB0A", "addressingMode": "pn" })
+        );
+        let addressed = Addressed { chat: lid.into(), sender: "99887766:3@lid".into() };
+        let by_lid = message::Message { addressed: addressed.clone(), ..by_number.clone() };
+        assert_eq!(
+            key(&by_lid),
+            json!({ "remoteJid": lid, "remoteJidAlt": number, "fromMe": false, "id": "3EB0A", "addressingMode": "lid" })
+        );
+        let group = "1203630@g.us";
+        let addressed = Addressed { chat: group.into(), ..addressed };
+        let in_group = message::Message { addressed, chat: group.into(), is_group: true, ..by_number };
+        assert_eq!(
+            key(&in_group),
+            json!({
+                "remoteJid": group, "fromMe": false, "id": "3EB0A", "participant": lid, "participantAlt": number,
+                "addressingMode": "lid",
+            })
+        );
+    }
+
+    #[test]
     fn the_keys_are_wahas() {
         let found = serde_json::to_value(Message::new(&message(text("x")), view())).unwrap();
         let mut keys: Vec<_> = found.as_object().unwrap().keys().map(String::as_str).collect();
@@ -326,7 +426,6 @@ pub mod tests {
             "_data",
             "ack",
             "ackName",
-            "author",
             "body",
             "from",
             "fromMe",
@@ -359,7 +458,7 @@ pub mod tests {
 
         let person = Contact { name: "Ana".into(), vcard: "BEGIN:VCARD".into() };
         let found = Message::new(&message(Content::Contact { contacts: vec![person] }), view());
-        assert_eq!(found.v_cards, ["BEGIN:VCARD"]);
+        assert_eq!(found.v_cards.unwrap(), ["BEGIN:VCARD"]);
 
         let target = Target { id: "A".into(), from_me: true, sender: ME.into() };
         let quoted = Some(Quoted { target, content: Box::new(image) });

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What is asked of a desk.
 pub enum Order {
     Show(oneshot::Sender<Form>),
-    Put(Value, oneshot::Sender<Result<Form, WebhookError>>),
+    Put {
+        given: Value,
+        /// True: everything but webhooks and metadata stays if it is not given.
+        keeps_rest: bool,
+        answer: oneshot::Sender<Result<Form, WebhookError>>,
+    },
     Failures(oneshot::Sender<Result<Vec<FailureForm>, WebhookError>>),
     /// One failure (by webhook and event), or all.
     Redrive(Option<(String, EventId)>, oneshot::Sender<usize>),
@@ -44,6 +49,8 @@ pub struct Desk {
     shared: Arc<Shared>,
     deliveries: Arc<Semaphore>,
     settings: Settings,
+    /// Whoever looks at the session reads them here.
+    shown: watch::Sender<Option<Form>>,
     consumers: HashMap<String, Working>,
 }
 
@@ -57,14 +64,17 @@ struct Working {
 }
 
 impl Desk {
-    pub fn new(session: Session, shared: Arc<Shared>) -> Self {
+    pub fn new(session: Session, shared: Arc<Shared>, shown: watch::Sender<Option<Form>>) -> Self {
         let deliveries = Arc::new(Semaphore::new(shared.settings.per_tenant));
-        Self { session, shared, deliveries, settings: Settings::default(), consumers: HashMap::new() }
+        Self { session, shared, deliveries, settings: Settings::default(), shown, consumers: HashMap::new() }
     }
 
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         match progress::settings(self.session.store()).await {
-            Ok(settings) => self.settings = settings.unwrap_or_default(),
+            Ok(settings) => {
+                self.settings = settings.unwrap_or_default();
+                self.shown.send_replace(Some(self.settings.show()));
+            }
             Err(error) => warn!(%error, "the webhooks cannot be read"),
         }
         self.start_all();
@@ -87,7 +97,7 @@ impl Desk {
         // Whoever asked may be gone: then nobody hears the answer.
         match order {
             Order::Show(answer) => drop(answer.send(self.show())),
-            Order::Put(given, answer) => drop(answer.send(self.put(&given).await)),
+            Order::Put { given, keeps_rest, answer } => drop(answer.send(self.put(given, keeps_rest).await)),
             Order::Failures(answer) => drop(answer.send(self.failures().await)),
             Order::Redrive(which, answer) => drop(answer.send(self.redrive(which).await)),
         }
@@ -112,10 +122,15 @@ impl Desk {
         form
     }
 
-    async fn put(&mut self, given: &Value) -> Result<Form, WebhookError> {
+    async fn put(&mut self, mut given: Value, keeps_rest: bool) -> Result<Form, WebhookError> {
+        if keeps_rest && let Some(given) = given.as_object_mut() {
+            for (name, value) in self.settings.show().rest {
+                given.entry(name).or_insert(value);
+            }
+        }
         let outbound = &self.shared.outbound;
         let settings =
-            Settings::parse(given, &self.settings, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
+            Settings::parse(&given, &self.settings, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
         let newest = self.session.newest_event();
         // None of them writes its place while the places are changed.
         self.consumers.values().for_each(|working| working.stop.cancel());
@@ -125,6 +140,7 @@ impl Desk {
         let change = self.replace(&settings, newest).await;
         if change.is_ok() {
             self.settings = settings;
+            self.shown.send_replace(Some(self.settings.show()));
         }
         self.start_all();
         match tokio::time::timeout(PATIENCE, self.session.store().wait(change?)).await {

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Policy;
 use crate::message::EventId;
@@ -15,6 +15,9 @@ pub struct Form {
     /// Free-form data of the session, sent along with every event.
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub metadata: Value,
+    /// Everything else that was written there, as it was: nothing follows from it. A proxy's password is masked.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -30,6 +33,9 @@ pub struct WebhookForm {
     /// How it is, while its session is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Condition>,
+    /// Everything else that was written there.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -21,10 +21,14 @@ mod signature;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use self::{desk::Desk, desk::Order, hosts::Hosts};
 pub use self::{
@@ -39,8 +43,19 @@ use crate::{
 /// All webhooks of this process.
 pub struct Webhooks {
     shared: Arc<Shared>,
-    desks: Mutex<HashMap<TenantId, mpsc::Sender<Order>>>,
+    desks: Mutex<HashMap<TenantId, Counter>>,
 }
+
+/// The way to a tenant's desk.
+#[derive(Clone)]
+struct Counter {
+    orders: mpsc::Sender<Order>,
+    /// The settings in force; `None`: they are not read yet, or cannot be.
+    settings: watch::Receiver<Option<Form>>,
+}
+
+/// A session that was just opened may take so long to read its settings.
+const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// What all consumers share.
 struct Shared {
@@ -83,10 +98,21 @@ impl Webhooks {
         self.ask(tenant, Order::Show).await
     }
 
-    /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions. Returns when they are durable. A
-    /// webhook whose URL stays keeps its place; a new one begins with what comes from now on.
+    /// The settings in force, without how the webhooks are: waits for no change of them. `None`: not known here.
+    pub async fn settings(&self, tenant: &TenantId) -> Option<Form> {
+        let mut settings = self.desks().get(tenant)?.settings.clone();
+        timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone()
+    }
+
+    /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions, and whatever else is there. Returns when
+    /// they are durable. A webhook whose URL stays keeps its place; a new one begins with what comes from now on.
     pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
-        self.ask(tenant, |answer| Order::Put(config, answer)).await?
+        self.ask(tenant, |answer| Order::Put { given: config, keeps_rest: false, answer }).await?
+    }
+
+    /// The same; what is neither webhooks nor metadata stays if it is not given.
+    pub async fn put_webhooks(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
+        self.ask(tenant, |answer| Order::Put { given: config, keeps_rest: true, answer }).await?
     }
 
     /// What was not delivered and is not tried any more.
@@ -115,13 +141,13 @@ impl Webhooks {
         tenant: &TenantId,
         order: impl FnOnce(oneshot::Sender<T>) -> Order,
     ) -> Result<T, WebhookError> {
-        let desk = self.desks().get(tenant).cloned().ok_or(WebhookError::Closed)?;
+        let desk = self.desks().get(tenant).map(|desk| desk.orders.clone()).ok_or(WebhookError::Closed)?;
         let (answer, answered) = oneshot::channel();
         desk.send(order(answer)).await.map_err(|_| WebhookError::Closed)?;
         answered.await.map_err(|_| WebhookError::Closed)
     }
 
-    fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, mpsc::Sender<Order>>> {
+    fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Counter>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,7 +155,8 @@ impl Webhooks {
 impl Attendant for Webhooks {
     fn opened(&self, session: &Session) {
         let (orders, received) = mpsc::channel(8);
-        self.desks().insert(session.tenant().clone(), orders);
-        session.attend(Desk::new(session.clone(), self.shared.clone()).run(received));
+        let (shown, settings) = watch::channel(None);
+        self.desks().insert(session.tenant().clone(), Counter { orders, settings });
+        session.attend(Desk::new(session.clone(), self.shared.clone(), shown).run(received));
     }
 }

@@ -1,12 +1,14 @@
 //! A tenant's webhooks in WAHA's form: `{webhooks: [{url, events, hmac, retries, customHeaders}], metadata}`, checked field by field.
-//! Keys and the values of headers are write-only: who reads the settings gets a mask, and a mask that comes back means "as it was".
+//! Keys, the values of headers and the password of a proxy are write-only: who reads the settings gets a mask, and a mask that comes back
+//! means "as it was". What else WAHA's clients write there (`noweb`, `proxy`, `ignore`, …) is kept and shown, and nothing follows from it:
+//! a client that reads the settings, changes a part and writes them back loses nothing.
 
 use std::time::Duration;
 
 use reqwest::{Url, header::HeaderMap};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use ulid::Ulid;
 
 use super::form::{Form, HeaderForm, HmacForm, RetriesForm, WebhookForm};
@@ -23,12 +25,20 @@ const MAX_WEBHOOKS: usize = 10;
 const MAX_HEADERS: usize = 20;
 const MAX_TEXT: usize = 4096;
 const MAX_METADATA: usize = 8192;
+const MAX_REST: usize = 16384;
+
+/// The names that are read here; all others are the rest. A country is kept elsewhere.
+const OURS: &[&str] = &["webhooks", "metadata", "country"];
+const WEBHOOKS: &[&str] = &["id", "url", "events", "hmac", "retries", "customHeaders", "status"];
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     pub webhooks: Vec<Webhook>,
     /// WAHA's free-form data of the session, sent along with every event. An object.
     pub metadata: Value,
+    /// Everything else that was written there, by the names of WAHA's `config`; a proxy's password masked.
+    pub rest: Map<String, Value>,
+    pub proxy_password: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +51,8 @@ pub struct Webhook {
     pub key: Option<Secret>,
     pub retries: Retries,
     pub headers: Vec<(String, Secret)>,
+    /// Everything else that was written there.
+    pub rest: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,10 +134,15 @@ impl Settings {
                 retries: RetriesForm { policy, delay_seconds: delay.as_secs_f64(), attempts },
                 custom_headers: webhook.headers.iter().map(header).collect(),
                 status: None,
+                rest: webhook.rest.clone(),
             }
         };
+        let mut rest = self.rest.clone();
+        if let (Some(password), Some(Value::Object(proxy))) = (&self.proxy_password, rest.get_mut("proxy")) {
+            proxy.insert("password".into(), secret(password).into());
+        }
         let metadata = if self.metadata.is_null() { json!({}) } else { self.metadata.clone() };
-        Form { webhooks: self.webhooks.iter().map(webhook).collect(), metadata }
+        Form { webhooks: self.webhooks.iter().map(webhook).collect(), metadata, rest }
     }
 }
 
@@ -179,7 +196,33 @@ impl Reader<'_> {
                 Vec::new()
             }
         };
-        Settings { webhooks, metadata }
+        let mut rest = rest(given, OURS);
+        let proxy_password = self.proxy_password(&mut rest);
+        let settings = Settings { webhooks, metadata, rest, proxy_password };
+        let hooks = settings.webhooks.iter().map(|webhook| &webhook.rest);
+        let bytes: usize = hooks.chain([&settings.rest]).map(|rest| json!(rest).to_string().len()).sum();
+        if bytes > MAX_REST {
+            self.flaw("config", format!("expected at most {MAX_REST} bytes beside webhooks and metadata"));
+        }
+        settings
+    }
+
+    /// Takes the password out of the proxy, and leaves a mask there.
+    fn proxy_password(&mut self, rest: &mut Map<String, Value>) -> Option<Secret> {
+        let Some(Value::Object(proxy)) = rest.get_mut("proxy") else { return None };
+        let Some(Value::String(password)) = proxy.get_mut("password") else { return None };
+        if password.is_empty() {
+            return None;
+        }
+        let given = std::mem::replace(password, MASK.to_owned());
+        if given != MASK {
+            return Some(Secret::new(given));
+        }
+        let before = self.before.proxy_password.clone();
+        if before.is_none() {
+            self.flaw("proxy.password", "expected the password: none is known here");
+        }
+        before
     }
 
     fn webhook(&mut self, n: usize, given: &Value) -> Option<Webhook> {
@@ -195,19 +238,24 @@ impl Reader<'_> {
                 None
             }
         };
-        let before = url.as_ref().and_then(|url| self.predecessor(url));
+        let before = url.as_ref().and_then(|url| self.predecessor(url, given["id"].as_str()));
         let events = self.events(&at, &given["events"]);
         let key = self.key(&at, &given["hmac"], before.as_ref());
         let retries = self.retries(&at, &given["retries"]);
         let headers = self.headers(&at, &given["customHeaders"], before.as_ref());
         let id = before.map_or_else(|| Ulid::generate().to_string().to_lowercase(), |before| before.id);
         self.taken.push(id.clone());
-        Some(Webhook { id, url: url?, events, key, retries, headers })
+        Some(Webhook { id, url: url?, events, key, retries, headers, rest: rest(given, WEBHOOKS) })
     }
 
-    /// The webhook that had this URL until now.
-    fn predecessor(&self, url: &Url) -> Option<Webhook> {
-        self.before.webhooks.iter().find(|before| before.url == *url && !self.taken.contains(&before.id)).cloned()
+    /// The webhook that had this URL until now, or another one on the same server: to no other server do its secrets go unsaid.
+    fn predecessor(&self, url: &Url, id: Option<&str>) -> Option<Webhook> {
+        let free = || self.before.webhooks.iter().filter(|before| !self.taken.contains(&before.id));
+        let same = |before: &&Webhook| id.is_some_and(|id| id == before.id);
+        let stays = || free().find(|before| same(before) && before.url == *url);
+        let had_url = || free().find(|before| before.url == *url);
+        let moved = || free().find(|before| same(before) && before.url.origin() == url.origin());
+        stays().or_else(had_url).or_else(moved).cloned()
     }
 
     fn events(&mut self, at: &str, given: &Value) -> Vec<String> {
@@ -234,7 +282,11 @@ impl Reader<'_> {
             }
             Value::String(key) if key.len() <= MAX_TEXT && key != MASK => Some(Secret::new(key.as_str())),
             _ => {
-                self.flaw(format!("{at}.hmac.key"), "expected a text of at most 4096 bytes");
+                let expected = match given["key"].as_str() {
+                    Some(MASK) => "expected the key: none is known of this URL",
+                    _ => "expected a text of at most 4096 bytes",
+                };
+                self.flaw(format!("{at}.hmac.key"), expected);
                 None
             }
         }
@@ -290,6 +342,10 @@ impl Reader<'_> {
                 before.and_then(|before| before.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)));
             let value = match known {
                 Some((_, known)) if value == MASK => known.clone(),
+                None if value == MASK => {
+                    self.flaw(format!("{at}.value"), "expected the value: none is known of this header of this URL");
+                    continue;
+                }
                 _ => Secret::new(value),
             };
             match outbound::header(name, value.expose()) {
@@ -300,6 +356,15 @@ impl Reader<'_> {
         }
         headers
     }
+}
+
+/// All of an object but the fields of these names.
+fn rest(given: &Value, known: &[&str]) -> Map<String, Value> {
+    let fields = given.as_object().into_iter().flatten();
+    fields
+        .filter(|(name, _)| !known.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -360,6 +425,43 @@ mod tests {
         assert_eq!(parse(shown.clone(), &settings).unwrap(), settings);
         // A mask is no key of a webhook that has none.
         assert!(parse(shown, &Settings::default()).is_err());
+    }
+
+    #[test]
+    fn what_wahas_clients_write_beside_is_kept_and_a_password_is_masked() {
+        let mut given = full();
+        given["noweb"] = json!({ "markOnline": true, "store": { "enabled": true, "fullSync": false } });
+        given["proxy"] = json!({ "server": "proxy:3128", "username": "u", "password": "open sesame" });
+        given["ignore"] = json!({ "status": null });
+        given["webhooks"][0]["name"] = json!("orders");
+        let settings = parse(given, &Settings::default()).unwrap();
+        let shown = json!(settings.show());
+        assert_eq!(shown["noweb"]["store"]["enabled"], true);
+        assert_eq!((&shown["ignore"], &shown["webhooks"][0]["name"]), (&json!({ "status": null }), &json!("orders")));
+        assert_eq!(shown["proxy"], json!({ "server": "proxy:3128", "username": "u", "password": MASK }));
+        assert!(!format!("{settings:?}").contains("sesame"));
+        assert_eq!(parse(shown.clone(), &settings).unwrap(), settings);
+        assert_eq!(Settings::restore(&settings.store()), Some(settings));
+        assert_eq!(parse(shown, &Settings::default()).unwrap_err().last().unwrap().field, "proxy.password");
+        let much = json!({ "noweb": "x".repeat(MAX_REST) });
+        assert_eq!(parse(much, &Settings::default()).unwrap_err()[0].field, "config");
+    }
+
+    #[test]
+    fn secrets_follow_their_webhook_on_its_server_and_to_no_other() {
+        let settings = parse(full(), &Settings::default()).unwrap();
+        let mut shown = json!(settings.show());
+        shown["webhooks"][0]["url"] = json!("https://example.com/another");
+        let moved = parse(shown.clone(), &settings).unwrap();
+        assert_eq!(
+            (&moved.webhooks[0].id, &moved.webhooks[0].key),
+            (&settings.webhooks[0].id, &settings.webhooks[0].key)
+        );
+        assert_eq!(moved.webhooks[0].headers, settings.webhooks[0].headers);
+        shown["webhooks"][0]["url"] = json!("https://example.org/hook");
+        let flaws = parse(shown, &settings).unwrap_err();
+        let fields: Vec<_> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        assert_eq!(fields, ["webhooks[0].hmac.key", "webhooks[0].customHeaders[0].value"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ import readline from "node:readline";
 import { chromium } from "playwright-core";
 
 /** How long anything may take on a machine that is busy with other tests. */
-export const LIMIT = 60_000;
+export const LIMIT = Number(process.env.SCENE_LIMIT ?? 60_000);
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
@@ -34,9 +34,25 @@ export class World {
     await world.context.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
     });
+    if (process.env.PAGES) await world.#pagesFromDisk(process.env.PAGES);
     world.page = world.context.pages()[0] ?? (await world.context.newPage());
     world.#watch(world.page);
     return world;
+  }
+
+  /**
+   * Scripts and styles as they are in the sources (`PAGES` is the path of `src`) and not as they were compiled in: a change of them is seen
+   * without a build. The pages themselves are the daemon's: Chromium lets no other page open a WebSocket to this machine.
+   */
+  async #pagesFromDisk(sources) {
+    const kinds = { js: "text/javascript", css: "text/css", svg: "image/svg+xml" };
+    const serve = (folder) => async (route) => {
+      const name = new URL(route.request().url()).pathname.split("/").pop();
+      await route.fulfill({ path: path.join(sources, folder, name), contentType: kinds[name.split(".").pop()], headers: { "cache-control": "no-store" } });
+    };
+    await this.context.route(/\/console\/[\w.-]+\.(js|css|svg)$/, serve("console/assets"));
+    await this.context.route(/\/docs\/page\.(js|css)$/, serve("api/openapi/page"));
+    await this.context.route(/\/docs$/, async (route) => route.fulfill({ response: await route.fetch(), path: path.join(sources, "api/openapi/page/index.html") }));
   }
 
   #watch(page) {

@@ -98,6 +98,26 @@ async fn webhooks_are_redriven_and_keys_are_shown_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_tenants_are_searched_sorted_and_left_where_they_were() {
+    play("fleet", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_set_up_changed_and_removed_and_nothing_else_is_lost() {
+    play("hooks", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_is_tried_from_its_page_with_the_consoles_key() {
+    play("calls", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bold_and_italic_are_shown_and_nothing_else_is_made_of_a_text() {
+    play("marks", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_works_by_keyboard_on_a_phone_in_the_dark_and_in_spanish() {
     play("everyone", stage().await).await;
 }

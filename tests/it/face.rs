@@ -141,6 +141,7 @@ async fn the_real_socket_io_client_sees_it_all() {
     let refused = stranger.line(LIMIT, |line| line["event"] == "connect_error").await;
     assert!(refused["payload"].as_str().unwrap().contains("unauthorized"), "{refused}");
 
+    stage.dashboard.post("/api/sessions", json!({ "name": "trattoria", "start": false })).await.unwrap();
     let mut page = Script::start(&folder, &["client.mjs", &url, &stage.setup.admin_key, "trattoria"]);
     let registered = page.line(LIMIT, |line| line["event"] == "registered").await;
     assert_eq!(registered["payload"]["tenantId"], json!("trattoria"));

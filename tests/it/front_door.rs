@@ -386,6 +386,7 @@ async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
 async fn a_socket_that_shows_no_key_is_closed() {
     let stage = stage(&[("HANDSHAKE_TIMEOUT", "2s")]).await;
     let daemon = stage.start().await;
+    stage.dashboard.post("/api/sessions", json!({ "name": "trattoria", "start": false })).await.unwrap();
     // One with a key stays.
     let ear = Ear::open(&stage.dashboard, vec!["trattoria".to_owned()]);
     let registered = |heard: &[sessiond::demo::Heard]| heard.iter().filter(|heard| heard.event == "registered").count();

@@ -62,6 +62,7 @@ fn record(tenant: &TenantId) -> TenantRecord {
         status: None,
         last_error: None,
         last_error_at: None,
+        deleted_at: None,
         config: serde_json::Value::Null,
     }
 }

@@ -172,7 +172,7 @@ async fn what_is_no_preview_is_refused() {
         (image(json!({ "data": "AAAA", "url": URL })), 400, "preview.image.data"),
         (image(json!({ "data": base64(b"<svg onload=x()>") })), 400, "preview.image"),
         (image(json!({ "data": base64(&bomb) })), 400, "preview.image"),
-        (image(json!({ "data": "A".repeat(300_000) })), 413, ""),
+        (image(json!({ "data": "A".repeat(900_000) })), 413, ""),
         (image(json!({ "url": "file:///etc/passwd" })), 400, "preview.image.url"),
         (image(json!({ "url": "http://169.254.169.254/latest/meta-data/" })), 400, "preview.image.url"),
         (image(json!({ "url": shop.url("/menu.pdf") })), 400, "preview.image"),

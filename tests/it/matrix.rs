@@ -491,8 +491,12 @@ async fn every_event_with_every_credential() {
             ("the operator's key", &house.stage.setup.admin_key, "registered"),
         ];
         for (what, credential, expected) in cases {
-            // The same for a tenant that is not there as for another's.
-            let elsewhere = if expected == "registered" && !what.contains("operator") { "forbidden" } else { expected };
+            // The same for a tenant that is not there as for another's; the operator alone is told that there is none.
+            let elsewhere = match expected {
+                "registered" if what.contains("operator") => "unknown_tenant",
+                "registered" => "forbidden",
+                expected => expected,
+            };
             for (tenant, expected) in [(TENANT, expected), (NOBODY, elsewhere)] {
                 let mut page = Script::start(&folder, &["client.mjs", &url, credential, tenant, "-", "websocket"]);
                 assert_eq!(heard(&mut page).await, expected, "{what}, {tenant}");

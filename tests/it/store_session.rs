@@ -65,4 +65,6 @@ impl Hooks for Session {
     }
 
     fn app_state_key_came(&self) {}
+
+    fn met(&self, _: &str, _: &str) {}
 }

@@ -97,6 +97,18 @@ async fn a_failed_deploy_is_taken_back() {
     is_taken_back(Home::Embedded).await;
 }
 
+/// The kernel knows of a death at once; nobody waits for the next announcement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_on_this_machine_is_noticed_within_seconds() {
+    let (deploy, new) = deploy(Home::Embedded, "30s").await.unwrap();
+    new.kill().await.unwrap();
+    let died = Instant::now();
+    let served = || deploy.stage.dashboard.is_connected(TENANT);
+    until(LIMIT, "the tenant to be served", served).await.unwrap_or_else(|e| panic!("{e}\n{}", deploy.stage.log()));
+    assert!(died.elapsed() < Duration::from_secs(15), "{:?}", died.elapsed());
+    deploy.assert_served().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_deploy_is_taken_back_with_firestore() {
     is_taken_back(Home::Emulator).await;

@@ -429,6 +429,7 @@ async fn a_decision_changes_what_it_names(home: &dyn Home) {
         status: Some("STARTING".into()),
         last_error: Some(Some("no answer".into())),
         last_error_at: Some(Some(at(0))),
+        deleted_at: Some(Some(at(2))),
         config: Some(config.clone()),
     };
     vault.notice(&id, &notice).await.unwrap();
@@ -447,6 +448,7 @@ async fn a_decision_changes_what_it_names(home: &dyn Home) {
         status: notice.status,
         last_error: Some("no answer".into()),
         last_error_at: Some(at(0)),
+        deleted_at: Some(at(2)),
         config,
     };
     assert_eq!(record(&*vault, &id).await, expected);
@@ -729,11 +731,17 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
         status: Some("s".into()),
         last_error: Some(Some("e".into())),
         last_error_at: Some(Some(at(2))),
+        deleted_at: Some(Some(at(3))),
         config: Some(json!({ "a": 1 })),
     };
     vault.notice(&id, &notice).await.unwrap();
-    let clearing =
-        Notice { last_error: Some(None), last_error_at: Some(None), config: Some(json!(null)), ..Notice::default() };
+    let clearing = Notice {
+        last_error: Some(None),
+        last_error_at: Some(None),
+        deleted_at: Some(None),
+        config: Some(json!(null)),
+        ..Notice::default()
+    };
     vault.notice(&id, &clearing).await.unwrap();
     let expected = TenantRecord {
         id: id.clone(),
@@ -744,6 +752,7 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
         status: Some("s".into()),
         last_error: None,
         last_error_at: None,
+        deleted_at: None,
         config: json!(null),
     };
     assert_eq!(record(&*vault, &id).await, expected);

@@ -805,7 +805,7 @@ async fn a_session_that_is_stopped_stays_away_and_loses_nothing() {
     assert!(network.devices(&scene.number).await.unwrap().is_empty());
     assert_eq!(scene.waha.get("sessions.list", json!([])).await, json!([]));
     let (_, _, hooks) = ask(&scene.stage, "GET", "/api/trattoria/webhooks", &Value::Null).await;
-    assert_eq!(hooks["webhooks"], json!([]), "{hooks}");
+    assert_eq!(hooks["code"], json!("unknown_tenant"), "{hooks}");
     scene.daemon.kill().await.unwrap();
 }
 

@@ -44,6 +44,8 @@ impl Purpose for Controlling {
 /// The tenant in `{session}`, for whom the caller may do that.
 pub struct For<P> {
     pub tenant: TenantId,
+    /// For what may be shown to some and not to others.
+    pub caller: Caller,
     purpose: PhantomData<P>,
 }
 
@@ -61,7 +63,7 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
         let extract::Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
-        Ok(Self { tenant, purpose: PhantomData })
+        Ok(Self { tenant, caller, purpose: PhantomData })
     }
 }
 

@@ -15,7 +15,9 @@ use crate::{
         problem::{FieldError, Problem},
     },
     fleet::FleetError,
-    session::{self, End, RefusedCode, Session},
+    message::Address,
+    session::{self, NotReached, RefusedCode, Session},
+    tenant::TenantId,
 };
 
 /// How long a connect waits for a QR code, as in the old service.
@@ -38,16 +40,17 @@ pub async fn connect(
     Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
     let session = app.fleet.opened_to_connect(&tenant).await?;
-    let settled = session.connect_until(|status| {
+    let settled = |status: &session::Status| {
         use session::State::{Failed, ScanQrCode, Working};
         matches!(status.state, Working | Failed)
             || status.state.is_ceremony()
             || (status.state == ScanQrCode && status.qr.is_some())
-    });
-    let status = match tokio::time::timeout(QR_WAIT, settled).await {
-        Ok(Some(status)) => status,
-        Ok(None) => return Err(ended(&session)),
-        Err(_) => return Err(Problem::timed_out("QR generation timeout")),
+    };
+    let status = match session.connect_until(QR_WAIT, settled).await {
+        Ok(status) => status,
+        Err(NotReached::Stopped) => return Err(ended(&app, &session)),
+        Err(NotReached::Unreachable(reason)) => return Err(Problem::unreachable(reason)),
+        Err(NotReached::TimedOut) => return Err(Problem::timed_out("QR generation timeout")),
     };
     let (message, connected, method) = match status.state {
         session::State::Working => ("Ya estás conectado", Some(true), None),
@@ -68,12 +71,12 @@ fn passkey() -> Problem {
 
 const PASSKEY: &str = "WhatsApp pide la llave de acceso (passkey) de esta cuenta para vincularla.";
 
-/// It stopped while it was waited for: why.
-fn ended(session: &Session) -> Problem {
-    match session.end() {
-        Some(End::Moved) => Problem::moved(),
-        Some(_) => Problem::from(FleetError::Restoring),
-        None => stopped(),
+/// Says why a session stopped while it was waited for. When it ended by itself its place may know more: why the next cannot be opened.
+fn ended(app: &App, session: &Session) -> Problem {
+    let Some(end) = session.end() else { return stopped() };
+    match app.fleet.refusal(session.tenant()) {
+        FleetError::Restoring => end.clone().into(),
+        known => known.into(),
     }
 }
 
@@ -113,6 +116,7 @@ pub async fn qr(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, Query<Tenant>>,
 ) -> Result<Json<Qr>, Problem> {
+    still_looks(&app, &tenant).await?;
     let status = app.fleet.status(&tenant);
     let now = app.fleet.env().clock.now();
     let none = |expired, message| Qr::None { qr: (), connected: false, expired, message };
@@ -122,12 +126,35 @@ pub async fn qr(
         }
         Some(session::Status { qr: Some(qr), .. }) if qr.expires_at > now => {
             let left = qr.expires_at.as_millisecond() - now.as_millisecond();
-            Qr::Code { qr: qr.code.expose().to_owned(), connected: false, expires_in: left }
+            Qr::Code { qr: drawable(qr.code.expose()), connected: false, expires_in: left }
         }
         Some(status) if status.state.is_ceremony() => none(None, PASSKEY),
         Some(session::Status { qr: Some(_), .. }) => none(Some(true), "QR expirado. Se generará uno nuevo."),
         _ => none(None, "QR no disponible. Inicia una conexión primero."),
     }))
+}
+
+/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too.
+pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<(), Problem> {
+    if app.fleet.status(tenant).is_none() {
+        match app.fleet.known(tenant).await {
+            Ok(_) | Err(FleetError::Unknown) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(session) = app.fleet.session(tenant) {
+        session.keep_pairing();
+    }
+    Ok(())
+}
+
+/// The text as the old page's library can draw it: qrcodejs 0.0.2 has a wrong entry in its tables, and draws none of 192 to 217 bytes.
+/// WhatsApp's own are longer today (README); of such a one the link is shown that WhatsApp Web puts before it, which phones read as well.
+fn drawable(code: &str) -> String {
+    match code.len() {
+        192..=217 => format!("https://wa.me/settings/linked_devices#{code}"),
+        _ => code.to_owned(),
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -216,12 +243,12 @@ pub async fn request_code(
     For { tenant, .. }: For<Controlling>,
     Body(request): Body<RequestCode>,
 ) -> Result<Json<Code>, Problem> {
-    let digits: String = request.phone_number.unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
-    if !(7..=15).contains(&digits.len()) {
-        let message = "expected a phone number with its country code".to_owned();
-        return Err(Problem::invalid(message.clone(), vec![FieldError { field: "phoneNumber".into(), message }]));
-    }
-    match app.fleet.request_code(&tenant, &digits).await? {
+    // The tenant's own number: nobody can be asked which of two is meant, and it is to have its country code.
+    let chat = session::chat_of(&request.phone_number.unwrap_or_default(), app.fleet.country(&tenant));
+    let Some(number) = chat.as_deref().and_then(|chat| Address::of(chat).number()) else {
+        return Err(no_number("expected a phone number with its country code"));
+    };
+    match app.fleet.request_code(&tenant, number).await? {
         Ok(code) => Ok(Json(Code { code })),
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
         Err(RefusedCode::Stopped) => Err(stopped()),
@@ -232,6 +259,20 @@ pub async fn request_code(
             format!("{number} alone may be linked; PUT /api/sessions/{tenant}/account/change allows another once"),
         )),
         Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
-        Err(RefusedCode::WhatsApp(reason)) => Err(Problem::conflict("refused", "WhatsApp gives no code", reason)),
+        Err(RefusedCode::Unreachable(reason)) => Err(Problem::unreachable(reason)),
+        Err(RefusedCode::Number(expected)) => Err(no_number(expected)),
+        Err(RefusedCode::TooMany { wait }) => Err(Problem::too_many(wait)),
+        Err(refused @ RefusedCode::Outstanding(_)) => Err(Problem::conflict(
+            "code_outstanding",
+            "A code was given already",
+            format!("{refused}: type that one into the phone, or ask again then"),
+        )),
+        Err(RefusedCode::WhatsApp(reason)) => {
+            Err(Problem::conflict("refused", "WhatsApp gives no code", reason.clone()).saying(&reason))
+        }
     }
+}
+
+fn no_number(expected: &'static str) -> Problem {
+    Problem::invalid(expected, vec![FieldError { field: "phoneNumber".into(), message: expected.into() }])
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::{
-    connection::{clean_session, connect, disconnect, qr, request_code, status},
+    connection::{clean_session, connect, disconnect, qr, request_code, status, still_looks},
     reading::{conversations, messages, profile, stats},
     sending::{send, send_message, test_message},
 };

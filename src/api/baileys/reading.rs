@@ -91,6 +91,8 @@ pub struct Conversation {
     /// With a plus; of a chat without a number, or without one that is known, its jid.
     phone: String,
     last_message: old_form::Entry,
+    /// Its messages disappear after so many seconds; null: they stay.
+    ephemeral_expiration: Option<u32>,
     /// Milliseconds since 1970.
     timestamp: i64,
 }
@@ -110,6 +112,7 @@ pub async fn conversations(
         timestamp: chat.last.message.timestamp * 1000,
         id: chat.id,
         name: chat.name,
+        ephemeral_expiration: chat.timer,
         last_message: old_form::entry(&tenant, chat.last, links),
     };
     let conversations: Vec<_> = chats.into_iter().map(form).collect();
@@ -138,15 +141,21 @@ pub async fn messages(
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
         return Err(Problem::invalid(CHAT_MISSING, field("is required")));
     };
-    let country = app.fleet.country(&tenant);
-    let chat = session::chat_of(&chat_id, country)
-        .ok_or_else(|| Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")))?;
+    let readings = session::chats_of(&chat_id, app.fleet.country(&tenant));
+    let Some(first) = readings.first().cloned() else {
+        return Err(Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")));
+    };
+    let session = app.fleet.serving(&tenant)?;
+    let chat = match &session {
+        Some(session) if readings.len() > 1 => session.which("chatId", &readings).await?,
+        _ => first,
+    };
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let query =
         history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
     let tail = move |count| format!(r#"],"count":{count},"chatId":{},"limit":{limit}}}"#, json!(chat_id));
     let frame = Frame { head: r#"{"messages":["#.into(), tail: Box::new(tail) };
-    let Some(session) = app.fleet.serving(&tenant)? else { return Ok(Streamed::empty(frame)) };
+    let Some(session) = session else { return Ok(Streamed::empty(frame)) };
     let links = app.fleet.env().media.links.clone();
     stream::messages(&session, query, frame, move |entry| old_form::entry(&tenant, entry, &links)).await
 }

@@ -175,10 +175,9 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
         Some(_) => return Err(wrong("type", "expected image, video, audio, voice, document or sticker")),
     };
     let url = media_url.unwrap_or_default();
-    let file_name = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
     let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
     let caption = given(caption).or(given(text)).unwrap_or_default();
-    let attachment = Attachment { kind, origin, caption, file_name: given(file_name), mime: None };
+    let attachment = Attachment { kind, origin, caption, file_name: None, mime: None };
     let request = SendRequest { to, draft: Draft::File(attachment), answers: None, id: None, ttl: waha::ttl(ttl)? };
     Ok(app.fleet.send_file(tenant, &request, source, key.as_deref()).await??)
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     waha::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, Call, EditedPayload, Envelope,
-        EventName, Message, ReactionPayload, RevokedPayload, SessionStatus, VotePayload, group_event,
+        EventName, MarkedPayload, Message, ReactionPayload, RevokedPayload, SessionStatus, VotePayload, group_event,
         label::{Label, LabelOfChat},
         person::Presences,
     },
@@ -139,6 +139,10 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
             EventName::MessageReaction => ("Somebody reacted to a message", schemas.answer::<ReactionPayload>()),
             EventName::MessageRevoked => ("A message was deleted for everyone", schemas.answer::<RevokedPayload>()),
             EventName::MessageEdited => ("A message says something else now", schemas.answer::<EditedPayload>()),
+            EventName::MessageWaiting => ("A message came that cannot be read yet", schemas.answer::<Message>()),
+            EventName::MessageMarked => {
+                ("Something happened in a chat that nobody wrote", schemas.answer::<MarkedPayload>())
+            }
             EventName::PollVote => ("Somebody voted", schemas.answer::<VotePayload>()),
             EventName::MessageAckGroup => ("A message in a group came further", schemas.answer::<AckPayload>()),
             EventName::CallReceived => ("Somebody calls", schemas.answer::<Call>()),

@@ -31,7 +31,7 @@ pub async fn reject(
     For { tenant, .. }: For<Sending>,
     Body(call): Body<Call>,
 ) -> Result<Created<Success>, Problem> {
-    let from = chat(&app, &tenant, "from", call.from.as_deref().unwrap_or_default())?;
+    let from = chat(&app, &tenant, "from", call.from.as_deref().unwrap_or_default()).await?;
     let id = call.id.ok_or_else(|| flaw("id", "is required"))?;
     app.fleet.known(&tenant).await?.reject_call(&id, &from).await?;
     Ok(Created(Success::YES))

@@ -74,6 +74,8 @@ pub struct Chat {
     name: Option<String>,
     /// Of the last message, seconds since 1970.
     conversation_timestamp: i64,
+    /// Its messages disappear after so many seconds; null: they stay.
+    ephemeral_expiration: Option<u32>,
     last_message: waha::Message,
 }
 
@@ -90,9 +92,12 @@ pub struct Overview {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(rename = "WAChatId")]
 pub struct ChatId {
     id: String,
+    /// Its messages disappear after so many seconds; null: they stay.
+    ephemeral_expiration: Option<u32>,
 }
 
 /// `GET /api/{session}/chats`
@@ -105,6 +110,7 @@ pub async fn list(
         id: waha::chat_id(&chat.id),
         name: chat.name.clone(),
         conversation_timestamp: chat.last.message.timestamp,
+        ephemeral_expiration: chat.timer,
         last_message: listed(session, &chat.last),
     };
     chats(&app, &tenant, &page, form).await
@@ -126,7 +132,7 @@ impl Overview {
             name: chat.name.clone().unwrap_or_default(),
             picture: "",
             last_message: listed(session, &chat.last),
-            chat: ChatId { id: waha::chat_id(&chat.id) },
+            chat: ChatId { id: waha::chat_id(&chat.id), ephemeral_expiration: chat.timer },
         }
     }
 }
@@ -153,7 +159,7 @@ pub async fn overview_of(
     Body(wanted): Body<Overviews>,
 ) -> Result<Created<Vec<Overview>>, Problem> {
     let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
-    let ids: HashSet<_> = ids.iter().map(|id| chat(&app, &tenant, "filter.ids", id)).collect::<Result<_, _>>()?;
+    let ids: HashSet<String> = super::conversations(&app, &tenant, "filter.ids", &ids).await?;
     let page = wanted.pagination.unwrap_or(Page { limit: None, offset: None });
     let session = app.fleet.known(&tenant).await?;
     let (offset, limit) = (page.offset.unwrap_or(0), page.limit.unwrap_or(PAGE).min(MAX_PAGE));
@@ -184,7 +190,7 @@ pub async fn messages(
     Path(named): Path<ChatPath>,
     Query(page): Query<Page>,
 ) -> Result<Streamed<Vec<waha::Message>>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let session = app.fleet.known(&tenant).await?;
     read(&session, chat, &page).await
 }
@@ -194,7 +200,7 @@ pub async fn messages_of(
     State(app): State<App>,
     Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<PageOfChat>>,
 ) -> Result<Streamed<Vec<waha::Message>>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", asked.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, &tenant, "chatId", asked.chat_id.as_deref().unwrap_or_default()).await?;
     let session = app.fleet.known(&tenant).await?;
     read(&session, chat, &Page { limit: asked.limit, offset: asked.offset }).await
 }
@@ -215,7 +221,7 @@ pub async fn message(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<MessagePath>,
 ) -> Result<Json<waha::Message>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = message_id("messageId", &named.message_id)?.id;
     let session = app.fleet.known(&tenant).await?;
     let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
@@ -238,7 +244,7 @@ pub async fn edit(
     key: IdempotencyKey,
     Body(body): Body<NewText>,
 ) -> Result<Json<waha::Message>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = message_id("messageId", &named.message_id)?;
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let session = app.fleet.known(&tenant).await?;
@@ -254,7 +260,7 @@ pub async fn revoke(
     Path(named): Path<MessagePath>,
     key: IdempotencyKey,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
@@ -300,7 +306,7 @@ async fn set_pinned(
     key: &IdempotencyKey,
     seconds: Option<u32>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(app, tenant, "chatId", &named.chat_id)?;
+    let chat = chat(app, tenant, "chatId", &named.chat_id).await?;
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
@@ -315,13 +321,13 @@ pub struct Read {
     ids: Vec<String>,
 }
 
-/// `POST /api/{session}/chats/{chatId}/messages/read`: what came since we last wrote.
+/// `POST /api/{session}/chats/{chatId}/messages/read`: all that came and was not marked.
 pub async fn read_messages(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Read>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let session = app.fleet.known(&tenant).await?;
     let read = session.mark_read(&chat, &[]).await?;
     let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
@@ -347,7 +353,7 @@ pub async fn picture(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     Ok(Json(PictureUrl::new(app.fleet.known(&tenant).await?.picture(&chat).await?)))
 }
 
@@ -357,7 +363,7 @@ pub async fn archive(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     app.fleet.known(&tenant).await?.archive(&chat, true).await?;
     Ok(Created(Success::YES))
 }
@@ -368,7 +374,7 @@ pub async fn unarchive(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     app.fleet.known(&tenant).await?.archive(&chat, false).await?;
     Ok(Created(Success::YES))
 }
@@ -379,7 +385,7 @@ pub async fn unread(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     app.fleet.known(&tenant).await?.mark_unread(&chat).await?;
     Ok(Created(Success::YES))
 }
@@ -390,7 +396,7 @@ pub async fn delete(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     app.fleet.known(&tenant).await?.delete_chat(&chat).await?;
     Ok(Json(Success::YES))
 }
@@ -401,7 +407,7 @@ pub async fn clear(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     app.fleet.known(&tenant).await?.clear_chat(&chat).await?;
     Ok(Json(Success::YES))
 }

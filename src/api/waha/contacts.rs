@@ -61,8 +61,8 @@ pub struct Number {
 in_session!(List: session, Wanted: session, Number: session, Blocked: session);
 
 impl Wanted {
-    fn id(&self, app: &App, tenant: &TenantId) -> Result<String, Problem> {
-        chat(app, tenant, "contactId", self.contact_id.as_deref().unwrap_or_default())
+    async fn id(&self, app: &App, tenant: &TenantId) -> Result<String, Problem> {
+        chat(app, tenant, "contactId", self.contact_id.as_deref().unwrap_or_default()).await
     }
 }
 
@@ -85,7 +85,7 @@ pub async fn one(
     State(app): State<App>,
     Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
 ) -> Result<Json<person::Contact>, Problem> {
-    let id = wanted.id(&app, &tenant)?;
+    let id = wanted.id(&app, &tenant).await?;
     Ok(Json((&app.fleet.known(&tenant).await?.person(&id).await?).into()))
 }
 
@@ -101,7 +101,7 @@ pub async fn in_session(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ContactPath>,
 ) -> Result<Json<person::Contact>, Problem> {
-    let id = chat(&app, &tenant, "id", &named.id)?;
+    let id = chat(&app, &tenant, "id", &named.id).await?;
     Ok(Json((&app.fleet.known(&tenant).await?.person(&id).await?).into()))
 }
 
@@ -121,7 +121,7 @@ pub async fn save(
     Path(named): Path<ContactPath>,
     Body(name): Body<Name>,
 ) -> Result<Json<Success>, Problem> {
-    let id = chat(&app, &tenant, "chatId", &named.id)?;
+    let id = chat(&app, &tenant, "chatId", &named.id).await?;
     let session = app.fleet.known(&tenant).await?;
     let (first, last) = (name.first_name.unwrap_or_default(), name.last_name.unwrap_or_default());
     if !(1..=100).contains(&first.chars().count()) {
@@ -136,7 +136,7 @@ pub async fn exists(
     State(app): State<App>,
     Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Number>>,
 ) -> Result<Json<person::Existence>, Problem> {
-    let phone = chat(&app, &tenant, "phone", wanted.phone.as_deref().unwrap_or_default())?;
+    let phone = chat(&app, &tenant, "phone", wanted.phone.as_deref().unwrap_or_default()).await?;
     Ok(Json(app.fleet.known(&tenant).await?.account(&phone).await?.into()))
 }
 
@@ -152,7 +152,7 @@ pub async fn about(
     State(app): State<App>,
     Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
 ) -> Result<Json<About>, Problem> {
-    let id = wanted.id(&app, &tenant)?;
+    let id = wanted.id(&app, &tenant).await?;
     Ok(Json(About { about: app.fleet.known(&tenant).await?.about(&id).await? }))
 }
 
@@ -169,7 +169,7 @@ pub async fn picture(
     State(app): State<App>,
     Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
 ) -> Result<Json<Picture>, Problem> {
-    let id = wanted.id(&app, &tenant)?;
+    let id = wanted.id(&app, &tenant).await?;
     Ok(Json(Picture { url: app.fleet.known(&tenant).await?.picture(&id).await? }))
 }
 
@@ -200,7 +200,7 @@ pub async fn unblock(
 }
 
 async fn set_blocked(app: &App, tenant: &TenantId, body: &Blocked, blocked: bool) -> Result<Created<Success>, Problem> {
-    let id = chat(app, tenant, "contactId", body.contact_id.as_deref().unwrap_or_default())?;
+    let id = chat(app, tenant, "contactId", body.contact_id.as_deref().unwrap_or_default()).await?;
     app.fleet.known(tenant).await?.block(&id, blocked).await?;
     Ok(Created(Success::YES))
 }
@@ -239,6 +239,7 @@ pub async fn number_of_lid(
     Path(named): Path<LidPath>,
 ) -> Result<Json<person::Names>, Problem> {
     let lid = if named.lid.contains('@') { named.lid } else { format!("{}@lid", named.lid) };
+    let lid = chat(&app, &tenant, "lid", &lid).await?;
     if !lid.ends_with("@lid") {
         return Err(flaw("lid", "expected a LID like 123456789@lid"));
     }
@@ -259,7 +260,7 @@ pub async fn lid_of_number(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<NumberPath>,
 ) -> Result<Json<person::Names>, Problem> {
-    let number = chat(&app, &tenant, "phoneNumber", &named.phone_number)?;
+    let number = chat(&app, &tenant, "phoneNumber", &named.phone_number).await?;
     if !number.ends_with("@s.whatsapp.net") {
         return Err(flaw("phoneNumber", "expected a phone number"));
     }

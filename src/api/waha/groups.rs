@@ -12,14 +12,15 @@ use super::{
         input::{Body, Path, Query},
         problem::Problem,
     },
-    Count, Success, chat,
+    Count, Success,
     chats::PictureUrl,
-    flaw,
+    conversations, flaw,
     page::{self, Order},
     picture,
     profile::{MAX_PICTURE, Picture},
 };
 use crate::{
+    message::phone,
     session::{
         Session,
         groups::{Change, Setting, Settings},
@@ -37,7 +38,8 @@ pub struct GroupPath {
 impl GroupPath {
     /// A jid; WAHA's clients may leave the server out.
     fn jid(&self) -> String {
-        if self.id.contains('@') { self.id.clone() } else { format!("{}@g.us", self.id) }
+        let id = phone::cleaned(&self.id);
+        if id.contains('@') { id } else { format!("{id}@g.us") }
     }
 }
 
@@ -110,7 +112,8 @@ pub async fn create(
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<New>,
 ) -> Result<Created<Group>, Problem> {
-    let members = people(&app, &tenant, Some(new.participants.ok_or_else(|| flaw("participants", "is required"))?))?;
+    let members = new.participants.ok_or_else(|| flaw("participants", "is required"))?;
+    let members = people(&app, &tenant, Some(members)).await?;
     let session = app.fleet.known(&tenant).await?;
     let group = session.create_group(&new.name.unwrap_or_default(), &members).await?;
     Ok(Created(group.into()))
@@ -361,7 +364,7 @@ macro_rules! change {
             Path(named): Path<GroupPath>,
             Body(members): Body<Members>,
         ) -> Result<Created<Vec<Changed>>, Problem> {
-            let who = people(&app, &tenant, members.participants)?;
+            let who = people(&app, &tenant, members.participants).await?;
             let session = app.fleet.known(&tenant).await?;
             changed(&session, &named, $change, &who).await
         }
@@ -395,7 +398,7 @@ pub async fn join_requests(
     Ok(Json(requests.iter().map(JoinRequest::from).collect()))
 }
 
-fn people(app: &App, tenant: &TenantId, participants: Option<Vec<Participant>>) -> Result<Vec<String>, Problem> {
-    let participants = participants.unwrap_or_default();
-    participants.iter().map(|participant| chat(app, tenant, "participants", &participant.id)).collect()
+async fn people(app: &App, tenant: &TenantId, participants: Option<Vec<Participant>>) -> Result<Vec<String>, Problem> {
+    let participants = participants.unwrap_or_default().into_iter().map(|participant| participant.id);
+    conversations(app, tenant, "participants", &participants.collect::<Vec<_>>()).await
 }

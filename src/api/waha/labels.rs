@@ -101,7 +101,7 @@ pub async fn of_chat(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Vec<Label>>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let labels = app.fleet.known(&tenant).await?.labels_of(&chat).await?;
     Ok(Json(labels.iter().map(Label::from).collect()))
 }
@@ -128,7 +128,7 @@ pub async fn label_chat(
     Path(named): Path<ChatPath>,
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let wanted = wanted.labels.ok_or_else(|| flaw("labels", "is required; empty takes all away"))?;
     let wanted: Vec<String> = wanted.into_iter().map(|label| label.id).collect();
     app.fleet.known(&tenant).await?.label_chat(&chat, &wanted).await?;

@@ -44,7 +44,7 @@ pub struct Shown {
     title: Option<String>,
     #[schemars(example = "Pasta fresca, cada día")]
     description: Option<String>,
-    /// A JPEG, PNG or WebP: by its URL up to 16 MiB; as base64 within the 256 KiB of the body.
+    /// A JPEG, PNG or WebP: by its URL up to 16 MiB; as base64 within the 832 KiB of the body.
     #[serde(default, deserialize_with = "object")]
     image: Option<File>,
 }

@@ -84,10 +84,44 @@ pub(super) fn ttl(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
     }
 }
 
-/// A conversation, as [`Message::chat`] has it.
-fn chat(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<String, Problem> {
-    session::chat_of(text, app.fleet.country(tenant))
-        .ok_or_else(|| flaw(field, "expected a chat id like 573001112233@c.us"))
+/// A conversation, as [`Message::chat`] has it. Where the digits of a number may mean two people WhatsApp is asked.
+pub(super) async fn chat(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<String, Problem> {
+    match readings(app, tenant, field, text)?.as_slice() {
+        [one] => Ok(one.clone()),
+        several => Ok(app.fleet.known(tenant).await?.which(field, several).await?),
+    }
+}
+
+/// The recipient of a message. Ambiguous digits stay so here and are settled when the message is accepted: a repeat goes where the first
+/// went.
+fn recipient(app: &App, tenant: &TenantId, text: &str) -> Result<String, Problem> {
+    match readings(app, tenant, "chatId", text)?.as_slice() {
+        [one] => Ok(one.clone()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// One conversation that may be meant, or more.
+fn readings(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<Vec<String>, Problem> {
+    let readings = session::chats_of(text, app.fleet.country(tenant));
+    if readings.is_empty() {
+        return Err(flaw(field, "expected a phone number with its country code, or a chat id like 573001112233@c.us"));
+    }
+    Ok(readings)
+}
+
+/// The same of several.
+async fn conversations<C: FromIterator<String>>(
+    app: &App,
+    tenant: &TenantId,
+    field: &'static str,
+    texts: &[String],
+) -> Result<C, Problem> {
+    let mut found = Vec::new();
+    for text in texts {
+        found.push(chat(app, tenant, field, text).await?);
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// A message's id, in WAHA's form or bare.

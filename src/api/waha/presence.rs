@@ -42,7 +42,7 @@ pub async fn set(
     match mood {
         Mood::Online | Mood::Offline => session.show_online(mood == Mood::Online).await?,
         Mood::Typing | Mood::Recording | Mood::Paused => {
-            let chat = chat(&app, &tenant, "chatId", new.chat_id.as_deref().unwrap_or_default())?;
+            let chat = chat(&app, &tenant, "chatId", new.chat_id.as_deref().unwrap_or_default()).await?;
             session.show_mood(&chat, mood).await?;
         }
     }
@@ -61,7 +61,7 @@ pub async fn one(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Presences>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let (chat, shown) = app.fleet.known(&tenant).await?.presence(&chat).await?;
     Ok(Json(Presences::new(&chat, &shown)))
 }
@@ -72,7 +72,7 @@ pub async fn subscribe(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id)?;
+    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     app.fleet.known(&tenant).await?.follow_presence(&chat).await?;
     Ok(Created(Success::YES))
 }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 
 use axum::{Json, extract::State};
+use phonenumber::country::Id as CountryId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,11 +17,11 @@ use super::{
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
-    Success, accepted, bare_id, chat, flaw, message_id, ttl,
+    Success, accepted, bare_id, chat, conversations, flaw, message_id, recipient, ttl,
 };
 use crate::{
-    message::{Contact, Draft, Happening, Location, Poll, SendRequest},
-    session::Source,
+    message::{Contact, Draft, Happening, Location, Poll, SendRequest, card},
+    session::{self, Source},
     tenant::TenantId,
     waha,
 };
@@ -75,7 +76,7 @@ pub async fn text(
     if mentions.iter().any(|mention| mention == "all") {
         return Err(Problem::not_implemented("\"all\" cannot be mentioned"));
     }
-    let mentions = mentions.iter().map(|mention| chat(&app, &tenant, "mentions", mention)).collect::<Result<_, _>>()?;
+    let mentions = conversations(&app, &tenant, "mentions", &mentions).await?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
     send(&app, &tenant, &key, body.to, draft).await
 }
@@ -128,7 +129,7 @@ pub struct Person {
     organization: Option<String>,
     #[schemars(example = "+57 300 111 2233")]
     phone_number: Option<String>,
-    /// The digits of the phone number, unless WhatsApp has others.
+    /// The digits of the phone number with its country code (the tenant's, where it has none), unless WhatsApp has others.
     whatsapp_id: Option<String>,
     vcard: Option<String>,
 }
@@ -139,16 +140,17 @@ pub async fn contacts(
     key: IdempotencyKey,
     Asked { tenant, asked: Body(body), .. }: For<People>,
 ) -> Sent {
-    let contacts = body.contacts.unwrap_or_default().into_iter().map(card).collect::<Result<_, _>>()?;
+    let country = app.fleet.country(&tenant);
+    let contacts = body.contacts.unwrap_or_default().into_iter().map(|person| contact_of(person, country));
+    let contacts = contacts.collect::<Result<_, _>>()?;
     send(&app, &tenant, &key, body.to, Draft::Contacts { contacts }).await
 }
 
-/// A card as it is given, or one made from its fields.
-fn card(person: Person) -> Result<Contact, Problem> {
+/// A card as it is given, or one made from its fields. `country`: where a number without a country code is dialed.
+fn contact_of(person: Person, country: CountryId) -> Result<Contact, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(vcard) = given(person.vcard) {
-        let name = vcard.lines().find_map(|line| line.strip_prefix("FN:")).unwrap_or_default().trim().to_owned();
-        return Ok(Contact { name, vcard });
+        return Ok(Contact { name: card::name(&vcard), vcard });
     }
     let (Some(name), Some(phone)) = (given(person.full_name), given(person.phone_number)) else {
         return Err(flaw("contacts", "a vcard, or fullName and phoneNumber, are required"));
@@ -157,21 +159,16 @@ fn card(person: Person) -> Result<Contact, Problem> {
     if phone.contains('@') {
         return Err(flaw("contacts", "phoneNumber: expected a phone number"));
     }
-    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
-    let waid = given(person.whatsapp_id).unwrap_or(digits);
-    let organization = given(person.organization).map(|name| format!("ORG:{};\n", escaped(&name))).unwrap_or_default();
-    let vcard = format!(
-        "BEGIN:VCARD\nVERSION:3.0\nFN:{}\n{organization}TEL;type=CELL;type=VOICE;waid={}:{}\nEND:VCARD",
-        escaped(&name),
-        escaped(&waid),
-        escaped(&phone),
-    );
+    let known = session::chat_of(&phone, country).and_then(|jid| Some(jid.strip_suffix("@s.whatsapp.net")?.to_owned()));
+    // In another country it must be dialed with its code.
+    let dialed = match &known {
+        Some(known) if !phone.trim_start().starts_with('+') => format!("+{known}"),
+        _ => phone.clone(),
+    };
+    let digits = || phone.chars().filter(char::is_ascii_digit).collect();
+    let waid = given(person.whatsapp_id).or(known).unwrap_or_else(digits);
+    let vcard = card::card(&name, given(person.organization).as_deref(), &waid, &dialed);
     Ok(Contact { name, vcard })
-}
-
-/// Of what would end a property (RFC 6350, 3.4).
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace(['\n', '\r'], "\\n").replace(',', "\\,").replace(';', "\\;")
 }
 
 /// A poll.
@@ -188,10 +185,10 @@ pub struct NewPoll {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NewPoll")]
 pub struct PollForm {
-    #[schemars(required, length(min = 1), example = "¿Postre?")]
+    #[schemars(required, length(min = 1, max = 255), example = "¿Postre?")]
     name: Option<String>,
     /// Each once, none empty.
-    #[schemars(required, length(min = 2, max = 12), extend("uniqueItems" = true), inner(length(min = 1)), example = ["Sí", "No"])]
+    #[schemars(required, length(min = 2, max = 12), extend("uniqueItems" = true), inner(length(min = 1, max = 100)), example = ["Sí", "No"])]
     options: Option<Vec<String>>,
     /// A boolean; the document says object.
     multiple_answers: Option<Value>,
@@ -328,9 +325,9 @@ pub struct Sign {
     message_ids: Option<Vec<String>>,
 }
 
-/// `POST /api/sendSeen`: these messages, or all that came in the chat since we last wrote.
+/// `POST /api/sendSeen`: these messages, or all that came in the chat and were not marked.
 pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. }: For<Sign>) -> Result<Done, Problem> {
-    let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
     let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
     let session = app.fleet.known(&tenant).await?;
@@ -355,7 +352,7 @@ pub async fn not_typing(
 }
 
 async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) -> Result<Done, Problem> {
-    let chat = chat(app, tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(app, tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let session = app.fleet.known(tenant).await?;
     session.show_typing(&chat, typing).await?;
     Ok(Done)
@@ -376,7 +373,7 @@ pub(super) async fn send_with(
 ) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
-        to: chat(app, tenant, "chatId", &chat_id)?,
+        to: recipient(app, tenant, &chat_id)?,
         draft,
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),
@@ -406,7 +403,8 @@ pub async fn forward(
     Asked { tenant, asked: Body(body), .. }: For<Forward>,
 ) -> Sent {
     let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
-    let draft = Draft::Forward { chat: chat(&app, &tenant, "messageId", &original.chat)?, id: original.id };
+    let chat = chat(&app, &tenant, "messageId", &original.chat).await?;
+    let draft = Draft::Forward { chat, id: original.id };
     send(&app, &tenant, &key, body.to, draft).await
 }
 
@@ -429,7 +427,7 @@ pub async fn star(
     State(app): State<App>,
     Asked { tenant, asked: Body(body), .. }: For<Star>,
 ) -> Result<Json<Success>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default())?;
+    let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default()).await?;
     let id = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
     let session = app.fleet.known(&tenant).await?;

@@ -10,15 +10,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use futures::future::join_all;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
+use ulid::Ulid;
 
 use super::{
     super::{
         App,
         answer::Created,
         auth::{Asked, Caller, Controlling, For, Names, Reading, Scope},
+        baileys::still_looks,
         input::{Body, Query},
         openapi::{Gives, Operation},
         problem::Problem,
@@ -27,10 +30,10 @@ use super::{
     Success, flaw,
 };
 use crate::{
-    fleet::Beat,
+    fleet::{Beat, FleetError},
     session::{Capping, Session, State as SessionState, Status, Timelock},
     tenant::{InvalidTenantId, TenantId},
-    waha,
+    waha::Me,
     webhook::Form,
 };
 
@@ -48,15 +51,15 @@ pub async fn list(
     tenants.extend(app.fleet.reports().into_iter().map(|report| report.tenant));
     tenants.sort();
     tenants.dedup();
-    let mut listed = Vec::new();
-    for tenant in tenants.iter().filter(|tenant| caller.permit(tenant, Scope::Read).is_ok()) {
-        let status = app.fleet.status(tenant);
-        let idle = status.as_ref().is_none_or(|status| status.state == SessionState::Stopped && !status.paired);
-        if all || !idle {
-            listed.push(info(&app, tenant, status.as_ref()));
-        }
-    }
-    Ok(Json(listed))
+    let seen = tenants.iter().filter(|tenant| caller.permit(tenant, Scope::Read).is_ok());
+    let is_idle = |status: &Status| status.state == SessionState::Stopped && !status.paired;
+    let wanted = seen.map(|tenant| (tenant, app.fleet.status(tenant)));
+    let wanted = wanted.filter(|(_, status)| all || status.as_ref().is_some_and(|status| !is_idle(status)));
+    let listed = wanted.map(|(tenant, status)| {
+        let (app, caller) = (&app, &caller);
+        async move { info(app, caller, tenant, status.as_ref()).await }
+    });
+    Ok(Json(join_all(listed).await))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -68,7 +71,7 @@ pub struct Wanted {
     open: Option<String>,
 }
 
-/// A session's `config` as it is given: that of its webhooks, and its country.
+/// A session's `config` as it is given: that of its webhooks, its country, and whatever else WAHA's clients write there.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct Configuration(Value);
@@ -96,48 +99,106 @@ impl JsonSchema for Configuration {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "NewSession")]
 pub struct New {
-    #[schemars(with = "TenantId")]
-    name: Option<String>,
+    /// Left out: one is made up.
+    #[schemars(with = "Option<TenantId>", example = &"gelateria")]
+    #[serde(default, deserialize_with = "given_name")]
+    name: NewName,
     /// Left out: yes.
     start: Option<bool>,
-    /// Webhooks, metadata, country.
+    /// Webhooks, metadata, country, and what WAHA has there besides.
     config: Option<Configuration>,
 }
 
+/// A new session's name, as it was given, or one that nobody has.
+pub struct NewName(String);
+
+impl Default for NewName {
+    fn default() -> Self {
+        Self(format!("session_{}", Ulid::generate().to_string().to_lowercase()))
+    }
+}
+
+fn given_name<'de, D: Deserializer<'de>>(field: D) -> Result<NewName, D::Error> {
+    Ok(Option::<String>::deserialize(field)?.map_or_else(NewName::default, NewName))
+}
+
 impl Names for New {
+    fn tenant(&self) -> Option<&str> {
+        Some(&self.name.0)
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed(error)
+    }
+}
+
+fn misnamed(error: Option<InvalidTenantId>) -> Problem {
+    flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
+}
+
+/// `POST /api/sessions`: an existing one is not changed.
+pub async fn create(
+    State(app): State<App>,
+    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
+) -> Result<Created<Brief>, Problem> {
+    if app.fleet.status(&tenant).is_some() || app.fleet.record(&tenant).await?.is_some() {
+        return Err(Problem::session_exists(&tenant));
+    }
+    make(&app, &tenant, new.config, new.start.unwrap_or(true)).await
+}
+
+/// With the settings, if there are any, before it starts: the first event goes to the webhooks too.
+async fn make(
+    app: &App,
+    tenant: &TenantId,
+    config: Option<Configuration>,
+    start: bool,
+) -> Result<Created<Brief>, Problem> {
+    if let Some(config) = config.filter(|config| !config.0.is_null()) {
+        let session = app.fleet.opened(tenant).await?;
+        configure(app, &session, config).await?;
+    }
+    let session = if start { app.fleet.connect(tenant).await? } else { app.fleet.opened(tenant).await? };
+    Ok(Created(brief(app, tenant, &session.status()).await?))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SessionToStart")]
+pub struct ToStart {
+    #[schemars(with = "TenantId")]
+    name: Option<String>,
+    /// Webhooks, metadata, country, and what WAHA has there besides. Left out: as it is.
+    config: Option<Configuration>,
+}
+
+impl Names for ToStart {
     fn tenant(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
-        flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
+        misnamed(error)
     }
 }
 
-/// `POST /api/sessions`
-pub async fn create(
+/// `POST /api/sessions/start`: makes the session if there is none, else changes it.
+pub async fn start_named(
     State(app): State<App>,
-    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
+    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<ToStart>>,
 ) -> Result<Created<Brief>, Problem> {
-    if let Some(config) = new.config.filter(|config| !config.0.is_null()) {
-        let session = app.fleet.opened(&tenant).await?;
-        configure(&app, &session, config).await?;
-    }
-    let session =
-        if new.start.unwrap_or(true) { app.fleet.connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
-    Ok(Created(brief(&app, &tenant, &session.status()).await?))
+    make(&app, &tenant, named.config, true).await
 }
 
 /// `GET /api/sessions/{session}`
-pub async fn one(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
+pub async fn one(State(app): State<App>, For { tenant, caller, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
     let status = status(&app, &tenant).await?;
-    Ok(Json(info(&app, &tenant, status.as_ref())))
+    Ok(Json(info(&app, &caller, &tenant, status.as_ref()).await))
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SessionChange")]
 pub struct Change {
-    /// Webhooks, metadata, country.
+    /// Webhooks, metadata, country, and what WAHA has there besides: all of it is replaced. Left out: it stays.
     config: Option<Configuration>,
 }
 
@@ -163,13 +224,15 @@ async fn configure(app: &App, session: &Session, Configuration(config): Configur
             None => return Err(flaw("country", "expected two letters like CO (ISO 3166)")),
         },
     };
+    // The country that is shown of a tenant without one of its own is no choice of its owner.
+    let country = country.filter(|given| session.own_country().is_some() || *given != session.country());
     app.webhooks.put(session.tenant(), config).await?;
     Ok(session.set_country(country).await?)
 }
 
 /// `GET /api/sessions/{session}/me`
 pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Option<Me>>, Problem> {
-    Ok(Json(status(&app, &tenant).await?.as_ref().and_then(me_of)))
+    Ok(Json(status(&app, &tenant).await?.as_ref().and_then(Me::of)))
 }
 
 /// `POST /api/sessions/{session}/start`
@@ -213,12 +276,19 @@ async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> 
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
 
-/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, and forgets the webhooks. What was said stays until
-/// it is too old, as all history does.
+/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings; then there is no such session.
+/// Messages stay until they are too old, as all history does. A session that is gone already is no error, as with WAHA.
 pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Success>, Problem> {
-    app.fleet.known(&tenant).await?;
+    let session = match app.fleet.known(&tenant).await {
+        Err(FleetError::Unknown) => return Ok(Json(Success::YES)),
+        known => known?,
+    };
     app.fleet.disconnect(&tenant).await?;
-    app.webhooks.put(&tenant, serde_json::json!({ "webhooks": [] })).await?;
+    app.webhooks.put(&tenant, json!({})).await?;
+    if session.own_country().is_some() {
+        session.set_country(None).await?;
+    }
+    app.fleet.delete(&tenant).await?;
     Ok(Json(Success::YES))
 }
 
@@ -237,7 +307,7 @@ impl Names for Named {
     }
 
     fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
-        flaw("name", error.map_or_else(|| "is required".into(), |error| error.to_string()))
+        misnamed(error)
     }
 }
 
@@ -360,6 +430,7 @@ pub async fn qr(
     Query(form): Query<QrFormat>,
     headers: HeaderMap,
 ) -> Result<Qr, Problem> {
+    still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
     let qr = status(&app, &tenant).await?.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
     let no_code = || Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again");
@@ -391,7 +462,17 @@ pub struct Brief {
     status: SessionState,
     config: Shown,
     me: Option<Me>,
+    engine: Engine,
 }
+
+/// The one of WAHA's engines whose words these are.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionEngine")]
+pub struct Engine {
+    engine: &'static str,
+}
+
+const ENGINE: Engine = Engine { engine: "NOWEB" };
 
 /// A session's settings.
 #[derive(Serialize, JsonSchema)]
@@ -410,7 +491,11 @@ pub struct Shown {
 pub struct Info {
     name: TenantId,
     status: SessionState,
+    /// As it may be changed and written back; secrets masked. Left out: it is not known in this process, or the caller may not change it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Shown>,
     me: Option<Me>,
+    engine: Engine,
     presence: Nothing,
     timestamps: Timestamps,
     assigned_worker: &'static str,
@@ -454,27 +539,28 @@ pub struct Timestamps {
     activity: i64,
 }
 
-/// Who the session is at WhatsApp.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "SessionMe")]
-pub struct Me {
-    id: String,
-    push_name: Option<String>,
-}
-
 async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Brief, Problem> {
-    let country = format!("{:?}", app.fleet.country(tenant));
-    let config = Shown { form: app.webhooks.show(tenant).await?, country };
-    Ok(Brief { name: tenant.clone(), status: status.state, config, me: me_of(status) })
+    let config = shown(app, tenant, app.webhooks.show(tenant).await?);
+    Ok(Brief { name: tenant.clone(), status: status.state, config, me: Me::of(status), engine: ENGINE })
 }
 
-fn info(app: &App, tenant: &TenantId, status: Option<&Status>) -> Info {
+fn shown(app: &App, tenant: &TenantId, form: Form) -> Shown {
+    Shown { form, country: format!("{:?}", app.fleet.country(tenant)) }
+}
+
+async fn info(app: &App, caller: &Caller, tenant: &TenantId, status: Option<&Status>) -> Info {
+    // A webhook's address may be a secret as well.
+    let config = match caller.permit(tenant, Scope::Control) {
+        Ok(()) => app.webhooks.settings(tenant).await,
+        Err(_) => None,
+    };
     let last_message = app.fleet.session(tenant).and_then(|session| session.newest_message());
     Info {
         name: tenant.clone(),
         status: status.map_or(SessionState::Stopped, |status| status.state),
-        me: status.and_then(me_of),
+        config: config.map(|form| shown(app, tenant, form)),
+        me: status.and_then(Me::of),
+        engine: ENGINE,
         presence: Nothing {},
         timestamps: Timestamps { activity: status.map_or(0, |status| status.since.as_millisecond()) },
         assigned_worker: "sessiond",
@@ -485,9 +571,4 @@ fn info(app: &App, tenant: &TenantId, status: Option<&Status>) -> Info {
         last_message_at: last_message.map(|event| event.0.timestamp_ms()),
         heartbeat: app.fleet.beat(tenant).map(Heartbeat::from),
     }
-}
-
-fn me_of(status: &Status) -> Option<Me> {
-    let number = status.phone_number.as_ref()?;
-    Some(Me { id: waha::chat_id(&format!("{number}@s.whatsapp.net")), push_name: status.push_name.clone() })
 }

@@ -13,7 +13,7 @@ use super::{
         problem::Problem,
         upload::IncomingStatus,
     },
-    bare_id, chat, files, flaw,
+    bare_id, conversations, files, flaw,
 };
 use crate::{
     message::{
@@ -61,7 +61,7 @@ pub async fn text(
         background: colour(body.background_color.as_deref())?,
         font: Font::new(body.font.unwrap_or(0.0)).map_err(wrong)?,
     };
-    let request = request(&app, &tenant, shown, body.contacts, body.id)?;
+    let request = request(&app, &tenant, shown, body.contacts, body.id).await?;
     post(&app, &tenant, &key, request).await
 }
 
@@ -98,7 +98,7 @@ pub async fn delete(
     Body(body): Body<Gone>,
 ) -> Sent {
     let shown = Shown::Nothing { id: bare_id(&body.id.unwrap_or_default()) };
-    let request = request(&app, &tenant, shown, body.contacts, None)?;
+    let request = request(&app, &tenant, shown, body.contacts, None).await?;
     post(&app, &tenant, &key, request).await
 }
 
@@ -114,7 +114,7 @@ async fn file(
     };
     let (contacts, id) = (form.contacts.take(), form.id.take());
     let (attachment, source) = files::attachment(app, form, kind)?;
-    let request = request(app, &tenant, Shown::File { attachment, background }, contacts, id)?;
+    let request = request(app, &tenant, Shown::File { attachment, background }, contacts, id).await?;
     let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
     Ok(Created(files::accepted(app, &tenant, &message)))
 }
@@ -124,7 +124,7 @@ async fn post(app: &App, tenant: &TenantId, key: &IdempotencyKey, request: SendR
     Ok(Created(super::accepted(&message)))
 }
 
-fn request(
+async fn request(
     app: &App,
     tenant: &TenantId,
     shown: Shown,
@@ -133,9 +133,7 @@ fn request(
 ) -> Result<SendRequest, Problem> {
     let audience = match contacts {
         Some(contacts) => {
-            let people: Result<Vec<_>, _> =
-                contacts.iter().map(|contact| chat(app, tenant, "contacts", contact)).collect();
-            let mut people = people?;
+            let mut people: Vec<String> = conversations(app, tenant, "contacts", &contacts).await?;
             people.sort_unstable();
             people.dedup();
             Some(people)

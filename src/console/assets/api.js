@@ -17,6 +17,8 @@ export class Problem extends Error {
   constructor(status, body) {
     super(body?.detail || body?.title || body?.error || `HTTP ${status}`);
     this.status = status;
+    /** What is the matter this time. */
+    this.detail = body?.detail ?? null;
     this.code = status === 0 ? "unreachable" : body?.code ?? `http_${status}`;
     /** By field: what was wrong with the input. */
     this.errors = Array.isArray(body?.errors) ? body.errors : [];

@@ -7,7 +7,7 @@ import { icon } from "./icons.js";
 import { label, name } from "./text.js";
 import { t } from "./words.js";
 
-const SIGNS = { sending: "clock", unsent: "alert", accepted: "clock", sent: "check", delivered: "checks", read: "checks", failed: "alert" };
+const SIGNS = { sending: "clock", unsent: "alert", accepted: "clock", sent: "check", delivered: "checks", read: "checks", played: "checks", failed: "alert" };
 
 /** How far a message of ours has come. */
 export function tick(message) {

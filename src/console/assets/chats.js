@@ -6,6 +6,7 @@ import { field, form, show } from "./dialog.js";
 import { address, listTime } from "./format.js";
 import { icon } from "./icons.js";
 import { summary } from "./content.js";
+import { placeOf } from "./place.js";
 import { initials, label, name } from "./text.js";
 import { threadView } from "./thread.js";
 import { tick } from "./bubble.js";
@@ -13,7 +14,7 @@ import { t } from "./words.js";
 
 /** What a chat is called. A group's own name is not what one of its members calls himself. */
 export function chatName(chat, id) {
-  if (isGroup(id)) return t("chats.group", { id: id.split("@")[0].slice(-6) });
+  if (isGroup(id)) return label(chat?.subject) || t("chats.group", { id: id.split("@")[0].slice(-6) });
   return label(chat?.name) || address(id);
 }
 
@@ -25,7 +26,7 @@ export function talkPart({ tenant, talk, session, to }) {
   let thread = null;
   let chosen = null;
 
-  const search = h("input", { class: "input", type: "search", "aria-label": t("chats.search"), placeholder: t("chats.search"), oninput: () => draw() });
+  const search = h("input", { class: "input", type: "search", "aria-label": t("chats.search"), placeholder: t("chats.search"), value: placeOf(to.query).q, oninput: searched });
   const items = h("ul", { class: "chat-list", "aria-label": t("tenant.talk") });
   const hint = h("div");
   const side = h("section", { class: "chats", "aria-label": t("chats.list") },
@@ -37,13 +38,23 @@ export function talkPart({ tenant, talk, session, to }) {
   const node = h("div", { class: "talk" }, side, place);
   arrows(items, "a");
 
-  const href = (id) => path`#/t/${tenant}/talk/${id}`;
+  /** A place among the conversations: which one is open, and what is searched. */
+  function href(id) {
+    const searching = search.value ? `?${new URLSearchParams({ q: search.value })}` : "";
+    return (id ? path`#/t/${tenant}/talk/${id}` : path`#/t/${tenant}/talk`) + searching;
+  }
+
+  function searched() {
+    talk.address = href(chosen);
+    history.replaceState(history.state, "", talk.address);
+    draw();
+  }
 
   function draw() {
     const wanted = search.value.trim().toLocaleLowerCase();
-    const fits = (chat) => `${label(chat.name)} ${chat.id}`.toLocaleLowerCase().includes(wanted);
+    const fits = (chat) => `${label(chat.name)} ${label(chat.subject)} ${chat.id}`.toLocaleLowerCase().includes(wanted);
     const shown = (talk.chats ?? []).filter(fits);
-    const version = (chat) => `${chat.last.rev} ${chat.last.id} ${chat.name} ${chat.unseen} ${chat.id === chosen} ${new Date().toDateString()}`;
+    const version = (chat) => `${chat.last.rev} ${chat.last.id} ${chat.name} ${chat.subject} ${chat.unseen} ${chat.id === chosen} ${search.value} ${new Date().toDateString()}`;
     list(items, shown, { key: (chat) => chat.id, version, make: item, update: dress });
     fill(hint, emptiness(shown));
   }
@@ -59,13 +70,14 @@ export function talkPart({ tenant, talk, session, to }) {
   }
 
   function item(chat) {
-    const node = h("li", null, h("a", { class: "chat", href: href(chat.id) }));
+    const node = h("li", null, h("a", { class: "chat" }));
     dress(node, chat);
     return node;
   }
 
   function dress(node, chat) {
     const link = node.firstChild;
+    link.setAttribute("href", href(chat.id));
     if (chat.id === chosen) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
     const { last } = chat;
@@ -83,9 +95,10 @@ export function talkPart({ tenant, talk, session, to }) {
     thread?.close();
     thread = null;
     chosen = id;
+    talk.address = href(id);
     node.classList.toggle("has-thread", Boolean(id));
     if (id) {
-      thread = threadView({ tenant, talk, chat: id, session });
+      thread = threadView({ talk, chat: id, session, back: () => href(null) });
       fill(place, thread.node);
       thread.shown();
       talk.seen(id);
@@ -125,15 +138,25 @@ export function talkPart({ tenant, talk, session, to }) {
   chosen = undefined;
   choose(to.chat);
   if (talk.chats === null && talk.failure === null) draw();
+  const { scrolled } = talk;
+  requestAnimationFrame(() => { items.scrollTop = scrolled; });
 
   return {
     node,
     update(next) {
       session = next.session;
       thread?.update(session);
+      // Another address, and not only other news of the session: what is typed here has changed the address without a step.
+      const { q } = placeOf(next.to.query);
+      if (next.to !== to && q !== search.value) {
+        search.value = q;
+        draw();
+      }
+      to = next.to;
       choose(next.to.chat);
     },
     close() {
+      talk.scrolled = items.scrollTop;
       unlisten();
       thread?.close();
     },

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { money, number } from "./format.js";
 import { icon } from "./icons.js";
+import { unmarked } from "./marks.js";
 import { label, name, written } from "./text.js";
 import { t } from "./words.js";
 
@@ -10,7 +11,8 @@ import { t } from "./words.js";
 export function summary(message) {
   if (message.revoked) return t("message.revoked");
   const { content } = message;
-  const said = label(textOf(content)).slice(0, 160);
+  // Of a long text no more is looked at than a line may need.
+  const said = label(unmarked(String(textOf(content) ?? "").slice(0, 640))).slice(0, 160);
   switch (content.kind) {
     case "text":
     case "choice":

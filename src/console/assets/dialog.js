@@ -3,7 +3,8 @@
 import { Problem } from "./api.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
-import { fieldWords, problemWords, t } from "./words.js";
+import { problemWords } from "./reasons.js";
+import { fieldWords, t } from "./words.js";
 
 let count = 0;
 
@@ -59,15 +60,34 @@ export function field({ label, hint, names, ...props }) {
   const id = unique("field");
   const input = h("input", { class: "input", id, autocomplete: "off", autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-hint ${id}-flaw`, ...props });
   const flaw = h("p", { class: "flaw", id: `${id}-flaw` });
+  const tell = (text, lang) => {
+    fill(flaw, text && h("span", { lang }, text));
+    input.setAttribute("aria-invalid", text ? "true" : "false");
+  };
   const node = h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: `${id}-hint` }, hint), flaw);
   return {
     node,
     input,
     names: names ?? [],
+    /** What the server says. */
     say(message) {
       const { text, lang } = message ? fieldWords(message) : { text: "", lang: null };
-      fill(flaw, text && h("span", { lang }, text));
-      input.setAttribute("aria-invalid", text ? "true" : "false");
+      tell(text, lang);
+    },
+    /** What we say ourselves. */
+    tell,
+  };
+}
+
+/** A labelled choice of one of `options`, `[value, words]` each. */
+export function picker({ id = unique("field"), label, options, value, onchange, ...props }) {
+  const select = h("select", { class: "input", id, onchange: () => onchange?.(select.value), ...props }, options.map(([value, words]) => h("option", { value }, words)));
+  if (value !== undefined) select.value = value;
+  return {
+    node: h("div", { class: "picker" }, h("label", { for: id }, label), select),
+    input: select,
+    choose(wanted) {
+      if (select.value !== wanted) select.value = wanted;
     },
   };
 }
@@ -106,6 +126,8 @@ function complain(error, fields, general) {
   for (const { field: named, message } of error.errors ?? []) {
     const place = fields.find((one) => one.names.includes(named));
     if (place) {
+      // Inside of what is folded it would not be seen.
+      place.input.closest("details")?.setAttribute("open", "");
       place.say(message);
       first ??= place.input;
     } else {
@@ -159,10 +181,17 @@ export function action(work) {
 
 /** A text that can be copied. */
 export function copyable(text, label) {
+  const code = h("code", { "aria-label": label, tabindex: 0 }, text);
   const copy = async () => {
+    // Browsers give the clipboard to pages of https and of this machine only; elsewhere the text is selected, for the reader's own keys.
+    if (!navigator.clipboard) {
+      code.focus();
+      getSelection().selectAllChildren(code);
+      return toast(t("copy.yourself"));
+    }
     await navigator.clipboard.writeText(text);
     toast(t("copied"));
   };
-  return h("div", { class: "secret" }, h("code", { "aria-label": label, tabindex: 0 }, text),
+  return h("div", { class: "secret" }, code,
     h("button", { type: "button", class: "button", onclick: action(copy) }, icon("copy"), t("copy")));
 }

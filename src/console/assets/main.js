@@ -4,12 +4,13 @@ import { isSignedIn, onSignOut } from "./api.js";
 import { toasts } from "./dialog.js";
 import { h } from "./dom.js";
 import { keysView } from "./keys.js";
+import { forgetPlace } from "./place.js";
 import { apply, onPreference } from "./prefs.js";
 import { shell } from "./shell.js";
 import { signInView } from "./signin.js";
 import { tenantView } from "./tenant.js";
 import { tenantsView } from "./tenants.js";
-import { t } from "./words.js";
+import { pageTitle, t } from "./words.js";
 
 const stage = h("div", { id: "stage" });
 
@@ -17,12 +18,13 @@ let view = null;
 let frame = null;
 let rejected = false;
 
-/** What the address names: `#/`, `#/keys`, `#/t/{tenant}/{part}/{chat}`. */
+/** What the address names: `#/`, `#/keys`, `#/t/{tenant}/{part}/{chat}`, each with a query that is the view's own. */
 function route() {
-  const [first, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
-  if (first === "keys") return { name: "keys" };
-  if (first === "t" && rest[0]) return { name: "tenant", tenant: rest[0], part: rest[1] || null, chat: rest[2] || null };
-  return { name: "tenants" };
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
+  const [first, ...rest] = path.split("/").map(decoded);
+  if (first === "keys") return { name: "keys", query };
+  if (first === "t" && rest[0]) return { name: "tenant", tenant: rest[0], part: rest[1] || null, chat: rest[2] || null, query };
+  return { name: "tenants", query };
 }
 
 function decoded(text) {
@@ -41,7 +43,7 @@ function make(to) {
     case "tenant":
       return tenantView(to, { online });
     default:
-      return tenantsView({ online });
+      return tenantsView(to, { online });
   }
 }
 
@@ -78,11 +80,13 @@ function settle() {
 }
 
 function name() {
-  document.title = `${view.title} · sessiond`;
+  document.title = pageTitle(view.title);
 }
 
 onSignOut((wasRejected) => {
   rejected = wasRejected;
+  // Whoever is signed out against his will comes back to where he was: the address still says it.
+  forgetPlace();
   show();
 });
 

@@ -6,8 +6,10 @@ import { fill, h } from "./dom.js";
 import { action, choose, confirm, field, form, toast } from "./dialog.js";
 import { phone, since } from "./format.js";
 import { icon } from "./icons.js";
-import { numberOf } from "./tenants.js";
-import { english } from "./text.js";
+import { nameOf } from "./names.js";
+import { isStopped, numberOf } from "./order.js";
+import { listAddress } from "./place.js";
+import { serverWords } from "./text.js";
 import { t } from "./words.js";
 
 export function connectionPart({ tenant, session, look }) {
@@ -21,7 +23,7 @@ export function connectionPart({ tenant, session, look }) {
     if (shown !== kind) {
       part?.close?.();
       part = kind === "paired" ? paired(tenant, look) : ways(tenant, look);
-      fill(body, part.node);
+      fill(body, part.node, removal(tenant));
     }
     part.update(session);
     if (shown === "pairing" && kind === "paired") toast(t("pairing.done"));
@@ -42,9 +44,26 @@ export function connectionPart({ tenant, session, look }) {
   };
 }
 
+/** Deleting the tenant, at the end of the page. */
+function removal(tenant) {
+  const remove_ = async () => {
+    if (!(await confirm(t("delete.title", { tenant: nameOf(tenant) }), t("delete.text"), t("delete.do")))) return;
+    // First: the page would ask for what is gone.
+    location.hash = listAddress();
+    await remove(path`api/sessions/${tenant}`);
+    toast(t("delete.done", { tenant: nameOf(tenant) }));
+  };
+  return h("section", { class: "panel removal", "aria-labelledby": "removal-title" },
+    h("div", { class: "body" },
+      h("h2", { id: "removal-title" }, t("delete.heading")),
+      h("p", { class: "muted" }, t("delete.hint")),
+      h("div", { class: "row" }, h("button", { type: "button", class: "button danger", onclick: action(remove_) }, icon("trash"), t("delete.do")))));
+}
+
 /** How a paired tenant is connected, and what can be done with that. */
 function paired(tenant, look) {
-  const note = h("div", { class: "note good" }, icon("check"), h("div", null, h("strong", null, t("connection.connected"))));
+  const connected = h("div", { class: "note good" }, icon("check"), h("div", null, h("strong", null, t("connection.connected"))));
+  const stopped = h("div", { class: "note" }, icon("pause"), h("div", null, h("strong", null, t("connection.stopped")), h("p", null, t("connection.stopped.text"))));
   const facts = h("dl", { class: "facts" });
   const fact = (words, value) => [h("dt", null, t(words)), h("dd", null, value)];
   const reconnect = async () => {
@@ -53,24 +72,31 @@ function paired(tenant, look) {
     await look();
   };
   const logout = async () => {
-    if (!(await confirm(t("logout.title", { tenant }), t("logout.text"), t("logout.do")))) return;
+    if (!(await confirm(t("logout.title", { tenant: nameOf(tenant) }), t("logout.text"), t("logout.do")))) return;
     await post(path`api/sessions/${tenant}/logout`);
     toast(t("logout.done"));
     await look();
   };
   const connect = async () => {
     await post(path`api/sessions/${tenant}/start`);
-    toast(t("connection.reconnecting"));
+    toast(t("state.STARTING"));
+    await look();
+  };
+  const stop = async () => {
+    await post(path`api/sessions/${tenant}/stop`);
+    toast(t("connection.stopped"));
     await look();
   };
   // Another process has it: there is no connection here to make anew or to end.
   const elsewhere = h("div", { hidden: true },
     h("p", null, t("connection.elsewhere")),
     h("div", { class: "row" }, h("button", { type: "button", class: "button primary", onclick: action(connect) }, icon("refresh"), t("connection.here"))));
-  const here = h("div", null,
-    h("div", { class: "row" },
-      h("button", { type: "button", class: "button", onclick: action(reconnect) }, icon("refresh"), t("connection.reconnect")),
-      h("button", { type: "button", class: "button danger", onclick: action(logout) }, icon("out"), t("logout.do"))),
+  const button = (kind, work, sign, words) => h("button", { type: "button", class: `button ${kind}`, onclick: action(work) }, icon(sign), t(words));
+  const startButton = button("primary", connect, "play", "connection.start");
+  const reconnectButton = button("", reconnect, "refresh", "connection.reconnect");
+  const stopButton = button("", stop, "pause", "connection.stop");
+  const here = h("div", { class: "choices" },
+    h("div", { class: "row" }, startButton, reconnectButton, stopButton, button("danger", logout, "unlink", "logout.do")),
     h("p", { class: "muted small" }, t("connection.hint")));
   const panel = h("section", { class: "panel", "aria-labelledby": "connection-title" },
     h("header", null, h("h2", { id: "connection-title" }, t("tenant.connection"))),
@@ -81,18 +107,25 @@ function paired(tenant, look) {
 
   function update(session) {
     const beat = session.heartbeat;
-    note.hidden = session.status !== "WORKING";
+    const away = isStopped(session);
+    connected.hidden = session.status !== "WORKING";
+    stopped.hidden = startButton.hidden = !away;
+    // What had the focus does not vanish from under it.
+    const before = document.activeElement;
+    reconnectButton.hidden = stopButton.hidden = away;
+    if (away && (before === stopButton || before === reconnectButton)) startButton.focus();
+    if (!away && before === startButton) reconnectButton.focus();
     here.hidden = session.reason === "moved";
     elsewhere.hidden = !here.hidden;
     fill(facts,
       fact("tenants.phone", h("span", { class: "numbers" }, phone(numberOf(session)) || "—")),
-      fact("connection.reason", english(session.reason ?? "—")),
+      fact("connection.reason", session.reason ? serverWords(session.reason) : "—"),
       fact("connection.since", since(session.timestamps?.activity || null)),
       fact("tenants.last", since(session.lastMessageAt)),
       fact("tenants.beat", [since(beat?.at), beat && ` · ${t(`health.${beat.health}`)}`]));
   }
 
-  return { node: [note, panel], update };
+  return { node: [connected, stopped, panel], update };
 }
 
 /** Both ways to pair. */
@@ -138,7 +171,7 @@ function account(tenant) {
     const { number, change } = await get(path`api/sessions/${tenant}/account`);
     place.hidden = number === null;
     const allow = async () => {
-      const conversations = await choose(t("account.title", { tenant }), t("account.text"), [["keep", t("account.keep")], ["delete", t("account.delete")]]);
+      const conversations = await choose(t("account.title", { tenant: nameOf(tenant) }), t("account.text"), [["keep", t("account.keep")], ["delete", t("account.delete")]]);
       if (!conversations) return;
       await put(path`api/sessions/${tenant}/account/change`, { conversations });
       toast(t("account.allowed"));

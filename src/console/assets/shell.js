@@ -3,6 +3,7 @@
 import { signOut } from "./api.js";
 import { fill, h, set } from "./dom.js";
 import { icon } from "./icons.js";
+import { listAddress } from "./place.js";
 import { preference, switchPreference } from "./prefs.js";
 import { t } from "./words.js";
 
@@ -40,7 +41,11 @@ export function shell(view, current) {
     h("button", { type: "button", class: "button primary skip", onclick: skip }, t("skip")),
     h("header", { class: "bar" },
       brand(),
-      h("nav", { "aria-label": t("nav.main") }, link("tenants", "#/", t("nav.tenants")), link("keys", "#/keys", t("nav.keys"))),
+      h("nav", { "aria-label": t("nav.main") },
+        // From elsewhere to the list as it was left; from the list itself to all of it.
+        link("tenants", view.isList ? "#/" : listAddress(), t("nav.tenants")),
+        link("keys", "#/keys", t("nav.keys")),
+        h("a", { href: "../docs" }, t("nav.docs"))),
       switches(out)),
     down,
     main,

@@ -19,7 +19,7 @@ export function signInView({ rejected, done }) {
       await signIn(given);
     } catch (problem) {
       if (problem.status !== 401 && problem.status !== 403) throw problem;
-      key.say(t(problem.status === 401 ? "signin.wrong" : "signin.not_operator"));
+      key.tell(t(problem.status === 401 ? "signin.wrong" : "signin.not_operator"));
       key.input.select();
       return;
     }

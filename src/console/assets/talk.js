@@ -11,11 +11,14 @@ const PAGE = 50;
 const CHATS = 200;
 
 /** How far a message has come; a state only grows, but for a failure. */
-const RANKS = { sending: 0, unsent: 0, accepted: 1, sent: 2, delivered: 3, read: 4 };
+const RANKS = { sending: 0, unsent: 0, accepted: 1, sent: 2, delivered: 3, read: 4, played: 5 };
 
 export class Talk {
   #tenant;
   #listeners = new Set();
+  /** What groups are called, by their id; asked for once, when there is one. */
+  #subjects = new Map();
+  #hasAskedSubjects = false;
   /** Events that came while something was read. */
   #held = null;
   #reading = 0;
@@ -28,6 +31,9 @@ export class Talk {
   moreChats = false;
   /** By chat. */
   threads = new Map();
+  /** Where one was among the conversations, for who comes back from another part. */
+  address = null;
+  scrolled = 0;
   /** What went wrong when the chats were read. */
   failure = null;
   /** Hears the ids of events that were learnt of by reading. */
@@ -187,13 +193,29 @@ export class Talk {
       const query = new URLSearchParams({ tenantId: this.#tenant, limit: CHATS });
       const { conversations } = await get(`api/baileys/conversations?${query}`);
       const unseen = new Map(this.chats?.map((chat) => [chat.id, chat.unseen]));
-      this.chats = conversations.map((chat) => ({ id: chat.id, name: chat.name, phone: chat.phone, last: complete(chat.lastMessage), unseen: unseen.get(chat.id) ?? 0 }));
+      this.chats = conversations.map((chat) => ({ id: chat.id, name: chat.name, phone: chat.phone, subject: this.#subjects.get(chat.id) ?? null, last: complete(chat.lastMessage), unseen: unseen.get(chat.id) ?? 0 }));
       this.moreChats = conversations.length === CHATS;
       this.failure = null;
       for (const chat of this.chats) this.onseen(chat.last.cursor);
     } catch (problem) {
       this.failure = words(problem);
     }
+    this.#tell("chats");
+    if (this.chats?.some(({ id }) => id.endsWith("@g.us"))) this.#askSubjects();
+  }
+
+  /** WhatsApp knows what groups are called. Without its answer they have a part of their id. */
+  async #askSubjects() {
+    if (this.#hasAskedSubjects) return;
+    this.#hasAskedSubjects = true;
+    try {
+      for (const { id, subject } of await get(`${path`api/${this.#tenant}/groups`}?exclude=participants`)) this.#subjects.set(id, subject);
+    } catch {
+      // Not connected: the next reading of the chats asks again.
+      this.#hasAskedSubjects = false;
+      return;
+    }
+    for (const chat of this.chats ?? []) chat.subject = this.#subjects.get(chat.id) ?? null;
     this.#tell("chats");
   }
 
@@ -284,9 +306,14 @@ export class Talk {
 
   /** A chat with a new message comes to the top. */
   #raise(chat, message) {
-    const raised = chat ?? { id: message.chatId, name: null, phone: message.from, unseen: 0 };
+    const raised = chat ?? { id: message.chatId, name: null, subject: this.#subjects.get(message.chatId) ?? null, phone: message.from, unseen: 0 };
     raised.last = message;
     this.chats = [raised, ...this.chats.filter((one) => one !== raised)];
+    if (!chat && message.chatId.endsWith("@g.us")) {
+      // Perhaps a new one.
+      this.#hasAskedSubjects &&= raised.subject !== null;
+      this.#askSubjects();
+    }
     if (message.fromMe) return;
     raised.name ||= message.pushName || null;
     raised.unseen += 1;
@@ -354,9 +381,9 @@ function vote(message, { fromMe, from, content }) {
 /** An edit of a caption says the caption only. */
 function edit(message, content) {
   message.edited = true;
-  if (content.kind === "text" && ["image", "video", "document"].includes(message.content.kind)) {
-    message.content = { ...message.content, caption: content.text };
-    message.caption = content.text;
+  if (["image", "video", "audio", "document", "sticker"].includes(message.content.kind)) {
+    message.caption = content.text ?? content.caption ?? "";
+    message.content = { ...message.content, caption: message.caption };
   } else {
     message.content = content;
     message.text = content.text ?? message.text;

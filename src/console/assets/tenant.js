@@ -8,12 +8,15 @@ import { phone } from "./format.js";
 import { icon } from "./icons.js";
 import { follow } from "./live.js";
 import { keysPart } from "./keys.js";
+import { isNamed, learnNames, nameOf } from "./names.js";
+import { numberOf } from "./order.js";
 import { connectionPart } from "./pairing.js";
+import { leaving, listAddress } from "./place.js";
 import { Talk } from "./talk.js";
-import { chip, numberOf, reasonOf } from "./tenants.js";
-import { name } from "./text.js";
+import { chip, reasonOf } from "./tenants.js";
+import { label, name } from "./text.js";
 import { talkPart } from "./chats.js";
-import { t } from "./words.js";
+import { pageTitle, t } from "./words.js";
 import { webhooksPart } from "./webhooks.js";
 
 /** What does not come over the line (heartbeats, for one) is asked for now and then. */
@@ -33,9 +36,10 @@ export function tenantView(to, { online }) {
   let shown = null;
 
   const state = h("div", { class: "how", role: "status" });
+  const title = h("h1", { tabindex: -1 }, name(nameOf(tenant)));
   const head = h("div", { class: "who" },
-    h("a", { class: "button quiet icon-only", href: "#/", "aria-label": t("tenant.back"), title: t("tenant.back") }, icon("back")),
-    h("h1", { tabindex: -1 }, name(tenant)),
+    h("a", { class: "button quiet icon-only", href: listAddress(), "aria-label": t("tenant.back"), title: t("tenant.back") }, icon("back")),
+    title,
     state);
   const tabs = h("nav", { class: "tabs", "aria-label": t("tenant.parts") });
   const place = h("div", { class: "part" });
@@ -73,6 +77,17 @@ export function tenantView(to, { online }) {
     return asking;
   }
 
+  /** The directory's name, for who comes here by an address and not from the list. */
+  async function askName() {
+    try {
+      learnNames([(await get(path`api/tenant/${tenant}`)).tenant]);
+    } catch {
+      // Whether there is such a tenant, the session says.
+      return;
+    }
+    if (!closed && session) drawHead();
+  }
+
   async function ask() {
     clearTimeout(timer);
     try {
@@ -92,7 +107,7 @@ export function tenantView(to, { online }) {
     live.close();
     part?.close?.();
     part = null;
-    fill(place, h("div", { class: "empty" }, icon("none"), h("p", null, words(problem)), h("a", { href: "#/" }, t("tenant.back"))));
+    fill(place, h("div", { class: "empty" }, icon("none"), h("p", null, words(problem)), h("a", { href: listAddress() }, t("tenant.back"))));
   }
 
   function draw() {
@@ -101,6 +116,8 @@ export function tenantView(to, { online }) {
     for (const link of tabs.children) {
       if (link.dataset.part === wanted) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
+      // Back to the conversation, and to the search, that were left.
+      if (link.dataset.part === "talk" && wanted !== "talk" && talk.address) link.setAttribute("href", talk.address);
     }
     if (part?.name !== wanted) {
       part?.close?.();
@@ -113,23 +130,33 @@ export function tenantView(to, { online }) {
 
   function drawHead() {
     // It is said when it changes, and only then.
-    const now = JSON.stringify([session.status, session.paired, session.rejected, session.reason, session.me]);
+    const called = nameOf(tenant);
+    const now = JSON.stringify([called, session.status, session.paired, session.rejected, session.reason, session.me]);
     if (now === shown) return;
     shown = now;
+    if (view.title !== called) {
+      view.title = called;
+      fill(title, name(called));
+      document.title = pageTitle(called);
+    }
     const number = phone(numberOf(session));
+    const pushName = label(session.me?.pushName);
     fill(state,
       chip(session),
+      called !== tenant && h("code", { class: "muted" }, tenant),
       number && h("span", { class: "numbers muted" }, number),
-      session.me?.pushName && name(session.me.pushName, { class: "muted" }),
+      pushName && pushName !== called && name(pushName, { class: "muted" }),
       reasonOf(session, "p"));
   }
 
   fill(tabs, Object.keys(PARTS).map((name) => h("a", { href: path`#/t/${tenant}/${name}`, "data-part": name }, t(`tenant.${name}`))));
   fill(place, h("div", { class: "empty" }, h("p", { role: "status" }, t("loading"))));
+  leaving.to(tenant);
   look();
+  if (!isNamed(tenant)) askName();
 
-  return {
-    title: tenant,
+  const view = {
+    title: nameOf(tenant),
     node,
     update(next) {
       if (next.name !== "tenant" || next.tenant !== tenant) return false;
@@ -145,4 +172,5 @@ export function tenantView(to, { online }) {
       talk.close();
     },
   };
+  return view;
 }

@@ -1,7 +1,9 @@
 // Foreign texts: what customers write, what they call themselves and their files. They stay texts, keep to their place whatever direction
-// they run in, and only http and https become links.
+// they run in.
 
 import { h } from "./dom.js";
+import { marked } from "./marks.js";
+import { reasonWords } from "./reasons.js";
 import { t } from "./words.js";
 
 /** Characters that steer the direction of text, and other invisible ones: in a name they serve only to deceive. */
@@ -21,40 +23,25 @@ export function name(text, props) {
   return h("bdi", props, label(text));
 }
 
-/** Words from the server, which speaks English. */
-export function english(text, tag = "span", props) {
-  return h(tag, { lang: "en", dir: "auto", ...props }, label(text));
+/** Words from the server, which speaks English: in the reader's language as far as they are known. */
+export function serverWords(said, tag = "span", props) {
+  const { text, lang } = reasonWords(label(said));
+  return h(tag, { lang, dir: "auto", ...props }, text);
 }
 
-/** What a person wrote: with its lines and its links, folded when it is long. */
+/** What a person wrote: with its lines, its links and its bold words, folded when it is long. */
 export function written(text) {
   const whole = String(text ?? "");
   const box = h("div", { class: "written", dir: "auto" });
   if (whole.length <= FOLD) {
-    box.append(...linked(whole));
+    box.append(...marked(whole));
     return box;
   }
   // Never between the halves of a character.
   const end = /[\ud800-\udbff]/.test(whole[SHOWN - 1]) ? SHOWN - 1 : SHOWN;
-  const more = h("button", { type: "button", class: "button small", onclick: () => box.replaceChildren(...linked(whole)) }, t("message.whole", { n: whole.length }));
-  box.append(...linked(whole.slice(0, end)), "…", h("div", null, more));
+  const more = h("button", { type: "button", class: "button small", onclick: () => box.replaceChildren(...marked(whole)) }, t("message.whole", { n: whole.length }));
+  box.append(...marked(whole.slice(0, end)), "…", h("div", null, more));
   return box;
-}
-
-/** Texts and links. A link shows what it leads to, since its words are its address. */
-function linked(text) {
-  const nodes = [];
-  let from = 0;
-  for (const found of text.matchAll(/https?:\/\/[^\s<>"'`\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f]+/giu)) {
-    // A sentence's end is not the address's.
-    const words = found[0].replace(/[.,;:!?)\]}»”’]+$/u, "");
-    if (!URL.canParse(words)) continue;
-    nodes.push(text.slice(from, found.index));
-    nodes.push(h("a", { href: words, rel: "noopener noreferrer nofollow", target: "_blank" }, words));
-    from = found.index + words.length;
-  }
-  nodes.push(text.slice(from));
-  return nodes.filter((node) => node !== "");
 }
 
 /** One or two letters for a name. */

@@ -15,7 +15,8 @@ import { t } from "./words.js";
 /** Pixels from the end within which one is at the end. */
 const NEAR = 80;
 
-export function threadView({ tenant, talk, chat, session }) {
+/** `back()` is the address of the list of conversations. */
+export function threadView({ talk, chat, session, back }) {
   const thread = talk.open(chat);
   const files = new Files();
   const title = h("h2", { tabindex: -1 });
@@ -33,7 +34,7 @@ export function threadView({ tenant, talk, chat, session }) {
   });
   const node = h("section", { class: "thread", "aria-label": t("thread.with", { name: chatName(talk.chat(chat), chat) }) },
     h("header", { class: "thread-head" },
-      h("a", { class: "button quiet icon-only only-narrow", href: `#/t/${encodeURIComponent(tenant)}/talk`, "aria-label": t("thread.back") }, icon("back")),
+      h("a", { class: "button quiet icon-only only-narrow", href: back(), "aria-label": t("thread.back") }, icon("back")),
       h("div", { class: "thread-title" }, title, h("p", { class: "muted small numbers" }, address(chat)))),
     h("div", { class: "thread-body" }, scroll, down), said, write.node);
   let shownTitle = null;

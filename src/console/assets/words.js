@@ -16,14 +16,18 @@ export function t(key, values) {
   return values ? words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole)) : words;
 }
 
+/** Whether there are words for this at all. */
+export function has(key) {
+  return key in en;
+}
+
 /** What the server says of a field, where we have words of our own for it. */
 export function fieldWords(message) {
   const key = `server.${message}`;
   return key in en ? { text: t(key), lang: null } : { text: message, lang: "en" };
 }
 
-/** A failed request, in words. */
-export function problemWords(problem) {
-  const known = `problem.${problem.code}`;
-  return known in en ? t(known) : problem.message;
+/** What the browser calls the page. */
+export function pageTitle(place) {
+  return `${place} · sessiond`;
 }

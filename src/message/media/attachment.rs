@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{super::Flaw, kind};
+use super::{
+    super::{Flaw, draft::fits},
+    kind,
+};
 
 /// What it is to be sent as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,12 +72,12 @@ impl Attachment {
     /// Whether it can be sent at all, before anything is known of its bytes.
     pub fn check(&self) -> Result<(), Flaw> {
         let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
-        let line = |text: &str, most| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
-        if self.caption.len() > MAX_CAPTION {
-            return flaw("caption", "at most 65536 bytes");
+        let line = |text: &str, most| !text.is_empty() && fits(text, most) && !text.chars().any(char::is_control);
+        if !fits(&self.caption, MAX_CAPTION) {
+            return flaw("caption", "at most 65536 characters");
         }
         if self.file_name.as_ref().is_some_and(|name| !line(name, MAX_NAME)) {
-            return flaw("file.filename", "1 to 255 bytes on one line");
+            return flaw("file.filename", "1 to 255 characters on one line");
         }
         let is_mime = |mime: &String| {
             let essence = mime.split(';').next().unwrap_or_default();

@@ -1,12 +1,16 @@
 //! The keeper: files in a store of objects, under `{prefix}/{tenant}/{name}`. Only validated names become paths. What it keeps was
 //! checked before; it looks into no file but to tell what it is.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use bytes::Bytes;
 use futures::{TryStreamExt as _, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{OnceCell, OwnedMutexGuard};
 use tracing::debug;
 
 use super::{
@@ -26,8 +30,7 @@ pub struct Keeper {
     quota: Quota,
     /// The counts begin with what is there.
     counted: OnceCell<()>,
-    /// One makes room at a time.
-    making_room: Mutex<()>,
+    making_room: Turns,
     /// Of the folder's disk; clouds have none.
     reserve: Option<DiskReserve>,
     pub spool: Spool,
@@ -63,7 +66,7 @@ impl Keeper {
             config::MediaHome::Folder(folder) => Some(DiskReserve::new(folder.clone(), settings.reserve)),
             _ => None,
         };
-        let (quota, counted, making_room) = (Quota::default(), OnceCell::new(), Mutex::new(()));
+        let (quota, counted, making_room) = (Quota::default(), OnceCell::new(), Turns::default());
         Self { store, prefix, quota, counted, making_room, reserve, spool, links, settings }
     }
 
@@ -85,16 +88,14 @@ impl Keeper {
             // A cloud may let us write and not list. What is kept from now on counts all the same.
             debug!(%error, "the files that are there already cannot be counted");
         }
-        // Counted before it is there: what several keep at the same time is no more either.
-        self.quota.add(tenant, file.size);
-        let kept = async {
-            self.make_room(tenant).await?;
-            if let Some(reserve) = &self.reserve {
-                reserve.allow(file.size)?;
-            }
-            self.put(tenant, name, file).await
-        };
-        kept.await.inspect_err(|_| self.quota.take(tenant, file.size))
+        let coming = Coming::new(&self.quota, tenant, file.size);
+        self.make_room(tenant).await?;
+        if let Some(reserve) = &self.reserve {
+            reserve.allow(file.size)?;
+        }
+        let kept = self.put(tenant, name, file).await?;
+        coming.arrived();
+        Ok(kept)
     }
 
     async fn count(&self) -> Result<(), Unkept> {
@@ -107,15 +108,15 @@ impl Keeper {
 
     async fn make_room(&self, tenant: &TenantId) -> Result<(), Unkept> {
         let excess = |tenant| self.quota.excess(tenant, self.settings.keep_bytes, self.settings.keep_bytes_of_all);
-        while excess(tenant).is_some() {
-            let _turn = self.making_room.lock().await;
+        while let Some(Excess { tenant: of, .. }) = excess(tenant) {
+            let _turn = self.making_room.take(&of).await;
             // Who was first may have made it.
-            let Some(Excess { tenant: of, used, down_to }) = excess(tenant) else { return Ok(()) };
+            let Some(Excess { coming, down_to, .. }) = excess(tenant).filter(|excess| excess.tenant == of) else {
+                continue;
+            };
             let mut files: Vec<ObjectMeta> = self.files(&self.folder(&of)).try_collect().await?;
             files.sort_by_key(|file| file.last_modified);
             let mut sum: u64 = files.iter().map(|file| file.size).sum();
-            // Counted, and on its way.
-            let coming = used.saturating_sub(sum);
             let mut removed = 0;
             for file in files {
                 if sum + coming <= down_to {
@@ -126,7 +127,7 @@ impl Keeper {
                 removed += 1;
             }
             debug!(tenant = %of, removed, "the oldest files make room");
-            self.quota.set(&of, sum + coming);
+            self.quota.set(&of, sum);
             if of == *tenant || removed == 0 {
                 return Ok(());
             }
@@ -216,6 +217,48 @@ impl Keeper {
 
     fn folder(&self, tenant: &TenantId) -> Path {
         self.prefix.clone().join(tenant.as_str())
+    }
+}
+
+/// A file on its way, which counts whatever becomes of it: whoever waits for it may go away.
+struct Coming<'a> {
+    quota: &'a Quota,
+    tenant: &'a TenantId,
+    size: u64,
+    is_kept: bool,
+}
+
+impl<'a> Coming<'a> {
+    fn new(quota: &'a Quota, tenant: &'a TenantId, size: u64) -> Self {
+        quota.begin(tenant, size);
+        Self { quota, tenant, size, is_kept: false }
+    }
+
+    fn arrived(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.quota.end(self.tenant, self.size, self.is_kept);
+    }
+}
+
+/// One at a time makes room for a tenant; a slow look at the files of one holds up no other.
+#[derive(Default)]
+struct Turns(Mutex<HashMap<TenantId, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn take(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            let turn = turns.get(tenant).and_then(Weak::upgrade).unwrap_or_default();
+            turns.insert(tenant.clone(), Arc::downgrade(&turn));
+            turn
+        };
+        turn.lock_owned().await
     }
 }
 

@@ -18,6 +18,7 @@ mod sound;
 mod spool;
 mod sweep;
 mod thumbnail;
+pub mod title;
 
 pub use self::{
     attachment::{Attachment, AttachmentKind, Fit, Origin},

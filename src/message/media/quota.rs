@@ -10,37 +10,54 @@ use std::{
 
 use crate::tenant::TenantId;
 
-/// Bytes.
 #[derive(Debug, Default)]
 pub struct Quota {
-    used: Mutex<HashMap<TenantId, u64>>,
+    used: Mutex<HashMap<TenantId, Usage>>,
+}
+
+/// Bytes of a tenant.
+#[derive(Debug, Default, Clone, Copy)]
+struct Usage {
+    kept: u64,
+    /// On their way to be kept.
+    coming: u64,
 }
 
 /// Who must make room, and down to how much.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excess {
     pub tenant: TenantId,
-    pub used: u64,
+    /// So many of its bytes are on their way: no look finds them.
+    pub coming: u64,
     pub down_to: u64,
 }
 
+impl Usage {
+    fn sum(self) -> u64 {
+        self.kept + self.coming
+    }
+}
+
 impl Quota {
-    fn used(&self) -> MutexGuard<'_, HashMap<TenantId, u64>> {
+    fn used(&self) -> MutexGuard<'_, HashMap<TenantId, Usage>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a look found of a tenant.
     pub fn set(&self, tenant: &TenantId, bytes: u64) {
-        self.used().insert(tenant.clone(), bytes);
+        self.used().entry(tenant.clone()).or_default().kept = bytes;
     }
 
-    pub fn add(&self, tenant: &TenantId, bytes: u64) {
-        *self.used().entry(tenant.clone()).or_default() += bytes;
+    /// Counted before it is kept: what several keep at the same time is no more either.
+    pub fn begin(&self, tenant: &TenantId, bytes: u64) {
+        self.used().entry(tenant.clone()).or_default().coming += bytes;
     }
 
-    pub fn take(&self, tenant: &TenantId, bytes: u64) {
-        if let Some(used) = self.used().get_mut(tenant) {
-            *used = used.saturating_sub(bytes);
+    /// The way of what `begin` has counted is over.
+    pub fn end(&self, tenant: &TenantId, bytes: u64, is_kept: bool) {
+        if let Some(usage) = self.used().get_mut(tenant) {
+            usage.coming = usage.coming.saturating_sub(bytes);
+            usage.kept += if is_kept { bytes } else { 0 };
         }
     }
 
@@ -49,12 +66,13 @@ impl Quota {
     pub fn excess(&self, tenant: &TenantId, each: u64, all: u64) -> Option<Excess> {
         let used = self.used();
         let room = |limit: u64| limit - limit / 16;
-        if let Some(own) = used.get(tenant).filter(|own| **own > each) {
-            return Some(Excess { tenant: tenant.clone(), used: *own, down_to: room(each) });
+        if let Some(own) = used.get(tenant).filter(|own| own.sum() > each) {
+            return Some(Excess { tenant: tenant.clone(), coming: own.coming, down_to: room(each) });
         }
-        let sum: u64 = used.values().sum();
-        let (most, own) = used.iter().max_by_key(|(_, used)| **used).filter(|_| sum > all)?;
-        Some(Excess { tenant: most.clone(), used: *own, down_to: own.saturating_sub(sum - room(all)) })
+        let sum: u64 = used.values().map(|usage| usage.sum()).sum();
+        let (most, own) = used.iter().max_by_key(|(_, usage)| usage.sum()).filter(|_| sum > all)?;
+        let down_to = own.sum().saturating_sub(sum - room(all));
+        Some(Excess { tenant: most.clone(), coming: own.coming, down_to })
     }
 }
 
@@ -66,14 +84,17 @@ mod tests {
     fn who_has_too_many_makes_room() {
         let quota = Quota::default();
         let (small, large): (TenantId, TenantId) = ("small".parse().unwrap(), "large".parse().unwrap());
-        quota.add(&small, 100);
+        quota.begin(&small, 100);
+        quota.end(&small, 100, true);
         quota.set(&large, 700);
         assert_eq!(quota.excess(&small, 800, 1600), None);
-        quota.add(&large, 200);
-        assert_eq!(quota.excess(&large, 800, 1600), Some(Excess { tenant: large.clone(), used: 900, down_to: 750 }));
-        quota.take(&large, 150);
+        quota.begin(&large, 200);
+        assert_eq!(quota.excess(&large, 800, 1600), Some(Excess { tenant: large.clone(), coming: 200, down_to: 750 }));
+        // One failed, and is not there; one is.
+        quota.end(&large, 150, false);
+        quota.end(&large, 50, true);
         assert_eq!(quota.excess(&large, 800, 1600), None);
         // All together have too many: the one with the most pays, whoever asks.
-        assert_eq!(quota.excess(&small, 800, 800), Some(Excess { tenant: large, used: 750, down_to: 650 }));
+        assert_eq!(quota.excess(&small, 800, 800), Some(Excess { tenant: large, coming: 0, down_to: 650 }));
     }
 }

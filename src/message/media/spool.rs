@@ -12,7 +12,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{kind::HEAD, reserve::DiskReserve};
+use super::{kind::HEAD, reserve::DiskReserve, title};
 use crate::outbound::{Outbound, OutboundError, Request};
 
 /// The folder.
@@ -96,16 +96,22 @@ impl Spool {
         Ok(Pen { file, size: 0, limit, hash: Sha256::new(), head: Vec::new(), reserve })
     }
 
-    /// Fetches what a stranger's URL names.
-    pub async fn fetch(&self, outbound: &Outbound, url: reqwest::Url, limit: u64) -> Result<Spooled, Unfetched> {
+    /// Fetches what a stranger's URL names; and the name that the file has there.
+    pub async fn fetch(
+        &self,
+        outbound: &Outbound,
+        url: reqwest::Url,
+        limit: u64,
+    ) -> Result<(Spooled, Option<String>), Unfetched> {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut answer = match outbound.send(Request::get(url), most).await {
+        let mut answer = match outbound.send(Request::get(url.clone()), most).await {
             Err(OutboundError::TooLarge(_)) => return Err(TooLarge(limit).into()),
             answer => answer?,
         };
         if !answer.status.is_success() {
             return Err(Unfetched::Status(answer.status.as_u16()));
         }
+        let named = title::of_answer(&answer.headers, &url);
         let mut pen = self.pen(limit)?;
         while let Some(chunk) = answer.chunk().await.map_err(|error| match error {
             OutboundError::TooLarge(_) => TooLarge(limit).into(),
@@ -113,7 +119,7 @@ impl Spool {
         })? {
             pen.write(&chunk).await??;
         }
-        Ok(pen.finish().await?)
+        Ok((pen.finish().await?, named))
     }
 }
 

@@ -31,6 +31,10 @@ pub(super) struct Backlog {
     expiries: BTreeSet<(i64, Ulid, Arc<str>)>,
     /// Chats that had nothing to send before, until somebody takes them.
     fresh: Vec<Arc<str>>,
+    /// Chats that are one with another now, until somebody takes them: what became of which.
+    joined: Vec<(Arc<str>, Arc<str>)>,
+    /// Counts the times that two names became one person's.
+    meetings: u64,
     last: Ulid,
 }
 
@@ -76,7 +80,33 @@ impl Backlog {
 
     /// Nothing is to be sent any more; what comes is behind it all the same.
     pub fn clear(&mut self) {
-        *self = Self { last: self.last, ..Self::default() };
+        *self = Self { last: self.last, meetings: self.meetings, ..Self::default() };
+    }
+
+    /// Two names are one person's: what waits under both goes in one order from now on, that of the acceptances. False: one of them has
+    /// nothing to send.
+    pub fn join(&mut self, from: &str, into: &str) -> bool {
+        self.meetings += 1;
+        let Some((into, _)) = self.chats.get_key_value(into).filter(|_| from != into) else { return false };
+        let into = into.clone();
+        let Some((from, moved)) = self.chats.remove_entry(from) else { return false };
+        let lane = self.chats.entry(into.clone()).or_default();
+        for (order, waiting) in moved {
+            self.places.insert(waiting.id.clone(), (into.clone(), order));
+            lane.insert(order, Waiting { chat: into.clone(), ..waiting });
+        }
+        self.fresh.retain(|chat| *chat != from);
+        self.joined.push((from, into));
+        true
+    }
+
+    pub fn meetings(&self) -> u64 {
+        self.meetings
+    }
+
+    /// Chats that have become one with another since this was last asked: which, and with which.
+    pub fn take_joined(&mut self) -> Vec<(Arc<str>, Arc<str>)> {
+        std::mem::take(&mut self.joined)
     }
 
     pub fn get(&self, id: &str) -> Option<&Waiting> {
@@ -154,6 +184,29 @@ mod tests {
         assert!(next > first, "the next one is in front of what is gone");
         backlog.add(next, waiting("b", "chat"));
         assert_eq!(backlog.take_fresh(), ["chat".into()]);
+    }
+
+    #[test]
+    fn two_chats_become_one_in_the_order_of_acceptance() {
+        let mut backlog = Backlog::default();
+        for (order, id, chat) in [(1, "a", "lid"), (2, "b", "number"), (3, "c", "lid")] {
+            backlog.add(Ulid(order), waiting(id, chat));
+        }
+        assert!(
+            !backlog.join("lid", "elsewhere")
+                && !backlog.join("elsewhere", "number")
+                && backlog.take_joined().is_empty()
+        );
+        assert!(backlog.join("lid", "number"));
+        assert_eq!(backlog.take_joined(), [("lid".into(), "number".into())]);
+        for id in ["a", "b", "c"] {
+            let head = backlog.head("number").map(|it| (it.id.to_string(), it.chat.to_string()));
+            assert_eq!(head, Some((id.to_owned(), "number".to_owned())));
+            assert_eq!(backlog.first_to_expire(|_| false).map(|it| &*it.id), Some(id));
+            backlog.remove(id);
+        }
+        assert_eq!((backlog.head("lid"), backlog.head("number")), (None, None));
+        assert_eq!(backlog.meetings(), 3);
     }
 
     #[test]

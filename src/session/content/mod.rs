@@ -13,7 +13,8 @@ use whatsapp_rust::{
 };
 
 use crate::message::{
-    Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target,
+    Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target, card,
+    timer::Timer,
 };
 
 /// Who reads and who wrote, to say whose message another one is about.
@@ -70,7 +71,33 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
         .or_else(|| place_or_person(base))
         .or_else(|| poll(base).map(Content::Poll))
         .or_else(|| business(base))
+        .or_else(|| mark(base, parties))
+        .or_else(|| mention_in_status(message))
         .or_else(|| unknown(base))
+}
+
+/// Reads a message that nobody wrote.
+fn mark(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
+    let (name, key) = fields::mark(base)?;
+    let target = key.and_then(|key| parties.target(key));
+    Some(Content::Mark { name: name.to_owned(), target, text: words::of(base) })
+}
+
+/// Somebody named the tenant, or one of its groups, in a status. Nothing is in the wrapper, or a word of the protocol's.
+fn mention_in_status(message: &wa::Message) -> Option<Content> {
+    let is_mention = |message: &wa::Message| {
+        message.status_mention_message.is_set() || message.group_status_mention_message.is_set()
+    };
+    unwrapped(message).any(is_mention).then(|| named_mark("status_mention", None))
+}
+
+fn named_mark(name: &str, target: Option<Target>) -> Content {
+    Content::Mark { name: name.to_owned(), target, text: String::new() }
+}
+
+/// The file that it is, if it is one.
+pub fn file(message: &wa::Message) -> Option<Content> {
+    media(unwrap(message), is_view_once(message))
 }
 
 /// What it answers, when it answers something.
@@ -90,6 +117,20 @@ pub fn quoted(message: &wa::Message, parties: &Parties<'_>) -> Option<Quoted> {
 
 pub fn is_forwarded(message: &wa::Message) -> bool {
     context(unwrap(message)).and_then(|context| context.is_forwarded).unwrap_or(false)
+}
+
+/// The timer of its chat, as far as a message says it. `at`: when it was written, seconds since 1970.
+pub fn timer(message: &wa::Message, at: i64) -> Option<Timer> {
+    let base = unwrap(message);
+    if let Some(protocol) = base.protocol_message.as_option() {
+        let is_it = protocol.r#type == Some(Protocol::EPHEMERAL_SETTING);
+        let seconds = protocol.ephemeral_expiration.unwrap_or_default();
+        return Timer::new(seconds, protocol.ephemeral_setting_timestamp, at).filter(|_| is_it);
+    }
+    let context = context(base)?;
+    // Without either it was written by a program that knows nothing of timers.
+    let says = context.expiration.is_some() || context.ephemeral_setting_timestamp.is_some();
+    Timer::new(context.expiration.unwrap_or_default(), context.ephemeral_setting_timestamp, at).filter(|_| says)
 }
 
 /// The jids that it mentions.
@@ -142,15 +183,46 @@ impl Parties<'_> {
 
 fn of_protocol(protocol: &wa::message::ProtocolMessage, parties: &Parties<'_>) -> Option<Content> {
     let target = || parties.target(protocol.key.as_option()?);
+    // Every kind that the library knows: a new one does not compile before it has its line.
     match protocol.r#type? {
         Protocol::REVOKE => Some(Content::Revoke { target: target()? }),
         Protocol::MESSAGE_EDIT => {
             let edited = content(protocol.edited_message.as_option()?, parties)?;
             // An edit of an edit says nothing.
-            let plain = !matches!(edited, Content::Edit { .. } | Content::Revoke { .. });
+            let plain = !matches!(edited, Content::Edit { .. } | Content::Revoke { .. }) && !edited.is_mark();
             plain.then_some(Content::Edit { target: target()?, content: Box::new(edited) })
         }
-        _ => None,
+        Protocol::EPHEMERAL_SETTING => {
+            Some(Content::Timer { seconds: protocol.ephemeral_expiration.unwrap_or_default() })
+        }
+        Protocol::STATUS_MENTION_MESSAGE => Some(named_mark("status_mention", target())),
+        Protocol::SHARE_PHONE_NUMBER => Some(named_mark("share_phone_number", None)),
+        // Among the devices of one account.
+        Protocol::EPHEMERAL_SYNC_RESPONSE
+        | Protocol::HISTORY_SYNC_NOTIFICATION
+        | Protocol::APP_STATE_SYNC_KEY_SHARE
+        | Protocol::APP_STATE_SYNC_KEY_REQUEST
+        | Protocol::MSG_FANOUT_BACKFILL_REQUEST
+        | Protocol::INITIAL_SECURITY_NOTIFICATION_SETTING_SYNC
+        | Protocol::APP_STATE_FATAL_EXCEPTION_NOTIFICATION
+        | Protocol::PEER_DATA_OPERATION_REQUEST_MESSAGE
+        | Protocol::PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE
+        | Protocol::MEDIA_NOTIFY_MESSAGE
+        | Protocol::LID_MIGRATION_MAPPING_SYNC
+        | Protocol::REMINDER_MESSAGE
+        | Protocol::MESSAGE_UNSCHEDULE => None,
+        // Between a person and a bot of WhatsApp's, or a company's host.
+        Protocol::REQUEST_WELCOME_MESSAGE
+        | Protocol::BOT_FEEDBACK_MESSAGE
+        | Protocol::CLOUD_API_THREAD_CONTROL_NOTIFICATION
+        | Protocol::BOT_MEMU_ONBOARDING_MESSAGE
+        | Protocol::STOP_GENERATION_MESSAGE
+        | Protocol::AI_PSI_METADATA
+        | Protocol::AI_QUERY_FANOUT
+        | Protocol::AI_MEDIA_COLLECTION_MESSAGE
+        | Protocol::AI_METADATA_OPERATION => None,
+        // The look of a chat, and the rights of its members.
+        Protocol::LIMIT_SHARING | Protocol::GROUP_MEMBER_LABEL_CHANGE | Protocol::CHAT_THEME_SETTING => None,
     }
 }
 
@@ -291,9 +363,10 @@ fn place_or_person(base: &wa::Message) -> Option<Content> {
             ..Location::default()
         }));
     }
-    let contact = |contact: &wa::message::ContactMessage| Contact {
-        name: contact.display_name.clone().unwrap_or_default(),
-        vcard: contact.vcard.clone().unwrap_or_default(),
+    let contact = |contact: &wa::message::ContactMessage| {
+        let vcard = contact.vcard.clone().unwrap_or_default();
+        let shown = contact.display_name.clone().filter(|name| !name.trim().is_empty());
+        Contact { name: shown.unwrap_or_else(|| card::name(&vcard)), vcard }
     };
     if let Some(one) = base.contact_message.as_option() {
         return Some(Content::Contact { contacts: vec![contact(one)] });
@@ -636,7 +709,18 @@ mod tests {
     fn markers_are_no_messages() {
         let world = World::new();
         let album = wa::Message { album_message: MessageField::some(Default::default()), ..Default::default() };
-        assert_eq!(content(&album, &world.by_customer()), None);
+        assert_eq!(content(&album, &world.by_customer()), Some(named_mark("album", None)));
+        let protocol = wa::message::ProtocolMessage {
+            r#type: Some(Protocol::STATUS_MENTION_MESSAGE),
+            key: key("S", true, None),
+            ..Default::default()
+        };
+        let inner = wa::Message { protocol_message: MessageField::some(protocol), ..Default::default() };
+        for inner in [inner, wa::Message::default()] {
+            let mention = wa::Message { status_mention_message: wrapped(inner), ..Default::default() };
+            let Some(Content::Mark { name, .. }) = content(&mention, &world.by_customer()) else { panic!() };
+            assert_eq!(name, "status_mention");
+        }
         let keep = wa::message::KeepInChatMessage {
             key: key("A", true, None),
             keep_type: Some(wa::KeepType::KEEP_FOR_ALL),

@@ -25,6 +25,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tracing::{Instrument as _, debug, info_span, warn};
+use whatsapp_rust::waproto::codec;
 
 pub use self::{
     eager::eager,
@@ -148,6 +149,12 @@ impl Session {
     /// Why the file of a message could not be fetched, when it was tried last.
     pub fn file_failure(&self, message: &Message) -> Option<NoFile> {
         lock(&self.0.files.failures).get(&FileName::of(message)?).cloned()
+    }
+
+    /// The name that the sender of a file gave to it, as far as its message is kept.
+    pub async fn file_title(&self, name: &FileName) -> Option<String> {
+        let (body, _) = reference::body(&self.0, name).await.ok()??;
+        reference::title(&codec::message_decode(&body).ok()?)
     }
 
     /// Whether there is the message whose file it is.

@@ -8,7 +8,10 @@ use whatsapp_rust::{
 
 use super::super::{Inner, content};
 use crate::{
-    message::{media::FileName, past},
+    message::{
+        media::{FileName, title},
+        past,
+    },
     store::StoreError,
 };
 
@@ -56,8 +59,22 @@ pub fn of(message: &wa::Message) -> Option<DownloadParams> {
     None
 }
 
-/// A message that has of the other what its file is fetched by, and nothing else.
+/// A message that has of the other what its file is fetched by and called, and nothing else.
 pub fn only(message: &wa::Message) -> Option<wa::Message> {
+    let mut kept = fetched_by(message)?;
+    if let (Some(document), Some(title)) = (kept.document_message.as_option_mut(), title(message)) {
+        document.file_name = Some(title);
+    }
+    Some(kept)
+}
+
+/// The name that its sender gave to the file of a message.
+pub fn title(message: &wa::Message) -> Option<String> {
+    let document = content::unwrap(message).document_message.as_option()?;
+    [&document.file_name, &document.title].into_iter().flatten().find_map(|name| title::plain(name))
+}
+
+fn fetched_by(message: &wa::Message) -> Option<wa::Message> {
     macro_rules! first {
         ($($field:ident: $kind:ident),+) => {
             $(if let Some(file) = content::unwrap(message).$field.as_option() {

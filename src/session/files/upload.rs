@@ -17,7 +17,7 @@ use whatsapp_rust::{
 use super::super::{Session, judgement::is_passing, sending::RefusedSend};
 use crate::message::{
     Flaw,
-    media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched},
+    media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched, title},
 };
 
 /// How long a login that is under way is waited for.
@@ -44,6 +44,8 @@ pub struct Uploaded {
     pub fit: Fit,
     pub preview: Option<Preview>,
     pub seconds: Option<u32>,
+    /// Its own name: as the consumer says, or as it has it where it was fetched.
+    pub title: String,
 }
 
 /// A picture that is shown beside a text.
@@ -58,7 +60,7 @@ impl Session {
     /// Makes a picture small; a large one goes to WhatsApp too. Where WhatsApp's hosts do not take it, the small one must do.
     pub(in crate::session) async fn depict(&self, source: Source, large: bool) -> Result<Pictured, RefusedSend> {
         let _turns = self.turns().await?;
-        let file = self.spooled(source, AttachmentKind::Image.limit(self.0.env.media.settings.max_sent)).await?;
+        let (file, _) = self.spooled(source, AttachmentKind::Image.limit(self.0.env.media.settings.max_sent)).await?;
         let preview = self.decoded(&file).await.filter(|preview| preview.jpeg.is_some());
         let expected = "a JPEG, PNG or WebP that can be decoded";
         let preview = preview.ok_or(Flaw { field: "preview.image", expected: expected.into() })?;
@@ -75,8 +77,9 @@ impl Session {
     ) -> Result<Uploaded, RefusedSend> {
         let _turns = self.turns().await?;
         let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
-        let file = self.spooled(source, limit).await?;
-        let fit = attachment.fit(&file.head)?;
+        let (file, fetched_as) = self.spooled(source, limit).await?;
+        let file_name = attachment.file_name.clone().or(fetched_as);
+        let fit = Attachment { file_name: file_name.clone(), ..attachment.clone() }.fit(&file.head)?;
         let limit = fit.kind.limit(limit);
         if file.size > limit {
             return Err(RefusedSend::TooLarge(limit));
@@ -94,7 +97,8 @@ impl Session {
             AttachmentKind::Document | AttachmentKind::Any => MediaType::Document,
         };
         let (at, ()) = tokio::join!(self.to_whatsapp(kind, &file), self.keep(name, &file));
-        Ok(Uploaded { at: at?, fit, preview, seconds })
+        let title = title::with_ending(file_name.unwrap_or_else(|| "file".into()), &fit.mime);
+        Ok(Uploaded { at: at?, fit, preview, seconds, title })
     }
 
     /// First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
@@ -103,10 +107,11 @@ impl Session {
         timeout(TURN, turns).await.map_err(|_| RefusedSend::MediaDown)
     }
 
-    async fn spooled(&self, source: Source, limit: u64) -> Result<Spooled, RefusedSend> {
+    /// The file, and the name that it has where it was fetched.
+    async fn spooled(&self, source: Source, limit: u64) -> Result<(Spooled, Option<String>), RefusedSend> {
         let env = &self.0.env;
         match source {
-            Source::Here(file) => Ok(file),
+            Source::Here(file) => Ok((file, None)),
             Source::At(url) => env.media.spool.fetch(&env.files_from, url, limit).await.map_err(refused),
         }
     }

@@ -133,11 +133,12 @@ impl Vault for Embedded {
         let (tenant, notice) = (tenant.clone(), notice.clone());
         self.write(1, move |connection| {
             make_record(connection, &tenant)?;
-            let Notice { name, status, last_error, last_error_at, config } = notice;
+            let Notice { name, status, last_error, last_error_at, deleted_at, config } = notice;
             set(connection, &tenant, "name", name)?;
             set(connection, &tenant, "status", status)?;
             set(connection, &tenant, "last_error", last_error)?;
             set(connection, &tenant, "last_error_at", last_error_at.map(|at| at.map(micros)))?;
+            set(connection, &tenant, "deleted_at", deleted_at.map(|at| at.map(micros)))?;
             set(connection, &tenant, "config", config.map(|config| (!config.is_null()).then(|| config.to_string())))
         })
         .await
@@ -564,6 +565,7 @@ fn tenant_record(id: &str, row: &Row<'_>) -> Result<TenantRecord, VaultError> {
             status: row.get("status")?,
             last_error: row.get("last_error")?,
             last_error_at: optional_time(row, "last_error_at")?,
+            deleted_at: optional_time(row, "deleted_at")?,
             config: match row.get::<_, Option<String>>("config")? {
                 None => serde_json::Value::Null,
                 Some(text) => {

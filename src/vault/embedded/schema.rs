@@ -17,7 +17,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// "sesd": SQLite files of other programs are not taken for a vault.
 pub(super) const APPLICATION: i32 = 0x7365_7364;
 /// A file of an older layout is brought up, step by step; one of a newer is left as it is.
-pub(super) const LAYOUTS: &[&str] = &[TENANTS, KEYS, SEGMENTS, PROCESSES];
+pub(super) const LAYOUTS: &[&str] = &[TENANTS, KEYS, SEGMENTS, PROCESSES, DELETIONS];
 const VERSION: i32 = LAYOUTS.len() as i32;
 
 /// Times are microseconds since 1970. A payload comes last in its row, so that a scan of the other columns does not read it.
@@ -96,6 +96,8 @@ const SEGMENTS: &str = "
 ";
 
 const PROCESSES: &str = "ALTER TABLE instances ADD COLUMN process TEXT;";
+
+const DELETIONS: &str = "ALTER TABLE tenants ADD COLUMN deleted_at INTEGER;";
 
 /// The number of the last checkpoint. Beside the layouts: a program that does not know it leaves it alone.
 const CHECKPOINTS: &str = "

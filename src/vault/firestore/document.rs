@@ -63,12 +63,13 @@ pub(super) fn decision_fields(decision: &Decision) -> Fields {
 }
 
 pub(super) fn notice_fields(notice: &Notice) -> Fields {
-    let Notice { name, status, last_error, last_error_at, config } = notice;
+    let Notice { name, status, last_error, last_error_at, deleted_at, config } = notice;
     let all = [
         ("name", name.as_ref().map(text)),
         ("status", status.as_ref().map(text)),
         ("lastError", last_error.as_ref().map(|error| or_null(error.as_ref().map(text)))),
         ("lastErrorAt", last_error_at.map(|at| or_null(at.map(time)))),
+        ("deletedAt", deleted_at.map(|at| or_null(at.map(time)))),
         ("config", config.as_ref().map(from_json)),
     ];
     given(all)
@@ -230,6 +231,7 @@ impl Reader {
             status: self.optional("status", as_text).unwrap_or_default(),
             last_error: self.optional("lastError", as_text).unwrap_or_default(),
             last_error_at: self.optional("lastErrorAt", as_time).unwrap_or_default(),
+            deleted_at: self.optional("deletedAt", as_time).unwrap_or_default(),
         })
     }
 

@@ -1,4 +1,4 @@
-// A tenant is added, pairs by what the screen shows, reconnects, and is logged out.
+// A tenant is added, pairs by what the screen shows, reconnects, and is unlinked.
 
 import { strict as assert } from "node:assert";
 
@@ -85,19 +85,19 @@ export default async function pairing(world) {
   await page.unroute(address);
   await page.locator('.who [data-state="WORKING"]').waitFor();
 
-  // Logging out asks first; the careful answer changes nothing.
-  const out = page.getByRole("button", { name: "Log out" });
-  const confirm = page.getByRole("dialog", { name: "Log out trattoria?" });
+  // Unlinking asks first; the careful answer changes nothing.
+  const out = page.getByRole("button", { name: "Unlink" });
+  const confirm = page.getByRole("dialog", { name: "Unlink trattoria?" });
   await out.click();
   await confirm.waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Cancel");
-  await world.accessible("log-out");
+  await world.accessible("unlink");
   await page.keyboard.press("Enter");
   await confirm.waitFor({ state: "detached" });
   assert.equal((await world.control("GET", `/phones/${number}/devices`)).length, 1);
   assert.ok(await out.evaluate((button) => button === document.activeElement), "the focus is back");
   await out.click();
-  await confirm.getByRole("button", { name: "Log out" }).click();
+  await confirm.getByRole("button", { name: "Unlink" }).click();
   await world.until("the device to be unlinked", async () => (await world.control("GET", `/phones/${number}/devices`)).length === 0);
 
   // Another number needs the operator's word, which can be taken back.

@@ -97,6 +97,7 @@ export default async function talk(world) {
   const jid = group.jid ?? group.id;
   await world.says(other, jid, "somos cinco");
   await chats.getByText("somos cinco").waitFor();
+  await chats.getByText("Almuerzo").waitFor();
   await chats.first().click();
   await log.getByText("somos cinco").waitFor();
   await log.locator(".author").waitFor();

@@ -6,6 +6,7 @@
 //! of trouble out (`plan`). Named points of the code, each for itself, and the negative control are in `points`.
 
 mod consumers;
+mod newcomer;
 mod plan;
 mod points;
 mod scene;

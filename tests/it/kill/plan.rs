@@ -44,6 +44,8 @@ pub struct Plan {
     /// A customer writes for the first time in the middle of it.
     pub stranger: bool,
     pub webhook: bool,
+    /// When another tenant begins to pair.
+    pub newcomer: Option<Duration>,
     /// A page with the real Socket.IO client.
     pub page: bool,
     /// In the last life: the vault forgets, and once that is made good the daemon dies with its disk.
@@ -112,8 +114,11 @@ impl Plan {
             // What the vault has forgotten is in the working copy alone.
             last.leave_out(&["disk", "descriptors"]);
         }
+        let length: Duration = lives.iter().map(|life| life.length).sum();
+        let newcomer = rng.random_bool(0.3).then(|| length.mul_f64(rng.random()));
         Self {
             lives,
+            newcomer: newcomer.filter(|_| !without.contains(&"newcomer")),
             messages: rng.random_range(5..12),
             clients_leave: rng.random_bool(0.5) && !without.contains(&"leaving"),
             stranger: rng.random_bool(0.5),
@@ -146,7 +151,7 @@ impl Life {
     }
 
     /// For who looks for the cause of a failure: `KILL_WITHOUT=disk,descriptors,vault,directory,line,leaving,clock,lingers,
-    /// rival,crash,loss`.
+    /// rival,crash,loss,newcomer`.
     fn leave_out(&mut self, kinds: &[&str]) {
         self.troubles.retain(|(_, trouble)| !kinds.contains(&trouble.kind()));
         if kinds.contains(&"clock") {

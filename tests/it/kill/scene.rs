@@ -13,11 +13,12 @@ use anyhow::Context as _;
 use futures::future::{join_all, try_join_all};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::Signal;
-use sessiond::demo::{Conversation, Dashboard, Ear, Process, Setup, Verdict, free_address, until};
+use sessiond::demo::{Conversation, Dashboard, Ear, Heard, Process, Setup, Verdict, free_address, until};
 use tokio::{net::TcpStream, time::sleep};
 
 use super::{
     consumers::{self, Hook, Page},
+    newcomer,
     plan::{End, Life, Plan, Trouble},
     traffic::{Accepted, Sender, customer_writes, moments},
 };
@@ -98,7 +99,7 @@ impl Scene {
             conversations[0].customers.push(self.stage.network.add_customer().await);
         }
         let hook = if plan.webhook { Some(Hook::add(&self.dashboard, TENANTS[0], seed).await) } else { None };
-        let ear = Ear::open(&self.dashboard, TENANTS.map(str::to_owned).into());
+        let mut ears = vec![Ear::open(&self.dashboard, TENANTS.map(str::to_owned).into())];
 
         let key = &self.stage.setup.admin_key;
         let page = if plan.page { Page::open(&self.dashboard, key, TENANTS[0]) } else { None };
@@ -106,7 +107,11 @@ impl Scene {
         let told = Arc::new(Mutex::new(String::new()));
         let traffic = self.traffic(plan, &conversations, &told, &mut rng);
         let lives = self.lives(plan, daemon, seed);
-        let (traffic, daemon) = tokio::join!(traffic, lives);
+        let newcomer = async {
+            let at = plan.newcomer?;
+            Some(newcomer::arrives(at, &self.stage.network, &self.dashboard).await)
+        };
+        let (traffic, daemon, newcomer) = tokio::join!(traffic, lives, newcomer);
         let mut daemon = daemon?;
         let traffic =
             traffic.with_context(|| format!("the last answer was {:?}", told.lock().map(|told| told.clone())))?;
@@ -114,13 +119,17 @@ impl Scene {
             conversation.written.clone_from(written);
             conversation.sent = accepted.iter().map(|one| one.sent.clone()).collect();
         }
-        self.await_all(&conversations, &ear).await;
-        if let Some(loss) = plan.loss {
-            daemon = self.forget(loss, daemon, &mut conversations, &ear).await?;
+        if let Some(newcomer) = newcomer {
+            conversations.push(newcomer.context("the newcomer")?);
+            ears.push(Ear::open(&self.dashboard, vec![newcomer::TENANT.to_owned()]));
         }
-        let mut verdict = self.stage.tally.verdict(&conversations, &ear.heard()).await?;
+        self.await_all(&conversations, &ears).await;
+        if let Some(loss) = plan.loss {
+            daemon = self.forget(loss, daemon, &mut conversations, &ears).await?;
+        }
+        let mut verdict = self.stage.tally.verdict(&conversations, &heard(&ears)).await?;
         // What no dashboard has heard of is as lost as what never came.
-        verdict.lost += consumers::unheard(&conversations, &ear.heard());
+        verdict.lost += consumers::unheard(&conversations, &heard(&ears));
         if let Some(hook) = hook {
             hook.await_all(&conversations[0]).await?;
         }
@@ -152,7 +161,7 @@ impl Scene {
         loss: Loss,
         daemon: Running,
         conversations: &mut [Conversation],
-        ear: &Ear,
+        ears: &[Ear],
     ) -> anyhow::Result<Running> {
         // Nobody else may be without it: a copy that is being built is built from the vault.
         until(LIMIT, "the tenant to be connected", || self.dashboard.is_connected(TENANTS[0])).await?;
@@ -160,7 +169,7 @@ impl Scene {
         conversations[0].customers_write(&self.stage.network, 1).await?;
         vault_loss::lose(&self.stage, &*vault, TENANTS[0], loss).await;
         conversations[0].customers_write(&self.stage.network, 1).await?;
-        self.await_all(conversations, ear).await;
+        self.await_all(conversations, ears).await;
         let Running { process, setup } = daemon;
         process.kill().await?;
         let _ = std::fs::remove_dir_all(&setup.data_dir);
@@ -170,15 +179,15 @@ impl Scene {
         self.front.point_to(setup.address);
         process.await_port(LIMIT).await?;
         conversations[0].customers_write(&self.stage.network, 1).await?;
-        self.await_all(conversations, ear).await;
+        self.await_all(conversations, ears).await;
         Ok(Running { process, setup })
     }
 
     /// Until everything has arrived everywhere, or it has had its time.
-    async fn await_all(&self, conversations: &[Conversation], ear: &Ear) {
+    async fn await_all(&self, conversations: &[Conversation], ears: &[Ear]) {
         let arrived = until(LIMIT, "everything", || async {
             let lost = self.stage.tally.count(conversations).await.map_or(1, |count| count.lost);
-            lost + consumers::unheard(conversations, &ear.heard()) == 0
+            lost + consumers::unheard(conversations, &heard(ears)) == 0
         });
         // Otherwise the verdict says it.
         let _ = arrived.await;
@@ -367,6 +376,10 @@ impl Scene {
             }
         }
     }
+}
+
+fn heard(ears: &[Ear]) -> Vec<Heard> {
+    ears.iter().flat_map(Ear::heard).collect()
 }
 
 /// With the clock and the file descriptors of a life.

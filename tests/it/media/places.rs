@@ -1,12 +1,13 @@
 //! Where files are kept, and the way there: a cloud, and a proxy of the tenant's own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -19,13 +20,14 @@ use axum::{
 use loopback::Say;
 use reqwest::{Method, header};
 use serde_json::json;
+use sessiond::demo::until;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
 use super::{JPEG, MP4, PDF, Scene, TENANT, base64, file, lazily, problem, stored};
-use crate::stage::LIMIT;
+use crate::stage::{LIMIT, Stage};
 
 /// An HTTP proxy that counts whom it lets through.
 async fn gate() -> (SocketAddr, Arc<AtomicUsize>) {
@@ -86,13 +88,7 @@ async fn a_tenant_may_have_a_proxy_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_kept_in_the_cloud() {
     let cloud = Cloud::open().await;
-    let scene = Scene::with(|stage| {
-        lazily(stage)
-            .set("SESSIOND_MEDIA__STORE", "gcs")
-            .set("SESSIOND_MEDIA__BUCKET", "kds")
-            .set("SESSIOND_MEDIA__ENDPOINT", cloud.url())
-    });
-    let scene = scene.await;
+    let scene = Scene::with(|stage| cloud.keeps_for(stage)).await;
     // The larger one goes in pieces.
     for size in [3000, 12 * 1024 * 1024] {
         let data = file(MP4, size);
@@ -118,6 +114,52 @@ async fn files_are_kept_in_the_cloud() {
 
 type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_files_take_long_to_list_holds_up_no_other() {
+    let cloud = Cloud::open().await;
+    let scene = Scene::with(|stage| cloud.keeps_for(stage).set("SESSIOND_MEDIA__KEEP_MIB", "1")).await;
+    let other = scene.stage.pair("pizzeria").await;
+    let ear = scene.stage.listen(std::slice::from_ref(&other));
+    let video = || file(MP4, 700_000);
+    let first = scene.receive(Say::video(video())).await;
+    scene.bytes(&first).await;
+    let second = scene.receive(Say::video(video())).await;
+    *cloud.silent.lock().unwrap() = Some(format!("whatsapp/{TENANT}"));
+    // It has too much, and somebody looks for what is to go.
+    let waiting = scene.ask(Method::GET, &second).send();
+    let waiting = tokio::spawn(waiting);
+    until(LIMIT, "the look at its files", || async { cloud.asked_in_vain.load(SeqCst) > 0 }).await.unwrap();
+
+    let began = Instant::now();
+    let mut urls = Vec::new();
+    for n in 1..=3 {
+        scene.stage.network.customer_send(&scene.customer, &other.number, Say::video(video())).await.unwrap();
+        let videos = || {
+            let heard = ear.heard();
+            let urls =
+                heard.iter().filter_map(|heard| heard.payload["message"]["mediaUrl"].as_str().map(str::to_owned));
+            urls.collect::<Vec<_>>()
+        };
+        until(LIMIT, "another video", || async { videos().len() == n }).await.unwrap();
+        urls = videos();
+        scene.bytes(&urls[n - 1]).await;
+    }
+    let object = format!("/kds/whatsapp/pizzeria/{}", stored(&urls[2]));
+    until(LIMIT, "the other tenant's file in the cloud", || async {
+        cloud.objects.lock().unwrap().contains_key(&object)
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        cloud.objects.lock().unwrap().keys().filter(|key| key.starts_with("/kds/whatsapp/pizzeria/")).count(),
+        1
+    );
+    // The request for the list ends by itself after half a minute.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    waiting.abort();
+    scene.end_after(2).await;
+}
+
 /// As much of Google's XML API as keeping files takes.
 #[derive(Clone)]
 struct Cloud {
@@ -125,13 +167,23 @@ struct Cloud {
     objects: Objects,
     pieces: Objects,
     down: Arc<AtomicBool>,
+    /// Whoever lists what begins with it gets no answer.
+    silent: Arc<Mutex<Option<String>>>,
+    asked_in_vain: Arc<AtomicUsize>,
 }
 
 impl Cloud {
     async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let cloud = Self { address, objects: Objects::default(), pieces: Objects::default(), down: Default::default() };
+        let cloud = Self {
+            address,
+            objects: Objects::default(),
+            pieces: Objects::default(),
+            down: Default::default(),
+            silent: Default::default(),
+            asked_in_vain: Default::default(),
+        };
         let answer = async |State(cloud): State<Self>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             if cloud.down.load(SeqCst) {
                 return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -141,6 +193,14 @@ impl Cloud {
             let parameter = |name: &str| {
                 query.split('&').find_map(|pair| Some(pair.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
             };
+            let listed = parameter("prefix").map(|prefix| decoded(&prefix));
+            if let Some(prefix) = listed.filter(|_| method == Method::GET && parameter("list-type").is_some()) {
+                if cloud.silent.lock().unwrap().as_ref().is_some_and(|silent| prefix.starts_with(silent)) {
+                    cloud.asked_in_vain.fetch_add(1, SeqCst);
+                    std::future::pending::<()>().await;
+                }
+                return cloud.list(&path, &prefix, parameter("delimiter").is_some()).into_response();
+            }
             match (method.as_str(), parameter("uploadId")) {
                 ("POST", None) => {
                     "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"
@@ -160,6 +220,10 @@ impl Cloud {
                 ("PUT", None) => {
                     cloud.objects.lock().unwrap().insert(path, body.to_vec());
                     ([("etag", "\"e\"")], "").into_response()
+                }
+                ("DELETE", _) => {
+                    cloud.objects.lock().unwrap().remove(&path);
+                    StatusCode::NO_CONTENT.into_response()
                 }
                 _ => match cloud.objects.lock().unwrap().get(&path) {
                     None => StatusCode::NOT_FOUND.into_response(),
@@ -196,6 +260,33 @@ impl Cloud {
 
     fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Files are kept here, once somebody asks for them.
+    fn keeps_for(&self, stage: Stage) -> Stage {
+        lazily(stage)
+            .set("SESSIOND_MEDIA__STORE", "gcs")
+            .set("SESSIOND_MEDIA__BUCKET", "kds")
+            .set("SESSIOND_MEDIA__ENDPOINT", self.url())
+    }
+
+    fn list(&self, bucket: &str, prefix: &str, folders: bool) -> String {
+        let objects = self.objects.lock().unwrap();
+        let bucket = format!("{}/", bucket.trim_end_matches('/'));
+        let mut found = BTreeSet::new();
+        for (key, data) in objects.iter() {
+            let Some(key) = key.strip_prefix(&bucket).filter(|key| key.starts_with(prefix)) else { continue };
+            let folder = key[prefix.len()..].split_once('/').filter(|_| folders);
+            found.insert(match folder {
+                Some((folder, _)) => format!("<CommonPrefixes><Prefix>{prefix}{folder}/</Prefix></CommonPrefixes>"),
+                None => format!(
+                    "<Contents><Key>{key}</Key><Size>{}</Size><ETag>\"e\"</ETag>\
+                     <LastModified>2026-11-24T12:00:00Z</LastModified></Contents>",
+                    data.len()
+                ),
+            });
+        }
+        format!("<ListBucketResult>{}</ListBucketResult>", found.into_iter().collect::<String>())
     }
 }
 

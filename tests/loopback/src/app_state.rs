@@ -115,6 +115,11 @@ impl World {
         let name = attr(asked, "name").unwrap_or_default().into_owned();
         let base: u64 = attr(asked, "version").and_then(|version| version.parse().ok()).unwrap_or_default();
         let mut error = (!NAMES.contains(&name.as_str())).then(|| (400u16, "bad-request".to_owned()));
+        if let Some(code) = self.faults.missing_app_state(from.account) {
+            let missing = NodeBuilder::new("error").attr("code", code).attr("text", "item-not-found").build();
+            let answer = NodeBuilder::new("collection").attr("name", name.as_str()).attr("type", "error");
+            return answer.children([missing]).build();
+        }
         let brought = child_content(asked, "patch").map(<[u8]>::to_vec);
         if let Some(bytes) = brought.filter(|_| error.is_none()) {
             match self.bring(from.account, &name, base, &bytes) {

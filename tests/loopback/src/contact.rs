@@ -88,6 +88,13 @@ impl Contact {
         self.keys_given.entry(chat).or_default().insert(device);
     }
 
+    /// All keys are others; what is known of others is gone.
+    pub(crate) fn reinstall(&mut self, rng: &mut StdRng) {
+        self.endpoint = Endpoint::generate(rng);
+        self.keys_given.clear();
+        self.retries.clear();
+    }
+
     /// Starts over with a new sender key at the next message.
     pub(crate) fn forget_group(&mut self, group: GroupId) {
         self.keys_given.remove(&Chat::Group(group));

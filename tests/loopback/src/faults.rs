@@ -33,6 +33,12 @@ pub enum FaultKind {
     IqSilence,
     /// Such requests end the stream: the socket closes without an answer.
     IqDrop,
+    /// Such requests get an answer that says something else.
+    IqNonsense,
+    /// A collection of the app state is answered with an error of `code` (default 404), whatever is asked of it.
+    MissingAppState,
+    /// Nobody is told that an account has linked a device, or lost one.
+    WithholdDevices,
     /// Messages under a LID do not say whose number it is. With a target: messages of that customer.
     HideNumber,
     /// The Noise handshake completes, `<success>` never comes.
@@ -90,6 +96,7 @@ pub(crate) enum AckTrouble {
 pub(crate) enum IqTrouble {
     Silence,
     Drop,
+    Nonsense,
     Error(u16),
 }
 
@@ -123,8 +130,8 @@ pub struct Fault {
     /// A phone's or customer's number; everybody when absent.
     #[serde(default)]
     pub target: Option<String>,
-    /// Of stream errors (default 503), `connect-failure` (default 401), `media-refuse` (default 404), `error-acks` and `iq-error`
-    /// (default 500).
+    /// Of stream errors (default 503), `connect-failure` (default 401), `media-refuse` and `missing-app-state` (default 404),
+    /// `error-acks` and `iq-error` (default 500).
     #[serde(default)]
     pub code: Option<u16>,
     /// How long it lasts; for `latency`, `late-acks`, `insist` and `media-slow`, how late.
@@ -321,6 +328,7 @@ impl Faults {
                 FaultKind::IqError => IqTrouble::Error(f.code.unwrap_or(500)),
                 FaultKind::IqSilence => IqTrouble::Silence,
                 FaultKind::IqDrop => IqTrouble::Drop,
+                FaultKind::IqNonsense => IqTrouble::Nonsense,
                 _ => return None,
             };
             let hit = (f.target.is_none() || f.target == Some(account)) && f.only.includes_request(xmlns, tag);
@@ -328,6 +336,11 @@ impl Faults {
         })?;
         self.spend(at);
         Some(trouble)
+    }
+
+    /// The code with which a collection of that account's settings is answered.
+    pub(crate) fn missing_app_state(&self, account: AccountId) -> Option<u16> {
+        self.of(FaultKind::MissingAppState, Some(account)).next().map(|f| f.code.unwrap_or(404))
     }
 
     /// The code to refuse a login with; spends one of a counted fault.
@@ -436,6 +449,9 @@ impl World {
             | FaultKind::IqError
             | FaultKind::IqSilence
             | FaultKind::IqDrop
+            | FaultKind::IqNonsense
+            | FaultKind::MissingAppState
+            | FaultKind::WithholdDevices
             | FaultKind::HideNumber
             | FaultKind::CloseIk
             | FaultKind::IgnoreIk

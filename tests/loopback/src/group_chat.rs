@@ -154,7 +154,7 @@ impl World {
     }
 
     /// The message that hands out an endpoint's key for a chat of many.
-    fn sender_key(&mut self, account: AccountId, chat: &Jid) -> Result<wa::Message, String> {
+    pub(crate) fn sender_key(&mut self, account: AccountId, chat: &Jid) -> Result<wa::Message, String> {
         let chat = chat.to_string();
         let endpoint = &mut self.directory.get_mut(account).contact.endpoint;
         let key = endpoint.group_key(&chat, &mut self.rng).map_err(|e| e.to_string())?;

@@ -20,6 +20,9 @@ use crate::account::{AccountId, Form};
 use crate::archive::poll_of;
 use crate::world::World;
 
+/// Seconds after which phones ignore an edit.
+const EDIT_WINDOW: u64 = 20 * 60;
+
 /// A message that a phone or customer has opened.
 #[derive(Debug, Clone, Serialize)]
 pub struct Received {
@@ -137,11 +140,21 @@ impl World {
         } else if let Some(protocol) = base.protocol_message.as_option() {
             received.about = protocol.key.as_option().and_then(|key| key.id.clone());
             let edited = protocol.edited_message.as_option();
-            received.text = edited.and_then(|edited| edited.text_content().or(edited.get_caption())).map(str::to_owned);
+            let new = edited.map(|edited| unwrap(edited).1);
+            received.text = new.and_then(|new| new.text_content().or(new.get_caption())).map(str::to_owned);
             let archive = &self.directory.get(account).contact.archive;
             let target = received.about.as_ref().and_then(|id| archive.get(id));
-            if target.is_none_or(|target| target.sender != sender) {
-                received.problem = Some("it is about no message of its author".to_owned());
+            match target {
+                Some(target) if target.sender == sender => {
+                    let is_file = |message: &wa::Message| file_of(unwrap(message).1).is_some();
+                    // Phones show no text in the place of a file.
+                    if edited.is_some_and(|edited| is_file(edited) != is_file(&target.message)) {
+                        received.problem = Some("it has another form than what it edits".to_owned());
+                    } else if edited.is_some() && self.time() > target.time + EDIT_WINDOW {
+                        received.problem = Some("it comes too late for an edit".to_owned());
+                    }
+                }
+                _ => received.problem = Some("it is about no message of its author".to_owned()),
             }
         } else if let Some(quoted) = received.fields.pointer("/context_info/stanza_id").and_then(Value::as_str) {
             received.about = Some(quoted.to_owned());

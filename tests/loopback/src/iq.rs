@@ -29,6 +29,9 @@ impl World {
                 self.mute(conn);
                 return self.close(conn, Ending::Abrupt);
             }
+            Some(IqTrouble::Nonsense) => {
+                return self.send(conn, iq_result(iq, [NodeBuilder::new("nonsense").build()]));
+            }
             Some(IqTrouble::Error(code)) => return self.send(conn, iq_error(iq, code, error_text(code))),
             None => {}
         }

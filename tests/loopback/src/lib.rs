@@ -14,6 +14,7 @@
 //! | `pairing`, `link_code`, `passkey` | linking by QR and by code; the passkey that some accounts ask for |
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
+//! | `news` | what is told of people: devices that come and go, new keys, new numbers; broadcast lists |
 //! | `groups`, `group_rules`, `group_chat` | groups and their changes; who may do what and come in; messages in them |
 //! | `statuses` | what is shown to many for a day |
 //! | `app_state` | the settings that an account's devices share |
@@ -49,6 +50,7 @@ mod link_code;
 mod media;
 mod mex;
 mod network;
+mod news;
 mod pairing;
 mod passkey;
 mod phone;

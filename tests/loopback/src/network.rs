@@ -403,6 +403,57 @@ impl Network {
         self.of(number, |world, id| Ok(world.write_bare(id, account(world, to)?, Some("unavailable"))))?
     }
 
+    /// A customer writes to a broadcast list that these are in; returns the message's id.
+    pub async fn customer_broadcasts(
+        &self,
+        number: &str,
+        to: &[&str],
+        say: impl Into<Say>,
+    ) -> Result<String, NetworkError> {
+        let say = say.into();
+        self.of(number, |world, id| {
+            let to = accounts(world, to)?;
+            world.broadcast(id, &to, &say).map_err(NetworkError::Refused)
+        })?
+    }
+
+    /// A member hands its key of a group to all who are in it, and no message with it; returns the id of that.
+    pub async fn customer_hands_out_key(&self, number: &str, group_jid: &str) -> Result<String, NetworkError> {
+        self.of(number, |world, id| {
+            let group = group(world, group_jid)?;
+            world.hand_out_key(id, group).map_err(NetworkError::Refused)
+        })?
+    }
+
+    /// Somebody installs WhatsApp anew: all keys are others. `told`: those who have written to them hear of it.
+    pub async fn reinstall(&self, number: &str, told: bool) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.reinstall(id, told))
+    }
+
+    /// A person goes from a number to another, that of an account which nobody has written to: those who have written to the old one
+    /// hear of it.
+    pub async fn change_number(&self, old: &str, new: &str) -> Result<(), NetworkError> {
+        self.of(old, |world, old| {
+            let new = account(world, new)?;
+            world.tell_changed_number(old, new);
+            Ok(())
+        })?
+    }
+
+    /// As [`Self::customer_sends_unavailable`]; the phone has it.
+    pub async fn customer_sends_for_phone(
+        &self,
+        number: &str,
+        to: &str,
+        say: impl Into<Say>,
+    ) -> Result<String, NetworkError> {
+        let say = say.into();
+        self.of(number, |world, id| {
+            let peer = account(world, to)?;
+            world.write_for_phone(id, peer, &say).map_err(NetworkError::Refused)
+        })?
+    }
+
     /// Somebody posts a status for those accounts; for everybody who has written to it, without any. Returns its id.
     pub async fn post_status(
         &self,
@@ -510,6 +561,11 @@ impl Network {
     /// The phones do not have the files any more that the media host has forgotten.
     pub async fn phones_lose_files(&self) {
         self.0.with(|world| world.media.lose());
+    }
+
+    /// References of so many random bytes from the next connection on: WhatsApp has made them longer before.
+    pub async fn set_reference_bytes(&self, bytes: usize) {
+        self.0.with(|world| world.reference_bytes = bytes);
     }
 
     /// Injects a fault, on live connections at once.

@@ -29,6 +29,9 @@ use crate::world::{ConnId, Effect, Ending, Session, Ticket, World};
 
 /// References a connection gets: 60 s for the first, 20 s for each other.
 const REFS: usize = 6;
+/// Random bytes of a reference. In base64, with `2@` before it, one has 102 characters, so that a client shows 239: so had those of which
+/// the length was published in August 2026. Those of 2022 (Baileys#1206) had 82.
+pub(crate) const REFERENCE_BYTES: usize = 75;
 /// What precedes the account's signature of a device's identity.
 const ACCOUNT_SIGNATURE_PREFIX: [u8; 2] = [6, 0];
 
@@ -101,8 +104,7 @@ impl World {
             self.sessions.insert(conn, Session::Mute(None));
             return self.end(conn, crate::stanza::failure(400));
         };
-        let refs: Vec<String> =
-            (0..REFS).map(|_| format!("2@{}", BASE64_STANDARD.encode(self.rng.random::<[u8; 48]>()))).collect();
+        let refs: Vec<String> = (0..REFS).map(|_| self.reference()).collect();
         for reference in &refs {
             self.refs.insert(reference.clone(), conn);
         }
@@ -125,6 +127,12 @@ impl World {
             return;
         }
         self.send(conn, iq_set(&id, offer));
+    }
+
+    fn reference(&mut self) -> String {
+        let mut bytes = vec![0; self.reference_bytes];
+        self.rng.fill(&mut bytes[..]);
+        format!("2@{}", BASE64_STANDARD.encode(bytes))
     }
 
     /// The phone scans what the client shows.
@@ -286,6 +294,7 @@ impl World {
         owner.companions.insert(offer.device, companion);
         owner.pairings += 1;
         self.renew_key_index_list(offer.account);
+        self.tell_of_device(offer.account.device(offer.device), "add");
         self.ledger.counts.pairings += 1;
         self.effects.push(Effect::Paired(offer.ticket, Ok(offer.device)));
     }

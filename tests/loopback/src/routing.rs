@@ -83,6 +83,10 @@ impl World {
             self.status_message(&envelope, stanza, resend);
         } else if !is_channel {
             self.direct_message(&envelope, stanza);
+            // A sender whose list of devices is not the server's is told the server's.
+            if !resend && let Some(hash) = self.stale_devices(&envelope, stanza) {
+                ack.attrs.insert("phash", hash);
+            }
         }
         let due = match trouble {
             None | Some(AckTrouble::Error(_)) => {
@@ -198,7 +202,9 @@ impl World {
         // Where many are: the chat, and how people are named there.
         let group = self.groups.find(&to).map(|group| self.groups.get(group).form);
         let many = group.or(to.is_status_broadcast().then_some(statuses::FORM)).map(|form| (to.clone(), form));
-        let author = if many.is_some() { jid_attr(stanza, "participant") } else { None };
+        // What came by a broadcast list is its sender's alone.
+        let is_of_list = to.server == Server::Broadcast;
+        let author = if many.is_some() || is_of_list { jid_attr(stanza, "participant") } else { None };
         let to = author.unwrap_or(to);
         let Some(address) = self.directory.find_device(&to) else {
             return;

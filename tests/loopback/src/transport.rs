@@ -42,6 +42,16 @@ pub(crate) enum Out {
     Close(Ending, Instant),
 }
 
+impl Out {
+    /// Not before then.
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Stanzas(_, at) | Self::Close(Ending::Graceful, at) => Some(*at),
+            Self::Babble(_) | Self::Close(Ending::Abrupt, _) => None,
+        }
+    }
+}
+
 /// Batches that may wait for a client.
 pub(crate) const OUT_CAPACITY: usize = 1024;
 
@@ -203,21 +213,27 @@ struct Connection {
 
 impl Connection {
     async fn run(&mut self, mut out: mpsc::Receiver<Out>) -> anyhow::Result<()> {
+        // A late stanza holds up those behind it, and nothing that comes in: a slow line still reads while it waits to write.
+        let mut next: Option<Out> = None;
         loop {
+            let due = next.as_ref().and_then(Out::due);
+            let is_due = async {
+                if let Some(at) = due {
+                    sleep_until(at).await;
+                }
+            };
             tokio::select! {
                 // Answers go out before more is read, so that order is kept under load.
                 biased;
-                out = out.recv() => match out {
-                    Some(Out::Stanzas(stanzas, at)) => {
-                        sleep_until(at).await;
-                        timeout(SEND_LIMIT, self.write(&stanzas)).await??;
-                    }
+                out = out.recv(), if next.is_none() => match out {
+                    Some(out) => next = Some(out),
+                    None => return Ok(()),
+                },
+                () = is_due, if next.is_some() => match next.take() {
+                    Some(Out::Stanzas(stanzas, _)) => timeout(SEND_LIMIT, self.write(&stanzas)).await??,
                     Some(Out::Babble(babble)) => timeout(SEND_LIMIT, self.babble(babble)).await??,
+                    Some(Out::Close(Ending::Graceful, _)) => return self.close().await,
                     Some(Out::Close(Ending::Abrupt, _)) | None => return Ok(()),
-                    Some(Out::Close(Ending::Graceful, at)) => {
-                        sleep_until(at).await;
-                        return self.close().await;
-                    }
                 },
                 frame = self.input.frame(&mut self.socket) => match frame? {
                     Some(frame) => self.read(frame)?,

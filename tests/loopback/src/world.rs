@@ -21,7 +21,7 @@ use crate::groups::Groups;
 use crate::ledger::Ledger;
 use crate::link_code::LinkRequest;
 use crate::media::MediaStore;
-use crate::pairing::Registration;
+use crate::pairing::{REFERENCE_BYTES, Registration};
 use crate::presence::Presence;
 use crate::queue::Class;
 use crate::stanza::{attr, failure, leaf, stream_error, stream_removed, stream_replaced};
@@ -84,6 +84,8 @@ pub(crate) struct World {
     pub(crate) sessions: HashMap<ConnId, Session>,
     /// Pairing references on display, and whose they are.
     pub(crate) refs: HashMap<String, ConnId>,
+    /// Random bytes of a pairing reference.
+    pub(crate) reference_bytes: usize,
     /// Link-code requests by phone.
     pub(crate) link_requests: HashMap<AccountId, LinkRequest>,
     pub(crate) faults: Faults,
@@ -118,6 +120,7 @@ impl World {
             directory: Directory::default(),
             sessions: HashMap::new(),
             refs: HashMap::new(),
+            reference_bytes: REFERENCE_BYTES,
             link_requests: HashMap::new(),
             faults: Faults::default(),
             ledger: Ledger::default(),
@@ -265,6 +268,7 @@ impl World {
             return false;
         };
         self.renew_key_index_list(address.account);
+        self.tell_of_device(address, "remove");
         if let Some(conn) = companion.conn {
             self.end(conn, stream_removed());
         }

@@ -148,6 +148,16 @@ impl World {
         id
     }
 
+    /// The same; the addressee's phone has the message, and tells it when it is asked.
+    pub(crate) fn write_for_phone(&mut self, account: AccountId, peer: AccountId, say: &Say) -> Result<String, String> {
+        let chat = Chat::Direct(peer);
+        let composed = self.compose(Place { author: account, chat, form: Form::Pn }, say)?;
+        let id = self.write_bare(account, peer, Some("unavailable"));
+        self.archive(account, account, chat, &id, &composed.message);
+        self.archive(peer, account, Chat::Direct(account), &id, &composed.message);
+        Ok(id)
+    }
+
     fn write_in_group(&mut self, account: AccountId, group: GroupId, say: &Say) -> Result<String, String> {
         if !self.groups.get(group).may_write(account) {
             return Err("may not write in this group".to_owned());

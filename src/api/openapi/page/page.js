@@ -1,4 +1,4 @@
-// Shows the OpenAPI document beside it. Everything goes in as text, whatever stands in the document.
+// Shows the OpenAPI document beside it, and tries calls. Everything goes in as text, whatever stands in the document or comes as an answer.
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const at = (id) => document.getElementById(id);
@@ -87,7 +87,10 @@ class Page {
     const body = operation.requestBody && this.resolve(operation.requestBody);
     if (body) inside.append(make("h3", {}, "Body"), ...this.contents(body.content, true));
     inside.append(make("h3", {}, "Answers"), ...Object.entries(operation.responses ?? {}).map(([status, answer]) => this.answer(status, answer)));
-    if (!isWebhook) inside.append(make("h3", {}, "curl"), make("pre", { tabIndex: 0 }, this.curl(method, path, operation, parameters, body)));
+    if (!isWebhook) {
+      inside.append(make("h3", {}, "curl"), code(this.curl(method, path, operation, parameters, body), "curl command"));
+      inside.append(make("h3", {}, "Try it"), this.trial(method, path, operation, parameters, body));
+    }
     return inside;
   }
 
@@ -104,7 +107,7 @@ class Page {
       return [
         make("p", { className: "faint" }, type),
         this.schema(schema),
-        example !== undefined && isRequest ? make("pre", { tabIndex: 0 }, JSON.stringify(example, null, 2)) : null,
+        example !== undefined && isRequest ? code(JSON.stringify(example, null, 2), "example") : null,
       ].filter(Boolean);
     });
   }
@@ -210,6 +213,44 @@ class Page {
     return { string: "…", integer: 1, number: 1, boolean: true }[type];
   }
 
+  /** A form that sends the call, and its answer. */
+  trial(method, path, operation, parameters, body) {
+    const prefix = (operation.operationId ?? path).replaceAll(/\W+/g, "-");
+    const input = (name, label, element) => {
+      element.id = `try-${prefix}-${name.replaceAll(/\W+/g, "-")}`;
+      const tag = make("label", { htmlFor: element.id }, label);
+      return make("div", { className: "entry" }, tag, element);
+    };
+    const entries = parameters.filter((one) => one.in === "path" || one.in === "query" || one.in === "header").map((parameter) => {
+      const example = this.example(parameter.schema ?? {});
+      const value = parameter.required && example !== undefined && example !== "…" ? String(example) : "";
+      const field = make("input", { type: "text", value, required: Boolean(parameter.required), autocomplete: "off", spellcheck: false });
+      return { parameter, field, node: input(parameter.name, `${parameter.name} (${parameter.in}${parameter.required ? ", required" : ""})`, field) };
+    });
+    const json = body?.content?.["application/json"];
+    const example = json && this.example(json.schema ?? {});
+    const text = json && make("textarea", { rows: 8, value: example === undefined ? "{}" : JSON.stringify(example, null, 2), spellcheck: false });
+    const otherBody = body && !json;
+    const outcome = make("div", { className: "outcome" });
+    outcome.setAttribute("role", "status");
+    const button = make("button", { type: "submit" }, `Send ${method.toUpperCase()}`);
+    const form = make("form", { className: "try" }, entries.map(({ node }) => node), text ? input("body", "Body (JSON)", text) : null,
+      otherBody ? make("p", { className: "faint" }, "This body is no JSON: use curl.") : null, make("div", {}, button), outcome);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      if (button.disabled) return;
+      button.disabled = true;
+      try {
+        outcome.replaceChildren(await call(method, path, entries, text?.value));
+      } catch (error) {
+        outcome.replaceChildren(make("p", { className: "failure" }, `No answer. ${error.message}`));
+      }
+      button.disabled = false;
+      button.focus();
+    });
+    return form;
+  }
+
   curl(method, path, operation, parameters, body) {
     const value = (parameter) => encodeURIComponent(this.example(parameter.schema ?? {}) ?? parameter.name);
     let url = path;
@@ -217,7 +258,7 @@ class Page {
     const query = parameters.filter((one) => one.in === "query" && one.required).map((one) => `${one.name}=${value(one)}`);
     if (query.length) url += `?${query.join("&")}`;
     const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-    const lines = [`curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${quoted(location.origin + url)}`];
+    const lines = [`curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${quoted(addressOf(url))}`];
     if ((operation.security ?? []).length) lines.push(`-H "X-Api-Key: $KEY"`);
     const example = body?.content?.["application/json"] && this.example(body.content["application/json"].schema ?? {});
     if (example !== undefined && example !== null && body) {
@@ -225,6 +266,97 @@ class Page {
     }
     return lines.join(" \\\n  ");
   }
+}
+
+/** The whole address of a path of the API, also behind a proxy that serves us below a path of its own. */
+function addressOf(path) {
+  return new URL(".", location.href).href.replace(/\/$/, "") + path;
+}
+
+/** Sends what a form says, and shows what comes. */
+async function call(method, path, entries, body) {
+  const headers = {};
+  const query = new URLSearchParams();
+  let url = path;
+  for (const { parameter, field } of entries) {
+    const value = field.value;
+    if (parameter.in === "path") url = url.replace(`{${parameter.name}}`, () => encodeURIComponent(value));
+    else if (value === "") continue;
+    else if (parameter.in === "query") query.append(parameter.name, value);
+    else headers[parameter.name] = value;
+  }
+  if (key()) headers["X-Api-Key"] = key();
+  if (body !== undefined) {
+    JSON.parse(body);
+    headers["Content-Type"] = "application/json";
+  }
+  const before = performance.now();
+  const options = { method: method.toUpperCase(), headers, body, cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(120_000) };
+  const answer = await fetch(addressOf(url) + (query.size ? `?${query}` : ""), options);
+  const type = answer.headers.get("content-type") ?? "";
+  const bytes = await answer.arrayBuffer();
+  const title = make("p", { className: answer.ok ? "" : "failure" }, make("strong", {}, `${answer.status} ${answer.statusText}`), ` · ${Math.round(performance.now() - before)} ms · ${bytes.byteLength} bytes${type ? ` · ${type}` : ""}`);
+  if (bytes.byteLength === 0) return title;
+  if (!/json|^text\//.test(type)) return make("div", {}, title, make("p", { className: "faint" }, "Not a text: it is not shown."));
+  return make("div", {}, title, code(pretty(new TextDecoder().decode(bytes), type), "answer"));
+}
+
+/** As much of an answer as a page can show. */
+const SHOWN = 200_000;
+
+function pretty(text, type) {
+  let shown = text;
+  try {
+    if (/json/.test(type)) shown = JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    // It calls itself JSON. As it came, then.
+  }
+  return shown.length > SHOWN ? `${shown.slice(0, SHOWN)}\n… ${shown.length - SHOWN} characters more` : shown;
+}
+
+function say(text) {
+  at("said").textContent = "";
+  // An equal text is said again, too.
+  setTimeout(() => { at("said").textContent = text; }, 20);
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { at("said").textContent = ""; }, 4000);
+}
+
+/** A text that can be copied. */
+function code(text, name) {
+  const pre = make("pre", { tabIndex: 0 }, text);
+  pre.setAttribute("aria-label", name);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(pre.textContent);
+      say("Copied.");
+    } catch {
+      // Browsers give the clipboard to pages of https and of this machine only.
+      getSelection().selectAllChildren(pre);
+      say("Selected: copy it with your keyboard.");
+    }
+  };
+  const button = make("button", { type: "button", className: "copy", onclick: copy }, "Copy");
+  button.setAttribute("aria-label", `Copy the ${name}`);
+  return make("div", { className: "code" }, pre, button);
+}
+
+/** The key that calls are tried with: the one that is typed here, else the console's of this tab. It goes in a header, and is not kept. */
+function key() {
+  return at("key").value.trim() || consoleKey();
+}
+
+function consoleKey() {
+  try {
+    return sessionStorage.getItem("sessiond.key") ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function tellWhose() {
+  const typed = at("key").value.trim() !== "";
+  at("whose").textContent = typed ? "This key is used. It is forgotten with the page." : consoleKey() ? "Empty: the console's key of this tab is used." : "Empty: calls go without a key.";
 }
 
 function filter(text) {
@@ -257,6 +389,9 @@ try {
   open();
   addEventListener("hashchange", open);
   at("filter").addEventListener("input", (event) => filter(event.target.value));
+  at("key").addEventListener("input", tellWhose);
+  at("who").addEventListener("submit", (event) => event.preventDefault());
+  tellWhose();
 } catch (error) {
   at("about").append(make("p", { className: "failure", role: "alert" }, `The document cannot be shown. ${error.message}`));
 }

@@ -1,0 +1,81 @@
+// Español: lo que el servidor dice en inglés, con `{nombre}` donde hay un valor. `{reason}` contiene otra frase de esta lista.
+
+export default [
+  // Sesiones que viven.
+  ["connected", "conectado"],
+  ["connecting", "conectando"],
+  ["restored", "restaurado"],
+  ["being restored", "se está restaurando"],
+  ["paired, logging in", "vinculado, entrando"],
+  ["not paired", "sin vincular"],
+  ["asking WhatsApp for a QR code", "pidiendo un código QR a WhatsApp"],
+  ["waiting for a scan", "esperando que se escanee el código"],
+  ["stopped", "detenido"],
+  ["stopped; it stays linked, and away until it is started", "detenido a propósito; sigue vinculado, y desconectado hasta que se inicie"],
+  ["moved", "lo atiende otro proceso"],
+  ["the daemon is stopping", "el servidor se está deteniendo"],
+  ["unlinked", "desvinculado"],
+  ["unlinked here; WhatsApp could not be told: remove the device on the phone", "desvinculado aquí; no se pudo avisar a WhatsApp: quite el dispositivo en el teléfono"],
+
+  // Lo que dice WhatsApp.
+  ["WhatsApp logged this device out: scan again", "WhatsApp desvinculó este dispositivo: escanee otra vez"],
+  ["WhatsApp logged this device out ({code})", "WhatsApp desvinculó este dispositivo ({code})"],
+  ["WhatsApp refused the pairing ({code})", "WhatsApp rechazó la vinculación ({code})"],
+  ["another connection of this device took over; trying again", "otra conexión de este dispositivo tomó su lugar; reintentando"],
+  ["banned by WhatsApp for a while", "WhatsApp suspendió este número por un tiempo"],
+  ["banned by WhatsApp for {seconds} s", "WhatsApp suspendió este número por {seconds} s"],
+  ["WhatsApp calls this version outdated; trying a newer one", "WhatsApp dice que esta versión es antigua; probando una más nueva"],
+  ["WhatsApp refuses the connection ({code})", "WhatsApp rechaza la conexión ({code})"],
+  ["WhatsApp is unwell ({code}); trying again", "WhatsApp tiene problemas ({code}); reintentando"],
+  ["the connection was lost; trying again", "se perdió la conexión; reintentando"],
+  ["WhatsApp cannot be reached ({why}); trying again", "no se llega a WhatsApp ({why}); reintentando"],
+  ["WhatsApp does not answer the login; trying again", "WhatsApp no responde a la entrada; reintentando"],
+  ["what WhatsApp sent could not be read; connecting anew", "no se pudo leer lo que envió WhatsApp; conectando de nuevo"],
+  ["testing a quiet connection", "probando una conexión silenciosa"],
+
+  // Vincular.
+  ["the QR codes ran out", "se acabaron los códigos QR"],
+  ["the QR code was not scanned", "nadie escaneó el código QR"],
+  ["the pairing failed", "la vinculación falló"],
+  ["the pairing was given up", "se abandonó la vinculación"],
+  ["refused: another number ({scanned}) scanned than this session's ({expected}); another one must be allowed first", "rechazado: escaneó otro número ({scanned}) que el de esta sesión ({expected}); antes hay que permitir otro"],
+  ["the time for the passkey is over", "se acabó el tiempo para la llave de acceso"],
+  ["the pairing with a passkey failed: {why}", "la vinculación con llave de acceso falló: {why}"],
+  ["WhatsApp asks for a passkey", "WhatsApp pide una llave de acceso"],
+  ["the passkey was sent, waiting for the phone", "se envió la llave de acceso; falta el teléfono"],
+  ["the phone shows a code: it must be the same here", "el teléfono muestra un código: aquí debe ser el mismo"],
+  ["the code was confirmed, waiting for the phone", "se confirmó el código; falta el teléfono"],
+
+  // La máquina y el almacén.
+  ["the process has as many sessions as its limit of open files carries (ulimit -n): waiting for one to end", "el proceso no puede abrir más archivos (ulimit -n): esperando que termine otra sesión"],
+  ["the working copy is damaged: {why}", "la copia de trabajo está dañada ({why})"],
+  ["the working copy is gone: {why}", "la copia de trabajo desapareció ({why})"],
+  ["the working copy was exchanged: {why}", "la copia de trabajo fue cambiada ({why})"],
+  ["the working copy cannot be read or written: {why}", "la copia de trabajo no se puede leer o escribir ({why})"],
+  ["the working copy cannot be opened: no file descriptor is free: {why}", "la copia de trabajo no se puede abrir: no queda ningún descriptor de archivo ({why})"],
+  ["the working copy has no room on the disk: {why}", "no queda espacio en el disco para la copia de trabajo ({why})"],
+  ["crashed, which is a bug: being restored from the vault; please report it", "falló por un error del programa: se restaura del almacén; infórmelo, por favor"],
+  ["the vault does not take the journal: {why}", "el almacén no acepta el diario: {why}"],
+  ["the vault did not take the last changes of the session that ended", "el almacén no aceptó los últimos cambios de la sesión que terminó"],
+  ["the tenant is connected, but the vault has no state of it", "el negocio está conectado, pero el almacén no tiene su estado"],
+
+  // Webhooks.
+  ["answered {status}", "respondió {status}"],
+  ["no connection", "no hay conexión"],
+  ["the connection broke", "se cortó la conexión"],
+  ["no answer in time", "no respondió a tiempo"],
+  ["a redirect from https to http", "una redirección de https a http"],
+  ["more than {n} redirects", "más de {n} redirecciones"],
+  ["the answer has more than {n} bytes", "la respuesta tiene más de {n} bytes"],
+  ["the target is no URL", "el destino no es una URL"],
+  ["the target is longer than {n} characters", "el destino tiene más de {n} caracteres"],
+  ["the target must begin with http:// or https://", "el destino debe empezar con http:// o https://"],
+  ["the target must not carry a user name or a password", "el destino no puede llevar usuario o contraseña"],
+  ["the target names a port that is not allowed", "el destino nombra un puerto que no está permitido"],
+  ["the target leads to an address that is not allowed", "el destino lleva a una dirección que no está permitida"],
+
+  // Una frase dentro de otra: al final, para que antes se busque la entera.
+  ["{reason}; scan again", "{reason}; escanee otra vez"],
+  ["{reason}; the credentials are not wiped yet", "{reason}; las credenciales todavía no se han borrado"],
+  ["{reason}: being restored from the vault", "{reason}: se restaura del almacén"],
+];

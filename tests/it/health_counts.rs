@@ -1,0 +1,48 @@
+//! `/health` counts what is wrong, for everybody: the vault, the disk, and tenants that no process serves.
+
+use serde_json::{Value, json};
+use sessiond::demo::until;
+
+use crate::stage::{Home, LIMIT, Stage};
+
+async fn problems(stage: &Stage) -> (u16, Value, Value) {
+    let url = format!("http://{}/health", stage.setup.address);
+    // Without a key.
+    let response = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.unwrap();
+    (status, body["status"].clone(), body["problems"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_wrong_and_then_the_disk_is_full() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let none = json!({ "vault": 0, "disk": 0, "unowned": 0 });
+    assert_eq!(problems(&stage).await, (200, json!("ok"), none));
+    daemon.kill().await.unwrap();
+    let stage = stage.set("SESSIOND_DATA__RESERVE_MIB", "100000000");
+    let daemon = stage.start().await;
+    let full = json!({ "vault": 0, "disk": 1, "unowned": 0 });
+    assert_eq!(problems(&stage).await, (503, json!("disk_full"), full));
+    daemon.kill().await.unwrap();
+}
+
+/// Two processes have the vault, and a tenant pairs with the one that is told to stop: the other has never had it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_paired_with_a_process_that_stops_is_served_by_the_next() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
+    let other = stage.other("other", false);
+    let second = other.start().await;
+    let first = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    first.terminate(LIMIT).await.unwrap();
+    let served = || async { other.dashboard.is_connected("trattoria").await };
+    until(LIMIT, "the tenant to be served", served).await.unwrap_or_else(|error| panic!("{error}\n{}", other.log()));
+    let customer = &conversation.customers[0];
+    other.dashboard.send("trattoria", customer, "here we are", "k").await.unwrap();
+    let well = || async { other.health().await.1["problems"]["unowned"] == json!(0) };
+    until(LIMIT, "nothing to be wrong", well).await.unwrap();
+    assert_eq!(stage.network.stats().await.counts.pairings, 1);
+    second.kill().await.unwrap();
+}
