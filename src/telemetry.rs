@@ -10,7 +10,7 @@ use std::{backtrace::Backtrace, io::IsTerminal as _};
 use tracing_subscriber::{
     EnvFilter,
     filter::{LevelFilter, Targets},
-    fmt,
+    fmt::{self, writer::BoxMakeWriter},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -64,20 +64,33 @@ fn foreign_cap() -> Targets {
     Targets::new().with_targets(targets).with_default(UNREAD)
 }
 
+/// Where the log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStream {
+    Stdout,
+    /// The standard output is for what the command answers.
+    Stderr,
+}
+
 /// Installs the subscriber. A second call does nothing.
-pub fn init(settings: &Log) {
+pub fn init(settings: &Log, stream: LogStream) {
+    let (is_terminal, writer) = match stream {
+        LogStream::Stdout => (std::io::stdout().is_terminal(), BoxMakeWriter::new(std::io::stdout)),
+        LogStream::Stderr => (std::io::stderr().is_terminal(), BoxMakeWriter::new(std::io::stderr)),
+    };
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stdout().is_terminal(),
+        LogFormat::Auto => !is_terminal,
     };
     // The filter was checked with the configuration.
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter).with(foreign_cap());
     let installed = if json {
-        registry.with(fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
+        let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+        registry.with(layer.with_writer(writer)).try_init()
     } else {
-        registry.with(fmt::layer().with_target(false)).try_init()
+        registry.with(fmt::layer().with_target(false).with_writer(writer)).try_init()
     };
     if installed.is_ok() {
         report_panics();

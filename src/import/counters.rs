@@ -12,6 +12,7 @@
 //! - Pre-keys of a copy that is not final, or that has none, cannot be trusted: the next ids are far from the old ones, and
 //!   new keys go up at the login.
 
+use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::libsignal::{
     protocol::{
         KeyPair, PrivateKey, PublicKey, SenderKeyRecord, SessionComponents, SessionRecord, SessionRecordComponents,
@@ -29,7 +30,8 @@ const PRE_KEY_GAP: u32 = 10_000;
 pub(super) const PRE_KEY_IDS: u32 = 1 << 24;
 
 /// What the operator says of the copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Finality {
     /// It was made after the old service was stopped for good.
     Final,
@@ -57,6 +59,7 @@ impl Default for CounterMargin {
 /// A copy that is safe to connect with. Records are the library's, encoded; keys are texts as the store has them.
 pub struct SettledTenant {
     pub copy: TenantCopy,
+    pub finality: Finality,
     /// Address → session record.
     pub sessions: Vec<(String, Vec<u8>)>,
     /// `group:address` → sender-key record.
@@ -103,6 +106,7 @@ impl TenantCopy {
         };
         SettledTenant {
             copy: self,
+            finality,
             sessions,
             sender_keys,
             pre_keys,

@@ -14,14 +14,22 @@ use super::{
 };
 
 /// What a source is said to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceFormat {
+    /// A folder of credentials and keys, a folder of such folders, or one JSON.
     Baileys,
+    /// Evolution API: rows of its table `Session` as CSV or JSON, its folder, or a dump of its Redis hash.
     Evolution,
+    /// WAHA's folder of sessions, NOWEB or GOWS.
     Waha,
+    /// whatsmeow's SQLite, or a dump of its PostgreSQL.
     Whatsmeow,
+    /// An export of Firebase's Realtime Database.
+    #[serde(rename = "rtdb")]
+    #[value(name = "rtdb")]
     RealtimeDatabase,
+    /// An export of Firestore's documents.
     Firestore,
 }
 

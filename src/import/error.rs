@@ -37,6 +37,25 @@ pub enum ImportError {
     Sqlite(#[from] rusqlite::Error),
 }
 
+impl ImportError {
+    /// Stable; for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "unreadable",
+            Self::Json { .. } => "no_json",
+            Self::TooLarge { .. } => "too_large",
+            Self::Link { .. } => "link",
+            Self::NotAFile(_) => "no_file",
+            Self::OtherFormat(_) => "other_format",
+            Self::NoCredentials => "no_credentials",
+            Self::Credentials(_) => "damaged_credentials",
+            Self::NotPaired(_) => "never_paired",
+            Self::NotWhole(_) => "not_whole",
+            Self::Sqlite(_) => "damaged_database",
+        }
+    }
+}
+
 fn list(flaws: &[CopyFlaw]) -> String {
     flaws.iter().map(CopyFlaw::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,8 +1,8 @@
 //! Tenants that come from other gateways, with their WhatsApp session: no QR code, no "security code changed".
 //!
-//! Pure: readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
-//! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. Sources are only read. Nothing here
-//! writes into a vault, opens a connection, or decides whether a tenant may be replaced: that is the writer's.
+//! Readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
+//! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. All of them are pure, and sources are only
+//! read. [`ImportWriter`] alone writes: one entry of the tenant's journal. Nothing here connects.
 //!
 //! | source | reader |
 //! |---|---|
@@ -29,6 +29,7 @@ mod complete;
 mod copy;
 mod counters;
 mod entrance;
+mod entry;
 mod error;
 pub mod evolution;
 pub mod export;
@@ -40,6 +41,7 @@ mod json;
 mod key;
 mod limits;
 mod mappings;
+mod report;
 mod secret;
 mod signal;
 mod source;
@@ -48,6 +50,7 @@ mod tally;
 mod tests;
 pub mod waha;
 pub mod whatsmeow;
+mod writer;
 
 pub use self::{
     address::{AddressServer, SignalAddress},
@@ -55,11 +58,14 @@ pub use self::{
     copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},
     counters::{CounterMargin, Finality, SettledTenant},
     entrance::{SourceFormat, read},
+    entry::{ImportReceipt, TenantEntry, UnwritableCopyError},
     error::{EntryError, ImportError},
     key::KeyHalves,
     limits::ImportLimits,
     mappings::LidMappings,
+    report::{ImportFailure, ImportOutcome, ImportReport},
     secret::Secret,
     source::SourceTenant,
     tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},
+    writer::{ImportWriter, Occupancy, RefusedImport},
 };

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::EntryError;
 
@@ -14,7 +14,7 @@ const LISTED: usize = 100;
 const NAME: usize = 120;
 
 /// A kind of entry, in any gateway's store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     PreKey,
@@ -34,7 +34,7 @@ pub enum EntryKind {
 }
 
 /// Entries of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryCounts {
     pub kept: u64,
     /// Wanted, but damaged or not to be trusted: each has a problem.

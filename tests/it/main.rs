@@ -56,6 +56,7 @@ mod marked_read;
 mod marks;
 mod matrix;
 mod media;
+mod move_in;
 mod named_errors;
 mod names;
 mod no_answers;
