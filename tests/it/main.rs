@@ -35,6 +35,7 @@ mod fuzz;
 mod heal;
 mod health_counts;
 mod hostile;
+mod import_command;
 mod issuer;
 mod journal_bench;
 mod journal_damage;
