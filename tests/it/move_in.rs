@@ -17,6 +17,9 @@ use crate::{
 
 const TENANT: &str = "trattoria";
 
+/// What the old service sends to one contact after a stale copy was made. More than one of the library's leases (64).
+const LATE: usize = 70;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_notices_that_baileys_7_has_moved_in() {
     unnoticed("7").await;
@@ -51,6 +54,7 @@ async fn a_copy_that_may_be_stale_costs_each_contact_one_retry() {
     assert_eq!(report["entries"]["session"]["kept"], json!(0), "{report:#}");
     scene.go_on().await;
     let stats = scene.stats().await;
+    // For what was written on a session that is not there; group keys of others are.
     assert!(stats.counts.retry_receipts <= scene.people.len() as u64, "{}", scene.story(&stats));
     scene.assert_clean(&stats);
 }
@@ -65,10 +69,11 @@ async fn credentials_alone_are_enough() {
     std::fs::copy(scene.store.join("creds.json"), &creds).unwrap();
     let report = scene.import_from(&creds, &[]).await;
     assert_eq!(report["outcome"], "imported", "{report:#}");
+    // What was written to keys that are not there, to the group as well; and a new contact's message, which draws an old key.
+    let unreadable = scene.written.len() as u64 + 1;
     scene.go_on().await;
     let stats = scene.stats().await;
-    // Each contact's first message, and that of a new one, which draws an old key; and the group's, whose key is not there.
-    assert!(stats.counts.retry_receipts <= 2 * (scene.people.len() as u64 + 1), "{}", scene.story(&stats));
+    assert!(stats.counts.retry_receipts <= 2 * unreadable, "{}", scene.story(&stats));
     scene.assert_clean(&stats);
 }
 
@@ -83,7 +88,7 @@ async fn a_stale_copy_loses_nothing_with_the_margin() {
     scene.assert_clean(&stats);
 }
 
-/// The negative control: what the margin is for.
+/// The negative control. The library itself skips one lease of 64 counters of a record that it did not write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_copy_without_a_margin_uses_counters_twice() {
     let Some(mut scene) = Scene::begin("7").await else { return };
@@ -159,9 +164,11 @@ impl Scene {
                 old.send(&chat, &answer).await;
                 arrives(&self.stage, number, &answer).await;
             }
-            let text = format!("question {round} of the group");
-            network.customer_send(&self.people[0].number, &self.group, &text).await.unwrap();
-            old.text(&text).await;
+            for person in &self.people[..2] {
+                let text = format!("question {round} to the group, of {}", person.number);
+                network.customer_send(&person.number, &self.group, &text).await.unwrap();
+                old.text(&text).await;
+            }
             let answer = format!("answer {round} for the group");
             old.send(&self.group, &answer).await;
             for person in &self.people[..2] {
@@ -193,12 +200,11 @@ impl Scene {
         }
         old.command(json!({ "command": "connect" })).await;
         old.event("open", |_| true).await;
-        for Person { number, jid, .. } in &self.people {
-            for n in 0..3 {
-                let text = format!("late answer {n} for {number}");
-                old.send(jid, &text).await;
-                arrives(&self.stage, number, &text).await;
+        for (Person { number, jid, .. }, answers) in self.people.iter().zip([LATE, 3, 3]) {
+            for n in 0..answers {
+                old.send(jid, &format!("late answer {n} for {number}")).await;
             }
+            arrives(&self.stage, number, &format!("late answer {} for {number}", answers - 1)).await;
         }
         self.stop_old_service().await;
         copy
