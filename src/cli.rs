@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bot_eval;
+mod import;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -9,7 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, EXIT_CONFIG, VaultHome},
     daemon::{self, EXIT_IN_USE, VaultLockError},
-    telemetry,
+    telemetry::{self, LogStream},
 };
 
 /// Keeps many WhatsApp sessions alive and serves their dashboards.
@@ -32,6 +33,8 @@ enum Command {
     /// The bot's understanding of orders.
     #[command(subcommand)]
     Bot(BotCommand),
+    /// Bring tenants of another gateway, with their WhatsApp session: nobody scans again.
+    Import(import::ImportOptions),
     /// The whole main job on this machine: pair, die, lose the disk, come back.
     #[cfg(feature = "loopback")]
     Demo(crate::demo::Options),
@@ -70,9 +73,14 @@ impl Cli {
                 return ExitCode::from(EXIT_CONFIG);
             }
         };
-        telemetry::init(&config.log);
+        let stream = match self.command {
+            Some(Command::Import(_)) => LogStream::Stderr,
+            _ => LogStream::Stdout,
+        };
+        telemetry::init(&config.log, stream);
         match self.command {
             Some(Command::Check) => block_on(check(config)),
+            Some(Command::Import(options)) => block_on(import::run(config, options)),
             _ => block_on(async move { daemon::run(&config).await }),
         }
     }
@@ -123,7 +131,7 @@ async fn check(config: Config) -> anyhow::Result<()> {
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
     println!("whatsapp   {}", config.whatsapp.endpoint);
-    let Some(vault) = daemon::existing_vault(&config).await? else {
+    let Some((vault, _)) = daemon::existing_vault(&config).await? else {
         println!("new        there is no vault yet: the first start makes it, and its key if none is configured");
         return Ok(());
     };

@@ -222,7 +222,7 @@ async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, had_key: bool) 
 }
 
 /// The same of a vault that is there, and makes nothing: for who only looks. `None`: there is none yet.
-pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn access::Home>>> {
+pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn access::Home>, Arc<Keyring>)>> {
     let mut keys = config.vault.master_keys.clone();
     if let VaultHome::Embedded { path, .. } = &config.vault.home {
         if !path.exists() {
@@ -233,7 +233,7 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn ac
             keys.push(read_key_file(&file).map_err(|error| unreadable(&file, error))?);
         }
     }
-    let keyring = Keyring::new(keys);
+    let keyring = Arc::new(Keyring::new(keys));
     let vault = until_answered(patience(config), async || {
         let vault = reach_vault(config).await?;
         if let Some(value) = vault.check_value().await? {
@@ -241,7 +241,7 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<Arc<dyn ac
         }
         Ok(vault)
     });
-    vault.await.map(Some)
+    Ok(Some((vault.await?, keyring)))
 }
 
 fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
@@ -368,11 +368,7 @@ fn env(
         shelf: Shelf::default(),
         directory: Directory::default(),
         ended: Ended::default(),
-        policy: Policy {
-            pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
-            snapshot_entries: config.vault.snapshot_entries,
-            ..Policy::default()
-        },
+        policy: journal_policy(config),
         settings: config.session.clone(),
         quiet_first: config.heartbeat.interval / 2,
         messages: config.messages.clone(),
@@ -391,6 +387,15 @@ fn env(
         dialing: Arc::new(Semaphore::new(DIALING.min(descriptors.lines))),
         lines: Arc::new(Semaphore::new(descriptors.lines)),
     })
+}
+
+/// How journals are kept.
+pub fn journal_policy(config: &Config) -> Policy {
+    Policy {
+        pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
+        snapshot_entries: config.vault.snapshot_entries,
+        ..Policy::default()
+    }
 }
 
 fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::{
-    api, journal,
+    api,
+    import::fuzz as import,
+    journal,
     message::{
         EventBody, Message,
         media::{FileName, Links},
@@ -26,7 +28,7 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "envelope", run: envelope },
     Target { name: "entry", run: journal::read_anything },
     Target { name: "webhook", run: settings },
@@ -35,6 +37,13 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "message", run: normalisation },
     Target { name: "history", run: history },
     Target { name: "order", run: order },
+    Target { name: "import_document", run: import::document },
+    Target { name: "import_realtime", run: import::realtime },
+    Target { name: "import_firestore", run: import::firestore },
+    Target { name: "import_rows", run: import::rows },
+    Target { name: "import_redis", run: import::redis },
+    Target { name: "import_whatsmeow", run: import::database },
+    Target { name: "import_session", run: import::session },
 ];
 
 /// Messages of one customer, parted by ASCII's record separator: whatever they say, each basket can be priced.

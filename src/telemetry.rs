@@ -10,7 +10,7 @@ use std::{backtrace::Backtrace, io::IsTerminal as _};
 use tracing_subscriber::{
     EnvFilter,
     filter::{LevelFilter, Targets},
-    fmt,
+    fmt::{self, writer::BoxMakeWriter},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -64,9 +64,20 @@ fn foreign_cap() -> Targets {
     Targets::new().with_targets(targets).with_default(UNREAD)
 }
 
+/// Where the log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStream {
+    Stdout,
+    /// The standard output is for what the command answers.
+    Stderr,
+}
+
 /// Installs the subscriber. A second call does nothing.
-pub fn init(settings: &Log) {
-    let is_terminal = std::io::stdout().is_terminal();
+pub fn init(settings: &Log, stream: LogStream) {
+    let (is_terminal, writer) = match stream {
+        LogStream::Stdout => (std::io::stdout().is_terminal(), BoxMakeWriter::new(std::io::stdout)),
+        LogStream::Stderr => (std::io::stderr().is_terminal(), BoxMakeWriter::new(std::io::stderr)),
+    };
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -76,9 +87,10 @@ pub fn init(settings: &Log) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter).with(foreign_cap());
     let installed = if json {
-        registry.with(fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
+        let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+        registry.with(layer.with_writer(writer)).try_init()
     } else {
-        let text = fmt::layer().with_target(false);
+        let text = fmt::layer().with_target(false).with_writer(writer);
         // Colours are for eyes; the terminal's own word on them (NO_COLOR) stands.
         registry.with(if is_terminal { text } else { text.with_ansi(false) }).try_init()
     };

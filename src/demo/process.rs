@@ -89,8 +89,16 @@ impl Setup {
 
     /// Starts the daemon. It has not restored anything yet.
     pub fn spawn(&self) -> anyhow::Result<Process> {
-        std::fs::create_dir_all(&self.data_dir)?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let mut command = self.command()?;
+        command.stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("{} cannot be started", self.program.display()))?;
+        Ok(Process { child, address: self.address, log: self.log.clone(), started: Instant::now() })
+    }
+
+    /// The program with all its settings; without arguments it serves.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        std::fs::create_dir_all(&self.data_dir)?;
         let program = self.program.to_string_lossy().into_owned();
         let mut words = self.launcher.iter().chain([&program]);
         let mut command = Command::new(words.next().context("the program comes last")?);
@@ -106,11 +114,8 @@ impl Setup {
             .env("SESSIOND_HTTP__LISTEN", self.address.to_string())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
             .kill_on_drop(true);
-        let child = command.spawn().with_context(|| format!("{} cannot be started", self.program.display()))?;
-        Ok(Process { child, address: self.address, log: self.log.clone(), started: Instant::now() })
+        Ok(command)
     }
 
     /// Starts the daemon and waits until its port is open.

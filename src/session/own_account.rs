@@ -75,11 +75,8 @@ impl Session {
 
 /// The directory says which number the tenant had before this daemon knew it: no other account may scan.
 pub(super) async fn expect_number(store: &Store, number: &str) -> Result<(), StoreError> {
-    // Others have written it: as a jid, or as people do.
-    let user = number.split([':', '@']).next().unwrap_or_default();
-    let number: String = user.chars().filter(char::is_ascii_digit).collect();
-    if !number.is_empty() {
-        store.expect_account(OwnAccount::new(number, None)).await?;
+    if let Some(account) = OwnAccount::named(number) {
+        store.expect_account(account).await?;
     }
     Ok(())
 }

@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::store::Device;
 
-use super::{Batch, StoreError, key, parse_setting, space, turn::Turn};
+use super::{Batch, StoreError, key, parse_setting, records, space, turn::Turn};
+use crate::journal::Record;
 
 /// Where it is written which account the tenant is.
 pub(super) const OWN_ACCOUNT: &str = "session/account";
@@ -32,6 +33,13 @@ const MAX_FORMER: usize = 16;
 impl OwnAccount {
     pub fn new(number: impl Into<String>, lid: Option<String>) -> Self {
         Self { number: number.into(), lid, former_numbers: Vec::new() }
+    }
+
+    /// As the directory writes it: others put a jid there, or a number as people do. `None`: it names nobody.
+    pub fn named(text: &str) -> Option<Self> {
+        let user = text.split([':', '@']).next().unwrap_or_default();
+        let number: String = user.chars().filter(char::is_ascii_digit).collect();
+        (!number.is_empty()).then(|| Self::new(number, None))
     }
 
     /// Of a device that WhatsApp has accepted. The account comes after the number: with the number alone the library is in the
@@ -79,6 +87,18 @@ impl OwnAccount {
     fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an account is plain data, which JSON always takes")
     }
+}
+
+/// The account that a hydrated state is of, paired or not; `None`: it never was any.
+pub fn account_of(state: &[Record]) -> Result<Option<OwnAccount>, StoreError> {
+    let name = key::text(OWN_ACCOUNT);
+    let remembered = state.iter().find(|record| record.space == space::SETTINGS && record.key == name);
+    if let Some(remembered) = remembered {
+        return parse_setting(OWN_ACCOUNT, &remembered.value).map(Some);
+    }
+    let device = state.iter().find(|record| record.space == space::DEVICE);
+    let device = device.map(|device| records::device::decode(&device.value)).transpose()?;
+    Ok(device.as_ref().and_then(OwnAccount::of))
 }
 
 impl Turn<'_> {

@@ -11,13 +11,15 @@
 //           {command: "call", method, arguments} {command: "votes", poll, vote, creator, voter, secret}
 //           {command: "read", chat, id} {command: "disconnect"} {command: "connect"}
 //           {command: "forget"}: loses its Signal sessions, as a client with a damaged store does
+//           {command: "stop"}: goes away for good; {event: "stopped"} when all that it has to store is stored
 // The end of the input ends it.
 //
 // `content` is Baileys' own; bytes are {"$base64": "…"} in both directions. `media` is {sha256, size} of a file that
 // was downloaded and decrypted; for its certificate the process needs NODE_EXTRA_CA_CERTS, for a history MEDIA_HOST
 // (host:port). `call` is any method of the socket.
 //
-// Credentials and keys stay in memory. Baileys never reconnects by itself: after 515 (linked) this does.
+// Credentials and keys stay in memory, or with STORE are in that folder, as Baileys' own multi-file store. Baileys never
+// reconnects by itself: after 515 (linked) this does.
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 
@@ -53,9 +55,10 @@ for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal']) {
   };
 }
 
-const creds = initAuthCreds();
+const files = process.env.STORE ? await baileys.useMultiFileAuthState(process.env.STORE) : null;
+const creds = files?.state.creds ?? initAuthCreds();
 const store = new Map();
-const keys = {
+const inMemory = {
   get: async (type, ids) => {
     const found = {};
     for (const id of ids) {
@@ -73,6 +76,15 @@ const keys = {
     }
   },
 };
+// Writes that go on.
+const writes = new Set();
+const tracked = (write) => {
+  writes.add(write);
+  return write.finally(() => writes.delete(write));
+};
+const keys = files
+  ? { get: (type, ids) => files.state.keys.get(type, ids), set: (data) => tracked(files.state.keys.set(data)) }
+  : inMemory;
 const sent = new Map();
 
 let socket;
@@ -142,7 +154,10 @@ function connect() {
     getMessage: async (key) => sent.get(key.id),
   });
   const mine = socket;
-  socket.ev.on('creds.update', (update) => Object.assign(creds, update));
+  socket.ev.on('creds.update', (update) => {
+    Object.assign(creds, update);
+    if (files) tracked(files.saveCreds());
+  });
   socket.ev.on('connection.update', async ({ connection, qr, lastDisconnect }) => {
     if (qr && linkNumber) {
       if (!codeAsked) {
@@ -224,6 +239,16 @@ const commands = {
   },
   async connect() {
     connect();
+  },
+  async stop() {
+    wanted = false;
+    socket.end(undefined);
+    // A message that came in at the last moment is decrypted and stored in steps.
+    for (let quiet = 0; quiet < 5; quiet = writes.size ? 0 : quiet + 1) {
+      await Promise.allSettled(writes);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    emit('stopped', {});
   },
   async read({ chat, id }) {
     await socket.readMessages([{ remoteJid: chat, id, fromMe: false }]);

@@ -24,13 +24,23 @@ pub struct Client {
 impl Client {
     /// `version` is 6 or 7; with a number the client asks for a link code, else for a QR.
     pub fn start(folder: &Path, version: &str, network: &Network, number: Option<&str>) -> Self {
+        Self::start_with(folder, version, network, number, None)
+    }
+
+    /// The same with its credentials and keys in a folder of its own.
+    pub fn start_storing(folder: &Path, version: &str, network: &Network, store: &Path) -> Self {
+        Self::start_with(folder, version, network, None, store.to_str())
+    }
+
+    fn start_with(folder: &Path, version: &str, network: &Network, number: Option<&str>, store: Option<&str>) -> Self {
         let url = network.ws_url();
         let arguments: Vec<&str> = ["client.mjs", version, &url].into_iter().chain(number).collect();
         let mut authority = NamedTempFile::new().expect("a file");
         authority.write_all(network.media_ca_pem().as_bytes()).expect("written");
         let trusting = authority.path().to_str().expect("a path");
         let host = network.media_host();
-        let variables = [("NODE_EXTRA_CA_CERTS", trusting), ("MEDIA_HOST", host.as_str())];
+        let variables = [("NODE_EXTRA_CA_CERTS", trusting), ("MEDIA_HOST", host.as_str())].into_iter();
+        let variables: Vec<_> = variables.chain(store.map(|store| ("STORE", store))).collect();
         let script = Script::start_with(folder, &arguments, &variables);
         Self { script, _authority: authority, kept: VecDeque::new() }
     }

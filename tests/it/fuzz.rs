@@ -158,6 +158,52 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         ]),
         "message" => messages().iter().map(codec::message_to_vec).collect(),
         "history" => pasts().iter().map(Message::encode_to_vec).collect(),
+        import if import.starts_with("import_") => foreign_stores(import),
+        other => panic!("{other} has no inputs to start from"),
+    }
+}
+
+/// A device of Baileys 6 as other gateways keep it. Whole stores are bent by the unit tests of `import`; these are short enough.
+fn foreign_stores(target: &str) -> Vec<Vec<u8>> {
+    let files: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(include_str!("../fixtures/import/baileys-6.json")).expect("a fixture");
+    let file = |name: &str| files[name].as_str().expect("a text").to_owned();
+    let parsed = |name: &str| serde_json::from_str::<serde_json::Value>(&file(name)).expect("JSON");
+    let (creds, key) = (parsed("creds.json"), parsed("pre-key-3.json"));
+    let (address, session) = ("session-4915000000006.0", file("session-4915000000006.0.json"));
+    match target {
+        "import_document" => vec![
+            file("creds.json").into(),
+            json!({ "creds": creds, "keys": { "pre-key-3": key, "preKeys": { "4": key } } }).to_string().into(),
+            json!({ "creds": creds, "keys": { address: parsed("session-4915000000006.0.json") } }).to_string().into(),
+            json!(json!(file("creds.json")).to_string()).to_string().into(),
+        ],
+        "import_realtime" => vec![
+            json!({ "tenants": { "t": { "baileys_session": { "creds": creds }, "restaurant": { "whatsappConnected": true } } } })
+                .to_string()
+                .into(),
+            json!({ "baileys_sessions": { "t": { "keys": { "pre-key-3": key }, "creds": file("creds.json") } } }).to_string().into(),
+        ],
+        "import_firestore" => vec![
+            json!({ "documents": [{ "name": "a/b/t", "fields": { "creds": { "stringValue": file("creds.json") },
+                "keys.pre-key-3": { "mapValue": { "fields": { "private": { "bytesValue": "AQID" } } } } } }] })
+            .to_string()
+            .into(),
+        ],
+        "import_rows" => vec![
+            json!([{ "sessionId": "i", "creds": json!(file("creds.json")).to_string() }]).to_string().into(),
+            format!("sessionId,creds\ni,\"{}\"\n", file("creds.json").replace('"', "\"\"")).into(),
+        ],
+        "import_redis" => vec![
+            format!("creds\n{}\n{address}\n{session}\n", file("creds.json")).into(),
+            format!("1) \"creds\"\n2) \"{}\"\n", file("creds.json").replace('"', "\\\"")).into(),
+            json!({ "creds": file("creds.json"), address: session }).to_string().into(),
+        ],
+        "import_whatsmeow" => vec![
+            b"SQLite format 3\0\x10\0\x01\x01\0\x40\x20\x20".to_vec(),
+            b"COPY public.whatsmeow_device (jid, noise_key) FROM stdin;\n57300:1@s.whatsapp.net\t\\\\x0102\n\\.\n".to_vec(),
+        ],
+        "import_session" => vec![session.into(), file("pre-key-3.json").into(), br#"{"SessionState":{},"PreviousStates":[]}"#.to_vec()],
         other => panic!("{other} has no inputs to start from"),
     }
 }
@@ -287,4 +333,7 @@ macro_rules! targets {
     };
 }
 
-targets! { envelope entry webhook url names message history order }
+targets! {
+    envelope entry webhook url names message history order
+    import_document import_realtime import_firestore import_rows import_redis import_whatsmeow import_session
+}

@@ -6,6 +6,7 @@ mod control;
 mod counters;
 mod device;
 #[path = "../../../baileys/driver.rs"]
+#[allow(dead_code, reason = "the daemon's tests use more of it")]
 mod driver;
 mod faults;
 mod groups;

@@ -1,0 +1,150 @@
+//! Comma-separated values as PostgreSQL and MySQL export them (RFC 4180): quoted fields may hold anything, quotes doubled.
+
+use std::io::{BufRead, Read};
+
+use crate::import::{ImportError, ImportLimits};
+
+/// Columns of a row.
+const COLUMNS: usize = 200;
+
+/// Reads record after record; of each no more than a tenant may have.
+pub struct CsvRecords<R> {
+    source: std::io::BufReader<R>,
+    left: u64,
+    source_bytes: u64,
+    record_bytes: usize,
+    separator: u8,
+}
+
+impl<R: Read> CsvRecords<R> {
+    pub fn new(source: R, limits: &ImportLimits) -> Self {
+        Self {
+            source: std::io::BufReader::new(source),
+            left: limits.source_bytes,
+            source_bytes: limits.source_bytes,
+            record_bytes: limits.tenant_bytes,
+            separator: b',',
+        }
+    }
+
+    /// The first record: the names of the columns. Tells by them what separates columns.
+    pub fn header(&mut self) -> Result<Vec<String>, ImportError> {
+        let buffer = self.source.fill_buf()?;
+        if buffer.starts_with(b"\xef\xbb\xbf") {
+            self.source.consume(3);
+        }
+        let line = self.source.fill_buf()?;
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        self.separator = [b',', b';', b'\t'].into_iter().find(|separator| line.contains(separator)).unwrap_or(b',');
+        Ok(self.next_record()?.unwrap_or_default())
+    }
+
+    /// None at the end. Empty lines are passed over.
+    pub fn next_record(&mut self) -> Result<Option<Vec<String>>, ImportError> {
+        let mut fields = Vec::new();
+        let mut field = Vec::new();
+        let (mut quoted, mut was_quoted, mut total) = (false, false, 0);
+        loop {
+            let Some(byte) = self.next_byte()? else {
+                if quoted {
+                    return Err(ImportError::OtherFormat("CSV whose quotes end"));
+                }
+                if fields.is_empty() && field.is_empty() && !was_quoted {
+                    return Ok(None);
+                }
+                push(&mut fields, field)?;
+                return Ok(Some(fields));
+            };
+            total += 1;
+            if total > self.record_bytes {
+                return Err(ImportError::TooLarge { what: "a row", limit: self.record_bytes as u64 });
+            }
+            match byte {
+                b'"' if quoted => {
+                    // Doubled it is a quote, else the end.
+                    if self.peek()? == Some(b'"') {
+                        self.next_byte()?;
+                        field.push(b'"');
+                    } else {
+                        quoted = false;
+                    }
+                }
+                byte if quoted => field.push(byte),
+                b'"' if field.is_empty() => (quoted, was_quoted) = (true, true),
+                b'\r' if self.peek()? == Some(b'\n') => {}
+                b'\n' => {
+                    if fields.is_empty() && field.is_empty() && !was_quoted {
+                        continue;
+                    }
+                    push(&mut fields, field)?;
+                    return Ok(Some(fields));
+                }
+                byte if byte == self.separator => {
+                    push(&mut fields, std::mem::take(&mut field))?;
+                    was_quoted = false;
+                    // An empty last field still is one.
+                    if fields.len() > COLUMNS {
+                        return Err(ImportError::TooLarge { what: "a row's columns", limit: COLUMNS as u64 });
+                    }
+                }
+                byte => field.push(byte),
+            }
+        }
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, ImportError> {
+        Ok(self.source.fill_buf()?.first().copied())
+    }
+
+    fn next_byte(&mut self) -> Result<Option<u8>, ImportError> {
+        let byte = self.peek()?;
+        if byte.is_some() {
+            self.source.consume(1);
+            let limit = self.source_bytes;
+            self.left = self.left.checked_sub(1).ok_or(ImportError::TooLarge { what: "the export", limit })?;
+        }
+        Ok(byte)
+    }
+}
+
+fn push(fields: &mut Vec<String>, field: Vec<u8>) -> Result<(), ImportError> {
+    fields.push(String::from_utf8(field).map_err(|_| ImportError::OtherFormat("CSV in UTF-8"))?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(text: &str) -> Result<Vec<Vec<String>>, ImportError> {
+        let mut records =
+            CsvRecords::new(text.as_bytes(), &ImportLimits { tenant_bytes: 1_000, ..ImportLimits::default() });
+        let mut all = vec![records.header()?];
+        while let Some(record) = records.next_record()? {
+            all.push(record);
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn quotes_hold_everything() {
+        let text = "\u{feff}id,creds,x\r\n1,\"{\"\"a\"\":\"\"b,\nc\"\"}\",\n\n2,,\"\"\n";
+        let expected = [vec!["id", "creds", "x"], vec!["1", "{\"a\":\"b,\nc\"}", ""], vec!["2", "", ""]];
+        assert_eq!(records(text).expect("CSV"), expected);
+        assert_eq!(records("a;b\n1;2").expect("CSV"), [["a", "b"], ["1", "2"]]);
+        assert_eq!(records("a\tb\n1\t2").expect("CSV"), [["a", "b"], ["1", "2"]]);
+    }
+
+    #[test]
+    fn hostile_rows_end_in_an_error() {
+        for text in
+            [format!("a,b\n\"{}", "x".repeat(2_000)), "a,b\n\"open".to_owned(), format!("a\n{}", ",".repeat(500))]
+        {
+            assert!(records(&text).is_err());
+        }
+        let invalid: &[u8] = b"a,b\n\xff,1\n";
+        let mut records = CsvRecords::new(invalid, &ImportLimits::default());
+        records.header().expect("a header");
+        assert!(records.next_record().is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! Entrances for fuzzing: each reader, with what must hold whatever the bytes are. A target panics when it does not.
+
+use std::fs;
+
+use super::{
+    CounterMargin, Finality, ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy, baileys, evolution,
+    export,
+    json::{self, JsonBudget},
+    signal::{LocalDevice, go_sender_key, go_session, node_sender_key, node_session},
+    whatsmeow,
+};
+
+/// Small, so that a bomb is found to be one soon.
+fn limits() -> ImportLimits {
+    ImportLimits {
+        entry_bytes: 1 << 16,
+        tenant_bytes: 1 << 18,
+        entries: 1_000,
+        values: 10_000,
+        source_bytes: 1 << 20,
+        tenants: 10,
+        ..ImportLimits::default()
+    }
+}
+
+/// A copy, whole or not, can be settled; what was settled has records that the library reads; and it can be exported.
+fn use_copy(read: Result<TenantCopy, ImportError>) {
+    match read {
+        Ok(copy) => {
+            let _ = copy.verify(Some("573001112233"));
+            let _ = format!("{copy:?} {:?}", copy.tally);
+            let settled = copy.settle(Finality::Final, CounterMargin::default());
+            for (address, record) in &settled.sessions {
+                let record = whatsapp_rust::wacore::libsignal::protocol::SessionRecord::deserialize(record);
+                assert!(record.is_ok_and(|record| record.session_state().is_some()), "{address}");
+            }
+            assert!(export::baileys_folder(settled.copy, CounterMargin::default()).files.len() >= 2);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+fn use_tenant(tenant: SourceTenant) {
+    use_copy(tenant.copy);
+}
+
+pub fn document(bytes: &[u8]) {
+    use_copy(baileys::document::read(bytes, ImportOrigin::Baileys, &limits()));
+}
+
+pub fn realtime(bytes: &[u8]) {
+    let _ = baileys::realtime::read(bytes, ImportOrigin::RealtimeDatabase, &limits(), &mut use_tenant);
+}
+
+pub fn firestore(bytes: &[u8]) {
+    let _ = baileys::firestore::read(bytes, &limits(), &mut use_tenant);
+}
+
+pub fn rows(bytes: &[u8]) {
+    let _ = evolution::rows::read(bytes, None, &limits(), &mut use_tenant);
+}
+
+pub fn redis(bytes: &[u8]) {
+    let _ = evolution::redis::read(bytes, &limits(), &mut use_tenant);
+}
+
+pub fn database(bytes: &[u8]) {
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let file = folder.path().join("any.db");
+    if fs::write(&file, bytes).is_ok() {
+        let _ = whatsmeow::read(&file, ImportOrigin::Whatsmeow, &limits(), &mut use_tenant);
+    }
+}
+
+/// The four converters.
+pub fn session(bytes: &[u8]) {
+    let budget = JsonBudget::new(&limits());
+    let local = LocalDevice { identity: [9; 32], registration_id: 7 };
+    let _ = go_session::convert(bytes, &local, &budget);
+    let _ = go_sender_key::convert(bytes, &budget);
+    if let Ok(node) = json::read(bytes, "a session", &budget) {
+        if let Ok(session) = node_session::convert(&node, &local) {
+            assert!(session.record.current_session.is_some());
+        }
+        let _ = node_sender_key::convert(node, &budget);
+    }
+}

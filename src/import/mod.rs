@@ -1,0 +1,71 @@
+//! Tenants that come from other gateways, with their WhatsApp session: no QR code, no "security code changed".
+//!
+//! Readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
+//! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. All of them are pure, and sources are only
+//! read. [`ImportWriter`] alone writes: one entry of the tenant's journal. Nothing here connects.
+//!
+//! | source | reader |
+//! |---|---|
+//! | a Baileys folder; WAHA NOWEB's; Evolution's without a database | [`baileys::folder`] |
+//! | one JSON: credentials, with keys or without, in any wrapping | [`baileys::document`] |
+//! | an export of the Realtime Database, or plain JSON of Firestore | [`baileys::realtime`] |
+//! | Firestore's documents | [`baileys::firestore`] |
+//! | rows of Evolution's `Session`, with its folder of keys | [`evolution::rows`] |
+//! | a dump of Evolution's hash in Redis | [`evolution::redis`] |
+//! | whatsmeow's SQLite, or a dump of its PostgreSQL; WAHA GOWS' | [`whatsmeow`] |
+//! | WAHA's folder of sessions | [`waha`] |
+//!
+//! Promises:
+//!
+//! - Any input ends in a copy or in an error, within [`ImportLimits`]; no link within a source is followed.
+//! - Damaged credentials refuse the tenant. A damaged key, session or mapping costs itself, and is told.
+//! - What was kept, dropped and ignored is counted ([`ImportTally`]). No value is ever printed.
+//! - A copy that is not declared final sends with no session of the old service.
+
+mod address;
+pub mod baileys;
+mod check;
+mod complete;
+mod copy;
+mod counters;
+mod entrance;
+mod entry;
+mod error;
+pub mod evolution;
+pub mod export;
+mod files;
+mod fingerprint;
+#[cfg(any(test, feature = "loopback"))]
+pub mod fuzz;
+mod json;
+mod key;
+mod limits;
+mod mappings;
+mod report;
+mod secret;
+mod signal;
+mod source;
+mod tally;
+#[cfg(test)]
+mod tests;
+pub mod waha;
+pub mod whatsmeow;
+mod writer;
+
+pub use self::{
+    address::{AddressServer, SignalAddress},
+    check::CopyFlaw,
+    copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},
+    counters::{CounterMargin, Finality, SettledTenant},
+    entrance::{SourceFormat, read},
+    entry::{ImportReceipt, TenantEntry, UnwritableCopyError},
+    error::{EntryError, ImportError},
+    key::KeyHalves,
+    limits::ImportLimits,
+    mappings::LidMappings,
+    report::{ImportFailure, ImportOutcome, ImportReport},
+    secret::Secret,
+    source::SourceTenant,
+    tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},
+    writer::{ImportWriter, Occupancy, RefusedImport},
+};

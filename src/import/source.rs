@@ -1,0 +1,64 @@
+//! Sources that hold many tenants: one after the other comes out, whole or with its error.
+
+use super::{ImportError, ImportLimits, TenantCopy, json::GuardedReader};
+
+/// A tenant as a source has it.
+#[derive(Debug)]
+pub struct SourceTenant {
+    /// As the source names it; empty where there is one and no name.
+    pub name: String,
+    /// What the source says of it, where it says anything: connected when it was last seen.
+    pub connected: Option<bool>,
+    pub copy: Result<TenantCopy, ImportError>,
+}
+
+/// Where readers of such sources put what they find, in the order of the source. One tenant at a time is in memory.
+pub struct TenantSink<'s> {
+    limits: ImportLimits,
+    found: usize,
+    take: &'s mut dyn FnMut(SourceTenant),
+}
+
+impl<'s> TenantSink<'s> {
+    pub fn new(limits: &ImportLimits, take: &'s mut dyn FnMut(SourceTenant)) -> Self {
+        Self { limits: *limits, found: 0, take }
+    }
+
+    pub fn limits(&self) -> ImportLimits {
+        self.limits
+    }
+
+    pub fn found(&self) -> usize {
+        self.found
+    }
+
+    pub fn put(&mut self, tenant: SourceTenant) -> Result<(), ImportError> {
+        if self.found == self.limits.tenants {
+            return Err(ImportError::TooLarge { what: "the number of tenants", limit: self.limits.tenants as u64 });
+        }
+        self.found += 1;
+        (self.take)(tenant);
+        Ok(())
+    }
+}
+
+/// Runs a visitor over a JSON stream, within the limits. Its own errors come back as they are; `what` names the source.
+pub(super) fn walk<R: std::io::Read, V>(
+    source: R,
+    what: &'static str,
+    limits: &ImportLimits,
+    visit: impl FnOnce(
+        &mut serde_json::Deserializer<serde_json::de::IoRead<std::io::BufReader<GuardedReader<R>>>>,
+    ) -> Result<V, serde_json::Error>,
+) -> Result<V, ImportError> {
+    // Texts of others lie in the same database: pictures, say, of up to 10 MB in the Realtime Database.
+    let longest = limits.entry_bytes.saturating_mul(2);
+    let guarded = GuardedReader::new(source, limits.source_bytes, longest);
+    let mut parser = serde_json::Deserializer::from_reader(std::io::BufReader::new(guarded));
+    let walked = visit(&mut parser).and_then(|value| parser.end().map(|()| value));
+    walked.map_err(|error| match error.io_error_kind() {
+        Some(std::io::ErrorKind::FileTooLarge) => ImportError::TooLarge { what, limit: limits.source_bytes },
+        Some(_) => ImportError::Io(error.into()),
+        None => ImportError::Json { what, line: error.line(), column: error.column() },
+    })
+}

@@ -1,0 +1,167 @@
+//! The Realtime Database and Firestore.
+
+use serde_json::json;
+
+use super::*;
+use crate::import::baileys::{firestore, realtime};
+
+fn realtime(text: &str) -> (Vec<SourceTenant>, Result<(), ImportError>) {
+    collect(|take| realtime::read(text.as_bytes(), ImportOrigin::RealtimeDatabase, &ImportLimits::default(), take))
+}
+
+/// The database drops what is empty, and its REST gives arrays that are full enough as arrays.
+fn session() -> Value {
+    let mut session = whole(&files(BAILEYS_7));
+    session["keys"].as_object_mut().expect("keys").retain(|name, _| !name.contains(['.', '@']));
+    session["updatedAt"] = json!(1_790_000_000_000_i64);
+    session
+}
+
+#[test]
+fn every_part_of_the_tree_may_be_exported() {
+    let session = session();
+    let tenant = json!({
+        "baileys_session": session,
+        "menu": { "0": { "name": "Pizza" }, "creds": null },
+        "restaurant": { "name": "Trattoria", "whatsappConnected": true, "logo": "x".repeat(1000) },
+    });
+    for (export, name, connected) in [
+        (json!({ "orders": [1, { "a": [2] }], "tenants": { "t1": tenant }, "users": { "x": true } }), "t1", Some(true)),
+        (
+            json!({ "tenants": { "t1": { "baileys_session": session, "restaurant": { "whatsappConnected": "yes" } } } }),
+            "t1",
+            None,
+        ),
+        (json!({ "t1": tenant }), "t1", Some(true)),
+        (tenant.clone(), "", Some(true)),
+        (json!({ "baileys_sessions": { "t2": session } }), "t2", None),
+        (json!({ "t2": session }), "t2", None),
+        (session.clone(), "", None),
+    ] {
+        let (found, result) = realtime(&export.to_string());
+        result.expect("an export");
+        assert_eq!(found.len(), 1, "{name}");
+        assert_eq!((found[0].name.as_str(), found[0].connected), (name, connected));
+        let copy = found[0].copy.as_ref().expect("a copy");
+        copy.verify(Some("4915000000000")).expect("whole");
+        assert_eq!(copy.pre_keys.len(), 7);
+    }
+}
+
+#[test]
+fn creds_alone_are_what_the_old_service_kept() {
+    let creds = value(&files(BAILEYS_7), "creds.json");
+    let (found, result) =
+        realtime(&json!({ "tenants": { "t": { "baileys_session": { "creds": creds, "savedAt": 1 } } } }).to_string());
+    result.expect("an export");
+    assert!(found[0].copy.as_ref().is_ok_and(|copy| copy.pre_keys.is_empty() && copy.sessions.is_empty()));
+}
+
+#[test]
+fn a_cut_export_gives_what_came_before() {
+    let session = session();
+    let export =
+        json!({ "tenants": { "a": { "baileys_session": session }, "b": { "baileys_session": session } } }).to_string();
+    let (found, result) = realtime(&export[..export.len() - 600]);
+    assert!(matches!(result, Err(ImportError::Json { what: "the export", .. })), "{result:?}");
+    assert_eq!(found.iter().map(|tenant| tenant.name.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn a_tenant_that_is_too_large_costs_itself() {
+    let session = session();
+    let mut bomb = session.clone();
+    bomb["keys"]["pre-key-9"] = json!({ "x": vec![Value::Null; 20_000] });
+    let mut deep = json!(1);
+    for _ in 0..80 {
+        deep = json!([deep]);
+    }
+    let export = json!({ "tenants": {
+        "a": { "baileys_session": bomb },
+        "b": { "baileys_session": session },
+        "c": { "baileys_session": { "creds": deep } },
+        "d": { "baileys_session": session },
+    } });
+    let limits = ImportLimits { values: 10_000, ..ImportLimits::default() };
+    let text = export.to_string();
+    let (found, result) =
+        collect(|take| realtime::read(text.as_bytes(), ImportOrigin::RealtimeDatabase, &limits, take));
+    result.expect("the rest is readable");
+    for tenant in &found {
+        match tenant.name.as_str() {
+            "a" | "c" => assert!(matches!(tenant.copy, Err(ImportError::TooLarge { .. })), "{tenant:?}"),
+            _ => assert!(tenant.copy.is_ok(), "{tenant:?}"),
+        }
+    }
+    assert_eq!(found.len(), 4);
+    let few = ImportLimits { tenants: 2, ..ImportLimits::default() };
+    let (found, result) = collect(|take| realtime::read(text.as_bytes(), ImportOrigin::RealtimeDatabase, &few, take));
+    assert!(found.len() == 2 && matches!(result, Err(ImportError::TooLarge { .. })));
+    let short = ImportLimits { source_bytes: 1_000, ..ImportLimits::default() };
+    let (_, result) = collect(|take| realtime::read(text.as_bytes(), ImportOrigin::RealtimeDatabase, &short, take));
+    assert!(matches!(result, Err(ImportError::TooLarge { .. })), "{result:?}");
+}
+
+#[test]
+fn the_hydrators_names_are_taken_for_what_they_are() {
+    let mut session = session();
+    let keys = session["keys"].as_object().expect("keys").clone();
+    session["keys"] = keys.into_iter().map(|(name, key)| (format!("app-state-sync-key-{name}"), key)).collect();
+    let (found, result) = realtime(&json!({ "t": session }).to_string());
+    result.expect("an export");
+    let copy = found[0].copy.as_ref().expect("a copy");
+    assert_eq!((copy.pre_keys.len(), copy.sync_keys.len()), (7, 1));
+}
+
+/// A value as Firestore's REST interface writes it; bytes as bytes.
+fn typed(node: &Value) -> Value {
+    match node {
+        Value::Null => json!({ "nullValue": null }),
+        Value::Bool(flag) => json!({ "booleanValue": flag }),
+        Value::Number(number) => json!({ "integerValue": number.to_string() }),
+        Value::String(text) => json!({ "stringValue": text }),
+        Value::Array(items) => json!({ "arrayValue": { "values": items.iter().map(typed).collect::<Vec<_>>() } }),
+        Value::Object(fields) if fields.get("type") == Some(&json!("Buffer")) => {
+            json!({ "bytesValue": fields["data"] })
+        }
+        Value::Object(fields) => {
+            let fields: serde_json::Map<_, _> = fields.iter().map(|(name, node)| (name.clone(), typed(node))).collect();
+            json!({ "mapValue": { "fields": fields } })
+        }
+    }
+}
+
+#[test]
+fn documents_of_firestore_in_both_shapes_of_their_keys() {
+    let store = files(BAILEYS_6);
+    let folder = read(&store).expect("a copy");
+    let whole = whole(&store);
+    let mut nested = serde_json::Map::new();
+    nested.insert("creds".to_owned(), typed(&whole["creds"]));
+    nested.insert("keys".to_owned(), typed(&whole["keys"]));
+    nested.insert("savedAt".to_owned(), json!({ "timestampValue": "2026-02-01T10:00:00Z" }));
+    let mut dotted = nested.clone();
+    dotted.remove("keys");
+    for (name, key) in whole["keys"].as_object().expect("keys") {
+        dotted.insert(format!("keys.{name}"), typed(key));
+    }
+    let named = |id: &str, fields: &serde_json::Map<String, Value>| {
+        json!({ "name": format!("projects/p/databases/(default)/documents/baileys_sessions/{id}"), "fields": fields,
+                "createTime": "2026-01-01T00:00:00Z" })
+    };
+    let (one, two) = (named("one", &nested), named("two", &dotted));
+    for (text, names) in [
+        (one.to_string(), vec!["one"]),
+        (json!({ "documents": [one, two], "nextPageToken": "x" }).to_string(), vec!["one", "two"]),
+        (json!([{ "document": two, "readTime": "x" }, { "readTime": "x" }]).to_string(), vec!["two"]),
+    ] {
+        let (found, result) = collect(|take| firestore::read(text.as_bytes(), &ImportLimits::default(), take));
+        result.expect("documents");
+        assert_eq!(found.iter().map(|tenant| tenant.name.as_str()).collect::<Vec<_>>(), names);
+        for tenant in &found {
+            assert_same(tenant.copy.as_ref().expect("a copy"), &folder);
+        }
+    }
+    let (_, result) = collect(|take| firestore::read(br#"{"a":1}"#.as_slice(), &ImportLimits::default(), take));
+    assert!(matches!(result, Err(ImportError::OtherFormat(_))));
+}

@@ -1,0 +1,148 @@
+//! A SQLite file of somebody else: opened for reading, trusted with nothing.
+//!
+//! Promises: the file and its folder stay as they are; changes that still lie in a journal beside it are read as well, for
+//! without them counters would be old; no view, no virtual table and no computed column is read; no value larger than the
+//! limits comes into memory.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Read, Seek},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags, limits::Limit};
+
+use super::dump;
+use crate::import::{ImportError, ImportLimits, files};
+
+pub struct ForeignDatabase {
+    connection: Connection,
+    entry_bytes: usize,
+    /// The copy that was opened in the file's place, if one was needed.
+    _copy: Option<tempfile::TempDir>,
+}
+
+impl ForeignDatabase {
+    pub fn open(file: &Path, limits: &ImportLimits) -> Result<Self, ImportError> {
+        let what = "the database";
+        let mut opened = files::open(file)?.ok_or(ImportError::Link { what })?;
+        if opened.metadata()?.len() > limits.source_bytes {
+            return Err(ImportError::TooLarge { what, limit: limits.source_bytes });
+        }
+        let mut magic = [0; 16];
+        if opened.read_exact(&mut magic).is_err() || &magic != b"SQLite format 3\0" {
+            opened.rewind()?;
+            return Self::new(dump::load(opened, limits)?, limits, None);
+        }
+        let journals = [beside(file, "-wal"), beside(file, "-journal")];
+        let is_left = |journal: &PathBuf| journal.symlink_metadata().is_ok_and(|found| found.len() > 0);
+        let (connection, copy) = if journals.iter().any(is_left) {
+            // Reading them in place would write beside the file.
+            let folder = copy_to_temporary(file, limits)?;
+            (
+                Connection::open_with_flags(folder.path().join("copy.db"), OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+                Some(folder),
+            )
+        } else {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            (Connection::open_with_flags(immutable(file)?, flags)?, None)
+        };
+        Self::new(connection, limits, copy)
+    }
+
+    fn new(
+        connection: Connection,
+        limits: &ImportLimits,
+        copy: Option<tempfile::TempDir>,
+    ) -> Result<Self, ImportError> {
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(limits.entry_bytes).unwrap_or(i32::MAX))?;
+        connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0")?;
+        Ok(Self { connection, entry_bytes: limits.entry_bytes, _copy: copy })
+    }
+
+    /// The columns of a table; none when there is no such table, or it is not a plain one.
+    pub fn columns(&self, table: &'static str) -> Result<Vec<String>, ImportError> {
+        let plain: i64 = self.connection.query_row(
+            "SELECT count(*) FROM sqlite_master WHERE name = ?1 COLLATE NOCASE AND sql LIKE 'CREATE TABLE%'",
+            [table],
+            |row| row.get(0),
+        )?;
+        if plain != 1 {
+            return Ok(Vec::new());
+        }
+        let mut statement = self.connection.prepare("SELECT name, hidden FROM pragma_table_xinfo(?1)")?;
+        let columns = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        let plain = columns.filter_map(|column| match column {
+            Ok((name, 0)) => Some(Ok(name)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        });
+        Ok(plain.collect::<Result<_, _>>()?)
+    }
+
+    /// Selects columns by name; one that an old schema does not have is null, and so is a value that is too large. Columns and
+    /// table are ours, never the source's.
+    pub fn select(
+        &self,
+        table: &'static str,
+        wanted: &[&'static str],
+        own: Option<(&'static str, &str)>,
+        rows: usize,
+        mut take: impl FnMut(&rusqlite::Row) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
+        let known = self.columns(table)?;
+        let is_known = |name: &str| known.iter().any(|column| column == name);
+        if known.is_empty() || own.is_some_and(|(column, _)| !is_known(column)) {
+            return Ok(());
+        }
+        let limit = self.entry_bytes;
+        let columns = wanted.iter().map(|name| match is_known(name) {
+            true => format!("CASE WHEN octet_length({name}) <= {limit} THEN {name} END"),
+            false => "NULL".to_owned(),
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let filter = own.map_or(String::new(), |(column, _)| format!(" WHERE {column} = ?1"));
+        let mut statement = self.connection.prepare(&format!("SELECT {columns} FROM {table}{filter} LIMIT {rows}"))?;
+        let mut found = match own {
+            Some((_, value)) => statement.query([value])?,
+            None => statement.query([])?,
+        };
+        while let Some(row) = found.next()? {
+            take(row)?;
+        }
+        Ok(())
+    }
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(suffix);
+    name.into()
+}
+
+/// Nobody else has the database open, or he would have left a journal: then no lock is needed, and none is made.
+fn immutable(file: &Path) -> Result<String, ImportError> {
+    let file = std::path::absolute(file)?;
+    let path = file.to_str().ok_or(ImportError::OtherFormat("a path in UTF-8"))?;
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Ok(format!("file://{path}?immutable=1"))
+}
+
+fn copy_to_temporary(file: &Path, limits: &ImportLimits) -> Result<tempfile::TempDir, ImportError> {
+    let folder = tempfile::tempdir()?;
+    let mut left = limits.source_bytes;
+    for suffix in ["", "-wal", "-journal"] {
+        let what = "the database";
+        let source = match files::open(&beside(file, suffix)) {
+            Ok(Some(source)) => source,
+            Ok(None) => return Err(ImportError::Link { what }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let mut copy = File::create_new(folder.path().join(format!("copy.db{suffix}")))?;
+        let copied = io::copy(&mut source.take(left.saturating_add(1)), &mut copy)?;
+        left = left.checked_sub(copied).ok_or(ImportError::TooLarge { what, limit: limits.source_bytes })?;
+    }
+    Ok(folder)
+}

@@ -1,0 +1,193 @@
+//! The other tables of a device: one function a table.
+
+use rusqlite::{Row, types::FromSql};
+
+use super::database::ForeignDatabase;
+use crate::import::{
+    AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, KeyHalves, Secret, SignalAddress,
+    SyncKeyCopy, TenantCopy, address, counters,
+    json::JsonBudget,
+    key,
+    signal::{self, LocalDevice, go_sender_key, go_session},
+};
+
+/// Reads the tables of one device, in the order in which they need each other.
+pub struct DeviceTables<'d> {
+    database: &'d ForeignDatabase,
+    jid: &'d str,
+    limits: ImportLimits,
+    budget: JsonBudget,
+}
+
+/// A row's values, or why it is left out.
+type RowResult = Result<(), EntryError>;
+
+impl<'d> DeviceTables<'d> {
+    pub fn new(database: &'d ForeignDatabase, jid: &'d str, limits: &ImportLimits) -> Self {
+        Self { database, jid, limits: *limits, budget: JsonBudget::new(limits) }
+    }
+
+    pub fn read_into(&self, copy: &mut TenantCopy) -> Result<(), ImportError> {
+        let local = copy.device.local();
+        self.mappings(copy)?;
+        self.pre_keys(copy)?;
+        self.rows(
+            copy,
+            EntryKind::Identity,
+            "whatsmeow_identity_keys",
+            "our_jid",
+            &["their_id", "identity"],
+            identity,
+        )?;
+        let session = |copy: &mut TenantCopy, name: &str, row: &Row| self.session(copy, &local, name, row);
+        self.rows(copy, EntryKind::Session, "whatsmeow_sessions", "our_jid", &["their_id", "session"], session)?;
+        let sender_key = |copy: &mut TenantCopy, name: &str, row: &Row| self.sender_key(copy, name, row);
+        let columns = ["chat_id", "sender_id", "sender_key"];
+        self.rows(copy, EntryKind::SenderKey, "whatsmeow_sender_keys", "our_jid", &columns, sender_key)?;
+        let columns = ["key_id", "key_data", "timestamp", "fingerprint"];
+        self.rows(copy, EntryKind::SyncKey, "whatsmeow_app_state_sync_keys", "jid", &columns, sync_key)?;
+        let columns = ["their_jid", "token", "timestamp", "sender_timestamp"];
+        self.rows(copy, EntryKind::ContactToken, "whatsmeow_privacy_tokens", "our_jid", &columns, contact_token)?;
+        self.database.select("whatsmeow_nct_salt", &["salt"], Some(("our_jid", self.jid)), 1, |row| {
+            let salt = get::<Vec<u8>>(row, 0).ok().filter(|salt| !salt.is_empty());
+            copy.device.nct_salt = salt.map(Secret::new);
+            Ok(())
+        })
+    }
+
+    /// Row after row of the device; one that is damaged is left out and told.
+    fn rows(
+        &self,
+        copy: &mut TenantCopy,
+        kind: EntryKind,
+        table: &'static str,
+        own: &'static str,
+        columns: &[&'static str],
+        mut take: impl FnMut(&mut TenantCopy, &str, &Row) -> RowResult,
+    ) -> Result<(), ImportError> {
+        let mut count = 0;
+        self.database.select(table, columns, Some((own, self.jid)), self.limits.entries + 1, |row| {
+            count += 1;
+            if count > self.limits.entries {
+                return Err(ImportError::TooLarge { what: table, limit: self.limits.entries as u64 });
+            }
+            for column in 0..columns.len() {
+                let value = row.get_ref(column)?;
+                self.budget.spend_bytes(value.as_bytes().map_or(8, <[u8]>::len));
+            }
+            self.budget.check(table)?;
+            let name = get::<String>(row, 0).unwrap_or_else(|_| table.to_owned());
+            if let Err(reason) = take(copy, &name, row) {
+                copy.tally.drop_entry(kind, &name, &reason);
+            }
+            self.budget.check(table)
+        })
+    }
+
+    /// Of all accounts of the database: as many as one may have, the others are counted as ignored.
+    fn mappings(&self, copy: &mut TenantCopy) -> Result<(), ImportError> {
+        let mut count = 0;
+        self.database.select("whatsmeow_lid_map", &["lid", "pn"], None, self.limits.entries, |row| {
+            count += 1;
+            if let (Ok(lid), Ok(number)) = (get::<String>(row, 0), get::<String>(row, 1))
+                && !copy.lid_mappings.insert(&lid, &number)
+            {
+                copy.tally.drop_entry(EntryKind::LidMapping, "whatsmeow_lid_map", &EntryError::Address);
+            }
+            Ok(())
+        })?;
+        if count == self.limits.entries {
+            copy.tally.ignore(EntryKind::LidMapping, 1);
+        }
+        Ok(())
+    }
+
+    /// Used keys are deleted, so the highest id that is left says little about the highest that was given out.
+    fn pre_keys(&self, copy: &mut TenantCopy) -> Result<(), ImportError> {
+        let columns = ["key_id", "key", "uploaded"];
+        let mut uploaded = false;
+        self.rows(copy, EntryKind::PreKey, "whatsmeow_pre_keys", "jid", &columns, |copy, _, row| {
+            let id = u32::try_from(get::<i64>(row, 0)?).ok().filter(|id| (1..counters::PRE_KEY_IDS).contains(id));
+            let id = id.ok_or(EntryError::Invalid("key_id"))?;
+            copy.pre_keys.insert(id, KeyHalves::from_private(&get::<Vec<u8>>(row, 1)?)?);
+            uploaded |= get::<bool>(row, 2).unwrap_or(false);
+            Ok(())
+        })?;
+        if uploaded {
+            let next = counters::beyond(copy.pre_keys.keys().next_back().copied().unwrap_or(0));
+            copy.device.next_pre_key_id = next;
+            copy.device.first_unuploaded_pre_key_id = next;
+        }
+        Ok(())
+    }
+
+    fn session(&self, copy: &mut TenantCopy, local: &LocalDevice, their: &str, row: &Row) -> RowResult {
+        let address = SignalAddress::from_whatsmeow(their)?;
+        let session = go_session::convert(&get::<Vec<u8>>(row, 1)?, local, &self.budget)?;
+        copy.tally.keep(EntryKind::ArchivedSession, session.record.previous_sessions.len());
+        for _ in 0..session.archived_dropped {
+            copy.tally.drop_entry(EntryKind::ArchivedSession, their, &EntryError::Invalid("a closed session"));
+        }
+        copy.sessions.insert(address, session.record);
+        Ok(())
+    }
+
+    fn sender_key(&self, copy: &mut TenantCopy, group: &str, row: &Row) -> RowResult {
+        let sender = SignalAddress::from_whatsmeow(&get::<String>(row, 1)?)?;
+        if copy.device.is_me(&sender) {
+            copy.tally.ignore(EntryKind::SenderKey, 1);
+            return Ok(());
+        }
+        if !address::is_group(group) {
+            return Err(EntryError::Address);
+        }
+        let record = go_sender_key::convert(&get::<Vec<u8>>(row, 2)?, &self.budget)?;
+        if !signal::is_foreign(&record) {
+            copy.tally.ignore(EntryKind::SenderKey, 1);
+            return Ok(());
+        }
+        copy.sender_keys.insert((group.to_owned(), sender), record);
+        Ok(())
+    }
+}
+
+fn identity(copy: &mut TenantCopy, their: &str, row: &Row) -> RowResult {
+    let address = SignalAddress::from_whatsmeow(their)?;
+    copy.identities.insert(address, key::public_key(&get::<Vec<u8>>(row, 1)?)?);
+    Ok(())
+}
+
+fn sync_key(copy: &mut TenantCopy, _: &str, row: &Row) -> RowResult {
+    let key = SyncKeyCopy {
+        key_data: Secret::new(
+            get::<Vec<u8>>(row, 1).ok().filter(|data| !data.is_empty()).ok_or(EntryError::Missing("key_data"))?,
+        ),
+        timestamp: get(row, 2)?,
+        fingerprint: get(row, 3)?,
+    };
+    copy.sync_keys.insert(get(row, 0)?, key);
+    Ok(())
+}
+
+fn contact_token(copy: &mut TenantCopy, their: &str, row: &Row) -> RowResult {
+    let contact = SignalAddress::from_jid(their)?;
+    let lid = match contact.server {
+        AddressServer::Lid | AddressServer::HostedLid => contact.user,
+        AddressServer::Phone | AddressServer::Hosted => {
+            copy.lid_mappings.lid_of(&contact.user).ok_or(EntryError::NoLid)?.to_owned()
+        }
+    };
+    let token = get::<Vec<u8>>(row, 1)?;
+    if token.is_empty() {
+        return Err(EntryError::Missing("token"));
+    }
+    let token = ContactToken { token: Secret::new(token), timestamp: get(row, 2)?, sender_timestamp: get(row, 3).ok() };
+    copy.contact_tokens.insert(lid, token);
+    Ok(())
+}
+
+/// A null is a value that is missing, or was too large to be read.
+fn get<T: FromSql>(row: &Row, column: usize) -> Result<T, EntryError> {
+    let value: Option<T> = row.get(column).map_err(|_| EntryError::Invalid("a column"))?;
+    value.ok_or(EntryError::Missing("a column"))
+}

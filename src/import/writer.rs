@@ -1,0 +1,202 @@
+//! The writer: a settled tenant becomes one entry of its journal, with the decision that it is connected.
+//!
+//! Owns who may be imported over what. Promises:
+//!
+//! - A tenant that is linked, or that is another account, is refused; nothing is written over.
+//! - The entry is all or nothing: whoever dies before it is in the vault leaves a tenant without a device, and the same import
+//!   can be made again. Whoever dies after it leaves a tenant that is in.
+//! - A tenant that another process takes meanwhile is that process's: the entry does not land.
+//! - Nothing connects. The next that opens the tenant does.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::{SeedableRng as _, rngs::SmallRng};
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    SettledTenant, TenantCopy,
+    entry::{TenantEntry, UnwritableCopyError},
+};
+use crate::{
+    clock::Clock,
+    crash,
+    journal::{self, Closed, Journal, OpenError, Policy, Record},
+    seal::Keyring,
+    store::{self, OwnAccount, StoreError, records, space},
+    tenant::{TenantId, TenantRecord},
+    vault::{InstanceId, Notice, Vault, VaultError},
+};
+
+/// How long the vault may take to confirm the entry. Some are megabytes.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
+
+/// What imports are written with.
+pub struct ImportWriter {
+    pub vault: Arc<dyn Vault>,
+    pub keyring: Arc<Keyring>,
+    pub instance: InstanceId,
+    pub clock: Arc<dyn Clock>,
+    pub policy: Policy,
+}
+
+/// What stands where a copy is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occupancy {
+    Free,
+    /// This very device: it was imported before.
+    SameDevice,
+}
+
+/// Why a copy was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedImport {
+    #[error("the tenant is linked already; unlink it first, or import to another tenant")]
+    Linked,
+    #[error("the tenant is the account {expected}, and the copy is of {found}")]
+    OtherAccount { expected: String, found: String },
+    #[error("another process has the tenant, or has just taken it: nothing was written")]
+    Taken,
+    #[error("the tenant's state in the vault cannot be read: {0}")]
+    Damaged(String),
+    #[error(transparent)]
+    Vault(VaultError),
+    #[error("the vault did not confirm the import in time: it may be there. The same import again finds out")]
+    Unconfirmed,
+    #[error(transparent)]
+    Unwritable(#[from] UnwritableCopyError),
+}
+
+impl RefusedImport {
+    /// Stable; for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Linked => "already_linked",
+            Self::OtherAccount { .. } => "other_account",
+            Self::Taken => "moved",
+            Self::Damaged(_) => "tenant_damaged",
+            Self::Vault(_) => "vault_down",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Unwritable(_) => "unwritable",
+        }
+    }
+}
+
+impl From<VaultError> for RefusedImport {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Malformed(_) => Self::Damaged(error.to_string()),
+            error => Self::Vault(error),
+        }
+    }
+}
+
+impl From<OpenError> for RefusedImport {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Vault(error) => error.into(),
+            OpenError::Taken => Self::Taken,
+            OpenError::Damaged(damage) => Self::Damaged(damage.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for RefusedImport {
+    fn from(error: StoreError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl ImportWriter {
+    /// Whether the copy may go there. Takes nothing over, writes nothing.
+    pub async fn inspect(&self, tenant: &TenantId, copy: &TenantCopy) -> Result<Occupancy, RefusedImport> {
+        let record = self.vault.tenant(tenant).await?;
+        let state = journal::look(&self.context(tenant, record.as_ref())).await?;
+        occupancy(&state, record.as_ref(), copy)
+    }
+
+    /// Writes the copy. [`Occupancy::SameDevice`]: it was there, and nothing was written.
+    pub async fn write(&self, tenant: &TenantId, settled: &SettledTenant) -> Result<Occupancy, RefusedImport> {
+        // Looked at first: a takeover ends the session of whoever has the tenant.
+        if self.inspect(tenant, &settled.copy).await? == Occupancy::SameDevice {
+            return Ok(Occupancy::SameDevice);
+        }
+        crash::point("import_inspected");
+        let record = self.vault.tenant(tenant).await?;
+        if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
+            // A decision needs a record.
+            let made = Notice { deleted_at: record.as_ref().map(|_| None), ..Notice::default() };
+            self.vault.notice(tenant, &made).await?;
+        }
+        crash::point("import_recorded");
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let opened = journal::open(self.context(tenant, record.as_ref()), &tasks, stop.clone()).await?;
+        crash::point("import_taken_over");
+        let written = self.append(&opened.journal, &opened.records, record.as_ref(), settled).await;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        crash::point("import_written");
+        written
+    }
+
+    async fn append(
+        &self,
+        journal: &Journal,
+        state: &[Record],
+        record: Option<&TenantRecord>,
+        settled: &SettledTenant,
+    ) -> Result<Occupancy, RefusedImport> {
+        if occupancy(state, record, &settled.copy)? == Occupancy::SameDevice {
+            return Ok(Occupancy::SameDevice);
+        }
+        let entry = TenantEntry::new(settled, state, self.clock.now())?;
+        let change = journal.record(entry.changes, Some(entry.decision));
+        match timeout(CONFIRM_LIMIT, journal.wait(change)).await {
+            Ok(Ok(())) => Ok(Occupancy::Free),
+            Ok(Err(Closed::Fenced)) => Err(RefusedImport::Taken),
+            Ok(Err(closed)) => Err(RefusedImport::Damaged(closed.to_string())),
+            Err(_) => Err(RefusedImport::Unconfirmed),
+        }
+    }
+
+    fn context(&self, tenant: &TenantId, record: Option<&TenantRecord>) -> journal::Context {
+        journal::Context {
+            vault: self.vault.clone(),
+            seal: self.keyring.tenant(tenant),
+            tenant: tenant.clone(),
+            writer: self.instance.clone(),
+            clock: self.clock.clone(),
+            policy: self.policy.clone(),
+            rng: SmallRng::from_os_rng(),
+            expect_history: record.is_some_and(|record| record.whatsapp_connected),
+            check: Some(store::check),
+        }
+    }
+}
+
+fn occupancy(state: &[Record], record: Option<&TenantRecord>, copy: &TenantCopy) -> Result<Occupancy, RefusedImport> {
+    if store::is_paired(state)? {
+        return if has_device(state, copy)? { Ok(Occupancy::SameDevice) } else { Err(RefusedImport::Linked) };
+    }
+    let own = match store::account_of(state)? {
+        Some(own) => Some(own),
+        // Of a tenant that was never here: the directory may know its number.
+        None => record.and_then(|record| record.phone_number.as_deref()).and_then(OwnAccount::named),
+    };
+    let found = OwnAccount::new(copy.number(), copy.device.lid.as_ref().map(|lid| lid.user.clone()));
+    match own {
+        Some(own) if !own.is_same(&found) => {
+            Err(RefusedImport::OtherAccount { expected: own.number, found: found.number })
+        }
+        _ => Ok(Occupancy::Free),
+    }
+}
+
+/// The noise key is what WhatsApp knows a device by.
+fn has_device(state: &[Record], copy: &TenantCopy) -> Result<bool, StoreError> {
+    let device = state.iter().find(|record| record.space == space::DEVICE);
+    let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
+    let public = device.as_ref().map(|device| device.noise_key.public_key.public_key_bytes());
+    Ok(public == Some(&copy.device.noise_key.public[..]))
+}

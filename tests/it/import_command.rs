@@ -1,0 +1,237 @@
+//! `sessiond import` as an operator runs it: which tenants come in, which are named with what is wrong, and what a kill at any moment
+//! leaves. The stores are real ones of Baileys; nothing connects.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Output,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use sessiond::daemon::EXIT_IN_USE;
+
+use crate::stage::{Home, Stage};
+
+const BAILEYS_7: &str = include_str!("../fixtures/import/baileys-7.json");
+const BAILEYS_6: &str = include_str!("../fixtures/import/baileys-6.json");
+
+/// Points that a write of a tenant passes, in order.
+const POINTS: [&str; 5] = ["import_inspected", "import_recorded", "takeover", "import_taken_over", "import_written"];
+/// Kills between them.
+const KILLS: u32 = 20;
+
+struct Import {
+    stage: Stage,
+}
+
+impl Import {
+    async fn new(home: Home) -> Option<Self> {
+        Some(Self { stage: Stage::new(home).await? })
+    }
+
+    /// A folder of Baileys.
+    fn folder(&self, name: &str, store: &str) -> PathBuf {
+        let folder = self.stage.path(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let files: BTreeMap<String, String> = serde_json::from_str(store).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn command(&self, from: &str, source: &Path, options: &[&str]) -> tokio::process::Command {
+        let mut command = self.stage.setup.command().unwrap();
+        command.args(["import", "--from", from, "--json", "--stopped"]).arg(source).args(options);
+        command
+    }
+
+    async fn run(&self, from: &str, source: &Path, options: &[&str]) -> (Option<i32>, Vec<Value>) {
+        let output = self.command(from, source, options).output().await.unwrap();
+        (output.status.code(), reports(&output))
+    }
+
+    /// The only tenant's outcome.
+    async fn outcome(&self, source: &Path, options: &[&str]) -> String {
+        let (_, reports) = self.run("baileys", source, options).await;
+        let [report] = &reports[..] else { panic!("{reports:#?}") };
+        match &report["reason"]["code"] {
+            Value::Null => report["outcome"].as_str().unwrap().to_owned(),
+            code => code.as_str().unwrap().to_owned(),
+        }
+    }
+}
+
+fn reports(output: &Output) -> Vec<Value> {
+    let told = String::from_utf8_lossy(&output.stdout);
+    let parsed = told.lines().map(|line| serde_json::from_str(line));
+    parsed.collect::<Result<_, _>>().unwrap_or_else(|error| {
+        panic!("{error}: {told}\n{}", String::from_utf8_lossy(&output.stderr));
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_import_is_all_or_nothing_and_can_be_repeated() {
+    killed(Home::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_import_is_all_or_nothing_and_can_be_repeated_with_firestore() {
+    killed(Home::Emulator).await;
+}
+
+async fn killed(home: Home) {
+    let Some(import) = Import::new(home).await else { return };
+    let source = import.folder("source", BAILEYS_7);
+    let began = Instant::now();
+    assert_eq!(import.outcome(&source, &["--tenant", "whole"]).await, "imported");
+    let whole = began.elapsed();
+
+    for (at, point) in POINTS.into_iter().enumerate() {
+        let tenant = format!("point-{point}");
+        let mut command = import.command("baileys", &source, &["--tenant", &tenant]);
+        let output = command.env("LOOPBACK_CRASH", format!("{point}:1")).output().await.unwrap();
+        assert_eq!(output.status.code(), None, "it passed {point} alive: {output:?}");
+        let is_in = at + 1 == POINTS.len();
+        let found = import.outcome(&source, &["--tenant", &tenant, "--dry-run"]).await;
+        assert_eq!(found, if is_in { "already_imported" } else { "importable" }, "killed at {point}");
+        let again = import.outcome(&source, &["--tenant", &tenant]).await;
+        assert_eq!(again, if is_in { "already_imported" } else { "imported" }, "killed at {point}");
+    }
+
+    let mut left = BTreeMap::new();
+    for n in 0..KILLS {
+        let tenant = format!("kill-{n}");
+        let mut child = import.command("baileys", &source, &["--tenant", &tenant]).spawn().unwrap();
+        // Not a wait for something: the moment of the kill.
+        tokio::time::sleep(whole * n / KILLS + Duration::from_millis(1)).await;
+        // It may be done.
+        let _ = child.kill().await;
+        let found = import.outcome(&source, &["--tenant", &tenant, "--dry-run"]).await;
+        assert!(["importable", "already_imported"].contains(&&*found), "{found} after {n}");
+        *left.entry(found).or_insert(0) += 1;
+        let again = import.outcome(&source, &["--tenant", &tenant]).await;
+        assert!(["imported", "already_imported"].contains(&&*again), "{again} after {n}");
+        assert_eq!(import.outcome(&source, &["--tenant", &tenant]).await, "already_imported");
+    }
+    println!("{home:?}: {whole:?} an import; the kills left {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let creds = |store: &str| {
+        let files: BTreeMap<String, String> = serde_json::from_str(store).unwrap();
+        serde_json::from_str::<Value>(&files["creds.json"]).unwrap()
+    };
+    let (whole, foreign) = (creds(BAILEYS_7), creds(BAILEYS_6));
+    let mut tenants = serde_json::Map::new();
+    for at in 0..50 {
+        let mut creds = whole.clone();
+        let session = match at {
+            7 => json!({ "creds": creds.to_string()[..900] }),
+            17 => {
+                creds["account"] = foreign["account"].clone();
+                json!({ "creds": creds })
+            }
+            27 => {
+                creds.as_object_mut().unwrap().remove("me");
+                json!({ "creds": creds })
+            }
+            37 => json!({ "creds": { "noiseKey": 1 } }),
+            // The database keeps no empty objects.
+            47 => Value::Null,
+            _ => json!({ "creds": creds }),
+        };
+        let mut tenant = json!({ "baileys_session": session, "restaurant": { "whatsappConnected": true } });
+        tenant.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        tenants.insert(format!("t{at:02}"), tenant);
+    }
+    let gone = json!({ "baileys_session": { "creds": whole }, "restaurant": { "whatsappConnected": false } });
+    tenants.insert("t50".to_owned(), gone);
+    let export = import.stage.path("export.json");
+    std::fs::write(&export, json!({ "tenants": tenants }).to_string()).unwrap();
+
+    for (done, writes) in [("importable", false), ("imported", true), ("already_imported", true)] {
+        let options: &[&str] = if writes { &[] } else { &["--dry-run"] };
+        let (code, reports) = import.run("rtdb", &export, options).await;
+        assert_eq!((code, reports.len()), (Some(1), 51), "{reports:#?}");
+        let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut named = Vec::new();
+        for report in &reports {
+            *outcomes.entry(report["outcome"].as_str().unwrap()).or_default() += 1;
+            if let Some(code) = report["reason"]["code"].as_str() {
+                named.push((report["source"].as_str().unwrap(), code));
+            }
+        }
+        assert_eq!(outcomes, BTreeMap::from([(done, 45), ("failed", 5), ("left_out", 1)]));
+        let expected = [
+            ("t07", "no_json"),
+            ("t17", "not_whole"),
+            ("t27", "never_paired"),
+            ("t37", "damaged_credentials"),
+            ("t47", "no_credentials"),
+            ("t50", "not_connected"),
+        ];
+        assert_eq!(named, expected);
+        assert_eq!(import.stage.path("cloud").join("vault.db").exists(), writes, "a look makes no vault");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_over_and_nobody_becomes_somebody_else() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let (seven, six) = (import.folder("many/seven", BAILEYS_7), import.folder("many/six", BAILEYS_6));
+    let many = import.stage.path("many");
+
+    // A source with two is none for one tenant.
+    let (code, reports) = import.run("baileys", &many, &["--tenant", "trattoria"]).await;
+    assert_eq!((code, reports.len()), (Some(1), 0));
+    // A map names what comes, and what the source does not have.
+    let map = import.stage.path("map");
+    std::fs::write(&map, "# the old name, the new one\nseven trattoria\nnobody osteria\n").unwrap();
+    let (code, reports) = import.run("baileys", &many, &["--map", map.to_str().unwrap()]).await;
+    let told: Vec<_> = reports.iter().map(|report| (&report["source"], &report["outcome"])).collect();
+    let told: Vec<_> =
+        told.into_iter().map(|(source, outcome)| (source.as_str().unwrap(), outcome.as_str().unwrap())).collect();
+    assert_eq!((code, &told[..]), (Some(1), &[("seven", "imported"), ("six", "left_out"), ("nobody", "failed")][..]));
+
+    // A device is there: another one does not take its place.
+    assert_eq!(import.outcome(&six, &["--tenant", "trattoria"]).await, "already_linked");
+    assert_eq!(import.outcome(&seven, &["--tenant", "trattoria"]).await, "already_imported");
+
+    // While a daemon has the vault nothing is written; a look is free.
+    let daemon = import.stage.start().await;
+    let (code, _) = import.run("baileys", &six, &["--tenant", "osteria"]).await;
+    assert_eq!(code, Some(i32::from(EXIT_IN_USE)));
+    assert_eq!(import.outcome(&six, &["--tenant", "osteria", "--dry-run"]).await, "importable");
+
+    // WhatsApp does not know the device here, and says so: the tenant is unlinked, and stays the account that it was.
+    let unlinked =
+        || async { !import.stage.dashboard.is_connected("trattoria").await && is_unpaired(&import.stage).await };
+    sessiond::demo::until(crate::stage::LIMIT, "the tenant to be unlinked", unlinked).await.unwrap();
+    daemon.terminate(crate::stage::LIMIT).await.unwrap();
+    assert_eq!(import.outcome(&six, &["--tenant", "trattoria"]).await, "other_account");
+    assert_eq!(import.outcome(&seven, &["--tenant", "trattoria"]).await, "imported");
+
+    // For people: a table, without a key in it.
+    let mut command = import.stage.setup.command().unwrap();
+    let output = command.args(["import", "--from", "baileys", "--dry-run"]).arg(&many).output().await.unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && table.contains("seven") && table.contains("importable"), "{table}");
+    for store in [BAILEYS_7, BAILEYS_6] {
+        let files: BTreeMap<String, String> = serde_json::from_str(store).unwrap();
+        let creds: Value = serde_json::from_str(&files["creds.json"]).unwrap();
+        let secret = creds["advSecretKey"].as_str().unwrap();
+        let log = import.stage.log();
+        for text in [&table, &log, &String::from_utf8_lossy(&output.stderr).into_owned()] {
+            assert!(!text.contains(secret) && !text.contains("privKey"), "{text}");
+        }
+    }
+}
+
+async fn is_unpaired(stage: &Stage) -> bool {
+    let session = stage.dashboard.get("/api/sessions/trattoria").await.unwrap();
+    session.body["me"].is_null() && session.body["status"] != "STARTING"
+}
