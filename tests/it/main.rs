@@ -32,6 +32,7 @@ mod folders;
 mod front;
 mod front_door;
 mod fuzz;
+mod half_pairs;
 mod heal;
 mod health_counts;
 mod hostile;
