@@ -39,7 +39,7 @@ use crate::{
     },
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, load_or_create_key_file, read_key_file},
-    session::{Directory, Ended, Endpoint, Env, Versions, http_client},
+    session::{Directory, Ended, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
     vault::{
         InstanceId, Vault, VaultError, access,
@@ -378,6 +378,7 @@ fn env(
         proxied: proxied.collect::<anyhow::Result<_>>()?,
         media: Arc::new(keeper),
         files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
+        url_places: UrlPlaces::new(media.parallel.min(descriptors.requests / 8)),
         fetching: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
         uploading: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
         reading: Arc::new(Semaphore::new(READING)),

@@ -352,6 +352,9 @@ async fn follow(
         registered["cursor"] = json!(last);
     }
     emit(socket, "registered", &registered).await;
+    if exists && may_pair && fleet.status(tenant).is_none() {
+        open_unpaired(fleet, tenant).await;
+    }
     if let Some(status) = fleet.status(tenant) {
         emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
         if let Some(qr) = status.qr.filter(|_| may_pair) {
@@ -384,6 +387,15 @@ async fn follow(
             }
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+/// A page that showed a code before a restart shows the next one: its offer goes on once the tenant is open. One that is paired is somebody
+/// else's to serve.
+async fn open_unpaired(fleet: &Fleet, tenant: &TenantId) {
+    let is_unpaired = matches!(fleet.record(tenant).await, Ok(Some(record)) if !record.whatsapp_connected);
+    if is_unpaired && let Err(error) = fleet.known(tenant).await {
+        debug!(%tenant, %error, "a tenant is not opened for its dashboard");
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Message {
     /// The advertisement over which the customer came to write.
     #[serde(skip_serializing_if = "Option::is_none")]
     advertisement: Option<Box<Advertisement>>,
+    /// The id of the album that it is a picture or video of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    album: Option<Box<str>>,
     /// It was larger than what is shown: its texts are cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
@@ -118,6 +121,7 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
         quoted_message: message.quoted.map(quoted),
         push_name: message.push_name,
         advertisement: message.advertisement,
+        album: message.album,
         truncated: message.truncated,
         undecryptable: message.content == Content::Undecryptable,
         platform: "baileys",

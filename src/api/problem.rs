@@ -403,6 +403,7 @@ impl From<RefusedSend> for Problem {
                 problem.detail = Some(reason);
                 problem
             }
+            RefusedSend::Busy => Self::unavailable("busy", "Too many files are on their way: nothing was sent"),
             RefusedSend::MediaDown => {
                 Self::unavailable("media_down", "WhatsApp's media hosts do not answer: nothing was sent")
             }

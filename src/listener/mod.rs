@@ -169,6 +169,13 @@ impl Server {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             return answer.map(|body| Body::new(Answering::new(body, handle)));
         }
+        // Whoever stands before us may have taken the other one (RFC 9112, 3.2).
+        if request.headers().get_all(header::HOST).iter().count() > 1 {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::BAD_REQUEST;
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return answer.map(|body| Body::new(Answering::new(body, handle)));
+        }
         let mut request = request.map(|body| Body::new(Awaited::new(body, handle.clone())));
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(handle.clone());

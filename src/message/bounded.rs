@@ -137,6 +137,7 @@ mod tests {
             forwarded: false,
             mentions: Vec::new(),
             advertisement: None,
+            album: None,
             truncated: false,
         }
     }

@@ -398,6 +398,18 @@ impl Fates {
         false
     }
 
+    /// True for a change of another message that WhatsApp never had: the other one is as it was.
+    fn has_come_to_nothing(&self, message: &Message) -> bool {
+        let is_change = matches!(
+            message.content,
+            Content::Edit { .. } | Content::Revoke { .. } | Content::Reaction { .. } | Content::Vote { .. }
+        );
+        let fate = self.status.get(&message.id).filter(|_| is_change && message.from_me);
+        fate.is_some_and(|(status, failure)| {
+            *status == Delivery::Failed && !failure.is_some_and(Failure::may_have_arrived)
+        })
+    }
+
     /// Remembers what an event says of another message, or completes the message that it brings.
     fn meet(&mut self, id: EventId, body: EventBody) -> Option<Entry> {
         let message = match body {
@@ -409,7 +421,7 @@ impl Fates {
             EventBody::Received { message } | EventBody::Sent { message } => message,
             _ => return None,
         };
-        if self.is_read_now(&message) {
+        if self.is_read_now(&message) || self.has_come_to_nothing(&message) {
             return None;
         }
         match &message.content {
@@ -502,6 +514,7 @@ mod tests {
             forwarded: false,
             mentions: Vec::new(),
             advertisement: None,
+            album: None,
             truncated: false,
         }
     }

@@ -73,6 +73,9 @@ pub struct Message {
     /// The advertisement over which its sender came to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advertisement: Option<Box<Advertisement>>,
+    /// WhatsApp's id of the album that it is a picture or video of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub album: Option<Box<str>>,
     /// It was larger than what is shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,

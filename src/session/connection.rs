@@ -210,7 +210,7 @@ impl<'a> Connection<'a> {
         let client = self.client.clone();
         let mut answer = Box::pin(async move { client.wait_for_socket(LOGIN_TIMEOUT).await.is_ok() }.fuse());
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
-        let mut asking = Box::pin(session.recoveries.ask(self.client.clone()));
+        let mut asking = Box::pin(session.clone().ask_for_lost(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
             let flow = tokio::select! {
@@ -607,7 +607,7 @@ impl<'a> Connection<'a> {
             status.qr = None;
             status.trouble = None;
         });
-        session.pairing_mark.set(false);
+        session.pairing_mark.clear();
         self.supervisor.pairing_until = None;
         self.supervisor.setback = None;
         self.supervisor.is_unproven = false;

@@ -51,3 +51,21 @@ impl UnknownDevices {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_several_messages_asks_whatever_names_they_have() {
+        let devices = UnknownDevices::default();
+        let (customer, own) = (Jid::pn("573001112233"), [Jid::pn("573009998877"), Jid::lid("100000012345678")]);
+        assert!(!devices.take([&customer].into_iter().chain(&own)), "nobody wrote from an unknown device");
+        devices.people().extend([own[0].user.to_string(), own[1].user.to_string()]);
+        let asks: Vec<_> = (0..3).map(|_| devices.take([&customer].into_iter().chain(&own))).collect();
+        assert_eq!(asks, [true, false, false]);
+        // The next word from the device asks again.
+        devices.people().insert(own[1].user.to_string());
+        assert!(devices.take(&own) && !devices.take(&own));
+    }
+}

@@ -11,7 +11,7 @@ use rand::Rng as _;
 use tokio::sync::{Notify, Semaphore};
 use whatsapp_rust::wacore::net::HttpClient;
 
-use super::{line::Endpoint, version::Versions};
+use super::{files::UrlPlaces, line::Endpoint, version::Versions};
 use crate::{
     clock::Clock,
     config,
@@ -49,6 +49,8 @@ pub struct Env {
     pub media: Arc<Keeper>,
     /// Files that tenants name by URL.
     pub files_from: Outbound,
+    /// Those that are being fetched, of all tenants.
+    pub url_places: UrlPlaces,
     /// Downloads of files, of all tenants.
     pub fetching: Semaphore,
     /// Files that are sent, of all tenants.

@@ -23,6 +23,7 @@ use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid, NodeFilter,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
     wacore_binary::NodeRef,
+    waproto::whatsapp::message::HistorySyncType,
 };
 
 use super::{Inner, bare, devices::UnknownDevices, edits, frame_watch, rotation::Rotation, timers, translate, votes};
@@ -153,7 +154,6 @@ impl Ears {
         match event {
             Event::ChatPresence(update) => self.shows(session.presences.heard_typing(update)),
             Event::Presence(update) => self.shows(session.presences.heard_presence(update)),
-            Event::HistorySync(sync) => session.questions.heard(sync),
             Event::ContactUpdate(update) => session.collected.heard_person(update),
             Event::LabelEditUpdate(update) => session.collected.heard_label(update),
             Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),
@@ -197,6 +197,14 @@ impl Ears {
 
 impl EventHandler for Ears {
     fn handle_event(&self, event: Arc<Event>) {
+        if let Event::HistorySync(sync) = &*event {
+            // What nobody has asked for says how the phone's chats are set.
+            match sync.sync_type() == HistorySyncType::ON_DEMAND as i32 {
+                true => self.session.questions.heard(sync),
+                false => self.hand_on(event, Concern::Messages),
+            }
+            return;
+        }
         if self.note(&event) {
             return;
         }

@@ -58,6 +58,7 @@ mod states;
 mod statuses;
 mod stream_error;
 mod supervisor;
+mod surrogates;
 mod synced;
 mod timers;
 mod told;
@@ -95,7 +96,7 @@ pub use self::{
     channels::{Channel, ChannelRole},
     end::End,
     env::{Directory, Ended, Env, jitter},
-    files::{NoFile, Source},
+    files::{NoFile, Source, UrlPlaces},
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
@@ -286,7 +287,8 @@ impl Session {
         let pairing_mark = pairing_mark::PairingMark::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let status = Status {
-            state: State::Stopped,
+            // One that is linked dials by itself: until then it takes messages as it does while it connects.
+            state: if device.is_some() && !stopped { State::Starting } else { State::Stopped },
             reason: match device {
                 Some(_) if stopped => STAYS_AWAY,
                 Some(_) => "restored",

@@ -179,6 +179,7 @@ impl Raw {
             forwarded: content::is_forwarded(&body),
             mentions: Vec::new(),
             advertisement: None,
+            album: None,
             truncated: false,
         };
         let message = message.bounded(usize::MAX);

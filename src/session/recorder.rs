@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 use whatsapp_rust::{
     Client, Server,
-    types::events::{Event, Receipt},
+    types::events::{Event, InboundMessage, Receipt},
     wacore::types::{message::MessageInfo, presence::ReceiptType},
 };
 
@@ -61,6 +61,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 }
             }
             Event::UndecryptableMessage(lost) => {
+                if !lost.is_unavailable {
+                    session.recoveries.add_unread(lost.info.clone());
+                }
                 unkept.push(Unkept { messages: vec![translate::undecryptable(&lost.info)], bare: None });
             }
             // The hook has had the others: these come from outside its reach.
@@ -73,6 +76,10 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     timers::hear(&session.store, message).await;
                 }
                 let messages = hook::read(&client, &session.inbox, &session.outbox, outside).await;
+                let answers = batch.messages.iter().flat_map(|message| answer_of_phone(&session, message));
+                let answers: Vec<_> = answers.collect();
+                let mended = hook::read(&client, &session.inbox, &session.outbox, &answers).await;
+                let messages: Vec<_> = messages.into_iter().chain(mended).collect();
                 if !messages.is_empty() {
                     unkept.push(Unkept { messages, bare: None });
                 }
@@ -92,6 +99,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     session.happened(event).await;
                 }
             }
+            Event::HistorySync(history) => {
+                timers::hear_of_history(&session.store, history, session.env.clock.now().as_second()).await;
+            }
             Event::ArchiveUpdate(update) => {
                 let (chat, timestamp) = (session.named(&update.jid).await, update.timestamp.timestamp());
                 let archived = update.action.archived.unwrap_or(false);
@@ -105,6 +115,15 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
         keeping.await;
     }
     keep(&session, &client, unkept).await;
+}
+
+/// The messages in an answer of the phone's, as far as the library could not read it.
+fn answer_of_phone(session: &Inner, message: &InboundMessage) -> Vec<InboundMessage> {
+    let source = &message.info.source;
+    let is_phone = source.is_from_me && source.sender.device == 0;
+    let protocol = message.message.protocol_message.as_option().filter(|_| is_phone);
+    let answer = protocol.and_then(|it| it.peer_data_operation_request_response_message.as_option());
+    answer.map(|answer| session.recoveries.read_answer(answer)).unwrap_or_default()
 }
 
 /// Messages that are not in the vault yet.

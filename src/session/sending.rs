@@ -74,6 +74,9 @@ pub enum RefusedSend {
     /// The file's URL did not give it; in words for whoever named it.
     #[error("the file cannot be fetched: {0}")]
     Unfetched(String),
+    /// Others that send files have all places.
+    #[error("too many files are on their way")]
+    Busy,
     /// WhatsApp's media hosts do not take the file now.
     #[error("WhatsApp's media hosts do not answer")]
     MediaDown,
@@ -224,6 +227,7 @@ impl Session {
                 _ => Vec::new(),
             },
             advertisement: None,
+            album: None,
             truncated: false,
         };
         let outgoing = Outgoing {

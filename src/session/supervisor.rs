@@ -91,11 +91,17 @@ impl Supervisor {
         if supervisor.is_unproven {
             // Whoever scanned before this process began is still there.
             supervisor.wants_to_pair();
+        } else if !paired {
+            // And whoever looks at a code.
+            let (now, most) = (supervisor.session.env.clock.now(), supervisor.session.env.settings.pairing_timeout);
+            let left = supervisor.session.pairing_mark.left(now, most);
+            supervisor.pairing_until = left.map(|left| Instant::now() + left);
         }
         supervisor
     }
 
     pub async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) {
+        crate::crash::pause("supervisor").await;
         let stop = loop {
             match self.turn(&mut wishes).await {
                 Ok(()) => {}
@@ -161,10 +167,11 @@ impl Supervisor {
 
     /// Someone wants to pair: for so long QR codes are shown.
     pub(super) fn wants_to_pair(&mut self) {
-        self.pairing_until = Some(Instant::now() + self.session.env.settings.pairing_timeout);
+        let length = self.session.env.settings.pairing_timeout;
+        self.pairing_until = Some(Instant::now() + length);
         self.has_lapsed = false;
         if !self.session.status.borrow().paired {
-            self.session.pairing_mark.set(true);
+            self.session.pairing_mark.offer(self.session.env.clock.now(), length);
         }
     }
 
@@ -181,7 +188,7 @@ impl Supervisor {
         self.pairing_until = None;
         self.has_lapsed = false;
         if !self.session.status.borrow().paired {
-            self.session.pairing_mark.set(false);
+            self.session.pairing_mark.clear();
         }
     }
 
@@ -341,7 +348,7 @@ impl Supervisor {
             self.wants_to_pair();
             self.setback = Some(reason);
         } else {
-            self.session.pairing_mark.set(false);
+            self.session.pairing_mark.clear();
         }
         let answer = match &wiped {
             Ok(()) => Ok(()),

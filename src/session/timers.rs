@@ -4,16 +4,20 @@ use tracing::warn;
 use whatsapp_rust::{
     Server,
     proto_helpers::MessageExt as _,
-    types::events::{GroupUpdate, InboundMessage},
+    types::events::{GroupUpdate, InboundMessage, LazyHistorySync},
     wacore::stanza::groups::GroupNotificationAction,
-    waproto::whatsapp as wa,
+    waproto::whatsapp::{self as wa, message::HistorySyncType},
 };
 
-use super::{content, translate};
+use super::{content, told, translate};
 use crate::{
     message::timer::{self, Timer},
     store::Store,
 };
+
+/// Bytes of a history that is looked through, as it comes and inflated: one conversation at a time is in memory.
+const MAX_HISTORY: usize = 16 * 1024 * 1024;
+const MAX_INFLATED: u64 = 128 * 1024 * 1024;
 
 /// Notes what a message says of its chat's timer.
 pub async fn hear(store: &Store, inbound: &InboundMessage) {
@@ -33,6 +37,25 @@ pub async fn hear_of_group(store: &Store, update: &GroupUpdate) {
         if let Some(timer) = Timer::new(*expiration, Some(at), at) {
             note(store, &update.group_jid.to_non_ad_string(), timer).await;
         }
+    }
+}
+
+/// The same of all chats that the phone tells of after a pairing: timers that were set before it.
+pub async fn hear_of_history(store: &Store, history: &LazyHistorySync, now: i64) {
+    let kinds = [HistorySyncType::INITIAL_BOOTSTRAP, HistorySyncType::RECENT, HistorySyncType::FULL];
+    if !kinds.iter().any(|kind| history.sync_type() == *kind as i32) || history.compressed_bytes().len() > MAX_HISTORY {
+        return;
+    }
+    let history = history.clone();
+    let read = move || told::timers(history.compressed_bytes(), MAX_INFLATED, now);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(timers)) => {
+            for (chat, timer) in timers {
+                note(store, &chat, timer).await;
+            }
+        }
+        Ok(Err(error)) => warn!(%error, "a history cannot be read for its timers"),
+        Err(error) => warn!(%error, "a history was not read for its timers"),
     }
 }
 

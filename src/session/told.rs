@@ -22,10 +22,13 @@ use whatsapp_rust::{
 };
 
 use super::{files::reference, translate};
-use crate::message::{Content, past::Told};
+use crate::message::{Content, past::Told, timer::Timer};
 
 /// A message with more bytes is left out.
 const MAX_LINE: usize = 128 * 1024;
+
+/// Chats whose timers are taken from one history.
+const MAX_TIMERS: usize = 4096;
 
 /// Why what a phone told cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,37 @@ pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<P
         }
     }
     Ok(None)
+}
+
+/// After how long messages disappear in the chats of a history, by the chat's number where the phone says it. `most`: inflated bytes.
+pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, Unreadable> {
+    let mut stream = HistorySyncStream::new(blob, most);
+    let mut timers = Vec::new();
+    while let Some(bytes) = stream.next_conversation_bytes()?
+        && timers.len() < MAX_TIMERS
+    {
+        timers.extend(timer(bytes, now)?);
+    }
+    Ok(timers)
+}
+
+/// The same of the bytes of a `Conversation`.
+fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, Malformed> {
+    let (mut chat, mut seconds, mut since) = (None, 0, 0);
+    while let Some((tag, field)) = next(&mut bytes)? {
+        match (tag, field) {
+            (1, Field::Bytes(id)) if chat.is_none() => chat = std::str::from_utf8(id).ok(),
+            // Its number.
+            (39, Field::Bytes(id)) => chat = std::str::from_utf8(id).ok().or(chat),
+            (9, Field::Number(after)) => seconds = u32::try_from(after).unwrap_or_default(),
+            (10, Field::Number(at)) => since = i64::try_from(at).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    // One without a time is older than whatever a message says.
+    let timer = Timer::new(seconds, Some(since.max(1)), now).filter(|timer| timer.seconds > 0);
+    let chat = chat.and_then(|chat| chat.parse::<Jid>().ok()).map(|chat| chat.to_non_ad_string());
+    Ok(chat.zip(timer))
 }
 
 impl Page {

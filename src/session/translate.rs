@@ -56,6 +56,7 @@ fn whole(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incomin
             forwarded: content::is_forwarded(&inbound.message),
             mentions: content::mentions(&inbound.message),
             advertisement: content::advertisement(&inbound.message).map(Box::new),
+            album: content::album(&inbound.message),
             ..message(&inbound.info, content)
         },
         body: Bytes::from(codec::message_to_vec(&inbound.message)),
@@ -102,6 +103,7 @@ fn message(info: &MessageInfo, content: Content) -> Message {
         forwarded: false,
         mentions: Vec::new(),
         advertisement: None,
+        album: None,
         truncated: false,
     }
 }

@@ -254,6 +254,7 @@ impl Message {
                 "isGroup": message.is_group,
                 "isForwarded": message.forwarded,
                 "advertisement": message.advertisement,
+                "album": message.album,
                 "mentionedIds": message.mentions.iter().map(|jid| chat_id(jid)).collect::<Vec<_>>(),
                 "undecryptable": *content == Content::Undecryptable,
                 "content": content,
@@ -351,6 +352,7 @@ pub mod tests {
             forwarded: false,
             mentions: Vec::new(),
             advertisement: None,
+            album: None,
             truncated: false,
         }
     }

@@ -57,6 +57,7 @@ fn incoming(id: &str, addressed: (&str, &str), shown: (&str, &str), body: &'stat
             forwarded: false,
             mentions: Vec::new(),
             advertisement: None,
+            album: None,
             truncated: false,
         },
         body: Bytes::from_static(body),

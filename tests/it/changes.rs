@@ -297,3 +297,21 @@ async fn a_key_without_a_message_is_taken_and_keeps_nobody_waiting() {
     }
     daemon.kill().await.unwrap();
 }
+
+/// A fault for what is asked about one person is for nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_about_one_person_can_fail_alone() {
+    let scene = Scene::new().await;
+    let network = &scene.stage.network;
+    let (one, other) = (network.add_customer().await, network.add_customer().await);
+    network.fault(Fault::new(FaultKind::IqDrop).xmlns("encrypt").chat(&one)).await.unwrap();
+    let logins = network.stats().await.counts.logins;
+    let lost = scene.says(&one, "hello").await;
+    // The line goes with the question for the one's keys, and comes back: the login's own keys are not hit.
+    let again = async || network.stats().await.counts.logins > logins;
+    until(LIMIT, "another login", again).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    scene.arrived(&other, &scene.says(&other, "hello").await).await;
+    network.clear_faults().await;
+    scene.arrived(&one, &lost).await;
+    scene.daemon.kill().await.unwrap();
+}

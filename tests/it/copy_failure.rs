@@ -222,7 +222,9 @@ async fn a_session_that_cannot_be_closed_says_why() {
 /// Whoever asks while a tenant is restored is told so, by every route that needs its session, and not that there is nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_meanwhile_are_told_that_it_is_being_restored() {
-    let Some(mut scene) = Scene::new(Home::Embedded, "1s").await else { return };
+    let Some(stage) = Stage::new(Home::Embedded).await else { return };
+    // The next session is there a while before it connects.
+    let mut scene = Scene::on(stage.set("LOOPBACK_PAUSE", "supervisor:700"), "1s").await;
     let file = scene.copy_of(TENANT);
     until(LIMIT, "the file to be closed", || async { !scene.has_open(&file) }).await.unwrap();
     let vault = scene.stage.path("cloud").join("vault.db");
@@ -241,7 +243,7 @@ async fn requests_meanwhile_are_told_that_it_is_being_restored() {
     };
     let send = || dashboard.post("/api/baileys/send", json!({ "tenantId": TENANT, "to": customer, "text": "hello" }));
     let mut sending = Box::pin(send());
-    while !holding.is_finished() {
+    while !holding.is_finished() || !dashboard.is_connected(TENANT).await {
         tokio::select! {
             sent = &mut sending => {
                 count("send", sent);

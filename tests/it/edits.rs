@@ -105,6 +105,35 @@ async fn an_edit_that_comes_too_late_is_refused() {
     scene.end().await;
 }
 
+/// Accepted in time, and not sent in time: phones would ignore it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_could_not_be_sent_in_time_has_failed() {
+    let scene = Scene::with(|stage| stage.set("SESSIOND_MESSAGES__EDIT_WINDOW", "6s")).await;
+    let (_, answer) = scene.post("/api/sendText", json!({ "text": "at sevn" })).await;
+    let id = id_of(&answer);
+    scene.arrived(&id).await;
+    scene.stage.network.stop().await;
+    let (status, answer) = edit(&scene, &scene.customer, &id, "at seven", "edit").await;
+    assert_eq!(status, 200, "{answer}");
+    let edited = id_of(&answer);
+    let failed = |heard: &sessiond::demo::Heard| {
+        heard.event == "message:status"
+            && heard.payload["messageId"] == json!(edited)
+            && heard.payload["status"] == "failed"
+    };
+    let waited = scene.ear.until(LIMIT, |heard| heard.iter().any(failed)).await;
+    waited.unwrap_or_else(|error| panic!("{error}: {:#?}\n{}", scene.ear.heard(), scene.stage.log()));
+    let told = scene.ear.heard().into_iter().find(failed).unwrap().payload["failure"].take();
+    assert_eq!(told, json!({ "reason": "expired" }));
+    scene.stage.network.resume().await.unwrap();
+    let (_, answer) = scene.post("/api/sendText", json!({ "text": "bye" })).await;
+    scene.arrived(&id_of(&answer)).await;
+    let inbox = scene.stage.network.customer_inbox(&scene.customer).await.unwrap();
+    assert!(inbox.iter().all(|received| received.id != edited), "{inbox:#?}");
+    assert_eq!(listed(&scene, &id).await["text"], json!("at sevn"));
+    scene.end().await;
+}
+
 /// Phones name the new caption, and nothing else of the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customers_edit_of_a_caption_keeps_the_file() {

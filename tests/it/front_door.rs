@@ -265,6 +265,19 @@ async fn a_head_has_a_size() {
     daemon.kill().await.unwrap();
 }
 
+/// Whoever stands before the daemon may have gone by the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_one_host() {
+    let stage = stage(&[]).await;
+    let daemon = stage.start().await;
+    for (hosts, expected) in [("Host: a\r\n", 200), ("Host: a\r\nHost: b\r\n", 400), ("Host: a\r\nHost: a\r\n", 400)] {
+        let mut stream = TcpStream::connect(stage.setup.address).await.unwrap();
+        let request = format!("GET /ping HTTP/1.1\r\n{hosts}\r\n");
+        assert_eq!(status(&mut stream, request.as_bytes()).await, Some(expected), "{hosts}");
+    }
+    daemon.kill().await.unwrap();
+}
+
 /// A WebSocket from this address, on which a key was shown: without one it makes room for the next.
 async fn socket_from(own: [u8; 4], to: SocketAddr, key: &str) -> Option<TcpStream> {
     let mut stream = connect_from(own, to).await.ok()?;

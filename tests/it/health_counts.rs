@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 use sessiond::demo::until;
 
-use crate::stage::{Home, LIMIT, Stage};
+use crate::{
+    emulator,
+    proxy::{Mode, Proxy},
+    stage::{Home, LIMIT, Stage},
+};
 
 async fn problems(stage: &Stage) -> (u16, Value, Value) {
     let url = format!("http://{}/health", stage.setup.address);
@@ -25,6 +29,28 @@ async fn nothing_is_wrong_and_then_the_disk_is_full() {
     let daemon = stage.start().await;
     let full = json!({ "vault": 0, "disk": 1, "unowned": 0 });
     assert_eq!(problems(&stage).await, (503, json!("disk_full"), full));
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_changes_the_vault_does_not_take_is_counted() {
+    let Some(host) = emulator::host() else { return };
+    let proxy = Proxy::start(&host).await;
+    let Some(stage) = Stage::new(Home::Emulator).await else { return };
+    let stage = stage.set("FIRESTORE_EMULATOR_HOST", proxy.address());
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    assert_eq!(problems(&stage).await.2["vault"], json!(0));
+    proxy.set(Mode::Refuse);
+    let (customer, number) = (&conversation.customers[0], &conversation.number);
+    stage.network.customer_send(customer, number, "not in the vault").await.unwrap();
+    let counted = || async { problems(&stage).await.2["vault"] == json!(1) };
+    until(LIMIT, "the count", counted).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    // A restart would help nobody.
+    assert_eq!(problems(&stage).await.0, 200);
+    proxy.set(Mode::Pass);
+    let well = || async { problems(&stage).await.2["vault"] == json!(0) };
+    until(LIMIT, "the vault to be back", well).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     daemon.kill().await.unwrap();
 }
 

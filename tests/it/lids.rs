@@ -491,3 +491,27 @@ fn what_cannot_be_a_chat_is_none() {
         assert_eq!(chat_of(typed, CO), None, "{typed:?}");
     }
 }
+
+/// Somebody has the number that the LID would be; the phone is told of the LID.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_without_a_number_is_archived_and_starred_by_the_lid() {
+    let scene = Scene::new().await;
+    let network = &scene.stage.network;
+    let lid = scene.customer.lid.clone();
+    network.hide_number(&scene.customer.number, true).await.unwrap();
+    let (first, _) = scene.hears(&scene.tenant.number, "a table?").await;
+    let chat = format!("/api/trattoria/chats/{}", encoded(&lid));
+    let archived = scene.stage.dashboard.post(&format!("{chat}/archive"), json!({})).await.unwrap();
+    assert!(archived.status < 300, "{archived:?}");
+    let message = format!("false_{lid}_{first}");
+    let star = json!({ "session": "trattoria", "chatId": lid, "messageId": message, "star": true });
+    let starred = scene.stage.dashboard.put("/api/star", star).await.unwrap();
+    assert!(starred.status < 300, "{starred:?}");
+    let settings = network.settings(&scene.tenant.number).await.unwrap();
+    let of = |name: &str| settings.get(name).cloned().unwrap_or_else(|| panic!("{name}: {settings:#?}"));
+    assert_eq!(of(&format!("archive {lid}"))["archive_chat_action"]["archived"], json!(true));
+    assert_eq!(of(&format!("star {lid} {first} 0 0"))["star_action"]["starred"], json!(true));
+    let named: Vec<_> = settings.keys().filter(|name| name.contains(digits(&lid)) && !name.contains(&lid)).collect();
+    assert!(named.is_empty(), "the LID is a number here: {named:?}");
+    scene.end().await;
+}

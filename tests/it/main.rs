@@ -33,6 +33,7 @@ mod front;
 mod front_door;
 mod fuzz;
 mod guide;
+mod half_pairs;
 mod heal;
 mod health_counts;
 mod hostile;

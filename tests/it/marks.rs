@@ -186,6 +186,39 @@ async fn a_message_takes_the_place_of_its_placeholder_in_every_api() {
     scene.daemon.kill().await.unwrap();
 }
 
+/// An album is a mark, and its pictures say that they are of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_of_an_album_name_it() {
+    let scene = Scene::new().await;
+    let network = &scene.stage.network;
+    let (customer, number) = (&scene.customer, &scene.tenant.number);
+    let album = kind::AlbumMessage { expected_image_count: Some(2), ..Default::default() };
+    let album = wa::Message { album_message: Field::some(album), ..Default::default() };
+    let album = network.customer_send(customer, number, Say::Raw { message: Box::new(album) }).await.unwrap();
+    let association = wa::MessageAssociation {
+        association_type: Some(wa::message_association::AssociationType::MEDIA_ALBUM),
+        parent_message_key: Field::some(wa::MessageKey {
+            remote_jid: Some(format!("{number}@s.whatsapp.net")),
+            from_me: Some(true),
+            id: Some(album.clone()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let context = wa::MessageContextInfo { message_association: Field::some(association), ..Default::default() };
+    let image = kind::ImageMessage { mimetype: Some("image/jpeg".into()), ..Default::default() };
+    let picture = wa::Message {
+        image_message: Field::some(image),
+        message_context_info: Field::some(context),
+        ..Default::default()
+    };
+    let picture = network.customer_send(customer, number, Say::Raw { message: Box::new(picture) }).await.unwrap();
+    assert_eq!(scene.seen(&picture).await["album"], json!(album));
+    let chat = format!("/api/{TENANT}/chats/{customer}@c.us/messages?limit=1");
+    assert_eq!(json_of(&scene, &chat).await[0]["_data"]["album"], json!(album));
+    scene.daemon.kill().await.unwrap();
+}
+
 /// What could not be read was a word of the protocol's: nothing is left of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_placeholder_of_nothing_goes_away() {

@@ -65,6 +65,7 @@ fn outgoing(id: &str) -> Outgoing {
         forwarded: false,
         mentions: Vec::new(),
         advertisement: None,
+        album: None,
         truncated: false,
     };
     let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());

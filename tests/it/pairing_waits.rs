@@ -1,4 +1,4 @@
-//! Whoever waits for a pairing: the offer goes on for as long as somebody looks; without a way to WhatsApp, or
+//! Whoever waits for a pairing: the offer goes on for as long as somebody looks, over a restart too; without a way to WhatsApp, or
 //! where WhatsApp says no, the reason comes within seconds and in words.
 
 use std::time::{Duration, Instant};
@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 use tokio::time::sleep;
 
-use crate::stage::{Home, LIMIT, Stage, await_death};
+use crate::{
+    damage,
+    stage::{Home, LIMIT, Stage, await_death},
+};
 
 const POLL: Duration = Duration::from_millis(300);
 
@@ -100,6 +103,69 @@ async fn an_offer_that_was_given_up_stays_so() {
     daemon.kill().await.unwrap();
 }
 
+/// Killed or stopped, and without its disk: whoever polls sees a fresh code, whichever way they ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_goes_on_after_a_restart_for_whoever_looks() {
+    for graceful in [false, true] {
+        let stage = impatient().await;
+        let daemon = stage.start().await;
+        let code = stage.dashboard.qr("trattoria").await.unwrap();
+        // The page looks once more, and the mark of the offer is in the vault by then.
+        sleep(POLL).await;
+        assert!(qr(&stage).await.is_some());
+        sleep(Duration::from_millis(500)).await;
+        match graceful {
+            true => drop(daemon.terminate(LIMIT).await.unwrap()),
+            false => daemon.kill().await.unwrap(),
+        }
+        stage.wipe_local_data();
+        let daemon = stage.start().await;
+        let phone = stage.network.add_phone(Some("Trattoria".to_owned())).await;
+        let fresh = std::cell::RefCell::new(None);
+        let shown = async || {
+            *fresh.borrow_mut() = qr(&stage).await;
+            fresh.borrow().as_ref().is_some_and(|fresh| *fresh != code)
+        };
+        let waited = until(LIMIT, "another code", shown).await;
+        waited.unwrap_or_else(|error| panic!("graceful: {graceful}: {error}\n{}", stage.log()));
+        stage.network.scan(&phone.number, &fresh.take().unwrap()).await.unwrap();
+        until(LIMIT, "the pairing", || stage.dashboard.is_connected("trattoria")).await.unwrap();
+        daemon.kill().await.unwrap();
+    }
+}
+
+/// One that only listens polls for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_goes_on_after_a_restart_for_whoever_listens() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    stage.dashboard.qr("trattoria").await.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    daemon.kill().await.unwrap();
+    let daemon = stage.start().await;
+    let ear = sessiond::demo::Ear::open(&stage.dashboard, vec!["trattoria".to_owned()]);
+    let shown = |heard: &[sessiond::demo::Heard]| heard.iter().any(|heard| heard.event == "qr:updated");
+    ear.until(LIMIT, shown).await.unwrap_or_else(|error| panic!("{error}: {:?}\n{}", ear.heard(), stage.log()));
+    daemon.kill().await.unwrap();
+}
+
+/// One that nobody looked at for longer than it was made for is over, whoever listens.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_was_over_before_the_restart_stays_so() {
+    let stage = impatient().await;
+    let daemon = stage.start().await;
+    stage.dashboard.qr("trattoria").await.unwrap();
+    until(LIMIT, "the end of the offer", || async { state(&stage).await == json!("STOPPED") }).await.unwrap();
+    daemon.kill().await.unwrap();
+    let daemon = stage.start().await;
+    let ear = sessiond::demo::Ear::open(&stage.dashboard, vec!["trattoria".to_owned()]);
+    let told = |heard: &[sessiond::demo::Heard]| heard.iter().any(|heard| heard.event == "registered");
+    ear.until(LIMIT, told).await.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(state(&stage).await, json!("STOPPED"), "{}", stage.log());
+    daemon.kill().await.unwrap();
+}
+
 /// The device was accepted, the process died, and WhatsApp refuses the login that belongs to it: whoever scanned is told so, and sees
 /// the next code.
 #[tokio::test(flavor = "multi_thread")]
@@ -170,6 +236,28 @@ async fn a_silent_whatsapp_is_no_reason_to_wait_for_ever() {
         "{}",
         connecting.body
     );
+    daemon.kill().await.unwrap();
+}
+
+/// The session ends by itself while somebody waits for its code: the answer says what becomes of it, not that somebody stopped it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_is_told_how_the_session_ended() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_SESSION__FILE_IDLE", "1s");
+    let daemon = stage.start().await;
+    stage.network.fault(Fault::new(FaultKind::Silence)).await.unwrap();
+    let connecting =
+        async { stage.dashboard.post("/api/baileys/connect", json!({ "tenantId": "trattoria" })).await.unwrap() };
+    let damaging = async {
+        let session = || async { stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body };
+        until(LIMIT, "the connecting", || async { session().await["status"] == json!("STARTING") }).await.unwrap();
+        // Until its file is closed.
+        sleep(Duration::from_millis(2500)).await;
+        let files = damage::working_copy(&stage.setup.data_dir, "trattoria");
+        files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        stage.dashboard.get("/api/baileys/conversations?tenantId=trattoria").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(connecting, damaging);
+    assert_eq!((answer.status, &answer.body["code"]), (503, &json!("restoring")), "{}\n{}", answer.body, stage.log());
     daemon.kill().await.unwrap();
 }
 

@@ -473,6 +473,7 @@ async fn one_chat_does_not_keep_another_from_its_past() {
             forwarded: false,
             mentions: Vec::new(),
             advertisement: None,
+            album: None,
             truncated: false,
         },
         order: id,

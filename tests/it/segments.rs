@@ -149,6 +149,7 @@ fn message(id: &str, from_me: bool) -> Message {
         forwarded: false,
         mentions: Vec::new(),
         advertisement: None,
+        album: None,
         truncated: false,
     }
 }

@@ -210,3 +210,37 @@ async fn clients_that_do_not_read_hold_little() {
     assert!(peak < before + 120.0, "{before:.0} MiB have become {peak:.0}");
     daemon.kill().await.unwrap();
 }
+
+/// One that registers before it is told that it is in: it is registered, or hung up on, and never left waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_hasty_is_served_or_hung_up_on() {
+    let stage = stage(&[]).await;
+    let daemon = stage.start().await;
+    let _tenant = stage.pair("trattoria").await;
+    let key = read_key(&stage, "trattoria").await;
+    let uri: http::Uri = format!("ws://{}/socket.io/?EIO=4&transport=websocket", stage.setup.address).parse().unwrap();
+    let (mut served, mut hung_up) = (0, 0);
+    for _ in 0..20 {
+        let (mut socket, _) = ClientBuilder::from_uri(uri.clone()).connect().await.unwrap();
+        socket.send(Message::text(format!("40{}", json!({ "key": key })))).await.unwrap();
+        socket.send(Message::text("42[\"register\",\"trattoria\"]".to_owned())).await.unwrap();
+        let answered = timeout(Duration::from_secs(10), async {
+            while let Some(Ok(message)) = socket.next().await {
+                if message.as_text().is_some_and(|text| text.starts_with("42[\"registered\"")) {
+                    return true;
+                }
+                if message.is_close() {
+                    break;
+                }
+            }
+            false
+        });
+        match answered.await.expect("an answer, or an end") {
+            true => served += 1,
+            false => hung_up += 1,
+        }
+    }
+    println!("{served} served, {hung_up} hung up on");
+    others_are_served(&stage, Duration::ZERO).await;
+    daemon.kill().await.unwrap();
+}

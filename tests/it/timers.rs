@@ -15,7 +15,7 @@ use crate::{
     driver::Client,
     media::{PDF, Scene, TENANT, base64, file},
     node::program,
-    stage::LIMIT,
+    stage::{Home, LIMIT, Stage},
 };
 
 const WEEK: u32 = 604_800;
@@ -100,6 +100,36 @@ async fn answers_follow_the_timer_of_their_chat() {
     assert_timer(&scene, json!(86_400)).await;
     assert_eq!(expiration(&scene, &text(&scene, "bye!").await).await, json!(86_400));
     scene.end().await;
+}
+
+/// The phone tells of it after the pairing, before anybody has written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_that_was_set_before_the_pairing_is_followed() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let (network, phone) = (&stage.network, stage.network.add_phone(Some("Trattoria".into())).await);
+    let (timed, plain) = (network.add_customer().await, network.add_customer().await);
+    network.customer_send(&timed, &phone.number, Say::text("a table?").ephemeral(WEEK)).await.unwrap();
+    network.customer_send(&plain, &phone.number, "a table?").await.unwrap();
+    let device = network.scan(&phone.number, &stage.dashboard.qr(TENANT).await.unwrap()).await.unwrap();
+    until(LIMIT, "the pairing", || stage.dashboard.is_connected(TENANT)).await.unwrap();
+    network.phone_history(&phone.number, device).await.unwrap();
+    let expiration = async |customer: &str, n: usize| {
+        let id = stage.dashboard.send(TENANT, customer, "for how many?", &format!("{customer} {n}")).await.unwrap();
+        let inbox = || async { network.customer_inbox(customer).await.unwrap() };
+        let arrived = || async { inbox().await.iter().any(|received| received.id == id) };
+        until(LIMIT, "the message", arrived).await.unwrap();
+        let received = inbox().await.into_iter().find(|received| received.id == id).unwrap();
+        received.fields.pointer("/context_info/expiration").cloned().unwrap_or_default()
+    };
+    let tries = std::cell::Cell::new(0);
+    let followed = async || {
+        tries.set(tries.get() + 1);
+        expiration(&timed, tries.get()).await == json!(WEEK)
+    };
+    until(LIMIT, "the timer", followed).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    assert_eq!(expiration(&plain, 0).await, Value::Null);
+    daemon.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

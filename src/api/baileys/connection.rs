@@ -54,6 +54,7 @@ pub async fn connect(
     };
     let (message, connected, method) = match status.state {
         session::State::Working => ("Ya estás conectado", Some(true), None),
+        session::State::Failed if session.end().is_some() => return Err(ended(&app, &session)),
         session::State::Failed => {
             return Err(Problem::conflict("session_failed", "The session cannot be connected", status.reason));
         }
@@ -252,7 +253,11 @@ pub async fn request_code(
     match app.fleet.request_code(&tenant, number).await? {
         Ok(code) => Ok(Json(Code { code })),
         Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
-        Err(RefusedCode::Stopped) => Err(stopped()),
+        // It may have ended by itself.
+        Err(RefusedCode::Stopped) => match app.fleet.session(&tenant) {
+            None => Err(app.fleet.refusal(&tenant).into()),
+            Some(_) => Err(stopped()),
+        },
         Err(RefusedCode::Passkey) => Err(passkey()),
         Err(RefusedCode::OtherAccount(number)) => Err(Problem::conflict(
             "other_account",

@@ -9,7 +9,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use whatsapp_rust::{
     Jid,
     wacore_binary::JidExt as _,
-    waproto::whatsapp::{self as wa, message::protocol_message::Type as Protocol},
+    waproto::whatsapp::{
+        self as wa, message::protocol_message::Type as Protocol, message_association::AssociationType,
+    },
 };
 
 use crate::message::{
@@ -136,6 +138,16 @@ pub fn timer(message: &wa::Message, at: i64) -> Option<Timer> {
 /// The jids that it mentions.
 pub fn mentions(message: &wa::Message) -> Vec<String> {
     context(unwrap(message)).map(|context| context.mentioned_jid.clone()).unwrap_or_default()
+}
+
+/// The id of the album that it belongs to: its pictures come one by one, after a mark that says how many.
+pub fn album(message: &wa::Message) -> Option<Box<str>> {
+    const LONGEST_ID: usize = 128;
+    let associations = unwrapped(message)
+        .filter_map(|message| message.message_context_info.as_option()?.message_association.as_option());
+    let mut albums = associations.filter(|it| it.association_type == Some(AssociationType::MEDIA_ALBUM));
+    let id = albums.next()?.parent_message_key.as_option()?.id.as_deref()?;
+    (1..=LONGEST_ID).contains(&id.len()).then(|| id.into())
 }
 
 /// The advertisement that it answers. Links between chats and pages carry the same form, without a source.

@@ -6,6 +6,7 @@
 
 mod download;
 mod eager;
+mod from_url;
 pub(super) mod reference;
 mod upload;
 
@@ -27,8 +28,10 @@ use tokio::{
 use tracing::{Instrument as _, debug, info_span, warn};
 use whatsapp_rust::waproto::codec;
 
+use self::from_url::UrlTurns;
 pub use self::{
     eager::eager,
+    from_url::UrlPlaces,
     upload::{Pictured, Source, Uploaded},
 };
 use super::{Inner, Session};
@@ -107,6 +110,8 @@ pub struct Files {
     slots: Semaphore,
     /// Files that it sends.
     sends: Semaphore,
+    /// Files that it names by URL.
+    urls: UrlTurns,
 }
 
 impl Files {
@@ -117,6 +122,7 @@ impl Files {
             asked: Mutex::default(),
             slots: Semaphore::new(per_tenant),
             sends: Semaphore::new(per_tenant),
+            urls: UrlTurns::new(per_tenant),
         }
     }
 

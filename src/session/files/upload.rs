@@ -14,7 +14,8 @@ use whatsapp_rust::{
     wacore::upload::{UploadSource, encrypt_media_streaming},
 };
 
-use super::super::{Session, judgement::is_passing, sending::RefusedSend};
+use super::super::{Refused, Session, judgement::is_passing, sending::RefusedSend};
+use super::from_url::NoPlace;
 use crate::message::{
     Flaw,
     media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched, title},
@@ -59,8 +60,8 @@ pub struct Pictured {
 impl Session {
     /// Makes a picture small; a large one goes to WhatsApp too. Where WhatsApp's hosts do not take it, the small one must do.
     pub(in crate::session) async fn depict(&self, source: Source, large: bool) -> Result<Pictured, RefusedSend> {
-        let _turns = self.turns().await?;
         let (file, _) = self.spooled(source, AttachmentKind::Image.limit(self.0.env.media.settings.max_sent)).await?;
+        let _turns = self.turns().await?;
         let preview = self.decoded(&file).await.filter(|preview| preview.jpeg.is_some());
         let expected = "a JPEG, PNG or WebP that can be decoded";
         let preview = preview.ok_or(Flaw { field: "preview.image", expected: expected.into() })?;
@@ -75,9 +76,9 @@ impl Session {
         source: Source,
         name: Option<FileName>,
     ) -> Result<Uploaded, RefusedSend> {
-        let _turns = self.turns().await?;
         let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
         let (file, fetched_as) = self.spooled(source, limit).await?;
+        let _turns = self.turns().await?;
         let file_name = attachment.file_name.clone().or(fetched_as);
         let fit = Attachment { file_name: file_name.clone(), ..attachment.clone() }.fit(&file.head)?;
         let limit = fit.kind.limit(limit);
@@ -104,7 +105,7 @@ impl Session {
     /// First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
     async fn turns(&self) -> Result<impl Sized + '_, RefusedSend> {
         let turns = async { (self.0.files.sends.acquire().await, self.0.env.uploading.acquire().await) };
-        timeout(TURN, turns).await.map_err(|_| RefusedSend::MediaDown)
+        timeout(TURN, turns).await.map_err(|_| RefusedSend::Busy)
     }
 
     /// The file, and the name that it has where it was fetched.
@@ -112,7 +113,11 @@ impl Session {
         let env = &self.0.env;
         match source {
             Source::Here(file) => Ok((file, None)),
-            Source::At(url) => env.media.spool.fetch(&env.files_from, url, limit).await.map_err(refused),
+            Source::At(url) => {
+                let fetching = env.media.spool.fetch(&env.files_from, url, limit);
+                let fetched = self.0.files.urls.fetch(&env.url_places, TURN, fetching).await;
+                fetched.map_err(|NoPlace| RefusedSend::Busy)?.map_err(refused)
+            }
         }
     }
 
@@ -132,7 +137,7 @@ impl Session {
 
     async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, RefusedSend> {
         let ready = timeout(LOGIN, self.0.ready_client()).await.ok().flatten();
-        let client = ready.ok_or(RefusedSend::MediaDown)?;
+        let client = ready.ok_or_else(|| self.unready(RefusedSend::Unasked(Refused::Unreachable)))?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             // As large as the file itself.

@@ -141,6 +141,7 @@ impl Shop {
                 "/inside" => to("http://169.254.169.254/latest/meta-data/"),
                 "/endless" => Body::from_stream(zeros()).into_response(),
                 "/silent" => std::future::pending().await,
+                "/drip" => Body::from_stream(drips()).into_response(),
                 path => match goods.lock().unwrap().get(path) {
                     Some(data) => data.clone().into_response(),
                     None => StatusCode::NOT_FOUND.into_response(),
@@ -162,6 +163,45 @@ impl Shop {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// A byte in half a second.
+fn drips() -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    futures::stream::unfold((), |()| async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        Some((Ok(Bytes::from_static(b"a")), ()))
+    })
+}
+
+/// One tenant's URLs that only drip keep no place that others need, neither for a file that is here nor for another URL.
+#[tokio::test(flavor = "multi_thread")]
+async fn urls_that_drip_hold_up_nobody_else() {
+    let shop = Shop::open().await;
+    let scene = Scene::with(|stage| {
+        let stage = stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1").set("SESSIOND_MEDIA__PARALLEL", "2");
+        stage.set("SESSIOND_MEDIA__FETCH_TIMEOUT", "60s")
+    });
+    let scene = scene.await;
+    scene.stage.pair("pizzeria").await;
+    let (url, chat) = (shop.url("/drip"), format!("{}@c.us", scene.customer));
+    let dripping: Vec<_> = (0..3)
+        .map(|_| {
+            let body = json!({ "session": "pizzeria", "chatId": chat, "file": { "url": url } });
+            tokio::spawn(scene.ask(Method::POST, "/api/sendFile").json(&body).send())
+        })
+        .collect();
+    // They have their places by then.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let here = file(PDF, 3000);
+    let began = std::time::Instant::now();
+    let (id, _) = scene.sent("/api/sendFile", json!({ "file": { "data": base64(&here) } })).await;
+    assert_eq!(scene.arrived(&id).await.file.unwrap().data, here);
+    let there = shop.offer("/menu.pdf", file(PDF, 3000));
+    let (id, _) = scene.sent("/api/sendFile", json!({ "file": { "url": shop.url("/menu.pdf") } })).await;
+    assert_eq!(scene.arrived(&id).await.file.unwrap().data, there);
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    dripping.iter().for_each(tokio::task::JoinHandle::abort);
+    scene.end_after(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

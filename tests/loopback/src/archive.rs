@@ -10,6 +10,8 @@ use crate::world::World;
 
 pub(crate) struct Archived {
     pub(crate) message: wa::Message,
+    /// Encoded fields beyond those that the protobuf has.
+    pub(crate) beyond: Vec<u8>,
     /// Unix time in seconds.
     pub(crate) time: u64,
     pub(crate) sender: AccountId,
@@ -53,8 +55,15 @@ impl World {
         let time = self.time();
         let archive = &mut self.directory.get_mut(account).contact.archive;
         let order = archive.len() as u64;
-        let archived = Archived { message: message.clone(), time, sender, chat, order };
+        let archived = Archived { message: message.clone(), beyond: Vec::new(), time, sender, chat, order };
         // What comes again keeps its place.
         archive.entry(id.to_owned()).or_insert(archived);
+    }
+
+    /// What a message has beyond its protobuf.
+    pub(crate) fn archive_beyond(&mut self, account: AccountId, id: &str, beyond: &[u8]) {
+        if let Some(archived) = self.directory.get_mut(account).contact.archive.get_mut(id) {
+            archived.beyond = beyond.to_vec();
+        }
     }
 }

@@ -446,7 +446,7 @@ fn unknown_field(field: u32) -> Vec<u8> {
     length_delimited(field, b"from the future")
 }
 
-fn length_delimited(field: u32, content: &[u8]) -> Vec<u8> {
+pub(crate) fn length_delimited(field: u32, content: &[u8]) -> Vec<u8> {
     const LENGTH_DELIMITED: u64 = 2;
     let mut bytes = Vec::new();
     varint(u64::from(field) << 3 | LENGTH_DELIMITED, &mut bytes);

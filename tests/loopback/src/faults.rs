@@ -27,7 +27,7 @@ pub enum FaultKind {
     /// The server's acks of messages carry `error=code` (default 500), and the messages go nowhere. `count` of them.
     ErrorAcks,
     /// Requests are answered with an error of `code` (default 500): those of the namespace `xmlns` and with the child `tag`,
-    /// where these are given; `count` of them.
+    /// where these are given, about one `chat`, where that is given; `count` of them.
     IqError,
     /// Such requests are not answered at all.
     IqSilence,
@@ -144,7 +144,7 @@ pub struct Fault {
     /// Of faults of acks: the one message.
     #[serde(default)]
     pub id: Option<String>,
-    /// Of faults of acks: a number or JID.
+    /// Of faults of acks: a number or JID. Of faults of requests: somebody whom they are about.
     #[serde(default)]
     pub chat: Option<String>,
     /// Of faults of requests.
@@ -211,6 +211,16 @@ pub(crate) struct Acked<'a> {
     pub(crate) chat: &'a str,
 }
 
+/// A request that the server is to answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) by: AccountId,
+    pub(crate) xmlns: &'a str,
+    pub(crate) tag: &'a str,
+    /// Everybody whom it is about, bare.
+    pub(crate) named: &'a [String],
+}
+
 struct Active {
     kind: FaultKind,
     target: Option<AccountId>,
@@ -236,8 +246,10 @@ impl Only {
             && (self.chats.is_empty() || self.chats.iter().any(|chat| chat == message.chat))
     }
 
-    fn includes_request(&self, xmlns: &str, tag: &str) -> bool {
-        self.xmlns.as_ref().is_none_or(|only| only == xmlns) && self.tag.as_ref().is_none_or(|only| only == tag)
+    fn includes_request(&self, request: Asked<'_>) -> bool {
+        self.xmlns.as_ref().is_none_or(|only| only == request.xmlns)
+            && self.tag.as_ref().is_none_or(|only| only == request.tag)
+            && (self.chats.is_empty() || self.chats.iter().any(|chat| request.named.contains(chat)))
     }
 }
 
@@ -322,7 +334,7 @@ impl Faults {
     }
 
     /// What is wrong with the answer to a request; spends one of a counted fault.
-    pub(crate) fn take_iq_trouble(&mut self, account: AccountId, xmlns: &str, tag: &str) -> Option<IqTrouble> {
+    pub(crate) fn take_iq_trouble(&mut self, request: Asked<'_>) -> Option<IqTrouble> {
         let (at, trouble) = self.0.iter().enumerate().find_map(|(at, f)| {
             let trouble = match f.kind {
                 FaultKind::IqError => IqTrouble::Error(f.code.unwrap_or(500)),
@@ -331,7 +343,7 @@ impl Faults {
                 FaultKind::IqNonsense => IqTrouble::Nonsense,
                 _ => return None,
             };
-            let hit = (f.target.is_none() || f.target == Some(account)) && f.only.includes_request(xmlns, tag);
+            let hit = (f.target.is_none() || f.target == Some(request.by)) && f.only.includes_request(request);
             hit.then_some((at, trouble))
         })?;
         self.spend(at);

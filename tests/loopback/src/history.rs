@@ -8,6 +8,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use wacore::download::MediaType;
+use wacore::proto_helpers::MessageExt as _;
 use wacore_binary::Jid;
 use waproto::buffa::{Message as _, MessageField};
 use waproto::whatsapp as wa;
@@ -116,7 +117,14 @@ impl World {
             };
             wa::HistorySyncMsg { message: MessageField::some(info), msg_order_id: Some(archived.order) }
         };
+        // As its last message has it.
+        let timer = messages.iter().find_map(|(_, archived)| {
+            let after = archived.message.get_base_message().get_ephemeral_expiration()?;
+            (after > 0).then_some((after, archived.time))
+        });
         wa::Conversation {
+            ephemeral_expiration: timer.map(|(after, _)| after),
+            ephemeral_setting_timestamp: timer.and_then(|(_, at)| i64::try_from(at).ok()),
             id: named.to_string(),
             messages: messages.iter().map(message).collect(),
             last_msg_timestamp: messages.first().map(|(_, archived)| archived.time),

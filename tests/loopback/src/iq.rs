@@ -7,7 +7,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use crate::account::{AccountId, DeviceAddress, Form};
-use crate::faults::IqTrouble;
+use crate::faults::{Asked, IqTrouble};
 use crate::keys::{LOW_WATER, bundle_node, low_notification};
 use crate::queue::Class;
 use crate::signal::Bundle;
@@ -23,7 +23,10 @@ impl World {
         let request = first_child(iq);
         let tag = request.map_or("", |r| r.tag.as_ref());
         let xmlns = attr(iq, "xmlns");
-        match self.faults.take_iq_trouble(from.account, xmlns.as_deref().unwrap_or_default(), tag) {
+        let mut named = Vec::new();
+        name_all(iq, &mut named);
+        let asked = Asked { by: from.account, xmlns: xmlns.as_deref().unwrap_or_default(), tag, named: &named };
+        match self.faults.take_iq_trouble(asked) {
             Some(IqTrouble::Silence) => return,
             Some(IqTrouble::Drop) => {
                 self.mute(conn);
@@ -240,6 +243,16 @@ fn error_text(code: u16) -> &'static str {
         503 => "service-unavailable",
         _ => "internal-server-error",
     }
+}
+
+/// Everybody whom a request is about, bare: as a JID, or by number.
+fn name_all(node: &Node, named: &mut Vec<String>) {
+    let jids = ["jid", "to", "pn_jid"].into_iter().filter_map(|name| jid_attr(node, name));
+    named.extend(jids.map(|jid| jid.to_non_ad_string()));
+    if let Some(number) = child_content(node, "contact").and_then(|number| std::str::from_utf8(number).ok()) {
+        named.push(Jid::pn(number.trim_start_matches('+')).to_string());
+    }
+    node.children().into_iter().flatten().for_each(|child| name_all(child, named));
 }
 
 /// Answers that depend on nothing but the question.

@@ -20,6 +20,7 @@ use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
 use crate::account::{Account, AccountId, DeviceAddress, Kind};
 use crate::app_state::AppState;
+use crate::compose::length_delimited;
 use crate::faults::FaultKind;
 use crate::history::Lie;
 use crate::passkey::Passkey;
@@ -76,6 +77,9 @@ impl Account {
         (*time, list)
     }
 }
+
+/// Field number of `WebMessageInfo.message`.
+const WEB_MESSAGE: u32 = 2;
 
 impl World {
     /// A device came or went: the phone signs the new list.
@@ -180,16 +184,23 @@ impl World {
             .filter_map(|wanted| {
                 let key = wanted.message_key.as_option()?;
                 let archived = archive.get(key.id.as_deref()?)?;
-                let info = wa::WebMessageInfo {
+                let mut info = wa::WebMessageInfo {
                     key: MessageField::some(key.clone()),
-                    message: MessageField::some(archived.message.clone()),
                     message_timestamp: Some(archived.time),
                     push_name: Some(self.directory.get(archived.sender).name.clone()),
                     ..Default::default()
                 };
+                let mut beyond = Vec::new();
+                if archived.beyond.is_empty() {
+                    info.message = MessageField::some(archived.message.clone());
+                } else {
+                    let message = [archived.message.encode_to_vec(), archived.beyond.clone()].concat();
+                    beyond = length_delimited(WEB_MESSAGE, &message);
+                }
+                let info = [info.encode_to_vec(), beyond].concat();
                 Some(PeerDataOperationResult {
                     placeholder_message_resend_response: MessageField::some(PlaceholderMessageResendResponse {
-                        web_message_info_bytes: Some(info.encode_to_vec()),
+                        web_message_info_bytes: Some(info),
                     }),
                     ..Default::default()
                 })

@@ -125,6 +125,11 @@ impl World {
             devices(peer).chain(devices(account)).filter(|a| *a != account.primary()).collect();
         self.directory.get_mut(account).contact.sent.insert(id.clone(), sent.clone());
         self.archive(account, account, chat, &id, &sent.composed.message);
+        if !sent.composed.beyond.is_empty() {
+            // Its addressee's phone reads what others cannot.
+            self.archive(peer, account, Chat::Direct(account), &id, &sent.composed.message);
+            self.archive_beyond(peer, &id, &sent.composed.beyond);
+        }
         self.write_to(account, peer, &id, &sent, &targets, false);
         self.deliver_mail();
         Ok(id)
