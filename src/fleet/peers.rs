@@ -70,8 +70,7 @@ impl Peers {
     pub fn meet(&self, instances: &[Instance]) {
         let mut seen = self.seen();
         for Instance { id, heartbeat_at, process, .. } in instances {
-            let sighting =
-                Sighting { heartbeat_at: *heartbeat_at, missed: 0, process: process.clone(), lived: false };
+            let sighting = Sighting { heartbeat_at: *heartbeat_at, missed: 0, process: process.clone(), lived: false };
             seen.entry(id.clone()).or_insert(sighting);
         }
     }

@@ -136,6 +136,20 @@ impl Current {
         }
     }
 
+    /// Nothing is read from the line for a while.
+    pub fn pause(&self) {
+        if let Some(line) = self.latest().line.upgrade() {
+            line.socket.deafen();
+        }
+    }
+
+    /// It is read again.
+    pub fn go_on(&self) {
+        if let Some(line) = self.latest().line.upgrade() {
+            line.socket.hear();
+        }
+    }
+
     /// Nothing more is read from the line; what is to be said on it still can be.
     pub fn deafen(&self) {
         if let Some(line) = self.latest().line.upgrade() {

@@ -41,6 +41,7 @@ mod past;
 mod people;
 mod posts;
 mod presence;
+mod pressure;
 mod profile;
 mod reach;
 mod reading;

@@ -93,6 +93,7 @@ mod store_peer;
 mod store_session;
 mod store_world;
 mod takeback;
+mod text_flood;
 mod timers;
 mod tokens;
 mod unlinking;

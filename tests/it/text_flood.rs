@@ -1,0 +1,57 @@
+//! Long texts that come faster than the vault takes them: they wait in TCP's buffers and at WhatsApp, not in the daemon's memory, and none
+//! is lost.
+
+use std::time::Duration;
+
+use rand::{Rng as _, distr::Alphanumeric};
+use sessiond::demo::until;
+use tokio::time::sleep;
+
+use crate::{
+    front_door::resident,
+    stage::{Home, LIMIT, Stage},
+    vault_lock,
+};
+
+const TEXTS: usize = 900;
+const LENGTH: usize = 60_000;
+
+/// MiB. The texts are 52 of them, and more once they are taken apart.
+const GROWTH: f64 = 40.0;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_faster_than_it_is_kept_waits_outside() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared();
+    let daemon = stage.start().await;
+    let mut conversation = stage.pair("trattoria").await;
+    conversation.customers_write(&stage.network, 1).await.unwrap();
+    let count = async |conversation: &_| stage.tally.count(std::slice::from_ref(conversation)).await.unwrap();
+    let kept = || async { count(&conversation).await.lost == 0 };
+    until(LIMIT, "the first words to be kept", kept).await.unwrap();
+
+    let before = resident(&daemon);
+    let file = stage.path("cloud").join("vault.db");
+    let stall = tokio::spawn(async move { vault_lock::hold(&file, Duration::from_secs(8)).await });
+    // One is on its way to be kept, or nothing would be held up.
+    sleep(Duration::from_millis(100)).await;
+    for n in 0..TEXTS {
+        let customer = conversation.customers[n % 2].clone();
+        let text: String = rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect();
+        let id = stage.network.customer_send(&customer, &conversation.number, text.as_str()).await.unwrap();
+        conversation.written.push(sessiond::demo::Written { id, customer, text });
+    }
+    let mut most = before;
+    while !stall.is_finished() {
+        most = most.max(resident(&daemon));
+        sleep(Duration::from_millis(50)).await;
+    }
+    stall.await.unwrap();
+    let grown = most - before;
+    assert!(grown < GROWTH, "{grown:.0} MiB more while the vault stood still");
+
+    let kept = || async { count(&conversation).await.lost == 0 };
+    until(2 * LIMIT, "all texts to be kept", kept).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let stats = stage.network.stats().await;
+    assert_eq!((stats.counts.retry_receipts, stats.counts.undecryptable, stats.nacks.len()), (0, 0, 0));
+    daemon.kill().await.unwrap();
+}
