@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rand::{Rng as _, distr::Alphanumeric};
-use sessiond::demo::until;
+use sessiond::demo::{Conversation, Written, until};
 use tokio::time::sleep;
 
 use crate::{
@@ -25,7 +25,7 @@ async fn what_comes_faster_than_it_is_kept_waits_outside() {
     let daemon = stage.start().await;
     let mut conversation = stage.pair("trattoria").await;
     conversation.customers_write(&stage.network, 1).await.unwrap();
-    let count = async |conversation: &_| stage.tally.count(std::slice::from_ref(conversation)).await.unwrap();
+    let count = async |conversation: &Conversation| stage.tally.count(std::slice::from_ref(conversation)).await.unwrap();
     let kept = || async { count(&conversation).await.lost == 0 };
     until(LIMIT, "the first words to be kept", kept).await.unwrap();
 
@@ -38,7 +38,7 @@ async fn what_comes_faster_than_it_is_kept_waits_outside() {
         let customer = conversation.customers[n % 2].clone();
         let text: String = rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect();
         let id = stage.network.customer_send(&customer, &conversation.number, text.as_str()).await.unwrap();
-        conversation.written.push(sessiond::demo::Written { id, customer, text });
+        conversation.written.push(Written { id, customer, text });
     }
     let mut most = before;
     while !stall.is_finished() {
