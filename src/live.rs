@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often it is looked whether a tenant exists by now for which somebody has registered.
+/// Between two looks for tenants that somebody has registered for before they exist.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Packets that wait for a client. One with a long text has some 120 KiB, so that a client that does not read holds a MiB.

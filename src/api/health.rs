@@ -16,7 +16,7 @@ use super::{
     auth::{Caller, MaybeCaller},
     openapi::{Gives, Operation},
 };
-use crate::{fleet::Counts, message::media::DiskSpace, session, tenant::TenantId, vault::Usage};
+use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 
 /// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, and when no tenant at all is served here.
 #[derive(Serialize, JsonSchema)]
@@ -49,14 +49,14 @@ pub struct Health {
     incidents: Option<BTreeMap<&'static str, u64>>,
 }
 
-/// How much is wrong now, by kind; all are 0 while nothing is. For everybody: it names nobody.
+/// Counts of what is wrong now, by kind; all are 0 while nothing is. Everybody may read them: they name nobody.
 #[derive(Serialize, JsonSchema)]
 pub struct Problems {
     /// Sessions whose changes the vault does not take; 1 at least while it takes nothing.
     vault: usize,
     /// 1: the disk is low, or full.
     disk: usize,
-    /// Tenants that no process serves: being restored, failed, or left by a process that is gone.
+    /// Tenants that no process serves: being restored, or failed.
     unowned: usize,
 }
 
@@ -101,11 +101,11 @@ pub async fn baileys(State(app): State<App>, MaybeCaller(caller): MaybeCaller) -
 impl Health {
     fn new(app: &App, caller: Option<&Caller>) -> Self {
         let counts @ Counts { working, total, .. } = app.fleet.counts();
-        let unowned = app.fleet.unowned();
+        let unowned = app.fleet.unowned().len();
         let problems = Problems {
             vault: app.fleet.stalled().max(usize::from(app.fleet.is_vault_down())),
             disk: usize::from(space(app) != DiskSpace::Enough),
-            unowned: unowned.len(),
+            unowned,
         };
         let mut health = Self {
             status: word(app, counts, &problems),
@@ -123,7 +123,7 @@ impl Health {
         if caller == Some(&Caller::Admin) {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
-            health.sessions.ill = Some(ill(app, unowned));
+            health.sessions.ill = Some(ill(app));
             health.incidents = Some(app.fleet.incidents());
             health.vault = Some(VaultUsage { reads, writes, deletes });
         }
@@ -164,18 +164,10 @@ fn space(app: &App) -> DiskSpace {
 }
 
 /// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed. And those whose vault has lost
-/// something: while that lasts nothing of them is durable. And those that nobody serves and that this process has never had.
-fn ill(app: &App, mut unowned: Vec<TenantId>) -> Vec<Ill> {
-    let reports = app.fleet.reports();
-    unowned.retain(|tenant| reports.iter().all(|report| report.tenant != *tenant));
-    let nobodys = unowned.iter().map(|tenant| Ill {
-        tenant: tenant.to_string(),
-        state: session::State::Stopped,
-        reason: "connected, as the directory has it, and no process serves it".into(),
-        since: app.fleet.started_at(),
-    });
-    let nobodys: Vec<_> = nobodys.collect();
-    reports
+/// something: while that lasts nothing of them is durable.
+fn ill(app: &App) -> Vec<Ill> {
+    app.fleet
+        .reports()
         .into_iter()
         .filter(|report| match report.status.state {
             _ if report.loss.is_some() => true,
@@ -193,6 +185,5 @@ fn ill(app: &App, mut unowned: Vec<TenantId>) -> Vec<Ill> {
             },
             since: report.status.since,
         })
-        .chain(nobodys)
         .collect()
 }

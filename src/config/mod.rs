@@ -221,7 +221,7 @@ pub struct Messages {
     pub keep_whole: Duration,
     /// How long a message waits to be sent.
     pub ttl: Duration,
-    /// How long WhatsApp takes edits of a message.
+    /// WhatsApp takes edits of a message for so long.
     pub edit_window: Duration,
     pub history: History,
 }

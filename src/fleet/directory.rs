@@ -12,7 +12,7 @@ use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, error, warn};
 
-use super::{Fleet, ownership, revival};
+use super::{Fleet, revival, takeback};
 use crate::{
     journal::{self, Backoff},
     session::Session,
@@ -60,7 +60,7 @@ async fn look(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
             check(fleet, &session).await?;
         }
     }
-    ownership::look(fleet, records).await
+    takeback::take_over_orphans(fleet, records).await
 }
 
 /// Reads the record of an open tenant, and writes it anew if it is wrong.

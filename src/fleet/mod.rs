@@ -16,7 +16,7 @@ mod takeback;
 mod work_folder;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -80,8 +80,6 @@ pub struct Fleet {
     unannounced_since: Mutex<Option<clock::Instant>>,
     /// Tenants that are opened anew at the same time.
     reviving: Semaphore,
-    /// Tenants that nobody serves, as far as the vault was asked; beside those that have a place here.
-    nobodys: Mutex<BTreeSet<TenantId>>,
 }
 
 /// Whoever works beside the sessions, each as long as it is open.
@@ -166,7 +164,6 @@ impl Fleet {
             peers: Peers::default(),
             unannounced_since: Mutex::new(None),
             reviving,
-            nobodys: Mutex::default(),
         });
         // The first to log in, in the restore, need it.
         let env = fleet.env.clone();
@@ -611,7 +608,7 @@ impl Fleet {
         self.slots().get(tenant).cloned()
     }
 
-    /// Whether it is its tenant's place still: a session that is deleted leaves none.
+    /// True while it is its tenant's place: a session that is deleted leaves none.
     fn has(&self, slot: &Slot) -> bool {
         self.slots().get(&slot.tenant).is_some_and(|place| std::ptr::eq(&raw const **place, &raw const *slot))
     }

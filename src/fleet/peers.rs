@@ -43,7 +43,7 @@ impl Sighting {
 }
 
 impl Peers {
-    /// What the vault lists now. Who is not listed has stopped, or is forgotten. Whether one that lived is gone.
+    /// Takes what the vault lists now; a process that is not listed has stopped, or is forgotten. True: one that lived is gone.
     pub fn observe(&self, instances: &[Instance]) -> bool {
         let mut seen = self.seen();
         let before = seen.values().filter(|sighting| sighting.lived).count();

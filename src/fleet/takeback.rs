@@ -2,7 +2,7 @@
 //!
 //! A process that was fenced keeps the tenant's place, and looks from time to time whether the new owner lives. A living one keeps the
 //! tenant, or two processes would take it from each other for ever; only whoever asks for the tenant by name decides otherwise
-//! ([`Fleet::connect`]). What a dead process leaves, its record in the vault included, is taken over by the first that notices.
+//! ([`Fleet::connect`]). What nobody serves any more is taken over by the first that notices; a dead process's record is removed.
 
 use std::sync::{Arc, PoisonError};
 
@@ -10,11 +10,11 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use super::{Fleet, ownership, revival, slot::Slot};
+use super::{Fleet, revival, slot::Slot};
 use crate::{
     clock::Instant,
     session::End,
-    tenant::TenantId,
+    tenant::{TenantId, TenantRecord},
     vault::{InstanceId, VaultError},
 };
 
@@ -73,11 +73,15 @@ async fn look(fleet: &Arc<Fleet>) {
         let instances = fleet.env.vault.instances().await?;
         let has_lost_one = fleet.peers.observe(&instances);
         take_back_moved(fleet).await?;
-        take_over_from_the_dead(fleet).await?;
-        match has_lost_one {
-            true => ownership::look(fleet, fleet.env.vault.restorable().await?).await,
-            false => Ok(()),
+        let dead = fleet.dead_peers();
+        if has_lost_one || !dead.is_empty() {
+            take_over_orphans(fleet, fleet.env.vault.restorable().await?).await?;
         }
+        for id in dead {
+            info!(instance = %id.0, "a process has died: its record is removed");
+            fleet.env.vault.remove_instance(&id).await?;
+        }
+        Ok::<_, VaultError>(())
     };
     if let Err(error) = looked.await {
         debug!(%error, "what others have taken is looked after later");
@@ -121,28 +125,31 @@ async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// Tenants that a dead process served and that were never ours, and the dead one's record.
-async fn take_over_from_the_dead(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
-    let dead = fleet.dead_peers();
-    if dead.is_empty() {
-        return Ok(());
-    }
-    for (name, record) in fleet.env.vault.restorable().await? {
+/// Tenants that no living process serves and that were never ours: their process has died, or has stopped after they paired there.
+/// `connected`: those that the directory has as connected.
+pub(super) async fn take_over_orphans(
+    fleet: &Arc<Fleet>,
+    connected: Vec<(String, Result<TenantRecord, VaultError>)>,
+) -> Result<(), VaultError> {
+    let mut owned = Vec::new();
+    for (name, record) in connected {
         let (Ok(tenant), Ok(_)) = (name.parse::<TenantId>(), record) else { continue };
-        if fleet.slot(&tenant).is_some() {
+        if fleet.slot(&tenant).is_none() {
+            owned.push((owner(fleet, &tenant).await?, tenant));
+        }
+    }
+    // Only now: a process announces itself before it takes anything over, so the owners that were read are known by now.
+    if !owned.is_empty() {
+        fleet.peers.meet(&fleet.env.vault.instances().await?);
+    }
+    for (owner, tenant) in owned {
+        if fleet.is_draining() || owner.is_some_and(|owner| fleet.is_alive(&owner)) {
             continue;
         }
-        let owner = owner(fleet, &tenant).await?;
-        if owner.is_none_or(|owner| dead.contains(&owner)) {
-            info!(%tenant, "its process is gone: taking it over");
-            let slot = fleet.slot_of(&tenant);
-            slot.expect_state();
-            revival::take(fleet, slot);
-        }
-    }
-    for id in dead {
-        info!(instance = %id.0, "a process has died: its record is removed");
-        fleet.env.vault.remove_instance(&id).await?;
+        info!(%tenant, "no process serves it: taking it over");
+        let slot = fleet.slot_of(&tenant);
+        slot.expect_state();
+        revival::take(fleet, slot);
     }
     Ok(())
 }

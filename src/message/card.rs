@@ -30,7 +30,7 @@ pub fn card(name: &str, organization: Option<&str>, number: &str, phone: &str) -
     )
 }
 
-/// Of what would end a property (RFC 6350, 3.4).
+/// Escapes what would end a property (RFC 6350, 3.4).
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace(['\n', '\r'], "\\n").replace(',', "\\,").replace(';', "\\;")
 }
@@ -40,7 +40,7 @@ struct Property {
     value: String,
 }
 
-/// Of a card of so many bytes no more is looked at.
+/// Bytes of a card that are looked at.
 const MOST: usize = 64 * 1024;
 
 fn properties(vcard: &str) -> Vec<Property> {

@@ -267,7 +267,7 @@ impl Content {
         }
     }
 
-    /// Whether it is something of the chat's, and no message of a person.
+    /// True for something of the chat's that is no message of a person.
     pub fn is_mark(&self) -> bool {
         matches!(self, Self::Pin { .. } | Self::Keep { .. } | Self::Timer { .. } | Self::Mark { .. })
     }

@@ -112,7 +112,7 @@ pub struct Flaw {
 /// Characters. WhatsApp cuts longer ones off.
 pub(super) const MAX_TEXT: usize = 65_536;
 
-/// Whether a text has so many characters at the most: WhatsApp counts these, not bytes.
+/// True when a text has so many characters at the most: WhatsApp counts these, not bytes.
 pub(super) fn fits(text: &str, most: usize) -> bool {
     text.len() <= most || text.chars().nth(most).is_none()
 }

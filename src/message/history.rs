@@ -388,7 +388,7 @@ impl Entry {
 }
 
 impl Fates {
-    /// Whether a message is only a placeholder, and the message itself has been met.
+    /// True for a placeholder when the message itself has been met.
     fn is_read_now(&mut self, message: &Message) -> bool {
         let digest = self.digests.hash_one(Place::named_by(message, message.id.clone()));
         if message.content == Content::Undecryptable {
@@ -566,7 +566,7 @@ mod tests {
             let expected = Content::Image(Media { caption: "Margherita".into(), ..file.clone() });
             assert_eq!((&shown[0].message.content, shown[0].edited), (&expected, true));
         }
-        // What was a text stays one.
+        // A text stays one.
         let edit = Content::Edit { target: target("A"), content: Box::new(Content::Image(caption("two"))) };
         let shown = shown(vec![said("A", CHAT, text("one")), said("E", CHAT, edit)]);
         assert_eq!(shown[0].message.content, text("two"));

@@ -69,7 +69,7 @@ impl Known {
             if entry.message.chat != chat {
                 continue;
             }
-            // What could not be read the phone may tell.
+            // The phone may tell what could not be read.
             if entry.message.content != Content::Undecryptable {
                 known.places.insert(place(&entry.message));
             }

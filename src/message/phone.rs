@@ -23,7 +23,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// What stands between the digits of a number, as people write it.
+/// Characters that people write between the digits of a number.
 fn is_separator(c: char) -> bool {
     c.is_whitespace() || is_invisible(c) || matches!(c, '-' | '.' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
@@ -58,8 +58,8 @@ pub fn international(text: &str) -> Option<String> {
 /// The numbers that may be meant. None: it cannot be a number. Two: one with its country code, and a mobile one of `country` without;
 /// only WhatsApp knows who of them is there.
 ///
-/// What no country's rules accept is taken as it is when it could be a number by its length, since WhatsApp knows numbers that the
-/// rules do not.
+/// Digits that no country's rules accept are taken as they are when they could be a number by their length, since WhatsApp knows numbers
+/// that the rules do not.
 pub fn readings(text: &str, country: country::Id) -> Vec<String> {
     let Some(Typed { digits, has_plus }) = Typed::read(text) else { return Vec::new() };
     // A plus means a country's code, and none begins so.
@@ -115,7 +115,7 @@ const KINDS: [Type; 11] = [
 /// Countries that made their numbers longer or shorter, and the digits after the country code of those that WhatsApp still has.
 const FORMER: [(u16, usize); 3] = [(52, 11), (225, 8), (229, 8)];
 
-/// Whether digits begin with a country's code and are as many as its numbers have.
+/// True when digits begin with a country's code and are as many as its numbers have.
 fn is_possible(digits: &str) -> bool {
     if !DIGITS.contains(&digits.len()) {
         return false;
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn numbers_that_only_whatsapp_knows_are_taken() {
-        // Of the network that the tests bring along; Mexico's before 2019; Benin's before 2024.
+        // The tests' own network has the first; Mexico had the second before 2019, Benin the third before 2024.
         for digits in ["4915000000007", "5215512345678", "22997000000"] {
             assert_eq!(international(digits).as_deref(), Some(digits));
             assert_eq!(readings(&format!("+{digits}"), CO).len(), 1, "{digits}");

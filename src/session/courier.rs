@@ -60,6 +60,9 @@ const BREATH: Duration = Duration::from_millis(250);
 /// The library calls the line gone: its end is known here within this time.
 const LINE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// At a new line the first message waits so long, at the most, for those that have come before.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// Waiting before the next attempt doubles from the first to the second.
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
@@ -146,7 +149,13 @@ impl Courier {
                     Err(_) => {}
                 },
                 () = session.outbox.news() => self.gather(),
-                Ok(()) = client.changed() => {}
+                Ok(()) = client.changed() => {
+                    // What waited at WhatsApp is read by now or is just being kept, and may say that two chats are one.
+                    if client.borrow().is_some() {
+                        session.store.arrivals().settle(SETTLING).await;
+                    }
+                    self.gather();
+                }
                 () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
                 () = session.env.clock.sleep(expires_in.unwrap_or_default()), if expiring.is_some() => {
                     if let Some(waiting) = expiring {
@@ -535,13 +544,9 @@ async fn send(session: &Inner, client: &Arc<Client>, message: Unsettled) -> Resu
     let mut people = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
     // The tenant's own devices get a copy.
     people.extend([client.pn(), client.lid()].into_iter().flatten());
-    let asks = chat.server != Server::Group && session.unknown_devices.includes(&people);
-    if asks {
+    if chat.server != Server::Group && session.unknown_devices.take(&people) {
         options = options.with_device_freshness(Freshness::Refresh);
     }
     client.send_message_with_options(chat, body, options).await?;
-    if asks {
-        session.unknown_devices.forget(&people);
-    }
     Ok(())
 }

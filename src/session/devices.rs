@@ -27,7 +27,7 @@ impl UnknownDevices {
         }
         for name in store.names(&sender.to_string()).await.unwrap_or_default() {
             let user = name.split('@').next().unwrap_or_default();
-            // Where there is no list all are asked for before the first message.
+            // Without a list all are asked for before the first message.
             let Ok(Some(list)) = store.get_devices(user).await else { continue };
             let is_known = list.devices.iter().any(|known| known.device_id == u32::from(sender.device));
             let mut people = self.people();
@@ -39,18 +39,12 @@ impl UnknownDevices {
         }
     }
 
-    /// Whether the devices of somebody with one of these names must be asked for.
-    pub fn includes<'a>(&self, names: impl IntoIterator<Item = &'a Jid>) -> bool {
-        let people = self.people();
-        !people.is_empty() && names.into_iter().any(|name| people.contains(name.user.as_str()))
-    }
-
-    /// They have been asked for.
-    pub fn forget<'a>(&self, names: impl IntoIterator<Item = &'a Jid>) {
+    /// True: the devices of somebody with one of these names must be asked for, by this message alone. When nothing comes of it, the next
+    /// word from that device asks again; other messages do not wait for an answer that may not come.
+    pub fn take<'a>(&self, names: impl IntoIterator<Item = &'a Jid>) -> bool {
         let mut people = self.people();
-        for name in names {
-            people.remove(name.user.as_str());
-        }
+        // All of them: one person has several names.
+        !people.is_empty() && names.into_iter().filter(|name| people.remove(name.user.as_str())).count() > 0
     }
 
     fn people(&self) -> MutexGuard<'_, HashSet<String>> {

@@ -22,7 +22,7 @@ use crate::message::{Content, Draft, Flaw, Inbox, Message, Outbox, Target, histo
 pub struct Editable {
     pub target: Target,
     pub original: wa::Message,
-    /// How long WhatsApp takes edits of it from now on; `None`: it is not sent yet.
+    /// WhatsApp takes edits of it for so long from now on; `None`: it is not sent yet.
     pub left: Option<Duration>,
 }
 
@@ -73,13 +73,13 @@ impl Session {
     }
 }
 
-/// Of the time in which WhatsApp takes edits; `None`: it is over.
+/// The rest of the time in which WhatsApp takes edits; `None`: it is over.
 fn left(sent_at_ms: i64, now: Timestamp, window: Duration) -> Option<Duration> {
     let age = now.as_millisecond().saturating_sub(sent_at_ms).max(0).unsigned_abs();
     window.checked_sub(Duration::from_millis(age)).filter(|left| !left.is_zero())
 }
 
-/// What an edit puts in the place of a message: a text, or the same file with another caption.
+/// The message that an edit puts in the place of another: a text, or the same file with another caption.
 pub fn edited(original: &wa::Message, text: &str) -> Result<wa::Message, Flaw> {
     let caption = Some(text.to_owned());
     let mut message = content::unwrap(original).clone();

@@ -48,6 +48,10 @@ pub struct Hook {
 impl InboundDurabilityHook for Hook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
         crash::point("decrypted");
+        // Here, and not when the library writes down that both names are one person's: it does so behind, when the first answers may go.
+        for (lid, number) in batch.iter().filter_map(|message| translate::both_names(&message.info.source)) {
+            self.outbox.join(&lid.to_non_ad_string(), &number.to_non_ad_string());
+        }
         let incoming = read(&client, &self.inbox, &self.outbox, batch).await;
         let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
             Ok(received) => received.map_err(anyhow::Error::from),

@@ -34,7 +34,7 @@ fn named(text: &str, country: country::Id) -> Vec<Jid> {
     }
 }
 
-/// What stands before the server is looked at as closely as what stands alone.
+/// The part before the server is checked as strictly as a number that stands alone.
 fn addressed(text: &str, user: &str, server: &str) -> Option<Jid> {
     if matches!(server, "c.us" | "s.whatsapp.net") {
         // Without its agent and its device.
@@ -59,7 +59,7 @@ const WHATSAPP: &str = "0";
 /// Digits of a LID, a group or a channel; those that are known have eighteen at the most.
 const MAX_ID: usize = 20;
 
-/// Of two numbers that the same digits may mean the one that somebody has at WhatsApp, by both.
+/// Chooses between two numbers that the same digits may mean: the one that somebody has at WhatsApp.
 #[derive(Debug, Default)]
 pub(super) struct Meant(Mutex<HashMap<String, String>>);
 
@@ -84,7 +84,7 @@ const AMBIGUOUS: &str =
     "expected a plus and the country code: with these digits there are two people, one here and one abroad";
 
 impl Session {
-    /// Of several conversations that may be meant the one that is there; WhatsApp is asked. When nobody is, the first.
+    /// Asks WhatsApp which of several conversations is there; when none is, the first is meant.
     pub async fn which(&self, field: &'static str, readings: &[String]) -> Result<String, Refused> {
         if let Some(known) = self.0.meant.find(readings) {
             return Ok(known);

@@ -12,10 +12,10 @@ use super::{
     state::{State, Status},
 };
 
-/// How long WhatsApp may take to offer a pairing.
+/// WhatsApp may take so long to offer a pairing.
 const CODE_WAIT: Duration = Duration::from_secs(30);
 
-/// How long somebody waits who asked for too many codes, where WhatsApp does not say it.
+/// Somebody who asked for too many codes waits so long, unless WhatsApp says how long.
 const THROTTLED: Duration = Duration::from_secs(60);
 
 /// Why there is no pairing code.

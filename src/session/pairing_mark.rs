@@ -11,7 +11,7 @@ use crate::store::{Batch, Store, StoreError, key, space};
 
 const KEY: &str = "session/pairing";
 
-/// Whether a pairing has begun and is not over.
+/// Set while a pairing has begun and is not over.
 pub struct PairingMark {
     begun: watch::Sender<bool>,
     /// As it was written when the session was opened.

@@ -12,7 +12,7 @@ use super::{
 /// A blink of the network is waited for, and so is a login that is slow; without a line to WhatsApp nobody waits longer.
 const REACH_LIMIT: Duration = Duration::from_secs(8);
 
-/// How often it is looked at after that.
+/// Between two looks after that.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A session stops between a pairing that was given up and the next; one that stays stopped was told to.
@@ -43,10 +43,11 @@ impl Session {
             match timeout(look.min(limit - elapsed), &mut settled).await {
                 Ok(settled) => return settled.ok_or(NotReached::Stopped),
                 Err(_) if began.elapsed() < REACH_LIMIT => {}
-                Err(_) => match self.unreached() {
-                    Some(reason) => return Err(NotReached::Unreachable(reason)),
-                    None => {}
-                },
+                Err(_) => {
+                    if let Some(reason) = self.unreached() {
+                        return Err(NotReached::Unreachable(reason));
+                    }
+                }
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// How many messages of a chat are looked through, and how many at a time.
+/// Messages of a chat that are looked through, and those that are read at a time.
 const MOST: usize = 2000;
 const PAGE: usize = 100;
 
@@ -107,7 +107,7 @@ fn receipts<'a>(wanted: &[&'a Entry], chat: &Jid) -> Vec<(Jid, Option<Jid>, Vec<
     receipts
 }
 
-/// What of a chat was marked as read, over restarts.
+/// The messages of a chat that were marked as read, over restarts.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Marked {
     /// All up to this event.
@@ -117,7 +117,7 @@ struct Marked {
 }
 
 impl Marked {
-    /// Of the chat by all its names.
+    /// Reads it by all names of the chat.
     async fn read(store: &Store, names: &[Jid]) -> Result<Self, StoreError> {
         let mut all = Self::default();
         for name in names {

@@ -106,7 +106,7 @@ fn message(info: &MessageInfo, content: Content) -> Message {
     }
 }
 
-/// Whether it came by a broadcast list of its author's: to the tenant it is a message like any other, and so it is answered.
+/// True when it came by a broadcast list of its author's: to the tenant it is a message like any other, and so it is answered.
 pub fn is_of_list(source: &MessageSource) -> bool {
     !source.is_from_me && source.chat.server == Server::Broadcast && !source.chat.is_status_broadcast()
 }
@@ -116,10 +116,16 @@ pub fn conversation(source: &MessageSource) -> &Jid {
     if is_of_list(source) {
         return author(source);
     }
+    both_names(source).map_or(&source.chat, |(_, number)| number)
+}
+
+/// The LID and the number of whom a conversation is with, where the message says both.
+pub fn both_names(source: &MessageSource) -> Option<(&Jid, &Jid)> {
     let alternate = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
-    match alternate {
-        Some(alternate) if source.chat.is_lid() && alternate.is_pn() => alternate,
-        _ => &source.chat,
+    match (&source.chat, alternate.as_ref()?) {
+        (lid, number) if lid.is_lid() && number.is_pn() => Some((lid, number)),
+        (number, lid) if number.is_pn() && lid.is_lid() => Some((lid, number)),
+        _ => None,
     }
 }
 

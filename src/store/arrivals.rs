@@ -289,6 +289,23 @@ impl Arrivals {
         }
     }
 
+    /// Returns when the library has finished with all that has come until now, or after the limit.
+    pub async fn settle(&self, limit: Duration) {
+        let come: Vec<String> = self.table().places.keys().cloned().collect();
+        let deadline = Instant::now() + limit;
+        loop {
+            let moved = self.moved.notified();
+            let is_settled = {
+                let mut table = self.table();
+                table.drop_answered();
+                !come.iter().any(|id| table.places.contains_key(id))
+            };
+            if is_settled || timeout_at(deadline, moved).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

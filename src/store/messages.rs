@@ -234,7 +234,7 @@ impl Turn<'_> {
         let (mut chats, authors) = (self.names(&place.chat)?, self.names(&place.sender)?);
         let chat = place.chat.parse::<Jid>().ok();
         let is_group = chat.as_ref().is_some_and(|chat| !chat.is_pn() && !chat.is_lid());
-        // What came by a broadcast list is filed with its author.
+        // A message that came by a broadcast list is filed with its author.
         if chat.is_some_and(|chat| chat.server == Server::Broadcast && !chat.is_status_broadcast()) {
             chats.extend(authors.iter().cloned());
         }

@@ -214,10 +214,10 @@ pub struct MarkOfChat {
     /// The message that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
-    /// Of a pin and a keep: whether it is so from now on.
+    /// True: a pin or a keep begins. Other marks have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     on: Option<bool>,
-    /// Of `ephemeral_setting`: after how long messages disappear; 0: they stay.
+    /// Messages disappear after so long; 0: they stay. `ephemeral_setting` alone has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<u32>,
 }

@@ -91,8 +91,8 @@ pub struct ReplyTo {
     pub media: Option<Media>,
 }
 
-/// Who and what a message is in Baileys' words, which clients of WAHA's NOWEB engine read to learn the number behind a LID. What does
-/// not apply is left out, as Baileys leaves it out. Jids are WhatsApp's own: people at `s.whatsapp.net`.
+/// The key of a message in Baileys' words: clients of WAHA's NOWEB engine read it to learn the number behind a LID. Fields that do not
+/// apply are left out, as Baileys leaves them out. Jids are WhatsApp's own: people at `s.whatsapp.net`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "WAMessageKey")]
@@ -115,7 +115,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Of a message of the tenant's own.
+    /// True for a message of the tenant's own.
     pub(super) fn own(id: &str, chat: &str, participant: Option<&str>) -> Self {
         let without_device = |name: &str| jid(&chat_id(name));
         let remote_jid = without_device(chat);

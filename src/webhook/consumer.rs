@@ -34,6 +34,9 @@ use crate::{
     waha::{self, Envelope, EventName, Payload},
 };
 
+/// A receiver that takes longer is asked one thing at a time: the slow ones of many tenants leave the others their places.
+const SLOW: Duration = Duration::from_secs(3);
+
 /// Events that are owed or done ahead of one that is owed: how far a chat may run ahead of another.
 const WINDOW: usize = 256;
 
@@ -87,6 +90,8 @@ struct Running<'a> {
     cx: &'a mut Consumer,
     queue: Queue,
     gone: bool,
+    /// Its receiver took long for its last answer, or gave none.
+    is_slow: bool,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
     /// Failures that are in the store, oldest first.
     parked: VecDeque<EventId>,
@@ -136,6 +141,7 @@ impl Consumer {
         let queue = Queue::new(self.webhook.retries, place.cursor, place.done);
         let running = Running {
             gone: place.gone,
+            is_slow: false,
             queue,
             flights: FuturesUnordered::new(),
             parked,
@@ -158,7 +164,7 @@ impl Running<'_> {
                 self.launch();
             }
             self.report();
-            let wake = if self.gone { None } else { self.queue.wake_at(self.cx.shared.settings.per_tenant) };
+            let wake = if self.gone { None } else { self.queue.wake_at(self.places()) };
             let write_at = self.dirty.map(|since| since + LAG);
             let wake = [wake, write_at].into_iter().flatten().min();
             tokio::select! {
@@ -215,9 +221,13 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// Requests in flight at the same time.
+    fn places(&self) -> usize {
+        if self.is_slow { 1 } else { self.cx.shared.settings.per_tenant }
+    }
+
     fn launch(&mut self) {
-        let limit = self.cx.shared.settings.per_tenant;
-        while let Some((lane, job)) = self.queue.launch(Instant::now(), limit) {
+        while let Some((lane, job)) = self.queue.launch(Instant::now(), self.places()) {
             let flight = Flight {
                 session: self.cx.session.clone(),
                 shared: self.cx.shared.clone(),
@@ -244,6 +254,7 @@ impl Running<'_> {
             }
             Landing::Attempted(attempt) => attempt,
         };
+        self.is_slow = now.duration_since(began) > SLOW;
         if attempt.gone && !self.gone {
             info!(webhook = self.cx.webhook.id, "the receiver says that it is gone: its webhook stops");
             self.gone = true;

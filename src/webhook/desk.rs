@@ -35,7 +35,7 @@ pub enum Order {
     Show(oneshot::Sender<Form>),
     Put {
         given: Value,
-        /// What is neither webhooks nor metadata stays if it is not given.
+        /// True: everything but webhooks and metadata stays if it is not given.
         keeps_rest: bool,
         answer: oneshot::Sender<Result<Form, WebhookError>>,
     },

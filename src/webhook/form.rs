@@ -15,7 +15,7 @@ pub struct Form {
     /// Free-form data of the session, sent along with every event.
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub metadata: Value,
-    /// What else was written there, as it was written: nothing follows from it. A proxy's password is masked.
+    /// Everything else that was written there, as it was: nothing follows from it. A proxy's password is masked.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -33,7 +33,7 @@ pub struct WebhookForm {
     /// How it is, while its session is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Condition>,
-    /// What else was written there.
+    /// Everything else that was written there.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }

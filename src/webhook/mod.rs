@@ -46,7 +46,7 @@ pub struct Webhooks {
     desks: Mutex<HashMap<TenantId, Counter>>,
 }
 
-/// Where a tenant's desk is asked.
+/// The way to a tenant's desk.
 #[derive(Clone)]
 struct Counter {
     orders: mpsc::Sender<Order>,
@@ -54,7 +54,7 @@ struct Counter {
     settings: watch::Receiver<Option<Form>>,
 }
 
-/// How long a session that was just opened may take to read its settings.
+/// A session that was just opened may take so long to read its settings.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// What all consumers share.
@@ -101,8 +101,7 @@ impl Webhooks {
     /// The settings in force, without how the webhooks are: waits for no change of them. `None`: not known here.
     pub async fn settings(&self, tenant: &TenantId) -> Option<Form> {
         let mut settings = self.desks().get(tenant)?.settings.clone();
-        let known = timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone();
-        known
+        timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone()
     }
 
     /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions, and whatever else is there. Returns when

@@ -27,7 +27,7 @@ const MAX_TEXT: usize = 4096;
 const MAX_METADATA: usize = 8192;
 const MAX_REST: usize = 16384;
 
-/// What is not among the rest of the settings. A country is kept elsewhere.
+/// The names that are read here; all others are the rest. A country is kept elsewhere.
 const OURS: &[&str] = &["webhooks", "metadata", "country"];
 const WEBHOOKS: &[&str] = &["id", "url", "events", "hmac", "retries", "customHeaders", "status"];
 
@@ -36,7 +36,7 @@ pub struct Settings {
     pub webhooks: Vec<Webhook>,
     /// WAHA's free-form data of the session, sent along with every event. An object.
     pub metadata: Value,
-    /// What else was written there, by the names of WAHA's `config`; a proxy's password masked.
+    /// Everything else that was written there, by the names of WAHA's `config`; a proxy's password masked.
     pub rest: Map<String, Value>,
     pub proxy_password: Option<Secret>,
 }
@@ -51,7 +51,7 @@ pub struct Webhook {
     pub key: Option<Secret>,
     pub retries: Retries,
     pub headers: Vec<(String, Secret)>,
-    /// What else was written there.
+    /// Everything else that was written there.
     pub rest: Map<String, Value>,
 }
 

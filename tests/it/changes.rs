@@ -47,9 +47,12 @@ impl Scene {
         inbox().await.into_iter().find(|received| received.id == id).unwrap()
     }
 
-    /// What a session is told of a message.
+    /// The message as a session is told of it, once it can be read: with new keys a placeholder may come first.
     async fn heard(&self, ear: &Ear, id: &str) -> Value {
-        let is_it = |heard: &sessiond::demo::Heard| heard.payload["message"]["id"] == json!(id);
+        let is_it = |heard: &sessiond::demo::Heard| {
+            let message = &heard.payload["message"];
+            message["id"] == json!(id) && message["undecryptable"] != json!(true)
+        };
         let waited = ear.until(LIMIT, |heard| heard.iter().any(is_it)).await;
         waited.unwrap_or_else(|error| panic!("{id}: {error}: {:#?}\n{}", ear.heard(), self.stage.log()));
         ear.heard().into_iter().find(is_it).unwrap().payload["message"].take()

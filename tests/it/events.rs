@@ -283,12 +283,13 @@ async fn who_types_is_told_while_a_chat_is_followed() {
         scene.waha.get("chatting.send_text", json!([{ "session": "trattoria", "chatId": chat, "text": "hi" }])).await;
     scene.arrived(&text).await;
     network.customer_available(&customer, true).await.unwrap();
-    network.customer_chat_state(&customer, &scene.number, ChatState::Composing).await.unwrap();
-    let typing = |posts: &[Post]| {
-        let told = payloads(posts, "presence.update");
+    let types = async || {
+        // WhatsApp says it again and again while somebody types.
+        network.customer_chat_state(&customer, &scene.number, ChatState::Composing).await.unwrap();
+        let told = payloads(&receiver.posts(), "presence.update");
         told.iter().any(|it| it["id"] == json!(chat) && it["presences"][0]["lastKnownPresence"] == json!("typing"))
     };
-    receiver.until(LIMIT, "who types", typing).await;
+    until(LIMIT, "who types to be told", types).await.unwrap_or_else(|e| panic!("{e}\n{}", scene.stage.log()));
     let told = payloads(&receiver.posts(), "presence.update");
     scene.waha.is("WAHAChatPresences", told.last().unwrap()).await;
     let owed = async || {

@@ -28,32 +28,21 @@ async fn nothing_is_wrong_and_then_the_disk_is_full() {
     daemon.kill().await.unwrap();
 }
 
-/// Two processes have the vault; the one that served the tenant stops and says so, and the other has never had it.
+/// Two processes have the vault, and a tenant pairs with the one that is told to stop: the other has never had it.
 #[tokio::test(flavor = "multi_thread")]
-async fn tenants_that_nobody_serves_are_counted() {
-    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
+async fn what_paired_with_a_process_that_stops_is_served_by_the_next() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
     let other = stage.other("other", false);
     let second = other.start().await;
     let first = stage.start().await;
-    stage.pair("trattoria").await;
-    // The other one has seen that the first lives.
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let conversation = stage.pair("trattoria").await;
     first.terminate(LIMIT).await.unwrap();
-    let counted = || async {
-        let (status, health) = other.health().await;
-        assert_eq!(status, 200, "{health}");
-        health["problems"]["unowned"] == json!(1)
-    };
-    let waited = until(LIMIT, "the count", counted).await;
-    let (_, health) = other.health().await;
-    waited.unwrap_or_else(|error| panic!("{error}: {health}\n{}", other.log()));
-    assert_eq!(health["status"], json!("degraded"), "{health}");
-    let ill = &health["sessions"]["ill"][0];
-    assert_eq!((&ill["tenant"], ill["reason"].as_str().unwrap().contains("no process")), (&json!("trattoria"), true));
-    // Whoever asks for it by name takes it.
-    let started = other.dashboard.post("/api/sessions/trattoria/start", json!({})).await.unwrap();
-    assert_eq!(started.status, 201, "{}", started.body);
+    let served = || async { other.dashboard.is_connected("trattoria").await };
+    until(LIMIT, "the tenant to be served", served).await.unwrap_or_else(|error| panic!("{error}\n{}", other.log()));
+    let customer = &conversation.customers[0];
+    other.dashboard.send("trattoria", customer, "here we are", "k").await.unwrap();
     let well = || async { other.health().await.1["problems"]["unowned"] == json!(0) };
-    until(LIMIT, "the end of it", well).await.unwrap();
+    until(LIMIT, "nothing to be wrong", well).await.unwrap();
+    assert_eq!(stage.network.stats().await.counts.pairings, 1);
     second.kill().await.unwrap();
 }

@@ -52,7 +52,7 @@ async fn in_one_order(known: bool) {
     let waits = |pair: &[u64]| pair[1] >= pair[0] + LATE;
     // Of those on their way when it was learned, one may be beside the other.
     let begins = if known { 0 } else { 1 };
-    assert!(times[begins..].windows(2).all(waits), "{known}: side by side: {times:?}");
+    assert!(times[begins..].windows(2).all(waits), "{known}: side by side: {times:?}\n{}", stage.log());
     assert!(times[2] >= times[0] + LATE, "{known}: side by side: {times:?}");
     network.clear_faults().await;
     let arrived = async || {

@@ -368,6 +368,45 @@ async fn a_hanging_receiver_costs_the_other_tenants_nothing() {
     daemon.kill().await.unwrap();
 }
 
+/// The slow ones of many tenants, at one address: a place each is enough for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_slow_receivers_leave_places_at_their_own_host() {
+    const SLOW: [&str; 6] = ["osteria", "pizzeria", "gelateria", "enoteca", "birreria", "paninoteca"];
+    let receiver = Receiver::start().await;
+    // Six that have four places each, and a host that has eight.
+    let stage = stage().await.set("SESSIOND_WEBHOOKS__CONCURRENCY", "16").set("SESSIOND_WEBHOOKS__PER_TENANT", "4");
+    let stage = stage.set("SESSIOND_OUTBOUND__TIMEOUT", "5s");
+    let daemon = stage.start().await;
+    receiver.answers(|post| {
+        let is_slow = SLOW.iter().any(|tenant| post["session"] == *tenant);
+        Answer { after: Duration::from_secs(if is_slow { 60 } else { 0 }), ..status(200) }
+    });
+    let mut conversations = Vec::new();
+    for tenant in SLOW.into_iter().chain(["trattoria"]) {
+        put(&stage, tenant, json!([webhook(&receiver.url(), &["message"], 15)])).await;
+        conversations.push(stage.pair(tenant).await);
+    }
+    let mut healthy = conversations.pop().unwrap();
+    for ill in &mut conversations {
+        for _ in 0..6 {
+            ill.customers.push(stage.network.add_customer().await);
+        }
+        ill.customers_write(&stage.network, 4).await.unwrap();
+    }
+    // So many are begun before any of them is known to be slow.
+    receiver.until(LIMIT, "the first attempts", |posts| posts.len() >= 24).await;
+    let began = Instant::now();
+    healthy.customers_write(&stage.network, 10).await.unwrap();
+    receiver.until(LIMIT, "the healthy tenant's", |posts| has_all(&of(posts, "trattoria"), &healthy)).await;
+    println!("after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    daemon.kill().await.unwrap();
+}
+
+fn of(posts: &[Post], tenant: &str) -> Vec<Post> {
+    posts.iter().filter(|post| post.json["session"] == tenant).cloned().collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_retention_was_faster_a_gap_is_recorded() {
     let mut receiver = Receiver::start().await;

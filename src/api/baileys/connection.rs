@@ -71,7 +71,7 @@ fn passkey() -> Problem {
 
 const PASSKEY: &str = "WhatsApp pide la llave de acceso (passkey) de esta cuenta para vincularla.";
 
-/// It stopped while it was waited for: why. The place of one that ended by itself may know more: why the next cannot be opened.
+/// Says why a session stopped while it was waited for. When it ended by itself its place may know more: why the next cannot be opened.
 fn ended(app: &App, session: &Session) -> Problem {
     let Some(end) = session.end() else { return stopped() };
     match app.fleet.refusal(session.tenant()) {

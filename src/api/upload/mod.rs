@@ -44,7 +44,7 @@ use crate::{
 /// Bytes of a file in a JSON body.
 const MAX_INLINE: u64 = 16 * 1024 * 1024;
 
-/// Of everything in a body that is not the file: the longest caption among it, as in other bodies.
+/// Everything in a body but the file may be so large: it holds the longest caption, as other bodies do.
 const MAX_REST: u64 = super::BODY_LIMIT as u64;
 
 /// JSON bodies that are in memory at the same time, each for as long as it takes to read it.

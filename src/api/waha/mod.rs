@@ -92,7 +92,8 @@ pub(super) async fn chat(app: &App, tenant: &TenantId, field: &'static str, text
     }
 }
 
-/// Whom a message is for, of which it is settled when it is accepted where ambiguous digits lead: a repeat goes where the first went.
+/// The recipient of a message. Ambiguous digits stay so here and are settled when the message is accepted: a repeat goes where the first
+/// went.
 fn recipient(app: &App, tenant: &TenantId, text: &str) -> Result<String, Problem> {
     match readings(app, tenant, "chatId", text)?.as_slice() {
         [one] => Ok(one.clone()),

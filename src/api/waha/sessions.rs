@@ -100,7 +100,7 @@ impl JsonSchema for Configuration {
 #[schemars(rename = "NewSession")]
 pub struct New {
     /// Left out: one is made up.
-    #[schemars(with = "Option<TenantId>", example = &"pizzeria")]
+    #[schemars(with = "Option<TenantId>", example = &"gelateria")]
     #[serde(default, deserialize_with = "given_name")]
     name: NewName,
     /// Left out: yes.
@@ -277,7 +277,7 @@ async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> 
 }
 
 /// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings; then there is no such session.
-/// What was said stays until it is too old, as all history does. As with WAHA, of one that is gone already this is done.
+/// Messages stay until they are too old, as all history does. A session that is gone already is no error, as with WAHA.
 pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Success>, Problem> {
     let session = match app.fleet.known(&tenant).await {
         Err(FleetError::Unknown) => return Ok(Json(Success::YES)),

@@ -48,8 +48,9 @@ export function connectionPart({ tenant, session, look }) {
 function removal(tenant) {
   const remove_ = async () => {
     if (!(await confirm(t("delete.title", { tenant: nameOf(tenant) }), t("delete.text"), t("delete.do")))) return;
-    await remove(path`api/sessions/${tenant}`);
+    // First: the page would ask for what is gone.
     location.hash = listAddress();
+    await remove(path`api/sessions/${tenant}`);
     toast(t("delete.done", { tenant: nameOf(tenant) }));
   };
   return h("section", { class: "panel removal", "aria-labelledby": "removal-title" },

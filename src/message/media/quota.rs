@@ -27,7 +27,7 @@ struct Usage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excess {
     pub tenant: TenantId,
-    /// Of these, so many are on their way: no look finds them.
+    /// So many of its bytes are on their way: no look finds them.
     pub coming: u64,
     pub down_to: u64,
 }

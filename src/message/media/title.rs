@@ -60,8 +60,8 @@ fn parameters(value: &str) -> Vec<(String, String)> {
     parameters
 }
 
-/// What is left of a name that a stranger wrote: no path, no control characters, none that turn the direction of what follows; `None`:
-/// nothing.
+/// Makes a name that a stranger wrote harmless: no path, no control characters, none that turn the direction of the text behind them.
+/// `None`: nothing is left.
 pub fn plain(name: &str) -> Option<String> {
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let hides = |c: &char| {

@@ -32,7 +32,7 @@ macro_rules! table {
             None
         }
 
-        /// What happened in the chat without anybody's writing, and to which message.
+        /// Something happened in the chat without anybody's writing; and to which message.
         pub(super) fn mark(message: &wa::Message) -> Option<(&'static str, Option<&wa::MessageKey>)> {
             $(if let Some(_mark) = message.$mark.as_option() {
                 return Some(($name, [$(_mark.$key.as_option(),)? None][0]));

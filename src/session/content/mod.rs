@@ -76,7 +76,7 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
         .or_else(|| unknown(base))
 }
 
-/// What nobody wrote.
+/// Reads a message that nobody wrote.
 fn mark(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
     let (name, key) = fields::mark(base)?;
     let target = key.and_then(|key| parties.target(key));
@@ -119,7 +119,7 @@ pub fn is_forwarded(message: &wa::Message) -> bool {
     context(unwrap(message)).and_then(|context| context.is_forwarded).unwrap_or(false)
 }
 
-/// What it says of when the messages of its chat disappear. `at`: when it was written, seconds since 1970.
+/// The timer of its chat, as far as a message says it. `at`: when it was written, seconds since 1970.
 pub fn timer(message: &wa::Message, at: i64) -> Option<Timer> {
     let base = unwrap(message);
     if let Some(protocol) = base.protocol_message.as_option() {
@@ -221,7 +221,7 @@ fn of_protocol(protocol: &wa::message::ProtocolMessage, parties: &Parties<'_>) -
         | Protocol::AI_QUERY_FANOUT
         | Protocol::AI_MEDIA_COLLECTION_MESSAGE
         | Protocol::AI_METADATA_OPERATION => None,
-        // How a chat looks, or what its members may do.
+        // The look of a chat, and the rights of its members.
         Protocol::LIMIT_SHARING | Protocol::GROUP_MEMBER_LABEL_CHANGE | Protocol::CHAT_THEME_SETTING => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::stage::LIMIT;
 
 pub const TENANT: &str = "pizzeria";
 
-/// How long the owner looks at one QR code, and a page waits for one answer.
+/// The owner looks at one QR code for so long, and a page waits so long for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// From `at` on: pairs, and then its customers write and are answered once each.

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -26,7 +27,7 @@ use tokio::{
 };
 
 use super::{JPEG, MP4, PDF, Scene, TENANT, base64, file, lazily, problem, stored};
-use crate::stage::LIMIT;
+use crate::stage::{LIMIT, Stage};
 
 /// An HTTP proxy that counts whom it lets through.
 async fn gate() -> (SocketAddr, Arc<AtomicUsize>) {
@@ -87,13 +88,7 @@ async fn a_tenant_may_have_a_proxy_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_kept_in_the_cloud() {
     let cloud = Cloud::open().await;
-    let scene = Scene::with(|stage| {
-        lazily(stage)
-            .set("SESSIOND_MEDIA__STORE", "gcs")
-            .set("SESSIOND_MEDIA__BUCKET", "kds")
-            .set("SESSIOND_MEDIA__ENDPOINT", cloud.url())
-    });
-    let scene = scene.await;
+    let scene = Scene::with(|stage| cloud.keeps_for(stage)).await;
     // The larger one goes in pieces.
     for size in [3000, 12 * 1024 * 1024] {
         let data = file(MP4, size);
@@ -122,14 +117,7 @@ type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_whose_files_take_long_to_list_holds_up_no_other() {
     let cloud = Cloud::open().await;
-    let scene = Scene::with(|stage| {
-        lazily(stage)
-            .set("SESSIOND_MEDIA__STORE", "gcs")
-            .set("SESSIOND_MEDIA__BUCKET", "kds")
-            .set("SESSIOND_MEDIA__ENDPOINT", cloud.url())
-            .set("SESSIOND_MEDIA__KEEP_MIB", "1")
-    });
-    let scene = scene.await;
+    let scene = Scene::with(|stage| cloud.keeps_for(stage).set("SESSIOND_MEDIA__KEEP_MIB", "1")).await;
     let other = scene.stage.pair("pizzeria").await;
     let ear = scene.stage.listen(std::slice::from_ref(&other));
     let video = || file(MP4, 700_000);
@@ -142,6 +130,7 @@ async fn a_tenant_whose_files_take_long_to_list_holds_up_no_other() {
     let waiting = tokio::spawn(waiting);
     until(LIMIT, "the look at its files", || async { cloud.asked_in_vain.load(SeqCst) > 0 }).await.unwrap();
 
+    let began = Instant::now();
     let mut urls = Vec::new();
     for n in 1..=3 {
         scene.stage.network.customer_send(&scene.customer, &other.number, Say::video(video())).await.unwrap();
@@ -165,6 +154,8 @@ async fn a_tenant_whose_files_take_long_to_list_holds_up_no_other() {
         cloud.objects.lock().unwrap().keys().filter(|key| key.starts_with("/kds/whatsapp/pizzeria/")).count(),
         1
     );
+    // The request for the list ends by itself after half a minute.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     waiting.abort();
     scene.end_after(2).await;
 }
@@ -269,6 +260,14 @@ impl Cloud {
 
     fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Files are kept here, once somebody asks for them.
+    fn keeps_for(&self, stage: Stage) -> Stage {
+        lazily(stage)
+            .set("SESSIOND_MEDIA__STORE", "gcs")
+            .set("SESSIOND_MEDIA__BUCKET", "kds")
+            .set("SESSIOND_MEDIA__ENDPOINT", self.url())
     }
 
     fn list(&self, bucket: &str, prefix: &str, folders: bool) -> String {

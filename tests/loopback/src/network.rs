@@ -433,7 +433,11 @@ impl Network {
     /// A person goes from a number to another, that of an account which nobody has written to: those who have written to the old one
     /// hear of it.
     pub async fn change_number(&self, old: &str, new: &str) -> Result<(), NetworkError> {
-        self.of(old, |world, old| Ok(world.tell_changed_number(old, account(world, new)?)))?
+        self.of(old, |world, old| {
+            let new = account(world, new)?;
+            world.tell_changed_number(old, new);
+            Ok(())
+        })?
     }
 
     /// As [`Self::customer_sends_unavailable`]; the phone has it.

@@ -213,7 +213,7 @@ struct Connection {
 
 impl Connection {
     async fn run(&mut self, mut out: mpsc::Receiver<Out>) -> anyhow::Result<()> {
-        // What is late holds up what goes out behind it, and nothing that comes in: a slow line is slow in both directions at once.
+        // A late stanza holds up those behind it, and nothing that comes in: a slow line still reads while it waits to write.
         let mut next: Option<Out> = None;
         loop {
             let due = next.as_ref().and_then(Out::due);
