@@ -80,6 +80,7 @@ mod restore;
 mod secrets_in_logs;
 mod segments;
 mod sends;
+mod small_disk;
 mod socket_floods;
 mod stage;
 mod statuses;

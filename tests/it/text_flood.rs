@@ -25,7 +25,8 @@ async fn what_comes_faster_than_it_is_kept_waits_outside() {
     let daemon = stage.start().await;
     let mut conversation = stage.pair("trattoria").await;
     conversation.customers_write(&stage.network, 1).await.unwrap();
-    let count = async |conversation: &Conversation| stage.tally.count(std::slice::from_ref(conversation)).await.unwrap();
+    let count =
+        async |conversation: &Conversation| stage.tally.count(std::slice::from_ref(conversation)).await.unwrap();
     let kept = || async { count(&conversation).await.lost == 0 };
     until(LIMIT, "the first words to be kept", kept).await.unwrap();
 
