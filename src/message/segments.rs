@@ -191,9 +191,9 @@ impl Log {
 
     /// `swept`: what earlier owners left behind has been taken away.
     pub async fn tidy(&self, swept: &mut bool) -> Result<(), StoreError> {
+        self.make_room(swept).await?;
         // Reads every whole message: not each time that there is enough for a segment.
-        self.forget_by_age().await?;
-        self.make_room(swept).await
+        self.forget_by_age().await
     }
 
     async fn make_room(&self, swept: &mut bool) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rand::{Rng as _, distr::Alphanumeric};
-use sessiond::demo::{Written, until};
+use sessiond::demo::{Conversation, Written, until};
 use tokio::time::sleep;
 
 use crate::stage::{Home, LIMIT, Stage};
@@ -54,6 +54,10 @@ fn vault(disk: &Path) -> String {
     disk.join("cloud").join("vault.db").to_string_lossy().into_owned()
 }
 
+async fn lost(stage: &Stage, conversation: &Conversation) -> usize {
+    stage.tally.count(std::slice::from_ref(conversation)).await.unwrap().lost
+}
+
 const MIB: u64 = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,8 +69,6 @@ async fn messages_that_fill_the_disk_leave_room_to_restore() {
     let mut daemon = stage.start().await;
     let mut conversation = stage.pair("trattoria").await;
     conversation.customers_write(&stage.network, 1).await.unwrap();
-    let lost =
-        async |stage: &Stage, conversation| stage.tally.count(std::slice::from_ref(conversation)).await.unwrap().lost;
     until(LIMIT, "the first words to be kept", || async { lost(&stage, &conversation).await == 0 }).await.unwrap();
 
     let ballast = disk.fill(24 * MIB);
