@@ -65,13 +65,13 @@ async fn messages_that_fill_the_disk_leave_room_to_restore() {
     let mut stage = Stage::new(Home::Embedded).await.unwrap();
     let Some(disk) = SmallDisk::mount(stage.path("small"), 160) else { return };
     stage.setup.data_dir = disk.0.join("data");
-    let stage = stage.set("SESSIOND_VAULT__EMBEDDED__PATH", vault(&disk.0)).set("SESSIOND_DATA__RESERVE_MIB", "64");
+    let stage = stage.set("SESSIOND_VAULT__EMBEDDED__PATH", vault(&disk.0)).set("SESSIOND_DATA__RESERVE_MIB", "128");
     let mut daemon = stage.start().await;
     let mut conversation = stage.pair("trattoria").await;
     conversation.customers_write(&stage.network, 1).await.unwrap();
     until(LIMIT, "the first words to be kept", || async { lost(&stage, &conversation).await == 0 }).await.unwrap();
 
-    let ballast = disk.fill(24 * MIB);
+    let ballast = disk.fill(40 * MIB);
     for n in 0..400 {
         let customer = conversation.customers[n % 2].clone();
         let text: String = rand::rng().sample_iter(Alphanumeric).take(60_000).map(char::from).collect();

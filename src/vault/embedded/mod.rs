@@ -57,7 +57,7 @@ impl Embedded {
         Ok(Self { writer, doubts, counters: Counters::default(), folder, floor: 0 })
     }
 
-    /// With less than so many bytes free on its disk it takes no more entries: the rest is for takeovers, for deleting what is not needed
+    /// With less than so many bytes free on its disk it takes no more entries, pieces and chunks: the rest is for takeovers, for deleting what is not needed
     /// any more, and for the working copies of the next start. A disk that is full to the last byte could not even restore.
     pub fn with_floor(self, bytes: u64) -> Self {
         Self { floor: bytes, ..self }
@@ -316,6 +316,7 @@ impl Vault for Embedded {
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
         limits::snapshot_id(id)?;
         limits::chunk(n, &payload)?;
+        self.has_room()?;
         let (tenant, id) = (tenant.clone(), id.clone());
         self.write(1, move |connection| {
             let put = "INSERT OR REPLACE INTO chunks (tenant, seq, attempt, n, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -387,6 +388,7 @@ impl Vault for Embedded {
     async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
         limits::segment(name)?;
         limits::payload(&payload)?;
+        self.has_room()?;
         let (tenant, name) = (tenant.clone(), name.to_owned());
         self.write(1, move |connection| {
             let put = "INSERT OR REPLACE INTO segments (tenant, name, payload) VALUES (?1, ?2, ?3)";
