@@ -18,8 +18,8 @@ const MAX_LIST: usize = 1024;
 /// Characters of a name; WhatsApp's clients take 25.
 const MAX_NAME: usize = 256;
 
-/// Characters of a poll's question and of each option; WhatsApp's clients take 255 and 100. A vote repeats the names of what it chooses, however
-/// few bytes it came in.
+/// Characters of a poll's question and of each option; WhatsApp's clients take 255 and 100. A vote repeats the names of
+/// what it chooses, however few bytes it came in.
 const MAX_POLL_NAME: usize = 512;
 
 /// What comes in fewer bytes cannot be too large: base64 and JSON's escapes make six of one at the most.

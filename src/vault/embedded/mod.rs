@@ -57,8 +57,9 @@ impl Embedded {
         Ok(Self { writer, doubts, counters: Counters::default(), folder, floor: 0 })
     }
 
-    /// With less than so many bytes free on its disk it takes no more entries, pieces and chunks: the rest is for takeovers, for deleting what is not needed
-    /// any more, and for the working copies of the next start. A disk that is full to the last byte could not even restore.
+    /// With less than so many bytes free on its disk it takes no more entries, pieces and chunks: the rest is for takeovers,
+    /// for deleting what is not needed any more, and for the working copies of the next start. With a disk that is full to
+    /// the last byte nothing could be restored.
     pub fn with_floor(self, bytes: u64) -> Self {
         Self { floor: bytes, ..self }
     }
