@@ -266,13 +266,17 @@ fn verify(keyring: &Keyring, value: &[u8]) -> Result<(), MasterKeyError> {
     keyring.verify_check_value(value).map_err(|_| MasterKeyError::NotThisVaults)
 }
 
+/// Free bytes below which the embedded vault takes no more entries, at the most: enough for the working copies of some tenants and for the
+/// vault's own log.
+const MOST_VAULT_FLOOR: u64 = 32 << 20;
+
 async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
     match &config.vault.home {
         VaultHome::Embedded { path, .. } => {
             let opened =
                 Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
             info!(path = %path.display(), "embedded vault");
-            Ok(Arc::new(opened))
+            Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8))))
         }
         VaultHome::Firestore { project, database, credentials, request_timeout } => {
             let settings = FirestoreConfig {

@@ -217,8 +217,12 @@ pub struct Messages {
     pub country: phonenumber::country::Id,
     pub keep: Duration,
     pub keep_events: usize,
+    /// Of events.
+    pub keep_bytes: usize,
     pub live_events: usize,
     pub keep_whole: Duration,
+    /// Of messages that came.
+    pub keep_whole_bytes: usize,
     /// How long a message waits to be sent.
     pub ttl: Duration,
     /// WhatsApp takes edits of a message for so long.

@@ -87,6 +87,8 @@ impl Reader<'_> {
             self.history(),
             self.duration("messages.ttl", 1..=604_800),
             self.duration("messages.edit_window", 1..=2_592_000),
+            self.count("messages.keep_mib", 1..=100_000),
+            self.count("messages.keep_whole_mib", 1..=1024),
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
@@ -144,8 +146,10 @@ impl Reader<'_> {
                 country: messages.0?,
                 keep: messages.1?,
                 keep_events: messages.2?,
+                keep_bytes: messages.8? << 20,
                 live_events: messages.3?,
                 keep_whole: messages.4?,
+                keep_whole_bytes: messages.9? << 20,
                 history: messages.5?,
                 ttl: messages.6?,
                 edit_window: messages.7?,

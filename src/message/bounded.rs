@@ -18,6 +18,10 @@ const MAX_LIST: usize = 1024;
 /// Characters of a name; WhatsApp's clients take 25.
 const MAX_NAME: usize = 256;
 
+/// Characters of a poll's question and of each option; WhatsApp's clients take 255 and 100. A vote repeats the names of
+/// what it chooses, however few bytes it came in.
+const MAX_POLL_NAME: usize = 512;
+
 /// What comes in fewer bytes cannot be too large: base64 and JSON's escapes make six of one at the most.
 const SURELY_SMALL: usize = MAX_SHOWN / 6;
 
@@ -27,6 +31,7 @@ impl Message {
         if self.push_name.len() > MAX_NAME {
             cut(&mut self.push_name, MAX_NAME);
         }
+        self.truncated |= self.content.cut_poll();
         if size <= SURELY_SMALL {
             return self;
         }
@@ -35,7 +40,7 @@ impl Message {
         let (advertisement, advertisement_is_cut) = bounded(&self.advertisement);
         let mentions_are_cut = self.mentions.len() > MAX_LIST;
         self.mentions.truncate(MAX_LIST);
-        self.truncated = content_is_cut || quoted_is_cut || advertisement_is_cut || mentions_are_cut;
+        self.truncated |= content_is_cut || quoted_is_cut || advertisement_is_cut || mentions_are_cut;
         self.content = content.unwrap_or_else(|| {
             let mut text = self.content.text().to_owned();
             cut(&mut text, MAX_TEXT / 8);
@@ -66,6 +71,22 @@ impl Message {
 }
 
 impl Content {
+    /// True if something was cut.
+    fn cut_poll(&mut self) -> bool {
+        let names: Vec<&mut String> = match self {
+            Self::Poll(poll) => std::iter::once(&mut poll.name).chain(&mut poll.options).collect(),
+            Self::Vote { options, .. } => options.iter_mut().collect(),
+            _ => return false,
+        };
+        let mut is_cut = false;
+        for name in names {
+            let length = name.len();
+            cut(name, MAX_POLL_NAME);
+            is_cut |= name.len() < length;
+        }
+        is_cut
+    }
+
     /// With short texts, and without a picture.
     pub fn brief(&self) -> Self {
         let Ok(mut shown) = serde_json::to_value(self) else { return self.clone() };
@@ -120,7 +141,7 @@ fn cut(text: &mut String, limit: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Addressed, Contact, Media};
+    use crate::message::{Addressed, Contact, Media, Poll};
 
     fn message(content: Content) -> Message {
         Message {
@@ -154,6 +175,19 @@ mod tests {
             assert_eq!((shown.content.text(), shown.truncated), (&*text, false));
             assert_eq!(shown.push_name.len(), MAX_NAME);
         }
+    }
+
+    #[test]
+    fn a_polls_names_are_short_in_the_poll_and_in_its_votes() {
+        let long = || "x".repeat(40_000);
+        let poll = Content::Poll(Poll { name: long(), options: vec![long(), "yes".into()], choose: 1 });
+        let target = crate::message::Target { id: "B".into(), from_me: false, sender: "s".into() };
+        for said in [poll, Content::Vote { poll: target, options: vec![long(); 12] }] {
+            let shown = message(said).bounded(200);
+            assert!(shown.truncated && size(&shown) <= 12 * (MAX_POLL_NAME + 16) + 1024, "{} bytes", size(&shown));
+        }
+        let poll = Content::Poll(Poll { name: "¿Pizza?".into(), options: vec!["sí".repeat(50)], choose: 1 });
+        assert_eq!(message(poll.clone()).bounded(200).content, poll);
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Log {
         *self.closed.write().unwrap_or_else(PoisonError::into_inner) = ClosedEvents::new(&accounts, Some(new));
         let is_deleted = conversations == FormerConversations::Delete;
         if is_deleted {
-            (tail.count, tail.bytes, tail.closed) = (0, 0, 0);
+            (tail.count, tail.bytes, tail.whole_bytes) = (0, 0, 0);
+            (tail.closed, tail.closed_bytes) = (0, 0);
         }
         // Nobody is told any more of what is closed.
         self.queue().forget(last, is_deleted);

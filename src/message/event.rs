@@ -250,11 +250,15 @@ impl Queue {
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
     pub events: usize,
+    /// Of the events, as they are written.
+    pub bytes: usize,
     pub age: Duration,
     /// So many stay in the state; when there are twice as many the older half leaves it as a segment.
     pub live: usize,
     /// How long messages are kept whole, beyond what of them is in their events.
     pub whole: Duration,
+    /// The same of messages that came, in bytes.
+    pub whole_bytes: usize,
 }
 
 pub(super) struct Tail {
@@ -263,8 +267,12 @@ pub(super) struct Tail {
     pub count: usize,
     /// Of these, as they are written.
     pub bytes: usize,
+    /// Of the whole messages that came with them, since the log was opened.
+    pub whole_bytes: usize,
     /// Events in segments.
     pub closed: usize,
+    /// Of these.
+    pub closed_bytes: usize,
     since_trim: usize,
     /// This life has an event, and with the first its beginning was written.
     begun: bool,
@@ -318,16 +326,18 @@ impl Log {
         let mut lives = lives.map(|lives| Lives::read(&lives)).unwrap_or_default();
         let epoch = store.journal().epoch().0;
         lives.begin(epoch, last);
-        let tail = tokio::sync::Mutex::new(Tail { last, count, bytes, closed: 0, since_trim: 0, begun: false });
+        let tail = Tail { last, count, bytes, whole_bytes: 0, closed: 0, closed_bytes: 0, since_trim: 0, begun: false };
+        let tail = tokio::sync::Mutex::new(tail);
         let published = published.map_or(last, |published| published.0.min(last));
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
         let closed = RwLock::new(ClosedEvents::read(&store).await?);
         let full = Notify::new();
         let log = Self { tenant, store, feed, shelf, clock, keep, lives, epoch, full, tail, closed, queue };
-        let closed = log.segments().await?.iter().map(Segment::count).sum();
+        let segments = log.segments().await?;
         {
             let mut tail = log.tail.lock().await;
-            tail.closed = closed;
+            tail.closed = segments.iter().map(Segment::count).sum();
+            tail.closed_bytes = segments.iter().map(Segment::bytes).sum();
             if log.is_full(&tail) {
                 log.full.notify_one();
             }
@@ -346,6 +356,7 @@ impl Log {
     /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order.
     pub async fn commit(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
         let mut tail = self.tail.lock().await;
+        let whole_bytes = batch.bytes_of(space::INBOX);
         let events = self.number(&mut batch, &tail, bodies);
         let Trimmed { removed, bytes: removed_bytes, last: trimmed } = self.trim(&mut batch, &mut tail).await?;
         let change = self.store.write(batch).await?;
@@ -354,6 +365,7 @@ impl Log {
         }
         tail.count -= removed;
         tail.bytes -= removed_bytes;
+        tail.whole_bytes += whole_bytes;
         self.enqueue(&mut tail, events, (seen == Seen::WhenDurable).then_some(change));
         Ok(change)
     }

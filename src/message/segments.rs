@@ -16,6 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use bytes::{Buf as _, Bytes};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
@@ -38,10 +39,12 @@ use crate::{
 const SEGMENT: usize = 768 * 1024;
 /// Bytes of events in the state.
 const LIVE: usize = 1024 * 1024;
+/// Bytes of whole messages that came with the events in the state.
+const LIVE_WHOLE: usize = 4 * 1024 * 1024;
 /// So many of the newest events have their messages whole, and all of the last day: an idempotency key is good for so long.
 const WHOLE: usize = 2000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How often retention looks.
+/// How often retention looks at everything.
 const ROUND: Duration = Duration::from_secs(3600);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -53,6 +56,12 @@ struct Reference {
     count: usize,
     /// Its messages are kept whole.
     whole: bool,
+    /// Of its events, as they were in the state. 0: an older build closed it.
+    #[serde(default)]
+    bytes: usize,
+    /// Of the whole messages that came with them and are still there.
+    #[serde(default)]
+    whole_bytes: usize,
     /// Of which chats it has something; see [`Chats`].
     #[serde(default)]
     chats: Option<Chats>,
@@ -68,6 +77,10 @@ pub(super) struct Segment {
 impl Segment {
     pub fn count(&self) -> usize {
         self.reference.count
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.reference.bytes
     }
 
     pub fn piece(&self) -> &Piece {
@@ -148,17 +161,25 @@ impl Log {
     /// Closes segments and deletes what is kept no longer, until `stop`.
     pub async fn tidy_up(self: Arc<Self>, stop: CancellationToken) {
         let mut swept = false;
+        let mut looked: Option<Instant> = None;
         let work = async {
             loop {
                 // Whichever comes first.
-                let _ = tokio::time::timeout(ROUND, self.full.notified()).await;
-                while let Err(error) = self.tidy(&mut swept).await {
+                let _ = timeout(ROUND, self.full.notified()).await;
+                let is_round = looked.is_none_or(|at| at.elapsed() >= ROUND);
+                while let Err(error) = match is_round {
+                    true => self.tidy(&mut swept).await,
+                    false => self.make_room(&mut swept).await,
+                } {
                     if error.is_final() {
                         debug!(%error, "the event log ends with its session");
                         return;
                     }
                     warn!(%error, "older events stay where they are for now");
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
+                }
+                if is_round {
+                    looked = Some(Instant::now());
                 }
             }
         };
@@ -170,6 +191,12 @@ impl Log {
 
     /// `swept`: what earlier owners left behind has been taken away.
     pub async fn tidy(&self, swept: &mut bool) -> Result<(), StoreError> {
+        self.make_room(swept).await?;
+        // Reads every whole message: not each time that there is enough for a segment.
+        self.forget_by_age().await
+    }
+
+    async fn make_room(&self, swept: &mut bool) -> Result<(), StoreError> {
         loop {
             let is_full = self.is_full(&*self.tail.lock().await);
             if !is_full {
@@ -184,13 +211,12 @@ impl Log {
             }
         }
         self.forget_old_wholes().await?;
-        self.forget_by_age().await?;
         self.expire().await
     }
 
     /// Whether the older half should leave the state.
     pub(super) fn is_full(&self, tail: &Tail) -> bool {
-        tail.count >= 2 * self.keep.live || tail.bytes >= LIVE && tail.count > 1
+        tail.count >= 2 * self.keep.live || tail.count > 1 && (tail.bytes >= LIVE || tail.whole_bytes >= LIVE_WHOLE)
     }
 
     /// Oldest first.
@@ -229,7 +255,7 @@ impl Log {
         let most = self.keep.live.min(self.tail.lock().await.count / 2);
         let mut plain = Vec::new();
         let (mut keys, mut values) = (Vec::new(), Vec::new());
-        for (key, value) in self.store.scan(space::EVENTS, None, most).await? {
+        for (key, value) in self.store.page(space::EVENTS, None, most, SEGMENT).await? {
             let is_published = parse_key(&key).is_some_and(|id| id <= published);
             let fits = plain.is_empty() || plain.len() + value.len() <= SEGMENT;
             if !is_published || !fits || key.len() != 16 {
@@ -246,7 +272,9 @@ impl Log {
         let piece = self.store.journal().archive().put(&first.to_string(), &plain).await.map_err(ArchiveError::from)?;
         crash::point("segment_written");
         let chats = Chats::of(&values);
-        let reference = Reference { last, count: keys.len(), whole: true, chats, piece };
+        let bytes = values.iter().map(Bytes::len).sum();
+        let whole_bytes = self.whole_bytes(&values).await?;
+        let reference = Reference { last, count: keys.len(), whole: true, bytes, whole_bytes, chats, piece };
         let segment = Segment { first, reference };
         let mut tail = self.tail.lock().await;
         // Meanwhile retention may have deleted some of them.
@@ -263,28 +291,61 @@ impl Log {
         segment.put(&mut batch);
         self.store.write(batch).await?;
         tail.count -= segment.count();
-        tail.bytes -= values.iter().map(Bytes::len).sum::<usize>();
+        tail.bytes -= bytes;
         tail.closed += segment.count();
+        tail.closed_bytes += bytes;
+        // A message may have replaced another: what is left of one event is not known to be large.
+        tail.whole_bytes = if tail.count > 1 { tail.whole_bytes.saturating_sub(whole_bytes) } else { 0 };
         crash::point("segment_referred_to");
         Ok(true)
     }
 
-    /// Of messages that are old, only what their events say is kept.
+    /// Bytes of the whole messages that came, of these events.
+    async fn whole_bytes(&self, values: &[Bytes]) -> Result<usize, StoreError> {
+        let mut bytes = 0;
+        for value in values {
+            let Ok(EventBody::Received { message } | EventBody::Sent { message }) = serde_json::from_slice(value)
+            else {
+                continue;
+            };
+            let [first, second] = message.inbox_keys();
+            let is_one = first == second;
+            for key in [Some(first), (!is_one).then_some(second)].into_iter().flatten() {
+                bytes += self.store.get(space::INBOX, &key).await?.map_or(0, |whole| whole.len());
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Of messages that are old, or too many, only what their events say is kept.
     async fn forget_old_wholes(&self) -> Result<(), StoreError> {
         let segments = self.segments().await?;
-        let mut newer = self.tail.lock().await.count + segments.iter().map(Segment::count).sum::<usize>();
+        let (mut newer, mut bytes) = {
+            let tail = self.tail.lock().await;
+            (tail.count, tail.whole_bytes)
+        };
+        newer += segments.iter().map(Segment::count).sum::<usize>();
+        bytes += segments.iter().map(|segment| segment.reference.whole_bytes).sum::<usize>();
         for mut segment in segments {
             newer -= segment.count();
             let age = self.age(segment.reference.last);
-            if !segment.reference.whole || age <= self.keep.whole && (newer < WHOLE || age <= DAY) {
+            let is_old = segment.reference.whole && (age > self.keep.whole || newer >= WHOLE && age > DAY);
+            let is_too_much = segment.reference.whole_bytes > 0 && bytes > self.keep.whole_bytes;
+            if !is_old && !is_too_much {
                 continue;
             }
+            bytes -= segment.reference.whole_bytes;
             let mut batch = Batch::default();
             let mut all = true;
             for (_, value) in self.entries_unless_lost(&segment).await?.iter() {
-                all &= self.forget_whole(&mut batch, value).await?;
+                match is_old {
+                    true => all &= self.forget_whole(&mut batch, value).await?,
+                    // What was sent stays for its idempotency key.
+                    false => forget_inbound(&mut batch, value),
+                }
             }
-            segment.reference.whole = !all;
+            segment.reference.whole = !(is_old && all);
+            segment.reference.whole_bytes = 0;
             segment.put(&mut batch);
             let _tail = self.tail.lock().await;
             if self.is_referred_to(&segment).await? {
@@ -297,11 +358,12 @@ impl Log {
     /// By their own time: also what never was an event, and what a lost segment would have named.
     async fn forget_by_age(&self) -> Result<(), StoreError> {
         const PAGE: usize = 256;
+        const PAGE_BYTES: usize = 1024 * 1024;
         let limit = self.clock.now().as_millisecond() - i64::try_from(self.keep.whole.as_millis()).unwrap_or(i64::MAX);
         for space in [space::INBOX, space::OUTBOX] {
             let mut after: Option<Key> = None;
             loop {
-                let page = self.store.scan(space, after.as_deref(), PAGE).await?;
+                let page = self.store.page(space, after.as_deref(), PAGE, PAGE_BYTES).await?;
                 let mut batch = Batch::default();
                 let mut old = 0;
                 for (key, value) in &page {
@@ -322,8 +384,8 @@ impl Log {
                     self.store.write(batch).await?;
                 }
                 match page.last() {
-                    Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-                    _ => break,
+                    Some((key, _)) => after = Some(key.clone()),
+                    None => break,
                 }
             }
         }
@@ -332,27 +394,20 @@ impl Log {
 
     /// Deletes the whole message of an event, but not one that is still to be sent: then false.
     pub(super) async fn forget_whole(&self, batch: &mut Batch, value: &[u8]) -> Result<bool, StoreError> {
-        match serde_json::from_slice(value) {
-            Ok(EventBody::Received { message }) => {
-                message.inbox_keys().into_iter().for_each(|key| batch.delete(space::INBOX, key));
+        if let Ok(EventBody::Sent { message }) = serde_json::from_slice(value) {
+            let key = key::outbox(&message.id);
+            if let Some(record) = self.store.get(space::OUTBOX, &key).await?
+                && OutboxRecord::decode(record).is_ok_and(|record| record.state() == OutboxState::Accepted)
+            {
+                return Ok(false);
             }
-            Ok(EventBody::Sent { message }) => {
-                let key = key::outbox(&message.id);
-                if let Some(record) = self.store.get(space::OUTBOX, &key).await?
-                    && OutboxRecord::decode(record).is_ok_and(|record| record.state() == OutboxState::Accepted)
-                {
-                    return Ok(false);
-                }
-                // Written on the phone it is in the inbox.
-                batch.delete(space::OUTBOX, key);
-                message.inbox_keys().into_iter().for_each(|key| batch.delete(space::INBOX, key));
-            }
-            _ => {}
+            batch.delete(space::OUTBOX, key);
         }
+        forget_inbound(batch, value);
         Ok(true)
     }
 
-    /// Deletes the oldest segments when there are too many events, or they are too old.
+    /// Deletes the oldest segments when there are too many events, in number or in bytes, or they are too old.
     async fn expire(&self) -> Result<(), StoreError> {
         for segment in self.segments().await? {
             // Nothing is read of one that stays.
@@ -374,6 +429,7 @@ impl Log {
                 batch.put(space::SETTINGS, key::text(TRIMMED), segment.reference.last.to_bytes().to_vec());
                 let change = self.store.write(batch).await?;
                 tail.closed -= segment.count();
+                tail.closed_bytes = tail.closed_bytes.saturating_sub(segment.bytes());
                 self.is_gone(&segment);
                 change
             };
@@ -393,7 +449,10 @@ impl Log {
     /// The oldest segment is kept no longer.
     fn is_due(&self, segment: &Segment, tail: &Tail) -> bool {
         let excess = (tail.count + tail.closed).saturating_sub(self.keep.events);
-        excess >= segment.count() || self.age(segment.reference.last) > self.keep.age
+        let excess_bytes = (tail.bytes + tail.closed_bytes).saturating_sub(self.keep.bytes);
+        excess >= segment.count()
+            || segment.bytes() > 0 && excess_bytes >= segment.bytes()
+            || self.age(segment.reference.last) > self.keep.age
     }
 
     fn age(&self, id: Ulid) -> Duration {
@@ -498,6 +557,13 @@ impl Log {
         let entries = self.entries_unless_lost(segment).await?;
         let found = entries.iter().find(|(of, _)| *of == id);
         Ok(found.and_then(|(id, value)| self.event(&id.to_bytes(), value)))
+    }
+}
+
+/// Deletes the whole message of an event if it came, from a customer or from the tenant's phone.
+fn forget_inbound(batch: &mut Batch, value: &[u8]) {
+    if let Ok(EventBody::Received { message } | EventBody::Sent { message }) = serde_json::from_slice(value) {
+        message.inbox_keys().into_iter().for_each(|key| batch.delete(space::INBOX, key));
     }
 }
 

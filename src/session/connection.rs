@@ -39,7 +39,7 @@ use super::{
     guarded,
     hook::{Ears, Hook},
     line::Dialer,
-    recorder,
+    pressure, recorder,
     rotation::{PairingRuntime, Rotation},
     secrets::Secrets,
     signal::Signal,
@@ -211,6 +211,7 @@ impl<'a> Connection<'a> {
         let mut answer = Box::pin(async move { client.wait_for_socket(LOGIN_TIMEOUT).await.is_ok() }.fuse());
         let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
         let mut asking = Box::pin(session.clone().ask_for_lost(self.client.clone()));
+        let mut easing = Box::pin(pressure::ease(session.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
             let flow = tokio::select! {
@@ -237,6 +238,7 @@ impl<'a> Connection<'a> {
                 alive = proof(&mut self.proof) => self.learn_whether_it_lives(alive),
                 never = &mut fetching => match never {},
                 never = &mut asking => match never {},
+                never = &mut easing => match never {},
             };
             if let ControlFlow::Break(stop) = flow {
                 break stop;

@@ -184,7 +184,8 @@ impl Ears {
                 answers.collect()
             };
             // The library has one queue for all devices of a chat.
-            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id, answer);
+            let bytes = stanza.get_children_by_tag("enc").map(|enc| enc.content_bytes().map_or(0, <[u8]>::len)).sum();
+            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id, bytes, answer);
         }
     }
 

@@ -35,6 +35,9 @@ use crate::{crash, journal::Journal};
 /// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes that the kernel takes of what is not read yet: while reading pauses ([`super::pressure`]) they are memory, too.
+const RECEIVE_BUFFER: usize = 512 << 10;
+
 /// Where WhatsApp is and how to get there; one for the process.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -136,6 +139,20 @@ impl Current {
         }
     }
 
+    /// Nothing is read from the line for a while.
+    pub fn pause(&self) {
+        if let Some(line) = self.latest().line.upgrade() {
+            line.socket.deafen();
+        }
+    }
+
+    /// It is read again.
+    pub fn go_on(&self) {
+        if let Some(line) = self.latest().line.upgrade() {
+            line.socket.hear();
+        }
+    }
+
     /// Nothing more is read from the line; what is to be said on it still can be.
     pub fn deafen(&self) {
         if let Some(line) = self.latest().line.upgrade() {
@@ -200,6 +217,7 @@ impl Dialer {
         let stream = self.connect().await?;
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_socket_recv_buffer_size(&stream, RECEIVE_BUFFER)?;
         sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32)?;
         let socket = Socket::new(stream);
         let secure = self.endpoint.uri.scheme_str() != Some("ws");

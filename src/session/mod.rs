@@ -41,6 +41,7 @@ mod past;
 mod people;
 mod posts;
 mod presence;
+mod pressure;
 mod profile;
 mod reach;
 mod reading;
@@ -264,8 +265,14 @@ impl Session {
             own_account::expect_number(&store, number).await?;
         }
         let config = &env.messages;
-        let keep =
-            Keep { events: config.keep_events, age: config.keep, live: config.live_events, whole: config.keep_whole };
+        let keep = Keep {
+            events: config.keep_events,
+            bytes: config.keep_bytes,
+            age: config.keep,
+            live: config.live_events,
+            whole: config.keep_whole,
+            whole_bytes: config.keep_whole_bytes,
+        };
         let (feed, shelf, clock) = (env.feed.clone(), env.shelf.clone(), env.clock.clone());
         let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep, published).await?;
         let log = Arc::new(log);

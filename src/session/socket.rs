@@ -24,7 +24,7 @@ pub struct Socket(Arc<Shared>);
 
 struct Shared {
     stream: TcpStream,
-    /// Nothing is read any more, until it is cut.
+    /// Nothing is read, until it is cut or hears again.
     is_deaf: AtomicBool,
     reader: AtomicWaker,
 }
@@ -44,6 +44,11 @@ impl Socket {
     /// Leaves unread whatever comes from now on.
     pub fn deafen(&self) {
         self.0.is_deaf.store(true, Ordering::Release);
+    }
+
+    pub fn hear(&self) {
+        self.0.is_deaf.store(false, Ordering::Release);
+        self.0.reader.wake();
     }
 
     fn write(&self, cx: &mut Context<'_>, write: impl Fn(&TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {

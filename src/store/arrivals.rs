@@ -13,17 +13,23 @@
 //!
 //! Some messages are never kept: a repeat, a key alone, a message that does not open. Their end is the event or the
 //! stanza by which the library answers them.
+//!
+//! The library queues what comes without a bound. So the bytes that are on their way are counted, of the tenant and of
+//! all, for who slows the line down ([`Arrivals::until_crowded`]).
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use futures::channel::oneshot;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use whatsapp_rust::wacore_binary::Node;
 
@@ -36,11 +42,29 @@ const MOST: usize = 10_000;
 /// Messages whose answers are watched for at the same time: the library compares each stanza that it sends with all of them.
 const MOST_WATCHED: usize = 256;
 
+/// Bytes on their way of one tenant, above which it is crowded. More than the library gathers of the offline queue before it hands it on
+/// (4 MiB, `message/commit_batch.rs`).
+const CROWD: usize = 6 << 20;
+
+/// The same while all tenants together have more than [`CROWD_OF_ALL`].
+const SHARE: usize = 256 << 10;
+
+/// A message on its way costs its bytes; one that is being kept some times as many.
+const CROWD_OF_ALL: usize = 48 << 20;
+
+/// What has come is looked at so often while the line is not read: an answer that the library sends wakes nobody.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Bytes on their way of all tenants of this process.
+static BYTES_OF_ALL: AtomicUsize = AtomicUsize::new(0);
+
 #[derive(Default)]
 pub struct Arrivals {
     table: Mutex<Table>,
-    /// One went a step further.
+    /// One went a step further, or there are many.
     moved: Notify,
+    /// On their way.
+    bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -56,6 +80,33 @@ struct Arrival {
     id: String,
     stage: Stage,
     answer: SentAnswer,
+    weight: Weight,
+}
+
+/// Bytes that count while it lives.
+struct Weight {
+    bytes: usize,
+    sum: Arc<AtomicUsize>,
+}
+
+impl Weight {
+    fn new(bytes: usize, sum: Arc<AtomicUsize>) -> Self {
+        sum.fetch_add(bytes, Ordering::Relaxed);
+        BYTES_OF_ALL.fetch_add(bytes, Ordering::Relaxed);
+        Self { bytes, sum }
+    }
+
+    fn write_off(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.sum.fetch_sub(bytes, Ordering::Relaxed);
+        BYTES_OF_ALL.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.write_off();
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,8 +139,8 @@ impl Arrivals {
         self.table().live = true;
     }
 
-    /// The library has read a message from the wire; it answers it with a stanza that resolves `answer`.
-    pub fn came(&self, chat: &str, id: &str, answer: impl FnOnce() -> SentAnswer) {
+    /// The library has read a message of so many bytes from the wire; it answers it with a stanza that resolves `answer`.
+    pub fn came(&self, chat: &str, id: &str, bytes: usize, answer: impl FnOnce() -> SentAnswer) {
         let mut table = self.table();
         if table.places.len() >= MOST || table.places.contains_key(id) {
             return;
@@ -97,8 +148,64 @@ impl Arrivals {
         let name: Arc<str> = table.chats.get_key_value(chat).map_or_else(|| chat.into(), |(name, _)| name.clone());
         table.places.insert(id.to_owned(), name.clone());
         let answer = if table.places.len() <= MOST_WATCHED { answer() } else { Vec::new() };
-        let arrival = Arrival { id: id.to_owned(), stage: Stage::Travelling, answer };
+        let weight = Weight::new(bytes, self.bytes.clone());
+        let arrival = Arrival { id: id.to_owned(), stage: Stage::Travelling, answer, weight };
         table.chats.entry(name).or_default().push_back(arrival);
+        drop(table);
+        if self.is_crowded() {
+            self.moved.notify_waiters();
+        }
+    }
+
+    fn room(&self) -> usize {
+        if BYTES_OF_ALL.load(Ordering::Relaxed) > CROWD_OF_ALL { SHARE } else { CROWD }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.room()
+    }
+
+    /// Returns when there is too much on its way.
+    pub async fn until_crowded(&self) {
+        self.until(|| self.is_crowded()).await;
+    }
+
+    /// Returns when there is room again: soon, since what WhatsApp answers comes the same way. What does not get less within `patience`
+    /// is not counted any more, unless the store has it in hand: a message may end without a word.
+    pub async fn until_eased(&self, patience: Duration) {
+        let mut least = usize::MAX;
+        let mut deadline = Instant::now() + patience;
+        loop {
+            let moved = self.moved.notified();
+            let is_being_kept = {
+                let mut table = self.table();
+                table.drop_answered();
+                table.chats.values().flatten().any(|arrival| arrival.stage == Stage::Entering)
+            };
+            let bytes = self.bytes.load(Ordering::Relaxed);
+            let room = self.room();
+            if bytes <= room - room / 16 {
+                return;
+            }
+            if bytes < least || is_being_kept {
+                least = bytes;
+                deadline = Instant::now() + patience;
+            } else if Instant::now() >= deadline {
+                self.table().chats.values_mut().flatten().for_each(|arrival| arrival.weight.write_off());
+                return;
+            }
+            let _ = timeout(LOOK, moved).await;
+        }
+    }
+
+    async fn until(&self, done: impl Fn() -> bool) {
+        loop {
+            let moved = self.moved.notified();
+            if done() {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// The library hands over a message to keep.
@@ -255,7 +362,7 @@ mod tests {
     }
 
     fn came(arrivals: &Arrivals, chat: &str, id: &str) {
-        arrivals.came(chat, id, Vec::new);
+        arrivals.came(chat, id, 1, Vec::new);
     }
 
     fn ids(arrivals: &Arrivals) -> Vec<String> {
@@ -291,7 +398,7 @@ mod tests {
         let arrivals = live();
         let (answered, answer) = oneshot::channel();
         let (_other_form, never) = oneshot::channel();
-        arrivals.came("a", "1", || vec![never, answer]);
+        arrivals.came("a", "1", 1, || vec![never, answer]);
         came(&arrivals, "a", "2");
         came(&arrivals, "a", "3");
         assert_eq!(ids(&arrivals), ["1"]);
@@ -318,7 +425,7 @@ mod tests {
         let arrivals = live();
         let watched = std::cell::Cell::new(0);
         for n in 0..2 * MOST_WATCHED {
-            arrivals.came(&n.to_string(), &n.to_string(), || {
+            arrivals.came(&n.to_string(), &n.to_string(), 1, || {
                 watched.set(watched.get() + 1);
                 Vec::new()
             });
@@ -326,11 +433,34 @@ mod tests {
         assert_eq!(watched.get(), MOST_WATCHED);
     }
 
+    #[tokio::test]
+    async fn a_crowd_eases_with_what_is_finished_or_with_patience() {
+        let arrivals = live();
+        for id in ["1", "2", "3"] {
+            arrivals.came("a", id, CROWD / 2, Vec::new);
+        }
+        arrivals.until_crowded().await;
+        arrivals.finished(["1", "2"]);
+        arrivals.until_eased(Duration::from_secs(60)).await;
+        arrivals.came("a", "4", CROWD, Vec::new);
+        arrivals.until_crowded().await;
+        // While the vault is waited for nothing more is let in, …
+        arrivals.enters(["3"]);
+        let patience = Duration::from_millis(50);
+        let eased = timeout(20 * patience, arrivals.until_eased(patience));
+        assert!(eased.await.is_err());
+        arrivals.finished(["3"]);
+        // … and that of which nothing is heard holds up nobody.
+        arrivals.until_eased(patience).await;
+        assert_eq!(arrivals.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(ids(&arrivals), ["4"], "it is waited for all the same");
+    }
+
     #[test]
     fn an_answer_that_cannot_come_any_more_is_none() {
         let arrivals = live();
         let (gone, answer) = oneshot::channel();
-        arrivals.came("a", "1", || vec![answer]);
+        arrivals.came("a", "1", 1, || vec![answer]);
         drop(gone);
         assert_eq!(ids(&arrivals), ["1"]);
     }

@@ -149,6 +149,12 @@ impl Batch {
         self.changes.push(Change { space, key: key.into(), value: None });
     }
 
+    /// Of the values that are put into a space.
+    pub fn bytes_of(&self, space: Space) -> usize {
+        let put = self.changes.iter().filter(|change| change.space == space);
+        put.filter_map(|change| change.value.as_ref()).map(Bytes::len).sum()
+    }
+
     /// Tenant fields that change in the same commit of the vault. The last one counts.
     pub fn decide(&mut self, decision: Decision) {
         self.decision = Some(decision);

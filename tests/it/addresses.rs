@@ -30,7 +30,14 @@ const MY_LID: &str = "700000000000009@lid";
 
 async fn inbox(world: &World) -> (Inbox, Arc<Log>) {
     let clock = SystemClock::shared();
-    let keep = Keep { events: 1000, age: Duration::from_secs(3600), live: 500, whole: Duration::from_secs(3600) };
+    let keep = Keep {
+        events: 1000,
+        bytes: usize::MAX,
+        age: Duration::from_secs(3600),
+        live: 500,
+        whole: Duration::from_secs(3600),
+        whole_bytes: usize::MAX,
+    };
     let tenant = "trattoria".parse().unwrap();
     let log =
         Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await.unwrap();

@@ -41,7 +41,14 @@ async fn outbox_at(world: &World, behind: Duration) -> (Outbox, Arc<Log>) {
 
 async fn outbox_of(world: &World, behind: Duration, feed: Feed) -> (Outbox, Arc<Log>) {
     let clock: Arc<dyn Clock> = Arc::new(Behind(behind));
-    let keep = Keep { events: 1000, age: Duration::from_secs(3600), live: 500, whole: Duration::from_secs(3600) };
+    let keep = Keep {
+        events: 1000,
+        bytes: usize::MAX,
+        age: Duration::from_secs(3600),
+        live: 500,
+        whole: Duration::from_secs(3600),
+        whole_bytes: usize::MAX,
+    };
     let tenant = "trattoria".parse().unwrap();
     let log = Arc::new(
         Log::open(tenant, world.store.clone(), feed, Shelf::default(), clock.clone(), keep, None).await.unwrap(),
@@ -238,7 +245,7 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
 #[tokio::test]
 async fn what_cannot_be_read_is_an_error() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let keep = Keep { events: 1000, age: LONG, live: 500, whole: LONG };
+    let keep = Keep { events: 1000, bytes: usize::MAX, age: LONG, live: 500, whole: LONG, whole_bytes: usize::MAX };
     let open_log = async |world: &World| {
         let tenant = "trattoria".parse().unwrap();
         Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await

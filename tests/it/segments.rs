@@ -25,7 +25,14 @@ use crate::{
 
 const CHAT: &str = "573001112233@s.whatsapp.net";
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const KEEP: Keep = Keep { events: 1_000_000, age: Duration::from_secs(365 * 24 * 3600), live: 10, whole: DAY };
+const KEEP: Keep = Keep {
+    events: 1_000_000,
+    bytes: usize::MAX,
+    age: Duration::from_secs(365 * 24 * 3600),
+    live: 10,
+    whole: DAY,
+    whole_bytes: usize::MAX,
+};
 
 /// The system's clock, set forward.
 #[derive(Debug, Default)]
@@ -80,6 +87,13 @@ impl Desk {
             let message = message(&ulid::Ulid::generate().to_string(), false);
             inbox.receive(&[Incoming { message, body: "body".into(), visible: true }]).await.unwrap();
         }
+    }
+
+    async fn receive(&self, id: &str, text: &str, body: &str) {
+        let inbox = Inbox::new(self.world.store.clone(), self.log.clone(), self.clock.clone());
+        let message = Message { content: Content::plain(text), ..message(id, false) };
+        let body = body.to_owned().into();
+        inbox.receive(&[Incoming { message, body, visible: true }]).await.unwrap();
     }
 
     async fn tidy(&self) -> Result<(), StoreError> {
@@ -498,6 +512,43 @@ async fn few_large_events_leave_the_state_as_many_small_ones_do() {
     assert!(bytes < 1 << 20, "{bytes} bytes of events in the state");
     assert!(!live.is_empty());
     assert_eq!(desk.all().await.len(), 100);
+}
+
+#[tokio::test]
+async fn retention_deletes_segments_by_bytes() {
+    for (bytes, least, most) in [(usize::MAX, 100, 100), (2 << 20, 30, 46)] {
+        let desk = Desk::new(Keep { bytes, ..KEEP }).await;
+        for n in 0..100 {
+            desk.receive(&format!("large{n}"), &"x".repeat(60_000), "body").await;
+            if n % 10 == 9 {
+                desk.tidy().await.unwrap();
+            }
+        }
+        let kept = desk.all().await.len();
+        assert!((least..=most).contains(&kept), "{kept} of 100 events of 60 KB, when {bytes} bytes are kept");
+        assert_eq!(desk.documents().await.len(), desk.world.space(space::SEGMENTS).await.len());
+        // After a restart it goes on from there.
+        let desk = desk.restored(Keep { bytes: 1 << 20, ..KEEP }).await;
+        desk.tidy().await.unwrap();
+        let kept = desk.all().await.len();
+        assert!((10..=30).contains(&kept), "{kept} of 60 KB, when a MiB is kept");
+    }
+}
+
+#[tokio::test]
+async fn whole_messages_leave_the_state_by_bytes_though_their_events_are_small() {
+    for (whole_bytes, least, most) in [(usize::MAX, 100, 100), (5 << 20, 30, 56)] {
+        let desk = Desk::new(Keep { live: 512, whole_bytes, ..KEEP }).await;
+        for n in 0..100 {
+            desk.receive(&format!("large{n}"), "small", &"x".repeat(100_000)).await;
+            if n % 10 == 9 {
+                desk.tidy().await.unwrap();
+            }
+        }
+        let whole = desk.world.space(space::INBOX).await.len();
+        assert!((least..=most).contains(&whole), "{whole} of 100 of 100 KB, when {whole_bytes} bytes are kept");
+        assert_eq!(desk.all().await.len(), 100, "their events stay");
+    }
 }
 
 /// As a dashboard sees it: one conversation, page after page, after the machine was lost; and an outage of the vault is no empty page.

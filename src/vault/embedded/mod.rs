@@ -12,7 +12,10 @@ mod rescue;
 mod schema;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +41,10 @@ pub struct Embedded {
     writer: Writer,
     doubts: watch::Receiver<u64>,
     counters: Counters,
+    /// Where its file is.
+    folder: PathBuf,
+    /// See [`Embedded::with_floor`].
+    floor: u64,
 }
 
 impl Embedded {
@@ -46,7 +53,30 @@ impl Embedded {
         let file = VaultFile::open(path)?;
         let doubts = file.doubts();
         let writer = Writer::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
-        Ok(Self { writer, doubts, counters: Counters::default() })
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        Ok(Self { writer, doubts, counters: Counters::default(), folder, floor: 0 })
+    }
+
+    /// With less than so many bytes free on its disk it takes no more entries, pieces and chunks: the rest is for takeovers,
+    /// for deleting what is not needed any more, and for the working copies of the next start. With a disk that is full to
+    /// the last byte nothing could be restored.
+    pub fn with_floor(self, bytes: u64) -> Self {
+        Self { floor: bytes, ..self }
+    }
+
+    fn has_room(&self) -> Result<(), VaultError> {
+        if self.floor == 0 {
+            return Ok(());
+        }
+        // Where that cannot be said the write itself will tell.
+        let Ok(disk) = rustix::fs::statvfs(&self.folder) else { return Ok(()) };
+        if disk.f_bavail.saturating_mul(disk.f_frsize) >= self.floor {
+            return Ok(());
+        }
+        Err(VaultError::Unavailable(format!(
+            "the disk is full: less than {} MiB are free",
+            self.floor.div_ceil(1 << 20)
+        )))
     }
 
     async fn read<T: Send + 'static>(
@@ -152,6 +182,9 @@ impl Vault for Embedded {
         decision: Option<&Decision>,
     ) -> Result<(), AppendError> {
         limits::append(documents)?;
+        if documents.iter().any(|document| document.kind != DocumentKind::Takeover) {
+            self.has_room()?;
+        }
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.cloned());
         let count = documents.len() + usize::from(decision.is_some());
         let work = move |connection: &Connection| append(connection, &tenant, after, &documents, decision.as_ref());
@@ -284,6 +317,7 @@ impl Vault for Embedded {
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
         limits::snapshot_id(id)?;
         limits::chunk(n, &payload)?;
+        self.has_room()?;
         let (tenant, id) = (tenant.clone(), id.clone());
         self.write(1, move |connection| {
             let put = "INSERT OR REPLACE INTO chunks (tenant, seq, attempt, n, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -355,6 +389,7 @@ impl Vault for Embedded {
     async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
         limits::segment(name)?;
         limits::payload(&payload)?;
+        self.has_room()?;
         let (tenant, name) = (tenant.clone(), name.to_owned());
         self.write(1, move |connection| {
             let put = "INSERT OR REPLACE INTO segments (tenant, name, payload) VALUES (?1, ?2, ?3)";

@@ -169,6 +169,20 @@ async fn a_full_disk_is_no_answer_and_takes_nothing_away() {
     }
 }
 
+#[tokio::test]
+async fn with_little_room_it_takes_takeovers_and_no_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    let vault = Embedded::open(&path).unwrap().with_floor(1);
+    vault.append(&tenant(1), None, &[document(1, vec![])], None).await.unwrap();
+    drop(vault);
+    let vault = Embedded::open(&path).unwrap().with_floor(u64::MAX);
+    let refused = vault.append(&tenant(1), None, &[document(2, vec![])], None).await;
+    assert!(matches!(refused, Err(AppendError::Vault(VaultError::Unavailable(_)))), "{refused:?}");
+    let takeover = JournalDocument { kind: DocumentKind::Takeover, ..document(2, vec![]) };
+    vault.append(&tenant(1), None, &[takeover], None).await.unwrap();
+}
+
 /// SQLite itself would write on into the file that nobody can open any more.
 #[tokio::test]
 async fn a_file_that_is_deleted_under_its_hands_is_there_again_with_everything() {
