@@ -515,7 +515,11 @@ async fn obstacle(
     if !is_known {
         session.pace.has_room(Ask::Lookup).map_err(spent)?;
     }
-    let found = client.contacts().is_on_whatsapp(slice::from_ref(chat)).await.map_err(|error| SendError::Internal(error.into()))?;
+    let found = client
+        .contacts()
+        .is_on_whatsapp(slice::from_ref(chat))
+        .await
+        .map_err(|error| SendError::Internal(error.into()))?;
     let is_missing = found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none());
     if is_missing {
         // Numbers that are tried count, not new customers. Those that are asked about at this moment may be some too many.
