@@ -250,19 +250,17 @@ pub fn find(text: &str) -> Option<FoundAddress> {
                 | "colonia"
                 | "torre"
                 | "finca"
-        ) && word(at + 1) != ""
+        ) && !word(at + 1).is_empty()
         {
             let before = at.checked_sub(1).map_or("", word);
             let further = at.checked_sub(2).map_or("", word);
             let said = matches!(before, "en" | "a" | "al" | "para") || matches!(further, "en" | "a" | "para");
             let has_number = (at..(at + 8).min(tokens.len())).any(is_digit);
             (said || has_number && at == 0).then_some(at)
-        } else if word(at) == "casa" && is_digit(at + 1) && at == 0 {
-            Some(at)
-        } else if is_digit(at) && mark(at + 1, '#') && is_digit(at + 2) {
-            Some(at)
         } else {
-            None
+            let is_house = word(at) == "casa" && is_digit(at + 1) && at == 0;
+            let is_crossing = is_digit(at) && mark(at + 1, '#') && is_digit(at + 2);
+            (is_house || is_crossing).then_some(at)
         };
         let Some(start) = start else { continue };
         let end = end(&tokens, start);

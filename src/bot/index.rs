@@ -355,7 +355,7 @@ impl Index {
             let stem = sound::singular(&key);
             for group in synonyms::GROUPS {
                 let ours = |word: &&str| sound::singular(&sound::key(word)) == stem || **word == *fold;
-                if group.iter().any(|word| ours(&word)) {
+                if group.iter().any(ours) {
                     for other in *group {
                         if let Some(words) = self.by_stem.get(sound::singular(&sound::key(other))) {
                             found.extend(words.iter().map(|word| (*word, Likeness::Sounds)));

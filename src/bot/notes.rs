@@ -169,18 +169,19 @@ impl NoteReader<'_> {
                 && end < start + 4
             {
                 end += 2;
-            } else if matches!(self.word(end), "extra" | "aparte" | "encima" | "adicional") || self.is_adjective(end) {
-                end += 1;
-            } else if !self.is_mark(end)
+                continue;
+            }
+            let describes =
+                matches!(self.word(end), "extra" | "aparte" | "encima" | "adicional") || self.is_adjective(end);
+            let is_unheard = !self.is_mark(end)
                 && lexicon::is_unheard(self.word(end))
                 && !self.begins_item(end)
                 && value(self.reading, end).is_none()
-                && end < start + 3
-            {
-                end += 1;
-            } else {
+                && end < start + 3;
+            if !describes && !is_unheard {
                 break;
             }
+            end += 1;
         }
         Some((start, end))
     }

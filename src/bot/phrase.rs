@@ -337,14 +337,14 @@ pub fn phrase_at(
                     break;
                 }
                 let mut next = at + 1;
-                if number::is_tens(current) && word(next) == "y" {
-                    if let Some(unit) = small_number(reading, next + 1)
+                if number::is_tens(current)
+                    && word(next) == "y"
+                    && let Some(unit) = small_number(reading, next + 1)
                         .or((word(next + 1) == "un" || word(next + 1) == "una").then_some(1))
                         .filter(|unit| *unit < 10)
-                    {
-                        n += unit;
-                        next += 2;
-                    }
+                {
+                    n += unit;
+                    next += 2;
                 }
                 phrase.quantity = match phrase.quantity {
                     Quantity::Another(_) => Quantity::Another(n),
@@ -359,9 +359,8 @@ pub fn phrase_at(
     }
     // `tres o cuatro perros` is asked about by whoever reads the phrase.
     phrase.end = at;
-    if phrase.quantity == Quantity::None && !phrase.is_definite && at == start {
-        phrase.mention = named_item(index, reading, at, limit, &phrase, scopes);
-    } else if at < limit {
+    let is_bare = phrase.quantity == Quantity::None && !phrase.is_definite && at == start;
+    if is_bare || at < limit {
         phrase.mention = named_item(index, reading, at, limit, &phrase, scopes);
     }
     if let Some(mention) = &phrase.mention {

@@ -154,7 +154,7 @@ impl Parser {
     fn order_before_price<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
         let Some(cut) = intent::price_question(&sentence.words) else { return false };
         let before = &sentence.words[..cut];
-        if !intent::is_command(before) || !before.contains(|c: char| c == ',' || c == '.') && !before.contains(" y ") {
+        if !intent::is_command(before) || !before.contains([',', '.']) && !before.contains(" y ") {
             return false;
         }
         let words = before.split_whitespace().count();

@@ -31,7 +31,7 @@ pub fn key(word: &str) -> String {
             ('m', 'b' | 'p' | 'v') => ("n", 1),
             ('i', c) if at == 0 && matches!(c, 'o' | 'a') => ("y", 1),
             (c, _) => {
-                if key.chars().last() != Some(c) {
+                if !key.ends_with(c) {
                     key.push(c);
                 }
                 at += 1;

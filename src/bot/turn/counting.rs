@@ -258,7 +258,7 @@ impl Turn<'_> {
             return end;
         }
         let Some(slot) = self.slots.get(focus).cloned() else { return end };
-        if !slot.is_fresh || self.parts.is_some_and(|parts| parts.left == 0) && !slot.is_fresh {
+        if !slot.is_fresh {
             // Units of what is in the basket already: rather of a line without notes.
             let lines = slot.item().map_or_else(|| vec![focus], |item| self.slots.of(&[item]));
             let total: u32 = lines.iter().filter_map(|id| self.slots.get(*id)).map(|slot| slot.qty).sum();

@@ -218,21 +218,20 @@ impl<'a> Turn<'a> {
             && self.replacing.is_some_and(|replacing| {
                 !replacing.is_ready && (replacing.target.is_some() || replacing.units.is_some())
             })
+            && (self.word(at) == "por" || self.phrase(at + 1).is_some_and(|phrase| phrase.mention.is_some()))
         {
-            if self.word(at) == "por" || self.phrase(at + 1).is_some_and(|phrase| phrase.mention.is_some()) {
-                if let Some(replacing) = &mut self.replacing {
-                    replacing.is_ready = true;
-                }
-                return at + 1;
+            if let Some(replacing) = &mut self.replacing {
+                replacing.is_ready = true;
             }
+            return at + 1;
         }
         if let Some(next) = self.about_all(at) {
             return next;
         }
-        if self.word(at) == "menos" || self.word(at) == "sin" {
-            if let Some(next) = self.without_item(at) {
-                return next;
-            }
+        if matches!(self.word(at), "menos" | "sin")
+            && let Some(next) = self.without_item(at)
+        {
+            return next;
         }
         if let Some(next) = self.variant(at) {
             return next;
@@ -317,7 +316,7 @@ impl<'a> Turn<'a> {
                     | "invitados"
             )
         };
-        if is_number(at) && noun(at + 1) && !(self.word(at + 1) == "p") {
+        if is_number(at) && noun(at + 1) && self.word(at + 1) != "p" {
             return Some(at + 2);
         }
         match self.word(at) {

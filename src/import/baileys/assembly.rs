@@ -2,6 +2,8 @@
 //!
 //! Owns the rules that need more than one entry: what is ours, whose LID a number is, which of two names of an address counts.
 
+use std::collections::btree_map::Entry;
+
 use super::{creds, entry_name};
 use crate::import::{
     AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, ImportOrigin, ImportTally, Secret,
@@ -326,15 +328,14 @@ impl EntryJoiner<'_> {
         for (address, unplaced) in std::mem::take(&mut self.later) {
             let placed = self.place(address);
             match unplaced {
-                DomainlessEntry::Session(session) => {
-                    if self.copy.sessions.contains_key(&placed) {
-                        // Baileys 7 moved it and never looks here again.
+                DomainlessEntry::Session(session) => match self.copy.sessions.entry(placed) {
+                    // Baileys 7 moved it and never looks here again.
+                    Entry::Occupied(_) => {
                         self.copy.tally.withdraw(EntryKind::ArchivedSession, session.record.previous_sessions.len());
                         self.copy.tally.ignore(EntryKind::Session, 1);
-                    } else {
-                        self.copy.sessions.insert(placed, session.record);
                     }
-                }
+                    Entry::Vacant(place) => drop(place.insert(session.record)),
+                },
                 DomainlessEntry::Identity(identity) => {
                     self.copy.identities.entry(placed).or_insert(identity);
                 }
