@@ -4,7 +4,11 @@
 //!
 //! Each run is named by its seed; `CROSSING_SEED=…` runs that one alone, `CROSSING_SCALE=…` that many times as many.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -89,9 +93,11 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
     };
     let sending = async {
         let mut sends = Vec::new();
+        // The last one of each, for whoever looks why.
+        let refusals = Arc::new(Mutex::new(BTreeMap::new()));
         for (n, pause) in tenants_pauses.into_iter().enumerate() {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let (dashboard, customer) = (stage.dashboard.clone(), customer.clone());
+            let (dashboard, customer, refusals) = (stage.dashboard.clone(), customer.clone(), refusals.clone());
             // Repeated with its key until it is accepted, whoever dies.
             sends.push(tokio::spawn(async move {
                 loop {
@@ -99,13 +105,18 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
                         dashboard.send("trattoria", &customer, &format!("answer {n}"), &format!("send-{n}")).await;
                     match sent {
                         Ok(id) => return id,
-                        Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                        Err(error) => {
+                            refusals.lock().unwrap().insert(n, format!("{error:#}"));
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
                     }
                 }
             }));
         }
         let accepted = stream::iter(sends).then(|send| async { send.await.unwrap() }).collect::<Vec<_>>();
-        tokio::time::timeout(LIMIT, accepted).await.unwrap_or_else(|_| panic!("seed {seed}: sends are not accepted"))
+        tokio::time::timeout(LIMIT, accepted).await.unwrap_or_else(|_| {
+            panic!("seed {seed}: sends are not accepted: {:#?}\n{}", refusals.lock().unwrap(), stage.log())
+        })
     };
     let reaping = async {
         if let Death::At(_) = death {

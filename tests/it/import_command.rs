@@ -65,7 +65,7 @@ impl Import {
 
 fn reports(output: &Output) -> Vec<Value> {
     let told = String::from_utf8_lossy(&output.stdout);
-    let parsed = told.lines().map(|line| serde_json::from_str(line));
+    let parsed = told.lines().map(serde_json::from_str);
     parsed.collect::<Result<_, _>>().unwrap_or_else(|error| {
         panic!("{error}: {told}\n{}", String::from_utf8_lossy(&output.stderr));
     })

@@ -12,12 +12,12 @@ use crate::{
     vault_lock,
 };
 
-/// As many bytes as 800 of the longest that people can write; a few are sent before the vault has given up on the first.
-const TEXTS: usize = 80;
+/// As many bytes as 1,600 of the longest that people can write; a few are sent before the vault has given up on the first.
+const TEXTS: usize = 160;
 const LENGTH: usize = 600_000;
 
-/// MiB. The texts are 46 of them.
-const GROWTH: f64 = 40.0;
+/// MiB. The texts are 92 of them.
+const GROWTH: f64 = 60.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_faster_than_it_is_kept_waits_outside() {
