@@ -106,8 +106,9 @@ pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
             let names: Vec<_> = names.into_iter().take(20).collect();
             bail!("--tenant is for one, and the source has several ({}): use --map", names.join(", "));
         }
-        Some((tenant, id)) => import.take(tenant, id).await,
-        None => {}
+        // Of a source that ends early nobody knows whether it has one.
+        Some((tenant, id)) if read.is_ok() => import.take(tenant, id).await,
+        _ => {}
     }
     if let TenantChoice::Map(map) = &choice {
         for (name, id) in map.iter().filter(|(name, _)| !names.contains(*name)) {

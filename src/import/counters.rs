@@ -93,6 +93,8 @@ impl TenantCopy {
         }
         let fresh_pre_keys = finality == Finality::MayBeStale
             || self.pre_keys.is_empty()
+            // WhatsApp has keys of theirs that come after the next one of the credentials.
+            || !self.creds_fit_keys()
             || self.device.first_unuploaded_pre_key_id <= 1;
         let mut pre_keys = Vec::with_capacity(self.pre_keys.len());
         for (id, pair) in &self.pre_keys {

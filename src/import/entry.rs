@@ -22,7 +22,7 @@ use super::{AccountProof, EntryCounts, EntryKind, Finality, ImportOrigin, KeyHal
 use crate::{
     journal::{Change, Record},
     store::{
-        StoreError,
+        ACCOUNT_CHANGE, STOPPED, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
@@ -40,6 +40,8 @@ const LEARNED: &str = "other";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportReceipt {
     pub origin: ImportOrigin,
+    /// The public half of the noise key, by which WhatsApp knows the device.
+    pub device: [u8; 32],
     pub at: Timestamp,
     pub finality: Finality,
     pub entries: BTreeMap<EntryKind, EntryCounts>,
@@ -68,12 +70,18 @@ impl TenantEntry {
         for record in state.iter().filter(|record| credentials.contains(&record.space)) {
             entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
         }
+        // Of the pairing before: it was stopped, say, or might change its account.
+        let marks = [STOPPED, ACCOUNT_CHANGE].map(key::text);
+        for record in state.iter().filter(|record| record.space == space::SETTINGS && marks.contains(&record.key)) {
+            entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
+        }
         entry.put(space::DEVICE, key::only(), records::device::encode(&device(settled)?)?);
         entry.put_signal_state(settled);
         entry.put_contacts(settled, now);
         let copy = &settled.copy;
         let receipt = ImportReceipt {
             origin: copy.origin,
+            device: copy.device.noise_key.public,
             at: now,
             finality: settled.finality,
             entries: copy.tally.entries.clone(),
@@ -87,6 +95,14 @@ impl TenantEntry {
         };
         Ok(Self { changes: entry.0, decision })
     }
+}
+
+/// Whether the device was imported into the tenant before. A receipt that cannot be read is one of it.
+pub fn has_receipt(state: &[Record], device: &[u8; 32]) -> bool {
+    let receipt = state.iter().find(|record| record.space == space::SETTINGS && *record.key == *key::text(RECEIPT));
+    receipt.is_some_and(|receipt| {
+        serde_json::from_slice::<ImportReceipt>(&receipt.value).map_or(true, |receipt| receipt.device == *device)
+    })
 }
 
 #[derive(Default)]

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     SettledTenant, TenantCopy,
-    entry::{TenantEntry, UnwritableCopyError},
+    entry::{TenantEntry, UnwritableCopyError, has_receipt},
 };
 use crate::{
     clock::Clock,
@@ -61,6 +61,10 @@ pub enum RefusedImport {
     Damaged(String),
     #[error(transparent)]
     Vault(VaultError),
+    #[error(
+        "the tenant has sent with these keys from here since its import: import it without --stopped, so that no session comes along"
+    )]
+    UsedHere,
     #[error("the vault did not confirm the import in time: it may be there. The same import again finds out")]
     Unconfirmed,
     #[error(transparent)]
@@ -76,6 +80,7 @@ impl RefusedImport {
             Self::Taken => "moved",
             Self::Damaged(_) => "tenant_damaged",
             Self::Vault(_) => "vault_down",
+            Self::UsedHere => "used_here",
             Self::Unconfirmed => "unconfirmed",
             Self::Unwritable(_) => "unwritable",
         }
@@ -150,11 +155,16 @@ impl ImportWriter {
         if occupancy(state, record, &settled.copy)? == Occupancy::SameDevice {
             return Ok(Occupancy::SameDevice);
         }
+        // A margin counts from the same copy each time: a second import would begin where the first one did.
+        if has_receipt(state, &settled.copy.device.noise_key.public) && !settled.sessions.is_empty() {
+            return Err(RefusedImport::UsedHere);
+        }
         let entry = TenantEntry::new(settled, state, self.clock.now())?;
         let change = journal.record(entry.changes, Some(entry.decision));
         match timeout(CONFIRM_LIMIT, journal.wait(change)).await {
             Ok(Ok(())) => Ok(Occupancy::Free),
             Ok(Err(Closed::Fenced)) => Err(RefusedImport::Taken),
+            Ok(Err(Closed::Refused(why))) => Err(RefusedImport::Vault(VaultError::Refused(why))),
             Ok(Err(closed)) => Err(RefusedImport::Damaged(closed.to_string())),
             Err(_) => Err(RefusedImport::Unconfirmed),
         }

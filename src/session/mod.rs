@@ -123,7 +123,7 @@ use self::{
 use crate::{
     journal::{self, ChangeNo, Closed, Journal, OpenError},
     message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{self, Batch, CopyFailure, Hooks, OwnAccount, Store, StoreError, StoreOptions, key, space},
+    store::{self, Batch, CopyFailure, Hooks, OwnAccount, STOPPED, Store, StoreError, StoreOptions, key, space},
     tenant::TenantId,
     vault::Decision,
 };
@@ -193,8 +193,6 @@ struct Inner {
 /// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
 const READING: usize = 16;
 
-/// Where it is written that the owner wants the session to stay away.
-const STOPPED: &str = "session/stopped";
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
 /// What someone asks of a session.

@@ -57,7 +57,7 @@ const LIBRARY_ASKS: Duration = Duration::from_secs(5);
 const MOST_ASKED: usize = 64;
 
 /// Events that a new process looks through for placeholders, and their age.
-const LOOKED_THROUGH: usize = 512;
+const LOOKED_THROUGH: usize = 128;
 const MOST_AGE_MS: u64 = 24 * 3600 * 1000;
 
 #[derive(Clone)]
@@ -158,15 +158,17 @@ impl Inner {
     pub(super) async fn ask_for_lost(self: Arc<Self>, client: Arc<Client>) -> Infallible {
         let recoveries = &self.recoveries;
         let mut failures = 0;
+        let mut look_pause = LIBRARY_ASKS;
         loop {
             let Some(lost) = recoveries.next() else {
                 if recoveries.has_looked.load(Ordering::Relaxed) {
                     recoveries.more.notified().await;
                 } else {
                     // Not while all others log in.
-                    let more = timeout(LIBRARY_ASKS, recoveries.more.notified()).await;
+                    let more = timeout(look_pause, recoveries.more.notified()).await;
                     if more.is_err() && client.is_logged_in() {
                         self.look_for_placeholders().await;
+                        look_pause = LONGEST_PAUSE;
                     }
                 }
                 continue;
@@ -216,10 +218,7 @@ impl Inner {
                 self.recoveries.has_looked.store(true, Ordering::Relaxed);
                 found.into_iter().for_each(|info| self.recoveries.add_unread(Arc::new(info)));
             }
-            Err(error) => {
-                warn!(%error, "messages that were not read cannot be looked for now");
-                sleep(LONGEST_PAUSE).await;
-            }
+            Err(error) => warn!(%error, "messages that were not read cannot be looked for now"),
         }
     }
 

@@ -16,6 +16,9 @@ pub(super) const OWN_ACCOUNT: &str = "session/account";
 /// Where it is written that the owner allows another account, once. Gone with the next pairing, whoever's it is.
 pub const ACCOUNT_CHANGE: &str = "session/account/change";
 
+/// Where it is written that the owner wants the session to stay away.
+pub const STOPPED: &str = "session/stopped";
+
 /// An account at WhatsApp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnAccount {

@@ -171,7 +171,7 @@ impl Arrivals {
     }
 
     /// Returns when there is room again: soon, since what WhatsApp answers comes the same way. What does not get less within `patience`
-    /// is not counted any more, unless the store has it in hand: a message may end without a word.
+    /// is not counted any more, unless the store has one in hand, or the vault: a message may end without a word.
     pub async fn until_eased(&self, patience: Duration) {
         let mut least = usize::MAX;
         let mut deadline = Instant::now() + patience;
@@ -180,7 +180,8 @@ impl Arrivals {
             let is_being_kept = {
                 let mut table = self.table();
                 table.drop_answered();
-                table.chats.values().flatten().any(|arrival| arrival.stage == Stage::Entering)
+                // Kept here and not finished with: the vault is waited for.
+                table.chats.values().flatten().any(|arrival| arrival.stage != Stage::Travelling)
             };
             let bytes = self.bytes.load(Ordering::Relaxed);
             let room = self.room();
@@ -446,6 +447,7 @@ mod tests {
         arrivals.until_crowded().await;
         // While the vault is waited for nothing more is let in, …
         arrivals.enters(["3"]);
+        arrivals.kept(["3"]);
         let patience = Duration::from_millis(50);
         let eased = timeout(20 * patience, arrivals.until_eased(patience));
         assert!(eased.await.is_err());

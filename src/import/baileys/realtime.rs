@@ -39,7 +39,8 @@ pub fn read(
             None => Ok(()),
         }
     });
-    shared.failure.into_inner().map_or(walked, Err)
+    shared.failure.into_inner().map_or(walked, Err)?;
+    if shared.sink.borrow().found() == 0 { Err(ImportError::NoCredentials) } else { Ok(()) }
 }
 
 /// What all branches share; an error that is not the parser's own is kept beside the one that stops the parser.

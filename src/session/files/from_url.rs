@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -33,6 +33,12 @@ pub(super) struct UrlTurns {
     was_slow: AtomicBool,
     /// From here on a host is slow.
     slow_after: Duration,
+}
+
+/// A fetched file's, until it is dropped.
+#[derive(Debug)]
+pub(super) struct UrlTurn<'a> {
+    _own: Option<SemaphorePermit<'a>>,
 }
 
 /// There was no place in time.
@@ -58,20 +64,21 @@ impl UrlTurns {
         }
     }
 
-    /// Fetches when it is this one's turn; waits at most `patience` for that.
+    /// Fetches when it is this one's turn; waits at most `patience` for that. The turn lasts until the file is out of the way: else files
+    /// would pile up on the disk before they are sent.
     pub async fn fetch<T>(
         &self,
         places: &UrlPlaces,
         patience: Duration,
         fetching: impl Future<Output = T>,
-    ) -> Result<T, NoPlace> {
+    ) -> Result<(T, UrlTurn<'_>), NoPlace> {
         let until = Instant::now() + patience;
         let turn = async {
             let own = self.each.acquire().await;
             let alone = if self.was_slow.load(Ordering::Relaxed) { Some(self.alone.acquire().await) } else { None };
             (own, alone, places.quick.acquire().await)
         };
-        let (_own, _alone, quick) = timeout_at(until, turn).await.map_err(|_| NoPlace)?;
+        let (own, _alone, quick) = timeout_at(until, turn).await.map_err(|_| NoPlace)?;
         let began = Instant::now();
         let mut fetching = pin!(fetching);
         let fetched = match timeout(self.slow_after, &mut fetching).await {
@@ -90,7 +97,7 @@ impl UrlTurns {
             }
         };
         self.was_slow.store(began.elapsed() > self.slow_after, Ordering::Relaxed);
-        Ok(fetched)
+        Ok((fetched, UrlTurn { _own: own.ok() }))
     }
 }
 
@@ -122,7 +129,7 @@ mod tests {
         tokio::select! {
             biased;
             _ = &mut dripping => unreachable!("nothing comes"),
-            fetched = &mut fetched => assert_eq!(fetched, Ok(())),
+            fetched = &mut fetched => assert!(fetched.is_ok()),
         }
         assert!(!good.was_slow.load(Ordering::Relaxed) && bad.was_slow.load(Ordering::Relaxed));
     }
@@ -135,10 +142,10 @@ mod tests {
         let began = Instant::now();
         let (first, second) =
             tokio::join!(turns.fetch(&places, PATIENCE, slow()), turns.fetch(&places, PATIENCE, async {}));
-        assert_eq!((first, second), (Ok(()), Ok(())));
+        assert!(matches!((first, second), (Ok(_), Ok(_))));
         assert!(began.elapsed() >= SOON * 2, "one after the other");
         assert!(!turns.was_slow.load(Ordering::Relaxed));
         let _held = turns.each.acquire_many(2).await;
-        assert_eq!(turns.fetch(&places, SOON, async {}).await, Err(NoPlace));
+        assert!(turns.fetch(&places, SOON, async {}).await.is_err());
     }
 }

@@ -15,7 +15,7 @@ use whatsapp_rust::{
 };
 
 use super::super::{Refused, Session, judgement::is_passing, sending::RefusedSend};
-use super::from_url::NoPlace;
+use super::from_url::{NoPlace, UrlTurn};
 use crate::message::{
     Flaw,
     media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched, title},
@@ -60,8 +60,10 @@ pub struct Pictured {
 impl Session {
     /// Makes a picture small; a large one goes to WhatsApp too. Where WhatsApp's hosts do not take it, the small one must do.
     pub(in crate::session) async fn depict(&self, source: Source, large: bool) -> Result<Pictured, RefusedSend> {
-        let (file, _) = self.spooled(source, AttachmentKind::Image.limit(self.0.env.media.settings.max_sent)).await?;
+        let limit = AttachmentKind::Image.limit(self.0.env.media.settings.max_sent);
+        let (file, _, url_turn) = self.spooled(source, limit).await?;
         let _turns = self.turns().await?;
+        drop(url_turn);
         let preview = self.decoded(&file).await.filter(|preview| preview.jpeg.is_some());
         let expected = "a JPEG, PNG or WebP that can be decoded";
         let preview = preview.ok_or(Flaw { field: "preview.image", expected: expected.into() })?;
@@ -77,8 +79,9 @@ impl Session {
         name: Option<FileName>,
     ) -> Result<Uploaded, RefusedSend> {
         let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
-        let (file, fetched_as) = self.spooled(source, limit).await?;
+        let (file, fetched_as, url_turn) = self.spooled(source, limit).await?;
         let _turns = self.turns().await?;
+        drop(url_turn);
         let file_name = attachment.file_name.clone().or(fetched_as);
         let fit = Attachment { file_name: file_name.clone(), ..attachment.clone() }.fit(&file.head)?;
         let limit = fit.kind.limit(limit);
@@ -109,14 +112,19 @@ impl Session {
     }
 
     /// The file, and the name that it has where it was fetched.
-    async fn spooled(&self, source: Source, limit: u64) -> Result<(Spooled, Option<String>), RefusedSend> {
+    async fn spooled(
+        &self,
+        source: Source,
+        limit: u64,
+    ) -> Result<(Spooled, Option<String>, Option<UrlTurn<'_>>), RefusedSend> {
         let env = &self.0.env;
         match source {
-            Source::Here(file) => Ok((file, None)),
+            Source::Here(file) => Ok((file, None, None)),
             Source::At(url) => {
                 let fetching = env.media.spool.fetch(&env.files_from, url, limit);
                 let fetched = self.0.files.urls.fetch(&env.url_places, TURN, fetching).await;
-                fetched.map_err(|NoPlace| RefusedSend::Busy)?.map_err(refused)
+                let (fetched, turn) = fetched.map_err(|NoPlace| RefusedSend::Busy)?;
+                fetched.map(|(file, name)| (file, name, Some(turn))).map_err(refused)
             }
         }
     }
