@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 use whatsapp_rust::{
     Client, Freshness, Jid, SendError, SendOptions, Server,
     traits::{ProtocolStore as _, SignalStore as _},
@@ -246,10 +246,12 @@ impl Courier {
             }
             self.sending.insert(head.id.clone());
             let session = self.session.clone();
-            self.running.spawn(async move {
+            let carried = async move {
                 let next = in_slot(slot, carry(&session, &client, &head)).await;
                 (head, next)
-            });
+            };
+            // The log names the tenant.
+            self.running.spawn(carried.in_current_span());
             return;
         }
     }
