@@ -7,6 +7,7 @@
 mod address;
 pub mod basket;
 mod commands;
+pub mod conversation;
 pub mod evaluation;
 mod index;
 pub mod intent;
@@ -15,6 +16,7 @@ mod mention;
 pub mod menu;
 pub mod money;
 mod notes;
+pub mod order;
 pub mod payment;
 mod phrase;
 mod reading;
