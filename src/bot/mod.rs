@@ -26,6 +26,7 @@ mod synonyms;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod texts;
 mod turn;
 mod understand;
 

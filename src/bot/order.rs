@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{money::Money, payment::PaymentMethod};
 
-/// How far an order is, in the words of the kitchen's page.
+/// The stage of an order, in the words of the kitchen's page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderStage {
@@ -18,7 +18,7 @@ pub enum OrderStage {
 }
 
 impl OrderStage {
-    /// Whether the kitchen may set an order from this stage to another. Setting the stage that it has is no step.
+    /// The kitchen may set an order from this stage to another. Setting the stage that it has is no step.
     pub fn may_become(self, next: Self) -> bool {
         use OrderStage::{Cancelado, Cocinando, Entregado, Listo, Pendiente};
         match self {
@@ -49,12 +49,15 @@ pub enum PaymentStatus {
     Paid,
 }
 
-/// Where an order goes.
+/// The place that an order goes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Destination {
     /// `address` in the customer's words, or the name of a shared place; coordinates where a location was shared.
-    Delivery { address: String, location: Option<(f64, f64)> },
+    Delivery {
+        address: String,
+        location: Option<(f64, f64)>,
+    },
     PickUp,
 }
 
@@ -63,7 +66,7 @@ pub enum Destination {
 pub struct OrderLine {
     pub item: String,
     pub name: String,
-    /// Of one.
+    /// The price of one.
     pub price: Money,
     pub qty: u32,
     #[serde(default)]

@@ -1,21 +1,34 @@
-//! What an owner sets besides the menu: hours, delivery, payment. Owns the shapes of the old service's `config/…`
-//! nodes and their validation; reads no clock by itself.
+//! The owner's settings besides the menu: hours, delivery, payment, the bot's manners. Owns the shapes of the old service's
+//! `config/…` nodes and their validation; reads no clock by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{
-    Timestamp,
+    Timestamp, ToSpan as _, Zoned,
     civil::{Date, Time, Weekday},
     tz::TimeZone,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{money::Money, payment::PaymentMethod};
+use super::{
+    money::Money,
+    payment::PaymentMethod,
+    texts::{self, Language, TextFlaw},
+};
 
 pub const DEFAULT_TIME_ZONE: &str = "America/Bogota";
 const MAX_EXCEPTIONS: usize = 400;
 const MAX_DELIVERY_MINUTES: u32 = 24 * 60;
+const MAX_TAKEOVER_MINUTES: u32 = 7 * 24 * 60;
+const MAX_IDLE_MINUTES: u32 = 24 * 60;
+const MAX_GATHER_MS: u32 = 30_000;
+const MAX_MUTED: usize = 500;
+const MAX_NAME_CHARS: usize = 80;
+const MAX_BACK_WORD_CHARS: usize = 40;
+const MAX_TRACKING_URL_BYTES: usize = 500;
+/// Customers whom an exception closes out for longer are told no time.
+const OPENING_DAYS: i32 = 60;
 
 /// One day's hours as the dashboard writes them: `"11:00"` to `"22:30"`. A close that is not after the open is on the
 /// next day.
@@ -64,24 +77,87 @@ pub struct DeliveryCost {
     pub minimum_order: Option<Money>,
 }
 
+/// What a customer hears from a bot that does not serve: nothing, or one text a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unavailability {
+    Silent,
+    #[default]
+    Text,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct RestaurantSettings {
-    #[serde(default)]
     pub name: String,
     /// The owner's switch.
     pub active: bool,
-    #[serde(default)]
+    /// The tenant's membership has ended; the operator's switch.
+    pub suspended: bool,
     pub quick_order_mode: bool,
-    #[serde(default)]
     pub business_hours: Option<BusinessHours>,
-    #[serde(default)]
     pub delivery_time: Option<DeliveryTime>,
-    #[serde(default)]
     pub delivery_cost: Option<DeliveryCost>,
     /// None: customers are not asked.
-    #[serde(default)]
     pub payment_methods: BTreeSet<PaymentMethod>,
+    /// These are paid before the kitchen starts: such an order waits for its payment.
+    pub prepay_methods: BTreeSet<PaymentMethod>,
+    pub language: Language,
+    /// Texts of the owner's own, by their keys; see [`texts::TextKey`].
+    pub texts: BTreeMap<String, String>,
+    pub delivers: bool,
+    /// Customers may fetch their order.
+    pub pick_up: bool,
+    /// Ask for a phone to call at the door.
+    pub ask_contact_phone: bool,
+    pub when_closed: Unavailability,
+    pub when_off: Unavailability,
+    pub when_suspended: Unavailability,
+    /// The bot stays silent in a chat for so long after the owner's last message.
+    pub takeover_minutes: u32,
+    /// The owner writes this into the chat, and the bot is back.
+    pub back_word: String,
+    /// A conversation without a message for so long is put aside, its basket kept.
+    pub idle_minutes: u32,
+    /// Messages of one customer within this time are one turn.
+    pub gather_ms: u32,
+    /// Answers in a row that brought no order further: then a human looks, lest two bots talk for ever.
+    pub loop_guard: u32,
+    /// Phones (digits) or jids that the bot never answers.
+    pub muted: BTreeSet<String>,
+    /// A page that shows how an order gets on; `{token}` stands for the order's token. Empty: none is named.
+    pub tracking_url: String,
+}
+
+impl Default for RestaurantSettings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            active: false,
+            suspended: false,
+            quick_order_mode: false,
+            business_hours: None,
+            delivery_time: None,
+            delivery_cost: None,
+            payment_methods: BTreeSet::new(),
+            prepay_methods: BTreeSet::new(),
+            language: Language::default(),
+            texts: BTreeMap::new(),
+            delivers: true,
+            pick_up: true,
+            ask_contact_phone: true,
+            when_closed: Unavailability::default(),
+            when_off: Unavailability::Silent,
+            when_suspended: Unavailability::Silent,
+            takeover_minutes: 120,
+            back_word: "#bot".to_owned(),
+            idle_minutes: 30,
+            gather_ms: 3_000,
+            loop_guard: 12,
+            muted: BTreeSet::new(),
+            tracking_url: String::new(),
+        }
+    }
 }
 
 /// A setting that cannot be used; names it.
@@ -101,6 +177,29 @@ pub enum SettingsError {
     DeliveryTime,
     #[error("an amount of the delivery is not plausible")]
     Amount,
+    #[error("the name is longer than {MAX_NAME_CHARS} characters, or of several lines")]
+    Name,
+    #[error("customers can neither fetch an order nor have it brought")]
+    NoWay,
+    #[error("a method that is paid beforehand is not among the payment methods")]
+    Prepay,
+    #[error("it needs to be between {least} and {most}")]
+    Range { least: u32, most: u32 },
+    #[error("the word that brings the bot back needs 2 to {MAX_BACK_WORD_CHARS} characters on one line")]
+    BackWord,
+    #[error("the list of muted customers has more than {MAX_MUTED} entries, or one that is neither digits nor a jid")]
+    Muted,
+    #[error("the page of an order needs to be an https address with {{token}} in it")]
+    TrackingUrl,
+    #[error(transparent)]
+    Text(#[from] TextFlaw),
+}
+
+/// A mistake and its field, as the settings' JSON names it: `businessHours.schedule.monday`, `texts.welcome`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsFlaw {
+    pub field: String,
+    pub error: SettingsError,
 }
 
 fn time(text: &str) -> Option<Time> {
@@ -139,20 +238,54 @@ impl DayHours {
 }
 
 impl BusinessHours {
-    pub fn validate(&self) -> Result<(), SettingsError> {
-        TimeZone::get(&self.timezone).map_err(|_| SettingsError::TimeZone(self.timezone.clone()))?;
+    /// Every mistake; the first one is the error of [`Self::validate`].
+    pub fn flaws(&self) -> Vec<SettingsFlaw> {
+        let mut flaws = Vec::new();
+        let mut flaw = |field: String, error| flaws.push(SettingsFlaw { field, error });
+        if TimeZone::get(&self.timezone).is_err() {
+            flaw("timezone".to_owned(), SettingsError::TimeZone(self.timezone.clone()));
+        }
         for (day, hours) in &self.schedule {
-            weekday(day).ok_or_else(|| SettingsError::Day(day.clone()))?;
-            hours.validate(day)?;
+            if weekday(day).is_none() {
+                flaw(format!("schedule.{day}"), SettingsError::Day(day.clone()));
+            } else if let Err(error) = hours.validate(day) {
+                flaw(format!("schedule.{day}"), error);
+            }
         }
         if self.exceptions.len() > MAX_EXCEPTIONS {
-            return Err(SettingsError::TooManyExceptions);
+            flaw("exceptions".to_owned(), SettingsError::TooManyExceptions);
+            return flaws;
         }
         for (date, hours) in &self.exceptions {
-            date.parse::<Date>().map_err(|_| SettingsError::Date(date.clone()))?;
-            hours.validate(date)?;
+            if date.parse::<Date>().is_err() {
+                flaw(format!("exceptions.{date}"), SettingsError::Date(date.clone()));
+            } else if let Err(error) = hours.validate(date) {
+                flaw(format!("exceptions.{date}"), error);
+            }
         }
-        Ok(())
+        flaws
+    }
+
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        self.flaws().into_iter().next().map_or(Ok(()), |flaw| Err(flaw.error))
+    }
+
+    /// The next time at which the doors open.
+    pub fn next_opening(&self, now: Timestamp) -> Option<Zoned> {
+        let zone = TimeZone::get(&self.timezone).ok()?;
+        let here = now.to_zoned(zone.clone());
+        (0..=OPENING_DAYS).find_map(|days| {
+            let date = here.date().checked_add(days.days()).ok()?;
+            let hours = self.of(date).filter(|hours| hours.active)?;
+            let opens = date.to_datetime(time(&hours.open)?).to_zoned(zone.clone()).ok()?;
+            (opens > here).then_some(opens)
+        })
+    }
+
+    /// The hours of a day, opening and closing, as they were set. `None`: closed all day.
+    pub fn hours_on(&self, date: Date) -> Option<(&str, &str)> {
+        let hours = self.of(date).filter(|hours| hours.active)?;
+        Some((hours.open.trim(), hours.close.trim()))
     }
 
     fn of(&self, date: Date) -> Option<&DayHours> {
@@ -162,7 +295,7 @@ impl BusinessHours {
         })
     }
 
-    /// Whether the restaurant is open. Hours that cannot be read close nobody's shop.
+    /// Hours that cannot be read close nobody's shop.
     pub fn is_open(&self, now: Timestamp) -> bool {
         if !self.enabled || self.schedule.is_empty() && self.exceptions.is_empty() {
             return true;
@@ -181,7 +314,7 @@ impl BusinessHours {
 }
 
 impl DeliveryCost {
-    /// What a delivery of this subtotal costs.
+    /// The price of bringing an order of this subtotal.
     pub fn of(&self, subtotal: Money) -> Money {
         match self.free_delivery_min {
             Some(minimum) if minimum > Money::ZERO && subtotal >= minimum => Money::ZERO,
@@ -191,17 +324,77 @@ impl DeliveryCost {
 }
 
 impl RestaurantSettings {
+    /// Every mistake, field by field.
+    pub fn flaws(&self) -> Vec<SettingsFlaw> {
+        let mut flaws: Vec<SettingsFlaw> = Vec::new();
+        for flaw in self.business_hours.iter().flat_map(BusinessHours::flaws) {
+            flaws.push(SettingsFlaw { field: format!("businessHours.{}", flaw.field), error: flaw.error });
+        }
+        let mut check = |field: &str, is_valid: bool, error: SettingsError| {
+            if !is_valid {
+                flaws.push(SettingsFlaw { field: field.to_owned(), error });
+            }
+        };
+        let is_line = |text: &str, most: usize| text.chars().count() <= most && !text.contains(char::is_control);
+        check("name", is_line(&self.name, MAX_NAME_CHARS), SettingsError::Name);
+        let in_day = |time: DeliveryTime| time.min <= time.max && time.max <= MAX_DELIVERY_MINUTES;
+        check("deliveryTime", self.delivery_time.is_none_or(in_day), SettingsError::DeliveryTime);
+        let mut amounts =
+            self.delivery_cost.iter().flat_map(|cost| [Some(cost.cost), cost.free_delivery_min, cost.minimum_order]);
+        check("deliveryCost", amounts.all(|amount| amount.is_none_or(Money::is_plausible)), SettingsError::Amount);
+        check("pickUp", self.delivers || self.pick_up, SettingsError::NoWay);
+        check("prepayMethods", self.prepay_methods.is_subset(&self.payment_methods), SettingsError::Prepay);
+        for (field, value, least, most) in [
+            ("takeoverMinutes", self.takeover_minutes, 1, MAX_TAKEOVER_MINUTES),
+            ("idleMinutes", self.idle_minutes, 1, MAX_IDLE_MINUTES),
+            ("gatherMs", self.gather_ms, 0, MAX_GATHER_MS),
+            ("loopGuard", self.loop_guard, 2, 100),
+        ] {
+            check(field, (least..=most).contains(&value), SettingsError::Range { least, most });
+        }
+        let back = self.back_word.trim();
+        check("backWord", is_line(back, MAX_BACK_WORD_CHARS) && back.chars().count() >= 2, SettingsError::BackWord);
+        let is_person = |who: &String| {
+            who.len() <= 100
+                && !who.is_empty()
+                && (who.contains('@') || who.chars().all(|c| c.is_ascii_digit() || c == '+'))
+        };
+        check("muted", self.muted.len() <= MAX_MUTED && self.muted.iter().all(is_person), SettingsError::Muted);
+        let url = &self.tracking_url;
+        let is_page = url.starts_with("https://") && url.contains("{token}") && !url.contains(char::is_whitespace);
+        check(
+            "trackingUrl",
+            url.is_empty() || is_page && url.len() <= MAX_TRACKING_URL_BYTES,
+            SettingsError::TrackingUrl,
+        );
+        for (key, flaw) in texts::flaws(&self.texts) {
+            flaws.push(SettingsFlaw { field: format!("texts.{key}"), error: flaw.into() });
+        }
+        flaws
+    }
+
     /// The first mistake, if there is one.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        if let Some(hours) = &self.business_hours {
-            hours.validate()?;
-        }
-        if self.delivery_time.is_some_and(|time| time.min > time.max || time.max > MAX_DELIVERY_MINUTES) {
-            return Err(SettingsError::DeliveryTime);
-        }
-        let amounts =
-            self.delivery_cost.iter().flat_map(|cost| [Some(cost.cost), cost.free_delivery_min, cost.minimum_order]);
-        if amounts.flatten().all(Money::is_plausible) { Ok(()) } else { Err(SettingsError::Amount) }
+        self.flaws().into_iter().next().map_or(Ok(()), |flaw| Err(flaw.error))
+    }
+
+    /// The place's clock, as its hours name it.
+    pub fn time_zone(&self) -> TimeZone {
+        let name = self.business_hours.as_ref().map_or(DEFAULT_TIME_ZONE, |hours| &hours.timezone);
+        TimeZone::get(name).or_else(|_| TimeZone::get(DEFAULT_TIME_ZONE)).unwrap_or(TimeZone::UTC)
+    }
+
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.business_hours.as_ref().is_none_or(|hours| hours.is_open(now))
+    }
+
+    /// The digits or the jid of a customer are on the list.
+    pub fn is_muted(&self, chat: &str, phone: Option<&str>) -> bool {
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        self.muted.iter().any(|muted| match muted.contains('@') {
+            true => muted == chat,
+            false => phone.is_some_and(|phone| digits(phone) == digits(muted)),
+        })
     }
 }
 

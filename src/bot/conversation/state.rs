@@ -1,0 +1,215 @@
+//! The record of a conversation: all that is kept of a customer between two inputs, and its bounds. Owns the shape; decides nothing.
+
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+
+use crate::bot::{
+    OrderState,
+    basket::BasketLine,
+    money::Money,
+    order::{Destination, OrderStage},
+    payment::PaymentMethod,
+};
+
+/// A record is never larger, whatever is said.
+pub const MAX_RECORD_BYTES: usize = 32 * 1024;
+/// An order that takes more is for a human.
+const MAX_ORDER_BYTES: usize = 5 * 1024;
+const MAX_LINES: usize = 40;
+const MAX_HEARD: usize = 10;
+const MAX_HISTORY: usize = 3;
+const MAX_ORDERS: usize = 8;
+
+/// The question that stands, and so what an answer means.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "at")]
+pub enum Phase {
+    /// Nothing is asked.
+    #[default]
+    Idle,
+    /// Dishes are noted; `listo` ends it.
+    Ordering,
+    /// `¿Seguimos con el pedido anterior?`
+    Resuming,
+    /// The form of the quick-order mode was sent.
+    Form,
+    /// Delivery or pick-up.
+    Way,
+    Address {
+        tries: u8,
+    },
+    Phone,
+    Payment,
+    /// The summary was shown.
+    Confirming,
+    CancelOrder {
+        order: String,
+    },
+    CancelWhich,
+}
+
+/// Why the bot says nothing in a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SilenceCause {
+    /// The owner wrote.
+    Owner,
+    /// Somebody took the chat over.
+    TakenOver,
+    /// The customer was promised a human.
+    HumanCalled,
+    /// It looks as if two bots talked.
+    Loop,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Silence {
+    pub cause: SilenceCause,
+    pub until: Timestamp,
+}
+
+/// A reason for which customers are not served, of which they are told once a day at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Gate {
+    Suspended,
+    Off,
+    Closed,
+}
+
+/// A text that may have changed the basket, with the basket before it: an edit reads it and the later ones again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeardText {
+    pub id: String,
+    pub text: String,
+    pub before: OrderState,
+    /// Bare numbers meant dishes of the menu.
+    pub numbers: bool,
+    /// It answered a question of the checkout, and no dish was in it.
+    #[serde(default)]
+    pub answered: Option<Phase>,
+}
+
+/// An order of this customer, as far as the conversation knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownOrder {
+    pub id: String,
+    pub stage: OrderStage,
+    pub total: Money,
+    pub placed_at: Timestamp,
+    pub is_pick_up: bool,
+    /// It waits for its payment.
+    pub is_unpaid: bool,
+    /// The customer cancelled it here.
+    #[serde(default)]
+    pub is_cancelled_here: bool,
+}
+
+/// The amounts that the customer was shown last. A change of the basket takes them back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownSummary {
+    /// Name and price of each line.
+    pub lines: Vec<(String, Money)>,
+    pub delivery_cost: Money,
+    pub total: Money,
+}
+
+/// Texts of the order that was placed last, whose edits come too late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfirmedTexts {
+    pub order: String,
+    pub ids: Vec<String>,
+}
+
+/// What is kept of a customer between two inputs: the record that the bot's service stores. `Default`: nobody has talked yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Conversation {
+    pub(super) phase: Phase,
+    pub(super) order: OrderState,
+    pub(super) heard: Vec<HeardText>,
+    /// An order that was left lying, until the customer says whether it goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<OrderState>,
+    pub(super) destination: Option<Destination>,
+    pub(super) contact_phone: Option<String>,
+    pub(super) payment: Option<PaymentMethod>,
+    pub(super) comment: String,
+    /// As the customer wrote it into the form.
+    pub(super) name: Option<String>,
+    pub(super) shown: Option<ShownSummary>,
+    /// Of the last order: offered again.
+    pub(super) last_destination: Option<Destination>,
+    /// Earlier orders, the newest last.
+    pub(super) history: Vec<Vec<BasketLine>>,
+    pub(super) orders: Vec<KnownOrder>,
+    pub(super) confirmed: Option<ConfirmedTexts>,
+    pub(super) silence: Option<Silence>,
+    pub(super) told: Option<(Gate, Date)>,
+    pub(super) media_told_at: Option<Timestamp>,
+    pub(super) heard_at: Option<Timestamp>,
+    /// The menu was shown: a bare number is a dish.
+    pub(super) numbers: bool,
+    /// Answered turns in a row that brought no order further.
+    pub(super) stalled: u32,
+    /// Turns in a row that were not understood.
+    pub(super) misunderstood: u32,
+    pub(super) last_text: String,
+    pub(super) repeats: u32,
+}
+
+impl Conversation {
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    pub fn lines(&self) -> &[BasketLine] {
+        &self.order.lines
+    }
+
+    /// Why nothing is said now, if that is so.
+    pub fn silence(&self, now: Timestamp) -> Option<&Silence> {
+        self.silence.as_ref().filter(|silence| silence.until > now)
+    }
+
+    /// The customer's orders that the conversation knows of, the newest last.
+    pub fn orders(&self) -> &[KnownOrder] {
+        &self.orders
+    }
+
+    /// Takes the oldest of what is dispensable, until the record is within its bound.
+    pub(super) fn trim(&mut self) {
+        let excess = |list: usize, most: usize| list.saturating_sub(most);
+        self.heard.drain(..excess(self.heard.len(), MAX_HEARD));
+        self.history.drain(..excess(self.history.len(), MAX_HISTORY));
+        while self.orders.len() > MAX_ORDERS {
+            let done = self.orders.iter().position(|order| order.stage.is_final()).unwrap_or(0);
+            self.orders.remove(done);
+        }
+        while bytes(self) > MAX_RECORD_BYTES {
+            if !self.heard.is_empty() {
+                self.heard.remove(0);
+            } else if !self.history.is_empty() {
+                self.history.remove(0);
+            } else if self.confirmed.take().is_none() {
+                // By the bounds of its parts it cannot come to this.
+                self.kept = None;
+                return;
+            }
+        }
+    }
+}
+
+/// The order is small enough to be taken by a bot.
+pub(super) fn is_small(order: &OrderState) -> bool {
+    order.lines.len() <= MAX_LINES && bytes(order) <= MAX_ORDER_BYTES
+}
+
+fn bytes(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(0, |json| json.len())
+}
