@@ -23,7 +23,9 @@ RUN touch src/lib.rs src/main.rs && cargo build --release --locked --package ses
 
 # Stage 2: the binary, and nothing that it does not need. Root certificates are compiled in.
 FROM ${DEBIAN_IMAGE}
-RUN useradd --uid 10001 --home-dir /var/lib/sessiond --create-home sessiond
+# A new volume takes its owner from the folder that it is mounted on.
+RUN useradd --uid 10001 --home-dir /var/lib/sessiond --create-home sessiond \
+ && install --directory --owner sessiond --group sessiond --mode 0700 /var/lib/sessiond/data
 COPY --from=build /src/target/release/sessiond /usr/local/bin/sessiond
 USER sessiond
 WORKDIR /var/lib/sessiond

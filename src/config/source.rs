@@ -82,7 +82,7 @@ impl Table {
             }
         }
         for (name, text) in environment {
-            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !is_kubernetes(rest)) else { continue };
             if !ALIASES.iter().any(|(alias, _)| alias == name) {
                 let key = rest.to_ascii_lowercase().replace("__", ".");
                 table.set_text(&key, text, Origin::Variable(name.clone()), mistakes);
@@ -148,6 +148,12 @@ impl Table {
             }
         }
     }
+}
+
+/// For a service that is named `sessiond`, Kubernetes puts `SESSIOND_SERVICE_HOST`, `SESSIOND_PORT_3000_TCP_ADDR` and their like into each
+/// container's environment. A setting has a section before its name, with `__` between them.
+fn is_kubernetes(rest: &str) -> bool {
+    !rest.contains("__") && (rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_"))
 }
 
 fn flatten(prefix: &str, table: toml::Table, found: &mut impl FnMut(String, Value)) {

@@ -36,6 +36,18 @@ fn the_environment_overrides_the_file_and_the_file_the_defaults() {
 }
 
 #[test]
+fn kubernetes_variables_of_a_service_of_our_name_are_no_settings() {
+    let variables = [
+        ("SESSIOND_PORT", "tcp://10.96.0.7:80"),
+        ("SESSIOND_PORT_80_TCP_ADDR", "10.96.0.7"),
+        ("SESSIOND_SERVICE_HOST", "10.96.0.7"),
+        ("SESSIOND_SERVICE_PORT_HTTP", "80"),
+    ];
+    assert!(load(&variables, None).is_ok());
+    assert!(load(&[("SESSIOND_SERVICE__HOST", "x")], None).is_err());
+}
+
+#[test]
 fn all_mistakes_are_listed_together() {
     let file = "nonsense = 1\n[restore]\nbatch_size = \"five\"\ndeadline = \"soon\"\n[vault]\nkind = \"cloud\"\n";
     let variables = [("SESSIOND_HTTP__LISTEN", "nowhere"), ("SESSIOND_TYPO", "x"), ("SESSIOND_ADMIN_KEY", "short")];

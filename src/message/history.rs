@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     Content, Delivery, EventBody, EventId, Failure, Log, Message,
     cleared::Cleared,
+    oldest::OldestFirst,
     past,
     segments::{Chats, Mark, mark},
     status::STATUS_CHAT,
@@ -81,6 +82,18 @@ pub struct Query {
     pub id: Option<String>,
     /// Older than this event.
     pub before: Option<EventId>,
+    /// Newer than this event.
+    pub after: Option<EventId>,
+    /// Sent in this second or later, by the message's own time, seconds since 1970.
+    pub since: Option<i64>,
+    /// Sent in this second or before.
+    pub until: Option<i64>,
+    /// Only our messages, or only those of others.
+    pub from_me: Option<bool>,
+    /// Only messages that came so far and no further.
+    pub delivery: Option<Delivery>,
+    /// The oldest first.
+    pub oldest_first: bool,
     /// So many of them are left out.
     pub offset: usize,
     pub limit: usize,
@@ -88,6 +101,27 @@ pub struct Query {
     pub text: Option<String>,
     /// What is not shown any more.
     pub cleared: Cleared,
+}
+
+impl Query {
+    /// By the conditions on the message itself.
+    fn takes(&self, entry: &Entry) -> bool {
+        let Message { id, from_me, timestamp, .. } = &entry.message;
+        self.id.as_ref().is_none_or(|wanted| wanted == id)
+            && self.before.is_none_or(|before| entry.event < before)
+            && self.after.is_none_or(|after| entry.event > after)
+            && self.since.is_none_or(|since| *timestamp >= since)
+            && self.until.is_none_or(|until| *timestamp <= until)
+            && self.from_me.is_none_or(|wanted| wanted == *from_me)
+            && self.delivery.is_none_or(|wanted| wanted == entry.delivery())
+    }
+}
+
+impl Entry {
+    /// How far the message came. One that came is with our device, one that the phone sent is with WhatsApp.
+    pub fn delivery(&self) -> Delivery {
+        self.status.unwrap_or(if self.message.from_me { Delivery::Sent } else { Delivery::Delivered })
+    }
 }
 
 /// Events read at a time.
@@ -134,7 +168,7 @@ impl Place {
 }
 
 /// Messages that a query wants, newest first, one after the other.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     query: &'a Query,
     /// Of the conversation, the one that it has now first; none: all conversations.
     names: Vec<String>,
@@ -146,7 +180,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    async fn new(log: &'a Log, query: &'a Query) -> Result<Self, StoreError> {
+    pub(super) async fn new(log: &'a Log, query: &'a Query) -> Result<Self, StoreError> {
         let text = query.text.as_deref().map(str::to_lowercase);
         let names = match &query.chat {
             Some(chat) => log.store.names(chat).await?,
@@ -156,17 +190,15 @@ impl<'a> Wanted<'a> {
         Ok(Self { query, names, text, backwards: Backwards::new(log, past), skip: query.offset, left: query.limit })
     }
 
-    async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
         let Self { query, names, .. } = self;
         while self.left > 0 {
             let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
             let Some(entry) = self.backwards.next(worth).await? else { break };
             let here = names.first().is_none_or(|chat| *chat == entry.message.chat);
-            let named = query.id.as_ref().is_none_or(|id| *id == entry.message.id);
-            let older = query.before.is_none_or(|before| entry.event < before);
             let shown = is_shown(&query.cleared, &entry);
             let fits = self.text.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));
-            if !(here && named && older && shown && fits) {
+            if !(here && shown && fits && query.takes(&entry)) {
                 continue;
             }
             if self.skip > 0 {
@@ -193,9 +225,20 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
 /// How long whoever reads a stream may take for one message.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// Newest first, one at a time, as fast as they are taken. `None` is the end: a stream that ends without it has broken off.
+/// In the query's order, one at a time, as fast as they are taken. `None` is the end: a stream that ends without it has broken off.
 pub async fn stream(log: &Log, query: &Query, to: mpsc::Sender<Result<Option<Entry>, StoreError>>) {
     let read = async {
+        if query.oldest_first {
+            let mut pages = OldestFirst::new(log, query).await?;
+            while let Some(page) = pages.next().await? {
+                for entry in page {
+                    if to.send_timeout(Ok(Some(entry)), STALLED).await.is_err() {
+                        return Ok(false);
+                    }
+                }
+            }
+            return Ok(true);
+        }
         let mut wanted = Wanted::new(log, query).await?;
         while let Some(entry) = wanted.next().await? {
             if to.send_timeout(Ok(Some(entry)), STALLED).await.is_err() {

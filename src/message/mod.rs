@@ -16,6 +16,7 @@ mod inbox;
 mod lives;
 pub mod media;
 mod news;
+mod oldest;
 mod outbox;
 pub mod past;
 pub mod phone;

@@ -289,7 +289,12 @@ impl Session {
 
     pub(super) fn unreadable(&self, error: &StoreError) -> RefusedSend {
         warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
-        RefusedSend::VaultDown
+        match error {
+            StoreError::Archive(_) | StoreError::Journal(_) | StoreError::Unconfirmed | StoreError::Closed => {
+                RefusedSend::VaultDown
+            }
+            _ => RefusedSend::Disk,
+        }
     }
 
     /// Names a message that is not looked up: `participant` says who wrote it, in a group.

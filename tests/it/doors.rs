@@ -44,6 +44,7 @@ async fn a_page_may_call_when_its_exact_origin_is_configured() {
             assert_eq!((answer.status().as_u16(), allowed(&answer)), (200, Some(origin)), "{path}");
             let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap().to_owned();
             assert!(headers.contains("x-api-key") && headers.contains("idempotency-key"), "{headers}");
+            assert!(headers.contains("if-range") && headers.contains("if-none-match"), "{headers}");
             assert!(answer.headers().get("access-control-allow-credentials").is_none());
         }
         for origin in [OTHER, "http://kdsapp.site", "https://kdsapp.site:8443", "null"] {
@@ -55,6 +56,9 @@ async fn a_page_may_call_when_its_exact_origin_is_configured() {
         let url = format!("http://{}{path}", stage.setup.address);
         let answer = reqwest::Client::new().get(url).header("origin", PAGE).send().await.unwrap();
         assert_eq!(allowed(&answer), Some(PAGE), "{path}");
+        // The page that fetches a file reads its name and goes on where it was interrupted.
+        let shown = answer.headers()["access-control-expose-headers"].to_str().unwrap().to_owned();
+        assert!(["content-disposition", "content-range", "etag"].iter().all(|name| shown.contains(name)), "{shown}");
     }
     daemon.kill().await.unwrap();
 }

@@ -362,6 +362,72 @@ async fn messages_are_passed_on_pinned_and_invite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
+    let Some(mut scene) = paired().await else { return };
+    for text in ["one", "two", "three"] {
+        scene.hears(text).await;
+    }
+    let sent = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "four" }]);
+    let sent = scene.waha.get_as("chatting.send_text", sent, "WAMessage").await;
+    scene.arrived(&sent).await;
+    let other = scene.stage.network.add_customer().await.unwrap();
+    scene.stage.network.customer_send(&other, &scene.number, "zero").await.unwrap();
+    let everything = json!(["trattoria", "all", {}]);
+    let everything = answers(&mut scene, "chats.get_chat_messages", everything, "[WAMessage]", |got| got[0]["body"] == json!("zero"));
+    assert_eq!(bodies(&everything.await), ["zero", "four", "three", "two", "one"]);
+
+    let chat = scene.chat();
+    let list = async |scene: &mut Scene, query: &str| {
+        let path = format!("/api/trattoria/chats/{chat}/messages?{query}");
+        scene.stage.dashboard.get(&path).await.unwrap().body
+    };
+    let newest = list(&mut scene, "limit=1").await[0]["timestamp"].as_i64().unwrap();
+    let later = newest + 1;
+    for (query, expected) in [
+        ("sortBy=timestamp&sortOrder=desc&limit=2", &["four", "three"] as &[_]),
+        ("sortBy=messageTimestamp&sortOrder=asc", &["one", "two", "three", "four"]),
+        ("sortOrder=asc&limit=2", &["one", "two"]),
+        ("sortOrder=asc&limit=2&offset=1", &["two", "three"]),
+        ("sortOrder=asc&offset=4", &[]),
+        ("filter.fromMe=true", &["four"]),
+        ("filter.fromMe=false&sortOrder=asc&offset=1", &["two", "three"]),
+        ("filter.timestamp.lte=1000000000", &[]),
+        (&format!("filter.timestamp.lte={newest}&limit=1"), &["four"]),
+        (&format!("filter.timestamp.gte={later}"), &[]),
+        ("filter.ack=2&filter.fromMe=false&limit=1", &["three"]),
+        ("filter.ack=-1", &[]),
+    ] {
+        assert_eq!(bodies(&list(&mut scene, query).await), expected, "{query}");
+    }
+    for wrong in ["filter.ack=9", "filter.fromMe=maybe", "sortOrder=up", "sortBy=size"] {
+        assert_eq!(list(&mut scene, wrong).await["code"], json!("invalid_input"), "{wrong}");
+    }
+
+    let other = format!("{other}@c.us");
+    for (query, expected) in [
+        ("", [&other, &chat] as [&str; 2]),
+        ("sortBy=conversationTimestamp&sortOrder=asc", [&chat, &other]),
+        ("sortBy=id&sortOrder=asc", if chat < other { [&chat, &other] } else { [&other, &chat] }),
+        ("sortBy=id", if chat < other { [&other, &chat] } else { [&chat, &other] }),
+    ] {
+        for of in ["chats", "chats/overview"] {
+            let found = scene.stage.dashboard.get(&format!("/api/trattoria/{of}?{query}")).await.unwrap().body;
+            let ids: Vec<_> = found.as_array().unwrap().iter().map(|chat| chat["id"].as_str().unwrap()).collect();
+            assert_eq!(ids, expected, "{of} {query}");
+        }
+    }
+    for (query, expected) in [(format!("ids={other}"), 1), (format!("ids={other}&ids={chat}"), 2), (format!("ids={other},{chat}"), 2)] {
+        let found = scene.stage.dashboard.get(&format!("/api/trattoria/chats/overview?{query}")).await.unwrap().body;
+        assert_eq!(found.as_array().unwrap().len(), expected, "{query}");
+    }
+    scene.daemon.kill().await.unwrap();
+}
+
+fn bodies(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|message| message["body"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_are_known_by_what_they_show_and_as_the_tenant_saved_them() {
     let Some(mut scene) = paired().await else { return };
     let network = scene.stage.network.clone();

@@ -10,12 +10,14 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Asked, Controlling, For, Names, Reading, Sending},
+        auth::{Asked, Controlling, For, Reading, Sending},
         input::{Body, IdempotencyKey, Path, Query, object},
         problem::Problem,
         stream::{self, Frame, Streamed},
     },
-    Success, accepted, chat, flaw, listed, message_id,
+    Success, accepted, chat, flaw, listed,
+    lists::{ChatList, Ids, MessageList, MessagesOfChat},
+    message_id,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -39,31 +41,6 @@ pub struct MessagePath {
     #[schemars(example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: String,
 }
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "ChatsPage")]
-pub struct Page {
-    /// At most 500.
-    limit: Option<usize>,
-    offset: Option<usize>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub struct PageOfChat {
-    #[schemars(with = "TenantId")]
-    session: Option<String>,
-    #[serde(rename = "chatId")]
-    #[schemars(required, example = "573009998877@c.us")]
-    chat_id: Option<String>,
-    /// At most 500.
-    limit: Option<usize>,
-    offset: Option<usize>,
-}
-
-in_session!(PageOfChat: session);
-
-const PAGE: usize = 100;
-const MAX_PAGE: usize = 500;
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -104,7 +81,7 @@ pub struct ChatId {
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Query(page): Query<Page>,
+    Query(wanted): Query<ChatList>,
 ) -> Result<Json<Vec<Chat>>, Problem> {
     let form = |session: &Session, chat: &history::Chat| Chat {
         id: waha::chat_id(&chat.id),
@@ -113,16 +90,31 @@ pub async fn list(
         ephemeral_expiration: chat.timer,
         last_message: listed(session, &chat.last),
     };
-    chats(&app, &tenant, &page, form).await
+    let session = app.fleet.known(&tenant).await?;
+    let chats = wanted.read(&session, &HashSet::new()).await?;
+    Ok(Json(chats.iter().map(|chat| form(&session, chat)).collect()))
 }
 
 /// `GET /api/{session}/chats/overview`
 pub async fn overview(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Query(page): Query<Page>,
+    Query(wanted): Query<ChatList>,
+    Ids(ids): Ids,
 ) -> Result<Json<Vec<Overview>>, Problem> {
-    chats(&app, &tenant, &page, Overview::new).await
+    let ids = super::conversations(&app, &tenant, "ids", &ids).await?;
+    Ok(Json(overviews(&app, &tenant, &wanted, &ids).await?))
+}
+
+async fn overviews(
+    app: &App,
+    tenant: &TenantId,
+    wanted: &ChatList,
+    ids: &HashSet<String>,
+) -> Result<Vec<Overview>, Problem> {
+    let session = app.fleet.known(tenant).await?;
+    let chats = wanted.read(&session, ids).await?;
+    Ok(chats.iter().map(|chat| Overview::new(&session, chat)).collect())
 }
 
 impl Overview {
@@ -141,7 +133,7 @@ impl Overview {
 #[schemars(rename = "OverviewRequest")]
 pub struct Overviews {
     #[serde(default, deserialize_with = "object")]
-    pagination: Option<Page>,
+    pagination: Option<ChatList>,
     #[serde(default, deserialize_with = "object")]
     filter: Option<Filter>,
 }
@@ -160,59 +152,46 @@ pub async fn overview_of(
 ) -> Result<Created<Vec<Overview>>, Problem> {
     let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
     let ids: HashSet<String> = super::conversations(&app, &tenant, "filter.ids", &ids).await?;
-    let page = wanted.pagination.unwrap_or(Page { limit: None, offset: None });
-    let session = app.fleet.known(&tenant).await?;
-    let (offset, limit) = (page.offset.unwrap_or(0), page.limit.unwrap_or(PAGE).min(MAX_PAGE));
-    let chats = match ids.is_empty() {
-        true => session.chats(offset, limit).await,
-        false => session.chats_among(&ids, offset, limit).await,
-    };
-    let chats = chats.map_err(Problem::unreadable)?;
-    Ok(Created(chats.iter().map(|chat| Overview::new(&session, chat)).collect()))
+    let wanted = wanted.pagination.unwrap_or_default();
+    Ok(Created(overviews(&app, &tenant, &wanted, &ids).await?))
 }
 
-async fn chats<T>(
-    app: &App,
-    tenant: &TenantId,
-    page: &Page,
-    form: impl Fn(&Session, &history::Chat) -> T,
-) -> Result<Json<Vec<T>>, Problem> {
-    let session = app.fleet.known(tenant).await?;
-    let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
-    Ok(Json(chats.iter().map(|chat| form(&session, chat)).collect()))
-}
-
-/// `GET /api/{session}/chats/{chatId}/messages`: newest first.
+/// `GET /api/{session}/chats/{chatId}/messages`: newest first, if nothing else is asked for. `all` is no chat, but all of them.
 pub async fn messages(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
-    Query(page): Query<Page>,
+    Query(wanted): Query<MessageList>,
 ) -> Result<Streamed<Vec<waha::Message>>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let session = app.fleet.known(&tenant).await?;
-    read(&session, chat, &page).await
+    read(&app, &tenant, &named.chat_id, &wanted).await
 }
 
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<PageOfChat>>,
+    Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<MessagesOfChat>>,
+    Query(wanted): Query<MessageList>,
 ) -> Result<Streamed<Vec<waha::Message>>, Problem> {
-    let chat = chat(&app, &tenant, "chatId", asked.chat_id.as_deref().unwrap_or_default()).await?;
-    let session = app.fleet.known(&tenant).await?;
-    read(&session, chat, &Page { limit: asked.limit, offset: asked.offset }).await
+    read(&app, &tenant, asked.chat_id.as_deref().unwrap_or_default(), &wanted).await
 }
 
-async fn read(session: &Session, chat: String, page: &Page) -> Result<Streamed<Vec<waha::Message>>, Problem> {
-    let (offset, limit) = (page.offset.unwrap_or(0).min(100_000), page.limit.unwrap_or(PAGE).min(MAX_PAGE));
-    let query = history::Query { chat: Some(chat), offset, limit, ..history::Query::default() };
+async fn read(
+    app: &App,
+    tenant: &TenantId,
+    chat_id: &str,
+    wanted: &MessageList,
+) -> Result<Streamed<Vec<waha::Message>>, Problem> {
+    let chat = match chat_id {
+        "all" => None,
+        one => Some(chat(app, tenant, "chatId", one).await?),
+    };
+    let session = app.fleet.known(tenant).await?;
+    let query = wanted.query(chat)?;
     let form = {
         let session = session.clone();
         move |entry| listed(&session, &entry)
     };
-    stream::messages(session, query, Frame::list(), form).await
+    stream::messages(&session, query, Frame::list(), form).await
 }
 
 /// `GET /api/{session}/chats/{chatId}/messages/{messageId}`

@@ -21,6 +21,7 @@ pub mod files;
 pub mod groups;
 pub mod labels;
 pub mod links;
+mod lists;
 mod page;
 pub mod passkey;
 mod picture;

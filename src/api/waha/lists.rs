@@ -1,0 +1,193 @@
+//! Which chats and messages a list has, and in which order: the parameters of WAHA's lists, and what they mean here.
+
+use std::collections::HashSet;
+
+use axum::{
+    extract::{self, FromRequestParts},
+    http::request::Parts,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    super::{auth::Names, openapi::Operation, openapi::Place, openapi::Takes, problem::Problem},
+    flaw,
+};
+use crate::{
+    message::{Delivery, history},
+    session::Session,
+    tenant::TenantId,
+};
+
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 500;
+/// Of messages that are left out: they are read all the same.
+const MAX_OFFSET: usize = 100_000;
+/// Chats that are put in another order than their last messages'.
+const MAX_SORTED: usize = 10_000;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum SortOrder {
+    Asc,
+    #[default]
+    Desc,
+}
+
+/// WAHA's names; both are the message's time.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+enum MessageSort {
+    Timestamp,
+    MessageTimestamp,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+enum ChatSort {
+    #[default]
+    ConversationTimestamp,
+    Id,
+    Name,
+}
+
+/// Messages, the newest first if nothing else is said.
+#[derive(Deserialize, JsonSchema)]
+pub struct MessageList {
+    /// At most 500.
+    limit: Option<usize>,
+    offset: Option<usize>,
+    #[serde(rename = "sortBy")]
+    #[expect(dead_code, reason = "it is checked, and has one meaning")]
+    sort_by: Option<MessageSort>,
+    #[serde(default, rename = "sortOrder")]
+    sort_order: SortOrder,
+    /// Sent in this second or later, seconds since 1970.
+    #[serde(rename = "filter.timestamp.gte")]
+    #[schemars(example = 1_795_000_000)]
+    since: Option<i64>,
+    /// Sent in this second or before.
+    #[serde(rename = "filter.timestamp.lte")]
+    until: Option<i64>,
+    #[serde(rename = "filter.fromMe")]
+    from_me: Option<bool>,
+    /// -1 (error) to 4 (played), as messages show it.
+    #[serde(rename = "filter.ack")]
+    #[schemars(range(min = -1, max = 4))]
+    ack: Option<i8>,
+}
+
+impl MessageList {
+    /// Of one chat, or of all.
+    pub fn query(&self, chat: Option<String>) -> Result<history::Query, Problem> {
+        let delivery = self.ack.map(|ack| delivery(ack).ok_or_else(|| flaw("filter.ack", "expected -1 to 4")));
+        Ok(history::Query {
+            chat,
+            offset: self.offset.unwrap_or(0).min(MAX_OFFSET),
+            limit: self.limit.unwrap_or(PAGE).min(MAX_PAGE),
+            since: self.since,
+            until: self.until,
+            from_me: self.from_me,
+            delivery: delivery.transpose()?,
+            oldest_first: self.sort_order == SortOrder::Asc,
+            ..history::Query::default()
+        })
+    }
+}
+
+fn delivery(ack: i8) -> Option<Delivery> {
+    Some(match ack {
+        -1 => Delivery::Failed,
+        0 => Delivery::Accepted,
+        1 => Delivery::Sent,
+        2 => Delivery::Delivered,
+        3 => Delivery::Read,
+        4 => Delivery::Played,
+        _ => return None,
+    })
+}
+
+/// Which chat's, where the path does not say it.
+#[derive(Deserialize, JsonSchema)]
+pub struct MessagesOfChat {
+    #[schemars(with = "TenantId")]
+    session: Option<String>,
+    #[serde(rename = "chatId")]
+    #[schemars(required, example = "573009998877@c.us")]
+    pub chat_id: Option<String>,
+}
+
+in_session!(MessagesOfChat: session);
+
+/// Chats, the one with the newest message first if nothing else is said.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatList {
+    /// At most 500.
+    limit: Option<usize>,
+    offset: Option<usize>,
+    #[serde(default)]
+    sort_by: ChatSort,
+    #[serde(default)]
+    sort_order: SortOrder,
+}
+
+impl ChatList {
+    /// Of these; of all if there are none.
+    pub async fn read(&self, session: &Session, ids: &HashSet<String>) -> Result<Vec<history::Chat>, Problem> {
+        let (offset, limit) = (self.offset.unwrap_or(0), self.limit.unwrap_or(PAGE).min(MAX_PAGE));
+        let read = async |offset, limit| {
+            let chats = match ids.is_empty() {
+                true => session.chats(offset, limit).await,
+                false => session.chats_among(ids, offset, limit).await,
+            };
+            chats.map_err(Problem::unreadable)
+        };
+        if (self.sort_by, self.sort_order) == Default::default() {
+            return read(offset, limit).await;
+        }
+        let mut chats = read(0, MAX_SORTED).await?;
+        match self.sort_by {
+            ChatSort::ConversationTimestamp => {}
+            // As the other order has it: the last one first.
+            ChatSort::Id => chats.sort_by(|a, b| b.id.cmp(&a.id)),
+            ChatSort::Name => chats.sort_by_cached_key(|chat| std::cmp::Reverse(chat.name.as_deref().map(str::to_lowercase))),
+        }
+        if self.sort_order == SortOrder::Asc {
+            chats.reverse();
+        }
+        Ok(chats.into_iter().skip(offset).take(limit).collect())
+    }
+}
+
+/// `ids=…&ids=…`, as clients repeat it, or with commas.
+pub struct Ids(pub Vec<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let pairs = extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let extract::Query(pairs) = pairs.map_err(|error| Problem::invalid(error.body_text(), Vec::new()))?;
+        let named = pairs.iter().filter(|(name, _)| matches!(name.as_str(), "ids" | "ids[]"));
+        let ids = named.flat_map(|(_, ids)| ids.split(',')).map(str::trim).filter(|id| !id.is_empty());
+        Ok(Self(ids.map(str::to_owned).collect()))
+    }
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "for the document")]
+struct IdsParameter {
+    /// Only these chats; may be repeated.
+    ids: Option<Vec<String>>,
+}
+
+impl Takes for Ids {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.parameters::<IdsParameter>(Place::Query);
+        operation.may_fail(&[400, 422]);
+    }
+}
