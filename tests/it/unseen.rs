@@ -1,12 +1,13 @@
 //! Messages that no API shows cost little, however large a stranger makes them.
 
 use loopback::Say;
+use rand::{Rng as _, distr::Alphanumeric};
 use sessiond::demo::until;
 use whatsapp_rust::{buffa::MessageField, waproto::whatsapp as wa};
 
 use crate::stage::{Home, LIMIT, Stage};
 
-/// Together 16 MiB in the vault, if each were kept as it is.
+/// Together more than 10 MiB in the vault, if each were kept as it is.
 const MESSAGES: usize = 40;
 const SIZE: usize = 400_000;
 /// What the vault may have more afterwards: 4 KiB of each message, its ratchet steps, and room.
@@ -24,11 +25,12 @@ async fn a_flood_of_messages_that_nobody_sees_is_not_kept() {
     until(LIMIT, "the first words to be kept", || is_kept(&conversation)).await.unwrap();
 
     let before = vault_bytes(&stage);
-    for n in 0..MESSAGES {
+    for _ in 0..MESSAGES {
         let protocol = wa::message::ProtocolMessage {
             r#type: Some(wa::message::protocol_message::Type::LIMIT_SHARING),
             edited_message: MessageField::some(wa::Message {
-                conversation: Some(format!("{n}{}", "x".repeat(SIZE))),
+                // The vault compresses what it gets.
+                conversation: Some(rand::rng().sample_iter(Alphanumeric).take(SIZE).map(char::from).collect()),
                 ..Default::default()
             }),
             ..Default::default()
