@@ -350,7 +350,8 @@ impl Vault for Line {
 pub async fn log(world: &World, feed: Feed, clock: Arc<dyn Clock>) -> Arc<Log> {
     let hour = Duration::from_secs(3600);
     let keep = Keep { events: 1000, bytes: usize::MAX, age: hour, live: 500, whole: hour, whole_bytes: usize::MAX };
-    let log = Log::open(tenant(), world.store.clone(), feed, Shelf::default(), clock, keep, None).await;
+    let named = "trattoria".parse().unwrap();
+    let log = Log::open(named, world.store.clone(), feed, Shelf::default(), clock, keep, None).await;
     Arc::new(log.unwrap())
 }
 

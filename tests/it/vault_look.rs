@@ -6,7 +6,7 @@ use rand::{SeedableRng as _, rngs::SmallRng};
 use sessiond::{
     clock::SystemClock,
     journal::{self, Policy},
-    seal::Keyring,
+    seal::{Keyring, read_key_file},
     store::{key, space},
     vault::InstanceId,
 };
@@ -16,9 +16,10 @@ use crate::{stage::Stage, vault_loss};
 /// Whether the vault has the tenant's setting of this name.
 pub async fn has_setting(stage: &Stage, tenant: &str, name: &str) -> bool {
     let tenant = tenant.parse().unwrap();
+    let key = read_key_file(&stage.path("cloud").join("vault.key")).unwrap();
     let cx = journal::Context {
         vault: Arc::from(vault_loss::vault(stage).await),
-        seal: Keyring::new(vec!["5e".repeat(32).parse().unwrap()]).tenant(&tenant),
+        seal: Keyring::new(vec![key]).tenant(&tenant),
         tenant,
         writer: InstanceId("nobody".into()),
         clock: SystemClock::shared(),
