@@ -16,8 +16,8 @@ use crate::{
     config::{Config, VaultHome},
     daemon::{self, VaultLock},
     import::{
-        CounterMargin, Finality, ImportFailure, ImportLimits, ImportOutcome, ImportReport, ImportWriter, Occupancy,
-        SourceFormat, SourceTenant, TenantCopy,
+        CounterMargin, Finality, ImportError, ImportFailure, ImportLimits, ImportOutcome, ImportReport, ImportWriter,
+        Occupancy, RefusedImport, SourceFormat, SourceTenant, TenantCopy,
     },
     tenant::TenantId,
     vault::InstanceId,
@@ -67,8 +67,16 @@ pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
     let finality = if options.stopped { Finality::Final } else { Finality::MayBeStale };
     let instance = InstanceId(Ulid::generate().to_string().into());
     let (writer, _lock) = open(&config, &options, instance).await?;
-    let mut import =
-        Import { writer, finality, margin, is_dry: options.dry_run, json: options.json, all: 0, failed: 0 };
+    let mut import = Import {
+        writer,
+        finality,
+        margin,
+        is_dry: options.dry_run,
+        json: options.json,
+        devices: BTreeMap::new(),
+        all: 0,
+        failed: 0,
+    };
     if finality == Finality::MayBeStale && !options.json {
         println!("without --stopped no Signal session is kept: each contact's next message costs a retry");
     }
@@ -82,10 +90,19 @@ pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
     });
     let mut only = None;
     let mut names = BTreeSet::new();
-    while let Some(tenant) = tenants.recv().await {
-        names.insert(tenant.name.clone());
+    while let Some(mut tenant) = tenants.recv().await {
+        if let Err(error @ ImportError::OlderCopy) = &tenant.copy {
+            import.leave_out(&tenant.name, error.code(), &error.to_string());
+            continue;
+        }
+        if !names.insert(tenant.name.clone()) {
+            // The first one may be in; this one may be newer.
+            tenant.copy = Err(ImportError::TwiceInSource);
+        }
         match &choice {
-            TenantChoice::One(_) if only.is_some() => {}
+            TenantChoice::One(id) if only.is_some() => {
+                only = only.filter(|_| tenant.copy.is_ok()).or(Some((tenant, id.clone())));
+            }
             TenantChoice::One(id) => only = Some((tenant, id.clone())),
             TenantChoice::Map(map) => match map.get(&tenant.name) {
                 Some(id) => import.take(tenant, id.clone()).await,
@@ -192,6 +209,8 @@ struct Import {
     margin: CounterMargin,
     is_dry: bool,
     json: bool,
+    /// By the public half of the noise key: where this command brings it, or would.
+    devices: BTreeMap<[u8; 32], TenantId>,
     all: usize,
     failed: usize,
 }
@@ -206,13 +225,23 @@ impl Import {
         self.tell(&report);
     }
 
-    async fn import(&self, name: &str, id: TenantId, copy: TenantCopy) -> ImportReport {
+    async fn import(&mut self, name: &str, id: TenantId, copy: TenantCopy) -> ImportReport {
         let settled = copy.settle(self.finality, self.margin);
-        let written = match &self.writer {
-            Some(writer) if self.is_dry => writer.inspect(&id, &settled.copy).await,
-            Some(writer) => writer.write(&id, &settled).await,
-            None => Ok(Occupancy::Free),
+        let device = settled.copy.device.noise_key.public;
+        let other = self.devices.get(&device).filter(|other| **other != id);
+        let elsewhere = other.map(|other| RefusedImport::DeviceElsewhere {
+            tenant: other.to_string(),
+            how: "this command brings it there",
+        });
+        let written = match (&self.writer, elsewhere) {
+            (_, Some(elsewhere)) => Err(elsewhere),
+            (Some(writer), None) if self.is_dry => writer.inspect(&id, &settled.copy).await,
+            (Some(writer), None) => writer.write(&id, &settled).await,
+            (None, None) => Ok(Occupancy::Free),
         };
+        if written.is_ok() {
+            self.devices.insert(device, id.clone());
+        }
         let mut report = match written {
             Ok(Occupancy::SameDevice) => ImportReport::new(name, Some(id), ImportOutcome::AlreadyImported),
             Ok(Occupancy::Free) if self.is_dry => ImportReport::new(name, Some(id), ImportOutcome::Importable),

@@ -50,7 +50,7 @@ pub fn read(
         SourceFormat::Baileys => {
             let text = files::read_required(source, "the source", limits.tenant_bytes)?;
             let copy = baileys::document::read(&text, ImportOrigin::Baileys, limits);
-            take(SourceTenant { name: String::new(), connected: None, copy });
+            take(SourceTenant::new("", copy));
             Ok(())
         }
         SourceFormat::Evolution if is_folder => folders(source, ImportOrigin::Evolution, limits, take),
@@ -65,7 +65,7 @@ pub fn read(
         SourceFormat::Waha => waha::read(source, limits, take),
         SourceFormat::Whatsmeow => whatsmeow::read(source, ImportOrigin::Whatsmeow, limits, take),
         SourceFormat::RealtimeDatabase => {
-            baileys::realtime::read(open(source)?, ImportOrigin::RealtimeDatabase, limits, take)
+            baileys::realtime::read_newest(open(source)?, ImportOrigin::RealtimeDatabase, limits, take)
         }
         SourceFormat::Firestore => {
             let mut file = open(source)?;
@@ -73,7 +73,7 @@ pub fn read(
                 // Plain JSON of the collection.
                 Err(ImportError::OtherFormat(_)) => {
                     file.seek(SeekFrom::Start(0))?;
-                    baileys::realtime::read(file, ImportOrigin::Firestore, limits, take)
+                    baileys::realtime::read_newest(file, ImportOrigin::Firestore, limits, take)
                 }
                 result => result,
             }
@@ -96,7 +96,7 @@ fn folders(
     for folder in candidates.iter().filter(|folder| baileys::folder::is_one(folder)) {
         let name = folder.file_name().filter(|_| !is_one).map(|name| name.to_string_lossy().into_owned());
         let copy = baileys::folder::read(folder, origin, limits);
-        sink.put(SourceTenant { name: name.unwrap_or_default(), connected: None, copy })?;
+        sink.put(SourceTenant::new(name.unwrap_or_default(), copy))?;
     }
     if sink.found() == 0 { Err(ImportError::NoCredentials) } else { Ok(()) }
 }

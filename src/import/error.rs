@@ -33,6 +33,13 @@ pub enum ImportError {
     /// [`super::TenantCopy::verify`].
     #[error("the copy is not whole: {}", list(.0))]
     NotWhole(Vec<CopyFlaw>),
+    /// Of two copies of a tenant in one source.
+    #[error("the source has a newer copy of this tenant: that one counts")]
+    OlderCopy,
+    #[error(
+        "the source has this tenant more than once, and does not say which copy is the newest: name one of them alone"
+    )]
+    TwiceInSource,
     #[error("the database cannot be read")]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -51,6 +58,8 @@ impl ImportError {
             Self::Credentials(_) => "damaged_credentials",
             Self::NotPaired(_) => "never_paired",
             Self::NotWhole(_) => "not_whole",
+            Self::OlderCopy => "older_copy",
+            Self::TwiceInSource => "twice_in_source",
             Self::Sqlite(_) => "damaged_database",
         }
     }

@@ -25,6 +25,7 @@
 mod address;
 pub mod baileys;
 mod check;
+mod claim;
 mod complete;
 mod copy;
 mod counters;
@@ -48,6 +49,7 @@ mod source;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod versions;
 pub mod waha;
 pub mod whatsmeow;
 mod writer;

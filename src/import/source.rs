@@ -1,6 +1,13 @@
 //! Sources that hold many tenants: one after the other comes out, whole or with its error.
 
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+
 use super::{ImportError, ImportLimits, TenantCopy, json::GuardedReader};
+
+/// Bytes of a tenant's name that are kept. Ids of databases, folders and jids are shorter; names of all tenants are remembered.
+const NAME: usize = 1024;
 
 /// A tenant as a source has it.
 #[derive(Debug)]
@@ -9,7 +16,15 @@ pub struct SourceTenant {
     pub name: String,
     /// What the source says of it, where it says anything: connected when it was last seen.
     pub connected: Option<bool>,
+    /// When the source says that this copy was written.
+    pub saved_at: Option<Timestamp>,
     pub copy: Result<TenantCopy, ImportError>,
+}
+
+impl SourceTenant {
+    pub fn new(name: impl Into<String>, copy: Result<TenantCopy, ImportError>) -> Self {
+        Self { name: name.into(), connected: None, saved_at: None, copy }
+    }
 }
 
 /// Where readers of such sources put what they find, in the order of the source. One tenant at a time is in memory.
@@ -32,13 +47,52 @@ impl<'s> TenantSink<'s> {
         self.found
     }
 
-    pub fn put(&mut self, tenant: SourceTenant) -> Result<(), ImportError> {
+    pub fn put(&mut self, mut tenant: SourceTenant) -> Result<(), ImportError> {
         if self.found == self.limits.tenants {
             return Err(ImportError::TooLarge { what: "the number of tenants", limit: self.limits.tenants as u64 });
         }
         self.found += 1;
+        tenant.name.truncate(tenant.name.floor_char_boundary(NAME));
+        tenant.name.shrink_to_fit();
         (self.take)(tenant);
         Ok(())
+    }
+}
+
+/// The same for visitors of a JSON stream: an error that is not the parser's own is kept beside the one that stops the parser.
+pub struct StreamSink<'s> {
+    sink: RefCell<TenantSink<'s>>,
+    failure: RefCell<Option<ImportError>>,
+}
+
+impl<'s> StreamSink<'s> {
+    pub fn new(limits: &ImportLimits, take: &'s mut dyn FnMut(SourceTenant)) -> Self {
+        Self { sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) }
+    }
+
+    pub fn limits(&self) -> ImportLimits {
+        self.sink.borrow().limits()
+    }
+
+    pub fn found(&self) -> usize {
+        self.sink.borrow().found()
+    }
+
+    pub fn put<E: serde::de::Error>(&self, tenant: SourceTenant) -> Result<(), E> {
+        self.put_or(tenant).map_err(|error| {
+            *self.failure.borrow_mut() = Some(error);
+            E::custom("stopped")
+        })
+    }
+
+    /// Where no parser has to be stopped.
+    pub fn put_or(&self, tenant: SourceTenant) -> Result<(), ImportError> {
+        self.sink.borrow_mut().put(tenant)
+    }
+
+    /// What the walk came to: the error for which it was stopped, before the parser's.
+    pub fn end(&self, walked: Result<(), ImportError>) -> Result<(), ImportError> {
+        self.failure.take().map_or(walked, Err)
     }
 }
 

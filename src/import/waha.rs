@@ -37,7 +37,7 @@ fn read_session(folder: &Path, engine: WahaEngine, sink: &mut TenantSink) -> Res
     match engine {
         WahaEngine::Noweb => {
             let copy = baileys::folder::read(folder, ImportOrigin::Waha, &limits);
-            sink.put(SourceTenant { name, connected: None, copy })
+            sink.put(SourceTenant::new(name, copy))
         }
         WahaEngine::Gows => {
             // A session's own database holds one device; damage of it is this session's, not the others'.
@@ -51,7 +51,7 @@ fn read_session(folder: &Path, engine: WahaEngine, sink: &mut TenantSink) -> Res
             put?;
             match read {
                 Ok(()) => Ok(()),
-                Err(error) => sink.put(SourceTenant { name, connected: None, copy: Err(error) }),
+                Err(error) => sink.put(SourceTenant::new(name, Err(error))),
             }
         }
     }

@@ -6,6 +6,7 @@
 //! - The entry is all or nothing: whoever dies before it is in the vault leaves a tenant without a device, and the same import
 //!   can be made again. Whoever dies after it leaves a tenant that is in.
 //! - A tenant that another process takes meanwhile is that process's: the entry does not land.
+//! - One device is one tenant: [`super::claim`].
 //! - Nothing connects. The next that opens the tenant does.
 
 use std::{sync::Arc, time::Duration};
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     clock::Clock,
     crash,
-    journal::{self, Closed, Journal, OpenError, Policy, Record},
+    journal::{self, Closed, OpenError, Opened, Policy, Record},
     seal::Keyring,
     store::{self, OwnAccount, StoreError, records, space},
     tenant::{TenantId, TenantRecord},
@@ -61,6 +62,8 @@ pub enum RefusedImport {
     Damaged(String),
     #[error(transparent)]
     Vault(VaultError),
+    #[error("the device is tenant {tenant}'s ({how}): one device is one tenant")]
+    DeviceElsewhere { tenant: String, how: &'static str },
     #[error(
         "the tenant has sent with these keys from here since its import: import it without --stopped, so that no session comes along"
     )]
@@ -80,6 +83,7 @@ impl RefusedImport {
             Self::Taken => "moved",
             Self::Damaged(_) => "tenant_damaged",
             Self::Vault(_) => "vault_down",
+            Self::DeviceElsewhere { .. } => "device_elsewhere",
             Self::UsedHere => "used_here",
             Self::Unconfirmed => "unconfirmed",
             Self::Unwritable(_) => "unwritable",
@@ -116,8 +120,12 @@ impl ImportWriter {
     /// Whether the copy may go there. Takes nothing over, writes nothing.
     pub async fn inspect(&self, tenant: &TenantId, copy: &TenantCopy) -> Result<Occupancy, RefusedImport> {
         let record = self.vault.tenant(tenant).await?;
-        let state = journal::look(&self.context(tenant, record.as_ref())).await?;
-        occupancy(&state, record.as_ref(), copy)
+        let state = journal::look(&self.context(tenant)).await?;
+        let found = occupancy(&state, record.as_ref(), copy)?;
+        if found == Occupancy::Free {
+            self.refuse_device_elsewhere(tenant, copy).await?;
+        }
+        Ok(found)
     }
 
     /// Writes the copy. [`Occupancy::SameDevice`]: it was there, and nothing was written.
@@ -135,9 +143,15 @@ impl ImportWriter {
         }
         crash::point("import_recorded");
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let opened = journal::open(self.context(tenant, record.as_ref()), &tasks, stop.clone()).await?;
+        let opened = journal::open(self.context(tenant), &tasks, stop.clone()).await?;
         crash::point("import_taken_over");
-        let written = self.append(&opened.journal, &opened.records, record.as_ref(), settled).await;
+        let written = self.append(tenant, &opened, record.as_ref(), settled).await;
+        match &written {
+            Ok(Occupancy::Free) => self.end_own_claim(tenant, record.as_ref(), true).await,
+            // It may still come in, or is another's: the claim is not ours to end.
+            Ok(Occupancy::SameDevice) | Err(RefusedImport::Unconfirmed | RefusedImport::Taken) => {}
+            Err(_) => self.end_own_claim(tenant, record.as_ref(), false).await,
+        }
         stop.cancel();
         tasks.close();
         tasks.wait().await;
@@ -147,8 +161,8 @@ impl ImportWriter {
 
     async fn append(
         &self,
-        journal: &Journal,
-        state: &[Record],
+        tenant: &TenantId,
+        Opened { records: state, journal, .. }: &Opened,
         record: Option<&TenantRecord>,
         settled: &SettledTenant,
     ) -> Result<Occupancy, RefusedImport> {
@@ -159,6 +173,7 @@ impl ImportWriter {
         if has_receipt(state, &settled.copy.device.noise_key.public) && !settled.sessions.is_empty() {
             return Err(RefusedImport::UsedHere);
         }
+        self.claim_device(tenant, &settled.copy).await?;
         let entry = TenantEntry::new(settled, state, self.clock.now())?;
         let change = journal.record(entry.changes, Some(entry.decision));
         match timeout(CONFIRM_LIMIT, journal.wait(change)).await {
@@ -170,7 +185,7 @@ impl ImportWriter {
         }
     }
 
-    fn context(&self, tenant: &TenantId, record: Option<&TenantRecord>) -> journal::Context {
+    pub(super) fn context(&self, tenant: &TenantId) -> journal::Context {
         journal::Context {
             vault: self.vault.clone(),
             seal: self.keyring.tenant(tenant),
@@ -179,7 +194,8 @@ impl ImportWriter {
             clock: self.clock.clone(),
             policy: self.policy.clone(),
             rng: SmallRng::from_os_rng(),
-            expect_history: record.is_some_and(|record| record.whatsapp_connected),
+            // The directory may be the old service's, which knows of no journal.
+            expect_history: false,
             check: Some(store::check),
         }
     }
@@ -204,7 +220,7 @@ fn occupancy(state: &[Record], record: Option<&TenantRecord>, copy: &TenantCopy)
 }
 
 /// The noise key is what WhatsApp knows a device by.
-fn has_device(state: &[Record], copy: &TenantCopy) -> Result<bool, StoreError> {
+pub(super) fn has_device(state: &[Record], copy: &TenantCopy) -> Result<bool, StoreError> {
     let device = state.iter().find(|record| record.space == space::DEVICE);
     let device = device.map(|record| records::device::decode(&record.value)).transpose()?;
     let public = device.as_ref().map(|device| device.noise_key.public_key.public_key_bytes());

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use whatsapp_rust::{
     Jid, Server,
+    buffa::MessageField,
     types::events::InboundMessage,
     wacore::types::message::{EditAttribute, MessageInfo, MessageSource},
     wacore_binary::JidExt as _,
@@ -19,21 +20,30 @@ use crate::message::{Addressed, Content, Incoming, Message, Target};
 pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incoming {
     let Incoming { message, body, visible } = whole(inbound, me, vote);
     let message = message.bounded(body.len());
-    let body = if body.len() > MAX_BODY { kept(&inbound.message, &message) } else { body };
+    let most = if visible { MAX_BODY } else { MAX_UNSEEN };
+    let body = if body.len() > most { kept(&inbound.message, &message, most) } else { body };
     Incoming { message, body, visible }
 }
 
 /// Bytes of a message that are kept, for forwards, files and answers to retries. Those of WhatsApp's own clients are much smaller.
 const MAX_BODY: usize = 512 * 1024;
 
-/// Of a message that nobody can write: what its file is fetched by, or what is shown of it; and its secrets.
-fn kept(message: &wa::Message, shown: &Message) -> Bytes {
+/// The same of one that no API shows: key material, protocol messages, what other programs tell each other. The library has worked on it
+/// when we see it. Later only its secrets are asked for ([`super::secrets`]), and that it was here.
+const MAX_UNSEEN: usize = 4 * 1024;
+
+/// Of a message that is larger than what is kept of it: what its file is fetched by, or what is shown of it; and its secrets.
+fn kept(message: &wa::Message, shown: &Message, most: usize) -> Bytes {
     let mut kept = reference::only(message)
         .unwrap_or_else(|| wa::Message { conversation: Some(shown.content.text().to_owned()), ..Default::default() });
     let small = codec::message_to_vec(&kept);
     kept.message_context_info = message.message_context_info.clone();
     let whole = codec::message_to_vec(&kept);
-    let fits = [whole, small].into_iter().find(|bytes| bytes.len() <= MAX_BODY);
+    let secret = message.message_context_info.as_option().and_then(|info| info.message_secret.clone());
+    kept.message_context_info =
+        MessageField::some(wa::MessageContextInfo { message_secret: secret, ..Default::default() });
+    let with_secret = codec::message_to_vec(&kept);
+    let fits = [whole, with_secret, small].into_iter().find(|bytes| bytes.len() <= most);
     // Not empty: that would be a message that could not be read.
     fits.unwrap_or_else(|| codec::message_to_vec(&wa::Message { conversation: Some(" ".into()), ..Default::default() }))
         .into()
@@ -145,4 +155,51 @@ pub(super) fn read_anything(bytes: &[u8]) -> Option<Message> {
     let message = codec::message_decode(bytes).ok()?;
     let inbound = InboundMessage::builder().message(message.into()).info(MessageInfo::default().into()).build();
     Some(incoming(&inbound, &[me], None).message)
+}
+
+#[cfg(test)]
+mod tests {
+    use wa::message::{ProtocolMessage, protocol_message::Type};
+
+    use super::*;
+
+    fn of(message: wa::Message) -> Incoming {
+        let inbound = InboundMessage::builder().message(message.into()).info(MessageInfo::default().into()).build();
+        incoming(&inbound, &[], None)
+    }
+
+    /// As large as WhatsApp lets a stranger make them.
+    #[test]
+    fn little_is_kept_of_what_nobody_sees() {
+        let protocol = |size: usize| ProtocolMessage {
+            r#type: Some(Type::LIMIT_SHARING),
+            edited_message: MessageField::some(wa::Message {
+                conversation: Some("x".repeat(size)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let message = |size, padding| wa::Message {
+            protocol_message: MessageField::some(protocol(size)),
+            message_context_info: MessageField::some(wa::MessageContextInfo {
+                message_secret: Some(vec![7; 32]),
+                padding_bytes: Some(vec![0; padding]),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let small = of(message(1_000, 1_000));
+        assert!(!small.visible && small.body.len() > 2_000, "what real ones have stays whole: {}", small.body.len());
+        for (size, padding) in [(500_000, 0), (500_000, 500_000), (0, 500_000)] {
+            let unseen = of(message(size, padding));
+            assert!(
+                !unseen.visible && !unseen.body.is_empty() && unseen.body.len() <= MAX_UNSEEN,
+                "{}",
+                unseen.body.len()
+            );
+            let kept = codec::message_decode(&unseen.body).expect("a message");
+            let info = kept.message_context_info.as_option().expect("its secrets");
+            assert_eq!(info.message_secret.as_deref(), Some(&[7; 32][..]), "what comes later is sealed with it");
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! A person has two names at WhatsApp, a number and a LID, and a message may come under either. It is one message, in
 //! one conversation, under one event, whichever way it came and whenever we learned that the names belong together.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message as _;
 use sessiond::{
     clock::SystemClock,
     message::{
-        Addressed, Content, EventBody, Feed, Inbox, Incoming, Keep, Log, Message, Shelf,
+        Addressed, Content, EventBody, Feed, Inbox, Incoming, Log, Message,
         cleared::{self, Cleared},
         history::{self, Query},
     },
@@ -20,7 +20,7 @@ use sessiond::{
 };
 use whatsapp_rust::wacore::store::traits::{LidPnMappingEntry, ProtocolStore};
 
-use crate::store_world::World;
+use crate::store_world::{self, World};
 
 const NUMBER: &str = "573001112233@s.whatsapp.net";
 const LID: &str = "700000000000001@lid";
@@ -30,18 +30,7 @@ const MY_LID: &str = "700000000000009@lid";
 
 async fn inbox(world: &World) -> (Inbox, Arc<Log>) {
     let clock = SystemClock::shared();
-    let keep = Keep {
-        events: 1000,
-        bytes: usize::MAX,
-        age: Duration::from_secs(3600),
-        live: 500,
-        whole: Duration::from_secs(3600),
-        whole_bytes: usize::MAX,
-    };
-    let tenant = "trattoria".parse().unwrap();
-    let log =
-        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await.unwrap();
-    let log = Arc::new(log);
+    let log = store_world::log(world, Feed::new(), clock.clone()).await;
     (Inbox::new(world.store.clone(), log.clone(), clock), log)
 }
 

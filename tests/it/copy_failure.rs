@@ -9,8 +9,7 @@ use sessiond::demo::{Conversation, Ear, Process, until};
 
 use crate::{
     damage::{self, Damage},
-    emulator,
-    proxy::{Mode, Proxy},
+    proxy::{self, Mode},
     stage::{Home, LIMIT, Stage},
     vault_lock,
 };
@@ -75,9 +74,7 @@ impl Scene {
     }
 
     fn has_open(&self, file: &std::path::Path) -> bool {
-        let descriptors = format!("/proc/{}/fd", self.daemon.id().unwrap());
-        let mut open = std::fs::read_dir(descriptors).unwrap().filter_map(|entry| entry.ok()?.path().read_link().ok());
-        open.any(|open| open == file)
+        damage::has_open(&self.daemon, file)
     }
 
     async fn assert_back(&self, when: &str) {
@@ -169,6 +166,7 @@ async fn a_disk_that_takes_nothing_is_told_and_waited_for() {
     assert!(refused.contains("503") || refused.contains("409"), "{refused}");
     // The other tenant does not notice.
     assert!(scene.stage.dashboard.is_connected("pizzeria").await);
+    // Nothing to wait for: it fails for a while, again and again.
     tokio::time::sleep(Duration::from_millis(500)).await;
     std::fs::remove_file(&folder).unwrap();
     scene.talk("when the disk takes it again").await;
@@ -198,10 +196,8 @@ async fn a_session_that_crashes_comes_back() {
 /// The vault does not take what the session that ended still has for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_cannot_be_closed_says_why() {
-    let Some(host) = emulator::host() else { return };
-    let proxy = Proxy::start(&host).await;
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let mut scene = Scene::on(stage.set("FIRESTORE_EMULATOR_HOST", proxy.address()), "1s").await;
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let mut scene = Scene::on(stage, "1s").await;
     let (network, customer) = (&scene.stage.network, scene.conversations[0].customers[0].clone());
     let file = scene.copy_of(TENANT);
     proxy.set(Mode::Refuse);

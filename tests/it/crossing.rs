@@ -12,6 +12,7 @@ use std::{
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::sync::Notify;
 
 use crate::stage::{Home, LIMIT, Stage, await_death};
 
@@ -83,6 +84,8 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
     let longest = 4 + lingers.milliseconds() / 10;
     let (customers_pauses, tenants_pauses) = (pauses(longest), pauses(longest));
     let moment = Duration::from_millis(rng.random_range(20..250 + 2 * lingers.milliseconds()));
+    // A daemon that starts has its own time limit. What is accepted is counted from then on.
+    let is_back = Notify::new();
     let writing = async {
         let mut ids = Vec::new();
         for (n, pause) in customers_pauses.into_iter().enumerate() {
@@ -114,6 +117,7 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
             }));
         }
         let accepted = stream::iter(sends).then(|send| async { send.await.unwrap() }).collect::<Vec<_>>();
+        is_back.notified().await;
         tokio::time::timeout(LIMIT, accepted).await.unwrap_or_else(|_| {
             panic!("seed {seed}: sends are not accepted: {:#?}\n{}", refusals.lock().unwrap(), stage.log())
         })
@@ -129,7 +133,9 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
             }
         }
         stage.wipe_local_data();
-        stage.start().await
+        let daemon = stage.start().await;
+        is_back.notify_one();
+        daemon
     };
     let (written, sent, daemon) = tokio::join!(writing, sending, reaping);
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rand::{Rng, seq::IndexedRandom as _};
+use sessiond::demo::Process;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
@@ -94,6 +95,13 @@ impl Damage {
             }
         }
     }
+}
+
+/// Whether a process has the file open.
+pub fn has_open(daemon: &Process, file: &Path) -> bool {
+    let descriptors = format!("/proc/{}/fd", daemon.id().unwrap());
+    let mut open = std::fs::read_dir(descriptors).unwrap().filter_map(|entry| entry.ok()?.path().read_link().ok());
+    open.any(|open| open == file)
 }
 
 /// The files of a tenant's working copy, wherever they are in the data folder.

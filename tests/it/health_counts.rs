@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use crate::{
-    emulator,
-    proxy::{Mode, Proxy},
+    proxy::{self, Mode},
     stage::{Home, LIMIT, Stage},
 };
 
@@ -34,10 +33,7 @@ async fn nothing_is_wrong_and_then_the_disk_is_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_changes_the_vault_does_not_take_is_counted() {
-    let Some(host) = emulator::host() else { return };
-    let proxy = Proxy::start(&host).await;
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let stage = stage.set("FIRESTORE_EMULATOR_HOST", proxy.address());
+    let Some((stage, proxy)) = proxy::stage().await else { return };
     let daemon = stage.start().await;
     let conversation = stage.pair("trattoria").await;
     assert_eq!(problems(&stage).await.2["vault"], json!(0));

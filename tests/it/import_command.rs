@@ -11,13 +11,17 @@ use std::{
 use serde_json::{Value, json};
 use sessiond::daemon::EXIT_IN_USE;
 
-use crate::stage::{Home, Stage};
+use crate::{
+    import_devices,
+    stage::{Home, Stage},
+};
 
 const BAILEYS_7: &str = include_str!("../fixtures/import/baileys-7.json");
 const BAILEYS_6: &str = include_str!("../fixtures/import/baileys-6.json");
 
 /// Points that a write of a tenant passes, in order.
-const POINTS: [&str; 5] = ["import_inspected", "import_recorded", "takeover", "import_taken_over", "import_written"];
+const POINTS: [&str; 6] =
+    ["import_inspected", "import_recorded", "takeover", "import_taken_over", "import_claimed", "import_written"];
 /// Kills between them.
 const KILLS: u32 = 20;
 
@@ -38,6 +42,15 @@ impl Import {
         for (name, text) in files {
             std::fs::write(folder.join(name), text).unwrap();
         }
+        folder
+    }
+
+    /// A folder of Baileys of another device: one device is one tenant.
+    fn folder_of_device(&self, seed: u64) -> PathBuf {
+        let name = format!("device-{seed}");
+        let folder = self.folder(&name, BAILEYS_7);
+        let creds = import_devices::creds(seed, &import_devices::number(seed));
+        std::fs::write(folder.join("creds.json"), creds.to_string()).unwrap();
         folder
     }
 
@@ -90,12 +103,17 @@ async fn killed(home: Home) {
 
     for (at, point) in POINTS.into_iter().enumerate() {
         let tenant = format!("point-{point}");
+        let source = import.folder_of_device(1 + at as u64);
         let mut command = import.command("baileys", &source, &["--tenant", &tenant]);
         let output = command.env("LOOPBACK_CRASH", format!("{point}:1")).output().await.unwrap();
         assert_eq!(output.status.code(), None, "it passed {point} alive: {output:?}");
         let is_in = at + 1 == POINTS.len();
         let found = import.outcome(&source, &["--tenant", &tenant, "--dry-run"]).await;
         assert_eq!(found, if is_in { "already_imported" } else { "importable" }, "killed at {point}");
+        if point == "import_claimed" {
+            // Nobody knows yet whether that import is dead, or slow.
+            assert_eq!(import.outcome(&source, &["--tenant", "elsewhere"]).await, "device_elsewhere");
+        }
         let again = import.outcome(&source, &["--tenant", &tenant]).await;
         assert_eq!(again, if is_in { "already_imported" } else { "imported" }, "killed at {point}");
     }
@@ -103,6 +121,7 @@ async fn killed(home: Home) {
     let mut left = BTreeMap::new();
     for n in 0..KILLS {
         let tenant = format!("kill-{n}");
+        let source = import.folder_of_device(100 + u64::from(n));
         let mut child = import.command("baileys", &source, &["--tenant", &tenant]).spawn().unwrap();
         // Not a wait for something: the moment of the kill.
         tokio::time::sleep(whole * n / KILLS + Duration::from_millis(1)).await;
@@ -126,9 +145,10 @@ async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
         serde_json::from_str::<Value>(&files["creds.json"]).unwrap()
     };
     let (whole, foreign) = (creds(BAILEYS_7), creds(BAILEYS_6));
+    let device = |at: u64| import_devices::creds(at, &import_devices::number(at));
     let mut tenants = serde_json::Map::new();
     for at in 0..50 {
-        let mut creds = whole.clone();
+        let mut creds = device(at);
         let session = match at {
             7 => json!({ "creds": creds.to_string()[..900] }),
             17 => {
@@ -223,7 +243,8 @@ async fn nothing_is_written_over_and_nobody_becomes_somebody_else() {
     let mut command = import.stage.setup.command().unwrap();
     let output = command.args(["import", "--from", "baileys", "--dry-run"]).arg(&many).output().await.unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && table.contains("seven") && table.contains("importable"), "{table}");
+    assert!(table.contains("seven") && table.contains("device_elsewhere") && table.contains("importable"), "{table}");
+    assert_eq!(output.status.code(), Some(1), "seven's device is trattoria's");
     for store in [BAILEYS_7, BAILEYS_6] {
         let files: BTreeMap<String, String> = serde_json::from_str(store).unwrap();
         let creds: Value = serde_json::from_str(&files["creds.json"]).unwrap();
@@ -238,4 +259,86 @@ async fn nothing_is_written_over_and_nobody_becomes_somebody_else() {
 async fn is_unpaired(stage: &Stage) -> bool {
     let session = stage.dashboard.get("/api/sessions/trattoria").await.unwrap();
     session.body["me"].is_null() && session.body["status"] != "STARTING"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_device_is_one_tenant() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let (seven, six) = (import.folder("many/seven", BAILEYS_7), import.folder("many/six", BAILEYS_6));
+    import.folder("many/again", BAILEYS_7);
+    let many = import.stage.path("many");
+
+    // Within one command, also when nothing is written and there is no vault yet.
+    for options in [&["--dry-run"][..], &[]] {
+        let (code, reports) = import.run("baileys", &many, options).await;
+        assert_eq!((code, reports.len()), (Some(1), 3), "{reports:#?}");
+        let failed: Vec<_> = reports.iter().filter(|report| report["outcome"] == "failed").collect();
+        let [failed] = &failed[..] else { panic!("{reports:#?}") };
+        assert_eq!((&failed["source"], &failed["reason"]["code"]), (&json!("seven"), &json!("device_elsewhere")));
+        assert!(failed["reason"]["detail"].as_str().unwrap().contains("tenant again's"), "{failed}");
+    }
+    // With a map, where both names are meant.
+    let map = import.stage.path("map");
+    std::fs::write(&map, "seven osteria\n").unwrap();
+    let (code, reports) = import.run("baileys", &many, &["--map", map.to_str().unwrap()]).await;
+    assert_eq!((code, reports.len()), (Some(1), 3), "{reports:#?}");
+    let osteria = reports.iter().find(|report| report["tenant"] == "osteria").unwrap();
+    assert_eq!(osteria["reason"]["code"], "device_elsewhere", "{osteria}");
+
+    // In a command of its own: a look says so too, and the tenant that it does not become is not made.
+    for options in [&["--tenant", "pizzeria", "--dry-run"][..], &["--tenant", "pizzeria"]] {
+        assert_eq!(import.outcome(&seven, options).await, "device_elsewhere");
+    }
+    assert_eq!(import.outcome(&six, &["--tenant", "six"]).await, "already_imported");
+    let daemon = import.stage.start().await;
+    let sessions = import.stage.dashboard.get("/api/sessions?all=true").await.unwrap().body;
+    let mut names: Vec<_> =
+        sessions.as_array().unwrap().iter().map(|session| session["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["again", "six"]);
+    daemon.kill().await.unwrap();
+}
+
+/// An import dies after it has claimed the device: the claim is in the way for ten minutes. Then the tenant is taken over, so that what that
+/// import might still write does not land.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_a_dead_import_ends() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let source = import.folder("seven", BAILEYS_7);
+    let mut command = import.command("baileys", &source, &["--tenant", "dead"]);
+    let output = command.env("LOOPBACK_CRASH", "import_claimed:1").output().await.unwrap();
+    assert_eq!(output.status.code(), None, "{output:?}");
+    assert_eq!(import.outcome(&source, &["--tenant", "living"]).await, "device_elsewhere");
+    {
+        let vault = rusqlite::Connection::open(import.stage.path("cloud").join("vault.db")).unwrap();
+        let status: String =
+            vault.query_row("SELECT status FROM tenants WHERE id = 'dead'", [], |row| row.get(0)).unwrap();
+        let (claim, since) = status.rsplit_once(' ').unwrap();
+        let long_ago = format!("{claim} {}", since.parse::<i64>().unwrap() - 601);
+        assert_eq!(vault.execute("UPDATE tenants SET status = ?1 WHERE id = 'dead'", [long_ago]).unwrap(), 1);
+    }
+    let takeovers = || {
+        let vault = rusqlite::Connection::open(import.stage.path("cloud").join("vault.db")).unwrap();
+        let sql = "SELECT count(*) FROM journal WHERE tenant = 'dead' AND kind = 'takeover'";
+        vault.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let before = takeovers();
+    assert_eq!(import.outcome(&source, &["--tenant", "living"]).await, "imported");
+    assert_eq!(takeovers(), before + 1, "whoever had it is fenced");
+    assert_eq!(import.outcome(&source, &["--tenant", "dead"]).await, "device_elsewhere");
+}
+
+/// Of a source that ends early nobody knows whether it has one tenant: nothing comes in under a name of the user's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_ends_early_gives_nothing_to_a_tenant_that_is_named() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let row = json!({ "sessionId": "one", "creds": import_devices::creds(1, &import_devices::number(1)).to_string() });
+    let rows = json!([row, row]).to_string();
+    let source = import.stage.path("rows.json");
+    std::fs::write(&source, &rows[..rows.len() - 100]).unwrap();
+    let (code, reports) = import.run("evolution", &source, &["--tenant", "trattoria"]).await;
+    assert_eq!((code, reports.len()), (Some(1), 0), "{reports:#?}");
+    std::fs::write(&source, json!([row]).to_string()).unwrap();
+    let (code, reports) = import.run("evolution", &source, &["--tenant", "trattoria"]).await;
+    assert_eq!((code, &reports[0]["outcome"]), (Some(0), &json!("imported")), "{reports:#?}");
 }

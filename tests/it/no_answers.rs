@@ -8,8 +8,7 @@ use sessiond::demo::{Conversation, Ear, Process, until};
 use whatsapp_rust::wacore_binary::builder::NodeBuilder;
 
 use crate::{
-    emulator,
-    proxy::{Mode, Proxy},
+    proxy::{self, Mode},
     stage::{Home, LIMIT, Stage},
 };
 
@@ -213,10 +212,8 @@ async fn a_pairing_whose_line_drops_knows_whose_it_is() {
 /// WhatsApp's ack of a message comes while messages that nobody can read wait for a vault that stalls.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ack_does_not_wait_behind_messages_that_the_vault_does_not_take() {
-    let Some(host) = emulator::host() else { return };
-    let proxy = Proxy::start(&host).await;
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let stage = stage.set("FIRESTORE_EMULATOR_HOST", proxy.address()).set("SESSIOND_SESSION__ACK_TIMEOUT", "5s");
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let stage = stage.set("SESSIOND_SESSION__ACK_TIMEOUT", "5s");
     let scene = Scene::on(stage).await;
     let (customer, number) = (&scene.conversation.customers[0], &scene.conversation.number);
     // The first words cost questions.

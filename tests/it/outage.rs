@@ -11,9 +11,8 @@ use sessiond::demo::{Conversation, Ear, Heard, Process};
 use tokio::time::sleep;
 
 use crate::{
-    emulator,
-    proxy::{Mode, Proxy},
-    stage::{Home, LIMIT, Stage},
+    proxy::{self, Mode, Proxy},
+    stage::{LIMIT, Stage},
 };
 
 const TENANT: &str = "trattoria";
@@ -55,10 +54,8 @@ struct Scene {
 }
 
 async fn survives(mode: Mode, death: Death) {
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let proxy = Proxy::start(&emulator::host().unwrap()).await;
+    let Some((stage, proxy)) = proxy::stage().await else { return };
     let stage = stage
-        .set("FIRESTORE_EMULATOR_HOST", proxy.address())
         .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", format!("{}s", REQUEST_TIMEOUT.as_secs()))
         .set("SESSIOND_HEARTBEAT__FIRST", "1s")
         .set("SESSIOND_HEARTBEAT__INTERVAL", "4s")
@@ -265,10 +262,8 @@ async fn death_and_a_lost_disk_while_answers_are_lost_cost_no_message() {
 /// Firestore answers, and does not, and answers again, while the daemon starts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_goes_on_when_firestore_falls_silent_in_the_middle_of_it() {
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let proxy = Proxy::start(&emulator::host().unwrap()).await;
-    let stage =
-        stage.set("FIRESTORE_EMULATOR_HOST", proxy.address()).set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "1s");
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let stage = stage.set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "1s");
     for open in (5..200).step_by(15) {
         let setup = stage.setup.clone();
         let mut daemon = setup.spawn().unwrap();

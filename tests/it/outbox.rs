@@ -12,7 +12,7 @@ use sessiond::{
     store::{Batch, OwnAccount, key, space},
 };
 
-use crate::store_world::World;
+use crate::store_world::{self, World};
 
 const LONG: Duration = Duration::from_secs(3600);
 const CHAT: &str = "573001112233@s.whatsapp.net";
@@ -41,18 +41,7 @@ async fn outbox_at(world: &World, behind: Duration) -> (Outbox, Arc<Log>) {
 
 async fn outbox_of(world: &World, behind: Duration, feed: Feed) -> (Outbox, Arc<Log>) {
     let clock: Arc<dyn Clock> = Arc::new(Behind(behind));
-    let keep = Keep {
-        events: 1000,
-        bytes: usize::MAX,
-        age: Duration::from_secs(3600),
-        live: 500,
-        whole: Duration::from_secs(3600),
-        whole_bytes: usize::MAX,
-    };
-    let tenant = "trattoria".parse().unwrap();
-    let log = Arc::new(
-        Log::open(tenant, world.store.clone(), feed, Shelf::default(), clock.clone(), keep, None).await.unwrap(),
-    );
+    let log = store_world::log(world, feed, clock.clone()).await;
     (Outbox::open(world.store.clone(), log.clone(), clock, 24 * LONG).await.unwrap(), log)
 }
 

@@ -11,8 +11,10 @@ use tokio::time::sleep;
 use crate::{
     damage,
     stage::{Home, LIMIT, Stage, await_death},
+    vault_look,
 };
 
+/// The pace at which a page asks; no test waits for anything with it.
 const POLL: Duration = Duration::from_millis(300);
 
 /// Offers last ten seconds.
@@ -32,6 +34,12 @@ async fn qr(stage: &Stage) -> Option<String> {
 
 async fn state(stage: &Stage) -> Value {
     get(stage, "/api/sessions/trattoria").await["status"].clone()
+}
+
+/// The mark of the offer is in the vault: a process that dies now leaves it there.
+async fn offer_is_kept(stage: &Stage) {
+    let kept = || vault_look::has_setting(stage, "trattoria", "session/pairing");
+    until(LIMIT, "the mark of the offer", kept).await.unwrap();
 }
 
 /// Polls for so long; there is a code at the end, and whoever scans it is connected.
@@ -110,10 +118,8 @@ async fn an_offer_goes_on_after_a_restart_for_whoever_looks() {
         let stage = impatient().await;
         let daemon = stage.start().await;
         let code = stage.dashboard.qr("trattoria").await.unwrap();
-        // The page looks once more, and the mark of the offer is in the vault by then.
-        sleep(POLL).await;
         assert!(qr(&stage).await.is_some());
-        sleep(Duration::from_millis(500)).await;
+        offer_is_kept(&stage).await;
         match graceful {
             true => drop(daemon.terminate(LIMIT).await.unwrap()),
             false => daemon.kill().await.unwrap(),
@@ -140,7 +146,7 @@ async fn an_offer_goes_on_after_a_restart_for_whoever_listens() {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     stage.dashboard.qr("trattoria").await.unwrap();
-    sleep(Duration::from_millis(500)).await;
+    offer_is_kept(&stage).await;
     daemon.kill().await.unwrap();
     let daemon = stage.start().await;
     let ear = sessiond::demo::Ear::open(&stage.dashboard, vec!["trattoria".to_owned()]);
@@ -161,6 +167,7 @@ async fn an_offer_that_was_over_before_the_restart_stays_so() {
     let ear = sessiond::demo::Ear::open(&stage.dashboard, vec!["trattoria".to_owned()]);
     let told = |heard: &[sessiond::demo::Heard]| heard.iter().any(|heard| heard.event == "registered");
     ear.until(LIMIT, told).await.unwrap();
+    // Nothing happens, for a while: an offer would be made within milliseconds.
     sleep(Duration::from_secs(2)).await;
     assert_eq!(state(&stage).await, json!("STOPPED"), "{}", stage.log());
     daemon.kill().await.unwrap();
@@ -250,9 +257,9 @@ async fn whoever_waits_is_told_how_the_session_ended() {
     let damaging = async {
         let session = || async { stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body };
         until(LIMIT, "the connecting", || async { session().await["status"] == json!("STARTING") }).await.unwrap();
-        // Until its file is closed.
-        sleep(Duration::from_millis(2500)).await;
         let files = damage::working_copy(&stage.setup.data_dir, "trattoria");
+        let closed = || async { !files.iter().any(|file| damage::has_open(&daemon, file)) };
+        until(LIMIT, "the file to be closed", closed).await.unwrap();
         files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
         stage.dashboard.get("/api/baileys/conversations?tenantId=trattoria").await.unwrap();
     };

@@ -22,8 +22,7 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    emulator,
-    proxy::{Mode, Proxy},
+    proxy::{self, Mode},
     stage::{Home, LIMIT, Stage},
     store_world::World,
 };
@@ -435,12 +434,9 @@ async fn no_more_is_kept_than_may_be_and_the_oldest_leave_first() {
 /// What was answered is durable; what is not durable is refused, and is not lost for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_vault_nothing_is_promised() {
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let proxy = Proxy::start(&emulator::host().unwrap()).await;
-    let stage = stage
-        .set("FIRESTORE_EMULATOR_HOST", proxy.address())
-        .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s")
-        .set("SESSIOND_MESSAGES__HISTORY_PATIENCE", "3s");
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let stage =
+        stage.set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s").set("SESSIOND_MESSAGES__HISTORY_PATIENCE", "3s");
     let scene = Scene::new(stage, 3).await;
     proxy.set(Mode::Refuse);
     let answer = scene.ask(&scene.customer, 50).await;

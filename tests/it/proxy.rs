@@ -20,7 +20,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::emulator;
+use crate::{
+    emulator,
+    stage::{Home, Stage},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -149,6 +152,13 @@ pub fn document(seq: u64) -> JournalDocument {
         at: "2026-11-24T10:00:00Z".parse().unwrap(),
         payload: Bytes::from_static(b"sealed"),
     }
+}
+
+/// A stage whose daemons have their Firestore behind a proxy.
+pub async fn stage() -> Option<(Stage, Proxy)> {
+    let stage = Stage::new(Home::Emulator).await?;
+    let proxy = Proxy::start(&emulator::host()?).await;
+    Some((stage.set("FIRESTORE_EMULATOR_HOST", proxy.address()), proxy))
 }
 
 /// A vault behind a proxy, and the same one without.

@@ -17,9 +17,8 @@ use sessiond::{
 };
 
 use crate::{
-    emulator,
-    proxy::{Mode, Proxy},
-    stage::{Home, LIMIT, Stage},
+    proxy::{self, Mode},
+    stage::LIMIT,
     store_world::{World, soon, tenant},
 };
 
@@ -554,12 +553,9 @@ async fn whole_messages_leave_the_state_by_bytes_though_their_events_are_small()
 /// As a dashboard sees it: one conversation, page after page, after the machine was lost; and an outage of the vault is no empty page.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dashboard_reads_conversations_across_segments() {
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let proxy = Proxy::start(&emulator::host().unwrap()).await;
-    let stage = stage
-        .set("FIRESTORE_EMULATOR_HOST", proxy.address())
-        .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s")
-        .set("SESSIOND_MESSAGES__LIVE_EVENTS", "20");
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let stage =
+        stage.set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s").set("SESSIOND_MESSAGES__LIVE_EVENTS", "20");
     let daemon = stage.start().await;
     let mut conversation = stage.pair("trattoria").await;
     conversation.customers_write(&stage.network, 50).await.unwrap();

@@ -17,8 +17,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 use sessiond::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     journal::{self, Closed, Context, Journal, Opened, Pace, Policy},
+    message::{Feed, Keep, Log, Shelf},
     seal::{Digest, Keyring},
     store::{
         Batch, Pool, PoolOptions, Store,
@@ -343,6 +344,15 @@ impl Vault for Line {
     fn usage(&self) -> Usage {
         self.vault.usage()
     }
+}
+
+/// The tenant's event log, which keeps all of a test's events.
+pub async fn log(world: &World, feed: Feed, clock: Arc<dyn Clock>) -> Arc<Log> {
+    let hour = Duration::from_secs(3600);
+    let keep = Keep { events: 1000, bytes: usize::MAX, age: hour, live: 500, whole: hour, whole_bytes: usize::MAX };
+    let named = "trattoria".parse().unwrap();
+    let log = Log::open(named, world.store.clone(), feed, Shelf::default(), clock, keep, None).await;
+    Arc::new(log.unwrap())
 }
 
 pub async fn poll_once<F: Future>(mut call: Pin<&mut F>) -> Poll<F::Output> {

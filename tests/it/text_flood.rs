@@ -32,9 +32,7 @@ async fn what_comes_faster_than_it_is_kept_waits_outside() {
 
     let before = resident(&daemon);
     let file = stage.path("cloud").join("vault.db");
-    let stall = tokio::spawn(async move { vault_lock::hold(&file, Duration::from_secs(20)).await });
-    // One is on its way to be kept, or nothing would be held up.
-    sleep(Duration::from_millis(100)).await;
+    let stall = vault_lock::take(&file, Duration::from_secs(20)).await;
     let mut most = before;
     for n in 0..TEXTS {
         let customer = conversation.customers[n % 2].clone();
@@ -45,6 +43,7 @@ async fn what_comes_faster_than_it_is_kept_waits_outside() {
     }
     while !stall.is_finished() {
         most = most.max(resident(&daemon));
+        // The pace of the looks at its memory.
         sleep(Duration::from_millis(50)).await;
     }
     stall.await.unwrap();

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Process, until};
 
 use crate::{
-    emulator,
-    proxy::{Mode, Proxy},
+    proxy::{self, Mode},
     stage::{Home, LIMIT, Stage},
 };
 
@@ -113,10 +112,7 @@ async fn while_whatsapp_is_away() {
 /// WhatsApp knows, the vault does not: nobody is told that it is done, and nobody waits for the vault.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_vault_is_away() {
-    let Some(host) = emulator::host() else { return };
-    let proxy = Proxy::start(&host).await;
-    let Some(stage) = Stage::new(Home::Emulator).await else { return };
-    let stage = stage.set("FIRESTORE_EMULATOR_HOST", proxy.address());
+    let Some((stage, proxy)) = proxy::stage().await else { return };
     let daemon = stage.start().await;
     let conversation = stage.pair("trattoria").await;
     let scene = Scene { stage, conversation, _daemon: daemon };

@@ -220,7 +220,7 @@ async fn one_that_was_deleted_is_gone() {
             (200, &json!("ok"), &json!(0)),
             "{health}"
         );
-        // Its last state is written down late, and must not bring it back.
+        // Nothing happens, for a while: its last state is written down late (five seconds), and must not bring it back.
         tokio::time::sleep(std::time::Duration::from_secs(6)).await;
         if round == 0 {
             daemon.kill().await.unwrap();

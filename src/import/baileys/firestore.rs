@@ -4,7 +4,7 @@
 //! tenant. Keys lie in the field `keys`, or in fields called `keys.<name>`, which `set(…, {merge: true})` made of dotted names.
 //! Plain JSON of a collection has the shape that [`super::realtime`] reads.
 
-use std::{cell::RefCell, fmt, io::Read};
+use std::{fmt, io::Read};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -12,23 +12,19 @@ use super::{Assembly, document};
 use crate::import::{
     ImportError, ImportLimits, ImportOrigin, SourceTenant,
     json::{self, JsonNode, NodeSeed},
-    source::{TenantSink, walk},
+    source::{StreamSink, walk},
 };
 
 pub fn read(source: impl Read, limits: &ImportLimits, take: &mut dyn FnMut(SourceTenant)) -> Result<(), ImportError> {
-    let reader = DocumentReader { sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
-    let walked = walk(source, "the documents", limits, |parser| (&reader).deserialize(parser));
-    reader.failure.into_inner().map_or(walked, Err)?;
-    if reader.sink.borrow().found() == 0 {
+    let reader = DocumentReader(StreamSink::new(limits, take));
+    reader.0.end(walk(source, "the documents", limits, |parser| (&reader).deserialize(parser)))?;
+    if reader.0.found() == 0 {
         return Err(ImportError::OtherFormat("documents with typed fields"));
     }
     Ok(())
 }
 
-struct DocumentReader<'s> {
-    sink: RefCell<TenantSink<'s>>,
-    failure: RefCell<Option<ImportError>>,
-}
+struct DocumentReader<'s>(StreamSink<'s>);
 
 impl DocumentReader<'_> {
     /// A document as a node; what is none is passed over.
@@ -49,14 +45,11 @@ impl DocumentReader<'_> {
                 document::add(&mut assembly, JsonNode::Map(fields)).and_then(|()| assembly.finish())
             }
         };
-        self.sink.borrow_mut().put(SourceTenant { name, connected: None, copy }).map_err(|error| {
-            *self.failure.borrow_mut() = Some(error);
-            E::custom("stopped")
-        })
+        self.0.put(SourceTenant::new(name, copy))
     }
 
     fn assembly(&self) -> Assembly {
-        Assembly::new(ImportOrigin::Firestore, &self.sink.borrow().limits())
+        Assembly::new(ImportOrigin::Firestore, &self.0.limits())
     }
 }
 

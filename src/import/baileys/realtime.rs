@@ -1,9 +1,15 @@
 //! Exports of a Realtime Database: `tenants/{t}/baileys_session`, and the older `baileys_sessions/{t}`.
 //!
 //! A stream: an export holds everything else of the old service too, and only one tenant of it is in memory at a time. Whatever
-//! part of the tree was exported, an object that holds `creds` is a session, and the name above it is its tenant.
+//! part of the tree was exported, an object that holds `creds` is a session, and the name above it is its tenant. A tenant that is in
+//! both places comes out twice: [`read_newest`] decides.
 
-use std::{cell::RefCell, fmt, io::Read};
+use std::{
+    fmt,
+    io::{Read, Seek, SeekFrom},
+};
+
+use jiff::Timestamp;
 
 use serde::{
     Deserializer,
@@ -13,8 +19,9 @@ use serde::{
 use super::{Assembly, document};
 use crate::import::{
     ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy,
-    json::{JsonNode, NodeSeed},
-    source::{TenantSink, walk},
+    json::{self, JsonBudget, JsonNode, NodeSeed},
+    source::{StreamSink, walk},
+    versions::SourceVersions,
 };
 
 /// The current place of a session within its tenant.
@@ -22,6 +29,8 @@ const SESSION: &str = "baileys_session";
 /// What the old service says of a tenant, and in it: whether it is connected.
 const RESTAURANT: &str = "restaurant";
 const CONNECTED: &str = "whatsappConnected";
+/// When a session was written, beside it: as text, and in milliseconds.
+const TIMES: [&str; 2] = ["updatedAt", "savedAt"];
 /// `tenants/{t}/baileys_session`, and two more for exports that begin above.
 const LEVELS: usize = 5;
 
@@ -32,36 +41,52 @@ pub fn read(
     limits: &ImportLimits,
     take: &mut dyn FnMut(SourceTenant),
 ) -> Result<(), ImportError> {
-    let shared = ExportWalk { origin, sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
+    let shared = ExportWalk { origin, sink: StreamSink::new(limits, take) };
     let walked = walk(source, "the export", limits, |parser| {
         match (BranchSeed { walk: &shared, level: 0 }).deserialize(parser)? {
             Some(session) => shared.put(String::new(), session),
             None => Ok(()),
         }
     });
-    shared.failure.into_inner().map_or(walked, Err)?;
-    if shared.sink.borrow().found() == 0 { Err(ImportError::NoCredentials) } else { Ok(()) }
+    shared.sink.end(walked)?;
+    if shared.sink.found() == 0 { Err(ImportError::NoCredentials) } else { Ok(()) }
 }
 
-/// What all branches share; an error that is not the parser's own is kept beside the one that stops the parser.
+/// The same of an export in which tenants may be twice: of each the newest copy alone. Reads it two times, since only one tenant has room
+/// in memory. Of one that is damaged nothing comes out: the newer copies may be in the part that is missing.
+pub fn read_newest(
+    mut source: impl Read + Seek,
+    origin: ImportOrigin,
+    limits: &ImportLimits,
+    take: &mut dyn FnMut(SourceTenant),
+) -> Result<(), ImportError> {
+    let mut versions = SourceVersions::default();
+    read(&mut source, origin, limits, &mut |tenant| versions.note(&tenant))?;
+    source.seek(SeekFrom::Start(0))?;
+    read(&mut source, origin, limits, &mut |tenant| {
+        if let Some(tenant) = versions.judge(tenant) {
+            take(tenant);
+        }
+    })
+}
+
+/// What all branches share.
 struct ExportWalk<'s> {
     origin: ImportOrigin,
-    sink: RefCell<TenantSink<'s>>,
-    failure: RefCell<Option<ImportError>>,
+    sink: StreamSink<'s>,
 }
 
 /// A session whose name only the object around it knows.
 struct FoundSession {
     copy: Result<TenantCopy, ImportError>,
     connected: Option<bool>,
+    saved_at: Option<Timestamp>,
 }
 
 impl ExportWalk<'_> {
-    fn put<E: Error>(&self, name: String, FoundSession { copy, connected }: FoundSession) -> Result<(), E> {
-        self.sink.borrow_mut().put(SourceTenant { name, connected, copy }).map_err(|error| {
-            *self.failure.borrow_mut() = Some(error);
-            E::custom("stopped")
-        })
+    fn put<E: Error>(&self, name: String, found: FoundSession) -> Result<(), E> {
+        let FoundSession { copy, connected, saved_at } = found;
+        self.sink.put(SourceTenant { name, connected, saved_at, copy })
     }
 }
 
@@ -126,9 +151,10 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Option<FoundSession>, A::Error> {
-        let limits = self.walk.sink.borrow().limits();
+        let limits = self.walk.sink.limits();
         let mut session = None;
         let mut connected = None;
+        let (mut saved_at, mut session_saved_at) = (None, None);
         let mut own: Option<(Assembly, Result<(), ImportError>)> = None;
         // Much else in a database may have keys, and much may be called `creds`.
         let mut has_creds = false;
@@ -141,12 +167,19 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
                 if added.is_ok() {
                     *added = document::add(assembly, JsonNode::Map(vec![(name, node)]));
                 }
+            } else if TIMES.contains(&name.as_str()) {
+                // Small, whatever a stranger put there.
+                let budget = JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..limits });
+                saved_at = saved_at.max(time(&source.next_value_seed(NodeSeed::in_stream(&budget))?));
             } else if name == RESTAURANT {
                 connected = source.next_value_seed(FlagSeed(CONNECTED))?;
             } else {
                 let found = source.next_value_seed(BranchSeed { walk: self.walk, level: self.level + 1 })?;
                 match found {
-                    Some(found) if name == SESSION => session = Some(found.copy),
+                    Some(found) if name == SESSION => {
+                        session = Some(found.copy);
+                        session_saved_at = found.saved_at;
+                    }
                     Some(found) => self.walk.put(name, found)?,
                     None if name == SESSION => session = Some(Err(ImportError::NoCredentials)),
                     None => {}
@@ -156,7 +189,19 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
         let own = own.filter(|_| has_creds).map(|(assembly, added)| added.and_then(|()| assembly.finish()));
         // A tenant that says it is connected, and has nothing to connect with, must not be missed.
         let nothing = (connected == Some(true)).then_some(Err(ImportError::NoCredentials));
-        Ok(session.or(own).or(nothing).map(|copy| FoundSession { copy, connected }))
+        let saved_at = if session.is_some() { session_saved_at } else { saved_at };
+        Ok(session.or(own).or(nothing).map(|copy| FoundSession { copy, connected, saved_at }))
+    }
+}
+
+/// ISO 8601, milliseconds, or Firestore's object of seconds.
+fn time(node: &JsonNode) -> Option<Timestamp> {
+    if let Some(seconds) = node.get("_seconds").or_else(|| node.get("seconds")) {
+        return Timestamp::from_second(json::integer(seconds)?).ok();
+    }
+    match node.text().and_then(|text| text.parse().ok()) {
+        Some(time) => Some(time),
+        None => Timestamp::from_millisecond(json::integer(node)?).ok(),
     }
 }
 

@@ -18,18 +18,18 @@ pub fn read(text: &[u8], limits: &ImportLimits, take: &mut dyn FnMut(SourceTenan
     }
     if text.trim_ascii_start().first() != Some(&b'{') {
         let copy = read_lines(text, limits)?;
-        return sink.put(SourceTenant { name: String::new(), connected: None, copy: Ok(copy) });
+        return sink.put(SourceTenant::new("", Ok(copy)));
     }
     let assembly = Assembly::new(ImportOrigin::Evolution, limits);
     let node = json::read(text, "the dump", assembly.budget())?;
     if node.get(CREDENTIALS).is_some() {
-        return sink.put(SourceTenant { name: String::new(), connected: None, copy: read_hash(assembly, node) });
+        return sink.put(SourceTenant::new("", read_hash(assembly, node)));
     }
     for (name, hash) in node.into_fields().unwrap_or_default() {
         if hash.get(CREDENTIALS).is_some() {
             let copy = read_hash(Assembly::new(ImportOrigin::Evolution, limits), hash);
             let instance = name.rsplit(':').next().unwrap_or_default().to_owned();
-            sink.put(SourceTenant { name: instance, connected: None, copy })?;
+            sink.put(SourceTenant::new(instance, copy))?;
         }
     }
     if sink.found() == 0 { Err(ImportError::NoCredentials) } else { Ok(()) }

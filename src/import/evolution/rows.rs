@@ -1,7 +1,6 @@
 //! The table `Session`, exported as CSV or as JSON: `sessionId` is the instance, `creds` its credentials.
 
 use std::{
-    cell::RefCell,
     fmt,
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -14,7 +13,7 @@ use crate::import::{
     ImportError, ImportLimits, ImportOrigin, SourceTenant,
     baileys::Assembly,
     json::{self, JsonNode, NodeSeed},
-    source::{TenantSink, walk},
+    source::{StreamSink, walk},
 };
 
 /// As PostgreSQL has it, and as some exporters write it.
@@ -29,16 +28,14 @@ pub fn read(
     take: &mut dyn FnMut(SourceTenant),
 ) -> Result<(), ImportError> {
     let mut source = BufReader::new(source);
-    let reader =
-        RowReader { instances, sink: RefCell::new(TenantSink::new(limits, take)), failure: RefCell::new(None) };
+    let reader = RowReader { instances, sink: StreamSink::new(limits, take) };
     let first = source.fill_buf()?.trim_ascii_start().first().copied();
     if matches!(first, Some(b'[' | b'{')) {
-        let walked = walk(source, "the rows", limits, |parser| (&reader).deserialize(parser));
-        reader.failure.into_inner().map_or(walked, Err)?;
+        reader.sink.end(walk(source, "the rows", limits, |parser| (&reader).deserialize(parser)))?;
     } else {
         reader.read_csv(source, limits)?;
     }
-    if reader.sink.borrow().found() == 0 {
+    if reader.sink.found() == 0 {
         return Err(ImportError::OtherFormat("rows with sessionId and creds"));
     }
     Ok(())
@@ -46,8 +43,7 @@ pub fn read(
 
 struct RowReader<'s> {
     instances: Option<&'s Path>,
-    sink: RefCell<TenantSink<'s>>,
-    failure: RefCell<Option<ImportError>>,
+    sink: StreamSink<'s>,
 }
 
 impl RowReader<'_> {
@@ -63,13 +59,14 @@ impl RowReader<'_> {
                 return Err(ImportError::OtherFormat("rows as long as their header"));
             }
             let text = std::mem::take(&mut record[creds]);
-            self.put(self.assembly(), &record[instance], JsonNode::Text(text))?;
+            let tenant = self.tenant(self.assembly(), &record[instance], JsonNode::Text(text));
+            self.sink.put_or(tenant)?;
         }
         Ok(())
     }
 
-    fn put(&self, mut assembly: Assembly, instance: &str, creds: JsonNode) -> Result<(), ImportError> {
-        let limits = self.sink.borrow().limits();
+    fn tenant(&self, mut assembly: Assembly, instance: &str, creds: JsonNode) -> SourceTenant {
+        let limits = self.sink.limits();
         let mut build = || {
             // A row without credentials: the instance was never paired.
             if matches!(&creds, JsonNode::Null) || creds.text().is_some_and(|text| text.trim().is_empty()) {
@@ -85,8 +82,7 @@ impl RowReader<'_> {
                 None => Ok(()),
             }
         };
-        let copy = build().and_then(|()| assembly.finish());
-        self.sink.borrow_mut().put(SourceTenant { name: instance.to_owned(), connected: None, copy })
+        SourceTenant::new(instance, build().and_then(|()| assembly.finish()))
     }
 
     fn put_row<E: Error>(&self, assembly: Assembly, row: &JsonNode) -> Result<(), E> {
@@ -94,14 +90,11 @@ impl RowReader<'_> {
             return Ok(());
         };
         let creds = row.get(CREDS).cloned().unwrap_or(JsonNode::Null);
-        self.put(assembly, instance, creds).map_err(|error| {
-            *self.failure.borrow_mut() = Some(error);
-            E::custom("stopped")
-        })
+        self.sink.put(self.tenant(assembly, instance, creds))
     }
 
     fn assembly(&self) -> Assembly {
-        Assembly::new(ImportOrigin::Evolution, &self.sink.borrow().limits())
+        Assembly::new(ImportOrigin::Evolution, &self.sink.limits())
     }
 }
 

@@ -1,10 +1,13 @@
 //! A reader in front of the JSON parser, for sources that are too large to be held.
 //!
 //! Owns [`GuardedReader`]. The parser collects a string in memory before anybody sees it, and has no bound for that; this
-//! reader follows the quotes as the bytes pass, and ends the stream with an error at the first string that is too long, or
-//! when the source as a whole is. Never changes a byte.
+//! reader follows the quotes as the bytes pass, and ends the stream with an error at the first string that is too long, at the first
+//! number that is, or when the source as a whole is. Never changes a byte.
 
 use std::io::{self, Read};
+
+/// Bytes of one number or word.
+const WORD: usize = 4096;
 
 /// Ends a stream whose strings, or which as a whole, is larger than allowed.
 pub struct GuardedReader<R> {
@@ -24,8 +27,9 @@ impl<R: Read> GuardedReader<R> {
     fn watch(&mut self, byte: u8) -> io::Result<()> {
         if !self.in_string {
             self.in_string = byte == b'"';
-            self.length = 0;
-            return Ok(());
+            let is_in_word = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
+            self.length = if is_in_word { self.length + 1 } else { 0 };
+            return if self.length > WORD { Err(too_large("a number within the source is too long")) } else { Ok(()) };
         }
         self.length += 1;
         if self.length > self.longest {
@@ -34,7 +38,7 @@ impl<R: Read> GuardedReader<R> {
         match byte {
             _ if self.escaped => self.escaped = false,
             b'\\' => self.escaped = true,
-            b'"' => self.in_string = false,
+            b'"' => (self.in_string, self.length) = (false, 0),
             _ => {}
         }
         Ok(())
@@ -73,5 +77,7 @@ mod tests {
         assert!(pass(r#"["\\","\\\"x"]"#, 100, 6).is_ok(), "escapes end no string");
         assert!(pass(&"1".repeat(50), 100, 6).is_ok(), "no string");
         assert!(pass(&" ".repeat(101), 100, 6).is_err());
+        assert!(pass(&"1,".repeat(5_000), 100_000, 6).is_ok(), "many numbers");
+        assert!(pass(&"1".repeat(5_000), 100_000, 6).is_err(), "one long number");
     }
 }

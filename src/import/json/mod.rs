@@ -129,5 +129,25 @@ mod tests {
         assert!(too_large(&format!("{{{}\"z\":1}}", r#""a":{},"#.repeat(1_000))), "objects");
         assert!(read(&format!("{}{}", "[".repeat(20), "]".repeat(20))).is_ok());
         assert!(read(&format!("[{}0]", "255,".repeat(20_000))).is_ok(), "an array of bytes is one value");
+        assert!(too_large(&format!("[{}\"x\"]", "1,".repeat(20_000))), "bytes that turn out to be numbers are values");
+    }
+
+    /// In a stream nobody has paid for the text: there are other tenants in it.
+    #[test]
+    fn a_bomb_of_bytes_in_a_stream_is_paid_for() {
+        let limits = ImportLimits { tenant_bytes: 100_000, values: 1_000, ..ImportLimits::default() };
+        let stream = |items: usize| {
+            let text = format!("[{}1]", "1,".repeat(items - 1));
+            let budget = JsonBudget::new(&limits);
+            let mut parser = serde_json::Deserializer::from_reader(text.as_bytes());
+            let node =
+                serde::de::DeserializeSeed::deserialize(NodeSeed::in_stream(&budget), &mut parser).expect("JSON");
+            parser.end().expect("all of it is read");
+            (node, budget.check("a bomb").is_ok())
+        };
+        let (node, is_within) = stream(100_000);
+        assert!(is_within && matches!(&node, JsonNode::Bytes(bytes) if bytes.len() == 100_000), "{node:?}");
+        assert_eq!(stream(1_000_000), (JsonNode::Null, false), "nothing of it is kept");
+        assert_eq!(node.into_items(), None, "nor is a value made of each byte");
     }
 }

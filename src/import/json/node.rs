@@ -1,5 +1,8 @@
 //! A JSON value as it was written.
 
+/// Numbers of one array that are made items of. Where numbers are meant, not bytes, they are devices and indexes: a few hundred.
+const NUMBERS: usize = 4096;
+
 /// Keeps the order of an object's fields: libsignal's JSON tells the age of chains by nothing else.
 #[derive(Clone, PartialEq)]
 pub enum JsonNode {
@@ -46,10 +49,11 @@ impl JsonNode {
         *self == JsonNode::Bool(true)
     }
 
-    /// The items of an array. Databases without arrays make objects with numbered fields of them: those, by number.
+    /// The items of an array; none of one that holds bytes, and many. Databases without arrays make objects with numbered fields of them: those, by number.
     pub fn into_items(self) -> Option<Vec<JsonNode>> {
         match self {
             JsonNode::List(items) => Some(items),
+            JsonNode::Bytes(bytes) if bytes.len() > NUMBERS => None,
             JsonNode::Bytes(bytes) => Some(bytes.into_iter().map(|byte| JsonNode::Integer(byte.into())).collect()),
             JsonNode::Map(fields) => {
                 let mut numbered = fields

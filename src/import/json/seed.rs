@@ -34,6 +34,13 @@ impl<'b> NodeSeed<'b> {
         }
     }
 
+    /// A byte of an array of numbers is kept as one byte. It costs that and no value; a text that is paid for has two for it.
+    fn byte(self) {
+        if self.counts_text {
+            self.budget.spend_bytes(1);
+        }
+    }
+
     fn inner(self) -> Self {
         Self { depth: self.depth + 1, ..self }
     }
@@ -96,10 +103,17 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             // A byte costs nothing but itself; whatever else comes first turns the array into a list.
             let Some(item) = source.next_element_seed(self.inner().item(items.is_empty()))? else { break };
             match item {
-                JsonNode::Integer(value @ 0..=255) if items.is_empty() => bytes.push(value as u8),
+                JsonNode::Integer(value @ 0..=255) if items.is_empty() => {
+                    self.byte();
+                    bytes.push(value as u8);
+                }
                 other => {
+                    // A value is 32 times as large as its byte: before each it is asked for.
                     for byte in bytes.drain(..) {
                         self.budget.spend_value();
+                        if self.budget.is_exceeded() {
+                            break;
+                        }
                         items.push(JsonNode::Integer(i64::from(byte)));
                     }
                     items.push(other);

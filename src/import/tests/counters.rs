@@ -55,6 +55,9 @@ fn keys_that_are_younger_than_the_credentials_keep_none() {
     store.insert("pre-key-813.json".to_owned(), newer);
     let settled = read(&store).expect("a copy").settle(Finality::Final, CounterMargin::default());
     assert!(settled.sessions.is_empty());
+    // WhatsApp has keys that these credentials know nothing of: fresh ones must not take their ids.
+    assert!(!settled.server_has_pre_keys);
+    assert_eq!((settled.next_pre_key_id, settled.first_unuploaded_pre_key_id), (10_813, 10_813));
     // In two places, the newest key must be there.
     let mut store = files(BAILEYS_7);
     store.remove("pre-key-812.json");

@@ -5,6 +5,11 @@ use serde_json::json;
 use super::*;
 use crate::import::baileys::{firestore, realtime};
 
+fn newest(export: &Value) -> (Vec<SourceTenant>, Result<(), ImportError>) {
+    let source = std::io::Cursor::new(export.to_string());
+    collect(|take| realtime::read_newest(source, ImportOrigin::RealtimeDatabase, &ImportLimits::default(), take))
+}
+
 fn realtime(text: &str) -> (Vec<SourceTenant>, Result<(), ImportError>) {
     collect(|take| realtime::read(text.as_bytes(), ImportOrigin::RealtimeDatabase, &ImportLimits::default(), take))
 }
@@ -55,6 +60,77 @@ fn creds_alone_are_what_the_old_service_kept() {
         realtime(&json!({ "tenants": { "t": { "baileys_session": { "creds": creds, "savedAt": 1 } } } }).to_string());
     result.expect("an export");
     assert!(found[0].copy.as_ref().is_ok_and(|copy| copy.pre_keys.is_empty() && copy.sessions.is_empty()));
+}
+
+/// A root export has the place of today and the one before it; the older place comes first.
+#[test]
+fn of_two_copies_of_a_tenant_the_newest_counts() {
+    let (seven, six) = (session(), whole(&files(BAILEYS_6)));
+    let at = |session: &Value, times: Value| {
+        let mut session = session.clone();
+        session.as_object_mut().expect("a session").remove("updatedAt");
+        session.as_object_mut().expect("a session").extend(times.as_object().expect("times").clone());
+        session
+    };
+    let (early, late) =
+        (json!({ "savedAt": 1_790_000_000_000_i64 }), json!({ "updatedAt": "2026-10-01T10:00:00.000Z" }));
+    let export = |older_place: Value, newer_place: Value, connected: bool| {
+        json!({
+            "baileys_sessions": { "t": older_place, "alone": at(&seven, json!({})) },
+            "tenants": { "t": { "baileys_session": newer_place, "restaurant": { "whatsappConnected": connected } } },
+        })
+    };
+    let told = |export: &Value| {
+        let (found, result) = newest(export);
+        result.expect("an export");
+        let of_t = found.into_iter().filter(|tenant| tenant.name == "t");
+        let told = of_t.map(|tenant| (tenant.connected, tenant.copy.map(|copy| copy.number().to_owned())));
+        told.map(|(connected, copy)| (connected, copy.unwrap_or_else(|error| error.code().to_owned())))
+            .collect::<Vec<_>>()
+    };
+    let (number_7, number_6, older) = ("4915000000000".to_owned(), "4915000000005".to_owned(), "older_copy".to_owned());
+    let is = |connected: bool, of: &String| (Some(connected), of.clone());
+    // Whichever place it is in.
+    assert_eq!(
+        told(&export(at(&six, early.clone()), at(&seven, late.clone()), true)),
+        [is(true, &older), is(true, &number_7)]
+    );
+    assert_eq!(
+        told(&export(at(&six, late.clone()), at(&seven, early.clone()), true)),
+        [is(true, &number_6), is(true, &older)]
+    );
+    // What the new place says of the tenant counts for both.
+    assert_eq!(told(&export(at(&six, late.clone()), at(&seven, early.clone()), false))[0], is(false, &number_6));
+    // Nobody knows: none.
+    for (one, other) in [(json!({}), late.clone()), (late.clone(), json!({})), (early.clone(), early.clone())] {
+        assert_eq!(told(&export(at(&six, one), at(&seven, other), true)), [is(true, &"twice_in_source".to_owned())]);
+    }
+    // A newest copy that is broken does not make room for an older one.
+    let broken = at(&json!({ "creds": { "noiseKey": 1 } }), late);
+    assert_eq!(
+        told(&export(at(&six, early), broken, true)),
+        [is(true, &older), is(true, &"damaged_credentials".to_owned())]
+    );
+    // A place without credentials is no copy.
+    let export = json!({
+        "baileys_sessions": { "t": six },
+        "tenants": { "t": { "restaurant": { "whatsappConnected": true } } },
+    });
+    assert_eq!(told(&export), [is(true, &number_6)]);
+    // What is missing may be newer.
+    let text = export.to_string();
+    let cut = std::io::Cursor::new(&text[..text.len() - 20]);
+    let (found, result) =
+        collect(|take| realtime::read_newest(cut, ImportOrigin::RealtimeDatabase, &ImportLimits::default(), take));
+    assert!(found.is_empty() && matches!(result, Err(ImportError::Json { .. })), "{result:?}");
+}
+
+#[test]
+fn an_export_without_tenants_is_an_error() {
+    for export in [json!({}), json!({ "tenants": {} }), json!({ "orders": [1], "users": { "x": true } })] {
+        let (found, result) = realtime(&export.to_string());
+        assert!(found.is_empty() && matches!(result, Err(ImportError::NoCredentials)), "{export}: {result:?}");
+    }
 }
 
 #[test]

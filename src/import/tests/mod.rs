@@ -5,6 +5,7 @@ mod baileys;
 mod counters;
 mod databases;
 mod entrance;
+mod entry;
 mod evolution;
 mod export;
 mod fleet;

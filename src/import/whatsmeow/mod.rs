@@ -28,7 +28,7 @@ pub fn read(
     }
     for jid in devices {
         let copy = read_device(&database, &jid, origin, limits);
-        sink.put(SourceTenant { name: jid, connected: None, copy })?;
+        sink.put(SourceTenant::new(jid, copy))?;
     }
     Ok(())
 }

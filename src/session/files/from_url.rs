@@ -134,6 +134,16 @@ mod tests {
         assert!(!good.was_slow.load(Ordering::Relaxed) && bad.was_slow.load(Ordering::Relaxed));
     }
 
+    /// The file lies on the disk until it is sent: for so long nobody fetches another one in its place.
+    #[tokio::test]
+    async fn a_turn_lasts_until_the_file_is_out_of_the_way() {
+        let (places, turns) = (UrlPlaces::new(8), turns(2));
+        let (file, turn) = turns.fetch(&places, PATIENCE, async { "a file" }).await.unwrap();
+        assert!(turns.fetch(&places, SOON, async {}).await.is_err(), "{file} is still there");
+        drop(turn);
+        assert!(turns.fetch(&places, PATIENCE, async {}).await.is_ok());
+    }
+
     #[tokio::test]
     async fn one_that_was_slow_has_one_place_until_it_is_quick_again() {
         let (places, turns) = (UrlPlaces::new(8), turns(4));

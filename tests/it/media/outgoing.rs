@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -127,12 +130,15 @@ type Goods = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 pub struct Shop {
     address: SocketAddr,
     goods: Goods,
+    /// Requests for what drips.
+    dripping: Arc<AtomicUsize>,
 }
 
 impl Shop {
     pub async fn open() -> Self {
         let goods: Goods = Default::default();
-        let find = async |State(goods): State<Goods>, uri: Uri| {
+        let dripping = Arc::new(AtomicUsize::new(0));
+        let find = async |State((goods, dripping)): State<(Goods, Arc<AtomicUsize>)>, uri: Uri| {
             let to = |path: &'static str| Redirect::temporary(path).into_response();
             let zeros = || futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 65536])));
             match uri.path() {
@@ -141,18 +147,21 @@ impl Shop {
                 "/inside" => to("http://169.254.169.254/latest/meta-data/"),
                 "/endless" => Body::from_stream(zeros()).into_response(),
                 "/silent" => std::future::pending().await,
-                "/drip" => Body::from_stream(drips()).into_response(),
+                "/drip" => {
+                    dripping.fetch_add(1, Ordering::Relaxed);
+                    Body::from_stream(drips()).into_response()
+                }
                 path => match goods.lock().unwrap().get(path) {
                     Some(data) => data.clone().into_response(),
                     None => StatusCode::NOT_FOUND.into_response(),
                 },
             }
         };
-        let router = Router::new().fallback(get(find)).with_state(goods.clone());
+        let router = Router::new().fallback(get(find)).with_state((goods.clone(), dripping.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, goods }
+        Self { address, goods, dripping }
     }
 
     pub fn offer(&self, path: &str, data: Vec<u8>) -> Vec<u8> {
@@ -190,8 +199,8 @@ async fn urls_that_drip_hold_up_nobody_else() {
             tokio::spawn(scene.ask(Method::POST, "/api/sendFile").json(&body).send())
         })
         .collect();
-    // They have their places by then.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    // A tenant has a place for one; the others wait for it.
+    until(LIMIT, "a URL to drip", async || shop.dripping.load(Ordering::Relaxed) > 0).await.unwrap();
     let here = file(PDF, 3000);
     let began = std::time::Instant::now();
     let (id, _) = scene.sent("/api/sendFile", json!({ "file": { "data": base64(&here) } })).await;
