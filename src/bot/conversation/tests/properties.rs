@@ -297,7 +297,7 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn no_conversation_breaks_a_promise(quick in any::<bool>(), events in proptest::collection::vec(event(), 1..40)) {
