@@ -38,6 +38,7 @@ pub enum Question {
     Status,
     Delivery,
     Payments,
+    Place,
 }
 
 /// All that a turn said.
@@ -344,6 +345,7 @@ impl Reader<'_> {
 /// The answer to a question of the checkout.
 #[derive(Debug, PartialEq)]
 enum Answer {
+    Yes,
     PicksUp(bool),
     Address(String),
     BadAddress,
@@ -354,6 +356,14 @@ enum Answer {
 }
 
 fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<Answer> {
+    let offers = match talk.phase {
+        Phase::Address { .. } => talk.last_destination.is_some(),
+        Phase::Phone | Phase::Confirming | Phase::Resuming | Phase::CancelOrder { .. } => true,
+        _ => false,
+    };
+    if offers && phrases::takes_the_same(&phrases::plain(said)) {
+        return Some(Answer::Yes);
+    }
     match talk.phase {
         Phase::Way => match numbers::choice(said, 2) {
             Some(chosen) => Some(Answer::PicksUp(chosen == 1)),
@@ -573,6 +583,10 @@ fn take_form(form: FilledForm, turn: &mut HeardTurn) {
 
 fn take_answer(answer: Answer, turn: &mut HeardTurn) {
     match answer {
+        Answer::Yes => {
+            turn.answers.push(true);
+            turn.intent = Intent::Confirm;
+        }
         Answer::PicksUp(picks_up) => turn.picks_up = Some(picks_up),
         Answer::Address(address) => {
             turn.address = Some(address);
@@ -670,6 +684,7 @@ fn take_reading(reading: OrderReading, said: &str, plain: &str, turn: &mut Heard
         Intent::Price if phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
         Intent::Price => turn.questions.push(Question::Price(said.to_owned())),
         Intent::Menu => turn.questions.push(Question::Menu(said.to_owned())),
+        Intent::Other if is_question && phrases::asks_place(plain) => turn.questions.push(Question::Place),
         Intent::Other if is_question && phrases::asks_payment(plain) => turn.questions.push(Question::Payments),
         Intent::Other if is_question && phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
         Intent::Other if states_details || said.trim().is_empty() => {}

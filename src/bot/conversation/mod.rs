@@ -262,7 +262,7 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
     exchange.heard = Some(heard);
 }
 
-/// Of a closed restaurant, a customer may still ask for an order that is under way.
+/// A customer may ask a closed restaurant for an order that is under way.
 fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate: state::Gate) {
     if gate == state::Gate::Closed && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
         let mut trial = exchange.talk.clone();

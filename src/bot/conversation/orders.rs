@@ -136,7 +136,12 @@ pub fn say_status(exchange: &mut Exchange<'_>) {
     }
     if told.is_empty() {
         let has_basket = !exchange.talk.order.lines.is_empty();
-        return exchange.say(if has_basket { TextKey::NotPlaced } else { TextKey::NoOrders }, &[]);
+        exchange.say(if has_basket { TextKey::NotPlaced } else { TextKey::NoOrders }, &[]);
+        // It may be what was asked.
+        if let Some(time) = exchange.restaurant.settings.delivery_time {
+            exchange.say_text(words::minutes(time, language));
+        }
+        return;
     }
     for order in told {
         let stage = words::stage(order.stage, order.is_pick_up, order.is_unpaid, language);

@@ -60,6 +60,14 @@ pattern!(
     r"^(no|wait|hold on|not yet)\b|^(un|dame un|deme un) (momento|momentico|segundo|minuto)\b|\b(esper(e|en|a|ame|eme|ate|ese))\b"
 );
 pattern!(
+    SAME_ONE,
+    r"^(?:(?:si|sii|sip|claro|ok|dale|correcto|exacto|yes)\s+)?(?:a |con |en )?(?:(?:ese|este|esa|esta|el|la|al)\s+)?(?:mism[oa]|mismito|misma de siempre)(?:\s+(?:numero|celular|direccion|telefono))?(?:\s+(?:por favor|porfa|gracias))?$|^(?:(?:si|claro|yes)\s+)?(?:ese|este|esa|esta|that one|the same)(?:\s+(?:numero|celular|direccion|esta bien|sirve))?$"
+);
+pattern!(
+    ASKS_PLACE,
+    r"\b(donde (estan|queda|quedan|es|son|los encuentro)|ubicad[oa]s?|(cual es )?(la|su) (direccion|ubicacion)|where are you|your address)\b"
+);
+pattern!(
     ASKS_PAYMENT,
     r"\b(reciben?|aceptan?|manejan|puedo pagar|se puede pagar|medios? de pago|formas? de pago|metodos? de pago|como (puedo )?pag\w+|take (cards?|cash)|pay (by|with))\b"
 );
@@ -143,6 +151,15 @@ pub fn asks_delivery(plain: &str) -> bool {
 
 pub fn asks_payment(plain: &str) -> bool {
     ASKS_PAYMENT.is_match(plain)
+}
+
+/// `sí, ese mismo`: a yes to an offer, and no dish once more.
+pub fn takes_the_same(plain: &str) -> bool {
+    SAME_ONE.is_match(plain)
+}
+
+pub fn asks_place(plain: &str) -> bool {
+    ASKS_PLACE.is_match(plain)
 }
 
 /// `no, espere`: no yes at any rate.

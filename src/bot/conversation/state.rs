@@ -16,7 +16,7 @@ pub const MAX_RECORD_BYTES: usize = 32 * 1024;
 /// An order that takes more is for a human.
 const MAX_ORDER_BYTES: usize = 5 * 1024;
 const MAX_LINES: usize = 40;
-/// Of one line.
+/// Units of one line.
 const MAX_QTY: u32 = 500;
 const MAX_HEARD: usize = 10;
 const MAX_HISTORY: usize = 3;
@@ -50,7 +50,7 @@ pub enum Phase {
     CancelWhich,
 }
 
-/// Why the bot says nothing in a chat.
+/// The reason for which the bot says nothing in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SilenceCause {
@@ -128,7 +128,7 @@ pub struct ConfirmedTexts {
     pub ids: Vec<String>,
 }
 
-/// What is kept of a customer between two inputs: the record that the bot's service stores. `Default`: nobody has talked yet.
+/// All that is kept of a customer between two inputs: the record that the bot's service stores. `Default`: nobody has talked yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Conversation {
@@ -145,7 +145,7 @@ pub struct Conversation {
     /// As the customer wrote it into the form.
     pub(super) name: Option<String>,
     pub(super) shown: Option<ShownSummary>,
-    /// Of the last order: offered again.
+    /// The address of the last order, offered again.
     pub(super) last_destination: Option<Destination>,
     /// Earlier orders, the newest last.
     pub(super) history: Vec<Vec<BasketLine>>,
@@ -174,7 +174,7 @@ impl Conversation {
         &self.order.lines
     }
 
-    /// Why nothing is said now, if that is so.
+    /// The reason for which nothing is said now, if there is one.
     pub fn silence(&self, now: Timestamp) -> Option<&Silence> {
         self.silence.as_ref().filter(|silence| silence.until > now)
     }

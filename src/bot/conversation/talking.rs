@@ -224,7 +224,7 @@ fn answer_questions(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
             Question::Menu(said) => {
                 if !menu_pages::say_named(exchange, said) {
                     let plain = super::phrases::plain(said);
-                    let is_whole = ["menu", "carta", "catalogo", "tienen", "hay", "venden", "ofrecen"];
+                    let is_whole = ["menu", "carta", "catalogo", "tienen", "hay", "venden", "ofrecen", "recomi"];
                     if plain.split(' ').count() <= 8 && is_whole.iter().any(|word| plain.contains(word)) {
                         say_whole_menu(exchange, &plain);
                     } else {
@@ -237,6 +237,7 @@ fn answer_questions(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
             Question::Status => orders::say_status(exchange),
             Question::Delivery => say_delivery(exchange),
             Question::Payments => say_payments(exchange),
+            Question::Place => say_place(exchange),
         }
     }
     if heard.says(&Command::Help) {
@@ -259,6 +260,10 @@ fn say_whole_menu(exchange: &mut Exchange<'_>, plain: &str) {
     let talk = [
         "que",
         "tienen",
+        "recomienda",
+        "recomiendan",
+        "recomiende",
+        "algo",
         "hay",
         "venden",
         "ofrecen",
@@ -374,6 +379,13 @@ fn say_delivery(exchange: &mut Exchange<'_>) {
     let time = settings.delivery_time.map(|time| words::minutes(time, language)).unwrap_or_default();
     let values = [("delivery", delivery.as_str()), ("free_from", &free), ("minimum", &minimum), ("time", &time)];
     exchange.say(TextKey::DeliveryInfo, &values);
+}
+
+fn say_place(exchange: &mut Exchange<'_>) {
+    match exchange.restaurant.settings.address.trim() {
+        "" => exchange.say(TextKey::PlaceUnknown, &[]),
+        address => exchange.say(TextKey::Place, &[("address", address)]),
+    }
 }
 
 fn say_payments(exchange: &mut Exchange<'_>) {

@@ -301,6 +301,12 @@ texts! {
     PaymentInfo "payment_info" ["options!"]
         "Recibimos: {options}."
         "We take: {options}."
+    Place "place" ["address!"]
+        "Estamos en {address}."
+        "We are at {address}."
+    PlaceUnknown "place_unknown" []
+        "No tengo nuestra dirección a la mano. Si quiere, escriba *hablar con alguien*."
+        "I do not have our address at hand. Write *talk to someone* for a person."
     NotOnMenu "not_on_menu" []
         "Eso no lo encuentro en nuestra carta. Escriba *menú* para ver lo que tenemos."
         "I cannot find that on our menu. Write *menu* to see what we have."

@@ -321,7 +321,7 @@ impl Turn<'_> {
         if accepted && plausible { (Some(units), next) } else { (None, end) }
     }
 
-    /// Whether quantities stand behind their items here: `papas 2 gaseosa 1`.
+    /// True: quantities stand behind their items here, as in `papas 2 gaseosa 1`.
     pub(super) fn counts_behind(&self) -> bool {
         let numbers: Vec<usize> =
             (self.start..self.limit).filter(|at| self.reading.tokens[*at].token.number().is_some()).collect();

@@ -334,3 +334,26 @@ fn the_tracking_page_is_named_if_there_is_one() {
     let reply = chat.say("sí");
     assert!(reply.contains(&format!("https://example.com/t/{}", chat.orders[0].tracking_token)), "{reply}");
 }
+
+/// `ese mismo` is no other dish.
+#[test]
+fn the_same_phone_is_no_dish_once_more() {
+    for yes in ["sí ese mismo", "ese mismo", "el mismo", "sí, a este mismo número"] {
+        let mut chat = Chat::new();
+        play(&mut chat, &[("dos perros calientes", &[]), ("recoger", &["este mismo número"]), (yes, &["1. efectivo"])]);
+        assert_eq!(chat.basket(), lines(&[("perro", 2)]), "{yes}");
+    }
+}
+
+#[test]
+fn the_place_and_the_time_are_told() {
+    let mut chat = Chat::with(RestaurantSettings { address: "Calle 72 # 10-34".into(), ..settings() });
+    play(
+        &mut chat,
+        &[
+            ("dónde están ubicados?", &["Estamos en Calle 72 # 10-34"]),
+            ("cuánto se demora?", &["30 a 45 minutos"]),
+            ("qué me recomienda?", &["1. Pollo Asado Entero"]),
+        ],
+    );
+}

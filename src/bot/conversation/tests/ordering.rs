@@ -3,7 +3,7 @@
 use super::{Chat, settings};
 use crate::bot::{conversation::Phase, menu::MenuItem, restaurant::RestaurantSettings, texts::Language};
 
-/// What the customer says, and the facts of the answer: `!` before one that must not be in it.
+/// Each text of the customer, and the facts of its answer: `!` before one that must not be in it.
 pub fn play(chat: &mut Chat, script: &[(&str, &[&str])]) {
     for (said, facts) in script {
         let reply = chat.say(said);

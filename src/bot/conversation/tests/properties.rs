@@ -1,4 +1,4 @@
-//! What holds of every conversation, whatever is said in whichever order.
+//! Promises that hold in every conversation, whatever is said in whichever order.
 
 use std::sync::LazyLock;
 
@@ -71,7 +71,7 @@ const TEXTS: &[&str] = &[
     "un combo 1 sin papas con la hamburguesa bien asada y muchas salsas de todas las que tengan en la casa",
 ];
 
-/// What one customer, one owner and the time may do.
+/// Deeds of one customer, one owner, and the time.
 #[derive(Debug, Clone)]
 enum Event {
     Said(Vec<usize>),
