@@ -82,7 +82,7 @@ fn row_flaws(row: &TextRow, text: &str) -> Vec<TextFlaw> {
 }
 
 /// The template of a key: the tenant's if it is fit for use, else the language's.
-pub fn template<'a>(key: TextKey, language: Language, own: &'a BTreeMap<String, String>) -> &'a str {
+pub fn template(key: TextKey, language: Language, own: &BTreeMap<String, String>) -> &str {
     let row = TEXTS.iter().find(|row| row.key == key).expect("every key has a row: a test counts them");
     let own = own.get(key.name()).filter(|text| row_flaws(row, text).is_empty());
     own.map_or_else(|| row.text(language), String::as_str)
@@ -120,8 +120,8 @@ pub fn render(template: &str, values: &[(&str, &str)]) -> String {
     let mut lines: Vec<String> = Vec::new();
     for template in template.lines() {
         let line = render_line(template, values);
-        let is_border = line.is_empty() && lines.last().is_none_or(String::is_empty);
-        if !is_border && !(line.is_empty() && !template.trim().is_empty()) {
+        let is_gap = template.trim().is_empty() && lines.last().is_some_and(|last| !last.is_empty());
+        if !line.is_empty() || is_gap {
             lines.push(line);
         }
     }

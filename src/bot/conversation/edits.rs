@@ -4,7 +4,8 @@
 use super::{
     Said, Utterance,
     exchange::Exchange,
-    hearing::{self, Reader},
+    hearing,
+    order_reading::Reader,
     state::{HeardText, Phase},
     talking,
 };

@@ -1,13 +1,13 @@
-//! The customer's messages of one turn, read: the order afterwards, answers to what was asked, and the rest of what they say. Owns the
-//! order in which a text is tried (form, command, answer, number, parser); says and places nothing.
+//! The customer's messages of one turn, read: the order afterwards, answers to what was asked, and the rest of what they say. Says and
+//! places nothing.
 
 use super::{
     Restaurant, Said, Utterance,
-    exchange::add_line,
     form::{self, FilledForm},
     menu_pages, numbers,
+    order_reading::{OrderReading, Reader},
     phrases::{self, Command},
-    state::{Conversation, HeardText, Phase, is_small},
+    state::{Conversation, HeardText, Phase},
     words,
 };
 use crate::bot::{
@@ -21,11 +21,8 @@ use crate::bot::{
 /// Longer texts are read up to here: the parser takes no more.
 const MAX_TEXT_BYTES: usize = 4_000;
 const MAX_TEXT_WORDS: usize = 300;
-/// A wish that fits more dishes is shown as a list rather than kept as a question.
-pub const MAX_CANDIDATES: usize = 24;
 const MAX_ADDRESS_CHARS: usize = 200;
 const MAX_COMMENT_CHARS: usize = 200;
-const MAX_NOTE_CHARS: usize = 80;
 /// Texts beyond that many a turn come from no person.
 const MAX_MESSAGES: usize = 30;
 
@@ -42,7 +39,7 @@ pub enum Question {
 }
 
 /// All that a turn said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeardTurn {
     pub intent: Intent,
     /// As it is after the turn.
@@ -87,48 +84,6 @@ pub struct HeardTurn {
     pub last_text: String,
 }
 
-impl Default for HeardTurn {
-    fn default() -> Self {
-        Self {
-            intent: Intent::Other,
-            order: OrderState::default(),
-            changed: false,
-            emptied: false,
-            commands: vec![],
-            answers: vec![],
-            is_done: false,
-            questions: vec![],
-            unknown: vec![],
-            unavailable: vec![],
-            crowded: vec![],
-            address: None,
-            location: None,
-            bad_address: false,
-            picks_up: None,
-            payment: None,
-            phone: None,
-            bad_phone: false,
-            comment: None,
-            name: None,
-            chosen: None,
-            no_numbers: vec![],
-            no_lines: vec![],
-            which_number: None,
-            too_long: None,
-            too_much: false,
-            repeats_nothing: false,
-            swears: false,
-            greets: false,
-            thanks: false,
-            has_media: false,
-            has_picture: false,
-            others: vec![],
-            remarks: vec![],
-            last_text: String::new(),
-        }
-    }
-}
-
 impl HeardTurn {
     pub fn says(&self, command: &Command) -> bool {
         self.commands.contains(command)
@@ -164,181 +119,6 @@ impl HeardTurn {
             || self.which_number.is_some()
             || self.repeats_nothing
             || self.too_long.is_some()
-    }
-}
-
-/// The part of a conversation that a text's meaning depends on.
-pub struct Reader<'a> {
-    pub restaurant: &'a Restaurant,
-    pub history: &'a [Vec<BasketLine>],
-    pub numbers: bool,
-}
-
-/// A text, and the order after it.
-#[derive(Debug, Default)]
-pub struct OrderReading {
-    pub order: OrderState,
-    pub intent: Option<Intent>,
-    pub changed: bool,
-    pub unknown: Vec<String>,
-    pub unavailable: Vec<BasketLine>,
-    pub crowded: Vec<String>,
-    pub address: Option<String>,
-    pub payment: Option<PaymentMethod>,
-    pub no_numbers: Vec<usize>,
-    pub no_line: Option<usize>,
-    pub which_number: Option<usize>,
-    pub too_much: bool,
-    pub repeats_nothing: bool,
-    /// Read to its end without the parser.
-    pub is_settled: bool,
-}
-
-impl Reader<'_> {
-    /// Reads a text for the order alone. The same text and order have the same reading: edits lean on that.
-    pub fn read(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
-        let mut reading = self.read_freely(before, said, previous);
-        self.settle_doubts(&mut reading);
-        if !is_small(&reading.order) && reading.changed {
-            reading = OrderReading { order: before.clone(), too_much: true, ..OrderReading::default() };
-        }
-        reading
-    }
-
-    fn read_freely(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
-        if let Some(form) = form::read(said) {
-            // A form holds a whole order.
-            let mut reading = self.understand(&OrderState::default(), &form.order);
-            if reading.order.lines.is_empty() && reading.order.ambiguous.is_empty() {
-                reading.order = before.clone();
-                reading.changed = false;
-            }
-            return reading;
-        }
-        let settled = |order: OrderState| OrderReading {
-            changed: order != *before,
-            order,
-            is_settled: true,
-            ..OrderReading::default()
-        };
-        if let Some(Command::Remove(line)) = phrases::command(said) {
-            let mut order = before.clone();
-            if line == 0 || line > order.lines.len() {
-                return OrderReading { no_line: Some(line), ..settled(order) };
-            }
-            order.lines.remove(line - 1);
-            order.focus = None;
-            return settled(order);
-        }
-        if let Some(wish) = before.ambiguous.first()
-            && let Some(chosen) = numbers::choice(said, wish.candidates.len())
-        {
-            let mut order = before.clone();
-            let wish = order.ambiguous.remove(0);
-            let item = wish.candidates[chosen].clone();
-            add_line(&mut order, BasketLine { item, qty: wish.qty, notes: wish.notes });
-            return settled(order);
-        }
-        if self.numbers
-            && let Some(wishes) = numbers::wishes(said)
-        {
-            return self.read_numbers(before, &wishes, previous);
-        }
-        self.understand(before, said)
-    }
-
-    fn read_numbers(
-        &self,
-        before: &OrderState,
-        wishes: &[numbers::NumberedWish],
-        previous: Option<&str>,
-    ) -> OrderReading {
-        let mut reading = OrderReading { order: before.clone(), is_settled: true, ..OrderReading::default() };
-        let items = &self.restaurant.parser.menu().items;
-        // Behind `una hamburguesa`, a bare `2` may mean two of them: it is not guessed.
-        let speaks_in_numbers = previous.is_none_or(|previous| numbers::wishes(previous).is_some());
-        if let [wish] = wishes
-            && wish.is_bare
-            && !before.lines.is_empty()
-            && !speaks_in_numbers
-            && (1..=items.len()).contains(&wish.number)
-        {
-            reading.which_number = Some(wish.number);
-            return reading;
-        }
-        for wish in wishes {
-            let Some(item) = wish.number.checked_sub(1).and_then(|at| items.get(at)) else {
-                reading.no_numbers.push(wish.number);
-                continue;
-            };
-            let line = BasketLine { item: item.id.clone(), qty: wish.qty, notes: Vec::new() };
-            if item.available {
-                add_line(&mut reading.order, line);
-                reading.changed = true;
-            } else {
-                reading.unavailable.push(line);
-            }
-        }
-        reading
-    }
-
-    fn understand(&self, before: &OrderState, said: &str) -> OrderReading {
-        let mut understood = self.restaurant.parser.understand(said, before, self.history);
-        // A figure alone takes nothing out: `0` may be a slip.
-        let is_empty = |order: &OrderState| order.lines.is_empty() && order.ambiguous.is_empty();
-        if is_empty(&understood.state)
-            && !is_empty(before)
-            && !text::fold(said).contains(|c: char| c.is_ascii_alphabetic())
-        {
-            understood.state = before.clone();
-        }
-        let changed = understood.state.lines != before.lines || understood.state.ambiguous != before.ambiguous;
-        let repeats_nothing = understood.changes_order
-            && !changed
-            && self.history.is_empty()
-            && before.lines.is_empty()
-            && understood.unknown.is_empty()
-            && understood.unavailable.is_empty();
-        OrderReading {
-            order: understood.state,
-            intent: Some(understood.intent),
-            changed,
-            unknown: understood.unknown,
-            unavailable: understood.unavailable,
-            address: understood.address,
-            payment: understood.payment,
-            repeats_nothing,
-            ..OrderReading::default()
-        }
-    }
-
-    /// Leaves what is sold out out of the open questions, and questions with too many answers out of the order.
-    fn settle_doubts(&self, reading: &mut OrderReading) {
-        let menu = self.restaurant.parser.menu();
-        for line in &mut reading.order.lines {
-            for note in &mut line.notes {
-                if note.chars().count() > MAX_NOTE_CHARS {
-                    *note = words::cut(note, MAX_NOTE_CHARS).to_owned();
-                }
-            }
-        }
-        let mut wishes = std::mem::take(&mut reading.order.ambiguous);
-        wishes.retain_mut(|wish| {
-            let is_there = |id: &String| menu.item(id).is_some_and(|item| item.available);
-            let first = wish.candidates.first().cloned();
-            wish.candidates.retain(is_there);
-            if wish.candidates.is_empty() {
-                let item = first.unwrap_or_default();
-                reading.unavailable.push(BasketLine { item, qty: wish.qty, notes: wish.notes.clone() });
-                return false;
-            }
-            if wish.candidates.len() > MAX_CANDIDATES {
-                reading.crowded.append(&mut wish.candidates);
-                return false;
-            }
-            true
-        });
-        reading.order.ambiguous = wishes;
     }
 }
 

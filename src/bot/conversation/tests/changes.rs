@@ -1,9 +1,6 @@
 //! Messages that are edited or deleted, and texts that somebody tries.
 
-use super::{
-    Chat,
-    ordering::{lines, play},
-};
+use super::{Chat, ordering::lines};
 use crate::bot::{
     conversation::{Conversation, Input, Moment, Utterance, try_text},
     intent::Intent,
