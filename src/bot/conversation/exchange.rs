@@ -3,7 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Conversation, Customer, Effect, Moment, Phase, Restaurant, Step, hearing::HeardTurn, words};
+use super::{
+    Conversation, Customer, Effect, Moment, Phase, Restaurant, Step, hearing::HeardTurn, state::is_small, words,
+};
 use crate::bot::{
     basket::BasketLine,
     menu::Menu,
@@ -129,7 +131,8 @@ impl<'a> Exchange<'a> {
         if !talk.order.lines.is_empty() || !talk.order.ambiguous.is_empty() {
             let order = std::mem::take(&mut talk.order);
             talk.kept = Some(match talk.kept.take() {
-                Some(kept) => joined(kept, order),
+                // Beyond all measure, the newer one counts.
+                Some(kept) => Some(joined(kept, order.clone())).filter(is_small).unwrap_or(order),
                 None => order,
             });
         }

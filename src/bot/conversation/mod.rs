@@ -95,6 +95,10 @@ pub enum Input {
         order: String,
         stage: OrderStage,
     },
+    /// An order that waited for its payment is paid.
+    OrderPaid {
+        order: String,
+    },
     /// The time of [`Step::wake_at`] has come.
     Woken,
 }
@@ -206,8 +210,12 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
         Input::GivenBack => takeover::give_back(exchange),
         Input::Woken => {}
         Input::OrderMoved { order, stage } => {
-            let may_tell = !exchange.is_silenced() && !gates::is_muted(exchange) && !restaurant_is_suspended(exchange);
+            let may_tell = may_notify(exchange);
             orders::moved(exchange, &order, stage, may_tell);
+        }
+        Input::OrderPaid { order } => {
+            let may_tell = may_notify(exchange);
+            orders::paid(exchange, &order, may_tell);
         }
         Input::Said(messages) => said(exchange, &messages, is_fresh, entrance),
         Input::Edited { id, text } => {
@@ -223,8 +231,9 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
     }
 }
 
-fn restaurant_is_suspended(exchange: &Exchange<'_>) -> bool {
-    exchange.restaurant.settings.suspended
+/// Notices of orders go out of a closed restaurant too, but never into a talk of the owner.
+fn may_notify(exchange: &Exchange<'_>) -> bool {
+    is_heard(exchange) && !exchange.restaurant.settings.suspended
 }
 
 fn is_heard(exchange: &Exchange<'_>) -> bool {

@@ -229,6 +229,17 @@ pub fn moved(exchange: &mut Exchange<'_>, id: &str, stage: OrderStage, may_tell:
     }
 }
 
+/// The payment that an order waited for has come.
+pub fn paid(exchange: &mut Exchange<'_>, id: &str, may_tell: bool) {
+    let order = exchange.talk.orders.iter_mut().find(|order| order.id == id && order.is_unpaid);
+    let Some(order) = order else { return };
+    order.is_unpaid = false;
+    let notice = exchange.text(TextKey::NoticePaid, &[("order", id)]);
+    if may_tell && !notice.is_empty() {
+        exchange.do_it(Effect::Notice(notice));
+    }
+}
+
 /// The order was emptied by the customer.
 pub fn forget_basket(exchange: &mut Exchange<'_>) {
     let talk = &mut exchange.talk;

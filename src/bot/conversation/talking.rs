@@ -8,7 +8,7 @@ use super::{
     menu_pages, orders,
     phrases::Command,
     questions, quote,
-    state::Phase,
+    state::{Phase, is_small},
     takeover, words,
 };
 use crate::bot::{
@@ -144,8 +144,14 @@ fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
     exchange.talk.phase = Phase::Ordering;
     let Some(kept) = exchange.talk.kept.clone() else { return false };
     if heard.is_yes() && !heard.is_done {
-        let new = std::mem::take(&mut exchange.talk.order);
-        exchange.talk.order = exchange::joined(kept, new);
+        let new = exchange.talk.order.clone();
+        let joined = exchange::joined(kept, new);
+        if !is_small(&joined) {
+            let (es, en) = ("Un pedido demasiado grande para el bot.", "An order that is too large for the bot.");
+            takeover::call_human(exchange, es, en, TextKey::TooMuch);
+            return true;
+        }
+        exchange.talk.order = joined;
         exchange.talk.kept = None;
         exchange.progressed = true;
         quote::prune(exchange);

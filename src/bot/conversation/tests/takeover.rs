@@ -153,6 +153,11 @@ fn a_picture_for_an_unpaid_order_goes_to_the_owner() {
         chat.effects
     );
     assert!(chat.talk.silence(chat.now).is_none());
+    play(&mut chat, &[("estado", &["esperamos su pago"])]);
+    let order = chat.orders[0].id.clone();
+    assert!(chat.input(Input::OrderPaid { order: order.clone() }).contains("Recibimos su pago"));
+    assert_eq!(chat.input(Input::OrderPaid { order }), "");
+    play(&mut chat, &[("estado", &["en espera de la cocina"])]);
 }
 
 #[test]
