@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Conversation, Customer, Effect, Moment, Phase, Restaurant, Step, hearing::HeardTurn, state::is_small, words,
+    Conversation, Customer, Effect, Moment, Phase, Restaurant, Step, hearing::HeardTurn, state::is_keepable, words,
 };
 use crate::bot::{
     basket::BasketLine,
@@ -132,7 +132,7 @@ impl<'a> Exchange<'a> {
             let order = std::mem::take(&mut talk.order);
             talk.kept = Some(match talk.kept.take() {
                 // Beyond all measure, the newer one counts.
-                Some(kept) => Some(joined(kept, order.clone())).filter(is_small).unwrap_or(order),
+                Some(kept) => Some(joined(kept, order.clone())).filter(is_keepable).unwrap_or(order),
                 None => order,
             });
         }

@@ -216,6 +216,11 @@ pub(super) fn is_small(order: &OrderState) -> bool {
         && bytes(order) <= MAX_ORDER_BYTES
 }
 
+/// Two orders as one may wait for the customer's word, though they are more than one order may be.
+pub(super) fn is_keepable(order: &OrderState) -> bool {
+    bytes(order) <= 2 * MAX_ORDER_BYTES
+}
+
 fn bytes(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(0, |json| json.len())
 }

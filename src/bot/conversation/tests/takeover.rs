@@ -194,3 +194,14 @@ fn an_idle_conversation_expires_and_its_basket_waits() {
     );
     assert!(chat.orders.is_empty());
 }
+
+#[test]
+fn two_orders_that_are_too_much_together_are_for_a_human() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos salchipapas", &["2 × Salchipapa"])]);
+    chat.pass(31);
+    play(&mut chat, &[("500 perros calientes", &["¿Seguimos", "500 × Perro"])]);
+    chat.pass(31);
+    play(&mut chat, &[("300 perros calientes", &["500 × Perro", "2 × Salchipapa"]), ("sí", &["muy grande"])]);
+    assert!(chat.called_owner());
+}
