@@ -131,15 +131,7 @@ impl Reader<'_> {
     }
 
     fn understand(&self, before: &OrderState, said: &str) -> OrderReading {
-        let mut understood = self.restaurant.parser.understand(said, before, self.history);
-        // A figure alone takes nothing out: `0` may be a slip.
-        let is_empty = |order: &OrderState| order.lines.is_empty() && order.ambiguous.is_empty();
-        if is_empty(&understood.state)
-            && !is_empty(before)
-            && !text::fold(said).contains(|c: char| c.is_ascii_alphabetic())
-        {
-            understood.state = before.clone();
-        }
+        let understood = self.restaurant.parser.understand(said, before, self.history);
         let changed = understood.state.lines != before.lines || understood.state.ambiguous != before.ambiguous;
         let repeats_nothing = understood.changes_order
             && !changed

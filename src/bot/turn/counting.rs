@@ -7,6 +7,10 @@ impl Turn<'_> {
     pub(super) fn take_bare(&mut self, phrase: Phrase) -> usize {
         let next = phrase.end;
         let units = phrase.quantity.units();
+        // A zero alone takes nothing out: it may be a slip. `que sean cero` does.
+        if units == Some(0) && !self.setting && !self.correcting {
+            return next;
+        }
         let word = self.word(next).to_owned();
         // `una es sin cebolla`, `la otra que venga bien asada`.
         let mut at = next;

@@ -219,3 +219,14 @@ fn english_texts_for_english_tenants() {
     );
     assert_eq!(chat.orders.len(), 1);
 }
+
+#[test]
+fn a_zero_alone_empties_no_basket() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("un perro caliente", &["1 × Perro"])]);
+    for said in ["0", "a.0", "0: 👍", "cero"] {
+        chat.say(said);
+        assert_eq!(chat.basket(), lines(&[("perro", 1)]), "{said}");
+    }
+    play(&mut chat, &[("que sean cero perros", &["en blanco"])]);
+}
