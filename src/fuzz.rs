@@ -28,7 +28,7 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "envelope", run: envelope },
     Target { name: "entry", run: journal::read_anything },
     Target { name: "webhook", run: settings },
@@ -37,6 +37,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "message", run: normalisation },
     Target { name: "history", run: history },
     Target { name: "order", run: order },
+    Target { name: "conversation", run: conversation },
     Target { name: "import_document", run: import::document },
     Target { name: "import_realtime", run: import::realtime },
     Target { name: "import_firestore", run: import::firestore },
@@ -58,6 +59,67 @@ fn order(bytes: &[u8]) {
         state = PARSER.understand(text, &state, &[]).state;
         assert!(basket::total(&state.lines, PARSER.menu()).is_some(), "a basket without a price");
         assert!(state.lines.iter().all(|line| line.qty > 0), "a line of nothing");
+    }
+}
+
+/// Messages of one customer, parted as above; some bytes before them are the owner, the console, or time that passes. Whatever comes, the
+/// record and the replies are bounded, nobody is answered while the owner talks, and no order has a total that was not shown last.
+fn conversation(bytes: &[u8]) {
+    use crate::bot::{
+        Parser,
+        conversation::{
+            Conversation, Customer, Effect, Input, MAX_RECORD_BYTES, MAX_REPLIES, MAX_REPLY_CHARS, Moment, Restaurant,
+            Said, Utterance, step,
+        },
+        menu::Menu,
+        restaurant::RestaurantSettings,
+    };
+    static RESTAURANT: std::sync::LazyLock<Restaurant> = std::sync::LazyLock::new(|| {
+        let menu = include_str!("../tests/bot/menus/don-pollo.json");
+        let menu = serde_json::from_str::<Menu>(menu).expect("a menu of ours");
+        Restaurant::new(Parser::new(menu), RestaurantSettings { active: true, ..RestaurantSettings::default() })
+    });
+    let customer =
+        Customer { chat: "573001112233@s.whatsapp.net".into(), name: None, phone: Some("573001112233".into()) };
+    let mut talk = Conversation::default();
+    let mut now = jiff::Timestamp::UNIX_EPOCH;
+    let mut shown = None;
+    for (n, text) in String::from_utf8_lossy(bytes).split('\u{1e}').take(8).enumerate() {
+        let id = format!("m{n}");
+        let input = match text.chars().next() {
+            Some('\u{1}') => Input::OwnerWrote { text: Some(text[1..].to_owned()) },
+            Some('\u{2}') => Input::TakenOver,
+            Some('\u{3}') => Input::GivenBack,
+            Some('\u{4}') => Input::Edited { id: "m0".into(), text: text[1..].to_owned() },
+            Some('\u{5}') => Input::Revoked { id: "m0".into() },
+            Some('\u{6}') => {
+                now = now.saturating_add(jiff::SignedDuration::from_mins(31)).unwrap_or(now);
+                Input::Woken
+            }
+            _ => Input::Said(vec![Said { id, what: Utterance::Text(text.to_owned()) }]),
+        };
+        let is_silent = talk.silence(now).is_some() && !matches!(input, Input::GivenBack | Input::OwnerWrote { .. });
+        let taken = step(talk, input, &customer, &RESTAURANT, Moment { now, chance: [n as u8; 16] });
+        assert!(!is_silent || taken.effects.is_empty(), "said while the owner talks");
+        let mut replies = 0;
+        for effect in &taken.effects {
+            match effect {
+                Effect::Reply(text) | Effect::Notice(text) => {
+                    replies += 1;
+                    assert!((1..=MAX_REPLY_CHARS).contains(&text.chars().count()), "a reply without bounds");
+                    let total = text.rsplit_once("*Total: ").and_then(|(_, rest)| rest.split_once('*'));
+                    shown = total.map(|(total, _)| total.to_owned()).or(shown);
+                }
+                Effect::Place(order) => {
+                    assert_eq!(shown.take(), Some(order.total.to_string()), "not the total that was shown")
+                }
+                Effect::Cancel { .. } | Effect::CallOwner { .. } => {}
+            }
+        }
+        assert!(replies <= MAX_REPLIES, "{replies} replies");
+        let record = serde_json::to_vec(&taken.conversation).expect("plain data");
+        assert!(record.len() <= MAX_RECORD_BYTES, "{} bytes", record.len());
+        talk = serde_json::from_slice(&record).expect("what was stored can be read");
     }
 }
 

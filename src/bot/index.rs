@@ -34,7 +34,7 @@ pub struct ItemName {
     pub head: usize,
     /// Parts behind an `y` in the name.
     pub joined: Vec<usize>,
-    /// How many pieces make one of it, in thousandths: `Alitas x 6`.
+    /// The number of pieces that make one of it, in thousandths: `Alitas x 6`.
     pub pieces: Option<u32>,
 }
 
@@ -57,7 +57,7 @@ pub struct IndexedItem {
     pub has_options: bool,
 }
 
-/// Where a word occurs.
+/// The place of a word in the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     Name { name: u8, part: u8 },
@@ -71,7 +71,7 @@ struct Word {
     key: String,
 }
 
-/// How surely a customer's word is a word of the menu.
+/// The likeness of a customer's word to a word of the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Likeness {
     Same,
@@ -341,7 +341,7 @@ impl Index {
         name.parts.get(name.head)
     }
 
-    /// Whether a word of a description belongs to this item.
+    /// True: a word of a description belongs to this item.
     pub fn contains(&self, item: ItemNo, words: &[WordNo]) -> bool {
         let contents = &self.items[usize::from(item)].contents;
         words.iter().any(|word| contents.contains(word))
@@ -425,7 +425,7 @@ impl Index {
         found
     }
 
-    /// Whether any item's name, kind or alias has the word.
+    /// True: an item's name, kind or alias has the word.
     pub fn is_in_names(&self, word: WordNo) -> bool {
         self.postings(word).iter().any(|(_, place)| *place != Place::Contents)
     }

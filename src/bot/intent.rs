@@ -1,11 +1,11 @@
-//! What a sentence is about, apart from dishes. Owns the phrases; reads words that the reading has repaired.
+//! The subject of a sentence, apart from dishes. Owns the phrases; reads words that the reading has repaired.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Intent {
     Order,
@@ -20,6 +20,7 @@ pub enum Intent {
     Address,
     Confirm,
     Deny,
+    #[default]
     Other,
 }
 
@@ -108,7 +109,7 @@ pub fn cancels(words: &str) -> bool {
     CANCEL.is_match(words)
 }
 
-/// Where the price is asked for, so that an order before it still counts.
+/// The place at which the price is asked for, so that an order before it still counts.
 pub fn price_question(words: &str) -> Option<usize> {
     PRICE.find(words).map(|found| found.start())
 }
@@ -407,7 +408,7 @@ pub fn wants_to_order(words: &str) -> bool {
     WANTS_TO_ORDER.is_match(words.trim())
 }
 
-/// What a sentence without a dish and without talk is about.
+/// The subject of a sentence without a dish and without talk.
 pub fn remainder(words: &str, is_question: bool) -> Intent {
     if is_question && ASKS_DISH.is_match(words) && !OTHER_TOPIC.is_match(words) {
         return Intent::Menu;

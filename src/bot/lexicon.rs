@@ -79,7 +79,7 @@ const TALK: &str = "\
     abierto abiertos abren abre cerrado cerrados cierran cierra cerraron chao adios nos vemos bye listico gracie \
     agradezco agradecido recomienda recomiendan recomendaciones recomiendas";
 
-/// How food is prepared and served.
+/// Ways in which food is prepared and served.
 const PREPARATIONS: &str = "\
     asada asado asadas asados cocida cocido cocidas cocidos frito frita fritos fritas tostado tostada tostados \
     tostadas dorado dorada dorados doradas doradito doradita crocante crocantes crujiente crujientes picante \
@@ -93,7 +93,7 @@ const PREPARATIONS: &str = "\
     separadas fresco fresca aparte friito friita bajito alto empacado empacada abierto crudo cruda rapidito \
     livianito diet sencillo";
 
-/// What food is made of, or comes with.
+/// Things that food is made of, or comes with.
 const INGREDIENTS: &str = "\
     cebolla cebollas tomate tomates lechuga lechugas queso quesos salsa salsas tocineta tocino bacon pepinillo \
     pepinillos pepino mayonesa mostaza ketchup catsup aji picante azucar panela hielo sal pimienta arroz ensalada \
@@ -190,7 +190,7 @@ pub fn by_sound(folded: &str) -> Option<&'static str> {
     LEXICON.by_sound.get(&sound::key(folded)).copied()
 }
 
-/// Which lists a word is on, by its stem.
+/// The lists that a word is on, by its stem.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lists {
     preparation: bool,

@@ -1,4 +1,4 @@
-//! Which items a stretch of words names. Owns the narrowing from word to word; guesses nothing: several candidates
+//! Items that a stretch of words names. Owns the narrowing from word to word; guesses nothing: several candidates
 //! stay several.
 
 use super::{
@@ -548,7 +548,7 @@ fn narrowed(candidates: &[Candidate], told: &[(ItemNo, Place, Likeness)]) -> Vec
     kept
 }
 
-/// Whether a number belongs to the name before it rather than to the dish behind it.
+/// True: a number belongs to the name before it rather than to the dish behind it.
 fn takes_number(
     narrowing: &Narrowing<'_>,
     candidates: &[Candidate],
@@ -575,7 +575,7 @@ fn takes_number(
     here.has_quantity || !dish_behind || !value_is_small
 }
 
-/// What the name has beyond the words that were said.
+/// The words of the name that were not said.
 fn unsaid(index: &Index, candidate: &Candidate) -> Vec<NamePart> {
     let Some(name) = index.items[usize::from(candidate.item)].names.first() else { return Vec::new() };
     let parts = name.parts.iter().enumerate().filter(|(n, _)| candidate.said[0] & (1 << n) == 0);
@@ -644,7 +644,7 @@ fn resolve(
     Mention { start, end, candidates: items, options, is_headed, is_full, words, is_foreign, likeness }
 }
 
-/// Of the sizes of each dish, the one that is wished for. Prices tell the sizes apart where names do not.
+/// The size that is wished for, of each dish. Prices tell the sizes apart where names do not.
 fn by_size(index: &Index, items: &[ItemNo], wish: SizeWish) -> Vec<ItemNo> {
     let mut dishes: Vec<(Vec<super::index::WordNo>, Vec<ItemNo>)> = Vec::new();
     for item in items {
@@ -676,7 +676,7 @@ fn by_size(index: &Index, items: &[ItemNo], wish: SizeWish) -> Vec<ItemNo> {
     chosen
 }
 
-/// Whether a name's word is only a size.
+/// True: a name's word is only a size.
 pub fn is_size(word: &str) -> bool {
     SIZES.contains(&word) || size_wish(word).is_some()
 }

@@ -540,7 +540,7 @@ impl NoteReader<'_> {
             {
                 end += 1;
             }
-            // What is in it anyway needs no note; what there is to choose does.
+            // An ingredient needs no note; a choice does.
             let is_choice = self.host.iter().any(|item| self.index.items[usize::from(*item)].has_options);
             let notes = if is_choice { vec![self.reading.slice(option..end)] } else { Vec::new() };
             return Some(ReadNotes { notes, end });
@@ -583,7 +583,7 @@ impl NoteReader<'_> {
     }
 }
 
-/// Whether a note takes back the other: `con tomate` behind `sin tomate`.
+/// True: a note takes back the other, as `con tomate` behind `sin tomate`.
 pub fn takes_back(new: &str, old: &str) -> bool {
     let rest = |note: &str, sign: &str| {
         note.strip_prefix(sign).map(|rest| super::text::fold(rest).trim_end_matches(" extra").to_owned())

@@ -1,4 +1,4 @@
-//! How the customer wants to pay, as said in a message. Owns the words; takes no money.
+//! The way in which the customer wants to pay, as said in a message. Owns the words; takes no money.
 
 use std::sync::LazyLock;
 

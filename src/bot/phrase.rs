@@ -52,7 +52,7 @@ pub struct Phrase {
 /// More of one thing is a typing mistake or a joke; the customer is asked.
 pub const MAX_QUANTITY: u32 = 500;
 
-/// What the customer may mean without naming it.
+/// Items that the customer may mean without naming them.
 #[derive(Debug, Clone, Copy)]
 pub struct Scopes<'a> {
     /// Candidates of open questions.

@@ -25,6 +25,7 @@ const MAX_IDLE_MINUTES: u32 = 24 * 60;
 const MAX_GATHER_MS: u32 = 30_000;
 const MAX_MUTED: usize = 500;
 const MAX_NAME_CHARS: usize = 80;
+const MAX_ADDRESS_CHARS: usize = 200;
 const MAX_BACK_WORD_CHARS: usize = 40;
 const MAX_TRACKING_URL_BYTES: usize = 500;
 /// Customers whom an exception closes out for longer are told no time.
@@ -77,7 +78,7 @@ pub struct DeliveryCost {
     pub minimum_order: Option<Money>,
 }
 
-/// What a customer hears from a bot that does not serve: nothing, or one text a day.
+/// The answer of a bot that does not serve: none, or one text a day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unavailability {
@@ -90,6 +91,8 @@ pub enum Unavailability {
 #[serde(rename_all = "camelCase", default)]
 pub struct RestaurantSettings {
     pub name: String,
+    /// The restaurant's own, as customers are told it.
+    pub address: String,
     /// The owner's switch.
     pub active: bool,
     /// The tenant's membership has ended; the operator's switch.
@@ -133,6 +136,7 @@ impl Default for RestaurantSettings {
     fn default() -> Self {
         Self {
             name: String::new(),
+            address: String::new(),
             active: false,
             suspended: false,
             quick_order_mode: false,
@@ -179,6 +183,8 @@ pub enum SettingsError {
     Amount,
     #[error("the name is longer than {MAX_NAME_CHARS} characters, or of several lines")]
     Name,
+    #[error("the address is longer than {MAX_ADDRESS_CHARS} characters, or of several lines")]
+    Address,
     #[error("customers can neither fetch an order nor have it brought")]
     NoWay,
     #[error("a method that is paid beforehand is not among the payment methods")]
@@ -337,6 +343,7 @@ impl RestaurantSettings {
         };
         let is_line = |text: &str, most: usize| text.chars().count() <= most && !text.contains(char::is_control);
         check("name", is_line(&self.name, MAX_NAME_CHARS), SettingsError::Name);
+        check("address", is_line(&self.address, MAX_ADDRESS_CHARS), SettingsError::Address);
         let in_day = |time: DeliveryTime| time.min <= time.max && time.max <= MAX_DELIVERY_MINUTES;
         check("deliveryTime", self.delivery_time.is_none_or(in_day), SettingsError::DeliveryTime);
         let mut amounts =
@@ -400,8 +407,8 @@ impl RestaurantSettings {
 
 #[cfg(test)]
 mod tests {
-    use super::{BusinessHours, DayHours, DeliveryCost, SettingsError};
-    use crate::bot::money::Money;
+    use super::{BusinessHours, DayHours, DeliveryCost, RestaurantSettings, SettingsError};
+    use crate::bot::{money::Money, payment::PaymentMethod};
 
     fn hours(schedule: &[(&str, &str, &str)]) -> BusinessHours {
         let day = |(name, open, close): &(&str, &str, &str)| {
@@ -451,5 +458,65 @@ mod tests {
             DeliveryCost { cost: Money::new(5_000), free_delivery_min: Some(Money::new(60_000)), minimum_order: None };
         assert_eq!(cost.of(Money::new(59_999)), Money::new(5_000));
         assert_eq!(cost.of(Money::new(60_000)), Money::ZERO);
+    }
+
+    #[test]
+    fn settings_of_the_old_service_are_read_and_the_rest_has_defaults() {
+        let old = r#"{"active": true, "quickOrderMode": true, "deliveryTime": {"min": 30, "max": 45},
+            "deliveryCost": {"cost": 5000, "freeDeliveryMin": 60000}, "paymentMethods": ["efectivo"]}"#;
+        let settings: RestaurantSettings = serde_json::from_str(old).unwrap();
+        assert_eq!((settings.takeover_minutes, settings.idle_minutes, settings.back_word.as_str()), (120, 30, "#bot"));
+        assert_eq!((settings.validate(), settings.flaws()), (Ok(()), vec![]));
+        assert!(!serde_json::from_str::<RestaurantSettings>("{}").unwrap().active, "off until somebody switches it on");
+        let stored = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<RestaurantSettings>(&stored).unwrap(), settings);
+    }
+
+    #[test]
+    fn every_mistake_has_its_field() {
+        let settings = RestaurantSettings {
+            name: "a\nb".into(),
+            delivers: false,
+            pick_up: false,
+            prepay_methods: [PaymentMethod::Nequi].into(),
+            takeover_minutes: 0,
+            loop_guard: 1,
+            back_word: " ".into(),
+            muted: ["nadie".to_owned()].into(),
+            tracking_url: "http://example.com/{token}".into(),
+            texts: [("summary".to_owned(), "{items}".to_owned())].into(),
+            business_hours: Some(hours(&[("friday", "25:00", "18:00")])),
+            ..RestaurantSettings::default()
+        };
+        let fields: Vec<String> = settings.flaws().into_iter().map(|flaw| flaw.field).collect();
+        let expected = [
+            "businessHours.schedule.friday",
+            "name",
+            "pickUp",
+            "prepayMethods",
+            "takeoverMinutes",
+            "loopGuard",
+            "backWord",
+            "muted",
+            "trackingUrl",
+            "texts.summary",
+        ];
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn the_next_opening_knows_holidays() {
+        let mut hours = hours(&[("friday", "11:00", "22:00"), ("saturday", "11:00", "22:00")]);
+        let opens = |hours: &BusinessHours, at: &str| {
+            hours.next_opening(at.parse().unwrap()).map(|opens| opens.strftime("%Y-%m-%d %H:%M").to_string())
+        };
+        // Friday, 27 November 2026, 08:00 and 23:00 in Bogota.
+        assert_eq!(opens(&hours, "2026-11-27T13:00:00Z").as_deref(), Some("2026-11-27 11:00"));
+        assert_eq!(opens(&hours, "2026-11-28T04:00:00Z").as_deref(), Some("2026-11-28 11:00"));
+        let closed = DayHours { active: false, open: String::new(), close: String::new() };
+        hours.exceptions.insert("2026-11-28".into(), closed);
+        assert_eq!(opens(&hours, "2026-11-28T04:00:00Z").as_deref(), Some("2026-12-04 11:00"));
+        hours.schedule.clear();
+        assert_eq!(opens(&hours, "2026-11-28T04:00:00Z"), None);
     }
 }

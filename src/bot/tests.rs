@@ -1,4 +1,4 @@
-//! What holds for every message, and the corpus as a floor under the parser.
+//! Promises that hold for every message, and the corpus as a floor under the parser.
 
 use std::{fs, path::Path, sync::LazyLock};
 

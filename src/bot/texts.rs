@@ -82,7 +82,7 @@ fn row_flaws(row: &TextRow, text: &str) -> Vec<TextFlaw> {
 }
 
 /// The template of a key: the tenant's if it is fit for use, else the language's.
-pub fn template<'a>(key: TextKey, language: Language, own: &'a BTreeMap<String, String>) -> &'a str {
+pub fn template(key: TextKey, language: Language, own: &BTreeMap<String, String>) -> &str {
     let row = TEXTS.iter().find(|row| row.key == key).expect("every key has a row: a test counts them");
     let own = own.get(key.name()).filter(|text| row_flaws(row, text).is_empty());
     own.map_or_else(|| row.text(language), String::as_str)
@@ -115,8 +115,20 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// Puts the values in. A value that is empty takes the blank and the comma before it along: `Hola, {name}!` greets nobody with `Hola!`.
-/// Lines that are left empty go, all but one in a row.
+/// A line of nothing but empty values goes.
 pub fn render(template: &str, values: &[(&str, &str)]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for template in template.lines() {
+        let line = render_line(template, values);
+        let is_gap = template.trim().is_empty() && lines.last().is_some_and(|last| !last.is_empty());
+        if !line.is_empty() || is_gap {
+            lines.push(line);
+        }
+    }
+    lines.join("\n").trim_end().to_owned()
+}
+
+fn render_line(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() + 64);
     for piece in Pieces(template) {
         match piece {
@@ -135,17 +147,8 @@ pub fn render(template: &str, values: &[(&str, &str)]) -> String {
             },
         }
     }
-    let mut tidy = String::with_capacity(text.len());
-    let mut empty = 0;
-    for line in text.trim().lines().map(str::trim_end) {
-        empty = if line.is_empty() { empty + 1 } else { 0 };
-        if empty < 2 {
-            tidy.push_str(line);
-            tidy.push('\n');
-        }
-    }
-    tidy.truncate(tidy.trim_end().len());
-    tidy
+    text.truncate(text.trim_end().len());
+    text
 }
 
 /// Every text with sample values, for the owner to look at before they are saved.

@@ -148,6 +148,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "no, perdón, la coca cámbiela por una limonada de coco\u{1e}otra igual\u{1e}ya no quiero nada",
             "- 2 perros calientes\n- 1 coca 1.5\n🍔 x 3",
         ]),
+        "conversation" => texts(&[
+            "dos perros calientes\u{1e}recoger\u{1e}sí\u{1e}sí\u{1e}cómo va mi pedido?\u{1e}cancelar\u{1e}sí",
+            "una hamburguesa\u{1e}la 2\u{1e}listo\u{1e}1\u{1e}calle 10 # 20-30 apto 301\u{1e}3001234567\u{1e}sí",
+            "menú\u{1e}2 del 4 y el 8\u{1e}\u{4}un pollo asado entero\u{1e}\u{1}ya le averiguo\u{1e}sí\u{1e}\u{3}\u{1e}hola\u{1e}sí",
+            "Nombre: Ana\nDirección: calle 1 # 2-3\nPedido: dos perros calientes\u{1e}\u{6}\u{1e}sí\u{1e}\u{5}\u{1e}xyzzy",
+        ]),
         "names" => texts(&[
             "trattoria-1_A",
             "true_573001112233@c.us_3EB0C767D097B7C7C030",
@@ -334,6 +340,6 @@ macro_rules! targets {
 }
 
 targets! {
-    envelope entry webhook url names message history order
+    envelope entry webhook url names message history order conversation
     import_document import_realtime import_firestore import_rows import_redis import_whatsmeow import_session
 }

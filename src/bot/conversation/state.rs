@@ -16,6 +16,8 @@ pub const MAX_RECORD_BYTES: usize = 32 * 1024;
 /// An order that takes more is for a human.
 const MAX_ORDER_BYTES: usize = 5 * 1024;
 const MAX_LINES: usize = 40;
+/// Units of one line.
+const MAX_QTY: u32 = 500;
 const MAX_HEARD: usize = 10;
 const MAX_HISTORY: usize = 3;
 const MAX_ORDERS: usize = 8;
@@ -48,7 +50,7 @@ pub enum Phase {
     CancelWhich,
 }
 
-/// Why the bot says nothing in a chat.
+/// The reason for which the bot says nothing in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SilenceCause {
@@ -126,7 +128,7 @@ pub struct ConfirmedTexts {
     pub ids: Vec<String>,
 }
 
-/// What is kept of a customer between two inputs: the record that the bot's service stores. `Default`: nobody has talked yet.
+/// All that is kept of a customer between two inputs: the record that the bot's service stores. `Default`: nobody has talked yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Conversation {
@@ -143,7 +145,7 @@ pub struct Conversation {
     /// As the customer wrote it into the form.
     pub(super) name: Option<String>,
     pub(super) shown: Option<ShownSummary>,
-    /// Of the last order: offered again.
+    /// The address of the last order, offered again.
     pub(super) last_destination: Option<Destination>,
     /// Earlier orders, the newest last.
     pub(super) history: Vec<Vec<BasketLine>>,
@@ -172,7 +174,7 @@ impl Conversation {
         &self.order.lines
     }
 
-    /// Why nothing is said now, if that is so.
+    /// The reason for which nothing is said now, if there is one.
     pub fn silence(&self, now: Timestamp) -> Option<&Silence> {
         self.silence.as_ref().filter(|silence| silence.until > now)
     }
@@ -207,7 +209,16 @@ impl Conversation {
 
 /// The order is small enough to be taken by a bot.
 pub(super) fn is_small(order: &OrderState) -> bool {
-    order.lines.len() <= MAX_LINES && bytes(order) <= MAX_ORDER_BYTES
+    let is_meant = |qty: u32| qty <= MAX_QTY;
+    order.lines.len() <= MAX_LINES
+        && order.lines.iter().all(|line| is_meant(line.qty))
+        && order.ambiguous.iter().all(|wish| is_meant(wish.qty))
+        && bytes(order) <= MAX_ORDER_BYTES
+}
+
+/// Two orders as one may wait for the customer's word, though they are more than one order may be.
+pub(super) fn is_keepable(order: &OrderState) -> bool {
+    bytes(order) <= 2 * MAX_ORDER_BYTES
 }
 
 fn bytes(value: &impl Serialize) -> usize {

@@ -66,7 +66,7 @@ pub fn word(folded: &str) -> Option<u32> {
     UNITS.iter().chain(&TENS).find(|(name, _)| name.len() >= 4 && sound::key(name) == heard).map(|(_, value)| *value)
 }
 
-/// Whether `y` and a unit may follow: `treinta y dos`.
+/// True: `y` and a unit may follow, as in `treinta y dos`.
 pub fn is_tens(folded: &str) -> bool {
     TENS.iter().any(|(name, _)| *name == folded)
 }

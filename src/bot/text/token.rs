@@ -129,7 +129,7 @@ fn split(text: &str) -> Vec<Token> {
                     tokens.push(Token { span: start..end, text: mark.to_string(), kind: TokenKind::Mark(mark) });
                 }
                 _ if now == class && tokens.last().is_some_and(|last| last.span.end >= start) => {
-                    // Of a run of one letter, two are kept: nobody's word has more.
+                    // A run of one letter keeps two: nobody's word has more.
                     let last = tokens.last_mut().expect("a letter was before");
                     last.span.end = end;
                     if now == Class::Digit || !last.text.ends_with(&format!("{folded}{folded}")) {

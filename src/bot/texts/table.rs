@@ -207,6 +207,9 @@ texts! {
     NoOrders "no_orders" []
         "No veo ningún pedido suyo en curso. ¿Desea pedir algo?"
         "I see no order of yours under way. Would you like to order something?"
+    NotPlaced "not_placed" []
+        "Su pedido todavía no está confirmado."
+        "Your order is not confirmed yet."
     CancelAsk "cancel_ask" ["order!", "total"]
         "¿Cancelo su pedido *#{order}* por {total}? Responda *sí* o *no*."
         "Shall I cancel your order *#{order}* ({total})? Answer *yes* or *no*."
@@ -226,6 +229,9 @@ texts! {
     OrderStands "order_stands" ["order!"]
         "Su pedido *#{order}* ya está confirmado y sigue su curso. Para cancelarlo, escriba *cancelar pedido {order}*."
         "Your order *#{order}* is confirmed and goes its way. To cancel it, write *cancel order {order}*."
+    NoticePaid "notice_paid" ["order", "name"]
+        "Recibimos su pago del pedido *#{order}*. ¡Gracias! Ya pasa a la cocina."
+        "We received your payment for order *#{order}*. Thank you! It goes to the kitchen now."
     NoticeCooking "notice_cooking" ["order", "name"]
         "Su pedido *#{order}* ya está en la cocina. 👩‍🍳"
         "Your order *#{order}* is being prepared. 👩‍🍳"
@@ -242,8 +248,14 @@ texts! {
         "Su pedido *#{order}* fue cancelado por el restaurante. Si tiene dudas, escriba *hablar con alguien*."
         "The restaurant cancelled your order *#{order}*. Write *talk to someone* if you have questions."
     Human "human" ["name"]
-        "Con mucho gusto. Ya le aviso a una persona del restaurante para que le responda por aquí."
-        "Of course. I am telling a person of the restaurant, who will answer you here."
+        "Ya le aviso a una persona del restaurante para que le responda por aquí."
+        "I am telling a person of the restaurant, who will answer you here."
+    HumanUpset "human_upset" ["name"]
+        "Lamento la molestia. Ya le aviso a una persona del restaurante para que le responda por aquí."
+        "I am sorry. I am telling a person of the restaurant, who will answer you here."
+    HumanInstead "human_instead" ["name"]
+        "Disculpe, no le estoy entendiendo bien. Ya le aviso a una persona del restaurante para que le responda por aquí."
+        "Sorry, I do not understand you well. I am telling a person of the restaurant, who will answer you here."
     OpenNow "open_now" ["open", "close"]
         "Hoy atendemos de {open} a {close}."
         "Today we are open from {open} to {close}."
@@ -292,6 +304,12 @@ texts! {
     PaymentInfo "payment_info" ["options!"]
         "Recibimos: {options}."
         "We take: {options}."
+    Place "place" ["address!"]
+        "Estamos en {address}."
+        "We are at {address}."
+    PlaceUnknown "place_unknown" []
+        "No tengo nuestra dirección a la mano. Si quiere, escriba *hablar con alguien*."
+        "I do not have our address at hand. Write *talk to someone* for a person."
     NotOnMenu "not_on_menu" []
         "Eso no lo encuentro en nuestra carta. Escriba *menú* para ver lo que tenemos."
         "I cannot find that on our menu. Write *menu* to see what we have."

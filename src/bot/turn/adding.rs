@@ -141,7 +141,7 @@ impl Turn<'_> {
             }
             let mut same = self.same_lines(hits);
             if same.is_empty() && hits.is_empty() {
-                // What is still open is corrected as well.
+                // An open wish is corrected as well.
                 same = settled
                     .iter()
                     .copied()
@@ -242,7 +242,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether a mention answers what was asked, rather than adds to it.
+    /// True: a mention answers what was asked, rather than adds to it.
     pub(super) fn answers(&self, open: SlotId, mention: &Mention, units: Option<u32>) -> bool {
         let Some(slot) = self.slots.get(open) else { return false };
         let narrower = mention.candidates.len() < slot.candidates.len()

@@ -7,6 +7,10 @@ impl Turn<'_> {
     pub(super) fn take_bare(&mut self, phrase: Phrase) -> usize {
         let next = phrase.end;
         let units = phrase.quantity.units();
+        // A zero alone takes nothing out: it may be a slip. `que sean cero` does.
+        if units == Some(0) && !self.setting && !self.correcting {
+            return next;
+        }
         let word = self.word(next).to_owned();
         // `una es sin cebolla`, `la otra que venga bien asada`.
         let mut at = next;
@@ -321,7 +325,7 @@ impl Turn<'_> {
         if accepted && plausible { (Some(units), next) } else { (None, end) }
     }
 
-    /// Whether quantities stand behind their items here: `papas 2 gaseosa 1`.
+    /// True: quantities stand behind their items here, as in `papas 2 gaseosa 1`.
     pub(super) fn counts_behind(&self) -> bool {
         let numbers: Vec<usize> =
             (self.start..self.limit).filter(|at| self.reading.tokens[*at].token.number().is_some()).collect();

@@ -128,7 +128,7 @@ impl<'a> Turn<'a> {
         self.reading
     }
 
-    /// Whether the sentence names a dish of the basket.
+    /// True: the sentence names a dish of the basket.
     pub fn names_a_line(&mut self, start: usize, end: usize) -> bool {
         self.limit = end;
         self.start = start;

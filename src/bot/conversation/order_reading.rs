@@ -1,0 +1,183 @@
+//! One text, read for the order alone. Owns the order in which it is tried (form, command, choice, number, parser), and that the same text
+//! and order have the same reading: edits lean on it.
+
+use super::{
+    Restaurant,
+    exchange::add_line,
+    form, numbers,
+    phrases::{self, Command},
+    state::is_small,
+    words,
+};
+use crate::bot::{OrderState, basket::BasketLine, intent::Intent, payment::PaymentMethod, text};
+
+/// A wish that fits more dishes is shown as a list rather than kept as a question.
+const MAX_CANDIDATES: usize = 24;
+const MAX_NOTE_CHARS: usize = 80;
+
+/// The part of a conversation that a text's meaning depends on.
+pub struct Reader<'a> {
+    pub restaurant: &'a Restaurant,
+    pub history: &'a [Vec<BasketLine>],
+    pub numbers: bool,
+}
+
+/// A text, and the order after it.
+#[derive(Debug, Default)]
+pub struct OrderReading {
+    pub order: OrderState,
+    pub intent: Option<Intent>,
+    pub changed: bool,
+    pub unknown: Vec<String>,
+    pub unavailable: Vec<BasketLine>,
+    pub crowded: Vec<String>,
+    pub address: Option<String>,
+    pub payment: Option<PaymentMethod>,
+    pub no_numbers: Vec<usize>,
+    pub no_line: Option<usize>,
+    pub which_number: Option<usize>,
+    pub too_much: bool,
+    pub repeats_nothing: bool,
+    /// Read to its end without the parser.
+    pub is_settled: bool,
+}
+
+impl Reader<'_> {
+    /// Reads a text for the order alone. The same text and order have the same reading: edits lean on that.
+    pub fn read(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
+        let mut reading = self.read_freely(before, said, previous);
+        self.settle_doubts(&mut reading);
+        if !is_small(&reading.order) && reading.changed {
+            reading = OrderReading { order: before.clone(), too_much: true, ..OrderReading::default() };
+        }
+        reading
+    }
+
+    fn read_freely(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
+        if let Some(form) = form::read(said) {
+            // A form holds a whole order.
+            let mut reading = self.understand(&OrderState::default(), &form.order);
+            if reading.order.lines.is_empty() && reading.order.ambiguous.is_empty() {
+                reading.order = before.clone();
+                reading.changed = false;
+            }
+            return reading;
+        }
+        let settled = |order: OrderState| OrderReading {
+            changed: order != *before,
+            order,
+            is_settled: true,
+            ..OrderReading::default()
+        };
+        if let Some(Command::Remove(line)) = phrases::command(said) {
+            let mut order = before.clone();
+            if line == 0 || line > order.lines.len() {
+                return OrderReading { no_line: Some(line), ..settled(order) };
+            }
+            order.lines.remove(line - 1);
+            order.focus = None;
+            return settled(order);
+        }
+        if let Some(wish) = before.ambiguous.first()
+            && let Some(chosen) = numbers::choice(said, wish.candidates.len())
+        {
+            let mut order = before.clone();
+            let wish = order.ambiguous.remove(0);
+            let item = wish.candidates[chosen].clone();
+            add_line(&mut order, BasketLine { item, qty: wish.qty, notes: wish.notes });
+            return settled(order);
+        }
+        if self.numbers
+            && let Some(wishes) = numbers::wishes(said)
+        {
+            return self.read_numbers(before, &wishes, previous);
+        }
+        self.understand(before, said)
+    }
+
+    fn read_numbers(
+        &self,
+        before: &OrderState,
+        wishes: &[numbers::NumberedWish],
+        previous: Option<&str>,
+    ) -> OrderReading {
+        let mut reading = OrderReading { order: before.clone(), is_settled: true, ..OrderReading::default() };
+        let items = &self.restaurant.parser.menu().items;
+        // Behind `una hamburguesa`, a bare `2` may mean two of them: it is not guessed.
+        let speaks_in_numbers = previous.is_none_or(|previous| numbers::wishes(previous).is_some());
+        if let [wish] = wishes
+            && wish.is_bare
+            && !before.lines.is_empty()
+            && !speaks_in_numbers
+            && (1..=items.len()).contains(&wish.number)
+        {
+            reading.which_number = Some(wish.number);
+            return reading;
+        }
+        for wish in wishes {
+            let Some(item) = wish.number.checked_sub(1).and_then(|at| items.get(at)) else {
+                reading.no_numbers.push(wish.number);
+                continue;
+            };
+            let line = BasketLine { item: item.id.clone(), qty: wish.qty, notes: Vec::new() };
+            if item.available {
+                add_line(&mut reading.order, line);
+                reading.changed = true;
+            } else {
+                reading.unavailable.push(line);
+            }
+        }
+        reading
+    }
+
+    fn understand(&self, before: &OrderState, said: &str) -> OrderReading {
+        let understood = self.restaurant.parser.understand(said, before, self.history);
+        let changed = understood.state.lines != before.lines || understood.state.ambiguous != before.ambiguous;
+        let repeats_nothing = understood.changes_order
+            && !changed
+            && self.history.is_empty()
+            && before.lines.is_empty()
+            && understood.unknown.is_empty()
+            && understood.unavailable.is_empty();
+        OrderReading {
+            order: understood.state,
+            intent: Some(understood.intent),
+            changed,
+            unknown: understood.unknown,
+            unavailable: understood.unavailable,
+            address: understood.address,
+            payment: understood.payment,
+            repeats_nothing,
+            ..OrderReading::default()
+        }
+    }
+
+    /// Leaves what is sold out out of the open questions, and questions with too many answers out of the order.
+    fn settle_doubts(&self, reading: &mut OrderReading) {
+        let menu = self.restaurant.parser.menu();
+        for line in &mut reading.order.lines {
+            for note in &mut line.notes {
+                if note.chars().count() > MAX_NOTE_CHARS {
+                    *note = words::cut(note, MAX_NOTE_CHARS).to_owned();
+                }
+            }
+        }
+        let mut wishes = std::mem::take(&mut reading.order.ambiguous);
+        wishes.retain_mut(|wish| {
+            let is_there = |id: &String| menu.item(id).is_some_and(|item| item.available);
+            let first = wish.candidates.first().cloned();
+            wish.candidates.retain(is_there);
+            if wish.candidates.is_empty() {
+                let item = first.unwrap_or_default();
+                reading.unavailable.push(BasketLine { item, qty: wish.qty, notes: wish.notes.clone() });
+                return false;
+            }
+            if wish.candidates.len() > MAX_CANDIDATES {
+                reading.crowded.append(&mut wish.candidates);
+                return false;
+            }
+            true
+        });
+        reading.order.ambiguous = wishes;
+    }
+}
