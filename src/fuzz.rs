@@ -84,7 +84,7 @@ fn conversation(bytes: &[u8]) {
     let mut talk = Conversation::default();
     let mut now = jiff::Timestamp::UNIX_EPOCH;
     let mut shown = None;
-    for (n, text) in String::from_utf8_lossy(bytes).split('\u{1e}').take(8).enumerate() {
+    for (n, text) in String::from_utf8_lossy(bytes).split('\u{1e}').take(5).enumerate() {
         let id = format!("m{n}");
         let input = match text.chars().next() {
             Some('\u{1}') => Input::OwnerWrote { text: Some(text[1..].to_owned()) },

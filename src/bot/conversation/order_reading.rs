@@ -9,7 +9,7 @@ use super::{
     state::is_small,
     words,
 };
-use crate::bot::{OrderState, basket::BasketLine, intent::Intent, payment::PaymentMethod, text};
+use crate::bot::{OrderState, basket::BasketLine, intent::Intent, payment::PaymentMethod};
 
 /// A wish that fits more dishes is shown as a list rather than kept as a question.
 const MAX_CANDIDATES: usize = 24;
