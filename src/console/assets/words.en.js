@@ -230,6 +230,7 @@ export default {
   "hooks.events.every": "All events",
   "hooks.events.messages": "Messages",
   "hooks.events.session": "Session",
+  "hooks.events.bot": "Bot and orders",
   "hooks.events.groups": "Groups",
   "hooks.events.others": "Calls, labels, chats, presence",
   "hooks.events.strange": "Not sent by this daemon",

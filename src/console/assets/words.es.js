@@ -230,6 +230,7 @@ export default {
   "hooks.events.every": "Todos los eventos",
   "hooks.events.messages": "Mensajes",
   "hooks.events.session": "Sesión",
+  "hooks.events.bot": "Bot y pedidos",
   "hooks.events.groups": "Grupos",
   "hooks.events.others": "Llamadas, etiquetas, chats, presencia",
   "hooks.events.strange": "Este servidor no los envía",
