@@ -1,4 +1,4 @@
-//! Where to bring it: finds a delivery address in a message. Owns the words of streets and houses; checks no map.
+//! The place to bring an order to: finds a delivery address in a message. Owns the words of streets and houses; checks no map.
 
 use std::ops::Range;
 
@@ -221,9 +221,19 @@ const CALLED: &[&str] = &["direccion", "dir", "ubicacion", "direcion", "direccio
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundAddress {
-    /// What it takes up in the message, with what announces it.
+    /// Its place in the message, with the words that announce it.
     pub span: Range<usize>,
     pub text: String,
+}
+
+/// An answer to the question for an address: it has a number, and a word of streets or houses.
+pub fn answers(text: &str) -> bool {
+    let tokens = tokens(text);
+    let is_place = |token: &Token| {
+        token.is_word() && (STREETS.contains(&token.text.as_str()) || PLACES.contains(&token.text.as_str()))
+    };
+    tokens.iter().any(|token| matches!(token.kind, TokenKind::Number(_)))
+        && (tokens.iter().any(is_place) || tokens.iter().any(|token| token.kind == TokenKind::Mark('#')))
 }
 
 /// The first address in the text.
@@ -269,7 +279,7 @@ pub fn find(text: &str) -> Option<FoundAddress> {
         }
         let (first, last) = (&tokens[start], &tokens[end - 1]);
         let found = text.get(first.span.start..last.span.end)?.trim().to_owned();
-        // What announces it goes with it.
+        // The words that announce it go with it.
         let mut from = start;
         while from > 0
             && (mark(from - 1, ':')

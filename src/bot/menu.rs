@@ -10,6 +10,7 @@ use super::money::Money;
 
 /// Bounds of what one restaurant may have, so that a message costs a known time at the most.
 pub const MAX_ITEMS: usize = 2_000;
+const MAX_ID_BYTES: usize = 100;
 const MAX_NAME_BYTES: usize = 200;
 const MAX_DESCRIPTION_BYTES: usize = 2_000;
 const MAX_ALIASES: usize = 50;
@@ -52,6 +53,8 @@ pub enum MenuError {
     TooManyItems,
     #[error("item number {0} has no id")]
     NoId(usize),
+    #[error("the id of item number {0} is longer than {MAX_ID_BYTES} bytes")]
+    LongId(usize),
     #[error("the id {0:?} occurs twice")]
     DuplicateId(String),
     #[error("item {0:?} needs a name of 1 to {MAX_NAME_BYTES} bytes with at least one letter")]
@@ -74,6 +77,9 @@ impl Menu {
         for (index, item) in self.items.iter().enumerate() {
             if item.id.trim().is_empty() {
                 return Err(MenuError::NoId(index + 1));
+            }
+            if item.id.len() > MAX_ID_BYTES {
+                return Err(MenuError::LongId(index + 1));
             }
             if !ids.insert(item.id.as_str()) {
                 return Err(MenuError::DuplicateId(item.id.clone()));

@@ -115,8 +115,20 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// Puts the values in. A value that is empty takes the blank and the comma before it along: `Hola, {name}!` greets nobody with `Hola!`.
-/// Lines that are left empty go, all but one in a row.
+/// A line of nothing but empty values goes.
 pub fn render(template: &str, values: &[(&str, &str)]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for template in template.lines() {
+        let line = render_line(template, values);
+        let is_border = line.is_empty() && lines.last().is_none_or(String::is_empty);
+        if !is_border && !(line.is_empty() && !template.trim().is_empty()) {
+            lines.push(line);
+        }
+    }
+    lines.join("\n").trim_end().to_owned()
+}
+
+fn render_line(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() + 64);
     for piece in Pieces(template) {
         match piece {
@@ -135,17 +147,8 @@ pub fn render(template: &str, values: &[(&str, &str)]) -> String {
             },
         }
     }
-    let mut tidy = String::with_capacity(text.len());
-    let mut empty = 0;
-    for line in text.trim().lines().map(str::trim_end) {
-        empty = if line.is_empty() { empty + 1 } else { 0 };
-        if empty < 2 {
-            tidy.push_str(line);
-            tidy.push('\n');
-        }
-    }
-    tidy.truncate(tidy.trim_end().len());
-    tidy
+    text.truncate(text.trim_end().len());
+    text
 }
 
 /// Every text with sample values, for the owner to look at before they are saved.

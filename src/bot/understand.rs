@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     address,
     basket::{AmbiguousWish, BasketLine},
-    index::{Index, ItemNo},
+    index::{Index, ItemNo, Likeness},
     intent::{self, Intent},
-    menu::Menu,
+    menu::{Menu, MenuItem},
     payment::{self, PaymentMethod},
+    phrase::{Scopes, phrase_at},
     reading::Reading,
     slots::{SlotId, Slots},
     text,
@@ -24,7 +25,7 @@ pub struct Parser {
     menu: Menu,
 }
 
-/// What is known of a customer's order between two messages.
+/// A customer's order between two messages, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderState {
     pub lines: Vec<BasketLine>,
@@ -134,6 +135,25 @@ impl Parser {
         let address = found_address.map(|address| address.text);
         let intent = if touched { Intent::Order } else { overall(&topics, address.is_some(), pays.is_some(), text) };
         Understanding { intent, state, unknown, unavailable, address, payment: pays, changes_order: touched }
+    }
+
+    /// The items that a question names, in its order; several where a name fits several.
+    pub fn named(&self, text: &str) -> Vec<Vec<&MenuItem>> {
+        let reading = Reading::new(&self.index, text, &[]);
+        let scopes = Scopes { doubts: &[], focus: None, siblings: &[], changes_focus: false };
+        let mut named = Vec::new();
+        let mut at = 0;
+        while at < reading.len() {
+            let mention = phrase_at(&self.index, &reading, at, reading.len(), scopes).and_then(|phrase| phrase.mention);
+            let Some(mention) = mention.filter(|mention| !mention.is_foreign && mention.likeness <= Likeness::Sounds)
+            else {
+                at += 1;
+                continue;
+            };
+            at = mention.end.max(at + 1);
+            named.push(mention.candidates.iter().filter_map(|item| self.menu.items.get(usize::from(*item))).collect());
+        }
+        named
     }
 
     /// Cancels the order, and not one dish of it.

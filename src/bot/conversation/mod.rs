@@ -3,7 +3,23 @@
 //! Owns the state of a conversation and its steps. Promises that one input has one outcome, that an order is placed only with a total
 //! that the customer was shown, and that nobody is answered while the owner talks. Never sends, stores, or reads anything.
 
+mod checkout;
+mod edits;
+mod exchange;
+mod form;
+mod gates;
+mod hearing;
+mod menu_pages;
+mod numbers;
+mod orders;
+mod phrases;
+mod quote;
 mod state;
+mod takeover;
+mod talking;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use std::collections::HashMap;
 
@@ -19,7 +35,11 @@ use super::{
     restaurant::RestaurantSettings,
 };
 
-pub use state::{Conversation, Phase, Silence, SilenceCause};
+use exchange::Exchange;
+use hearing::Question;
+
+pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
+pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
 
 /// A message of the customer.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,27 +172,129 @@ impl Restaurant {
     }
 }
 
+/// Doors that may be shut: hours, switches, lists. Somebody who tries a text goes in by the back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entrance {
+    Front,
+    Back,
+}
+
 /// One step.
 pub fn step(
     conversation: Conversation,
-    _input: Input,
-    _customer: &Customer,
-    _restaurant: &Restaurant,
-    _moment: Moment,
+    input: Input,
+    customer: &Customer,
+    restaurant: &Restaurant,
+    moment: Moment,
 ) -> Step {
-    Step { conversation, effects: Vec::new(), wake_at: None }
+    let mut exchange = Exchange::new(conversation, customer, restaurant, moment);
+    take(&mut exchange, input, Entrance::Front);
+    exchange.finish().0
+}
+
+fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
+    takeover::expire(exchange);
+    let is_fresh = exchange.is_fresh();
+    if is_fresh {
+        exchange.put_aside();
+    }
+    match input {
+        Input::OwnerWrote { text } => takeover::owner_wrote(exchange, text.as_deref()),
+        Input::TakenOver => takeover::silence(exchange, SilenceCause::TakenOver),
+        Input::GivenBack => takeover::give_back(exchange),
+        Input::Woken => {}
+        Input::OrderMoved { order, stage } => {
+            let may_tell = !exchange.is_silenced() && !gates::is_muted(exchange) && !restaurant_is_suspended(exchange);
+            orders::moved(exchange, &order, stage, may_tell);
+        }
+        Input::Said(messages) => said(exchange, &messages, is_fresh, entrance),
+        Input::Edited { id, text } => {
+            if is_heard(exchange) && gates::shut(exchange).is_none() {
+                edits::correct(exchange, &id, Some(&text));
+            }
+        }
+        Input::Revoked { id } => {
+            if is_heard(exchange) && gates::shut(exchange).is_none() {
+                edits::correct(exchange, &id, None);
+            }
+        }
+    }
+}
+
+fn restaurant_is_suspended(exchange: &Exchange<'_>) -> bool {
+    exchange.restaurant.settings.suspended
+}
+
+fn is_heard(exchange: &Exchange<'_>) -> bool {
+    !exchange.is_silenced() && !gates::is_muted(exchange)
+}
+
+/// The customer's turn.
+fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance: Entrance) {
+    if messages.iter().all(|message| message.what == Utterance::Silent) || exchange.is_silenced() {
+        return;
+    }
+    if entrance == Entrance::Front {
+        if gates::is_muted(exchange) {
+            return;
+        }
+        if let Some(gate) = gates::shut(exchange) {
+            return said_before_a_shut_door(exchange, messages, gate);
+        }
+    }
+    exchange.talk.told = None;
+    exchange.talk.heard_at = Some(exchange.moment.now);
+    let heard = hearing::hear(&mut exchange.talk, exchange.restaurant, messages);
+    if heard.last_text.is_empty() && heard.location.is_none() {
+        if heard.has_media {
+            talking::answer_media(exchange, &heard);
+        }
+        return;
+    }
+    talking::answer(exchange, &heard, is_fresh);
+    if heard.has_media && !exchange.is_silenced() {
+        talking::answer_media(exchange, &heard);
+    }
+    if !exchange.is_silenced() {
+        let is_understood = heard.others.is_empty() || exchange.progressed || heard.others.len() < messages.len();
+        takeover::guard(exchange, &heard.last_text, is_understood);
+    }
+    exchange.heard = Some(heard);
+}
+
+/// Of a closed restaurant, a customer may still ask for an order that is under way.
+fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate: state::Gate) {
+    if gate == state::Gate::Closed && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
+        let mut trial = exchange.talk.clone();
+        let heard = hearing::hear(&mut trial, exchange.restaurant, messages);
+        if heard.questions.contains(&Question::Status) {
+            return orders::say_status(exchange);
+        }
+    }
+    gates::say_shut(exchange, gate);
 }
 
 /// Tries a text as a customer would say it; touches no customer, no order, no hours.
-pub fn try_text(_restaurant: &Restaurant, conversation: Conversation, _text: &str, _moment: Moment) -> Tried {
+pub fn try_text(restaurant: &Restaurant, conversation: Conversation, text: &str, moment: Moment) -> Tried {
+    let customer = Customer { chat: "try".to_owned(), name: None, phone: None };
+    let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
+    let said = Said { id, what: Utterance::Text(text.to_owned()) };
+    let mut exchange = Exchange::new(conversation, &customer, restaurant, moment);
+    take(&mut exchange, Input::Said(vec![said]), Entrance::Back);
+    let (step, heard) = exchange.finish();
+    let heard = heard.unwrap_or_default();
+    let replies = step.effects.into_iter().filter_map(|effect| match effect {
+        Effect::Reply(text) | Effect::Notice(text) => Some(text),
+        _ => None,
+    });
     Tried {
-        intent: Intent::Other,
-        cart: Vec::new(),
-        unknown: Vec::new(),
-        ambiguous: Vec::new(),
-        address: None,
-        payment: None,
-        replies: Vec::new(),
-        conversation,
+        intent: heard.intent,
+        cart: heard.order.lines,
+        unknown: heard.unknown,
+        ambiguous: heard.order.ambiguous,
+        address: heard.address,
+        payment: heard.payment,
+        replies: replies.collect(),
+        conversation: step.conversation,
     }
 }

@@ -16,6 +16,8 @@ pub const MAX_RECORD_BYTES: usize = 32 * 1024;
 /// An order that takes more is for a human.
 const MAX_ORDER_BYTES: usize = 5 * 1024;
 const MAX_LINES: usize = 40;
+/// Of one line.
+const MAX_QTY: u32 = 500;
 const MAX_HEARD: usize = 10;
 const MAX_HISTORY: usize = 3;
 const MAX_ORDERS: usize = 8;
@@ -207,7 +209,11 @@ impl Conversation {
 
 /// The order is small enough to be taken by a bot.
 pub(super) fn is_small(order: &OrderState) -> bool {
-    order.lines.len() <= MAX_LINES && bytes(order) <= MAX_ORDER_BYTES
+    let is_meant = |qty: u32| qty <= MAX_QTY;
+    order.lines.len() <= MAX_LINES
+        && order.lines.iter().all(|line| is_meant(line.qty))
+        && order.ambiguous.iter().all(|wish| is_meant(wish.qty))
+        && bytes(order) <= MAX_ORDER_BYTES
 }
 
 fn bytes(value: &impl Serialize) -> usize {

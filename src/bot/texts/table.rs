@@ -207,6 +207,9 @@ texts! {
     NoOrders "no_orders" []
         "No veo ningún pedido suyo en curso. ¿Desea pedir algo?"
         "I see no order of yours under way. Would you like to order something?"
+    NotPlaced "not_placed" []
+        "Su pedido todavía no está confirmado."
+        "Your order is not confirmed yet."
     CancelAsk "cancel_ask" ["order!", "total"]
         "¿Cancelo su pedido *#{order}* por {total}? Responda *sí* o *no*."
         "Shall I cancel your order *#{order}* ({total})? Answer *yes* or *no*."

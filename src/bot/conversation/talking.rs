@@ -1,0 +1,627 @@
+//! The answer to a turn: which of its parts is answered, and in which order. Reads top to bottom; the details are its neighbours'.
+
+use super::{
+    Effect, Question, checkout,
+    exchange::{self, Exchange},
+    form::{self, FilledForm},
+    gates,
+    hearing::HeardTurn,
+    menu_pages, orders,
+    phrases::Command,
+    quote,
+    state::Phase,
+    takeover, words,
+};
+use crate::bot::{
+    OrderState,
+    intent::Intent,
+    money::Money,
+    order::Destination,
+    texts::{Language, TextKey},
+};
+
+const MAX_TOLD: usize = 3;
+
+/// Answers a turn that was read. `is_fresh`: nobody had talked for long.
+pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
+    if heard.swears || heard.says(&Command::Human) {
+        let (es, en) = match heard.swears {
+            true => ("El cliente está molesto.", "The customer is upset."),
+            false => ("El cliente pide hablar con una persona.", "The customer asks for a person."),
+        };
+        return takeover::call_human(exchange, es, en, TextKey::Human);
+    }
+    if heard.too_much {
+        let (es, en) = ("Un pedido demasiado grande para el bot.", "An order that is too large for the bot.");
+        return takeover::call_human(exchange, es, en, TextKey::TooMuch);
+    }
+    if is_fresh && (heard.changed || !heard.questions.is_empty()) {
+        exchange.say(TextKey::Hello, &[]);
+    }
+    if let Some(words) = &heard.too_long {
+        exchange.say(TextKey::TooLong, &[("words", words)]);
+    }
+    let phase = exchange.talk.phase.clone();
+    let shown = exchange.talk.shown.is_some();
+    take_order(exchange, heard);
+    checkout::take_details(exchange, heard);
+    if answer_cancelling(exchange, heard, &phase) {
+        return;
+    }
+    if phase == Phase::Resuming && answer_resuming(exchange, heard) {
+        return;
+    }
+    if phase == Phase::Confirming && confirms(heard) {
+        let remark = (!heard.remarks.is_empty()).then(|| heard.remarks.join(". "));
+        // Without a summary that holds, a yes shows it anew.
+        return if shown { orders::confirm(exchange, remark.as_deref()) } else { checkout::advance(exchange) };
+    }
+    if heard.says(&Command::Edit) {
+        return edit(exchange);
+    }
+    let has_answered = answer_questions(exchange, heard);
+    tell_doubts(exchange, heard);
+    ask_next(exchange, heard, &phase, is_fresh, has_answered);
+}
+
+/// A yes to the summary, and nothing besides that changes it.
+fn confirms(heard: &HeardTurn) -> bool {
+    heard.is_yes() && !heard.changed && !heard.has_details() && !heard.has_doubts() && !heard.bad_address
+}
+
+fn take_order(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    if !heard.changed && !heard.emptied {
+        return;
+    }
+    exchange.talk.order = heard.order.clone();
+    exchange.talk.shown = None;
+    exchange.progressed = true;
+}
+
+/// Everything about cancelling. True: the turn is answered.
+fn answer_cancelling(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase) -> bool {
+    let named = heard.commands.iter().find_map(|command| match command {
+        Command::CancelOrder(id) => Some(id.clone()),
+        _ => None,
+    });
+    if let Some(named) = named {
+        orders::ask_cancel(exchange, Some(&named));
+        return true;
+    }
+    if let (Phase::CancelWhich, Some(at)) = (phase, heard.chosen) {
+        let id = exchange.talk.orders.get(at).map(|order| order.id.clone()).unwrap_or_default();
+        orders::cancel(exchange, &id);
+        return true;
+    }
+    if let Phase::CancelOrder { order } = phase {
+        exchange.talk.phase = Phase::Idle;
+        if heard.is_yes() && !heard.changed || heard.says(&Command::Cancel) {
+            orders::cancel(exchange, order);
+            return true;
+        }
+        if heard.is_no() && !heard.changed {
+            exchange.say(TextKey::OrderKept, &[("order", order)]);
+            exchange.progressed = true;
+            return true;
+        }
+    }
+    if heard.emptied && heard.order.lines.is_empty() && heard.order.ambiguous.is_empty() {
+        orders::forget_basket(exchange);
+        exchange.say(TextKey::Emptied, &[]);
+        say_order_stands(exchange);
+        return true;
+    }
+    if !heard.says(&Command::Cancel) || heard.changed {
+        return false;
+    }
+    if exchange.talk.kept.take().is_some() {
+        orders::forget_basket(exchange);
+        exchange.say(TextKey::Emptied, &[]);
+        say_order_stands(exchange);
+    } else {
+        orders::ask_cancel(exchange, None);
+    }
+    true
+}
+
+/// A basket was emptied; an order that was placed is another thing.
+fn say_order_stands(exchange: &mut Exchange<'_>) {
+    let open = exchange.talk.orders.iter().rev().find(|order| !order.stage.is_final());
+    if let Some(id) = open.map(|order| order.id.clone()) {
+        exchange.say(TextKey::OrderStands, &[("order", &id)]);
+    }
+}
+
+/// `¿Seguimos?` True: the turn is answered.
+fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
+    exchange.talk.phase = Phase::Ordering;
+    let Some(kept) = exchange.talk.kept.clone() else { return false };
+    if heard.is_yes() && !heard.is_done {
+        let new = std::mem::take(&mut exchange.talk.order);
+        exchange.talk.order = exchange::joined(kept, new);
+        exchange.talk.kept = None;
+        exchange.progressed = true;
+        quote::prune(exchange);
+        tell_doubts(exchange, heard);
+        quote::say_basket(exchange);
+        ask_open_wish(exchange);
+        if exchange.talk.order.ambiguous.is_empty() && !exchange.talk.order.lines.is_empty() {
+            exchange.say(TextKey::AnythingElse, &[]);
+        }
+        return true;
+    }
+    if heard.is_no() {
+        exchange.talk.kept = None;
+        exchange.progressed = true;
+        if !heard.changed && exchange.talk.order.lines.is_empty() {
+            exchange.say(TextKey::ResumeDropped, &[]);
+            return true;
+        }
+    }
+    false
+}
+
+/// `editar`: the form again in the quick mode, a hint elsewhere.
+fn edit(exchange: &mut Exchange<'_>) {
+    exchange.talk.shown = None;
+    exchange.progressed = true;
+    if exchange.talk.order.lines.is_empty() {
+        return exchange.say(TextKey::BasketEmpty, &[]);
+    }
+    if !exchange.restaurant.settings.quick_order_mode {
+        exchange.talk.phase = Phase::Ordering;
+        quote::say_basket(exchange);
+        return exchange.say(TextKey::EditHint, &[]);
+    }
+    let talk = &exchange.talk;
+    let language = exchange.language();
+    let address = match &talk.destination {
+        Some(Destination::Delivery { address, .. }) => address.clone(),
+        _ => String::new(),
+    };
+    let known = FilledForm {
+        name: exchange.customer_name().unwrap_or_default(),
+        address,
+        phone: talk.contact_phone.clone().unwrap_or_default(),
+        order: quote::names(&talk.order.lines, exchange.menu(), language, ", "),
+        payment: talk.payment.map(|method| words::payment(method, language)).unwrap_or_default().to_owned(),
+        comment: talk.comment.clone(),
+    };
+    say_form(exchange, &known);
+}
+
+fn say_form(exchange: &mut Exchange<'_>, known: &FilledForm) {
+    exchange.talk.phase = Phase::Form;
+    exchange.say(TextKey::Form, &[]);
+    exchange.end_message();
+    let lines = exchange.text(TextKey::FormLines, &[]);
+    exchange.say_text(form::write(&lines, known));
+    exchange.end_message();
+}
+
+/// Questions that a restaurant is asked. True: something was answered.
+fn answer_questions(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
+    let mut has_answered = false;
+    for question in heard.questions.iter().take(MAX_TOLD) {
+        has_answered = true;
+        match question {
+            Question::Menu(said) if said.is_empty() => menu_pages::say_menu(exchange),
+            Question::Menu(said) => {
+                if !menu_pages::say_named(exchange, said) {
+                    let plain = super::phrases::plain(said);
+                    let is_whole = ["menu", "carta", "catalogo", "tienen", "hay", "venden", "ofrecen"];
+                    if plain.split(' ').count() <= 8 && is_whole.iter().any(|word| plain.contains(word)) {
+                        say_whole_menu(exchange, &plain);
+                    } else {
+                        exchange.say(TextKey::NotOnMenu, &[]);
+                    }
+                }
+            }
+            Question::Price(said) => say_price(exchange, said),
+            Question::Hours => say_hours(exchange),
+            Question::Status => orders::say_status(exchange),
+            Question::Delivery => say_delivery(exchange),
+            Question::Payments => say_payments(exchange),
+        }
+    }
+    if heard.says(&Command::Help) {
+        exchange.say(TextKey::Help, &[]);
+        has_answered = true;
+    }
+    if heard.says(&Command::View) {
+        has_answered = true;
+        if exchange.talk.order.lines.is_empty() {
+            exchange.say(TextKey::BasketEmpty, &[]);
+        } else {
+            quote::say_basket(exchange);
+        }
+    }
+    has_answered
+}
+
+/// `qué tienen` wants the menu; `tienen sushi` wants to know of sushi.
+fn say_whole_menu(exchange: &mut Exchange<'_>, plain: &str) {
+    let talk = [
+        "que",
+        "tienen",
+        "hay",
+        "venden",
+        "ofrecen",
+        "menu",
+        "carta",
+        "el",
+        "la",
+        "me",
+        "para",
+        "hoy",
+        "de",
+        "ustedes",
+        "por",
+        "favor",
+        "hola",
+        "buenas",
+        "tardes",
+        "noches",
+        "buenos",
+        "dias",
+        "catalogo",
+        "muestra",
+        "muestre",
+        "muestreme",
+        "envia",
+        "envie",
+        "enviame",
+        "envieme",
+        "manda",
+        "mande",
+        "mandame",
+        "pasa",
+        "pase",
+        "pasame",
+        "regala",
+        "regaleme",
+        "ver",
+        "quiero",
+        "puede",
+        "puedo",
+        "su",
+        "comer",
+        "tiene",
+        "del",
+        "dia",
+        "cual",
+        "es",
+        "y",
+        "precios",
+        "con",
+        "the",
+        "what",
+        "do",
+        "you",
+        "have",
+        "show",
+        "see",
+        "can",
+        "i",
+    ];
+    if plain.split(' ').all(|word| talk.contains(&word)) {
+        menu_pages::say_menu(exchange);
+    } else {
+        exchange.say(TextKey::NotOnMenu, &[]);
+    }
+}
+
+fn say_price(exchange: &mut Exchange<'_>, said: &str) {
+    if menu_pages::say_named(exchange, said) {
+        return;
+    }
+    if exchange.talk.order.lines.is_empty() {
+        return exchange.say(TextKey::NotOnMenu, &[]);
+    }
+    quote::say_basket(exchange);
+}
+
+fn say_hours(exchange: &mut Exchange<'_>) {
+    let settings = &exchange.restaurant.settings;
+    let now = exchange.moment.now;
+    if !settings.is_open(now) {
+        return gates::say_closed(exchange);
+    }
+    let today = now.to_zoned(settings.time_zone()).date();
+    let hours = settings.business_hours.as_ref().filter(|hours| hours.enabled);
+    match hours.and_then(|hours| hours.hours_on(today)) {
+        Some((open, close)) => exchange.say(TextKey::OpenNow, &[("open", open), ("close", close)]),
+        None => exchange.say(TextKey::OpenAlways, &[]),
+    }
+}
+
+fn say_delivery(exchange: &mut Exchange<'_>) {
+    let settings = &exchange.restaurant.settings;
+    if !settings.delivers {
+        return exchange.say(TextKey::NoDelivery, &[]);
+    }
+    let language = settings.language;
+    let spanish = language == Language::Es;
+    let cost = settings.delivery_cost;
+    let amount = |money: Option<Money>| money.filter(|money| *money > Money::ZERO);
+    let delivery = match amount(cost.map(|cost| cost.cost)) {
+        Some(cost) if spanish => format!("El domicilio cuesta {cost}."),
+        Some(cost) => format!("Delivery costs {cost}."),
+        None if cost.is_some() && spanish => "El domicilio es gratis.".to_owned(),
+        None if cost.is_some() => "Delivery is free.".to_owned(),
+        None => String::new(),
+    };
+    let sentence = |money: Option<Money>, es: &str, en: &str| {
+        amount(money).map(|money| format!("{} {money}.", if spanish { es } else { en })).unwrap_or_default()
+    };
+    let free = sentence(cost.and_then(|cost| cost.free_delivery_min), "Es gratis desde", "It is free from");
+    let minimum = sentence(cost.and_then(|cost| cost.minimum_order), "El pedido mínimo es de", "The minimum order is");
+    let time = settings.delivery_time.map(|time| words::minutes(time, language)).unwrap_or_default();
+    let values = [("delivery", delivery.as_str()), ("free_from", &free), ("minimum", &minimum), ("time", &time)];
+    exchange.say(TextKey::DeliveryInfo, &values);
+}
+
+fn say_payments(exchange: &mut Exchange<'_>) {
+    let settings = &exchange.restaurant.settings;
+    let names = settings.payment_methods.iter().map(|method| words::payment(*method, settings.language));
+    let mut names: Vec<&str> = names.collect();
+    if names.is_empty() {
+        names.push(if settings.language == Language::Es { "efectivo al recibir" } else { "cash at the door" });
+    }
+    exchange.say(TextKey::PaymentInfo, &[("options", &names.join(", "))]);
+}
+
+/// Wishes that cannot be noted, and why.
+fn tell_doubts(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    for wish in heard.unknown.iter().take(MAX_TOLD) {
+        menu_pages::say_unknown(exchange, wish);
+    }
+    if !heard.unavailable.is_empty() {
+        let items = quote::bare_names(&heard.unavailable, exchange.menu(), exchange.language());
+        exchange.say(TextKey::SoldOut, &[("items", &items)]);
+    }
+    if !heard.crowded.is_empty() {
+        let menu = exchange.menu();
+        let items: Vec<_> = heard.crowded.iter().filter_map(|id| menu.item(id)).collect();
+        menu_pages::say_items(exchange, &items);
+        exchange.say(TextKey::MenuMore, &[]);
+    }
+    for number in heard.no_numbers.iter().take(MAX_TOLD) {
+        exchange.say(TextKey::NoNumber, &[("number", &number.to_string())]);
+    }
+    for line in heard.no_lines.iter().take(MAX_TOLD) {
+        exchange.say(TextKey::NoLine, &[("number", &line.to_string())]);
+    }
+    if let Some(number) = heard.which_number {
+        ask_which_number(exchange, number);
+    }
+    if heard.repeats_nothing && !heard.changed {
+        exchange.say(TextKey::NoHistory, &[]);
+    }
+}
+
+fn ask_which_number(exchange: &mut Exchange<'_>, number: usize) {
+    let menu = exchange.menu();
+    let order = &exchange.talk.order;
+    let line = order.focus.and_then(|at| order.lines.get(at)).or(order.lines.last());
+    let line = line.and_then(|line| menu.item(&line.item)).map(|item| words::one_line(&item.name, 80));
+    let item = number.checked_sub(1).and_then(|at| menu.items.get(at)).map(|item| words::one_line(&item.name, 80));
+    if let (Some(line), Some(item)) = (line, item) {
+        exchange.say(TextKey::WhichNumber, &[("number", &number.to_string()), ("line", &line), ("items", &item)]);
+    }
+}
+
+/// The open wish, its candidates numbered. True: there is one.
+pub fn ask_open_wish(exchange: &mut Exchange<'_>) -> bool {
+    let Some(wish) = exchange.talk.order.ambiguous.first() else { return false };
+    let menu = exchange.menu();
+    let row = |(at, id): (usize, &String)| {
+        let item = menu.item(id)?;
+        Some(format!("{}. {}: {}", at + 1, words::one_line(&item.name, 80), item.price))
+    };
+    let options: Vec<String> = wish.candidates.iter().enumerate().filter_map(row).collect();
+    let qty = wish.qty.to_string();
+    exchange.say(TextKey::Ambiguous, &[("options", &options.join("\n")), ("qty", &qty)]);
+    true
+}
+
+/// The basket if it changed, and the question that leads on.
+fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fresh: bool, has_answered: bool) {
+    let drops_wish = !exchange.talk.order.ambiguous.is_empty() && heard.is_no() && !heard.changed;
+    if drops_wish {
+        exchange.talk.order.ambiguous.remove(0);
+        exchange.progressed = true;
+        exchange.say(TextKey::WishDropped, &[]);
+    }
+    let pruned = quote::prune(exchange);
+    // It is asked once; who orders on instead is not asked again.
+    let was_asked = !is_fresh && *phase != Phase::Idle;
+    if exchange.talk.kept.is_some() && !was_asked && exchange.talk.order.ambiguous.is_empty() {
+        return ask_resume(exchange, heard, is_fresh);
+    }
+    let was_under_way = checkout::is_under_way(phase);
+    let has_basket = !exchange.talk.order.lines.is_empty();
+    if !has_basket && exchange.talk.order.ambiguous.is_empty() {
+        return answer_without_basket(exchange, heard, is_fresh, has_answered);
+    }
+    let offered = heard.is_yes() && !heard.changed && checkout::take_offer(exchange);
+    let comments = *phase == Phase::Confirming && !heard.others.is_empty() && !heard.changed && !has_answered;
+    if comments {
+        let comment = format!("{}. {}", exchange.talk.comment, heard.others.join(". "));
+        exchange.talk.comment = words::one_line(comment.trim_start_matches(". "), 200);
+    }
+    let goes_on = heard.has_details() || offered || comments;
+    if heard.bad_address {
+        if let Phase::Address { tries } = &mut exchange.talk.phase {
+            *tries = tries.saturating_add(1);
+        }
+        return exchange.say(TextKey::AddressUnclear, &[]);
+    }
+    if heard.bad_phone {
+        return exchange.say(TextKey::PhoneUnclear, &[]);
+    }
+    if heard.changed && !exchange.talk.order.ambiguous.is_empty() {
+        quote::say_basket(exchange);
+    }
+    if ask_open_wish(exchange) {
+        exchange.talk.shown = None;
+        if *phase == Phase::Confirming || *phase == Phase::Idle || *phase == Phase::Form {
+            exchange.talk.phase = Phase::Ordering;
+        }
+        return;
+    }
+    let is_done = heard.is_done
+        || !heard.changed
+            && matches!(phase, Phase::Ordering | Phase::Form)
+            && (heard.is_yes() || heard.is_no())
+            && !drops_wish;
+    let leads_on = is_done || goes_on || was_under_way && (heard.changed || pruned || drops_wish);
+    if leads_on {
+        if heard.changed && !matches!(phase, Phase::Confirming) {
+            quote::say_basket(exchange);
+        }
+        return checkout::advance(exchange);
+    }
+    if was_under_way {
+        return ask_again(exchange, phase, heard, has_answered);
+    }
+    exchange.talk.phase = Phase::Ordering;
+    if heard.changed || pruned {
+        quote::say_basket(exchange);
+    } else if !has_answered && !heard.has_doubts() && !heard.greets && !heard.thanks && !drops_wish {
+        exchange.say(TextKey::NotUnderstood, &[]);
+    }
+    if !heard.thanks || heard.changed {
+        exchange.say(TextKey::AnythingElse, &[]);
+    } else {
+        exchange.say(TextKey::Thanks, &[]);
+    }
+}
+
+/// The question of the checkout that stands, once more.
+fn ask_again(exchange: &mut Exchange<'_>, phase: &Phase, heard: &HeardTurn, has_answered: bool) {
+    let shown = exchange.talk.shown.clone();
+    let knows = has_answered || heard.has_doubts() || heard.greets || heard.thanks;
+    match phase {
+        // A no to the summary asks for the change.
+        Phase::Confirming if heard.is_no() => {
+            exchange.talk.phase = Phase::Ordering;
+            exchange.talk.shown = None;
+            exchange.say(TextKey::EditHint, &[]);
+        }
+        Phase::Confirming if shown.is_some() => {
+            exchange.talk.shown = shown;
+            exchange.say(TextKey::ConfirmAgain, &[]);
+        }
+        _ => {
+            // A no to the own phone or the old address wants another.
+            let refuses = heard.is_no();
+            match phase {
+                Phase::Phone if refuses => return exchange.say(TextKey::AskPhone, &[]),
+                Phase::Address { .. } if refuses => {
+                    exchange.talk.last_destination = None;
+                }
+                _ if !knows => exchange.say(TextKey::NotUnderstood, &[]),
+                _ => {}
+            }
+            checkout::advance(exchange);
+        }
+    }
+}
+
+fn ask_resume(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
+    if heard.changed {
+        quote::say_basket(exchange);
+    } else if is_fresh && !exchange.has_said() {
+        exchange.say(TextKey::Hello, &[]);
+    }
+    let Some(kept) = &exchange.talk.kept else { return };
+    let mut items = quote::names(&kept.lines, exchange.menu(), exchange.language(), "\n");
+    if items.is_empty() {
+        items = "…".to_owned();
+    }
+    exchange.say(TextKey::Resume, &[("items", &items)]);
+    exchange.talk.phase = Phase::Resuming;
+}
+
+/// Nothing is in the basket: a greeting, thanks, or a text that was not understood.
+fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool, has_answered: bool) {
+    if heard.changed {
+        // Line by line taken out.
+        exchange.talk.phase = Phase::Idle;
+        exchange.talk.shown = None;
+        return exchange.say(TextKey::Emptied, &[]);
+    }
+    if has_answered || heard.has_doubts() && heard.too_long.is_none() {
+        return;
+    }
+    let wants_nothing = (heard.thanks || heard.is_no() || heard.is_yes()) && !is_fresh;
+    let quick = exchange.restaurant.settings.quick_order_mode;
+    if quick && !wants_nothing && (is_fresh || heard.greets || heard.intent == Intent::Order) {
+        return say_form(exchange, &FilledForm::default());
+    }
+    if is_fresh && heard.others.is_empty() && !heard.has_details() || heard.greets {
+        return exchange.say(TextKey::Welcome, &[]);
+    }
+    if is_fresh {
+        exchange.say(TextKey::Welcome, &[]);
+        return;
+    }
+    if heard.thanks {
+        // Thanks for thanks would never end.
+        if exchange.talk.stalled == 0 {
+            exchange.say(TextKey::Thanks, &[]);
+        }
+        return;
+    }
+    if wants_nothing && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) && !heard.is_done {
+        return;
+    }
+    if wants_nothing || heard.has_details() || heard.is_done || heard.intent == Intent::Order {
+        return exchange.say(TextKey::BasketEmpty, &[]);
+    }
+    exchange.say(TextKey::NotUnderstood, &[]);
+}
+
+/// One polite answer to what cannot be read, and not one each.
+pub fn answer_media(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    let quiet = exchange.restaurant.settings.idle_minutes;
+    let minutes = |at| exchange.moment.now.duration_since(at).as_mins();
+    if exchange.talk.media_told_at.is_some_and(|at| minutes(at) < i64::from(quiet)) {
+        return;
+    }
+    exchange.talk.media_told_at = Some(exchange.moment.now);
+    if let Some((order, total)) = orders::unpaid(exchange).filter(|_| heard.has_picture) {
+        exchange.say(TextKey::ReceiptSeen, &[("order", &order)]);
+        let reason = match exchange.language() {
+            Language::Es => format!("Posible comprobante de pago del pedido #{order}, por {total}."),
+            Language::En => format!("Perhaps the receipt of order #{order}, {total}."),
+        };
+        return exchange.do_it(Effect::CallOwner { reason });
+    }
+    exchange.say(TextKey::Media, &[]);
+}
+
+/// Tells the basket after an edit, and leads on.
+pub fn tell_correction(exchange: &mut Exchange<'_>) {
+    exchange.say(TextKey::Corrected, &[]);
+    quote::prune(exchange);
+    let was_under_way = checkout::is_under_way(&exchange.talk.phase);
+    let is_empty = |order: &OrderState| order.lines.is_empty() && order.ambiguous.is_empty();
+    if is_empty(&exchange.talk.order) {
+        exchange.talk.phase = Phase::Idle;
+        return exchange.say(TextKey::BasketEmpty, &[]);
+    }
+    if !(exchange.talk.phase == Phase::Confirming && exchange.talk.order.ambiguous.is_empty()) {
+        quote::say_basket(exchange);
+    }
+    if ask_open_wish(exchange) {
+        exchange.talk.phase = Phase::Ordering;
+        return;
+    }
+    if was_under_way {
+        return checkout::advance(exchange);
+    }
+    exchange.talk.phase = Phase::Ordering;
+    exchange.say(TextKey::AnythingElse, &[]);
+}
