@@ -36,7 +36,9 @@ use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
-    message::{Connection, Delivery, Event, EventBody, EventId, Notice, OrderChange, media::Links, status::STATUS_CHAT},
+    message::{
+        Connection, Delivery, Event, EventBody, EventId, Notice, OrderChange, media::Links, status::STATUS_CHAT,
+    },
     tenant::TenantId,
     waha::{self, KitchenOrder, View},
 };

@@ -246,7 +246,7 @@ async fn chat(app: &App, tenant: &TenantId, named: &ChatPath) -> Result<String, 
 #[derive(Deserialize, JsonSchema)]
 pub struct OrdersQuery {
     /// `pendiente`, `cocinando`, `listo`, `entregado` or `cancelado`.
-    #[schemars(with = "Option<String>", example = "pendiente")]
+    #[schemars(with = "Option<String>", example = &"pendiente")]
     stage: Option<OrderStage>,
     #[schemars(range(min = 1, max = 200))]
     limit: Option<usize>,
@@ -277,7 +277,7 @@ pub async fn orders(
 
 #[derive(Deserialize, JsonSchema)]
 pub struct OrderPath {
-    #[schemars(example = "a1b2c3")]
+    #[schemars(example = &"a1b2c3")]
     id: String,
 }
 
@@ -318,7 +318,7 @@ pub async fn order_text(
 #[derive(Deserialize, JsonSchema)]
 pub struct OrderMove {
     /// `cocinando`, `listo`, `entregado` or `cancelado`.
-    #[schemars(with = "String", example = "cocinando")]
+    #[schemars(with = "String", example = &"cocinando")]
     stage: OrderStage,
 }
 
@@ -369,11 +369,9 @@ impl From<BotError> for Problem {
                 "The order cannot be moved so",
                 format!("it is {from}: from there it cannot become {to}"),
             ),
-            BotError::NoPaymentAwaited => Self::conflict(
-                "no_payment_awaited",
-                "The order waits for no payment",
-                "it is paid at the door",
-            ),
+            BotError::NoPaymentAwaited => {
+                Self::conflict("no_payment_awaited", "The order waits for no payment", "it is paid at the door")
+            }
             BotError::EngineBroke => Self::unavailable("bot_broke", "The bot broke on this: a bug"),
             BotError::Conversation(error) => {
                 let message = error.to_string();

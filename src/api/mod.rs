@@ -301,7 +301,7 @@ fn table() -> Vec<Section> {
             Route::post("/api/{session}/bot/orders/{id}/stage", Keyed, bot::move_order, "Move an order on; its customer is told"),
             Route::post("/api/{session}/bot/orders/{id}/payment", Keyed, bot::note_payment, "An order that waits for its payment is paid"),
         ]),
-        section("Webhooks", vec[
+        section("Webhooks", vec![
             Route::get("/api/{session}/webhooks", Keyed, webhooks::show, "A session's webhooks"),
             Route::put("/api/{session}/webhooks", Keyed, webhooks::put, "Set a session's webhooks"),
             Route::get("/api/{session}/webhooks/failures", Keyed, webhooks::failures, "What could not be delivered"),

@@ -24,7 +24,8 @@ use super::{
 use crate::{
     journal::{ChangeNo, Closed},
     message::{
-        Accepted, Addressed, Decision, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, timer,
+        Accepted, Addressed, Decision, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target,
+        media::FileName, timer,
     },
     store::StoreError,
     tenant::TenantId,

@@ -28,8 +28,9 @@ use crate::{
 pub fn names(body: &EventBody) -> &'static [EventName] {
     use EventName::{
         AccountChanged, AccountRefused, CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded,
-        LabelDeleted, LabelRemoved, LabelUpsert, OrderCreated, OrderUpdated, OwnerCalled, MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageMarked,
-        MessageReaction, MessageRevoked, MessageWaiting, PollVote, SessionStatus,
+        LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageMarked,
+        MessageReaction, MessageRevoked, MessageWaiting, OrderCreated, OrderUpdated, OwnerCalled, PollVote,
+        SessionStatus,
     };
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -320,7 +321,12 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
         }
         EventBody::OwnerCalled { chat, customer, reason, timestamp } => {
             let (customer, reason) = (customer.clone(), reason.clone());
-            return Payload::OwnerCalled(OwnerCalledPayload { chat_id: chat_id(chat), customer, reason, timestamp: *timestamp });
+            return Payload::OwnerCalled(OwnerCalledPayload {
+                chat_id: chat_id(chat),
+                customer,
+                reason,
+                timestamp: *timestamp,
+            });
         }
     };
     let form = form::Message::new(message, view);

@@ -15,7 +15,7 @@ use crate::bot::{
 #[serde(rename_all = "camelCase")]
 pub struct KitchenOrder {
     /// Six hexadecimal digits.
-    #[schemars(example = "a1b2c3")]
+    #[schemars(example = &"a1b2c3")]
     id: String,
     tenant_id: String,
     cliente: String,
@@ -36,7 +36,7 @@ pub struct KitchenOrder {
     costo_envio: u64,
     total: u64,
     /// `pendiente`, `cocinando`, `listo`, `entregado` or `cancelado`.
-    #[schemars(with = "String", example = "pendiente")]
+    #[schemars(with = "String", example = &"pendiente")]
     estado: OrderStage,
     /// When it was placed, milliseconds since 1970.
     timestamp: i64,
@@ -47,9 +47,9 @@ pub struct KitchenOrder {
     fuente: &'static str,
     restaurante: String,
     /// `PENDING`: to be paid before it is cooked; `CASH`: at the door; `PAID`.
-    #[schemars(with = "String", example = "CASH")]
+    #[schemars(with = "String", example = &"CASH")]
     payment_status: PaymentStatus,
-    #[schemars(with = "Option<String>", example = "efectivo")]
+    #[schemars(with = "Option<String>", example = &"efectivo")]
     metodo_pago: Option<PaymentMethod>,
     tracking_token: String,
 }
@@ -110,7 +110,9 @@ impl KitchenOrder {
             estado: order.stage,
             timestamp: order.placed_at.as_millisecond(),
             fecha: order.placed_at,
-            historial: steps.map(|(estado, at)| KitchenStep { estado: *estado, timestamp: at.as_millisecond() }).collect(),
+            historial: steps
+                .map(|(estado, at)| KitchenStep { estado: *estado, timestamp: at.as_millisecond() })
+                .collect(),
             fuente: "whatsapp",
             restaurante: restaurant.to_owned(),
             payment_status: order.payment_status,

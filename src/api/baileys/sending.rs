@@ -152,7 +152,8 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
         return Err(Problem::not_implemented("only text can be sent by this route"));
     }
     let draft = Draft::Text { text: text.to_owned(), mentions: Vec::new() };
-    let request = SendRequest { to: to.to_owned(), draft, answers: None, id: None, ttl: waha::ttl(*ttl)?, from_bot: false };
+    let request =
+        SendRequest { to: to.to_owned(), draft, answers: None, id: None, ttl: waha::ttl(*ttl)?, from_bot: false };
     Ok(app.fleet.send(tenant, &request, key.as_deref()).await??)
 }
 
@@ -178,7 +179,14 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
     let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
     let caption = given(caption).or(given(text)).unwrap_or_default();
     let attachment = Attachment { kind, origin, caption, file_name: None, mime: None };
-    let request = SendRequest { to, draft: Draft::File(attachment), answers: None, id: None, ttl: waha::ttl(ttl)?, from_bot: false };
+    let request = SendRequest {
+        to,
+        draft: Draft::File(attachment),
+        answers: None,
+        id: None,
+        ttl: waha::ttl(ttl)?,
+        from_bot: false,
+    };
     Ok(app.fleet.send_file(tenant, &request, source, key.as_deref()).await??)
 }
 

@@ -60,7 +60,7 @@ impl MenuForm {
         };
         let field = match &error {
             MenuError::TooManyItems => "items".to_owned(),
-            MenuError::NoId(number) => format!("items[{}].id", number - 1),
+            MenuError::NoId(number) | MenuError::LongId(number) => format!("items[{}].id", number - 1),
             MenuError::DuplicateId(id) => {
                 let last = self.0.items.iter().rposition(|item| item.id == *id).unwrap_or_default();
                 format!("items[{last}].id")

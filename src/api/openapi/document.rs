@@ -14,7 +14,8 @@ use crate::{
     },
     waha::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, Call, EditedPayload, Envelope,
-        EventName, KitchenOrder, MarkedPayload, Message, OwnerCalledPayload, ReactionPayload, RevokedPayload, SessionStatus, VotePayload, group_event,
+        EventName, KitchenOrder, MarkedPayload, Message, OwnerCalledPayload, ReactionPayload, RevokedPayload,
+        SessionStatus, VotePayload, group_event,
         label::{Label, LabelOfChat},
         person::Presences,
     },

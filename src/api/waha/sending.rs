@@ -270,8 +270,14 @@ pub async fn reaction(
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&about.chat, &about.id, about.from_me, about.participant.as_deref());
-    let request =
-        SendRequest { to: about.chat, draft: Draft::Reaction { target, emoji }, answers: None, id: None, ttl: None, from_bot: false };
+    let request = SendRequest {
+        to: about.chat,
+        draft: Draft::Reaction { target, emoji },
+        answers: None,
+        id: None,
+        ttl: None,
+        from_bot: false,
+    };
     let message = app.fleet.send(&tenant, &request, key.as_deref()).await??;
     Ok(Json(accepted(&message)))
 }
@@ -310,7 +316,8 @@ pub async fn choose(
 ) -> Sent {
     let draft =
         Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
-    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None, bot: None };
+    let to =
+        Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None, bot: None };
     send(&app, &tenant, &key, to, draft).await
 }
 
@@ -490,7 +497,8 @@ pub async fn happening(
         place: form.location.and_then(|place| place.name).unwrap_or_default(),
         extra_guests: form.extra_guests_allowed.unwrap_or(false),
     };
-    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None, bot: None };
+    let to =
+        Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None, bot: None };
     send(&app, &tenant, &key, to, Draft::Happening(event)).await
 }
 

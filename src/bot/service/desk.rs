@@ -28,10 +28,15 @@ use super::{
     turn::{self, Cause, ChatTurn, DecidedTurn, Undecided},
 };
 use crate::{
-    bot::{conversation::Restaurant, menu::Menu, order::OrderStage, restaurant::{RestaurantSettings, Unavailability}},
+    bot::{
+        conversation::Restaurant,
+        menu::Menu,
+        order::OrderStage,
+        restaurant::{RestaurantSettings, Unavailability},
+    },
     crash,
     journal::{ChangeNo, Closed},
-    message::{Decision, EventId, Notice, OrderChange},
+    message::{Decision, EventBody, EventId, Notice, OrderChange},
     session::Session,
     store::{Batch, StoreError},
 };
@@ -58,16 +63,33 @@ const TRIM_EVERY: Duration = Duration::from_secs(600);
 
 /// What is asked of a desk.
 pub enum BotCommand {
-    PutMenu { menu: Menu, expected: Option<u64>, answer: oneshot::Sender<Changed<Versioned<Menu>>> },
+    PutMenu {
+        menu: Menu,
+        expected: Option<u64>,
+        answer: oneshot::Sender<Changed<Versioned<Menu>>>,
+    },
     PutSettings {
         settings: Box<RestaurantSettings>,
         expected: Option<u64>,
         answer: oneshot::Sender<Changed<Versioned<RestaurantSettings>>>,
     },
-    Take { chat: String, answer: oneshot::Sender<Changed<()>> },
-    GiveBack { chat: String, answer: oneshot::Sender<Changed<()>> },
-    Move { id: String, to: OrderStage, answer: oneshot::Sender<Changed<OrderRecord>> },
-    NotePayment { id: String, answer: oneshot::Sender<Changed<OrderRecord>> },
+    Take {
+        chat: String,
+        answer: oneshot::Sender<Changed<()>>,
+    },
+    GiveBack {
+        chat: String,
+        answer: oneshot::Sender<Changed<()>>,
+    },
+    Move {
+        id: String,
+        to: OrderStage,
+        answer: oneshot::Sender<Changed<OrderRecord>>,
+    },
+    NotePayment {
+        id: String,
+        answer: oneshot::Sender<Changed<OrderRecord>>,
+    },
 }
 
 pub struct BotDesk {
@@ -218,7 +240,7 @@ impl BotDesk {
                 self.read = Some(event.id);
                 self.unwritten += 1;
                 let Some(heard) = heard(event.id, &event.body, self.place.since.as_second()) else { continue };
-                if heard.is_owners() && self.is_bots(&event.body).await? {
+                if heard.is_owners() && is_bots(&self.session, &event.body).await? {
                     continue;
                 }
                 self.hear(event.body.chat(), heard).await?;
@@ -229,13 +251,6 @@ impl BotDesk {
             self.write_place().await?;
         }
         Ok(())
-    }
-
-    async fn is_bots(&self, body: &crate::message::EventBody) -> Result<bool, StoreError> {
-        match body.message() {
-            Some(message) => self.session.is_from_bot(&message.id).await,
-            None => Ok(false),
-        }
     }
 
     async fn hear(&mut self, chat: &str, heard: HeardEvent) -> Result<(), StoreError> {
@@ -507,6 +522,14 @@ fn next_version(current: u64, expected: Option<u64>) -> Result<u64, BotError> {
     match expected {
         Some(expected) if expected != current => Err(BotError::WrongVersion { current }),
         _ => Ok(current + 1),
+    }
+}
+
+/// Whether a bot decided a message of the tenant's own.
+async fn is_bots(session: &Session, body: &EventBody) -> Result<bool, StoreError> {
+    match body.message() {
+        Some(message) => session.is_from_bot(&message.id).await,
+        None => Ok(false),
     }
 }
 

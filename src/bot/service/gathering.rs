@@ -195,7 +195,14 @@ mod tests {
     fn what_was_edited_or_deleted_in_time_is_read_so() {
         let edit = |id: &str, text: &str| Heard::Edited { id: id.into(), text: text.into() };
         let revoke = |id: &str| Heard::Revoked { id: id.into() };
-        let turn = [said("a", "dos"), said("b", "ajiacos"), edit("a", "tres"), revoke("b"), edit("x", "cuatro"), said("c", "ya")];
+        let turn = [
+            said("a", "dos"),
+            said("b", "ajiacos"),
+            edit("a", "tres"),
+            revoke("b"),
+            edit("x", "cuatro"),
+            said("c", "ya"),
+        ];
         let turn = turn.into_iter().map(|what| event(1, what)).collect();
         let expected = ["tres", r#"Edited { id: "x", text: "cuatro" }"#, "ya"];
         assert_eq!(texts(&inputs(turn)), expected);

@@ -34,7 +34,9 @@ impl HeardEvent {
     pub fn size(&self) -> usize {
         const OVERHEAD: usize = 200;
         let text = match &self.what {
-            Heard::Said(Said { what: Utterance::Text(text), .. }) | Heard::Edited { text, .. } | Heard::OwnerWrote { text: Some(text) } => text.len(),
+            Heard::Said(Said { what: Utterance::Text(text), .. })
+            | Heard::Edited { text, .. }
+            | Heard::OwnerWrote { text: Some(text) } => text.len(),
             _ => 0,
         };
         OVERHEAD + text
@@ -89,11 +91,14 @@ fn said(message: &Message) -> Option<Heard> {
         Content::Document(_) => Utterance::Document,
         Content::Sticker(_) => Utterance::Sticker,
         Content::Location(place) => {
-            let name = [&place.name, &place.address].map(|part| part.trim()).into_iter().filter(|part| !part.is_empty());
+            let name =
+                [&place.name, &place.address].map(|part| part.trim()).into_iter().filter(|part| !part.is_empty());
             let name = name.collect::<Vec<_>>().join(", ");
             Utterance::Location { latitude: place.latitude, longitude: place.longitude, name }
         }
-        Content::Unknown { text, .. } | Content::Order(crate::message::Order { text, .. }) if !text.trim().is_empty() => {
+        Content::Unknown { text, .. } | Content::Order(crate::message::Order { text, .. })
+            if !text.trim().is_empty() =>
+        {
             Utterance::Text(text.clone())
         }
         _ => Utterance::Silent,
@@ -168,7 +173,10 @@ mod tests {
         let says = |content| received(message(CHAT, content));
         let text = |text: &str| Some(Heard::Said(Said { id: "A".into(), what: Utterance::Text(text.into()) }));
         assert_eq!(says(Content::Image(media("dos de estas"))), text("dos de estas"));
-        assert_eq!(says(Content::Image(media(" "))), Some(Heard::Said(Said { id: "A".into(), what: Utterance::Picture })));
+        assert_eq!(
+            says(Content::Image(media(" "))),
+            Some(Heard::Said(Said { id: "A".into(), what: Utterance::Picture }))
+        );
         let target = |from_me| Target { id: "B".into(), from_me, sender: CHAT.into() };
         let edit = |from_me| Content::Edit { target: target(from_me), content: Box::new(Content::plain("tres")) };
         assert_eq!(says(edit(false)), Some(Heard::Edited { id: "B".into(), text: "tres".into() }));

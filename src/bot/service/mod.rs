@@ -40,13 +40,7 @@ use super::{
     restaurant::RestaurantSettings,
 };
 use crate::{
-    clock::Clock,
-    config,
-    fleet::Attendant,
-    journal::ChangeNo,
-    message::Feed,
-    session::Session,
-    store::StoreError,
+    clock::Clock, config, fleet::Attendant, journal::ChangeNo, message::Feed, session::Session, store::StoreError,
     tenant::TenantId,
 };
 

@@ -176,7 +176,8 @@ pub async fn conversations(
     const PAGE_BYTES: usize = 1 << 20;
     let after = after.map(key::text);
     let page = store.page(space::BOT_CONVERSATIONS, after.as_deref(), limit, PAGE_BYTES).await?;
-    let chat = |(key, value): &(Key, _)| Some((String::from_utf8(key.to_vec()).ok()?, read_conversation(value)));
+    let chat =
+        |(key, value): &(Key, bytes::Bytes)| Some((String::from_utf8(key.to_vec()).ok()?, read_conversation(value)));
     Ok(page.iter().filter_map(chat).collect())
 }
 

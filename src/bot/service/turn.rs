@@ -38,7 +38,11 @@ pub enum Cause {
     /// A chat that broke begins anew.
     GivenBack,
     /// The kitchen moves an order.
-    Moved { key: Ulid, record: Box<OrderRecord>, to: OrderStage },
+    Moved {
+        key: Ulid,
+        record: Box<OrderRecord>,
+        to: OrderStage,
+    },
 }
 
 /// What a turn has decided, before it is written.
@@ -172,12 +176,7 @@ impl<'a> ChatTurn<'a> {
     }
 
     /// One step, until the numbers of its orders are nobody else's. `None`: the engine broke.
-    async fn step(
-        &self,
-        before: &Conversation,
-        input: Input,
-        customer: &Customer,
-    ) -> Result<Option<Step>, StoreError> {
+    async fn step(&self, before: &Conversation, input: Input, customer: &Customer) -> Result<Option<Step>, StoreError> {
         for _ in 0..MAX_DRAWS {
             let (before, input) = (before.clone(), input.clone());
             let (customer, restaurant, moment) = (customer.clone(), self.restaurant.clone(), moment(self.clock));
@@ -189,8 +188,8 @@ impl<'a> ChatTurn<'a> {
             let mut is_taken = false;
             for effect in &step.effects {
                 if let Effect::Place(order) = effect {
-                    is_taken |= self.orders.contains_key(&order.id)
-                        || records::order(self.store(), &order.id).await?.is_some();
+                    is_taken |=
+                        self.orders.contains_key(&order.id) || records::order(self.store(), &order.id).await?.is_some();
                 }
             }
             if !is_taken {

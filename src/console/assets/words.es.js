@@ -310,6 +310,11 @@ export default {
   "scope.control": "controlar",
   "scope.control.hint": "vincular, desvincular, webhooks",
 
+  "problem.wrong_version": "Alguien más cambió esto. Cárguelo de nuevo.",
+  "problem.no_such_order": "No existe ese pedido.",
+  "problem.no_such_step": "El pedido no puede pasar a ese estado.",
+  "problem.no_payment_awaited": "El pedido no espera ningún pago.",
+  "problem.bot_broke": "El bot no puede leer esto.",
   "problem.unreachable": "El servidor no responde.",
   "problem.unauthorized": "La clave no es válida.",
   "problem.forbidden": "Esta clave no puede hacer eso.",

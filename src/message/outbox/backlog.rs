@@ -112,7 +112,12 @@ impl Backlog {
 
     /// Nothing is to be sent any more; what comes is behind it all the same.
     pub fn clear(&mut self) {
-        *self = Self { last: self.last, meetings: self.meetings, begun: std::mem::take(&mut self.begun), ..Self::default() };
+        *self = Self {
+            last: self.last,
+            meetings: self.meetings,
+            begun: std::mem::take(&mut self.begun),
+            ..Self::default()
+        };
     }
 
     /// Two names are one person's: what waits under both goes in one order from now on, that of the acceptances. False: one of them has
@@ -195,7 +200,8 @@ mod tests {
         }
         assert!(backlog.begin("a") && !backlog.begin("elsewhere"));
         let names = ["number".to_owned(), "lid".to_owned()];
-        let ids = |withdrawn: Vec<(Ulid, Waiting)>| withdrawn.iter().map(|(_, it)| it.id.to_string()).collect::<Vec<_>>();
+        let ids =
+            |withdrawn: Vec<(Ulid, Waiting)>| withdrawn.iter().map(|(_, it)| it.id.to_string()).collect::<Vec<_>>();
         assert_eq!(ids(backlog.withdraw(&names)), ["c"]);
         assert!(!backlog.begin("c"), "it is sent all the same");
         backlog.end("a");
