@@ -359,10 +359,12 @@ fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<An
         Phase::Address { tries } => {
             let line = words::one_line(said, MAX_ADDRESS_CHARS);
             let is_question = said.contains('?');
-            if address::find(said).is_some() {
+            let plain = phrases::plain(said);
+            let is_way = phrases::way(&plain).is_some() && plain.split(' ').count() <= 6;
+            if address::find(said).is_some() || phrases::command(said).is_some() || is_way {
                 return None;
             }
-            if !is_question && address::answers(&line) && phrases::command(said).is_none() {
+            if !is_question && address::answers(&line) {
                 return Some(Answer::Address(line));
             }
             let understood = restaurant.parser.understand(said, &OrderState::default(), &[]);
@@ -401,7 +403,9 @@ pub fn hear(talk: &mut Conversation, restaurant: &Restaurant, messages: &[Said])
             Utterance::Location { latitude, longitude, name } => {
                 let is_place = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
                 if is_place {
-                    turn.location = Some((*latitude, *longitude));
+                    // To the tenth of a metre; such numbers are stored and read without loss.
+                    let round = |degrees: f64| (degrees * 1e6).round() / 1e6;
+                    turn.location = Some((round(*latitude), round(*longitude)));
                     let name = words::one_line(name, MAX_ADDRESS_CHARS);
                     turn.address = turn.address.take().or((!name.is_empty()).then_some(name));
                     turn.intent = Intent::Address;
@@ -661,6 +665,7 @@ fn take_reading(reading: OrderReading, said: &str, plain: &str, turn: &mut Heard
         Intent::Other if is_question && phrases::asks_payment(plain) => turn.questions.push(Question::Payments),
         Intent::Other if is_question && phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
         Intent::Other if states_details || said.trim().is_empty() => {}
+        Intent::Other if phrases::holds_back(plain) => turn.answers.push(false),
         Intent::Other => turn.others.push(words::one_line(said, MAX_COMMENT_CHARS)),
     }
 }

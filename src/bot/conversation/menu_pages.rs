@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{exchange::Exchange, words};
 use crate::bot::{
+    lexicon,
     menu::{Menu, MenuItem},
     text::{self, sound},
     texts::TextKey,
@@ -112,13 +113,15 @@ fn stem(word: &str) -> String {
 
 /// A category that a text names: `qué bebidas tienen`.
 fn category<'m>(menu: &'m Menu, said: &str) -> Option<&'m str> {
-    let folded = text::fold(said);
-    let said: Vec<String> =
-        folded.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).map(stem).collect();
+    let words = |text: &str| -> Vec<String> {
+        let folded = text::fold(text);
+        let words = folded.split(|c: char| !c.is_alphanumeric());
+        words.filter(|word| !word.is_empty() && !lexicon::is_connector(word)).map(stem).collect()
+    };
+    let said = words(said);
     let named = |name: &&str| {
-        let folded = text::fold(name);
-        let mut words = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).peekable();
-        words.peek().is_some() && words.all(|word| said.contains(&stem(word)))
+        let words = words(name);
+        !words.is_empty() && words.iter().all(|word| said.contains(word))
     };
     categories(menu).into_iter().find(named)
 }

@@ -56,6 +56,10 @@ pattern!(
 pattern!(DELIVERS, r"\b(a domicilio|por domicilio|deliver(y|ed)?|me lo (llevan|traen|envian|mandan))\b");
 pattern!(ASKS_DELIVERY, r"\b(domicilios?|envios?|llevan a|deliver\w*|hasta donde (llegan|llevan))\b");
 pattern!(
+    HOLDS_BACK,
+    r"^(no|wait|hold on|not yet)\b|^(un|dame un|deme un) (momento|momentico|segundo|minuto)\b|\b(esper(e|en|a|ame|eme|ate|ese))\b"
+);
+pattern!(
     ASKS_PAYMENT,
     r"\b(reciben?|aceptan?|manejan|puedo pagar|se puede pagar|medios? de pago|formas? de pago|metodos? de pago|como (puedo )?pag\w+|take (cards?|cash)|pay (by|with))\b"
 );
@@ -139,6 +143,11 @@ pub fn asks_delivery(plain: &str) -> bool {
 
 pub fn asks_payment(plain: &str) -> bool {
     ASKS_PAYMENT.is_match(plain)
+}
+
+/// `no, espere`: no yes at any rate.
+pub fn holds_back(plain: &str) -> bool {
+    HOLDS_BACK.is_match(plain)
 }
 
 /// `Nota: el timbre no sirve`.

@@ -83,7 +83,7 @@ pub fn guard(exchange: &mut Exchange<'_>, text: &str, is_understood: bool) -> bo
     if misunderstood >= MAX_MISUNDERSTOOD {
         exchange.unsay();
         let (es, en) = ("El bot no entiende al cliente.", "The bot does not understand the customer.");
-        call_human(exchange, es, en, TextKey::Human);
+        call_human(exchange, es, en, TextKey::HumanInstead);
         return true;
     }
     false

@@ -24,11 +24,12 @@ const MAX_TOLD: usize = 3;
 
 /// Answers a turn that was read. `is_fresh`: nobody had talked for long.
 pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
-    if heard.swears || heard.says(&Command::Human) {
-        let (es, en) = match heard.swears {
-            true => ("El cliente está molesto.", "The customer is upset."),
-            false => ("El cliente pide hablar con una persona.", "The customer asks for a person."),
-        };
+    if heard.swears {
+        let (es, en) = ("El cliente está molesto.", "The customer is upset.");
+        return takeover::call_human(exchange, es, en, TextKey::HumanUpset);
+    }
+    if heard.says(&Command::Human) {
+        let (es, en) = ("El cliente pide hablar con una persona.", "The customer asks for a person.");
         return takeover::call_human(exchange, es, en, TextKey::Human);
     }
     if heard.too_much {
@@ -53,8 +54,14 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     }
     if phase == Phase::Confirming && confirms(heard) {
         let remark = (!heard.remarks.is_empty()).then(|| heard.remarks.join(". "));
-        // Without a summary that holds, a yes shows it anew.
-        return if shown { orders::confirm(exchange, remark.as_deref()) } else { checkout::advance(exchange) };
+        if shown {
+            orders::confirm(exchange, remark.as_deref());
+            answer_questions(exchange, heard);
+        } else {
+            // Without a summary that holds, a yes shows it anew.
+            checkout::advance(exchange);
+        }
+        return;
     }
     if heard.says(&Command::Edit) {
         return edit(exchange);
@@ -64,9 +71,11 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     ask_next(exchange, heard, &phase, is_fresh, has_answered);
 }
 
-/// A yes to the summary, and nothing besides that changes it.
+/// A yes to the summary, and nothing besides that changes it or puts it in doubt.
 fn confirms(heard: &HeardTurn) -> bool {
-    heard.is_yes() && !heard.changed && !heard.has_details() && !heard.has_doubts() && !heard.bad_address
+    let asks_price = heard.questions.iter().any(|question| matches!(question, Question::Price(_)));
+    let is_plain = !heard.changed && !heard.has_details() && !heard.has_doubts() && !heard.bad_address;
+    heard.is_yes() && is_plain && heard.others.is_empty() && !asks_price && !heard.says(&Command::Edit)
 }
 
 fn take_order(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
@@ -153,8 +162,14 @@ fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
     if heard.is_no() {
         exchange.talk.kept = None;
         exchange.progressed = true;
-        if !heard.changed && exchange.talk.order.lines.is_empty() {
-            exchange.say(TextKey::ResumeDropped, &[]);
+        if !heard.changed && exchange.talk.order.ambiguous.is_empty() {
+            if exchange.talk.order.lines.is_empty() {
+                exchange.talk.phase = Phase::Idle;
+                exchange.say(TextKey::ResumeDropped, &[]);
+            } else {
+                quote::say_basket(exchange);
+                exchange.say(TextKey::AnythingElse, &[]);
+            }
             return true;
         }
     }
@@ -564,8 +579,8 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
         return exchange.say(TextKey::Welcome, &[]);
     }
     if is_fresh {
-        exchange.say(TextKey::Welcome, &[]);
-        return;
+        exchange.say(TextKey::Hello, &[]);
+        return exchange.say(if heard.others.is_empty() { TextKey::BasketEmpty } else { TextKey::NotUnderstood }, &[]);
     }
     if heard.thanks {
         // Thanks for thanks would never end.

@@ -245,8 +245,14 @@ texts! {
         "Su pedido *#{order}* fue cancelado por el restaurante. Si tiene dudas, escriba *hablar con alguien*."
         "The restaurant cancelled your order *#{order}*. Write *talk to someone* if you have questions."
     Human "human" ["name"]
-        "Con mucho gusto. Ya le aviso a una persona del restaurante para que le responda por aquí."
-        "Of course. I am telling a person of the restaurant, who will answer you here."
+        "Ya le aviso a una persona del restaurante para que le responda por aquí."
+        "I am telling a person of the restaurant, who will answer you here."
+    HumanUpset "human_upset" ["name"]
+        "Lamento la molestia. Ya le aviso a una persona del restaurante para que le responda por aquí."
+        "I am sorry. I am telling a person of the restaurant, who will answer you here."
+    HumanInstead "human_instead" ["name"]
+        "Disculpe, no le estoy entendiendo bien. Ya le aviso a una persona del restaurante para que le responda por aquí."
+        "Sorry, I do not understand you well. I am telling a person of the restaurant, who will answer you here."
     OpenNow "open_now" ["open", "close"]
         "Hoy atendemos de {open} a {close}."
         "Today we are open from {open} to {close}."

@@ -1,6 +1,11 @@
 //! Conversations as a customer has them: what is said, and what comes of it.
 
-mod dialogues;
+mod changes;
+mod checkout;
+mod gates;
+mod ordering;
+mod properties;
+mod takeover;
 
 use std::{fs, path::Path};
 
