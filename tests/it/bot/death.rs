@@ -9,11 +9,15 @@ use crate::stage::{Home, LIMIT, await_death};
 
 const POINTS: [&str; 5] = ["bot_read", "bot_step", "bot_stepped", "bot_written", "on_the_wire"];
 
-/// Replies without what chance has in them: the order's number and the time.
+/// Replies without what differs from one talk to another: the order's number, the time of the day, the customer's name.
 fn masked(replies: &[String]) -> Vec<String> {
     let number = regex::Regex::new("#[0-9a-f]{6}").unwrap();
     let greeting = regex::Regex::new("Buenos días|Buenas tardes|Buenas noches").unwrap();
-    let masked = |reply: &String| greeting.replace_all(&number.replace_all(reply, "#"), "Buenas").into_owned();
+    let name = regex::Regex::new("Customer [0-9]+").unwrap();
+    let masked = |reply: &String| {
+        let reply = number.replace_all(reply, "#");
+        name.replace_all(&greeting.replace_all(&reply, "Buenas"), "Customer").into_owned()
+    };
     replies.iter().map(masked).collect()
 }
 
