@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
-        Addressed, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations, Keep, Log,
-        Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
+        Addressed, Content, Decision, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations,
+        Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
     },
     store::{Batch, OwnAccount, key, space},
 };
@@ -65,7 +65,7 @@ fn outgoing(id: &str) -> Outgoing {
         truncated: false,
     };
     let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());
-    Outgoing { message, body, digest: [7; 32], key, audience, ttl: None }
+    Outgoing { message, body, digest: [7; 32], key, audience, ttl: None, from_bot: false }
 }
 
 /// Ids of all that still have to be sent, each chat's in its order.
@@ -103,6 +103,45 @@ async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
     assert!(matches!(&told[..], [EventBody::Sent { .. }]), "{told:?}");
     let later = world.restored().await;
     assert_eq!(ids(&self::outbox(&later).await.0), ["a"]);
+}
+
+/// What a bot said, and nobody has begun to send, gives way to the owner; what a former process may have sent is not called unsent.
+#[tokio::test]
+async fn a_bots_words_give_way_to_a_human() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let reply = |id: &str| Outgoing { from_bot: true, ..outgoing(id) };
+    let mut batch = Batch::default();
+    batch.put(space::BOT, *b"kept", "with it");
+    let messages = vec![reply("a"), reply("b"), outgoing("c"), reply("d")];
+    let change = outbox.decide(Decision { batch, messages, ..Decision::default() }).await.unwrap();
+    log.settle(change).await.unwrap();
+    outbox.decide(Decision { messages: vec![reply("b")], ..Decision::default() }).await.unwrap();
+    assert!(outbox.is_from_bot("a").await.unwrap() && !outbox.is_from_bot("c").await.unwrap());
+    assert!(outbox.begin("a").await.unwrap().is_some());
+    let supersede = || Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    let change = outbox.decide(supersede()).await.unwrap();
+    log.settle(change).await.unwrap();
+    let told = |events: Vec<EventBody>| {
+        let one = |event| match event {
+            EventBody::Sent { message } => (message.id, None),
+            EventBody::Status { message_id, failure, .. } => (message_id, failure.map(|failure| failure.reason)),
+            other => panic!("{other:?}"),
+        };
+        events.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let superseded = Some(FailureReason::Superseded);
+    let expected = [("a", None), ("b", None), ("c", None), ("d", None), ("b", superseded), ("d", superseded)];
+    assert_eq!(told(bodies(log.after(None, 99).await.unwrap())), expected.map(|(id, why)| (id.to_owned(), why)));
+    assert!(outbox.begin("b").await.unwrap().is_none(), "it is sent all the same");
+    let later = world.restored().await;
+    assert_eq!(later.store.get(space::BOT, b"kept").await.unwrap().as_deref(), Some(&b"with it"[..]));
+    let (outbox, log) = self::outbox(&later).await;
+    let change = outbox.decide(supersede()).await.unwrap();
+    log.settle(change).await.unwrap();
+    let last = told(bodies(log.after(None, 99).await.unwrap())).pop();
+    assert_eq!(last, Some(("a".to_owned(), Some(FailureReason::Unconfirmed))));
+    assert_eq!(ids(&outbox), ["c"]);
 }
 
 /// It is durable: a vault that is silent now changes nothing about that.
