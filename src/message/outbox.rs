@@ -280,8 +280,11 @@ impl Outbox {
             backlog.meetings() != meetings
         };
         for (_, record) in entries.iter().filter(|_| has_met) {
-            // Its other name may have been learned since the store was asked for it.
-            if let [first, others @ ..] = self.store.names(&record.chat).await?.as_slice() {
+            // Its other name may have been learned since the store was asked for it. A store that fails now ends the session: what was
+            // accepted is not called refused for it.
+            if let Ok(names) = self.store.names(&record.chat).await
+                && let [first, others @ ..] = names.as_slice()
+            {
                 others.iter().for_each(|other| self.join(other, first));
             }
         }
@@ -438,7 +441,11 @@ impl Outbox {
                     (record.message, record.audience) = (Vec::new(), Vec::new());
                     batch.put(space::OUTBOX, key, record.encode_to_vec());
                 }
-                _ => batch.delete(space::OUTBOX, key),
+                // Whoever repeats a request must not send it again, now from the new account: its id and its key stay for as long as others do.
+                mut record => {
+                    (record.message, record.audience) = (Vec::new(), Vec::new());
+                    batch.put(space::OUTBOX, key, record.encode_to_vec());
+                }
             }
         }
         // The courier finds out by itself if this ends here: there is nothing to send under these ids.
