@@ -225,7 +225,12 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         world.stays_pending(accepting.as_mut()).await;
         let (former, new) = (OwnAccount::new("573001112233", None), OwnAccount::new("573009998877", None));
         let mut changing = pin!(outbox.change_account(former.clone(), &new, conversations));
-        world.stays_pending(changing.as_mut()).await;
+        // It is written, and waits for the vault as the message does.
+        let begun = std::time::Instant::now();
+        while outbox.delivery("unheard").await.unwrap() != Some(Delivery::Failed) {
+            world.stays_pending(changing.as_mut()).await;
+            assert!(begun.elapsed() < LONG, "the change of account is not written");
+        }
         world.answer();
         accepting.await.unwrap();
         changing.await.unwrap();
