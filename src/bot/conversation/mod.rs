@@ -3,12 +3,15 @@
 //! Owns the state of a conversation and its steps. Promises that one input has one outcome, that an order is placed only with a total
 //! that the customer was shown, and that nobody is answered while the owner talks. Never sends, stores, or reads anything.
 
+mod answering;
+mod asides;
 mod checkout;
 mod edits;
 mod exchange;
 mod form;
 mod gates;
 mod hearing;
+mod late;
 mod menu_pages;
 mod numbers;
 mod order_reading;

@@ -47,7 +47,10 @@ impl Reader<'_> {
     pub fn read(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
         let mut reading = self.read_freely(before, said, previous);
         self.settle_doubts(&mut reading);
-        if !is_small(&reading.order) && reading.changed {
+        let most = self.restaurant.settings.most_units;
+        let grows = |line: &BasketLine| line.qty > most && !before.lines.contains(line);
+        let is_large = !is_small(&reading.order) || reading.order.lines.iter().any(grows);
+        if is_large && reading.changed {
             reading = OrderReading { order: before.clone(), too_much: true, ..OrderReading::default() };
         }
         reading

@@ -256,10 +256,7 @@ pub fn paid(exchange: &mut Exchange<'_>, id: &str, may_tell: bool) {
 pub fn forget_basket(exchange: &mut Exchange<'_>) {
     let talk = &mut exchange.talk;
     talk.order = OrderState::default();
-    talk.destination = None;
-    talk.payment = None;
-    talk.contact_phone = None;
-    talk.comment.clear();
+    talk.forget_details();
     talk.shown = None;
     talk.phase = Phase::Idle;
     exchange.progressed = true;

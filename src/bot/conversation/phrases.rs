@@ -43,7 +43,7 @@ pattern!(
 );
 pattern!(
     SWEARING,
-    r"\b(hijo ?de ?puta|hijueputas?|hijuep\w+|hpta|hp|jueputa|gonorreas?|malparid[oa]s?|mal parid[oa]s?|mierda|puta|putas?|pirob[oa]s?|carechimba|estupid[oa]s?|imbeciles?|idiotas?|pendej[oa]s?|maldit[oa]s?|fuck\w*|shit|asshole|bitch)\b"
+    r"\b(hijo ?de ?puta|hijueputas?|hijuep\w+|hpta|jueputa|gonorreas?|malparid[oa]s?|mal parid[oa]s?|mierda|puta|putas?|pirob[oa]s?|carechimba|estupid[oa]s?|imbeciles?|idiotas?|pendej[oa]s?|maldit[oa]s?|fuck\w*|shit|asshole|bitch)\b"
 );
 pattern!(
     DONE,
@@ -51,9 +51,17 @@ pattern!(
 );
 pattern!(
     PICKS_UP,
-    r"\b(recog(er|erlo|erla|erlos|emos)|recojo|lo recojo|paso (por (el|ella|ellos|mi|eso|ahi)|a recoger\w*)|pas(o|amos) a (buscar|reclamar)\w*|voy por (el|ella|mi pedido)|lo reclamo|pick ?(it )?up|pickup)\b"
+    r"\b(recog(er|erlo|erla|erlos|emos)|recojo|lo recojo|paso (por (el|ella|ellos|mi|eso|ahi)|a recoger\w*)|pas(o|amos) a (buscar|reclamar)\w*|voy por (el|ella|mi pedido)|lo reclamo|(para )?(comer|consumir) (alla|aca|en el (local|restaurante|sitio))|pick ?(it )?up|pickup)\b"
 );
-pattern!(DELIVERS, r"\b(a domicilio|por domicilio|deliver(y|ed)?|me lo (llevan|traen|envian|mandan))\b");
+pattern!(
+    INSULT,
+    r"\b(mierda|porqueria|basura) (de|con)\b|\b(que|son un[oa]s?|es una|par de|partida de) (mierda|porqueria|hijue?put\w*|malparid\w+|gonorreas?|ladron\w*)\b"
+);
+pattern!(
+    BRINGS,
+    r"\b(para|a|en) (mi|la) (casa|oficina|apartamento|apto|trabajo)\b|\b(traiga|traigan|envie|envien|mande|manden|lleve|lleven)(lo|la|los|las|me|melo|mela)*\b|\bque (me )?l[oa]s? (traigan|manden|lleven|envien)\b|\bme l[oa]s? (trae|manda|envia|lleva)n?\b"
+);
+pattern!(DELIVERS, r"\b(a domicilio|por domicilio|para domicilio|deliver(y|ed)?|me lo (llevan|traen|envian|mandan))\b");
 pattern!(ASKS_DELIVERY, r"\b(domicilios?|envios?|llevan a|deliver\w*|hasta donde (llegan|llevan))\b");
 pattern!(
     HOLDS_BACK,
@@ -126,6 +134,16 @@ pub fn command(said: &str) -> Option<Command> {
             }
         }
     })
+}
+
+/// Words against us, whatever is ordered beside them.
+pub fn insults(plain: &str) -> bool {
+    INSULT.is_match(plain)
+}
+
+/// `para mi casa`: an answer to the question for the way, and to nothing else.
+pub fn brings(plain: &str) -> bool {
+    BRINGS.is_match(plain)
 }
 
 pub fn swears(plain: &str) -> bool {

@@ -176,7 +176,11 @@ fn say_delivery(exchange: &mut Exchange<'_>) {
         amount(money).map(|money| format!("{} {money}.", if spanish { es } else { en })).unwrap_or_default()
     };
     let free = sentence(cost.and_then(|cost| cost.free_delivery_min), "Es gratis desde", "It is free from");
-    let minimum = sentence(cost.and_then(|cost| cost.minimum_order), "El pedido mínimo es de", "The minimum order is");
+    let minimum = sentence(
+        cost.and_then(|cost| cost.minimum_order),
+        "El pedido mínimo a domicilio es de",
+        "The minimum order for delivery is",
+    );
     let time = settings.delivery_time.map(|time| words::minutes(time, language)).unwrap_or_default();
     let values = [("delivery", delivery.as_str()), ("free_from", &free), ("minimum", &minimum), ("time", &time)];
     exchange.say(TextKey::DeliveryInfo, &values);

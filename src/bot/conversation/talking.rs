@@ -5,7 +5,7 @@ use super::{
     exchange::{self, Exchange},
     form::{self, FilledForm},
     hearing::HeardTurn,
-    menu_pages, orders,
+    late, menu_pages, orders,
     phrases::Command,
     questions, quote,
     state::{Phase, is_small},
@@ -13,12 +13,14 @@ use super::{
 };
 use crate::bot::{
     OrderState,
-    intent::Intent,
+    intent::{self, Intent},
     order::Destination,
     texts::{Language, TextKey},
 };
 
 const MAX_TOLD: usize = 3;
+/// Then a human asks.
+const MAX_ADDRESS_TRIES: u8 = 3;
 
 /// Answers a turn that was read. `is_fresh`: nobody had talked for long.
 pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
@@ -40,7 +42,14 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     if let Some(words) = &heard.too_long {
         exchange.say(TextKey::TooLong, &[("words", words)]);
     }
-    let phase = exchange.talk.phase.clone();
+    if late::answer(exchange, heard) {
+        return;
+    }
+    if exchange.talk.phase == Phase::Resuming && !heard.is_yes() {
+        // Details of the order that is not gone on with are no part of the next one.
+        exchange.talk.forget_details();
+    }
+    let mut phase = exchange.talk.phase.clone();
     let shown = exchange.talk.shown.is_some();
     take_order(exchange, heard);
     checkout::take_details(exchange, heard);
@@ -49,6 +58,23 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     }
     if phase == Phase::Resuming && answer_resuming(exchange, heard) {
         return;
+    }
+    if let Phase::Noting { words } = &phase {
+        if exchange.talk.phase == phase {
+            exchange.talk.phase = Phase::Confirming;
+        }
+        if heard.is_yes() && !heard.is_beside() {
+            checkout::note(&mut exchange.talk, words);
+            exchange.progressed = true;
+            return checkout::advance(exchange);
+        }
+        if heard.is_no() && !heard.is_beside() {
+            return exchange.say(TextKey::ConfirmAgain, &[]);
+        }
+        phase = Phase::Confirming;
+    }
+    if heard.waits && !heard.is_beside() && heard.questions.is_empty() {
+        return exchange.say(TextKey::Waiting, &[]);
     }
     if phase == Phase::Confirming && confirms(heard) {
         let remark = (!heard.remarks.is_empty()).then(|| heard.remarks.join(". "));
@@ -61,7 +87,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
         }
         return;
     }
-    if heard.says(&Command::Edit) {
+    if heard.says(&Command::Edit) || phase == Phase::Confirming && heard.wants_change && !heard.is_beside() {
         return edit(exchange);
     }
     let has_answered = questions::answer(exchange, heard);
@@ -72,7 +98,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
 /// A yes to the summary, and nothing besides that changes it or puts it in doubt.
 fn confirms(heard: &HeardTurn) -> bool {
     let asks_price = heard.questions.iter().any(|question| matches!(question, Question::Price(_)));
-    let is_plain = !heard.changed && !heard.has_details() && !heard.has_doubts() && !heard.bad_address;
+    let is_plain = !heard.is_beside() && !heard.bad_address && !heard.waits && !heard.wants_change && !heard.nudges;
     heard.is_yes() && is_plain && heard.others.is_empty() && !asks_price && !heard.says(&Command::Edit)
 }
 
@@ -102,6 +128,10 @@ fn answer_cancelling(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Pha
     }
     if let Phase::CancelOrder { order } = phase {
         exchange.talk.phase = Phase::Idle;
+        if heard.nudges {
+            orders::ask_cancel(exchange, None);
+            return true;
+        }
         if heard.is_yes() && !heard.changed || heard.says(&Command::Cancel) {
             orders::cancel(exchange, order);
             return true;
@@ -141,6 +171,10 @@ fn say_order_stands(exchange: &mut Exchange<'_>) {
 
 /// `¿Seguimos?` True: the turn is answered.
 fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
+    if heard.nudges && !heard.changed {
+        ask_resume(exchange, heard, false);
+        return true;
+    }
     exchange.talk.phase = Phase::Ordering;
     let Some(kept) = exchange.talk.kept.clone() else { return false };
     if heard.is_yes() && !heard.is_done {
@@ -292,17 +326,24 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
         return answer_without_basket(exchange, heard, is_fresh, has_answered);
     }
     let offered = heard.is_yes() && !heard.changed && checkout::take_offer(exchange);
-    let comments = *phase == Phase::Confirming && !heard.others.is_empty() && !heard.changed && !has_answered;
-    if comments {
-        let comment = format!("{}. {}", exchange.talk.comment, heard.others.join(". "));
-        exchange.talk.comment = words::one_line(comment.trim_start_matches(". "), 200);
+    let others = heard.others.join(". ");
+    if *phase == Phase::Confirming && !heard.changed && !heard.has_details() && !has_answered && others.contains(' ') {
+        let words = words::one_line(&others, 200);
+        exchange.say(TextKey::AskNote, &[("words", &words)]);
+        exchange.talk.phase = Phase::Noting { words };
+        return;
     }
-    let goes_on = heard.has_details() || offered || comments;
+    let goes_on = heard.has_details() || offered;
     if heard.bad_address {
-        if let Phase::Address { tries } = &mut exchange.talk.phase {
-            *tries = tries.saturating_add(1);
+        let Phase::Address { tries } = &mut exchange.talk.phase else {
+            return exchange.say(TextKey::AddressUnclear, &[]);
+        };
+        *tries = tries.saturating_add(1);
+        if *tries < MAX_ADDRESS_TRIES {
+            return exchange.say(TextKey::AddressUnclear, &[]);
         }
-        return exchange.say(TextKey::AddressUnclear, &[]);
+        let (es, en) = ("El cliente no logra dar su dirección.", "The customer cannot tell the address.");
+        return takeover::call_human(exchange, es, en, TextKey::HumanInstead);
     }
     if heard.bad_phone {
         return exchange.say(TextKey::PhoneUnclear, &[]);
@@ -324,10 +365,17 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
             && !drops_wish;
     let leads_on = is_done || goes_on || was_under_way && (heard.changed || pruned || drops_wish);
     if leads_on {
+        let mark = exchange.mark();
         if heard.changed && !matches!(phase, Phase::Confirming) {
             quote::say_basket(exchange);
         }
-        return checkout::advance(exchange);
+        let said = mark..exchange.mark();
+        checkout::advance(exchange);
+        if exchange.talk.shown.is_some() {
+            // The summary tells the basket too.
+            exchange.take_back(said);
+        }
+        return;
     }
     if was_under_way {
         return ask_again(exchange, phase, heard, has_answered);
@@ -335,7 +383,7 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     exchange.talk.phase = Phase::Ordering;
     if heard.changed || pruned {
         quote::say_basket(exchange);
-    } else if !has_answered && !heard.has_doubts() && !heard.greets && !heard.thanks && !drops_wish {
+    } else if !has_answered && !heard.has_doubts() && !heard.greets && !heard.thanks && !heard.nudges && !drops_wish {
         exchange.say(TextKey::NotUnderstood, &[]);
     }
     if !heard.thanks || heard.changed {
@@ -348,7 +396,7 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
 /// The question of the checkout that stands, once more.
 fn ask_again(exchange: &mut Exchange<'_>, phase: &Phase, heard: &HeardTurn, has_answered: bool) {
     let shown = exchange.talk.shown.clone();
-    let knows = has_answered || heard.has_doubts() || heard.greets || heard.thanks;
+    let knows = has_answered || heard.has_doubts() || heard.greets || heard.thanks || heard.nudges;
     match phase {
         // A no to the summary asks for the change.
         Phase::Confirming if heard.is_no() => {
@@ -402,12 +450,18 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
     if has_answered || heard.has_doubts() && heard.too_long.is_none() {
         return;
     }
+    if heard.nudges && !is_fresh && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
+        return orders::say_status(exchange);
+    }
+    if heard.is_sign && !is_fresh {
+        return;
+    }
     let wants_nothing = (heard.thanks || heard.is_no() || heard.is_yes()) && !is_fresh;
     let quick = exchange.restaurant.settings.quick_order_mode;
     if quick && !wants_nothing && (is_fresh || heard.greets || heard.intent == Intent::Order) {
         return say_form(exchange, &FilledForm::default());
     }
-    if is_fresh && heard.others.is_empty() && !heard.has_details() || heard.greets {
+    if is_fresh && heard.others.is_empty() && !heard.has_details() || heard.greets || heard.nudges {
         return exchange.say(TextKey::Welcome, &[]);
     }
     if is_fresh {
@@ -416,7 +470,7 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
     }
     if heard.thanks {
         // Thanks for thanks would never end.
-        if exchange.talk.stalled == 0 {
+        if intent::talk(&exchange.talk.last_text) != Some(Intent::Thanks) {
             exchange.say(TextKey::Thanks, &[]);
         }
         return;
@@ -432,20 +486,15 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
 
 /// One polite answer to what cannot be read, and not one each.
 pub fn answer_media(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    if heard.has_picture && late::tell_receipt(exchange) {
+        return;
+    }
     let quiet = exchange.restaurant.settings.idle_minutes;
     let minutes = |at| exchange.moment.now.duration_since(at).as_mins();
     if exchange.talk.media_told_at.is_some_and(|at| minutes(at) < i64::from(quiet)) {
         return;
     }
     exchange.talk.media_told_at = Some(exchange.moment.now);
-    if let Some((order, total)) = orders::unpaid(exchange).filter(|_| heard.has_picture) {
-        exchange.say(TextKey::ReceiptSeen, &[("order", &order)]);
-        let reason = match exchange.language() {
-            Language::Es => format!("Posible comprobante de pago del pedido #{order}, por {total}."),
-            Language::En => format!("Perhaps the receipt of order #{order}, {total}."),
-        };
-        return exchange.do_it(Effect::CallOwner { reason });
-    }
     exchange.say(TextKey::Media, &[]);
 }
 
