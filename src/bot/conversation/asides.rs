@@ -28,6 +28,10 @@ pattern!(
     PAID,
     r"\b(ya (le |les )?(pague|transferi|consigne|hice (el|la) (pago|transferencia|consignacion)|envie (el|la)? ?(pago|plata|dinero|transferencia))|pague|transferi|consigne|comprobante|pago (realizado|hecho|listo)|soporte de pago|i paid|receipt)\b"
 );
+pattern!(
+    FORGETS,
+    r"(?i)\b(?:se\s+me\s+(?:olvid[oó]|olvidaba|pas[oó])|me\s+falt[oó])(?:\s+(?:pedir|decirle|agregar))?\b"
+);
 pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
 pattern!(
     NAME,
@@ -115,6 +119,11 @@ pub fn changes(plain: &str) -> bool {
 /// `y me agrega …`: to an order that is there.
 pub fn adds(plain: &str) -> bool {
     ADDS.is_match(plain)
+}
+
+/// The text without `se me olvidó`.
+pub fn without_forgetting(said: &str) -> String {
+    FORGETS.replace_all(said, " ").into_owned()
 }
 
 /// `ya pagué`, `le mando el comprobante`.

@@ -157,6 +157,7 @@ impl<'a> Exchange<'a> {
         talk.shown = None;
         talk.numbers = false;
         talk.stalled = 0;
+        talk.asked.clear();
         talk.misunderstood = 0;
         talk.repeats = 0;
         talk.phase = Phase::Idle;

@@ -35,6 +35,8 @@ pub enum Question {
     Price(String),
     Hours,
     Status,
+    /// The time until it comes.
+    Wait,
     Delivery,
     Payments,
     Place,
@@ -250,7 +252,10 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         remember(talk, heard);
         return;
     }
-    match phrases::command(said) {
+    // `ya`, with dishes noted and nothing asked, is `listo`.
+    let is_ready =
+        talk.phase == Phase::Ordering && matches!(plain.as_str(), "ya" | "ya esta" | "ya listo" | "asi esta bien");
+    match phrases::command(said).or(is_ready.then_some(Command::Done)) {
         Some(Command::Remove(_)) | None => {}
         Some(command) => {
             take_command(command, turn);
@@ -266,6 +271,10 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let previous = talk.heard.iter().rev().find(|heard| heard.answered.is_none()).map(|heard| heard.text.clone());
     let history = std::mem::take(&mut talk.history);
     let reader = Reader { restaurant, history: &history, numbers: talk.numbers };
+    let is_rough = phrases::swears(&plain) && !phrases::insults(&plain);
+    let said = if is_rough { phrases::without_swearing(&said) } else { said };
+    // `se me olvidó una coca` wants one, and is no complaint.
+    let said = asides::without_forgetting(&said);
     let mut reading = reader.read(&turn.order, &said, previous.as_deref());
     talk.history = history;
     if !reading.changed && !reading.is_settled && menu_pages::is_category(restaurant.parser.menu(), &said) {
@@ -471,6 +480,7 @@ fn take_reading(reading: OrderReading, said: &str, plain: &str, turn: &mut Heard
         Intent::Cancel => turn.commands.push(Command::Cancel),
         Intent::Human => turn.commands.push(Command::Human),
         Intent::Hours => turn.questions.push(Question::Hours),
+        Intent::Status if phrases::asks_wait(plain) => turn.questions.push(Question::Wait),
         Intent::Status => turn.questions.push(Question::Status),
         Intent::Price if phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
         Intent::Price => turn.questions.push(Question::Price(said.to_owned())),
@@ -478,6 +488,10 @@ fn take_reading(reading: OrderReading, said: &str, plain: &str, turn: &mut Heard
         Intent::Other if is_question && phrases::asks_place(plain) => turn.questions.push(Question::Place),
         Intent::Other if is_question && phrases::asks_payment(plain) => turn.questions.push(Question::Payments),
         Intent::Other if is_question && phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
+        // `y la coca?`
+        Intent::Other if is_question && plain.starts_with("y ") => {
+            turn.questions.push(Question::Price(said.to_owned()))
+        }
         Intent::Other if states_details || said.trim().is_empty() => {}
         Intent::Other if phrases::holds_back(plain) => turn.answers.push(false),
         Intent::Other => turn.others.push(words::one_line(said, MAX_COMMENT_CHARS)),

@@ -90,6 +90,15 @@ impl Reader<'_> {
             add_line(&mut order, BasketLine { item, qty: wish.qty, notes: wish.notes });
             return settled(order);
         }
+        if let Some(more) = phrases::one_more(&phrases::plain(said))
+            && before.ambiguous.is_empty()
+            && let Some(at) = before.focus.or(before.lines.len().checked_sub(1)).filter(|at| *at < before.lines.len())
+        {
+            let mut order = before.clone();
+            order.lines[at].qty = order.lines[at].qty.saturating_add(more);
+            order.focus = Some(at);
+            return settled(order);
+        }
         if self.numbers
             && let Some(wishes) = numbers::wishes(said)
         {

@@ -103,6 +103,7 @@ fn place(exchange: &mut Exchange<'_>, quote: Quote, remark: Option<&str>) {
     talk.confirmed = Some(ConfirmedTexts { order: id.clone(), ids });
     talk.kept = None;
     talk.shown = None;
+    talk.answered = 0;
     talk.phase = Phase::Idle;
     if matches!(destination, Destination::Delivery { .. }) {
         talk.last_destination = Some(destination);

@@ -53,6 +53,7 @@ pattern!(
     PICKS_UP,
     r"\b(recog(er|erlo|erla|erlos|emos)|recojo|lo recojo|paso (por (el|ella|ellos|mi|eso|ahi)|a recoger\w*)|pas(o|amos) a (buscar|reclamar)\w*|voy por (el|ella|mi pedido)|lo reclamo|(para )?(comer|consumir) (alla|aca|en el (local|restaurante|sitio))|pick ?(it )?up|pickup)\b"
 );
+pattern!(ASKS_WAIT, r"\b(demora\w*|tarda\w*|(cuanto|que) tiempo|en cuanto (llega|esta|me llega)|how long)\b");
 pattern!(
     INSULT,
     r"\b(mierda|porqueria|basura) (de|con)\b|\b(que|son un[oa]s?|es una|par de|partida de) (mierda|porqueria|hijue?put\w*|malparid\w+|gonorreas?|ladron\w*)\b"
@@ -161,6 +162,29 @@ pub fn way(plain: &str) -> Option<bool> {
         return Some(true);
     }
     DELIVERS.is_match(plain).then_some(false)
+}
+
+/// `una más`, `otra`: more of the dish that was named last.
+pub fn one_more(plain: &str) -> Option<u32> {
+    let words = plain.trim_start_matches("y ").trim_end_matches(" por favor").trim_end_matches(" porfa");
+    match words {
+        "una mas" | "uno mas" | "un mas" | "otra" | "otro" | "otra mas" | "otro mas" | "otra igual" | "otro igual"
+        | "one more" | "another one" => Some(1),
+        "dos mas" | "otras dos" | "otros dos" | "2 mas" | "two more" => Some(2),
+        "tres mas" | "otras tres" | "otros tres" | "3 mas" => Some(3),
+        _ => None,
+    }
+}
+
+/// `cuánto se demora`: the time, and perhaps not the order's stage.
+pub fn asks_wait(plain: &str) -> bool {
+    ASKS_WAIT.is_match(plain)
+}
+
+/// The text without words that swear at nobody.
+pub fn without_swearing(said: &str) -> String {
+    let kept = said.split_inclusive(char::is_whitespace).filter(|word| !swears(&self::plain(word)));
+    kept.collect()
 }
 
 pub fn asks_delivery(plain: &str) -> bool {

@@ -167,6 +167,11 @@ pub struct Conversation {
     pub(super) numbers: bool,
     /// Answered turns in a row that brought no order further.
     pub(super) stalled: u32,
+    /// Questions since the order came further.
+    pub(super) asked: Vec<String>,
+    /// Answered turns since `counted_from`, without a placed order.
+    pub(super) answered: u32,
+    pub(super) counted_from: Option<Timestamp>,
     /// Turns in a row that were not understood.
     pub(super) misunderstood: u32,
     pub(super) last_text: String,

@@ -53,7 +53,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     let shown = exchange.talk.shown.is_some();
     take_order(exchange, heard);
     checkout::take_details(exchange, heard);
-    if answer_cancelling(exchange, heard, &phase) {
+    if cancels(exchange, heard, &phase) {
         return;
     }
     if phase == Phase::Resuming && answer_resuming(exchange, heard) {
@@ -111,8 +111,16 @@ fn take_order(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     exchange.progressed = true;
 }
 
+/// Cancelling alone, for a customer before a shut door.
+pub fn answer_cancelling(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    let phase = exchange.talk.phase.clone();
+    if !cancels(exchange, heard, &phase) {
+        orders::ask_cancel(exchange, None);
+    }
+}
+
 /// Everything about cancelling. True: the turn is answered.
-fn answer_cancelling(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase) -> bool {
+fn cancels(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase) -> bool {
     let named = heard.commands.iter().find_map(|command| match command {
         Command::CancelOrder(id) => Some(id.clone()),
         _ => None,

@@ -271,8 +271,8 @@ texts! {
         "Hoy atendemos de {open} a {close}."
         "Today we are open from {open} to {close}."
     OpenAlways "open_always" []
-        "En este momento estamos atendiendo."
-        "We are open right now."
+        "En este momento estamos atendiendo. No tengo a la mano la hora de cierre."
+        "We are open right now. I do not have the closing time at hand."
     ClosedNow "closed_now" ["opening"]
         "En este momento estamos cerrados. Abrimos {opening}."
         "We are closed right now. We open {opening}."
