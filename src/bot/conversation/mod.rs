@@ -10,6 +10,7 @@ mod edits;
 mod exchange;
 mod form;
 mod gates;
+mod halves;
 mod hearing;
 mod late;
 mod menu_pages;

@@ -4,7 +4,7 @@
 use super::{
     Restaurant,
     exchange::add_line,
-    form, numbers,
+    form, halves, numbers,
     phrases::{self, Command},
     state::is_small,
     words,
@@ -143,7 +143,8 @@ impl Reader<'_> {
     }
 
     fn understand(&self, before: &OrderState, said: &str) -> OrderReading {
-        let understood = self.restaurant.parser.understand(said, before, self.history);
+        let said = halves::completed(said, &self.restaurant.name_words);
+        let understood = self.restaurant.parser.understand(&said, before, self.history);
         let changed = understood.state.lines != before.lines || understood.state.ambiguous != before.ambiguous;
         let repeats_nothing = understood.changes_order
             && !changed

@@ -1,12 +1,16 @@
 //! Signs, bills, names and questions beside the order; talks without an end; a door that closes in the middle.
 
+use std::{collections::BTreeMap, fs, path::Path};
+
 use super::{
     Chat,
     ordering::{lines, play},
     settings,
 };
 use crate::bot::{
-    conversation::{Input, Phase, SilenceCause},
+    OrderState, Parser,
+    conversation::{Conversation, Input, Moment, Phase, Restaurant, SilenceCause, try_text},
+    evaluation::Utterance,
     restaurant::{BusinessHours, DayHours, RestaurantSettings},
 };
 
@@ -255,4 +259,39 @@ fn an_order_that_was_left_lends_nothing_to_the_next() {
     play(&mut chat, &[("es para la calle 10 # 20-30, pago en efectivo", &[])]);
     chat.pass(45);
     play(&mut chat, &[("dos perros calientes", &[]), ("listo", &["1. Domicilio"])]);
+}
+
+#[test]
+fn half_a_dish_is_a_dish_where_the_menu_has_it() {
+    for (said, expected) in [
+        ("medio pollo y una limonada natural", vec![("pollo-12", 1), ("limonada", 1)]),
+        ("medio pollo", vec![("pollo-12", 1)]),
+        ("quiero medio pollo por favor", vec![("pollo-12", 1)]),
+        ("Medio pollo, y una coca 400", vec![("pollo-12", 1), ("coca-400", 1)]),
+        ("dos medios pollos asados", vec![("pollo-12", 2)]),
+        ("un medio pollo asado sin guacamole", vec![("pollo-12", 1)]),
+    ] {
+        let mut chat = Chat::new();
+        chat.say(said);
+        assert_eq!(chat.basket(), lines(&expected), "{said}");
+    }
+}
+
+#[test]
+fn words_beside_the_order_take_nothing_from_it() {
+    // All texts of the corpus, as the first of a talk, have the order that the parser alone reads.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bot");
+    let moment = Moment { now: "2026-11-27T19:00:00Z".parse().unwrap(), chance: [1; 16], told_at: None };
+    let mut restaurants = BTreeMap::new();
+    for line in fs::read_to_string(root.join("open.jsonl")).unwrap().lines() {
+        let utterance: Utterance = serde_json::from_str(line).unwrap();
+        let restaurant = restaurants.entry(utterance.menu.clone()).or_insert_with(|| {
+            let menu = fs::read_to_string(root.join(format!("menus/{}.json", utterance.menu))).unwrap();
+            Restaurant::new(Parser::new(serde_json::from_str(&menu).unwrap()), settings())
+        });
+        let alone = restaurant.parser.understand(&utterance.text, &OrderState::default(), &[]);
+        let tried = try_text(restaurant, Conversation::default(), &utterance.text, moment);
+        let read = (tried.cart, tried.payment, tried.address.is_some());
+        assert_eq!(read, (alone.state.lines, alone.payment, alone.address.is_some()), "{}", utterance.text);
+    }
 }
