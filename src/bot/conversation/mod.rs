@@ -5,7 +5,9 @@
 
 mod answering;
 mod asides;
+mod cancelling;
 mod checkout;
+mod doubts;
 mod edits;
 mod exchange;
 mod form;
@@ -22,6 +24,7 @@ mod questions;
 mod quote;
 mod state;
 mod takeover;
+mod taking;
 mod talking;
 #[cfg(test)]
 mod tests;
@@ -296,7 +299,7 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
         let is_asked = matches!(exchange.talk.phase, Phase::CancelOrder { .. } | Phase::CancelWhich);
         if !heard.changed && (is_asked || names_order || heard.says(&Command::Cancel)) {
             exchange.talk = trial;
-            return talking::answer_cancelling(exchange, &heard);
+            return cancelling::answer(exchange, &heard);
         }
     }
     gates::say_shut(exchange, gate);

@@ -1,11 +1,11 @@
 //! The answer to a turn: which of its parts is answered, and in which order. Reads top to bottom; the details are its neighbours'.
 
 use super::{
-    Effect, Question, checkout,
+    Question, cancelling, checkout, doubts,
     exchange::{self, Exchange},
     form::{self, FilledForm},
     hearing::HeardTurn,
-    late, menu_pages, orders,
+    late, orders,
     phrases::Command,
     questions, quote,
     state::{Phase, is_small},
@@ -15,10 +15,9 @@ use crate::bot::{
     OrderState,
     intent::{self, Intent},
     order::Destination,
-    texts::{Language, TextKey},
+    texts::TextKey,
 };
 
-const MAX_TOLD: usize = 3;
 /// Then a human asks.
 const MAX_ADDRESS_TRIES: u8 = 3;
 
@@ -53,7 +52,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     let shown = exchange.talk.shown.is_some();
     take_order(exchange, heard);
     checkout::take_details(exchange, heard);
-    if cancels(exchange, heard, &phase) {
+    if cancelling::cancels(exchange, heard, &phase) {
         return;
     }
     if phase == Phase::Resuming && answer_resuming(exchange, heard) {
@@ -91,7 +90,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
         return edit(exchange);
     }
     let has_answered = questions::answer(exchange, heard);
-    tell_doubts(exchange, heard);
+    doubts::tell(exchange, heard);
     ask_next(exchange, heard, &phase, is_fresh, has_answered);
 }
 
@@ -109,72 +108,6 @@ fn take_order(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     exchange.talk.order = heard.order.clone();
     exchange.talk.shown = None;
     exchange.progressed = true;
-}
-
-/// Cancelling alone, for a customer before a shut door.
-pub fn answer_cancelling(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
-    let phase = exchange.talk.phase.clone();
-    if !cancels(exchange, heard, &phase) {
-        orders::ask_cancel(exchange, None);
-    }
-}
-
-/// Everything about cancelling. True: the turn is answered.
-fn cancels(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase) -> bool {
-    let named = heard.commands.iter().find_map(|command| match command {
-        Command::CancelOrder(id) => Some(id.clone()),
-        _ => None,
-    });
-    if let Some(named) = named {
-        orders::ask_cancel(exchange, Some(&named));
-        return true;
-    }
-    if let (Phase::CancelWhich, Some(at)) = (phase, heard.chosen) {
-        let id = exchange.talk.orders.get(at).map(|order| order.id.clone()).unwrap_or_default();
-        orders::cancel(exchange, &id);
-        return true;
-    }
-    if let Phase::CancelOrder { order } = phase {
-        exchange.talk.phase = Phase::Idle;
-        if heard.nudges {
-            orders::ask_cancel(exchange, None);
-            return true;
-        }
-        if heard.is_yes() && !heard.changed || heard.says(&Command::Cancel) {
-            orders::cancel(exchange, order);
-            return true;
-        }
-        if heard.is_no() && !heard.changed {
-            exchange.say(TextKey::OrderKept, &[("order", order)]);
-            exchange.progressed = true;
-            return true;
-        }
-    }
-    if heard.emptied && heard.order.lines.is_empty() && heard.order.ambiguous.is_empty() {
-        orders::forget_basket(exchange);
-        exchange.say(TextKey::Emptied, &[]);
-        say_order_stands(exchange);
-        return true;
-    }
-    if !heard.says(&Command::Cancel) || heard.changed {
-        return false;
-    }
-    if exchange.talk.kept.take().is_some() {
-        orders::forget_basket(exchange);
-        exchange.say(TextKey::Emptied, &[]);
-        say_order_stands(exchange);
-    } else {
-        orders::ask_cancel(exchange, None);
-    }
-    true
-}
-
-/// A basket was emptied; an order that was placed is another thing.
-fn say_order_stands(exchange: &mut Exchange<'_>) {
-    let open = exchange.talk.orders.iter().rev().find(|order| !order.stage.is_final());
-    if let Some(id) = open.map(|order| order.id.clone()) {
-        exchange.say(TextKey::OrderStands, &[("order", &id)]);
-    }
 }
 
 /// `¿Seguimos?` True: the turn is answered.
@@ -197,9 +130,9 @@ fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
         exchange.talk.kept = None;
         exchange.progressed = true;
         quote::prune(exchange);
-        tell_doubts(exchange, heard);
+        doubts::tell(exchange, heard);
         quote::say_basket(exchange);
-        ask_open_wish(exchange);
+        doubts::ask_open_wish(exchange);
         if exchange.talk.order.ambiguous.is_empty() && !exchange.talk.order.lines.is_empty() {
             exchange.say(TextKey::AnythingElse, &[]);
         }
@@ -260,60 +193,6 @@ fn say_form(exchange: &mut Exchange<'_>, known: &FilledForm) {
     exchange.end_message();
 }
 
-/// Wishes that cannot be noted, and why.
-fn tell_doubts(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
-    for wish in heard.unknown.iter().take(MAX_TOLD) {
-        menu_pages::say_unknown(exchange, wish);
-    }
-    if !heard.unavailable.is_empty() {
-        let items = quote::bare_names(&heard.unavailable, exchange.menu(), exchange.language());
-        exchange.say(TextKey::SoldOut, &[("items", &items)]);
-    }
-    if !heard.crowded.is_empty() {
-        let menu = exchange.menu();
-        let items: Vec<_> = heard.crowded.iter().filter_map(|id| menu.item(id)).collect();
-        menu_pages::say_items(exchange, &items);
-        exchange.say(TextKey::MenuMore, &[]);
-    }
-    for number in heard.no_numbers.iter().take(MAX_TOLD) {
-        exchange.say(TextKey::NoNumber, &[("number", &number.to_string())]);
-    }
-    for line in heard.no_lines.iter().take(MAX_TOLD) {
-        exchange.say(TextKey::NoLine, &[("number", &line.to_string())]);
-    }
-    if let Some(number) = heard.which_number {
-        ask_which_number(exchange, number);
-    }
-    if heard.repeats_nothing && !heard.changed {
-        exchange.say(TextKey::NoHistory, &[]);
-    }
-}
-
-fn ask_which_number(exchange: &mut Exchange<'_>, number: usize) {
-    let menu = exchange.menu();
-    let order = &exchange.talk.order;
-    let line = order.focus.and_then(|at| order.lines.get(at)).or(order.lines.last());
-    let line = line.and_then(|line| menu.item(&line.item)).map(|item| words::one_line(&item.name, 80));
-    let item = number.checked_sub(1).and_then(|at| menu.items.get(at)).map(|item| words::one_line(&item.name, 80));
-    if let (Some(line), Some(item)) = (line, item) {
-        exchange.say(TextKey::WhichNumber, &[("number", &number.to_string()), ("line", &line), ("items", &item)]);
-    }
-}
-
-/// The open wish, its candidates numbered. True: there is one.
-pub fn ask_open_wish(exchange: &mut Exchange<'_>) -> bool {
-    let Some(wish) = exchange.talk.order.ambiguous.first() else { return false };
-    let menu = exchange.menu();
-    let row = |(at, id): (usize, &String)| {
-        let item = menu.item(id)?;
-        Some(format!("{}. {}: {}", at + 1, words::one_line(&item.name, 80), item.price))
-    };
-    let options: Vec<String> = wish.candidates.iter().enumerate().filter_map(row).collect();
-    let qty = wish.qty.to_string();
-    exchange.say(TextKey::Ambiguous, &[("options", &options.join("\n")), ("qty", &qty)]);
-    true
-}
-
 /// The basket if it changed, and the question that leads on.
 fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fresh: bool, has_answered: bool) {
     let drops_wish = !exchange.talk.order.ambiguous.is_empty() && heard.is_no() && !heard.changed;
@@ -359,7 +238,7 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     if heard.changed && !exchange.talk.order.ambiguous.is_empty() {
         quote::say_basket(exchange);
     }
-    if ask_open_wish(exchange) {
+    if doubts::ask_open_wish(exchange) {
         exchange.talk.shown = None;
         if *phase == Phase::Confirming || *phase == Phase::Idle || *phase == Phase::Form {
             exchange.talk.phase = Phase::Ordering;
@@ -519,7 +398,7 @@ pub fn tell_correction(exchange: &mut Exchange<'_>) {
     if !(exchange.talk.phase == Phase::Confirming && exchange.talk.order.ambiguous.is_empty()) {
         quote::say_basket(exchange);
     }
-    if ask_open_wish(exchange) {
+    if doubts::ask_open_wish(exchange) {
         exchange.talk.phase = Phase::Ordering;
         return;
     }
