@@ -21,8 +21,12 @@ pattern!(
     r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla)|corrij\w+|corregir\w*|modific\w+|me equivoque|esta (mal|equivocad[oa])|quedo mal|no es (esa|ese|asi)|otra direccion|wrong|change)\b"
 );
 pattern!(
+    TAKES_OUT,
+    r"\b(quit(e|a|ar|en|eme|ele|ame)|sin|en (vez|lugar) de|saque(le|me)?|no le (ponga|eche)n?|remove|without)\b"
+);
+pattern!(
     ADDS,
-    r"^ah? y\b|\b(agreg\w+|anad\w+|adicion(e|ar|eme|ame)|sum(ele|eme|ale|ame)|inclu(ya|ye|yame|yeme)|se me (olvido|paso|olvidaba)|me falto|hizo falta|add)\b"
+    r"^(?:(?:ah?|ay|uy) )?y\b|\b(agreg\w+|anad\w+|adicion(e|ar|eme|ame)|sum(ele|eme|ale|ame)|inclu(ya|ye|yame|yeme)|se me (olvido|paso|olvidaba)|me falto|hizo falta|add)\b"
 );
 pattern!(
     PAID,
@@ -114,6 +118,11 @@ pub fn waits(plain: &str) -> bool {
 /// `pero me cambia la dirección`.
 pub fn changes(plain: &str) -> bool {
     CHANGES.is_match(plain)
+}
+
+/// `que sea sin cebolla`: of a dish that is being made.
+pub fn takes_out(plain: &str) -> bool {
+    TAKES_OUT.is_match(plain)
 }
 
 /// `y me agrega …`: to an order that is there.

@@ -289,7 +289,8 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let is_checkout = super::checkout::is_under_way(&talk.phase);
     let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. });
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
-    if is_pure && (is_summary || is_late) && asides::changes(&plain) {
+    let takes_out = is_late && turn.order.lines.is_empty() && asides::takes_out(&plain);
+    if is_pure && ((is_summary || is_late) && asides::changes(&plain) || takes_out) {
         turn.wants_change = true;
         return;
     }

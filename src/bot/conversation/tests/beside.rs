@@ -295,3 +295,49 @@ fn words_beside_the_order_take_nothing_from_it() {
         assert_eq!(read, (alone.state.lines, alone.payment, alone.address.is_some()), "{}", utterance.text);
     }
 }
+
+#[test]
+fn two_bots_of_this_house_stop() {
+    let mut chats = [Chat::new(), Chat::new()];
+    let mut said = vec!["menú".to_owned()];
+    let mut turns = 0;
+    while !said.is_empty() && turns < 200 {
+        let chat = &mut chats[turns % 2];
+        let texts: Vec<&str> = said.iter().map(String::as_str).collect();
+        let reply = chat.say_all(&texts);
+        said = reply.split("\n---\n").filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        turns += 1;
+    }
+    assert!(turns < 90, "{turns}");
+    assert!(chats.iter().any(|chat| chat.talk.silence(chat.now).is_some()));
+}
+
+#[test]
+fn words_of_the_checkout_keep_their_meaning() {
+    let mut chat = at_summary(Chat::new());
+    play(
+        &mut chat,
+        &[
+            ("sí, y me trae una colombiana", &["1 × Colombiana", "Total"]),
+            ("quite la colombiana", &["!Colombiana", "Total"]),
+        ],
+    );
+    play(
+        &mut chat,
+        &[("mejor por nequi", &["Pago: Nequi"]), ("cambie la dirección a la carrera 7 # 8-90", &["carrera 7 # 8-90"])],
+    );
+    play(
+        &mut chat,
+        &[("a nombre de Carlos Ruiz", &["Total"]), ("sí, a nombre de Juan Gómez", &["Total", "!confirmado"])],
+    );
+    play(&mut chat, &[("de una", &["confirmado", "Juan Gómez"])]);
+    for said in ["sí", "dale", "hágale", "listo", "confirmo", "de una", "sí señora", "ok gracias", "perfecto"] {
+        let mut chat = at_summary(Chat::new());
+        play(&mut chat, &[(said, &["confirmado por"])]);
+    }
+    for said in ["no", "todavía no", "no gracias", "espere", "cambie algo", "ya no"] {
+        let mut chat = at_summary(Chat::new());
+        play(&mut chat, &[(said, &["!confirmado por"])]);
+        assert!(chat.orders.is_empty(), "{said}");
+    }
+}

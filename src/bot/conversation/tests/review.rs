@@ -175,6 +175,20 @@ fn a_correction_after_the_order_is_passed_on() {
         // The next order has the address that was confirmed.
         play(&mut chat, &[("dos perros calientes", &[]), ("a domicilio", &["*Calle 10 # 20-30 apto 4*"])]);
     }
+    for said in
+        ["quíteme la cebolla", "que sea sin cebolla", "y una limonada natural", "mejor paso a recogerlo", "ya pagué"]
+    {
+        let mut chat = at_summary();
+        play(&mut chat, &[("sí", &["confirmado"]), (said, &["ya está confirmado"])]);
+        assert!(chat.called_owner() && chat.basket().is_empty(), "{said}");
+    }
+    let mut chat = at_summary();
+    play(&mut chat, &[("sí", &["confirmado"])]);
+    let place = Utterance::Location { latitude: 4.6, longitude: -74.0, name: String::new() };
+    let reply = chat.hear(vec![("l", place)]);
+    assert!(reply.contains("ya está confirmado") && chat.called_owner(), "{reply}");
+    // Thanks are thanks, and a question is answered.
+    play(&mut chat, &[("gracias", &["Con mucho gusto"]), ("cuánto se demora?", &["en espera de la cocina"])]);
     // Another order is no correction.
     let mut chat = at_summary();
     play(&mut chat, &[("sí", &[]), ("quiero dos hamburguesas sencillas", &["2 × Hamburguesa"])]);
