@@ -41,7 +41,7 @@ fn a_talk_without_an_order_ends_with_a_word_and_a_call() {
         if !reply.is_empty() {
             answers.push(reply);
         }
-        chat.now = chat.now - jiff::SignedDuration::from_secs(50);
+        chat.now -= jiff::SignedDuration::from_secs(50);
     }
     assert!(answers.len() <= 40 && calls == 1, "{} answers, {calls} calls", answers.len());
     assert!(answers.last().unwrap().contains("Ya le aviso a una persona"), "{answers:?}");
@@ -335,7 +335,17 @@ fn words_of_the_checkout_keep_their_meaning() {
         let mut chat = at_summary(Chat::new());
         play(&mut chat, &[(said, &["confirmado por"])]);
     }
-    for said in ["no", "todavía no", "no gracias", "espere", "cambie algo", "ya no"] {
+    for said in [
+        "no",
+        "todavía no",
+        "no gracias",
+        "espere",
+        "cambie algo",
+        "ya no",
+        "no, así está mal",
+        "no, está mal",
+        "no, ya está frío",
+    ] {
         let mut chat = at_summary(Chat::new());
         play(&mut chat, &[(said, &["!confirmado por"])]);
         assert!(chat.orders.is_empty(), "{said}");
