@@ -1,6 +1,8 @@
 //! The customer's messages of one turn, read: the order afterwards, answers to what was asked, and the rest of what they say. Says and
 //! places nothing.
 
+use jiff::Timestamp;
+
 use super::{
     Restaurant, Said, Utterance,
     form::{self, FilledForm},
@@ -49,6 +51,8 @@ pub struct HeardTurn {
     pub emptied: bool,
     pub commands: Vec<Command>,
     pub answers: Vec<bool>,
+    /// When the first yes was said.
+    pub yes_at: Option<Timestamp>,
     pub is_done: bool,
     pub questions: Vec<Question>,
     pub unknown: Vec<String>,
@@ -196,8 +200,14 @@ fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<An
 pub fn hear(talk: &mut Conversation, restaurant: &Restaurant, messages: &[Said]) -> HeardTurn {
     let mut turn = HeardTurn { order: talk.order.clone(), ..HeardTurn::default() };
     for message in messages.iter().take(MAX_MESSAGES) {
+        let answers = turn.answers.len();
         match &message.what {
             Utterance::Text(text) => hear_text(talk, restaurant, &message.id, text, &mut turn),
+            Utterance::Caption(text) => {
+                turn.has_media = true;
+                turn.has_picture = true;
+                hear_text(talk, restaurant, &message.id, text, &mut turn);
+            }
             Utterance::Location { latitude, longitude, name } => {
                 let is_place = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
                 if is_place {
@@ -215,6 +225,9 @@ pub fn hear(talk: &mut Conversation, restaurant: &Restaurant, messages: &[Said])
             }
             Utterance::Voice | Utterance::Sticker | Utterance::Call => turn.has_media = true,
             Utterance::Silent => {}
+        }
+        if turn.answers[answers..].contains(&true) {
+            turn.yes_at = Some(turn.yes_at.map_or(message.at, |at| at.min(message.at)));
         }
     }
     turn

@@ -48,14 +48,17 @@ pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, Sile
 pub struct Said {
     /// WhatsApp's message id.
     pub id: String,
+    /// When WhatsApp took it from the customer: a yes from before the summary confirms nothing.
+    pub at: Timestamp,
     pub what: Utterance,
 }
 
 /// The part of a message that the bot minds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Utterance {
-    /// A text, or the caption of a picture.
     Text(String),
+    /// The words below a picture or a document, which may be a receipt.
+    Caption(String),
     Location {
         latitude: f64,
         longitude: f64,
@@ -130,6 +133,9 @@ pub struct Moment {
     pub now: Timestamp,
     /// Fresh for each step.
     pub chance: [u8; 16],
+    /// When the bot's last reply to this customer left: a yes from before it confirms nothing. [`Timestamp::MAX`]: it waits still.
+    /// `None`: nothing was replied yet, or nobody knows; then the time of the step that replied counts.
+    pub told_at: Option<Timestamp>,
 }
 
 /// A deed of the bot; a step lists them in their order.
@@ -289,7 +295,7 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
 pub fn try_text(restaurant: &Restaurant, conversation: Conversation, text: &str, moment: Moment) -> Tried {
     let customer = Customer { chat: "try".to_owned(), name: None, phone: None };
     let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
-    let said = Said { id, what: Utterance::Text(text.to_owned()) };
+    let said = Said { id, at: moment.now, what: Utterance::Text(text.to_owned()) };
     let mut exchange = Exchange::new(conversation, &customer, restaurant, moment);
     take(&mut exchange, Input::Said(vec![said]), Entrance::Back);
     let (step, heard) = exchange.finish();

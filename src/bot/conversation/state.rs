@@ -145,6 +145,8 @@ pub struct Conversation {
     /// As the customer wrote it into the form.
     pub(super) name: Option<String>,
     pub(super) shown: Option<ShownSummary>,
+    /// When that was; a yes from before it means something else.
+    pub(super) shown_at: Option<Timestamp>,
     /// The address of the last order, offered again.
     pub(super) last_destination: Option<Destination>,
     /// Earlier orders, the newest last.

@@ -52,11 +52,11 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     }
     if phase == Phase::Confirming && confirms(heard) {
         let remark = (!heard.remarks.is_empty()).then(|| heard.remarks.join(". "));
-        if shown {
+        if shown && orders::is_heard(exchange, heard.yes_at) {
             orders::confirm(exchange, remark.as_deref());
             questions::answer(exchange, heard);
         } else {
-            // Without a summary that holds, a yes shows it anew.
+            // Without a summary that holds and that the customer has, a yes shows it anew.
             checkout::advance(exchange);
         }
         return;
