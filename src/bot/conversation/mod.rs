@@ -9,6 +9,7 @@ mod exchange;
 mod form;
 mod gates;
 mod hearing;
+mod joining;
 mod menu_pages;
 mod numbers;
 mod order_reading;
