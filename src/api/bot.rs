@@ -17,7 +17,7 @@ pub use self::forms::{MenuForm, SettingsForm, TriedForm};
 use super::{
     App,
     auth::{Controlling, For, Reading},
-    input::{Body, Path, Query},
+    input::{Body, Path, Query, WholeBody},
     openapi::{Gives, Operation, Takes},
     problem::{FieldError, Problem},
     waha,
@@ -100,7 +100,7 @@ pub async fn put_menu(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     IfMatch(expected): IfMatch,
-    Body(menu): Body<MenuForm>,
+    WholeBody(menu): WholeBody<MenuForm>,
 ) -> Result<Tagged<MenuForm>, Problem> {
     menu.check()?;
     let session = app.fleet.opened(&tenant).await?;
@@ -120,7 +120,7 @@ pub async fn put_settings(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     IfMatch(expected): IfMatch,
-    Body(settings): Body<SettingsForm>,
+    WholeBody(settings): WholeBody<SettingsForm>,
 ) -> Result<Tagged<SettingsForm>, Problem> {
     settings.check()?;
     let session = app.fleet.opened(&tenant).await?;
@@ -311,8 +311,8 @@ pub async fn order_text(
     Path(named): Path<OrderPath>,
 ) -> Result<PlainText, Problem> {
     let session = known(&app, &tenant).await?;
-    let record = app.bots.order(&session, &named.id).await?;
-    Ok(PlainText(forms::printable(&record)))
+    let (record, settings) = tokio::try_join!(app.bots.order(&session, &named.id), app.bots.settings(&session))?;
+    Ok(PlainText(forms::printable(&record, settings.value.time_zone())))
 }
 
 #[derive(Deserialize, JsonSchema)]

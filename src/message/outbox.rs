@@ -203,15 +203,17 @@ impl Outbox {
         Ok(outgoing.message)
     }
 
-    /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message whose id is known already was
-    /// said before, and is left out. Nobody waits for the vault here: what is said is sent when it is durable, and
+    /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
+    /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here: what is said is sent when it is durable, and
     /// [`Log::settle`] publishes.
-    pub async fn decide(&self, mut decision: Decision) -> Result<ChangeNo, StoreError> {
+    pub async fn decide(&self, mut decision: Decision) -> Result<ChangeNo, NotAccepted> {
         let _writing = self.writing.lock().await;
         let mut fresh = Vec::with_capacity(decision.messages.len());
         for message in std::mem::take(&mut decision.messages) {
-            if self.record(&message.message.id).await?.is_none() {
-                fresh.push(message);
+            match self.record(&message.message.id).await? {
+                None => fresh.push(message),
+                Some(known) if known.body_digest == message.digest => {}
+                Some(_) => return Err(NotAccepted::KeyReused),
             }
         }
         decision.messages = fresh;
@@ -221,7 +223,7 @@ impl Outbox {
             let mut backlog = self.backlog();
             withdrawn.into_iter().for_each(|(order, waiting)| backlog.add(order, waiting));
         }
-        written
+        Ok(written?)
     }
 
     async fn withdraw_and_write(
@@ -505,6 +507,20 @@ impl Outbox {
     /// How far a message that was accepted here has come; `None`: it is not from here.
     pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
         Ok(self.record(id).await?.map(|record| decode(record.state())))
+    }
+
+    /// When WhatsApp took a message from this process, Unix milliseconds; [`i64::MAX`]: it has not yet, or never will. `None`: nobody
+    /// knows, since an earlier attempt may have arrived.
+    pub async fn left_at(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        let Some(record) = self.record(id).await? else { return Ok(None) };
+        if record.attempts > 0 || order_of(&record) <= self.inherited {
+            return Ok(None);
+        }
+        Ok(Some(match (decode(record.state()), record.sent_at_ms) {
+            (Delivery::Accepted | Delivery::Failed, _) => i64::MAX,
+            (_, 0) => record.accepted_at_ms,
+            (_, sent) => sent,
+        }))
     }
 
     /// What was accepted under an id: the digest of what was asked for, its chat, and the whole protobuf.

@@ -134,7 +134,7 @@ impl Session {
     }
 
     /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].
-    pub async fn decide(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
+    pub async fn decide(&self, decision: Decision) -> Result<ChangeNo, NotAccepted> {
         self.0.outbox.decide(decision).await
     }
 
@@ -143,15 +143,20 @@ impl Session {
         self.0.log.settle(change).await
     }
 
-    /// Whether something may be decided now: the tenant is linked and not kept away, and the vault answers.
+    /// Whether something may be decided now: the tenant is linked, all that WhatsApp kept for it has come, and the vault answers. What
+    /// comes of an offline queue may be the owner's word about the rest of it.
     pub fn may_decide(&self) -> bool {
-        let status = self.0.status.borrow();
-        status.paired && matches!(status.state, State::Working | State::Starting) && !self.0.journal.outage()
+        self.0.status.borrow().paired && self.0.ready.borrow().is_some() && !self.0.journal.outage()
     }
 
     /// The last attempt to reach the vault had no answer.
     pub fn is_vault_down(&self) -> bool {
         self.0.journal.outage()
+    }
+
+    /// When a message left; see [`crate::message::Outbox::left_at`].
+    pub async fn left_at(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        self.0.outbox.left_at(id).await
     }
 
     /// Whether a message was said here, by a bot.

@@ -105,6 +105,46 @@ async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
     assert_eq!(ids(&self::outbox(&later).await.0), ["a"]);
 }
 
+/// A turn that is taken again says what it said; another turn's words are never taken for said.
+#[tokio::test]
+async fn a_bots_words_under_a_known_id_are_the_same_or_refused() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let reply = |digest| Decision {
+        messages: vec![Outgoing { from_bot: true, digest, ..outgoing("a") }],
+        ..Decision::default()
+    };
+    let change = outbox.decide(reply([7; 32])).await.unwrap();
+    log.settle(change).await.unwrap();
+    let mut other = reply([8; 32]);
+    other.batch.put(space::BOT, *b"kept", "with it");
+    assert!(outbox.decide(other).await.is_err(), "another message under the id was called said");
+    assert_eq!(world.store.get(space::BOT, b"kept").await.unwrap(), None, "half of the turn was written");
+    outbox.decide(reply([7; 32])).await.unwrap();
+    assert_eq!(ids(&outbox), ["a"]);
+}
+
+/// A "yes" counts for a summary that had left before it. An earlier attempt, of this process or a former one, may have arrived.
+#[tokio::test]
+async fn when_a_message_left_is_told_where_it_is_known() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let messages = vec![outgoing("a"), outgoing("b"), outgoing("c")];
+    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
+    log.settle(change).await.unwrap();
+    assert_eq!(outbox.left_at("a").await.unwrap(), Some(i64::MAX), "it waits");
+    assert_eq!(outbox.left_at("x").await.unwrap(), None);
+    outbox.progress("a", Delivery::Sent, None).await.unwrap();
+    let left = outbox.left_at("a").await.unwrap().unwrap();
+    assert!((0..60_000).contains(&(Timestamp::now().as_millisecond() - left)), "{left}");
+    outbox.note_attempt("b").await.unwrap();
+    assert_eq!(outbox.left_at("b").await.unwrap(), None);
+    outbox.expire("c").await.unwrap();
+    assert_eq!(outbox.left_at("c").await.unwrap(), Some(i64::MAX), "it never leaves");
+    let later = world.restored().await;
+    assert_eq!(self::outbox(&later).await.0.left_at("c").await.unwrap(), None);
+}
+
 /// What a bot said, and nobody has begun to send, gives way to the owner; what a former process may have sent is not called unsent.
 #[tokio::test]
 async fn a_bots_words_give_way_to_a_human() {

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::{
     bot::{
         conversation::Tried,
         menu::{Menu, MenuError},
-        order::Destination,
+        order::{Destination, PaymentStatus},
         restaurant::RestaurantSettings,
         service::{OrderRecord, Versioned},
     },
@@ -159,6 +160,7 @@ impl JsonSchema for SettingsForm {
             "description": "The bot's switches and the restaurant's rules. All of it is replaced; what is left out has its default.",
             "properties": {
                 "name": { "type": "string", "maxLength": 80, "description": "What the restaurant calls itself." },
+                "address": { "type": "string", "maxLength": 200, "description": "The restaurant's own, as customers are told it." },
                 "active": { "type": "boolean", "default": false, "description": "The owner's switch. Switched on, the bot answers what comes from then on." },
                 "suspended": { "type": "boolean", "default": false },
                 "quickOrderMode": { "type": "boolean", "default": false, "description": "A form instead of a talk." },
@@ -167,7 +169,7 @@ impl JsonSchema for SettingsForm {
                     "properties": {
                         "enabled": { "type": "boolean", "default": false, "description": "false: always open." },
                         "timezone": { "type": "string", "default": "America/Bogota" },
-                        "schedule": { "type": "object", "additionalProperties": day, "description": "By English day names in lower case." },
+                        "schedule": { "type": "object", "additionalProperties": day, "description": "By English day names in lower case. A day that is left out is closed." },
                         "exceptions": { "type": "object", "additionalProperties": day, "description": "By date, like 2026-12-25." },
                     },
                 },
@@ -206,7 +208,15 @@ impl JsonSchema for SettingsForm {
                 "name": "Trattoria", "active": true,
                 "businessHours": {
                     "enabled": true, "timezone": "America/Bogota",
-                    "schedule": { "friday": { "active": true, "open": "11:00", "close": "22:30" } },
+                    "schedule": {
+                        "monday": { "active": true, "open": "11:00", "close": "22:30" },
+                        "tuesday": { "active": true, "open": "11:00", "close": "22:30" },
+                        "wednesday": { "active": true, "open": "11:00", "close": "22:30" },
+                        "thursday": { "active": true, "open": "11:00", "close": "22:30" },
+                        "friday": { "active": true, "open": "11:00", "close": "23:30" },
+                        "saturday": { "active": true, "open": "11:00", "close": "23:30" },
+                        "sunday": { "active": false, "open": "", "close": "" },
+                    },
                     "exceptions": { "2026-12-25": { "active": false, "open": "", "close": "" } },
                 },
                 "deliveryTime": { "min": 30, "max": 45 },
@@ -247,8 +257,8 @@ impl JsonSchema for TriedForm {
     }
 }
 
-/// For a printer of 42 columns and more.
-pub fn printable(record: &OrderRecord) -> String {
+/// For a printer of 42 columns and more; times as the restaurant's clock has them.
+pub fn printable(record: &OrderRecord, zone: TimeZone) -> String {
     let OrderRecord { order, restaurant, .. } = record;
     let mut text = String::new();
     let mut line = |said: &str| {
@@ -258,7 +268,7 @@ pub fn printable(record: &OrderRecord) -> String {
     };
     line(restaurant);
     line(&format!("Pedido #{}", order.id));
-    line(&order.placed_at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    line(&order.placed_at.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string());
     line("");
     line(&format!("Cliente: {}", order.customer));
     let phone = order.contact_phone.as_deref().or(order.phone.as_deref());
@@ -266,7 +276,12 @@ pub fn printable(record: &OrderRecord) -> String {
         line(&format!("Tel: {phone}"));
     }
     match &order.destination {
-        Destination::Delivery { address, .. } => line(&format!("Domicilio: {address}")),
+        Destination::Delivery { address, location } => {
+            line(&format!("Domicilio: {address}"));
+            if let Some((latitude, longitude)) = location {
+                line(&format!("https://maps.google.com/?q={latitude},{longitude}"));
+            }
+        }
         Destination::PickUp => line("Recoge en el restaurante"),
     }
     line("");
@@ -282,10 +297,42 @@ pub fn printable(record: &OrderRecord) -> String {
     if let Some(method) = order.payment_method {
         line(&format!("Pago: {}", json!(method).as_str().unwrap_or_default()));
     }
-    line(&format!("Estado del pago: {}", json!(order.payment_status).as_str().unwrap_or_default()));
+    line(match order.payment_status {
+        PaymentStatus::Pending => "Falta el pago",
+        PaymentStatus::Cash => "Se paga al recibir",
+        PaymentStatus::Paid => "Pagado",
+    });
     if !order.comment.is_empty() {
         line("");
         line(&format!("Nota: {}", order.comment));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_order_has_the_restaurants_time_the_place_and_words_for_the_payment() {
+        let record = |status: &str| -> OrderRecord {
+            let order = json!({
+                "id": "a1b2c3", "customer": "Ana\u{1b}@", "chat": "573001112233@s.whatsapp.net", "phone": null, "contactPhone": null,
+                "destination": { "kind": "delivery", "address": "Calle 1 # 2-3", "location": [4.65, -74.05] },
+                "comment": "", "lines": [{ "item": "aji", "name": "Ajiaco", "price": 24000, "qty": 2 }],
+                "subtotal": 48000, "deliveryCost": 0, "total": 48000, "stage": "pendiente", "paymentMethod": "nequi",
+                "paymentStatus": status, "trackingToken": "", "placedAt": "2026-03-01T02:30:00Z",
+            });
+            let record = json!({ "order": order, "restaurant": "Trattoria", "updated_at": "2026-03-01T02:30:00Z" });
+            serde_json::from_value(record).unwrap()
+        };
+        let print = |status| printable(&record(status), TimeZone::get("America/Bogota").unwrap());
+        let printed = print("PENDING");
+        for part in
+            ["2026-02-28 21:30\n", "maps.google.com/?q=4.65,-74.05\n", "Pago: nequi\nFalta el pago\n", "Ana @\n"]
+        {
+            assert!(printed.contains(part), "{part} in {printed}");
+        }
+        assert!(print("CASH").contains("Se paga al recibir\n") && print("PAID").contains("Pagado\n"));
+    }
 }

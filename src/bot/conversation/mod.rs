@@ -14,6 +14,7 @@ mod form;
 mod gates;
 mod halves;
 mod hearing;
+mod joining;
 mod late;
 mod menu_pages;
 mod numbers;

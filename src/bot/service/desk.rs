@@ -22,21 +22,21 @@ use ulid::Ulid;
 use super::{
     BotContext, BotError, Changed,
     gathering::Gathering,
-    hearing::{HeardEvent, heard},
+    hearing::{Heard, HeardEvent, MAX_AGE_AT_START_S, Oldest, heard},
     records::{self, BotPlace, OrderRecord, Versioned},
     restaurant,
-    turn::{self, Cause, ChatTurn, DecidedTurn, Undecided},
+    turn::{self, Cause, ChatTurn, DecidedTurn, TurnName, Undecided},
 };
 use crate::{
     bot::{
         conversation::Restaurant,
         menu::Menu,
-        order::OrderStage,
+        order::{OrderStage, PaymentStatus},
         restaurant::{RestaurantSettings, Unavailability},
     },
     crash,
     journal::{ChangeNo, Closed},
-    message::{Decision, EventBody, EventId, Notice, OrderChange},
+    message::{Event, EventBody, EventId, NotAccepted, Notice},
     session::Session,
     store::{Batch, StoreError},
 };
@@ -57,6 +57,12 @@ const TURNS_AT_ONCE: usize = 16;
 
 /// Events that concern nobody, after which the place is written all the same.
 const MAX_UNWRITTEN: usize = 512;
+
+/// Chats in which an owner's word is found ahead of what can be read.
+const MAX_AHEAD: usize = 10_000;
+
+/// A longer word of the owner's is not the one that brings the bot back.
+const MAX_WORD_BYTES: usize = 200;
 
 /// Between two looks for what nobody needs any more.
 const TRIM_EVERY: Duration = Duration::from_secs(600);
@@ -107,6 +113,9 @@ pub struct BotDesk {
     /// The log may have more than was read.
     more: bool,
     gathering: Gathering,
+    /// The owner's last word in chats, beyond what was read; and how far was looked for it.
+    ahead: HashMap<String, HeardEvent>,
+    looked: Option<EventId>,
     wakes: BTreeSet<(Timestamp, Arc<str>)>,
     wake_of: HashMap<Arc<str>, Timestamp>,
     /// Chats in which the engine broke, or whose record does not parse.
@@ -130,6 +139,8 @@ impl BotDesk {
             unwritten: 0,
             more: false,
             gathering: Gathering::new(0),
+            ahead: HashMap::new(),
+            looked: None,
             wakes: BTreeSet::new(),
             wake_of: HashMap::new(),
             broken: HashSet::new(),
@@ -163,6 +174,7 @@ impl BotDesk {
         self.place = records::place(&store).await?;
         (self.read, self.unwritten, self.restaurant) = (self.place.cursor, 0, None);
         self.gathering = Gathering::new(self.settings.value.gather_ms);
+        self.forget_ahead();
         self.wakes.clear();
         self.wake_of.clear();
         let mut after: Option<String> = None;
@@ -239,13 +251,16 @@ impl BotDesk {
             for event in events {
                 self.read = Some(event.id);
                 self.unwritten += 1;
-                let Some(heard) = heard(event.id, &event.body, self.place.since.as_second()) else { continue };
-                if heard.is_owners() && is_bots(&self.session, &event.body).await? {
-                    continue;
+                if let Some((chat, heard)) = self.heard(&event).await? {
+                    self.gathering.push(&chat, heard);
                 }
-                self.hear(event.body.chat(), heard).await?;
             }
             crash::point("bot_read");
+        }
+        if self.more {
+            self.look_ahead().await?;
+        } else {
+            self.forget_ahead();
         }
         if self.unwritten > MAX_UNWRITTEN && self.gathering.next().is_none() {
             self.write_place().await?;
@@ -253,16 +268,51 @@ impl BotDesk {
         Ok(())
     }
 
-    async fn hear(&mut self, chat: &str, heard: HeardEvent) -> Result<(), StoreError> {
-        let names = self.session.store().names(chat).await?;
+    /// Looks for the owner's word in all that waits to be read: no customer is answered whom the owner has answered already.
+    async fn look_ahead(&mut self) -> Result<(), StoreError> {
+        loop {
+            let events = self.session.events_after(self.looked.max(self.read), PAGE).await?;
+            let Some(last) = events.last() else { return Ok(()) };
+            self.looked = Some(last.id);
+            for event in &events {
+                let Some((chat, mut heard)) = self.heard(event).await? else { continue };
+                if let Heard::OwnerWrote { text } = &mut heard.what
+                    && (self.ahead.len() < MAX_AHEAD || self.ahead.contains_key(&chat))
+                {
+                    text.take_if(|text| text.len() > MAX_WORD_BYTES);
+                    self.ahead.insert(chat, heard);
+                }
+            }
+        }
+    }
+
+    fn forget_ahead(&mut self) {
+        self.ahead.clear();
+        self.looked = None;
+    }
+
+    /// What an event is to the bot, and in which chat.
+    async fn heard(&mut self, event: &Event) -> Result<Option<(String, HeardEvent)>, StoreError> {
+        let since = self.place.since.as_second();
+        let silence = i64::from(self.settings.value.takeover_minutes) * 60;
+        let oldest =
+            Oldest { customers: since.saturating_sub(MAX_AGE_AT_START_S), owners: since.saturating_sub(silence) };
+        let Some(heard) = heard(event.id, &event.body, oldest) else { return Ok(None) };
+        if heard.is_owners() {
+            if is_bots(&self.session, &event.body).await? {
+                return Ok(None);
+            }
+        } else if Some(event.id) <= self.place.owners_until {
+            return Ok(None);
+        }
+        let mut names = self.session.store().names(event.body.chat()).await?;
         let status = self.session.status();
         let own = [self.session.me(), status.lid];
         if names.iter().any(|name| own.iter().flatten().any(|own| own == name)) {
             // Notes to oneself.
-            return Ok(());
+            return Ok(None);
         }
-        self.gathering.push(&names[0], heard);
-        Ok(())
+        Ok(Some((names.swap_remove(0), heard)))
     }
 
     /// Takes the turns that are due; gives in how long there is more to do.
@@ -281,7 +331,8 @@ impl BotDesk {
             let (chat, cause) = match (heard, woken) {
                 (Some((at, chat)), _) if at <= now => {
                     let events = self.gathering.take(&chat);
-                    (chat, Cause::Heard(events))
+                    let ahead = self.ahead.get(&*chat).cloned();
+                    (chat, Cause::Heard { events, ahead })
                 }
                 (_, Some((_, chat))) => (chat, Cause::Woken),
                 _ => return Ok(None),
@@ -302,12 +353,24 @@ impl BotDesk {
     async fn decide(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), Undecided> {
         let restaurant = self.restaurant().await?;
         let (session, clock) = (self.session.clone(), self.shared.clock.clone());
-        let decided = ChatTurn::take(&session, &*clock, &restaurant, chat, cause).await?;
-        let DecidedTurn { mut decision, chat: kept_as, wake_at, broke, mended, moved } = decided;
         let place = self.place_now();
-        records::put_place(&mut decision.batch, &place);
-        crash::point("bot_stepped");
-        let change = self.session.decide(decision).await?;
+        let mut name = TurnName::OfEvent;
+        let (decided, change) = loop {
+            let mut decided = ChatTurn::take(&session, &*clock, &restaurant, chat, cause.clone(), name).await?;
+            records::put_place(&mut decided.decision.batch, &place);
+            crash::point("bot_stepped");
+            match session.decide(std::mem::take(&mut decided.decision)).await {
+                Ok(change) => break (decided, change),
+                Err(NotAccepted::KeyReused) if name == TurnName::OfEvent => {
+                    error!("a reply of the bot has the id of another one: it is said under a new id. A bug");
+                    name = TurnName::Fresh;
+                }
+                Err(NotAccepted::KeyReused) => return Err(StoreError::Interrupted.into()),
+                Err(NotAccepted::Store(error)) => return Err(error.into()),
+                Err(NotAccepted::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
+            }
+        };
+        let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, .. } = decided;
         crash::point("bot_written");
         self.place = place;
         self.unwritten = 0;
@@ -328,7 +391,17 @@ impl BotDesk {
     /// The place behind everything that is done.
     fn place_now(&self) -> BotPlace {
         let cursor = self.gathering.first().map(turn::before).or(self.read);
-        BotPlace { cursor, since: self.place.since }
+        BotPlace { cursor, ..self.place.clone() }
+    }
+
+    /// The place of a bot that is switched on now. The owner may have talked with somebody meanwhile, and not be done.
+    fn place_at_start(&self, settings: &RestaurantSettings) -> BotPlace {
+        let (now, newest) = (self.shared.clock.now(), self.session.newest_event());
+        let silence = i64::from(settings.takeover_minutes) * 60_000;
+        let since = u64::try_from(now.as_millisecond().saturating_sub(silence)).unwrap_or(0);
+        let since = EventId(Ulid::from_parts(since, 0));
+        let cursor = newest.map(|newest| newest.min(since)).max(self.session.trimmed());
+        BotPlace { cursor, since: now, owners_until: newest }
     }
 
     async fn write_place(&mut self) -> Result<(), StoreError> {
@@ -452,7 +525,7 @@ impl BotDesk {
         let mut batch = Batch::default();
         records::put_settings(&mut batch, &written);
         let is_switched_on = listens(&written) && !self.is_on();
-        let place = BotPlace { cursor: self.session.newest_event(), since: self.shared.clock.now() };
+        let place = self.place_at_start(&written.value);
         if is_switched_on {
             records::put_place(&mut batch, &place);
         }
@@ -463,6 +536,7 @@ impl BotDesk {
         }
         if is_switched_on || !listens(&written) {
             self.gathering.clear();
+            self.forget_ahead();
         }
         self.gathering.set_window(written.value.gather_ms);
         (self.settings, self.restaurant) = (written.clone(), None);
@@ -479,24 +553,13 @@ impl BotDesk {
 
     async fn note_payment(&mut self, id: &str) -> Changed<OrderRecord> {
         let (key, record) = records::order(self.session.store(), id).await?.ok_or(BotError::NoOrder)?;
-        let now = self.shared.clock.now();
-        let paid = turn::paid(record, now)?;
-        if paid.updated_at != now {
-            return Ok((paid, ChangeNo::ZERO));
+        if record.order.payment_status == PaymentStatus::Paid {
+            return Ok((record, ChangeNo::ZERO));
         }
-        self.write_order(key, &paid).await.map(|change| (paid, change))
-    }
-
-    async fn write_order(&mut self, key: Ulid, record: &OrderRecord) -> Result<ChangeNo, BotError> {
-        if self.session.is_vault_down() {
-            return Err(BotError::VaultDown);
-        }
-        let mut decision = Decision::default();
-        records::put_order(&mut decision.batch, key, record);
-        decision.events.push(turn::order_event(OrderChange::Updated, record));
-        let change = self.session.decide(decision).await?;
-        self.await_vault(change);
-        Ok(change)
+        let paid = turn::paid(record, self.shared.clock.now())?;
+        let chat = paid.order.chat.clone();
+        let (_, change) = self.act(&chat, Cause::Paid { key, record: Box::new(paid.clone()) }).await?;
+        Ok((paid, change))
     }
 
     /// A turn that somebody asks for.

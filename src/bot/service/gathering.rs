@@ -15,8 +15,8 @@ use crate::{
 /// Who goes on writing is answered after so many times the time of gathering.
 const LONGEST_TURN: i64 = 8;
 
-/// What waits of a chat to be answered at once, however lately it came.
-const FULL_TURN: usize = 32;
+/// What waits of a chat to be answered at once, however lately it came; and the longest turn that the engine takes whole.
+const FULL_TURN: usize = 30;
 
 /// What waits of all chats together: more is read when some of it is done.
 const MAX_EVENTS: usize = 256;
@@ -100,7 +100,8 @@ fn due(events: &[HeardEvent], window_ms: i64) -> i64 {
 }
 
 /// A turn as the engine takes it. The owner's word comes first, whenever it fell: whoever reads a question and answers it has answered what
-/// was asked before, too. What was edited or deleted before anybody read it is as if it had been written so.
+/// was asked before, too. What was edited or deleted before anybody read it is as if it had been written so. A turn that is too long for
+/// the engine is several.
 pub fn inputs(events: Vec<HeardEvent>) -> Vec<Input> {
     let (owners, customers): (Vec<_>, Vec<_>) = events.into_iter().partition(HeardEvent::is_owners);
     let mut inputs = Vec::new();
@@ -108,7 +109,7 @@ pub fn inputs(events: Vec<HeardEvent>) -> Vec<Input> {
         match event.what {
             Heard::OwnerWrote { text } => inputs.push(Input::OwnerWrote { text }),
             Heard::Said(said) => match inputs.last_mut() {
-                Some(Input::Said(turn)) => turn.push(said),
+                Some(Input::Said(turn)) if turn.len() < FULL_TURN => turn.push(said),
                 _ => inputs.push(Input::Said(vec![said])),
             },
             Heard::Edited { id, text } => match unread(&mut inputs, &id) {
@@ -144,7 +145,7 @@ mod tests {
     }
 
     fn said(id: &str, text: &str) -> Heard {
-        Heard::Said(Said { id: id.into(), what: Utterance::Text(text.into()) })
+        Heard::Said(Said { id: id.into(), at: jiff::Timestamp::UNIX_EPOCH, what: Utterance::Text(text.into()) })
     }
 
     fn texts(inputs: &[Input]) -> Vec<String> {
@@ -189,6 +190,18 @@ mod tests {
         assert_eq!(gathering.next(), Some((10_000, "ana".into())));
         gathering.push("ana", event(10_200, said("b", "gracias")));
         assert_eq!(texts(&inputs(gathering.take("ana"))), ["OwnerWrote { text: None }", "hola+gracias"]);
+    }
+
+    /// The engine takes no longer turn.
+    #[test]
+    fn a_long_turn_is_parted_and_nothing_of_it_is_lost() {
+        let mut turn: Vec<_> = (0..70).map(|n| event(n, said(&n.to_string(), &n.to_string()))).collect();
+        turn.push(event(70, Heard::Edited { id: "69".into(), text: "last".into() }));
+        let parts = inputs(turn);
+        let lengths: Vec<_> =
+            parts.iter().map(|part| if let Input::Said(turn) = part { turn.len() } else { 0 }).collect();
+        assert_eq!(lengths, [30, 30, 10]);
+        assert!(texts(&parts)[2].ends_with("68+last"), "{:?}", texts(&parts)[2]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What an event of the tenant's log is to the bot: something that a customer said, something that the owner said, or nothing. Pure.
 
+use jiff::Timestamp;
+
 use crate::{
     bot::conversation::{Said, Utterance},
     message::{Call, CallStage, Content, EventBody, EventId, Message},
@@ -34,7 +36,7 @@ impl HeardEvent {
     pub fn size(&self) -> usize {
         const OVERHEAD: usize = 200;
         let text = match &self.what {
-            Heard::Said(Said { what: Utterance::Text(text), .. })
+            Heard::Said(Said { what: Utterance::Text(text) | Utterance::Caption(text), .. })
             | Heard::Edited { text, .. }
             | Heard::OwnerWrote { text: Some(text) } => text.len(),
             _ => 0,
@@ -49,20 +51,26 @@ pub fn is_customers(chat: &str) -> bool {
     (chat.ends_with("@s.whatsapp.net") || chat.ends_with("@lid")) && chat != WHATSAPP
 }
 
-/// What the event is to the bot. `None`: nothing. The outbox says which [`Heard::OwnerWrote`] is a bot's. `since`: when the bot was
-/// switched on, seconds since 1970.
-pub fn heard(id: EventId, body: &EventBody, since: i64) -> Option<HeardEvent> {
+/// The oldest message that counts, seconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub struct Oldest {
+    pub customers: i64,
+    /// The owner's word counts for as long as it silences the bot.
+    pub owners: i64,
+}
+
+/// What the event is to the bot. `None`: nothing. The outbox says which [`Heard::OwnerWrote`] is a bot's.
+pub fn heard(id: EventId, body: &EventBody, oldest: Oldest) -> Option<HeardEvent> {
     if !is_customers(body.chat()) {
         return None;
     }
-    let is_too_old = |at: i64| at < since.saturating_sub(MAX_AGE_AT_START_S);
     let what = match body {
-        EventBody::Received { message } if !is_too_old(message.timestamp) => said(message)?,
-        EventBody::Sent { message } if !is_too_old(message.timestamp) => by_owner(message)?,
+        EventBody::Received { message } if message.timestamp >= oldest.customers => said(message)?,
+        EventBody::Sent { message } if message.timestamp >= oldest.owners => by_owner(message)?,
         EventBody::Call { call: call @ Call { stage: CallStage::Ringing, group: false, .. } }
-            if !is_too_old(call.timestamp) =>
+            if call.timestamp >= oldest.customers =>
         {
-            Heard::Said(Said { id: call.id.clone(), what: Utterance::Call })
+            Heard::Said(Said { id: call.id.clone(), at: second(call.timestamp), what: Utterance::Call })
         }
         _ => return None,
     };
@@ -71,6 +79,11 @@ pub fn heard(id: EventId, body: &EventBody, since: i64) -> Option<HeardEvent> {
         _ => None,
     };
     Some(HeardEvent { id, what, name })
+}
+
+/// WhatsApp's time of a message. One beyond all calendars counts as the first: it confirms nothing.
+fn second(at: i64) -> Timestamp {
+    Timestamp::from_second(at).unwrap_or(Timestamp::MIN)
 }
 
 fn said(message: &Message) -> Option<Heard> {
@@ -83,9 +96,11 @@ fn said(message: &Message) -> Option<Heard> {
         Content::Undecryptable | Content::Edit { .. } | Content::Revoke { .. } => return None,
         content if content.is_mark() => return None,
         Content::Text { text, .. } | Content::Choice { text, .. } => Utterance::Text(text.clone()),
-        Content::Image(media) | Content::Video(media) if !media.caption.trim().is_empty() => {
-            Utterance::Text(media.caption.clone())
+        // A receipt may be one of these.
+        Content::Image(media) | Content::Document(media) if !media.caption.trim().is_empty() => {
+            Utterance::Caption(media.caption.clone())
         }
+        Content::Video(media) if !media.caption.trim().is_empty() => Utterance::Text(media.caption.clone()),
         Content::Image(_) | Content::Video(_) => Utterance::Picture,
         Content::Audio(_) => Utterance::Voice,
         Content::Document(_) => Utterance::Document,
@@ -103,7 +118,7 @@ fn said(message: &Message) -> Option<Heard> {
         }
         _ => Utterance::Silent,
     };
-    Some(Heard::Said(Said { id: message.id.clone(), what: utterance }))
+    Some(Heard::Said(Said { id: message.id.clone(), at: second(message.timestamp), what: utterance }))
 }
 
 /// A reaction, a vote or a deletion is no talk.
@@ -125,6 +140,7 @@ mod tests {
 
     const CHAT: &str = "573001112233@s.whatsapp.net";
     const NOW: i64 = 1_800_000_000;
+    const OLDEST: Oldest = Oldest { customers: NOW - 900, owners: NOW - 7_200 };
 
     fn message(chat: &str, content: Content) -> Message {
         Message {
@@ -147,7 +163,7 @@ mod tests {
     }
 
     fn received(message: Message) -> Option<Heard> {
-        heard(EventId(Ulid(7)), &EventBody::Received { message }, NOW).map(|heard| heard.what)
+        heard(EventId(Ulid(7)), &EventBody::Received { message }, OLDEST).map(|heard| heard.what)
     }
 
     #[test]
@@ -161,22 +177,29 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_long_before_the_bot_was_switched_on_is_not_answered() {
+    fn what_was_said_too_long_ago_does_not_count() {
         let at = |timestamp| Message { timestamp, ..message(CHAT, Content::plain("hola")) };
-        assert!(received(at(NOW - MAX_AGE_AT_START_S)).is_some());
-        assert_eq!(received(at(NOW - MAX_AGE_AT_START_S - 1)), None);
+        assert!(received(at(NOW - 900)).is_some());
+        assert_eq!(received(at(NOW - 901)), None);
+        let sent = |timestamp| {
+            let message = Message { from_me: true, ..at(timestamp) };
+            heard(EventId(Ulid(7)), &EventBody::Sent { message }, OLDEST)
+        };
+        assert!(sent(NOW - 7_200).is_some());
+        assert_eq!(sent(NOW - 7_201), None);
     }
 
     #[test]
-    fn a_caption_is_a_text_and_an_edit_is_the_customers_own() {
+    fn a_caption_stays_a_pictures_and_an_edit_is_the_customers_own() {
         let media = |caption: &str| Media { caption: caption.into(), ..Media::default() };
         let says = |content| received(message(CHAT, content));
-        let text = |text: &str| Some(Heard::Said(Said { id: "A".into(), what: Utterance::Text(text.into()) }));
-        assert_eq!(says(Content::Image(media("dos de estas"))), text("dos de estas"));
-        assert_eq!(
-            says(Content::Image(media(" "))),
-            Some(Heard::Said(Said { id: "A".into(), what: Utterance::Picture }))
-        );
+        let at = Timestamp::from_second(NOW).unwrap();
+        let said = |what| Some(Heard::Said(Said { id: "A".into(), at, what }));
+        assert_eq!(says(Content::Image(media("ya pagué"))), said(Utterance::Caption("ya pagué".into())));
+        assert_eq!(says(Content::Document(media("el recibo"))), said(Utterance::Caption("el recibo".into())));
+        assert_eq!(says(Content::Video(media("dos de estas"))), said(Utterance::Text("dos de estas".into())));
+        assert_eq!(says(Content::Image(media(" "))), said(Utterance::Picture));
+        assert_eq!(says(Content::Document(media(" "))), said(Utterance::Document));
         let target = |from_me| Target { id: "B".into(), from_me, sender: CHAT.into() };
         let edit = |from_me| Content::Edit { target: target(from_me), content: Box::new(Content::plain("tres")) };
         assert_eq!(says(edit(false)), Some(Heard::Edited { id: "B".into(), text: "tres".into() }));
@@ -188,7 +211,7 @@ mod tests {
     fn an_owner_who_reacts_does_not_talk() {
         let sent = |content| {
             let message = Message { from_me: true, ..message(CHAT, content) };
-            heard(EventId(Ulid(7)), &EventBody::Sent { message }, NOW).map(|heard| heard.what)
+            heard(EventId(Ulid(7)), &EventBody::Sent { message }, OLDEST).map(|heard| heard.what)
         };
         let target = Target { id: "B".into(), from_me: false, sender: CHAT.into() };
         assert_eq!(sent(Content::Reaction { target, emoji: "👍".into() }), None);

@@ -150,7 +150,7 @@ impl Bots {
         let before = conversation.map(serde_json::from_value).transpose().map_err(BotError::Conversation)?;
         let (menu, settings) = tokio::try_join!(self.menu(session), self.settings(session))?;
         let settings = RestaurantSettings { active: true, ..settings.value };
-        let (restaurant, moment) = (restaurant(menu.value, settings).await?, turn::moment(&*self.shared.clock));
+        let (restaurant, moment) = (restaurant(menu.value, settings).await?, turn::moment(&*self.shared.clock, None));
         let (before, text) = (before.unwrap_or_default(), text.to_owned());
         let trying = tokio::task::spawn_blocking(move || conversation::try_text(&restaurant, before, &text, moment));
         trying.await.map_err(|_| BotError::EngineBroke)

@@ -35,6 +35,9 @@ pub struct BotPlace {
     pub cursor: Option<EventId>,
     /// When it was switched on: what is older is nobody's to answer.
     pub since: Timestamp,
+    /// Up to here only the owner's words count: it was off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners_until: Option<EventId>,
 }
 
 /// A chat.
@@ -46,6 +49,9 @@ pub struct ConversationRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_at: Option<Timestamp>,
     pub updated_at: Timestamp,
+    /// The id of the bot's last reply here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
     /// As WhatsApp shows the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -110,6 +116,7 @@ pub fn put_place(batch: &mut Batch, place: &BotPlace) {
 }
 
 /// A chat as it is stored, under whichever of its names.
+#[derive(Default)]
 pub struct StoredChat {
     pub record: ConversationRecord,
     /// Why the record does not parse.
@@ -130,23 +137,30 @@ pub async fn conversation(store: &Store, names: &[String]) -> Result<StoredChat,
         let read = read_conversation(&stored);
         match &mut found {
             None => found = Some(read),
-            // It was talked with under both: what was said last counts, and nothing is answered twice.
-            Some(first) => {
-                let seen = first.record.seen.max(read.record.seen);
-                if read.record.updated_at > first.record.updated_at {
-                    *first = read;
-                }
-                first.record.seen = seen;
-            }
+            Some(first) => *first = joined(std::mem::take(first), read),
         }
     }
-    let mut found = found.unwrap_or_else(|| StoredChat {
-        record: ConversationRecord::default(),
-        unreadable: None,
-        former: Vec::new(),
-    });
+    let mut found = found.unwrap_or_default();
     found.former = former;
     Ok(found)
+}
+
+/// It was talked with under both names: what was said last counts, nothing that was promised under the other is lost, and nothing is
+/// answered twice. While one of the two does not parse, the chat is as broken as that one.
+fn joined(one: StoredChat, other: StoredChat) -> StoredChat {
+    let is_later = other.record.updated_at > one.record.updated_at;
+    let (later, earlier) = if is_later { (other, one) } else { (one, other) };
+    let (now, before) = (later.record, earlier.record);
+    let record = ConversationRecord {
+        conversation: now.conversation.joined_with(before.conversation),
+        seen: now.seen.max(before.seen),
+        wake_at: now.wake_at.into_iter().chain(before.wake_at).min(),
+        updated_at: now.updated_at,
+        told: now.told.or(before.told),
+        name: now.name.or(before.name),
+        broken: now.broken.or(before.broken),
+    };
+    StoredChat { record, unreadable: later.unreadable.or(earlier.unreadable), former: Vec::new() }
 }
 
 fn read_conversation(stored: &[u8]) -> StoredChat {
@@ -251,4 +265,55 @@ fn parse_ulid(key: &[u8]) -> Option<Ulid> {
 
 fn plain(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).expect("a record is plain data, which JSON always takes")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stored(at: &str, conversation: serde_json::Value) -> Vec<u8> {
+        let record = json!({ "conversation": conversation, "seen": null, "updated_at": at });
+        serde_json::to_vec(&record).unwrap()
+    }
+
+    fn basket(item: &str) -> serde_json::Value {
+        let mut shown = json!(Conversation::default());
+        shown["order"]["lines"] = json!([{ "item": item, "qty": 2, "note": [] }]);
+        shown
+    }
+
+    fn known(id: &str) -> serde_json::Value {
+        json!({ "id": id, "stage": "pendiente", "total": 1, "placedAt": "2026-03-01T12:00:00Z", "isPickUp": true, "isUnpaid": false })
+    }
+
+    #[test]
+    fn who_was_talked_with_under_two_names_keeps_the_silence_the_orders_and_the_basket() {
+        let mut earlier = basket("aji");
+        earlier["orders"] = json!([known("aaaaaa")]);
+        earlier["silence"] = json!({ "cause": "owner", "until": "2026-03-01T15:00:00Z" });
+        let mut later = basket("lim");
+        later["orders"] = json!([known("bbbbbb")]);
+        later["silence"] = json!({ "cause": "humanCalled", "until": "2026-03-01T14:00:00Z" });
+        let (earlier, later) = (stored("2026-03-01T12:00:00Z", earlier), stored("2026-03-01T13:00:00Z", later));
+        for (one, other) in [(&earlier, &later), (&later, &earlier)] {
+            let both = joined(read_conversation(one), read_conversation(other));
+            assert_eq!(both.unreadable, None);
+            let talk = both.record.conversation;
+            let now = "2026-03-01T13:30:00Z".parse().unwrap();
+            assert_eq!(talk.silence(now).map(|silence| silence.until.to_string()), Some("2026-03-01T15:00:00Z".into()));
+            assert_eq!(talk.orders().iter().map(|order| &order.id).collect::<Vec<_>>(), ["aaaaaa", "bbbbbb"]);
+            assert_eq!(talk.lines()[0].item, "lim");
+            assert_eq!(json!(talk)["kept"]["lines"][0]["item"], "aji");
+        }
+    }
+
+    #[test]
+    fn a_name_whose_record_does_not_parse_is_not_overwritten_by_the_other() {
+        let good = stored("2026-03-01T12:00:00Z", basket("aji"));
+        for (one, other) in [(&good[..], &b"{"[..]), (&b"{"[..], &good[..])] {
+            assert!(joined(read_conversation(one), read_conversation(other)).unreadable.is_some());
+        }
+    }
 }

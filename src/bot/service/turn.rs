@@ -29,9 +29,14 @@ use crate::{
 const MAX_DRAWS: usize = 8;
 
 /// Why a turn is taken.
+#[derive(Clone)]
 pub enum Cause {
     /// What was said since the last one.
-    Heard(Vec<HeardEvent>),
+    Heard {
+        events: Vec<HeardEvent>,
+        /// The owner's word that comes only after more than can be read at once. It comes again at its place.
+        ahead: Option<HeardEvent>,
+    },
     /// The time has come that the engine named.
     Woken,
     TakenOver,
@@ -43,6 +48,20 @@ pub enum Cause {
         record: Box<OrderRecord>,
         to: OrderStage,
     },
+    /// An order that waited for its payment, paid.
+    Paid {
+        key: Ulid,
+        record: Box<OrderRecord>,
+    },
+}
+
+/// The name of a turn, of which the ids of its messages are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnName {
+    /// The first event that it answers: the same turn says the same messages.
+    OfEvent,
+    /// Nobody's before.
+    Fresh,
 }
 
 /// What a turn has decided, before it is written.
@@ -71,9 +90,9 @@ impl From<StoreError> for Undecided {
     }
 }
 
-/// The time and the chance of a step.
-pub fn moment(clock: &dyn Clock) -> Moment {
-    Moment { now: clock.now(), chance: rand::random() }
+/// The time and the chance of a step. `told_at`: when the last reply left; see [`Moment::told_at`].
+pub fn moment(clock: &dyn Clock, told_at: Option<Timestamp>) -> Moment {
+    Moment { now: clock.now(), chance: rand::random(), told_at }
 }
 
 /// A turn of a chat, while it is thought about.
@@ -84,7 +103,9 @@ pub struct ChatTurn<'a> {
     /// Of the chat, the one that it has now first.
     names: Vec<String>,
     decision: Decision,
-    replies: Vec<String>,
+    name: TurnName,
+    /// Texts to say, and of each, that it is no answer but news of an order.
+    replies: Vec<(String, bool)>,
     /// Orders of this turn, by their six digits.
     orders: HashMap<String, (Ulid, OrderRecord)>,
 }
@@ -96,10 +117,11 @@ impl<'a> ChatTurn<'a> {
         restaurant: &'a Arc<Restaurant>,
         chat: &str,
         cause: Cause,
+        name: TurnName,
     ) -> Result<DecidedTurn, Undecided> {
         let names = session.store().names(chat).await?;
         let (decision, replies, orders) = Default::default();
-        let turn = Self { session, clock, restaurant, names, decision, replies, orders };
+        let turn = Self { session, clock, restaurant, names, decision, name, replies, orders };
         turn.run(cause).await
     }
 
@@ -115,13 +137,18 @@ impl<'a> ChatTurn<'a> {
             // What was said meanwhile is a human's to answer.
             record = ConversationRecord { seen: self.session.newest_event().max(record.seen), ..Default::default() };
         }
-        let (retry, mut moved) = (Retry::of(&cause), None);
+        let (mut retry, mut moved) = (Retry::of(&cause), None);
         let inputs = match cause {
-            Cause::Heard(mut events) => {
+            Cause::Heard { mut events, ahead } => {
                 events.retain(|event| Some(event.id) > record.seen);
+                let ahead = ahead.filter(|event| Some(event.id) > record.seen);
+                if let (Some(first), TurnName::OfEvent) = (events.first(), self.name) {
+                    retry.key = first.id.0;
+                }
+                retry.events.clone_from(&events);
                 record.seen = events.iter().map(|event| event.id).max().max(record.seen);
                 record.name = events.iter().rev().find_map(|event| event.name.clone()).or(record.name);
-                inputs(events)
+                inputs(ahead.into_iter().chain(events).collect())
             }
             Cause::Woken => vec![Input::Woken],
             Cause::TakenOver => vec![Input::TakenOver],
@@ -130,6 +157,11 @@ impl<'a> ChatTurn<'a> {
                 let order = self.move_order(key, *order, to);
                 let input = Input::OrderMoved { order: order.order.id.clone(), stage: to };
                 moved = Some(order);
+                vec![input]
+            }
+            Cause::Paid { key, record: order } => {
+                let input = Input::OrderPaid { order: order.order.id.clone() };
+                self.put_order(OrderChange::Updated, key, *order);
                 vec![input]
             }
         };
@@ -143,7 +175,7 @@ impl<'a> ChatTurn<'a> {
             warn!(reason, "a conversation cannot be read: the bot is silent in this chat until it is given back");
         }
         let is_readable = unreadable.is_none() || mended;
-        self.say(retry).await?;
+        self.say(&mut record, retry).await?;
         let chat = self.names[0].clone();
         if is_readable {
             record.updated_at = self.clock.now();
@@ -158,14 +190,18 @@ impl<'a> ChatTurn<'a> {
         let customer = self.customer(record);
         let (mut now, mut wake_at) = (record.conversation.clone(), record.wake_at);
         let mut all_effects = Vec::new();
+        let mut told_at = self.told_at(record).await?;
         for input in inputs {
-            let Some(step) = self.step(&now, input, &customer).await? else {
+            let Some(step) = self.step(&now, input, &customer, told_at).await? else {
                 error!("the bot's engine crashed: it is silent in this chat until it is given back. A bug");
                 record.broken = Some("the bot's engine crashed".into());
                 self.call_owner(record, "the bot's engine crashed: answer the customer yourself".into());
                 return Ok(false);
             };
             (now, wake_at) = (step.conversation, step.wake_at);
+            if step.effects.iter().any(|effect| matches!(effect, Effect::Reply(_))) {
+                told_at = Some(Timestamp::MAX);
+            }
             all_effects.extend(step.effects);
         }
         (record.conversation, record.wake_at) = (now, wake_at);
@@ -175,11 +211,25 @@ impl<'a> ChatTurn<'a> {
         Ok(true)
     }
 
+    /// When the last reply left.
+    async fn told_at(&self, record: &ConversationRecord) -> Result<Option<Timestamp>, StoreError> {
+        let Some(id) = &record.told else { return Ok(None) };
+        let left = self.session.left_at(id).await?;
+        Ok(left.map(|left| Timestamp::from_millisecond(left).unwrap_or(Timestamp::MAX)))
+    }
+
     /// One step, until the numbers of its orders are nobody else's. `None`: the engine broke.
-    async fn step(&self, before: &Conversation, input: Input, customer: &Customer) -> Result<Option<Step>, StoreError> {
+    async fn step(
+        &self,
+        before: &Conversation,
+        input: Input,
+        customer: &Customer,
+        told_at: Option<Timestamp>,
+    ) -> Result<Option<Step>, StoreError> {
         for _ in 0..MAX_DRAWS {
             let (before, input) = (before.clone(), input.clone());
-            let (customer, restaurant, moment) = (customer.clone(), self.restaurant.clone(), moment(self.clock));
+            let (customer, restaurant, moment) =
+                (customer.clone(), self.restaurant.clone(), moment(self.clock, told_at));
             let stepping = tokio::task::spawn_blocking(move || {
                 crash::point("bot_step");
                 conversation::step(before, input, &customer, &restaurant, moment)
@@ -202,7 +252,8 @@ impl<'a> ChatTurn<'a> {
 
     async fn carry_out(&mut self, record: &ConversationRecord, effect: Effect) -> Result<(), StoreError> {
         match effect {
-            Effect::Reply(text) | Effect::Notice(text) => self.replies.push(text),
+            Effect::Reply(text) => self.replies.push((text, false)),
+            Effect::Notice(text) => self.replies.push((text, true)),
             Effect::Place(order) => {
                 let restaurant = self.restaurant.settings.name.clone();
                 let placed = OrderRecord { order: *order, restaurant, updated_at: self.clock.now() };
@@ -255,12 +306,17 @@ impl<'a> ChatTurn<'a> {
     }
 
     /// Makes messages of the replies. Their ids are made from what the turn answers: the same turn says the same messages.
-    async fn say(&mut self, retry: Retry) -> Result<(), Undecided> {
+    async fn say(&mut self, record: &mut ConversationRecord, retry: Retry) -> Result<(), Undecided> {
         let Retry { events, key, must_speak } = retry;
-        for (n, text) in std::mem::take(&mut self.replies).into_iter().enumerate() {
+        for (n, (text, is_notice)) in std::mem::take(&mut self.replies).into_iter().enumerate() {
             let key = format!("bot/{}/{key}/{n}", self.names[0]);
             match self.session.bot_reply(&self.names[0], text, &key).await {
-                Ok(reply) => self.decision.messages.push(reply),
+                Ok(reply) => {
+                    if !is_notice {
+                        record.told = Some(reply.message.id.clone());
+                    }
+                    self.decision.messages.push(reply);
+                }
                 Err(RefusedSend::NotConnected) if !must_speak => {
                     warn!("the tenant is not linked: a customer is not told of the order");
                 }
@@ -290,18 +346,12 @@ struct Retry {
 
 impl Retry {
     fn of(cause: &Cause) -> Self {
-        match cause {
-            Cause::Heard(events) => {
-                let key = events.first().map_or_else(Ulid::generate, |event| event.id.0);
-                Self { events: events.clone(), key, must_speak: true }
-            }
-            Cause::Woken => Self { events: Vec::new(), key: Ulid::generate(), must_speak: true },
-            _ => Self { events: Vec::new(), key: Ulid::generate(), must_speak: false },
-        }
+        let must_speak = matches!(cause, Cause::Heard { .. } | Cause::Woken);
+        Self { events: Vec::new(), key: Ulid::generate(), must_speak }
     }
 }
 
-pub fn order_event(change: OrderChange, record: &OrderRecord) -> EventBody {
+fn order_event(change: OrderChange, record: &OrderRecord) -> EventBody {
     let (restaurant, order) = (record.restaurant.clone(), Box::new(record.order.clone()));
     EventBody::Order { change, restaurant, order }
 }
@@ -312,12 +362,9 @@ pub fn check_move(record: &OrderRecord, to: OrderStage) -> Result<(), BotError> 
     if from.may_become(to) { Ok(()) } else { Err(BotError::NoStep { from: word(from), to: word(to) }) }
 }
 
-/// The order, paid; one that is paid already stays as it is.
+/// The order, paid. One that was cancelled is paid no more.
 pub fn paid(mut record: OrderRecord, now: Timestamp) -> Result<OrderRecord, BotError> {
-    if record.order.payment_status == PaymentStatus::Paid {
-        return Ok(record);
-    }
-    if record.order.payment_status != PaymentStatus::Pending {
+    if record.order.payment_status != PaymentStatus::Pending || record.order.stage == OrderStage::Cancelado {
         return Err(BotError::NoPaymentAwaited);
     }
     record.order.payment_status = PaymentStatus::Paid;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Scene, TENANT, menu, settings};
+use super::{ORDER, Scene, TENANT, menu, settings};
 use crate::{
     receiver::Receiver,
     stage::{Home, LIMIT, Stage},
@@ -85,6 +85,7 @@ async fn orders(home: Home) {
         reqwest::Client::new().get(url).header("X-Api-Key", &scene.stage.setup.admin_key).send().await.unwrap();
     let printed = printed.text().await.unwrap();
     assert!(printed.contains("2 x Ajiaco") && printed.contains("TOTAL: $ 55.000"), "{printed}");
+    assert!(printed.contains("Se paga al recibir") && !printed.contains("UTC"), "{printed}");
     scene.daemon.kill().await.unwrap();
 }
 
@@ -109,11 +110,12 @@ async fn messages_of_a_moment_are_answered_once() {
         scene.says(&ana, text).await;
     }
     let answered = scene.await_more(&ana, 0, "an answer").await;
-    // The one after shows that nothing else was on its way.
+    // What is answered after it comes after all else that was on its way.
     let next = scene.talk(&ana, "ver").await;
-    let all = scene.got(&ana).await;
-    assert_eq!(all.len(), answered.len() + next.len(), "{all:#?}");
     assert!(next.join("\n").contains("Bandeja") && next.join("\n").contains("Ajiaco"), "{next:#?}");
+    scene.talk(&ana, "hablar con alguien").await;
+    let all = scene.got(&ana).await;
+    assert_eq!(all[..2], [answered[0].clone(), next[0].clone()], "answered more than once: {all:#?}");
     scene.daemon.kill().await.unwrap();
 }
 
@@ -129,6 +131,36 @@ async fn a_price_that_changes_before_the_confirmation_is_shown_before_it_counts(
     scene.talk(&ana, "sí").await;
     let found = scene.orders().await;
     assert_eq!((found.len(), &found[0]["total"]), (1, &json!(67_000)));
+    scene.daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_paid_is_told_and_a_cancelled_order_is_never_paid() {
+    let Some(scene) = Scene::open(Home::Embedded).await else { return };
+    let mut prepaid = settings();
+    (prepaid["paymentMethods"], prepaid["prepayMethods"]) = (json!(["nequi"]), json!(["nequi"]));
+    scene.ok("PUT", "settings", Some(prepaid)).await;
+    let order = async |nth: usize| {
+        let customer = scene.customer(nth);
+        for text in ORDER.into_iter().chain(["nequi", "sí"]) {
+            scene.talk(&customer, text).await;
+        }
+        let found = scene.orders().await;
+        let of = |order: &&Value| order["telefono"] == json!(customer);
+        found.iter().find(of).unwrap_or_else(|| panic!("{found:#?}"))["id"].as_str().unwrap().to_owned()
+    };
+    let (paid, cancelled) = (order(0).await, order(1).await);
+    let before = scene.got(&scene.customer(0)).await.len();
+    scene.ok("POST", &format!("orders/{paid}/payment"), None).await;
+    let told = scene.await_more(&scene.customer(0), before, "word of the payment").await.join("\n");
+    assert!(told.contains(&paid), "{told}");
+    scene.ok("POST", &format!("orders/{paid}/payment"), None).await;
+    scene.ok("POST", &format!("orders/{cancelled}/stage"), Some(json!({ "stage": "cancelado" }))).await;
+    let (status, problem) = scene.ask("POST", &format!("orders/{cancelled}/payment"), None).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("no_payment_awaited")), "{problem}");
+    // A repeat tells nobody again.
+    let known = scene.got(&scene.customer(0)).await.len();
+    assert_eq!(known, before + 1);
     scene.daemon.kill().await.unwrap();
 }
 

@@ -6,6 +6,15 @@ use super::{Scene, TENANT, settings};
 use crate::{stage::Home, webhooks::ask};
 
 impl Scene {
+    /// The daemon has kept a message of this chat.
+    async fn await_logged(&self, nth: usize, id: &str) {
+        let seen = async || {
+            let path = format!("/api/{TENANT}/chats/{}/messages?limit=50", self.chat(nth));
+            ask(&self.stage, "GET", &path, None).await.1.to_string().contains(id)
+        };
+        sessiond::demo::until(crate::stage::LIMIT, "the message", seen).await.unwrap();
+    }
+
     /// The bot has read what `customer` said, and says nothing: one who asked later has been answered.
     async fn assert_silent(&self, customer: &str, text: &str) {
         let before = self.got(customer).await;
@@ -84,18 +93,52 @@ async fn switched_on_it_begins_with_what_comes_from_then_on() {
     scene.ok("PUT", "settings", Some(off(false))).await;
     let (ana, luz) = (scene.customer(0), scene.customer(1));
     let id = scene.says(&ana, "quiero dos ajiacos").await;
-    let ear = scene.stage.listen(std::slice::from_ref(&scene.conversation));
-    let seen = async || {
-        let (_, messages) =
-            ask(&scene.stage, "GET", &format!("/api/{TENANT}/chats/{}/messages?limit=10", scene.chat(0)), None).await;
-        messages.to_string().contains(&id)
-    };
-    sessiond::demo::until(crate::stage::LIMIT, "the message", seen).await.unwrap();
-    drop(ear);
+    scene.await_logged(0, &id).await;
     scene.ok("PUT", "settings", Some(off(true))).await;
     scene.talk(&luz, "buenas").await;
     tokio::time::sleep(super::SILENCE).await;
     assert_eq!(scene.got(&ana).await, Vec::<String>::new(), "answered although it was said while the bot was off");
     scene.talk(&ana, "quiero una limonada natural").await;
+    scene.daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_owner_said_while_the_bot_was_off_counts_when_it_is_on_again() {
+    let Some(scene) = Scene::open(Home::Embedded).await else { return };
+    let (ana, number) = (scene.customer(0), scene.conversation.number.clone());
+    let mut off = settings();
+    (off["active"], off["whenOff"]) = (json!(false), json!("silent"));
+    scene.ok("PUT", "settings", Some(off)).await;
+    let id = scene.stage.network.phone_send(&number, &ana, "hola Ana, ya le colaboro").await.unwrap();
+    scene.await_logged(0, &id).await;
+    scene.ok("PUT", "settings", Some(settings())).await;
+    scene.assert_silent(&ana, "gracias, y una limonada natural").await;
+    // Whom the owner gave back is not silenced by the same word again.
+    scene.ok("POST", &format!("conversations/{}/give-back", scene.chat(0)), None).await;
+    let mut off = settings();
+    (off["active"], off["whenOff"]) = (json!(false), json!("silent"));
+    scene.ok("PUT", "settings", Some(off)).await;
+    scene.ok("PUT", "settings", Some(settings())).await;
+    scene.talk(&ana, "quiero dos ajiacos").await;
+    scene.daemon.kill().await.unwrap();
+}
+
+/// More waits than is read at once, and the owner's word is behind all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owners_word_behind_a_long_queue_counts_before_the_queue_is_answered() {
+    const FLOOD: usize = 300;
+    let Some(scene) = Scene::open(Home::Embedded).await else { return };
+    let (ana, luz, number) = (scene.customer(0), scene.customer(1), scene.conversation.number.clone());
+    scene.daemon.kill().await.unwrap();
+    let network = scene.stage.network.clone();
+    network.customer_send(&ana, &number, "quiero dos ajiacos").await.unwrap();
+    for n in 0..FLOOD {
+        network.customer_send(&luz, &number, format!("hola {n}")).await.unwrap();
+    }
+    network.phone_send(&number, &ana, "hola Ana, ya le colaboro").await.unwrap();
+    let scene = Scene { daemon: scene.stage.start().await, ..scene };
+    scene.await_more(&luz, 0, "an answer").await;
+    scene.assert_silent(&ana, "¿me escucha?").await;
+    assert_eq!(scene.got(&ana).await, ["hola Ana, ya le colaboro"]);
     scene.daemon.kill().await.unwrap();
 }

@@ -58,5 +58,23 @@ async fn what_is_wrong_is_told_field_by_field() {
     assert_eq!(fields("menu", json!({ "items": [item("a", "Ajiaco", json!(1.5))] })).await, ["items[0].price"]);
     let wrong = json!({ "deliveryTime": { "min": 50, "max": 40 }, "gatherMs": 100_000 });
     assert_eq!(fields("settings", wrong).await, ["deliveryTime", "gatherMs"]);
+    // A name that is misspelt changes nothing, and is said.
+    assert_eq!(
+        fields("settings", json!({ "activ": true, "deliveryCost": { "cost": 1, "minOrder": 2 } })).await,
+        ["activ", "deliveryCost.minOrder"]
+    );
+    assert_eq!(
+        fields("menu", json!({ "items": [{ "id": "a", "name": "Ajiaco", "price": 1, "alias": [] }] })).await,
+        ["items[0].alias"]
+    );
+    // What is shown is taken.
+    for what in ["menu", "settings"] {
+        let path = format!("/api/{TENANT}/bot/{what}");
+        let body = if what == "menu" { menu(1) } else { settings() };
+        assert_eq!(ask(&stage, "PUT", &path, Some(body)).await.0, 200);
+        let (_, shown) = ask(&stage, "GET", &path, None).await;
+        let (status, answer) = ask(&stage, "PUT", &path, Some(shown)).await;
+        assert_eq!(status, 200, "{answer}");
+    }
     daemon.kill().await.unwrap();
 }
