@@ -57,7 +57,7 @@ pattern!(
 pattern!(ASKS_REACH, r"\b(llegan|llevan|cubren|despachan|entregan|van) (a|al|hasta|en|por)\b");
 pattern!(
     NO_BUT_FINE,
-    r"^no\s*[,.;]?\s+as[ií]\s+(?:est[aá]|todo)\s+(?:bien|perfect[oa]|list[oa]|excelente|ok|correct[oa])$|^no\s*[,.;]\s*(?:as[ií] |ya |todo )*(?:est[aá]|qued[oó]|todo)\s*(?:muy |todo )?(?:perfect[oa]|bien|list[oa]|excelente|ok|correct[oa])\b"
+    r"^no\s*[,.;]?\s+as[ií]\s+(?:est[aá]|todo)\s+(?:bien|perfect[oa]|list[oa]|excelente|ok|correct[oa])$|^no\s*[,.;]\s*(?:as[ií] |ya |todo )*(?:est[aá]|qued[oó]|todo)\s*(?:muy |todo )?(?:perfect[oa]|bien|list[oa]|excelente|ok|correct[oa])(?:[\s,.]+(?:as[ií]|gracias|por favor|confirm\w+))*$"
 );
 pattern!(
     OURS,

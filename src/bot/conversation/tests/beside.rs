@@ -344,6 +344,7 @@ fn words_of_the_checkout_keep_their_meaning() {
         "ya no",
         "no, así está mal",
         "no, está mal",
+        "no, está bien pero espere",
         "no, ya está frío",
     ] {
         let mut chat = at_summary(Chat::new());
