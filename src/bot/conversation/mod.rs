@@ -3,13 +3,19 @@
 //! Owns the state of a conversation and its steps. Promises that one input has one outcome, that an order is placed only with a total
 //! that the customer was shown, and that nobody is answered while the owner talks. Never sends, stores, or reads anything.
 
+mod answering;
+mod asides;
+mod cancelling;
 mod checkout;
+mod doubts;
 mod edits;
 mod exchange;
 mod form;
 mod gates;
+mod halves;
 mod hearing;
 mod joining;
+mod late;
 mod menu_pages;
 mod numbers;
 mod order_reading;
@@ -19,6 +25,7 @@ mod questions;
 mod quote;
 mod state;
 mod takeover;
+mod taking;
 mod talking;
 #[cfg(test)]
 mod tests;
@@ -40,6 +47,7 @@ use super::{
 
 use exchange::Exchange;
 use hearing::Question;
+use phrases::Command;
 
 pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
 pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
@@ -226,12 +234,12 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
         }
         Input::Said(messages) => said(exchange, &messages, is_fresh, entrance),
         Input::Edited { id, text } => {
-            if is_heard(exchange) && gates::shut(exchange).is_none() {
+            if is_heard(exchange) && gates::lets_correct(exchange) {
                 edits::correct(exchange, &id, Some(&text));
             }
         }
         Input::Revoked { id } => {
-            if is_heard(exchange) && gates::shut(exchange).is_none() {
+            if is_heard(exchange) && gates::lets_correct(exchange) {
                 edits::correct(exchange, &id, None);
             }
         }
@@ -275,7 +283,7 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
     }
     if !exchange.is_silenced() {
         let is_understood = heard.others.is_empty() || exchange.progressed || heard.others.len() < messages.len();
-        takeover::guard(exchange, &heard.last_text, is_understood);
+        takeover::guard(exchange, &heard, is_understood);
     }
     exchange.heard = Some(heard);
 }
@@ -285,8 +293,14 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
     if gate == state::Gate::Closed && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
         let mut trial = exchange.talk.clone();
         let heard = hearing::hear(&mut trial, exchange.restaurant, messages);
-        if heard.questions.contains(&Question::Status) {
+        if heard.questions.iter().any(|question| matches!(question, Question::Status | Question::Wait)) {
             return orders::say_status(exchange);
+        }
+        let names_order = heard.commands.iter().any(|command| matches!(command, Command::CancelOrder(_)));
+        let is_asked = matches!(exchange.talk.phase, Phase::CancelOrder { .. } | Phase::CancelWhich);
+        if !heard.changed && (is_asked || names_order || heard.says(&Command::Cancel)) {
+            exchange.talk = trial;
+            return cancelling::answer(exchange, &heard);
         }
     }
     gates::say_shut(exchange, gate);

@@ -103,6 +103,7 @@ fn place(exchange: &mut Exchange<'_>, quote: Quote, remark: Option<&str>) {
     talk.confirmed = Some(ConfirmedTexts { order: id.clone(), ids });
     talk.kept = None;
     talk.shown = None;
+    talk.answered = 0;
     talk.phase = Phase::Idle;
     if matches!(destination, Destination::Delivery { .. }) {
         talk.last_destination = Some(destination);
@@ -256,10 +257,7 @@ pub fn paid(exchange: &mut Exchange<'_>, id: &str, may_tell: bool) {
 pub fn forget_basket(exchange: &mut Exchange<'_>) {
     let talk = &mut exchange.talk;
     talk.order = OrderState::default();
-    talk.destination = None;
-    talk.payment = None;
-    talk.contact_phone = None;
-    talk.comment.clear();
+    talk.forget_details();
     talk.shown = None;
     talk.phase = Phase::Idle;
     exchange.progressed = true;

@@ -1,5 +1,6 @@
 //! Conversations as a customer has them: what is said, and what comes of it.
 
+mod beside;
 mod changes;
 mod checkout;
 mod gates;
