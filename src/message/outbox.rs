@@ -204,8 +204,8 @@ impl Outbox {
     }
 
     /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
-    /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here: what is said is sent when it is durable, and
-    /// [`Log::settle`] publishes.
+    /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here:
+    /// what is said is sent when it is durable, and [`Log::settle`] publishes.
     pub async fn decide(&self, mut decision: Decision) -> Result<ChangeNo, NotAccepted> {
         let _writing = self.writing.lock().await;
         let mut fresh = Vec::with_capacity(decision.messages.len());

@@ -203,6 +203,7 @@ impl JsonSchema for SettingsForm {
                 "loopGuard": number(2, 100),
                 "muted": { "type": "array", "maxItems": 500, "items": { "type": "string" }, "description": "Phones or jids that the bot never answers." },
                 "trackingUrl": { "type": "string", "maxLength": 500 },
+                "mostUnits": { "type": "integer", "minimum": 1, "maximum": 500, "default": 500, "description": "Orders with more units of one dish are for a human." },
             },
             "examples": [{
                 "name": "Trattoria", "active": true,

@@ -285,7 +285,8 @@ mod tests {
     }
 
     fn known(id: &str) -> serde_json::Value {
-        json!({ "id": id, "stage": "pendiente", "total": 1, "placedAt": "2026-03-01T12:00:00Z", "isPickUp": true, "isUnpaid": false })
+        let placed_at = if id == "aaaaaa" { "2026-03-01T12:00:00Z" } else { "2026-03-01T12:30:00Z" };
+        json!({ "id": id, "stage": "pendiente", "total": 1, "placedAt": placed_at, "isPickUp": true, "isUnpaid": false })
     }
 
     #[test]
