@@ -135,7 +135,9 @@ async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<Tenan
                 warn!(%tenant, "the directory does not have it as connected, and its journal has it as paired: restoring it");
                 let slot = fleet.slot_of(&tenant);
                 slot.expect_state();
-                revival::take(fleet, slot);
+                if fleet.check_unowned(&slot).await.is_ok() {
+                    revival::take(fleet, slot);
+                }
             }
             Err(error) => {
                 error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read");

@@ -5,10 +5,10 @@
 //! stays with that tenant. Knows nothing of HTTP.
 
 mod directory;
+mod handover;
 mod heartbeat;
 mod incidents;
 mod ownership;
-mod peers;
 mod restore;
 mod revival;
 mod slot;
@@ -35,8 +35,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 
 use self::{
+    handover::Handovers,
     incidents::Incidents,
-    peers::Peers,
     slot::{Failure, FailureKind, Slot},
 };
 pub use self::{
@@ -44,13 +44,15 @@ pub use self::{
     work_folder::WorkFolder,
 };
 use crate::{
-    clock, config,
+    clock,
+    cluster::{self, Peers},
+    config,
     journal::{Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
         media::{FileName, Sweeper, Witness},
     },
-    session::{End, Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
+    session::{End, Env, Health, Prepared, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
     store::StoreError,
     tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
@@ -76,6 +78,7 @@ pub struct Fleet {
     attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
     incidents: Incidents,
     peers: Peers,
+    handovers: Handovers,
     /// Since when the vault does not take this instance's record, as far as was tried.
     unannounced_since: Mutex<Option<clock::Instant>>,
     /// Tenants that are opened anew at the same time.
@@ -141,14 +144,17 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub working: usize,
-    /// Without a session: moved, being restored, or failed.
+    /// Without a session anywhere, as far as is known here: being restored, failed, or taken by a process that has died.
     pub unserved: usize,
+    /// Served by another process.
+    pub elsewhere: usize,
     pub total: usize,
 }
 
 impl Fleet {
     pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
         let started_at = env.clock.now();
+        let peers = Peers::new(settings.heartbeat.announce);
         let reviving = Semaphore::new(settings.restore.batch_size);
         let fleet = Arc::new(Self {
             env,
@@ -161,7 +167,8 @@ impl Fleet {
             tasks: TaskTracker::new(),
             attendants: OnceLock::new(),
             incidents: Incidents::default(),
-            peers: Peers::default(),
+            peers,
+            handovers: Handovers::default(),
             unannounced_since: Mutex::new(None),
             reviving,
         });
@@ -217,7 +224,7 @@ impl Fleet {
                 return Ok(session);
             }
             // Looked after, with backoff: a caller more makes it no quicker.
-            if slot.end().is_some() {
+            if slot.end().is_some() || self.is_served_elsewhere(&slot) {
                 return Err(slot.refusal());
             }
         }
@@ -227,12 +234,18 @@ impl Fleet {
         }
     }
 
+    /// The same, a few at a time: for what many may want at once, as all dashboards do after a restart.
+    pub async fn known_in_turn(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        let _turn = self.reviving.acquire().await;
+        self.known(tenant).await
+    }
+
     /// Why the tenant has no session now.
     pub fn refusal(&self, tenant: &TenantId) -> FleetError {
         self.slot(tenant).map_or(FleetError::NotOpen, |slot| slot.refusal())
     }
 
-    /// The same, also when another process has it: whoever asks for it by name means this one.
+    /// The same, and not only when somebody has looked: a process that has died holds nobody.
     pub async fn reclaimed(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         match self.known(tenant).await {
             Err(FleetError::Moved | FleetError::Restoring) => self.opened(tenant).await,
@@ -240,7 +253,7 @@ impl Fleet {
         }
     }
 
-    /// Opens the tenant, makes it if it is new, takes it back if another process has it, and connects it.
+    /// Opens the tenant, makes it if it is new, takes it over if no process that lives has it, and connects it.
     pub async fn connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         let session = self.opened_to_connect(tenant).await?;
         session.connect().await;
@@ -429,6 +442,7 @@ impl Fleet {
             counts.total += 1;
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
+                None if self.is_served_elsewhere(slot) => counts.elsewhere += 1,
                 None => counts.unserved += 1,
             }
         }
@@ -467,6 +481,7 @@ impl Fleet {
         self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));
         self.tasks.spawn(takeback::run(self.clone()));
+        self.tasks.spawn(handover::run(self.clone()));
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
@@ -484,19 +499,28 @@ impl Fleet {
         }
         closing.close();
         closing.wait().await;
+        handover::say_goodbye(self).await;
         if timeout(Duration::from_secs(2), self.env.vault.remove_instance(&self.env.instance)).await.is_err() {
             warn!("this instance's record stays in the vault");
         }
         info!(sessions = slots.len(), "all sessions are closed");
     }
 
-    /// The tenant's session; opens it, makes the tenant if it is new, takes it back if another process has it. Does not connect.
+    /// The tenant's session; opens it, makes the tenant if it is new, takes it over if no process that lives has it. Does not connect.
     pub async fn opened(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        if let Some(session) = self.session(tenant) {
-            return Ok(session);
+        if let Some(slot) = self.slot(tenant) {
+            if let Some(session) = slot.session() {
+                return Ok(session);
+            }
+            if self.is_served_elsewhere(&slot) {
+                return Err(FleetError::Moved);
+            }
+        }
+        if self.is_leaving() {
+            return Err(FleetError::Draining);
         }
         let record = match self.env.vault.tenant(tenant).await {
             Ok(record) => record,
@@ -508,6 +532,12 @@ impl Fleet {
             self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         let slot = self.slot_of(tenant);
+        if let Err(error) = self.check_unowned(&slot).await {
+            if record.as_ref().is_some_and(|record| record.whatsapp_connected) {
+                slot.expect_state();
+            }
+            return Err(error);
+        }
         let known = record.as_ref().is_some_and(|record| record.whatsapp_connected);
         slot.set_known_number(record.and_then(|record| record.phone_number));
         self.open(&slot, known || slot.was_paired()).await
@@ -515,6 +545,11 @@ impl Fleet {
 
     /// Opens the tenant once, however many ask. `known`: there must be a state.
     async fn open(&self, slot: &Slot, known: bool) -> Result<Session, FleetError> {
+        self.open_prepared(slot, known, None).await
+    }
+
+    /// The same of a tenant that was read before.
+    async fn open_prepared(&self, slot: &Slot, known: bool, prepared: Option<Prepared>) -> Result<Session, FleetError> {
         let tenant = &slot.tenant;
         if known {
             // Should this try fail: the next must know it as well.
@@ -531,9 +566,9 @@ impl Fleet {
             let reason = "the vault did not take the last changes of the session that ended".to_owned();
             Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
         } else {
-            let number = slot.known_number();
-            let opened =
-                Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event(), number.as_deref()).await;
+            let (number, newest) = (slot.known_number(), slot.newest_event());
+            let env = self.env.clone();
+            let opened = Session::open(env, tenant.clone(), known, newest, number.as_deref(), prepared).await;
             match opened {
                 Ok(session) => {
                     self.incidents.count_opened(session.store().journal());
@@ -596,11 +631,11 @@ impl Fleet {
         Instance {
             id: self.env.instance.clone(),
             address: None,
-            process: peers::this_process(),
+            process: cluster::this_process(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
             heartbeat_at: self.env.clock.now(),
-            draining: self.is_draining(),
+            draining: self.is_draining() || self.is_leaving(),
         }
     }
 

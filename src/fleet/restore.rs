@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Fleet, directory::Pause};
+use super::{Fleet, FleetError, directory::Pause, takeback};
 use crate::{session::State, tenant::TenantId, vault::VaultError};
 
 /// How the restore went.
@@ -26,6 +26,8 @@ pub struct Summary {
     pub restored: usize,
     /// Not up in time, and still trying.
     pub late: Vec<TenantId>,
+    /// Served by a process that lives, and left to it.
+    pub elsewhere: usize,
     /// Given up, with the reason.
     pub failed: BTreeMap<String, String>,
     pub took: Duration,
@@ -45,6 +47,9 @@ enum Outcome {
 
 /// When all are hydrated and some are up, the port waits so long for the next one. WhatsApp may leave a login without an answer for good.
 const STRAGGLERS: Duration = Duration::from_secs(5);
+
+/// Tenants whose owner is asked for at the same time.
+const QUESTIONS: usize = 32;
 
 /// Tenants that lost their pairing so lately are opened as well.
 const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -70,6 +75,10 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
         }
         let slot = fleet.slot_of(&record.id);
         slot.set_known_number(record.phone_number);
+        // A process that lives tells their webhooks.
+        if let Err(FleetError::Moved) = fleet.check_unowned(&slot).await {
+            continue;
+        }
         if fleet.open(&slot, false).await.is_err() {
             warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
         }
@@ -87,7 +96,9 @@ impl Fleet {
             Ok(Err(error)) => warn!(%error, "this instance's record was not written"),
             Err(_) => warn!("this instance's record was not written in time"),
         }
-        let listed = self.list(deadline).await?;
+        let instances = self.insist(deadline, || self.env.vault.instances()).await?;
+        self.peers.meet(&self.others(instances), self.env.clock.instant());
+        let listed = self.insist(deadline, || self.env.vault.restorable()).await?;
         let mut summary = Summary { tenants: listed.len(), ..Summary::default() };
         let mut tenants = Vec::new();
         for (name, record) in listed {
@@ -102,6 +113,8 @@ impl Fleet {
                 }
             }
         }
+        let tenants = self.leave_to_the_living(tenants).await;
+        summary.elsewhere = summary.tenants - summary.failed.len() - tenants.len();
         let size = self.settings.restore.batch_size;
         let batches = tenants.len().div_ceil(size);
         info!(tenants = summary.tenants, batches, batch.size = size, "restoring");
@@ -126,6 +139,7 @@ impl Fleet {
         info!(
             tenants = summary.tenants,
             restored = summary.restored,
+            elsewhere = summary.elsewhere,
             late = summary.late.len(),
             failed = summary.failed.len(),
             took.ms = summary.took.as_millis() as u64,
@@ -136,16 +150,46 @@ impl Fleet {
         Ok(summary)
     }
 
+    /// What no process that lives has, and this one should: the rest has an owner, or will have one. A process that starts disturbs nobody,
+    /// since it may be gone in a moment; what is its own by then it is offered.
+    async fn leave_to_the_living(&self, tenants: Vec<TenantId>) -> Vec<TenantId> {
+        if self.living_peers().is_empty() {
+            return tenants;
+        }
+        let owners = stream::iter(tenants).map(|tenant| async move { (takeback::owner(self, &tenant).await, tenant) });
+        let owners: Vec<_> = owners.buffer_unordered(QUESTIONS).collect().await;
+        let mut ours = Vec::new();
+        for (owner, tenant) in owners {
+            let owner = match owner {
+                Ok(Some(owner)) if self.is_alive(&owner) => Some(owner),
+                Ok(_) if self.should_own(&tenant) => {
+                    ours.push(tenant);
+                    continue;
+                }
+                Ok(_) => None,
+                Err(error) => {
+                    warn!(%tenant, %error, "who has it cannot be read: asked again later");
+                    None
+                }
+            };
+            let slot = self.slot_of(&tenant);
+            slot.expect_state();
+            slot.set_elsewhere(owner, self.env.clock.now());
+        }
+        info!(elsewhere = self.slots().len(), "other processes live, and keep their tenants");
+        ours
+    }
+
     /// The vault may be slower to start than we are.
-    async fn list(
-        &self,
-        deadline: Instant,
-    ) -> Result<Vec<(String, Result<crate::tenant::TenantRecord, VaultError>)>, RestoreError> {
+    async fn insist<T, A>(&self, deadline: Instant, ask: impl Fn() -> A) -> Result<T, RestoreError>
+    where
+        A: Future<Output = Result<T, VaultError>>,
+    {
         let mut wait = Duration::from_millis(200);
         let limit = self.settings.restore.deadline;
         let silent = || VaultError::Unavailable("no answer".into());
         loop {
-            let error = match timeout_at(deadline, self.env.vault.restorable()).await {
+            let error = match timeout_at(deadline, ask()).await {
                 Ok(Ok(listed)) => return Ok(listed),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(RestoreError::Vault(limit, silent())),

@@ -25,6 +25,7 @@ mod first_sync;
 mod frame_watch;
 mod group_news;
 pub mod groups;
+mod handing;
 mod health;
 mod hook;
 mod judgement;
@@ -98,6 +99,7 @@ pub use self::{
     end::End,
     env::{Directory, Ended, Env, jitter},
     files::{NoFile, Source, UrlPlaces},
+    handing::NotHanded,
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
@@ -120,6 +122,7 @@ use self::{
     line::Current,
     supervisor::Supervisor,
 };
+pub use crate::journal::Prepared;
 use crate::{
     journal::{self, ChangeNo, Closed, Journal, OpenError},
     message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
@@ -181,6 +184,8 @@ struct Inner {
     meant: naming::Meant,
     refused_scan: own_account::RefusedScan,
     pairing_mark: pairing_mark::PairingMark,
+    /// Held for reading while a message is being accepted, for writing while the tenant is handed over.
+    accepting: Arc<tokio::sync::RwLock<()>>,
     /// Answers with many messages that are on their way.
     reading: Arc<Semaphore>,
     /// Why it ended by itself, when it has.
@@ -228,28 +233,20 @@ impl Session {
     /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
     ///
     /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant. `published`: the
-    /// last event that a session before it published in this process. `number`: the one that the directory has of it.
+    /// last event that a session before it published in this process. `number`: the one that the directory has of it. `prepared`: see
+    /// [`prepare`].
     pub async fn open(
         env: Arc<Env>,
         tenant: TenantId,
         known: bool,
         published: Option<EventId>,
         number: Option<&str>,
+        prepared: Option<Prepared>,
     ) -> Result<Self, SessionError> {
         let tasks = TaskTracker::new();
         let journal_tasks = TaskTracker::new();
-        let context = journal::Context {
-            vault: env.vault.clone(),
-            seal: env.keyring.tenant(&tenant),
-            tenant: tenant.clone(),
-            writer: env.instance.clone(),
-            clock: env.clock.clone(),
-            policy: env.policy.clone(),
-            rng: SmallRng::from_os_rng(),
-            expect_history: known,
-            check: Some(store::check),
-        };
-        let opened = journal::open(context, &journal_tasks, CancellationToken::new()).await?;
+        let context = context(&env, &tenant, known);
+        let opened = journal::open_prepared(context, prepared, &journal_tasks, CancellationToken::new()).await?;
         let journal = opened.journal;
         let dir = env.sessions_dir.join(tenant.as_str());
         let store =
@@ -343,6 +340,7 @@ impl Session {
             meant: naming::Meant::default(),
             refused_scan: own_account::RefusedScan::default(),
             pairing_mark,
+            accepting: Arc::default(),
             reading: Arc::new(Semaphore::new(READING)),
             end: OnceLock::new(),
             stop: CancellationToken::new(),
@@ -519,6 +517,25 @@ impl Session {
             warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
         }
     }
+}
+
+fn context(env: &Env, tenant: &TenantId, known: bool) -> journal::Context {
+    journal::Context {
+        vault: env.vault.clone(),
+        seal: env.keyring.tenant(tenant),
+        tenant: tenant.clone(),
+        writer: env.instance.clone(),
+        clock: env.clock.clone(),
+        policy: env.policy.clone(),
+        rng: SmallRng::from_os_rng(),
+        expect_history: known,
+        check: Some(store::check),
+    }
+}
+
+/// Reads a tenant that another process serves, for [`Session::open`] as soon as that one has let go of it.
+pub async fn prepare(env: &Env, tenant: &TenantId, known: bool) -> Result<Prepared, OpenError> {
+    journal::prepare(&context(env, tenant, known)).await
 }
 
 /// A panic of one tenant's task is a bug, and that tenant's alone: the session ends, visibly, and the others go on.
