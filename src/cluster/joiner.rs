@@ -73,7 +73,7 @@ enum Step {
     },
     /// The answer has come, and the tenant is taken with the next moves.
     Given {
-        last: Option<Seq>,
+        last: Seq,
     },
     Taking,
 }
@@ -125,7 +125,7 @@ impl Joiner {
                     want.step = Step::Asked { number, until: now + COMING_TIMEOUT, heard: true };
                 }
                 Verdict::Coming => {}
-                Verdict::Given { last } => want.step = Step::Given { last: last.map(Seq) },
+                Verdict::Given { last } => want.step = Step::Given { last: Seq(*last) },
                 Verdict::Kept => {
                     self.kept.insert(tenant.clone(), now + KEPT_PAUSE);
                     self.wants.remove(tenant);
@@ -174,7 +174,7 @@ impl Joiner {
                     }
                 }
                 Step::Given { last } => {
-                    moves.push(take(last));
+                    moves.push(take(Some(last)));
                     want.step = Step::Taking;
                 }
                 Step::Asked { .. } if is_silent || want.is_overdue(now) => {
@@ -195,6 +195,11 @@ impl Joiner {
             _ => None,
         };
         of_owner.filter_map(asked).collect()
+    }
+
+    /// It is under way, or waits.
+    pub fn wants(&self, tenant: &TenantId) -> bool {
+        self.wants.contains_key(tenant)
     }
 
     /// Nothing is under way or waits.

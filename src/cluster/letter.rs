@@ -46,15 +46,15 @@ pub struct Answer {
 pub enum Verdict {
     /// Heard: the owner is letting go of it.
     Coming,
-    /// It is free, and everything up to this document is in the vault. `None`: the owner did not have it.
-    Given { last: Option<u64> },
-    /// The owner cannot let go of it now.
+    /// It is free, and everything up to this document is in the vault.
+    Given { last: u64 },
+    /// The owner cannot let go of it now, or does not have it.
     Kept,
 }
 
 impl Verdict {
-    pub fn given(last: Option<Seq>) -> Self {
-        Self::Given { last: last.map(|last| last.0) }
+    pub fn given(last: Seq) -> Self {
+        Self::Given { last: last.0 }
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
             stopped: false,
             offers: vec![tenant.clone()],
             asks: vec![Ask { tenant: tenant.clone(), number: 7 }],
-            answers: vec![Answer { tenant, number: 3, verdict: Verdict::given(Some(Seq(12))) }],
+            answers: vec![Answer { tenant, number: 3, verdict: Verdict::given(Seq(12)) }],
         };
         assert_eq!(Letter::read(&letter.write()), Some(letter.clone()));
         let written = serde_json::to_value(&letter).unwrap();

@@ -11,7 +11,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -123,7 +123,9 @@ impl Peers {
         let mut seen = self.seen();
         for instance in instances {
             match seen.get_mut(&instance.id) {
-                Some(sighting) => drop(sighting.read(instance, self.trust, now)),
+                Some(sighting) => {
+                    sighting.read(instance, self.trust, now);
+                }
                 None => drop(seen.insert(instance.id.clone(), Sighting::new(instance, now))),
             }
         }
@@ -196,6 +198,11 @@ pub fn this_process() -> Option<String> {
 
 /// This boot of this machine, and whose processes are counted together: two containers have the same numbers for different processes.
 fn this_machine() -> Option<String> {
+    static MACHINE: LazyLock<Option<String>> = LazyLock::new(read_machine);
+    MACHINE.clone()
+}
+
+fn read_machine() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let numbering = std::fs::read_link("/proc/self/ns/pid").ok()?;
     let digits: String = numbering.to_str()?.chars().filter(char::is_ascii_digit).collect();
@@ -317,7 +324,7 @@ mod tests {
         let instances = instances.map(|(id, process)| instance(id, 0, Some(process)));
         let lives = |id: &str| peers.is_alive(&InstanceId(id.into()));
         looks(&peers, &instances, 1);
-        ["us", "elsewhere"].map(|id| peers.prove(&InstanceId(id.into())));
+        ["us", "elsewhere"].iter().for_each(|id| peers.prove(&InstanceId((*id).into())));
         looks(&peers, &instances, MISSED - 1);
         assert!(!lives("reused"));
         assert!(lives("us") && lives("elsewhere"));

@@ -51,8 +51,8 @@ struct World {
     now: Instant,
     rng: SmallRng,
     processes: Vec<Process>,
-    /// The newest letter of each to each, and since when it can be read.
-    letters: BTreeMap<(usize, usize), (Instant, Letter)>,
+    /// The letter of each to each that can be read, and the one that is on its way: the next is not written before it is there.
+    letters: BTreeMap<(usize, usize), (Letter, Option<(Instant, Letter)>)>,
     owners: BTreeMap<TenantId, (u64, usize)>,
     /// Longest time that a letter takes.
     delay: Duration,
@@ -70,7 +70,7 @@ impl World {
         let mut rng = SmallRng::seed_from_u64(seed);
         let count = rng.random_range(2..=4);
         let is_calm = rng.random_bool(0.4);
-        let most = if is_calm { 500 } else { 4000 };
+        let most = if is_calm { 250 } else { 4000 };
         let delay = Duration::from_millis(rng.random_range(50..=most));
         let mut world = Self {
             now: Instant::from_start(Duration::from_secs(1)),
@@ -126,9 +126,8 @@ impl World {
         }
         let staying = self.staying(n);
         for from in 0..self.processes.len() {
-            let Some((at, letter)) = self.letters.get(&(from, n)) else { continue };
-            if *at <= now {
-                let (id, letter) = (self.processes[from].id.clone(), letter.clone());
+            if let Some((there, _)) = self.letters.get(&(from, n)) {
+                let (id, letter) = (self.processes[from].id.clone(), there.clone());
                 self.read(n, &id, letter);
             }
             if self.processes[from].is_dead && self.rng.random_bool(0.1) {
@@ -151,7 +150,7 @@ impl World {
         // Whoever was taken from learns it at its next word to the vault.
         let fenced = |tenant: &TenantId| self.owners[tenant].1 != n;
         let lost: Vec<_> = self.processes[n].serves.iter().filter(|tenant| fenced(tenant)).cloned().collect();
-        lost.iter().for_each(|tenant| drop(self.processes[n].serves.remove(tenant)));
+        self.processes[n].serves.retain(|tenant| !lost.contains(tenant));
         self.write(n, &staying);
     }
 
@@ -185,16 +184,18 @@ impl World {
                 let process = &mut self.processes[n];
                 let verdict = match process.pairing.contains(&ask.tenant) || !process.is_leaving {
                     true => Verdict::Kept,
-                    false if process.serves.remove(&ask.tenant) => {
-                        Verdict::given(Some(Seq(self.owners[&ask.tenant].0)))
-                    }
-                    false => Verdict::given(None),
+                    false if process.serves.remove(&ask.tenant) => Verdict::given(Seq(self.owners[&ask.tenant].0)),
+                    false => Verdict::Kept,
                 };
                 process.giver.answer(&by, &ask, verdict);
             }
             Work::Take { tenant, from, last } => {
                 let (epoch, owner) = self.owners[&tenant];
                 let victim = &self.processes[owner];
+                // The one that does not answer may have given it to another before: whoever takes looks at the vault.
+                if last.is_none() && victim.id != from && !victim.is_dead {
+                    return self.processes[n].joiner.taken(&tenant);
+                }
                 let lives = !victim.is_dead && victim.stopped_until <= now && victim.serves.contains(&tenant);
                 if last.is_some() && lives && victim.id == from {
                     self.problems.push(format!("{tenant:?} was given and is still served"));
@@ -223,13 +224,21 @@ impl World {
                 asks: process.joiner.asks_of(peer),
                 answers: process.giver.answers_to(peer),
             };
-            if n != to && self.letters.get(&(n, to)).is_none_or(|(_, sent)| *sent != letter) {
-                // A letter that replaces one that nobody has read yet is no later than that one.
-                let at = self.letters.get(&(n, to)).map_or(self.now, |(at, _)| *at).max(self.now);
+            let (there, on_its_way) = self.letters.entry((n, to)).or_default();
+            if n != to && on_its_way.is_none() && *there != letter {
                 let most = u64::try_from(self.delay.as_millis()).unwrap();
-                let at = at.max(self.now) + Duration::from_millis(self.rng.random_range(0..most).min(most));
-                let is_lost = !self.is_calm && self.rng.random_bool(0.05);
-                self.letters.insert((n, to), (if is_lost { at + Duration::from_secs(3) } else { at }, letter));
+                let late = if !self.is_calm && self.rng.random_bool(0.05) { 3000 } else { 0 };
+                let at = self.now + Duration::from_millis(self.rng.random_range(0..most) + late);
+                *on_its_way = Some((at, letter));
+            }
+        }
+    }
+
+    /// What has come there can be read, whatever has become of its sender.
+    fn deliver(&mut self) {
+        for (there, on_its_way) in self.letters.values_mut() {
+            if let Some((_, letter)) = on_its_way.take_if(|(at, _)| *at <= self.now) {
+                *there = letter;
             }
         }
     }
@@ -266,6 +275,7 @@ fn schedule(seed: u64) -> Vec<String> {
     for _ in 0..400 {
         world.now = world.now + STEP;
         world.trouble();
+        world.deliver();
         (0..world.processes.len()).for_each(|n| world.turn(n));
         world.check();
     }
@@ -274,6 +284,7 @@ fn schedule(seed: u64) -> Vec<String> {
     world.processes.iter_mut().for_each(|process| process.pairing.clear());
     for _ in 0..1200 {
         world.now = world.now + STEP;
+        world.deliver();
         (0..world.processes.len()).for_each(|n| world.turn(n));
     }
     let stays = |n: usize| !world.processes[n].is_dead && !world.processes[n].is_leaving;

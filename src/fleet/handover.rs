@@ -23,7 +23,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use super::{Fleet, FleetError, directory, slot::Slot};
+use super::{Fleet, FleetError, directory, slot::Slot, takeback};
 use crate::{
     cluster::{Ask, Giver, Joiner, Letter, Move, Verdict, should_own},
     session::{self, Prepared, Session},
@@ -120,7 +120,9 @@ async fn correspond(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
             book.giver.forget(&id);
             book.sent.remove(&id);
         }
-        book.joiner.moves(fleet.env.clock.instant())
+        let Book { joiner, prepared, .. } = &mut *book;
+        prepared.retain(|tenant, _| joiner.wants(tenant));
+        joiner.moves(fleet.env.clock.instant())
     };
     for step in moves {
         let fleet = fleet.clone();
@@ -132,8 +134,13 @@ async fn correspond(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
             fleet.handovers.news.notify_one();
         });
     }
-    for (peer, _) in &living {
-        let letter = fleet.letter_to(peer, &living);
+    write(fleet, &living).await
+}
+
+/// To each what it has not been told yet.
+async fn write(fleet: &Fleet, living: &[(InstanceId, bool)]) -> Result<(), VaultError> {
+    for (peer, _) in living {
+        let letter = fleet.letter_to(peer, living);
         let is_sent = fleet.handovers.book().sent.get(peer).map_or(letter.is_empty(), |sent| *sent == letter);
         if !is_sent {
             fleet.env.vault.put_letter(&fleet.env.instance, peer, letter.write()).await?;
@@ -165,10 +172,13 @@ fn read(fleet: &Arc<Fleet>, from: &InstanceId, body: &Bytes) {
     for ask in asked {
         let (fleet, by) = (fleet.clone(), from.clone());
         fleet.clone().tasks.spawn(async move {
-            let verdict = give(&fleet, &by, &ask).await;
+            let is_first = fleet.is_leaving() && fleet.handovers.book().giving.insert(ask.tenant.clone());
+            let verdict = if is_first { give(&fleet, &by, &ask).await } else { Verdict::Kept };
             let mut book = fleet.handovers.book();
-            book.giving.remove(&ask.tenant);
             book.giver.answer(&by, &ask, verdict);
+            if is_first {
+                book.giving.remove(&ask.tenant);
+            }
             drop(book);
             fleet.handovers.news.notify_one();
         });
@@ -181,12 +191,10 @@ fn read(fleet: &Arc<Fleet>, from: &InstanceId, body: &Bytes) {
 
 /// Lets go of a tenant, if it may be let go of.
 async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
-    if !fleet.is_leaving() || !fleet.handovers.book().giving.insert(ask.tenant.clone()) {
-        return Verdict::Kept;
-    }
-    let Some(slot) = fleet.slot(&ask.tenant) else { return Verdict::given(None) };
+    // Given to another, or being opened anew: what is not here cannot be given.
+    let Some(slot) = fleet.slot(&ask.tenant) else { return Verdict::Kept };
     let _opening = slot.opening.lock().await;
-    let Some(session) = slot.session() else { return Verdict::given(None) };
+    let Some(session) = slot.session() else { return Verdict::Kept };
     let began = Instant::now();
     match session.hand_over().await {
         Ok(()) => {
@@ -195,7 +203,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
             slot.closed();
             slot.set_owner(Some(by.clone()));
             info!(tenant = %ask.tenant, to = %by.0, took.ms = began.elapsed().as_millis() as u64, "handed over");
-            Verdict::given(Some(head))
+            Verdict::given(head)
         }
         Err(why) => {
             info!(tenant = %ask.tenant, to = %by.0, %why, "not handed over");
@@ -219,6 +227,7 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
     let began = Instant::now();
     let opened = match fleet.is_leaving() || fleet.is_draining() {
         true => Err(FleetError::Draining),
+        false if last.is_none() && is_served_by_another(fleet, &slot, from).await => Err(FleetError::Moved),
         false => fleet.open_prepared(&slot, true, prepared).await,
     };
     if let Ok(session) = opened {
@@ -239,6 +248,17 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
         }
     }
     fleet.handovers.book().joiner.taken(&tenant);
+}
+
+/// Whoever did not answer may have given it to another before.
+async fn is_served_by_another(fleet: &Fleet, slot: &Slot, from: &InstanceId) -> bool {
+    match takeback::owner(fleet, &slot.tenant).await {
+        Ok(Some(owner)) if owner != *from && fleet.is_alive(&owner) => {
+            slot.set_elsewhere(Some(owner), fleet.env.clock.now());
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The last letters: what this process still had it has no more.
@@ -279,6 +299,10 @@ impl Fleet {
         }
         while began.elapsed() < limit && !self.staying_peers().is_empty() && self.has_something_to_give() {
             sleep(BUSY_PAUSE / 2).await;
+        }
+        // The last answers, before the rest is closed.
+        if !matches!(timeout(GOODBYE_TIMEOUT, write(self, &self.living_peers())).await, Ok(Ok(()))) {
+            warn!("the last answers are written at the end");
         }
         let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
         info!(left, took.ms = began.elapsed().as_millis() as u64, "the tenants were given away");
