@@ -62,8 +62,8 @@ const READING: usize = 128;
 /// Of the grace so much is kept for closing what was not given away.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 
-/// SIGTERM to exit, where nothing else is set: 25 s, and 50 ms a tenant, 300 s at the most. Tenants change hands 32 at a time, each in
-/// about a second.
+/// SIGTERM to exit, where nothing else is set: 25 s, and 50 ms a tenant, 300 s at the most. Tenants change hands up to 32 at a time, each in
+/// about a second: of more than some 9,000 the rest is closed, and taken over when this process has ended.
 pub fn default_grace(tenants: usize) -> Duration {
     let each = Duration::from_millis(50).saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX));
     (Duration::from_secs(25) + each).min(Duration::from_secs(300))
@@ -113,7 +113,8 @@ impl Daemon {
         let auth = Auth::start(auth, vault.clone(), SystemClock::shared()).await;
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
-        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
+        let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
+        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         fleet.attended_by(vec![webhooks.clone()]);
@@ -159,7 +160,8 @@ impl Daemon {
         let grace = self.grace.unwrap_or_else(|| default_grace(self.fleet.counts().total));
         let ending = async {
             self.fleet.leave(grace.saturating_sub(CLOSING_TIME.min(grace / 2))).await;
-            self.fleet.stop().await;
+            // What comes after it takes a second or two.
+            self.fleet.stop(grace.saturating_sub(began.elapsed() + Duration::from_secs(2))).await;
             self.live.close().await;
             self.auth.stop().await;
             self.stop_serving.cancel();

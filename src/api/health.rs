@@ -23,7 +23,7 @@ use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
-    /// `unserved` when all tenants that no other process serves are without a session; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
+    /// `unserved` when all tenants are without a session, and not all because their state is damaged; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
     /// one: restored just now, failed, or served by no process; `standby`: other processes serve all tenants, and this one is there for when they
     /// stop; `ok`. All that is wrong is counted in `problems`.
@@ -150,11 +150,13 @@ impl Gives for Health {
 }
 
 /// The worst first: two probes that see the same must do the same.
-fn word(app: &App, Counts { unserved, elsewhere, total, .. }: Counts, problems: &Problems) -> &'static str {
+fn word(app: &App, Counts { unserved, damaged, elsewhere, total, .. }: Counts, problems: &Problems) -> &'static str {
     match (space(app), unserved) {
         _ if app.fleet.is_draining() || app.fleet.is_leaving() => "draining",
         (DiskSpace::Full, _) => "disk_full",
-        (_, unserved) if unserved > 0 && unserved + elsewhere >= total => "unserved",
+        // A restart helps those that are served by others as little as those that are damaged; and a process that is never healthy holds up
+        // every deploy.
+        (_, unserved) if unserved > damaged && elsewhere == 0 && unserved >= total => "unserved",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
         (DiskSpace::Enough, 0) if problems.unowned == 0 && elsewhere > 0 && elsewhere >= total => "standby",

@@ -41,6 +41,10 @@ impl Giver {
             .collect()
     }
 
+    pub fn askers(&self) -> Vec<InstanceId> {
+        self.0.keys().cloned().collect()
+    }
+
     /// Whoever is gone needs no answers.
     pub fn forget(&mut self, by: &InstanceId) {
         self.0.remove(by);

@@ -12,14 +12,14 @@ mod giver;
 mod joiner;
 mod letter;
 mod peers;
+mod post;
 mod rendezvous;
-#[cfg(test)]
-mod schedules;
 
 pub use self::{
     giver::Giver,
     joiner::{Joiner, Move},
     letter::{Answer, Ask, Letter, Verdict},
-    peers::{Peers, this_process},
+    peers::{BOX_PAUSE, LETTER_BOX, Peers, this_process},
+    post::{Post, Reading},
     rendezvous::should_own,
 };

@@ -8,6 +8,7 @@ mod directory;
 mod handover;
 mod heartbeat;
 mod incidents;
+mod letters;
 mod ownership;
 mod restore;
 mod revival;
@@ -83,6 +84,8 @@ pub struct Fleet {
     unannounced_since: Mutex<Option<clock::Instant>>,
     /// Tenants that are opened anew at the same time.
     reviving: Semaphore,
+    /// Tenants that are opened for dashboards at the same time: many of those hold up nobody who is paired.
+    visiting: Semaphore,
 }
 
 /// Whoever works beside the sessions, each as long as it is open.
@@ -96,6 +99,8 @@ pub trait Attendant: Send + Sync + 'static {
 pub struct Settings {
     pub restore: config::Restore,
     pub heartbeat: config::Heartbeat,
+    /// No other process can have the vault open while this one has.
+    pub is_sole: bool,
 }
 
 /// What a heartbeat found, and when.
@@ -146,6 +151,8 @@ pub struct Counts {
     pub working: usize,
     /// Without a session anywhere, as far as is known here: being restored, failed, or taken by a process that has died.
     pub unserved: usize,
+    /// Of these, those whose state is damaged or is not there: only an operator can help.
+    pub damaged: usize,
     /// Served by another process.
     pub elsewhere: usize,
     pub total: usize,
@@ -156,6 +163,7 @@ impl Fleet {
         let started_at = env.clock.now();
         let peers = Peers::new(settings.heartbeat.announce);
         let reviving = Semaphore::new(settings.restore.batch_size);
+        let visiting = Semaphore::new(settings.restore.batch_size);
         let fleet = Arc::new(Self {
             env,
             settings,
@@ -171,6 +179,7 @@ impl Fleet {
             handovers: Handovers::default(),
             unannounced_since: Mutex::new(None),
             reviving,
+            visiting,
         });
         // The first to log in, in the restore, need it.
         let env = fleet.env.clone();
@@ -236,7 +245,7 @@ impl Fleet {
 
     /// The same, a few at a time: for what many may want at once, as all dashboards do after a restart.
     pub async fn known_in_turn(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        let _turn = self.reviving.acquire().await;
+        let _turn = self.visiting.acquire().await;
         self.known(tenant).await
     }
 
@@ -315,7 +324,13 @@ impl Fleet {
     /// not be opened has, so that it is an error.
     pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
         if self.slot(tenant).is_none() {
-            return Ok(());
+            if self.living_peers().is_empty() {
+                return Ok(());
+            }
+            // It may have been paired at another process since this one began.
+            let owner = self.living_owner(tenant).await.map_err(|error| self.unreadable(&error))?;
+            let Some(owner) = owner else { return Ok(()) };
+            self.slot_of(tenant).set_elsewhere(Some(owner), self.env.clock.now());
         }
         let session = self.running(tenant)?;
         session.unlink().await.map_err(|error| match (session.end(), error) {
@@ -443,7 +458,11 @@ impl Fleet {
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
                 None if self.is_served_elsewhere(slot) => counts.elsewhere += 1,
-                None => counts.unserved += 1,
+                None => {
+                    counts.unserved += 1;
+                    let is_damaged = |failure: Failure| failure.kind == FailureKind::Damaged;
+                    counts.damaged += usize::from(slot.failure().is_some_and(is_damaged));
+                }
             }
         }
         counts
@@ -481,27 +500,49 @@ impl Fleet {
         self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));
         self.tasks.spawn(takeback::run(self.clone()));
-        self.tasks.spawn(handover::run(self.clone()));
+        if !self.settings.is_sole {
+            self.handovers.writing.spawn(letters::run(self.clone()));
+        }
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
 
-    /// Refuses new work, finishes what is in flight, writes everything to the vault. The caller sets the limit.
-    pub async fn stop(&self) {
+    /// Refuses new work, finishes what is in flight, writes everything to the vault. Before the limit is over the others are told, whatever
+    /// is not closed by then.
+    pub async fn stop(&self, limit: Duration) {
+        /// For the last letters, and for removing this instance's record.
+        const FAREWELL: Duration = Duration::from_secs(5);
         self.draining.store(true, Ordering::Release);
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        self.handovers.giving.close();
         let slots: Vec<_> = self.slots().values().cloned().collect();
         let closing = TaskTracker::new();
-        for session in slots.iter().filter_map(|slot| slot.unclosed()) {
-            closing.spawn(async move { session.close().await });
+        let ending = async {
+            self.tasks.wait().await;
+            // What is being given away is closed by its giver.
+            for slot in slots.iter().filter(|slot| !self.is_giving(&slot.tenant)) {
+                if let Some(session) = slot.unclosed() {
+                    closing.spawn(async move { session.close().await });
+                }
+            }
+            closing.close();
+            tokio::join!(closing.wait(), self.handovers.giving.wait());
+        };
+        tokio::pin!(ending);
+        let is_over = timeout(limit.saturating_sub(FAREWELL.min(limit / 2)), &mut ending).await.is_ok();
+        if !is_over {
+            warn!("not all sessions are closed: other processes are told all the same");
         }
-        closing.close();
-        closing.wait().await;
-        handover::say_goodbye(self).await;
+        self.handovers.over.cancel();
+        self.handovers.writing.close();
+        self.handovers.writing.wait().await;
+        letters::say_goodbye(self).await;
         if timeout(Duration::from_secs(2), self.env.vault.remove_instance(&self.env.instance)).await.is_err() {
             warn!("this instance's record stays in the vault");
+        }
+        if !is_over {
+            ending.await;
         }
         info!(sessions = slots.len(), "all sessions are closed");
     }
@@ -630,7 +671,7 @@ impl Fleet {
     fn instance(&self) -> Instance {
         Instance {
             id: self.env.instance.clone(),
-            address: None,
+            address: (!self.settings.is_sole).then(|| cluster::LETTER_BOX.to_owned()),
             process: cluster::this_process(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,

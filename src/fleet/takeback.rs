@@ -62,9 +62,8 @@ async fn orphan(fleet: &Fleet) {
         if is_cut_off {
             continue;
         }
-        // Of a new one it is known soon whether it lives.
-        let doubts = fleet.peers.has_unproven().then_some(fleet.peers.meeting_pause());
-        let is_doubtful = doubts.is_some_and(|pause| doubted.elapsed() >= pause);
+        // One that is about to stop, or an earlier version, is gone when its record is.
+        let is_doubtful = fleet.peers.meeting_pause().is_some_and(|pause| doubted.elapsed() >= pause);
         if is_doubtful || fleet.slots().values().any(is_orphan) {
             return;
         }
@@ -77,16 +76,17 @@ async fn look(fleet: &Arc<Fleet>) {
     fleet.note_announced(announced.is_ok(), asked);
     if let Err(error) = announced {
         warn!(%error, "this instance's record was not written");
-        fleet.peers.excuse();
-        return;
-    }
-    // Whoever stops takes nothing more.
-    if fleet.is_leaving() || fleet.is_draining() {
+        fleet.peers.excuse(fleet.env.clock.instant());
         return;
     }
     let looked = async {
+        let asked = fleet.env.clock.instant();
         let instances = fleet.env.vault.instances().await?;
-        let has_lost_one = fleet.peers.observe(&fleet.others(instances), fleet.env.clock.instant());
+        let has_lost_one = fleet.peers.observe(&fleet.others(instances), asked);
+        // Whoever stops takes nothing more, and still has to know to whom it can give.
+        if fleet.is_leaving() || fleet.is_draining() {
+            return Ok(());
+        }
         take_back_moved(fleet).await?;
         let dead = fleet.dead_peers();
         if has_lost_one || !dead.is_empty() {
@@ -105,12 +105,12 @@ async fn look(fleet: &Arc<Fleet>) {
 
 /// Between two looks: who has what was ours, and whether that one lives.
 async fn glance(fleet: &Arc<Fleet>) {
-    if fleet.is_leaving() || fleet.is_draining() {
-        return;
-    }
     let glanced = async {
         fleet.meet_peers().await?;
-        take_back_moved(fleet).await
+        match fleet.is_leaving() || fleet.is_draining() {
+            true => Ok(()),
+            false => take_back_moved(fleet).await,
+        }
     };
     if let Err(error) = glanced.await {
         debug!(%error, "what others have taken is looked after later");
@@ -229,15 +229,19 @@ impl Fleet {
 
     /// Reads who is there, between two looks.
     pub(super) async fn meet_peers(&self) -> Result<(), VaultError> {
+        let asked = self.env.clock.instant();
         let instances = self.others(self.env.vault.instances().await?);
-        self.peers.meet(&instances, self.env.clock.instant());
+        if !self.peers.meet(&instances, asked).is_empty() {
+            self.doubt_the_known();
+            self.handovers.news.notify_one();
+        }
         Ok(())
     }
 
     /// Of all that are there, it is this process that should own the tenant.
     pub(super) fn should_own(&self, tenant: &TenantId) -> bool {
-        let living = self.living_peers();
-        let staying = living.iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id);
+        let correspondents = self.correspondents();
+        let staying = correspondents.iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id);
         should_own(tenant, staying.chain([&self.env.instance])) == Some(&self.env.instance)
     }
 
@@ -251,16 +255,19 @@ impl Fleet {
         if slot.is_moved() && slot.owner().is_some_and(|owner| self.is_alive(&owner)) {
             return Err(FleetError::Moved);
         }
-        let unreadable = |error| self.unreadable(&error);
-        let Some(owner) = owner(self, &slot.tenant).await.map_err(unreadable)? else { return Ok(()) };
-        if owner != self.env.instance && !self.peers.is_alive(&owner) {
-            self.meet_peers().await.map_err(unreadable)?;
-        }
-        if !self.is_alive(&owner) {
-            return Ok(());
-        }
+        let owner = self.living_owner(&slot.tenant).await.map_err(|error| self.unreadable(&error))?;
+        let Some(owner) = owner else { return Ok(()) };
         slot.set_elsewhere(Some(owner), self.env.clock.now());
         Err(FleetError::Moved)
+    }
+
+    /// The other process that has it and lives.
+    pub(super) async fn living_owner(&self, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
+        let Some(owner) = owner(self, tenant).await? else { return Ok(None) };
+        if owner != self.env.instance && !self.peers.is_alive(&owner) {
+            self.meet_peers().await?;
+        }
+        Ok(self.is_alive(&owner).then_some(owner))
     }
 
     fn dead_peers(&self) -> Vec<InstanceId> {

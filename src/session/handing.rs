@@ -5,7 +5,7 @@
 //! would leave it, which costs nothing: what WhatsApp has not been told comes again, and what it has not acknowledged is sent again under
 //! its id.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::timeout;
 
@@ -15,7 +15,7 @@ use crate::journal::Closed;
 /// How long messages that are being accepted, and the vault with what was recorded, may take before the line is cut.
 const QUIET_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Why a tenant was not handed over. It goes on as before.
+/// Why a tenant was not handed over. It goes on as before, unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotHanded {
     #[error("somebody is pairing it")]
@@ -24,6 +24,9 @@ pub enum NotHanded {
     Ending,
     #[error("the vault does not take its last changes")]
     VaultDown,
+    /// It has ended, and does not go on.
+    #[error("it ended, and the vault did not take its last changes")]
+    Unwritten,
 }
 
 impl Session {
@@ -46,6 +49,10 @@ impl Session {
         if self.is_pairing() {
             return Err(NotHanded::Pairing);
         }
+        // Whoever was told that it has begun counts on it.
+        if inner.unlinking.load(Ordering::Acquire) {
+            return Err(NotHanded::Ending);
+        }
         let Ok(_accepting) = timeout(QUIET_TIMEOUT, inner.accepting.clone().write_owned()).await else {
             return Err(NotHanded::VaultDown);
         };
@@ -61,10 +68,12 @@ impl Session {
         if self.is_pairing() {
             return Err(NotHanded::Pairing);
         }
-        if !inner.end_quietly(End::Moved) {
+        if inner.unlinking.load(Ordering::Acquire) || !inner.end_quietly(End::Moved) {
             return Err(NotHanded::Ending);
         }
-        self.close().await;
-        Ok(())
+        match self.close().await {
+            true => Ok(()),
+            false => Err(NotHanded::Unwritten),
+        }
     }
 }

@@ -177,6 +177,8 @@ struct Inner {
     pace: pace::Pace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
+    /// Somebody has asked for the unlinking, and it is not over.
+    unlinking: AtomicBool,
     /// The states that consumers know of.
     told: states::Told,
     /// The tenant's own.
@@ -340,6 +342,7 @@ impl Session {
             meant: naming::Meant::default(),
             refused_scan: own_account::RefusedScan::default(),
             pairing_mark,
+            unlinking: AtomicBool::new(false),
             accepting: Arc::default(),
             reading: Arc::new(Semaphore::new(READING)),
             end: OnceLock::new(),
@@ -455,6 +458,7 @@ impl Session {
         /// WhatsApp is tried, and a connection ends.
         const PATIENCE: Duration = Duration::from_secs(30);
         let (done, answer) = oneshot::channel();
+        self.0.unlinking.store(true, Ordering::Release);
         let answered = async {
             match self.0.wishes.send(Wish::Unlink(done)).await {
                 Ok(()) => answer.await.unwrap_or(Err(Closed::Stopped)),
@@ -491,8 +495,8 @@ impl Session {
     }
 
     /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy. While the vault does
-    /// not answer it waits: bound it. Cancel-safe, and may be called again.
-    pub async fn close(&self) {
+    /// not answer it waits: bound it. Cancel-safe, and may be called again. False: the last changes did not reach the vault.
+    pub async fn close(&self) -> bool {
         /// Nothing that a task still does then reaches WhatsApp, the vault or the next session's working copy.
         const LAST_WORDS: Duration = Duration::from_secs(20);
         let inner = &self.0;
@@ -508,6 +512,7 @@ impl Session {
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
+        let is_written = flushed.is_ok();
         match flushed {
             // What a former owner has not written is not written any more.
             Ok(()) | Err(Closed::Fenced) => {}
@@ -516,6 +521,7 @@ impl Session {
         if let Err(error) = inner.store.close().await {
             warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
         }
+        is_written
     }
 }
 

@@ -170,7 +170,7 @@ pub struct Notice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     pub id: InstanceId,
-    /// Where other instances reach it, if they can.
+    /// Where other instances reach it: `letters`, in the vault ([`Vault::letters`]). `None`: nowhere, as in earlier versions.
     pub address: Option<String>,
     /// Which process it is, for those on the same machine.
     pub process: Option<String>,
