@@ -14,6 +14,8 @@ mod letter;
 mod peers;
 mod post;
 mod rendezvous;
+#[cfg(test)]
+mod schedules;
 
 pub use self::{
     giver::Giver,

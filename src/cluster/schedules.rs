@@ -1,58 +1,98 @@
-//! Handovers over thousands of schedules, each made of a seed: owners and joiners whose letters are late, that are killed and stopped, and
-//! that disagree about who lives.
+//! Handovers over thousands of schedules, each made of a seed: processes that start, restart, are told to stop, are killed and are stopped for a
+//! while, whose letters are late and come in another order than they were written in.
 //!
-//! The vault is reduced to what counts: who took over last, and how far each owner had written. Checked is that whoever serves and is not
-//! fenced is the last who took over; that a tenant that was given changes hands without two serving it; that an owner that lives and
-//! answers is never taken from; and that in the end, when all is quiet, every tenant that is offered is served by a process that stays.
+//! The vault is reduced to what counts: who took a tenant over last, records, and letters. What `fleet::handover`, `fleet::letters` and
+//! `fleet::takeback` do around the pure parts is repeated here in few words. Checked is that whoever serves and is not fenced is the last who
+//! took over; that a tenant that was given changes hands without two serving it; that in calm an owner that lives is never taken from; and
+//! that in the end, when all is quiet, **every** tenant is served by a process that lives and stays, whoever had it before.
 //!
 //! `CLUSTER_SEED=n` replays one schedule; `CLUSTER_SCHEDULES=n` runs another number of them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
+use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{Giver, Joiner, Letter, Move, Verdict, should_own};
+use super::{Ask, BOX_PAUSE, Giver, Joiner, LETTER_BOX, Letter, Move, Peers, Post, Reading, Verdict, should_own};
 use crate::{
     clock::Instant,
     tenant::TenantId,
-    vault::{InstanceId, Seq},
+    vault::{Instance, InstanceId, Seq},
 };
 
 const STEP: Duration = Duration::from_millis(50);
+const ANNOUNCE: Duration = Duration::from_secs(3);
+/// A process that was told to stop gives for so long, and then closes the rest.
+const GRACE: Duration = Duration::from_secs(15);
+/// One that is written and not confirmed for so long is written again.
+const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Looks at a tenant that another one should have taken.
+const PASSES: u32 = 5;
+/// Processes of one schedule, one after the other.
+const MOST: usize = 8;
 
 /// One process.
 struct Process {
     id: InstanceId,
-    is_leaving: bool,
-    is_dead: bool,
+    /// Killed, or ended.
+    is_over: bool,
+    /// It knows who lives, and has taken up what is its own.
+    is_open: bool,
+    started_at: Instant,
+    leaving_since: Option<Instant>,
+    /// What it still had is closed then.
+    closed_at: Option<Instant>,
     /// Does nothing before then.
     stopped_until: Instant,
+    peers: Peers,
     joiner: Joiner,
     giver: Giver,
+    post: Post,
     /// Tenants that it serves, as it believes.
     serves: BTreeSet<TenantId>,
-    /// Tenants that it is letting go of or reading, and when that is done.
+    /// Tenants that it has let go of, and to whom.
+    let_go: BTreeMap<TenantId, InstanceId>,
+    giving: HashSet<TenantId>,
+    /// What it is at, and when that is done.
     work: Vec<(Instant, Work)>,
-    read: HashMap<InstanceId, Letter>,
     /// On its screen is a code.
     pairing: BTreeSet<TenantId>,
+    passes: HashMap<TenantId, u32>,
+    read_at: Instant,
+    round_began: Option<Instant>,
+    looked_at: Instant,
+    met_at: Instant,
+    /// Letters whose writing is not confirmed yet: when it will be, or will have failed.
+    puts: Vec<(Instant, InstanceId, Letter, bool)>,
 }
 
 enum Work {
-    Give { by: InstanceId, ask: super::Ask },
+    Give {
+        by: InstanceId,
+        ask: Ask,
+    },
     Prepare(TenantId),
-    Take { tenant: TenantId, from: InstanceId, last: Option<Seq> },
+    Take {
+        tenant: TenantId,
+        from: InstanceId,
+        last: Option<Seq>,
+    },
+    /// Its owner is dead.
+    TakeUp(TenantId),
 }
 
 struct World {
     now: Instant,
     rng: SmallRng,
     processes: Vec<Process>,
-    /// The letter of each to each that can be read, and the one that is on its way: the next is not written before it is there.
-    letters: BTreeMap<(usize, usize), (Letter, Option<(Instant, Letter)>)>,
+    /// Records, with the number of their last announcement, and whether they say that the process is about to stop.
+    records: BTreeMap<usize, (i64, bool)>,
+    /// The letter of each to each that can be read.
+    letters: BTreeMap<(usize, usize), Letter>,
+    in_flight: Vec<(Instant, usize, usize, Letter)>,
     owners: BTreeMap<TenantId, (u64, usize)>,
     /// Longest time that a letter takes.
     delay: Duration,
@@ -65,36 +105,103 @@ fn tenant(n: usize) -> TenantId {
     format!("tenant-{n}").parse().unwrap()
 }
 
+impl Process {
+    fn new(n: usize, now: Instant) -> Self {
+        Self {
+            id: InstanceId(format!("process-{n}").into()),
+            is_over: false,
+            is_open: false,
+            started_at: now,
+            leaving_since: None,
+            closed_at: None,
+            stopped_until: now,
+            peers: Peers::new(ANNOUNCE),
+            joiner: Joiner::default(),
+            giver: Giver::default(),
+            post: Post::default(),
+            serves: BTreeSet::new(),
+            let_go: BTreeMap::new(),
+            giving: HashSet::new(),
+            work: Vec::new(),
+            pairing: BTreeSet::new(),
+            passes: HashMap::new(),
+            read_at: now,
+            round_began: None,
+            looked_at: now,
+            met_at: now,
+            puts: Vec::new(),
+        }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving_since.is_some()
+    }
+
+    fn staying(&self) -> Vec<InstanceId> {
+        let correspondents = self.peers.correspondents();
+        correspondents.into_iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id).collect()
+    }
+
+    fn should_own(&self, tenant: &TenantId) -> bool {
+        should_own(tenant, self.staying().iter().chain([&self.id])) == Some(&self.id)
+    }
+
+    fn is_free(&self, tenant: &TenantId, staying: &[InstanceId]) -> bool {
+        self.let_go.get(tenant).is_some_and(|to| !staying.contains(to))
+    }
+
+    fn has_something_to_give(&self, staying: &[InstanceId]) -> bool {
+        !self.serves.is_empty()
+            || !self.giving.is_empty()
+            || self.let_go.keys().any(|tenant| self.is_free(tenant, staying))
+    }
+
+    fn pause(&self) -> Duration {
+        let is_busy = !self.joiner.is_idle() || self.is_leaving();
+        match (is_busy, !self.is_open || self.peers.has_doubts()) {
+            (true, _) => Duration::from_millis(100),
+            (false, true) => Duration::from_millis(250),
+            (false, false) => BOX_PAUSE,
+        }
+    }
+
+    fn letter_to(&self, peer: &InstanceId) -> Letter {
+        let staying = self.staying();
+        let mut offers = Vec::new();
+        if self.is_leaving() && self.closed_at.is_none() {
+            offers.extend(self.let_go.keys().filter(|tenant| self.is_free(tenant, &staying)).cloned());
+            offers.extend(self.serves.iter().filter(|tenant| !self.pairing.contains(*tenant)).cloned());
+            offers.retain(|tenant| should_own(tenant, &staying) == Some(peer));
+        }
+        let (asks, answers) = (self.joiner.asks_of(peer), self.giver.answers_to(peer));
+        Letter { draining: self.is_leaving(), offers, asks, answers, ..Letter::default() }
+    }
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let count = rng.random_range(2..=4);
+        let count = rng.random_range(1..=4);
         let is_calm = rng.random_bool(0.4);
         let most = if is_calm { 250 } else { 4000 };
         let delay = Duration::from_millis(rng.random_range(50..=most));
+        let now = Instant::from_start(Duration::from_secs(1));
         let mut world = Self {
-            now: Instant::from_start(Duration::from_secs(1)),
+            now,
             rng,
             processes: Vec::new(),
+            records: BTreeMap::new(),
             letters: BTreeMap::new(),
+            in_flight: Vec::new(),
             owners: BTreeMap::new(),
             delay,
             is_calm,
             problems: Vec::new(),
         };
+        (0..count).for_each(|_| world.start());
         for n in 0..count {
-            world.processes.push(Process {
-                id: InstanceId(format!("process-{n}").into()),
-                is_leaving: false,
-                is_dead: false,
-                stopped_until: world.now,
-                joiner: Joiner::default(),
-                giver: Giver::default(),
-                serves: BTreeSet::new(),
-                work: Vec::new(),
-                read: HashMap::new(),
-                pairing: BTreeSet::new(),
-            });
+            world.meet(n);
+            world.processes[n].is_open = true;
         }
         for n in 0..world.rng.random_range(1..60) {
             let owner = world.rng.random_range(0..count);
@@ -107,67 +214,238 @@ impl World {
         world
     }
 
-    /// As each of them sees it: some are wrong for a while.
-    fn staying(&mut self, but: usize) -> Vec<InstanceId> {
-        let mut staying = Vec::new();
-        for (n, process) in self.processes.iter().enumerate() {
-            let seems_alive = !process.is_dead || (!self.is_calm && self.rng.random_bool(0.05));
-            if n != but && seems_alive && !process.is_leaving {
-                staying.push(process.id.clone());
-            }
+    fn number(&self, id: &InstanceId) -> usize {
+        self.processes.iter().position(|process| process.id == *id).unwrap()
+    }
+
+    fn start(&mut self) {
+        let n = self.processes.len();
+        self.processes.push(Process::new(n, self.now));
+        self.records.insert(n, (0, false));
+        self.meet(n);
+    }
+
+    /// What the vault lists, without the reader.
+    fn listed(&self, n: usize) -> Vec<Instance> {
+        let others = self.records.iter().filter(|(other, _)| **other != n);
+        let listed = others.map(|(other, (beat, draining))| Instance {
+            id: self.processes[*other].id.clone(),
+            address: Some(LETTER_BOX.into()),
+            process: None,
+            version: String::new(),
+            started_at: Timestamp::UNIX_EPOCH,
+            heartbeat_at: Timestamp::from_second(*beat).unwrap(),
+            draining: *draining,
+        });
+        listed.collect()
+    }
+
+    fn meet(&mut self, n: usize) {
+        let (listed, now) = (self.listed(n), self.now);
+        let process = &mut self.processes[n];
+        process.met_at = now;
+        if !process.peers.meet(&listed, now).is_empty() {
+            self.doubt(n, BOX_PAUSE);
         }
-        staying
+    }
+
+    fn doubt(&mut self, n: usize, silence: Duration) {
+        let process = &mut self.processes[n];
+        for id in process.peers.doubt(silence, self.now) {
+            process.post.knock(&id);
+        }
+    }
+
+    fn announce(&mut self, n: usize) {
+        let draining = self.processes[n].is_leaving();
+        let record = self.records.entry(n).or_insert((0, draining));
+        *record = (record.0 + 1, draining);
     }
 
     fn turn(&mut self, n: usize) {
         let now = self.now;
-        if self.processes[n].is_dead || self.processes[n].stopped_until > now {
+        if self.processes[n].is_over || self.processes[n].stopped_until > now {
             return;
         }
-        let staying = self.staying(n);
-        for from in 0..self.processes.len() {
-            if let Some((there, _)) = self.letters.get(&(from, n)) {
-                let (id, letter) = (self.processes[from].id.clone(), there.clone());
-                self.read(n, &id, letter);
-            }
-            if self.processes[from].is_dead && self.rng.random_bool(0.1) {
-                let id = self.processes[from].id.clone();
-                self.processes[n].joiner.gone(&id);
-            }
-        }
+        // Whoever was taken from learns it at its next word to the vault.
+        let owners = &self.owners;
+        self.processes[n].serves.retain(|tenant| owners[tenant].1 == n);
+        self.confirm(n);
         let (due, later) = std::mem::take(&mut self.processes[n].work).into_iter().partition(|(at, _)| *at <= now);
         self.processes[n].work = later;
         for (_, work) in due {
             self.work(n, work);
         }
-        for step in self.processes[n].joiner.moves(now) {
-            let work = match step {
-                Move::Prepare(tenant) => Work::Prepare(tenant),
-                Move::Take { tenant, from, last } => Work::Take { tenant, from, last },
-            };
-            self.later(n, work, 400);
+        let process = &self.processes[n];
+        if process.peers.meeting_pause().is_some_and(|pause| now.since(process.met_at) >= pause) {
+            self.meet(n);
+            self.take_up(n, false);
         }
-        // Whoever was taken from learns it at its next word to the vault.
-        let fenced = |tenant: &TenantId| self.owners[tenant].1 != n;
-        let lost: Vec<_> = self.processes[n].serves.iter().filter(|tenant| fenced(tenant)).cloned().collect();
-        self.processes[n].serves.retain(|tenant| !lost.contains(tenant));
-        self.write(n, &staying);
+        if now.since(self.processes[n].looked_at) >= ANNOUNCE {
+            self.look(n);
+        }
+        let process = &self.processes[n];
+        if process.round_began.is_none() && now.since(process.read_at) >= process.pause() {
+            self.correspond(n);
+        }
+        self.open(n);
+        self.leave(n);
     }
 
-    fn read(&mut self, n: usize, from: &InstanceId, letter: Letter) {
+    /// Writings that are over.
+    fn confirm(&mut self, n: usize) {
         let now = self.now;
         let process = &mut self.processes[n];
-        if process.read.insert(from.clone(), letter.clone()).as_ref() != Some(&letter) {
-            process.joiner.heard(from, now);
+        let (due, later) = std::mem::take(&mut process.puts).into_iter().partition(|(at, ..)| *at <= now);
+        process.puts = later;
+        let due: Vec<_> = due;
+        for (_, peer, letter, is_confirmed) in due {
+            if !is_confirmed {
+                process.post.went_adrift(&peer, now);
+                process.joiner.resumed(now);
+                continue;
+            }
+            process.joiner.posted(&peer, &letter.asks, now);
+            if process.post.landed(&peer, letter, now) {
+                process.peers.ask(&peer, now);
+            }
         }
-        let offers: Vec<_> = letter.offers.into_iter().filter(|tenant| !process.serves.contains(tenant)).collect();
-        if !process.is_leaving {
+        if process.puts.is_empty()
+            && let Some(began) = process.round_began.take()
+        {
+            process.joiner.took_round(now.since(began));
+        }
+    }
+
+    fn look(&mut self, n: usize) {
+        self.announce(n);
+        let (listed, now) = (self.listed(n), self.now);
+        let process = &mut self.processes[n];
+        (process.looked_at, process.met_at) = (now, now);
+        process.peers.observe(&listed, now);
+        if process.is_leaving() {
+            return;
+        }
+        let dead = process.peers.dead();
+        self.take_up(n, true);
+        for id in dead {
+            let gone = self.number(&id);
+            self.records.remove(&gone);
+            self.letters.retain(|(_, to), _| *to != gone);
+        }
+    }
+
+    /// What the dead had.
+    fn take_up(&mut self, n: usize, is_look: bool) {
+        let process = &self.processes[n];
+        if !process.is_open || process.is_leaving() {
+            return;
+        }
+        let is_new = |owner: usize| !process.peers.is_listed(&self.processes[owner].id);
+        if self.owners.values().any(|(_, owner)| *owner != n && is_new(*owner)) {
+            self.meet(n);
+        }
+        let orphans: Vec<_> = self.owners.iter().filter(|(_, (_, owner))| *owner != n).collect();
+        let orphans = orphans.into_iter().filter(|(_, (_, owner))| {
+            let process = &self.processes[n];
+            !process.peers.is_alive(&self.processes[*owner].id)
+        });
+        let orphans: Vec<_> = orphans.map(|(tenant, _)| tenant.clone()).collect();
+        self.processes[n].passes.retain(|tenant, _| orphans.contains(tenant));
+        for tenant in orphans {
+            let process = &mut self.processes[n];
+            let passes = process.passes.entry(tenant.clone()).or_default();
+            *passes += u32::from(is_look);
+            let has_waited = *passes > PASSES;
+            if process.should_own(&tenant) || has_waited {
+                self.later(n, Work::TakeUp(tenant), 400);
+            }
+        }
+    }
+
+    fn correspond(&mut self, n: usize) {
+        let now = self.now;
+        let process = &mut self.processes[n];
+        if now.since(process.read_at) > BOX_PAUSE + Duration::from_secs(4) {
+            process.joiner.resumed(now);
+        }
+        process.read_at = now;
+        let box_: Vec<_> = self.letters.iter().filter(|((_, to), _)| *to == n).collect();
+        let box_: Vec<_> = box_.into_iter().map(|((from, _), letter)| (*from, letter.clone())).collect();
+        if box_.iter().any(|(from, _)| !self.processes[n].peers.is_listed(&self.processes[*from].id)) {
+            self.meet(n);
+        }
+        for (from, letter) in &box_ {
+            let id = self.processes[*from].id.clone();
+            let Process { post, peers, joiner, .. } = &mut self.processes[n];
+            let reading = post.read(&id, letter);
+            if reading == Reading::New {
+                peers.hear(&id, post.is_heard(letter, &id), now);
+                joiner.heard(&id, now);
+            }
+            if reading != Reading::Stale {
+                self.heed(n, &id, letter);
+            }
+        }
+        self.processes[n].peers.count(now);
+        self.proceed(n);
+        self.write(n);
+        for (from, _) in box_ {
+            if !self.processes[n].peers.is_alive(&self.processes[from].id) {
+                self.letters.remove(&(from, n));
+            }
+        }
+        let process = &mut self.processes[n];
+        for reader in process.post.readers() {
+            if !process.peers.is_alive(&reader) {
+                process.post.bury(&reader);
+            }
+        }
+    }
+
+    fn heed(&mut self, n: usize, from: &InstanceId, letter: &Letter) {
+        let now = self.now;
+        let process = &mut self.processes[n];
+        if letter.draining {
+            process.peers.note_draining(from);
+        }
+        let takes_up = |tenant: &TenantId| {
+            process.work.iter().any(|(_, work)| matches!(work, Work::TakeUp(other) if other == tenant))
+        };
+        let offers = letter.offers.iter().filter(|tenant| !process.serves.contains(*tenant) && !takes_up(tenant));
+        let offers: Vec<_> = offers.cloned().collect();
+        if !process.is_leaving() && process.is_open {
             process.joiner.offered(from, offers, now);
         }
         process.joiner.answered(from, &letter.answers, now);
         for ask in process.giver.asked(from, &letter.asks) {
             let by = from.clone();
-            self.later(n, Work::Give { by, ask }, 700);
+            let process = &mut self.processes[n];
+            let gives = process.is_leaving() && process.closed_at.is_none();
+            match gives && process.giving.insert(ask.tenant.clone()) {
+                true => self.later(n, Work::Give { by, ask }, 700),
+                false => process.giver.answer(&by, &ask, Verdict::Kept),
+            }
+        }
+        if letter.stopped {
+            self.processes[n].peers.note_gone(from);
+        }
+    }
+
+    fn proceed(&mut self, n: usize) {
+        let Process { joiner, giver, peers, .. } = &mut self.processes[n];
+        for owner in joiner.owners().into_iter().filter(|owner| !peers.is_alive(owner)) {
+            joiner.gone(&owner);
+        }
+        for asker in giver.askers().into_iter().filter(|asker| !peers.is_alive(asker)) {
+            giver.forget(&asker);
+        }
+        for step in joiner.moves(self.now) {
+            let work = match step {
+                Move::Prepare(tenant) => Work::Prepare(tenant),
+                Move::Take { tenant, from, last } => Work::Take { tenant, from, last },
+            };
+            self.later(n, work, 400);
         }
     }
 
@@ -179,88 +457,181 @@ impl World {
     fn work(&mut self, n: usize, work: Work) {
         let now = self.now;
         match work {
-            Work::Prepare(tenant) => self.processes[n].joiner.prepared(&tenant, now),
+            Work::Prepare(tenant) => self.processes[n].joiner.prepared(&tenant),
             Work::Give { by, ask } => {
+                let verdict = self.give(n, &by, &ask.tenant);
                 let process = &mut self.processes[n];
-                let verdict = match process.pairing.contains(&ask.tenant) || !process.is_leaving {
-                    true => Verdict::Kept,
-                    false if process.serves.remove(&ask.tenant) => Verdict::given(Seq(self.owners[&ask.tenant].0)),
-                    false => Verdict::Kept,
-                };
+                process.giving.remove(&ask.tenant);
                 process.giver.answer(&by, &ask, verdict);
             }
             Work::Take { tenant, from, last } => {
-                let (epoch, owner) = self.owners[&tenant];
-                let victim = &self.processes[owner];
-                // The one that does not answer may have given it to another before: whoever takes looks at the vault.
-                if last.is_none() && victim.id != from && !victim.is_dead {
-                    return self.processes[n].joiner.taken(&tenant);
+                let owner = &self.processes[self.owners[&tenant].1];
+                let process = &self.processes[n];
+                let is_anothers = owner.id != from && owner.id != process.id && process.peers.is_alive(&owner.id);
+                if process.is_leaving() {
+                    return self.processes[n].joiner.taken(&tenant, now);
                 }
-                let lives = !victim.is_dead && victim.stopped_until <= now && victim.serves.contains(&tenant);
-                if last.is_some() && lives && victim.id == from {
+                // The one that does not answer may have given it to another before: whoever takes looks at the vault.
+                if last.is_none() && is_anothers {
+                    return self.processes[n].joiner.declined(&tenant, &from, now);
+                }
+                if last.is_some() && self.lives_and_serves(&tenant) && owner.id == from {
                     self.problems.push(format!("{tenant:?} was given and is still served"));
                 }
-                if self.is_calm && lives && owner != n {
-                    self.problems.push(format!("{tenant:?} is taken from a process that lives and answers"));
+                self.take(n, &tenant);
+                self.processes[n].joiner.taken(&tenant, now);
+            }
+            Work::TakeUp(tenant) => {
+                let process = &self.processes[n];
+                let owner = &self.processes[self.owners[&tenant].1].id;
+                if *owner != process.id && !process.is_leaving() && !process.peers.is_alive(owner) {
+                    self.take(n, &tenant);
                 }
-                self.owners.insert(tenant.clone(), (epoch + 1, n));
-                self.processes[n].serves.insert(tenant.clone());
-                self.processes[n].joiner.taken(&tenant);
             }
         }
     }
 
-    fn write(&mut self, n: usize, staying: &[InstanceId]) {
-        for to in 0..self.processes.len() {
-            let process = &self.processes[n];
-            let peer = &self.processes[to].id;
-            let is_theirs =
-                |tenant: &&TenantId| !process.pairing.contains(*tenant) && should_own(tenant, staying) == Some(peer);
-            let offers = process.serves.iter().filter(is_theirs).cloned();
-            let letter = Letter {
-                draining: process.is_leaving,
-                stopped: false,
-                offers: if process.is_leaving { offers.collect() } else { Vec::new() },
-                asks: process.joiner.asks_of(peer),
-                answers: process.giver.answers_to(peer),
-            };
-            let (there, on_its_way) = self.letters.entry((n, to)).or_default();
-            if n != to && on_its_way.is_none() && *there != letter {
-                let most = u64::try_from(self.delay.as_millis()).unwrap();
-                let late = if !self.is_calm && self.rng.random_bool(0.05) { 3000 } else { 0 };
-                let at = self.now + Duration::from_millis(self.rng.random_range(0..most) + late);
-                *on_its_way = Some((at, letter));
-            }
+    /// Lets go of a tenant that is served, or was let go of before for one that is gone.
+    fn give(&mut self, n: usize, by: &InstanceId, tenant: &TenantId) -> Verdict {
+        let (epoch, owner) = self.owners[tenant];
+        let process = &mut self.processes[n];
+        let staying = process.staying();
+        if !staying.contains(by) || process.pairing.contains(tenant) && process.serves.contains(tenant) {
+            return Verdict::Kept;
         }
+        if process.serves.remove(tenant) {
+            process.let_go.insert(tenant.clone(), by.clone());
+            return Verdict::given(Seq(epoch));
+        }
+        let is_free = process.let_go.get(tenant).is_some_and(|to| to == by || !staying.contains(to));
+        if !is_free {
+            return Verdict::Kept;
+        }
+        if owner != n && self.processes[n].peers.is_alive(&self.processes[owner].id) {
+            self.processes[n].let_go.remove(tenant);
+            return Verdict::Kept;
+        }
+        self.processes[n].let_go.insert(tenant.clone(), by.clone());
+        Verdict::given(Seq(0))
     }
 
-    /// What has come there can be read, whatever has become of its sender.
+    fn lives_and_serves(&self, tenant: &TenantId) -> bool {
+        let owner = &self.processes[self.owners[tenant].1];
+        !owner.is_over && owner.stopped_until <= self.now && owner.serves.contains(tenant)
+    }
+
+    fn take(&mut self, n: usize, tenant: &TenantId) {
+        let (epoch, owner) = self.owners[tenant];
+        if self.is_calm && owner != n && self.lives_and_serves(tenant) {
+            self.problems.push(format!("{tenant:?} is taken from process {owner}, which lives and answers, by {n}"));
+        }
+        self.owners.insert(tenant.clone(), (epoch + 1, n));
+        self.processes[n].serves.insert(tenant.clone());
+    }
+
+    fn write(&mut self, n: usize) {
+        let now = self.now;
+        for (peer, _) in self.processes[n].peers.correspondents() {
+            let letter = self.processes[n].letter_to(&peer);
+            if let Some(letter) = self.processes[n].post.due(&peer, letter, now) {
+                self.put(n, &peer, letter);
+            }
+        }
+        self.processes[n].round_began = (!self.processes[n].puts.is_empty()).then_some(now);
+    }
+
+    fn put(&mut self, n: usize, peer: &InstanceId, letter: Letter) {
+        let most = u64::try_from(self.delay.as_millis()).unwrap();
+        let mut takes = Duration::from_millis(self.rng.random_range(0..most));
+        if !self.is_calm && self.rng.random_bool(0.03) {
+            takes += Duration::from_millis(self.rng.random_range(0..20_000));
+        }
+        let to = self.number(peer);
+        self.in_flight.push((self.now + takes, n, to, letter.clone()));
+        let confirmed_at = self.now + takes.min(VAULT_TIMEOUT);
+        self.processes[n].puts.push((confirmed_at, peer.clone(), letter, takes < VAULT_TIMEOUT));
+    }
+
+    /// What has come there can be read, whatever has become of its sender; the last to land stands there, not the last that was written.
     fn deliver(&mut self) {
-        for (there, on_its_way) in self.letters.values_mut() {
-            if let Some((_, letter)) = on_its_way.take_if(|(at, _)| *at <= self.now) {
-                *there = letter;
-            }
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.in_flight).into_iter().partition(|(at, ..)| *at <= self.now);
+        self.in_flight = later;
+        for (_, from, to, letter) in due {
+            self.letters.insert((from, to), letter);
         }
+    }
+
+    /// It has asked who lives, and takes up what is its own.
+    fn open(&mut self, n: usize) {
+        let process = &mut self.processes[n];
+        let has_waited = self.now.since(process.started_at) > Duration::from_secs(20);
+        if !process.is_open && (!process.peers.has_doubts() || has_waited) {
+            process.is_open = true;
+            self.take_up(n, false);
+        }
+    }
+
+    /// One that was told to stop: gives, closes, says so, and ends.
+    fn leave(&mut self, n: usize) {
+        let now = self.now;
+        let Some(since) = self.processes[n].leaving_since else { return };
+        let process = &self.processes[n];
+        match process.closed_at {
+            None => {
+                let staying = process.staying();
+                let is_over =
+                    now.since(since) >= GRACE || staying.is_empty() || !process.has_something_to_give(&staying);
+                let closing = Duration::from_millis(self.rng.random_range(0..2000));
+                if is_over {
+                    self.processes[n].closed_at = Some(now + closing);
+                } else {
+                    self.doubt(n, Duration::from_secs(3));
+                }
+            }
+            Some(at) if at <= now => {
+                for (peer, _) in self.processes[n].peers.correspondents() {
+                    let answers = self.processes[n].giver.answers_to(&peer);
+                    let goodbye = Letter { draining: true, stopped: true, answers, ..Letter::default() };
+                    if let Some(goodbye) = self.processes[n].post.due(&peer, goodbye, now) {
+                        self.put(n, &peer, goodbye);
+                    }
+                }
+                self.records.remove(&n);
+                self.processes[n].is_over = true;
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn tell_to_stop(&mut self, n: usize) {
+        let process = &mut self.processes[n];
+        if process.is_over || process.is_leaving() || !process.is_open {
+            return;
+        }
+        process.leaving_since = Some(self.now);
+        process.joiner.leave();
+        self.announce(n);
     }
 
     fn trouble(&mut self) {
         let n = self.rng.random_range(0..self.processes.len());
-        let others = self.processes.iter().enumerate().any(|(m, other)| m != n && !other.is_dead && !other.is_leaving);
         match self.rng.random_range(0..400) {
-            0..=7 if others => self.processes[n].is_leaving = true,
-            8..=9 if others && !self.is_calm => self.processes[n].is_dead = true,
-            10..=14 if !self.is_calm => {
-                let span = Duration::from_millis(self.rng.random_range(0..8000));
+            0..=5 => self.tell_to_stop(n),
+            6..=7 => self.processes[n].is_over = true,
+            8..=12 if !self.is_calm => {
+                let span = Duration::from_millis(self.rng.random_range(0..12_000));
                 self.processes[n].stopped_until = self.now + span;
             }
-            15..=40 => self.processes[n].pairing.clear(),
+            13..=38 => self.processes[n].pairing.clear(),
+            39..=44 if self.processes.len() < MOST => self.start(),
             _ => {}
         }
     }
 
     fn check(&mut self) {
         for (tenant, (_, owner)) in &self.owners {
-            let serving = self.processes.iter().filter(|process| !process.is_dead && process.serves.contains(tenant));
+            let serving = self.processes.iter().filter(|process| !process.is_over && process.serves.contains(tenant));
             let serving: Vec<_> = serving.map(|process| process.id.clone()).collect();
             // Fenced ones that have not noticed cannot write; in calm there are none.
             if self.is_calm && serving.len() > 1 {
@@ -268,38 +639,45 @@ impl World {
             }
         }
     }
+
+    fn step(&mut self) {
+        self.now = self.now + STEP;
+        self.deliver();
+        (0..self.processes.len()).for_each(|n| self.turn(n));
+        self.check();
+    }
 }
 
 fn schedule(seed: u64) -> Vec<String> {
     let mut world = World::new(seed);
-    for _ in 0..400 {
-        world.now = world.now + STEP;
+    for _ in 0..600 {
         world.trouble();
-        world.deliver();
-        (0..world.processes.len()).for_each(|n| world.turn(n));
-        world.check();
+        world.step();
     }
-    // Quiet: whoever is stopped goes on, and what is on a screen is over.
-    (world.is_calm, world.delay) = (false, Duration::from_millis(50));
+    // Quiet: whoever is stopped goes on, what is on a screen is over, and somebody is there.
+    world.delay = Duration::from_millis(50);
     world.processes.iter_mut().for_each(|process| process.pairing.clear());
-    for _ in 0..1200 {
-        world.now = world.now + STEP;
-        world.deliver();
-        (0..world.processes.len()).for_each(|n| world.turn(n));
+    if world.processes.iter().all(|process| process.is_over || process.is_leaving()) {
+        world.start();
     }
-    let stays = |n: usize| !world.processes[n].is_dead && !world.processes[n].is_leaving;
-    // One that was given to a process that died then is nobody's until its former owner has stopped: the fleet takes it back.
-    let stuck = world.owners.iter().filter(|(tenant, (_, owner))| {
-        let owner = &world.processes[*owner];
-        owner.is_leaving && !owner.is_dead && owner.serves.contains(*tenant) && (0..world.processes.len()).any(stays)
-    });
-    let stuck: Vec<_> = stuck.map(|(tenant, _)| format!("{tenant:?} stays with a process that leaves")).collect();
-    world.problems.extend(stuck);
+    world.is_calm = false;
+    for _ in 0..2000 {
+        world.step();
+    }
+    for (tenant, (_, owner)) in &world.owners {
+        let process = &world.processes[*owner];
+        if process.is_over || process.is_leaving() || !process.serves.contains(tenant) {
+            let state = (process.is_over, process.is_leaving(), process.serves.contains(tenant));
+            world
+                .problems
+                .push(format!("{tenant:?} is nobody's: its last owner {owner} (over, leaving, serves) is {state:?}"));
+        }
+    }
     world.problems
 }
 
 #[test]
-fn every_schedule_is_polite() {
+fn every_schedule_is_polite_and_ends_with_every_tenant_served() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seeds = match number("CLUSTER_SEED") {
         Some(seed) => seed..=seed,
