@@ -29,7 +29,7 @@ const LEAST_ROOM: usize = 2;
 const MOST_ROOM: usize = 32;
 
 /// From the ask to the login. A quick one makes room for one more; a slow one halves the room.
-const QUICK: Duration = Duration::from_millis(1000);
+const QUICK: Duration = Duration::from_millis(1500);
 const SLOW: Duration = Duration::from_millis(2500);
 
 /// An owner that says nothing to an ask for so long is not waited for; longer where the vault is slow, since an ask and its answer cross it

@@ -24,13 +24,14 @@ use crate::{
 };
 
 const STEP: Duration = Duration::from_millis(50);
-const ANNOUNCE: Duration = Duration::from_secs(3);
+const ANNOUNCE: Duration = Duration::from_secs(30);
+const GLANCE: Duration = Duration::from_secs(1);
 /// A process that was told to stop gives for so long, and then closes the rest.
-const GRACE: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_secs(40);
 /// One that is written and not confirmed for so long is written again.
 const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Looks at a tenant that another one should have taken.
-const PASSES: u32 = 5;
+/// Glances at a tenant that another one should have taken.
+const PASSES: u32 = 30;
 /// Processes of one schedule, one after the other.
 const MOST: usize = 8;
 
@@ -65,6 +66,7 @@ struct Process {
     round_began: Option<Instant>,
     looked_at: Instant,
     met_at: Instant,
+    glanced_at: Instant,
     /// Letters whose writing is not confirmed yet: when it will be, or will have failed.
     puts: Vec<(Instant, InstanceId, Letter, bool)>,
 }
@@ -98,6 +100,11 @@ struct World {
     delay: Duration,
     /// Nobody is stopped, and letters are quick: then nobody is taken from.
     is_calm: bool,
+    /// For how many steps nobody has served a tenant, although somebody who stays is there.
+    gaps: BTreeMap<TenantId, u32>,
+    worst_gap: Duration,
+    /// The vault answers nobody before then.
+    cut_until: Instant,
     problems: Vec<String>,
 }
 
@@ -129,6 +136,7 @@ impl Process {
             round_began: None,
             looked_at: now,
             met_at: now,
+            glanced_at: now,
             puts: Vec::new(),
         }
     }
@@ -196,13 +204,12 @@ impl World {
             owners: BTreeMap::new(),
             delay,
             is_calm,
+            gaps: BTreeMap::new(),
+            worst_gap: Duration::ZERO,
+            cut_until: now,
             problems: Vec::new(),
         };
-        (0..count).for_each(|_| world.start());
-        for n in 0..count {
-            world.meet(n);
-            world.processes[n].is_open = true;
-        }
+        world.begin(count);
         for n in 0..world.rng.random_range(1..60) {
             let owner = world.rng.random_range(0..count);
             world.owners.insert(tenant(n), (1, owner));
@@ -212,6 +219,56 @@ impl World {
             }
         }
         world
+    }
+
+    /// The first ones, which know each other.
+    fn begin(&mut self, count: usize) {
+        (0..count).for_each(|_| self.start());
+        for n in 0..count {
+            self.meet(n);
+            self.processes[n].is_open = true;
+        }
+    }
+
+    /// In calm, with tenants that the first process serves, and nothing that happens by itself.
+    fn quiet(count: usize, tenants: usize) -> Self {
+        let mut world = Self::new(0);
+        let rng = SmallRng::seed_from_u64(1);
+        let delay = Duration::from_millis(100);
+        world = Self { rng, delay, is_calm: true, processes: Vec::new(), records: BTreeMap::new(), ..world };
+        world.owners = (0..tenants).map(|n| (tenant(n), (1, 0))).collect();
+        world.begin(count);
+        world.processes[0].serves = world.owners.keys().cloned().collect();
+        world.run(Duration::from_secs(20));
+        world
+    }
+
+    fn run(&mut self, span: Duration) {
+        let until = self.now + span;
+        while self.now < until {
+            self.step();
+        }
+    }
+
+    /// Until it is so; panics when that takes too long.
+    fn until(&mut self, limit: Duration, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let limit = self.now + limit;
+        while !is_so(self) {
+            let served: Vec<_> = (0..self.processes.len()).map(|n| self.served_by(n)).collect();
+            assert!(self.now < limit, "{what}: not within the limit; each serves {served:?}");
+            self.step();
+        }
+    }
+
+    fn served_by(&self, n: usize) -> usize {
+        self.owners.iter().filter(|(tenant, (_, owner))| *owner == n && self.lives_and_serves(tenant)).count()
+    }
+
+    /// All are, and none had no session for so long; nobody was taken from that lives.
+    fn assert_served_by(&self, n: usize, worst: Duration) {
+        assert_eq!(self.served_by(n), self.owners.len());
+        assert!(self.worst_gap <= worst, "{:?}", self.worst_gap);
+        assert!(self.problems.is_empty(), "{:#?}", self.problems);
     }
 
     fn number(&self, id: &InstanceId) -> usize {
@@ -271,6 +328,11 @@ impl World {
         let owners = &self.owners;
         self.processes[n].serves.retain(|tenant| owners[tenant].1 == n);
         self.confirm(n);
+        if self.cut_until > now {
+            self.processes[n].peers.excuse(now);
+            self.processes[n].joiner.resumed(now);
+            return;
+        }
         let (due, later) = std::mem::take(&mut self.processes[n].work).into_iter().partition(|(at, _)| *at <= now);
         self.processes[n].work = later;
         for (_, work) in due {
@@ -279,7 +341,10 @@ impl World {
         let process = &self.processes[n];
         if process.peers.meeting_pause().is_some_and(|pause| now.since(process.met_at) >= pause) {
             self.meet(n);
-            self.take_up(n, false);
+        }
+        if now.since(self.processes[n].glanced_at) >= GLANCE {
+            self.processes[n].glanced_at = now;
+            self.take_up(n, true);
         }
         if now.since(self.processes[n].looked_at) >= ANNOUNCE {
             self.look(n);
@@ -327,7 +392,7 @@ impl World {
             return;
         }
         let dead = process.peers.dead();
-        self.take_up(n, true);
+        self.take_up(n, false);
         for id in dead {
             let gone = self.number(&id);
             self.records.remove(&gone);
@@ -336,7 +401,7 @@ impl World {
     }
 
     /// What the dead had.
-    fn take_up(&mut self, n: usize, is_look: bool) {
+    fn take_up(&mut self, n: usize, is_glance: bool) {
         let process = &self.processes[n];
         if !process.is_open || process.is_leaving() {
             return;
@@ -355,7 +420,7 @@ impl World {
         for tenant in orphans {
             let process = &mut self.processes[n];
             let passes = process.passes.entry(tenant.clone()).or_default();
-            *passes += u32::from(is_look);
+            *passes += u32::from(is_glance);
             let has_waited = *passes > PASSES;
             if process.should_own(&tenant) || has_waited {
                 self.later(n, Work::TakeUp(tenant), 400);
@@ -546,6 +611,7 @@ impl World {
         if !self.is_calm && self.rng.random_bool(0.03) {
             takes += Duration::from_millis(self.rng.random_range(0..20_000));
         }
+        takes += self.cut_until.since(self.now);
         let to = self.number(peer);
         self.in_flight.push((self.now + takes, n, to, letter.clone()));
         let confirmed_at = self.now + takes.min(VAULT_TIMEOUT);
@@ -580,6 +646,14 @@ impl World {
         match process.closed_at {
             None => {
                 let staying = process.staying();
+                let taken = process.let_go.keys().filter(|tenant| {
+                    let owner = self.owners[*tenant].1;
+                    let is_anothers = owner != n && process.peers.is_alive(&self.processes[owner].id);
+                    process.is_free(tenant, &staying) && is_anothers
+                });
+                let taken: Vec<_> = taken.cloned().collect();
+                self.processes[n].let_go.retain(|tenant, _| !taken.contains(tenant));
+                let process = &self.processes[n];
                 let is_over =
                     now.since(since) >= GRACE || staying.is_empty() || !process.has_something_to_give(&staying);
                 let closing = Duration::from_millis(self.rng.random_range(0..2000));
@@ -638,14 +712,108 @@ impl World {
                 self.problems.push(format!("{tenant:?} is served by {serving:?}, owned by {owner}"));
             }
         }
+        let is_there = |process: &Process| !process.is_over && process.is_open && !process.is_leaving();
+        let is_anybody_there = self.processes.iter().any(is_there);
+        for tenant in self.owners.keys() {
+            let is_missed = is_anybody_there && !self.lives_and_serves(tenant);
+            let gap = self.gaps.entry(tenant.clone()).or_default();
+            *gap = if is_missed { *gap + 1 } else { 0 };
+            self.worst_gap = self.worst_gap.max(STEP * *gap);
+        }
     }
 
     fn step(&mut self) {
         self.now = self.now + STEP;
+        self.in_flight.iter_mut().for_each(|(at, ..)| *at = (*at).max(self.cut_until));
         self.deliver();
         (0..self.processes.len()).for_each(|n| self.turn(n));
         self.check();
     }
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// New up, then SIGTERM to the old.
+#[test]
+fn in_a_deploy_each_tenant_waits_a_moment() {
+    let mut world = World::quiet(1, 200);
+    world.start();
+    world.until(seconds(6), "the new one to hear of the old one", |world| world.processes[1].is_open);
+    assert_eq!(world.served_by(0), 200, "it leaves them where they are");
+    world.tell_to_stop(0);
+    let began = world.now;
+    world.until(seconds(35), "the old one to end", |world| world.processes[0].is_over);
+    println!(
+        "200 tenants in {:?}, each without a session for {:?} at the most",
+        world.now.since(began),
+        world.worst_gap
+    );
+    world.run(seconds(1));
+    world.assert_served_by(1, Duration::from_millis(1500));
+}
+
+/// The whole fleet is one process, and its platform starts it again, elsewhere: the record of the killed one is still there.
+#[test]
+fn a_process_that_is_killed_holds_its_successor_up_for_seconds() {
+    let mut world = World::quiet(1, 50);
+    world.processes[0].is_over = true;
+    world.run(seconds(1));
+    world.start();
+    world.run(seconds(10));
+    assert_eq!(world.served_by(1), 50);
+    assert!(world.problems.is_empty());
+}
+
+/// The new one is killed while it takes, and starts again. The old one learns of it, and gives the rest to the second.
+#[test]
+fn a_joiner_that_is_killed_and_restarted_gets_everything() {
+    let mut world = World::quiet(1, 200);
+    world.start();
+    world.until(seconds(6), "the new one to open", |world| world.processes[1].is_open);
+    world.tell_to_stop(0);
+    world.until(seconds(10), "some to be given", |world| world.served_by(1) > 20);
+    world.processes[1].is_over = true;
+    world.run(seconds(1));
+    world.start();
+    world.until(seconds(60), "the old one to end", |world| world.processes[0].is_over);
+    world.run(seconds(2));
+    world.assert_served_by(2, seconds(15));
+}
+
+/// The new one is killed, and nobody else is there: the old one does not wait for it until its time is over.
+#[test]
+fn an_owner_does_not_wait_for_a_dead_joiner() {
+    let mut world = World::quiet(2, 200);
+    world.tell_to_stop(0);
+    world.until(seconds(10), "some to be given", |world| world.served_by(1) > 20);
+    world.processes[1].is_over = true;
+    world.until(seconds(16), "the old one to end", |world| world.processes[0].is_over);
+}
+
+/// SIGTERM to the joiner as well, while a third one stays: what it was given and has not taken is the third one's.
+#[test]
+fn a_joiner_that_is_told_to_stop_loses_nothing() {
+    let mut world = World::quiet(3, 200);
+    world.tell_to_stop(0);
+    world.until(seconds(10), "some to be given", |world| world.served_by(1) > 20);
+    world.tell_to_stop(1);
+    world.until(seconds(35), "both to end", |world| world.processes[..2].iter().all(|process| process.is_over));
+    world.run(seconds(2));
+    world.assert_served_by(2, seconds(6));
+}
+
+/// Nobody is silent who could not be heard.
+#[test]
+fn a_vault_that_is_away_in_a_deploy_makes_nobody_take_from_the_living() {
+    let mut world = World::quiet(2, 200);
+    world.tell_to_stop(0);
+    world.until(seconds(10), "some to be given", |world| world.served_by(1) > 20);
+    world.cut_until = world.now + seconds(9);
+    world.until(seconds(60), "the old one to end", |world| world.processes[0].is_over);
+    world.run(seconds(2));
+    world.assert_served_by(1, seconds(12));
 }
 
 fn schedule(seed: u64) -> Vec<String> {
@@ -660,8 +828,8 @@ fn schedule(seed: u64) -> Vec<String> {
     if world.processes.iter().all(|process| process.is_over || process.is_leaving()) {
         world.start();
     }
-    world.is_calm = false;
-    for _ in 0..2000 {
+    let was_calm = std::mem::take(&mut world.is_calm);
+    for _ in 0..6000 {
         world.step();
     }
     for (tenant, (_, owner)) in &world.owners {
@@ -672,6 +840,9 @@ fn schedule(seed: u64) -> Vec<String> {
                 .problems
                 .push(format!("{tenant:?} is nobody's: its last owner {owner} (over, leaving, serves) is {state:?}"));
         }
+    }
+    if std::env::var("CLUSTER_GAPS").is_ok() {
+        println!("GAP {was_calm} {seed} {:?}", world.worst_gap);
     }
     world.problems
 }

@@ -44,6 +44,9 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(4);
 /// A code on a screen is waited for so long: whoever has not scanned it by then has gone away.
 const PAIRING_TIME: Duration = Duration::from_secs(60);
 
+/// Between two looks at what has become of tenants that were let go of for nothing.
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+
 /// Readings of tenants that their owners keep: for when they are asked for again.
 const READINGS: usize = 32;
 
@@ -315,13 +318,31 @@ impl Fleet {
             Ok(Ok(())) => {}
             _ => warn!("this instance's record does not say that it stops"),
         }
+        let mut checked_at = began;
         while began.elapsed() < limit && !self.staying_peers().is_empty() && self.has_something_to_give() {
             self.doubt_the_quiet();
+            if checked_at.elapsed() >= CHECK_PAUSE {
+                let _ = timeout(GOODBYE_TIMEOUT, self.check_let_go()).await;
+                checked_at = Instant::now();
+            }
             sleep(BUSY_PAUSE / 2).await;
         }
         letters::write_now(self).await;
         let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
         info!(left, took.ms = began.elapsed().as_millis() as u64, "the tenants were given away");
+    }
+
+    /// Of what was let go of for one that does not stay, that one may have taken some, and given it to another.
+    async fn check_let_go(&self) {
+        let staying = self.staying_peers();
+        let let_go = self.handovers.book().let_go.clone();
+        for (tenant, to) in let_go {
+            if is_free(to.as_ref(), &staying)
+                && let Ok(Some(_)) = self.living_owner(&tenant).await
+            {
+                self.handovers.book().let_go.remove(&tenant);
+            }
+        }
     }
 
     /// While this process leaves: a tenant whose session has ended is not opened again here, but offered.
