@@ -373,7 +373,9 @@ async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
     let other = scene.stage.network.add_customer().await.unwrap();
     scene.stage.network.customer_send(&other, &scene.number, "zero").await.unwrap();
     let everything = json!(["trattoria", "all", {}]);
-    let everything = answers(&mut scene, "chats.get_chat_messages", everything, "[WAMessage]", |got| got[0]["body"] == json!("zero"));
+    let everything = answers(&mut scene, "chats.get_chat_messages", everything, "[WAMessage]", |got| {
+        got[0]["body"] == json!("zero")
+    });
     assert_eq!(bodies(&everything.await), ["zero", "four", "three", "two", "one"]);
 
     let chat = scene.chat();
@@ -416,7 +418,9 @@ async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
             assert_eq!(ids, expected, "{of} {query}");
         }
     }
-    for (query, expected) in [(format!("ids={other}"), 1), (format!("ids={other}&ids={chat}"), 2), (format!("ids={other},{chat}"), 2)] {
+    for (query, expected) in
+        [(format!("ids={other}"), 1), (format!("ids={other}&ids={chat}"), 2), (format!("ids={other},{chat}"), 2)]
+    {
         let found = scene.stage.dashboard.get(&format!("/api/trattoria/chats/overview?{query}")).await.unwrap().body;
         assert_eq!(found.as_array().unwrap().len(), expected, "{query}");
     }

@@ -154,7 +154,9 @@ impl ChatList {
             ChatSort::ConversationTimestamp => {}
             // As the other order has it: the last one first.
             ChatSort::Id => chats.sort_by(|a, b| b.id.cmp(&a.id)),
-            ChatSort::Name => chats.sort_by_cached_key(|chat| std::cmp::Reverse(chat.name.as_deref().map(str::to_lowercase))),
+            ChatSort::Name => {
+                chats.sort_by_cached_key(|chat| std::cmp::Reverse(chat.name.as_deref().map(str::to_lowercase)))
+            }
         }
         if self.sort_order == SortOrder::Asc {
             chats.reverse();
