@@ -131,7 +131,7 @@ impl ImportWriter {
         let may_have_it = number.is_none_or(|own| own.is_some_and(|own| own.number == copy.number()));
         // No daemon takes a tenant of such a name.
         let Some(other) = id.parse::<TenantId>().ok().filter(|_| may_have_it) else { return Ok(()) };
-        let state = journal::look(&self.context(&other)).await.map_err(|error| match error {
+        let state = journal::look(&self.context(&other, record.ok())).await.map_err(|error| match error {
             OpenError::Damaged(damage) => {
                 RefusedImport::Damaged(format!("{other} has the same number, and its state cannot be read: {damage}"))
             }
@@ -144,7 +144,7 @@ impl ImportWriter {
     async fn end_claim(&self, id: &str, copy: &TenantCopy) -> Result<(), RefusedImport> {
         let Ok(other) = id.parse::<TenantId>() else { return Ok(()) };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let opened = journal::open(self.context(&other), &tasks, stop.clone()).await;
+        let opened = journal::open(self.context(&other, None), &tasks, stop.clone()).await;
         stop.cancel();
         tasks.close();
         tasks.wait().await;

@@ -120,7 +120,7 @@ impl ImportWriter {
     /// Whether the copy may go there. Takes nothing over, writes nothing.
     pub async fn inspect(&self, tenant: &TenantId, copy: &TenantCopy) -> Result<Occupancy, RefusedImport> {
         let record = self.vault.tenant(tenant).await?;
-        let state = journal::look(&self.context(tenant)).await?;
+        let state = journal::look(&self.context(tenant, record.as_ref())).await?;
         let found = occupancy(&state, record.as_ref(), copy)?;
         if found == Occupancy::Free {
             self.refuse_device_elsewhere(tenant, copy).await?;
@@ -143,7 +143,7 @@ impl ImportWriter {
         }
         crash::point("import_recorded");
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let opened = journal::open(self.context(tenant), &tasks, stop.clone()).await?;
+        let opened = journal::open(self.context(tenant, record.as_ref()), &tasks, stop.clone()).await?;
         crash::point("import_taken_over");
         let written = self.append(tenant, &opened, record.as_ref(), settled).await;
         match &written {
@@ -185,7 +185,7 @@ impl ImportWriter {
         }
     }
 
-    pub(super) fn context(&self, tenant: &TenantId) -> journal::Context {
+    pub(super) fn context(&self, tenant: &TenantId, record: Option<&TenantRecord>) -> journal::Context {
         journal::Context {
             vault: self.vault.clone(),
             seal: self.keyring.tenant(tenant),
@@ -194,8 +194,7 @@ impl ImportWriter {
             clock: self.clock.clone(),
             policy: self.policy.clone(),
             rng: SmallRng::from_os_rng(),
-            // The directory may be the old service's, which knows of no journal.
-            expect_history: false,
+            expect_history: record.is_some_and(|record| record.whatsapp_connected),
             check: Some(store::check),
         }
     }

@@ -370,7 +370,7 @@ async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
     let sent = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "four" }]);
     let sent = scene.waha.get_as("chatting.send_text", sent, "WAMessage").await;
     scene.arrived(&sent).await;
-    let other = scene.stage.network.add_customer().await.unwrap();
+    let other = scene.stage.network.add_customer().await;
     scene.stage.network.customer_send(&other, &scene.number, "zero").await.unwrap();
     let everything = json!(["trattoria", "all", {}]);
     let everything = answers(&mut scene, "chats.get_chat_messages", everything, "[WAMessage]", |got| {
