@@ -73,6 +73,11 @@ struct Writing<F> {
     tail: Option<Box<dyn FnOnce(usize) -> String + Send>>,
 }
 
+/// Others read as much as is read at a time.
+pub fn busy() -> Problem {
+    Problem::unavailable("busy", "Too many conversations are being read at once")
+}
+
 /// The messages that a query finds, each in its form.
 pub async fn messages<T, M: Serialize>(
     session: &Session,
@@ -80,7 +85,6 @@ pub async fn messages<T, M: Serialize>(
     frame: Frame,
     form: impl Fn(Entry) -> M + Send + 'static,
 ) -> Result<Streamed<T>, Problem> {
-    let busy = || Problem::unavailable("busy", "Too many conversations are being read at once");
     let mut entries = session.stream_messages(query).ok_or_else(busy)?;
     let first = match entries.recv().await {
         Some(first) => first.map_err(Problem::unreadable)?,

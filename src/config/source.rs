@@ -82,7 +82,7 @@ impl Table {
             }
         }
         for (name, text) in environment {
-            let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !is_kubernetes(rest)) else { continue };
+            let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !is_kubernetes(rest, text)) else { continue };
             if !ALIASES.iter().any(|(alias, _)| alias == name) {
                 let key = rest.to_ascii_lowercase().replace("__", ".");
                 table.set_text(&key, text, Origin::Variable(name.clone()), mistakes);
@@ -150,10 +150,15 @@ impl Table {
     }
 }
 
-/// For a service that is named `sessiond`, Kubernetes puts `SESSIOND_SERVICE_HOST`, `SESSIOND_PORT_3000_TCP_ADDR` and their like into each
-/// container's environment. A setting has a section before its name, with `__` between them.
-fn is_kubernetes(rest: &str) -> bool {
-    !rest.contains("__") && (rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_"))
+/// For each service whose name begins with `sessiond`, Kubernetes puts variables like `SESSIOND_SERVICE_HOST` and
+/// `SESSIOND_API_PORT_3000_TCP_ADDR` into a container's environment. A setting has a section before its name, with `__` between them.
+fn is_kubernetes(rest: &str, text: &str) -> bool {
+    let is_port = rest == "PORT" || rest.ends_with("_PORT");
+    !rest.contains("__")
+        && (rest.contains("SERVICE_HOST")
+            || rest.contains("SERVICE_PORT")
+            || is_port && text.contains("://")
+            || rest.contains("_TCP") && rest.contains("PORT_"))
 }
 
 fn flatten(prefix: &str, table: toml::Table, found: &mut impl FnMut(String, Value)) {

@@ -42,9 +42,13 @@ fn kubernetes_variables_of_a_service_of_our_name_are_no_settings() {
         ("SESSIOND_PORT_80_TCP_ADDR", "10.96.0.7"),
         ("SESSIOND_SERVICE_HOST", "10.96.0.7"),
         ("SESSIOND_SERVICE_PORT_HTTP", "80"),
+        ("SESSIOND_API_SERVICE_HOST", "10.96.0.8"),
+        ("SESSIOND_API_PORT", "tcp://10.96.0.8:80"),
     ];
     assert!(load(&variables, None).is_ok());
-    assert!(load(&[("SESSIOND_SERVICE__HOST", "x")], None).is_err());
+    for mistaken in [("SESSIOND_SERVICE__HOST", "x"), ("SESSIOND_PORT", "8080")] {
+        assert!(load(&[mistaken], None).is_err(), "{mistaken:?}");
+    }
 }
 
 #[test]

@@ -29,11 +29,11 @@ use crate::{
     vault::{Notice, VaultError},
 };
 
-/// What stands in a record's status while a device is claimed, before the device's name and the time.
+/// The first word of a record's status while a device is claimed; the device's name and the time follow.
 const WORD: &str = "importing";
-/// What it says afterwards, to people.
+/// The status afterwards, for people.
 const DONE: &str = "imported";
-/// What it says when nothing came of it and it said nothing before.
+/// The status when nothing came of it and there was none before.
 const NOTHING: &str = "disconnected";
 
 /// An import of this age is dead, or its machine slept: it is fenced. Longer than the vault may take for an entry.
@@ -97,7 +97,8 @@ impl ImportWriter {
             }
             let claimed = record.as_ref().ok().and_then(DeviceClaim::of).filter(|other| other.device == claim.device);
             if let Some(other) = &claimed
-                && u64::try_from(now.saturating_sub(other.since)).unwrap_or(0) < CLAIM_LIFE.as_secs()
+                // One from the future was written by a wrong clock, and would never grow old.
+                && now.abs_diff(other.since) < CLAIM_LIFE.as_secs()
             {
                 return Err(RefusedImport::DeviceElsewhere { tenant: id, how: "another import brings it there" });
             }

@@ -33,7 +33,7 @@ pub enum ImportError {
     /// [`super::TenantCopy::verify`].
     #[error("the copy is not whole: {}", list(.0))]
     NotWhole(Vec<CopyFlaw>),
-    /// Of two copies of a tenant in one source.
+    /// One source has two copies of a tenant.
     #[error("the source has a newer copy of this tenant: that one counts")]
     OlderCopy,
     #[error(

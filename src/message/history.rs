@@ -104,6 +104,13 @@ pub struct Query {
 }
 
 impl Query {
+    /// Nothing that is wanted is as old as this one: whoever asks for the last minute does not read years.
+    fn ends_before(&self, entry: &Entry) -> bool {
+        let at_s = i64::try_from(entry.event.0.timestamp_ms() / 1000).unwrap_or(i64::MAX);
+        self.after.is_some_and(|after| entry.event <= after)
+            || self.since.is_some_and(|since| at_s.saturating_add(LATENESS_S) < since)
+    }
+
     /// By the conditions on the message itself.
     fn takes(&self, entry: &Entry) -> bool {
         let Message { id, from_me, timestamp, .. } = &entry.message;
@@ -124,6 +131,8 @@ impl Entry {
     }
 }
 
+/// A message is told at most so many seconds before its own time, by clocks that differ.
+const LATENESS_S: i64 = 24 * 60 * 60;
 /// Events read at a time.
 const PAGE: usize = 256;
 /// Bytes of messages that a list of conversations has whole; of more only what is brief.
@@ -195,6 +204,9 @@ impl<'a> Wanted<'a> {
         while self.left > 0 {
             let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
             let Some(entry) = self.backwards.next(worth).await? else { break };
+            if query.ends_before(&entry) {
+                break;
+            }
             let here = names.first().is_none_or(|chat| *chat == entry.message.chat);
             let shown = is_shown(&query.cleared, &entry);
             let fits = self.text.as_ref().is_none_or(|text| entry.message.content.text().to_lowercase().contains(text));

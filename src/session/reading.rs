@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Session;
 use crate::{
@@ -28,12 +28,11 @@ impl Session {
     /// The same, one at a time, as fast as they are taken: what somebody does not read is not in memory. `None` from the stream is its
     /// end; one that ends without has broken off. `None` at once: too many are being read.
     pub fn stream_messages(&self, query: history::Query) -> Option<mpsc::Receiver<Result<Option<Entry>, StoreError>>> {
-        let turns = (self.0.reading.clone().try_acquire_owned(), self.0.env.reading.clone().try_acquire_owned());
-        let (Ok(own), Ok(common)) = turns else { return None };
+        let turn = self.reading_turn()?;
         let (to, stream) = mpsc::channel(1);
         let session = self.clone();
         self.attend(async move {
-            let _turns = (own, common);
+            let _turn = turn;
             let read = async {
                 match cleared::read(&session.0.store).await {
                     Ok(cleared) => {
@@ -49,6 +48,12 @@ impl Session {
             }
         });
         Some(stream)
+    }
+
+    /// A place among those who read much, until it is dropped. `None`: too many do.
+    pub fn reading_turn(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.0.reading.clone().try_acquire_owned().ok()?;
+        Some((own, self.0.env.reading.clone().try_acquire_owned().ok()?))
     }
 
     /// How many messages were accepted for sending in the last minute, hour and day.

@@ -10,7 +10,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    super::{auth::Names, openapi::Operation, openapi::Place, openapi::Takes, problem::Problem},
+    super::{
+        auth::Names,
+        openapi::{Operation, Place, Takes},
+        problem::Problem,
+        stream,
+    },
     flaw,
 };
 use crate::{
@@ -21,7 +26,7 @@ use crate::{
 
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
-/// Of messages that are left out: they are read all the same.
+/// The most messages that are left out: they are read all the same.
 const MAX_OFFSET: usize = 100_000;
 /// Chats that are put in another order than their last messages'.
 const MAX_SORTED: usize = 10_000;
@@ -81,7 +86,7 @@ pub struct MessageList {
 }
 
 impl MessageList {
-    /// Of one chat, or of all.
+    /// The query, for one chat or for all.
     pub fn query(&self, chat: Option<String>) -> Result<history::Query, Problem> {
         let delivery = self.ack.map(|ack| delivery(ack).ok_or_else(|| flaw("filter.ack", "expected -1 to 4")));
         Ok(history::Query {
@@ -136,7 +141,7 @@ pub struct ChatList {
 }
 
 impl ChatList {
-    /// Of these; of all if there are none.
+    /// Reads these chats; all, if there are none.
     pub async fn read(&self, session: &Session, ids: &HashSet<String>) -> Result<Vec<history::Chat>, Problem> {
         let (offset, limit) = (self.offset.unwrap_or(0), self.limit.unwrap_or(PAGE).min(MAX_PAGE));
         let read = async |offset, limit| {
@@ -149,6 +154,7 @@ impl ChatList {
         if (self.sort_by, self.sort_order) == Default::default() {
             return read(offset, limit).await;
         }
+        let _turn = session.reading_turn().ok_or_else(stream::busy)?;
         let mut chats = read(0, MAX_SORTED).await?;
         match self.sort_by {
             ChatSort::ConversationTimestamp => {}
@@ -176,7 +182,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Ids {
         let extract::Query(pairs) = pairs.map_err(|error| Problem::invalid(error.body_text(), Vec::new()))?;
         let named = pairs.iter().filter(|(name, _)| matches!(name.as_str(), "ids" | "ids[]"));
         let ids = named.flat_map(|(_, ids)| ids.split(',')).map(str::trim).filter(|id| !id.is_empty());
-        Ok(Self(ids.map(str::to_owned).collect()))
+        let ids: Vec<_> = ids.map(str::to_owned).collect();
+        if ids.len() > MAX_PAGE {
+            return Err(flaw("ids", "expected at most 500"));
+        }
+        Ok(Self(ids))
     }
 }
 

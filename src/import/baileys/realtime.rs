@@ -70,7 +70,7 @@ pub fn read_newest(
     })
 }
 
-/// What all branches share.
+/// A walk through an export; all branches share it.
 struct ExportWalk<'s> {
     origin: ImportOrigin,
     sink: StreamSink<'s>,
