@@ -111,7 +111,13 @@ async fn an_edit_that_could_not_be_sent_in_time_has_failed() {
     let scene = Scene::with(|stage| stage.set("SESSIOND_MESSAGES__EDIT_WINDOW", "6s")).await;
     let (_, answer) = scene.post("/api/sendText", json!({ "text": "at sevn" })).await;
     let id = id_of(&answer);
-    scene.arrived(&id).await;
+    // The window begins when WhatsApp has the message: an edit of one that still waits has as long as the message.
+    let sent = |heard: &sessiond::demo::Heard| {
+        heard.event == "message:status"
+            && heard.payload["messageId"] == json!(id)
+            && heard.payload["status"] != "failed"
+    };
+    scene.ear.until(LIMIT, |heard| heard.iter().any(sent)).await.unwrap();
     scene.stage.network.stop().await;
     let (status, answer) = edit(&scene, &scene.customer, &id, "at seven", "edit").await;
     assert_eq!(status, 200, "{answer}");
