@@ -1,6 +1,7 @@
 //! One entrance for all sources on disk: what the command line names, and what it leads to.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Seek, SeekFrom},
     path::Path,
@@ -79,6 +80,37 @@ pub fn read(
             }
         }
     }
+}
+
+/// Names that are told of a source with several tenants.
+const NAMES: usize = 20;
+
+/// Reads the one tenant of a source, or the one of this name. Of a source that ends early nobody knows whether it has one.
+pub fn read_one(
+    format: SourceFormat,
+    source: &Path,
+    keys: Option<&Path>,
+    name: Option<&str>,
+    limits: &ImportLimits,
+) -> Result<SourceTenant, ImportError> {
+    let (mut chosen, mut names) = (None, BTreeSet::new());
+    read(format, source, keys, limits, &mut |mut tenant| {
+        if matches!(tenant.copy, Err(ImportError::OlderCopy)) {
+            return;
+        }
+        if !names.insert(tenant.name.clone()) {
+            tenant.copy = Err(ImportError::TwiceInSource);
+        }
+        // One that is there twice comes later, and its error counts.
+        let is_chosen = name.is_none_or(|name| name == tenant.name) && (chosen.is_none() || tenant.copy.is_err());
+        if is_chosen {
+            chosen = Some(tenant);
+        }
+    })?;
+    if name.is_none() && names.len() > 1 {
+        return Err(ImportError::SeveralTenants { names: names.into_iter().take(NAMES).collect() });
+    }
+    chosen.ok_or(if name.is_some() { ImportError::NotInSource } else { ImportError::NoCredentials })
 }
 
 /// A folder of Baileys, or a folder of such folders, named by their tenants.

@@ -17,6 +17,8 @@ pub enum ImportError {
     Json { what: &'static str, line: usize, column: usize },
     #[error("{what} is larger than an import takes ({limit})")]
     TooLarge { what: &'static str, limit: u64 },
+    #[error("the tenant takes longer to read than an import may take ({seconds} s)")]
+    TooSlow { seconds: u64 },
     #[error("{what} is a link: only files that lie in the source themselves are read")]
     Link { what: &'static str },
     #[error("{0} is no file")]
@@ -40,6 +42,13 @@ pub enum ImportError {
         "the source has this tenant more than once, and does not say which copy is the newest: name one of them alone"
     )]
     TwiceInSource,
+    #[error("the source has several tenants ({}): say which one", .names.join(", "))]
+    SeveralTenants {
+        /// The first of them.
+        names: Vec<String>,
+    },
+    #[error("the source has no tenant of this name")]
+    NotInSource,
     #[error("the database cannot be read")]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -51,6 +60,7 @@ impl ImportError {
             Self::Io(_) => "unreadable",
             Self::Json { .. } => "no_json",
             Self::TooLarge { .. } => "too_large",
+            Self::TooSlow { .. } => "too_slow",
             Self::Link { .. } => "link",
             Self::NotAFile(_) => "no_file",
             Self::OtherFormat(_) => "other_format",
@@ -60,6 +70,8 @@ impl ImportError {
             Self::NotWhole(_) => "not_whole",
             Self::OlderCopy => "older_copy",
             Self::TwiceInSource => "twice_in_source",
+            Self::SeveralTenants { .. } => "several_tenants",
+            Self::NotInSource => "not_in_source",
             Self::Sqlite(_) => "damaged_database",
         }
     }

@@ -4,6 +4,8 @@
 //! reads, and ends with [`super::ImportError::TooLarge`] instead of filling the memory. The defaults are ten times and more
 //! what the largest real stores need.
 
+use std::time::{Duration, Instant};
+
 /// The bounds of one import. Bytes are bytes of the source; values are JSON values, or rows.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportLimits {
@@ -21,6 +23,10 @@ pub struct ImportLimits {
     pub source_bytes: u64,
     /// Tenants of one source.
     pub tenants: usize,
+    /// For one tenant. Real ones take a second at most.
+    pub tenant_time: Duration,
+    /// When all reading has to be over, where somebody waits for it.
+    pub until: Option<Instant>,
 }
 
 impl Default for ImportLimits {
@@ -33,6 +39,21 @@ impl Default for ImportLimits {
             depth: 40,
             source_bytes: 8 << 30,
             tenants: 50_000,
+            tenant_time: Duration::from_secs(120),
+            until: None,
+        }
+    }
+}
+
+impl ImportLimits {
+    /// Of a source that comes in a request, for one tenant, and lies on our disk meanwhile.
+    pub fn of_upload() -> Self {
+        Self {
+            entries: 50_000,
+            source_bytes: 512 << 20,
+            tenants: 1_000,
+            tenant_time: Duration::from_secs(60),
+            ..Self::default()
         }
     }
 }

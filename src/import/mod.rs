@@ -17,7 +17,7 @@
 //!
 //! Promises:
 //!
-//! - Any input ends in a copy or in an error, within [`ImportLimits`]; no link within a source is followed.
+//! - Any input ends in a copy or in an error, within [`ImportLimits`], time included; no link within a source is followed.
 //! - Damaged credentials refuse the tenant. A damaged key, session or mapping costs itself, and is told.
 //! - What was kept, dropped and ignored is counted ([`ImportTally`]). No value is ever printed.
 //! - A copy that is not declared final sends with no session of the old service.
@@ -49,6 +49,7 @@ mod source;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod time;
 mod versions;
 pub mod waha;
 pub mod whatsmeow;
@@ -59,7 +60,7 @@ pub use self::{
     check::CopyFlaw,
     copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},
     counters::{CounterMargin, Finality, SettledTenant},
-    entrance::{SourceFormat, read},
+    entrance::{SourceFormat, read, read_one},
     entry::{ImportReceipt, TenantEntry, UnwritableCopyError},
     error::{EntryError, ImportError},
     key::KeyHalves,
@@ -69,5 +70,6 @@ pub use self::{
     secret::Secret,
     source::SourceTenant,
     tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},
+    time::TimeBudget,
     writer::{ImportWriter, Occupancy, RefusedImport},
 };

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use jiff::Timestamp;
 
-use super::{ImportError, ImportLimits, TenantCopy, json::GuardedReader};
+use super::{ImportError, ImportLimits, TenantCopy, TimeBudget, json::GuardedReader};
 
 /// Bytes of a tenant's name that are kept. Ids of databases, folders and jids are shorter; names of all tenants are remembered.
 const NAME: usize = 1024;
@@ -50,6 +50,9 @@ impl<'s> TenantSink<'s> {
     pub fn put(&mut self, mut tenant: SourceTenant) -> Result<(), ImportError> {
         if self.found == self.limits.tenants {
             return Err(ImportError::TooLarge { what: "the number of tenants", limit: self.limits.tenants as u64 });
+        }
+        if self.limits.until.is_some() {
+            TimeBudget::new(&self.limits).check()?;
         }
         self.found += 1;
         tenant.name.truncate(tenant.name.floor_char_boundary(NAME));

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 
-use crate::import::{ImportError, ImportLimits};
+use crate::import::{ImportError, ImportLimits, TimeBudget};
 
 /// Shared by all texts of a tenant. Whoever spends too much is told by [`JsonBudget::check`]; until then the parser goes on
 /// without keeping anything, so that a stream with other tenants behind this one stays readable.
 #[derive(Debug)]
 pub struct JsonBudget {
     limits: ImportLimits,
+    time: TimeBudget,
     bytes: Cell<usize>,
     values: Cell<usize>,
     excess: Cell<Option<JsonExcess>>,
@@ -24,7 +25,8 @@ enum JsonExcess {
 
 impl JsonBudget {
     pub fn new(limits: &ImportLimits) -> Self {
-        Self { limits: *limits, bytes: Cell::new(0), values: Cell::new(0), excess: Cell::new(None) }
+        let (bytes, values, excess) = Default::default();
+        Self { limits: *limits, time: TimeBudget::new(limits), bytes, values, excess }
     }
 
     pub fn limits(&self) -> &ImportLimits {
@@ -57,6 +59,7 @@ impl JsonBudget {
     }
 
     pub fn check(&self, what: &'static str) -> Result<(), ImportError> {
+        self.time.check()?;
         let limit = match self.excess.get() {
             None => return Ok(()),
             Some(JsonExcess::Bytes) => self.limits.tenant_bytes,

@@ -68,6 +68,33 @@ fn a_database_is_read_whole() {
     assert_eq!((settled.sessions.len(), settled.server_has_pre_keys), (3, true));
 }
 
+/// Nothing of it ever comes out of the query, so no count of what was read ends it.
+#[test]
+fn a_scan_that_returns_nothing_ends_in_time() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("wm.db");
+    let writer = database(&path);
+    writer
+        .execute_batch(
+            "ALTER TABLE whatsmeow_identity_keys RENAME TO other;
+             CREATE TABLE whatsmeow_identity_keys (our_jid TEXT, their_id TEXT, identity BLOB);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+             INSERT INTO whatsmeow_identity_keys SELECT 'x', i, '' FROM n;
+             DELETE FROM whatsmeow_pre_keys; DELETE FROM whatsmeow_lid_map;",
+        )
+        .expect("rows of nobody");
+    drop(writer);
+    let read = |tenant_time| {
+        let limits = ImportLimits { tenant_time, ..ImportLimits::default() };
+        collect(|take| whatsmeow::read(&path, ImportOrigin::Whatsmeow, &limits, take))
+    };
+    let (found, result) = read(ImportLimits::default().tenant_time);
+    assert!(result.is_ok() && found[0].copy.is_ok(), "{found:?}");
+    let (found, result) = read(std::time::Duration::ZERO);
+    let copy = result.and_then(|()| found.into_iter().next().expect("a device").copy);
+    assert!(matches!(copy, Err(ImportError::TooSlow { .. })), "{copy:?}");
+}
+
 #[test]
 fn changes_in_a_journal_count() {
     let folder = TempDir::new().expect("a folder");

@@ -2,7 +2,7 @@
 //!
 //! Promises: the file and its folder stay as they are; changes that still lie in a journal beside it are read as well, for
 //! without them counters would be old; no view, no virtual table and no computed column is read; no value larger than the
-//! limits comes into memory.
+//! limits comes into memory; no query, whatever it scans, goes on when the tenant's time is over.
 
 use std::{
     ffi::OsString,
@@ -11,14 +11,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, limits::Limit};
+use rusqlite::{Connection, ErrorCode, OpenFlags, limits::Limit};
 
 use super::dump;
-use crate::import::{ImportError, ImportLimits, files};
+use crate::import::{ImportError, ImportLimits, TimeBudget, files};
+
+/// Steps of SQLite's machine between two looks at the clock: some ten microseconds.
+const STEPS: i32 = 1_000;
 
 pub struct ForeignDatabase {
     connection: Connection,
-    entry_bytes: usize,
+    limits: ImportLimits,
     /// The copy that was opened in the file's place, if one was needed.
     _copy: Option<tempfile::TempDir>,
 }
@@ -58,11 +61,33 @@ impl ForeignDatabase {
     ) -> Result<Self, ImportError> {
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(limits.entry_bytes).unwrap_or(i32::MAX))?;
         connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0")?;
-        Ok(Self { connection, entry_bytes: limits.entry_bytes, _copy: copy })
+        let database = Self { connection, limits: *limits, _copy: copy };
+        database.begin_tenant()?;
+        Ok(database)
+    }
+
+    /// The time of the next tenant begins. (That of the first, when the database is opened.)
+    pub fn begin_tenant(&self) -> Result<(), ImportError> {
+        let time = TimeBudget::new(&self.limits);
+        Ok(self.connection.progress_handler(STEPS, Some(move || time.is_spent()))?)
+    }
+
+    /// Nobody but the clock interrupts.
+    fn error(&self, error: rusqlite::Error) -> ImportError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => {
+                ImportError::TooSlow { seconds: self.limits.tenant_time.as_secs() }
+            }
+            _ => error.into(),
+        }
     }
 
     /// The columns of a table; none when there is no such table, or it is not a plain one.
     pub fn columns(&self, table: &'static str) -> Result<Vec<String>, ImportError> {
+        self.read_columns(table).map_err(|error| self.error(error))
+    }
+
+    fn read_columns(&self, table: &'static str) -> Result<Vec<String>, rusqlite::Error> {
         let plain: i64 = self.connection.query_row(
             "SELECT count(*) FROM sqlite_master WHERE name = ?1 COLLATE NOCASE AND sql LIKE 'CREATE TABLE%'",
             [table],
@@ -78,7 +103,7 @@ impl ForeignDatabase {
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         });
-        Ok(plain.collect::<Result<_, _>>()?)
+        plain.collect()
     }
 
     /// Selects columns by name; one that an old schema does not have is null, and so is a value that is too large. Columns and
@@ -96,19 +121,21 @@ impl ForeignDatabase {
         if known.is_empty() || own.is_some_and(|(column, _)| !is_known(column)) {
             return Ok(());
         }
-        let limit = self.entry_bytes;
+        let limit = self.limits.entry_bytes;
         let columns = wanted.iter().map(|name| match is_known(name) {
             true => format!("CASE WHEN octet_length({name}) <= {limit} THEN {name} END"),
             false => "NULL".to_owned(),
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
         let filter = own.map_or(String::new(), |(column, _)| format!(" WHERE {column} = ?1"));
-        let mut statement = self.connection.prepare(&format!("SELECT {columns} FROM {table}{filter} LIMIT {rows}"))?;
-        let mut found = match own {
-            Some((_, value)) => statement.query([value])?,
-            None => statement.query([])?,
+        let query = format!("SELECT {columns} FROM {table}{filter} LIMIT {rows}");
+        let mut statement = self.connection.prepare(&query).map_err(|error| self.error(error))?;
+        let found = match own {
+            Some((_, value)) => statement.query([value]),
+            None => statement.query([]),
         };
-        while let Some(row) = found.next()? {
+        let mut found = found.map_err(|error| self.error(error))?;
+        while let Some(row) = found.next().map_err(|error| self.error(error))? {
             take(row)?;
         }
         Ok(())

@@ -27,6 +27,7 @@ pub fn read(
         return Err(ImportError::NoCredentials);
     }
     for jid in devices {
+        database.begin_tenant()?;
         let copy = read_device(&database, &jid, origin, limits);
         sink.put(SourceTenant::new(jid, copy))?;
     }
