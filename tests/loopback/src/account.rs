@@ -139,6 +139,8 @@ pub(crate) struct Companion {
     pub(crate) noise_key: [u8; 32],
     pub(crate) key_index: u32,
     pub(crate) keys: UploadedKeys,
+    /// The account's key in the proof of a device that was linked elsewhere, where the account's phone is another.
+    pub(crate) adopted_from: Option<[u8; 32]>,
     pub(crate) paired_at: u64,
     pub(crate) logins: u64,
     pub(crate) conn: Option<ConnId>,

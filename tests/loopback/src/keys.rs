@@ -28,6 +28,11 @@ impl UploadedKeys {
         Self { registration, identity, signed, device_identity, one_time: BTreeMap::new() }
     }
 
+    /// Keys that were uploaded elsewhere.
+    pub(crate) fn adopt(&mut self, keys: impl IntoIterator<Item = (u32, [u8; 32])>) {
+        self.one_time.extend(keys);
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.one_time.len()
     }

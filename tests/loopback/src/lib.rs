@@ -12,6 +12,7 @@
 //! | `world` | the state and logins; pure, effects out |
 //! | `account`, `keys`, `queue` | accounts and linked devices, their keys, what waits for them |
 //! | `pairing`, `link_code`, `passkey` | linking by QR and by code; the passkey that some accounts ask for |
+//! | `adoption` | devices that were linked elsewhere |
 //! | `media` | the media host |
 //! | `iq`, `routing` | requests; messages, receipts, acks |
 //! | `news` | what is told of people: devices that come and go, new keys, new numbers; broadcast lists |
@@ -27,6 +28,7 @@
 //! | `faults`, `ledger`, `stats` | what goes wrong, what has crossed, what is counted |
 
 mod account;
+mod adoption;
 mod app_state;
 mod archive;
 mod blocks;
@@ -69,6 +71,7 @@ mod world;
 mod writing;
 
 pub use account::Form;
+pub use adoption::AdoptedDevice;
 pub use app_state::Setting;
 pub use calls::{Call, CallEnd};
 pub use channels::{ChannelInfo, ChannelPost};

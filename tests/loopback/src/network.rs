@@ -17,6 +17,7 @@ use wacore::download::MediaType;
 use waproto::whatsapp::message::ImageMessage;
 
 use crate::account::{AccountId, Form, Kind};
+use crate::adoption::AdoptedDevice;
 use crate::app_state::Setting;
 use crate::calls::{Call, CallEnd};
 use crate::channels::{ChannelInfo, ChannelPost};
@@ -234,6 +235,11 @@ impl Network {
             Ok(Err(_)) => Err(NetworkError::Refused("the network was shut down".to_owned())),
             Err(_) => Err(NetworkError::Refused("the client did not answer".to_owned())),
         }
+    }
+
+    /// The account has a device that was linked elsewhere, and may log in here.
+    pub async fn adopt(&self, number: &str, device: AdoptedDevice) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.adopt(id, device))?.map_err(NetworkError::Refused)
     }
 
     pub async fn devices(&self, number: &str) -> Result<Vec<DeviceInfo>, NetworkError> {

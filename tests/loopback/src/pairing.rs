@@ -280,6 +280,7 @@ impl World {
             noise_key: registration.noise_key,
             key_index: u32::from(offer.device),
             keys,
+            adopted_from: None,
             paired_at: self.time(),
             logins: 0,
             conn: None,

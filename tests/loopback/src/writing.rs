@@ -252,7 +252,8 @@ impl World {
         signed: Option<&[u8]>,
         identity: &[u8; 32],
     ) -> Result<(), Refused> {
-        let owner = self.directory.get(device.account).contact.endpoint.identity();
+        let adopted = self.directory.companion(device).and_then(|companion| companion.adopted_from);
+        let owner = adopted.unwrap_or_else(|| self.directory.get(device.account).contact.endpoint.identity());
         let by_owner = signed
             .and_then(|bytes| waproto::codec::adv_signed_device_identity_decode(bytes).ok())
             .is_some_and(|id| id.account_signature_key.is_none_or(|key| key.is_empty() || key == owner));
