@@ -12,6 +12,7 @@ mod compiled_file;
 mod files;
 mod health;
 mod history;
+mod import;
 mod input;
 mod keys;
 pub mod old_form;
@@ -127,6 +128,7 @@ fn table() -> Vec<Section> {
             Route::put("/api/sessions/{session}/account/change", Keyed, account::allow, "Let another account scan, once (WAHA has no such route)"),
             Route::delete("/api/sessions/{session}/account/change", Keyed, account::forbid, "Take that back (WAHA has no such route)"),
             Route::post("/api/sessions/{session}/history", Keyed, history::fetch, "Fetch older messages of a chat from the phone (WAHA has no such route)").also(ASKS),
+            Route::post("/api/sessions/{session}/import", Admin, import::import, "Bring the session from another gateway, without a scan (WAHA has no such route)"),
             Route::post("/api/sessions/start", Keyed, waha::sessions::start_named, "Start a session, and make it if there is none").pairs(),
             Route::post("/api/sessions/stop", Keyed, waha::sessions::stop_named, "Stop a session, or end it"),
             Route::post("/api/sessions/logout", Keyed, waha::sessions::logout_named, "Unlink at WhatsApp and wipe the credentials"),

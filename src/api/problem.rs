@@ -210,6 +210,18 @@ impl Problem {
         if self.code.0 == "not_connected" { self.saying(error) } else { self }
     }
 
+    /// The same, and what is the matter this time.
+    pub fn detailed(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same, and what is wrong with the input, field by field.
+    pub fn naming(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
     /// The same, with another text for pages.
     pub fn saying(mut self, error: &str) -> Self {
         self.error = error.into();

@@ -7,6 +7,7 @@
 mod directory;
 mod heartbeat;
 mod incidents;
+mod move_in;
 mod ownership;
 mod peers;
 mod restore;
@@ -40,6 +41,7 @@ use self::{
     slot::{Failure, FailureKind, Slot},
 };
 pub use self::{
+    move_in::RefusedMoveIn,
     restore::{RestoreError, Summary},
     work_folder::WorkFolder,
 };

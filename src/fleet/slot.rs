@@ -271,6 +271,16 @@ impl Slot {
         inside.place = Place::Over { end, status: Box::new(status) };
     }
 
+    /// The session is closed, because something else has to be done with its tenant: another is opened after that.
+    pub fn vacate(&self) {
+        let mut inside = self.inside();
+        let Place::Open(session) = &inside.place else { return };
+        inside.newest_event = session.newest_event();
+        inside.opened_at = None;
+        inside.failure = None;
+        inside.place = Place::Vacant;
+    }
+
     /// Failures in a row, the first not counted: it is tried again at once.
     pub fn repeats(&self) -> u32 {
         self.inside().setbacks.saturating_sub(1)

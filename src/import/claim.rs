@@ -89,6 +89,7 @@ impl ImportWriter {
         let claim = DeviceClaim::new(copy, now);
         self.tell_status(tenant, &claim.status()).await?;
         crash::point("import_claimed");
+        crash::pause("import_claimed").await;
         let mut is_announced = false;
         for (id, record) in self.vault.tenants().await? {
             if id == tenant.as_str() {

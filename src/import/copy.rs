@@ -6,13 +6,14 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::libsignal::protocol::{SenderKeyRecordComponents, SessionRecordComponents};
 
 use super::{ImportTally, KeyHalves, LidMappings, Secret, SignalAddress, signal::LocalDevice};
 
 /// Where a copy comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportOrigin {
     /// A folder, or one JSON.

@@ -12,6 +12,7 @@
 //! - Pre-keys of a copy that is not final, or that has none, cannot be trusted: the next ids are far from the old ones, and
 //!   new keys go up at the login.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::libsignal::{
     protocol::{
@@ -30,7 +31,7 @@ const PRE_KEY_GAP: u32 = 10_000;
 pub(super) const PRE_KEY_IDS: u32 = 1 << 24;
 
 /// What the operator says of the copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Finality {
     /// It was made after the old service was stopped for good.
@@ -70,6 +71,8 @@ pub struct SettledTenant {
     pub first_unuploaded_pre_key_id: u32,
     /// False: the library makes and uploads new ones at the login.
     pub server_has_pre_keys: bool,
+    /// It is linked, and connects only when somebody starts it.
+    pub stays_away: bool,
 }
 
 impl TenantCopy {
@@ -115,6 +118,7 @@ impl TenantCopy {
             next_pre_key_id,
             first_unuploaded_pre_key_id,
             server_has_pre_keys: !fresh_pre_keys,
+            stays_away: false,
         }
     }
 

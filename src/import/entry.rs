@@ -22,7 +22,7 @@ use super::{AccountProof, EntryCounts, EntryKind, Finality, ImportOrigin, KeyHal
 use crate::{
     journal::{Change, Record},
     store::{
-        ACCOUNT_CHANGE, STOPPED, StoreError,
+        ACCOUNT_CHANGE, STOPPED, Store, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
@@ -75,6 +75,9 @@ impl TenantEntry {
         for record in state.iter().filter(|record| record.space == space::SETTINGS && marks.contains(&record.key)) {
             entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
         }
+        if settled.stays_away {
+            entry.put(space::SETTINGS, key::text(STOPPED), Vec::<u8>::new());
+        }
         entry.put(space::DEVICE, key::only(), records::device::encode(&device(settled)?)?);
         entry.put_signal_state(settled);
         entry.put_contacts(settled, now);
@@ -103,6 +106,19 @@ pub fn has_receipt(state: &[Record], device: &[u8; 32]) -> bool {
     receipt.is_some_and(|receipt| {
         serde_json::from_slice::<ImportReceipt>(&receipt.value).map_or(true, |receipt| receipt.device == *device)
     })
+}
+
+impl ImportReceipt {
+    /// Where an open tenant came from; `None`: the device that it has was paired here.
+    pub async fn of(store: &Store) -> Result<Option<Self>, StoreError> {
+        let Some(receipt) = store.get(space::SETTINGS, &key::text(RECEIPT)).await? else { return Ok(None) };
+        let device = store.device().await?;
+        let receipt = serde_json::from_slice::<Self>(&receipt).ok();
+        Ok(receipt.filter(|receipt| {
+            // It stays when the device goes.
+            device.is_some_and(|device| device.noise_key.public_key.public_key_bytes() == &receipt.device[..])
+        }))
+    }
 }
 
 #[derive(Default)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::EntryError;
@@ -14,7 +15,7 @@ const LISTED: usize = 100;
 const NAME: usize = 120;
 
 /// A kind of entry, in any gateway's store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     PreKey,
@@ -34,7 +35,7 @@ pub enum EntryKind {
 }
 
 /// Entries of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntryCounts {
     pub kept: u64,
     /// Wanted, but damaged or not to be trusted: each has a problem.
@@ -44,7 +45,7 @@ pub struct EntryCounts {
 }
 
 /// One entry that was left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EntryProblem {
     pub kind: EntryKind,
     pub entry: String,

@@ -134,6 +134,15 @@ impl ImportWriter {
         if self.inspect(tenant, &settled.copy).await? == Occupancy::SameDevice {
             return Ok(Occupancy::SameDevice);
         }
+        self.write_inspected(tenant, settled).await
+    }
+
+    /// The same for whoever has inspected the tenant just now.
+    pub async fn write_inspected(
+        &self,
+        tenant: &TenantId,
+        settled: &SettledTenant,
+    ) -> Result<Occupancy, RefusedImport> {
         crash::point("import_inspected");
         let record = self.vault.tenant(tenant).await?;
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {

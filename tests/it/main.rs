@@ -2,6 +2,7 @@
 
 mod account;
 mod addresses;
+mod adopted;
 mod baileys;
 mod bounds;
 mod broken;
@@ -40,6 +41,7 @@ mod hostile;
 mod import_claims;
 mod import_command;
 mod import_devices;
+mod import_http;
 mod issuer;
 mod journal_bench;
 mod journal_damage;

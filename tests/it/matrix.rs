@@ -101,6 +101,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("POST", "/api/sessions/{session}/stop", "/api/sessions/$T/stop", Value::Null, Of(Scope::Control)),
         ("POST", "/api/sessions/{session}/restart", "/api/sessions/$T/restart", Value::Null, Of(Scope::Control)),
         ("POST", "/api/sessions/{session}/history", "/api/sessions/$T/history", json!({ "chatId": "573001112233@c.us" }), Of(Scope::Read)),
+        ("POST", "/api/sessions/{session}/import", "/api/sessions/$T/import", json!({ "from": "baileys", "document": {} }), Operator),
         ("POST", "/api/sessions/{session}/logout", "/api/sessions/$T/logout", Value::Null, Of(Scope::Control)),
         ("GET", "/api/{session}/auth/qr", "/api/$T/auth/qr", Value::Null, Of(Scope::Control)),
         ("POST", "/api/sendText", "/api/sendText", chat(json!({ "text": "hola" })), Of(Scope::Send)),

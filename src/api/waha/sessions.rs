@@ -1,7 +1,7 @@
 //! Sessions: made, looked at, paired, stopped and started, ended. A session that is stopped stays linked and stays away, over
 //! restarts too: WhatsApp keeps what comes for it, and unlinks a device that stays away for two weeks.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use axum::{
     Json,
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     fleet::{Beat, FleetError},
+    import::{EntryCounts, EntryKind, Finality, ImportOrigin, ImportReceipt},
     session::{Capping, Session, State as SessionState, Status, Timelock},
     tenant::{InvalidTenantId, TenantId},
     waha::Me,
@@ -192,7 +193,12 @@ pub async fn start_named(
 /// `GET /api/sessions/{session}`
 pub async fn one(State(app): State<App>, For { tenant, caller, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
     let status = status(&app, &tenant).await?;
-    Ok(Json(info(&app, &caller, &tenant, status.as_ref()).await))
+    let mut info = info(&app, &caller, &tenant, status.as_ref()).await;
+    if let Some(session) = app.fleet.session(&tenant) {
+        // A session that ends at this moment tells it next time.
+        info.imported = ImportReceipt::of(session.store()).await.ok().flatten().map(ImportedFrom::from);
+    }
+    Ok(Json(info))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -511,6 +517,27 @@ pub struct Info {
     last_message_at: Option<u64>,
     /// What the last heartbeat found; null before the first.
     heartbeat: Option<Heartbeat>,
+    /// Of one session: where its device came from, if it was not paired here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<ImportedFrom>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct ImportedFrom {
+    origin: ImportOrigin,
+    /// Milliseconds since 1970.
+    at: i64,
+    /// Whether the copy was said to be the old service's last.
+    finality: Finality,
+    /// By kind: how many entries of the source were kept, dropped, ignored.
+    entries: BTreeMap<EntryKind, EntryCounts>,
+}
+
+impl From<ImportReceipt> for ImportedFrom {
+    fn from(receipt: ImportReceipt) -> Self {
+        let ImportReceipt { origin, at, finality, entries, .. } = receipt;
+        Self { origin, at: at.as_millisecond(), finality, entries }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -570,5 +597,6 @@ async fn info(app: &App, caller: &Caller, tenant: &TenantId, status: Option<&Sta
         rejected: status.is_some_and(|status| status.rejected),
         last_message_at: last_message.map(|event| event.0.timestamp_ms()),
         heartbeat: app.fleet.beat(tenant).map(Heartbeat::from),
+        imported: None,
     }
 }

@@ -1,0 +1,101 @@
+//! A store of whatsmeow's comes in and logs in, on a network that knows its device: nobody scans, and both directions work.
+
+use loopback::{AdoptedDevice, PhoneInfo};
+use serde_json::json;
+use sessiond::{
+    demo::{Ear, until},
+    import::{self, ImportLimits, SourceFormat},
+};
+
+use crate::stage::{Home, LIMIT, Stage};
+
+const TENANT: &str = "trattoria";
+const STORE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/import/whatsmeow.db");
+
+/// The account whose device the store is: the network numbers its accounts in the order in which they come.
+async fn owner(stage: &Stage, number: &str) -> PhoneInfo {
+    loop {
+        let phone = stage.network.add_phone(Some("Trattoria".into())).await;
+        if phone.number == number {
+            return phone;
+        }
+        assert!(*phone.number < *number, "the network has no number {number}");
+    }
+}
+
+/// What the network that linked it knew.
+fn device() -> (String, AdoptedDevice) {
+    let limits = ImportLimits::default();
+    let copy = import::read_one(SourceFormat::Whatsmeow, STORE.as_ref(), None, None, &limits).unwrap().copy.unwrap();
+    let device = &copy.device;
+    let adopted = AdoptedDevice {
+        id: device.me.device,
+        noise_key: device.noise_key.public,
+        identity: device.identity_key.public,
+        registration: device.registration_id,
+        signed_pre_key: (device.signed_pre_key_id, device.signed_pre_key.public),
+        signed_pre_key_signature: device.signed_pre_key_signature.to_vec(),
+        pre_keys: copy.pre_keys.iter().map(|(id, pair)| (*id, pair.public)).collect(),
+        details: device.account.details.clone(),
+        account_key: device.account.account_key,
+        account_signature: device.account.account_signature.clone(),
+        device_signature: device.account.device_signature.clone(),
+    };
+    (copy.number().to_owned(), adopted)
+}
+
+async fn has(stage: &Stage, number: &str, text: &str) -> bool {
+    let inbox = stage.network.customer_inbox(number).await.unwrap();
+    inbox.iter().any(|received| received.text.as_deref() == Some(text))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_whatsmeow_imports_and_logs_in() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let (number, adopted) = device();
+    let owner = owner(&stage, &number).await;
+    let stolen = AdoptedDevice { identity: adopted.noise_key, ..adopted.clone() };
+    assert!(stage.network.adopt(&number, stolen).await.is_err(), "the proof is of another identity");
+    stage.network.adopt(&number, adopted.clone()).await.unwrap();
+    assert!(stage.network.adopt(&number, adopted).await.is_err(), "once");
+    // The store has sessions with two that come after it, whose keys here are others.
+    for _ in 0..2 {
+        stage.network.add_customer().await;
+    }
+    let customer = stage.network.add_customer().await;
+    // Waits for it, sealed with a key that whatsmeow made.
+    let waiting = stage.network.customer_send(&customer, &number, "a table for two?").await.unwrap();
+
+    let daemon = stage.start().await;
+    let url = format!("http://{}/api/sessions/{TENANT}/import", stage.setup.address);
+    let form = "--x\r\nContent-Disposition: form-data; name=\"from\"\r\n\r\nwhatsmeow\r\n\
+         --x\r\nContent-Disposition: form-data; name=\"connect\"\r\n\r\ntrue\r\n\
+         --x\r\nContent-Disposition: form-data; name=\"stopped\"\r\n\r\ntrue\r\n\
+         --x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"wm.db\"\r\n\r\n";
+    let body = [form.as_bytes(), &std::fs::read(STORE).unwrap(), b"\r\n--x--\r\n"].concat();
+    let request = reqwest::Client::new().post(url).header("x-api-key", &stage.setup.admin_key);
+    let request = request.header("content-type", "multipart/form-data; boundary=x").body(body);
+    let report: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&report["outcome"], &report["number"]), (&json!("imported"), &json!(number)), "{report:#}");
+
+    let connected = until(LIMIT, "the tenant to be connected", || stage.dashboard.is_connected(TENANT));
+    connected.await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let ear = Ear::open(&stage.dashboard, vec![TENANT.to_owned()]);
+    let heard = ear.until(LIMIT, |heard| {
+        heard.iter().any(|heard| {
+            heard.payload["message"]["id"] == json!(waiting) && heard.payload["message"]["text"].is_string()
+        })
+    });
+    heard.await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    for (to, text) in
+        [(&customer, "at eight"), (&customer, "see you"), (&stage.network.add_customer().await, "good day")]
+    {
+        stage.dashboard.send(TENANT, to, text, text).await.unwrap();
+        let arrived = until(LIMIT, text, || has(&stage, to, text)).await;
+        arrived.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    }
+    let stats = stage.network.stats().await;
+    assert_eq!((stats.counts.pairings, stats.counters_reused), (0, 0), "{stats:#?}");
+    assert_eq!(stage.network.phone(&owner.number).await.unwrap().pairings, 0, "nobody scanned");
+    daemon.terminate(LIMIT).await.unwrap();
+}
