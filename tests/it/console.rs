@@ -131,3 +131,8 @@ async fn a_gap_in_what_is_kept_is_no_gap_in_what_is_shown() {
 async fn files_are_shown_played_and_saved_and_nothing_runs() {
     play("files", stage().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_comes_from_another_gateway_by_its_folder() {
+    play("movein", stage().await).await;
+}

@@ -60,6 +60,8 @@ export function signOut(rejected = false) {
 
 export const get = (path, options) => request("GET", path, options);
 export const post = (path, body, options) => request("POST", path, { body: body ?? {}, ...options });
+/** A form with files in it. */
+export const upload = (path, form) => request("POST", path, { body: form, patience: 1_200_000 });
 export const put = (path, body, options) => request("PUT", path, { body, ...options });
 export const remove = (path, options) => request("DELETE", path, options);
 
@@ -86,7 +88,9 @@ export function socketAddress() {
 async function request(method, address, { body, headers = {}, as = key, raw = false, patience = PATIENCE, signal } = {}) {
   const signals = [AbortSignal.timeout(patience), ...(signal ? [signal] : [])];
   const options = { method, headers: { "X-Api-Key": as ?? "", ...headers }, cache: "no-store", credentials: "omit", redirect: "error", signal: AbortSignal.any(signals) };
-  if (body !== undefined) {
+  if (body instanceof FormData) {
+    options.body = body;
+  } else if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }

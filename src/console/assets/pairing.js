@@ -6,6 +6,7 @@ import { fill, h } from "./dom.js";
 import { action, choose, confirm, field, form, toast } from "./dialog.js";
 import { phone, since } from "./format.js";
 import { icon } from "./icons.js";
+import { moveInPart } from "./movein.js";
 import { nameOf } from "./names.js";
 import { isStopped, numberOf } from "./order.js";
 import { listAddress } from "./place.js";
@@ -26,7 +27,7 @@ export function connectionPart({ tenant, session, look }) {
       fill(body, part.node, removal(tenant));
     }
     part.update(session);
-    if (shown === "pairing" && kind === "paired") toast(t("pairing.done"));
+    if (shown === "pairing" && kind === "paired" && !isStopped(session)) toast(t("pairing.done"));
     shown = kind;
   }
 
@@ -121,11 +122,18 @@ function paired(tenant, look) {
       fact("tenants.phone", h("span", { class: "numbers" }, phone(numberOf(session)) || "—")),
       fact("connection.reason", session.reason ? serverWords(session.reason) : "—"),
       fact("connection.since", since(session.timestamps?.activity || null)),
+      session.imported && fact("connection.imported", imported(session.imported)),
       fact("tenants.last", since(session.lastMessageAt)),
       fact("tenants.beat", [since(beat?.at), beat && ` · ${t(`health.${beat.health}`)}`]));
   }
 
   return { node: [connected, stopped, panel], update };
+}
+
+/** Where the device came from, when, and what of it did not come along. */
+function imported({ origin, at, entries }) {
+  const dropped = Object.values(entries).reduce((sum, one) => sum + one.dropped, 0);
+  return [t(`movein.from.${origin}`), " · ", since(at), dropped > 0 && ` · ${t("connection.imported.dropped", { n: dropped })}`];
 }
 
 /** Both ways to pair. */
@@ -159,7 +167,7 @@ function ways(tenant, look) {
     code.update(session);
     whose.update(session);
   };
-  return { node: [whose.node, node], update, refresh: code.refresh, close: code.close };
+  return { node: [whose.node, node, moveInPart(tenant, look).node], update, refresh: code.refresh, close: code.close };
 }
 
 /** Which number alone may scan, and the owner's word that another one may. */

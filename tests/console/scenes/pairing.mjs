@@ -113,7 +113,7 @@ export default async function pairing(world) {
   await page.getByText("Only the number").waitFor();
 
   // The other way: a code typed into the phone.
-  const field = page.getByLabel("Phone number");
+  const field = page.getByLabel("Phone number", { exact: true });
   await field.waitFor();
   world.rough = true;
   await field.fill("12");
