@@ -328,6 +328,46 @@ async fn a_claim_of_a_dead_import_ends() {
     assert_eq!(import.outcome(&source, &["--tenant", "dead"]).await, "device_elsewhere");
 }
 
+/// Both have announced the device before either looks: whoever looks first sees the other, and never do both come in.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_imports_that_have_both_claimed_never_both_come_in() {
+    both_claimed(Home::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_imports_that_have_both_claimed_never_both_come_in_with_firestore() {
+    both_claimed(Home::Emulator).await;
+}
+
+async fn both_claimed(home: Home) {
+    let Some(mut import) = Import::new(home).await else { return };
+    // Two commands have an embedded vault at once only if it is shared.
+    import.stage = import.stage.shared();
+    let source = import.folder("seven", BAILEYS_7);
+    assert_eq!(import.outcome(&import.folder_of_device(1), &["--tenant", "other"]).await, "imported");
+    // Each stays at its claim for longer than the other takes to come there.
+    let held = |tenant: &str| {
+        let mut command = import.command("baileys", &source, &["--tenant", tenant]);
+        command.env("LOOPBACK_PAUSE", "import_claimed:10000").kill_on_drop(true);
+        async move { reports(&command.output().await.unwrap()).remove(0) }
+    };
+    let (one, two) = tokio::join!(held("one"), held("two"));
+    let mut refused = Vec::new();
+    for (report, tenant, other) in [(&one, "one", "two"), (&two, "two", "one")] {
+        if report["outcome"] != "imported" {
+            assert_eq!(report["reason"]["code"], "device_elsewhere", "{report}");
+            assert!(report["reason"]["detail"].as_str().unwrap().contains(other), "{report}");
+            refused.push(tenant);
+        }
+    }
+    assert!(!refused.is_empty(), "two tenants have one device: {one} {two}");
+    // Whoever was refused first took its claim back: the other may have come in, or comes in now.
+    let (inside, outside) = if refused == ["two"] { ("one", "two") } else { ("two", "one") };
+    let expected = if refused.len() == 2 { "imported" } else { "already_imported" };
+    assert_eq!(import.outcome(&source, &["--tenant", inside]).await, expected);
+    assert_eq!(import.outcome(&source, &["--tenant", outside]).await, "device_elsewhere");
+}
+
 /// Of a source that ends early nobody knows whether it has one tenant: nothing comes in under a name of the user's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_ends_early_gives_nothing_to_a_tenant_that_is_named() {
