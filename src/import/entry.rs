@@ -22,7 +22,7 @@ use super::{AccountProof, EntryCounts, EntryKind, Finality, ImportOrigin, KeyHal
 use crate::{
     journal::{Change, Record},
     store::{
-        ACCOUNT_CHANGE, STOPPED, Store, StoreError,
+        ACCOUNT_CHANGE, PAIRING, STOPPED, Store, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
@@ -70,8 +70,8 @@ impl TenantEntry {
         for record in state.iter().filter(|record| credentials.contains(&record.space)) {
             entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
         }
-        // Of the pairing before: it was stopped, say, or might change its account.
-        let marks = [STOPPED, ACCOUNT_CHANGE].map(key::text);
+        // Of the pairing before: it was stopped, say, or might change its account, or a code is still on somebody's screen.
+        let marks = [STOPPED, ACCOUNT_CHANGE, PAIRING].map(key::text);
         for record in state.iter().filter(|record| record.space == space::SETTINGS && marks.contains(&record.key)) {
             entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
         }

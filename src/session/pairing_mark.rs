@@ -8,9 +8,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::Inner;
-use crate::store::{Batch, Store, StoreError, key, space};
-
-const KEY: &str = "session/pairing";
+use crate::store::{Batch, PAIRING, Store, StoreError, key, space};
 
 /// A page that polls makes the offer longer with every look: that is written so seldom.
 const STEP: Duration = Duration::from_secs(60);
@@ -41,7 +39,7 @@ impl Offer {
 
 impl PairingMark {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
-        let stored = store.get(space::SETTINGS, &key::text(KEY)).await?;
+        let stored = store.get(space::SETTINGS, &key::text(PAIRING)).await?;
         let stored = stored.map(|stored| Offer::parse(&stored));
         Ok(Self { begun: watch::Sender::new(stored), stored })
     }
@@ -88,8 +86,8 @@ pub(super) async fn keep(session: Arc<Inner>) {
         if is_stale(stored, now) {
             let mut batch = Batch::default();
             match now {
-                Some(offer) => batch.put(space::SETTINGS, key::text(KEY), offer.bytes()),
-                None => batch.delete(space::SETTINGS, key::text(KEY)),
+                Some(offer) => batch.put(space::SETTINGS, key::text(PAIRING), offer.bytes()),
+                None => batch.delete(space::SETTINGS, key::text(PAIRING)),
             }
             let written = match session.store.write(batch).await {
                 Ok(change) if now.is_some() => session.confirm(change).await,

@@ -58,7 +58,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
 pub use self::{
-    account::{ACCOUNT_CHANGE, OwnAccount, STOPPED, account_of},
+    account::{ACCOUNT_CHANGE, OwnAccount, PAIRING, STOPPED, account_of},
     arrivals::Arrivals,
     device::{Hooks, is_paired},
     failure::{CopyFailure, CopyFailureKind},

@@ -170,8 +170,8 @@ async fn comes_in(home: Home) {
     assert_eq!((&session["paired"], &session["status"]), (&json!(true), &json!("STOPPED")), "{session}");
     // Only now it connects; the network does not know the device, and that is the end of it.
     scene.stage.dashboard.post("/api/sessions/trattoria/start", json!({})).await.unwrap();
-    let ended = || async { scene.session("trattoria").await["paired"] == json!(false) };
-    until(LIMIT, "the network's word", ended).await.unwrap();
+    let rejected = || async { scene.session("trattoria").await["rejected"] == json!(true) };
+    until(LIMIT, "the network's word", rejected).await.unwrap();
     for store in [BAILEYS_7, BAILEYS_6] {
         let creds: Value = serde_json::from_str(&files(store)["creds.json"]).unwrap();
         let log = scene.stage.log();
