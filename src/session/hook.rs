@@ -224,7 +224,7 @@ impl EventHandler for Ears {
             Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => self.session.answers.note(),
             Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
             Event::UndecryptableMessage(message) => {
-                self.session.store.arrivals().finished([message.info.id.as_str()]);
+                self.session.store.arrivals().failed(&message.info.id);
             }
             _ => {}
         }

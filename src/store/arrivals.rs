@@ -12,13 +12,16 @@
 //! (`message/commit_batch.rs`).
 //!
 //! Some messages are never kept: a repeat, a key alone, a message that does not open. Their end is the event or the
-//! stanza by which the library answers them.
+//! stanza by which the library answers them. A message that has not opened once and comes again has neither if it does
+//! not open this time either: the event comes once for an id, and the stanza, which then carries keys, waits for an
+//! upload of keys, which waits for the wire, which waits for the queue. So it is waited for briefly
+//! ([`Traveller::failed_before`]).
 //!
 //! The library queues what comes without a bound. So the bytes that are on their way are counted, of the tenant and of
 //! all, for who slows the line down ([`Arrivals::until_crowded`]).
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -52,6 +55,9 @@ const SHARE: usize = 256 << 10;
 /// A message on its way costs its bytes; one that is being kept some times as many.
 const CROWD_OF_ALL: usize = 48 << 20;
 
+/// Ids of messages that have not opened, remembered for one connection.
+const MOST_FAILED: usize = 1000;
+
 /// What has come is looked at so often while the line is not read: an answer that the library sends wakes nobody.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -74,10 +80,13 @@ struct Table {
     chats: HashMap<Arc<str>, VecDeque<Arrival>>,
     /// The chat of each message.
     places: HashMap<String, Arc<str>>,
+    /// Messages that have not opened.
+    failed: HashSet<String>,
 }
 
 struct Arrival {
     id: String,
+    failed_before: bool,
     stage: Stage,
     answer: SentAnswer,
     weight: Weight,
@@ -125,6 +134,14 @@ pub type SentAnswer = Vec<oneshot::Receiver<Arc<Node>>>;
 pub(super) struct Traveller {
     chat: Arc<str>,
     id: String,
+    /// It has come before in this connection, and did not open.
+    failed_before: bool,
+}
+
+impl Traveller {
+    pub(super) fn failed_before(&self) -> bool {
+        self.failed_before
+    }
 }
 
 impl Arrivals {
@@ -149,7 +166,8 @@ impl Arrivals {
         table.places.insert(id.to_owned(), name.clone());
         let answer = if table.places.len() <= MOST_WATCHED { answer() } else { Vec::new() };
         let weight = Weight::new(bytes, self.bytes.clone());
-        let arrival = Arrival { id: id.to_owned(), stage: Stage::Travelling, answer, weight };
+        let failed_before = table.failed.contains(id);
+        let arrival = Arrival { id: id.to_owned(), failed_before, stage: Stage::Travelling, answer, weight };
         table.chats.entry(name).or_default().push_back(arrival);
         drop(table);
         if self.is_crowded() {
@@ -224,6 +242,16 @@ impl Arrivals {
         ids.into_iter().for_each(|id| self.advance(id, None));
     }
 
+    /// The library could not open a message, and has finished with it for now.
+    pub fn failed(&self, id: &str) {
+        let mut table = self.table();
+        if table.failed.len() < MOST_FAILED {
+            table.failed.insert(id.to_owned());
+        }
+        drop(table);
+        self.finished([id]);
+    }
+
     /// The messages before it in its chat are over, and so is it, unless it has come to a stage.
     fn advance(&self, id: &str, stage: Option<Stage>) {
         let mut table = self.table();
@@ -256,7 +284,7 @@ impl Arrivals {
         let chats = table.chats.iter().filter(|_| table.live);
         let unkept = chats.filter_map(|(chat, queue)| {
             let first = queue.front().filter(|first| first.stage != Stage::Kept)?;
-            Some(Traveller { chat: chat.clone(), id: first.id.clone() })
+            Some(Traveller { chat: chat.clone(), id: first.id.clone(), failed_before: first.failed_before })
         });
         unkept.collect()
     }

@@ -33,6 +33,9 @@ const DEVICES: usize = 256;
 const TICK: Duration = Duration::from_millis(20);
 const TICKS: u32 = 250;
 
+/// The same for messages that have not opened before: the wire may be held up until then.
+const TICKS_FOR_FAILED_ONES: u32 = 10;
+
 #[async_trait]
 impl SignalStore for Store {
     async fn put_identity(&self, address: &str, key: [u8; 32]) -> Result<()> {
@@ -282,10 +285,10 @@ impl Store {
                 Head::None => {
                     news.await;
                 }
-                Head::Waits(head) => {
+                Head::Waits { head, for_failed_ones } => {
                     if waited.0 != Some(head) {
                         waited = (Some(head), 0);
-                    } else if waited.1 == TICKS {
+                    } else if waited.1 == TICKS || for_failed_ones && waited.1 >= TICKS_FOR_FAILED_ONES {
                         debug!("nothing is heard of a message: the ratchets are stored without it");
                         self.copy.signal_queue.give_up(&self.copy.arrivals);
                     }

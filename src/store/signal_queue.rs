@@ -68,8 +68,13 @@ struct Queued {
 /// The first write, as it is now.
 pub(super) enum Head {
     None,
-    /// It waits for a message; the number tells one head from the next.
-    Waits(u64),
+    /// It waits for messages.
+    Waits {
+        /// Tells one head from the next.
+        head: u64,
+        /// None of them has opened when it came before, see [`super::arrivals`].
+        for_failed_ones: bool,
+    },
     Ready(SignalWrite),
 }
 
@@ -107,11 +112,12 @@ impl SignalQueue {
     pub(super) fn head(&self, arrivals: &Arrivals) -> Head {
         let state = self.state();
         let Some(head) = state.queue.front() else { return Head::None };
-        let is_settled = |waits: &Traveller| arrivals.progress(waits) == Progress::Over;
-        if state.bytes > MOST_BYTES || head.travellers.iter().all(is_settled) {
+        let mut unsettled =
+            head.travellers.iter().filter(|waits| arrivals.progress(waits) != Progress::Over).peekable();
+        if state.bytes > MOST_BYTES || unsettled.peek().is_none() {
             return Head::Ready(head.write.clone());
         }
-        Head::Waits(state.done)
+        Head::Waits { head: state.done, for_failed_ones: unsettled.all(Traveller::failed_before) }
     }
 
     /// The messages that the first write waits for have had their time; no other write waits for them either.
@@ -278,6 +284,29 @@ mod tests {
         assert!(is_ready(&queue, &arrivals));
         queue.pop(None);
         assert!(queue.push(&arrivals, put(A, b"2")).is_some(), "the next write waits for it again");
+    }
+
+    #[test]
+    fn one_that_has_not_opened_before_is_told_from_the_others() {
+        let (arrivals, queue) = live();
+        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.failed("1");
+        assert!(queue.push(&arrivals, put(A, b"0")).is_some(), "it is over");
+        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("other", "2", 1, Vec::new);
+        assert!(queue.push(&arrivals, put(A, b"1")).is_none());
+        assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: false, .. }));
+        arrivals.kept(["2"]);
+        assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: true, .. }));
+        arrivals.kept(["1"]);
+        assert!(is_ready(&queue, &arrivals), "this time it opened");
+        // The next connection asks anew.
+        arrivals.begin();
+        arrivals.go_live();
+        queue.clear();
+        arrivals.came("chat", "1", 1, Vec::new);
+        assert!(queue.push(&arrivals, put(A, b"2")).is_none());
+        assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: false, .. }));
     }
 
     #[test]
