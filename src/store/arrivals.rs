@@ -78,6 +78,7 @@ struct Table {
 
 struct Arrival {
     id: String,
+    at: Instant,
     stage: Stage,
     answer: SentAnswer,
     weight: Weight,
@@ -149,12 +150,19 @@ impl Arrivals {
         table.places.insert(id.to_owned(), name.clone());
         let answer = if table.places.len() <= MOST_WATCHED { answer() } else { Vec::new() };
         let weight = Weight::new(bytes, self.bytes.clone());
-        let arrival = Arrival { id: id.to_owned(), stage: Stage::Travelling, answer, weight };
+        let arrival = Arrival { id: id.to_owned(), at: Instant::now(), stage: Stage::Travelling, answer, weight };
         table.chats.entry(name).or_default().push_back(arrival);
         drop(table);
         if self.is_crowded() {
             self.moved.notify_waiters();
         }
+    }
+
+    /// So long ago it came; `None`: it is not remembered, or is over.
+    pub fn age(&self, id: &str) -> Option<Duration> {
+        let table = self.table();
+        let queue = table.chats.get(table.places.get(id)?)?;
+        Some(queue.iter().find(|arrival| arrival.id == id)?.at.elapsed())
     }
 
     fn room(&self) -> usize {
