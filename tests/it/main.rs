@@ -14,6 +14,7 @@ mod countries;
 mod crossing;
 mod cursors;
 mod damage;
+mod dashboards;
 mod descriptors;
 mod directory;
 mod disk;
