@@ -1,4 +1,4 @@
-//! What stands around `/metrics`: the alert rules and the Grafana dashboard name what the daemon really shows.
+//! What stands around `/metrics`: the alert rules, the Grafana dashboard and the guide's table name what the daemon really shows.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -14,6 +14,7 @@ use crate::{
 const RULES: &str = include_str!("../../config/prometheus/alerts.yml");
 const RULE_TESTS: &str = include_str!("../../config/prometheus/alerts_test.yml");
 const DASHBOARD: &str = include_str!("../../config/grafana/sessiond.json");
+const PAGE: &str = include_str!("../../src/guide/watching.md");
 
 /// Prometheus itself says whether it could scrape.
 const OF_PROMETHEUS: &str = "up";
@@ -154,4 +155,29 @@ fn the_dashboard_is_whole() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/grafana/provisioning");
     let provisioning = std::fs::read_to_string(folder.join("dashboards.yml")).unwrap();
     assert!(provisioning.contains("apiVersion: 1") && provisioning.contains("/etc/grafana/dashboards/sessiond"));
+}
+
+/// The guide's table is the code's.
+#[test]
+fn the_guide_lists_every_metric() {
+    let cell = |text: &str| text.trim().trim_matches('`').to_owned();
+    let rows = PAGE.lines().filter(|line| line.starts_with("| `sessiond_") || line.starts_with("| `process_"));
+    let listed: Vec<Vec<String>> = rows.map(|line| line.trim_matches('|').split('|').map(cell).collect()).collect();
+    let there: Vec<Vec<String>> = FAMILIES
+        .iter()
+        .map(|family| {
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram(_) => "histogram",
+            };
+            let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+            let labels = cell(&labels.join(", "));
+            vec![family.name.to_owned(), kind.to_owned(), labels, family.help.trim_end_matches('.').to_owned()]
+        })
+        .collect();
+    assert_eq!(listed.len(), there.len());
+    for (listed, there) in listed.iter().zip(&there) {
+        assert_eq!(listed, there);
+    }
 }
