@@ -26,7 +26,7 @@ pub use self::allocator::give_back_large_blocks;
 use self::descriptors::Descriptors;
 pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
 use crate::{
-    api::{self, App, Auth, AuthSettings},
+    api::{self, App, Auth, AuthSettings, MetricsSettings},
     clock::SystemClock,
     config::{self, Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary, WorkFolder},
@@ -41,8 +41,9 @@ use crate::{
     seal::{Keyring, load_or_create_key_file, read_key_file},
     session::{Directory, Ended, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
+    telemetry::metrics,
     vault::{
-        InstanceId, Vault, VaultError, access,
+        InstanceId, MeteredVault, Vault, VaultError, access,
         embedded::Embedded,
         firestore::{self, Firestore, FirestoreConfig, ServiceAccountKey},
     },
@@ -79,6 +80,7 @@ impl Daemon {
     /// Restores all tenants and opens the port.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let began = Instant::now();
+        metrics::install();
         let instance = InstanceId(Ulid::generate().to_string().into());
         // Before anything else is touched: it may be another's.
         let mut lock = match &config.vault.home {
@@ -89,7 +91,9 @@ impl Daemon {
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
         let socket = reserve(config.http.listen)?;
+        let watched = config.metrics.listen.map(reserve).transpose()?;
         let (vault, keyring) = open_vault(config).await?;
+        let vault = MeteredVault::new(vault);
         if let Some(lock) = &mut lock {
             lock.hold_vault()?;
         }
@@ -115,9 +119,26 @@ impl Daemon {
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
+        let metrics = metrics_settings(config);
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, metrics };
+        let watched =
+            watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone())).transpose()?;
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
-        let serving = tokio::spawn(serve(listener, router, config.http.clone(), room, stop_serving.clone()));
+        let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
+        let counting = stop_serving.clone();
+        let serving = tokio::spawn(async move {
+            let watched = async {
+                match watched {
+                    Some(watched) => watched.await,
+                    None => Ok(()),
+                }
+            };
+            let counting = async {
+                metrics::keep(&counting).await;
+                Ok::<_, std::io::Error>(())
+            };
+            tokio::try_join!(serving, watched, counting).map(drop)
+        });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
@@ -427,6 +448,34 @@ async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     listener::serve(listener, router, &settings.connections, settings.proxies, room, stop).await
+}
+
+/// What `/metrics` goes by.
+fn metrics_settings(config: &Config) -> MetricsSettings {
+    let vault = match config.vault.home {
+        VaultHome::Embedded { .. } => "embedded",
+        VaultHome::Firestore { .. } => "firestore",
+    };
+    MetricsSettings { per_tenant: config.metrics.per_tenant, vault }
+}
+
+/// Connections of who reads `/metrics` without a key, at the same time.
+const WATCHERS: usize = 16;
+
+/// Serves `/metrics` without a key, on its own address.
+fn watch(
+    socket: TcpSocket,
+    app: &App,
+    config: &Config,
+    reserve: u64,
+    stop: CancellationToken,
+) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
+    let listener = socket.listen(64).context("the port for metrics cannot be opened")?;
+    info!(address = %listener.local_addr()?, "metrics are served without a key");
+    let room = Room { connections: WATCHERS, reserve };
+    let settings = config::Connections { most: WATCHERS, per_address: None, ..config.http.connections.clone() };
+    let (router, proxies) = (api::metrics_router(app.clone()), config.http.proxies.clone());
+    Ok(async move { listener::serve(listener, router, &settings, proxies, room, stop).await })
 }
 
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.

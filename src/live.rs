@@ -37,6 +37,7 @@ use crate::{
     config,
     fleet::Fleet,
     message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links, status::STATUS_CHAT},
+    telemetry::metrics::{self, label::Consumer},
     tenant::TenantId,
     waha::{self, View},
 };
@@ -372,6 +373,9 @@ async fn follow(
             Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
                 emit_event(socket, &event, &fleet.env().media.links).await;
+                if event.body.message().is_some() {
+                    metrics::message_delivered(Consumer::SocketIo, event.at_ms(), fleet.env().clock.now());
+                }
             }
             Ok(Notice::Event(_) | Notice::Presence(_)) => {}
             Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,

@@ -72,7 +72,7 @@ pub struct Sessions {
 /// Who is ill and why.
 #[derive(Serialize, JsonSchema)]
 pub struct Ill {
-    tenant: String,
+    pub(super) tenant: String,
     state: session::State,
     reason: String,
     since: jiff::Timestamp,
@@ -165,7 +165,7 @@ fn space(app: &App) -> DiskSpace {
 
 /// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed. And those whose vault has lost
 /// something: while that lasts nothing of them is durable.
-fn ill(app: &App) -> Vec<Ill> {
+pub(super) fn ill(app: &App) -> Vec<Ill> {
     app.fleet
         .reports()
         .into_iter()

@@ -1,7 +1,8 @@
 //! The keys' routes, as WAHA has them, and one more that renews. For the operator.
 //!
 //! WAHA knows six actions where we have three scopes: `setting`, `app` and `delete` belong to `control` here. A request that would
-//! part them is refused rather than granted more than it asked for.
+//! part them is refused rather than granted more than it asked for. `metrics`, which WAHA does not have, is of no session, and goes with
+//! nothing else: a key that opens the counters of all tenants opens none of them.
 
 use std::convert::Infallible;
 
@@ -53,6 +54,9 @@ pub struct Actions {
     setting: Option<bool>,
     app: Option<bool>,
     delete: Option<bool>,
+    /// To read `/metrics`, without a session and without another action. WAHA has no such action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<bool>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -86,6 +90,21 @@ impl KeyRequest {
             Problem::invalid(message.clone(), vec![FieldError { field: field.into(), message }])
         };
         let session = self.session.as_deref().filter(|session| !session.is_empty());
+        if self.actions.is_some_and(|actions| actions.metrics == Some(true)) {
+            let alone = Actions { metrics: Some(true), ..Actions::default() };
+            let others = self.actions.map(Actions::asked_for);
+            return match session {
+                Some(_) => Err(invalid("session", "goes with no key for metrics: that is of all sessions".into())),
+                None if others != Some(alone) => {
+                    Err(invalid("actions.metrics", "goes with no other action: make two keys".into()))
+                }
+                None => Ok(Rights::Metrics),
+            };
+        }
+        // A key that is for metrics stays so as long as nothing else is said.
+        if let (None, None, Some(Rights::Metrics)) = (session, self.actions, now) {
+            return Ok(Rights::Metrics);
+        }
         let session = session.ok_or_else(|| invalid("session", "is required, unless isAdmin".into()))?;
         let tenant =
             session.parse().map_err(|error: crate::tenant::InvalidTenantId| invalid("session", error.to_string()))?;
@@ -110,14 +129,32 @@ impl KeyRequest {
     }
 }
 
+impl Actions {
+    /// Without what is said not to be wanted.
+    fn asked_for(self) -> Self {
+        let wanted = |action: Option<bool>| action.filter(|action| *action);
+        let Self { read, send, control, setting, app, delete, metrics } = self;
+        let [read, send, control] = [read, send, control].map(wanted);
+        let [setting, app, delete, metrics] = [setting, app, delete, metrics].map(wanted);
+        Self { read, send, control, setting, app, delete, metrics }
+    }
+}
+
 impl KeyAnswer {
     fn new(key: &ApiKey, secret: Option<&Secret>) -> Self {
         let (session, actions) = match &key.rights {
             Rights::Admin => (None, None),
             Rights::Tenant { tenant, scopes } => {
                 let [read, send, control] = Scope::ALL.map(|scope| Some(scopes.contains(&scope)));
-                let actions = Actions { read, send, control, setting: control, app: control, delete: control };
+                let actions =
+                    Actions { read, send, control, setting: control, app: control, delete: control, metrics: None };
                 (Some(tenant.clone()), Some(actions))
+            }
+            Rights::Metrics => {
+                let no = Some(false);
+                let actions =
+                    Actions { read: no, send: no, control: no, setting: no, app: no, delete: no, metrics: Some(true) };
+                (None, Some(actions))
             }
         };
         Self {
@@ -204,6 +241,21 @@ mod tests {
         assert_eq!(scopes(json!({ "control": true })), [Scope::Control]);
         assert_eq!(scopes(json!({ "control": true, "setting": true, "app": true, "delete": true })), [Scope::Control]);
         assert_eq!(scopes(json!({ "read": true, "delete": false, "control": null })), [Scope::Read]);
+    }
+
+    #[test]
+    fn a_key_for_metrics_is_for_nothing_else() {
+        let metrics = json!({ "metrics": true });
+        assert_eq!(rights(json!({ "actions": metrics })).unwrap(), Rights::Metrics);
+        assert_eq!(
+            rights(json!({ "session": "", "actions": { "metrics": true, "read": false } })).unwrap(),
+            Rights::Metrics
+        );
+        assert!(rights(json!({ "session": "a", "actions": metrics })).is_err());
+        assert!(rights(json!({ "actions": { "metrics": true, "read": true } })).is_err());
+        assert!(rights(json!({ "actions": { "metrics": false } })).is_err());
+        let unchanged: KeyRequest = serde_json::from_value(json!({ "isActive": false })).unwrap();
+        assert_eq!(unchanged.rights(Some(&Rights::Metrics)).unwrap(), Rights::Metrics);
     }
 
     #[test]

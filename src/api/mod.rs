@@ -15,6 +15,7 @@ mod history;
 mod import;
 mod input;
 mod keys;
+mod metrics;
 pub mod old_form;
 mod openapi;
 mod problem;
@@ -39,6 +40,7 @@ pub use self::{
         Access, Auth, Caller, Denied, Scope, Settings as AuthSettings, Valid,
         cors::{allows, layer as cors},
     },
+    metrics::{Settings as MetricsSettings, router as metrics_router},
     problem::Problem,
     route::Listed,
 };
@@ -60,6 +62,7 @@ pub struct App {
     pub fleet: Arc<Fleet>,
     pub auth: Arc<Auth>,
     pub webhooks: Arc<Webhooks>,
+    pub metrics: MetricsSettings,
 }
 
 /// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What
@@ -321,6 +324,7 @@ fn table() -> Vec<Section> {
             Route::get("/docs/guide/{page}", Open, guide::page, "A page of the guide").also(&[404]),
             Route::post("/api/server/stop", Admin, waha::cannot::stop_server, "Not here: whoever started the daemon stops it").also(&[501]),
             Route::get("/api/server/status", Keyed, waha::server::status, "Since when"),
+            Route::get("/metrics", Metrics, metrics::show, "What is counted and measured, for Prometheus"),
         ]),
     ]
 }

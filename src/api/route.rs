@@ -1,7 +1,7 @@
 //! The table of routes. What it takes to come in and what it is for stand beside each path, and the router is made from nothing
 //! else: a route that nobody decided about cannot exist, nor one that is not in the OpenAPI document.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
     handler::Handler,
     http::Method,
     middleware,
-    response::IntoResponse as _,
+    response::{IntoResponse as _, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
 
@@ -19,6 +19,7 @@ use super::{
     openapi::{self, Described, Operation},
     problem::Problem,
 };
+use crate::telemetry::metrics::{self, HttpRoute};
 
 /// Routes that belong together, under a heading of the document.
 pub struct Section {
@@ -105,10 +106,13 @@ pub fn router(sections: Vec<Section>, app: &App) -> Router<App> {
             let documented = cfg!(debug_assertions).then(|| Arc::new(openapi::operation_statuses(&route)));
             let Route { path, access, action, handle, method, .. } = route;
             let app = app.clone();
+            let meter = Arc::new(HttpRoute::new(&method, path));
             let gate = middleware::from_fn(move |request: Request, next| {
                 let (app, documented, method) = (app.clone(), documented.clone(), method.clone());
+                let (began, meter) = (Instant::now(), meter.clone());
                 async move {
                     let response = auth::pass(app, access, action, request, next).await.into_response();
+                    meter.answered(response.status(), began.elapsed());
                     if let Some(documented) = documented {
                         let status = response.status().as_u16();
                         assert!(documented.contains(&status), "{method} {path} answers {status}: not in the document");
@@ -118,6 +122,13 @@ pub fn router(sections: Vec<Section>, app: &App) -> Router<App> {
             });
             router.route(path, handle.route_layer(gate))
         })
-        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|method: Method| async move { unmatched(&method, Problem::method_not_allowed()) })
+        .fallback(|method: Method| async move { unmatched(&method, Problem::not_found()) })
+}
+
+/// There is no such route; it counts all the same.
+fn unmatched(method: &Method, problem: Problem) -> Response {
+    let response = problem.into_response();
+    metrics::http_unmatched(method, response.status());
+    response
 }

@@ -48,6 +48,7 @@ pub struct Config {
     pub media: Media,
     pub outbound: Outbound,
     pub webhooks: Webhooks,
+    pub metrics: Metrics,
     /// From SIGTERM to the exit.
     pub shutdown_grace: Duration,
     pub log: Log,
@@ -297,6 +298,23 @@ pub struct Outbound {
 pub struct Webhooks {
     pub concurrency: usize,
     pub per_tenant: usize,
+}
+
+/// Who may read what is counted, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Where it is served without a key; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    pub per_tenant: PerTenant,
+}
+
+/// Whether tenants have series of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerTenant {
+    On,
+    Off,
+    /// As long as there are not too many of them.
+    Auto,
 }
 
 #[derive(Debug, Clone)]

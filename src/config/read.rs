@@ -15,8 +15,8 @@ use toml::Value;
 
 use super::{
     Auth, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log, LogFormat,
-    Media, MediaHome, Messages, Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome,
-    WHATSAPP, Webhooks, WhatsApp, source::Table,
+    Media, MediaHome, Messages, Metrics, Mistake, Origins, Outbound, PerTenant, Proxies, Rates, Restore, Secret,
+    Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
@@ -92,6 +92,7 @@ impl Reader<'_> {
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
+        let metrics = self.metrics();
         let shutdown_grace = self.duration("shutdown.grace", 1..=300);
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -156,6 +157,7 @@ impl Reader<'_> {
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
+            metrics: metrics?,
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
         })
@@ -431,6 +433,20 @@ impl Reader<'_> {
         let listen = listen?;
         let any = listen.ip().is_unspecified();
         Some(if any { format!("http://localhost:{}", listen.port()) } else { format!("http://{listen}") })
+    }
+
+    fn metrics(&mut self) -> Option<Metrics> {
+        let listen = self.parsed("metrics.listen", "an address like 127.0.0.1:9090, or nothing", |text| match text {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        });
+        let per_tenant = self.parsed("metrics.per_tenant", "auto, on or off", |text| match text {
+            "auto" => Some(PerTenant::Auto),
+            "on" => Some(PerTenant::On),
+            "off" => Some(PerTenant::Off),
+            _ => None,
+        });
+        Some(Metrics { listen: listen?, per_tenant: per_tenant? })
     }
 
     fn history(&mut self) -> Option<History> {

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Config, Credentials, MediaHome, Origins, VaultHome, source::Table};
+use super::{Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, source::Table};
 
 fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
     let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -187,6 +187,19 @@ fn files_have_a_place_and_an_address() {
         ("SESSIOND_MEDIA__PROXIES", "../x=http://10.0.0.1"),
         ("SESSIOND_WHATSAPP__MEDIA_AUTHORITY", "/no/such/file"),
     ] {
+        let mistakes = load(&[(name, value)], None).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{name}={value}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn metrics_need_a_key_unless_they_have_an_address() {
+    let metrics = load(&[], None).unwrap().metrics;
+    assert_eq!((metrics.listen, metrics.per_tenant), (None, PerTenant::Auto));
+    let variables = [("SESSIOND_METRICS__LISTEN", "[::]:9090"), ("SESSIOND_METRICS__PER_TENANT", "off")];
+    let metrics = load(&variables, None).unwrap().metrics;
+    assert_eq!((metrics.listen, metrics.per_tenant), (Some("[::]:9090".parse().unwrap()), PerTenant::Off));
+    for (name, value) in [("SESSIOND_METRICS__LISTEN", "9090"), ("SESSIOND_METRICS__PER_TENANT", "1000")] {
         let mistakes = load(&[(name, value)], None).unwrap_err();
         assert_eq!(mistakes.len(), 1, "{name}={value}: {mistakes:?}");
     }

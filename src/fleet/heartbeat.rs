@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use super::{Beat, Fleet};
-use crate::{message::Connection, session::Health, tenant::TenantId, vault::Notice as Record};
+use crate::{message::Connection, session::Health, telemetry::metrics, tenant::TenantId, vault::Notice as Record};
 
 /// Sessions that are asked for a sign of life at the same time.
 const PINGS: usize = 64;
@@ -53,6 +53,7 @@ async fn beat_once(fleet: &Arc<Fleet>) {
         }
         *counts.entry(health.as_str()).or_default() += 1;
     }
+    metrics::heartbeat(fleet.env.clock.now());
     let count = |word| counts.get(word).copied().unwrap_or_default();
     info!(
         healthy = count("healthy"),

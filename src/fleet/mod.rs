@@ -13,6 +13,7 @@ mod peers;
 mod restore;
 mod revival;
 mod slot;
+mod standing;
 mod takeback;
 mod work_folder;
 
@@ -43,6 +44,7 @@ use self::{
 pub use self::{
     move_in::RefusedMoveIn,
     restore::{RestoreError, Summary},
+    standing::TenantStanding,
     work_folder::WorkFolder,
 };
 use crate::{
@@ -54,6 +56,7 @@ use crate::{
     },
     session::{End, Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
     store::StoreError,
+    telemetry::metrics,
     tenant::{TenantId, TenantRecord},
     vault::{Instance, Notice as Record, VaultError},
 };
@@ -534,10 +537,12 @@ impl Fleet {
             Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
         } else {
             let number = slot.known_number();
+            let (began, reason) = (Instant::now(), standing::takeover_reason(slot));
             let opened =
                 Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event(), number.as_deref()).await;
             match opened {
                 Ok(session) => {
+                    metrics::tenant_opened(reason, began.elapsed());
                     self.incidents.count_opened(session.store().journal());
                     slot.opened(session.clone());
                     self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));

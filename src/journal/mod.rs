@@ -332,6 +332,11 @@ impl Journal {
         self.shared().book().last
     }
 
+    /// Changes that are recorded and of which it is not known that the vault has them.
+    pub fn backlog(&self) -> u64 {
+        self.recorded().since(self.durable())
+    }
+
     /// Asks the vault, now, whether this process still owns the tenant. While the vault does not answer an error comes within
     /// its time limit.
     pub async fn confirm(&self) -> Result<(), ConfirmError> {

@@ -49,6 +49,11 @@ impl ChangeNo {
     /// Before every change: always durable.
     pub const ZERO: Self = Self(0);
 
+    /// So many changes came after `earlier`, up to this one.
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     pub(super) const fn next(self) -> Self {
         Self(self.0 + 1)
     }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{api::Caller, listener::network_of};
+use crate::{api::Caller, listener::network_of, telemetry::metrics};
 
 /// However few places there are.
 const LEAST: usize = 8;
@@ -57,12 +57,14 @@ impl Seats {
             return None;
         }
         *count += 1;
+        metrics::socket_opened();
         Some(Seat { owner, taken: self.taken.clone() })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        metrics::socket_closed();
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.owner) {
             *count -= 1;

@@ -22,6 +22,7 @@ use super::{
     closed::ClosedEvents,
     lives::{Epoch, Lives, next_id},
     segments::{Chats, Segment, Shelf},
+    traffic::Traffic,
 };
 use crate::{
     clock::Clock,
@@ -222,6 +223,7 @@ pub struct Log {
     /// What a former account of the tenant's was told.
     pub(super) closed: RwLock<ClosedEvents>,
     queue: Mutex<Queue>,
+    pub traffic: Traffic,
 }
 
 /// What waits to be published, in the order of the ids.
@@ -332,7 +334,21 @@ impl Log {
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
         let closed = RwLock::new(ClosedEvents::read(&store).await?);
         let full = Notify::new();
-        let log = Self { tenant, store, feed, shelf, clock, keep, lives, epoch, full, tail, closed, queue };
+        let log = Self {
+            tenant,
+            store,
+            feed,
+            shelf,
+            clock,
+            keep,
+            lives,
+            epoch,
+            full,
+            tail,
+            closed,
+            queue,
+            traffic: Traffic::default(),
+        };
         let segments = log.segments().await?;
         {
             let mut tail = log.tail.lock().await;
@@ -407,6 +423,7 @@ impl Log {
             let (event, size) = (first.event.clone(), first.size);
             queue.waiting.pop_front();
             queue.published = event.id.0;
+            self.traffic.count(&event.body);
             if event.body.message().is_some() {
                 queue.message = Some(event.id);
             }

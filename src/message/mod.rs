@@ -24,6 +24,7 @@ mod segments;
 pub mod status;
 pub mod synced;
 pub mod timer;
+mod traffic;
 
 pub use self::{
     address::Address,
@@ -36,7 +37,7 @@ pub use self::{
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
+    outbox::{Accepted, Backlogged, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
     segments::Shelf,
 };
 

@@ -21,7 +21,7 @@ use tokio::{
 use ulid::Ulid;
 
 use self::backlog::Backlog;
-pub use self::backlog::Waiting;
+pub use self::backlog::{Backlogged, Waiting};
 use super::{
     Delivery, Failure, FailureReason, FormerConversations, Message,
     event::{EventBody, Log, Seen},
@@ -34,6 +34,7 @@ use crate::{
         records::{OutboxRecord, OutboxState},
         space,
     },
+    telemetry::metrics,
 };
 
 /// KiB of messages that may wait for the vault at the same time, to be accepted. Each counts as one at least.
@@ -249,6 +250,11 @@ impl Outbox {
         self.backlog().take_joined()
     }
 
+    /// How much waits, and since when.
+    pub fn backlogged(&self) -> Backlogged {
+        self.backlog().backlogged()
+    }
+
     /// The message of a chat that goes next.
     pub fn head(&self, chat: &str) -> Option<Waiting> {
         self.backlog().head(chat).cloned()
@@ -361,6 +367,7 @@ impl Outbox {
         record.set_state(encode(status));
         record.updated_at_ms = self.clock.now().as_millisecond();
         record.failure = failure.as_ref().map(|failure| failure.reason.as_str().to_owned());
+        failure.iter().for_each(|failure| metrics::message_failed(failure.reason.into()));
         record.failure_code = failure.as_ref().and_then(|failure| failure.code).map(u32::from);
         EventBody::Status { message_id: record.id.clone(), chat: record.chat.clone(), status, by, failure }
     }

@@ -50,7 +50,7 @@ use super::{
     web::InMemory,
     wire_gate::WireGate,
 };
-use crate::{config::Secret, crash, message::Notice};
+use crate::{config::Secret, crash, message::Notice, telemetry::metrics};
 
 /// How long the library may take to end a connection before it is aborted.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -530,6 +530,7 @@ impl<'a> Connection<'a> {
             Event::PairPasskeyError(error) => Some(Signal::PasskeyFailed(error.error.clone())),
             Event::PairSuccess(pairing) => {
                 crash::point("paired");
+                metrics::paired();
                 session.set_status(|status| {
                     status.state = State::Starting;
                     status.reason = "paired, logging in".into();

@@ -31,6 +31,7 @@ use crate::{
     crash,
     message::{Inbox, Incoming, Notice, Outbox},
     store::Store,
+    telemetry::metrics,
 };
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
@@ -64,6 +65,7 @@ impl InboundDurabilityHook for Hook {
         if durable.is_ok() {
             for message in batch {
                 timers::hear(&self.store, message).await;
+                metrics::message_durable(self.store.arrivals().age(&message.info.id));
             }
         }
         crash::point("in_the_vault");
@@ -212,6 +214,7 @@ impl EventHandler for Ears {
         match &*event {
             Event::RawNode(stanza) => {
                 frame_watch::opened();
+                self.session.seen.stanza(self.session.env.clock.now());
                 self.came(stanza.get());
                 match self.concern(stanza.get()) {
                     Some(concern) => return self.hand_on(event, concern),
@@ -224,6 +227,7 @@ impl EventHandler for Ears {
             Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => self.session.answers.note(),
             Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
             Event::UndecryptableMessage(message) => {
+                metrics::decrypt_failed();
                 self.session.store.arrivals().failed(&message.info.id);
             }
             _ => {}

@@ -41,11 +41,13 @@ impl Session {
         let doc = MexDoc { name: timelock::NAME, id: timelock::DOC_ID };
         let answer: timelock::Response = self.query(doc, timelock::Variables {}).await?;
         let found = answer.xwa2_fetch_account_reachout_timelock.ok_or(Refused::Unreadable)?;
-        Ok(Timelock {
+        let told = Timelock {
             kind: found.enforcement_type.unwrap_or_else(|| "DEFAULT".into()),
             active: found.is_active.unwrap_or(false),
             ends: found.time_enforcement_ends.and_then(|at| at.parse().ok()).unwrap_or_default(),
-        })
+        };
+        self.0.seen.timelock(&told);
+        Ok(told)
     }
 
     pub async fn capping(&self) -> Result<Capping, Refused> {
@@ -55,7 +57,7 @@ impl Session {
         let found = answer.xwa2_message_capping_info.ok_or(Refused::Unreadable)?;
         let number =
             |text: Option<String>, otherwise: i64| text.and_then(|text| text.parse().ok()).unwrap_or(otherwise);
-        Ok(Capping {
+        let told = Capping {
             status: found.capping_status.unwrap_or_else(|| "NONE".into()),
             total: number(found.total_quota, -1),
             used: number(found.used_quota, 0),
@@ -63,7 +65,9 @@ impl Session {
             ends: found.cycle_end_timestamp.unwrap_or_default(),
             meta_verified: found.mv_status.unwrap_or_default(),
             one_time: found.ote_status.unwrap_or_default(),
-        })
+        };
+        self.0.seen.capping(&told);
+        Ok(told)
     }
 
     /// Asks WhatsApp's GraphQL.

@@ -54,6 +54,7 @@ mod signal;
 mod signs;
 mod skipped;
 mod socket;
+mod standing;
 mod state;
 mod states;
 mod statuses;
@@ -112,6 +113,7 @@ pub use self::{
     reach::NotReached,
     sending::RefusedSend,
     signal::backoff,
+    standing::Standing,
     state::{Qr, State, Status},
     version::Versions,
 };
@@ -161,6 +163,8 @@ struct Inner {
     client: watch::Sender<Option<Arc<Client>>>,
     wishes: mpsc::Sender<Wish>,
     answers: Answers,
+    /// For whoever watches the process.
+    seen: standing::Seen,
     owes_acks: Arc<AtomicBool>,
     unknown_devices: Arc<devices::UnknownDevices>,
     presences: presence::Presences,
@@ -326,6 +330,7 @@ impl Session {
             client: watch::Sender::new(None),
             wishes,
             answers: Answers::default(),
+            seen: standing::Seen::default(),
             owes_acks: Arc::default(),
             unknown_devices: Arc::default(),
             presences: presence::Presences::default(),

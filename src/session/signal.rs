@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::telemetry::metrics::label::ConnectionEnd;
+
 /// Why a connection ended, or why there was none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
@@ -107,6 +109,32 @@ impl fmt::Display for Signal {
 }
 
 impl Signal {
+    /// What it counts as.
+    pub fn counted_as(&self) -> ConnectionEnd {
+        match self {
+            Self::LoggedOut { .. } => ConnectionEnd::LoggedOut,
+            Self::Unlinked { .. } => ConnectionEnd::Unlinked,
+            Self::Replaced => ConnectionEnd::Replaced,
+            Self::Banned { .. } => ConnectionEnd::Banned,
+            Self::Outdated => ConnectionEnd::Outdated,
+            Self::Refused { .. } => ConnectionEnd::Refused,
+            Self::Unwell { .. } => ConnectionEnd::Unwell,
+            Self::Dropped => ConnectionEnd::Dropped,
+            Self::Unreachable(_) => ConnectionEnd::Unreachable,
+            Self::Unanswered => ConnectionEnd::Unanswered,
+            Self::Garbled => ConnectionEnd::Garbled,
+            Self::Quiet => ConnectionEnd::Quiet,
+            Self::QrExhausted => ConnectionEnd::QrExhausted,
+            Self::PairingFailed => ConnectionEnd::PairingFailed,
+            Self::OtherAccount { .. } => ConnectionEnd::OtherAccount,
+            Self::PasskeyExpired => ConnectionEnd::PasskeyExpired,
+            Self::PasskeyFailed(_) => ConnectionEnd::PasskeyFailed,
+            Self::GivenUp => ConnectionEnd::GivenUp,
+            Self::Stopped => ConnectionEnd::Stopped,
+            Self::NoDescriptor => ConnectionEnd::NoDescriptor,
+        }
+    }
+
     /// The table. Sources: the library's `handle_connect_failure` and `handle_stream_error`, which say of each code whether
     /// WhatsApp Web logs out or connects again.
     pub fn next(&self) -> Next {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     journal::{ChangeNo, Closed, SnapshotError},
+    telemetry::metrics::{self, label::ConnectionEnd},
     vault::Decision,
 };
 
@@ -58,6 +59,8 @@ pub struct Supervisor {
     pub(super) unanswered_hellos: u32,
     /// When a connection was given up for a frame that did not open.
     pub(super) garbled_at: Option<Instant>,
+    /// How the last connection ended.
+    last_end: Option<ConnectionEnd>,
     /// Until when WhatsApp is tried, and who waits for the wipe, once somebody wants the device unlinked.
     unlinking: Option<(Instant, Vec<Unlinked>)>,
 }
@@ -86,6 +89,7 @@ impl Supervisor {
             testing: false,
             unanswered_hellos: 0,
             garbled_at: None,
+            last_end: None,
             unlinking: None,
         };
         if supervisor.is_unproven {
@@ -153,7 +157,9 @@ impl Supervisor {
             });
             return self.idle(wishes).await;
         }
+        self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
         let ended = Connection::hold(self, wishes).await?;
+        metrics::disconnected(*self.last_end.insert(ended.signal.counted_as()));
         self.session.ready.send_replace(None);
         self.session.client.send_replace(None);
         if ended.was_stable {

@@ -87,6 +87,7 @@ struct Table {
 struct Arrival {
     id: String,
     failed_before: bool,
+    at: Instant,
     stage: Stage,
     answer: SentAnswer,
     weight: Weight,
@@ -167,12 +168,20 @@ impl Arrivals {
         let answer = if table.places.len() <= MOST_WATCHED { answer() } else { Vec::new() };
         let weight = Weight::new(bytes, self.bytes.clone());
         let failed_before = table.failed.contains(id);
-        let arrival = Arrival { id: id.to_owned(), failed_before, stage: Stage::Travelling, answer, weight };
+        let (id, at) = (id.to_owned(), Instant::now());
+        let arrival = Arrival { id, failed_before, at, stage: Stage::Travelling, answer, weight };
         table.chats.entry(name).or_default().push_back(arrival);
         drop(table);
         if self.is_crowded() {
             self.moved.notify_waiters();
         }
+    }
+
+    /// So long ago it came; `None`: it is not remembered, or is over.
+    pub fn age(&self, id: &str) -> Option<Duration> {
+        let table = self.table();
+        let queue = table.chats.get(table.places.get(id)?)?;
+        Some(queue.iter().find(|arrival| arrival.id == id)?.at.elapsed())
     }
 
     fn room(&self) -> usize {

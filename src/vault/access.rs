@@ -80,13 +80,20 @@ pub enum Rights {
         tenant: TenantId,
         scopes: BTreeSet<Scope>,
     },
+    /// What is counted, of all tenants, and nothing else.
+    Metrics,
 }
+
+/// As homes write the rights of [`Rights::Metrics`]: for a tenant of this name, which no tenant can have. An older build, which knows no
+/// such rights, cannot read it, and so opens nothing; one without a tenant it would take for an admin's.
+pub(super) const METRICS: (&str, &str) = ("*", "metrics");
 
 impl Rights {
     pub fn allow(&self, tenant: &TenantId, scope: Scope) -> bool {
         match self {
             Self::Admin => true,
             Self::Tenant { tenant: own, scopes } => own == tenant && scopes.contains(&scope),
+            Self::Metrics => false,
         }
     }
 }

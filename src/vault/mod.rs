@@ -15,6 +15,7 @@ pub mod access;
 pub mod embedded;
 pub mod firestore;
 mod limits;
+mod metered;
 
 use std::{
     fmt,
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use self::metered::MeteredVault;
 use crate::{
     seal::Digest,
     tenant::{TenantId, TenantRecord},

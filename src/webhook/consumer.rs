@@ -31,6 +31,7 @@ use crate::{
     message::{EventBody, EventId, Notice},
     session::Session,
     store::{Batch, StoreError},
+    telemetry::metrics::{self, label},
     waha::{self, Envelope, EventName, Payload},
 };
 
@@ -255,6 +256,12 @@ impl Running<'_> {
             Landing::Attempted(attempt) => attempt,
         };
         self.is_slow = now.duration_since(began) > SLOW;
+        metrics::webhook_attempt(attempt.counted_as(), now.duration_since(began));
+        if let (Outcome::Taken, Source::Log, [EventName::Message | EventName::MessageAny]) =
+            (&attempt.outcome, &job.source, &job.names[..])
+        {
+            metrics::message_delivered(label::Consumer::Webhook, job.id.0.timestamp_ms(), self.cx.shared.clock.now());
+        }
         if attempt.gone && !self.gone {
             info!(webhook = self.cx.webhook.id, "the receiver says that it is gone: its webhook stops");
             self.gone = true;
@@ -349,6 +356,7 @@ impl Running<'_> {
         status: Option<u16>,
         error: String,
     ) -> Result<(), StoreError> {
+        metrics::webhook_parked();
         let parked_at = self.cx.shared.clock.now();
         let failure = Failure { id, what, attempts, status, error, parked_at };
         let mut batch = Batch::default();

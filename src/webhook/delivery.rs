@@ -14,7 +14,10 @@ use super::{
     settings::Webhook,
     signature,
 };
-use crate::outbound::{Outbound, OutboundError, Request};
+use crate::{
+    outbound::{Outbound, OutboundError, Request},
+    telemetry::metrics::label::DeliveryOutcome,
+};
 
 /// What is read of an answer, so that the connection can be used again.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -28,6 +31,17 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// 410: the receiver wants nothing any more.
     pub gone: bool,
+}
+
+impl Attempt {
+    pub fn counted_as(&self) -> DeliveryOutcome {
+        match &self.outcome {
+            Outcome::Taken => DeliveryOutcome::Taken,
+            Outcome::Failed(Refusal { status: Some(_), .. }) => DeliveryOutcome::Refused,
+            Outcome::Failed(Refusal { answered: true, .. }) => DeliveryOutcome::TimedOut,
+            Outcome::Failed(_) => DeliveryOutcome::Unreachable,
+        }
+    }
 }
 
 /// Sends `body` under the id `id`.

@@ -210,6 +210,7 @@ impl Desk {
     fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>) -> Working {
         let (redrives, received) = mpsc::channel(4);
         let health = Arc::<Mutex<Health>>::default();
+        self.shared.watch(self.session.tenant(), &health);
         let stop = self.session.stopping().child_token();
         let consumer = Consumer {
             session: self.session.clone(),

@@ -20,7 +20,7 @@ mod signature;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -30,14 +30,14 @@ use tokio::{
     time::timeout,
 };
 
-use self::{desk::Desk, desk::Order, hosts::Hosts};
+use self::{consumer::Health, desk::Desk, desk::Order, hosts::Hosts};
 pub use self::{
     form::{FailureForm, Form},
     settings::{Flaw, Policy, Retries, Settings, Webhook},
 };
 use crate::{
     clock::Clock, config, fleet::Attendant, message::Feed, outbound::Outbound, session::Session, store::StoreError,
-    tenant::TenantId,
+    telemetry::metrics::label::WebhookState, tenant::TenantId,
 };
 
 /// All webhooks of this process.
@@ -66,6 +66,26 @@ struct Shared {
     /// Requests in flight, of all tenants.
     deliveries: Semaphore,
     hosts: Hosts,
+    /// How the webhooks are that run; of those that have ended nobody holds it.
+    healths: Mutex<Vec<(TenantId, Weak<Mutex<Health>>)>>,
+}
+
+impl Shared {
+    /// A webhook begins.
+    fn watch(&self, tenant: &TenantId, health: &Arc<Mutex<Health>>) {
+        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        healths.retain(|(_, health)| health.strong_count() > 0);
+        healths.push((tenant.clone(), Arc::downgrade(health)));
+    }
+}
+
+/// How a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookStanding {
+    pub tenant: TenantId,
+    pub state: WebhookState,
+    /// Events in hand that it has not taken.
+    pub owed: usize,
 }
 
 /// Why something about webhooks was not done.
@@ -89,8 +109,25 @@ impl Webhooks {
     pub fn new(outbound: Outbound, feed: Feed, clock: Arc<dyn Clock>, settings: config::Webhooks) -> Arc<Self> {
         let deliveries = Semaphore::new(settings.concurrency);
         let hosts = Hosts::new(settings.concurrency);
-        let shared = Arc::new(Shared { outbound, feed, clock, settings, deliveries, hosts });
+        let healths = Mutex::default();
+        let shared = Arc::new(Shared { outbound, feed, clock, settings, deliveries, hosts, healths });
         Arc::new(Self { shared, desks: Mutex::default() })
+    }
+
+    /// How all webhooks stand that run, in no order.
+    pub fn standings(&self) -> Vec<WebhookStanding> {
+        let healths = self.shared.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = |(tenant, health): &(TenantId, Weak<Mutex<Health>>)| {
+            let health = health.upgrade()?;
+            let health = health.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = match (health.gone, health.failures) {
+                (true, _) => WebhookState::Gone,
+                (false, 0) => WebhookState::Ok,
+                (false, _) => WebhookState::Failing,
+            };
+            Some(WebhookStanding { tenant: tenant.clone(), state, owed: health.owed })
+        };
+        healths.iter().filter_map(standing).collect()
     }
 
     /// The settings as they may be shown, each webhook with its id and how it is.

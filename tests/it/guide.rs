@@ -24,6 +24,7 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("javascript", "is a part of somebody's page"),
     ("json", "is an answer, or a part of one"),
     ("ini", "is a unit of systemd"),
+    ("yaml", "is a part of another program's configuration"),
 ];
 
 fn root() -> &'static Path {

@@ -40,7 +40,11 @@ async fn a_key_opens_what_it_says_and_nothing_else() {
     assert!(caller.permit(&own, Scope::Read).is_ok() && caller.sees(&own));
     assert!(caller.permit(&own, Scope::Send).is_err() && caller.permit(&own, Scope::Control).is_err());
     assert!(Scope::ALL.iter().all(|scope| caller.permit(&other, *scope).is_err()) && !caller.sees(&other));
-    assert!(caller.permit_admin().is_err());
+    assert!(caller.permit_admin().is_err() && caller.permit_metrics().is_err());
+    let (_, key) = make(&keeper, Rights::Metrics).await;
+    let caller = opens(&keeper, &key).await.caller;
+    assert!(Scope::ALL.iter().all(|scope| caller.permit(&own, *scope).is_err()) && !caller.sees(&own));
+    assert!(caller.permit_admin().is_err() && caller.permit_metrics().is_ok());
     let (_, key) = make(&keeper, Rights::Admin).await;
     assert_eq!(opens(&keeper, &key).await.caller, Caller::Admin);
 }

@@ -27,9 +27,11 @@ enum Who {
     /// Everybody with a credential, and each sees no more than its own.
     Each,
     Operator,
+    /// The operator, and whoever has a key for it.
+    Watcher,
 }
 
-use Who::{Each, Everybody, Of, Operator};
+use Who::{Each, Everybody, Of, Operator, Watcher};
 
 /// The tenant that the requests are about; and one that nobody has ever heard of.
 const TENANT: &str = "trattoria";
@@ -245,6 +247,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("POST", "/api/{session}/media/convert/voice", "/api/$T/media/convert/voice", json!({}), Of(Scope::Send)),
         ("POST", "/api/{session}/media/convert/video", "/api/$T/media/convert/video", json!({}), Of(Scope::Send)),
         ("POST", "/api/server/stop", "/api/server/stop", json!({}), Operator),
+        ("GET", "/metrics", "/metrics", Value::Null, Watcher),
         ("POST", "/api/keys", "/api/keys", key(), Operator),
         ("GET", "/api/keys", "/api/keys", Value::Null, Operator),
         ("POST", "/api/keys/media", "/api/keys/media", json!({ "session": "$T" }), Operator),
@@ -271,6 +274,7 @@ fn every_route_and_event_has_a_row() {
         let expected = match who {
             Everybody => route.access == Access::Open,
             Operator => route.access == Access::Admin,
+            Watcher => route.access == Access::Metrics,
             Of(_) | Each => matches!(route.access, Access::Keyed | Access::Old),
         };
         assert!(expected, "{route:?} is not for {who:?}");
@@ -371,6 +375,10 @@ async fn every_route_with_every_credential() {
         // What is right for a row has no more than the row asks for.
         let (right, lacking) = match who {
             Of(scope) => (house.key(TENANT, &[scope]).await.1, house.key(TENANT, &but(scope)).await.1),
+            Watcher => {
+                let metrics = house.key_as(json!({ "actions": { "metrics": true } })).await.1;
+                (metrics, house.key(TENANT, &Scope::ALL).await.1)
+            }
             _ => (house.key(TENANT, &Scope::ALL).await.1, house.key(TENANT, &[]).await.1),
         };
         let (everybody, operator) = (who == Everybody, who == Operator);
@@ -385,7 +393,7 @@ async fn every_route_with_every_credential() {
             ("another tenant's token", Some(&stranger_token), if who == Each { 0 } else { 403 }),
             ("a key without the scope", Some(&lacking), if who == Each { 0 } else { 403 }),
             ("the right key", Some(&right), if within { 0 } else { 403 }),
-            ("a token of the tenant", Some(&token), if within { 0 } else { 403 }),
+            ("a token of the tenant", Some(&token), if within && who != Watcher { 0 } else { 403 }),
             ("a key of the operator", Some(&admin_key), 0),
             ("the operator's key", Some(&house.stage.setup.admin_key), 0),
         ];
@@ -434,7 +442,7 @@ async fn legacy_open_opens_the_old_contract_and_nothing_else() {
         assert_eq!(access == Access::Old, old && access != Access::Open, "{path}");
         match access {
             Access::Open | Access::Old => assert!(![401, 403].contains(&open), "{method} {path}: {open}"),
-            Access::Keyed | Access::Admin => assert_eq!(open, 401, "{method} {path}"),
+            Access::Keyed | Access::Admin | Access::Metrics => assert_eq!(open, 401, "{method} {path}"),
         }
         if access != Access::Open {
             // Whoever has a key wants to know that it is none.

@@ -61,6 +61,7 @@ async fn a_key_comes_back_as_it_was(home: &dyn Home) {
         ApiKey { rights: Rights::Admin, ..key("admin") },
         ApiKey { rights: scopes, active: false, last_used_at: Some(at(9)), ..key("all") },
         ApiKey { rights: none, ..key("none") },
+        ApiKey { rights: Rights::Metrics, ..key("metrics") },
     ];
     for key in &keys {
         vault.create_key(key).await.unwrap();

@@ -17,7 +17,7 @@ pub use crate::vault::access::Scope;
 pub enum Caller {
     /// Has the admin key, or one that was made an admin's.
     Admin,
-    /// Has a tenant's key.
+    /// Has a key: a tenant's, or one for what is counted.
     Key(Arc<ApiKey>),
     /// A person whom Firebase has signed in: may do everything for these tenants.
     User { uid: Arc<str>, tenants: Arc<BTreeSet<TenantId>> },
@@ -56,6 +56,15 @@ impl Caller {
         match self {
             Self::Admin => Ok(()),
             _ => Err(Problem::forbidden("This needs the admin key")),
+        }
+    }
+
+    /// What is counted names all tenants: no tenant's key opens it.
+    pub fn permit_metrics(&self) -> Result<(), Problem> {
+        match self {
+            Self::Admin => Ok(()),
+            Self::Key(key) if key.rights == Rights::Metrics => Ok(()),
+            _ => Err(Problem::forbidden("This needs the admin key, or a key for metrics")),
         }
     }
 }

@@ -336,7 +336,7 @@ impl Entry {
         self.used = Some(now);
         let caller = match &self.key.rights {
             Rights::Admin => Caller::Admin,
-            Rights::Tenant { .. } => Caller::Key(self.key.clone()),
+            Rights::Tenant { .. } | Rights::Metrics => Caller::Key(self.key.clone()),
         };
         Ok(Valid { caller, gone: self.gone.clone(), expires_at: None })
     }

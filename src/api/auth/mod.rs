@@ -58,6 +58,8 @@ pub enum Access {
     Old,
     /// The operator.
     Admin,
+    /// The operator, and whoever has a key for what is counted.
+    Metrics,
 }
 
 /// What the gate goes by.
@@ -265,8 +267,10 @@ pub async fn pass(
         Caller::Admin | Caller::Anyone => None,
     };
     app.auth.limit(action, subject)?;
-    if access == Access::Admin {
-        caller.permit_admin()?;
+    match access {
+        Access::Admin => caller.permit_admin()?,
+        Access::Metrics => caller.permit_metrics()?,
+        Access::Open | Access::Keyed | Access::Old => {}
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)

@@ -74,7 +74,7 @@ fn described<'a>(route: &Route, schemas: &'a mut Schemas) -> Operation<'a> {
     match route.access {
         Access::Open => {}
         Access::Keyed | Access::Old => operation.may_fail(&[401, 429, 503]),
-        Access::Admin => operation.may_fail(&[401, 403, 429, 503]),
+        Access::Admin | Access::Metrics => operation.may_fail(&[401, 403, 429, 503]),
     }
     match route.action {
         None | Some(Action::Pairing) => {}

@@ -9,6 +9,9 @@ import { t } from "./words.js";
 
 const SCOPES = ["read", "send", "control"];
 
+// A key for Prometheus has this one, and no session. It is made over the API.
+const METRICS = "metrics";
+
 export function keysView() {
   const { node, close } = keysOf(null);
   return { title: t("nav.keys"), node: h("div", { class: "page" }, node("h1")), close };
@@ -56,11 +59,11 @@ function keysOf(tenant) {
       await put(path`api/keys/${key.id}`, { session: key.session, isAdmin: key.isAdmin, isActive: !key.isActive });
       await look();
     });
-    const may = key.isAdmin ? [h("span", { class: "chip plain bad" }, t("keys.everything"))] : SCOPES.filter((scope) => key.actions[scope]).map((scope) => h("span", { class: "chip plain" }, t(`scope.${scope}`)));
+    const may = key.isAdmin ? [h("span", { class: "chip plain bad" }, t("keys.everything"))] : [...SCOPES, METRICS].filter((scope) => key.actions[scope]).map((scope) => h("span", { class: "chip plain" }, t(`scope.${scope}`)));
     const button = (words, work, kind) => h("button", { type: "button", class: `button small ${kind ?? ""}`, onclick: work }, t(words));
     return h("tr", { role: "row", "data-key": key.id },
       h("td", { role: "cell" }, h("code", null, key.id), h("span", { class: "sub" }, t("keys.made"), " ", since(key.createdAt))),
-      h("td", { role: "cell", "data-label": t("keys.for") }, key.isAdmin ? t("keys.operator") : h("a", { href: path`#/t/${key.session}/keys` }, key.session)),
+      h("td", { role: "cell", "data-label": t("keys.for") }, key.isAdmin || key.session === null ? t(key.isAdmin ? "keys.operator" : "keys.prometheus") : h("a", { href: path`#/t/${key.session}/keys` }, key.session)),
       h("td", { role: "cell", "data-label": t("keys.may") }, h("div", { class: "tags" }, !key.isActive && h("span", { class: "chip wait plain" }, t("keys.off")), may.length > 0 ? may : h("span", { class: "muted" }, t("keys.nothing")))),
       h("td", { role: "cell", "data-label": t("keys.used") }, key.lastUsedAt ? since(key.lastUsedAt) : h("span", { class: "muted" }, t("keys.never"))),
       h("td", { role: "cell" }, h("div", { class: "row" }, button("keys.renew", renew), button(key.isActive ? "keys.switch_off" : "keys.switch_on", flip), button("keys.revoke", revoke, "danger"))));

@@ -70,6 +70,11 @@ impl Keeper {
         Self { store, prefix, quota, counted, making_room, reserve, spool, links, settings }
     }
 
+    /// Bytes that are kept, of all tenants, as far as they were counted: with the first file that is kept.
+    pub fn stored(&self) -> u64 {
+        self.quota.kept()
+    }
+
     /// The file, when it is here.
     pub async fn find(&self, tenant: &TenantId, name: &FileName) -> Result<Option<Kept>, Unkept> {
         match self.store.head(&self.path(tenant, name)).await {

@@ -48,6 +48,11 @@ impl Quota {
         self.used().entry(tenant.clone()).or_default().kept = bytes;
     }
 
+    /// Of all.
+    pub fn kept(&self) -> u64 {
+        self.used().values().map(|usage| usage.kept).sum()
+    }
+
     /// Counted before it is kept: what several keep at the same time is no more either.
     pub fn begin(&self, tenant: &TenantId, bytes: u64) {
         self.used().entry(tenant.clone()).or_default().coming += bytes;

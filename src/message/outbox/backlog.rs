@@ -23,6 +23,14 @@ pub struct Waiting {
     pub change: ChangeNo,
 }
 
+/// How much waits, and since when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlogged {
+    pub messages: usize,
+    /// When the oldest was accepted, milliseconds since 1970; `None`: nothing waits.
+    pub oldest_ms: Option<u64>,
+}
+
 /// By chat, each in the order of acceptance.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
@@ -112,6 +120,12 @@ impl Backlog {
     pub fn get(&self, id: &str) -> Option<&Waiting> {
         let (chat, order) = self.places.get(id)?;
         self.chats.get(chat)?.get(order)
+    }
+
+    /// A place has the time of its acceptance in it.
+    pub fn backlogged(&self) -> Backlogged {
+        let firsts = self.chats.values().filter_map(|lane| lane.keys().next());
+        Backlogged { messages: self.places.len(), oldest_ms: firsts.min().map(Ulid::timestamp_ms) }
     }
 
     /// The message of a chat that goes next.

@@ -41,6 +41,7 @@ use crate::{
         media::{FileName, Kept, Unkept},
     },
     store::StoreError,
+    telemetry::metrics::{self, label::FetchOutcome},
 };
 
 /// How long somebody who asks for a file waits for it; it goes on being fetched.
@@ -81,6 +82,19 @@ impl NoFile {
     /// Whether it may be otherwise soon.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Offline | Self::Hosts | Self::Storage | Self::Slow)
+    }
+
+    fn counted_as(&self) -> FetchOutcome {
+        match self {
+            Self::Unknown => FetchOutcome::Unknown,
+            Self::Offline => FetchOutcome::Offline,
+            Self::Gone => FetchOutcome::Gone,
+            Self::Damaged => FetchOutcome::Damaged,
+            Self::TooLarge(_) => FetchOutcome::TooLarge,
+            Self::Hosts => FetchOutcome::Hosts,
+            Self::Storage => FetchOutcome::Storage,
+            Self::Slow => FetchOutcome::Slow,
+        }
     }
 }
 
@@ -224,7 +238,13 @@ async fn fetch(session: &Arc<Inner>, name: &FileName) -> Result<Kept, NoFile> {
     // First the tenant's own turn, then the common one: so a tenant has at most its share of those.
     let _own = session.files.slots.acquire().await;
     let _common = env.fetching.acquire().await;
-    let file = download::download(session, name, reference).await?;
+    let file = download::download(session, name, reference).await;
+    let (outcome, bytes) = match &file {
+        Ok(file) => (FetchOutcome::Fetched, file.size),
+        Err(error) => (error.counted_as(), 0),
+    };
+    metrics::media_fetched(outcome, bytes);
+    let file = file?;
     Ok(env.media.keep(&session.tenant, name, &file).await?)
 }
 

@@ -16,9 +16,12 @@ use whatsapp_rust::{
 
 use super::super::{Refused, Session, judgement::is_passing, sending::RefusedSend};
 use super::from_url::{NoPlace, UrlTurn};
-use crate::message::{
-    Flaw,
-    media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched, title},
+use crate::{
+    message::{
+        Flaw,
+        media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched, title},
+    },
+    telemetry::metrics,
 };
 
 /// How long a login that is under way is waited for.
@@ -163,7 +166,10 @@ impl Session {
         };
         let (sealed, info) = sealing.await.map_err(|error| disk(error.into()))?.map_err(disk)?;
         match timeout(PATIENCE, client.upload_stream(sealed, info, kind)).await {
-            Ok(Ok(uploaded)) => Ok(uploaded),
+            Ok(Ok(uploaded)) => {
+                metrics::media_sent(file.size);
+                Ok(uploaded)
+            }
             Ok(Err(error)) => {
                 warn!(tenant = %self.0.tenant, error = %error.root_cause(), "WhatsApp's hosts did not take a file");
                 let cause: &(dyn std::error::Error + 'static) = error.as_ref();

@@ -11,7 +11,7 @@ use crate::{
     tenant::TenantId,
     vault::{
         VaultError,
-        access::{AccessVault, ApiKey, KeyChange, KeyCursor, KeyHash, Rights, Scope},
+        access::{AccessVault, ApiKey, KeyChange, KeyCursor, KeyHash, METRICS, Rights, Scope},
         limits,
     },
 };
@@ -141,6 +141,7 @@ fn rights_columns(rights: &Rights) -> (Option<&str>, String) {
             let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
             (Some(tenant.as_str()), scopes.join(","))
         }
+        Rights::Metrics => (Some(METRICS.0), METRICS.1.to_owned()),
     }
 }
 
@@ -152,25 +153,27 @@ fn change(row: &Row<'_>) -> rusqlite::Result<KeyChange> {
 }
 
 fn key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
-    let rights = match row.get::<_, Option<String>>("tenant")? {
-        None => Rights::Admin,
-        Some(tenant) => {
-            let tenant = tenant.parse().map_err(|error| malformed(row, "tenant", Type::Text, error))?;
-            let scopes: String = row.get("scopes")?;
-            let unknown = || malformed(row, "scopes", Type::Text, format!("{scopes:?} are no scopes"));
-            let names = scopes.split(',').filter(|name| !name.is_empty());
-            let scopes = names.map(Scope::parse).collect::<Option<_>>().ok_or_else(unknown)?;
-            Rights::Tenant { tenant, scopes }
-        }
-    };
     Ok(ApiKey {
         hash: hash(row)?,
         id: row.get("id")?,
-        rights,
+        rights: rights(row)?,
         active: row.get("active")?,
         created_at: time(row, "created_at")?,
         last_used_at: optional_time(row, "last_used_at")?,
     })
+}
+
+fn rights(row: &Row<'_>) -> rusqlite::Result<Rights> {
+    let Some(tenant) = row.get::<_, Option<String>>("tenant")? else { return Ok(Rights::Admin) };
+    let scopes: String = row.get("scopes")?;
+    if (&*tenant, &*scopes) == METRICS {
+        return Ok(Rights::Metrics);
+    }
+    let tenant = tenant.parse().map_err(|error| malformed(row, "tenant", Type::Text, error))?;
+    let unknown = || malformed(row, "scopes", Type::Text, format!("{scopes:?} are no scopes"));
+    let names = scopes.split(',').filter(|name| !name.is_empty());
+    let scopes = names.map(Scope::parse).collect::<Option<_>>().ok_or_else(unknown)?;
+    Ok(Rights::Tenant { tenant, scopes })
 }
 
 fn hash(row: &Row<'_>) -> rusqlite::Result<KeyHash> {

@@ -26,7 +26,7 @@ use crate::{
     tenant::TenantId,
     vault::{
         VaultError,
-        access::{AccessVault, ApiKey, KeyChange, KeyCursor, KeyHash, Rights, Scope},
+        access::{AccessVault, ApiKey, KeyChange, KeyCursor, KeyHash, METRICS, Rights, Scope},
         limits,
     },
 };
@@ -122,16 +122,20 @@ impl Firestore {
 
 impl Reader {
     fn api_key(mut self, hash: KeyHash) -> Result<ApiKey, VaultError> {
-        let scopes = |value| {
-            let names: Vec<String> = serde_json::from_value(to_json(value)?).ok()?;
-            names.iter().map(|name| Scope::parse(name)).collect()
-        };
         let rights = match self.required("admin", as_boolean)? {
             true => Rights::Admin,
-            false => Rights::Tenant {
-                tenant: self.required("tenantId", |value| as_text(value)?.parse().ok())?,
-                scopes: self.required("scopes", scopes)?,
-            },
+            false => {
+                let tenant = self.required("tenantId", as_text)?;
+                let names = |value| serde_json::from_value::<Vec<String>>(to_json(value)?).ok();
+                let names = self.required("scopes", names)?;
+                if (&*tenant, &*names.join(",")) == METRICS {
+                    Rights::Metrics
+                } else {
+                    let scopes = names.iter().map(|name| Scope::parse(name)).collect::<Option<_>>();
+                    let scopes = scopes.ok_or_else(|| self.malformed("scopes"))?;
+                    Rights::Tenant { tenant: tenant.parse().map_err(|_| self.malformed("tenantId"))?, scopes }
+                }
+            }
         };
         Ok(ApiKey {
             hash,
@@ -150,6 +154,7 @@ fn rights_fields(key: &ApiKey) -> Fields {
         Rights::Tenant { tenant, scopes } => {
             (false, Some(tenant.as_str()), scopes.iter().map(|scope| scope.as_str()).collect())
         }
+        Rights::Metrics => (false, Some(METRICS.0), vec![METRICS.1]),
     };
     document::fields([
         ("admin", document::boolean(admin)),

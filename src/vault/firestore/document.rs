@@ -247,7 +247,7 @@ impl Reader {
         }
     }
 
-    fn malformed(&self, field: &str) -> VaultError {
+    pub(super) fn malformed(&self, field: &str) -> VaultError {
         VaultError::Malformed(format!("{}: its {field} is missing or not what it should be", self.path()))
     }
 

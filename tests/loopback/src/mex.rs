@@ -1,5 +1,7 @@
 //! WhatsApp's GraphQL, as far as clients of this network use it: queries are known by the numbers of their documents.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 use wacore::iq::mex_operations as ops;
 use wacore_binary::Node;
@@ -41,9 +43,11 @@ impl World {
             return Ok(json!({ "xwa2_fetch_account_reachout_timelock": lock }));
         }
         if id == ops::fetch_new_chat_message_capping_info::DOC_ID {
+            const DAY: u64 = 86_400;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             let capping = json!({
                 "capping_status": "FIRST_WARNING", "total_quota": "1000", "used_quota": "640",
-                "cycle_start_timestamp": 1_800_000_000, "cycle_end_timestamp": 1_802_592_000,
+                "cycle_start_timestamp": now - DAY, "cycle_end_timestamp": now + 29 * DAY,
                 "mv_status": "NOT_ELIGIBLE", "ote_status": "NOT_ELIGIBLE",
             });
             return Ok(json!({ "xwa2_message_capping_info": capping }));
