@@ -27,6 +27,7 @@ use self::descriptors::Descriptors;
 pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
 use crate::{
     api::{self, App, Auth, AuthSettings},
+    bot::service::Bots,
     clock::SystemClock,
     config::{self, Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary, WorkFolder},
@@ -105,7 +106,8 @@ impl Daemon {
         let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
-        fleet.attended_by(vec![webhooks.clone()]);
+        let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
+        fleet.attended_by(vec![webhooks.clone(), bots.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
         let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
@@ -115,7 +117,7 @@ impl Daemon {
         let listener = socket.listen(1024).context("the port cannot be opened")?;
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks };
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots };
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = tokio::spawn(serve(listener, router, config.http.clone(), room, stop_serving.clone()));
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");

@@ -23,6 +23,7 @@ const MAX_DELIVERY_MINUTES: u32 = 24 * 60;
 const MAX_TAKEOVER_MINUTES: u32 = 7 * 24 * 60;
 const MAX_IDLE_MINUTES: u32 = 24 * 60;
 const MAX_GATHER_MS: u32 = 30_000;
+const MOST_UNITS: u32 = 500;
 const MAX_MUTED: usize = 500;
 const MAX_NAME_CHARS: usize = 80;
 const MAX_ADDRESS_CHARS: usize = 200;
@@ -126,6 +127,8 @@ pub struct RestaurantSettings {
     pub gather_ms: u32,
     /// Answers in a row that brought no order further: then a human looks, lest two bots talk for ever.
     pub loop_guard: u32,
+    /// Orders with more units of one dish are for a human.
+    pub most_units: u32,
     /// Phones (digits) or jids that the bot never answers.
     pub muted: BTreeSet<String>,
     /// A page that shows how an order gets on; `{token}` stands for the order's token. Empty: none is named.
@@ -158,6 +161,7 @@ impl Default for RestaurantSettings {
             idle_minutes: 30,
             gather_ms: 3_000,
             loop_guard: 12,
+            most_units: MOST_UNITS,
             muted: BTreeSet::new(),
             tracking_url: String::new(),
         }
@@ -356,6 +360,7 @@ impl RestaurantSettings {
             ("idleMinutes", self.idle_minutes, 1, MAX_IDLE_MINUTES),
             ("gatherMs", self.gather_ms, 0, MAX_GATHER_MS),
             ("loopGuard", self.loop_guard, 2, 100),
+            ("mostUnits", self.most_units, 1, MOST_UNITS),
         ] {
             check(field, (least..=most).contains(&value), SettingsError::Range { least, most });
         }

@@ -48,6 +48,7 @@ pub struct Config {
     pub media: Media,
     pub outbound: Outbound,
     pub webhooks: Webhooks,
+    pub bot: Bot,
     /// From SIGTERM to the exit.
     pub shutdown_grace: Duration,
     pub log: Log,
@@ -297,6 +298,14 @@ pub struct Outbound {
 pub struct Webhooks {
     pub concurrency: usize,
     pub per_tenant: usize,
+}
+
+/// Of all bots; a restaurant's own settings are in its tenant's state.
+#[derive(Debug, Clone)]
+pub struct Bot {
+    pub keep_conversations: Duration,
+    /// That nobody touches.
+    pub keep_orders: Duration,
 }
 
 #[derive(Debug, Clone)]

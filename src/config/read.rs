@@ -14,9 +14,9 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log, LogFormat,
-    Media, MediaHome, Messages, Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault, VaultHome,
-    WHATSAPP, Webhooks, WhatsApp, source::Table,
+    Auth, Bot, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log,
+    LogFormat, Media, MediaHome, Messages, Mistake, Origins, Outbound, Proxies, Rates, Restore, Secret, Session, Vault,
+    VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
@@ -92,6 +92,10 @@ impl Reader<'_> {
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
+        let bot = (
+            self.duration("bot.keep_conversations", 86_400..=315_360_000),
+            self.duration("bot.keep_orders", 86_400..=315_360_000),
+        );
         let shutdown_grace = self.duration("shutdown.grace", 1..=300);
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -156,6 +160,7 @@ impl Reader<'_> {
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
+            bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
         })

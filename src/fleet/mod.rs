@@ -141,7 +141,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub working: usize,
-    /// Without a session: moved, being restored, or failed.
+    /// Without a session: moved, being restored, or failed in a way that another process or another try may mend.
     pub unserved: usize,
     pub total: usize,
 }
@@ -429,7 +429,7 @@ impl Fleet {
             counts.total += 1;
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
-                None => counts.unserved += 1,
+                None => counts.unserved += usize::from(!slot.is_damaged()),
             }
         }
         counts

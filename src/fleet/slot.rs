@@ -178,6 +178,11 @@ impl Slot {
         self.inside().failure.clone()
     }
 
+    /// Its state cannot be read, here or anywhere else.
+    pub fn is_damaged(&self) -> bool {
+        self.inside().failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Damaged)
+    }
+
     /// Why there is no session now, for whoever wants one.
     pub fn refusal(&self) -> FleetError {
         match (self.end(), self.failure()) {

@@ -99,6 +99,8 @@ pub struct SendRequest {
     pub id: Option<String>,
     /// How long it may wait to be sent.
     pub ttl: Option<Duration>,
+    /// A bot says it, and no human.
+    pub from_bot: bool,
 }
 
 /// What is wrong with a draft: the field, and what was expected there.

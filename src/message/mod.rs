@@ -31,12 +31,12 @@ pub use self::{
     closed::FormerConversations,
     content::{Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target},
     draft::{Draft, Flaw, Happening, SendRequest},
-    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},
+    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
     failure::{Failure, FailureReason},
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
+    outbox::{Accepted, Decision, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
     segments::Shelf,
 };
 

@@ -53,6 +53,20 @@ pub struct Outgoing {
     pub audience: Vec<String>,
     /// How long it may wait to be sent, when that is less than usual.
     pub ttl: Option<Duration>,
+    /// A bot says it.
+    pub from_bot: bool,
+}
+
+/// What a bot decided of a chat: one change, however much it is.
+#[derive(Default)]
+pub struct Decision {
+    /// What the bot keeps of it.
+    pub batch: Batch,
+    /// What else happened, before the messages.
+    pub events: Vec<EventBody>,
+    pub messages: Vec<Outgoing>,
+    /// All names of a chat in which somebody else speaks now: what bots said there and nobody has begun to send is not sent any more.
+    pub supersedes: Vec<String>,
 }
 
 /// Why a message was not accepted.
@@ -133,7 +147,8 @@ impl Outbox {
                 if decode(record.state()) == Delivery::Accepted {
                     let expires_at_ms = expiry(&record, ttl);
                     let lane = lane_of(&backlog, &store.names(&record.chat).await?);
-                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change: ChangeNo::ZERO };
+                    let (change, from_bot) = (ChangeNo::ZERO, record.from_bot);
+                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change, from_bot };
                     backlog.add(order, waiting);
                 }
             }
@@ -180,7 +195,7 @@ impl Outbox {
                     self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
                 }
                 Some(_) => return Err(NotAccepted::KeyReused),
-                None => self.write(&outgoing).await?,
+                None => self.write(Decision { messages: vec![outgoing.clone()], ..Decision::default() }).await?,
             }
         };
         let _wait = self.note_wait();
@@ -188,43 +203,116 @@ impl Outbox {
         Ok(outgoing.message)
     }
 
-    async fn write(&self, outgoing: &Outgoing) -> Result<ChangeNo, StoreError> {
+    /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
+    /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here:
+    /// what is said is sent when it is durable, and [`Log::settle`] publishes.
+    pub async fn decide(&self, mut decision: Decision) -> Result<ChangeNo, NotAccepted> {
+        let _writing = self.writing.lock().await;
+        let mut fresh = Vec::with_capacity(decision.messages.len());
+        for message in std::mem::take(&mut decision.messages) {
+            match self.record(&message.message.id).await? {
+                None => fresh.push(message),
+                Some(known) if known.body_digest == message.digest => {}
+                Some(_) => return Err(NotAccepted::KeyReused),
+            }
+        }
+        decision.messages = fresh;
+        let withdrawn = self.backlog().withdraw(&decision.supersedes);
+        let written = self.withdraw_and_write(decision, &withdrawn).await;
+        if written.is_err() {
+            let mut backlog = self.backlog();
+            withdrawn.into_iter().for_each(|(order, waiting)| backlog.add(order, waiting));
+        }
+        Ok(written?)
+    }
+
+    async fn withdraw_and_write(
+        &self,
+        mut decision: Decision,
+        withdrawn: &[(Ulid, Waiting)],
+    ) -> Result<ChangeNo, StoreError> {
+        let mut news = Vec::new();
+        for (_, waiting) in withdrawn {
+            let Some(mut record) = self.record(&waiting.id).await? else { continue };
+            if decode(record.state()) != Delivery::Accepted {
+                continue;
+            }
+            let reason = self.unless_it_left(&record, FailureReason::Superseded);
+            news.push(self.settle(&mut record, Delivery::Failed, None, Some(reason.into())));
+            decision.batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
+        }
+        decision.events.splice(0..0, news);
+        self.write(decision).await
+    }
+
+    /// Why a message is not sent any more. One that was on the wire may have arrived all the same; and so may one that a former process
+    /// accepted, which may have died before it could count the attempt.
+    fn unless_it_left(&self, record: &OutboxRecord, reason: FailureReason) -> FailureReason {
+        match record.attempts {
+            0 if order_of(record) > self.inherited => reason,
+            _ => FailureReason::Unconfirmed,
+        }
+    }
+
+    /// Under `writing`. None of the messages is known.
+    async fn write(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
+        let Decision { mut batch, mut events, messages, .. } = decision;
         let now = self.clock.now();
-        let order = self.backlog().next_order(now.into());
+        let mut entries = Vec::with_capacity(messages.len());
+        for outgoing in messages {
+            let order = self.backlog().take_order(now.into());
+            let record = self.entry(&outgoing, order);
+            batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
+            events.push(EventBody::Sent { message: outgoing.message });
+            entries.push((order, record));
+        }
+        let meetings = self.backlog().meetings();
+        let mut names = Vec::with_capacity(entries.len());
+        for (_, record) in &entries {
+            names.push(self.store.names(&record.chat).await?);
+        }
+        let change = self.log.commit(batch, events, Seen::WhenDurable).await?;
+        let has_met = {
+            let mut backlog = self.backlog();
+            for ((order, record), names) in entries.iter().zip(&names) {
+                let chat = lane_of(&backlog, names);
+                let (expires_at_ms, from_bot) = (record.expires_at_ms, record.from_bot);
+                backlog.add(*order, Waiting { id: record.id.as_str().into(), chat, expires_at_ms, change, from_bot });
+            }
+            backlog.meetings() != meetings
+        };
+        for (_, record) in entries.iter().filter(|_| has_met) {
+            // Its other name may have been learned since the store was asked for it. A store that fails now ends the session: what was
+            // accepted is not called refused for it.
+            if let Ok(names) = self.store.names(&record.chat).await
+                && let [first, others @ ..] = names.as_slice()
+            {
+                others.iter().for_each(|other| self.join(other, first));
+            }
+        }
+        self.news.notify_one();
+        Ok(change)
+    }
+
+    fn entry(&self, outgoing: &Outgoing, order: Ulid) -> OutboxRecord {
+        let now = self.clock.now().as_millisecond();
         let ttl = outgoing.ttl.map_or(self.ttl, |ttl| ttl.min(self.ttl));
-        let record = OutboxRecord {
+        OutboxRecord {
             id: outgoing.message.id.clone(),
             chat: outgoing.message.addressed.chat.clone(),
             message: outgoing.body.to_vec(),
             idempotency_key: outgoing.key.clone(),
             body_digest: outgoing.digest.to_vec(),
-            accepted_at_ms: now.as_millisecond(),
-            updated_at_ms: now.as_millisecond(),
+            accepted_at_ms: now,
+            updated_at_ms: now,
             order: order.to_bytes().to_vec(),
             state: encode(Delivery::Accepted).into(),
             audience: outgoing.audience.clone(),
             account: user_of(&outgoing.message.sender).to_owned(),
-            expires_at_ms: now.as_millisecond().saturating_add(millis(ttl)),
+            expires_at_ms: now.saturating_add(millis(ttl)),
+            from_bot: outgoing.from_bot,
             ..OutboxRecord::default()
-        };
-        let mut batch = Batch::default();
-        batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
-        let event = EventBody::Sent { message: outgoing.message.clone() };
-        let meetings = self.backlog().meetings();
-        let names = self.store.names(&record.chat).await?;
-        let change = self.log.commit(batch, vec![event], Seen::WhenDurable).await?;
-        let has_met = {
-            let mut backlog = self.backlog();
-            let chat = lane_of(&backlog, &names);
-            backlog.add(order, Waiting { id: record.id.into(), chat, expires_at_ms: record.expires_at_ms, change });
-            backlog.meetings() != meetings
-        };
-        // Its other name may have been learned since the store was asked for it.
-        if has_met && let [first, others @ ..] = self.store.names(&record.chat).await?.as_slice() {
-            others.iter().for_each(|other| self.join(other, first));
         }
-        self.news.notify_one();
-        Ok(change)
     }
 
     /// Returns when something new is to be sent: [`Self::fresh_chats`] says where. For one listener.
@@ -277,6 +365,24 @@ impl Outbox {
         }))
     }
 
+    /// The message, if it still has to be sent; from here until [`Self::end`] nobody takes it back.
+    pub async fn begin(&self, id: &str) -> Result<Option<Unsettled>, StoreError> {
+        if !self.backlog().begin(id) {
+            return Ok(None);
+        }
+        self.unsettled(id).await
+    }
+
+    /// An attempt to send it is over, whatever came of it.
+    pub fn end(&self, id: &str) {
+        self.backlog().end(id);
+    }
+
+    /// Whether a message was said here, by a bot.
+    pub async fn is_from_bot(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.record(id).await?.is_some_and(|record| record.from_bot))
+    }
+
     /// The record is gone although it was to be sent: by an owner's hand, or by damage.
     pub fn forget(&self, id: &str) {
         self.backlog().remove(id);
@@ -306,14 +412,10 @@ impl Outbox {
         self.advance(id, Delivery::Failed, None, |_| Some(failure)).await
     }
 
-    /// Its time is over. One that was on the wire may have arrived all the same; and so may one that a former process accepted, which
-    /// may have died before it could count the attempt.
+    /// Its time is over.
     pub async fn expire(&self, id: &str) -> Result<bool, StoreError> {
-        let reason = |record: &OutboxRecord| match record.attempts {
-            0 if order_of(record) > self.inherited => FailureReason::Expired,
-            _ => FailureReason::Unconfirmed,
-        };
-        self.advance(id, Delivery::Failed, None, |record| Some(reason(record).into())).await
+        let reason = |record: &OutboxRecord| Some(self.unless_it_left(record, FailureReason::Expired).into());
+        self.advance(id, Delivery::Failed, None, reason).await
     }
 
     /// The tenant becomes another account. One change, durable when this returns: whole messages of the former account are gone, and
@@ -341,7 +443,11 @@ impl Outbox {
                     (record.message, record.audience) = (Vec::new(), Vec::new());
                     batch.put(space::OUTBOX, key, record.encode_to_vec());
                 }
-                _ => batch.delete(space::OUTBOX, key),
+                // Whoever repeats a request must not send it again, now from the new account: its id and its key stay for as long as others do.
+                mut record => {
+                    (record.message, record.audience) = (Vec::new(), Vec::new());
+                    batch.put(space::OUTBOX, key, record.encode_to_vec());
+                }
             }
         }
         // The courier finds out by itself if this ends here: there is nothing to send under these ids.
@@ -401,6 +507,20 @@ impl Outbox {
     /// How far a message that was accepted here has come; `None`: it is not from here.
     pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
         Ok(self.record(id).await?.map(|record| decode(record.state())))
+    }
+
+    /// When WhatsApp took a message from this process, Unix milliseconds; [`i64::MAX`]: it has not yet, or never will. `None`: nobody
+    /// knows, since an earlier attempt may have arrived.
+    pub async fn left_at(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        let Some(record) = self.record(id).await? else { return Ok(None) };
+        if record.attempts > 0 || order_of(&record) <= self.inherited {
+            return Ok(None);
+        }
+        Ok(Some(match (decode(record.state()), record.sent_at_ms) {
+            (Delivery::Accepted | Delivery::Failed, _) => i64::MAX,
+            (_, 0) => record.accepted_at_ms,
+            (_, sent) => sent,
+        }))
     }
 
     /// What was accepted under an id: the digest of what was asked for, its chat, and the whole protobuf.

@@ -258,6 +258,7 @@ impl Courier {
 
     fn finish(&mut self, sent: &Waiting, next: Next) {
         self.sending.remove(&sent.id);
+        self.session.outbox.end(&sent.id);
         let Some(into) = self.renamed.remove(&sent.chat) else { return self.go_on(sent.chat.clone(), next) };
         let Some(known) = self.chats.get_mut(&into) else { return };
         known.elsewhere = known.elsewhere.saturating_sub(1);
@@ -355,7 +356,7 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
         return Next::Soon;
     }
     // Only now: it may have been settled, by a receipt, while the vault was waited for.
-    let message = match session.outbox.unsettled(id).await {
+    let message = match session.outbox.begin(id).await {
         Ok(Some(message)) => message,
         Ok(None) => {
             session.outbox.forget(id);

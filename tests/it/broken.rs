@@ -62,6 +62,24 @@ enum Wound {
     MalformedRecord,
 }
 
+/// The directory of the old service says who was connected, and there is no journal yet: a platform that waits for `/health` must be able to
+/// put the daemon there, or nobody could ever be moved in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_without_any_state_does_not_keep_a_deploy_from_being_healthy() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    stage.pair("trattoria").await;
+    daemon.kill().await.unwrap();
+    let vault = Connection::open(stage.path("cloud/vault.db")).unwrap();
+    vault.execute_batch("DELETE FROM journal; DELETE FROM manifests; DELETE FROM chunks").unwrap();
+    drop(vault);
+    let daemon = stage.start().await;
+    let (code, health) = stage.health().await;
+    assert_eq!((code, &health["status"]), (200, &json!("degraded")), "{health}");
+    assert_eq!(health["sessions"]["ill"][0]["tenant"], json!("trattoria"), "{health}");
+    daemon.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_broken_tenants_cost_the_other_ninety_nothing() {
     let stage = Stage::new(Home::Embedded)

@@ -3,6 +3,7 @@
 mod account;
 mod addresses;
 mod baileys;
+mod bot;
 mod bounds;
 mod broken;
 mod changes;

@@ -80,6 +80,8 @@ pub struct Form {
     pub reply_to: Option<String>,
     /// Seconds.
     pub ttl: Option<u64>,
+    /// A program says it, and no human.
+    pub bot: bool,
     pub caption: Option<String>,
     /// A round video.
     pub as_note: bool,
@@ -130,7 +132,7 @@ impl Takes for Incoming {
         let form = json_schema!({
             "type": "object",
             "properties": {
-                "session": text, "chatId": text, "id": text, "reply_to": text, "ttl": text, "caption": text, "asNote": text, "convert": text,
+                "session": text, "chatId": text, "id": text, "reply_to": text, "ttl": text, "bot": text, "caption": text, "asNote": text, "convert": text,
                 "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
             },
             "required": ["session", "chatId"],

@@ -146,6 +146,7 @@ async fn request(
         answers: None,
         id: id.filter(|id| !id.is_empty()),
         ttl: None,
+        from_bot: false,
     })
 }
 

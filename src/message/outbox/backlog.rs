@@ -2,7 +2,7 @@
 //! find ten that wait; and small, since the messages themselves stay in the store. Pure.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::SystemTime,
 };
@@ -21,6 +21,8 @@ pub struct Waiting {
     pub expires_at_ms: i64,
     /// With this change it is durable.
     pub change: ChangeNo,
+    /// It gives way to whoever answers in its place.
+    pub from_bot: bool,
 }
 
 /// By chat, each in the order of acceptance.
@@ -29,6 +31,8 @@ pub(super) struct Backlog {
     chats: HashMap<Arc<str>, BTreeMap<Ulid, Waiting>>,
     places: HashMap<Arc<str>, (Arc<str>, Ulid)>,
     expiries: BTreeSet<(i64, Ulid, Arc<str>)>,
+    /// Messages that somebody is just sending.
+    begun: HashSet<Arc<str>>,
     /// Chats that had nothing to send before, until somebody takes them.
     fresh: Vec<Arc<str>>,
     /// Chats that are one with another now, until somebody takes them: what became of which.
@@ -43,6 +47,13 @@ impl Backlog {
     pub fn next_order(&self, now: SystemTime) -> Ulid {
         let fresh = Ulid::from_datetime(now);
         if fresh > self.last { fresh } else { Ulid(self.last.0 + 1) }
+    }
+
+    /// The same, and nobody else gets it.
+    pub fn take_order(&mut self, now: SystemTime) -> Ulid {
+        let order = self.next_order(now);
+        self.know(order);
+        order
     }
 
     /// The last place that there is.
@@ -78,9 +89,35 @@ impl Backlog {
         }
     }
 
+    /// Somebody begins to send it: from here on nobody takes it back. False: it is not to be sent any more.
+    pub fn begin(&mut self, id: &str) -> bool {
+        let Some((id, _)) = self.places.get_key_value(id) else { return false };
+        self.begun.insert(id.clone());
+        true
+    }
+
+    /// The attempt is over, whatever came of it.
+    pub fn end(&mut self, id: &str) {
+        self.begun.remove(id);
+    }
+
+    /// Takes out what a bot said in a chat that has these names, and what nobody is sending now.
+    pub fn withdraw(&mut self, names: &[String]) -> Vec<(Ulid, Waiting)> {
+        let lanes = names.iter().filter_map(|name| self.chats.get(name.as_str()));
+        let waiting = lanes.flatten().filter(|(_, waiting)| waiting.from_bot && !self.begun.contains(&waiting.id));
+        let withdrawn: Vec<_> = waiting.map(|(order, waiting)| (*order, waiting.clone())).collect();
+        withdrawn.iter().for_each(|(_, waiting)| self.remove(&waiting.id));
+        withdrawn
+    }
+
     /// Nothing is to be sent any more; what comes is behind it all the same.
     pub fn clear(&mut self) {
-        *self = Self { last: self.last, meetings: self.meetings, ..Self::default() };
+        *self = Self {
+            last: self.last,
+            meetings: self.meetings,
+            begun: std::mem::take(&mut self.begun),
+            ..Self::default()
+        };
     }
 
     /// Two names are one person's: what waits under both goes in one order from now on, that of the acceptances. False: one of them has
@@ -141,7 +178,7 @@ mod tests {
     use super::*;
 
     fn waiting(id: &str, chat: &str) -> Waiting {
-        Waiting { id: id.into(), chat: chat.into(), expires_at_ms: 0, change: ChangeNo::ZERO }
+        Waiting { id: id.into(), chat: chat.into(), expires_at_ms: 0, change: ChangeNo::ZERO, from_bot: false }
     }
 
     #[test]
@@ -153,6 +190,23 @@ mod tests {
         assert_eq!(backlog.head("chat").map(|it| &*it.id), Some("a"));
         backlog.remove("a");
         assert_eq!(backlog.head("chat").map(|it| &*it.id), Some("b"));
+    }
+
+    #[test]
+    fn what_is_being_sent_is_not_withdrawn() {
+        let mut backlog = Backlog::default();
+        for (order, id, from_bot) in [(1, "a", true), (2, "b", false), (3, "c", true)] {
+            backlog.add(Ulid(order), Waiting { from_bot, ..waiting(id, "lid") });
+        }
+        assert!(backlog.begin("a") && !backlog.begin("elsewhere"));
+        let names = ["number".to_owned(), "lid".to_owned()];
+        let ids =
+            |withdrawn: Vec<(Ulid, Waiting)>| withdrawn.iter().map(|(_, it)| it.id.to_string()).collect::<Vec<_>>();
+        assert_eq!(ids(backlog.withdraw(&names)), ["c"]);
+        assert!(!backlog.begin("c"), "it is sent all the same");
+        backlog.end("a");
+        assert_eq!(ids(backlog.withdraw(&names)), ["a"]);
+        assert_eq!(backlog.head("lid").map(|it| it.id.to_string()), Some("b".into()));
     }
 
     #[test]
