@@ -150,11 +150,13 @@ impl Gives for Health {
 }
 
 /// The worst first: two probes that see the same must do the same.
-fn word(app: &App, Counts { unserved, total, .. }: Counts, problems: &Problems) -> &'static str {
+fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
+    let Counts { unserved, without_history, total, .. } = counts;
     match (space(app), unserved) {
         _ if app.fleet.is_draining() => "draining",
         (DiskSpace::Full, _) => "disk_full",
-        (_, unserved) if unserved > 0 && unserved >= total => "unserved",
+        // A tenant without any state keeps no deploy from being healthy, and hides none that serves nobody.
+        (_, unserved) if unserved > 0 && unserved + without_history >= total => "unserved",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
         (DiskSpace::Enough, 0) if problems.unowned == 0 => "ok",
