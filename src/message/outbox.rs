@@ -210,9 +210,15 @@ impl Outbox {
         let _writing = self.writing.lock().await;
         let mut fresh = Vec::with_capacity(decision.messages.len());
         for message in std::mem::take(&mut decision.messages) {
-            match self.record(&message.message.id).await? {
+            let id = &message.message.id;
+            // The same may be said twice in one decision, too.
+            let known = match fresh.iter().find(|fresh: &&Outgoing| fresh.message.id == *id) {
+                Some(fresh) => Some(fresh.digest.to_vec()),
+                None => self.record(id).await?.map(|record| record.body_digest),
+            };
+            match known {
                 None => fresh.push(message),
-                Some(known) if known.body_digest == message.digest => {}
+                Some(digest) if digest == message.digest => {}
                 Some(_) => return Err(NotAccepted::KeyReused),
             }
         }
@@ -222,6 +228,9 @@ impl Outbox {
         if written.is_err() {
             let mut backlog = self.backlog();
             withdrawn.into_iter().for_each(|(order, waiting)| backlog.add(order, waiting));
+            drop(backlog);
+            // The courier may have found the chat empty meanwhile.
+            self.news.notify_one();
         }
         Ok(written?)
     }
@@ -432,23 +441,15 @@ impl Outbox {
         let mut news = vec![EventBody::AccountChanged { from, to }];
         let mut batch = Batch::default();
         for (key, value) in self.store.scan(space::OUTBOX, None, usize::MAX).await? {
-            match parse(&value)? {
-                mut record if decode(record.state()) == Delivery::Accepted => {
-                    news.push(self.settle(
-                        &mut record,
-                        Delivery::Failed,
-                        None,
-                        Some(FailureReason::OtherAccount.into()),
-                    ));
-                    (record.message, record.audience) = (Vec::new(), Vec::new());
-                    batch.put(space::OUTBOX, key, record.encode_to_vec());
-                }
-                // Whoever repeats a request must not send it again, now from the new account: its id and its key stay for as long as others do.
-                mut record => {
-                    (record.message, record.audience) = (Vec::new(), Vec::new());
-                    batch.put(space::OUTBOX, key, record.encode_to_vec());
-                }
+            let mut record = parse(&value)?;
+            if decode(record.state()) == Delivery::Accepted {
+                let failure = FailureReason::OtherAccount.into();
+                news.push(self.settle(&mut record, Delivery::Failed, None, Some(failure)));
             }
+            // Whoever repeats a request must not send it again, now from the new account: its id stays for as long as others do, and by what
+            // it was asked for.
+            let remnant = remnant(record, conversations);
+            batch.put(space::OUTBOX, key, remnant.encode_to_vec());
         }
         // The courier finds out by itself if this ends here: there is nothing to send under these ids.
         self.log.change_account(batch, former, new, conversations, news).await?;
@@ -480,6 +481,10 @@ impl Outbox {
     ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let Some(mut record) = self.record(id).await? else { return Ok(false) };
+        if record.chat.is_empty() {
+            // It was a former account's, and is deleted but for its id.
+            return Ok(false);
+        }
         let from = decode(record.state());
         // WhatsApp's word counts more than its silence.
         let was_unsure =
@@ -538,9 +543,10 @@ impl Outbox {
         }))
     }
 
-    /// The whole protobuf of a message that was sent from here.
+    /// The whole protobuf of a message that was sent from here. `None` also when it is gone, and only known to have been.
     pub async fn body(&self, id: &str) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.record(id).await?.map(|record| record.message.into()))
+        let body = self.record(id).await?.map(|record| Bytes::from(record.message));
+        Ok(body.filter(|body| !body.is_empty()))
     }
 
     async fn record(&self, id: &str) -> Result<Option<OutboxRecord>, StoreError> {
@@ -578,6 +584,22 @@ impl Drop for Wait<'_> {
 fn lane_of(backlog: &Backlog, names: &[String]) -> Arc<str> {
     let open = names.iter().find(|name| backlog.head(name).is_some());
     open.unwrap_or(&names[0]).as_str().into()
+}
+
+/// What stays of a settled message when the tenant becomes another account: not its text, and of one that is to be deleted no more than
+/// it takes to know a repeat.
+fn remnant(record: OutboxRecord, conversations: FormerConversations) -> OutboxRecord {
+    let (message, audience) = (Vec::new(), Vec::new());
+    match conversations {
+        FormerConversations::Keep => OutboxRecord { message, audience, ..record },
+        FormerConversations::Delete => OutboxRecord {
+            id: record.id,
+            body_digest: record.body_digest,
+            state: record.state,
+            accepted_at_ms: record.accepted_at_ms,
+            ..OutboxRecord::default()
+        },
+    }
 }
 
 /// One that cannot be read is not absent: it may be an accepted send.

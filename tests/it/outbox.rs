@@ -3,13 +3,14 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use prost::Message as _;
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
         Addressed, Content, Decision, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations,
         Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
     },
-    store::{Batch, OwnAccount, key, space},
+    store::{Batch, OwnAccount, key, records::OutboxRecord, space},
 };
 
 use crate::store_world::{self, World};
@@ -122,6 +123,39 @@ async fn a_bots_words_under_a_known_id_are_the_same_or_refused() {
     assert_eq!(world.store.get(space::BOT, b"kept").await.unwrap(), None, "half of the turn was written");
     outbox.decide(reply([7; 32])).await.unwrap();
     assert_eq!(ids(&outbox), ["a"]);
+}
+
+/// Two parts of a turn that have one id are one message, or a mistake: never the second in the place of the first.
+#[tokio::test]
+async fn a_decision_says_nothing_twice() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let reply = |digest| Outgoing { from_bot: true, digest, ..outgoing("a") };
+    let twice = |digest| Decision { messages: vec![reply([7; 32]), reply(digest)], ..Decision::default() };
+    assert!(matches!(outbox.decide(twice([8; 32])).await, Err(NotAccepted::KeyReused)));
+    assert_eq!(outbox.delivery("a").await.unwrap(), None, "half of the decision was written");
+    let change = outbox.decide(twice([7; 32])).await.unwrap();
+    log.settle(change).await.unwrap();
+    assert_eq!(bodies(log.after(None, 9).await.unwrap()).len(), 1);
+    assert_eq!(ids(&outbox), ["a"]);
+}
+
+/// What was to give way to the owner goes after all when that could not be written: the courier, which may have found nothing, is told.
+#[tokio::test]
+async fn what_could_not_be_withdrawn_is_sent() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let messages = vec![Outgoing { from_bot: true, ..outgoing("a") }];
+    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
+    log.settle(change).await.unwrap();
+    outbox.news().await;
+    outbox.fresh_chats();
+    world.store.close().await.unwrap();
+    let supersede = Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    assert!(outbox.decide(supersede).await.is_err());
+    assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()));
+    tokio::time::timeout(Duration::from_secs(20), outbox.news()).await.expect("nobody is told of it");
+    assert_eq!(outbox.fresh_chats(), [CHAT.into()]);
 }
 
 /// A "yes" counts for a summary that had left before it. An earlier attempt, of this process or a former one, may have arrived.
@@ -297,8 +331,15 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         // A repeat is answered, and is not a new message: neither of what waited nor of what the former account has sent.
         for (known, delivery) in [("waits", Delivery::Failed), ("settled", Delivery::Sent)] {
             outbox.accept(outgoing(known)).await.unwrap();
-            assert_eq!(outbox.body(known).await.unwrap().unwrap(), "");
             assert_eq!(outbox.delivery(known).await.unwrap(), Some(delivery));
+            // Whoever asks for the message itself is told that it is gone, not that it was empty.
+            assert_eq!(outbox.body(known).await.unwrap(), None);
+            assert_eq!(world.backend().take_sent_message(CHAT, known).await.unwrap(), None);
+            let stored = world.store.get(space::OUTBOX, &key::outbox(known)).await.unwrap().unwrap();
+            let stored = OutboxRecord::decode(stored).unwrap();
+            assert_eq!((stored.body_digest.as_slice(), stored.message.is_empty()), (&[7; 32][..], true));
+            let of_the_former = [&stored.chat, &stored.account, stored.idempotency_key.as_deref().unwrap_or_default()];
+            assert_eq!(of_the_former.iter().any(|it| !it.is_empty()), conversations == FormerConversations::Keep);
         }
         outbox.accept(outgoing("new")).await.unwrap();
         assert_eq!(ids(&outbox), ["new"]);
