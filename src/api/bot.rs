@@ -84,7 +84,7 @@ impl Takes for IfMatch {
         operation.parameter(json!({
             "name": "If-Match", "in": "header", "required": false,
             "description": "The ETag of what you have read: it is replaced only if nobody else has changed it since.",
-            "schema": { "type": "string" },
+            "schema": { "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$" },
         }));
         operation.may_fail(&[412]);
     }

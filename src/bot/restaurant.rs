@@ -28,7 +28,7 @@ const MAX_MUTED: usize = 500;
 const MAX_NAME_CHARS: usize = 80;
 const MAX_ADDRESS_CHARS: usize = 200;
 const MAX_BACK_WORD_CHARS: usize = 40;
-const MAX_TRACKING_URL_BYTES: usize = 500;
+const MAX_TRACKING_URL_CHARS: usize = 500;
 /// Customers whom an exception closes out for longer are told no time.
 const OPENING_DAYS: i32 = 60;
 
@@ -364,10 +364,10 @@ impl RestaurantSettings {
         ] {
             check(field, (least..=most).contains(&value), SettingsError::Range { least, most });
         }
-        let back = self.back_word.trim();
-        check("backWord", is_line(back, MAX_BACK_WORD_CHARS) && back.chars().count() >= 2, SettingsError::BackWord);
+        let is_word = is_line(&self.back_word, MAX_BACK_WORD_CHARS) && self.back_word.trim().chars().count() >= 2;
+        check("backWord", is_word, SettingsError::BackWord);
         let is_person = |who: &String| {
-            who.len() <= 100
+            who.chars().count() <= 100
                 && !who.is_empty()
                 && (who.contains('@') || who.chars().all(|c| c.is_ascii_digit() || c == '+'))
         };
@@ -376,7 +376,7 @@ impl RestaurantSettings {
         let is_page = url.starts_with("https://") && url.contains("{token}") && !url.contains(char::is_whitespace);
         check(
             "trackingUrl",
-            url.is_empty() || is_page && url.len() <= MAX_TRACKING_URL_BYTES,
+            url.is_empty() || is_page && url.chars().count() <= MAX_TRACKING_URL_CHARS,
             SettingsError::TrackingUrl,
         );
         for (key, flaw) in texts::flaws(&self.texts) {

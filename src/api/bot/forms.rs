@@ -16,6 +16,7 @@ use crate::{
         order::{Destination, PaymentStatus},
         restaurant::RestaurantSettings,
         service::{OrderRecord, Versioned},
+        texts::TEXTS,
     },
 };
 
@@ -105,7 +106,7 @@ impl JsonSchema for MenuForm {
         json_schema!({
             "type": "object",
             "description": "What customers order from. Prices are whole numbers of the smallest unit that prices are written in: pesos in Colombia.",
-            "required": ["items"],
+            "required": ["items"], "additionalProperties": false,
             "properties": {
                 "menu": { "type": "string", "description": "A name of the menu's own; a tenant has one menu." },
                 "name": { "type": "string" },
@@ -113,15 +114,15 @@ impl JsonSchema for MenuForm {
                     "type": "array", "maxItems": crate::bot::menu::MAX_ITEMS,
                     "items": {
                         "type": "object",
-                        "required": ["id", "name", "price"],
+                        "required": ["id", "name", "price"], "additionalProperties": false,
                         "properties": {
-                            "id": { "type": "string", "minLength": 1, "description": "Baskets hold it: it stays when the name changes." },
-                            "name": { "type": "string", "minLength": 1, "maxLength": 200 },
+                            "id": { "type": "string", "maxLength": 100, "pattern": "\\S", "description": "Baskets hold it: it stays when the name changes." },
+                            "name": { "type": "string", "minLength": 1, "maxLength": 200, "description": "With a letter in it." },
                             "price": amount(),
                             "category": { "type": "string" },
                             "description": { "type": "string", "maxLength": 2000 },
                             "available": { "type": "boolean", "default": true, "description": "false: sold out." },
-                            "aliases": { "type": "array", "maxItems": 50, "items": { "type": "string", "minLength": 1, "maxLength": 200 }, "description": "What customers call it." },
+                            "aliases": { "type": "array", "maxItems": 50, "items": { "type": "string", "minLength": 1, "maxLength": 200 }, "description": "What customers call it; each with a letter in it." },
                         },
                     },
                 },
@@ -144,52 +145,66 @@ impl JsonSchema for SettingsForm {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let methods = json!({ "type": "array", "items": { "enum": ["efectivo", "nequi", "daviplata", "transferencia", "tarjeta"] } });
+        let time = json!({ "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$" });
         let day = json!({
             "type": "object",
-            "required": ["active", "open", "close"],
+            "required": ["active", "open", "close"], "additionalProperties": false,
             "properties": {
                 "active": { "type": "boolean" },
                 "open": { "type": "string", "examples": ["11:00"] },
                 "close": { "type": "string", "examples": ["22:30"], "description": "Not after `open`: on the next day." },
             },
+            "anyOf": [
+                { "properties": { "active": { "const": false } } },
+                { "properties": { "open": time, "close": time } },
+            ],
         });
+        let day_names =
+            json!({ "enum": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] });
+        let text_names: Vec<&str> = TEXTS.iter().map(|row| row.key.name()).collect();
+        // Two characters that are seen, at least.
+        let word = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$";
+        let line = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
         let behaviour = json!({ "enum": ["silent", "text"] });
         let number = |least: u32, most: u32| json!({ "type": "integer", "minimum": least, "maximum": most });
         json_schema!({
             "type": "object",
+            // One of the two.
+            "not": { "required": ["delivers", "pickUp"], "properties": { "delivers": { "const": false }, "pickUp": { "const": false } } },
+            "additionalProperties": false,
             "description": "The bot's switches and the restaurant's rules. All of it is replaced; what is left out has its default.",
             "properties": {
-                "name": { "type": "string", "maxLength": 80, "description": "What the restaurant calls itself." },
-                "address": { "type": "string", "maxLength": 200, "description": "The restaurant's own, as customers are told it." },
+                "name": { "type": "string", "maxLength": 80, "pattern": line, "description": "What the restaurant calls itself." },
+                "address": { "type": "string", "maxLength": 200, "pattern": line, "description": "The restaurant's own, as customers are told it." },
                 "active": { "type": "boolean", "default": false, "description": "The owner's switch. Switched on, the bot answers what comes from then on." },
                 "suspended": { "type": "boolean", "default": false },
                 "quickOrderMode": { "type": "boolean", "default": false, "description": "A form instead of a talk." },
                 "businessHours": {
-                    "type": ["object", "null"],
+                    "type": ["object", "null"], "additionalProperties": false,
                     "properties": {
                         "enabled": { "type": "boolean", "default": false, "description": "false: always open." },
                         "timezone": { "type": "string", "default": "America/Bogota" },
-                        "schedule": { "type": "object", "additionalProperties": day, "description": "By English day names in lower case. A day that is left out is closed." },
-                        "exceptions": { "type": "object", "additionalProperties": day, "description": "By date, like 2026-12-25." },
+                        "schedule": { "type": "object", "propertyNames": day_names, "additionalProperties": day, "description": "By English day names in lower case. A day that is left out is closed." },
+                        "exceptions": { "type": "object", "propertyNames": { "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }, "additionalProperties": day, "description": "By date, like 2026-12-25." },
                     },
                 },
                 "deliveryTime": {
-                    "type": ["object", "null"], "required": ["min", "max"],
+                    "type": ["object", "null"], "required": ["min", "max"], "additionalProperties": false,
                     "properties": { "min": number(0, 1440), "max": number(0, 1440) },
                     "description": "Minutes.",
                 },
                 "deliveryCost": {
-                    "type": ["object", "null"], "required": ["cost"],
+                    "type": ["object", "null"], "required": ["cost"], "additionalProperties": false,
                     "properties": {
                         "cost": amount(),
-                        "freeDeliveryMin": { "type": ["integer", "null"], "minimum": 0, "description": "Delivery is free from this subtotal on." },
-                        "minimumOrder": { "type": ["integer", "null"], "minimum": 0 },
+                        "freeDeliveryMin": { "type": ["integer", "null"], "minimum": 0, "maximum": 1_000_000_000_000_u64, "description": "Delivery is free from this subtotal on." },
+                        "minimumOrder": { "type": ["integer", "null"], "minimum": 0, "maximum": 1_000_000_000_000_u64 },
                     },
                 },
                 "paymentMethods": methods,
                 "prepayMethods": methods,
                 "language": { "enum": ["es", "en"], "default": "es" },
-                "texts": { "type": "object", "additionalProperties": { "type": "string", "maxLength": 1000 }, "description": "Texts of the restaurant's own, by their names." },
+                "texts": { "type": "object", "propertyNames": { "enum": text_names }, "additionalProperties": { "type": "string", "maxLength": 1000 }, "description": "Texts of the restaurant's own, by their names." },
                 "delivers": { "type": "boolean", "default": true },
                 "pickUp": { "type": "boolean", "default": true },
                 "askContactPhone": { "type": "boolean", "default": true },
@@ -197,12 +212,12 @@ impl JsonSchema for SettingsForm {
                 "whenOff": behaviour,
                 "whenSuspended": behaviour,
                 "takeoverMinutes": number(1, 10_080),
-                "backWord": { "type": "string", "minLength": 2, "maxLength": 40, "description": "The owner writes it into a chat, and the bot is back." },
+                "backWord": { "type": "string", "minLength": 2, "maxLength": 40, "pattern": word, "description": "The owner writes it into a chat, and the bot is back." },
                 "idleMinutes": number(1, 1440),
                 "gatherMs": number(0, 30_000),
                 "loopGuard": number(2, 100),
-                "muted": { "type": "array", "maxItems": 500, "items": { "type": "string" }, "description": "Phones or jids that the bot never answers." },
-                "trackingUrl": { "type": "string", "maxLength": 500 },
+                "muted": { "type": "array", "maxItems": 500, "items": { "type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[0-9+]+$|@" }, "description": "Phones or jids that the bot never answers." },
+                "trackingUrl": { "type": "string", "maxLength": 500, "pattern": "^$|^https://\\S*\\{token\\}\\S*$", "description": "A page that shows how an order gets on; `{token}` stands for the order's." },
                 "mostUnits": { "type": "integer", "minimum": 1, "maximum": 500, "default": 500, "description": "Orders with more units of one dish are for a human." },
             },
             "examples": [{
