@@ -1,6 +1,9 @@
 //! A tenant's bot: reads the log from its place on, takes each chat's turns when they are due, and does what the API asks. One task a
 //! session; it ends with it. While the bot is off it holds nothing and reads nothing.
 
+mod commands;
+mod reading;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
@@ -12,17 +15,18 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{
         broadcast::{self, error::RecvError},
-        mpsc, oneshot,
+        mpsc,
     },
     time::{Instant, sleep},
 };
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 use ulid::Ulid;
 
+pub use self::commands::BotCommand;
 use super::{
-    BotContext, BotError, Changed,
+    BotContext,
     gathering::Gathering,
-    hearing::{Heard, HeardEvent, MAX_AGE_AT_START_S, Oldest, heard},
+    hearing::HeardEvent,
     records::{self, BotPlace, OrderRecord, Versioned},
     restaurant,
     turn::{self, Cause, ChatTurn, DecidedTurn, TurnName, Undecided},
@@ -31,12 +35,11 @@ use crate::{
     bot::{
         conversation::Restaurant,
         menu::Menu,
-        order::{OrderStage, PaymentStatus},
         restaurant::{RestaurantSettings, Unavailability},
     },
     crash,
     journal::{ChangeNo, Closed},
-    message::{Event, EventBody, EventId, NotAccepted, Notice},
+    message::{EventId, NotAccepted, Notice},
     session::Session,
     store::{Batch, StoreError},
 };
@@ -58,45 +61,8 @@ const TURNS_AT_ONCE: usize = 16;
 /// Events that concern nobody, after which the place is written all the same.
 const MAX_UNWRITTEN: usize = 512;
 
-/// Chats in which an owner's word is found ahead of what can be read.
-const MAX_AHEAD: usize = 10_000;
-
-/// A longer word of the owner's is not the one that brings the bot back.
-const MAX_WORD_BYTES: usize = 200;
-
 /// Between two looks for what nobody needs any more.
 const TRIM_EVERY: Duration = Duration::from_secs(600);
-
-/// What is asked of a desk.
-pub enum BotCommand {
-    PutMenu {
-        menu: Menu,
-        expected: Option<u64>,
-        answer: oneshot::Sender<Changed<Versioned<Menu>>>,
-    },
-    PutSettings {
-        settings: Box<RestaurantSettings>,
-        expected: Option<u64>,
-        answer: oneshot::Sender<Changed<Versioned<RestaurantSettings>>>,
-    },
-    Take {
-        chat: String,
-        answer: oneshot::Sender<Changed<()>>,
-    },
-    GiveBack {
-        chat: String,
-        answer: oneshot::Sender<Changed<()>>,
-    },
-    Move {
-        id: String,
-        to: OrderStage,
-        answer: oneshot::Sender<Changed<OrderRecord>>,
-    },
-    NotePayment {
-        id: String,
-        answer: oneshot::Sender<Changed<OrderRecord>>,
-    },
-}
 
 pub struct BotDesk {
     session: Session,
@@ -235,84 +201,6 @@ impl BotDesk {
 
     fn is_on(&self) -> bool {
         listens(&self.settings)
-    }
-
-    /// Takes from the log as much as there is room for.
-    async fn read(&mut self) -> Result<(), StoreError> {
-        while self.more && !self.gathering.is_full() {
-            if let Some(trimmed) = self.session.trimmed().filter(|trimmed| Some(*trimmed) > self.read) {
-                if self.read.is_some() {
-                    warn!(until = %trimmed, "events were deleted before the bot had read them");
-                }
-                self.read = Some(trimmed);
-            }
-            let events = self.session.events_after(self.read, PAGE).await?;
-            self.more = !events.is_empty();
-            for event in events {
-                self.read = Some(event.id);
-                self.unwritten += 1;
-                if let Some((chat, heard)) = self.heard(&event).await? {
-                    self.gathering.push(&chat, heard);
-                }
-            }
-            crash::point("bot_read");
-        }
-        if self.more {
-            self.look_ahead().await?;
-        } else {
-            self.forget_ahead();
-        }
-        if self.unwritten > MAX_UNWRITTEN && self.gathering.next().is_none() {
-            self.write_place().await?;
-        }
-        Ok(())
-    }
-
-    /// Looks for the owner's word in all that waits to be read: no customer is answered whom the owner has answered already.
-    async fn look_ahead(&mut self) -> Result<(), StoreError> {
-        loop {
-            let events = self.session.events_after(self.looked.max(self.read), PAGE).await?;
-            let Some(last) = events.last() else { return Ok(()) };
-            self.looked = Some(last.id);
-            for event in &events {
-                let Some((chat, mut heard)) = self.heard(event).await? else { continue };
-                if let Heard::OwnerWrote { text } = &mut heard.what
-                    && (self.ahead.len() < MAX_AHEAD || self.ahead.contains_key(&chat))
-                {
-                    text.take_if(|text| text.len() > MAX_WORD_BYTES);
-                    self.ahead.insert(chat, heard);
-                }
-            }
-        }
-    }
-
-    fn forget_ahead(&mut self) {
-        self.ahead.clear();
-        self.looked = None;
-    }
-
-    /// What an event is to the bot, and in which chat.
-    async fn heard(&mut self, event: &Event) -> Result<Option<(String, HeardEvent)>, StoreError> {
-        let since = self.place.since.as_second();
-        let silence = i64::from(self.settings.value.takeover_minutes) * 60;
-        let oldest =
-            Oldest { customers: since.saturating_sub(MAX_AGE_AT_START_S), owners: since.saturating_sub(silence) };
-        let Some(heard) = heard(event.id, &event.body, oldest) else { return Ok(None) };
-        if heard.is_owners() {
-            if is_bots(&self.session, &event.body).await? {
-                return Ok(None);
-            }
-        } else if Some(event.id) <= self.place.owners_until {
-            return Ok(None);
-        }
-        let mut names = self.session.store().names(event.body.chat()).await?;
-        let status = self.session.status();
-        let own = [self.session.me(), status.lid];
-        if names.iter().any(|name| own.iter().flatten().any(|own| own == name)) {
-            // Notes to oneself.
-            return Ok(None);
-        }
-        Ok(Some((names.swap_remove(0), heard)))
     }
 
     /// Takes the turns that are due; gives in how long there is more to do.
@@ -476,124 +364,12 @@ impl BotDesk {
         store.write(batch).await?;
         Ok(())
     }
-
-    async fn serve(&mut self, command: BotCommand) -> Result<(), StoreError> {
-        // Whoever asked may be gone: then nobody hears the answer.
-        match command {
-            BotCommand::PutMenu { menu, expected, answer } => {
-                let _ = answer.send(self.put_menu(menu, expected).await);
-            }
-            BotCommand::PutSettings { settings, expected, answer } => {
-                let _ = answer.send(self.put_settings(*settings, expected).await);
-            }
-            BotCommand::Take { chat, answer } => {
-                let taken = self.act(&chat, Cause::TakenOver).await;
-                let _ = answer.send(taken.map(|(_, change)| ((), change)));
-            }
-            BotCommand::GiveBack { chat, answer } => {
-                let given = self.act(&chat, Cause::GivenBack).await;
-                let _ = answer.send(given.map(|(_, change)| ((), change)));
-            }
-            BotCommand::Move { id, to, answer } => {
-                let _ = answer.send(self.move_order(&id, to).await);
-            }
-            BotCommand::NotePayment { id, answer } => {
-                let _ = answer.send(self.note_payment(&id).await);
-            }
-        }
-        Ok(())
-    }
-
-    async fn put_menu(&mut self, menu: Menu, expected: Option<u64>) -> Changed<Versioned<Menu>> {
-        let version = next_version(self.menu.version, expected)?;
-        let written = Versioned { version, value: menu };
-        let mut batch = Batch::default();
-        records::put_menu(&mut batch, &written);
-        let change = self.session.store().write(batch).await?;
-        (self.menu, self.restaurant) = (written.clone(), None);
-        info!(items = written.value.items.len(), version, "the bot has a new menu");
-        Ok((written, change))
-    }
-
-    async fn put_settings(
-        &mut self,
-        settings: RestaurantSettings,
-        expected: Option<u64>,
-    ) -> Changed<Versioned<RestaurantSettings>> {
-        let version = next_version(self.settings.version, expected)?;
-        let written = Versioned { version, value: settings };
-        let mut batch = Batch::default();
-        records::put_settings(&mut batch, &written);
-        let is_switched_on = listens(&written) && !self.is_on();
-        let place = self.place_at_start(&written.value);
-        if is_switched_on {
-            records::put_place(&mut batch, &place);
-        }
-        let change = self.session.store().write(batch).await?;
-        info!(active = written.value.active, version, "the bot has new settings");
-        if is_switched_on {
-            (self.read, self.place, self.unwritten) = (place.cursor, place, 0);
-        }
-        if is_switched_on || !listens(&written) {
-            self.gathering.clear();
-            self.forget_ahead();
-        }
-        self.gathering.set_window(written.value.gather_ms);
-        (self.settings, self.restaurant) = (written.clone(), None);
-        Ok((written, change))
-    }
-
-    async fn move_order(&mut self, id: &str, to: OrderStage) -> Changed<OrderRecord> {
-        let (key, record) = records::order(self.session.store(), id).await?.ok_or(BotError::NoOrder)?;
-        turn::check_move(&record, to)?;
-        let chat = record.order.chat.clone();
-        let (moved, change) = self.act(&chat, Cause::Moved { key, record: Box::new(record.clone()), to }).await?;
-        Ok((moved.unwrap_or(record), change))
-    }
-
-    async fn note_payment(&mut self, id: &str) -> Changed<OrderRecord> {
-        let (key, record) = records::order(self.session.store(), id).await?.ok_or(BotError::NoOrder)?;
-        if record.order.payment_status == PaymentStatus::Paid {
-            return Ok((record, ChangeNo::ZERO));
-        }
-        let paid = turn::paid(record, self.shared.clock.now())?;
-        let chat = paid.order.chat.clone();
-        let (_, change) = self.act(&chat, Cause::Paid { key, record: Box::new(paid.clone()) }).await?;
-        Ok((paid, change))
-    }
-
-    /// A turn that somebody asks for.
-    async fn act(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), BotError> {
-        if self.session.is_vault_down() || self.unconfirmed.len() >= MAX_UNCONFIRMED {
-            return Err(BotError::VaultDown);
-        }
-        self.decide(chat, cause).await.map_err(|undecided| match undecided {
-            Undecided::NotNow(_) => BotError::VaultDown,
-            Undecided::Store(error) => error.into(),
-        })
-    }
 }
 
 /// One that is off may have something to say about it.
 fn listens(settings: &Versioned<RestaurantSettings>) -> bool {
     let RestaurantSettings { active, when_off, .. } = &settings.value;
     settings.version > 0 && (*active || *when_off == Unavailability::Text)
-}
-
-/// Two who change the same thing do not undo each other's work.
-fn next_version(current: u64, expected: Option<u64>) -> Result<u64, BotError> {
-    match expected {
-        Some(expected) if expected != current => Err(BotError::WrongVersion { current }),
-        _ => Ok(current + 1),
-    }
-}
-
-/// Whether a bot decided a message of the tenant's own.
-async fn is_bots(session: &Session, body: &EventBody) -> Result<bool, StoreError> {
-    match body.message() {
-        Some(message) => session.is_from_bot(&message.id).await,
-        None => Ok(false),
-    }
 }
 
 /// What is published; nothing while nobody listens.
