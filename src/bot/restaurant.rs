@@ -125,6 +125,8 @@ pub struct RestaurantSettings {
     pub idle_minutes: u32,
     /// Messages of one customer within this time are one turn.
     pub gather_ms: u32,
+    /// Replies come as a human would write them: read, typed for a while, sent.
+    pub humanize: bool,
     /// Answers in a row that brought no order further: then a human looks, lest two bots talk for ever.
     pub loop_guard: u32,
     /// Orders with more units of one dish are for a human.
@@ -160,6 +162,7 @@ impl Default for RestaurantSettings {
             back_word: "#bot".to_owned(),
             idle_minutes: 30,
             gather_ms: 3_000,
+            humanize: true,
             loop_guard: 12,
             most_units: MOST_UNITS,
             muted: BTreeSet::new(),

@@ -198,6 +198,8 @@ pub struct Session {
     pub ack_timeout: Duration,
     /// So many attempts without an answer, and a message has failed.
     pub send_attempts: u32,
+    /// How long delays take that look human, percent of a human's.
+    pub human_percent: u32,
     pub device_name: String,
     pub pre_keys: usize,
     /// A working copy that is not used for so long is closed.

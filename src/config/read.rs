@@ -71,6 +71,7 @@ impl Reader<'_> {
             self.duration("session.ack_timeout", 1..=300),
             self.count("session.send_attempts", 1..=100),
             self.duration("session.file_idle", 1..=86_400),
+            self.count("session.human_percent", 0..=1000),
         );
         let whatsapp = (
             self.endpoint(),
@@ -143,6 +144,7 @@ impl Reader<'_> {
                 ack_timeout: session.5?,
                 send_attempts: u32::try_from(session.6?).unwrap_or(u32::MAX),
                 file_idle: session.7?,
+                human_percent: u32::try_from(session.8?).unwrap_or(u32::MAX),
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
             media: media?,

@@ -7,7 +7,7 @@
 mod backlog;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    humanize::{Manner, Timing},
     journal::{ChangeNo, Closed},
     store::{
         Batch, OwnAccount, Store, StoreError, key,
@@ -55,6 +56,8 @@ pub struct Outgoing {
     pub ttl: Option<Duration>,
     /// A bot says it.
     pub from_bot: bool,
+    /// How it is said, when that takes its time.
+    pub manner: Option<Manner>,
 }
 
 /// What a bot decided of a chat: one change, however much it is.
@@ -147,8 +150,8 @@ impl Outbox {
                 if decode(record.state()) == Delivery::Accepted {
                     let expires_at_ms = expiry(&record, ttl);
                     let lane = lane_of(&backlog, &store.names(&record.chat).await?);
-                    let (change, from_bot) = (ChangeNo::ZERO, record.from_bot);
-                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change, from_bot };
+                    let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
+                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change, from_bot, timing };
                     backlog.add(order, waiting);
                 }
             }
@@ -267,26 +270,35 @@ impl Outbox {
     async fn write(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
         let Decision { mut batch, mut events, messages, .. } = decision;
         let now = self.clock.now();
+        let meetings = self.backlog().meetings();
+        let mut names = Vec::with_capacity(messages.len());
+        for outgoing in &messages {
+            names.push(self.store.names(&outgoing.message.addressed.chat).await?);
+        }
         let mut entries = Vec::with_capacity(messages.len());
-        for outgoing in messages {
-            let order = self.backlog().take_order(now.into());
-            let record = self.entry(&outgoing, order);
+        let mut dues: HashMap<String, i64> = HashMap::new();
+        for (outgoing, names) in messages.into_iter().zip(&names) {
+            let (order, before) = {
+                let mut backlog = self.backlog();
+                let before = names.iter().filter_map(|name| backlog.last_due(name)).max();
+                (backlog.take_order(now.into()), before)
+            };
+            // What goes before it is said first.
+            let due = dues.entry(names[0].clone()).or_insert_with(|| before.unwrap_or_default());
+            let record = self.entry(&outgoing, order, *due);
+            *due = record.due_at_ms.max(*due);
             batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
             events.push(EventBody::Sent { message: outgoing.message });
             entries.push((order, record));
-        }
-        let meetings = self.backlog().meetings();
-        let mut names = Vec::with_capacity(entries.len());
-        for (_, record) in &entries {
-            names.push(self.store.names(&record.chat).await?);
         }
         let change = self.log.commit(batch, events, Seen::WhenDurable).await?;
         let has_met = {
             let mut backlog = self.backlog();
             for ((order, record), names) in entries.iter().zip(&names) {
                 let chat = lane_of(&backlog, names);
-                let (expires_at_ms, from_bot) = (record.expires_at_ms, record.from_bot);
-                backlog.add(*order, Waiting { id: record.id.as_str().into(), chat, expires_at_ms, change, from_bot });
+                let (expires_at_ms, from_bot, timing) = (record.expires_at_ms, record.from_bot, timing_of(record));
+                let id = record.id.as_str().into();
+                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing });
             }
             backlog.meetings() != meetings
         };
@@ -303,9 +315,13 @@ impl Outbox {
         Ok(change)
     }
 
-    fn entry(&self, outgoing: &Outgoing, order: Ulid) -> OutboxRecord {
+    /// `after_ms`: when what goes before it in its chat is due.
+    fn entry(&self, outgoing: &Outgoing, order: Ulid, after_ms: i64) -> OutboxRecord {
         let now = self.clock.now().as_millisecond();
         let ttl = outgoing.ttl.map_or(self.ttl, |ttl| ttl.min(self.ttl));
+        // One that may wait for a moment only does not wait for all of it to look human.
+        let latest = now.saturating_add(millis(ttl / 2));
+        let timing = outgoing.manner.map(|manner| manner.timing(now.max(after_ms), latest)).unwrap_or_default();
         OutboxRecord {
             id: outgoing.message.id.clone(),
             chat: outgoing.message.addressed.chat.clone(),
@@ -320,6 +336,9 @@ impl Outbox {
             account: user_of(&outgoing.message.sender).to_owned(),
             expires_at_ms: now.saturating_add(millis(ttl)),
             from_bot: outgoing.from_bot,
+            read_at_ms: timing.read_at_ms,
+            typing_ms: timing.typing_ms,
+            due_at_ms: timing.due_at_ms,
             ..OutboxRecord::default()
         }
     }
@@ -344,6 +363,11 @@ impl Outbox {
     /// Chats that have become one with another since this was last asked: which, and with which.
     pub fn joined_chats(&self) -> Vec<(Arc<str>, Arc<str>)> {
         self.backlog().take_joined()
+    }
+
+    /// Chats in which something was taken back since this was last asked.
+    pub fn withdrawn_chats(&self) -> Vec<Arc<str>> {
+        self.backlog().take_withdrawn()
     }
 
     /// The message of a chat that goes next.
@@ -605,6 +629,10 @@ fn remnant(record: OutboxRecord, conversations: FormerConversations) -> OutboxRe
 /// One that cannot be read is not absent: it may be an accepted send.
 fn parse(value: &[u8]) -> Result<OutboxRecord, StoreError> {
     OutboxRecord::decode(value).map_err(|source| StoreError::Record { space: space::OUTBOX, source })
+}
+
+fn timing_of(record: &OutboxRecord) -> Timing {
+    Timing { read_at_ms: record.read_at_ms, typing_ms: record.typing_ms, due_at_ms: record.due_at_ms }
 }
 
 fn order_of(record: &OutboxRecord) -> Ulid {

@@ -22,9 +22,10 @@ use super::{
     statuses,
 };
 use crate::{
+    humanize::Manner,
     journal::{ChangeNo, Closed},
     message::{
-        Accepted, Addressed, Decision, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target,
+        Accepted, Addressed, Decision, Draft, Flaw, Humanize, Message, NotAccepted, Outgoing, SendRequest, Target,
         media::FileName, timer,
     },
     store::StoreError,
@@ -127,9 +128,15 @@ impl Session {
     }
 
     /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id.
-    pub async fn bot_reply(&self, chat: &str, text: String, key: &str) -> Result<Outgoing, RefusedSend> {
-        let draft = Draft::Text { text, mentions: Vec::new() };
-        let request = SendRequest { to: chat.to_owned(), draft, answers: None, id: None, ttl: None, from_bot: true };
+    pub async fn bot_reply(
+        &self,
+        chat: &str,
+        text: String,
+        key: &str,
+        humanize: Option<Humanize>,
+    ) -> Result<Outgoing, RefusedSend> {
+        let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Vec::new() });
+        let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
         self.composed(&request, None, Some(key)).await
     }
 
@@ -270,6 +277,7 @@ impl Session {
             album: None,
             truncated: false,
         };
+        let has_typists = matches!(chat.server, Server::Pn | Server::Lid | Server::Group);
         Ok(Outgoing {
             body: codec::message_to_vec(&composed.message).into(),
             digest,
@@ -278,7 +286,18 @@ impl Session {
             message,
             ttl,
             from_bot: request.from_bot,
+            manner: request.humanize.filter(|_| has_typists).and_then(|humanize| self.manner(&request.draft, humanize)),
         })
+    }
+
+    /// `None`: delays are switched off.
+    fn manner(&self, draft: &Draft, Humanize { reads }: Humanize) -> Option<Manner> {
+        let percent = self.0.env.settings.human_percent;
+        let typed = match draft {
+            Draft::Text { text, .. } => text.as_str(),
+            other => other.attachment().map_or("", |file| file.caption.as_str()),
+        };
+        (percent > 0).then(|| Manner::new(typed.chars().count(), reads, percent, &mut rand::rng()))
     }
 
     /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.

@@ -103,6 +103,13 @@ pub struct OutboxRecord {
     /// A bot decided it, ours or a consumer's: it silences nobody.
     #[prost(bool, tag = "17")]
     pub from_bot: bool,
+    /// As [`crate::humanize::Timing`].
+    #[prost(int64, tag = "18")]
+    pub read_at_ms: i64,
+    #[prost(uint32, tag = "19")]
+    pub typing_ms: u32,
+    #[prost(int64, tag = "20")]
+    pub due_at_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]

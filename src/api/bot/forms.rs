@@ -215,6 +215,7 @@ impl JsonSchema for SettingsForm {
                 "backWord": { "type": "string", "minLength": 2, "maxLength": 40, "pattern": word, "description": "The owner writes it into a chat, and the bot is back." },
                 "idleMinutes": number(1, 1440),
                 "gatherMs": number(0, 30_000),
+                "humanize": { "type": "boolean", "default": true, "description": "Replies come as a human would write them: what came is marked as read, somebody types for a while, then the reply goes." },
                 "loopGuard": number(2, 100),
                 "muted": { "type": "array", "maxItems": 500, "items": { "type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[0-9+]+$|@" }, "description": "Phones or jids that the bot never answers." },
                 "trackingUrl": { "type": "string", "maxLength": 500, "pattern": "^$|^https://\\S*\\{token\\}\\S*$", "description": "A page that shows how an order gets on; `{token}` stands for the order's." },

@@ -235,6 +235,7 @@ pub async fn edit(
         id: None,
         ttl: None,
         from_bot: false,
+        humanize: None,
     };
     Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??)))
 }
@@ -250,8 +251,15 @@ pub async fn revoke(
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
-    let request =
-        SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None, ttl: None, from_bot: false };
+    let request = SendRequest {
+        to: chat,
+        draft: Draft::Revoke { target },
+        answers: None,
+        id: None,
+        ttl: None,
+        from_bot: false,
+        humanize: None,
+    };
     app.fleet.send(&tenant, &request, key.as_deref()).await??;
     Ok(Json(Success::YES))
 }
@@ -304,6 +312,7 @@ async fn set_pinned(
         id: None,
         ttl: None,
         from_bot: false,
+        humanize: None,
     };
     app.fleet.send(tenant, &request, key.as_deref()).await??;
     Ok(Created(Success::YES))

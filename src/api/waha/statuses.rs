@@ -147,6 +147,7 @@ async fn request(
         id: id.filter(|id| !id.is_empty()),
         ttl: None,
         from_bot: false,
+        humanize: None,
     })
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     clock::Clock,
     crash,
-    message::{Decision, EventBody, EventId, OrderChange},
+    message::{Decision, EventBody, EventId, Humanize, OrderChange},
     session::{RefusedSend, Session},
     store::{Store, StoreError},
 };
@@ -310,7 +310,9 @@ impl<'a> ChatTurn<'a> {
         let Retry { events, key, must_speak } = retry;
         for (n, (text, is_notice)) in std::mem::take(&mut self.replies).into_iter().enumerate() {
             let key = format!("bot/{}/{key}/{n}", self.names[0]);
-            match self.session.bot_reply(&self.names[0], text, &key).await {
+            // News of an order answers nobody: what waits to be read may be a human's to answer.
+            let humanize = self.restaurant.settings.humanize.then_some(Humanize { reads: !is_notice });
+            match self.session.bot_reply(&self.names[0], text, &key, humanize).await {
                 Ok(reply) => {
                     if !is_notice {
                         record.told = Some(reply.message.id.clone());

@@ -9,7 +9,7 @@ use std::{
 
 use ulid::Ulid;
 
-use crate::journal::ChangeNo;
+use crate::{humanize::Timing, journal::ChangeNo};
 
 /// A message that still has to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub struct Waiting {
     pub change: ChangeNo,
     /// It gives way to whoever answers in its place.
     pub from_bot: bool,
+    pub timing: Timing,
 }
 
 /// By chat, each in the order of acceptance.
@@ -37,6 +38,8 @@ pub(super) struct Backlog {
     fresh: Vec<Arc<str>>,
     /// Chats that are one with another now, until somebody takes them: what became of which.
     joined: Vec<(Arc<str>, Arc<str>)>,
+    /// Chats in which something was taken back, until somebody takes them.
+    withdrawn: Vec<Arc<str>>,
     /// Counts the times that two names became one person's.
     meetings: u64,
     last: Ulid,
@@ -106,8 +109,23 @@ impl Backlog {
         let lanes = names.iter().filter_map(|name| self.chats.get(name.as_str()));
         let waiting = lanes.flatten().filter(|(_, waiting)| waiting.from_bot && !self.begun.contains(&waiting.id));
         let withdrawn: Vec<_> = waiting.map(|(order, waiting)| (*order, waiting.clone())).collect();
-        withdrawn.iter().for_each(|(_, waiting)| self.remove(&waiting.id));
+        for (_, waiting) in &withdrawn {
+            self.remove(&waiting.id);
+            if !self.withdrawn.contains(&waiting.chat) {
+                self.withdrawn.push(waiting.chat.clone());
+            }
+        }
         withdrawn
+    }
+
+    /// Chats in which something was taken back since this was last asked.
+    pub fn take_withdrawn(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.withdrawn)
+    }
+
+    /// When the last of what waits in a chat is due, Unix milliseconds.
+    pub fn last_due(&self, chat: &str) -> Option<i64> {
+        self.chats.get(chat)?.values().map(|waiting| waiting.timing.due_at_ms).max()
     }
 
     /// Nothing is to be sent any more; what comes is behind it all the same.
@@ -178,7 +196,14 @@ mod tests {
     use super::*;
 
     fn waiting(id: &str, chat: &str) -> Waiting {
-        Waiting { id: id.into(), chat: chat.into(), expires_at_ms: 0, change: ChangeNo::ZERO, from_bot: false }
+        Waiting {
+            id: id.into(),
+            chat: chat.into(),
+            expires_at_ms: 0,
+            change: ChangeNo::ZERO,
+            from_bot: false,
+            timing: Timing::default(),
+        }
     }
 
     #[test]

@@ -15,17 +15,23 @@ use crate::{
 
 const POINTS: [&str; 5] = ["bot_read", "bot_step", "bot_stepped", "bot_written", "on_the_wire"];
 
-async fn run(home: Home, seed: u64) {
+/// `percent`: of the time that a human takes for a reply.
+async fn run(home: Home, percent: u32, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let point = POINTS[usize::try_from(seed).unwrap() % POINTS.len()];
     let (nth, wipes) = (rng.random_range(1..=4), rng.random_bool(0.7));
     println!("seed {seed}: {point}:{nth} on {home:?}, the disk is {}", if wipes { "lost" } else { "kept" });
-    let Some(scene) = Scene::open(home).await else { return };
+    let Some(stage) = Stage::new(home).await else { return };
+    let stage = stage.set("SESSIOND_SESSION__HUMAN_PERCENT", percent.to_string());
+    let Some(scene) = Scene::open_on(stage).await else { return };
+    let mut manners = settings();
+    manners["humanize"] = json!(percent > 0);
+    scene.ok("PUT", "settings", Some(manners.clone())).await;
     let (ana, luz) = (scene.customer(0), scene.customer(1));
     let all: Vec<&str> = ORDER.into_iter().chain(["sí"]).collect();
     // What there is to say, by another tenant's customer while nothing happens.
     let reference = scene.stage.pair("osteria").await;
-    for (what, body) in [("menu", menu(24_000)), ("settings", settings())] {
+    for (what, body) in [("menu", menu(24_000)), ("settings", manners)] {
         let (status, answer) = ask(&scene.stage, "PUT", &format!("/api/osteria/bot/{what}"), Some(body)).await;
         assert_eq!(status, 200, "{answer}");
     }
@@ -72,20 +78,26 @@ async fn talk_all(stage: &Stage, number: &str, customer: &str, texts: &[&str], s
     }
 }
 
-async fn runs(home: Home, seeds: std::ops::Range<u64>) {
+async fn runs(home: Home, percent: u32, seeds: std::ops::Range<u64>) {
     let only: Option<u64> = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = seeds.filter(|seed| only.is_none_or(|only| only == *seed));
-    stream::iter(seeds).map(|seed| run(home, seed)).buffer_unordered(3).collect::<Vec<_>>().await;
+    stream::iter(seeds).map(|seed| run(home, percent, seed)).buffer_unordered(3).collect::<Vec<_>>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_dies_each_message_is_answered_once_and_in_order() {
-    runs(Home::Embedded, 70_000..70_012).await;
+    runs(Home::Embedded, 0, 70_000..70_012).await;
+}
+
+/// Replies that wait for their time are said once, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_dies_each_message_is_answered_once_as_a_human_would() {
+    runs(Home::Embedded, 20, 72_000..72_005).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_dies_each_message_is_answered_once_with_firestore() {
-    runs(Home::Emulator, 71_000..71_003).await;
+    runs(Home::Emulator, 0, 71_000..71_003).await;
 }
 
 /// Ana goes on writing, so that her turn is not due and the bot's place stays before it. Luz is answered, and writes again; then the daemon

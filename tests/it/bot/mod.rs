@@ -4,6 +4,7 @@
 mod customers;
 mod death;
 mod kitchen;
+mod manners;
 mod owner;
 mod settings;
 mod trouble;
@@ -42,7 +43,7 @@ fn menu(ajiaco: u64) -> Value {
 }
 
 fn settings() -> Value {
-    json!({ "name": "Trattoria", "active": true, "gatherMs": 100, "askContactPhone": false })
+    json!({ "name": "Trattoria", "active": true, "gatherMs": 100, "askContactPhone": false, "humanize": false })
 }
 
 /// What a customer says to order, one thing after the other; each is answered.
