@@ -27,6 +27,7 @@ use self::descriptors::Descriptors;
 pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
 use crate::{
     api::{self, App, Auth, AuthSettings, MetricsSettings},
+    bot::service::Bots,
     clock::SystemClock,
     config::{self, Config, Credentials, Secret, VaultHome},
     fleet::{Fleet, Settings, Summary, WorkFolder},
@@ -109,7 +110,8 @@ impl Daemon {
         let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
-        fleet.attended_by(vec![webhooks.clone()]);
+        let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
+        fleet.attended_by(vec![webhooks.clone(), bots.clone()]);
         let summary = fleet.restore().await?;
         fleet.start();
         let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
@@ -120,7 +122,7 @@ impl Daemon {
         let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, metrics };
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics };
         let watched =
             watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone())).transpose()?;
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));

@@ -96,10 +96,10 @@ fn conversation(bytes: &[u8]) {
                 now = now.saturating_add(jiff::SignedDuration::from_mins(31)).unwrap_or(now);
                 Input::Woken
             }
-            _ => Input::Said(vec![Said { id, what: Utterance::Text(text.to_owned()) }]),
+            _ => Input::Said(vec![Said { id, at: now, what: Utterance::Text(text.to_owned()) }]),
         };
         let is_silent = talk.silence(now).is_some() && !matches!(input, Input::GivenBack | Input::OwnerWrote { .. });
-        let taken = step(talk, input, &customer, &RESTAURANT, Moment { now, chance: [n as u8; 16] });
+        let taken = step(talk, input, &customer, &RESTAURANT, Moment { now, chance: [n as u8; 16], told_at: None });
         assert!(!is_silent || taken.effects.is_empty(), "said while the owner talks");
         let mut replies = 0;
         for effect in &taken.effects {

@@ -16,6 +16,7 @@ pub mod fleet;
 #[cfg(feature = "loopback")]
 pub mod fuzz;
 pub mod guide;
+pub mod humanize;
 pub mod import;
 pub mod journal;
 pub mod listener;

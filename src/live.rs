@@ -36,10 +36,12 @@ use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
-    message::{Connection, Delivery, Event, EventBody, EventId, Notice, media::Links, status::STATUS_CHAT},
+    message::{
+        Connection, Delivery, Event, EventBody, EventId, Notice, OrderChange, media::Links, status::STATUS_CHAT,
+    },
     telemetry::metrics::{self, label::Consumer},
     tenant::TenantId,
-    waha::{self, View},
+    waha::{self, KitchenOrder, View},
 };
 
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
@@ -478,6 +480,16 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
                 payload["failure"] = json!(failure);
             }
             emit(socket, "message:status", &payload).await;
+        }
+        // The old service's kitchen page reads the order itself.
+        EventBody::Order { change, restaurant, order } => {
+            let event = match change {
+                OrderChange::Created => "nuevo-pedido",
+                OrderChange::Updated => "pedido:actualizado",
+            };
+            let mut payload = json!(KitchenOrder::new(tenant.as_str(), restaurant, order));
+            payload["eventId"] = json!(id);
+            emit(socket, event, &payload).await;
         }
         // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.
         body => {

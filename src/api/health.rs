@@ -44,7 +44,8 @@ pub struct Health {
     /// Faults since the start, by kind; for the operator. Put right: sessions that ended by themselves (`moved`, `copies_failed`,
     /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), a vault that had lost something (`vault_losses`), a
     /// damaged snapshot (`snapshots_passed_over`), a working copy that no snapshot was made of (`refused_snapshots`). Not put right:
-    /// `states_lost`, a vault that had lost something that nobody had any more.
+    /// `states_lost`, a vault that had lost something that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and
+    /// says nothing until they are given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<BTreeMap<&'static str, u64>>,
 }
@@ -124,7 +125,9 @@ impl Health {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
             health.sessions.ill = Some(ill(app));
-            health.incidents = Some(app.fleet.incidents());
+            let mut incidents = app.fleet.incidents();
+            incidents.insert("bot_conversations_broken", app.bots.broken());
+            health.incidents = Some(incidents);
             health.vault = Some(VaultUsage { reads, writes, deletes });
         }
         health
@@ -147,11 +150,13 @@ impl Gives for Health {
 }
 
 /// The worst first: two probes that see the same must do the same.
-fn word(app: &App, Counts { unserved, total, .. }: Counts, problems: &Problems) -> &'static str {
+fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
+    let Counts { unserved, without_history, total, .. } = counts;
     match (space(app), unserved) {
         _ if app.fleet.is_draining() => "draining",
         (DiskSpace::Full, _) => "disk_full",
-        (_, unserved) if unserved > 0 && unserved >= total => "unserved",
+        // A tenant without any state keeps no deploy from being healthy, and hides none that serves nobody.
+        (_, unserved) if unserved > 0 && unserved + without_history >= total => "unserved",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
         (DiskSpace::Enough, 0) if problems.unowned == 0 => "ok",

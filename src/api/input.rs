@@ -5,7 +5,7 @@ use axum::{
     extract::{self, FromRequest, FromRequestParts, Request},
     http::{StatusCode, request::Parts},
 };
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{
     Deserialize as _, Deserializer,
     de::{DeserializeOwned, Error as _},
@@ -25,16 +25,73 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        // First as an object: serde would take a list for one, its fields in their order.
-        let read = Json::<Map<String, Value>>::from_request(request, state).await;
-        let Json(object) = read.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
-            _ => Problem::invalid(error.body_text(), Vec::new()),
-        })?;
-        serde_path_to_error::deserialize(Value::Object(object)).map(Self).map_err(|error| {
-            let (field, message) = (error.path().to_string(), error.inner().to_string());
-            Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
-        })
+        parsed(body(request, state).await?).map(Self)
+    }
+}
+
+/// The same, without a field that nobody knows: it is somebody's typing mistake, and what was meant would be lost in silence.
+pub struct WholeBody<T>(pub T);
+
+impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for WholeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = body(request, state).await?;
+        let mut unknown = Vec::new();
+        note_unknown(&body, T::json_schema(&mut SchemaGenerator::default()).as_value(), "", &mut unknown);
+        if let Some(first) = unknown.first() {
+            let error = format!("{first}: there is no such field");
+            let field = |field: String| FieldError { field: field.into(), message: "there is no such field".into() };
+            return Err(Problem::invalid(error, unknown.into_iter().map(field).collect()));
+        }
+        parsed(body).map(Self)
+    }
+}
+
+impl<T: JsonSchema> Takes for WholeBody<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        Body::<T>::takes(operation);
+    }
+}
+
+/// First as an object: serde would take a list for one, its fields in their order.
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
+    let read = Json::<Map<String, Value>>::from_request(request, state).await;
+    read.map(|Json(object)| Value::Object(object)).map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
+        _ => Problem::invalid(error.body_text(), Vec::new()),
+    })
+}
+
+fn parsed<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(body).map_err(|error| {
+        let (field, message) = (error.path().to_string(), error.inner().to_string());
+        Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+    })
+}
+
+/// Names the fields that the schema, which stands in one piece, does not have.
+fn note_unknown(value: &Value, schema: &Value, path: &str, unknown: &mut Vec<String>) {
+    const MOST: usize = 20;
+    match value {
+        Value::Object(fields) => {
+            let (known, others) = (schema["properties"].as_object(), &schema["additionalProperties"]);
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                match known.and_then(|known| known.get(name)) {
+                    Some(schema) => note_unknown(value, schema, &path, unknown),
+                    None if others.is_object() => note_unknown(value, others, &path, unknown),
+                    None if known.is_some() && unknown.len() < MOST => unknown.push(path),
+                    None => {}
+                }
+            }
+        }
+        Value::Array(values) => {
+            for (at, value) in values.iter().enumerate() {
+                note_unknown(value, &schema["items"], &format!("{path}[{at}]"), unknown);
+            }
+        }
+        _ => {}
     }
 }
 

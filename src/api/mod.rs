@@ -8,6 +8,7 @@ mod account;
 mod answer;
 mod auth;
 mod baileys;
+mod bot;
 mod compiled_file;
 mod files;
 mod health;
@@ -48,7 +49,7 @@ pub(crate) use self::{
     compiled_file::{CompiledFile, Redirect, ServedFile},
     input::Path,
 };
-use crate::{console, fleet::Fleet, guide, webhook::Webhooks};
+use crate::{bot::service::Bots, console, fleet::Fleet, guide, webhook::Webhooks};
 
 /// A QR code as a picture, for fuzzing.
 #[cfg(feature = "loopback")]
@@ -63,6 +64,7 @@ pub struct App {
     pub auth: Arc<Auth>,
     pub webhooks: Arc<Webhooks>,
     pub metrics: MetricsSettings,
+    pub bots: Arc<Bots>,
 }
 
 /// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What
@@ -101,7 +103,7 @@ fn table() -> Vec<Section> {
             Route::get("/api/baileys/conversations", Old, baileys::conversations, "Conversations, the latest first"),
             Route::get("/api/baileys/messages", Old, baileys::messages, "Messages of a conversation, the newest first").also(&[422]),
             Route::get("/api/baileys/profile", Old, baileys::profile, "Who the tenant is at WhatsApp"),
-            Route::post("/api/baileys/test-message", Old, baileys::test_message, "What the bot would answer").sends().also(&[501]),
+            Route::post("/api/baileys/test-message", Old, baileys::test_message, "What the bot would answer").sends(),
             Route::get("/api/tenant/{id}", Old, tenants::one, "A tenant's record"),
             Route::get("/api/tenants", Old, tenants::all, "The tenants that the caller may see"),
             Route::get("/api/stats", Old, tenants::stats, "How many tenants and orders there are"),
@@ -288,6 +290,21 @@ fn table() -> Vec<Section> {
         section("Media", vec![
             Route::post("/api/{session}/media/convert/voice", Keyed, waha::cannot::convert, "Not here: needs ffmpeg").also(&[501]),
             Route::post("/api/{session}/media/convert/video", Keyed, waha::cannot::convert, "Not here: needs ffmpeg").also(&[501]),
+        ]),
+        section("Bot", vec![
+            Route::get("/api/{session}/bot/menu", Keyed, bot::show_menu, "The menu that customers order from"),
+            Route::put("/api/{session}/bot/menu", Keyed, bot::put_menu, "Replace the menu; in force for the next message").also(&[412]),
+            Route::get("/api/{session}/bot/settings", Keyed, bot::show_settings, "The bot's switches, hours, costs and texts"),
+            Route::put("/api/{session}/bot/settings", Keyed, bot::put_settings, "Replace them; in force for the next message").also(&[412]),
+            Route::post("/api/{session}/bot/try", Keyed, bot::try_out, "What the bot would answer; touches no customer"),
+            Route::get("/api/{session}/bot/conversations", Keyed, bot::conversations, "The chats that the bot knows"),
+            Route::post("/api/{session}/bot/conversations/{chat}/take", Keyed, bot::take, "Take a chat over: the bot is silent there"),
+            Route::post("/api/{session}/bot/conversations/{chat}/give-back", Keyed, bot::give_back, "Let the bot answer there again"),
+            Route::get("/api/{session}/bot/orders", Keyed, bot::orders, "Orders, the newest first"),
+            Route::get("/api/{session}/bot/orders/{id}", Keyed, bot::order, "An order"),
+            Route::get("/api/{session}/bot/orders/{id}/text", Keyed, bot::order_text, "An order as a text to print"),
+            Route::post("/api/{session}/bot/orders/{id}/stage", Keyed, bot::move_order, "Move an order on; its customer is told"),
+            Route::post("/api/{session}/bot/orders/{id}/payment", Keyed, bot::note_payment, "An order that waits for its payment is paid"),
         ]),
         section("Webhooks", vec![
             Route::get("/api/{session}/webhooks", Keyed, webhooks::show, "A session's webhooks"),

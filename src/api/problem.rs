@@ -65,6 +65,7 @@ impl Problem {
         (404, "There is no such thing"),
         (405, "The route does not take this method"),
         (409, "Not in the state in which things are now"),
+        (412, "Somebody else has changed it since: read it, and change that"),
         (413, "There are too many bytes"),
         (422, "The key was used for another request, or the file is not what it should be"),
         (429, "Too many requests"),
@@ -187,6 +188,14 @@ impl Problem {
     pub fn conflict(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::CONFLICT, code, title);
         problem.detail = Some(detail.into());
+        problem
+    }
+
+    /// `current`: the version that there is now.
+    pub fn wrong_version(current: u64) -> Self {
+        let title = "Somebody else has changed it since";
+        let mut problem = Self::new(StatusCode::PRECONDITION_FAILED, "wrong_version", title);
+        problem.detail = Some(format!("there is version {current} now: read it, and change that"));
         problem
     }
 

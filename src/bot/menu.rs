@@ -10,9 +10,9 @@ use super::money::Money;
 
 /// Bounds of what one restaurant may have, so that a message costs a known time at the most.
 pub const MAX_ITEMS: usize = 2_000;
-const MAX_ID_BYTES: usize = 100;
-const MAX_NAME_BYTES: usize = 200;
-const MAX_DESCRIPTION_BYTES: usize = 2_000;
+const MAX_ID_CHARS: usize = 100;
+const MAX_NAME_CHARS: usize = 200;
+const MAX_DESCRIPTION_CHARS: usize = 2_000;
 const MAX_ALIASES: usize = 50;
 
 /// A dish, a drink, an addition: whatever has a price of its own.
@@ -53,13 +53,13 @@ pub enum MenuError {
     TooManyItems,
     #[error("item number {0} has no id")]
     NoId(usize),
-    #[error("the id of item number {0} is longer than {MAX_ID_BYTES} bytes")]
+    #[error("the id of item number {0} is longer than {MAX_ID_CHARS} characters")]
     LongId(usize),
     #[error("the id {0:?} occurs twice")]
     DuplicateId(String),
-    #[error("item {0:?} needs a name of 1 to {MAX_NAME_BYTES} bytes with at least one letter")]
+    #[error("item {0:?} needs a name of 1 to {MAX_NAME_CHARS} characters with at least one letter")]
     Name(String),
-    #[error("the description of item {0:?} is longer than {MAX_DESCRIPTION_BYTES} bytes")]
+    #[error("the description of item {0:?} is longer than {MAX_DESCRIPTION_CHARS} characters")]
     Description(String),
     #[error("the price of item {0:?} is not plausible")]
     Price(String),
@@ -78,7 +78,7 @@ impl Menu {
             if item.id.trim().is_empty() {
                 return Err(MenuError::NoId(index + 1));
             }
-            if item.id.len() > MAX_ID_BYTES {
+            if is_longer(&item.id, MAX_ID_CHARS) {
                 return Err(MenuError::LongId(index + 1));
             }
             if !ids.insert(item.id.as_str()) {
@@ -99,7 +99,7 @@ impl MenuItem {
         if !is_name(&self.name) {
             return Err(MenuError::Name(self.id.clone()));
         }
-        if self.description.len() > MAX_DESCRIPTION_BYTES {
+        if is_longer(&self.description, MAX_DESCRIPTION_CHARS) {
             return Err(MenuError::Description(self.id.clone()));
         }
         if !self.price.is_plausible() {
@@ -112,8 +112,12 @@ impl MenuItem {
     }
 }
 
+fn is_longer(text: &str, most: usize) -> bool {
+    text.chars().nth(most).is_some()
+}
+
 fn is_name(text: &str) -> bool {
-    text.len() <= MAX_NAME_BYTES && text.chars().any(char::is_alphabetic)
+    !is_longer(text, MAX_NAME_CHARS) && text.chars().any(char::is_alphabetic)
 }
 
 #[cfg(test)]

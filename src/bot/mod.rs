@@ -21,6 +21,7 @@ pub mod payment;
 mod phrase;
 mod reading;
 pub mod restaurant;
+pub mod service;
 mod slots;
 mod synonyms;
 #[cfg(test)]

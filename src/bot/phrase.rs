@@ -49,8 +49,8 @@ pub struct Phrase {
     pub mention: Option<Mention>,
 }
 
-/// More of one thing is a typing mistake or a joke; the customer is asked.
-pub const MAX_QUANTITY: u32 = 500;
+/// One above the most that is taken of one thing: larger quantities stay recognisable as too large.
+pub const MAX_QUANTITY: u32 = 501;
 
 /// Items that the customer may mean without naming them.
 #[derive(Debug, Clone, Copy)]

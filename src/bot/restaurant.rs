@@ -23,11 +23,12 @@ const MAX_DELIVERY_MINUTES: u32 = 24 * 60;
 const MAX_TAKEOVER_MINUTES: u32 = 7 * 24 * 60;
 const MAX_IDLE_MINUTES: u32 = 24 * 60;
 const MAX_GATHER_MS: u32 = 30_000;
+const MOST_UNITS: u32 = 500;
 const MAX_MUTED: usize = 500;
 const MAX_NAME_CHARS: usize = 80;
 const MAX_ADDRESS_CHARS: usize = 200;
 const MAX_BACK_WORD_CHARS: usize = 40;
-const MAX_TRACKING_URL_BYTES: usize = 500;
+const MAX_TRACKING_URL_CHARS: usize = 500;
 /// Customers whom an exception closes out for longer are told no time.
 const OPENING_DAYS: i32 = 60;
 
@@ -124,8 +125,12 @@ pub struct RestaurantSettings {
     pub idle_minutes: u32,
     /// Messages of one customer within this time are one turn.
     pub gather_ms: u32,
+    /// Replies come as a human would write them: read, typed for a while, sent.
+    pub humanize: bool,
     /// Answers in a row that brought no order further: then a human looks, lest two bots talk for ever.
     pub loop_guard: u32,
+    /// Orders with more units of one dish are for a human.
+    pub most_units: u32,
     /// Phones (digits) or jids that the bot never answers.
     pub muted: BTreeSet<String>,
     /// A page that shows how an order gets on; `{token}` stands for the order's token. Empty: none is named.
@@ -157,7 +162,9 @@ impl Default for RestaurantSettings {
             back_word: "#bot".to_owned(),
             idle_minutes: 30,
             gather_ms: 3_000,
+            humanize: true,
             loop_guard: 12,
+            most_units: MOST_UNITS,
             muted: BTreeSet::new(),
             tracking_url: String::new(),
         }
@@ -356,13 +363,14 @@ impl RestaurantSettings {
             ("idleMinutes", self.idle_minutes, 1, MAX_IDLE_MINUTES),
             ("gatherMs", self.gather_ms, 0, MAX_GATHER_MS),
             ("loopGuard", self.loop_guard, 2, 100),
+            ("mostUnits", self.most_units, 1, MOST_UNITS),
         ] {
             check(field, (least..=most).contains(&value), SettingsError::Range { least, most });
         }
-        let back = self.back_word.trim();
-        check("backWord", is_line(back, MAX_BACK_WORD_CHARS) && back.chars().count() >= 2, SettingsError::BackWord);
+        let is_word = is_line(&self.back_word, MAX_BACK_WORD_CHARS) && self.back_word.trim().chars().count() >= 2;
+        check("backWord", is_word, SettingsError::BackWord);
         let is_person = |who: &String| {
-            who.len() <= 100
+            who.chars().count() <= 100
                 && !who.is_empty()
                 && (who.contains('@') || who.chars().all(|c| c.is_ascii_digit() || c == '+'))
         };
@@ -371,7 +379,7 @@ impl RestaurantSettings {
         let is_page = url.starts_with("https://") && url.contains("{token}") && !url.contains(char::is_whitespace);
         check(
             "trackingUrl",
-            url.is_empty() || is_page && url.len() <= MAX_TRACKING_URL_BYTES,
+            url.is_empty() || is_page && url.chars().count() <= MAX_TRACKING_URL_CHARS,
             SettingsError::TrackingUrl,
         );
         for (key, flaw) in texts::flaws(&self.texts) {

@@ -139,5 +139,5 @@ fn prices_never_come_from_a_text() {
 #[test]
 fn a_quantity_is_bounded() {
     let understood = DON_POLLO.understand("999999 hamburguesas sencillas", &OrderState::default(), &[]);
-    assert!(understood.state.lines.iter().all(|line| line.qty <= 500));
+    assert!(understood.state.lines.iter().all(|line| line.qty <= crate::bot::phrase::MAX_QUANTITY));
 }

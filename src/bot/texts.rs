@@ -10,8 +10,8 @@ use super::money::Money;
 
 mod table;
 
-pub use table::TextKey;
-use table::{TEXTS, TextRow};
+use table::TextRow;
+pub use table::{TEXTS, TextKey};
 
 pub const MAX_TEXT_CHARS: usize = 1_000;
 

@@ -49,6 +49,7 @@ pub struct Config {
     pub outbound: Outbound,
     pub webhooks: Webhooks,
     pub metrics: Metrics,
+    pub bot: Bot,
     /// From SIGTERM to the exit.
     pub shutdown_grace: Duration,
     pub log: Log,
@@ -198,6 +199,8 @@ pub struct Session {
     pub ack_timeout: Duration,
     /// So many attempts without an answer, and a message has failed.
     pub send_attempts: u32,
+    /// How long delays take that look human, percent of a human's.
+    pub human_percent: u32,
     pub device_name: String,
     pub pre_keys: usize,
     /// A working copy that is not used for so long is closed.
@@ -315,6 +318,14 @@ pub enum PerTenant {
     Off,
     /// As long as there are not too many of them.
     Auto,
+}
+
+/// Of all bots; a restaurant's own settings are in its tenant's state.
+#[derive(Debug, Clone)]
+pub struct Bot {
+    pub keep_conversations: Duration,
+    /// That nobody touches.
+    pub keep_orders: Duration,
 }
 
 #[derive(Debug, Clone)]

@@ -14,9 +14,9 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log, LogFormat,
-    Media, MediaHome, Messages, Metrics, Mistake, Origins, Outbound, PerTenant, Proxies, Rates, Restore, Secret,
-    Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
+    Auth, Bot, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log,
+    LogFormat, Media, MediaHome, Messages, Metrics, Mistake, Origins, Outbound, PerTenant, Proxies, Rates, Restore,
+    Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
@@ -71,6 +71,7 @@ impl Reader<'_> {
             self.duration("session.ack_timeout", 1..=300),
             self.count("session.send_attempts", 1..=100),
             self.duration("session.file_idle", 1..=86_400),
+            self.count("session.human_percent", 0..=1000),
         );
         let whatsapp = (
             self.endpoint(),
@@ -93,6 +94,10 @@ impl Reader<'_> {
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let metrics = self.metrics();
+        let bot = (
+            self.duration("bot.keep_conversations", 86_400..=315_360_000),
+            self.duration("bot.keep_orders", 86_400..=315_360_000),
+        );
         let shutdown_grace = self.duration("shutdown.grace", 1..=300);
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -140,6 +145,7 @@ impl Reader<'_> {
                 ack_timeout: session.5?,
                 send_attempts: u32::try_from(session.6?).unwrap_or(u32::MAX),
                 file_idle: session.7?,
+                human_percent: u32::try_from(session.8?).unwrap_or(u32::MAX),
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
             media: media?,
@@ -158,6 +164,7 @@ impl Reader<'_> {
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             metrics: metrics?,
+            bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
         })

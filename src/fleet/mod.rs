@@ -49,7 +49,7 @@ pub use self::{
 };
 use crate::{
     clock, config,
-    journal::{Journal, Loss, OpenError},
+    journal::{Damage, Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
         media::{FileName, Sweeper, Witness},
@@ -146,8 +146,10 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub working: usize,
-    /// Without a session: moved, being restored, or failed.
+    /// Without a session: moved, being restored, or failed. Another process, build or key may serve them.
     pub unserved: usize,
+    /// Connected by the directory, without any state in the vault: nobody can serve them.
+    pub without_history: usize,
     pub total: usize,
 }
 
@@ -434,6 +436,7 @@ impl Fleet {
             counts.total += 1;
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
+                None if slot.lacks_history() => counts.without_history += 1,
                 None => counts.unserved += 1,
             }
         }
@@ -583,6 +586,7 @@ impl Fleet {
         let kind = match error {
             SessionError::Journal(OpenError::Vault(_)) => FailureKind::VaultDown,
             SessionError::Journal(OpenError::Taken) => FailureKind::Taken,
+            SessionError::Journal(OpenError::Damaged(Damage::NoHistory)) => FailureKind::NoHistory,
             SessionError::Journal(OpenError::Damaged(_)) => FailureKind::Damaged,
             // It was hydrated as it is in the vault.
             SessionError::Store(StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. }) => {

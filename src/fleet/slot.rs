@@ -85,6 +85,8 @@ pub(super) enum FailureKind {
     Disk,
     /// Another process has just taken it.
     Taken,
+    /// The directory calls it connected, and the vault has no state of it at all. Only an operator can help.
+    NoHistory,
     /// Only an operator can help.
     Damaged,
 }
@@ -99,7 +101,7 @@ impl Failure {
             FailureKind::VaultDown => FleetError::VaultDown,
             FailureKind::Disk => FleetError::Failed("the local disk fails".into()),
             FailureKind::Taken => FleetError::Moved,
-            FailureKind::Damaged => FleetError::Failed(self.reason.clone()),
+            FailureKind::NoHistory | FailureKind::Damaged => FleetError::Failed(self.reason.clone()),
         }
     }
 }
@@ -176,6 +178,11 @@ impl Slot {
 
     pub fn failure(&self) -> Option<Failure> {
         self.inside().failure.clone()
+    }
+
+    /// The vault has no state of it: no process, no key and no other build can open it.
+    pub fn lacks_history(&self) -> bool {
+        self.inside().failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::NoHistory)
     }
 
     /// Why there is no session now, for whoever wants one.

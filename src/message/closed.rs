@@ -77,7 +77,11 @@ impl Log {
         conversations: FormerConversations,
         news: Vec<EventBody>,
     ) -> Result<(), StoreError> {
-        for space in [space::INBOX, space::PENDING_INBOUND, space::WEBHOOK_FAILURES] {
+        // What the bot asked the former account's customers, and what they answered, is theirs.
+        let dying = [space::INBOX, space::PENDING_INBOUND, space::WEBHOOK_FAILURES, space::BOT_CONVERSATIONS];
+        let orders = [space::BOT_ORDERS, space::BOT_ORDER_IDS];
+        let orders = orders.into_iter().filter(|_| conversations == FormerConversations::Delete);
+        for space in dying.into_iter().chain(orders) {
             for (key, _) in self.store.scan(space, None, usize::MAX).await? {
                 batch.delete(space, key);
             }

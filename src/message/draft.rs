@@ -87,6 +87,13 @@ pub struct Happening {
     pub extra_guests: bool,
 }
 
+/// What is shown before a message that comes as a human would write it: somebody types; and, before that:
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Humanize {
+    /// What came in the chat is marked as read.
+    pub reads: bool,
+}
+
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendRequest {
@@ -99,6 +106,10 @@ pub struct SendRequest {
     pub id: Option<String>,
     /// How long it may wait to be sent.
     pub ttl: Option<Duration>,
+    /// A bot says it, and no human.
+    pub from_bot: bool,
+    /// It comes as a human would write it. `None`: at once.
+    pub humanize: Option<Humanize>,
 }
 
 /// What is wrong with a draft: the field, and what was expected there.

@@ -25,6 +25,7 @@ use super::{
     traffic::Traffic,
 };
 use crate::{
+    bot::order::Order,
     clock::Clock,
     config::Secret,
     journal::{ChangeNo, Closed},
@@ -134,6 +135,29 @@ pub enum EventBody {
         from: String,
         to: String,
     },
+    /// A customer's order, as it is from here on.
+    Order {
+        change: OrderChange,
+        /// What the restaurant calls itself.
+        restaurant: String,
+        order: Box<Order>,
+    },
+    /// The bot wants a human in a chat.
+    OwnerCalled {
+        /// A jid.
+        chat: String,
+        customer: String,
+        reason: String,
+        /// Seconds since 1970.
+        timestamp: i64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderChange {
+    Created,
+    Updated,
 }
 
 impl EventBody {
@@ -143,6 +167,8 @@ impl EventBody {
             Self::Received { message } | Self::Sent { message } => &message.chat,
             Self::Status { chat, .. } | Self::Archive { chat, .. } => chat,
             Self::Call { call } => &call.from,
+            Self::Order { order, .. } => &order.chat,
+            Self::OwnerCalled { chat, .. } => chat,
             Self::Group { group, .. } => group,
             Self::Session { .. } | Self::Label { .. } | Self::AccountRefused { .. } | Self::AccountChanged { .. } => "",
         }

@@ -30,11 +30,20 @@ pub enum FailureReason {
     OtherAccount,
     /// It cannot be encrypted, or addressed.
     Unsendable,
+    /// The bot's: somebody else answered in the chat before it left.
+    Superseded,
 }
 
 impl FailureReason {
-    const ALL: [Self; 6] =
-        [Self::Refused, Self::NotOnWhatsapp, Self::Unconfirmed, Self::Expired, Self::OtherAccount, Self::Unsendable];
+    const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::NotOnWhatsapp,
+        Self::Unconfirmed,
+        Self::Expired,
+        Self::OtherAccount,
+        Self::Unsendable,
+        Self::Superseded,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,6 +53,7 @@ impl FailureReason {
             Self::Expired => "expired",
             Self::OtherAccount => "other_account",
             Self::Unsendable => "unsendable",
+            Self::Superseded => "superseded",
         }
     }
 }

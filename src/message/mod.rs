@@ -31,13 +31,13 @@ pub use self::{
     bounded::MAX_TEXT,
     closed::FormerConversations,
     content::{Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target},
-    draft::{Draft, Flaw, Happening, SendRequest},
-    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, Seen},
+    draft::{Draft, Flaw, Happening, Humanize, SendRequest},
+    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
     failure::{Failure, FailureReason},
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, Backlogged, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
+    outbox::{Accepted, Backlogged, Decision, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
     segments::Shelf,
 };
 

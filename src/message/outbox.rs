@@ -7,7 +7,7 @@
 mod backlog;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    humanize::{Manner, Timing},
     journal::{ChangeNo, Closed},
     store::{
         Batch, OwnAccount, Store, StoreError, key,
@@ -54,6 +55,22 @@ pub struct Outgoing {
     pub audience: Vec<String>,
     /// How long it may wait to be sent, when that is less than usual.
     pub ttl: Option<Duration>,
+    /// A bot says it.
+    pub from_bot: bool,
+    /// How it is said, when that takes its time.
+    pub manner: Option<Manner>,
+}
+
+/// What a bot decided of a chat: one change, however much it is.
+#[derive(Default)]
+pub struct Decision {
+    /// What the bot keeps of it.
+    pub batch: Batch,
+    /// What else happened, before the messages.
+    pub events: Vec<EventBody>,
+    pub messages: Vec<Outgoing>,
+    /// All names of a chat in which somebody else speaks now: what bots said there and nobody has begun to send is not sent any more.
+    pub supersedes: Vec<String>,
 }
 
 /// Why a message was not accepted.
@@ -134,7 +151,8 @@ impl Outbox {
                 if decode(record.state()) == Delivery::Accepted {
                     let expires_at_ms = expiry(&record, ttl);
                     let lane = lane_of(&backlog, &store.names(&record.chat).await?);
-                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change: ChangeNo::ZERO };
+                    let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
+                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change, from_bot, timing };
                     backlog.add(order, waiting);
                 }
             }
@@ -181,7 +199,7 @@ impl Outbox {
                     self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
                 }
                 Some(_) => return Err(NotAccepted::KeyReused),
-                None => self.write(&outgoing).await?,
+                None => self.write(Decision { messages: vec![outgoing.clone()], ..Decision::default() }).await?,
             }
         };
         let _wait = self.note_wait();
@@ -189,43 +207,141 @@ impl Outbox {
         Ok(outgoing.message)
     }
 
-    async fn write(&self, outgoing: &Outgoing) -> Result<ChangeNo, StoreError> {
+    /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
+    /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here:
+    /// what is said is sent when it is durable, and [`Log::settle`] publishes.
+    pub async fn decide(&self, mut decision: Decision) -> Result<ChangeNo, NotAccepted> {
+        let _writing = self.writing.lock().await;
+        let mut fresh = Vec::with_capacity(decision.messages.len());
+        for message in std::mem::take(&mut decision.messages) {
+            let id = &message.message.id;
+            // The same may be said twice in one decision, too.
+            let known = match fresh.iter().find(|fresh: &&Outgoing| fresh.message.id == *id) {
+                Some(fresh) => Some(fresh.digest.to_vec()),
+                None => self.record(id).await?.map(|record| record.body_digest),
+            };
+            match known {
+                None => fresh.push(message),
+                Some(digest) if digest == message.digest => {}
+                Some(_) => return Err(NotAccepted::KeyReused),
+            }
+        }
+        decision.messages = fresh;
+        let withdrawn = self.backlog().withdraw(&decision.supersedes);
+        let written = self.withdraw_and_write(decision, &withdrawn).await;
+        if written.is_err() {
+            let mut backlog = self.backlog();
+            withdrawn.into_iter().for_each(|(order, waiting)| backlog.add(order, waiting));
+            drop(backlog);
+            // The courier may have found the chat empty meanwhile.
+            self.news.notify_one();
+        }
+        Ok(written?)
+    }
+
+    async fn withdraw_and_write(
+        &self,
+        mut decision: Decision,
+        withdrawn: &[(Ulid, Waiting)],
+    ) -> Result<ChangeNo, StoreError> {
+        let mut news = Vec::new();
+        for (_, waiting) in withdrawn {
+            let Some(mut record) = self.record(&waiting.id).await? else { continue };
+            if decode(record.state()) != Delivery::Accepted {
+                continue;
+            }
+            let reason = self.unless_it_left(&record, FailureReason::Superseded);
+            news.push(self.settle(&mut record, Delivery::Failed, None, Some(reason.into())));
+            decision.batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
+        }
+        decision.events.splice(0..0, news);
+        self.write(decision).await
+    }
+
+    /// Why a message is not sent any more. One that was on the wire may have arrived all the same; and so may one that a former process
+    /// accepted, which may have died before it could count the attempt.
+    fn unless_it_left(&self, record: &OutboxRecord, reason: FailureReason) -> FailureReason {
+        match record.attempts {
+            0 if order_of(record) > self.inherited => reason,
+            _ => FailureReason::Unconfirmed,
+        }
+    }
+
+    /// Under `writing`. None of the messages is known.
+    async fn write(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
+        let Decision { mut batch, mut events, messages, .. } = decision;
         let now = self.clock.now();
-        let order = self.backlog().next_order(now.into());
+        let meetings = self.backlog().meetings();
+        let mut names = Vec::with_capacity(messages.len());
+        for outgoing in &messages {
+            names.push(self.store.names(&outgoing.message.addressed.chat).await?);
+        }
+        let mut entries = Vec::with_capacity(messages.len());
+        let mut dues: HashMap<String, i64> = HashMap::new();
+        for (outgoing, names) in messages.into_iter().zip(&names) {
+            let (order, before) = {
+                let mut backlog = self.backlog();
+                let before = names.iter().filter_map(|name| backlog.last_due(name)).max();
+                (backlog.take_order(now.into()), before)
+            };
+            // What goes before it is said first.
+            let due = dues.entry(names[0].clone()).or_insert_with(|| before.unwrap_or_default());
+            let record = self.entry(&outgoing, order, *due);
+            *due = record.due_at_ms.max(*due);
+            batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
+            events.push(EventBody::Sent { message: outgoing.message });
+            entries.push((order, record));
+        }
+        let change = self.log.commit(batch, events, Seen::WhenDurable).await?;
+        let has_met = {
+            let mut backlog = self.backlog();
+            for ((order, record), names) in entries.iter().zip(&names) {
+                let chat = lane_of(&backlog, names);
+                let (expires_at_ms, from_bot, timing) = (record.expires_at_ms, record.from_bot, timing_of(record));
+                let id = record.id.as_str().into();
+                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing });
+            }
+            backlog.meetings() != meetings
+        };
+        for (_, record) in entries.iter().filter(|_| has_met) {
+            // Its other name may have been learned since the store was asked for it. A store that fails now ends the session: what was
+            // accepted is not called refused for it.
+            if let Ok(names) = self.store.names(&record.chat).await
+                && let [first, others @ ..] = names.as_slice()
+            {
+                others.iter().for_each(|other| self.join(other, first));
+            }
+        }
+        self.news.notify_one();
+        Ok(change)
+    }
+
+    /// `after_ms`: when what goes before it in its chat is due.
+    fn entry(&self, outgoing: &Outgoing, order: Ulid, after_ms: i64) -> OutboxRecord {
+        let now = self.clock.now().as_millisecond();
         let ttl = outgoing.ttl.map_or(self.ttl, |ttl| ttl.min(self.ttl));
-        let record = OutboxRecord {
+        // One that may wait for a moment only does not wait for all of it to look human.
+        let latest = now.saturating_add(millis(ttl / 2));
+        let timing = outgoing.manner.map(|manner| manner.timing(now.max(after_ms), latest)).unwrap_or_default();
+        OutboxRecord {
             id: outgoing.message.id.clone(),
             chat: outgoing.message.addressed.chat.clone(),
             message: outgoing.body.to_vec(),
             idempotency_key: outgoing.key.clone(),
             body_digest: outgoing.digest.to_vec(),
-            accepted_at_ms: now.as_millisecond(),
-            updated_at_ms: now.as_millisecond(),
+            accepted_at_ms: now,
+            updated_at_ms: now,
             order: order.to_bytes().to_vec(),
             state: encode(Delivery::Accepted).into(),
             audience: outgoing.audience.clone(),
             account: user_of(&outgoing.message.sender).to_owned(),
-            expires_at_ms: now.as_millisecond().saturating_add(millis(ttl)),
+            expires_at_ms: now.saturating_add(millis(ttl)),
+            from_bot: outgoing.from_bot,
+            read_at_ms: timing.read_at_ms,
+            typing_ms: timing.typing_ms,
+            due_at_ms: timing.due_at_ms,
             ..OutboxRecord::default()
-        };
-        let mut batch = Batch::default();
-        batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
-        let event = EventBody::Sent { message: outgoing.message.clone() };
-        let meetings = self.backlog().meetings();
-        let names = self.store.names(&record.chat).await?;
-        let change = self.log.commit(batch, vec![event], Seen::WhenDurable).await?;
-        let has_met = {
-            let mut backlog = self.backlog();
-            let chat = lane_of(&backlog, &names);
-            backlog.add(order, Waiting { id: record.id.into(), chat, expires_at_ms: record.expires_at_ms, change });
-            backlog.meetings() != meetings
-        };
-        // Its other name may have been learned since the store was asked for it.
-        if has_met && let [first, others @ ..] = self.store.names(&record.chat).await?.as_slice() {
-            others.iter().for_each(|other| self.join(other, first));
         }
-        self.news.notify_one();
-        Ok(change)
     }
 
     /// Returns when something new is to be sent: [`Self::fresh_chats`] says where. For one listener.
@@ -255,6 +371,11 @@ impl Outbox {
         self.backlog().backlogged()
     }
 
+    /// Chats in which something was taken back since this was last asked.
+    pub fn withdrawn_chats(&self) -> Vec<Arc<str>> {
+        self.backlog().take_withdrawn()
+    }
+
     /// The message of a chat that goes next.
     pub fn head(&self, chat: &str) -> Option<Waiting> {
         self.backlog().head(chat).cloned()
@@ -281,6 +402,24 @@ impl Outbox {
             audience: record.audience,
             account: record.account,
         }))
+    }
+
+    /// The message, if it still has to be sent; from here until [`Self::end`] nobody takes it back.
+    pub async fn begin(&self, id: &str) -> Result<Option<Unsettled>, StoreError> {
+        if !self.backlog().begin(id) {
+            return Ok(None);
+        }
+        self.unsettled(id).await
+    }
+
+    /// An attempt to send it is over, whatever came of it.
+    pub fn end(&self, id: &str) {
+        self.backlog().end(id);
+    }
+
+    /// Whether a message was said here, by a bot.
+    pub async fn is_from_bot(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.record(id).await?.is_some_and(|record| record.from_bot))
     }
 
     /// The record is gone although it was to be sent: by an owner's hand, or by damage.
@@ -312,14 +451,10 @@ impl Outbox {
         self.advance(id, Delivery::Failed, None, |_| Some(failure)).await
     }
 
-    /// Its time is over. One that was on the wire may have arrived all the same; and so may one that a former process accepted, which
-    /// may have died before it could count the attempt.
+    /// Its time is over.
     pub async fn expire(&self, id: &str) -> Result<bool, StoreError> {
-        let reason = |record: &OutboxRecord| match record.attempts {
-            0 if order_of(record) > self.inherited => FailureReason::Expired,
-            _ => FailureReason::Unconfirmed,
-        };
-        self.advance(id, Delivery::Failed, None, |record| Some(reason(record).into())).await
+        let reason = |record: &OutboxRecord| Some(self.unless_it_left(record, FailureReason::Expired).into());
+        self.advance(id, Delivery::Failed, None, reason).await
     }
 
     /// The tenant becomes another account. One change, durable when this returns: whole messages of the former account are gone, and
@@ -336,19 +471,15 @@ impl Outbox {
         let mut news = vec![EventBody::AccountChanged { from, to }];
         let mut batch = Batch::default();
         for (key, value) in self.store.scan(space::OUTBOX, None, usize::MAX).await? {
-            match parse(&value)? {
-                mut record if decode(record.state()) == Delivery::Accepted => {
-                    news.push(self.settle(
-                        &mut record,
-                        Delivery::Failed,
-                        None,
-                        Some(FailureReason::OtherAccount.into()),
-                    ));
-                    (record.message, record.audience) = (Vec::new(), Vec::new());
-                    batch.put(space::OUTBOX, key, record.encode_to_vec());
-                }
-                _ => batch.delete(space::OUTBOX, key),
+            let mut record = parse(&value)?;
+            if decode(record.state()) == Delivery::Accepted {
+                let failure = FailureReason::OtherAccount.into();
+                news.push(self.settle(&mut record, Delivery::Failed, None, Some(failure)));
             }
+            // Whoever repeats a request must not send it again, now from the new account: its id stays for as long as others do, and by what
+            // it was asked for.
+            let remnant = remnant(record, conversations);
+            batch.put(space::OUTBOX, key, remnant.encode_to_vec());
         }
         // The courier finds out by itself if this ends here: there is nothing to send under these ids.
         self.log.change_account(batch, former, new, conversations, news).await?;
@@ -381,6 +512,10 @@ impl Outbox {
     ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let Some(mut record) = self.record(id).await? else { return Ok(false) };
+        if record.chat.is_empty() {
+            // It was a former account's, and is deleted but for its id.
+            return Ok(false);
+        }
         let from = decode(record.state());
         // WhatsApp's word counts more than its silence.
         let was_unsure =
@@ -410,6 +545,20 @@ impl Outbox {
         Ok(self.record(id).await?.map(|record| decode(record.state())))
     }
 
+    /// When WhatsApp took a message from this process, Unix milliseconds; [`i64::MAX`]: it has not yet, or never will. `None`: nobody
+    /// knows, since an earlier attempt may have arrived.
+    pub async fn left_at(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        let Some(record) = self.record(id).await? else { return Ok(None) };
+        if record.attempts > 0 || order_of(&record) <= self.inherited {
+            return Ok(None);
+        }
+        Ok(Some(match (decode(record.state()), record.sent_at_ms) {
+            (Delivery::Accepted | Delivery::Failed, _) => i64::MAX,
+            (_, 0) => record.accepted_at_ms,
+            (_, sent) => sent,
+        }))
+    }
+
     /// What was accepted under an id: the digest of what was asked for, its chat, and the whole protobuf.
     pub async fn accepted(&self, id: &str) -> Result<Option<Accepted>, StoreError> {
         Ok(self.record(id).await?.map(|record| Accepted {
@@ -425,9 +574,10 @@ impl Outbox {
         }))
     }
 
-    /// The whole protobuf of a message that was sent from here.
+    /// The whole protobuf of a message that was sent from here. `None` also when it is gone, and only known to have been.
     pub async fn body(&self, id: &str) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.record(id).await?.map(|record| record.message.into()))
+        let body = self.record(id).await?.map(|record| Bytes::from(record.message));
+        Ok(body.filter(|body| !body.is_empty()))
     }
 
     async fn record(&self, id: &str) -> Result<Option<OutboxRecord>, StoreError> {
@@ -467,9 +617,29 @@ fn lane_of(backlog: &Backlog, names: &[String]) -> Arc<str> {
     open.unwrap_or(&names[0]).as_str().into()
 }
 
+/// What stays of a settled message when the tenant becomes another account: not its text, and of one that is to be deleted no more than
+/// it takes to know a repeat.
+fn remnant(record: OutboxRecord, conversations: FormerConversations) -> OutboxRecord {
+    let (message, audience) = (Vec::new(), Vec::new());
+    match conversations {
+        FormerConversations::Keep => OutboxRecord { message, audience, ..record },
+        FormerConversations::Delete => OutboxRecord {
+            id: record.id,
+            body_digest: record.body_digest,
+            state: record.state,
+            accepted_at_ms: record.accepted_at_ms,
+            ..OutboxRecord::default()
+        },
+    }
+}
+
 /// One that cannot be read is not absent: it may be an accepted send.
 fn parse(value: &[u8]) -> Result<OutboxRecord, StoreError> {
     OutboxRecord::decode(value).map_err(|source| StoreError::Record { space: space::OUTBOX, source })
+}
+
+fn timing_of(record: &OutboxRecord) -> Timing {
+    Timing { read_at_ms: record.read_at_ms, typing_ms: record.typing_ms, due_at_ms: record.due_at_ms }
 }
 
 fn order_of(record: &OutboxRecord) -> Ulid {

@@ -33,6 +33,7 @@ use super::{
     answers::Answer,
     env::jitter,
     judgement::{Judgement, LookupsSpentError},
+    manners::Manners,
     pace::Ask,
     posts,
     signal::backoff,
@@ -40,6 +41,7 @@ use super::{
 };
 use crate::{
     crash,
+    humanize::Act,
     message::{Failure, FailureReason, Unsettled, Waiting},
 };
 
@@ -108,12 +110,14 @@ pub struct Courier {
     waits: BTreeSet<(Instant, Arc<str>)>,
     /// Nothing is begun before then: what keeps one message back now keeps back all.
     pause: Option<Instant>,
-    running: JoinSet<(Waiting, Next)>,
+    /// `None`: a sign of which no message depends.
+    running: JoinSet<Option<(Waiting, Next)>>,
     /// Ids of the messages that are being sent.
     sending: HashSet<Arc<str>>,
     /// The name that a chat has now of which a message is being sent that was begun under this one.
     renamed: HashMap<Arc<str>, Arc<str>>,
     slots: Arc<Semaphore>,
+    manners: Manners,
 }
 
 impl Courier {
@@ -128,6 +132,7 @@ impl Courier {
             sending: HashSet::new(),
             renamed: HashMap::new(),
             slots: Arc::new(Semaphore::new(SLOTS)),
+            manners: Manners::default(),
         }
     }
 
@@ -145,12 +150,14 @@ impl Courier {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(done) = self.running.join_next() => match done {
-                    Ok((sent, next)) => self.finish(&sent, next),
+                    Ok(Some((sent, next))) => self.finish(&sent, next),
+                    Ok(None) => {}
                     Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                     Err(_) => {}
                 },
                 () = session.outbox.news() => self.gather(),
                 Ok(()) = client.changed() => {
+                    self.manners.begin_connection();
                     // What waited at WhatsApp is read by now or is just being kept, and may say that two chats are one.
                     if client.borrow().is_some() {
                         session.store.arrivals().settle(SETTLING).await;
@@ -178,6 +185,10 @@ impl Courier {
         for (from, into) in self.session.outbox.joined_chats() {
             self.join(from, into);
         }
+        // What it waited for may not come any more.
+        for chat in self.session.outbox.withdrawn_chats() {
+            self.go_at_once(chat);
+        }
         for chat in self.session.outbox.fresh_chats() {
             if !self.chats.contains_key(&chat) {
                 self.enqueue(chat, 0);
@@ -187,6 +198,7 @@ impl Courier {
 
     /// Two chats are one. A message of the former that is being sent is waited for.
     fn join(&mut self, from: Arc<str>, into: Arc<str>) {
+        self.manners.join(&from, &into);
         let mut elsewhere = 0;
         if let Some(former) = self.chats.remove(&from) {
             elsewhere = former.elsewhere;
@@ -239,16 +251,34 @@ impl Courier {
             }
             let Some(head) = self.session.outbox.head(&chat) else {
                 self.chats.remove(&chat);
+                self.manners.forget(&chat);
+                if self.manners.is_typing(&chat) {
+                    return self.end_typing(client, slot, chat);
+                }
                 continue;
             };
+            let act = self.manners.act(&head, self.session.env.clock.now().as_millisecond());
+            if let Act::Wait(wait) = act {
+                self.wait(chat, wait);
+                continue;
+            }
             if let Some(known) = self.chats.get_mut(&chat) {
                 known.lane = Lane::Busy;
             }
             self.sending.insert(head.id.clone());
-            let session = self.session.clone();
+            let (session, typing) = (self.session.clone(), self.manners.typing());
             let carried = async move {
-                let next = in_slot(slot, carry(&session, &client, &head)).await;
-                (head, next)
+                let work = async {
+                    if act != Act::Send {
+                        typing.show(&session, &client, &chat, act).await;
+                        return Next::Again;
+                    }
+                    let next = carry(&session, &client, &head).await;
+                    typing.end(&session, &client, &chat).await;
+                    next
+                };
+                let next = in_slot(slot, work).await;
+                Some((head, next))
             };
             // The log names the tenant.
             self.running.spawn(carried.in_current_span());
@@ -256,9 +286,35 @@ impl Courier {
         }
     }
 
+    fn end_typing(&mut self, client: Arc<Client>, slot: OwnedSemaphorePermit, chat: Arc<str>) {
+        let (session, typing) = (self.session.clone(), self.manners.typing());
+        let ending = async move {
+            in_slot(slot, typing.end(&session, &client, &chat)).await;
+            None
+        };
+        self.running.spawn(ending.in_current_span());
+    }
+
+    fn wait(&mut self, chat: Arc<str>, wait: Duration) {
+        let Some(known) = self.chats.get_mut(&chat) else { return };
+        let until = Instant::now() + wait;
+        known.lane = Lane::Waits(until);
+        self.waits.insert((until, chat));
+    }
+
+    /// A chat that waits waits no longer.
+    fn go_at_once(&mut self, chat: Arc<str>) {
+        if let Some(Chat { lane: Lane::Waits(until), .. }) = self.chats.get(&chat) {
+            self.waits.remove(&(*until, chat.clone()));
+            self.enqueue(chat, 0);
+        }
+    }
+
     fn finish(&mut self, sent: &Waiting, next: Next) {
         self.sending.remove(&sent.id);
+        self.session.outbox.end(&sent.id);
         let Some(into) = self.renamed.remove(&sent.chat) else { return self.go_on(sent.chat.clone(), next) };
+        self.manners.join(&sent.chat, &into);
         let Some(known) = self.chats.get_mut(&into) else { return };
         known.elsewhere = known.elsewhere.saturating_sub(1);
         if let (Lane::Held, 0) = (&known.lane, known.elsewhere) {
@@ -285,9 +341,7 @@ impl Courier {
                 wait.max(least.unwrap_or_default())
             }
         };
-        let until = Instant::now() + wait;
-        known.lane = Lane::Waits(until);
-        self.waits.insert((until, chat));
+        self.wait(chat, wait);
     }
 
     /// Of all that are not on their way: which, and in how long.
@@ -310,10 +364,7 @@ impl Courier {
             }
         }
         // What waited behind it need not wait any more.
-        if let Some(Chat { lane: Lane::Waits(until), .. }) = self.chats.get(&waiting.chat) {
-            self.waits.remove(&(*until, waiting.chat.clone()));
-            self.enqueue(waiting.chat.clone(), 0);
-        }
+        self.go_at_once(waiting.chat.clone());
     }
 }
 
@@ -355,7 +406,7 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
         return Next::Soon;
     }
     // Only now: it may have been settled, by a receipt, while the vault was waited for.
-    let message = match session.outbox.unsettled(id).await {
+    let message = match session.outbox.begin(id).await {
         Ok(Some(message)) => message,
         Ok(None) => {
             session.outbox.forget(id);

@@ -60,7 +60,7 @@ impl Session {
     /// A message that the tenant wrote, here or on its phone, and since when WhatsApp has it.
     async fn own_message(&self, names: &[Jid], id: &str) -> Result<Option<(bytes::Bytes, Option<i64>)>, RefusedSend> {
         if let Some(accepted) = self.accepted(id).await? {
-            let is_here = names.iter().any(|name| name.to_string() == accepted.chat);
+            let is_here = !accepted.body.is_empty() && names.iter().any(|name| name.to_string() == accepted.chat);
             return Ok(is_here.then_some((accepted.body, accepted.sent_at_ms)));
         }
         for name in names {

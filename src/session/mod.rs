@@ -31,6 +31,7 @@ mod judgement;
 mod labels;
 mod limits;
 mod line;
+mod manners;
 mod naming;
 mod own_account;
 mod pace;

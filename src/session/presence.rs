@@ -134,10 +134,15 @@ impl Presences {
         Some(name.clone())
     }
 
+    /// The tenant is to be shown as there.
+    pub fn is_online(&self) -> bool {
+        self.online.load(Ordering::Acquire)
+    }
+
     /// On a new connection: as it was on the last.
     pub async fn renew(&self, client: &Client) {
         let presence = client.presence();
-        let shown = if self.online.load(Ordering::Acquire) {
+        let shown = if self.is_online() {
             presence.set_available().await
         } else {
             // The library says "available" at each login; the owner's phone would stop notifying.

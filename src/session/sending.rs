@@ -22,8 +22,11 @@ use super::{
     statuses,
 };
 use crate::{
+    humanize::Manner,
+    journal::{ChangeNo, Closed},
     message::{
-        Accepted, Addressed, Draft, Flaw, Message, NotAccepted, Outgoing, SendRequest, Target, media::FileName, timer,
+        Accepted, Addressed, Decision, Draft, Flaw, Humanize, Message, NotAccepted, Outgoing, SendRequest, Target,
+        media::FileName, timer,
     },
     store::StoreError,
     tenant::TenantId,
@@ -111,7 +114,7 @@ impl Session {
     /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
     /// message, and the same key for another message is refused.
     pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, RefusedSend> {
-        self.accept(request, None, key).await
+        self.take_on(self.composed(request, None, key).await?).await
     }
 
     /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
@@ -121,15 +124,59 @@ impl Session {
         source: Source,
         key: Option<&str>,
     ) -> Result<Message, RefusedSend> {
-        self.accept(request, Some(source), key).await
+        self.take_on(self.composed(request, Some(source), key).await?).await
     }
 
-    async fn accept(
+    /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id.
+    pub async fn bot_reply(
+        &self,
+        chat: &str,
+        text: String,
+        key: &str,
+        humanize: Option<Humanize>,
+    ) -> Result<Outgoing, RefusedSend> {
+        let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Vec::new() });
+        let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
+        self.composed(&request, None, Some(key)).await
+    }
+
+    /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].
+    pub async fn decide(&self, decision: Decision) -> Result<ChangeNo, NotAccepted> {
+        self.0.outbox.decide(decision).await
+    }
+
+    /// Returns when the vault has a change, and its events are published.
+    pub async fn settled(&self, change: ChangeNo) -> Result<(), Closed> {
+        self.0.log.settle(change).await
+    }
+
+    /// Whether something may be decided now: the tenant is linked, all that WhatsApp kept for it has come, and the vault answers. What
+    /// comes of an offline queue may be the owner's word about the rest of it.
+    pub fn may_decide(&self) -> bool {
+        self.0.status.borrow().paired && self.0.ready.borrow().is_some() && !self.0.journal.outage()
+    }
+
+    /// The last attempt to reach the vault had no answer.
+    pub fn is_vault_down(&self) -> bool {
+        self.0.journal.outage()
+    }
+
+    /// When a message left; see [`crate::message::Outbox::left_at`].
+    pub async fn left_at(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        self.0.outbox.left_at(id).await
+    }
+
+    /// Whether a message was said here, by a bot.
+    pub async fn is_from_bot(&self, id: &str) -> Result<bool, StoreError> {
+        self.0.outbox.is_from_bot(id).await
+    }
+
+    async fn composed(
         &self,
         request: &SendRequest,
         source: Option<Source>,
         key: Option<&str>,
-    ) -> Result<Message, RefusedSend> {
+    ) -> Result<Outgoing, RefusedSend> {
         let inner = &self.0;
         let status = self.status();
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
@@ -230,15 +277,27 @@ impl Session {
             album: None,
             truncated: false,
         };
-        let outgoing = Outgoing {
+        let has_typists = matches!(chat.server, Server::Pn | Server::Lid | Server::Group);
+        Ok(Outgoing {
             body: codec::message_to_vec(&composed.message).into(),
             digest,
             key: key.map(str::to_owned),
             audience,
             message,
             ttl,
+            from_bot: request.from_bot,
+            manner: request.humanize.filter(|_| has_typists).and_then(|humanize| self.manner(&request.draft, humanize)),
+        })
+    }
+
+    /// `None`: delays are switched off.
+    fn manner(&self, draft: &Draft, Humanize { reads }: Humanize) -> Option<Manner> {
+        let percent = self.0.env.settings.human_percent;
+        let typed = match draft {
+            Draft::Text { text, .. } => text.as_str(),
+            other => other.attachment().map_or("", |file| file.caption.as_str()),
         };
-        self.take_on(outgoing).await
+        (percent > 0).then(|| Manner::new(typed.chars().count(), reads, percent, &mut rand::rng()))
     }
 
     /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.

@@ -100,6 +100,16 @@ pub struct OutboxRecord {
     /// When WhatsApp was first heard of it, by our clock, Unix milliseconds; 0: not yet, or an older build heard it.
     #[prost(int64, tag = "16")]
     pub sent_at_ms: i64,
+    /// A bot decided it, ours or a consumer's: it silences nobody.
+    #[prost(bool, tag = "17")]
+    pub from_bot: bool,
+    /// As [`crate::humanize::Timing`].
+    #[prost(int64, tag = "18")]
+    pub read_at_ms: i64,
+    #[prost(uint32, tag = "19")]
+    pub typing_ms: u32,
+    #[prost(int64, tag = "20")]
+    pub due_at_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]

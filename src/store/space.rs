@@ -79,6 +79,15 @@ pub const LABELLED: Space = Space(50);
 /// (chat, ULID) → an older message that the phone told, [`super::records::PastRecord`].
 pub const PAST: Space = Space(51);
 
+/// Jid → the bot's conversation with a customer, as [`crate::bot::service`] writes it.
+pub const BOT_CONVERSATIONS: Space = Space(56);
+/// ULID → an order, as [`crate::bot::service`] writes it.
+pub const BOT_ORDERS: Space = Space(57);
+/// The six digits of an order → its ULID in [`BOT_ORDERS`].
+pub const BOT_ORDER_IDS: Space = Space(58);
+/// Name → the bot's menu, settings, and place in the events, as [`crate::bot::service`] writes them.
+pub const BOT: Space = Space(59);
+
 /// Collection → [`super::records::CollectionRecord`].
 pub const COLLECTIONS: Space = Space(128);
 /// (collection, index MAC) → value MAC.
@@ -165,6 +174,15 @@ pub const TABLE: &[Row] = &[
     journaled(LABELS, "labels", Wipe::Dies, "as people"),
     journaled(LABELLED, "labelled chats", Wipe::Dies, "as people"),
     journaled(PAST, "told by the phone", Wipe::Dies, "a phone is asked once; the next may be another's"),
+    journaled(
+        BOT_CONVERSATIONS,
+        "bot conversations",
+        Wipe::Stays,
+        "what a customer was asked, and how far the chat is answered: a lost one is answered twice or not at all",
+    ),
+    journaled(BOT_ORDERS, "bot orders", Wipe::Stays, "the truth of an order; everything else is a projection"),
+    journaled(BOT_ORDER_IDS, "bot order ids", Wipe::Stays, "as bot orders: the way from the number that people say"),
+    journaled(BOT, "bot", Wipe::Stays, "the restaurant's own: menu, hours, switches"),
     local(
         COLLECTIONS,
         "app-state versions",
@@ -249,6 +267,10 @@ mod tests {
             (49, "labels"),
             (50, "labelled chats"),
             (51, "told by the phone"),
+            (56, "bot conversations"),
+            (57, "bot orders"),
+            (58, "bot order ids"),
+            (59, "bot"),
             (128, "app-state versions"),
             (129, "mutation MACs"),
             (131, "group metadata"),

@@ -12,11 +12,12 @@ use super::{
     id::chat_id,
     label::{Label, LabelOfChat},
     message::{self as form, Ack, Key, Source, View, message_id, participant, target_id},
+    order::KitchenOrder,
     person::Presences,
 };
 use crate::{
     message::{
-        self, CallStage, Content, Delivery, EventBody, EventId, Failure, LabelChange, Message, StatePoint,
+        self, CallStage, Content, Delivery, EventBody, EventId, Failure, LabelChange, Message, OrderChange, StatePoint,
         status::STATUS_CHAT, synced,
     },
     session,
@@ -28,7 +29,8 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
     use EventName::{
         AccountChanged, AccountRefused, CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded,
         LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageMarked,
-        MessageReaction, MessageRevoked, MessageWaiting, PollVote, SessionStatus,
+        MessageReaction, MessageRevoked, MessageWaiting, OrderCreated, OrderUpdated, OwnerCalled, PollVote,
+        SessionStatus,
     };
     let message = match body {
         EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -54,6 +56,9 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
         EventBody::Archive { .. } => return &[ChatArchive],
         EventBody::AccountRefused { .. } => return &[AccountRefused],
         EventBody::AccountChanged { .. } => return &[AccountChanged],
+        EventBody::Order { change: OrderChange::Created, .. } => return &[OrderCreated],
+        EventBody::Order { change: OrderChange::Updated, .. } => return &[OrderUpdated],
+        EventBody::OwnerCalled { .. } => return &[OwnerCalled],
     };
     match message.content {
         Content::Reaction { .. } => &[MessageReaction],
@@ -103,6 +108,8 @@ pub enum Payload {
     Label(Label),
     LabelOfChat(LabelOfChat),
     Archive(ArchivePayload),
+    Order(Box<KitchenOrder>),
+    OwnerCalled(OwnerCalledPayload),
     Presence(Presences),
 }
 
@@ -121,6 +128,19 @@ pub struct AccountChangedPayload {
     /// Numbers; digits.
     from: String,
     to: String,
+}
+
+/// The bot wants a human in a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerCalledPayload {
+    chat_id: String,
+    /// As WhatsApp shows the name.
+    customer: String,
+    /// In words.
+    reason: String,
+    /// Seconds since 1970.
+    timestamp: i64,
 }
 
 /// How far a message has come.
@@ -295,6 +315,18 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
         }
         EventBody::AccountChanged { from, to } => {
             return Payload::AccountChanged(AccountChangedPayload { from: from.clone(), to: to.clone() });
+        }
+        EventBody::Order { restaurant, order, .. } => {
+            return Payload::Order(Box::new(KitchenOrder::new(session, restaurant, order)));
+        }
+        EventBody::OwnerCalled { chat, customer, reason, timestamp } => {
+            let (customer, reason) = (customer.clone(), reason.clone());
+            return Payload::OwnerCalled(OwnerCalledPayload {
+                chat_id: chat_id(chat),
+                customer,
+                reason,
+                timestamp: *timestamp,
+            });
         }
     };
     let form = form::Message::new(message, view);

@@ -39,6 +39,11 @@ pub enum EventName {
     LabelAdded,
     LabelRemoved,
     ChatArchive,
+    /// A customer ordered. WAHA has no such event, nor the two after it.
+    OrderCreated,
+    OrderUpdated,
+    /// The bot wants a human in a chat.
+    OwnerCalled,
     /// Of now: it is in no log.
     PresenceUpdate,
 }
@@ -92,6 +97,9 @@ impl EventName {
         Self::LabelAdded,
         Self::LabelRemoved,
         Self::ChatArchive,
+        Self::OrderCreated,
+        Self::OrderUpdated,
+        Self::OwnerCalled,
         Self::PresenceUpdate,
     ];
 
@@ -123,6 +131,9 @@ impl EventName {
             Self::LabelAdded => "label.chat.added",
             Self::LabelRemoved => "label.chat.deleted",
             Self::ChatArchive => "chat.archive",
+            Self::OrderCreated => "order.created",
+            Self::OrderUpdated => "order.updated",
+            Self::OwnerCalled => "owner.called",
             Self::PresenceUpdate => "presence.update",
         }
     }

@@ -10,16 +10,18 @@ pub mod group_event;
 mod id;
 pub mod label;
 mod message;
+mod order;
 pub mod person;
 
 pub use self::{
     call::Call,
     event::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, EditedPayload, Envelope, Environment,
-        MarkedPayload, Me, Payload, ReactionPayload, RevokedPayload, SessionStatus, StatusPoint, VotePayload, Worker,
-        environment, event_id, names, payload,
+        MarkedPayload, Me, OwnerCalledPayload, Payload, ReactionPayload, RevokedPayload, SessionStatus, StatusPoint,
+        VotePayload, Worker, environment, event_id, names, payload,
     },
     event_name::{EventName, Wish},
     id::{InvalidMessageId, MessageId, chat_id, jid},
     message::{Ack, Location, Media, Message, ReplyTo, Source, View, message_id, participant, target_id},
+    order::KitchenOrder,
 };

@@ -62,6 +62,75 @@ enum Wound {
     MalformedRecord,
 }
 
+/// The directory of the old service says who was connected, and there is no journal yet: a platform that waits for `/health` must be able to
+/// put the daemon there, or nobody could ever be moved in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_without_any_state_does_not_keep_a_deploy_from_being_healthy() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    stage.pair("trattoria").await;
+    daemon.kill().await.unwrap();
+    let vault = Connection::open(stage.path("cloud/vault.db")).unwrap();
+    vault.execute_batch("DELETE FROM journal; DELETE FROM manifests; DELETE FROM chunks").unwrap();
+    drop(vault);
+    let daemon = stage.start().await;
+    let (code, health) = stage.health().await;
+    assert_eq!((code, &health["status"]), (200, &json!("degraded")), "{health}");
+    assert_eq!(health["sessions"]["ill"][0]["tenant"], json!("trattoria"), "{health}");
+    daemon.kill().await.unwrap();
+}
+
+/// Another key may open it: a deploy that serves nobody for the lack of one is not healthy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_without_the_key_of_its_tenants_is_not_healthy() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    stage.pair("trattoria").await;
+    daemon.kill().await.unwrap();
+    let vault = File(stage.path("cloud/vault.db"));
+    let last = "SELECT max(seq) FROM journal WHERE tenant = 'trattoria' AND kind = 'last'";
+    let last: i64 = vault.open().query_row(last, [], |row| row.get(0)).unwrap();
+    vault.set_payload("trattoria", last, &sealed_by_another_key("trattoria", last));
+    let daemon = stage.start().await;
+    let (code, health) = stage.health().await;
+    assert_eq!((code, &health["status"]), (503, &json!("unserved")), "{health}");
+    let reason = health["sessions"]["ill"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("which is not configured"), "{health}");
+    daemon.kill().await.unwrap();
+}
+
+/// A tenant without any state hides nobody: of those that there are, another process has all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_without_any_state_does_not_hide_that_nobody_is_served() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared();
+    let daemon = stage.start().await;
+    for tenant in ["trattoria", "osteria", "pizzeria"] {
+        stage.pair(tenant).await;
+    }
+    daemon.kill().await.unwrap();
+    let vault = Connection::open(stage.path("cloud/vault.db")).unwrap();
+    for table in ["journal", "manifests", "chunks"] {
+        vault.execute(&format!("DELETE FROM {table} WHERE tenant = 'pizzeria'"), []).unwrap();
+    }
+    drop(vault);
+    let old = stage.start().await;
+    let (code, health) = stage.health().await;
+    assert_eq!(
+        (code, &health["status"], &health["sessions"]["working"]),
+        (200, &json!("degraded"), &json!(2)),
+        "{health}"
+    );
+    let other = stage.other("other", false);
+    let new = other.start().await;
+    let unserved = || async {
+        let (code, health) = stage.health().await;
+        (code, &health["status"]) == (503, &json!("unserved"))
+    };
+    until(LIMIT, "503", unserved).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    new.kill().await.unwrap();
+    old.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_broken_tenants_cost_the_other_ninety_nothing() {
     let stage = Stage::new(Home::Embedded)
@@ -205,6 +274,13 @@ async fn health(stage: &Stage) -> Value {
     stage.dashboard.get("/health").await.unwrap().body
 }
 
+fn sealed_by_another_key(tenant: &str, seq: i64) -> Vec<u8> {
+    let seq = Seq(seq as u64);
+    let place = Place { kind: Kind::Entry, seq, part: 0, parts: 1, epoch: Seq(1), previous: Digest::ZERO };
+    let keyring = Keyring::new(vec!["0b".repeat(32).parse::<MasterKey>().unwrap()]);
+    keyring.tenant(&tenant.parse().unwrap()).seal(&place, b"anything").to_vec()
+}
+
 /// Lines of the log with this message.
 fn logged(stage: &Stage, message: &str) -> Vec<Value> {
     let log = stage.log();
@@ -266,11 +342,7 @@ impl File {
             }
             Wound::ForeignEntry => self.set_payload(tenant, first, &self.payload(LUCKY, self.tail(LUCKY)[0])),
             Wound::OtherKey => {
-                let seq = Seq(second as u64);
-                let place = Place { kind: Kind::Entry, seq, part: 0, parts: 1, epoch: Seq(1), previous: Digest::ZERO };
-                let keyring = Keyring::new(vec!["0b".repeat(32).parse::<MasterKey>().unwrap()]);
-                let sealed = keyring.tenant(&tenant.parse().unwrap()).seal(&place, b"anything");
-                self.set_payload(tenant, second, &sealed);
+                self.set_payload(tenant, second, &sealed_by_another_key(tenant, second));
             }
             Wound::AlteredChunks => self.alter_chunks(tenant, ""),
             Wound::MissingManifests => {

@@ -4,6 +4,7 @@ mod account;
 mod addresses;
 mod adopted;
 mod baileys;
+mod bot;
 mod bounds;
 mod broken;
 mod changes;

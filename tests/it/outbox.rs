@@ -3,13 +3,14 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use prost::Message as _;
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
-        Addressed, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations, Keep, Log,
-        Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
+        Addressed, Content, Decision, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations,
+        Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
     },
-    store::{Batch, OwnAccount, key, space},
+    store::{Batch, OwnAccount, key, records::OutboxRecord, space},
 };
 
 use crate::store_world::{self, World};
@@ -65,7 +66,7 @@ fn outgoing(id: &str) -> Outgoing {
         truncated: false,
     };
     let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());
-    Outgoing { message, body, digest: [7; 32], key, audience, ttl: None }
+    Outgoing { message, body, digest: [7; 32], key, audience, ttl: None, from_bot: false, manner: None }
 }
 
 /// Ids of all that still have to be sent, each chat's in its order.
@@ -103,6 +104,118 @@ async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
     assert!(matches!(&told[..], [EventBody::Sent { .. }]), "{told:?}");
     let later = world.restored().await;
     assert_eq!(ids(&self::outbox(&later).await.0), ["a"]);
+}
+
+/// A turn that is taken again says what it said; another turn's words are never taken for said.
+#[tokio::test]
+async fn a_bots_words_under_a_known_id_are_the_same_or_refused() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let reply = |digest| Decision {
+        messages: vec![Outgoing { from_bot: true, digest, ..outgoing("a") }],
+        ..Decision::default()
+    };
+    let change = outbox.decide(reply([7; 32])).await.unwrap();
+    log.settle(change).await.unwrap();
+    let mut other = reply([8; 32]);
+    other.batch.put(space::BOT, *b"kept", "with it");
+    assert!(outbox.decide(other).await.is_err(), "another message under the id was called said");
+    assert_eq!(world.store.get(space::BOT, b"kept").await.unwrap(), None, "half of the turn was written");
+    outbox.decide(reply([7; 32])).await.unwrap();
+    assert_eq!(ids(&outbox), ["a"]);
+}
+
+/// Two parts of a turn that have one id are one message, or a mistake: never the second in the place of the first.
+#[tokio::test]
+async fn a_decision_says_nothing_twice() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let reply = |digest| Outgoing { from_bot: true, digest, ..outgoing("a") };
+    let twice = |digest| Decision { messages: vec![reply([7; 32]), reply(digest)], ..Decision::default() };
+    assert!(matches!(outbox.decide(twice([8; 32])).await, Err(NotAccepted::KeyReused)));
+    assert_eq!(outbox.delivery("a").await.unwrap(), None, "half of the decision was written");
+    let change = outbox.decide(twice([7; 32])).await.unwrap();
+    log.settle(change).await.unwrap();
+    assert_eq!(bodies(log.after(None, 9).await.unwrap()).len(), 1);
+    assert_eq!(ids(&outbox), ["a"]);
+}
+
+/// What was to give way to the owner goes after all when that could not be written: the courier, which may have found nothing, is told.
+#[tokio::test]
+async fn what_could_not_be_withdrawn_is_sent() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let messages = vec![Outgoing { from_bot: true, ..outgoing("a") }];
+    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
+    log.settle(change).await.unwrap();
+    outbox.news().await;
+    outbox.fresh_chats();
+    world.store.close().await.unwrap();
+    let supersede = Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    assert!(outbox.decide(supersede).await.is_err());
+    assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()));
+    tokio::time::timeout(Duration::from_secs(20), outbox.news()).await.expect("nobody is told of it");
+    assert_eq!(outbox.fresh_chats(), [CHAT.into()]);
+}
+
+/// A "yes" counts for a summary that had left before it. An earlier attempt, of this process or a former one, may have arrived.
+#[tokio::test]
+async fn when_a_message_left_is_told_where_it_is_known() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let messages = vec![outgoing("a"), outgoing("b"), outgoing("c")];
+    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
+    log.settle(change).await.unwrap();
+    assert_eq!(outbox.left_at("a").await.unwrap(), Some(i64::MAX), "it waits");
+    assert_eq!(outbox.left_at("x").await.unwrap(), None);
+    outbox.progress("a", Delivery::Sent, None).await.unwrap();
+    let left = outbox.left_at("a").await.unwrap().unwrap();
+    assert!((0..60_000).contains(&(Timestamp::now().as_millisecond() - left)), "{left}");
+    outbox.note_attempt("b").await.unwrap();
+    assert_eq!(outbox.left_at("b").await.unwrap(), None);
+    outbox.expire("c").await.unwrap();
+    assert_eq!(outbox.left_at("c").await.unwrap(), Some(i64::MAX), "it never leaves");
+    let later = world.restored().await;
+    assert_eq!(self::outbox(&later).await.0.left_at("c").await.unwrap(), None);
+}
+
+/// What a bot said, and nobody has begun to send, gives way to the owner; what a former process may have sent is not called unsent.
+#[tokio::test]
+async fn a_bots_words_give_way_to_a_human() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let reply = |id: &str| Outgoing { from_bot: true, ..outgoing(id) };
+    let mut batch = Batch::default();
+    batch.put(space::BOT, *b"kept", "with it");
+    let messages = vec![reply("a"), reply("b"), outgoing("c"), reply("d")];
+    let change = outbox.decide(Decision { batch, messages, ..Decision::default() }).await.unwrap();
+    log.settle(change).await.unwrap();
+    outbox.decide(Decision { messages: vec![reply("b")], ..Decision::default() }).await.unwrap();
+    assert!(outbox.is_from_bot("a").await.unwrap() && !outbox.is_from_bot("c").await.unwrap());
+    assert!(outbox.begin("a").await.unwrap().is_some());
+    let supersede = || Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    let change = outbox.decide(supersede()).await.unwrap();
+    log.settle(change).await.unwrap();
+    let told = |events: Vec<EventBody>| {
+        let one = |event| match event {
+            EventBody::Sent { message } => (message.id, None),
+            EventBody::Status { message_id, failure, .. } => (message_id, failure.map(|failure| failure.reason)),
+            other => panic!("{other:?}"),
+        };
+        events.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let superseded = Some(FailureReason::Superseded);
+    let expected = [("a", None), ("b", None), ("c", None), ("d", None), ("b", superseded), ("d", superseded)];
+    assert_eq!(told(bodies(log.after(None, 99).await.unwrap())), expected.map(|(id, why)| (id.to_owned(), why)));
+    assert!(outbox.begin("b").await.unwrap().is_none(), "it is sent all the same");
+    let later = world.restored().await;
+    assert_eq!(later.store.get(space::BOT, b"kept").await.unwrap().as_deref(), Some(&b"with it"[..]));
+    let (outbox, log) = self::outbox(&later).await;
+    let change = outbox.decide(supersede()).await.unwrap();
+    log.settle(change).await.unwrap();
+    let last = told(bodies(log.after(None, 99).await.unwrap())).pop();
+    assert_eq!(last, Some(("a".to_owned(), Some(FailureReason::Unconfirmed))));
+    assert_eq!(ids(&outbox), ["c"]);
 }
 
 /// It is durable: a vault that is silent now changes nothing about that.
@@ -186,7 +299,12 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         world.stays_pending(accepting.as_mut()).await;
         let (former, new) = (OwnAccount::new("573001112233", None), OwnAccount::new("573009998877", None));
         let mut changing = pin!(outbox.change_account(former.clone(), &new, conversations));
-        world.stays_pending(changing.as_mut()).await;
+        // It is written, and waits for the vault as the message does.
+        let begun = std::time::Instant::now();
+        while outbox.delivery("unheard").await.unwrap() != Some(Delivery::Failed) {
+            world.stays_pending(changing.as_mut()).await;
+            assert!(begun.elapsed() < Duration::from_secs(60), "the change of account is not written");
+        }
         world.answer();
         accepting.await.unwrap();
         changing.await.unwrap();
@@ -210,10 +328,19 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         assert_eq!(live, expected, "{conversations:?}: something of the former account was announced");
         assert_eq!((outbox.head(CHAT), outbox.first_to_expire(|_| false)), (None, None));
 
-        // A repeat is answered, and is not a new message. What has been settled is gone.
-        outbox.accept(outgoing("waits")).await.unwrap();
-        assert_eq!(outbox.body("waits").await.unwrap().unwrap(), "");
-        assert_eq!(outbox.delivery("settled").await.unwrap(), None);
+        // A repeat is answered, and is not a new message: neither of what waited nor of what the former account has sent.
+        for (known, delivery) in [("waits", Delivery::Failed), ("settled", Delivery::Sent)] {
+            outbox.accept(outgoing(known)).await.unwrap();
+            assert_eq!(outbox.delivery(known).await.unwrap(), Some(delivery));
+            // Whoever asks for the message itself is told that it is gone, not that it was empty.
+            assert_eq!(outbox.body(known).await.unwrap(), None);
+            assert_eq!(world.backend().take_sent_message(CHAT, known).await.unwrap(), None);
+            let stored = world.store.get(space::OUTBOX, &key::outbox(known)).await.unwrap().unwrap();
+            let stored = OutboxRecord::decode(stored).unwrap();
+            assert_eq!((stored.body_digest.as_slice(), stored.message.is_empty()), (&[7; 32][..], true));
+            let of_the_former = [&stored.chat, &stored.account, stored.idempotency_key.as_deref().unwrap_or_default()];
+            assert_eq!(of_the_former.iter().any(|it| !it.is_empty()), conversations == FormerConversations::Keep);
+        }
         outbox.accept(outgoing("new")).await.unwrap();
         assert_eq!(ids(&outbox), ["new"]);
 

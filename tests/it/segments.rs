@@ -444,6 +444,7 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
             key: Some(id.into()),
             audience: Vec::new(),
             ttl: None,
+            from_bot: false,
         };
         outbox.accept(outgoing).await.unwrap();
     }

@@ -1,6 +1,6 @@
 //! Sending: a text, or a file by its URL.
 
-use std::{borrow::Cow, convert::Infallible};
+use std::borrow::Cow;
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
@@ -43,6 +43,8 @@ pub struct Addressed {
     /// Seconds that it may wait to be sent; after that it has failed. At the most, and without it, as many as the daemon allows (a day).
     #[schemars(range(min = 1))]
     ttl: Option<u64>,
+    /// It comes as a human would write it: what came is marked as read, somebody types for a while, then it goes. Without it: at once.
+    humanize: Option<bool>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -144,7 +146,7 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
     fn given(text: Option<&str>) -> Option<&str> {
         text.filter(|text| !text.is_empty())
     }
-    let (Addressed { to, kind, media_url, ttl, .. }, text) = send.parts();
+    let (Addressed { to, kind, media_url, ttl, humanize, .. }, text) = send.parts();
     let (Some(to), Some(text)) = (given(to.as_deref()), given(text)) else { return Err(send.flaws()) };
     // The old service sent the words and let the rest go: better to say so than to call half a message a success.
     let is_text = given(kind.as_deref()).is_none_or(|kind| kind == "text");
@@ -152,7 +154,15 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
         return Err(Problem::not_implemented("only text can be sent by this route"));
     }
     let draft = Draft::Text { text: text.to_owned(), mentions: Vec::new() };
-    let request = SendRequest { to: to.to_owned(), draft, answers: None, id: None, ttl: waha::ttl(*ttl)? };
+    let request = SendRequest {
+        to: to.to_owned(),
+        draft,
+        answers: None,
+        id: None,
+        ttl: waha::ttl(*ttl)?,
+        from_bot: false,
+        humanize: waha::humanize(*humanize),
+    };
     Ok(app.fleet.send(tenant, &request, key.as_deref()).await??)
 }
 
@@ -162,7 +172,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
     let wrong = |field: &'static str, message: &str| {
         Problem::invalid(SendText::MISSING, vec![FieldError { field: field.into(), message: message.into() }])
     };
-    let SendText { to: Addressed { to, kind, media_url, caption, ttl, .. }, text } = send;
+    let SendText { to: Addressed { to, kind, media_url, caption, ttl, humanize, .. }, text } = send;
     let to = given(to).ok_or_else(|| wrong("to", "is required"))?;
     let kind = match given(kind).as_deref() {
         None | Some("text" | "media") => AttachmentKind::Any,
@@ -178,11 +188,59 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
     let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
     let caption = given(caption).or(given(text)).unwrap_or_default();
     let attachment = Attachment { kind, origin, caption, file_name: None, mime: None };
-    let request = SendRequest { to, draft: Draft::File(attachment), answers: None, id: None, ttl: waha::ttl(ttl)? };
+    let request = SendRequest {
+        to,
+        draft: Draft::File(attachment),
+        answers: None,
+        id: None,
+        ttl: waha::ttl(ttl)?,
+        from_bot: false,
+        humanize: waha::humanize(humanize),
+    };
     Ok(app.fleet.send_file(tenant, &request, source, key.as_deref()).await??)
 }
 
-/// The old service answered by its bot.
-pub async fn test_message(_: Asked<Sending, Body<Tenant>>) -> Result<Infallible, Problem> {
-    Err(Problem::not_implemented("there is no bot yet"))
+/// A message as a customer would write it.
+#[derive(Deserialize, JsonSchema)]
+pub struct TestMessage {
+    #[serde(flatten)]
+    tenant: Tenant,
+    /// Whom it would be from; nobody is written to.
+    #[allow(dead_code, reason = "the old pages send it")]
+    from: Option<String>,
+    #[schemars(required, length(min = 1), example = "quiero dos ajiacos")]
+    message: Option<String>,
+}
+
+impl Names for TestMessage {
+    fn tenant(&self) -> Option<&str> {
+        self.tenant.tenant()
+    }
+
+    fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
+        misnamed("tenantId y message son requeridos", error)
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct TestAnswer {
+    success: bool,
+    message: &'static str,
+    /// What the bot would say; several messages with an empty line between them. `null`: nothing.
+    response: Option<String>,
+}
+
+/// What the bot would answer; touches no customer.
+pub async fn test_message(
+    State(app): State<App>,
+    Asked { tenant, asked: Body(body), .. }: Asked<Sending, Body<TestMessage>>,
+) -> Result<Json<TestAnswer>, Problem> {
+    let text = body.message.filter(|text| !text.trim().is_empty()).ok_or_else(|| {
+        let field = FieldError { field: "message".into(), message: "is required".into() };
+        Problem::invalid("tenantId y message son requeridos", vec![field])
+    })?;
+    let session = app.fleet.known(&tenant).await?;
+    let replies = app.bots.try_out(&session, &text, None).await?.replies;
+    let response = (!replies.is_empty()).then(|| replies.join("\n\n"));
+    Ok(Json(TestAnswer { success: true, message: "Mensaje procesado", response }))
 }

@@ -14,7 +14,8 @@ use crate::{
     },
     waha::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, Call, EditedPayload, Envelope,
-        EventName, MarkedPayload, Message, ReactionPayload, RevokedPayload, SessionStatus, VotePayload, group_event,
+        EventName, KitchenOrder, MarkedPayload, Message, OwnerCalledPayload, ReactionPayload, RevokedPayload,
+        SessionStatus, VotePayload, group_event,
         label::{Label, LabelOfChat},
         person::Presences,
     },
@@ -164,6 +165,9 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
             EventName::ChatArchive => {
                 ("A chat was archived or taken out of the archive", schemas.answer::<ArchivePayload>())
             }
+            EventName::OrderCreated => ("A customer ordered", schemas.answer::<KitchenOrder>()),
+            EventName::OrderUpdated => ("An order changed", schemas.answer::<KitchenOrder>()),
+            EventName::OwnerCalled => ("The bot wants a human in a chat", schemas.answer::<OwnerCalledPayload>()),
             EventName::PresenceUpdate => {
                 ("Who is online or types, in a chat that is followed", schemas.answer::<Presences>())
             }

@@ -60,6 +60,8 @@ pub(super) async fn read_form(
             "reply_to" | "replyTo" => form.reply_to = Some(text),
             "ttl" => form.ttl = Some(text.parse().map_err(|_| flaw("ttl", "expected seconds, one at least"))?),
             "caption" => form.caption = Some(text),
+            "bot" => form.bot = text == "true",
+            "humanize" => form.humanize = text == "true",
             "asNote" => form.as_note = text == "true",
             "convert" => form.convert = text == "true",
             "contacts" => form.contacts.get_or_insert_default().push(text),

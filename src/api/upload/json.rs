@@ -39,6 +39,10 @@ pub(super) struct Json<'a> {
     /// Seconds that it may wait to be sent; after that it has failed. At the most, and without it, as many as the daemon allows (a day).
     #[schemars(range(min = 1))]
     ttl: Option<u64>,
+    /// A program says it, and no human: the bot stays in the chat.
+    bot: Option<bool>,
+    /// It comes as a human would write it: what came is marked as read, somebody types for a while, then it goes. Without it: at once.
+    humanize: Option<bool>,
     caption: Option<String>,
     /// A round video.
     as_note: Option<bool>,
@@ -83,6 +87,8 @@ impl<'a> From<Json<'a>> for Parts<'a> {
             id: json.id,
             reply_to: json.reply_to,
             ttl: json.ttl,
+            bot: json.bot.unwrap_or(false),
+            humanize: json.humanize.unwrap_or(false),
             caption: json.caption,
             as_note: json.as_note.unwrap_or(false),
             convert: json.convert.unwrap_or(false),

@@ -80,6 +80,10 @@ pub struct Form {
     pub reply_to: Option<String>,
     /// Seconds.
     pub ttl: Option<u64>,
+    /// A program says it, and no human.
+    pub bot: bool,
+    /// It comes as a human would write it.
+    pub humanize: bool,
     pub caption: Option<String>,
     /// A round video.
     pub as_note: bool,
@@ -130,7 +134,7 @@ impl Takes for Incoming {
         let form = json_schema!({
             "type": "object",
             "properties": {
-                "session": text, "chatId": text, "id": text, "reply_to": text, "ttl": text, "caption": text, "asNote": text, "convert": text,
+                "session": text, "chatId": text, "id": text, "reply_to": text, "ttl": text, "bot": text, "humanize": text, "caption": text, "asNote": text, "convert": text,
                 "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
             },
             "required": ["session", "chatId"],

@@ -228,7 +228,15 @@ pub async fn edit(
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
-    let request = SendRequest { to: chat, draft: Draft::Edit { target, text }, answers: None, id: None, ttl: None };
+    let request = SendRequest {
+        to: chat,
+        draft: Draft::Edit { target, text },
+        answers: None,
+        id: None,
+        ttl: None,
+        from_bot: false,
+        humanize: None,
+    };
     Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??)))
 }
 
@@ -243,7 +251,15 @@ pub async fn revoke(
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
-    let request = SendRequest { to: chat, draft: Draft::Revoke { target }, answers: None, id: None, ttl: None };
+    let request = SendRequest {
+        to: chat,
+        draft: Draft::Revoke { target },
+        answers: None,
+        id: None,
+        ttl: None,
+        from_bot: false,
+        humanize: None,
+    };
     app.fleet.send(&tenant, &request, key.as_deref()).await??;
     Ok(Json(Success::YES))
 }
@@ -289,7 +305,15 @@ async fn set_pinned(
     let id = message_id("messageId", &named.message_id)?;
     let session = app.fleet.known(tenant).await?;
     let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
-    let request = SendRequest { to: chat, draft: Draft::Pin { target, seconds }, answers: None, id: None, ttl: None };
+    let request = SendRequest {
+        to: chat,
+        draft: Draft::Pin { target, seconds },
+        answers: None,
+        id: None,
+        ttl: None,
+        from_bot: false,
+        humanize: None,
+    };
     app.fleet.send(tenant, &request, key.as_deref()).await??;
     Ok(Created(Success::YES))
 }

@@ -10,7 +10,7 @@ use super::{
         problem::Problem,
         upload::{Form, Given, Incoming},
     },
-    bare_id, flaw, recipient, ttl,
+    bare_id, flaw, humanize, recipient, ttl,
 };
 use crate::{
     message::{
@@ -55,9 +55,10 @@ async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, form }: Incomi
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
     let answers = form.reply_to.as_deref().filter(|id| !id.is_empty()).map(bare_id);
     let id = form.id.clone().filter(|id| !id.is_empty());
-    let form_ttl = form.ttl;
+    let (form_ttl, from_bot, humanize) = (form.ttl, form.bot, humanize(Some(form.humanize)));
     let (attachment, source) = attachment(app, form, kind)?;
-    let request = SendRequest { to, draft: Draft::File(attachment), answers, id, ttl: ttl(form_ttl)? };
+    let request =
+        SendRequest { to, draft: Draft::File(attachment), answers, id, ttl: ttl(form_ttl)?, from_bot, humanize };
     let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
     Ok(Created(accepted(app, &tenant, &message)))
 }

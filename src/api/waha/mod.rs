@@ -43,7 +43,7 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    message::{Delivery, Message, history::Entry},
+    message::{Delivery, Humanize, Message, history::Entry},
     session::{self, Session},
     tenant::TenantId,
     waha::{self, MessageId, Source, View},
@@ -83,6 +83,11 @@ pub(super) fn ttl(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
         Some(0) => Err(flaw("ttl", "expected seconds, one at least")),
         seconds => Ok(seconds.map(Duration::from_secs)),
     }
+}
+
+/// Whether a message comes as a human would write it. Who sends one so has read what came.
+pub(super) fn humanize(asked: Option<bool>) -> Option<Humanize> {
+    asked.unwrap_or(false).then_some(Humanize { reads: true })
 }
 
 /// A conversation, as [`Message::chat`] has it. Where the digits of a number may mean two people WhatsApp is asked.

@@ -17,7 +17,7 @@ use super::{
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
-    Success, accepted, bare_id, chat, conversations, flaw, message_id, recipient, ttl,
+    Success, accepted, bare_id, chat, conversations, flaw, humanize, message_id, recipient, ttl,
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Poll, SendRequest, card},
@@ -48,6 +48,10 @@ pub struct Addressed {
     /// Seconds that it may wait to be sent; after that it has failed. At the most, and without it, as many as the daemon allows (a day).
     #[schemars(range(min = 1))]
     ttl: Option<u64>,
+    /// A program says it, and no human: the bot stays in the chat.
+    bot: Option<bool>,
+    /// It comes as a human would write it: what came is marked as read, somebody types for a while, then it goes. Without it: at once.
+    humanize: Option<bool>,
 }
 
 /// A text. Nothing is fetched for it: a link in it has a preview only when it is sent with one, see `/api/send/link-custom-preview`.
@@ -268,8 +272,15 @@ pub async fn reaction(
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
     let session = app.fleet.known(&tenant).await?;
     let target = session.target(&about.chat, &about.id, about.from_me, about.participant.as_deref());
-    let request =
-        SendRequest { to: about.chat, draft: Draft::Reaction { target, emoji }, answers: None, id: None, ttl: None };
+    let request = SendRequest {
+        to: about.chat,
+        draft: Draft::Reaction { target, emoji },
+        answers: None,
+        id: None,
+        ttl: None,
+        from_bot: false,
+        humanize: None,
+    };
     let message = app.fleet.send(&tenant, &request, key.as_deref()).await??;
     Ok(Json(accepted(&message)))
 }
@@ -308,7 +319,15 @@ pub async fn choose(
 ) -> Sent {
     let draft =
         Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
-    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None };
+    let to = Addressed {
+        session: None,
+        chat_id: body.chat_id,
+        id: None,
+        reply_to: body.reply_to,
+        ttl: None,
+        bot: None,
+        humanize: None,
+    };
     send(&app, &tenant, &key, to, draft).await
 }
 
@@ -378,6 +397,8 @@ pub(super) async fn send_with(
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),
         ttl: ttl(to.ttl)?,
+        from_bot: to.bot.unwrap_or_default(),
+        humanize: humanize(to.humanize),
     };
     let message = match source {
         Some(source) => app.fleet.send_file(tenant, &request, source, key.as_deref()).await??,
@@ -487,7 +508,15 @@ pub async fn happening(
         place: form.location.and_then(|place| place.name).unwrap_or_default(),
         extra_guests: form.extra_guests_allowed.unwrap_or(false),
     };
-    let to = Addressed { session: None, chat_id: body.chat_id, id: None, reply_to: body.reply_to, ttl: None };
+    let to = Addressed {
+        session: None,
+        chat_id: body.chat_id,
+        id: None,
+        reply_to: body.reply_to,
+        ttl: None,
+        bot: None,
+        humanize: None,
+    };
     send(&app, &tenant, &key, to, Draft::Happening(event)).await
 }
 
@@ -507,7 +536,15 @@ pub async fn text_by_query(
     key: IdempotencyKey,
     Asked { tenant, asked: Query(query), .. }: Asked<Sending, Query<QueryText>>,
 ) -> Sent {
-    let to = Addressed { session: None, chat_id: query.phone, id: None, reply_to: None, ttl: None };
+    let to = Addressed {
+        session: None,
+        chat_id: query.phone,
+        id: None,
+        reply_to: None,
+        ttl: None,
+        bot: None,
+        humanize: None,
+    };
     let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Vec::new() };
     send(&app, &tenant, &key, to, draft).await
 }

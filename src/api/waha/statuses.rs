@@ -146,6 +146,8 @@ async fn request(
         answers: None,
         id: id.filter(|id| !id.is_empty()),
         ttl: None,
+        from_bot: false,
+        humanize: None,
     })
 }
 

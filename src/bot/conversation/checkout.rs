@@ -1,8 +1,9 @@
 //! The way from a basket to its summary: delivery or pick-up, address, phone, payment. Owns which question comes next; places nothing.
 
 use super::{
+    Conversation, asides,
     exchange::Exchange,
-    hearing::HeardTurn,
+    hearing::{HeardTurn, MAX_ADDRESS_CHARS},
     quote::{self, Quote},
     state::Phase,
     takeover, words,
@@ -24,11 +25,19 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     } else if let Some(picks_up) = heard.picks_up {
         take_way(exchange, picks_up);
     }
+    if let Some(Destination::Delivery { address, .. }) = &mut exchange.talk.destination
+        && !heard.address_parts.is_empty()
+    {
+        *address = words::one_line(&asides::amended(address, &heard.address_parts), MAX_ADDRESS_CHARS);
+    }
     let talk = &mut exchange.talk;
     talk.contact_phone = heard.phone.clone().or(talk.contact_phone.take());
     talk.name = heard.name.clone().or(talk.name.take());
     if let Some(comment) = &heard.comment {
         talk.comment.clone_from(comment);
+    }
+    if let Some(bill) = &heard.bill {
+        note(talk, bill);
     }
     if let Some(method) = heard.payment {
         take_payment(exchange, method);
@@ -37,6 +46,14 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     if before != (talk.destination.clone(), talk.contact_phone.clone(), talk.payment, talk.comment.clone()) {
         exchange.progressed = true;
         exchange.talk.shown = None;
+    }
+}
+
+/// Adds to the words for the kitchen and the courier.
+pub fn note(talk: &mut Conversation, words: &str) {
+    if !talk.comment.contains(words) {
+        let comment = format!("{}. {words}", talk.comment);
+        talk.comment = words::one_line(comment.trim_start_matches(". "), 200);
     }
 }
 
@@ -200,5 +217,8 @@ fn is_below_minimum(exchange: &mut Exchange<'_>) -> bool {
 
 /// An order is on its way to its summary.
 pub fn is_under_way(phase: &Phase) -> bool {
-    matches!(phase, Phase::Way | Phase::Address { .. } | Phase::Phone | Phase::Payment | Phase::Confirming)
+    matches!(
+        phase,
+        Phase::Way | Phase::Address { .. } | Phase::Phone | Phase::Payment | Phase::Confirming | Phase::Noting { .. }
+    )
 }

@@ -68,7 +68,7 @@ fn correct_answer(exchange: &mut Exchange<'_>, at: usize, phase: &Phase, text: O
         return super::checkout::advance(exchange);
     };
     exchange.talk.phase = phase.clone();
-    let said = Said { id: heard.id, what: Utterance::Text(text.to_owned()) };
+    let said = Said { id: heard.id, at: exchange.moment.now, what: Utterance::Text(text.to_owned()) };
     let turn = hearing::hear(&mut exchange.talk, exchange.restaurant, &[said]);
     exchange.talk.phase = current;
     if turn.has_details() {

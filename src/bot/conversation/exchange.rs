@@ -1,6 +1,8 @@
 //! One step in the making: the record that changes, and what is said and done meanwhile. Owns how words become messages of bounded
 //! size; decides nothing.
 
+use std::ops::Range;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -101,6 +103,18 @@ impl<'a> Exchange<'a> {
         !self.paragraphs.is_empty() || self.effects.iter().any(|effect| matches!(effect, Effect::Reply(_)))
     }
 
+    /// The place of the next paragraph in the message that is being written.
+    pub fn mark(&self) -> usize {
+        self.paragraphs.len()
+    }
+
+    /// Takes paragraphs of this message back.
+    pub fn take_back(&mut self, said: Range<usize>) {
+        if said.end <= self.paragraphs.len() {
+            self.paragraphs.drain(said);
+        }
+    }
+
     /// Takes every word of this step back.
     pub fn unsay(&mut self) {
         self.paragraphs.clear();
@@ -136,10 +150,14 @@ impl<'a> Exchange<'a> {
                 None => order,
             });
         }
+        if talk.kept.is_none() {
+            talk.forget_details();
+        }
         talk.heard.clear();
         talk.shown = None;
         talk.numbers = false;
         talk.stalled = 0;
+        talk.asked.clear();
         talk.misunderstood = 0;
         talk.repeats = 0;
         talk.phase = Phase::Idle;

@@ -35,6 +35,8 @@ pub fn read(said: &str) -> Option<FilledForm> {
     let mut form = FilledForm::default();
     let mut labels = 0;
     let mut current: Option<String> = None;
+    // Without a label of its own, the order stands above the labels, or below one that takes a line.
+    let mut loose = String::new();
     for line in said.lines() {
         let labelled = line.split_once([':', '：']).filter(|(label, _)| field(&mut form, label).is_some());
         let value = match labelled {
@@ -45,12 +47,28 @@ pub fn read(said: &str) -> Option<FilledForm> {
             }
             None => line,
         };
+        let takes_line = |label: &str| {
+            let mut probe = FilledForm::default();
+            if let Some(into) = field(&mut probe, label) {
+                into.push('x');
+            }
+            probe.order.is_empty() && probe.comment.is_empty() && probe.address.is_empty()
+        };
+        let is_filled = current.as_ref().and_then(|label| field(&mut form, label)).is_some_and(|into| !into.is_empty());
+        if labelled.is_none() && current.as_deref().is_none_or(|label| is_filled && takes_line(label)) {
+            loose.push_str(value.trim());
+            loose.push('\n');
+            continue;
+        }
         if let Some(into) = current.as_ref().and_then(|label| field(&mut form, label)) {
             if !into.is_empty() {
                 into.push('\n');
             }
             into.push_str(value.trim());
         }
+    }
+    if form.order.trim().is_empty() {
+        form.order = loose;
     }
     for value in
         [&mut form.name, &mut form.address, &mut form.phone, &mut form.order, &mut form.payment, &mut form.comment]

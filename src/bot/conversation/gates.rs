@@ -1,6 +1,12 @@
 //! Doors before an answer: suspended, switched off, closed, muted. Owns who is answered, and that a shut door is told once a day.
 
-use super::{exchange::Exchange, state::Gate, words};
+use jiff::SignedDuration;
+
+use super::{
+    exchange::Exchange,
+    state::{Gate, Phase},
+    words,
+};
 use crate::bot::{restaurant::Unavailability, texts::TextKey};
 
 /// The door that is shut for this customer now.
@@ -10,11 +16,25 @@ pub fn shut(exchange: &Exchange<'_>) -> Option<Gate> {
         Some(Gate::Suspended)
     } else if !settings.active {
         Some(Gate::Off)
-    } else if !settings.is_open(exchange.moment.now) {
+    } else if !settings.is_open(exchange.moment.now) && !has_grace(exchange) {
         Some(Gate::Closed)
     } else {
         None
     }
+}
+
+/// An order that was begun before the door closed is brought to its end.
+fn has_grace(exchange: &Exchange<'_>) -> bool {
+    let settings = &exchange.restaurant.settings;
+    let talk = &exchange.talk;
+    let before = exchange.moment.now.checked_sub(SignedDuration::from_mins(i64::from(settings.idle_minutes)));
+    let is_under_way = talk.phase != Phase::Idle || !talk.order.lines.is_empty();
+    is_under_way && before.is_ok_and(|before| settings.is_open(before))
+}
+
+/// A message that was edited or deleted is minded though the restaurant closed meanwhile.
+pub fn lets_correct(exchange: &Exchange<'_>) -> bool {
+    matches!(shut(exchange), None | Some(Gate::Closed))
 }
 
 pub fn is_muted(exchange: &Exchange<'_>) -> bool {

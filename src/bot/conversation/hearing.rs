@@ -1,28 +1,22 @@
 //! The customer's messages of one turn, read: the order afterwards, answers to what was asked, and the rest of what they say. Says and
 //! places nothing.
 
+use jiff::Timestamp;
+
 use super::{
-    Restaurant, Said, Utterance,
-    form::{self, FilledForm},
-    menu_pages, numbers,
-    order_reading::{OrderReading, Reader},
+    Restaurant, Said, Utterance, answering, asides, form, menu_pages,
+    order_reading::Reader,
     phrases::{self, Command},
     state::{Conversation, HeardText, Phase},
-    words,
+    taking, words,
 };
-use crate::bot::{
-    OrderState, address,
-    basket::BasketLine,
-    intent::Intent,
-    payment::{self, PaymentMethod},
-    text,
-};
+use crate::bot::{OrderState, basket::BasketLine, intent::Intent, payment::PaymentMethod};
 
 /// Longer texts are read up to here: the parser takes no more.
 const MAX_TEXT_BYTES: usize = 4_000;
 const MAX_TEXT_WORDS: usize = 300;
-const MAX_ADDRESS_CHARS: usize = 200;
-const MAX_COMMENT_CHARS: usize = 200;
+pub const MAX_ADDRESS_CHARS: usize = 200;
+pub const MAX_COMMENT_CHARS: usize = 200;
 /// Texts beyond that many a turn come from no person.
 const MAX_MESSAGES: usize = 30;
 
@@ -33,6 +27,8 @@ pub enum Question {
     Price(String),
     Hours,
     Status,
+    /// The time until it comes.
+    Wait,
     Delivery,
     Payments,
     Place,
@@ -49,6 +45,8 @@ pub struct HeardTurn {
     pub emptied: bool,
     pub commands: Vec<Command>,
     pub answers: Vec<bool>,
+    /// When the first yes was said.
+    pub yes_at: Option<Timestamp>,
     pub is_done: bool,
     pub questions: Vec<Question>,
     pub unknown: Vec<String>,
@@ -64,6 +62,22 @@ pub struct HeardTurn {
     pub bad_phone: bool,
     pub comment: Option<String>,
     pub name: Option<String>,
+    /// `apto 501`: in the place of that part of the address.
+    pub address_parts: Vec<(String, String)>,
+    /// Words about the bill that is paid with.
+    pub bill: Option<String>,
+    /// An answer is to come.
+    pub waits: bool,
+    /// Something is to be changed, and it is not said to what.
+    pub wants_change: bool,
+    /// Something is to be added to what is there.
+    pub adds: bool,
+    /// The customer has paid.
+    pub pays: bool,
+    /// Nothing is said, and an answer is expected.
+    pub nudges: bool,
+    /// Nothing but a thumb or the like says yes.
+    pub is_sign: bool,
     /// The order of a list of orders, from zero on.
     pub chosen: Option<usize>,
     pub no_numbers: Vec<usize>,
@@ -107,6 +121,13 @@ impl HeardTurn {
             || self.phone.is_some()
             || self.comment.is_some()
             || self.name.is_some()
+            || self.bill.is_some()
+            || !self.address_parts.is_empty()
+    }
+
+    /// Something stands beside a yes or a no that changes the order or puts it in doubt.
+    pub fn is_beside(&self) -> bool {
+        self.changed || self.has_details() || self.has_doubts()
     }
 
     /// Something about dishes is open or could not be had.
@@ -122,82 +143,17 @@ impl HeardTurn {
     }
 }
 
-/// The answer to a question of the checkout.
-#[derive(Debug, PartialEq)]
-enum Answer {
-    Yes,
-    PicksUp(bool),
-    Address(String),
-    BadAddress,
-    Phone(String),
-    BadPhone,
-    Payment(PaymentMethod),
-    Order(usize),
-}
-
-fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<Answer> {
-    let offers = match talk.phase {
-        Phase::Address { .. } => talk.last_destination.is_some(),
-        Phase::Phone | Phase::Confirming | Phase::Resuming | Phase::CancelOrder { .. } => true,
-        _ => false,
-    };
-    if offers && phrases::takes_the_same(&phrases::plain(said)) {
-        return Some(Answer::Yes);
-    }
-    match talk.phase {
-        Phase::Way => match numbers::choice(said, 2) {
-            Some(chosen) => Some(Answer::PicksUp(chosen == 1)),
-            None => {
-                let plain = phrases::plain(said);
-                let is_short = plain.split(' ').count() <= 6 && address::find(said).is_none();
-                let brings = is_short && !said.contains('?') && phrases::asks_delivery(&plain);
-                phrases::way(&plain).or(brings.then_some(false)).filter(|_| is_short).map(Answer::PicksUp)
-            }
-        },
-        Phase::Address { tries } => {
-            let line = words::one_line(said, MAX_ADDRESS_CHARS);
-            let is_question = said.contains('?');
-            let plain = phrases::plain(said);
-            let is_way = phrases::way(&plain).is_some() && plain.split(' ').count() <= 6;
-            if address::find(said).is_some() || phrases::command(said).is_some() || is_way {
-                return None;
-            }
-            if !is_question && address::answers(&line) {
-                return Some(Answer::Address(line));
-            }
-            let understood = restaurant.parser.understand(said, &OrderState::default(), &[]);
-            if is_question || understood.intent != Intent::Other || understood.changes_order {
-                return None;
-            }
-            let words = line.split(' ').filter(|word| word.chars().any(char::is_alphanumeric)).count();
-            let has_number = line.chars().any(|c| c.is_ascii_digit());
-            let enough = words >= 2 && line.chars().count() >= 8 && (has_number || tries > 0);
-            Some(if enough { Answer::Address(line) } else { Answer::BadAddress })
-        }
-        Phase::Phone => match phrases::phone(said) {
-            Some(phone) if address::find(said).is_none() => Some(Answer::Phone(phone)),
-            _ => {
-                let digits = said.chars().filter(char::is_ascii_digit).count();
-                let letters = said.chars().filter(|c| c.is_alphabetic()).count();
-                (digits > 0 && letters == 0).then_some(Answer::BadPhone)
-            }
-        },
-        Phase::Payment => {
-            let methods = &restaurant.settings.payment_methods;
-            let chosen = numbers::choice(said, methods.len()).and_then(|at| methods.iter().nth(at));
-            chosen.copied().map(Answer::Payment)
-        }
-        Phase::CancelWhich => numbers::choice(said, talk.orders.len()).map(Answer::Order),
-        _ => None,
-    }
-}
-
 /// Reads the messages of a turn, one after the other, and remembers their texts for edits to come.
 pub fn hear(talk: &mut Conversation, restaurant: &Restaurant, messages: &[Said]) -> HeardTurn {
     let mut turn = HeardTurn { order: talk.order.clone(), ..HeardTurn::default() };
     for message in messages.iter().take(MAX_MESSAGES) {
+        let answers = turn.answers.len();
         match &message.what {
             Utterance::Text(text) => hear_text(talk, restaurant, &message.id, text, &mut turn),
+            Utterance::Caption(text) => {
+                turn.has_picture = true;
+                hear_text(talk, restaurant, &message.id, text, &mut turn);
+            }
             Utterance::Location { latitude, longitude, name } => {
                 let is_place = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
                 if is_place {
@@ -215,6 +171,9 @@ pub fn hear(talk: &mut Conversation, restaurant: &Restaurant, messages: &[Said])
             }
             Utterance::Voice | Utterance::Sticker | Utterance::Call => turn.has_media = true,
             Utterance::Silent => {}
+        }
+        if turn.answers[answers..].contains(&true) {
+            turn.yes_at = Some(turn.yes_at.map_or(message.at, |at| at.min(message.at)));
         }
     }
     turn
@@ -250,11 +209,10 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let (said, cut) = readable(said);
     turn.too_long = cut.or(turn.too_long.take());
     let plain = phrases::plain(said);
-    if plain.is_empty() && said.trim().is_empty() {
-        return;
+    if plain.is_empty() {
+        return hear_signs(said, turn);
     }
     turn.last_text = words::cut(&plain, 200).to_owned();
-    turn.swears |= phrases::swears(&plain);
     if let Some(comment) = phrases::comment(said) {
         turn.comment = Some(words::one_line(comment, MAX_COMMENT_CHARS));
         return;
@@ -268,26 +226,36 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     };
     let is_form = match form::read(said) {
         Some(form) => {
-            take_form(form, turn);
+            taking::take_form(form, turn);
             true
         }
         None => false,
     };
-    if !is_form && let Some(answer) = answer(talk, restaurant, said) {
-        take_answer(answer, turn);
+    let said = if is_form { said.to_owned() } else { without_asides(said, turn) };
+    let said = said.as_str();
+    let plain = phrases::plain(said);
+    if plain.is_empty() {
+        return;
+    }
+    heard.text = said.to_owned();
+    if !is_form && let Some(answer) = answering::answer(talk, restaurant, said) {
+        answering::take(answer, turn);
         heard.answered = Some(talk.phase.clone());
         remember(talk, heard);
         return;
     }
-    match phrases::command(said) {
+    // `ya`, with dishes noted and nothing asked, is `listo`.
+    let is_ready =
+        talk.phase == Phase::Ordering && matches!(plain.as_str(), "ya" | "ya esta" | "ya listo" | "asi esta bien");
+    match phrases::command(said).or(is_ready.then_some(Command::Done)) {
         Some(Command::Remove(_)) | None => {}
         Some(command) => {
-            take_command(command, turn);
+            taking::take_command(command, turn);
             remember(talk, heard);
             return;
         }
     }
-    let (said, phone) = without_phone(said);
+    let (said, phone) = if is_form { (said.to_owned(), None) } else { without_phone(said) };
     if let Some(phone) = phone {
         turn.phone = Some(phone);
         heard.answered = said.trim().is_empty().then_some(Phase::Phone);
@@ -295,6 +263,10 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let previous = talk.heard.iter().rev().find(|heard| heard.answered.is_none()).map(|heard| heard.text.clone());
     let history = std::mem::take(&mut talk.history);
     let reader = Reader { restaurant, history: &history, numbers: talk.numbers };
+    let is_rough = phrases::swears(&plain) && !phrases::insults(&plain);
+    let said = if is_rough { phrases::without_swearing(&said) } else { said };
+    // `se me olvidó una coca` wants one, and is no complaint.
+    let said = asides::without_forgetting(&said);
     let mut reading = reader.read(&turn.order, &said, previous.as_deref());
     talk.history = history;
     if !reading.changed && !reading.is_settled && menu_pages::is_category(restaurant.parser.menu(), &said) {
@@ -305,7 +277,67 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         heard.answered = Some(Phase::Address { tries: 0 });
     }
     remember(talk, heard);
-    take_reading(reading, &said, &plain, turn);
+    // Who swears at a forgotten drink wants the drink.
+    turn.swears |= phrases::swears(&plain) && (!reading.changed || phrases::insults(&plain));
+    turn.adds |= asides::adds(&plain);
+    let is_plain = !reading.changed && !said.contains('?') && reading.address.is_none();
+    let is_pure = is_plain && reading.payment.is_none();
+    if is_plain && asides::pays(&plain) {
+        turn.pays = true;
+        return;
+    }
+    let is_checkout = super::checkout::is_under_way(&talk.phase);
+    let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. });
+    let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
+    let takes_out = is_late && turn.order.lines.is_empty() && asides::takes_out(&plain);
+    if is_pure && ((is_summary || is_late) && asides::changes(&plain) || takes_out) {
+        turn.wants_change = true;
+        return;
+    }
+    if is_pure && is_checkout && asides::waits(&plain) && !plain.starts_with("no ") {
+        turn.waits = true;
+        return;
+    }
+    if is_checkout && !reading.changed && asides::laughs(&plain) {
+        turn.nudges = true;
+        return;
+    }
+    if is_summary && !reading.changed && asides::is_fine(&said) {
+        turn.answers.push(true);
+        return;
+    }
+    taking::take_reading(reading, &said, &plain, turn);
+}
+
+/// A thumb is a yes, a row of question marks wants an answer; other signs say nothing.
+fn hear_signs(said: &str, turn: &mut HeardTurn) {
+    let has = |signs: &[char]| said.contains(signs);
+    if has(&['👎', '❌']) {
+        turn.answers.push(false);
+    } else if has(&['👍', '👌', '✅', '🙏', '✔', '☑', '🆗']) {
+        turn.answers.push(true);
+        turn.is_sign = true;
+    } else if has(&['?', '¿']) {
+        turn.nudges = true;
+    } else {
+        return;
+    }
+    turn.last_text = words::cut(said.trim(), 20).to_owned();
+}
+
+/// The text without a name and without words about a bill, which are kept as they are.
+fn without_asides(said: &str, turn: &mut HeardTurn) -> String {
+    let mut said = said.to_owned();
+    if let Some((rest, name)) = asides::name(&said) {
+        turn.name = Some(name);
+        said = rest;
+    }
+    if let Some((rest, bill)) = asides::bill(&said) {
+        turn.bill = Some(bill);
+        turn.payment = Some(PaymentMethod::Efectivo);
+        said = rest;
+    }
+    said
 }
 
 fn remember(talk: &mut Conversation, heard: HeardText) {
@@ -343,132 +375,5 @@ fn without_phone(said: &str) -> (String, Option<String>) {
             (if announces { String::new() } else { rest }, Some(phone))
         }
         None => (said.to_owned(), None),
-    }
-}
-
-fn take_form(form: FilledForm, turn: &mut HeardTurn) {
-    let line = |text: &str, most| Some(words::one_line(text, most)).filter(|text| !text.is_empty());
-    turn.name = line(&form.name, 60).or(turn.name.take());
-    let picks_up = phrases::way(&phrases::plain(&form.address)) == Some(true);
-    if picks_up {
-        turn.picks_up = Some(true);
-    } else {
-        turn.address = line(&form.address, MAX_ADDRESS_CHARS).or(turn.address.take());
-    }
-    turn.phone = phrases::phone(&form.phone).or(turn.phone.take());
-    turn.comment = line(&form.comment, MAX_COMMENT_CHARS).or(turn.comment.take());
-    turn.payment = payment::stated(&text::fold(&form.payment)).or(turn.payment);
-    turn.is_done = true;
-}
-
-fn take_answer(answer: Answer, turn: &mut HeardTurn) {
-    match answer {
-        Answer::Yes => {
-            turn.answers.push(true);
-            turn.intent = Intent::Confirm;
-        }
-        Answer::PicksUp(picks_up) => turn.picks_up = Some(picks_up),
-        Answer::Address(address) => {
-            turn.address = Some(address);
-            turn.intent = Intent::Address;
-        }
-        Answer::BadAddress => turn.bad_address = true,
-        Answer::Phone(phone) => turn.phone = Some(phone),
-        Answer::BadPhone => turn.bad_phone = true,
-        Answer::Payment(method) => turn.payment = Some(method),
-        Answer::Order(at) => turn.chosen = Some(at),
-    }
-}
-
-fn take_command(command: Command, turn: &mut HeardTurn) {
-    match &command {
-        Command::Yes => {
-            turn.answers.push(true);
-            turn.intent = Intent::Confirm;
-        }
-        Command::No => {
-            turn.answers.push(false);
-            turn.intent = Intent::Deny;
-        }
-        // `listo` says yes as well.
-        Command::Done => {
-            turn.answers.push(true);
-            turn.is_done = true;
-            turn.intent = Intent::Confirm;
-        }
-        Command::PickUp => turn.picks_up = Some(true),
-        Command::Delivery => turn.picks_up = Some(false),
-        Command::Menu => {
-            turn.questions.push(Question::Menu(String::new()));
-            turn.intent = Intent::Menu;
-        }
-        Command::Status => {
-            turn.questions.push(Question::Status);
-            turn.intent = Intent::Status;
-        }
-        Command::Human => turn.intent = Intent::Human,
-        Command::Cancel => {
-            turn.emptied |= !turn.order.lines.is_empty() || !turn.order.ambiguous.is_empty();
-            turn.order = OrderState::default();
-            turn.intent = Intent::Cancel;
-        }
-        Command::CancelOrder(_) => turn.intent = Intent::Cancel,
-        Command::Help | Command::View | Command::Edit | Command::Remove(_) => {}
-    }
-    turn.commands.push(command);
-}
-
-fn take_reading(reading: OrderReading, said: &str, plain: &str, turn: &mut HeardTurn) {
-    turn.too_much |= reading.too_much;
-    turn.changed |= reading.changed;
-    turn.unknown.extend(reading.unknown);
-    turn.unavailable.extend(reading.unavailable);
-    turn.crowded.extend(reading.crowded);
-    turn.no_numbers.extend(reading.no_numbers);
-    turn.no_lines.extend(reading.no_line);
-    turn.which_number = reading.which_number.or(turn.which_number);
-    turn.repeats_nothing |= reading.repeats_nothing;
-    if let Some(address) = reading.address {
-        turn.address = Some(words::one_line(&address, MAX_ADDRESS_CHARS));
-        turn.picks_up = None;
-    }
-    turn.payment = reading.payment.or(turn.payment);
-    let is_question = said.contains('?');
-    let way = phrases::way(plain).filter(|_| !is_question);
-    turn.picks_up = way.or(turn.picks_up);
-    turn.is_done |= phrases::says_done(plain);
-    let is_empty = |order: &OrderState| order.lines.is_empty() && order.ambiguous.is_empty();
-    let intent = reading.intent.unwrap_or(Intent::Order);
-    if intent == Intent::Cancel && !is_empty(&turn.order) && is_empty(&reading.order) {
-        turn.emptied = true;
-    }
-    turn.order = reading.order;
-    turn.intent = intent;
-    let states_details = turn.address.is_some() || turn.payment.is_some() || way.is_some() || turn.phone.is_some();
-    match intent {
-        _ if reading.is_settled => {}
-        Intent::Order | Intent::Address => {}
-        Intent::Confirm => {
-            turn.answers.push(true);
-            if plain.split(' ').count() > 3 && crate::bot::intent::talk(plain) != Some(Intent::Confirm) {
-                turn.remarks.push(words::one_line(said, MAX_COMMENT_CHARS));
-            }
-        }
-        Intent::Deny => turn.answers.push(false),
-        Intent::Greeting => turn.greets = true,
-        Intent::Thanks => turn.thanks = true,
-        Intent::Cancel => turn.commands.push(Command::Cancel),
-        Intent::Human => turn.commands.push(Command::Human),
-        Intent::Hours => turn.questions.push(Question::Hours),
-        Intent::Status => turn.questions.push(Question::Status),
-        Intent::Price if phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
-        Intent::Price => turn.questions.push(Question::Price(said.to_owned())),
-        Intent::Menu => turn.questions.push(Question::Menu(said.to_owned())),
-        Intent::Other if is_question && phrases::asks_place(plain) => turn.questions.push(Question::Place),
-        Intent::Other if is_question && phrases::asks_payment(plain) => turn.questions.push(Question::Payments),
-        Intent::Other if is_question && phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
-        Intent::Other if states_details || said.trim().is_empty() => {}
-        Intent::Other if phrases::holds_back(plain) => turn.answers.push(false),
-        Intent::Other => turn.others.push(words::one_line(said, MAX_COMMENT_CHARS)),
     }
 }

@@ -3,12 +3,19 @@
 //! Owns the state of a conversation and its steps. Promises that one input has one outcome, that an order is placed only with a total
 //! that the customer was shown, and that nobody is answered while the owner talks. Never sends, stores, or reads anything.
 
+mod answering;
+mod asides;
+mod cancelling;
 mod checkout;
+mod doubts;
 mod edits;
 mod exchange;
 mod form;
 mod gates;
+mod halves;
 mod hearing;
+mod joining;
+mod late;
 mod menu_pages;
 mod numbers;
 mod order_reading;
@@ -18,6 +25,7 @@ mod questions;
 mod quote;
 mod state;
 mod takeover;
+mod taking;
 mod talking;
 #[cfg(test)]
 mod tests;
@@ -39,6 +47,7 @@ use super::{
 
 use exchange::Exchange;
 use hearing::Question;
+use phrases::Command;
 
 pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
 pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
@@ -48,14 +57,17 @@ pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, Sile
 pub struct Said {
     /// WhatsApp's message id.
     pub id: String,
+    /// When WhatsApp took it from the customer: a yes from before the summary confirms nothing.
+    pub at: Timestamp,
     pub what: Utterance,
 }
 
 /// The part of a message that the bot minds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Utterance {
-    /// A text, or the caption of a picture.
     Text(String),
+    /// The words below a picture or a document, which may be a receipt.
+    Caption(String),
     Location {
         latitude: f64,
         longitude: f64,
@@ -130,6 +142,9 @@ pub struct Moment {
     pub now: Timestamp,
     /// Fresh for each step.
     pub chance: [u8; 16],
+    /// When the bot's last reply to this customer left: a yes from before it confirms nothing. [`Timestamp::MAX`]: it waits still.
+    /// `None`: nothing was replied yet, or nobody knows; then the time of the step that replied counts.
+    pub told_at: Option<Timestamp>,
 }
 
 /// A deed of the bot; a step lists them in their order.
@@ -219,12 +234,12 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
         }
         Input::Said(messages) => said(exchange, &messages, is_fresh, entrance),
         Input::Edited { id, text } => {
-            if is_heard(exchange) && gates::shut(exchange).is_none() {
+            if is_heard(exchange) && gates::lets_correct(exchange) {
                 edits::correct(exchange, &id, Some(&text));
             }
         }
         Input::Revoked { id } => {
-            if is_heard(exchange) && gates::shut(exchange).is_none() {
+            if is_heard(exchange) && gates::lets_correct(exchange) {
                 edits::correct(exchange, &id, None);
             }
         }
@@ -268,7 +283,7 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
     }
     if !exchange.is_silenced() {
         let is_understood = heard.others.is_empty() || exchange.progressed || heard.others.len() < messages.len();
-        takeover::guard(exchange, &heard.last_text, is_understood);
+        takeover::guard(exchange, &heard, is_understood);
     }
     exchange.heard = Some(heard);
 }
@@ -278,8 +293,14 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
     if gate == state::Gate::Closed && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
         let mut trial = exchange.talk.clone();
         let heard = hearing::hear(&mut trial, exchange.restaurant, messages);
-        if heard.questions.contains(&Question::Status) {
+        if heard.questions.iter().any(|question| matches!(question, Question::Status | Question::Wait)) {
             return orders::say_status(exchange);
+        }
+        let names_order = heard.commands.iter().any(|command| matches!(command, Command::CancelOrder(_)));
+        let is_asked = matches!(exchange.talk.phase, Phase::CancelOrder { .. } | Phase::CancelWhich);
+        if !heard.changed && (is_asked || names_order || heard.says(&Command::Cancel)) {
+            exchange.talk = trial;
+            return cancelling::answer(exchange, &heard);
         }
     }
     gates::say_shut(exchange, gate);
@@ -289,7 +310,7 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
 pub fn try_text(restaurant: &Restaurant, conversation: Conversation, text: &str, moment: Moment) -> Tried {
     let customer = Customer { chat: "try".to_owned(), name: None, phone: None };
     let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
-    let said = Said { id, what: Utterance::Text(text.to_owned()) };
+    let said = Said { id, at: moment.now, what: Utterance::Text(text.to_owned()) };
     let mut exchange = Exchange::new(conversation, &customer, restaurant, moment);
     take(&mut exchange, Input::Said(vec![said]), Entrance::Back);
     let (step, heard) = exchange.finish();

@@ -4,7 +4,7 @@
 use super::{
     Restaurant,
     exchange::add_line,
-    form, numbers,
+    form, halves, numbers,
     phrases::{self, Command},
     state::is_small,
     words,
@@ -47,7 +47,10 @@ impl Reader<'_> {
     pub fn read(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
         let mut reading = self.read_freely(before, said, previous);
         self.settle_doubts(&mut reading);
-        if !is_small(&reading.order) && reading.changed {
+        let most = self.restaurant.settings.most_units;
+        let grows = |line: &BasketLine| line.qty > most && !before.lines.contains(line);
+        let is_large = !is_small(&reading.order) || reading.order.lines.iter().any(grows);
+        if is_large && reading.changed {
             reading = OrderReading { order: before.clone(), too_much: true, ..OrderReading::default() };
         }
         reading
@@ -85,6 +88,15 @@ impl Reader<'_> {
             let wish = order.ambiguous.remove(0);
             let item = wish.candidates[chosen].clone();
             add_line(&mut order, BasketLine { item, qty: wish.qty, notes: wish.notes });
+            return settled(order);
+        }
+        if let Some(more) = phrases::one_more(&phrases::plain(said))
+            && before.ambiguous.is_empty()
+            && let Some(at) = before.focus.or(before.lines.len().checked_sub(1)).filter(|at| *at < before.lines.len())
+        {
+            let mut order = before.clone();
+            order.lines[at].qty = order.lines[at].qty.saturating_add(more);
+            order.focus = Some(at);
             return settled(order);
         }
         if self.numbers
@@ -131,7 +143,8 @@ impl Reader<'_> {
     }
 
     fn understand(&self, before: &OrderState, said: &str) -> OrderReading {
-        let understood = self.restaurant.parser.understand(said, before, self.history);
+        let said = halves::completed(said, &self.restaurant.name_words);
+        let understood = self.restaurant.parser.understand(&said, before, self.history);
         let changed = understood.state.lines != before.lines || understood.state.ambiguous != before.ambiguous;
         let repeats_nothing = understood.changes_order
             && !changed

@@ -1,6 +1,8 @@
 //! Orders of this customer: placing, status, cancelling, the kitchen's steps. Owns the promise that an order is placed with the amounts
 //! that were shown last, and once a confirmation.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{
     Effect,
     exchange::Exchange,
@@ -14,6 +16,16 @@ use crate::bot::{
     order::{Destination, Order, OrderStage, PaymentStatus},
     texts::TextKey,
 };
+
+/// WhatsApp's times are whole seconds.
+const COARSENESS: SignedDuration = SignedDuration::from_secs(1);
+
+/// The yes was said to the summary: WhatsApp took it after the summary had left.
+pub fn is_heard(exchange: &Exchange<'_>, yes_at: Option<Timestamp>) -> bool {
+    let left = exchange.talk.shown_at.max(exchange.moment.told_at);
+    let said = yes_at.and_then(|at| at.checked_add(COARSENESS).ok());
+    left.is_none_or(|left| said.is_none_or(|said| left < Timestamp::MAX && said >= left))
+}
 
 /// Places what was shown, if it still holds; shows it anew if not.
 pub fn confirm(exchange: &mut Exchange<'_>, remark: Option<&str>) {
@@ -91,6 +103,7 @@ fn place(exchange: &mut Exchange<'_>, quote: Quote, remark: Option<&str>) {
     talk.confirmed = Some(ConfirmedTexts { order: id.clone(), ids });
     talk.kept = None;
     talk.shown = None;
+    talk.answered = 0;
     talk.phase = Phase::Idle;
     if matches!(destination, Destination::Delivery { .. }) {
         talk.last_destination = Some(destination);
@@ -244,10 +257,7 @@ pub fn paid(exchange: &mut Exchange<'_>, id: &str, may_tell: bool) {
 pub fn forget_basket(exchange: &mut Exchange<'_>) {
     let talk = &mut exchange.talk;
     talk.order = OrderState::default();
-    talk.destination = None;
-    talk.payment = None;
-    talk.contact_phone = None;
-    talk.comment.clear();
+    talk.forget_details();
     talk.shown = None;
     talk.phase = Phase::Idle;
     exchange.progressed = true;

@@ -43,7 +43,7 @@ pattern!(
 );
 pattern!(
     SWEARING,
-    r"\b(hijo ?de ?puta|hijueputas?|hijuep\w+|hpta|hp|jueputa|gonorreas?|malparid[oa]s?|mal parid[oa]s?|mierda|puta|putas?|pirob[oa]s?|carechimba|estupid[oa]s?|imbeciles?|idiotas?|pendej[oa]s?|maldit[oa]s?|fuck\w*|shit|asshole|bitch)\b"
+    r"\b(hijo ?de ?puta|hijueputas?|hijuep\w+|hpta|jueputa|gonorreas?|malparid[oa]s?|mal parid[oa]s?|mierda|puta|putas?|pirob[oa]s?|carechimba|estupid[oa]s?|imbeciles?|idiotas?|pendej[oa]s?|maldit[oa]s?|fuck\w*|shit|asshole|bitch)\b"
 );
 pattern!(
     DONE,
@@ -51,9 +51,18 @@ pattern!(
 );
 pattern!(
     PICKS_UP,
-    r"\b(recog(er|erlo|erla|erlos|emos)|recojo|lo recojo|paso (por (el|ella|ellos|mi|eso|ahi)|a recoger\w*)|pas(o|amos) a (buscar|reclamar)\w*|voy por (el|ella|mi pedido)|lo reclamo|pick ?(it )?up|pickup)\b"
+    r"\b(recog(er|erlo|erla|erlos|emos)|recojo|lo recojo|paso (por (el|ella|ellos|mi|eso|ahi)|a recoger\w*)|pas(o|amos) a (buscar|reclamar)\w*|voy por (el|ella|mi pedido)|lo reclamo|(para )?(comer|consumir) (alla|aca|en el (local|restaurante|sitio))|pick ?(it )?up|pickup)\b"
 );
-pattern!(DELIVERS, r"\b(a domicilio|por domicilio|deliver(y|ed)?|me lo (llevan|traen|envian|mandan))\b");
+pattern!(ASKS_WAIT, r"\b(demora\w*|tarda\w*|(cuanto|que) tiempo|en cuanto (llega|esta|me llega)|how long)\b");
+pattern!(
+    INSULT,
+    r"\b(mierda|porqueria|basura) (de|con)\b|\b(que|son un[oa]s?|es una|par de|partida de) (mierda|porqueria|hijue?put\w*|malparid\w+|gonorreas?|ladron\w*)\b"
+);
+pattern!(
+    BRINGS,
+    r"\b(para|a|en) (mi|la) (casa|oficina|apartamento|apto|trabajo)\b|\b(traiga|traigan|envie|envien|mande|manden|lleve|lleven)(lo|la|los|las|me|melo|mela)*\b|\bque (me )?l[oa]s? (traigan|manden|lleven|envien)\b|\bme l[oa]s? (trae|manda|envia|lleva)n?\b"
+);
+pattern!(DELIVERS, r"\b(a domicilio|por domicilio|para domicilio|deliver(y|ed)?|me lo (llevan|traen|envian|mandan))\b");
 pattern!(ASKS_DELIVERY, r"\b(domicilios?|envios?|llevan a|deliver\w*|hasta donde (llegan|llevan))\b");
 pattern!(
     HOLDS_BACK,
@@ -128,6 +137,16 @@ pub fn command(said: &str) -> Option<Command> {
     })
 }
 
+/// Words against us, whatever is ordered beside them.
+pub fn insults(plain: &str) -> bool {
+    INSULT.is_match(plain)
+}
+
+/// `para mi casa`: an answer to the question for the way, and to nothing else.
+pub fn brings(plain: &str) -> bool {
+    BRINGS.is_match(plain)
+}
+
 pub fn swears(plain: &str) -> bool {
     SWEARING.is_match(plain)
 }
@@ -143,6 +162,29 @@ pub fn way(plain: &str) -> Option<bool> {
         return Some(true);
     }
     DELIVERS.is_match(plain).then_some(false)
+}
+
+/// `una más`, `otra`: more of the dish that was named last.
+pub fn one_more(plain: &str) -> Option<u32> {
+    let words = plain.trim_start_matches("y ").trim_end_matches(" por favor").trim_end_matches(" porfa");
+    match words {
+        "una mas" | "uno mas" | "un mas" | "otra" | "otro" | "otra mas" | "otro mas" | "otra igual" | "otro igual"
+        | "one more" | "another one" => Some(1),
+        "dos mas" | "otras dos" | "otros dos" | "2 mas" | "two more" => Some(2),
+        "tres mas" | "otras tres" | "otros tres" | "3 mas" => Some(3),
+        _ => None,
+    }
+}
+
+/// `cuánto se demora`: the time, and perhaps not the order's stage.
+pub fn asks_wait(plain: &str) -> bool {
+    ASKS_WAIT.is_match(plain)
+}
+
+/// The text without words that swear at nobody.
+pub fn without_swearing(said: &str) -> String {
+    let kept = said.split_inclusive(char::is_whitespace).filter(|word| !swears(&self::plain(word)));
+    kept.collect()
 }
 
 pub fn asks_delivery(plain: &str) -> bool {

@@ -6,7 +6,9 @@ use super::{
     hearing::{HeardTurn, Question},
     menu_pages, orders,
     phrases::{self, Command},
-    quote, words,
+    quote,
+    state::Phase,
+    words,
 };
 use crate::bot::{
     money::Money,
@@ -36,6 +38,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
             Question::Price(said) => say_price(exchange, said),
             Question::Hours => say_hours(exchange),
             Question::Status => orders::say_status(exchange),
+            Question::Wait => say_wait(exchange),
             Question::Delivery => say_delivery(exchange),
             Question::Payments => say_payments(exchange),
             Question::Place => say_place(exchange),
@@ -139,7 +142,19 @@ fn say_price(exchange: &mut Exchange<'_>, said: &str) {
     if exchange.talk.order.lines.is_empty() {
         return exchange.say(TextKey::NotOnMenu, &[]);
     }
-    quote::say_basket(exchange);
+    // At the summary, the question is for its total.
+    if exchange.talk.phase != Phase::Confirming || exchange.talk.shown.is_none() || !quote::say_summary(exchange) {
+        quote::say_basket(exchange);
+    }
+}
+
+/// The time until an order comes: the stage of one that is under way, or the time that it takes.
+fn say_wait(exchange: &mut Exchange<'_>) {
+    let has_open = exchange.talk.orders.iter().any(|order| !order.stage.is_final());
+    match exchange.restaurant.settings.delivery_time {
+        Some(time) if !has_open => exchange.say_text(words::minutes(time, exchange.language())),
+        _ => orders::say_status(exchange),
+    }
 }
 
 fn say_hours(exchange: &mut Exchange<'_>) {
@@ -176,7 +191,11 @@ fn say_delivery(exchange: &mut Exchange<'_>) {
         amount(money).map(|money| format!("{} {money}.", if spanish { es } else { en })).unwrap_or_default()
     };
     let free = sentence(cost.and_then(|cost| cost.free_delivery_min), "Es gratis desde", "It is free from");
-    let minimum = sentence(cost.and_then(|cost| cost.minimum_order), "El pedido mínimo es de", "The minimum order is");
+    let minimum = sentence(
+        cost.and_then(|cost| cost.minimum_order),
+        "El pedido mínimo a domicilio es de",
+        "The minimum order for delivery is",
+    );
     let time = settings.delivery_time.map(|time| words::minutes(time, language)).unwrap_or_default();
     let values = [("delivery", delivery.as_str()), ("free_from", &free), ("minimum", &minimum), ("time", &time)];
     exchange.say(TextKey::DeliveryInfo, &values);

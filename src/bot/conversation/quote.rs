@@ -173,5 +173,6 @@ pub fn say_summary(exchange: &mut Exchange<'_>) -> bool {
         ],
     );
     exchange.talk.shown = Some(quote.shown());
+    exchange.talk.shown_at = Some(exchange.moment.now);
     true
 }

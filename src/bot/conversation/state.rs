@@ -44,6 +44,10 @@ pub enum Phase {
     Payment,
     /// The summary was shown.
     Confirming,
+    /// Words at the summary that may be meant for the kitchen: `¿Lo anoto?`
+    Noting {
+        words: String,
+    },
     CancelOrder {
         order: String,
     },
@@ -145,6 +149,8 @@ pub struct Conversation {
     /// As the customer wrote it into the form.
     pub(super) name: Option<String>,
     pub(super) shown: Option<ShownSummary>,
+    /// When that was; a yes from before it means something else.
+    pub(super) shown_at: Option<Timestamp>,
     /// The address of the last order, offered again.
     pub(super) last_destination: Option<Destination>,
     /// Earlier orders, the newest last.
@@ -153,12 +159,19 @@ pub struct Conversation {
     pub(super) confirmed: Option<ConfirmedTexts>,
     pub(super) silence: Option<Silence>,
     pub(super) told: Option<(Gate, Date)>,
+    /// The customer was thanked for a receipt.
+    pub(super) receipt_told_at: Option<Timestamp>,
     pub(super) media_told_at: Option<Timestamp>,
     pub(super) heard_at: Option<Timestamp>,
     /// The menu was shown: a bare number is a dish.
     pub(super) numbers: bool,
     /// Answered turns in a row that brought no order further.
     pub(super) stalled: u32,
+    /// Questions since the order came further.
+    pub(super) asked: Vec<String>,
+    /// Answered turns since `counted_from`, without a placed order.
+    pub(super) answered: u32,
+    pub(super) counted_from: Option<Timestamp>,
     /// Turns in a row that were not understood.
     pub(super) misunderstood: u32,
     pub(super) last_text: String,
@@ -182,6 +195,14 @@ impl Conversation {
     /// The customer's orders that the conversation knows of, the newest last.
     pub fn orders(&self) -> &[KnownOrder] {
         &self.orders
+    }
+
+    /// The way, the phone, the payment and the words of an order that is not.
+    pub(super) fn forget_details(&mut self) {
+        self.destination = None;
+        self.payment = None;
+        self.contact_phone = None;
+        self.comment.clear();
     }
 
     /// Takes the oldest of what is dispensable, until the record is within its bound.

@@ -1,10 +1,14 @@
 //! Humans before the machine: the owner's messages, a chat that is taken over, a customer who wants a person, two bots that talk.
 //! Owns when the bot is silent and how it comes back: by time, by the owner's word, by the console; never by the customer.
 
+use jiff::SignedDuration;
+
 use super::{
-    Effect,
+    Effect, asides,
     exchange::Exchange,
+    hearing::HeardTurn,
     state::{Silence, SilenceCause},
+    words,
 };
 use crate::bot::{
     text,
@@ -16,6 +20,12 @@ const IDLE_REPEATS: u32 = 3;
 const ANY_REPEATS: u32 = 6;
 /// Texts in a row that meant nothing: a person may understand them.
 const MAX_MISUNDERSTOOD: u32 = 3;
+/// Turns within an hour without a placed order: no person needs as many, and two bots stop though each seems to order.
+const MAX_TURNS_AN_HOUR: u32 = 40;
+/// Questions that are remembered, lest they are asked for ever.
+const MAX_ASKED: usize = 20;
+const MAX_ASKED_CHARS: usize = 40;
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 pub fn owner_wrote(exchange: &mut Exchange<'_>, said: Option<&str>) {
     let word = text::fold(exchange.restaurant.settings.back_word.trim());
@@ -55,28 +65,48 @@ pub fn call_human(exchange: &mut Exchange<'_>, es: &str, en: &str, key: TextKey)
     silence(exchange, SilenceCause::HumanCalled);
 }
 
+/// The question was not asked before.
+fn is_new(asked: &mut Vec<String>, text: &str) -> bool {
+    let text = words::cut(text, MAX_ASKED_CHARS);
+    let is_new = asked.iter().all(|other| other != text);
+    if is_new {
+        asked.push(text.to_owned());
+        asked.drain(..asked.len().saturating_sub(MAX_ASKED));
+    }
+    is_new
+}
+
 /// Counts turns that lead nowhere. True: a human was called in the place of an answer.
-pub fn guard(exchange: &mut Exchange<'_>, text: &str, is_understood: bool) -> bool {
+pub fn guard(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_understood: bool) -> bool {
+    let text = heard.last_text.as_str();
+    let progressed = exchange.progressed && !asides::is_ours(text);
+    let now = exchange.moment.now;
     let talk = &mut exchange.talk;
-    if exchange.progressed {
+    if progressed {
         talk.stalled = 0;
-    } else {
+        talk.asked.clear();
+    } else if heard.questions.is_empty() || !is_new(&mut talk.asked, text) {
+        // Who asks one thing after the other is about to order.
         talk.stalled += 1;
     }
     talk.misunderstood = if is_understood { 0 } else { talk.misunderstood + 1 };
     talk.repeats = if !text.is_empty() && talk.last_text == text { talk.repeats + 1 } else { 0 };
     text.clone_into(&mut talk.last_text);
-    let most = if exchange.progressed { ANY_REPEATS } else { IDLE_REPEATS };
+    if talk.counted_from.is_none_or(|from| now.duration_since(from) >= HOUR) {
+        talk.counted_from = Some(now);
+        talk.answered = 0;
+    }
+    talk.answered += 1;
+    let most = if progressed { ANY_REPEATS } else { IDLE_REPEATS };
     let (stalled, repeats, misunderstood) = (talk.stalled, talk.repeats, talk.misunderstood);
-    if stalled >= exchange.restaurant.settings.loop_guard || repeats >= most {
+    let is_endless = talk.answered >= MAX_TURNS_AN_HOUR;
+    if stalled >= exchange.restaurant.settings.loop_guard || repeats >= most || is_endless {
         exchange.unsay();
-        let spanish = exchange.language() == Language::Es;
-        let reason = if spanish {
-            "La conversación no avanza: puede ser otro bot, o alguien que necesita ayuda."
-        } else {
-            "The conversation leads nowhere: perhaps another bot, or somebody who needs help."
-        };
-        exchange.do_it(Effect::CallOwner { reason: reason.to_owned() });
+        let (es, en) = (
+            "La conversación no avanza: puede ser otro bot, o alguien que necesita ayuda.",
+            "The conversation leads nowhere: perhaps another bot, or somebody who needs help.",
+        );
+        call_human(exchange, es, en, TextKey::Human);
         silence(exchange, SilenceCause::Loop);
         return true;
     }

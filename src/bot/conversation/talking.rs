@@ -1,11 +1,11 @@
 //! The answer to a turn: which of its parts is answered, and in which order. Reads top to bottom; the details are its neighbours'.
 
 use super::{
-    Effect, Question, checkout,
+    Question, cancelling, checkout, doubts,
     exchange::{self, Exchange},
     form::{self, FilledForm},
     hearing::HeardTurn,
-    menu_pages, orders,
+    late, orders,
     phrases::Command,
     questions, quote,
     state::{Phase, is_small},
@@ -13,12 +13,13 @@ use super::{
 };
 use crate::bot::{
     OrderState,
-    intent::Intent,
+    intent::{self, Intent},
     order::Destination,
-    texts::{Language, TextKey},
+    texts::TextKey,
 };
 
-const MAX_TOLD: usize = 3;
+/// Then a human asks.
+const MAX_ADDRESS_TRIES: u8 = 3;
 
 /// Answers a turn that was read. `is_fresh`: nobody had talked for long.
 pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
@@ -40,39 +41,63 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     if let Some(words) = &heard.too_long {
         exchange.say(TextKey::TooLong, &[("words", words)]);
     }
-    let phase = exchange.talk.phase.clone();
+    if late::answer(exchange, heard) {
+        return;
+    }
+    if exchange.talk.phase == Phase::Resuming && !heard.is_yes() {
+        // Details of the order that is not gone on with are no part of the next one.
+        exchange.talk.forget_details();
+    }
+    let mut phase = exchange.talk.phase.clone();
     let shown = exchange.talk.shown.is_some();
     take_order(exchange, heard);
     checkout::take_details(exchange, heard);
-    if answer_cancelling(exchange, heard, &phase) {
+    if cancelling::cancels(exchange, heard, &phase) {
         return;
     }
     if phase == Phase::Resuming && answer_resuming(exchange, heard) {
         return;
     }
+    if let Phase::Noting { words } = &phase {
+        if exchange.talk.phase == phase {
+            exchange.talk.phase = Phase::Confirming;
+        }
+        if heard.is_yes() && !heard.is_beside() {
+            checkout::note(&mut exchange.talk, words);
+            exchange.progressed = true;
+            return checkout::advance(exchange);
+        }
+        if heard.is_no() && !heard.is_beside() {
+            return exchange.say(TextKey::ConfirmAgain, &[]);
+        }
+        phase = Phase::Confirming;
+    }
+    if heard.waits && !heard.is_beside() && heard.questions.is_empty() {
+        return exchange.say(TextKey::Waiting, &[]);
+    }
     if phase == Phase::Confirming && confirms(heard) {
         let remark = (!heard.remarks.is_empty()).then(|| heard.remarks.join(". "));
-        if shown {
+        if shown && orders::is_heard(exchange, heard.yes_at) {
             orders::confirm(exchange, remark.as_deref());
             questions::answer(exchange, heard);
         } else {
-            // Without a summary that holds, a yes shows it anew.
+            // Without a summary that holds and that the customer has, a yes shows it anew.
             checkout::advance(exchange);
         }
         return;
     }
-    if heard.says(&Command::Edit) {
+    if heard.says(&Command::Edit) || phase == Phase::Confirming && heard.wants_change && !heard.is_beside() {
         return edit(exchange);
     }
     let has_answered = questions::answer(exchange, heard);
-    tell_doubts(exchange, heard);
+    doubts::tell(exchange, heard);
     ask_next(exchange, heard, &phase, is_fresh, has_answered);
 }
 
 /// A yes to the summary, and nothing besides that changes it or puts it in doubt.
 fn confirms(heard: &HeardTurn) -> bool {
     let asks_price = heard.questions.iter().any(|question| matches!(question, Question::Price(_)));
-    let is_plain = !heard.changed && !heard.has_details() && !heard.has_doubts() && !heard.bad_address;
+    let is_plain = !heard.is_beside() && !heard.bad_address && !heard.waits && !heard.wants_change && !heard.nudges;
     heard.is_yes() && is_plain && heard.others.is_empty() && !asks_price && !heard.says(&Command::Edit)
 }
 
@@ -85,62 +110,12 @@ fn take_order(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     exchange.progressed = true;
 }
 
-/// Everything about cancelling. True: the turn is answered.
-fn answer_cancelling(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase) -> bool {
-    let named = heard.commands.iter().find_map(|command| match command {
-        Command::CancelOrder(id) => Some(id.clone()),
-        _ => None,
-    });
-    if let Some(named) = named {
-        orders::ask_cancel(exchange, Some(&named));
-        return true;
-    }
-    if let (Phase::CancelWhich, Some(at)) = (phase, heard.chosen) {
-        let id = exchange.talk.orders.get(at).map(|order| order.id.clone()).unwrap_or_default();
-        orders::cancel(exchange, &id);
-        return true;
-    }
-    if let Phase::CancelOrder { order } = phase {
-        exchange.talk.phase = Phase::Idle;
-        if heard.is_yes() && !heard.changed || heard.says(&Command::Cancel) {
-            orders::cancel(exchange, order);
-            return true;
-        }
-        if heard.is_no() && !heard.changed {
-            exchange.say(TextKey::OrderKept, &[("order", order)]);
-            exchange.progressed = true;
-            return true;
-        }
-    }
-    if heard.emptied && heard.order.lines.is_empty() && heard.order.ambiguous.is_empty() {
-        orders::forget_basket(exchange);
-        exchange.say(TextKey::Emptied, &[]);
-        say_order_stands(exchange);
-        return true;
-    }
-    if !heard.says(&Command::Cancel) || heard.changed {
-        return false;
-    }
-    if exchange.talk.kept.take().is_some() {
-        orders::forget_basket(exchange);
-        exchange.say(TextKey::Emptied, &[]);
-        say_order_stands(exchange);
-    } else {
-        orders::ask_cancel(exchange, None);
-    }
-    true
-}
-
-/// A basket was emptied; an order that was placed is another thing.
-fn say_order_stands(exchange: &mut Exchange<'_>) {
-    let open = exchange.talk.orders.iter().rev().find(|order| !order.stage.is_final());
-    if let Some(id) = open.map(|order| order.id.clone()) {
-        exchange.say(TextKey::OrderStands, &[("order", &id)]);
-    }
-}
-
 /// `¿Seguimos?` True: the turn is answered.
 fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
+    if heard.nudges && !heard.changed {
+        ask_resume(exchange, heard, false);
+        return true;
+    }
     exchange.talk.phase = Phase::Ordering;
     let Some(kept) = exchange.talk.kept.clone() else { return false };
     if heard.is_yes() && !heard.is_done {
@@ -155,9 +130,9 @@ fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
         exchange.talk.kept = None;
         exchange.progressed = true;
         quote::prune(exchange);
-        tell_doubts(exchange, heard);
+        doubts::tell(exchange, heard);
         quote::say_basket(exchange);
-        ask_open_wish(exchange);
+        doubts::ask_open_wish(exchange);
         if exchange.talk.order.ambiguous.is_empty() && !exchange.talk.order.lines.is_empty() {
             exchange.say(TextKey::AnythingElse, &[]);
         }
@@ -218,60 +193,6 @@ fn say_form(exchange: &mut Exchange<'_>, known: &FilledForm) {
     exchange.end_message();
 }
 
-/// Wishes that cannot be noted, and why.
-fn tell_doubts(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
-    for wish in heard.unknown.iter().take(MAX_TOLD) {
-        menu_pages::say_unknown(exchange, wish);
-    }
-    if !heard.unavailable.is_empty() {
-        let items = quote::bare_names(&heard.unavailable, exchange.menu(), exchange.language());
-        exchange.say(TextKey::SoldOut, &[("items", &items)]);
-    }
-    if !heard.crowded.is_empty() {
-        let menu = exchange.menu();
-        let items: Vec<_> = heard.crowded.iter().filter_map(|id| menu.item(id)).collect();
-        menu_pages::say_items(exchange, &items);
-        exchange.say(TextKey::MenuMore, &[]);
-    }
-    for number in heard.no_numbers.iter().take(MAX_TOLD) {
-        exchange.say(TextKey::NoNumber, &[("number", &number.to_string())]);
-    }
-    for line in heard.no_lines.iter().take(MAX_TOLD) {
-        exchange.say(TextKey::NoLine, &[("number", &line.to_string())]);
-    }
-    if let Some(number) = heard.which_number {
-        ask_which_number(exchange, number);
-    }
-    if heard.repeats_nothing && !heard.changed {
-        exchange.say(TextKey::NoHistory, &[]);
-    }
-}
-
-fn ask_which_number(exchange: &mut Exchange<'_>, number: usize) {
-    let menu = exchange.menu();
-    let order = &exchange.talk.order;
-    let line = order.focus.and_then(|at| order.lines.get(at)).or(order.lines.last());
-    let line = line.and_then(|line| menu.item(&line.item)).map(|item| words::one_line(&item.name, 80));
-    let item = number.checked_sub(1).and_then(|at| menu.items.get(at)).map(|item| words::one_line(&item.name, 80));
-    if let (Some(line), Some(item)) = (line, item) {
-        exchange.say(TextKey::WhichNumber, &[("number", &number.to_string()), ("line", &line), ("items", &item)]);
-    }
-}
-
-/// The open wish, its candidates numbered. True: there is one.
-pub fn ask_open_wish(exchange: &mut Exchange<'_>) -> bool {
-    let Some(wish) = exchange.talk.order.ambiguous.first() else { return false };
-    let menu = exchange.menu();
-    let row = |(at, id): (usize, &String)| {
-        let item = menu.item(id)?;
-        Some(format!("{}. {}: {}", at + 1, words::one_line(&item.name, 80), item.price))
-    };
-    let options: Vec<String> = wish.candidates.iter().enumerate().filter_map(row).collect();
-    let qty = wish.qty.to_string();
-    exchange.say(TextKey::Ambiguous, &[("options", &options.join("\n")), ("qty", &qty)]);
-    true
-}
-
 /// The basket if it changed, and the question that leads on.
 fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fresh: bool, has_answered: bool) {
     let drops_wish = !exchange.talk.order.ambiguous.is_empty() && heard.is_no() && !heard.changed;
@@ -292,17 +213,24 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
         return answer_without_basket(exchange, heard, is_fresh, has_answered);
     }
     let offered = heard.is_yes() && !heard.changed && checkout::take_offer(exchange);
-    let comments = *phase == Phase::Confirming && !heard.others.is_empty() && !heard.changed && !has_answered;
-    if comments {
-        let comment = format!("{}. {}", exchange.talk.comment, heard.others.join(". "));
-        exchange.talk.comment = words::one_line(comment.trim_start_matches(". "), 200);
+    let others = heard.others.join(". ");
+    if *phase == Phase::Confirming && !heard.changed && !heard.has_details() && !has_answered && others.contains(' ') {
+        let words = words::one_line(&others, 200);
+        exchange.say(TextKey::AskNote, &[("words", &words)]);
+        exchange.talk.phase = Phase::Noting { words };
+        return;
     }
-    let goes_on = heard.has_details() || offered || comments;
+    let goes_on = heard.has_details() || offered;
     if heard.bad_address {
-        if let Phase::Address { tries } = &mut exchange.talk.phase {
-            *tries = tries.saturating_add(1);
+        let Phase::Address { tries } = &mut exchange.talk.phase else {
+            return exchange.say(TextKey::AddressUnclear, &[]);
+        };
+        *tries = tries.saturating_add(1);
+        if *tries < MAX_ADDRESS_TRIES {
+            return exchange.say(TextKey::AddressUnclear, &[]);
         }
-        return exchange.say(TextKey::AddressUnclear, &[]);
+        let (es, en) = ("El cliente no logra dar su dirección.", "The customer cannot tell the address.");
+        return takeover::call_human(exchange, es, en, TextKey::HumanInstead);
     }
     if heard.bad_phone {
         return exchange.say(TextKey::PhoneUnclear, &[]);
@@ -310,7 +238,7 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     if heard.changed && !exchange.talk.order.ambiguous.is_empty() {
         quote::say_basket(exchange);
     }
-    if ask_open_wish(exchange) {
+    if doubts::ask_open_wish(exchange) {
         exchange.talk.shown = None;
         if *phase == Phase::Confirming || *phase == Phase::Idle || *phase == Phase::Form {
             exchange.talk.phase = Phase::Ordering;
@@ -324,10 +252,17 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
             && !drops_wish;
     let leads_on = is_done || goes_on || was_under_way && (heard.changed || pruned || drops_wish);
     if leads_on {
+        let mark = exchange.mark();
         if heard.changed && !matches!(phase, Phase::Confirming) {
             quote::say_basket(exchange);
         }
-        return checkout::advance(exchange);
+        let said = mark..exchange.mark();
+        checkout::advance(exchange);
+        if exchange.talk.shown.is_some() {
+            // The summary tells the basket too.
+            exchange.take_back(said);
+        }
+        return;
     }
     if was_under_way {
         return ask_again(exchange, phase, heard, has_answered);
@@ -335,7 +270,7 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     exchange.talk.phase = Phase::Ordering;
     if heard.changed || pruned {
         quote::say_basket(exchange);
-    } else if !has_answered && !heard.has_doubts() && !heard.greets && !heard.thanks && !drops_wish {
+    } else if !has_answered && !heard.has_doubts() && !heard.greets && !heard.thanks && !heard.nudges && !drops_wish {
         exchange.say(TextKey::NotUnderstood, &[]);
     }
     if !heard.thanks || heard.changed {
@@ -348,7 +283,7 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
 /// The question of the checkout that stands, once more.
 fn ask_again(exchange: &mut Exchange<'_>, phase: &Phase, heard: &HeardTurn, has_answered: bool) {
     let shown = exchange.talk.shown.clone();
-    let knows = has_answered || heard.has_doubts() || heard.greets || heard.thanks;
+    let knows = has_answered || heard.has_doubts() || heard.greets || heard.thanks || heard.nudges;
     match phase {
         // A no to the summary asks for the change.
         Phase::Confirming if heard.is_no() => {
@@ -402,12 +337,18 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
     if has_answered || heard.has_doubts() && heard.too_long.is_none() {
         return;
     }
+    if heard.nudges && !is_fresh && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
+        return orders::say_status(exchange);
+    }
+    if heard.is_sign && !is_fresh {
+        return;
+    }
     let wants_nothing = (heard.thanks || heard.is_no() || heard.is_yes()) && !is_fresh;
     let quick = exchange.restaurant.settings.quick_order_mode;
     if quick && !wants_nothing && (is_fresh || heard.greets || heard.intent == Intent::Order) {
         return say_form(exchange, &FilledForm::default());
     }
-    if is_fresh && heard.others.is_empty() && !heard.has_details() || heard.greets {
+    if is_fresh && heard.others.is_empty() && !heard.has_details() || heard.greets || heard.nudges {
         return exchange.say(TextKey::Welcome, &[]);
     }
     if is_fresh {
@@ -416,7 +357,7 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
     }
     if heard.thanks {
         // Thanks for thanks would never end.
-        if exchange.talk.stalled == 0 {
+        if intent::talk(&exchange.talk.last_text) != Some(Intent::Thanks) {
             exchange.say(TextKey::Thanks, &[]);
         }
         return;
@@ -432,20 +373,15 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
 
 /// One polite answer to what cannot be read, and not one each.
 pub fn answer_media(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    if heard.has_picture && late::tell_receipt(exchange) {
+        return;
+    }
     let quiet = exchange.restaurant.settings.idle_minutes;
     let minutes = |at| exchange.moment.now.duration_since(at).as_mins();
     if exchange.talk.media_told_at.is_some_and(|at| minutes(at) < i64::from(quiet)) {
         return;
     }
     exchange.talk.media_told_at = Some(exchange.moment.now);
-    if let Some((order, total)) = orders::unpaid(exchange).filter(|_| heard.has_picture) {
-        exchange.say(TextKey::ReceiptSeen, &[("order", &order)]);
-        let reason = match exchange.language() {
-            Language::Es => format!("Posible comprobante de pago del pedido #{order}, por {total}."),
-            Language::En => format!("Perhaps the receipt of order #{order}, {total}."),
-        };
-        return exchange.do_it(Effect::CallOwner { reason });
-    }
     exchange.say(TextKey::Media, &[]);
 }
 
@@ -462,7 +398,7 @@ pub fn tell_correction(exchange: &mut Exchange<'_>) {
     if !(exchange.talk.phase == Phase::Confirming && exchange.talk.order.ambiguous.is_empty()) {
         quote::say_basket(exchange);
     }
-    if ask_open_wish(exchange) {
+    if doubts::ask_open_wish(exchange) {
         exchange.talk.phase = Phase::Ordering;
         return;
     }

@@ -153,6 +153,17 @@ texts! {
     AddressUnclear "address_unclear" []
         "Necesito la dirección completa, con número, para que el domiciliario llegue bien. También puede compartir su ubicación."
         "I need the full address, with its number, so that the courier finds you. You can also share your location."
+    Waiting "waiting" []
+        "Con mucho gusto, quedo pendiente."
+        "Of course, I will wait."
+    AskNote "ask_note" ["words!"]
+        "¿Lo anoto como observación en su pedido: «{words}»? Responda *sí* o *no*."
+        "Shall I add “{words}” to your order as a comment? Answer *yes* or *no*."
+    PassedOn "passed_on" ["order!"]
+        "Su pedido *#{order}* ya está confirmado, y no lo puedo cambiar por aquí. Ya le paso su mensaje al restaurante. Si \
+        quiere hablar con una persona, escriba *hablar con alguien*."
+        "Your order *#{order}* is confirmed, and I cannot change it here. I am passing your message on to the restaurant. Write \
+        *talk to someone* for a person."
     NoDelivery "no_delivery" []
         "No hacemos domicilios: su pedido se recoge en el restaurante."
         "We do not deliver: orders are picked up at the restaurant."
@@ -260,8 +271,8 @@ texts! {
         "Hoy atendemos de {open} a {close}."
         "Today we are open from {open} to {close}."
     OpenAlways "open_always" []
-        "En este momento estamos atendiendo."
-        "We are open right now."
+        "En este momento estamos atendiendo. No tengo a la mano la hora de cierre."
+        "We are open right now. I do not have the closing time at hand."
     ClosedNow "closed_now" ["opening"]
         "En este momento estamos cerrados. Abrimos {opening}."
         "We are closed right now. We open {opening}."

@@ -2,14 +2,14 @@
 //! find ten that wait; and small, since the messages themselves stay in the store. Pure.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::SystemTime,
 };
 
 use ulid::Ulid;
 
-use crate::journal::ChangeNo;
+use crate::{humanize::Timing, journal::ChangeNo};
 
 /// A message that still has to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct Waiting {
     pub expires_at_ms: i64,
     /// With this change it is durable.
     pub change: ChangeNo,
+    /// It gives way to whoever answers in its place.
+    pub from_bot: bool,
+    pub timing: Timing,
 }
 
 /// How much waits, and since when.
@@ -37,10 +40,14 @@ pub(super) struct Backlog {
     chats: HashMap<Arc<str>, BTreeMap<Ulid, Waiting>>,
     places: HashMap<Arc<str>, (Arc<str>, Ulid)>,
     expiries: BTreeSet<(i64, Ulid, Arc<str>)>,
+    /// Messages that somebody is just sending.
+    begun: HashSet<Arc<str>>,
     /// Chats that had nothing to send before, until somebody takes them.
     fresh: Vec<Arc<str>>,
     /// Chats that are one with another now, until somebody takes them: what became of which.
     joined: Vec<(Arc<str>, Arc<str>)>,
+    /// Chats in which something was taken back, until somebody takes them.
+    withdrawn: Vec<Arc<str>>,
     /// Counts the times that two names became one person's.
     meetings: u64,
     last: Ulid,
@@ -51,6 +58,13 @@ impl Backlog {
     pub fn next_order(&self, now: SystemTime) -> Ulid {
         let fresh = Ulid::from_datetime(now);
         if fresh > self.last { fresh } else { Ulid(self.last.0 + 1) }
+    }
+
+    /// The same, and nobody else gets it.
+    pub fn take_order(&mut self, now: SystemTime) -> Ulid {
+        let order = self.next_order(now);
+        self.know(order);
+        order
     }
 
     /// The last place that there is.
@@ -86,9 +100,50 @@ impl Backlog {
         }
     }
 
+    /// Somebody begins to send it: from here on nobody takes it back. False: it is not to be sent any more.
+    pub fn begin(&mut self, id: &str) -> bool {
+        let Some((id, _)) = self.places.get_key_value(id) else { return false };
+        self.begun.insert(id.clone());
+        true
+    }
+
+    /// The attempt is over, whatever came of it.
+    pub fn end(&mut self, id: &str) {
+        self.begun.remove(id);
+    }
+
+    /// Takes out what a bot said in a chat that has these names, and what nobody is sending now.
+    pub fn withdraw(&mut self, names: &[String]) -> Vec<(Ulid, Waiting)> {
+        let lanes = names.iter().filter_map(|name| self.chats.get(name.as_str()));
+        let waiting = lanes.flatten().filter(|(_, waiting)| waiting.from_bot && !self.begun.contains(&waiting.id));
+        let withdrawn: Vec<_> = waiting.map(|(order, waiting)| (*order, waiting.clone())).collect();
+        for (_, waiting) in &withdrawn {
+            self.remove(&waiting.id);
+            if !self.withdrawn.contains(&waiting.chat) {
+                self.withdrawn.push(waiting.chat.clone());
+            }
+        }
+        withdrawn
+    }
+
+    /// Chats in which something was taken back since this was last asked.
+    pub fn take_withdrawn(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.withdrawn)
+    }
+
+    /// When the last of what waits in a chat is due, Unix milliseconds.
+    pub fn last_due(&self, chat: &str) -> Option<i64> {
+        self.chats.get(chat)?.values().map(|waiting| waiting.timing.due_at_ms).max()
+    }
+
     /// Nothing is to be sent any more; what comes is behind it all the same.
     pub fn clear(&mut self) {
-        *self = Self { last: self.last, meetings: self.meetings, ..Self::default() };
+        *self = Self {
+            last: self.last,
+            meetings: self.meetings,
+            begun: std::mem::take(&mut self.begun),
+            ..Self::default()
+        };
     }
 
     /// Two names are one person's: what waits under both goes in one order from now on, that of the acceptances. False: one of them has
@@ -155,7 +210,14 @@ mod tests {
     use super::*;
 
     fn waiting(id: &str, chat: &str) -> Waiting {
-        Waiting { id: id.into(), chat: chat.into(), expires_at_ms: 0, change: ChangeNo::ZERO }
+        Waiting {
+            id: id.into(),
+            chat: chat.into(),
+            expires_at_ms: 0,
+            change: ChangeNo::ZERO,
+            from_bot: false,
+            timing: Timing::default(),
+        }
     }
 
     #[test]
@@ -167,6 +229,23 @@ mod tests {
         assert_eq!(backlog.head("chat").map(|it| &*it.id), Some("a"));
         backlog.remove("a");
         assert_eq!(backlog.head("chat").map(|it| &*it.id), Some("b"));
+    }
+
+    #[test]
+    fn what_is_being_sent_is_not_withdrawn() {
+        let mut backlog = Backlog::default();
+        for (order, id, from_bot) in [(1, "a", true), (2, "b", false), (3, "c", true)] {
+            backlog.add(Ulid(order), Waiting { from_bot, ..waiting(id, "lid") });
+        }
+        assert!(backlog.begin("a") && !backlog.begin("elsewhere"));
+        let names = ["number".to_owned(), "lid".to_owned()];
+        let ids =
+            |withdrawn: Vec<(Ulid, Waiting)>| withdrawn.iter().map(|(_, it)| it.id.to_string()).collect::<Vec<_>>();
+        assert_eq!(ids(backlog.withdraw(&names)), ["c"]);
+        assert!(!backlog.begin("c"), "it is sent all the same");
+        backlog.end("a");
+        assert_eq!(ids(backlog.withdraw(&names)), ["a"]);
+        assert_eq!(backlog.head("lid").map(|it| it.id.to_string()), Some("b".into()));
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub async fn body(session: &Inner, name: &FileName) -> Result<Option<(Bytes, boo
         return Ok(Some((file, false)));
     }
     let accepted = session.outbox.accepted(name.id()).await?;
-    Ok(accepted.filter(|accepted| accepted.chat == name.chat()).map(|accepted| (accepted.body, true)))
+    let accepted = accepted.filter(|accepted| accepted.chat == name.chat() && !accepted.body.is_empty());
+    Ok(accepted.map(|accepted| (accepted.body, true)))
 }
 
 /// The file that a message carries.

@@ -68,7 +68,7 @@ fn a_text_is_tried_without_a_customer() {
     let mut chat = Chat::new();
     // Closed and switched off: the owner tries all the same.
     chat.restaurant.settings.active = false;
-    let moment = Moment { now: chat.now, chance: [7; 16] };
+    let moment = Moment { now: chat.now, chance: [7; 16], told_at: None };
     let tried = try_text(
         &chat.restaurant,
         Conversation::default(),

@@ -125,7 +125,8 @@ fn words_beside_the_yes_reach_the_kitchen() {
     play(
         &mut chat,
         &[
-            ("el timbre no sirve", &["Observaciones: el timbre no sirve"]),
+            ("el timbre no sirve", &["¿Lo anoto", "«el timbre no sirve»"]),
+            ("sí", &["Observaciones: el timbre no sirve"]),
             ("nota: dejar en portería", &["Observaciones: dejar en portería"]),
         ],
     );

@@ -1,10 +1,12 @@
 //! Conversations as a customer has them: what is said, and what comes of it.
 
+mod beside;
 mod changes;
 mod checkout;
 mod gates;
 mod ordering;
 mod properties;
+mod review;
 mod takeover;
 
 use std::{fs, path::Path};
@@ -51,6 +53,9 @@ pub struct Chat {
     pub wake_at: Option<Timestamp>,
     pub orders: Vec<Order>,
     pub effects: Vec<Effect>,
+    /// When WhatsApp took the next messages; `None`: now.
+    pub said_at: Option<Timestamp>,
+    pub told_at: Option<Timestamp>,
     steps: u64,
 }
 
@@ -73,6 +78,8 @@ impl Chat {
             wake_at: None,
             orders: Vec::new(),
             effects: Vec::new(),
+            said_at: None,
+            told_at: None,
             steps: 0,
         }
     }
@@ -97,7 +104,7 @@ impl Chat {
         let mut chance = [0; 16];
         chance[..8].copy_from_slice(&self.steps.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         chance[8..].copy_from_slice(&self.steps.wrapping_mul(0xd1b5_4a32_d192_ed03).to_be_bytes());
-        let moment = Moment { now: self.now, chance };
+        let moment = Moment { now: self.now, chance, told_at: self.told_at };
         let took = step(self.talk.clone(), input.clone(), &self.customer, &self.restaurant, moment);
         assert_eq!(took, step(self.talk.clone(), input, &self.customer, &self.restaurant, moment), "a step is pure");
         let Step { conversation, effects, wake_at } = took;
@@ -119,7 +126,8 @@ impl Chat {
     }
 
     pub fn hear(&mut self, said: Vec<(&str, Utterance)>) -> String {
-        self.input(Input::Said(said.into_iter().map(|(id, what)| Said { id: id.to_owned(), what }).collect()))
+        let at = self.said_at.unwrap_or(self.now);
+        self.input(Input::Said(said.into_iter().map(|(id, what)| Said { id: id.to_owned(), at, what }).collect()))
     }
 
     pub fn say(&mut self, text: &str) -> String {

@@ -146,7 +146,10 @@ fn questions_are_answered_beside_the_order() {
             ("qué bebidas tienen?", &["Coca-Cola 400 ml: $ 4.500", "!Pollo Asado"]),
             ("tienen sushi?", &["no lo encuentro"]),
             ("tienen brownie?", &["no tenemos Brownie"]),
-            ("hacen domicilios?", &["$ 5.000", "gratis desde $ 80.000", "mínimo es de $ 15.000", "30 a 45"]),
+            (
+                "hacen domicilios?",
+                &["$ 5.000", "gratis desde $ 80.000", "mínimo a domicilio es de $ 15.000", "30 a 45"],
+            ),
             ("reciben nequi?", &["efectivo, Nequi"]),
             ("una salchipapa", &["1 × Salchipapa: $ 12.000"]),
             ("cuánto sería todo?", &["Subtotal: $ 12.000"]),

@@ -184,10 +184,11 @@ impl Play {
     }
 
     fn said(&mut self, what: Vec<Utterance>) -> Input {
+        let at = self.chat.now;
         let messages = what.into_iter().map(|what| {
             let id = format!("m{}", self.ids.len());
             self.ids.push(id.clone());
-            Said { id, what }
+            Said { id, at, what }
         });
         Input::Said(messages.collect())
     }

@@ -1,0 +1,152 @@
+//! A text as the answer to the question that stands. Owns which words answer which question; a text with more in it is the parser's.
+
+use super::{
+    Restaurant, asides,
+    hearing::{HeardTurn, MAX_ADDRESS_CHARS},
+    numbers, phrases,
+    state::{Conversation, Phase},
+    words,
+};
+use crate::bot::{
+    OrderState, address,
+    intent::Intent,
+    order::Destination,
+    payment::{self, PaymentMethod},
+    text,
+};
+
+/// The answer to a question of the checkout.
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    Yes,
+    /// It answers nothing: the question is asked again.
+    Unclear,
+    PicksUp(bool),
+    Address(String),
+    /// Parts of an address that is there.
+    Parts(Vec<(String, String)>),
+    BadAddress,
+    Waits,
+    AsksReach,
+    Phone(String),
+    BadPhone,
+    Payment(PaymentMethod),
+    Order(usize),
+}
+
+pub fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<Answer> {
+    let plain = phrases::plain(said);
+    if phrases::takes_the_same(&plain) {
+        match talk.phase {
+            Phase::Address { .. } if talk.last_destination.is_some() => return Some(Answer::Yes),
+            Phase::Phone | Phase::Resuming => return Some(Answer::Yes),
+            // Neither an amount nor an order is `the same`.
+            Phase::Confirming | Phase::Noting { .. } | Phase::CancelOrder { .. } => return Some(Answer::Unclear),
+            _ => {}
+        }
+    }
+    let answer = match &talk.phase {
+        Phase::Way => way(said, &plain),
+        Phase::Address { tries } => address_of(restaurant, said, &plain, *tries),
+        Phase::Phone => phone(said),
+        Phase::Payment => {
+            let methods = &restaurant.settings.payment_methods;
+            let chosen = numbers::choice(said, methods.len()).and_then(|at| methods.iter().nth(at));
+            chosen.copied().map(Answer::Payment)
+        }
+        Phase::CancelWhich => numbers::choice(said, talk.orders.len()).map(Answer::Order),
+        _ => None,
+    };
+    answer.or_else(|| correction(talk, &plain))
+}
+
+/// A correction of the address, or a number that counts nothing: neither is a quantity of the dish that was named last.
+fn correction(talk: &Conversation, plain: &str) -> Option<Answer> {
+    let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
+    let is_asked = super::checkout::is_under_way(&talk.phase);
+    if !talk.order.ambiguous.is_empty() || !is_late && !is_asked {
+        return None;
+    }
+    let parts = asides::address_parts(plain);
+    let has_address = matches!(talk.destination, Some(Destination::Delivery { .. }));
+    if !parts.is_empty() && (has_address || is_late && talk.order.lines.is_empty()) {
+        return Some(Answer::Parts(parts));
+    }
+    // Behind the menu, `el 4` is a dish; a bare number answers the question first.
+    let is_bare = asides::bare_number(plain).is_some_and(|is_bare| is_bare || !talk.numbers);
+    (is_asked && is_bare).then_some(Answer::Unclear)
+}
+
+fn way(said: &str, plain: &str) -> Option<Answer> {
+    if let Some(chosen) = numbers::choice(said, 2) {
+        return Some(Answer::PicksUp(chosen == 1));
+    }
+    let is_short = plain.split(' ').count() <= 6 && address::find(said).is_none();
+    let brings = is_short && !said.contains('?') && (phrases::asks_delivery(plain) || phrases::brings(plain));
+    phrases::way(plain).or(brings.then_some(false)).filter(|_| is_short).map(Answer::PicksUp)
+}
+
+fn address_of(restaurant: &Restaurant, said: &str, plain: &str, tries: u8) -> Option<Answer> {
+    let line = words::one_line(said, MAX_ADDRESS_CHARS);
+    let is_question = said.contains('?');
+    let is_way = phrases::way(plain).is_some() && plain.split(' ').count() <= 6;
+    if address::find(said).is_some() || phrases::command(said).is_some() || is_way {
+        return None;
+    }
+    if !is_question && address::answers(&line) {
+        return Some(Answer::Address(line));
+    }
+    let has_number = line.chars().any(|c| c.is_ascii_digit());
+    if asides::asks_reach(plain) && !has_number {
+        return Some(Answer::AsksReach);
+    }
+    let understood = restaurant.parser.understand(said, &OrderState::default(), &[]);
+    if is_question || understood.intent != Intent::Other || understood.changes_order {
+        return None;
+    }
+    if payment::stated(&text::fold(said)).is_some() && !has_number || asides::pays(plain) {
+        return None;
+    }
+    if asides::waits(plain) {
+        return Some(Answer::Waits);
+    }
+    let words = line.split(' ').filter(|word| word.chars().any(char::is_alphanumeric)).count();
+    // Somebody who was asked twice, and names a place, has no better address.
+    let is_place = has_number || tries > 0 && asides::has_landmark(plain);
+    let enough = words >= 2 && line.chars().count() >= 8 && is_place;
+    Some(if enough { Answer::Address(line) } else { Answer::BadAddress })
+}
+
+fn phone(said: &str) -> Option<Answer> {
+    match phrases::phone(said) {
+        Some(phone) if address::find(said).is_none() => Some(Answer::Phone(phone)),
+        _ => {
+            let digits = said.chars().filter(char::is_ascii_digit).count();
+            let letters = said.chars().filter(|c| c.is_alphabetic()).count();
+            (digits > 0 && letters == 0).then_some(Answer::BadPhone)
+        }
+    }
+}
+
+pub fn take(answer: Answer, turn: &mut HeardTurn) {
+    match answer {
+        Answer::Yes => {
+            turn.answers.push(true);
+            turn.intent = Intent::Confirm;
+        }
+        Answer::Unclear => turn.nudges = true,
+        Answer::PicksUp(picks_up) => turn.picks_up = Some(picks_up),
+        Answer::Address(address) => {
+            turn.address = Some(address);
+            turn.intent = Intent::Address;
+        }
+        Answer::Parts(parts) => turn.address_parts = parts,
+        Answer::BadAddress => turn.bad_address = true,
+        Answer::Waits => turn.waits = true,
+        Answer::AsksReach => turn.questions.push(super::hearing::Question::Delivery),
+        Answer::Phone(phone) => turn.phone = Some(phone),
+        Answer::BadPhone => turn.bad_phone = true,
+        Answer::Payment(method) => turn.payment = Some(method),
+        Answer::Order(at) => turn.chosen = Some(at),
+    }
+}

@@ -1,0 +1,285 @@
+//! Words beside the matter: a customer who waits, corrects, laughs, tells a name, a bill or a payment. Owns their patterns; changes
+//! nothing.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::words;
+
+macro_rules! pattern {
+    ($name:ident, $pattern:expr) => {
+        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($pattern).expect("a pattern of ours"));
+    };
+}
+
+pattern!(
+    WAITS,
+    r"\b(esper(e|en|a|ame|eme|ate|ese|eme)|ya (se|te) l[ao]s? (mando|envio|paso|doy|digo|confirmo|escribo)|ya (le|te|les) (mando|envio|paso|digo|confirmo|escribo|aviso)|ahor(a|ita) (se|te|le|les)( l[ao])? (mando|envio|paso|digo|confirmo|escribo|aviso)|(le|les|voy a|dejeme|deje|dejame) (pregunt\w+|consult\w+|averigu\w+|mir\w+|revis\w+)|(un|deme un|dame un|regaleme un) (momento|momentico|momentito|segundo|segundito|minuto|minutico)|ya casi|ya vengo|ya vuelvo|mas tarde|luego le|wait|hold on|one moment|let me (ask|check))\b"
+);
+pattern!(
+    CHANGES,
+    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla)|corrij\w+|corregir\w*|modific\w+|me equivoque|esta (mal|equivocad[oa])|quedo mal|no es (esa|ese|asi)|otra direccion|wrong|change)\b"
+);
+pattern!(
+    TAKES_OUT,
+    r"\b(quit(e|a|ar|en|eme|ele|ame)|sin|en (vez|lugar) de|saque(le|me)?|no le (ponga|eche)n?|remove|without)\b"
+);
+pattern!(
+    ADDS,
+    r"^(?:(?:ah?|ay|uy) )?y\b|\b(agreg\w+|anad\w+|adicion(e|ar|eme|ame)|sum(ele|eme|ale|ame)|inclu(ya|ye|yame|yeme)|se me (olvido|paso|olvidaba)|me falto|hizo falta|add)\b"
+);
+pattern!(
+    PAID,
+    r"\b(ya (le |les )?(pague|transferi|consigne|hice (el|la) (pago|transferencia|consignacion)|envie (el|la)? ?(pago|plata|dinero|transferencia))|pague|transferi|consigne|comprobante|pago (realizado|hecho|listo)|soporte de pago|i paid|receipt)\b"
+);
+pattern!(
+    FORGETS,
+    r"(?i)\b(?:se\s+me\s+(?:olvid[oó]|olvidaba|pas[oó])|me\s+falt[oó])(?:\s+(?:pedir|decirle|agregar))?\b"
+);
+pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
+pattern!(
+    NAME,
+    r"(?i)\b(?:a\s+nombre\s+de|mi\s+nombre\s+es|me\s+llamo|my\s+name\s+is)\s+(\p{L}[\p{L}'’-]*(?:\s+\p{L}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
+);
+pattern!(
+    BILL,
+    r"(?i)(?:\b(?:y|necesito|necesitar[ií]a|tra(?:iga|igan|e|er)me|con|para|por\s+favor|env[ií]e\w*|mande\w*|me\s+trae\w?)\s+)*\b(?:(?:cambio|vueltos?|vueltas?|devueltas?|sencilla)\s+(?:de|para|a|por)|(?:pag[oa]\w*\s+con|con|tengo|es)\s+(?:(?:un|el)\s+)?billetes?\s+de|pag[oa]r?\s+con(?:\s+un[oa]?(?:\s+de)?)?)\s+(?:(?:un|el)\s+)?(?:billetes?\s+de\s+)?\$?\s*(?:\d[\d.]*|cien|cincuenta|veinte)(?:\s*(?:mil|k)\b)?"
+);
+pattern!(
+    PART,
+    r"\b(apto|apt|apartamento|torre|casa|piso|oficina|of|interior|int|bloque|bl|manzana|mz|lote|local|apartment|tower|house|floor)\s*(?:#|n[uú]mero|no\.?|nro\.?)?\s*(\d{1,5}\s?[a-z]?|[a-z])\b"
+);
+pattern!(
+    LANDMARK,
+    r"\b(al lado|frente|enfrente|diagonal|esquina|cerca (de|del|a|al)|detras|encima|arriba (de|del)|abajo (de|del)|junto (a|al)|barrio|edificio|conjunto|vereda|finca|urbanizacion|hotel|centro comercial|parque|iglesia|colegio|hospital|estacion|casa|torre|manzana|via|kilometro|km|unidad|sector|residencias?|next to|near|behind|across)\b"
+);
+pattern!(ASKS_REACH, r"\b(llegan|llevan|cubren|despachan|entregan|van) (a|al|hasta|en|por)\b");
+pattern!(
+    NO_BUT_FINE,
+    r"^no\s*[,.;]?\s+as[ií]\s+(?:est[aá]|todo)\s+(?:bien|perfect[oa]|list[oa]|excelente|ok|correct[oa])$|^no\s*[,.;]\s*(?:as[ií] |ya |todo )*(?:est[aá]|qued[oó]|todo)\s*(?:muy |todo )?(?:perfect[oa]|bien|list[oa]|excelente|ok|correct[oa])(?:[\s,.]+(?:as[ií]|gracias|por favor|confirm\w+))*$"
+);
+pattern!(
+    OURS,
+    r"responda si\b|\brespond[ea] (con )?(el|la) (numero|opcion)|\bescriba (listo|menu|ayuda|hablar)\b|^le anote\b|resumen de su pedido|\banswer yes\b|i have noted"
+);
+
+/// Words around a correction that say nothing by themselves.
+const FILLERS: &[&str] = &[
+    "perdon",
+    "perdone",
+    "disculpe",
+    "disculpa",
+    "es",
+    "son",
+    "mejor",
+    "a",
+    "la",
+    "el",
+    "los",
+    "las",
+    "en",
+    "ay",
+    "uy",
+    "ah",
+    "que",
+    "no",
+    "y",
+    "de",
+    "del",
+    "realidad",
+    "era",
+    "quise",
+    "decir",
+    "digo",
+    "corrijo",
+    "sorry",
+    "me",
+    "equivoque",
+    "mi",
+    "al",
+    "seria",
+    "por",
+    "favor",
+    "porfa",
+    "espere",
+    "pero",
+    "si",
+    "its",
+    "it",
+    "is",
+    "the",
+];
+
+/// `ya se la mando`, `espere le pregunto`: an answer is to come.
+pub fn waits(plain: &str) -> bool {
+    WAITS.is_match(plain)
+}
+
+/// `pero me cambia la dirección`.
+pub fn changes(plain: &str) -> bool {
+    CHANGES.is_match(plain)
+}
+
+/// `que sea sin cebolla`: of a dish that is being made.
+pub fn takes_out(plain: &str) -> bool {
+    TAKES_OUT.is_match(plain)
+}
+
+/// `y me agrega …`: to an order that is there.
+pub fn adds(plain: &str) -> bool {
+    ADDS.is_match(plain)
+}
+
+/// The text without `se me olvidó`.
+pub fn without_forgetting(said: &str) -> String {
+    FORGETS.replace_all(said, " ").into_owned()
+}
+
+/// `ya pagué`, `le mando el comprobante`.
+pub fn pays(plain: &str) -> bool {
+    PAID.is_match(plain) && !plain.starts_with("no ")
+}
+
+/// `jajaja`, `mmm`: nothing is said.
+pub fn laughs(plain: &str) -> bool {
+    plain.split(' ').all(|word| LAUGHS.is_match(word))
+}
+
+pub fn has_landmark(plain: &str) -> bool {
+    LANDMARK.is_match(plain)
+}
+
+/// `llegan hasta suba`.
+pub fn asks_reach(plain: &str) -> bool {
+    ASKS_REACH.is_match(plain)
+}
+
+/// `no, así está perfecto`: a no that means yes.
+pub fn is_fine(said: &str) -> bool {
+    NO_BUT_FINE.is_match(said.trim().to_lowercase().trim_end_matches(['.', '!', ' ']))
+}
+
+/// A sentence of a bot like this one.
+pub fn is_ours(plain: &str) -> bool {
+    OURS.is_match(plain)
+}
+
+/// `a nombre de Juan Pérez`: the rest of the text, and the name.
+pub fn name(said: &str) -> Option<(String, String)> {
+    let found = NAME.captures(said)?;
+    let whole = found.get(0)?;
+    let rest = format!("{} {}", &said[..whole.start()], &said[whole.end()..]);
+    Some((rest.trim().to_owned(), words::one_line(&found[1], 60)))
+}
+
+/// `necesito cambio de 100 mil`: the rest of the text, and the words about the bill. A courier needs them as they are.
+pub fn bill(said: &str) -> Option<(String, String)> {
+    let whole = BILL.find(said).filter(|_| !said.contains('?'))?;
+    let rest = format!("{} {}", &said[..whole.start()], &said[whole.end()..]);
+    Some((rest.trim_matches([' ', ',', '.', ';']).to_owned(), words::one_line(whole.as_str(), 80)))
+}
+
+/// `perdón, es apto 501`: nothing but parts of an address, one after the other.
+pub fn address_parts(plain: &str) -> Vec<(String, String)> {
+    let mut parts: Vec<(String, String)> = Vec::new();
+    for found in PART.captures_iter(plain) {
+        parts.retain(|(unit, _)| *unit != found[1]);
+        parts.push((found[1].to_owned(), found[2].replace(' ', "")));
+    }
+    let rest = PART.replace_all(plain, " ");
+    // The number that is taken back: `no 4`, `no el 4`.
+    let mut is_refused = false;
+    let is_rest = rest.split_whitespace().all(|word| {
+        is_refused |= word == "no";
+        FILLERS.contains(&word) || is_refused && word.chars().all(|c| c.is_ascii_digit())
+    });
+    if is_rest { parts } else { Vec::new() }
+}
+
+fn unit_of(word: &str) -> &str {
+    match word {
+        "apt" | "apartamento" | "apartment" => "apto",
+        "of" => "oficina",
+        "int" => "interior",
+        "bl" => "bloque",
+        "mz" => "manzana",
+        word => word,
+    }
+}
+
+/// The address with a part in the place of the one of its kind, or behind it all.
+pub fn amended(address: &str, parts: &[(String, String)]) -> String {
+    let mut address = address.to_owned();
+    for (unit, number) in parts {
+        let is_same = |word: &str| unit_of(unit) == unit_of(word);
+        let folded = address.to_lowercase();
+        let old = PART
+            .captures_iter(&folded)
+            .find(|found| is_same(&found[1]))
+            .and_then(|found| found.get(0))
+            .map(|found| found.range());
+        let new = format!("{unit} {number}");
+        match old {
+            // Lower case may have other lengths than the text itself; then nothing is cut out of it.
+            Some(range)
+                if folded.len() == address.len()
+                    && address.is_char_boundary(range.start)
+                    && address.is_char_boundary(range.end) =>
+            {
+                address.replace_range(range, &new);
+            }
+            _ => address = format!("{address}, {new}"),
+        }
+    }
+    address
+}
+
+/// `1`, `es el 4`: a number and nothing that it counts. `Some(true)`: no article either.
+pub fn bare_number(plain: &str) -> Option<bool> {
+    let mut words: Vec<&str> = plain.split(' ').collect();
+    words.pop().filter(|last| !last.is_empty() && last.len() <= 5 && last.chars().all(|c| c.is_ascii_digit()))?;
+    let is_filler = words.iter().all(|word| FILLERS.contains(word));
+    is_filler.then(|| !words.iter().any(|word| matches!(*word, "el" | "la" | "los" | "las")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_an_address_take_each_others_place() {
+        let amend = |said: &str| amended("Calle 10 # 20-30 Apto 4", &address_parts(said));
+        assert_eq!(amend("perdon es apto 501"), "Calle 10 # 20-30 apto 501");
+        assert_eq!(amend("perdon apto 202 no 4"), "Calle 10 # 20-30 apto 202");
+        assert_eq!(amend("mejor a la torre 3"), "Calle 10 # 20-30 Apto 4, torre 3");
+        assert_eq!(amend("el apartamento 7 b"), "Calle 10 # 20-30 apartamento 7b");
+        for said in ["dos hamburguesas", "quite 1", "4", "casa con 2 perros", "una picada para el piso 3"] {
+            assert!(address_parts(said).is_empty(), "{said}");
+        }
+        assert_eq!((bare_number("1"), bare_number("el 4"), bare_number("que sean 3")), (Some(true), Some(false), None));
+    }
+
+    #[test]
+    fn names_bills_and_waiting_words() {
+        assert_eq!(name("a nombre de Juan Pérez"), Some((String::new(), "Juan Pérez".into())));
+        assert_eq!(name("una bandeja a nombre de Carlos, gracias").unwrap().1, "Carlos");
+        assert_eq!(
+            bill("efectivo, necesito cambio de 100 mil").unwrap(),
+            ("efectivo".into(), "necesito cambio de 100 mil".into())
+        );
+        assert_eq!(bill("pago con billete de 50").unwrap().1, "pago con billete de 50");
+        for said in ["¿tienen cambio de 100 mil?", "pago con nequi", "una coca de 400"] {
+            assert_eq!(bill(said), None, "{said}");
+        }
+        assert!(
+            waits("ya se la mando por favor")
+                && waits("espere le pregunto a mi esposa")
+                && waits("ahorita le confirmo")
+        );
+        assert!(!waits("calle 10 20 30") && !waits("si") && laughs("jajaja") && laughs("ujum") && !laughs("si"));
+        assert!(
+            is_fine("no, está perfecto") && is_fine("No, así está bien") && !is_fine("no está bien") && !is_fine("no")
+        );
+    }
+}

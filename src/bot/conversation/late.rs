@@ -1,0 +1,74 @@
+//! Words that come after an order was placed: receipts, corrections, dishes that were forgotten. Owns which of them go to the restaurant;
+//! an order that is confirmed is not changed here.
+
+use jiff::SignedDuration;
+
+use super::{Effect, exchange::Exchange, hearing::HeardTurn, orders, state::Phase, words};
+use crate::bot::texts::{Language, TextKey};
+
+/// Words about an older order are a new matter.
+const CORRECTABLE: SignedDuration = SignedDuration::from_hours(3);
+/// Pictures within that time are of one receipt.
+const ONE_RECEIPT: SignedDuration = SignedDuration::from_mins(10);
+
+/// Receipts and corrections. True: the turn is answered.
+pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
+    let says_more = heard.changed || !heard.questions.is_empty() || !heard.commands.is_empty();
+    if (heard.has_picture || heard.pays) && tell_receipt(exchange) {
+        return !says_more && !heard.has_details();
+    }
+    corrects(exchange, heard) && pass_on(exchange, heard)
+}
+
+/// Thanks for a receipt, if an order waits for one. True: it does.
+pub fn tell_receipt(exchange: &mut Exchange<'_>) -> bool {
+    let Some((order, total)) = orders::unpaid(exchange) else { return false };
+    let now = exchange.moment.now;
+    if exchange.talk.receipt_told_at.is_some_and(|at| now.duration_since(at) < ONE_RECEIPT) {
+        return true;
+    }
+    exchange.talk.receipt_told_at = Some(now);
+    exchange.progressed = true;
+    exchange.say(TextKey::ReceiptSeen, &[("order", &order)]);
+    let reason = match exchange.language() {
+        Language::Es => format!("Posible comprobante de pago del pedido #{order}, por {total}."),
+        Language::En => format!("Perhaps the receipt of order #{order}, {total}."),
+    };
+    exchange.do_it(Effect::CallOwner { reason });
+    true
+}
+
+/// Nothing is being ordered, and the turn changes something all the same: the order that is under way is meant.
+fn corrects(exchange: &Exchange<'_>, heard: &HeardTurn) -> bool {
+    let talk = &exchange.talk;
+    let is_idle = matches!(talk.phase, Phase::Idle | Phase::Ordering)
+        && talk.order.lines.is_empty()
+        && talk.order.ambiguous.is_empty()
+        && talk.kept.is_none();
+    let is_meant = match heard.changed {
+        true => heard.adds,
+        false => heard.wants_change || heard.pays || heard.has_details(),
+    };
+    is_idle && is_meant && !heard.emptied && heard.commands.is_empty()
+}
+
+/// True: there is such an order, and the restaurant is told.
+fn pass_on(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
+    let now = exchange.moment.now;
+    let is_meant =
+        |order: &&super::KnownOrder| !order.stage.is_final() && now.duration_since(order.placed_at) < CORRECTABLE;
+    let Some(order) = exchange.talk.orders.iter().rev().find(is_meant).map(|order| order.id.clone()) else {
+        return false;
+    };
+    exchange.say(TextKey::PassedOn, &[("order", &order)]);
+    let place = heard.location.map(|(latitude, longitude)| format!("{latitude}, {longitude}"));
+    let said = words::cut(&heard.last_text, 120).to_owned();
+    let said =
+        [Some(said), place].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" | ");
+    let reason = match exchange.language() {
+        Language::Es => format!("El cliente escribió sobre su pedido #{order}: «{said}»."),
+        Language::En => format!("The customer wrote about order #{order}: “{said}”."),
+    };
+    exchange.do_it(Effect::CallOwner { reason });
+    true
+}

@@ -1,0 +1,381 @@
+//! A tenant's bot: reads the log from its place on, takes each chat's turns when they are due, and does what the API asks. One task a
+//! session; it ends with it. While the bot is off it holds nothing and reads nothing.
+
+mod commands;
+mod reading;
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use jiff::{SignedDuration, Timestamp};
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        mpsc,
+    },
+    time::{Instant, sleep},
+};
+use tracing::{debug, error, warn};
+use ulid::Ulid;
+
+pub use self::commands::BotCommand;
+use super::{
+    BotContext,
+    gathering::Gathering,
+    hearing::HeardEvent,
+    records::{self, BotPlace, OrderRecord, Versioned},
+    restaurant,
+    turn::{self, Cause, ChatTurn, DecidedTurn, TurnName, Undecided},
+};
+use crate::{
+    bot::{
+        conversation::Restaurant,
+        menu::Menu,
+        restaurant::{RestaurantSettings, Unavailability},
+    },
+    crash,
+    journal::{ChangeNo, Closed},
+    message::{EventId, NotAccepted, Notice},
+    session::Session,
+    store::{Batch, StoreError},
+};
+
+const PAGE: usize = 64;
+
+/// After the store failed.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// While nothing may be decided: only keeps the loop from spinning.
+const BREATH: Duration = Duration::from_millis(250);
+
+/// Changes that the vault has not confirmed: with more, no turn is taken.
+const MAX_UNCONFIRMED: usize = 32;
+
+/// Turns between two looks at what else there is to do.
+const TURNS_AT_ONCE: usize = 16;
+
+/// Events that concern nobody, after which the place is written all the same.
+const MAX_UNWRITTEN: usize = 512;
+
+/// Between two looks for what nobody needs any more.
+const TRIM_EVERY: Duration = Duration::from_secs(600);
+
+pub struct BotDesk {
+    session: Session,
+    shared: Arc<BotContext>,
+    menu: Versioned<Menu>,
+    settings: Versioned<RestaurantSettings>,
+    /// Made of both, when it is needed.
+    restaurant: Option<Arc<Restaurant>>,
+    place: BotPlace,
+    /// As far as the log was read.
+    read: Option<EventId>,
+    /// Events since the place was written.
+    unwritten: usize,
+    /// The log may have more than was read.
+    more: bool,
+    gathering: Gathering,
+    /// The owner's last word in chats, beyond what was read; and how far was looked for it.
+    ahead: HashMap<String, HeardEvent>,
+    looked: Option<EventId>,
+    wakes: BTreeSet<(Timestamp, Arc<str>)>,
+    wake_of: HashMap<Arc<str>, Timestamp>,
+    /// Chats in which the engine broke, or whose record does not parse.
+    broken: HashSet<String>,
+    /// What the vault has not confirmed yet.
+    unconfirmed: FuturesUnordered<BoxFuture<'static, Result<(), Closed>>>,
+    trim_at: Instant,
+    trimmed_to: Option<String>,
+}
+
+impl BotDesk {
+    pub fn new(session: Session, shared: Arc<BotContext>) -> Self {
+        Self {
+            session,
+            shared,
+            menu: records::no_menu(),
+            settings: records::no_settings(),
+            restaurant: None,
+            place: BotPlace::default(),
+            read: None,
+            unwritten: 0,
+            more: false,
+            gathering: Gathering::new(0),
+            ahead: HashMap::new(),
+            looked: None,
+            wakes: BTreeSet::new(),
+            wake_of: HashMap::new(),
+            broken: HashSet::new(),
+            unconfirmed: FuturesUnordered::new(),
+            trim_at: Instant::now() + TRIM_EVERY,
+            trimmed_to: None,
+        }
+    }
+
+    pub async fn run(mut self, mut commands: mpsc::Receiver<BotCommand>) {
+        let stop = self.session.stopping();
+        while let Err(error) = self.work(&mut commands).await {
+            self.forget_broken();
+            if error.is_final() {
+                debug!(%error, "the bot ends with its session");
+                return;
+            }
+            warn!(%error, "the bot stumbles, and begins anew where it was");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(RETRY_DELAY) => {}
+            }
+        }
+        self.forget_broken();
+    }
+
+    /// Reads what a former process has kept.
+    async fn load(&mut self) -> Result<(), StoreError> {
+        let store = self.session.store().clone();
+        (self.menu, self.settings) = (records::menu(&store).await?, records::settings(&store).await?);
+        self.place = records::place(&store).await?;
+        (self.read, self.unwritten, self.restaurant) = (self.place.cursor, 0, None);
+        self.gathering = Gathering::new(self.settings.value.gather_ms);
+        self.forget_ahead();
+        self.wakes.clear();
+        self.wake_of.clear();
+        let mut after: Option<String> = None;
+        loop {
+            let page = records::conversations(&store, after.as_deref(), PAGE).await?;
+            for (chat, stored) in &page {
+                if stored.unreadable.is_some() || stored.record.broken.is_some() {
+                    self.note_broken(chat);
+                } else {
+                    self.set_wake(chat, stored.record.wake_at);
+                }
+            }
+            match page.last() {
+                Some((chat, _)) => after = Some(chat.clone()),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn work(&mut self, commands: &mut mpsc::Receiver<BotCommand>) -> Result<(), StoreError> {
+        self.load().await?;
+        let stop = self.session.stopping();
+        let clock = self.shared.clock.clone();
+        let mut feed: Option<broadcast::Receiver<Notice>> = None;
+        loop {
+            if !self.is_on() {
+                feed = None;
+            } else if feed.is_none() {
+                feed = Some(self.shared.feed.subscribe(self.session.tenant()));
+                self.more = true;
+            }
+            let mut rest = None;
+            if self.is_on() {
+                self.read().await?;
+                rest = self.take_turns().await?;
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                command = commands.recv() => match command {
+                    Some(command) => self.serve(command).await?,
+                    None => break,
+                },
+                Some(confirmed) = self.unconfirmed.next() => confirmed?,
+                notice = hear(&mut feed) => match notice {
+                    Ok(Notice::Event(_) | Notice::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => break,
+                },
+                () = clock.sleep(rest.unwrap_or_default()), if rest.is_some() => {}
+                () = tokio::time::sleep_until(self.trim_at), if self.is_on() => self.trim().await?,
+            }
+        }
+        if self.unwritten > 0 {
+            self.write_place().await?;
+        }
+        Ok(())
+    }
+
+    fn is_on(&self) -> bool {
+        listens(&self.settings)
+    }
+
+    /// Takes the turns that are due; gives in how long there is more to do.
+    async fn take_turns(&mut self) -> Result<Option<Duration>, StoreError> {
+        for _ in 0..TURNS_AT_ONCE {
+            let now = self.shared.clock.now().as_millisecond();
+            let heard = self.gathering.next();
+            let woken = self.wakes.first().map(|(at, chat)| (at.as_millisecond(), chat.clone()));
+            let Some(first) = heard.iter().chain(&woken).map(|(at, _)| *at).min() else { return Ok(None) };
+            if first > now {
+                return Ok(Some(Duration::from_millis(u64::try_from(first - now).unwrap_or(0))));
+            }
+            if !self.session.may_decide() || self.unconfirmed.len() >= MAX_UNCONFIRMED {
+                return Ok(Some(BREATH));
+            }
+            let (chat, cause) = match (heard, woken) {
+                (Some((at, chat)), _) if at <= now => {
+                    let events = self.gathering.take(&chat);
+                    let ahead = self.ahead.get(&*chat).cloned();
+                    (chat, Cause::Heard { events, ahead })
+                }
+                (_, Some((_, chat))) => (chat, Cause::Woken),
+                _ => return Ok(None),
+            };
+            match self.decide(&chat, cause).await {
+                Ok(_) => {}
+                Err(Undecided::NotNow(events)) => {
+                    events.into_iter().for_each(|event| self.gathering.push(&chat, event));
+                    return Ok(Some(BREATH));
+                }
+                Err(Undecided::Store(error)) => return Err(error),
+            }
+        }
+        Ok(Some(Duration::ZERO))
+    }
+
+    /// Takes a turn and writes it.
+    async fn decide(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), Undecided> {
+        let restaurant = self.restaurant().await?;
+        let (session, clock) = (self.session.clone(), self.shared.clock.clone());
+        let place = self.place_now();
+        let mut name = TurnName::OfEvent;
+        let (decided, change) = loop {
+            let mut decided = ChatTurn::take(&session, &*clock, &restaurant, chat, cause.clone(), name).await?;
+            records::put_place(&mut decided.decision.batch, &place);
+            crash::point("bot_stepped");
+            match session.decide(std::mem::take(&mut decided.decision)).await {
+                Ok(change) => break (decided, change),
+                Err(NotAccepted::KeyReused) if name == TurnName::OfEvent => {
+                    error!("a reply of the bot has the id of another one: it is said under a new id. A bug");
+                    name = TurnName::Fresh;
+                }
+                Err(NotAccepted::KeyReused) => return Err(StoreError::Interrupted.into()),
+                Err(NotAccepted::Store(error)) => return Err(error.into()),
+                Err(NotAccepted::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
+            }
+        };
+        let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, .. } = decided;
+        crash::point("bot_written");
+        self.place = place;
+        self.unwritten = 0;
+        if kept_as != chat {
+            self.set_wake(chat, None);
+        }
+        self.set_wake(&kept_as, wake_at);
+        if broke {
+            self.note_broken(&kept_as);
+        }
+        if mended {
+            self.note_mended(&kept_as);
+        }
+        self.await_vault(change);
+        Ok((moved, change))
+    }
+
+    /// The place behind everything that is done.
+    fn place_now(&self) -> BotPlace {
+        let cursor = self.gathering.first().map(turn::before).or(self.read);
+        BotPlace { cursor, ..self.place.clone() }
+    }
+
+    /// The place of a bot that is switched on now. The owner may have talked with somebody meanwhile, and not be done.
+    fn place_at_start(&self, settings: &RestaurantSettings) -> BotPlace {
+        let (now, newest) = (self.shared.clock.now(), self.session.newest_event());
+        let silence = i64::from(settings.takeover_minutes) * 60_000;
+        let since = u64::try_from(now.as_millisecond().saturating_sub(silence)).unwrap_or(0);
+        let since = EventId(Ulid::from_parts(since, 0));
+        let cursor = newest.map(|newest| newest.min(since)).max(self.session.trimmed());
+        BotPlace { cursor, since: now, owners_until: newest }
+    }
+
+    async fn write_place(&mut self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        self.place = self.place_now();
+        records::put_place(&mut batch, &self.place);
+        // Nobody waits for it: it rides along.
+        self.session.store().write(batch).await?;
+        self.unwritten = 0;
+        Ok(())
+    }
+
+    /// Events are published when the vault has them.
+    fn await_vault(&self, change: ChangeNo) {
+        let session = self.session.clone();
+        self.unconfirmed.push(async move { session.settled(change).await }.boxed());
+    }
+
+    async fn restaurant(&mut self) -> Result<Arc<Restaurant>, StoreError> {
+        if let Some(restaurant) = &self.restaurant {
+            return Ok(restaurant.clone());
+        }
+        let made = restaurant(self.menu.value.clone(), self.settings.value.clone()).await;
+        // The API has read it before it was stored.
+        let made = made.map_err(|_| StoreError::Interrupted)?;
+        self.restaurant = Some(made.clone());
+        Ok(made)
+    }
+
+    fn set_wake(&mut self, chat: &str, at: Option<Timestamp>) {
+        if let Some((chat, before)) = self.wake_of.remove_entry(chat) {
+            self.wakes.remove(&(before, chat));
+        }
+        if let Some(at) = at {
+            let chat: Arc<str> = chat.into();
+            self.wakes.insert((at, chat.clone()));
+            self.wake_of.insert(chat, at);
+        }
+    }
+
+    fn note_broken(&mut self, chat: &str) {
+        if self.broken.insert(chat.to_owned()) {
+            error!("a conversation of the bot's is broken: it waits for whoever gives it back");
+            self.shared.broken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn note_mended(&mut self, chat: &str) {
+        if self.broken.remove(chat) {
+            self.shared.broken.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whoever opens the tenant next counts them anew.
+    fn forget_broken(&mut self) {
+        let count = self.broken.drain().count() as u64;
+        self.shared.broken.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    async fn trim(&mut self) -> Result<(), StoreError> {
+        self.trim_at = Instant::now() + TRIM_EVERY;
+        let now = self.shared.clock.now();
+        let before = |keep: Duration| {
+            let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+            now.checked_sub(keep).unwrap_or(Timestamp::MIN)
+        };
+        let settings = &self.shared.settings;
+        let (conversations, orders) = (before(settings.keep_conversations), before(settings.keep_orders));
+        let (mut batch, after) = (Batch::default(), self.trimmed_to.take());
+        let store = self.session.store();
+        self.trimmed_to = records::trim(store, &mut batch, after.as_deref(), conversations, orders).await?;
+        store.write(batch).await?;
+        Ok(())
+    }
+}
+
+/// One that is off may have something to say about it.
+fn listens(settings: &Versioned<RestaurantSettings>) -> bool {
+    let RestaurantSettings { active, when_off, .. } = &settings.value;
+    settings.version > 0 && (*active || *when_off == Unavailability::Text)
+}
+
+/// What is published; nothing while nobody listens.
+async fn hear(feed: &mut Option<broadcast::Receiver<Notice>>) -> Result<Notice, RecvError> {
+    match feed {
+        Some(feed) => feed.recv().await,
+        None => std::future::pending().await,
+    }
+}

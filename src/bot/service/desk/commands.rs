@@ -1,0 +1,157 @@
+//! What is asked of a desk: another menu, other settings, a chat taken or given back, an order moved or paid. Owns the versions.
+
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::{BotDesk, MAX_UNCONFIRMED, listens};
+use crate::{
+    bot::{
+        menu::Menu,
+        order::{OrderStage, PaymentStatus},
+        restaurant::RestaurantSettings,
+        service::{
+            BotError, Changed,
+            records::{self, OrderRecord, Versioned},
+            turn::{self, Cause, Undecided},
+        },
+    },
+    journal::ChangeNo,
+    store::{Batch, StoreError},
+};
+
+/// What is asked of a desk.
+pub enum BotCommand {
+    PutMenu {
+        menu: Menu,
+        expected: Option<u64>,
+        answer: oneshot::Sender<Changed<Versioned<Menu>>>,
+    },
+    PutSettings {
+        settings: Box<RestaurantSettings>,
+        expected: Option<u64>,
+        answer: oneshot::Sender<Changed<Versioned<RestaurantSettings>>>,
+    },
+    Take {
+        chat: String,
+        answer: oneshot::Sender<Changed<()>>,
+    },
+    GiveBack {
+        chat: String,
+        answer: oneshot::Sender<Changed<()>>,
+    },
+    Move {
+        id: String,
+        to: OrderStage,
+        answer: oneshot::Sender<Changed<OrderRecord>>,
+    },
+    NotePayment {
+        id: String,
+        answer: oneshot::Sender<Changed<OrderRecord>>,
+    },
+}
+
+impl BotDesk {
+    pub(super) async fn serve(&mut self, command: BotCommand) -> Result<(), StoreError> {
+        // Whoever asked may be gone: then nobody hears the answer.
+        match command {
+            BotCommand::PutMenu { menu, expected, answer } => {
+                let _ = answer.send(self.put_menu(menu, expected).await);
+            }
+            BotCommand::PutSettings { settings, expected, answer } => {
+                let _ = answer.send(self.put_settings(*settings, expected).await);
+            }
+            BotCommand::Take { chat, answer } => {
+                let taken = self.act(&chat, Cause::TakenOver).await;
+                let _ = answer.send(taken.map(|(_, change)| ((), change)));
+            }
+            BotCommand::GiveBack { chat, answer } => {
+                let given = self.act(&chat, Cause::GivenBack).await;
+                let _ = answer.send(given.map(|(_, change)| ((), change)));
+            }
+            BotCommand::Move { id, to, answer } => {
+                let _ = answer.send(self.move_order(&id, to).await);
+            }
+            BotCommand::NotePayment { id, answer } => {
+                let _ = answer.send(self.note_payment(&id).await);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn put_menu(&mut self, menu: Menu, expected: Option<u64>) -> Changed<Versioned<Menu>> {
+        let version = next_version(self.menu.version, expected)?;
+        let written = Versioned { version, value: menu };
+        let mut batch = Batch::default();
+        records::put_menu(&mut batch, &written);
+        let change = self.session.store().write(batch).await?;
+        (self.menu, self.restaurant) = (written.clone(), None);
+        info!(items = written.value.items.len(), version, "the bot has a new menu");
+        Ok((written, change))
+    }
+
+    pub(super) async fn put_settings(
+        &mut self,
+        settings: RestaurantSettings,
+        expected: Option<u64>,
+    ) -> Changed<Versioned<RestaurantSettings>> {
+        let version = next_version(self.settings.version, expected)?;
+        let written = Versioned { version, value: settings };
+        let mut batch = Batch::default();
+        records::put_settings(&mut batch, &written);
+        let is_switched_on = listens(&written) && !self.is_on();
+        let place = self.place_at_start(&written.value);
+        if is_switched_on {
+            records::put_place(&mut batch, &place);
+        }
+        let change = self.session.store().write(batch).await?;
+        info!(active = written.value.active, version, "the bot has new settings");
+        if is_switched_on {
+            (self.read, self.place, self.unwritten) = (place.cursor, place, 0);
+        }
+        if is_switched_on || !listens(&written) {
+            self.gathering.clear();
+            self.forget_ahead();
+        }
+        self.gathering.set_window(written.value.gather_ms);
+        (self.settings, self.restaurant) = (written.clone(), None);
+        Ok((written, change))
+    }
+
+    pub(super) async fn move_order(&mut self, id: &str, to: OrderStage) -> Changed<OrderRecord> {
+        let (key, record) = records::order(self.session.store(), id).await?.ok_or(BotError::NoOrder)?;
+        turn::check_move(&record, to)?;
+        let chat = record.order.chat.clone();
+        let (moved, change) = self.act(&chat, Cause::Moved { key, record: Box::new(record.clone()), to }).await?;
+        Ok((moved.unwrap_or(record), change))
+    }
+
+    pub(super) async fn note_payment(&mut self, id: &str) -> Changed<OrderRecord> {
+        let (key, record) = records::order(self.session.store(), id).await?.ok_or(BotError::NoOrder)?;
+        if record.order.payment_status == PaymentStatus::Paid {
+            return Ok((record, ChangeNo::ZERO));
+        }
+        let paid = turn::paid(record, self.shared.clock.now())?;
+        let chat = paid.order.chat.clone();
+        let (_, change) = self.act(&chat, Cause::Paid { key, record: Box::new(paid.clone()) }).await?;
+        Ok((paid, change))
+    }
+
+    /// A turn that somebody asks for.
+    pub(super) async fn act(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), BotError> {
+        if self.session.is_vault_down() || self.unconfirmed.len() >= MAX_UNCONFIRMED {
+            return Err(BotError::VaultDown);
+        }
+        self.decide(chat, cause).await.map_err(|undecided| match undecided {
+            Undecided::NotNow(_) => BotError::VaultDown,
+            Undecided::Store(error) => error.into(),
+        })
+    }
+}
+
+/// Two who change the same thing do not undo each other's work.
+fn next_version(current: u64, expected: Option<u64>) -> Result<u64, BotError> {
+    match expected {
+        Some(expected) if expected != current => Err(BotError::WrongVersion { current }),
+        _ => Ok(current + 1),
+    }
+}

@@ -1,0 +1,225 @@
+//! What waits to be answered, chat by chat: messages of a moment are one turn. Pure: the times are those of the events, so that a process
+//! that reads them again after a crash comes to the same turns.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::hearing::{Heard, HeardEvent};
+use crate::{
+    bot::conversation::{Input, Said, Utterance},
+    message::EventId,
+};
+
+/// Who goes on writing is answered after so many times the time of gathering.
+const LONGEST_TURN: i64 = 8;
+
+/// What waits of a chat to be answered at once, however lately it came; and the longest turn that the engine takes whole.
+const FULL_TURN: usize = 30;
+
+/// What waits of all chats together: more is read when some of it is done.
+const MAX_EVENTS: usize = 256;
+const MAX_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Default)]
+struct Lane {
+    events: Vec<HeardEvent>,
+    /// Milliseconds since 1970.
+    due_ms: i64,
+}
+
+/// The turns to come.
+#[derive(Debug)]
+pub struct Gathering {
+    window_ms: i64,
+    lanes: HashMap<Arc<str>, Lane>,
+    due: BTreeSet<(i64, Arc<str>)>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Gathering {
+    pub fn new(window_ms: u32) -> Self {
+        Self { window_ms: window_ms.into(), lanes: HashMap::new(), due: BTreeSet::new(), count: 0, bytes: 0 }
+    }
+
+    pub fn push(&mut self, chat: &str, event: HeardEvent) {
+        (self.count, self.bytes) = (self.count + 1, self.bytes + event.size());
+        let chat = self.lanes.get_key_value(chat).map_or_else(|| chat.into(), |(known, _)| known.clone());
+        let lane = self.lanes.entry(chat.clone()).or_default();
+        self.due.remove(&(lane.due_ms, chat.clone()));
+        lane.events.push(event);
+        lane.due_ms = due(&lane.events, self.window_ms);
+        self.due.insert((lane.due_ms, chat));
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.count >= MAX_EVENTS || self.bytes >= MAX_BYTES
+    }
+
+    /// The chat whose turn is next, and when: milliseconds since 1970.
+    pub fn next(&self) -> Option<(i64, Arc<str>)> {
+        self.due.first().cloned()
+    }
+
+    /// What waits of a chat, in the order in which it came.
+    pub fn take(&mut self, chat: &str) -> Vec<HeardEvent> {
+        let Some((chat, lane)) = self.lanes.remove_entry(chat) else { return Vec::new() };
+        self.due.remove(&(lane.due_ms, chat));
+        self.count -= lane.events.len();
+        self.bytes -= lane.events.iter().map(HeardEvent::size).sum::<usize>();
+        lane.events
+    }
+
+    /// The first event that is not done.
+    pub fn first(&self) -> Option<EventId> {
+        self.lanes.values().filter_map(|lane| lane.events.first()).map(|event| event.id).min()
+    }
+
+    /// From now on; what waits keeps its time.
+    pub fn set_window(&mut self, window_ms: u32) {
+        self.window_ms = window_ms.into();
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self { window_ms: self.window_ms, ..Self::new(0) };
+    }
+}
+
+/// When a turn with these events is due, milliseconds since 1970.
+fn due(events: &[HeardEvent], window_ms: i64) -> i64 {
+    let at = |event: &HeardEvent| i64::try_from(event.id.0.timestamp_ms()).unwrap_or(i64::MAX);
+    let (Some(first), Some(last)) = (events.first(), events.last()) else { return i64::MAX };
+    // Whoever else speaks is heard at once.
+    if events.len() >= FULL_TURN || events.iter().any(HeardEvent::is_owners) {
+        return at(first);
+    }
+    let latest = at(first).saturating_add(window_ms.saturating_mul(LONGEST_TURN));
+    at(last).saturating_add(window_ms).min(latest)
+}
+
+/// A turn as the engine takes it. The owner's word comes first, whenever it fell: whoever reads a question and answers it has answered what
+/// was asked before, too. What was edited or deleted before anybody read it is as if it had been written so. A turn that is too long for
+/// the engine is several.
+pub fn inputs(events: Vec<HeardEvent>) -> Vec<Input> {
+    let (owners, customers): (Vec<_>, Vec<_>) = events.into_iter().partition(HeardEvent::is_owners);
+    let mut inputs = Vec::new();
+    for event in owners.into_iter().chain(customers) {
+        match event.what {
+            Heard::OwnerWrote { text } => inputs.push(Input::OwnerWrote { text }),
+            Heard::Said(said) => match inputs.last_mut() {
+                Some(Input::Said(turn)) if turn.len() < FULL_TURN => turn.push(said),
+                _ => inputs.push(Input::Said(vec![said])),
+            },
+            Heard::Edited { id, text } => match unread(&mut inputs, &id) {
+                Some((turn, at)) => turn[at].what = Utterance::Text(text),
+                None => inputs.push(Input::Edited { id, text }),
+            },
+            Heard::Revoked { id } => match unread(&mut inputs, &id) {
+                Some((turn, at)) => drop(turn.remove(at)),
+                None => inputs.push(Input::Revoked { id }),
+            },
+        }
+    }
+    inputs.retain(|input| !matches!(input, Input::Said(turn) if turn.is_empty()));
+    inputs
+}
+
+/// A message that is in the turn itself, and its place there.
+fn unread<'a>(inputs: &'a mut [Input], id: &str) -> Option<(&'a mut Vec<Said>, usize)> {
+    inputs.iter_mut().find_map(|input| match input {
+        Input::Said(turn) => turn.iter().position(|said| said.id == id).map(|at| (turn, at)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn event(ms: u64, what: Heard) -> HeardEvent {
+        HeardEvent { id: EventId(Ulid::from_parts(ms, 0)), what, name: None }
+    }
+
+    fn said(id: &str, text: &str) -> Heard {
+        Heard::Said(Said { id: id.into(), at: jiff::Timestamp::UNIX_EPOCH, what: Utterance::Text(text.into()) })
+    }
+
+    fn texts(inputs: &[Input]) -> Vec<String> {
+        let text = |said: &Said| match &said.what {
+            Utterance::Text(text) => text.clone(),
+            other => format!("{other:?}"),
+        };
+        inputs
+            .iter()
+            .map(|input| match input {
+                Input::Said(turn) => turn.iter().map(text).collect::<Vec<_>>().join("+"),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn who_goes_on_writing_is_waited_for_and_not_for_ever() {
+        let mut gathering = Gathering::new(1_000);
+        gathering.push("ana", event(10_000, said("a", "hola")));
+        assert_eq!(gathering.next(), Some((11_000, "ana".into())));
+        gathering.push("ana", event(10_900, said("b", "dos")));
+        assert_eq!(gathering.next(), Some((11_900, "ana".into())));
+        for n in 1..20 {
+            gathering.push("ana", event(10_900 + n * 900, said("c", "y")));
+        }
+        assert_eq!(gathering.next(), Some((18_000, "ana".into())), "eight times the window after the first");
+        gathering.push("luz", event(12_000, said("d", "buenas")));
+        assert_eq!(gathering.next(), Some((13_000, "luz".into())), "one chat does not hold up another");
+        assert_eq!(gathering.first(), Some(EventId(Ulid::from_parts(10_000, 0))));
+        assert_eq!(gathering.take("ana").len(), 21);
+        assert_eq!(gathering.first(), Some(EventId(Ulid::from_parts(12_000, 0))));
+        gathering.take("luz");
+        assert_eq!((gathering.next(), gathering.count, gathering.bytes), (None, 0, 0));
+    }
+
+    #[test]
+    fn the_owner_is_heard_at_once_and_first() {
+        let mut gathering = Gathering::new(1_000);
+        gathering.push("ana", event(10_000, said("a", "hola")));
+        gathering.push("ana", event(10_100, Heard::OwnerWrote { text: None }));
+        assert_eq!(gathering.next(), Some((10_000, "ana".into())));
+        gathering.push("ana", event(10_200, said("b", "gracias")));
+        assert_eq!(texts(&inputs(gathering.take("ana"))), ["OwnerWrote { text: None }", "hola+gracias"]);
+    }
+
+    /// The engine takes no longer turn.
+    #[test]
+    fn a_long_turn_is_parted_and_nothing_of_it_is_lost() {
+        let mut turn: Vec<_> = (0..70).map(|n| event(n, said(&n.to_string(), &n.to_string()))).collect();
+        turn.push(event(70, Heard::Edited { id: "69".into(), text: "last".into() }));
+        let parts = inputs(turn);
+        let lengths: Vec<_> =
+            parts.iter().map(|part| if let Input::Said(turn) = part { turn.len() } else { 0 }).collect();
+        assert_eq!(lengths, [30, 30, 10]);
+        assert!(texts(&parts)[2].ends_with("68+last"), "{:?}", texts(&parts)[2]);
+    }
+
+    #[test]
+    fn what_was_edited_or_deleted_in_time_is_read_so() {
+        let edit = |id: &str, text: &str| Heard::Edited { id: id.into(), text: text.into() };
+        let revoke = |id: &str| Heard::Revoked { id: id.into() };
+        let turn = [
+            said("a", "dos"),
+            said("b", "ajiacos"),
+            edit("a", "tres"),
+            revoke("b"),
+            edit("x", "cuatro"),
+            said("c", "ya"),
+        ];
+        let turn = turn.into_iter().map(|what| event(1, what)).collect();
+        let expected = ["tres", r#"Edited { id: "x", text: "cuatro" }"#, "ya"];
+        assert_eq!(texts(&inputs(turn)), expected);
+        let gone = vec![event(1, said("a", "dos")), event(1, revoke("a"))];
+        assert_eq!(inputs(gone), []);
+    }
+}

@@ -1,0 +1,278 @@
+//! The bot at work: what customers write to a tenant, answered by the pure engine ([`super::conversation`]).
+//!
+//! Owns each tenant's menu and settings, the conversations, the orders, and the bot's place in the tenant's event log. A consumer of that
+//! log, as webhooks are. Promises: what one turn decides (what is kept of the chat, its place, the replies, the orders, their events) is
+//! one change, so whatever dies, each message is answered once and each order is placed once; while the vault does not answer nothing is
+//! decided; a conversation that breaks costs its own chat alone; any message of the tenant's own that no bot decided silences
+//! the bot in that chat, with what it had not yet sent there.
+//!
+//! Never sends: replies go into the outbox, which the courier carries. Projections of orders (Firestore, the Realtime Database) are
+//! consumers of their own: they read `order.created` and `order.updated` in the log.
+
+mod desk;
+mod gathering;
+mod hearing;
+mod records;
+mod turn;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use ulid::Ulid;
+
+use self::desk::{BotCommand, BotDesk};
+pub use self::records::{ConversationRecord, OrderRecord, Versioned};
+use super::{
+    conversation::{self, Restaurant, Tried},
+    menu::Menu,
+    order::OrderStage,
+    restaurant::RestaurantSettings,
+};
+use crate::{
+    clock::Clock, config, fleet::Attendant, journal::ChangeNo, message::Feed, session::Session, store::StoreError,
+    tenant::TenantId,
+};
+
+/// How long the vault may take for what somebody changes.
+const VAULT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Orders that one request looks at, to find those of a stage.
+const MAX_LOOKED_AT: usize = 2_000;
+
+/// All bots of this process.
+pub struct Bots {
+    shared: Arc<BotContext>,
+    desks: Mutex<HashMap<TenantId, mpsc::Sender<BotCommand>>>,
+}
+
+/// What all bots share.
+struct BotContext {
+    feed: Feed,
+    clock: Arc<dyn Clock>,
+    settings: config::Bot,
+    /// Conversations that broke and are not mended, as far as this process has met them.
+    broken: AtomicU64,
+}
+
+/// Why something about a bot was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum BotError {
+    #[error("there is version {current} now")]
+    WrongVersion { current: u64 },
+    #[error("there is no such order")]
+    NoOrder,
+    #[error("an order that is {from} cannot become {to}")]
+    NoStep { from: &'static str, to: &'static str },
+    #[error("the order waits for no payment")]
+    NoPaymentAwaited,
+    #[error("the engine broke")]
+    EngineBroke,
+    #[error("the conversation is none of the bot's")]
+    Conversation(serde_json::Error),
+    /// The session is not open, or just ends.
+    #[error("the session is not open")]
+    Closed,
+    /// Nothing was done.
+    #[error("the vault does not answer")]
+    VaultDown,
+    /// It is in force, and goes to the vault when it answers.
+    #[error("the vault has not confirmed it yet")]
+    NotDurable,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A conversation, for those who look.
+pub struct ShownConversation {
+    /// A jid.
+    pub chat: String,
+    pub record: ConversationRecord,
+    /// Why the bot is silent here for good.
+    pub broken: Option<String>,
+}
+
+/// What a desk has done, and the change to wait for.
+type Changed<T> = Result<(T, ChangeNo), BotError>;
+
+impl Bots {
+    pub fn new(feed: Feed, clock: Arc<dyn Clock>, settings: config::Bot) -> Arc<Self> {
+        let shared = Arc::new(BotContext { feed, clock, settings, broken: AtomicU64::new(0) });
+        Arc::new(Self { shared, desks: Mutex::default() })
+    }
+
+    /// Conversations that broke and wait for somebody.
+    pub fn broken(&self) -> u64 {
+        self.shared.broken.load(Ordering::Relaxed)
+    }
+
+    pub async fn menu(&self, session: &Session) -> Result<Versioned<Menu>, BotError> {
+        Ok(records::menu(session.store()).await?)
+    }
+
+    pub async fn settings(&self, session: &Session) -> Result<Versioned<RestaurantSettings>, BotError> {
+        Ok(records::settings(session.store()).await?)
+    }
+
+    /// Replaces the menu, which must be valid; `expected`: the version that it replaces. In force for the next message.
+    pub async fn put_menu(
+        &self,
+        session: &Session,
+        menu: Menu,
+        expected: Option<u64>,
+    ) -> Result<Versioned<Menu>, BotError> {
+        self.change(session, |answer| BotCommand::PutMenu { menu, expected, answer }).await
+    }
+
+    /// The same of the settings. Switched on, the bot answers what comes from then on.
+    pub async fn put_settings(
+        &self,
+        session: &Session,
+        settings: RestaurantSettings,
+        expected: Option<u64>,
+    ) -> Result<Versioned<RestaurantSettings>, BotError> {
+        self.change(session, |answer| BotCommand::PutSettings { settings: Box::new(settings), expected, answer }).await
+    }
+
+    /// What the bot would answer; as if it were switched on. Touches no customer and no order. `conversation`: as the last such answer
+    /// gave it.
+    pub async fn try_out(&self, session: &Session, text: &str, conversation: Option<Value>) -> Result<Tried, BotError> {
+        let before = conversation.map(serde_json::from_value).transpose().map_err(BotError::Conversation)?;
+        let (menu, settings) = tokio::try_join!(self.menu(session), self.settings(session))?;
+        let settings = RestaurantSettings { active: true, ..settings.value };
+        let (restaurant, moment) = (restaurant(menu.value, settings).await?, turn::moment(&*self.shared.clock, None));
+        let (before, text) = (before.unwrap_or_default(), text.to_owned());
+        let trying = tokio::task::spawn_blocking(move || conversation::try_text(&restaurant, before, &text, moment));
+        trying.await.map_err(|_| BotError::EngineBroke)
+    }
+
+    /// Conversations after a chat, in the order of their names.
+    pub async fn conversations(
+        &self,
+        session: &Session,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ShownConversation>, BotError> {
+        let found = records::conversations(session.store(), after, limit).await?;
+        Ok(found
+            .into_iter()
+            .map(|(chat, stored)| ShownConversation {
+                chat,
+                broken: stored.unreadable.or_else(|| stored.record.broken.clone()),
+                record: stored.record,
+            })
+            .collect())
+    }
+
+    /// A human takes the chat over: the bot is silent there, and what it has not sent is not sent.
+    pub async fn take(&self, session: &Session, chat: String) -> Result<(), BotError> {
+        self.change(session, |answer| BotCommand::Take { chat, answer }).await
+    }
+
+    /// The bot answers there again; a conversation that broke begins anew.
+    pub async fn give_back(&self, session: &Session, chat: String) -> Result<(), BotError> {
+        self.change(session, |answer| BotCommand::GiveBack { chat, answer }).await
+    }
+
+    /// Orders before a key, the newest first; and the key to go on at, if there may be more.
+    pub async fn orders(
+        &self,
+        session: &Session,
+        stage: Option<OrderStage>,
+        limit: usize,
+        mut before: Option<Ulid>,
+    ) -> Result<(Vec<OrderRecord>, Option<Ulid>), BotError> {
+        const PAGE: usize = 100;
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let page = records::orders(session.store(), before, PAGE).await?;
+            let is_last = page.is_empty();
+            looked_at += page.len();
+            for (key, record) in page {
+                before = Some(key);
+                if stage.is_none_or(|stage| record.order.stage == stage) {
+                    found.push(record);
+                }
+                if found.len() == limit {
+                    return Ok((found, before));
+                }
+            }
+            if is_last {
+                return Ok((found, None));
+            }
+            if looked_at >= MAX_LOOKED_AT {
+                return Ok((found, before));
+            }
+        }
+    }
+
+    pub async fn order(&self, session: &Session, id: &str) -> Result<OrderRecord, BotError> {
+        let found = records::order(session.store(), id).await?;
+        found.map(|(_, record)| record).ok_or(BotError::NoOrder)
+    }
+
+    /// The kitchen moves an order on; the customer is told, as the restaurant has it set.
+    pub async fn move_order(&self, session: &Session, id: String, to: OrderStage) -> Result<OrderRecord, BotError> {
+        self.change(session, |answer| BotCommand::Move { id, to, answer }).await
+    }
+
+    /// An order that waits for its payment is paid. One that is paid already stays so.
+    pub async fn note_payment(&self, session: &Session, id: String) -> Result<OrderRecord, BotError> {
+        self.change(session, |answer| BotCommand::NotePayment { id, answer }).await
+    }
+
+    /// Has a desk do something, and waits until the vault has it.
+    async fn change<T>(
+        &self,
+        session: &Session,
+        command: impl FnOnce(oneshot::Sender<Changed<T>>) -> BotCommand,
+    ) -> Result<T, BotError> {
+        let desk = self.desks().get(session.tenant()).cloned().ok_or(BotError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        desk.send(command(answer)).await.map_err(|_| BotError::Closed)?;
+        let (done, change) = answered.await.map_err(|_| BotError::Closed)??;
+        match timeout(VAULT_PATIENCE, session.settled(change)).await {
+            Ok(Ok(())) => Ok(done),
+            _ => Err(BotError::NotDurable),
+        }
+    }
+
+    fn desks(&self) -> MutexGuard<'_, HashMap<TenantId, mpsc::Sender<BotCommand>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attendant for Bots {
+    fn opened(&self, session: &Session) {
+        let (commands, received) = mpsc::channel(8);
+        self.desks().insert(session.tenant().clone(), commands);
+        session.attend(BotDesk::new(session.clone(), self.shared.clone()).run(received));
+    }
+}
+
+/// The word of a stage, as the kitchen's page has it.
+fn word(stage: OrderStage) -> &'static str {
+    match stage {
+        OrderStage::Pendiente => "pendiente",
+        OrderStage::Cocinando => "cocinando",
+        OrderStage::Listo => "listo",
+        OrderStage::Entregado => "entregado",
+        OrderStage::Cancelado => "cancelado",
+    }
+}
+
+/// A menu and its settings, ready for messages. Some milliseconds of work.
+async fn restaurant(menu: Menu, settings: RestaurantSettings) -> Result<Arc<Restaurant>, BotError> {
+    let made = tokio::task::spawn_blocking(move || Restaurant::new(super::Parser::new(menu), settings));
+    made.await.map(Arc::new).map_err(|_| BotError::EngineBroke)
+}

@@ -1,0 +1,320 @@
+//! What the bot keeps in the tenant's state: conversations, orders, menu, settings, and its place in the events. Owns the forms in
+//! which they are written, and what is read back; a record that does not parse is an error, never an absence.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use ulid::Ulid;
+
+use crate::{
+    bot::{conversation::Conversation, menu::Menu, order::Order, restaurant::RestaurantSettings},
+    message::EventId,
+    store::{
+        Batch, Store, StoreError,
+        key::{self, Key},
+        parse_setting, space,
+    },
+};
+
+/// Names within [`space::BOT`].
+const MENU: &str = "menu";
+const SETTINGS: &str = "settings";
+const PLACE: &str = "place";
+
+/// What an owner writes, and how often it was written: two who change it at the same time do not undo each other's work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Versioned<T> {
+    /// 0: nobody has written it yet.
+    pub version: u64,
+    pub value: T,
+}
+
+/// How far the bot has come in the tenant's events. A chat's own place is in its conversation, and is ahead of this one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BotPlace {
+    /// Every event up to here is done.
+    pub cursor: Option<EventId>,
+    /// When it was switched on: what is older is nobody's to answer.
+    pub since: Timestamp,
+    /// Up to here only the owner's words count: it was off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners_until: Option<EventId>,
+}
+
+/// A chat.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConversationRecord {
+    pub conversation: Conversation,
+    /// Every event of this chat up to here is done.
+    pub seen: Option<EventId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_at: Option<Timestamp>,
+    pub updated_at: Timestamp,
+    /// The id of the bot's last reply here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+    /// As WhatsApp shows the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The engine broke on it: the bot says nothing more here until somebody gives the chat back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
+}
+
+/// The part of a conversation that is read although the rest does not parse.
+#[derive(Debug, Default, Deserialize)]
+struct Outline {
+    #[serde(default)]
+    seen: Option<EventId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderRecord {
+    pub order: Order,
+    /// What the restaurant called itself then.
+    pub restaurant: String,
+    pub updated_at: Timestamp,
+}
+
+pub async fn menu(store: &Store) -> Result<Versioned<Menu>, StoreError> {
+    Ok(setting(store, MENU).await?.unwrap_or_else(no_menu))
+}
+
+pub async fn settings(store: &Store) -> Result<Versioned<RestaurantSettings>, StoreError> {
+    Ok(setting(store, SETTINGS).await?.unwrap_or_else(no_settings))
+}
+
+/// Before an owner has written one.
+pub fn no_menu() -> Versioned<Menu> {
+    Versioned { version: 0, value: Menu { id: String::new(), name: String::new(), items: Vec::new() } }
+}
+
+/// Before an owner has written any: the bot is off.
+pub fn no_settings() -> Versioned<RestaurantSettings> {
+    let value = serde_json::from_value(serde_json::json!({ "active": false }));
+    Versioned { version: 0, value: value.expect("every other setting has a default") }
+}
+
+pub async fn place(store: &Store) -> Result<BotPlace, StoreError> {
+    Ok(setting(store, PLACE).await?.unwrap_or_default())
+}
+
+async fn setting<T: DeserializeOwned>(store: &Store, name: &'static str) -> Result<Option<T>, StoreError> {
+    let stored = store.get(space::BOT, &key::text(name)).await?;
+    stored.map(|stored| parse_setting(name, &stored)).transpose()
+}
+
+pub fn put_menu(batch: &mut Batch, menu: &Versioned<Menu>) {
+    batch.put(space::BOT, key::text(MENU), plain(menu));
+}
+
+pub fn put_settings(batch: &mut Batch, settings: &Versioned<RestaurantSettings>) {
+    batch.put(space::BOT, key::text(SETTINGS), plain(settings));
+}
+
+pub fn put_place(batch: &mut Batch, place: &BotPlace) {
+    batch.put(space::BOT, key::text(PLACE), plain(place));
+}
+
+/// A chat as it is stored, under whichever of its names.
+#[derive(Default)]
+pub struct StoredChat {
+    pub record: ConversationRecord,
+    /// Why the record does not parse.
+    pub unreadable: Option<String>,
+    /// Names under which it is not to be found any more.
+    pub former: Vec<String>,
+}
+
+/// The conversation of a chat that has these names. It may have begun before the first of them was known.
+pub async fn conversation(store: &Store, names: &[String]) -> Result<StoredChat, StoreError> {
+    let mut found: Option<StoredChat> = None;
+    let mut former = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let Some(stored) = store.get(space::BOT_CONVERSATIONS, &key::text(name)).await? else { continue };
+        if at > 0 {
+            former.push(name.clone());
+        }
+        let read = read_conversation(&stored);
+        match &mut found {
+            None => found = Some(read),
+            Some(first) => *first = joined(std::mem::take(first), read),
+        }
+    }
+    let mut found = found.unwrap_or_default();
+    found.former = former;
+    Ok(found)
+}
+
+/// It was talked with under both names: what was said last counts, nothing that was promised under the other is lost, and nothing is
+/// answered twice. While one of the two does not parse, the chat is as broken as that one.
+fn joined(one: StoredChat, other: StoredChat) -> StoredChat {
+    let is_later = other.record.updated_at > one.record.updated_at;
+    let (later, earlier) = if is_later { (other, one) } else { (one, other) };
+    let (now, before) = (later.record, earlier.record);
+    let record = ConversationRecord {
+        conversation: now.conversation.joined_with(before.conversation),
+        seen: now.seen.max(before.seen),
+        wake_at: now.wake_at.into_iter().chain(before.wake_at).min(),
+        updated_at: now.updated_at,
+        told: now.told.or(before.told),
+        name: now.name.or(before.name),
+        broken: now.broken.or(before.broken),
+    };
+    StoredChat { record, unreadable: later.unreadable.or(earlier.unreadable), former: Vec::new() }
+}
+
+fn read_conversation(stored: &[u8]) -> StoredChat {
+    match serde_json::from_slice(stored) {
+        Ok(record) => StoredChat { record, unreadable: None, former: Vec::new() },
+        Err(error) => {
+            let Outline { seen } = serde_json::from_slice(stored).unwrap_or_default();
+            // Where, not what: a customer's words are in it.
+            let reason = format!("the record does not parse (line {}, column {})", error.line(), error.column());
+            let record = ConversationRecord { seen, ..ConversationRecord::default() };
+            StoredChat { record, unreadable: Some(reason), former: Vec::new() }
+        }
+    }
+}
+
+pub fn put_conversation(batch: &mut Batch, chat: &str, former: &[String], record: &ConversationRecord) {
+    former.iter().for_each(|name| batch.delete(space::BOT_CONVERSATIONS, key::text(name)));
+    batch.put(space::BOT_CONVERSATIONS, key::text(chat), plain(record));
+}
+
+/// Conversations after a chat, in the order of the names.
+pub async fn conversations(
+    store: &Store,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, StoredChat)>, StoreError> {
+    const PAGE_BYTES: usize = 1 << 20;
+    let after = after.map(key::text);
+    let page = store.page(space::BOT_CONVERSATIONS, after.as_deref(), limit, PAGE_BYTES).await?;
+    let chat =
+        |(key, value): &(Key, bytes::Bytes)| Some((String::from_utf8(key.to_vec()).ok()?, read_conversation(value)));
+    Ok(page.iter().filter_map(chat).collect())
+}
+
+/// The order that people call by these six digits; with its key.
+pub async fn order(store: &Store, id: &str) -> Result<Option<(Ulid, OrderRecord)>, StoreError> {
+    let Some(key) = store.get(space::BOT_ORDER_IDS, &key::text(id)).await? else { return Ok(None) };
+    let Some(ulid) = parse_ulid(&key) else { return Ok(None) };
+    let stored = store.get(space::BOT_ORDERS, &ulid.to_bytes()).await?;
+    let record = stored.map(|stored| parse_setting("order", &stored)).transpose()?;
+    Ok(record.map(|record| (ulid, record)))
+}
+
+/// Orders before a key, the newest first. What does not parse is passed over, and told.
+pub async fn orders(store: &Store, before: Option<Ulid>, limit: usize) -> Result<Vec<(Ulid, OrderRecord)>, StoreError> {
+    let before = before.map(|before| before.to_bytes());
+    let page = store.scan_back(space::BOT_ORDERS, before.as_ref().map(<[u8; 16]>::as_slice), limit).await?;
+    let read = |(key, value): &(Key, bytes::Bytes)| {
+        let ulid = parse_ulid(key)?;
+        match serde_json::from_slice(value) {
+            Ok(record) => Some((ulid, record)),
+            Err(error) => {
+                tracing::error!(order = %ulid, line = error.line(), column = error.column(), "an order does not parse");
+                None
+            }
+        }
+    };
+    Ok(page.iter().filter_map(read).collect())
+}
+
+pub fn put_order(batch: &mut Batch, key: Ulid, record: &OrderRecord) {
+    batch.put(space::BOT_ORDERS, key.to_bytes(), plain(record));
+    batch.put(space::BOT_ORDER_IDS, key::text(&record.order.id), key.to_bytes().to_vec());
+}
+
+/// Puts into the batch that some of what nobody needs any more goes, of the oldest orders and of the conversations after `chat`. Gives the
+/// chat after which to go on; `None`: from the beginning.
+pub async fn trim(
+    store: &Store,
+    batch: &mut Batch,
+    after: Option<&str>,
+    conversations_before: Timestamp,
+    orders_before: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    const STEP: usize = 64;
+    for (key, value) in store.scan(space::BOT_ORDERS, None, STEP).await? {
+        let Ok(record) = serde_json::from_slice::<OrderRecord>(&value) else { continue };
+        // A kitchen that moves no order has as many open ones as it ever had.
+        if record.updated_at >= orders_before {
+            continue;
+        }
+        // The digits may be another's by now.
+        let digits = key::text(&record.order.id);
+        if store.get(space::BOT_ORDER_IDS, &digits).await?.as_deref() == Some(&*key) {
+            batch.delete(space::BOT_ORDER_IDS, digits);
+        }
+        batch.delete(space::BOT_ORDERS, key);
+    }
+    let page = conversations(store, after, STEP).await?;
+    for (chat, stored) in &page {
+        let is_idle = stored.unreadable.is_none() && stored.record.updated_at < conversations_before;
+        if is_idle && stored.record.wake_at.is_none() {
+            batch.delete(space::BOT_CONVERSATIONS, key::text(chat));
+        }
+    }
+    Ok(page.last().filter(|_| page.len() == STEP).map(|(chat, _)| chat.clone()))
+}
+
+fn parse_ulid(key: &[u8]) -> Option<Ulid> {
+    Some(Ulid::from_bytes(key.try_into().ok()?))
+}
+
+fn plain(record: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(record).expect("a record is plain data, which JSON always takes")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stored(at: &str, conversation: serde_json::Value) -> Vec<u8> {
+        let record = json!({ "conversation": conversation, "seen": null, "updated_at": at });
+        serde_json::to_vec(&record).unwrap()
+    }
+
+    fn basket(item: &str) -> serde_json::Value {
+        let mut shown = json!(Conversation::default());
+        shown["order"]["lines"] = json!([{ "item": item, "qty": 2, "note": [] }]);
+        shown
+    }
+
+    fn known(id: &str) -> serde_json::Value {
+        let placed_at = if id == "aaaaaa" { "2026-03-01T12:00:00Z" } else { "2026-03-01T12:30:00Z" };
+        json!({ "id": id, "stage": "pendiente", "total": 1, "placedAt": placed_at, "isPickUp": true, "isUnpaid": false })
+    }
+
+    #[test]
+    fn who_was_talked_with_under_two_names_keeps_the_silence_the_orders_and_the_basket() {
+        let mut earlier = basket("aji");
+        earlier["orders"] = json!([known("aaaaaa")]);
+        earlier["silence"] = json!({ "cause": "owner", "until": "2026-03-01T15:00:00Z" });
+        let mut later = basket("lim");
+        later["orders"] = json!([known("bbbbbb")]);
+        later["silence"] = json!({ "cause": "humanCalled", "until": "2026-03-01T14:00:00Z" });
+        let (earlier, later) = (stored("2026-03-01T12:00:00Z", earlier), stored("2026-03-01T13:00:00Z", later));
+        for (one, other) in [(&earlier, &later), (&later, &earlier)] {
+            let both = joined(read_conversation(one), read_conversation(other));
+            assert_eq!(both.unreadable, None);
+            let talk = both.record.conversation;
+            let now = "2026-03-01T13:30:00Z".parse().unwrap();
+            assert_eq!(talk.silence(now).map(|silence| silence.until.to_string()), Some("2026-03-01T15:00:00Z".into()));
+            assert_eq!(talk.orders().iter().map(|order| &order.id).collect::<Vec<_>>(), ["aaaaaa", "bbbbbb"]);
+            assert_eq!(talk.lines()[0].item, "lim");
+            assert_eq!(json!(talk)["kept"]["lines"][0]["item"], "aji");
+        }
+    }
+
+    #[test]
+    fn a_name_whose_record_does_not_parse_is_not_overwritten_by_the_other() {
+        let good = stored("2026-03-01T12:00:00Z", basket("aji"));
+        for (one, other) in [(&good[..], &b"{"[..]), (&b"{"[..], &good[..])] {
+            assert!(joined(read_conversation(one), read_conversation(other)).unreadable.is_some());
+        }
+    }
+}

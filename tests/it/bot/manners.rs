@@ -1,0 +1,125 @@
+//! Replies come as a human would write them: read, typed for a while, sent; and nobody is shown as there for longer than that.
+
+use std::time::Duration;
+
+use loopback::{ChatState, Seen};
+use serde_json::json;
+use sessiond::demo::until;
+use tokio::time::Instant;
+
+use super::{Scene, settings};
+use crate::stage::{Home, LIMIT, Stage};
+
+impl Scene {
+    /// With delays as a human has them.
+    async fn open_human() -> Option<Self> {
+        let stage = Stage::new(Home::Embedded).await?.set("SESSIOND_SESSION__HUMAN_PERCENT", "100");
+        let scene = Self::open_on(stage).await?;
+        let mut human = settings();
+        human["humanize"] = json!(true);
+        scene.ok("PUT", "settings", Some(human)).await;
+        Some(scene)
+    }
+
+    /// What a customer sees of the tenant.
+    async fn seen(&self, customer: &str) -> Option<Seen> {
+        let seen = self.stage.network.customer_sees(customer).await.unwrap();
+        seen.into_iter().find(|seen| seen.number == self.conversation.number)
+    }
+
+    async fn is_typing(&self, customer: &str) -> bool {
+        self.seen(customer).await.is_some_and(|seen| seen.chat_state == Some(ChatState::Composing))
+    }
+
+    async fn await_typing(&self, customer: &str) {
+        let typing = until(LIMIT, "somebody to type", || self.is_typing(customer)).await;
+        typing.unwrap_or_else(|error| panic!("{error}\n{}", self.stage.log()));
+    }
+
+    /// Nobody types any more, and the tenant is not shown as there: its phone rings.
+    async fn await_gone(&self, customer: &str) {
+        let gone = async || {
+            self.seen(customer).await.is_some_and(|seen| seen.chat_state == Some(ChatState::Paused) && !seen.available)
+        };
+        until(LIMIT, "the tenant to be gone", gone)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.stage.log()));
+    }
+
+    async fn is_read(&self, customer: &str, id: &str) -> bool {
+        let said = self.stage.network.messages(Some(customer)).await.unwrap();
+        said.iter().any(|message| message.id == id && !message.read.is_empty())
+    }
+
+    async fn assert_got_nothing(&self, customer: &str) {
+        assert_eq!(self.got(customer).await, Vec::<String>::new());
+    }
+}
+
+/// Two at once: each is answered after its own time, and neither waits for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_reply_is_typed_before_it_comes() {
+    let Some(scene) = Scene::open_human().await else { return };
+    let (ana, luz) = (scene.customer(0), scene.customer(1));
+    let asked = Instant::now();
+    let id = scene.says(&ana, "quiero dos ajiacos").await;
+    scene.says(&luz, "quiero una limonada natural").await;
+    for customer in [&ana, &luz] {
+        scene.await_typing(customer).await;
+        scene.assert_got_nothing(customer).await;
+        assert!(scene.seen(customer).await.unwrap().available, "WhatsApp shows typing only of who is there");
+    }
+    assert!(scene.is_typing(&ana).await && scene.is_typing(&luz).await, "one waits for the other");
+    for customer in [&ana, &luz] {
+        scene.await_more(customer, 0, "the reply").await;
+        assert!(asked.elapsed() > Duration::from_secs(2), "no human writes that in {:?}", asked.elapsed());
+    }
+    scene.await_gone(&ana).await;
+    scene.await_gone(&luz).await;
+    let history = scene.seen(&ana).await.unwrap().history;
+    assert_eq!(history, [ChatState::Composing, ChatState::Paused]);
+    assert!(scene.is_read(&ana, &id).await, "she was answered and not read");
+    // A program's send comes at once, unless it asks.
+    scene.sends(&ana, "promoción", json!({ "bot": true })).await;
+    assert_eq!(scene.seen(&ana).await.unwrap().history.len(), 2);
+    scene.sends(&ana, "otra promoción", json!({ "bot": true, "humanize": true })).await;
+    scene.await_gone(&ana).await;
+    assert_eq!(scene.seen(&ana).await.unwrap().history.len(), 4);
+    scene.daemon.kill().await.unwrap();
+}
+
+/// The owner writes while the bot types: it stops at once and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owners_word_stops_what_is_being_typed() {
+    let Some(scene) = Scene::open_human().await else { return };
+    let ana = scene.customer(0);
+    scene.says(&ana, "quiero dos ajiacos").await;
+    scene.await_typing(&ana).await;
+    scene.stage.network.phone_send(&scene.conversation.number, &ana, "hola Ana, ya le colaboro").await.unwrap();
+    scene.await_gone(&ana).await;
+    assert_eq!(scene.got(&ana).await, ["hola Ana, ya le colaboro"]);
+    scene.daemon.kill().await.unwrap();
+}
+
+/// It dies while it types, with its disk: the next life says the same, once, and when it was due.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_later_survives_a_death() {
+    let Some(scene) = Scene::open_human().await else { return };
+    let ana = scene.customer(0);
+    for text in ["quiero dos ajiacos", "y una limonada natural"] {
+        let before = scene.got(&ana).await.len();
+        scene.says(&ana, text).await;
+        let typing = async || scene.is_typing(&ana).await && scene.got(&ana).await.len() == before;
+        until(LIMIT, "somebody to type", typing).await.unwrap();
+    }
+    scene.daemon.kill().await.unwrap();
+    scene.stage.wipe_local_data();
+    let scene = Scene { daemon: scene.stage.start().await, ..scene };
+    let both = async || scene.got(&ana).await.len() >= 2;
+    until(LIMIT, "both replies", both).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    scene.await_gone(&ana).await;
+    let replies = scene.got(&ana).await;
+    assert_eq!(replies.len(), 2, "{replies:#?}");
+    assert!(replies[0].contains("Ajiaco") && replies[1].contains("imonada"), "{replies:#?}");
+    scene.daemon.kill().await.unwrap();
+}
