@@ -445,6 +445,7 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
             audience: Vec::new(),
             ttl: None,
             from_bot: false,
+            manner: None,
         };
         outbox.accept(outgoing).await.unwrap();
     }

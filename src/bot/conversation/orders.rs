@@ -220,9 +220,10 @@ pub fn moved(exchange: &mut Exchange<'_>, id: &str, stage: OrderStage, may_tell:
     order.stage = stage;
     order.is_unpaid &= stage == OrderStage::Pendiente;
     let is_pick_up = order.is_pick_up;
+    // Who was asked "shall I cancel it?" before the kitchen began is told that it is too late, and not left with an unheard "yes".
     if let Phase::CancelOrder { order } = &exchange.talk.phase
         && order == id
-        && !stage.is_cancellable_by_customer()
+        && stage.is_final()
     {
         exchange.talk.phase = Phase::Idle;
     }

@@ -24,7 +24,7 @@ impl Scene {
         assert_eq!(self.got(customer).await, before, "{text} was answered\n{}", self.stage.log());
     }
 
-    async fn sends(&self, to: &str, text: &str, more: Value) {
+    pub(super) async fn sends(&self, to: &str, text: &str, more: Value) {
         let mut body = json!({ "session": TENANT, "chatId": format!("{to}@c.us"), "text": text });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let before = self.got(to).await.len();

@@ -291,6 +291,12 @@ fn an_order_is_cancelled_until_the_kitchen_starts() {
     summarised(&mut chat);
     play(&mut chat, &[("sí", &[]), ("cancelar", &[]), ("sí", &["cancelé"])]);
     assert!(chat.moved(OrderStage::Cocinando).contains("no alcanzo"));
+    // And one that was faster than the answer.
+    let mut chat = Chat::new();
+    summarised(&mut chat);
+    play(&mut chat, &[("sí", &[]), ("cancelar", &["¿Cancelo"])]);
+    assert!(chat.moved(OrderStage::Cocinando).contains("en la cocina"));
+    play(&mut chat, &[("sí", &["no alcanzo a cancelarlo"])]);
 }
 
 #[test]
