@@ -69,6 +69,7 @@ impl From<FailureReason> for SendFailure {
             FailureReason::Expired => Self::Expired,
             FailureReason::OtherAccount => Self::OtherAccount,
             FailureReason::Unsendable => Self::Unsendable,
+            FailureReason::Superseded => Self::Superseded,
         }
     }
 }

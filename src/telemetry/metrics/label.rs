@@ -69,6 +69,7 @@ labels! {
         Expired = "expired",
         OtherAccount = "other_account",
         Unsendable = "unsendable",
+        Superseded = "superseded",
     }
 
     Consumer { SocketIo = "socketio", Webhook = "webhook", }
