@@ -59,6 +59,16 @@ const DECODING: usize = 2;
 /// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
 const READING: usize = 128;
 
+/// Of the grace so much is kept for closing what was not given away.
+const CLOSING_TIME: Duration = Duration::from_secs(10);
+
+/// SIGTERM to exit, where nothing else is set: 25 s, and 50 ms a tenant, 300 s at the most. Tenants change hands up to 32 at a time, each in
+/// about a second: of more than some 9,000 the rest is closed, and taken over when this process has ended.
+pub fn default_grace(tenants: usize) -> Duration {
+    let each = Duration::from_millis(50).saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX));
+    (Duration::from_secs(25) + each).min(Duration::from_secs(300))
+}
+
 /// A daemon whose port is open.
 pub struct Daemon {
     pub address: SocketAddr,
@@ -68,7 +78,8 @@ pub struct Daemon {
     auth: Arc<Auth>,
     stop_serving: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    grace: Duration,
+    /// `None`: by the number of tenants.
+    grace: Option<Duration>,
     /// Removed at the end.
     _work: WorkFolder,
     /// Of an embedded vault.
@@ -102,7 +113,8 @@ impl Daemon {
         let auth = Auth::start(auth, vault.clone(), SystemClock::shared()).await;
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
-        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
+        let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
+        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         fleet.attended_by(vec![webhooks.clone()]);
@@ -145,15 +157,18 @@ impl Daemon {
     /// Refuses new work, finishes what is in flight, writes everything to the vault; within the grace.
     pub async fn stop(self) -> anyhow::Result<()> {
         let began = Instant::now();
+        let grace = self.grace.unwrap_or_else(|| default_grace(self.fleet.counts().total));
         let ending = async {
-            self.fleet.stop().await;
+            self.fleet.leave(grace.saturating_sub(CLOSING_TIME.min(grace / 2))).await;
+            // What comes after it takes a second or two.
+            self.fleet.stop(grace.saturating_sub(began.elapsed() + Duration::from_secs(2))).await;
             self.live.close().await;
             self.auth.stop().await;
             self.stop_serving.cancel();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
         };
-        if tokio::time::timeout(self.grace, ending).await.is_err() {
-            bail!("not everything was finished within {:?}", self.grace);
+        if tokio::time::timeout(grace, ending).await.is_err() {
+            bail!("not everything was finished within {grace:?}");
         }
         info!(took.ms = began.elapsed().as_millis() as u64, "stopped");
         Ok(())

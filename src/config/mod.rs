@@ -49,7 +49,8 @@ pub struct Config {
     pub outbound: Outbound,
     pub webhooks: Webhooks,
     /// From SIGTERM to the exit.
-    pub shutdown_grace: Duration,
+    /// `None`: by the number of tenants.
+    pub shutdown_grace: Option<Duration>,
     pub log: Log,
 }
 

@@ -92,7 +92,7 @@ impl Reader<'_> {
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
-        let shutdown_grace = self.duration("shutdown.grace", 1..=300);
+        let shutdown_grace = self.grace();
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
         });
@@ -566,6 +566,18 @@ impl Reader<'_> {
             self.mistake(key, format!("expected {expected}"));
         }
         parsed
+    }
+
+    /// The inner `None`: "auto".
+    #[expect(clippy::option_option, reason = "a mistake, or the default")]
+    fn grace(&mut self) -> Option<Option<Duration>> {
+        self.parsed("shutdown.grace", "\"auto\", or a duration from 1s to 300s, like 90s", |text| {
+            if text == "auto" {
+                return Some(None);
+            }
+            let grace = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;
+            (Duration::from_secs(1)..=Duration::from_secs(300)).contains(&grace).then_some(Some(grace))
+        })
     }
 
     fn duration(&mut self, key: &str, seconds: std::ops::RangeInclusive<u64>) -> Option<Duration> {

@@ -2,7 +2,7 @@
 //!
 //! One mechanism for every reason: a working copy that failed, a task that crashed, a vault that refused or did not answer, a disk
 //! that was full. The first time at once, then with backoff. A tenant that another process owns is left to it: see
-//! [`super::heartbeat`] for when it is taken back.
+//! [`super::takeback`] for when it is taken back.
 
 use std::sync::Arc;
 
@@ -10,7 +10,10 @@ use futures::FutureExt as _;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{Fleet, directory, slot::Slot};
+use super::{
+    Fleet, FleetError, directory,
+    slot::{Failure, FailureKind, Slot},
+};
 use crate::session::{End, backoff, jitter};
 
 /// The shortest wait between two openings that fail.
@@ -43,7 +46,8 @@ fn note(fleet: &Fleet, slot: &Slot) {
     }
 }
 
-fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
+/// Opens the tenant, unless a process that lives has it.
+pub fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
     begin(fleet, slot, false);
 }
 
@@ -74,6 +78,25 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
         if slot.session().is_some() || !fleet.has(&slot) {
             break;
         }
+        if fleet.is_leaving() {
+            leave_to_another(&fleet, &slot).await;
+            break;
+        }
+        // While it was away it may have been taken over.
+        if !take && !fleet.living_peers().is_empty() {
+            match fleet.check_unowned(&slot).await {
+                Ok(()) => {}
+                Err(FleetError::Moved) => {
+                    fleet.close_moved(&slot).await;
+                    break;
+                }
+                Err(error) => {
+                    let (reason, at) = (format!("who has it cannot be read: {error}"), fleet.env.clock.now());
+                    slot.failed(Failure { reason, at, kind: FailureKind::VaultDown });
+                    continue;
+                }
+            }
+        }
         let opened = {
             let _turn = fleet.reviving.acquire().await;
             fleet.open(&slot, slot.was_paired()).await
@@ -95,5 +118,13 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
     // It may have ended again before that.
     if slot.unclosed().is_some_and(|session| session.end().is_some()) {
         fleet.env.ended.note(&slot.tenant);
+    }
+}
+
+/// This process is about to stop: what it would open now it would hand over in a moment. Another one may have it at once.
+async fn leave_to_another(fleet: &Fleet, slot: &Slot) {
+    fleet.close_moved(slot).await;
+    if slot.was_paired() && slot.unclosed().is_none() {
+        fleet.let_go(&slot.tenant);
     }
 }

@@ -7,6 +7,7 @@ mod bounds;
 mod broken;
 mod changes;
 mod channels;
+mod cluster;
 mod console;
 mod console_words;
 mod copy_failure;
