@@ -250,9 +250,13 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
             }
         }
         Err(_) => {
-            // Its owner has let go of it: nobody else looks after it.
             if slot.failure().is_some_and(|failure| failure.is_transient()) {
-                revival::take(fleet, slot);
+                match last {
+                    // Its owner has let go of it: nobody else looks after it.
+                    Some(_) => revival::take_given(fleet, slot, from.clone()),
+                    // It said nothing, and may go on by now.
+                    None => revival::take(fleet, slot),
+                }
             }
             fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
         }

@@ -573,7 +573,7 @@ impl Fleet {
             self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         let slot = self.slot_of(tenant);
-        if let Err(error) = self.check_unowned(&slot).await {
+        if let Err(error) = self.check_unowned(&slot, None).await {
             if record.as_ref().is_some_and(|record| record.whatsapp_connected) {
                 slot.expect_state();
             }

@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::{Fleet, directory::Pause, letters, takeback};
 use crate::{
+    message::phone,
     session::State,
     tenant::{TenantId, TenantRecord},
     vault::VaultError,
@@ -188,6 +189,8 @@ impl Fleet {
         if self.living_peers().is_empty() {
             return tenants;
         }
+        // A handover may be near. The first message would hold up every login in the middle of it.
+        self.tasks.spawn_blocking(phone::load);
         let limit = deadline.min(Instant::now() + OWNERS);
         let silent = || VaultError::Unavailable("no answer".into());
         let owners = stream::iter(tenants).map(|tenant| async move {

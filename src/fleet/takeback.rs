@@ -250,13 +250,15 @@ impl Fleet {
         instances
     }
 
-    /// Somebody asks for the tenant by name: an error when a process that lives has it. Asking does not take it away from that one.
-    pub(super) async fn check_unowned(&self, slot: &Slot) -> Result<(), FleetError> {
-        if slot.is_moved() && slot.owner().is_some_and(|owner| self.is_alive(&owner)) {
+    /// An error when a process that lives has the tenant, other than the one that has let go of it: whoever asks for it by name, or opens
+    /// it anew, does not take it away from that one.
+    pub(super) async fn check_unowned(&self, slot: &Slot, giver: Option<&InstanceId>) -> Result<(), FleetError> {
+        let is_anothers = |owner: &InstanceId| Some(owner) != giver;
+        if slot.is_moved() && slot.owner().is_some_and(|owner| is_anothers(&owner) && self.is_alive(&owner)) {
             return Err(FleetError::Moved);
         }
         let owner = self.living_owner(&slot.tenant).await.map_err(|error| self.unreadable(&error))?;
-        let Some(owner) = owner else { return Ok(()) };
+        let Some(owner) = owner.filter(is_anothers) else { return Ok(()) };
         slot.set_elsewhere(Some(owner), self.env.clock.now());
         Err(FleetError::Moved)
     }

@@ -8,6 +8,8 @@ mod broken;
 mod changes;
 mod channels;
 mod cluster;
+mod cluster_kills;
+mod cluster_letters;
 mod console;
 mod console_words;
 mod copy_failure;

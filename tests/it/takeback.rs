@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
-use sessiond::demo::{Conversation, Dashboard, Ear, Process, until};
+use sessiond::{
+    cluster::should_own,
+    demo::{Conversation, Dashboard, Ear, Process, until},
+    vault::{Instance, Vault as _, embedded::Embedded},
+};
 
 use crate::stage::{Home, LIMIT, Other, Stage};
 
@@ -217,4 +221,49 @@ async fn a_tenant_that_only_the_dead_process_knew_is_served() {
             .unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
     }
     deploy.old.kill().await.unwrap();
+}
+
+/// Two notice a death. The one that should have the tenant is slow to open it. By then the other has it, and keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_slow_to_open_a_tenant_asks_who_has_it_by_then() {
+    const SLOWNESS: Duration = Duration::from_secs(8);
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
+    let (mut slow, mut quick) = (stage.other("slow", false), stage.other("quick", false));
+    slow.setup = slow.setup.set("LOOPBACK_PAUSE", format!("revival:{}", SLOWNESS.as_millis()));
+    quick.setup = quick.setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
+    let (slow_process, quick_process) = (slow.start().await, quick.start().await);
+    let ids = Embedded::open(&stage.path("cloud/vault.db")).unwrap().instances().await.unwrap();
+    let is_slow = |instance: &&Instance| {
+        let pid = slow_process.id().unwrap().to_string();
+        instance.process.as_ref().is_some_and(|process| process.split('/').nth(2) == Some(&pid))
+    };
+    let slow_id = ids.iter().find(is_slow).expect("it has a record").id.clone();
+    let is_its = |name: &String| should_own(&name.parse().unwrap(), ids.iter().map(|one| &one.id)) == Some(&slow_id);
+    let tenant = (0..).map(|n| format!("trattoria-{n}")).find(is_its).unwrap();
+
+    let old = stage.start().await;
+    let conversations = vec![stage.pair(&tenant).await];
+    for other in [&slow, &quick] {
+        let knows = || async { other.health().await.1["sessions"]["elsewhere"] == json!(1) };
+        until(LIMIT, "the tenant to be known", knows).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    }
+    old.kill().await.unwrap();
+    let notices = || async { slow.log().contains("taking it back") };
+    until(LIMIT, "the slow one to notice", notices).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    let noticed = Instant::now();
+    let served = || quick.dashboard.is_connected(&tenant);
+    until(SLOWNESS, "the other to take it", served).await.unwrap_or_else(|e| panic!("{e}\n{}", quick.log()));
+    let counts = stage.network.stats().await.counts;
+    // Until the slow one has gone on.
+    while noticed.elapsed() < SLOWNESS + Duration::from_secs(3) {
+        assert!(quick.dashboard.is_connected(&tenant).await, "taken from a process that lives\n{}", slow.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let after = stage.network.stats().await.counts;
+    assert_eq!((after.logins, after.replaced_logins), (counts.logins, 0), "{}", slow.log());
+    let (code, health) = slow.health().await;
+    assert_eq!((code, &health["status"]), (200, &json!("standby")), "{health}\n{}", slow.log());
+    stage.assert_promises(&conversations).await;
+    slow_process.kill().await.unwrap();
+    quick_process.kill().await.unwrap();
 }
