@@ -125,6 +125,8 @@ async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
             let owner = match slot.owner() {
                 // Only the dead may have been followed by another.
                 Some(owner) if fleet.is_alive(&owner) => Some(owner),
+                // And nobody else is there: a score of reads less, while nobody serves it.
+                _ if fleet.living_peers().is_empty() => None,
                 _ => owner(fleet, &slot.tenant).await?,
             };
             Ok::<_, VaultError>((slot, owner))
