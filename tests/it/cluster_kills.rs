@@ -80,6 +80,7 @@ async fn failed_deploys(home: Home) {
     let mut rng = SmallRng::seed_from_u64(seed());
     let Some(mut fleet) = Fleet::new(home, 3, 1).await else { return };
     let traffic = fleet.traffic();
+    traffic.until_begun().await;
     let before = fleet.stage.network.stats().await.counts;
     for _ in 0..20 {
         let new = fleet.others[0].setup.spawn().unwrap();
@@ -112,6 +113,7 @@ async fn twenty_failed_deploys_cost_nothing_with_firestore() {
 async fn three_processes(home: Home) {
     let Some(mut fleet) = Fleet::new(home, 12, 3).await else { return };
     let traffic = fleet.traffic();
+    traffic.until_begun().await;
     let second = fleet.others[0].start().await;
     let third = fleet.others[1].start().await;
     let Fleet { stage, first, others, .. } = fleet;
@@ -156,6 +158,7 @@ async fn a_joiner_that_is_told_to_stop(stays: bool) {
         false => None,
     };
     let traffic = fleet.traffic();
+    traffic.until_begun().await;
     fleet.first.signal(Signal::TERM).unwrap();
     until_taken_over(&fleet.others[0]).await;
     let Fleet { stage, first, others, .. } = fleet;
@@ -190,6 +193,7 @@ async fn a_vault_that_is_away(mode: Mode) {
     let mut fleet = Fleet::on(stage, 16, 1).await;
     let new = fleet.others[0].start().await;
     let traffic = fleet.traffic();
+    traffic.until_begun().await;
     fleet.first.signal(Signal::TERM).unwrap();
     until_taken_over(&fleet.others[0]).await;
     proxy.set(mode);
