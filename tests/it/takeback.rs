@@ -230,7 +230,8 @@ async fn whoever_is_slow_to_open_a_tenant_asks_who_has_it_by_then() {
     let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
     let (mut slow, mut quick) = (stage.other("slow", false), stage.other("quick", false));
     slow.setup = slow.setup.set("LOOPBACK_PAUSE", format!("revival:{}", SLOWNESS.as_millis()));
-    quick.setup = quick.setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
+    // It leaves the slow one about so long.
+    quick.setup = quick.setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "4s");
     let (slow_process, quick_process) = (slow.start().await, quick.start().await);
     let ids = Embedded::open(&stage.path("cloud/vault.db")).unwrap().instances().await.unwrap();
     let is_slow = |instance: &&Instance| {
