@@ -32,13 +32,13 @@ use crate::{
     waha::{KitchenOrder, chat_id},
 };
 
-/// What is tried has no more characters.
+/// The longest text that can be tried, in characters.
 const MAX_TRIED_TEXT: usize = 4_096;
 
 const MOST_ORDERS: usize = 200;
 const MOST_CONVERSATIONS: usize = 200;
 
-/// What has versions, with its version as `ETag`.
+/// A document with its version as `ETag`.
 pub struct Tagged<T>(Versioned<T>);
 
 impl<T: Serialize> IntoResponse for Tagged<T> {
@@ -161,7 +161,7 @@ pub struct ConversationsQuery {
 #[derive(Serialize, JsonSchema)]
 pub struct BotConversations {
     conversations: Vec<BotConversation>,
-    /// Where to go on, if there may be more.
+    /// The next page begins here, if there may be one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
 }
@@ -180,7 +180,7 @@ pub struct BotConversation {
     /// Why the bot says nothing there any more, until it is given back: something broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     broken: Option<String>,
-    /// What the bot knows of it, in its own form: it may change with every version.
+    /// The bot's own record of the conversation: its form may change with every version.
     #[schemars(with = "serde_json::Map<String, Value>")]
     conversation: Value,
 }
@@ -258,7 +258,7 @@ pub struct OrdersQuery {
 #[derive(Serialize, JsonSchema)]
 pub struct Orders {
     orders: Vec<KitchenOrder>,
-    /// Where to go on, if there may be more.
+    /// The next page begins here, if there may be one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     cursor: Option<Ulid>,

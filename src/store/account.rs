@@ -19,7 +19,7 @@ pub const ACCOUNT_CHANGE: &str = "session/account/change";
 /// Where it is written that the owner wants the session to stay away.
 pub const STOPPED: &str = "session/stopped";
 
-/// The setting that says that a pairing has begun and is not over (`session::pairing_mark`).
+/// Where it is written that a pairing has begun and is not over (`session::pairing_mark`).
 pub const PAIRING: &str = "session/pairing";
 
 /// An account at WhatsApp.

@@ -59,7 +59,7 @@ impl Caller {
         }
     }
 
-    /// What is counted names all tenants: no tenant's key opens it.
+    /// The metrics name all tenants: no tenant's key opens them.
     pub fn permit_metrics(&self) -> Result<(), Problem> {
         match self {
             Self::Admin => Ok(()),

@@ -205,7 +205,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
 pub struct TestMessage {
     #[serde(flatten)]
     tenant: Tenant,
-    /// Whom it would be from; nobody is written to.
+    /// The customer who would have written it; nobody is written to.
     #[allow(dead_code, reason = "the old pages send it")]
     from: Option<String>,
     #[schemars(required, length(min = 1), example = "quiero dos ajiacos")]
@@ -226,11 +226,11 @@ impl Names for TestMessage {
 pub struct TestAnswer {
     success: bool,
     message: &'static str,
-    /// What the bot would say; several messages with an empty line between them. `null`: nothing.
+    /// The bot's answer; several messages with an empty line between them. `null`: it says nothing.
     response: Option<String>,
 }
 
-/// What the bot would answer; touches no customer.
+/// Shows the bot's answer to a text, and touches no customer.
 pub async fn test_message(
     State(app): State<App>,
     Asked { tenant, asked: Body(body), .. }: Asked<Sending, Body<TestMessage>>,

@@ -55,6 +55,7 @@ async fn while_the_vault_is_cut_off_nothing_is_decided_and_nothing_is_lost() {
     let id = scene.says(&ana, "quiero dos ajiacos").await;
     ear.until(LIMIT, |heard| heard.iter().any(|one| one.payload["message"]["id"] == json!(id))).await.unwrap();
     proxy.set(Mode::Refuse);
+    // Her turn is due after three seconds. An answer that must not come has no condition to wait for.
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(scene.got(&ana).await, Vec::<String>::new(), "answered while the vault was cut off");
     let (status, problem) = scene.ask("POST", &format!("conversations/{}/take", scene.chat(1)), None).await;
