@@ -449,7 +449,7 @@ async fn serve(
     room: Room,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    listener::serve(listener, router, &settings.connections, settings.proxies, room, stop).await
+    listener::serve(listener, router, api::rejected, &settings.connections, settings.proxies, room, stop).await
 }
 
 /// What `/metrics` goes by.
@@ -477,7 +477,7 @@ fn watch(
     let room = Room { connections: WATCHERS, reserve };
     let settings = config::Connections { most: WATCHERS, per_address: None, ..config.http.connections.clone() };
     let (router, proxies) = (api::metrics_router(app.clone()), config.http.proxies.clone());
-    Ok(async move { listener::serve(listener, router, &settings, proxies, room, stop).await })
+    Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
 }
 
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.

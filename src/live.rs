@@ -9,7 +9,7 @@
 mod seats;
 mod visitors;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request, http::header, middleware};
 use serde::Deserialize;
@@ -81,7 +81,8 @@ struct Shared {
 #[derive(Clone)]
 struct Registrations {
     caller: Caller,
-    tenants: Arc<std::sync::Mutex<Vec<TenantId>>>,
+    /// What ends each of them.
+    tenants: Arc<std::sync::Mutex<HashMap<TenantId, CancellationToken>>>,
     gone: CancellationToken,
     _seat: Arc<Seat>,
 }
@@ -276,27 +277,30 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
         return;
     }
     let exists = exists(&shared.fleet, &tenant).await;
+    let over = registrations.gone.child_token();
     {
         let mut known = registrations.tenants.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if known.len() >= MAX_REGISTRATIONS {
-            return refuse("too many registrations on one socket");
+        match known.get(&tenant) {
+            Some(_) if !exists => {
+                let _ = socket.emit("error", &unknown(&tenant));
+                return;
+            }
+            Some(_) if cursor.is_none() => {
+                let _ = socket.emit("registered", &json!({ "tenantId": tenant, "socketId": socket.id }));
+                return;
+            }
+            // It goes on from the cursor instead.
+            Some(former) => former.cancel(),
+            None if known.len() >= MAX_REGISTRATIONS => return refuse("too many registrations on one socket"),
+            None => {}
         }
-        if known.contains(&tenant) && !exists {
-            let _ = socket.emit("error", &unknown(&tenant));
-            return;
-        }
-        if known.contains(&tenant) {
-            let _ = socket.emit("registered", &json!({ "tenantId": tenant, "socketId": socket.id }));
-            return;
-        }
-        known.push(tenant.clone());
+        known.insert(tenant.clone(), over.clone());
     }
     // Who sees the code can link a phone of their own: over HTTP that takes the same scope.
     let may_pair = registrations.caller.permit(&tenant, Scope::Control).is_ok();
-    let gone = registrations.gone.clone();
     shared.tasks.spawn(async move {
         tokio::select! {
-            () = gone.cancelled() => {}
+            () = over.cancelled() => {}
             () = lost(&socket) => {}
             () = follow(&shared.fleet, &socket, &tenant, cursor, exists, may_pair) => {}
         }

@@ -30,7 +30,11 @@ mod webhooks;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    response::{IntoResponse as _, Response},
+};
 
 use self::{
     auth::Access::*,
@@ -49,7 +53,12 @@ pub(crate) use self::{
     compiled_file::{CompiledFile, Redirect, ServedFile},
     input::Path,
 };
-use crate::{bot::service::Bots, console, fleet::Fleet, guide, webhook::Webhooks};
+use crate::{bot::service::Bots, console, fleet::Fleet, guide, listener::Rejection, webhook::Webhooks};
+
+/// The answer to a request that the listener keeps from the routes.
+pub fn rejected(rejection: Rejection) -> Response {
+    Problem::from(rejection).into_response()
+}
 
 /// A QR code as a picture, for fuzzing.
 #[cfg(feature = "loopback")]

@@ -17,6 +17,7 @@ use self::code::Code;
 use crate::{
     fleet::FleetError,
     journal::ArchiveError,
+    listener::Rejection,
     message::Flaw,
     session::{End, NoPast, Refused, RefusedPasskey, RefusedSend},
     store::StoreError,
@@ -252,6 +253,17 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::TooManyConnections => Self::too_many(Duration::from_secs(1))
+                .detailed("this address has as many connections as it may: use them again, or close some"),
+            Rejection::Hosts => Self::invalid("The request names more than one host", Vec::new()),
+            Rejection::NoWebSocket => Self::unavailable("busy", "There are as many WebSockets as there may be"),
+        }
     }
 }
 

@@ -62,10 +62,22 @@ const SWEEP: Duration = Duration::from_millis(500);
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Serves until it is told to stop, and then until every request is answered.
+/// Why a request does not reach the routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// The address has as many connections as it may.
+    TooManyConnections,
+    /// More than one `Host`.
+    Hosts,
+    /// There are as many WebSockets as there may be.
+    NoWebSocket,
+}
+
+/// Serves until it is told to stop, and then until every request is answered. `reject` has the words for what does not reach the routes.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    reject: fn(Rejection) -> Response<Body>,
     settings: &Settings,
     proxies: Proxies,
     room: Room,
@@ -73,6 +85,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let server = Arc::new(Server {
         router,
+        reject,
         connections: Connections::new(settings, &proxies, room),
         proxies,
         tasks: TaskTracker::new(),
@@ -95,6 +108,7 @@ pub async fn serve(
 
 struct Server {
     router: Router,
+    reject: fn(Rejection) -> Response<Body>,
     connections: Arc<Connections>,
     proxies: Proxies,
     tasks: TaskTracker,
@@ -164,15 +178,12 @@ impl Server {
     async fn answer(&self, request: Request<Incoming>, handle: Handle, peer: SocketAddr) -> Response<Body> {
         let client = client_address(peer.ip(), request.headers(), &self.proxies);
         if handle.begin_request(client) == Err(Refused) {
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            let answer = (self.reject)(Rejection::TooManyConnections);
             return answer.map(|body| Body::new(Answering::new(body, handle)));
         }
         // Whoever stands before us may have taken the other one (RFC 9112, 3.2).
         if request.headers().get_all(header::HOST).iter().count() > 1 {
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::BAD_REQUEST;
+            let mut answer = (self.reject)(Rejection::Hosts);
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return answer.map(|body| Body::new(Answering::new(body, handle)));
         }
@@ -184,7 +195,7 @@ impl Server {
             Err(never) => match never {},
         };
         let answer = match answer.status() {
-            StatusCode::SWITCHING_PROTOCOLS if handle.upgrade().is_err() => unavailable(),
+            StatusCode::SWITCHING_PROTOCOLS if handle.upgrade().is_err() => (self.reject)(Rejection::NoWebSocket),
             _ => answer,
         };
         answer.map(|body| Body::new(Answering::new(body, handle)))
@@ -198,14 +209,6 @@ impl Server {
             self.connections.sweep(Instant::now());
         }
     }
-}
-
-/// Nobody has a place for it now.
-fn unavailable() -> Response<Body> {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-    answer
 }
 
 /// Errors of a connection that broke before it was taken.

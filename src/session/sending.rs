@@ -323,7 +323,14 @@ impl Session {
                 warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
                 Err(RefusedSend::Disk)
             }
-            Ok(Ok(Some(Err(NotAccepted::Unconfirmed(_))) | None) | Err(_)) | Err(_) => Err(unknown),
+            Ok(Ok(Some(Err(NotAccepted::Unconfirmed(_))) | None) | Err(_)) => Err(unknown),
+            Err(_) => {
+                warn!(
+                    tenant = %inner.tenant, waited_s = ACCEPT_TIMEOUT.as_secs(),
+                    "the vault has not confirmed a message in time: its sender does not know whether it will be sent"
+                );
+                Err(unknown)
+            }
         }
     }
 

@@ -134,3 +134,27 @@ async fn who_has_heard_nothing_goes_on_from_the_registration() {
     assert_eq!(hears(&mut socket, "message:received").await["message"]["text"], "meanwhile");
     daemon.kill().await.unwrap();
 }
+
+/// Its line did not break: it only asks again for what came after its cursor.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_registers_once_more_with_a_cursor_hears_what_came_after_it() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    let (customer, number) = (conversation.customers[0].clone(), conversation.number.clone());
+    let mut socket = registering(&stage, json!(TENANT)).await;
+    let cursor = hears(&mut socket, "registered").await["cursor"].clone();
+    let order = async |order: &str| stage.network.customer_send(&customer, &number, order.to_owned()).await.unwrap();
+    let heard = async |socket: &mut Socket| hears(socket, "message:received").await["message"]["text"].clone();
+    order("one").await;
+    assert_eq!(heard(&mut socket).await, "one");
+    let again = json!(["register", { "tenantId": TENANT, "cursor": cursor }]);
+    socket.send(Message::text(format!("42{again}"))).await.unwrap();
+    assert_eq!(heard(&mut socket).await, "one");
+    // From here on once, not once for each registration.
+    order("two").await;
+    assert_eq!(heard(&mut socket).await, "two");
+    order("three").await;
+    assert_eq!(heard(&mut socket).await, "three");
+    daemon.kill().await.unwrap();
+}

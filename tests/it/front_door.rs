@@ -66,10 +66,15 @@ pub async fn is_closed(stream: &mut TcpStream, limit: Duration) -> bool {
 
 /// The status of an answer to what is written.
 async fn status(stream: &mut TcpStream, request: &[u8]) -> Option<u16> {
+    answer(stream, request).await?.split(' ').nth(1)?.parse().ok()
+}
+
+/// How the answer begins.
+async fn answer(stream: &mut TcpStream, request: &[u8]) -> Option<String> {
     stream.write_all(request).await.ok()?;
     let mut bytes = [0; 256];
     let read = timeout(LIMIT, stream.read(&mut bytes)).await.ok()?.ok()?;
-    String::from_utf8_lossy(&bytes[..read]).split(' ').nth(1)?.parse().ok()
+    Some(String::from_utf8_lossy(&bytes[..read]).into_owned())
 }
 
 /// Of `/proc`: MiB that are resident.
@@ -273,7 +278,9 @@ async fn a_request_names_one_host() {
     for (hosts, expected) in [("Host: a\r\n", 200), ("Host: a\r\nHost: b\r\n", 400), ("Host: a\r\nHost: a\r\n", 400)] {
         let mut stream = TcpStream::connect(stage.setup.address).await.unwrap();
         let request = format!("GET /ping HTTP/1.1\r\n{hosts}\r\n");
-        assert_eq!(status(&mut stream, request.as_bytes()).await, Some(expected), "{hosts}");
+        let answer = answer(&mut stream, request.as_bytes()).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{hosts}: {answer}");
+        assert_eq!(answer.contains("application/problem+json"), expected == 400, "{hosts}: {answer}");
     }
     daemon.kill().await.unwrap();
 }
@@ -341,7 +348,7 @@ async fn session(http: &reqwest::Client, stage: &Stage) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
-    let stage = stage(&[("HANDSHAKE_TIMEOUT", "5s"), ("MAX_HANDSHAKES_PER_ADDRESS", "40")]).await;
+    let stage = stage(&[("HANDSHAKE_TIMEOUT", "60s"), ("MAX_HANDSHAKES_PER_ADDRESS", "40")]).await;
     let daemon = stage.start().await;
     let tenant = stage.pair("trattoria").await;
     let ear = stage.listen(std::slice::from_ref(&tenant));
