@@ -39,7 +39,7 @@ use crate::{
         media::{Keeper, Links, Spool, open_place},
     },
     outbound::{Outbound, SystemLookup},
-    seal::{Keyring, load_or_create_key_file, read_key_file},
+    seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
     session::{Directory, Ended, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
     telemetry::metrics,
@@ -94,6 +94,7 @@ impl Daemon {
         let socket = reserve(config.http.listen)?;
         let watched = config.metrics.listen.map(reserve).transpose()?;
         let (vault, keyring) = open_vault(config).await?;
+        let kept_key = kept_key(config)?;
         let vault = MeteredVault::new(vault);
         if let Some(lock) = &mut lock {
             lock.hold_vault()?;
@@ -127,7 +128,7 @@ impl Daemon {
             watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone())).transpose()?;
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
-        let counting = stop_serving.clone();
+        let (counting, keeping) = (stop_serving.clone(), stop_serving.clone());
         let serving = tokio::spawn(async move {
             let watched = async {
                 match watched {
@@ -135,11 +136,17 @@ impl Daemon {
                     None => Ok(()),
                 }
             };
+            let keeping = async {
+                if let Some((file, key)) = kept_key {
+                    keep_key(file, key, &keeping).await;
+                }
+                Ok::<_, std::io::Error>(())
+            };
             let counting = async {
                 metrics::keep(&counting).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, counting).map(drop)
+            tokio::try_join!(serving, watched, counting, keeping).map(drop)
         });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
@@ -227,6 +234,40 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
         Ok(vault)
     });
     Ok((vault.await?, keyring))
+}
+
+/// The embedded vault's key and its file, if it has one of its own.
+fn kept_key(config: &Config) -> anyhow::Result<Option<(PathBuf, MasterKey)>> {
+    let VaultHome::Embedded { path, .. } = &config.vault.home else { return Ok(None) };
+    if !config.vault.master_keys.is_empty() {
+        return Ok(None);
+    }
+    let file = path.with_extension("key");
+    let key = read_key_file(&file).map_err(|error| unreadable(&file, error))?;
+    Ok(Some((file, key)))
+}
+
+/// How often is looked whether the vault's key is still in its file.
+const KEY_FILE_LOOK: Duration = Duration::from_secs(10);
+
+/// Puts the vault's key back whenever its file is gone or has another: what is sealed meanwhile would open for nobody after a restart.
+async fn keep_key(file: PathBuf, key: MasterKey, stop: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(KEY_FILE_LOOK) => {}
+        }
+        let (path, key) = (file.clone(), key.clone());
+        match tokio::task::spawn_blocking(move || restore_key_file(&path, &key)).await {
+            Ok(Ok(true)) => {
+                error!(file = %file.display(), "the vault's key was gone from its file, or replaced: it is there again")
+            }
+            Ok(Err(error)) => {
+                error!(file = %file.display(), %error, "the vault's key cannot be put back into its file")
+            }
+            Ok(Ok(false)) | Err(_) => {}
+        }
+    }
 }
 
 /// Proves that the key is the vault's; makes it the key of a vault that has none. `had_key`: the key was there before.

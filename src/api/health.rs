@@ -159,7 +159,7 @@ fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
         (_, unserved) if unserved > 0 && unserved + without_history >= total => "unserved",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
-        (DiskSpace::Enough, 0) if problems.unowned == 0 => "ok",
+        (DiskSpace::Enough, 0) if problems.unowned == 0 && problems.vault == 0 => "ok",
         (DiskSpace::Enough, _) => "degraded",
     }
 }

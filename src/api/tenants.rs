@@ -108,7 +108,7 @@ fn form(fleet: &Fleet, record: TenantRecord) -> Tenant {
     let state = fleet.status(&record.id).map_or(session::State::Stopped, |live| live.state);
     Tenant {
         id: record.id,
-        name: record.name,
+        name: record.name.filter(|name| !name.is_empty()),
         status: record.status,
         whatsapp_connected: record.whatsapp_connected,
         connected: state == session::State::Working,

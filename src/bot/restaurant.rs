@@ -180,6 +180,8 @@ pub enum SettingsError {
     Day(String),
     #[error("{0:?} is no date (2026-12-25)")]
     Date(String),
+    #[error("hours that count need at least one day: one that is left out is closed")]
+    NoDay,
     #[error("the hours of {0} need times like 11:00")]
     Hours(String),
     #[error("more than {MAX_EXCEPTIONS} exceptions to the hours")]
@@ -257,6 +259,9 @@ impl BusinessHours {
         let mut flaw = |field: String, error| flaws.push(SettingsFlaw { field, error });
         if TimeZone::get(&self.timezone).is_err() {
             flaw("timezone".to_owned(), SettingsError::TimeZone(self.timezone.clone()));
+        }
+        if self.enabled && self.schedule.is_empty() && self.exceptions.is_empty() {
+            flaw("schedule".to_owned(), SettingsError::NoDay);
         }
         for (day, hours) in &self.schedule {
             if weekday(day).is_none() {

@@ -319,10 +319,16 @@ impl Fleet {
         })
     }
 
-    /// Unlinks the tenant and takes it out of the directory: there is no such session until somebody makes it anew. What was said stays
-    /// until it is too old. Goes on when nobody waits any more.
+    /// Unlinks the tenant and takes it out of the directory: there is no such session until somebody makes it anew, for whatever
+    /// account. What was said stays until it is too old, closed to all accounts but the former. Goes on when nobody waits any more.
     pub async fn delete(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
         self.disconnect(tenant).await?;
+        if let Some(session) = self.session(tenant) {
+            session.disown().await.map_err(|error| match error {
+                StoreError::Unconfirmed => FleetError::Unconfirmed,
+                error => FleetError::Failed(error.to_string()),
+            })?;
+        }
         let (fleet, tenant) = (self.clone(), tenant.clone());
         let forgetting = self.tasks.spawn(async move { fleet.forget(&tenant).await });
         forgetting.await.unwrap_or(Err(FleetError::Restoring))
@@ -349,6 +355,14 @@ impl Fleet {
     pub async fn record(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, FleetError> {
         let record = self.env.vault.tenant(tenant).await.map_err(|error| self.unreadable(&error))?;
         Ok(record.filter(|record| record.deleted_at.is_none()))
+    }
+
+    /// How people call the tenant; empty: by its id.
+    pub async fn set_display_name(&self, tenant: &TenantId, name: &str) -> Result<(), FleetError> {
+        let named = Record { name: Some(name.to_owned()), ..Record::default() };
+        self.env.vault.notice(tenant, &named).await.map_err(|error| self.unreadable(&error))?;
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(())
     }
 
     /// What the directory has of all tenants, by id; at most [`DIRECTORY_AGE`] old, since each look costs a read a tenant.

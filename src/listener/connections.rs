@@ -1,8 +1,8 @@
 //! Who is connected, what each connection does now, and who has to leave.
 //!
 //! Owns the counts, in all and by address. When there is no room, the one that has waited longest for its next request, or has not
-//! finished sending one, or has a WebSocket and has not shown a key on it, leaves; requests that are being answered, and WebSockets with
-//! a key, stay. So half requests by the hundreds keep nobody out, not even those who come from behind the same proxy. WebSockets never
+//! finished sending one, or has a WebSocket and has not shown a key on it, leaves; where nobody waits so, the request whose body was waited
+//! for longest. Requests that are being answered, and WebSockets with a key, stay. So half requests by the hundreds keep nobody out, not even those who come from behind the same proxy. WebSockets never
 //! take all places. One sweep ends what takes too long: no connection has timers of its own.
 
 use std::{
@@ -34,6 +34,9 @@ const MOST_LEAVING: usize = 16;
 
 /// How long that holds up newcomers at the most.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A request that was waited for so long gives way to a newcomer, when nobody else does.
+const SLOW_REQUEST: Duration = Duration::from_secs(1);
 
 /// How often it is told that there was no room.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -267,16 +270,31 @@ impl Table {
         }
     }
 
-    /// The one that has waited longest, of all or of an address.
+    /// The one that has waited longest, of all or of an address; if none waits, the one whose request we have waited for longest.
     fn close_a_waiting_one(&mut self, of: Option<IpAddr>) -> bool {
-        self.close_longest(|activity| {
+        let has_waited = self.close_longest(|activity| {
             let waits = match activity.phase {
                 Phase::Idle | Phase::Head => true,
                 Phase::Upgraded => !activity.is_proven,
                 Phase::Request | Phase::Closed => false,
             };
             waits && (of.is_none() || activity.counted == of)
-        })
+        });
+        has_waited || self.close_slowest_request(of)
+    }
+
+    /// Whoever dribbles a request is within what is allowed to a slow line; but where all places are taken so, it gives way.
+    fn close_slowest_request(&mut self, of: Option<IpAddr>) -> bool {
+        let now = Instant::now();
+        let found = self.open.values().filter_map(|one| {
+            let activity = one.activity();
+            let is_half = activity.phase == Phase::Request && (of.is_none() || activity.counted == of);
+            let waited = activity.body.waited(now).filter(|waited| is_half && *waited >= SLOW_REQUEST)?;
+            Some((waited, one))
+        });
+        let Some(slowest) = found.max_by_key(|(waited, _)| *waited).map(|(_, one)| one.clone()) else { return false };
+        self.close(&slowest);
+        true
     }
 
     fn close_an_unproven_web_socket(&mut self) -> bool {

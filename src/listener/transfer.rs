@@ -35,6 +35,11 @@ impl Transfer {
         self.bytes += bytes as u64;
     }
 
+    /// All in all, as far as we are waiting now.
+    pub fn waited(&self, now: Instant) -> Option<Duration> {
+        self.waiting_since.map(|since| self.waited + now.saturating_duration_since(since))
+    }
+
     pub fn is_too_slow(&self, patience: Patience, now: Instant) -> bool {
         let Some(since) = self.waiting_since else { return false };
         let waiting = now.saturating_duration_since(since);

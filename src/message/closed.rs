@@ -67,13 +67,20 @@ impl Log {
         self.closed.read().unwrap_or_else(PoisonError::into_inner).has(id.0)
     }
 
-    /// From now on the tenant is `new` and no longer `former`: one change, with `batch` and with `news`, which the new account hears
-    /// too. Returns when it is durable. An error that is not final says that nothing was changed.
+    /// What was said to this account is shown again: it is the tenant, which was nobody's.
+    pub async fn open_to(&self, account: &OwnAccount) -> Result<(), StoreError> {
+        let closed = ClosedEvents::new(&read(&self.store).await?, Some(account));
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = closed;
+        Ok(())
+    }
+
+    /// From now on the tenant is `new` (`None`: nobody's) and no longer `former`: one change, with `batch` and with `news`, which the
+    /// new account hears too. Returns when it is durable. An error that is not final says that nothing was changed.
     pub(super) async fn change_account(
         &self,
         mut batch: Batch,
         former: OwnAccount,
-        new: &OwnAccount,
+        new: Option<&OwnAccount>,
         conversations: FormerConversations,
         news: Vec<EventBody>,
     ) -> Result<(), StoreError> {
@@ -86,7 +93,10 @@ impl Log {
                 batch.delete(space, key);
             }
         }
-        new.put(&mut batch);
+        match new {
+            Some(new) => new.put(&mut batch),
+            None => OwnAccount::forget(&mut batch),
+        }
         let mut tail = self.tail.lock().await;
         let last = tail.last;
         let mut accounts = read(&self.store).await?;
@@ -109,7 +119,7 @@ impl Log {
         batch.put(space::SETTINGS, key::text(CLOSED), encoded);
         let news = self.number(&mut batch, &tail, news);
         let change = self.store.write(batch).await?;
-        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = ClosedEvents::new(&accounts, Some(new));
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = ClosedEvents::new(&accounts, new);
         let is_deleted = conversations == FormerConversations::Delete;
         if is_deleted {
             (tail.count, tail.bytes, tail.whole_bytes) = (0, 0, 0);

@@ -302,8 +302,10 @@ pub async fn chats(
             continue;
         }
         let shown = is_shown(cleared, &entry);
-        let name = Some(message.push_name.clone()).filter(|name| shown && !name.is_empty() && !message.from_me);
-        if !shown || name.is_some() || backwards.events >= NAMED {
+        let name = Some(message.push_name.clone());
+        let name = name.filter(|name| shown && !name.is_empty() && !message.from_me && !message.is_group);
+        // A group is not called after whoever writes there.
+        if !shown || name.is_some() || message.is_group || backwards.events >= NAMED {
             done.insert(mark(&message.chat));
         }
         match place {
@@ -314,7 +316,7 @@ pub async fn chats(
                 *known = known.take().or(name);
             }
             None if shown => {
-                nameless += usize::from(name.is_none());
+                nameless += usize::from(name.is_none() && !message.is_group);
                 places.insert(message.chat.clone(), chats.len());
                 let id = message.chat.clone();
                 listed += entry.message.shown_size();

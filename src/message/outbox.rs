@@ -457,18 +457,19 @@ impl Outbox {
         self.advance(id, Delivery::Failed, None, reason).await
     }
 
-    /// The tenant becomes another account. One change, durable when this returns: whole messages of the former account are gone, and
+    /// The tenant becomes another account, or nobody's. One change, durable when this returns: whole messages of the former account are gone, and
     /// what it still had to send has failed. That stays known, so that a repeat under its idempotency key is not sent by the new one.
     /// Run it in a task of its own, which nobody drops.
     pub async fn change_account(
         &self,
         former: OwnAccount,
-        new: &OwnAccount,
+        new: Option<&OwnAccount>,
         conversations: FormerConversations,
     ) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
-        let (from, to) = (former.number.clone(), new.number.clone());
-        let mut news = vec![EventBody::AccountChanged { from, to }];
+        let changed =
+            |new: &OwnAccount| EventBody::AccountChanged { from: former.number.clone(), to: new.number.clone() };
+        let mut news: Vec<_> = new.map(changed).into_iter().collect();
         let mut batch = Batch::default();
         for (key, value) in self.store.scan(space::OUTBOX, None, usize::MAX).await? {
             let mut record = parse(&value)?;
@@ -531,10 +532,15 @@ impl Outbox {
         if to != Delivery::Failed && record.sent_at_ms == 0 {
             record.sent_at_ms = self.clock.now().as_millisecond();
         }
-        let event = self.settle(&mut record, to, by, failure);
+        let mut events = Vec::with_capacity(2);
+        if from == Delivery::Accepted && matches!(to, Delivery::Delivered | Delivery::Read | Delivery::Played) {
+            // A receipt may come before WhatsApp's own answer, which says nothing new after it. No step is left out.
+            events.push(self.settle(&mut record, Delivery::Sent, None, None));
+        }
+        events.push(self.settle(&mut record, to, by, failure));
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
-        self.log.commit(batch, vec![event], Seen::AtOnce).await?;
+        self.log.commit(batch, events, Seen::AtOnce).await?;
         self.backlog().remove(id);
         self.log.publish();
         Ok(true)

@@ -117,7 +117,7 @@ const FORMER: [(u16, usize); 3] = [(52, 11), (225, 8), (229, 8)];
 
 /// True when digits begin with a country's code and are as many as its numbers have.
 fn is_possible(digits: &str) -> bool {
-    if !DIGITS.contains(&digits.len()) {
+    if !DIGITS.contains(&digits.len()) || digits.starts_with('0') {
         return false;
     }
     // No code is the beginning of another.

@@ -29,6 +29,17 @@ pub fn read_key_file(path: &Path) -> io::Result<MasterKey> {
     text.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// Puts the key back into its file, where that is gone or has another; the other is set aside. True: it was needed.
+pub fn restore_key_file(path: &Path, key: &MasterKey) -> io::Result<bool> {
+    match read_key_file(path) {
+        Ok(found) if found.bytes() == key.bytes() => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        _ => fs::rename(path, path.with_extension(format!("key.{:016x}", rand::random::<u64>())))?,
+    }
+    let text = Zeroizing::new(hex::encode(key.bytes()));
+    create(path, &text).map(|()| true)
+}
+
 /// What `read` says, or what was made and written, with its text.
 pub fn load_or_create<T>(
     path: &Path,

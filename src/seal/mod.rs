@@ -32,7 +32,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::{
     key::{InvalidKey, KeyId, Keyring, MasterKey, Nonces},
-    key_file::{load_or_create, load_or_create_key_file, read_key_file},
+    key_file::{load_or_create, load_or_create_key_file, read_key_file, restore_key_file},
 };
 use crate::{tenant::TenantId, vault::Seq};
 

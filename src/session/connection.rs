@@ -85,6 +85,12 @@ const GARBLED_AGAIN: Duration = Duration::from_secs(600);
 /// From the login to the end of the offline queue, from its last sign of life.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// From the login to WhatsApp's first word of its offline queue.
+const SILENT_QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Logins in a row that are given up because WhatsApp said nothing of an offline queue.
+const MAX_SILENT_LOGINS: u32 = 3;
+
 /// A connection that was up for so long, or on which WhatsApp confirmed a message, was a good one.
 const STABLE: Duration = Duration::from_secs(30);
 
@@ -123,6 +129,8 @@ pub struct Connection<'a> {
     last_push: watch::Receiver<Instant>,
     connected_at: Option<Instant>,
     logged_in_since: Option<Instant>,
+    /// WhatsApp has said how much it kept.
+    has_begun_queue: bool,
     /// For the login, then for the offline queue.
     deadline: Instant,
     /// Why it will end, as far as WhatsApp has said.
@@ -184,6 +192,7 @@ impl<'a> Connection<'a> {
             last_push: pushed.subscribe(),
             connected_at: None,
             logged_in_since: None,
+            has_begun_queue: false,
             deadline: began + LOGIN_TIMEOUT,
             signal: None,
         };
@@ -294,7 +303,10 @@ impl<'a> Connection<'a> {
                 self.deadline = Instant::now() + DRAIN_TIMEOUT;
             }
             Event::PairSuccess(_) => self.deadline = Instant::now() + LOGIN_TIMEOUT,
-            Event::OfflineSyncPreview(_) => self.deadline = Instant::now() + DRAIN_TIMEOUT,
+            Event::OfflineSyncPreview(_) => {
+                self.has_begun_queue = true;
+                self.deadline = Instant::now() + DRAIN_TIMEOUT;
+            }
             Event::RawNode(stanza) => return self.read(stanza.get()),
             _ => {}
         }
@@ -309,6 +321,7 @@ impl<'a> Connection<'a> {
             return OVER;
         }
         if matches!(event, Event::OfflineSyncCompleted(_)) {
+            self.supervisor.silent_logins = 0;
             self.learn();
             // Of a device that never had its first sync the library says Connected late, or not at all. All that is missing is what it
             // has been without since it was paired.
@@ -469,6 +482,12 @@ impl<'a> Connection<'a> {
                 }
                 self.session.set_status(|status| status.reason = Signal::Unanswered.to_string());
             }
+            State::Working if waits && self.is_left_passive() => {
+                warn!("WhatsApp does not begin to deliver after the login: connecting anew");
+                self.supervisor.silent_logins += 1;
+                self.signal = Some(Signal::Unanswered);
+                return OVER;
+            }
             State::Working if waits && Instant::now() > self.deadline => {
                 warn!("WhatsApp does not finish its offline queue: sending anyway");
                 self.session.ready.send_replace(Some(self.client.clone()));
@@ -565,7 +584,9 @@ impl<'a> Connection<'a> {
                 session.env.versions.outdated(self.version);
                 Some(Signal::Outdated)
             }
-            Event::ConnectFailure(failure) if failure.reason.should_reconnect() => {
+            Event::ConnectFailure(failure)
+                if failure.reason.should_reconnect() || is_passing(code(&failure.reason)) =>
+            {
                 Some(Signal::Unwell { code: code(&failure.reason) })
             }
             Event::ConnectFailure(failure) => Some(Signal::Refused { code: code(&failure.reason) }),
@@ -576,6 +597,14 @@ impl<'a> Connection<'a> {
             _ => None,
         };
         self.signal = signal.or(self.signal.take());
+    }
+
+    /// WhatsApp has said nothing at all of its offline queue: it may have refused to leave the passive mode, of which the library only
+    /// warns (`client/node_io.rs`), and delivers nothing then. Only so many logins in a row are given up for that.
+    fn is_left_passive(&self) -> bool {
+        let since_login = self.connected_at.map(|at| at.elapsed()).unwrap_or_default();
+        let is_silent = !self.has_begun_queue && *self.last_push.borrow() <= self.began;
+        is_silent && since_login > SILENT_QUEUE_TIMEOUT && self.supervisor.silent_logins < MAX_SILENT_LOGINS
     }
 
     /// A login that was made because of quiet is over its offline queue: was anything kept back?
@@ -706,6 +735,11 @@ async fn proof(awaited: &mut Option<BoxFuture<'static, bool>>) -> bool {
         Some(proof) => proof.await,
         None => pending().await,
     }
+}
+
+/// Codes of the moment, in HTTP's meaning, which the library does not know.
+fn is_passing(code: i32) -> bool {
+    matches!(code, 408 | 425 | 429 | 500..=599)
 }
 
 fn code(reason: &ConnectFailureReason) -> i32 {

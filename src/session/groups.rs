@@ -73,6 +73,7 @@ impl Session {
         let (found, modes) = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await?;
         let groups = found.groups.into_iter().map(|group| modes.group(GroupMetadata::from(group)));
         let mut groups = self.with_numbers(groups.collect()).await?;
+        self.0.subjects.note(&groups);
         groups.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(groups)
     }

@@ -60,6 +60,7 @@ mod state;
 mod states;
 mod statuses;
 mod stream_error;
+mod subjects;
 mod supervisor;
 mod surrogates;
 mod synced;
@@ -170,6 +171,7 @@ struct Inner {
     unknown_devices: Arc<devices::UnknownDevices>,
     presences: presence::Presences,
     calls: calls::Calls,
+    subjects: subjects::GroupSubjects,
     collected: synced::Collected,
     skipped: skipped::Skipped,
     first_sync: Arc<first_sync::FirstSync>,
@@ -336,6 +338,7 @@ impl Session {
             unknown_devices: Arc::default(),
             presences: presence::Presences::default(),
             calls: calls::Calls::default(),
+            subjects: subjects::GroupSubjects::default(),
             collected: synced::Collected::default(),
             skipped: skipped::Skipped::default(),
             first_sync,

@@ -53,6 +53,16 @@ fn addressed(text: &str, user: &str, server: &str) -> Option<Jid> {
     fits.then_some(jid)
 }
 
+/// Of other servers (bots, hosted devices, other messengers, lists that the phone keeps) WhatsApp would confirm a message that nobody gets.
+fn takes_messages(jid: &Jid) -> bool {
+    match jid.server {
+        Server::Pn => jid.user != WHATSAPP,
+        Server::Lid | Server::Group | Server::Newsletter => true,
+        Server::Broadcast => jid.is_status_broadcast(),
+        _ => false,
+    }
+}
+
 /// WhatsApp itself writes from here.
 const WHATSAPP: &str = "0";
 
@@ -120,6 +130,9 @@ impl Session {
             [one] => one.clone(),
             several => self.meant(several, id).await?,
         };
+        if !takes_messages(&jid) {
+            return Err(RefusedSend::Recipient);
+        }
         let unreadable = |error: StoreError| self.unreadable(&error);
         let names = self.0.names_to_write_to(&jid).await.map_err(unreadable)?;
         names.ok_or_else(|| Flaw { field: "to", expected: LID_AS_NUMBER.into() }.into())

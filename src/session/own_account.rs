@@ -64,6 +64,21 @@ impl Session {
         Ok(change)
     }
 
+    /// The tenant, which is not linked, is nobody's from now on: any account may scan, and what was said stays closed until the former one
+    /// comes back. Returns when it is durable.
+    pub async fn disown(&self) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let Some(own) = inner.store.own_account().await? else { return Ok(()) };
+        inner.forget_files().await;
+        // In a task of its own: whoever asked for it may go away.
+        let outbox = inner.outbox.clone();
+        let leaving = async move { outbox.change_account(own, None, FormerConversations::Keep).await };
+        inner.tasks.spawn(leaving.in_current_span()).await.map_err(|_| StoreError::Closed)??;
+        inner.presences.forget();
+        inner.set_status(|status| status.expected = None);
+        Ok(())
+    }
+
     /// Takes that back.
     pub async fn forbid_account_change(&self) -> Result<(), StoreError> {
         let mut batch = Batch::default();
@@ -82,6 +97,14 @@ pub(super) async fn expect_number(store: &Store, number: &str) -> Result<(), Sto
 }
 
 impl Inner {
+    /// Before the rest: files are served to whoever knows their name. What is lost of them can be fetched again, as long as there is
+    /// somebody to fetch it for.
+    async fn forget_files(&self) {
+        if let Err(error) = self.env.media.forget(&self.tenant).await {
+            warn!(%error, "files of the former account stay until they are swept");
+        }
+    }
+
     async fn account_change(&self) -> Result<Option<AccountChange>, StoreError> {
         let stored = self.store.get(space::SETTINGS, &key::text(ACCOUNT_CHANGE)).await?;
         let change: Option<AccountChange> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
@@ -110,16 +133,19 @@ impl Inner {
 
     /// `None`: the tenant is the scanned account now. `Some`: it stays this one.
     async fn change_account(&self, scanned: &OwnAccount) -> Result<Option<OwnAccount>, StoreError> {
-        let Some(own) = self.store.own_account().await?.filter(|own| !own.is_same(scanned)) else { return Ok(None) };
-        let Some(change) = self.account_change().await? else { return Ok(Some(own)) };
-        // Files first: they are served to whoever knows their name. What is lost of them can be fetched again, as long as there is
-        // somebody to fetch it for.
-        if let Err(error) = self.env.media.forget(&self.tenant).await {
-            warn!(%error, "files of the former account stay until they are swept");
+        let Some(own) = self.store.own_account().await? else {
+            // It may be the account that the tenant was before it was deleted.
+            self.log.open_to(scanned).await?;
+            return Ok(None);
+        };
+        if own.is_same(scanned) {
+            return Ok(None);
         }
+        let Some(change) = self.account_change().await? else { return Ok(Some(own)) };
+        self.forget_files().await;
         // In a task of its own: the library may drop this call with its connection.
         let (outbox, to) = (self.outbox.clone(), scanned.clone());
-        let changing = async move { outbox.change_account(own, &to, change.conversations).await };
+        let changing = async move { outbox.change_account(own, Some(&to), change.conversations).await };
         self.tasks.spawn(changing.in_current_span()).await.map_err(|_| StoreError::Closed)??;
         self.presences.forget();
         warn!(conversations = ?change.conversations, "the tenant is another account from now on, as its owner allowed");

@@ -114,7 +114,7 @@ impl Session {
         for name in self.0.store.names(&id).await? {
             saved = saved.or(synced::person(&self.0.store, &name).await?);
         }
-        let chats = self.chats_among(&HashSet::from([id.clone()]), 0, 1).await?;
+        let chats = self.unnamed_among(&HashSet::from([id.clone()]), 0, 1).await?;
         let mut person = Person { saved, ..self.stranger(id) };
         person.push_name = chats.into_iter().next().and_then(|chat| chat.name).or(person.push_name);
         Ok(self.with_blocks(vec![person]).await.swap_remove(0))
@@ -134,7 +134,7 @@ impl Session {
             let id = self.0.store.names(&id).await?.swap_remove(0);
             known.insert(id.clone(), Person { saved: Some(saved), ..self.stranger(id) });
         }
-        for chat in self.chats(0, CHATS).await? {
+        for chat in self.unnamed_chats(0, CHATS).await? {
             if asking::person("id", &chat.id).is_ok() {
                 let person = known.entry(chat.id.clone()).or_insert_with(|| self.stranger(chat.id.clone()));
                 person.push_name = chat.name;

@@ -9,6 +9,7 @@ use crate::{
     message::{
         Delivery, Event, EventId, cleared,
         history::{self, Entry},
+        synced,
     },
     store::StoreError,
 };
@@ -61,14 +62,47 @@ impl Session {
         history::sends(&self.0.log, self.0.env.clock.now()).await
     }
 
-    /// Conversations by their last message, newest first.
+    /// Conversations by their last message, newest first; people by the names under which the tenant saved them.
     pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
+        self.named(self.unnamed_chats(offset, limit).await?).await
+    }
+
+    /// The same, people by the names that they give themselves, and groups without a name.
+    pub(super) async fn unnamed_chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
         let cleared = cleared::read(&self.0.store).await?;
         history::chats(&self.0.log, &cleared, None, offset, limit).await
     }
 
     /// Those of them that have these jids.
     pub async fn chats_among(
+        &self,
+        ids: &HashSet<String>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<history::Chat>, StoreError> {
+        self.named(self.unnamed_among(ids, offset, limit).await?).await
+    }
+
+    async fn named(&self, mut chats: Vec<history::Chat>) -> Result<Vec<history::Chat>, StoreError> {
+        let groups: Vec<_> = chats.iter().filter(|chat| is_group(chat)).map(|chat| chat.id.clone()).collect();
+        self.learn_subjects(&groups).await;
+        for chat in &mut chats {
+            if is_group(chat) {
+                chat.name = self.0.subjects.get(&chat.id);
+                continue;
+            }
+            for name in self.0.store.names(&chat.id).await? {
+                if let Some(saved) = synced::person(&self.0.store, &name).await?.filter(|saved| !saved.name.is_empty())
+                {
+                    chat.name = Some(saved.name);
+                    break;
+                }
+            }
+        }
+        Ok(chats)
+    }
+
+    pub(super) async fn unnamed_among(
         &self,
         ids: &HashSet<String>,
         offset: usize,
@@ -107,4 +141,8 @@ impl Session {
     pub async fn delivery(&self, message_id: &str) -> Result<Option<Delivery>, StoreError> {
         self.0.outbox.delivery(message_id).await
     }
+}
+
+fn is_group(chat: &history::Chat) -> bool {
+    chat.last.message.is_group && chat.id.ends_with("@g.us")
 }

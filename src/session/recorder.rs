@@ -96,6 +96,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 timers::hear_of_group(&session.store, update).await;
                 let me: Vec<_> = [client.pn(), client.lid()].into_iter().flatten().collect();
                 for event in group_news::events(update, &me) {
+                    session.subjects.hear(&event);
                     session.happened(event).await;
                 }
             }

@@ -32,6 +32,8 @@ use crate::{
     tenant::TenantId,
 };
 
+const NOT_OURS: &str = "only own messages can be deleted for everyone in a chat with a person";
+
 /// How long a consumer waits for a message to be durable before it is told that nobody knows.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -187,6 +189,13 @@ impl Session {
         let names = self.addressee(&request.to, Some(&id)).await?;
         let (chat, request) = (names[0].clone(), &under_name(request, &names, 0));
         statuses::check(&chat, &request.draft)?;
+        if let Draft::Revoke { target } = &request.draft
+            && !target.from_me
+            && matches!(chat.server, Server::Pn | Server::Lid)
+        {
+            // A phone would not obey it, and nobody would know. In a group its admins may.
+            return Err(Flaw { field: "messageId", expected: NOT_OURS.into() }.into());
+        }
         let in_channel = chat.server == Server::Newsletter;
         if in_channel {
             posts::check(request)?;

@@ -17,9 +17,9 @@ pub enum Signal {
     Banned { until: Duration },
     /// `<failure reason="405">`.
     Outdated,
-    /// Another `<failure>`: 400, 409, 413, 414, 415, 418, 501, or one that we don't know.
+    /// Another `<failure>`: 400, 409, 413, 414, 415, 418, or one that we don't know.
     Refused { code: i32 },
-    /// `<failure>` 500 or 503, stream errors 429, 500, 503, 515.
+    /// `<failure>` 408, 429 or 5xx, stream errors 429, 500, 503, 515.
     Unwell { code: i32 },
     /// The socket ended, fell silent, or could not be opened.
     Dropped,

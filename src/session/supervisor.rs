@@ -57,6 +57,8 @@ pub struct Supervisor {
     pub(super) testing: bool,
     /// Lines in a row on which WhatsApp did not answer the hello.
     pub(super) unanswered_hellos: u32,
+    /// Logins in a row after which WhatsApp said nothing of what it has kept.
+    pub(super) silent_logins: u32,
     /// When a connection was given up for a frame that did not open.
     pub(super) garbled_at: Option<Instant>,
     /// How the last connection ended.
@@ -88,6 +90,7 @@ impl Supervisor {
             quiet_limit,
             testing: false,
             unanswered_hellos: 0,
+            silent_logins: 0,
             garbled_at: None,
             last_end: None,
             unlinking: None,

@@ -90,6 +90,12 @@ impl OwnAccount {
         batch.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE));
     }
 
+    /// The tenant is nobody's from now on.
+    pub fn forget(batch: &mut Batch) {
+        batch.delete(space::SETTINGS, key::text(OWN_ACCOUNT));
+        batch.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE));
+    }
+
     fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an account is plain data, which JSON always takes")
     }

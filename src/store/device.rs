@@ -187,10 +187,11 @@ impl Store {
         let expected = OwnAccount::new(entry.phone_number.clone(), Some(entry.lid.clone()));
         let hooks = self.copy.hooks();
         let own = self.answer(self.own_account()).await?;
-        if own.is_some_and(|own| !own.is_same(&expected)) {
+        if own.as_ref().is_none_or(|own| !own.is_same(&expected)) {
             match &hooks {
                 Some(hooks) if hooks.another_account(&expected).await => {}
                 Some(_) => return Err(LibraryError::Database(Box::new(StoreError::OtherAccount))),
+                None if own.is_none() => {}
                 None => pending().await,
             }
         }

@@ -5,7 +5,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::id::{MessageId, chat_id, jid};
-use crate::message::{self, Content, Delivery, Failure, Target, status::STATUS_CHAT};
+use crate::message::{
+    self, Content, Delivery, Failure, Target,
+    history::{Entry, Reaction},
+    status::STATUS_CHAT,
+};
 
 /// A message as WAHA's clients read it. What does not apply is null or left out as WAHA 2026.8 has it; texts that its document requires
 /// are empty instead.
@@ -261,6 +265,26 @@ impl Message {
             }),
         }
     }
+}
+
+impl Message {
+    /// The same, with what became of it later. What was deleted for everyone has no body and no file any more, as with WAHA;
+    /// `_data.content` still says what it was.
+    pub fn with_fate(mut self, entry: &Entry) -> Self {
+        self.data["edited"] = json!(entry.edited);
+        self.data["revoked"] = json!(entry.revoked);
+        self.data["reactions"] = entry.reactions.iter().map(reaction).collect();
+        if entry.revoked {
+            self.body.clear();
+            self.media_url.clear();
+            (self.has_media, self.media) = (false, None);
+        }
+        self
+    }
+}
+
+fn reaction(reaction: &Reaction) -> Value {
+    json!({ "text": reaction.emoji, "participant": chat_id(&reaction.sender) })
 }
 
 /// WAHA's id of a message.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::id::chat_id;
 use crate::bot::{
     order::{Destination, Order, OrderLine, OrderStage, PaymentStatus},
     payment::PaymentMethod,
@@ -21,6 +22,8 @@ pub struct KitchenOrder {
     cliente: String,
     /// Digits; empty where WhatsApp does not tell the number.
     telefono: String,
+    /// Where the customer can be written to, with a number or without.
+    chat_id: String,
     /// The phone that the customer gave for this order.
     telefono_contacto: String,
     /// In the customer's words; of one that is fetched `Recoge en el restaurante`.
@@ -98,6 +101,7 @@ impl KitchenOrder {
             tenant_id: tenant.to_owned(),
             cliente: order.customer.clone(),
             telefono: order.phone.clone().unwrap_or_default(),
+            chat_id: chat_id(&order.chat),
             telefono_contacto: order.contact_phone.clone().unwrap_or_default(),
             direccion,
             entrega,

@@ -7,7 +7,7 @@
 //! another one since: then it is this message that is refused. A receiver that takes nothing is down, not refusing: nothing is
 //! parked, and every lane goes on trying, ever more slowly, until it is back. In a chat that is all alone the sign of life can
 //! only come from a later message: right after the first was refused once more, the next that has attempts left is tried (never
-//! when there was no answer at all); if that one is taken, all before it are the refused ones.
+//! when there was no answer at all); if that one is taken, each before it is tried once more and parked if it is refused again.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -174,7 +174,13 @@ impl Queue {
     /// Something that is owed and not in the log.
     pub fn push(&mut self, lane: &str, job: Job, now: Instant) {
         let waiting = Waiting { job, tries: 0, due: now, flying: false, since: now, canary: false };
-        self.lanes.entry(lane.into()).or_default().push_back(waiting);
+        let jobs = self.lanes.entry(lane.into()).or_default();
+        let has_canary = jobs.iter().any(|waiting| waiting.job.attempts < self.retries.attempts);
+        // The receiver may be back since the first was refused: then that goes first.
+        if let Some(first) = jobs.front_mut().filter(|first| first.canary && !first.flying && !has_canary) {
+            (first.canary, first.due) = (false, now);
+        }
+        jobs.push_back(waiting);
     }
 
     /// The same, for what need not be kept: of the lane's jobs the oldest gives way when there are more than `limit`.
@@ -271,9 +277,12 @@ impl Queue {
             (waiting.job.attempts, waiting.tries, waiting.flying, waiting.due) = (0, 0, false, now);
         }
         let done = if is_done { self.remove(lane, place) } else { None };
-        // It flew ahead of those, the first of which was refused a moment ago.
-        let parked = (0..place).filter_map(|_| self.remove(lane, 0)).collect();
-        Verdict { done, parked }
+        // It flew ahead of others. The receiver may have come back between them and it: each is tried once more, and parked when it
+        // is refused.
+        if let Some(first) = self.lanes.get_mut(lane).and_then(VecDeque::front_mut).filter(|_| place > 0) {
+            (first.canary, first.due) = (false, now);
+        }
+        Verdict { done, parked: Vec::new() }
     }
 
     fn failed(&mut self, lane: &Arc<str>, place: usize, refusal: &Refusal, now: Instant, chance: f64) -> Verdict {

@@ -308,3 +308,36 @@ async fn a_tenant_of_the_directory_is_the_number_that_stands_there() {
     until(LIMIT, "the session to work", connected).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
     daemon.terminate(LIMIT).await.unwrap();
 }
+
+/// As WAHA's clients do: the session is deleted, made again under its name, and another phone scans.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_session_is_nobodys() {
+    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let dashboard = &scene.stage.dashboard;
+    let menu = json!({ "id": "m", "name": "Menu", "items": [
+        { "id": "p", "name": "Pizza", "price": 100, "category": "Main", "description": "", "available": true }
+    ]});
+    assert_eq!(dashboard.put("/api/trattoria/bot/menu", menu).await.unwrap().status, 200);
+    let actions = json!({ "session": "trattoria", "isAdmin": false, "isActive": true, "actions": { "read": true } });
+    let key = dashboard.post("/api/keys", actions).await.unwrap().body["key"].as_str().unwrap().to_owned();
+    let url = format!("http://{}/api/sessions/trattoria", scene.stage.setup.address);
+    let by_key = async || reqwest::Client::new().get(&url).bearer_auth(&key).send().await.unwrap().status().as_u16();
+    assert_eq!(by_key().await, 200);
+    let make_anew = async || {
+        assert_eq!(dashboard.delete("/api/sessions/trattoria").await.unwrap().status, 200);
+        let made = dashboard.post("/api/sessions", json!({ "name": "trattoria" })).await.unwrap();
+        assert_eq!((made.status, &made.body["status"]), (201, &json!("STARTING")), "{}", made.body);
+    };
+    make_anew().await;
+    assert_eq!(by_key().await, 401, "the key of a session that is gone");
+    assert_eq!(scene.account().await, json!({ "number": null, "paired": false, "change": null }));
+    assert_eq!((scene.said().await, scene.get("/api/trattoria/chats").await), (Vec::new(), json!([])));
+    assert_eq!(scene.get("/api/trattoria/bot/menu").await["items"], json!([]));
+    scene.is_linked_to(&scene.stranger.number).await;
+    assert_eq!(scene.said().await, Vec::<String>::new(), "said to somebody else");
+    // The first comes back, and finds what was said to it.
+    make_anew().await;
+    scene.is_linked_to(&scene.own()).await;
+    assert_eq!(scene.said().await, [ORDER]);
+    scene.end().await;
+}

@@ -33,7 +33,6 @@ const DAMAGES: &[(&str, Wound, &str)] = &[
     ("other-key", Wound::OtherKey, "which is not configured"),
     ("altered-chunk", Wound::AlteredChunks, "chunk 0 of snapshot"),
     ("missing-manifest", Wound::MissingManifests, "is missing"),
-    ("malformed", Wound::MalformedRecord, "malformed"),
 ];
 
 /// WhatsApp answers the login with 401.
@@ -59,7 +58,6 @@ enum Wound {
     AlteredChunks,
     /// All of them, after compaction: what is left of the journal does not reach back to the beginning.
     MissingManifests,
-    MalformedRecord,
 }
 
 /// The directory of the old service says who was connected, and there is no journal yet: a platform that waits for `/health` must be able to
@@ -347,10 +345,6 @@ impl File {
             Wound::AlteredChunks => self.alter_chunks(tenant, ""),
             Wound::MissingManifests => {
                 assert!(self.open().execute("DELETE FROM manifests WHERE tenant = ?1", [tenant]).unwrap() >= 2);
-            }
-            Wound::MalformedRecord => {
-                let update = "UPDATE tenants SET config = '{ no JSON' WHERE id = ?1";
-                assert_eq!(self.open().execute(update, [tenant]).unwrap(), 1);
             }
         }
     }

@@ -223,3 +223,22 @@ async fn a_record_that_is_gone_is_put_right_once_the_state_can_be_read() {
     }
     daemon.kill().await.unwrap();
 }
+
+/// What a record says beside "connected" only informs: the journal knows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_hand_has_spoilt_in_a_record_costs_nothing() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let mut daemon = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    daemon.kill().await.unwrap();
+    let connection = Connection::open(stage.path("cloud").join("vault.db")).unwrap();
+    let spoil =
+        "UPDATE tenants SET config = '{ no JSON', phone_number = x'00', last_error_at = 'yesterday', name = x'ff'";
+    assert_eq!(connection.execute(spoil, []).unwrap(), 1);
+    drop(connection);
+    stage.wipe_local_data();
+    daemon = stage.start().await;
+    assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
+    stage.dashboard.send(TENANT, &conversation.customers[0], "still here", "key").await.unwrap();
+    daemon.kill().await.unwrap();
+}

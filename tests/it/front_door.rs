@@ -129,6 +129,39 @@ impl Drop for Attack {
     }
 }
 
+/// Sends a body as slowly as a poor line would, and another when that is given up, until it is dropped.
+async fn dribble(to: SocketAddr, n: usize) {
+    let own = [127, 0, 1, u8::try_from(n % 3 + 1).unwrap()];
+    let head = "POST /socket.io/?EIO=4&transport=polling&sid=abc HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
+    loop {
+        if let Ok(mut stream) = connect_from(own, to).await {
+            let _ = stream.write_all(head.as_bytes()).await;
+            while stream.write_all(&[b'4'; 1100]).await.is_ok() {
+                if is_closed(&mut stream, Duration::from_millis(1500)).await {
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Bodies that come slowly, but not too slowly for a poor line, from several addresses: no newcomer may be kept out by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_dribble_in_give_way_to_a_newcomer() {
+    let stage = confined(stage(&[]).await);
+    let daemon = stage.start().await;
+    let address = stage.setup.address;
+    let attack = Attack((0..HALF_HEADS).map(|n| tokio::spawn(dribble(address, n))).collect());
+    let besieged = async || descriptors(&daemon) > DESCRIPTORS / 5;
+    until(LIMIT, "the attack to be felt", besieged).await.unwrap();
+    for _ in 0..5 {
+        is_served(&stage).await;
+    }
+    drop(attack);
+    daemon.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_requests_by_the_hundreds_keep_no_tenant_offline_and_no_client_out() {
     let stage = confined(stage(&[]).await);

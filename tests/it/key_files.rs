@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use sessiond::demo::Setup;
+use sessiond::demo::{Setup, until};
 
 /// A daemon of its own folder, without WhatsApp.
 struct Scene {
@@ -67,6 +67,23 @@ async fn a_lost_key_is_not_made_anew() {
     // Another key is a mistake of the same kind.
     let output = scene.run("serve", &[("SESSIOND_MASTER_KEY", &"7a".repeat(32))]);
     assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+}
+
+/// The key is in memory: what is sealed with it would open for nobody after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_lost_meanwhile_is_put_back() {
+    let scene = Scene::new();
+    let daemon = scene.setup.start(crate::stage::LIMIT).await.unwrap();
+    let file = scene.setup.data_dir.join("vault.key");
+    let kept = std::fs::read(&file).unwrap();
+    let is_back = async || std::fs::read(&file).is_ok_and(|now| now == kept);
+    std::fs::remove_file(&file).unwrap();
+    until(crate::stage::LIMIT, "the key", is_back).await.unwrap();
+    std::fs::write(&file, "7a".repeat(32)).unwrap();
+    until(crate::stage::LIMIT, "the key instead of another", is_back).await.unwrap();
+    assert_eq!(scene.files().iter().filter(|name| name.starts_with("vault.key.")).count(), 1, "{:?}", scene.files());
+    assert_eq!(daemon.terminate(crate::stage::LIMIT).await.unwrap(), Some(0));
+    scene.lives_once().await;
 }
 
 /// Trying again does not help: so the exit code says that it is the configuration.

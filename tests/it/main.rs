@@ -9,6 +9,7 @@ mod bounds;
 mod broken;
 mod changes;
 mod channels;
+mod chat_lists;
 mod console;
 mod console_words;
 mod copy_failure;

@@ -334,3 +334,24 @@ async fn what_nobody_sees_of_a_number_changes_nothing() {
     assert_eq!(people, [format!("{customer}@c.us")], "{}", chats.body);
     scene.daemon.kill().await.unwrap();
 }
+
+/// WhatsApp confirms what is written there, and nobody gets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_no_messages_is_no_recipient() {
+    let scene = Scene::new().await;
+    for to in [
+        "4915000000001@hosted",
+        "99@hosted.lid",
+        "4915000000001@interop",
+        "4915000000001@broadcast",
+        "4915000000001@bot",
+        "4915000000001@msgr",
+        "0@c.us",
+        "0573001234567",
+    ] {
+        let body = json!({ "session": TENANT, "chatId": to, "text": "x" });
+        let answer = scene.stage.dashboard.post("/api/sendText", body).await.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (400, &json!("invalid_input")), "{to}: {}", answer.body);
+    }
+    scene.daemon.kill().await.unwrap();
+}

@@ -179,6 +179,22 @@ async fn when_a_message_left_is_told_where_it_is_known() {
     assert_eq!(self::outbox(&later).await.0.left_at("c").await.unwrap(), None);
 }
 
+/// A phone's receipt may be here before WhatsApp's own answer.
+#[tokio::test]
+async fn no_step_of_a_delivery_is_left_out() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    outbox.accept(outgoing("a")).await.unwrap();
+    assert!(outbox.progress("a", Delivery::Delivered, None).await.unwrap());
+    assert!(!outbox.progress("a", Delivery::Sent, None).await.unwrap());
+    assert!(outbox.progress("a", Delivery::Read, None).await.unwrap());
+    let steps = bodies(log.after(None, 100).await.unwrap()).into_iter().filter_map(|body| match body {
+        EventBody::Status { status, .. } => Some(status),
+        _ => None,
+    });
+    assert_eq!(steps.collect::<Vec<_>>(), [Delivery::Sent, Delivery::Delivered, Delivery::Read]);
+}
+
 /// What a bot said, and nobody has begun to send, gives way to the owner; what a former process may have sent is not called unsent.
 #[tokio::test]
 async fn a_bots_words_give_way_to_a_human() {
@@ -298,7 +314,7 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         let mut accepting = pin!(outbox.accept(outgoing("unheard")));
         world.stays_pending(accepting.as_mut()).await;
         let (former, new) = (OwnAccount::new("573001112233", None), OwnAccount::new("573009998877", None));
-        let mut changing = pin!(outbox.change_account(former.clone(), &new, conversations));
+        let mut changing = pin!(outbox.change_account(former.clone(), Some(&new), conversations));
         // It is written, and waits for the vault as the message does.
         let begun = std::time::Instant::now();
         while outbox.delivery("unheard").await.unwrap() != Some(Delivery::Failed) {
@@ -349,7 +365,7 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         assert_eq!(ids(&outbox), ["new"]);
         assert_eq!(log.after(None, 9).await.unwrap().len(), 4);
         // The former comes back.
-        outbox.change_account(new.clone(), &former, FormerConversations::Keep).await.unwrap();
+        outbox.change_account(new.clone(), Some(&former), FormerConversations::Keep).await.unwrap();
         let told = bodies(log.after(None, 99).await.unwrap());
         let sent = told.iter().filter_map(EventBody::message).map(|message| message.id.as_str()).collect::<Vec<_>>();
         let kept = conversations == FormerConversations::Keep;

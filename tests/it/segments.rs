@@ -603,7 +603,7 @@ async fn a_change_of_the_account_that_leaves_a_stray_is_carried_out() {
     let outbox = Outbox::open(desk.world.store.clone(), desk.log.clone(), desk.clock.clone(), DAY).await.unwrap();
     let (former, new) = (OwnAccount::new("573001112233", None), OwnAccount::new("573009998877", None));
     desk.world.line.keep_segments();
-    let changed = soon(outbox.change_account(former, &new, FormerConversations::Delete)).await;
+    let changed = soon(outbox.change_account(former, Some(&new), FormerConversations::Delete)).await;
     assert!(changed.is_ok(), "called refused although it is carried out: {changed:?}");
     assert_eq!(desk.documents().await, documents);
     let desk = desk.restored(KEEP).await;

@@ -21,6 +21,7 @@ use crate::{
     allowance::Allowance,
     clock::{Clock, Instant},
     config::Secret,
+    tenant::TenantId,
     vault::{
         VaultError,
         access::{AccessVault, ApiKey, KeyChange, KeyCursor, KeyHash, Rights},
@@ -167,6 +168,16 @@ impl Keys {
             info!(key = id, "a key was revoked");
         }
         Ok(revoked)
+    }
+
+    /// Revokes all keys of a tenant.
+    pub async fn revoke_of(&self, tenant: &TenantId) -> Result<(), VaultError> {
+        for key in self.list().await {
+            if matches!(&key.rights, Rights::Tenant { tenant: whose, .. } if whose == tenant) {
+                self.revoke(&key.id).await?;
+            }
+        }
+        Ok(())
     }
 
     /// A new key under the same id; the old one is refused from now on.

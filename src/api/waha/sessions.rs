@@ -1,7 +1,7 @@
 //! Sessions: made, looked at, paired, stopped and started, ended. A session that is stopped stays linked and stays away, over
 //! restarts too: WhatsApp keeps what comes for it, and unlinks a device that stays away for two weeks.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
@@ -14,6 +14,7 @@ use futures::future::join_all;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use ulid::Ulid;
 
 use super::{
@@ -108,6 +109,27 @@ pub struct New {
     start: Option<bool>,
     /// Webhooks, metadata, country, and what WAHA has there besides.
     config: Option<Configuration>,
+    /// Beyond WAHA: how people call it, as `/api/tenants` and the console show it.
+    #[serde(rename = "displayName")]
+    display_name: Option<DisplayName>,
+}
+
+/// How people call a session: a line of at most 100 characters; empty: by its name.
+#[derive(Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(example = &"Trattoria da Nino")]
+struct DisplayName(#[schemars(length(max = 100))] String);
+
+impl TryFrom<String> for DisplayName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let text = text.trim();
+        if text.chars().count() > 100 || text.chars().any(char::is_control) {
+            return Err("expected a line of at most 100 characters");
+        }
+        Ok(Self(text.to_owned()))
+    }
 }
 
 /// A new session's name, as it was given, or one that nobody has.
@@ -145,6 +167,10 @@ pub async fn create(
     if app.fleet.status(&tenant).is_some() || app.fleet.record(&tenant).await?.is_some() {
         return Err(Problem::session_exists(&tenant));
     }
+    if let Some(DisplayName(name)) = new.display_name {
+        app.fleet.opened(&tenant).await?;
+        app.fleet.set_display_name(&tenant, &name).await?;
+    }
     make(&app, &tenant, new.config, new.start.unwrap_or(true)).await
 }
 
@@ -160,7 +186,16 @@ async fn make(
         configure(app, &session, config).await?;
     }
     let session = if start { app.fleet.connect(tenant).await? } else { app.fleet.opened(tenant).await? };
-    Ok(Created(brief(app, tenant, &session.status()).await?))
+    let status = if start { begun(&session).await } else { session.status() };
+    Ok(Created(brief(app, tenant, &status).await?))
+}
+
+/// The status of a session that was just told to start: it takes a moment to begin.
+async fn begun(session: &Session) -> Status {
+    const MOMENT: Duration = Duration::from_secs(1);
+    let mut status = session.watch();
+    let _ = timeout(MOMENT, status.wait_for(|status| status.state != SessionState::Stopped)).await;
+    session.status()
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -206,6 +241,9 @@ pub async fn one(State(app): State<App>, For { tenant, caller, .. }: For<Reading
 pub struct Change {
     /// Webhooks, metadata, country, and what WAHA has there besides: all of it is replaced. Left out: it stays.
     config: Option<Configuration>,
+    /// Beyond WAHA: how people call it. Left out: it stays.
+    #[serde(rename = "displayName")]
+    display_name: Option<DisplayName>,
 }
 
 /// `PUT /api/sessions/{session}`
@@ -217,6 +255,9 @@ pub async fn change(
     let session = app.fleet.known(&tenant).await?;
     if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
         configure(&app, &session, config).await?;
+    }
+    if let Some(DisplayName(name)) = change.display_name {
+        app.fleet.set_display_name(&tenant, &name).await?;
     }
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
 }
@@ -248,7 +289,7 @@ pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>)
         session.may_log_in()?;
     }
     let session = app.fleet.connect(&tenant).await?;
-    Ok(Created(brief(&app, &tenant, &session.status()).await?))
+    Ok(Created(brief(&app, &tenant, &begun(&session).await).await?))
 }
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
@@ -257,7 +298,7 @@ pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling
     session.may_log_in()?;
     session.connect().await;
     session.reconnect().await;
-    Ok(Created(brief(&app, &tenant, &session.status()).await?))
+    Ok(Created(brief(&app, &tenant, &begun(&session).await).await?))
 }
 
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
@@ -282,8 +323,9 @@ async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> 
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
 
-/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings; then there is no such session.
-/// Messages stay until they are too old, as all history does. A session that is gone already is no error, as with WAHA.
+/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings and whose session it was, revokes
+/// its keys; then there is no such session. Messages stay until they are too old, as all history does, for the account that comes back.
+/// A session that is gone already is no error, as with WAHA.
 pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Success>, Problem> {
     let session = match app.fleet.known(&tenant).await {
         Err(FleetError::Unknown) => return Ok(Json(Success::YES)),
@@ -294,6 +336,9 @@ pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>
     if session.own_country().is_some() {
         session.set_country(None).await?;
     }
+    app.bots.forget(&session).await?;
+    // Whoever makes a session of this name later is another: no key of this one opens it.
+    app.auth.keys.revoke_of(&tenant).await?;
     app.fleet.delete(&tenant).await?;
     Ok(Json(Success::YES))
 }

@@ -144,6 +144,17 @@ impl Bots {
         self.change(session, |answer| BotCommand::PutSettings { settings: Box::new(settings), expected, answer }).await
     }
 
+    /// Takes the menu and the settings away: the bot is off, as it was before anybody wrote some.
+    pub async fn forget(&self, session: &Session) -> Result<(), BotError> {
+        if self.settings(session).await?.version > 0 {
+            self.put_settings(session, records::no_settings().value, None).await?;
+        }
+        if self.menu(session).await?.version > 0 {
+            self.put_menu(session, records::no_menu().value, None).await?;
+        }
+        Ok(())
+    }
+
     /// What the bot would answer; as if it were switched on. Touches no customer and no order. `conversation`: as the last such answer
     /// gave it.
     pub async fn try_out(&self, session: &Session, text: &str, conversation: Option<Value>) -> Result<Tried, BotError> {

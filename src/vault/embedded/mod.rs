@@ -593,20 +593,21 @@ fn tenant_record(id: &str, row: &Row<'_>) -> Result<TenantRecord, VaultError> {
     let record = || -> rusqlite::Result<TenantRecord> {
         Ok(TenantRecord {
             id: id.parse().map_err(|error| malformed(row, "id", Type::Text, error))?,
-            name: row.get("name")?,
+            // The rest only informs. What another hand has spoilt there is as if it were not there: the journal knows better.
+            name: row.get("name").unwrap_or_default(),
             whatsapp_connected: row.get("whatsapp_connected")?,
-            phone_number: row.get("phone_number")?,
-            connected_at: optional_time(row, "connected_at")?,
-            status: row.get("status")?,
-            last_error: row.get("last_error")?,
-            last_error_at: optional_time(row, "last_error_at")?,
-            deleted_at: optional_time(row, "deleted_at")?,
-            config: match row.get::<_, Option<String>>("config")? {
-                None => serde_json::Value::Null,
-                Some(text) => {
-                    serde_json::from_str(&text).map_err(|error| malformed(row, "config", Type::Text, error))?
-                }
-            },
+            phone_number: row.get("phone_number").unwrap_or_default(),
+            connected_at: optional_time(row, "connected_at").unwrap_or_default(),
+            status: row.get("status").unwrap_or_default(),
+            last_error: row.get("last_error").unwrap_or_default(),
+            last_error_at: optional_time(row, "last_error_at").unwrap_or_default(),
+            deleted_at: optional_time(row, "deleted_at").unwrap_or_default(),
+            config: row
+                .get::<_, Option<String>>("config")
+                .ok()
+                .flatten()
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
         })
     };
     record().map_err(|error| VaultError::Malformed(format!("the record of tenant {id:?}: {error}")))

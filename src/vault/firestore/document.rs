@@ -224,8 +224,9 @@ impl Reader {
         Ok(TenantRecord {
             id: self.id().parse().map_err(|error| VaultError::Malformed(format!("{}: its id {error}", self.path())))?,
             whatsapp_connected: self.optional("whatsappConnected", as_boolean)?.unwrap_or(false),
-            phone_number: self.optional("phoneNumber", as_text)?,
-            config: self.optional("config", to_json)?.unwrap_or_default(),
+            // The rest only informs. What another hand has spoilt there is as if it were not there: the journal knows better.
+            phone_number: self.optional("phoneNumber", as_text).unwrap_or_default(),
+            config: self.optional("config", to_json).unwrap_or_default().unwrap_or_default(),
             name: self.optional("name", as_text).unwrap_or_default(),
             connected_at: self.optional("connectedAt", as_time).unwrap_or_default(),
             status: self.optional("status", as_text).unwrap_or_default(),

@@ -110,6 +110,31 @@ fn the_only_chat_goes_on_past_a_refused_message() {
     assert_eq!(world.queue.cursor(), Some(id(3)));
 }
 
+/// Its refusals were those of a receiver that was broken, and nobody else wrote meanwhile.
+#[test]
+fn a_receiver_that_is_back_gets_the_refused_one_before_the_next() {
+    let mut world = World::new(3);
+    world.take(0, "a");
+    world.run(Duration::from_secs(7), |_| REFUSED);
+    world.take(1, "a");
+    world.run(Duration::from_secs(600), |_| Outcome::Taken);
+    assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([].as_slice(), [0, 1].as_slice()));
+}
+
+/// It comes back just between the first and the one that is tried ahead of it.
+#[test]
+fn what_was_refused_once_too_often_is_tried_again_after_a_later_one_was_taken() {
+    let mut world = World::new(3);
+    world.take(0, "a");
+    world.take(1, "a");
+    let refusals = std::cell::Cell::new(0);
+    world.run(Duration::from_secs(600), |n| {
+        refusals.set(refusals.get() + u32::from(n == 0));
+        if n == 0 && refusals.get() <= 3 { REFUSED } else { Outcome::Taken }
+    });
+    assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([].as_slice(), [1, 0].as_slice()));
+}
+
 #[test]
 fn several_refused_messages_in_a_row_are_parked_and_the_rest_goes_on() {
     let mut world = World::new(3);
