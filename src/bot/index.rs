@@ -60,8 +60,14 @@ pub struct IndexedItem {
 /// The place of a word in the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    Name { name: u8, part: u8 },
+    Name {
+        name: u8,
+        part: u8,
+    },
+    /// A brand's kind: beer, soda.
     Kind,
+    /// The category where it says what the item is.
+    Category,
     Contents,
 }
 
@@ -162,10 +168,14 @@ impl Index {
                 list.iter().any(|word| sound::singular(&sound::key(word)) == stem)
             };
             let is_drink = category_tokens.iter().any(|token| stems(DRINK_CATEGORIES, token));
-            let kinds = index.kinds(&names, &category_tokens);
-            for word in &kinds {
+            let (of_brands, of_category) = index.kinds(&names, &category_tokens);
+            for word in &of_brands {
                 index.post(*word, number, Place::Kind);
             }
+            for word in &of_category {
+                index.post(*word, number, Place::Category);
+            }
+            let kinds = [of_brands, of_category].concat();
             let description = tokens(&item.description);
             let mut contents = Vec::new();
             let mut servings = Vec::new();
@@ -255,7 +265,8 @@ impl Index {
                     match value {
                         Some(value) => NamePart::Number(value),
                         None => {
-                            if head.is_none() && !SIZES.contains(&token.text.as_str()) {
+                            let packs = SIZES.contains(&token.text.as_str()) || PACKINGS.contains(&token.text.as_str());
+                            if head.is_none() && !packs {
                                 head = Some(parts.len());
                             }
                             NamePart::Word(self.word(&token.text))
@@ -297,7 +308,7 @@ impl Index {
     }
 
     /// Hypernyms of brands in the names, and the category where it says what the item is.
-    fn kinds(&mut self, names: &[ItemName], category: &[Token]) -> Vec<WordNo> {
+    fn kinds(&mut self, names: &[ItemName], category: &[Token]) -> (Vec<WordNo>, Vec<WordNo>) {
         let mut own: Vec<String> = Vec::new();
         for part in names.iter().flat_map(|name| &name.parts) {
             if let NamePart::Word(word) = part {
@@ -305,22 +316,36 @@ impl Index {
                 own.push(self.words[*word as usize].fold.clone());
             }
         }
-        let mut kinds = Vec::new();
+        let head = names.first().and_then(|name| match name.parts.get(name.head) {
+            Some(NamePart::Word(word)) => Some(self.words[*word as usize].fold.clone()),
+            _ => None,
+        });
+        let mut of_brands = Vec::new();
         for (kind, brands) in synonyms::BRANDS {
             let has_brand = brands.iter().any(|brand| own.iter().any(|word| word == brand));
-            if has_brand && !own.contains(&sound::singular(&sound::key(kind)).to_owned()) {
-                kinds.push((*kind).to_owned());
+            // `Café Águila Roja` is no beer.
+            let another = *kind == "cerveza"
+                && head.as_ref().is_some_and(|head| lexicon::is_food(head) && !brands.contains(&head.as_str()));
+            if has_brand && !another && !own.contains(&sound::singular(&sound::key(kind)).to_owned()) {
+                of_brands.push((*kind).to_owned());
             }
         }
-        for token in category.iter().filter(|token| token.is_word() && token.text.len() >= 3) {
+        let mut of_category = Vec::new();
+        for (at, token) in category.iter().enumerate().filter(|(_, token)| token.is_word() && token.text.len() >= 3) {
+            // `Bebidas calientes` are no dishes called `caliente`.
+            if at > 0 && lexicon::is_preparation(&token.text) {
+                continue;
+            }
             let key = sound::key(&token.text);
             let stem = sound::singular(&key);
             let generic = GENERIC.iter().any(|word| sound::singular(&sound::key(word)) == stem);
             if !generic && !lexicon::is_connector(&token.text) && !own.iter().any(|word| word == stem) {
-                kinds.push(token.text.clone());
+                of_category.push(token.text.clone());
             }
         }
-        kinds.iter().map(|kind| self.word(kind)).collect()
+        let of_brands = of_brands.iter().map(|kind| self.word(kind)).collect();
+        let of_category = of_category.iter().map(|kind| self.word(kind)).collect();
+        (of_brands, of_category)
     }
 
     /// The name of a category or of the restaurant.
@@ -450,6 +475,16 @@ impl Index {
         parts(a).iter().filter(|part| parts(b).contains(part)).count()
     }
 
+    /// The parts of a name that say a size: equal for the same size of two flavours.
+    pub fn size_parts(&self, item: ItemNo) -> Vec<NamePart> {
+        let Some(name) = self.items[usize::from(item)].names.first() else { return Vec::new() };
+        let sizes = name.parts.iter().filter(|part| match part {
+            NamePart::Word(word) => SIZES.contains(&self.spelling(*word)),
+            NamePart::Number(_) | NamePart::Measure(..) => true,
+        });
+        sizes.cloned().collect()
+    }
+
     /// The name without sizes, measures and numbers: equal for the sizes of one dish.
     pub fn without_size(&self, item: ItemNo) -> Vec<WordNo> {
         let Some(name) = self.items[usize::from(item)].names.first() else { return Vec::new() };
@@ -460,6 +495,10 @@ impl Index {
         words.collect()
     }
 }
+
+/// Words for what a thing comes in: not its noun, as in `Bolsa de Hielo`.
+const PACKINGS: &[&str] =
+    &["bolsa", "libra", "botella", "lata", "paquete", "vaso", "jarra", "copa", "unidad", "orden", "porciones"];
 
 /// Words that say a size.
 pub const SIZES: &[&str] = &[

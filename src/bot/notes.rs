@@ -311,6 +311,10 @@ impl NoteReader<'_> {
             return None;
         }
         let (start, mut end) = self.noun_phrase(next)?;
+        // `con el huevo bien cocido`.
+        if next > at + 1 && matches!(self.word(end), "bien" | "muy" | "poco") && self.is_adjective(end + 1) {
+            end += 2;
+        }
         let mut notes = vec![self.positive(start, end)];
         while matches!(self.word(end), "y" | "," | "e")
             && !self.is_quantity(end + 1)

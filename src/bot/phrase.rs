@@ -53,12 +53,16 @@ pub struct Phrase {
 pub const MAX_QUANTITY: u32 = 501;
 
 /// Items that the customer may mean without naming them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Scopes<'a> {
+    /// Candidates of a heading: `mochis: dos de mango, uno de té`.
+    pub listed: &'a [ItemNo],
     /// Candidates of open questions.
     pub doubts: &'a [ItemNo],
     /// The item that was named last, and its kind.
     pub focus: Option<ItemNo>,
+    /// There is no question about the item that was named last.
+    pub is_settled: bool,
     pub siblings: &'a [ItemNo],
     /// Sizes and flavours of it may stand alone.
     pub changes_focus: bool,
@@ -198,7 +202,9 @@ pub fn phrase_at(
                 if word(at + 1) == "par" {
                     phrase.quantity = Quantity::Number(2);
                     at += 2;
-                } else if matches!(word(at + 1), "docena" | "decena" | "six" | "sixpack") {
+                } else if matches!(word(at + 1), "docena" | "decena" | "six" | "sixpack")
+                    && !mention_at(index, reading, at + 1, free).is_some_and(|mention| mention.words >= 2)
+                {
                     phrase.quantity = Quantity::Number(match word(at + 1) {
                         "docena" => 12,
                         "decena" => 10,
@@ -409,6 +415,11 @@ fn named_item(
             .flatten()
             .filter(|mention| !mention.is_foreign)
     };
+    if let Some(mention) = scoped(scopes.listed)
+        && global.as_ref().is_none_or(|global| global.is_foreign || global.words <= mention.words)
+    {
+        return Some(mention);
+    }
     if let Some(mention) = scoped(scopes.doubts) {
         let own = global.as_ref().is_some_and(|global| {
             let elsewhere = global.candidates.iter().all(|item| !scopes.doubts.contains(item));
@@ -448,6 +459,14 @@ fn named_item(
             } else if scopes.changes_focus && mention.candidates.len() > 1 {
                 let most = mention.candidates.iter().map(|item| index.shared_parts(*item, focus)).max().unwrap_or(0);
                 mention.candidates.retain(|item| index.shared_parts(*item, focus) == most);
+            } else if scopes.is_settled && mention.candidates.len() > 1 {
+                // `una porción de torta de zanahoria y otra de chocolate`: another flavour in the same size.
+                let size = index.size_parts(focus);
+                let same: Vec<ItemNo> =
+                    mention.candidates.iter().copied().filter(|item| index.size_parts(*item) == size).collect();
+                if !same.is_empty() && !size.is_empty() {
+                    mention.candidates = same;
+                }
             }
             return Some(mention);
         }
@@ -487,8 +506,11 @@ fn named_item(
 fn is_clause(reading: &Reading<'_>, mention: &Mention, limit: usize) -> bool {
     let ends =
         |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin" | ":" | "o" | "u");
-    let begins = mention.start == 0 || ends(mention.start - 1);
-    begins && (mention.end >= limit || ends(mention.end))
+    let begins = mention.start == 0 || ends(mention.start - 1) || reading.word(mention.start - 1) == "del";
+    let counted = |at: usize| {
+        matches!(reading.word(at), "un" | "una" | "unos" | "unas" | "por") || small_number(reading, at).is_some()
+    };
+    begins && (mention.end >= limit || ends(mention.end) || counted(mention.end))
 }
 
 /// The dish whose pieces a quantity counts: `12 alitas` is one plate of twelve.

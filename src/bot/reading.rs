@@ -86,6 +86,14 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
     let fold = token.text.as_str();
     let hits = index.lookup(fold);
     let exact = hits.iter().any(|(_, likeness)| *likeness == Likeness::Same);
+    if !exact
+        && fold.len() < 4
+        && let Some(word) = lexicon::by_sound(fold)
+    {
+        // `d`, `q`, `lb`: written short, and meant in full.
+        read.push(ReadToken { word: word.to_owned(), hits: index.lookup(word), is_weak: true, token });
+        return;
+    }
     let everyday = lexicon::is_everyday(fold) || lexicon::is_connector(fold);
     if exact || everyday {
         let is_weak = everyday && !exact;
@@ -119,7 +127,8 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
     let is_plain = number::word(fold).is_some()
         || lexicon::is_preparation(fold)
         || lexicon::is_ingredient(fold)
-        || lexicon::is_food(fold);
+        || lexicon::is_food(fold)
+        || synonyms::is_brand(fold);
     if is_plain {
         read.push(ReadToken { word: fold.to_owned(), hits, is_weak: false, token });
         return;

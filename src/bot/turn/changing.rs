@@ -167,6 +167,14 @@ impl Turn<'_> {
     pub(super) fn remove(&mut self, at: usize, next: usize) -> Option<usize> {
         let verb = self.word(at);
         if self.slots.all.is_empty() {
+            // `no quiero mojarra sino pargo`.
+            if verb == "no"
+                && let Some(mention) = self.phrase(next).and_then(|phrase| phrase.mention)
+                && mention.is_headed
+                && self.word(mention.end) == "sino"
+            {
+                return Some(mention.end + 1);
+            }
             // `que le quiten la cebolla` before any dish is a note; `no quiero mondongo` says nothing.
             return if verb == "no" { None } else { self.notes_at(at).is_none().then_some(next) };
         }

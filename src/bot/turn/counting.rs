@@ -177,6 +177,11 @@ impl Turn<'_> {
                     && self.word(next) != "para"
                 {
                     self.grow(&slot, units);
+                    // `otra pero de queso`.
+                    if self.word(next) == "pero" && !self.word(next + 1).starts_with("sin") {
+                        self.setting = true;
+                        self.corrected = false;
+                    }
                 }
                 if self.word(next) != "para" {
                     return next;
@@ -226,6 +231,55 @@ impl Turn<'_> {
         self.unknown_after(&phrase, next)
     }
 
+    /// `de cada una`, `de a dos cada uno`, and `dos de cada una:` before the dishes.
+    pub(super) fn of_each(&mut self, at: usize) -> Option<usize> {
+        let kind = |word: &str| matches!(word, "una" | "uno" | "sabor" | "tipo" | "clase");
+        if self.word(at) == "de" && self.word(at + 1) == "cada" && kind(self.word(at + 2)) {
+            let slot = self.focus.and_then(|id| self.slots.get(id)).cloned()?;
+            if !slot.is_fresh || slot.candidates.len() < 2 || slot.candidates.len() > 6 {
+                return None;
+            }
+            self.slots.remove(slot.id);
+            for item in &slot.candidates {
+                self.slots.add(vec![*item], slot.qty, slot.notes.clone(), true);
+            }
+            self.parts = None;
+            self.set_focus(self.slots.all.last().map(|slot| slot.id));
+            return Some(at + 3);
+        }
+        if self.word(at) == "de"
+            && self.word(at + 1) == "a"
+            && let Some(each) = value(self.reading, at + 2).filter(|_| at + 2 < self.limit)
+        {
+            let mut next = at + 3;
+            while next < at + 5 && !self.is_end(next) && self.word(next) != "cada" {
+                next += 1;
+            }
+            if self.word(next) != "cada" || each < 1_000 {
+                return None;
+            }
+            for slot in self.slots.all.iter_mut().filter(|slot| slot.is_fresh) {
+                slot.qty = (each / 1_000).clamp(1, MAX_QUANTITY);
+            }
+            return Some(if kind(self.word(next + 1)) { next + 2 } else { next + 1 });
+        }
+        let counted = value(self.reading, at)
+            .map(|value| value / 1_000)
+            .or_else(|| matches!(self.word(at), "un" | "una" | "uno").then_some(1));
+        if let Some(each) = counted
+            && (1..=MAX_QUANTITY).contains(&each)
+            && self.word(at + 1) == "de"
+            && self.word(at + 2) == "cada"
+            && kind(self.word(at + 3))
+            && !self.has_fresh()
+            && !self.slots.all.iter().any(|slot| slot.candidates.len() > 1)
+        {
+            self.of_each = Some(each);
+            return Some(at + 4);
+        }
+        None
+    }
+
     /// More of a line, prepared alike.
     pub(super) fn grow(&mut self, slot: &crate::bot::slots::Slot, units: u32) {
         let id = self.slots.add(slot.candidates.clone(), units.min(MAX_QUANTITY), slot.notes.clone(), true);
@@ -255,7 +309,8 @@ impl Turn<'_> {
         {
             // The parent keeps what no part has taken.
             let id = self.slots.split(parts.parent, units);
-            self.note(id, notes);
+            let kept: Vec<String> = notes.iter().filter(|note| !self.is_without(id, note)).cloned().collect();
+            self.note(id, &kept);
             let left = parts.left - units;
             self.parts = if id == parts.parent { None } else { Some(Parts { left, ..parts }) };
             self.set_focus(Some(id));
