@@ -181,7 +181,7 @@ impl Index {
             let mut servings = Vec::new();
             for token in &description {
                 match token.kind {
-                    TokenKind::Word if !lexicon::is_connector(&token.text) => {
+                    TokenKind::Word if token.text == "te" || !lexicon::is_connector(&token.text) => {
                         let word = index.word(&token.text);
                         contents.push(word);
                         index.post(word, number, Place::Contents);
@@ -255,7 +255,11 @@ impl Index {
                 }
                 TokenKind::Word if token.text == "x" => continue,
                 // With and without gas are two waters.
-                TokenKind::Word if token.text != "sin" && lexicon::is_connector(&token.text) => continue,
+                TokenKind::Word
+                    if !matches!(token.text.as_str(), "sin" | "te") && lexicon::is_connector(&token.text) =>
+                {
+                    continue;
+                }
                 TokenKind::Word => {
                     let value = match token.text.as_str() {
                         "medio" | "media" => Some(500),
@@ -415,7 +419,8 @@ impl Index {
         {
             found.extend(words.iter().map(|word| (*word, Likeness::Sounds)));
         }
-        if found.is_empty() {
+        // `un paquete` is no small pack.
+        if found.is_empty() && !lexicon::is_everyday(fold) {
             for root in sound::diminutive_roots(stem) {
                 if let Some(words) = self.by_root.get(&root) {
                     found.extend(words.iter().map(|word| (*word, Likeness::Same)));

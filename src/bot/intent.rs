@@ -36,7 +36,7 @@ macro_rules! pattern {
 
 pattern!(
     HUMAN,
-    r"\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me)?|paseme|pasame|pasas|pasan|atiend\w+|atender|contact\w+|ponga(me)?|pongame|ponme|necesito|quiero|hay|llam\w+|transfier\w*)\b.{0,30}\b(alguien|persona|personas|asesor\w*|humano|humana|agente|administrador\w*|encargad[oa]|gerente|duen[oa]|operador\w*|supervisor\w*|jefe|ser humano|de verdad|mesero|don|dona|senora?|ejecutiv[oa] de)\b|^(un )?(asesor|humano|agente|persona|operador|administrador)\w*( por favor)?$|\b(no|ni) (con )?(un |el )?(robot|bot|maquina)\b|servicio al cliente|\bhablar con\b|\ben persona\b|\b(me|nos) (puede|pueden|puedes) (llamar|atender)\b|\besta (el|la) (duen|administrador|encargad|senor)|\besta .{0,15}\b(duen[oa]|administrador\w*|encargad[oa])\b|\bquien (me )?atiende\b|^la senora .{2,20} esta\b"
+    r"\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me)?|paseme|pasame|pasas|pasan|atiend\w+|atender|contact\w+|ponga(me)?|pongame|ponme|necesito|quiero|hay|llam\w+|transfier\w*)\b.{0,30}\b(alguien|persona|personas|asesor\w*|humano|humana|agente|administrador\w*|encargad[oa]|gerente|duen[oa]|operador\w*|supervisor\w*|jefe|ser humano|de verdad|mesero|don|dona|senora?|ejecutiv[oa] de)\b|^(un |una )?(asesor\w*|humano|agente|persona|operador\w*|administrador\w*)( por favor)?$|\b(no|ni) (con )?(un |el )?(robot|bot|maquina)\b|servicio al cliente|\bhablar con\b|\ben persona\b|\b(me|nos) (puede|pueden|puedes) (llamar|atender)\b|\besta (el|la) (duen|administrador|encargad|senor)|\besta .{0,15}\b(duen[oa]|administrador\w*|encargad[oa])\b|\bquien (me )?atiende\b|^la senora .{2,20} esta\b"
 );
 pattern!(
     COMPLAINT,

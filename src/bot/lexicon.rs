@@ -92,7 +92,7 @@ const PREPARATIONS: &str = "\
     blando blanda blandito duro dura maduro verde desmechado desmechada molida molido triturado licuado espeso \
     espesa ralo rala simple natural naturales seco seca sudado apanado apanada separado separada separados \
     separadas fresco fresca aparte friito friita bajito alto empacado empacada abierto crudo cruda rapidito \
-    livianito diet sencillo";
+    livianito diet sencillo descafeinado descafeinada deslactosado endulzado agrandado agrandada";
 
 /// Things that food is made of, or comes with.
 const INGREDIENTS: &str = "\

@@ -476,6 +476,14 @@ impl NoteReader<'_> {
                         | "caja"
                         | "hielo"
                 );
+                // `en salsa bbq`.
+                if !self.host.is_empty()
+                    && self.word(next) == "salsa"
+                    && !self.is_mark(next + 1)
+                    && (self.is_of_host(next + 1) || self.is_noun(next + 1) || self.is_adjective(next + 1))
+                {
+                    return Some(ReadNotes { notes: vec![self.reading.slice(next..next + 2)], end: next + 2 });
+                }
                 if !self.host.is_empty() && (chosen || manner) && !self.is_mark(next) {
                     return Some(ReadNotes { notes: vec![self.reading.slice(at..next + 1)], end: next + 1 });
                 }

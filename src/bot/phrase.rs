@@ -313,11 +313,13 @@ pub fn phrase_at(
                     && at + 1 < limit =>
             {
                 // `la mitad en agua`, `una para dos`: an attribute, if a sibling has it in its name.
-                let scoped = Circumstances { scope: Some(scopes.siblings), has_quantity: true, is_attribute: true };
                 let next = if matches!(word(at + 1), "el" | "la") { at + 2 } else { at + 1 };
-                let fits = mention_at(index, reading, next, scoped).is_some_and(|m| {
-                    !m.is_foreign && m.options.is_empty() && m.candidates.len() < scopes.siblings.len()
-                });
+                let fits_in = |scope: &[ItemNo]| {
+                    let here = Circumstances { scope: Some(scope), has_quantity: true, is_attribute: true };
+                    mention_at(index, reading, next, here)
+                        .is_some_and(|m| !m.is_foreign && m.options.is_empty() && m.candidates.len() < scope.len())
+                };
+                let fits = fits_in(&namesakes(index, scopes)) || fits_in(scopes.siblings);
                 if !fits {
                     break;
                 }
@@ -408,6 +410,7 @@ fn named_item(
     let introduced = has_quantity || phrase.is_definite;
     let free = Circumstances { scope: None, has_quantity, is_attribute: phrase.is_attribute };
     let global = mention_at(index, reading, at, free);
+    let namesakes = namesakes(index, scopes);
     let scoped = |scope: &[ItemNo]| {
         let here = Circumstances { scope: Some(scope), has_quantity, is_attribute: true };
         (!scope.is_empty())
@@ -436,7 +439,9 @@ fn named_item(
     let may_be_attribute = introduced || scopes.changes_focus;
     if may_be_attribute
         && let Some(focus) = scopes.focus
-        && let Some(mut mention) = scoped(scopes.siblings)
+        && let Some(mut mention) = scoped(&namesakes).or_else(|| scoped(scopes.siblings))
+        // `agrégale un huevo` is no wish for the one dish that comes with eggs.
+        && (!mention.is_only_option() || mention.candidates.contains(&focus))
     {
         let own = global.as_ref().is_some_and(|global| {
             let better = global.words > mention.words && !global.is_foreign;
@@ -495,11 +500,21 @@ fn named_item(
     let alone = mention.likeness == super::index::Likeness::Same
         && is_clause(reading, &mention, limit)
         && !lexicon::is_ingredient(first);
-    let acceptable = acceptable || alone;
+    // `un huevo` is the addition, where nothing else is called so.
+    let addition = has_quantity
+        && matches!(mention.candidates[..], [item] if index.items[usize::from(item)].is_addition)
+        && mention.likeness != super::index::Likeness::Slip;
+    let acceptable = acceptable || alone || addition;
     let only_size =
         (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));
     let acceptable = acceptable && (!only_size || introduced);
     acceptable.then_some(mention)
+}
+
+/// The siblings with the noun of the item that was named last: `un atún en agua y dos en aceite` is about tuna.
+fn namesakes(index: &Index, scopes: Scopes<'_>) -> Vec<ItemNo> {
+    let Some(head) = scopes.focus.and_then(|focus| index.head(focus)) else { return Vec::new() };
+    scopes.siblings.iter().copied().filter(|item| index.head(*item) == Some(head)).collect()
 }
 
 /// Nothing else stands between two marks.

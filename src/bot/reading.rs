@@ -51,7 +51,16 @@ impl<'a> Reading<'a> {
                 }
                 continue;
             }
+            let span = token.span.clone();
+            let is_te = token.text == "te";
             push(index, token, &mut read);
+            let behind = text[span.end..].trim_start();
+            if is_te && !is_tea(&text[span], behind, read.iter().rev().nth(1)) {
+                if let Some(last) = read.last_mut() {
+                    last.hits.clear();
+                    last.is_weak = true;
+                }
+            }
         }
         spell_out(&mut read);
         join_split(index, &mut read);
@@ -77,7 +86,10 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
+fn push(index: &Index, mut token: Token, read: &mut Vec<ReadToken>) {
+    if token.text == "tes" {
+        token.text.truncate(2);
+    }
     if token.kind != TokenKind::Word {
         let word = token.text.clone();
         read.push(ReadToken { token, word, hits: Vec::new(), is_weak: false });
@@ -142,6 +154,23 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
     }
     hits.sort_by_key(|(word, _)| !index.is_in_names(*word));
     read.push(ReadToken { word: fold.to_owned(), hits, is_weak: false, token });
+}
+
+/// `un té`, and not `te pido`.
+fn is_tea(written: &str, behind: &str, before: Option<&ReadToken>) -> bool {
+    let kinds = ["de ", "verde", "negro", "frio", "frío", "helado", "caliente", "chai"];
+    if kinds.iter().any(|kind| behind.starts_with(kind)) {
+        return true;
+    }
+    let introduced = before.is_some_and(|before| {
+        before.token.number().is_some()
+            || number::word(&before.word).is_some()
+            || matches!(
+                before.word.as_str(),
+                "un" | "una" | "unos" | "el" | "los" | "del" | "al" | "otro" | "de" | "por"
+            )
+    });
+    introduced || written.to_lowercase().contains(['é', '\u{301}'])
 }
 
 /// The word of everyday that was misspelt, unless a word of the menu is as near.

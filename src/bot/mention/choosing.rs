@@ -109,11 +109,18 @@ fn prefer_plain_dish(index: &Index, candidates: &mut Vec<Candidate>) {
         .iter()
         .map(|candidate| {
             let mut parts = unsaid(index, candidate);
-            parts.retain(|part| match part {
-                NamePart::Word(word) => !SIZES.contains(&index.spelling(*word)),
-                NamePart::Number(_) => true,
-                NamePart::Measure(..) => false,
-            });
+            // One size is as plain as another.
+            for part in &mut parts {
+                let is_size = match part {
+                    NamePart::Word(word) => SIZES.contains(&index.spelling(*word)),
+                    NamePart::Measure(..) => true,
+                    NamePart::Number(_) => false,
+                };
+                if is_size {
+                    *part = NamePart::Measure(0, 0);
+                }
+            }
+            parts.dedup();
             parts
         })
         .collect();

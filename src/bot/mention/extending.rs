@@ -98,7 +98,7 @@ pub(super) fn extend(
             words += 1;
             end = next + 1;
             // `alitas x 6 unidades`.
-            if matches!(reading.word(end), "unidades" | "und" | "unds" | "u" | "piezas" | "presas" | "porciones") {
+            if is_piece(reading.word(end)) {
                 end += 1;
             }
             continue;
@@ -176,6 +176,7 @@ pub(super) fn extend(
             && !token.is_weak
             && !lexicon::is_everyday(&token.word)
             && !lexicon::is_preparation(&token.word)
+            && !is_plain(&token.word)
             && value(reading, next).is_none();
         let full = candidates.iter().any(|candidate| is_full(index, candidate));
         let kind_only = words == 1 || candidates.len() > 1 || !full;
@@ -196,6 +197,40 @@ pub(super) fn extend(
         break;
     }
     resolve(narrowing, at, end, candidates, wish, options, headed, words, is_foreign, worst)
+}
+
+/// `coca normal`: the item as it is.
+fn is_plain(word: &str) -> bool {
+    matches!(
+        word.trim_end_matches('s'),
+        "normal" | "normale" | "tradicional" | "tradicionale" | "corriente" | "sencilla" | "sencillo"
+    )
+}
+
+/// What a number in a name may count.
+fn is_piece(word: &str) -> bool {
+    matches!(
+        word,
+        "unidades"
+            | "und"
+            | "unds"
+            | "uds"
+            | "u"
+            | "piezas"
+            | "pzs"
+            | "pz"
+            | "pzas"
+            | "presas"
+            | "porciones"
+            | "rollos"
+            | "bolas"
+            | "bolitas"
+            | "tajadas"
+            | "trozos"
+            | "pedazos"
+            | "rebanadas"
+            | "personas"
+    )
 }
 
 fn options_words(option: &str) -> usize {

@@ -154,7 +154,9 @@ impl<'a> Narrowing<'a> {
     }
 
     fn is_head_of_any(&self, at: usize) -> bool {
-        self.by_name(at).iter().any(|(item, place, _)| self.is_head(*item, *place))
+        // `combo 1 pero`: no `perro`.
+        !self.reading.tokens.get(at).is_some_and(|token| token.is_weak)
+            && self.by_name(at).iter().any(|(item, place, _)| self.is_head(*item, *place))
     }
 
     fn is_head(&self, item: ItemNo, place: Place) -> bool {

@@ -207,6 +207,11 @@ impl Turn<'_> {
             self.is_touched = true;
             self.set_focus(settled.last().copied());
             self.referred = self.focus;
+            if let Some(focus) = self.focus
+                && !mention.options.is_empty()
+            {
+                self.change_options(focus, &mention.options);
+            }
             if settled.len() > 1
                 && let Some(notes) = self.notes_at(end)
             {
@@ -218,6 +223,17 @@ impl Turn<'_> {
             return end;
         }
         let open = self.slots.open(&mention.candidates);
+        // `sprite`, where the size is asked for still.
+        if let Some(open) = open
+            && mention.is_only_option()
+            && quantity == Quantity::None
+            && !self.answers(open, mention, units)
+        {
+            self.note(open, &mention.options);
+            self.is_touched = true;
+            self.set_focus(Some(open));
+            return end;
+        }
         if let Some(open) = open
             && (!another || self.parts.is_some_and(|parts| parts.parent == open))
             && self.answers(open, mention, units)

@@ -236,7 +236,8 @@ impl Turn<'_> {
         let kind = |word: &str| matches!(word, "una" | "uno" | "sabor" | "tipo" | "clase");
         if self.word(at) == "de" && self.word(at + 1) == "cada" && kind(self.word(at + 2)) {
             let slot = self.focus.and_then(|id| self.slots.get(id)).cloned()?;
-            if !slot.is_fresh || slot.candidates.len() < 2 || slot.candidates.len() > 6 {
+            // Of many nobody is sure that each was meant.
+            if !slot.is_fresh || !(2..=3).contains(&slot.candidates.len()) {
                 return None;
             }
             self.slots.remove(slot.id);
@@ -261,6 +262,7 @@ impl Turn<'_> {
             for slot in self.slots.all.iter_mut().filter(|slot| slot.is_fresh) {
                 slot.qty = (each / 1_000).clamp(1, MAX_QUANTITY);
             }
+            self.has_quantity = true;
             return Some(if kind(self.word(next + 1)) { next + 2 } else { next + 1 });
         }
         let counted = value(self.reading, at)
@@ -275,6 +277,7 @@ impl Turn<'_> {
             && !self.slots.all.iter().any(|slot| slot.candidates.len() > 1)
         {
             self.of_each = Some(each);
+            self.has_quantity = true;
             return Some(at + 4);
         }
         None
@@ -362,6 +365,22 @@ impl Turn<'_> {
         let Some(value) = value(self.reading, at).filter(|value| value % 1_000 == 0 && at < self.limit) else {
             return (None, end);
         };
+        // `mochis: 2 de mango`: a heading, and the number counts what is behind it.
+        let heads = self.word(end) == ":"
+            && phrase.mention.as_ref().is_some_and(|mention| mention.candidates.len() > 1)
+            && phrase.mention.as_ref().is_some_and(|mention| {
+                let here = crate::bot::mention::Circumstances {
+                    scope: Some(&mention.candidates),
+                    has_quantity: true,
+                    is_attribute: true,
+                };
+                let first = if self.word(at + 1) == "de" { at + 2 } else { at + 1 };
+                crate::bot::mention::mention_at(self.index, self.reading, first, here)
+                    .is_some_and(|named| named.candidates.len() < mention.candidates.len())
+            });
+        if heads {
+            return (None, end);
+        }
         let units = value / 1_000;
         let mut next = at + 1;
         if matches!(

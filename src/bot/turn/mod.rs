@@ -290,7 +290,41 @@ impl<'a> Turn<'a> {
         if self.word(at) == "para" || self.word(at) == "nombre" {
             return self.skip_person(at);
         }
+        if let Some(next) = self.added_side(at) {
+            return next;
+        }
         self.unknown_word(at, false)
+    }
+
+    /// `ponle canela`: something on the dish that was named last.
+    fn added_side(&mut self, at: usize) -> Option<usize> {
+        let verb = |n: usize| {
+            ["ponle", "ponele", "pongale", "echale", "echele", "agreg", "anad", "pones", "pone", "echa"]
+                .iter()
+                .any(|stem| self.word(n).starts_with(stem))
+        };
+        let mut before = at;
+        while before > self.start
+            && at - before < 3
+            && matches!(
+                self.word(before - 1),
+                "la" | "el" | "un" | "una" | "algo" | "de" | "mas" | "tantica" | "por" | "favor"
+            )
+        {
+            before -= 1;
+        }
+        let added = before > self.start && verb(before - 1);
+        if !added
+            || self.focus.is_none()
+            || !lexicon::is_ingredient(self.word(at))
+            || !self.reading.tokens[at].token.is_word()
+        {
+            return None;
+        }
+        let note = format!("con {}", self.reading.slice(at..at + 1));
+        self.annotate(&[note]);
+        self.covered += 1;
+        Some(at + 1)
     }
 
     fn mark(&mut self, at: usize, mark: char) -> usize {
