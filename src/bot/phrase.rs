@@ -203,7 +203,7 @@ pub fn phrase_at(
                     phrase.quantity = Quantity::Number(2);
                     at += 2;
                 } else if matches!(word(at + 1), "docena" | "decena" | "six" | "sixpack")
-                    && !mention_at(index, reading, at + 1, free).is_some_and(|mention| mention.words >= 2)
+                    && mention_at(index, reading, at + 1, free).is_none_or(|mention| mention.words < 2)
                 {
                     phrase.quantity = Quantity::Number(match word(at + 1) {
                         "docena" => 12,

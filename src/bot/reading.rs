@@ -55,11 +55,12 @@ impl<'a> Reading<'a> {
             let is_te = token.text == "te";
             push(index, token, &mut read);
             let behind = text[span.end..].trim_start();
-            if is_te && !is_tea(&text[span], behind, read.iter().rev().nth(1)) {
-                if let Some(last) = read.last_mut() {
-                    last.hits.clear();
-                    last.is_weak = true;
-                }
+            if is_te
+                && !is_tea(&text[span], behind, read.iter().rev().nth(1))
+                && let Some(last) = read.last_mut()
+            {
+                last.hits.clear();
+                last.is_weak = true;
             }
         }
         spell_out(&mut read);
