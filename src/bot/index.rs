@@ -34,6 +34,8 @@ pub struct ItemName {
     pub head: usize,
     /// Parts behind an `y` in the name.
     pub joined: Vec<usize>,
+    /// A word joins its noun to more: `Agua de Jamaica`, and not `Agua Cristal`.
+    pub is_joined: bool,
     /// The number of pieces that make one of it, in thousandths: `Alitas x 6`.
     pub pieces: Option<u32>,
 }
@@ -181,6 +183,7 @@ impl Index {
             let mut servings = Vec::new();
             for token in &description {
                 match token.kind {
+                    TokenKind::Word if super::text::number::is_named(&token.text) => {}
                     TokenKind::Word if token.text == "te" || !lexicon::is_connector(&token.text) => {
                         let word = index.word(&token.text);
                         contents.push(word);
@@ -247,6 +250,8 @@ impl Index {
         let mut head = None;
         let mut pieces = None;
         let all = tokens(text);
+        let is_joined =
+            all.iter().skip(1).any(|token| matches!(token.text.as_str(), "de" | "del" | "con" | "sin" | "a"));
         for (at, token) in all.iter().enumerate().take(40) {
             let part = match token.kind {
                 TokenKind::Word if matches!(token.text.as_str(), "y" | "e") => {
@@ -308,7 +313,7 @@ impl Index {
                 parts.push(part);
             }
         }
-        ItemName { head: head.unwrap_or(0).min(parts.len().saturating_sub(1)), parts, joined, pieces }
+        ItemName { head: head.unwrap_or(0).min(parts.len().saturating_sub(1)), parts, joined, is_joined, pieces }
     }
 
     /// Hypernyms of brands in the names, and the category where it says what the item is.
@@ -453,6 +458,23 @@ impl Index {
             }
         }
         found
+    }
+
+    /// `hambur`: the one word of names that begins so.
+    pub fn lookup_beginning(&self, fold: &str) -> Vec<(WordNo, Likeness)> {
+        const SHORTEST: usize = 4;
+        if fold.len() < SHORTEST {
+            return Vec::new();
+        }
+        let mut found: Vec<(WordNo, Likeness)> = Vec::new();
+        for (number, word) in self.words.iter().enumerate() {
+            let number = number as WordNo;
+            if word.fold.len() >= fold.len() + 2 && word.fold.starts_with(fold) && self.is_in_names(number) {
+                found.push((number, Likeness::Slip));
+            }
+        }
+        let same = found.iter().all(|(word, _)| self.words[*word as usize].key == self.words[found[0].0 as usize].key);
+        if same { found } else { Vec::new() }
     }
 
     /// True: an item's name, kind or alias has the word.

@@ -76,7 +76,7 @@ const TALK: &str = "\
     not uy ay ah eh oh mmm ehh este pues osea lunes martes miercoles jueves viernes sabado domingo fin semana mes \
     ano rato ratico ratito ojala apenas recien casi hp x xq q k d pa ps tqm bn tb tmb aja ajá sii see sep simon \
     pasa pasaria colaboracion atento atenta pendiente cliente clientes local tienda restaurante negocio sitio sede \
-    paquete paquetes regada regadas regado regados vencida vencidas vencido vencidos falto faltaron mandado abrieron \
+    paquete paquetes restale restele restame resteme regada regadas regado regados vencida vencidas vencido vencidos falto faltaron mandado abrieron \
     libra libras abierto abiertos abren abre cerrado cerrados cierran cierra cerraron chao adios nos vemos bye listico gracie \
     agradezco agradecido recomienda recomiendan recomendaciones recomiendas";
 

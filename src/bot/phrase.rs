@@ -305,6 +305,8 @@ pub fn phrase_at(
             }
             "en" | "con" | "al" | "para"
                 if (phrase.quantity != Quantity::None || phrase.is_definite)
+                    // `una con doble queso`.
+                    && !(matches!(word(at + 1), "doble" | "extra" | "triple") && lexicon::is_ingredient(word(at + 2)))
                     && !scopes.siblings.is_empty()
                     && (reading
                         .tokens

@@ -147,6 +147,9 @@ fn push(index: &Index, mut token: Token, read: &mut Vec<ReadToken>) {
         return;
     }
     let mut hits = index.lookup_slips(fold);
+    if hits.is_empty() {
+        hits = index.lookup_beginning(fold);
+    }
     // A slip in an everyday word is as likely.
     if let Some(word) = everyday_slip(fold, &hits, index) {
         let hits = index.lookup(word);

@@ -117,6 +117,11 @@ pub fn is_brand(folded: &str) -> bool {
     !COMMON.contains(&folded) && BRANDS.iter().any(|(_, brands)| brands.contains(&folded))
 }
 
+/// The kind of drink that a brand is.
+pub fn kind_of(folded: &str) -> Option<&'static str> {
+    BRANDS.iter().find(|(_, brands)| brands.contains(&folded)).map(|(kind, _)| *kind)
+}
+
 /// Several words that mean one: the second replaces the first where the menu has it and has not the first.
 pub const PHRASES: &[(&[&str], &str)] = &[
     (&["hot", "dog"], "perro"),

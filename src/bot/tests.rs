@@ -199,6 +199,19 @@ fn one_rule_is_read_on_many_menus() {
         ("el-parche", &["una gaseosa", "sprite", "personal"], "1 gas-p [sprite]"),
         ("el-parche", &["una doble", "agréguele un huevo"], "1 doble + 1 ad-huevo"),
         ("pan-de-abril", &["un latte", "y le pones canela"], "1 latte [con canela]"),
+        // Changes by talk.
+        ("el-parche", &["dos sencillas", "en total tres sencillas"], "3 sencilla"),
+        ("el-parche", &["un combo doble", "borra todo y mándame dos combos perro"], "2 combo-p"),
+        ("el-parche", &["unas papas pequeñas", "cambia las papas por las grandes"], "1 papas-g"),
+        ("el-parche", &["dos sencillas", "y una con doble queso"], "1 sencilla + 1 sencilla [doble queso]"),
+        ("el-parche", &["una doble", "dos"], "2 doble"),
+        ("el-parche", &["2 gaseosas personales", "y réstele una gaseosa"], "1 gas-p"),
+        ("el-parche", &["una criolla y una sencilla", "sin la criolla"], "1 sencilla"),
+        ("el-parche", &["6 nuggets", "mejor 10"], "1 nuggets-10"),
+        ("lupita", &["dos horchatas", "una de las horchatas cámbiela por jamaica"], "1 horchata + 1 jamaica"),
+        ("lupita", &["un agua"], "1 agua"),
+        ("donde-pacho", &["un águila"], "1 aguila"),
+        ("lupita", &["3 quesadi de pollo"], "3 ques-pollo"),
     ] {
         // Lines that a part was taken of stand where they stood.
         let sorted = |lines: &str| {

@@ -1,6 +1,9 @@
 //! Of the candidates that the words left, those that are meant: plain names before longer ones, sizes by their price.
 
-use super::*;
+use super::{
+    extending::{MAX_MENTION, narrows},
+    *,
+};
 
 /// The words of the name that were not said.
 fn unsaid(index: &Index, candidate: &Candidate) -> Vec<NamePart> {
@@ -60,6 +63,11 @@ pub(super) fn resolve(
     if candidates.len() > 1 && !is_foreign {
         prefer_names(&mut candidates);
         prefer_single(index, &mut candidates);
+        prefer_kind_of_brand(index, narrowing.reading.word(start), &mut candidates);
+        // `dos aguas, una con gas`: what comes tells.
+        if !(end..end + MAX_MENTION).any(|at| narrows(narrowing, &candidates, at)) {
+            prefer_plain_water(index, &mut candidates);
+        }
         prefer_plain_dish(index, &mut candidates);
     }
     if candidates.len() > 1 && candidates.iter().any(|candidate| candidate.optioned) {
@@ -97,6 +105,37 @@ fn prefer_single(index: &Index, candidates: &mut Vec<Candidate>) {
     };
     if candidates.iter().any(|candidate| !is_set(candidate)) {
         candidates.retain(|candidate| !is_set(candidate));
+    }
+}
+
+/// `un águila` is the beer, and not the coffee of that name.
+fn prefer_kind_of_brand(index: &Index, word: &str, candidates: &mut Vec<Candidate>) {
+    let Some(kind) = synonyms::kind_of(crate::bot::text::sound::singular(word)) else { return };
+    let is_of = |candidate: &Candidate| {
+        let item = &index.items[usize::from(candidate.item)];
+        let named = item.names.iter().flat_map(|name| &name.parts).any(|part| match part {
+            NamePart::Word(word) => index.spelling(*word) == kind,
+            _ => false,
+        });
+        named || item.kinds.iter().any(|own| index.spelling(*own) == kind)
+    };
+    if candidates.iter().any(is_of) {
+        candidates.retain(is_of);
+    }
+}
+
+/// `un agua` is the one of the bottle, where others are `agua de` something.
+fn prefer_plain_water(index: &Index, candidates: &mut Vec<Candidate>) {
+    let name = |candidate: &Candidate| index.items[usize::from(candidate.item)].names.first();
+    let is_water = |candidate: &Candidate| {
+        name(candidate).is_some_and(|name| match name.parts.get(name.head) {
+            Some(NamePart::Word(word)) => index.spelling(*word) == "agua" && candidate.said[0] == 1 << name.head,
+            _ => false,
+        })
+    };
+    let is_plain = |candidate: &Candidate| name(candidate).is_some_and(|name| !name.is_joined);
+    if candidates.iter().all(is_water) && candidates.iter().any(is_plain) {
+        candidates.retain(is_plain);
     }
 }
 

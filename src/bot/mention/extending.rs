@@ -6,7 +6,8 @@ use super::{
 };
 
 /// Tokens of the longest mention.
-const MAX_MENTION: usize = 20;
+pub(super) const MAX_MENTION: usize = 20;
+
 #[expect(clippy::too_many_arguments, reason = "one loop's state, handed over once")]
 pub(super) fn extend(
     narrowing: &Narrowing<'_>,
@@ -32,7 +33,12 @@ pub(super) fn extend(
         }
         // Up to three words of joining, then one that tells.
         let mut next = end;
-        while next < end + 3 && is_filler(reading.word(next)) && !narrows(narrowing, &candidates, next) {
+        // `cambia las papas por las grandes` names two things.
+        let parts = |at: usize| {
+            reading.word(at) == "por" && matches!(reading.word(at + 1), "la" | "el" | "las" | "los" | "un" | "una")
+        };
+        while next < end + 3 && is_filler(reading.word(next)) && !parts(next) && !narrows(narrowing, &candidates, next)
+        {
             next += 1;
         }
         let joined_by_and = matches!(reading.word(end), "y" | "e" | "i" | "," | "&") && next == end;
@@ -245,7 +251,7 @@ fn said_before(candidates: &[Candidate], item: ItemNo) -> [u16; 4] {
     candidates.iter().find(|candidate| candidate.item == item).map_or([0; 4], |candidate| candidate.said)
 }
 
-fn narrows(narrowing: &Narrowing<'_>, candidates: &[Candidate], at: usize) -> bool {
+pub(super) fn narrows(narrowing: &Narrowing<'_>, candidates: &[Candidate], at: usize) -> bool {
     let told = narrowing.by_name(at);
     !told.is_empty() && !narrowed(candidates, &told).is_empty()
 }

@@ -9,6 +9,7 @@ use super::{
     index::{Index, IndexedItem, ItemNo, Likeness, NamePart, Place, SIZES},
     lexicon,
     reading::Reading,
+    synonyms,
     text::token::TokenKind,
 };
 

@@ -123,6 +123,17 @@ impl Turn<'_> {
         }
         let units = quantity.units();
         let another = matches!(quantity, Quantity::Another(_));
+        // `tres sencillas en total`.
+        if self.word(end) == "en"
+            && self.word(end + 1) == "total"
+            && let Some(units) = units
+            && !hits.is_empty()
+        {
+            self.slots.set_total(&self.same_lines(hits), units.min(MAX_QUANTITY));
+            self.is_touched = true;
+            self.set_focus(hits.last().copied());
+            return end + 2;
+        }
         // `solo la pizza`: nothing else.
         if self.only && !settled.is_empty() && quantity == Quantity::None {
             let keep: Vec<SlotId> = settled.to_vec();

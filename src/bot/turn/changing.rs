@@ -62,9 +62,10 @@ impl Turn<'_> {
                     .phrase(next)
                     .is_some_and(|phrase| phrase.mention.is_some() || phrase.quantity != Quantity::None);
                 let by = self.word(next) == "por" || self.word(next) == "a" && !follows;
+                let units = self.replacing.filter(|replacing| replacing.target.is_some()).and_then(|r| r.units);
                 self.replacing = Some(Replacing {
                     target: if by { self.focus.or(target) } else { None },
-                    units: None,
+                    units: if by { units } else { None },
                     is_ready: false,
                 });
                 self.correcting = false;
@@ -197,6 +198,19 @@ impl Turn<'_> {
         ) && target < next + 3
         {
             target += 1;
+        }
+        // `borre todo y mándeme dos combos`.
+        if matches!(self.word(target), "todo" | "toda")
+            && verb != "no"
+            && self.is_break(target + 1)
+            && self.word(target + 1) != "pero"
+        {
+            self.slots.all.clear();
+            self.set_focus(None);
+            self.parts = None;
+            self.correcting = false;
+            self.is_touched = true;
+            return Some(target + 1);
         }
         let phrase = self.phrase(target);
         if let Some(phrase) = &phrase
@@ -336,10 +350,12 @@ impl Turn<'_> {
         }
         let phrase = self.phrase(next)?;
         let mention = phrase.mention.as_ref()?;
-        if !mention.is_headed || mention.is_foreign || mention.is_only_option() {
+        let hits = self.in_basket(mention);
+        // `sin la criolla`: a dish by the word that tells it from others.
+        let by_attribute = phrase.is_definite && hits.len() == 1 && !lexicon::is_ingredient(self.word(mention.start));
+        if !(mention.is_headed || by_attribute) || mention.is_foreign || mention.is_only_option() {
             return None;
         }
-        let hits = self.in_basket(mention);
         let words: Vec<_> = self.reading.tokens[mention.start].hits.iter().map(|(word, _)| *word).collect();
         let host = self.host();
         let of_host = host.iter().any(|item| {

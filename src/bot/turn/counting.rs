@@ -159,6 +159,17 @@ impl Turn<'_> {
             let alone = self.is_break(next) && phrase.start == self.start && self.is_end(next);
             if self.correcting || self.setting {
                 let item = self.slots.get(focus).and_then(crate::bot::slots::Slot::item);
+                // `nuggets x 6`, `mejor 10`: the plate of ten.
+                if let Some(plate) = item.and_then(|item| self.plate_beside(item, units)) {
+                    if let Some(slot) = self.slots.get_mut(focus) {
+                        slot.candidates = vec![plate];
+                    }
+                    self.set_focus(Some(focus));
+                    self.setting = false;
+                    self.corrected = true;
+                    self.is_touched = true;
+                    return next;
+                }
                 let lines =
                     item.map_or_else(|| vec![focus], |item| if fresh { vec![focus] } else { self.slots.of(&[item]) });
                 self.slots.set_total(&lines, units.min(MAX_QUANTITY));
@@ -229,6 +240,17 @@ impl Turn<'_> {
             return next;
         }
         self.unknown_after(&phrase, next)
+    }
+
+    /// The same dish in so many pieces.
+    fn plate_beside(&self, item: ItemNo, units: u32) -> Option<ItemNo> {
+        let pieces = |item: ItemNo| self.index.items[usize::from(item)].names.first().and_then(|name| name.pieces);
+        pieces(item)?;
+        let name = self.index.without_size(item);
+        let mut same = self.index.siblings(item).into_iter().filter(|other| {
+            *other != item && pieces(*other) == Some(units * 1_000) && self.index.without_size(*other) == name
+        });
+        same.next()
     }
 
     /// `de cada una`, `de a dos cada uno`, and `dos de cada una:` before the dishes.
