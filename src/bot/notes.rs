@@ -226,7 +226,9 @@ impl NoteReader<'_> {
     /// `extra queso`, `bien asada`, `poca sal`.
     fn amounts(&self, at: usize) -> Option<ReadNotes> {
         let word = self.word(at);
-        if !amount(word) {
+        // `el resto de carne` counts.
+        let counts = word == "resto" && at > 0 && self.reading.word(at - 1) == "el";
+        if !amount(word) || counts {
             return None;
         }
         let mut next = at + 1;

@@ -266,6 +266,11 @@ pub fn phrase_at(
                 phrase.quantity = Quantity::Number(6);
                 at += 2;
             }
+            // `media docena de pandeyucas y media de almojábanas`.
+            "media" if word(at + 1) == "de" && (0..at).any(|n| matches!(reading.word(n), "docena" | "docenas")) => {
+                phrase.quantity = Quantity::Number(6);
+                at += 1;
+            }
             "mitad" => {
                 phrase.quantity = Quantity::Half;
                 at += 1;
@@ -412,6 +417,33 @@ fn named_item(
     let introduced = has_quantity || phrase.is_definite;
     let free = Circumstances { scope: None, has_quantity, is_attribute: phrase.is_attribute };
     let global = mention_at(index, reading, at, free);
+    // `una mojarra y una fría`: beside food, a cold one is a beer.
+    let food_before = scopes.focus.is_none_or(|focus| !index.items[usize::from(focus)].is_drink);
+    if has_quantity && !phrase.is_attribute && food_before && matches!(reading.word(at), "fria" | "frias") {
+        let hits = &reading.tokens[at].hits;
+        let mut beers: Vec<ItemNo> = hits
+            .iter()
+            .flat_map(|(word, _)| index.postings(*word))
+            .filter(|(item, place)| *place != super::index::Place::Contents && index.items[usize::from(*item)].is_drink)
+            .map(|(item, _)| *item)
+            .collect();
+        beers.sort_unstable();
+        beers.dedup();
+        if !beers.is_empty() && beers.iter().all(|beer| !scopes.siblings.contains(beer)) {
+            let likeness = super::index::Likeness::Sounds;
+            return Some(Mention {
+                start: at,
+                end: at + 1,
+                candidates: beers,
+                options: Vec::new(),
+                is_headed: true,
+                is_full: false,
+                words: 1,
+                is_foreign: false,
+                likeness,
+            });
+        }
+    }
     let namesakes = namesakes(index, scopes);
     let scoped = |scope: &[ItemNo]| {
         let here = Circumstances { scope: Some(scope), has_quantity, is_attribute: true };

@@ -202,6 +202,10 @@ fn unglue(index: &Index, fold: &str) -> Option<Vec<String>> {
                 return Some(true);
             }
         }
+        let spelt = |(word, _): &(WordNo, Likeness)| index.is_in_names(*word) && index.spelling(*word) == part;
+        if part.len() == 3 && index.lookup(part).iter().any(spelt) {
+            return Some(true);
+        }
         let small = matches!(
             part,
             "un" | "una"

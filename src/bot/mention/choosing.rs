@@ -98,7 +98,19 @@ fn prefer_single(index: &Index, candidates: &mut Vec<Candidate>) {
         unsaid(index, candidate).iter().any(|part| match part {
             NamePart::Word(word) => matches!(
                 index.spelling(*word),
-                "combo" | "orden" | "promo" | "promocion" | "paquete" | "adicion" | "adicional" | "extra"
+                "combo"
+                    | "orden"
+                    | "six"
+                    | "sixpack"
+                    | "pack"
+                    | "cubeta"
+                    | "canasta"
+                    | "promo"
+                    | "promocion"
+                    | "paquete"
+                    | "adicion"
+                    | "adicional"
+                    | "extra"
             ),
             _ => false,
         })

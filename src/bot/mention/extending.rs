@@ -142,7 +142,8 @@ pub(super) fn extend(
             // A brand of two words.
             if reading.tokens.get(end).is_some_and(|token| token.token.is_word() && !token.is_weak)
                 && candidates.iter().all(|c| narrowing.by_contents(end, &index.items[usize::from(c.item)]))
-                && narrowing.by_name(end).is_empty()
+                && narrowed(&candidates, &narrowing.by_name(end)).is_empty()
+                && !narrowing.is_head_of_any(end)
             {
                 let option = options.pop().unwrap_or_default();
                 options.push(format!("{option} {}", reading.slice(end..end + 1)));
@@ -298,6 +299,7 @@ fn takes_number(
     let fits = |candidate: &Candidate| {
         narrowing.numbered_part(at, candidate.item).is_some()
             || at > end
+                && narrowing.reading.word(at - 1) != "x"
                 && value(narrowing.reading, at)
                     .is_some_and(|v| narrowing.index.items[usize::from(candidate.item)].servings.contains(&v))
     };

@@ -252,6 +252,17 @@ impl Turn<'_> {
             self.answer(open, phrase, mention, quantity);
             return end;
         }
+        // `dos cocadas`, and in the next message `una de piña y otra de guayaba`.
+        if self.parts.is_none()
+            && mention.is_only_option()
+            && quantity.units().is_some()
+            && let Some(line) = hits.last().and_then(|id| self.slots.get(*id))
+            && !line.is_fresh
+            && line.qty >= 2
+            && line.notes.is_empty()
+        {
+            self.parts = Some(Parts { parent: line.id, total: line.qty, left: line.qty });
+        }
         // `3 jugos en agua, uno de mora`: units of the line that was named.
         if let Some(parts) = self.parts
             && let Some(units) = match quantity {

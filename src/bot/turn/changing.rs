@@ -225,6 +225,8 @@ impl Turn<'_> {
                         .is_some_and(|focus| self.slots.get(focus).is_some_and(|slot| !hits.contains(&slot.id)))
                     && mention.words == 1
                     && !mention.is_full
+                    // `quite la sal`, which is bought by itself.
+                    && !(mention.is_headed && !self.host_has(mention.start))
             };
             if !hits.is_empty() && !note_instead {
                 let mut end = mention.end;
@@ -298,6 +300,12 @@ impl Turn<'_> {
             Quantity::Half => Some(there / 2),
             _ => None,
         }
+    }
+
+    /// The item that was named last comes with what the token names.
+    fn host_has(&self, at: usize) -> bool {
+        let words: Vec<_> = self.reading.tokens[at].hits.iter().map(|(word, _)| *word).collect();
+        self.host().iter().any(|item| self.index.contains(*item, &words))
     }
 
     /// Removes so many units, or all.

@@ -153,7 +153,9 @@ impl Turn<'_> {
             _ => {}
         }
         if let Some(units) = units
-            && (self.is_break(next) || self.word(next) == "no")
+            && (self.is_break(next)
+                || self.word(next) == "no"
+                || matches!(self.word(next), "esta" | "estan") && self.word(next + 1) == "bien")
         {
             let fresh = self.has_fresh();
             let alone = self.is_break(next) && phrase.start == self.start && self.is_end(next);
