@@ -226,7 +226,7 @@ impl Turn<'_> {
                     && mention.words == 1
                     && !mention.is_full
                     // `quite la sal`, which is bought by itself.
-                    && !(mention.is_headed && !self.host_has(mention.start))
+                    && (!mention.is_headed || self.host_has(mention.start))
             };
             if !hits.is_empty() && !note_instead {
                 let mut end = mention.end;
