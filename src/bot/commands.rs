@@ -54,6 +54,7 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
         (&["o", "no"], Command::Correct),
         (&["me", "equivoque"], Command::Correct),
         (&["o", "sea"], Command::Correct),
+        (&["en", "total"], Command::Set),
         (&["que", "sea"], Command::Set),
         (&["que", "sean"], Command::Set),
         (&["que", "fuera"], Command::Set),
@@ -122,7 +123,22 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
         at + n
     };
     if starts(&["quit", "elimin", "borr", "descart", "olvid", "retir", "cancel"])
-        || matches!(first, "saca" | "saque" | "sacame" | "saqueme" | "sacale" | "saquele" | "sacar" | "resta" | "reste")
+        || matches!(
+            first,
+            "saca"
+                | "saque"
+                | "sacame"
+                | "saqueme"
+                | "sacale"
+                | "saquele"
+                | "sacar"
+                | "resta"
+                | "reste"
+                | "restale"
+                | "restele"
+                | "restame"
+                | "resteme"
+        )
     {
         return Some((Command::Remove, end_of_clitics(1)));
     }

@@ -34,6 +34,8 @@ pub struct ItemName {
     pub head: usize,
     /// Parts behind an `y` in the name.
     pub joined: Vec<usize>,
+    /// A word joins its noun to more: `Agua de Jamaica`, and not `Agua Cristal`.
+    pub is_joined: bool,
     /// The number of pieces that make one of it, in thousandths: `Alitas x 6`.
     pub pieces: Option<u32>,
 }
@@ -60,8 +62,14 @@ pub struct IndexedItem {
 /// The place of a word in the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    Name { name: u8, part: u8 },
+    Name {
+        name: u8,
+        part: u8,
+    },
+    /// A brand's kind: beer, soda.
     Kind,
+    /// The category where it says what the item is.
+    Category,
     Contents,
 }
 
@@ -162,16 +170,21 @@ impl Index {
                 list.iter().any(|word| sound::singular(&sound::key(word)) == stem)
             };
             let is_drink = category_tokens.iter().any(|token| stems(DRINK_CATEGORIES, token));
-            let kinds = index.kinds(&names, &category_tokens);
-            for word in &kinds {
+            let (of_brands, of_category) = index.kinds(&names, &category_tokens);
+            for word in &of_brands {
                 index.post(*word, number, Place::Kind);
             }
+            for word in &of_category {
+                index.post(*word, number, Place::Category);
+            }
+            let kinds = [of_brands, of_category].concat();
             let description = tokens(&item.description);
             let mut contents = Vec::new();
             let mut servings = Vec::new();
             for token in &description {
                 match token.kind {
-                    TokenKind::Word if !lexicon::is_connector(&token.text) => {
+                    TokenKind::Word if super::text::number::is_named(&token.text) => {}
+                    TokenKind::Word if token.text == "te" || !lexicon::is_connector(&token.text) => {
                         let word = index.word(&token.text);
                         contents.push(word);
                         index.post(word, number, Place::Contents);
@@ -237,6 +250,8 @@ impl Index {
         let mut head = None;
         let mut pieces = None;
         let all = tokens(text);
+        let is_joined =
+            all.iter().skip(1).any(|token| matches!(token.text.as_str(), "de" | "del" | "con" | "sin" | "a"));
         for (at, token) in all.iter().enumerate().take(40) {
             let part = match token.kind {
                 TokenKind::Word if matches!(token.text.as_str(), "y" | "e") => {
@@ -245,7 +260,11 @@ impl Index {
                 }
                 TokenKind::Word if token.text == "x" => continue,
                 // With and without gas are two waters.
-                TokenKind::Word if token.text != "sin" && lexicon::is_connector(&token.text) => continue,
+                TokenKind::Word
+                    if !matches!(token.text.as_str(), "sin" | "te") && lexicon::is_connector(&token.text) =>
+                {
+                    continue;
+                }
                 TokenKind::Word => {
                     let value = match token.text.as_str() {
                         "medio" | "media" => Some(500),
@@ -255,7 +274,8 @@ impl Index {
                     match value {
                         Some(value) => NamePart::Number(value),
                         None => {
-                            if head.is_none() && !SIZES.contains(&token.text.as_str()) {
+                            let packs = SIZES.contains(&token.text.as_str()) || PACKINGS.contains(&token.text.as_str());
+                            if head.is_none() && !packs {
                                 head = Some(parts.len());
                             }
                             NamePart::Word(self.word(&token.text))
@@ -293,11 +313,11 @@ impl Index {
                 parts.push(part);
             }
         }
-        ItemName { head: head.unwrap_or(0).min(parts.len().saturating_sub(1)), parts, joined, pieces }
+        ItemName { head: head.unwrap_or(0).min(parts.len().saturating_sub(1)), parts, joined, is_joined, pieces }
     }
 
     /// Hypernyms of brands in the names, and the category where it says what the item is.
-    fn kinds(&mut self, names: &[ItemName], category: &[Token]) -> Vec<WordNo> {
+    fn kinds(&mut self, names: &[ItemName], category: &[Token]) -> (Vec<WordNo>, Vec<WordNo>) {
         let mut own: Vec<String> = Vec::new();
         for part in names.iter().flat_map(|name| &name.parts) {
             if let NamePart::Word(word) = part {
@@ -305,22 +325,36 @@ impl Index {
                 own.push(self.words[*word as usize].fold.clone());
             }
         }
-        let mut kinds = Vec::new();
+        let head = names.first().and_then(|name| match name.parts.get(name.head) {
+            Some(NamePart::Word(word)) => Some(self.words[*word as usize].fold.clone()),
+            _ => None,
+        });
+        let mut of_brands = Vec::new();
         for (kind, brands) in synonyms::BRANDS {
             let has_brand = brands.iter().any(|brand| own.iter().any(|word| word == brand));
-            if has_brand && !own.contains(&sound::singular(&sound::key(kind)).to_owned()) {
-                kinds.push((*kind).to_owned());
+            // `Café Águila Roja` is no beer.
+            let another = *kind == "cerveza"
+                && head.as_ref().is_some_and(|head| lexicon::is_food(head) && !brands.contains(&head.as_str()));
+            if has_brand && !another && !own.contains(&sound::singular(&sound::key(kind)).to_owned()) {
+                of_brands.push((*kind).to_owned());
             }
         }
-        for token in category.iter().filter(|token| token.is_word() && token.text.len() >= 3) {
+        let mut of_category = Vec::new();
+        for (at, token) in category.iter().enumerate().filter(|(_, token)| token.is_word() && token.text.len() >= 3) {
+            // `Bebidas calientes` are no dishes called `caliente`.
+            if at > 0 && lexicon::is_preparation(&token.text) {
+                continue;
+            }
             let key = sound::key(&token.text);
             let stem = sound::singular(&key);
             let generic = GENERIC.iter().any(|word| sound::singular(&sound::key(word)) == stem);
             if !generic && !lexicon::is_connector(&token.text) && !own.iter().any(|word| word == stem) {
-                kinds.push(token.text.clone());
+                of_category.push(token.text.clone());
             }
         }
-        kinds.iter().map(|kind| self.word(kind)).collect()
+        let of_brands = of_brands.iter().map(|kind| self.word(kind)).collect();
+        let of_category = of_category.iter().map(|kind| self.word(kind)).collect();
+        (of_brands, of_category)
     }
 
     /// The name of a category or of the restaurant.
@@ -390,7 +424,8 @@ impl Index {
         {
             found.extend(words.iter().map(|word| (*word, Likeness::Sounds)));
         }
-        if found.is_empty() {
+        // `un paquete` is no small pack.
+        if found.is_empty() && !lexicon::is_everyday(fold) {
             for root in sound::diminutive_roots(stem) {
                 if let Some(words) = self.by_root.get(&root) {
                     found.extend(words.iter().map(|word| (*word, Likeness::Same)));
@@ -425,6 +460,23 @@ impl Index {
         found
     }
 
+    /// `hambur`: the one word of names that begins so.
+    pub fn lookup_beginning(&self, fold: &str) -> Vec<(WordNo, Likeness)> {
+        const SHORTEST: usize = 4;
+        if fold.len() < SHORTEST {
+            return Vec::new();
+        }
+        let mut found: Vec<(WordNo, Likeness)> = Vec::new();
+        for (number, word) in self.words.iter().enumerate() {
+            let number = number as WordNo;
+            if word.fold.len() >= fold.len() + 2 && word.fold.starts_with(fold) && self.is_in_names(number) {
+                found.push((number, Likeness::Slip));
+            }
+        }
+        let same = found.iter().all(|(word, _)| self.words[*word as usize].key == self.words[found[0].0 as usize].key);
+        if same { found } else { Vec::new() }
+    }
+
     /// True: an item's name, kind or alias has the word.
     pub fn is_in_names(&self, word: WordNo) -> bool {
         self.postings(word).iter().any(|(_, place)| *place != Place::Contents)
@@ -450,6 +502,16 @@ impl Index {
         parts(a).iter().filter(|part| parts(b).contains(part)).count()
     }
 
+    /// The parts of a name that say a size: equal for the same size of two flavours.
+    pub fn size_parts(&self, item: ItemNo) -> Vec<NamePart> {
+        let Some(name) = self.items[usize::from(item)].names.first() else { return Vec::new() };
+        let sizes = name.parts.iter().filter(|part| match part {
+            NamePart::Word(word) => SIZES.contains(&self.spelling(*word)),
+            NamePart::Number(_) | NamePart::Measure(..) => true,
+        });
+        sizes.cloned().collect()
+    }
+
     /// The name without sizes, measures and numbers: equal for the sizes of one dish.
     pub fn without_size(&self, item: ItemNo) -> Vec<WordNo> {
         let Some(name) = self.items[usize::from(item)].names.first() else { return Vec::new() };
@@ -460,6 +522,10 @@ impl Index {
         words.collect()
     }
 }
+
+/// Words for what a thing comes in: not its noun, as in `Bolsa de Hielo`.
+const PACKINGS: &[&str] =
+    &["bolsa", "libra", "botella", "lata", "paquete", "vaso", "jarra", "copa", "unidad", "orden", "porciones"];
 
 /// Words that say a size.
 pub const SIZES: &[&str] = &[

@@ -36,19 +36,23 @@ macro_rules! pattern {
 
 pattern!(
     HUMAN,
-    r"\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me)?|paseme|pasame|pasas|pasan|atiend\w+|atender|contact\w+|ponga(me)?|pongame|ponme|necesito|quiero|hay|llam\w+|transfier\w*)\b.{0,30}\b(alguien|persona|personas|asesor\w*|humano|humana|agente|administrador\w*|encargad[oa]|gerente|duen[oa]|operador\w*|supervisor\w*|jefe|ser humano|de verdad|mesero|don|dona|senora?|ejecutiv[oa] de)\b|^(un )?(asesor|humano|agente|persona|operador|administrador)\w*( por favor)?$|\b(no|ni) (con )?(un |el )?(robot|bot|maquina)\b|servicio al cliente|\bhablar con\b|\ben persona\b|\b(me|nos) (puede|pueden|puedes) (llamar|atender)\b|\besta (el|la) (duen|administrador|encargad|senor)|\besta .{0,15}\b(duen[oa]|administrador\w*|encargad[oa])\b|\bquien (me )?atiende\b|^la senora .{2,20} esta\b"
+    r"\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me)?|paseme|pasame|pasas|pasan|atiend\w+|atender|contact\w+|ponga(me)?|pongame|ponme|necesito|quiero|hay|llam\w+|transfier\w*)\b.{0,30}\b(alguien|persona|personas|asesor\w*|humano|humana|agente|administrador\w*|encargad[oa]|gerente|duen[oa]|operador\w*|supervisor\w*|jefe|ser humano|de verdad|mesero|don|dona|senora?|ejecutiv[oa] de)\b|^(un |una )?(asesor\w*|humano|agente|persona|operador\w*|administrador\w*)( por favor)?$|\b(no|ni) (con )?(un |el )?(robot|bot|maquina)\b|servicio al cliente|\bhablar con\b|\ben persona\b|\b(me|nos) (puede|pueden|puedes) (llamar|atender)\b|\besta (el|la) (duen|administrador|encargad|senor)|\besta .{0,15}\b(duen[oa]|administrador\w*|encargad[oa])\b|\bquien (me )?atiende\b|^la senora .{2,20} esta\b"
 );
 pattern!(
     COMPLAINT,
-    r"\b(pesim[oa]|asco|asquer\w+|horrible|terrible|mal servicio|mala atencion|queja\w*|reclam\w*|devolu\w+|devuelv\w+ (el|la|mi) (plata|dinero)|estafa\w*|ladrones|inconform\w*|decepcion\w*|malisim[oa]|feisim[oa]|intoxic\w*|pelo en|cabello en|grosero\w*|equivocad[oa]s?|incomplet[oa]s?)\b|\b(llego|llegaron|trajeron|vino|vinieron|estaba|estaban|mandaron|enviaron|salio|quedo|sabia)\b.{0,40}\b(fri[oa]s?|crud[oa]s?|mal|malo|mala|sin|equivocad\w*|salad[oa]s?|quemad[oa]s?|tarde|incomplet\w*|dur[oa]s?|danad[oa]s?|vinagre|pasad[oa]s?|regad[oa]s?|derramad[oa]s?|abiert[oa]s?|feo|fea|otra cosa|otro|sec[oa]s?|rar[oa]s?|podrid\w+|insipid[oa]s?)\b|\b(me|nos) (falto|faltaron|falta|faltan|hizo falta|cobraron)\b|\b(no|nunca) (me )?(mandaron|trajeron|llego|pusieron|echaron|enviaron|incluyeron)\b.{0,30}\b(la|el|los|las|lo)\b|\b(trajeron|mandaron|enviaron)\b.{0,40}\by (yo )?(pedi|era)\b|\b(pedi|pedimos|ordene)\b.{0,40}\b(llego|llegaron|trajeron|mandaron|enviaron)\b"
+    r"\b(pesim[oa]|asco|asquer\w+|horrible|terrible|mal servicio|mala atencion|queja\w*|reclam\w*|devolu\w+|devuelv\w+ (el|la|mi) (plata|dinero)|estafa\w*|ladrones|inconform\w*|decepcion\w*|malisim[oa]|feisim[oa]|intoxic\w*|pelo en|cabello en|grosero\w*|equivocad[oa]s?|incomplet[oa]s?)\b|\b(llego|llegaron|trajeron|vino|vinieron|venia|venian|estaba|estaban|mandaron|enviaron|salio|quedo|sabia)\b.{0,40}\b(fri[oa]s?|crud[oa]s?|mal|malo|mala|sin|equivocad\w*|salad[oa]s?|quemad[oa]s?|tarde|incomplet\w*|dur[oa]s?|danad[oa]s?|vinagre|pasad[oa]s?|regad[oa]s?|derramad[oa]s?|abiert[oa]s?|feo|fea|otra cosa|otro|sec[oa]s?|rar[oa]s?|podrid\w+|insipid[oa]s?)\b|\b(me|nos) (falto|faltaron|falta|faltan|hizo falta|cobraron)\b|\b(falto|faltaron|hizo falta|hicieron falta)\b|\bse (les|le|te) (olvid|qued)(o|aron)\b|\b(esta|estan|estaba|estaban|llego|llegaron|vino|vinieron)\b.{0,30}\b(vencid|danad|podrid|mohos|rancid|descompuest|aplastad|revuelt|chorread|destapad)[oa]s?\b|\b(no|nunca) (me )?(mandaron|trajeron|llego|pusieron|echaron|enviaron|incluyeron)\b.{0,30}\b(la|el|los|las|lo)\b|\b(trajeron|mandaron|enviaron)\b.{0,40}\by (yo )?(pedi|era)\b|\b(pedi|pedimos|ordene)\b.{0,40}\b(llego|llegaron|trajeron|mandaron|enviaron)\b"
+);
+pattern!(
+    WRONG_DISH,
+    r"\b(no (es|era|fue|son|eran) (lo|la|el|los|las) que (yo )?(pedi|pedimos|ordene|encargue)|(mandaron|trajeron|llego|enviaron|dieron) (lo|la|el|los|las) que no|(otra|diferente|distint[oa]) (cosa|a lo) que (pedi|pedimos)|cambiad[oa]s? el pedido|pedido (equivocado|incompleto|cambiado|mal))\b"
 );
 pattern!(
     STATUS,
-    r"\b(mi|el|nuestro) (pedido|orden|domicilio|encargo)\b.{0,30}\b(viene|va|llega|salio|sale|esta|listo|tarda|demora\w*|falta|sigue|anda|paso|quedo)\b|\b(ya|donde|cuanto|como|en que|sera que|todavia|aun|cuando|por donde|que)\b.{0,30}\b(mi|el|la|nuestro|lo de) ?(pedido|orden|domicilio|encargo|domiciliario|repartidor|moto|motorizado|mensajero)\b|\b(domiciliario|repartidor|motorizado|mensajero)\b|\bno (me )?(ha|han|lleg\w+)\b.{0,25}\b(llegado|pedido|orden|domicilio|nada|mandado|traido|entregado)\b|\b(todavia|aun|nada que|sigo|seguimos|llevo|llevamos|sigue)\b.{0,30}\b(no (me )?(llega|han|ha)|lleg\w+|esperando|sin llegar|espera)\b|\bcuanto (le )?(falta|demora|tarda|se demora|se tarda|mas)\b|\b(lo|la|los|las|el|las) que (pedi|pedimos|encargue|ordene)\b|\bhace .{0,25}(pedi|pedimos|hice|ordene|encargue)\b|\b(pedi|pedimos|ordene|encargue) hace\b|\bya (viene|vienen|va|salio|esta listo|casi|llega|lo mandaron|lo enviaron|despacharon)\b|\bya esta\b.{0,12}\b(mi|el|la|lo)\b|\bestado (de|del)\b|\b(rastre|segu)\w* (de|del|mi) pedido\b|\ben que va\b|\bnada que llega\w*\b|\bdonde (viene|va|vienen|esta) (mi|el|la|lo)\b|\bcuanto se demora\w*\b|\bque paso con (mi|el|la|lo)\b|\bdemorad[oa]\b"
+    r"\b(mi|el|nuestro) (pedido|orden|domicilio|encargo)\b.{0,30}\b(viene|va|llega|salio|sale|esta|listo|tarda|demora\w*|falta|sigue|anda|paso|quedo|lleva)\b|\b(ya|donde|cuanto|como|en que|sera que|todavia|aun|cuando|por donde|que)\b.{0,30}\b(mi|el|la|nuestro|lo de) ?(pedido|orden|domicilio|encargo|domiciliario|repartidor|moto|motorizado|mensajero)\b|\b(domiciliario|repartidor|motorizado|mensajero)\b|\bno (me )?(ha|han|lleg\w+)\b.{0,25}\b(llegado|pedido|orden|domicilio|nada|mandado|traido|entregado)\b|\b(todavia|aun|nada que|sigo|seguimos|llevo|llevamos|sigue)\b.{0,30}\b(no (me )?(llega|han|ha)|lleg\w+|esperando|sin llegar|espera)\b|\bcuanto (le )?(falta|demora|tarda|se demora|se tarda|mas)\b|\b(lo|la|los|las|el|las) que (pedi|pedimos|encargue|ordene)\b|\bhace .{0,25}(pedi|pedimos|hice|ordene|encargue)\b|\b(pedi|pedimos|ordene|encargue)\b.{0,40}\bhace (un|una|mas|como|media|rato|ratico|horas?|\d+|\w+ (horas?|minutos?))\b|^(hola|buenas|disculpe|oye|y|que|paso|con|,| )*\b(mi|nuestro) (pedido|mandado|encargo|orden|domicilio|domi|comida|almuerzo|cena|desayuno)( \?)*$|\b(pedi|pedimos|ordene|encargue) hace\b|\bya (mandaron|enviaron|despacharon|salieron|llegan|trajeron)\b|\bya (viene|vienen|va|salio|esta listo|casi|llega|lo mandaron|lo enviaron|despacharon)\b|\bya esta\b.{0,12}\b(mi|el|la|lo)\b|\bestado (de|del)\b|\b(rastre|segu)\w* (de|del|mi) pedido\b|\ben que va\b|\bnada que llega\w*\b|\bdonde (viene|va|vienen|esta) (mi|el|la|lo)\b|\bcuanto se demora\w*\b|\bque paso con (mi|el|la|lo)\b|\bdemorad[oa]\b"
 );
 pattern!(
     HOURS,
-    r"\b(horario|horarios)\b|\b(a|hasta|desde|en) (que|q|cual) horas?\b|\b(que|q) horas? (abren|cierran|atienden|es el)\b|\b(abren|abierto|abiertos|abierta|cierran|cerrado|cerrados|cerraron|atienden|atendiendo|atencion|laboran|trabajan|estan en servicio)\b|\bhasta (cuando|q horas?|que horas?|las cuantas|tarde)\b|\bdesde que hora\b|\b(abre|abrir|cierra) (hoy|manana|el|los|a|ya)\b|\bsiguen? (abiertos|atendiendo)\b|\bhay servicio (hoy|ahora|los)\b|\bque dias\b"
+    r"\b(horario|horarios)\b|\b(a|hasta|desde|en) (que|q|cual) horas?\b|\b(que|q) horas? (abren|cierran|atienden|es el)\b|\b(abren|abierto|abiertos|abierta|abrieron|abriran|abrio|cierran|cerrado|cerrados|cerraron|atienden|atendiendo|atencion|laboran|trabajan|estan en servicio)\b|\bhasta (cuando|q horas?|que horas?|las cuantas|tarde)\b|\bdesde que hora\b|\b(abre|abrir|cierra) (hoy|manana|el|los|a|ya)\b|\bsiguen? (abiertos|atendiendo)\b|\bhay servicio (hoy|ahora|los)\b|\bque dias\b"
 );
 pattern!(
     PRICE,
@@ -109,6 +113,11 @@ pub fn cancels(words: &str) -> bool {
     CANCEL.is_match(words)
 }
 
+/// Something was wrong with what came.
+pub fn complains(words: &str) -> bool {
+    COMPLAINT.is_match(words) || WRONG_DISH.is_match(words)
+}
+
 /// The place at which the price is asked for, so that an order before it still counts.
 pub fn price_question(words: &str) -> Option<usize> {
     PRICE.find(words).map(|found| found.start())
@@ -121,6 +130,9 @@ pub fn topic(words: &str, is_question: bool) -> Option<Intent> {
     }
     if PRICE.is_match(words) && !words.contains("confirm") {
         return Some(Intent::Price);
+    }
+    if WRONG_DISH.is_match(words) {
+        return Some(Intent::Human);
     }
     if STATUS.is_match(words) {
         return Some(Intent::Status);

@@ -12,7 +12,7 @@ use super::text::sound;
 /// Words that join others.
 const CONNECTORS: &str = "\
     a al con de del e el en la las lo los o para pa por pues que sin u un una unos unas uno y ni como si no mas \
-    pero mi mis tu tus su sus me te le les se nos este esta estos estas ese esa esos esas aquel aquella eso esto";
+    pero mi mis tu tus su sus me te le les se nos sino este esta estos estas ese esa esos esas aquel aquella eso esto";
 
 /// Verbs, courtesies, talk. Their forms are listed since a stem would catch dishes.
 const TALK: &str = "\
@@ -76,7 +76,8 @@ const TALK: &str = "\
     not uy ay ah eh oh mmm ehh este pues osea lunes martes miercoles jueves viernes sabado domingo fin semana mes \
     ano rato ratico ratito ojala apenas recien casi hp x xq q k d pa ps tqm bn tb tmb aja ajá sii see sep simon \
     pasa pasaria colaboracion atento atenta pendiente cliente clientes local tienda restaurante negocio sitio sede \
-    abierto abiertos abren abre cerrado cerrados cierran cierra cerraron chao adios nos vemos bye listico gracie \
+    paquete paquetes restale restele restame resteme regada regadas regado regados vencida vencidas vencido vencidos falto faltaron mandado abrieron \
+    libra libras abierto abiertos abren abre cerrado cerrados cierran cierra cerraron chao adios nos vemos bye listico gracie \
     agradezco agradecido recomienda recomiendan recomendaciones recomiendas";
 
 /// Ways in which food is prepared and served.
@@ -91,7 +92,7 @@ const PREPARATIONS: &str = "\
     blando blanda blandito duro dura maduro verde desmechado desmechada molida molido triturado licuado espeso \
     espesa ralo rala simple natural naturales seco seca sudado apanado apanada separado separada separados \
     separadas fresco fresca aparte friito friita bajito alto empacado empacada abierto crudo cruda rapidito \
-    livianito diet sencillo";
+    livianito diet sencillo descafeinado descafeinada deslactosado endulzado agrandado agrandada";
 
 /// Things that food is made of, or comes with.
 const INGREDIENTS: &str = "\
@@ -183,6 +184,8 @@ pub fn by_sound(folded: &str) -> Option<&'static str> {
             "d" => Some("de"),
             "pa" => Some("para"),
             "bn" => Some("bien"),
+            "lb" => Some("libra"),
+            "lbs" => Some("libras"),
             "oks" => Some("ok"),
             _ => None,
         };

@@ -226,7 +226,9 @@ impl NoteReader<'_> {
     /// `extra queso`, `bien asada`, `poca sal`.
     fn amounts(&self, at: usize) -> Option<ReadNotes> {
         let word = self.word(at);
-        if !amount(word) {
+        // `el resto de carne` counts.
+        let counts = word == "resto" && at > 0 && self.reading.word(at - 1) == "el";
+        if !amount(word) || counts {
             return None;
         }
         let mut next = at + 1;
@@ -311,6 +313,10 @@ impl NoteReader<'_> {
             return None;
         }
         let (start, mut end) = self.noun_phrase(next)?;
+        // `con el huevo bien cocido`.
+        if next > at + 1 && matches!(self.word(end), "bien" | "muy" | "poco") && self.is_adjective(end + 1) {
+            end += 2;
+        }
         let mut notes = vec![self.positive(start, end)];
         while matches!(self.word(end), "y" | "," | "e")
             && !self.is_quantity(end + 1)
@@ -472,6 +478,14 @@ impl NoteReader<'_> {
                         | "caja"
                         | "hielo"
                 );
+                // `en salsa bbq`.
+                if !self.host.is_empty()
+                    && self.word(next) == "salsa"
+                    && !self.is_mark(next + 1)
+                    && (self.is_of_host(next + 1) || self.is_noun(next + 1) || self.is_adjective(next + 1))
+                {
+                    return Some(ReadNotes { notes: vec![self.reading.slice(next..next + 2)], end: next + 2 });
+                }
                 if !self.host.is_empty() && (chosen || manner) && !self.is_mark(next) {
                     return Some(ReadNotes { notes: vec![self.reading.slice(at..next + 1)], end: next + 1 });
                 }

@@ -53,12 +53,16 @@ pub struct Phrase {
 pub const MAX_QUANTITY: u32 = 501;
 
 /// Items that the customer may mean without naming them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Scopes<'a> {
+    /// Candidates of a heading: `mochis: dos de mango, uno de té`.
+    pub listed: &'a [ItemNo],
     /// Candidates of open questions.
     pub doubts: &'a [ItemNo],
     /// The item that was named last, and its kind.
     pub focus: Option<ItemNo>,
+    /// There is no question about the item that was named last.
+    pub is_settled: bool,
     pub siblings: &'a [ItemNo],
     /// Sizes and flavours of it may stand alone.
     pub changes_focus: bool,
@@ -198,7 +202,9 @@ pub fn phrase_at(
                 if word(at + 1) == "par" {
                     phrase.quantity = Quantity::Number(2);
                     at += 2;
-                } else if matches!(word(at + 1), "docena" | "decena" | "six" | "sixpack") {
+                } else if matches!(word(at + 1), "docena" | "decena" | "six" | "sixpack")
+                    && mention_at(index, reading, at + 1, free).is_none_or(|mention| mention.words < 2)
+                {
                     phrase.quantity = Quantity::Number(match word(at + 1) {
                         "docena" => 12,
                         "decena" => 10,
@@ -260,6 +266,11 @@ pub fn phrase_at(
                 phrase.quantity = Quantity::Number(6);
                 at += 2;
             }
+            // `media docena de pandeyucas y media de almojábanas`.
+            "media" if word(at + 1) == "de" && (0..at).any(|n| matches!(reading.word(n), "docena" | "docenas")) => {
+                phrase.quantity = Quantity::Number(6);
+                at += 1;
+            }
             "mitad" => {
                 phrase.quantity = Quantity::Half;
                 at += 1;
@@ -299,6 +310,8 @@ pub fn phrase_at(
             }
             "en" | "con" | "al" | "para"
                 if (phrase.quantity != Quantity::None || phrase.is_definite)
+                    // `una con doble queso`.
+                    && !(matches!(word(at + 1), "doble" | "extra" | "triple") && lexicon::is_ingredient(word(at + 2)))
                     && !scopes.siblings.is_empty()
                     && (reading
                         .tokens
@@ -307,11 +320,13 @@ pub fn phrase_at(
                     && at + 1 < limit =>
             {
                 // `la mitad en agua`, `una para dos`: an attribute, if a sibling has it in its name.
-                let scoped = Circumstances { scope: Some(scopes.siblings), has_quantity: true, is_attribute: true };
                 let next = if matches!(word(at + 1), "el" | "la") { at + 2 } else { at + 1 };
-                let fits = mention_at(index, reading, next, scoped).is_some_and(|m| {
-                    !m.is_foreign && m.options.is_empty() && m.candidates.len() < scopes.siblings.len()
-                });
+                let fits_in = |scope: &[ItemNo]| {
+                    let here = Circumstances { scope: Some(scope), has_quantity: true, is_attribute: true };
+                    mention_at(index, reading, next, here)
+                        .is_some_and(|m| !m.is_foreign && m.options.is_empty() && m.candidates.len() < scope.len())
+                };
+                let fits = fits_in(&namesakes(index, scopes)) || fits_in(scopes.siblings);
                 if !fits {
                     break;
                 }
@@ -402,6 +417,34 @@ fn named_item(
     let introduced = has_quantity || phrase.is_definite;
     let free = Circumstances { scope: None, has_quantity, is_attribute: phrase.is_attribute };
     let global = mention_at(index, reading, at, free);
+    // `una mojarra y una fría`: beside food, a cold one is a beer.
+    let food_before = scopes.focus.is_none_or(|focus| !index.items[usize::from(focus)].is_drink);
+    if has_quantity && !phrase.is_attribute && food_before && matches!(reading.word(at), "fria" | "frias") {
+        let hits = &reading.tokens[at].hits;
+        let mut beers: Vec<ItemNo> = hits
+            .iter()
+            .flat_map(|(word, _)| index.postings(*word))
+            .filter(|(item, place)| *place != super::index::Place::Contents && index.items[usize::from(*item)].is_drink)
+            .map(|(item, _)| *item)
+            .collect();
+        beers.sort_unstable();
+        beers.dedup();
+        if !beers.is_empty() && beers.iter().all(|beer| !scopes.siblings.contains(beer)) {
+            let likeness = super::index::Likeness::Sounds;
+            return Some(Mention {
+                start: at,
+                end: at + 1,
+                candidates: beers,
+                options: Vec::new(),
+                is_headed: true,
+                is_full: false,
+                words: 1,
+                is_foreign: false,
+                likeness,
+            });
+        }
+    }
+    let namesakes = namesakes(index, scopes);
     let scoped = |scope: &[ItemNo]| {
         let here = Circumstances { scope: Some(scope), has_quantity, is_attribute: true };
         (!scope.is_empty())
@@ -409,6 +452,11 @@ fn named_item(
             .flatten()
             .filter(|mention| !mention.is_foreign)
     };
+    if let Some(mention) = scoped(scopes.listed)
+        && global.as_ref().is_none_or(|global| global.is_foreign || global.words <= mention.words)
+    {
+        return Some(mention);
+    }
     if let Some(mention) = scoped(scopes.doubts) {
         let own = global.as_ref().is_some_and(|global| {
             let elsewhere = global.candidates.iter().all(|item| !scopes.doubts.contains(item));
@@ -425,7 +473,9 @@ fn named_item(
     let may_be_attribute = introduced || scopes.changes_focus;
     if may_be_attribute
         && let Some(focus) = scopes.focus
-        && let Some(mut mention) = scoped(scopes.siblings)
+        && let Some(mut mention) = scoped(&namesakes).or_else(|| scoped(scopes.siblings))
+        // `agrégale un huevo` is no wish for the one dish that comes with eggs.
+        && (!mention.is_only_option() || mention.candidates.contains(&focus))
     {
         let own = global.as_ref().is_some_and(|global| {
             let better = global.words > mention.words && !global.is_foreign;
@@ -448,6 +498,14 @@ fn named_item(
             } else if scopes.changes_focus && mention.candidates.len() > 1 {
                 let most = mention.candidates.iter().map(|item| index.shared_parts(*item, focus)).max().unwrap_or(0);
                 mention.candidates.retain(|item| index.shared_parts(*item, focus) == most);
+            } else if scopes.is_settled && mention.candidates.len() > 1 {
+                // `una porción de torta de zanahoria y otra de chocolate`: another flavour in the same size.
+                let size = index.size_parts(focus);
+                let same: Vec<ItemNo> =
+                    mention.candidates.iter().copied().filter(|item| index.size_parts(*item) == size).collect();
+                if !same.is_empty() && !size.is_empty() {
+                    mention.candidates = same;
+                }
             }
             return Some(mention);
         }
@@ -476,19 +534,32 @@ fn named_item(
     let alone = mention.likeness == super::index::Likeness::Same
         && is_clause(reading, &mention, limit)
         && !lexicon::is_ingredient(first);
-    let acceptable = acceptable || alone;
+    // `un huevo` is the addition, where nothing else is called so.
+    let addition = has_quantity
+        && matches!(mention.candidates[..], [item] if index.items[usize::from(item)].is_addition)
+        && mention.likeness != super::index::Likeness::Slip;
+    let acceptable = acceptable || alone || addition;
     let only_size =
         (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));
     let acceptable = acceptable && (!only_size || introduced);
     acceptable.then_some(mention)
 }
 
+/// The siblings with the noun of the item that was named last: `un atún en agua y dos en aceite` is about tuna.
+fn namesakes(index: &Index, scopes: Scopes<'_>) -> Vec<ItemNo> {
+    let Some(head) = scopes.focus.and_then(|focus| index.head(focus)) else { return Vec::new() };
+    scopes.siblings.iter().copied().filter(|item| index.head(*item) == Some(head)).collect()
+}
+
 /// Nothing else stands between two marks.
 fn is_clause(reading: &Reading<'_>, mention: &Mention, limit: usize) -> bool {
     let ends =
         |at: usize| matches!(reading.word(at), "," | "y" | "." | "\n" | ";" | "+" | "con" | "sin" | ":" | "o" | "u");
-    let begins = mention.start == 0 || ends(mention.start - 1);
-    begins && (mention.end >= limit || ends(mention.end))
+    let begins = mention.start == 0 || ends(mention.start - 1) || reading.word(mention.start - 1) == "del";
+    let counted = |at: usize| {
+        matches!(reading.word(at), "un" | "una" | "unos" | "unas" | "por") || small_number(reading, at).is_some()
+    };
+    begins && (mention.end >= limit || ends(mention.end) || counted(mention.end))
 }
 
 /// The dish whose pieces a quantity counts: `12 alitas` is one plate of twelve.

@@ -51,7 +51,17 @@ impl<'a> Reading<'a> {
                 }
                 continue;
             }
+            let span = token.span.clone();
+            let is_te = token.text == "te";
             push(index, token, &mut read);
+            let behind = text[span.end..].trim_start();
+            if is_te
+                && !is_tea(&text[span], behind, read.iter().rev().nth(1))
+                && let Some(last) = read.last_mut()
+            {
+                last.hits.clear();
+                last.is_weak = true;
+            }
         }
         spell_out(&mut read);
         join_split(index, &mut read);
@@ -77,7 +87,10 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
+fn push(index: &Index, mut token: Token, read: &mut Vec<ReadToken>) {
+    if token.text == "tes" {
+        token.text.truncate(2);
+    }
     if token.kind != TokenKind::Word {
         let word = token.text.clone();
         read.push(ReadToken { token, word, hits: Vec::new(), is_weak: false });
@@ -86,6 +99,14 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
     let fold = token.text.as_str();
     let hits = index.lookup(fold);
     let exact = hits.iter().any(|(_, likeness)| *likeness == Likeness::Same);
+    if !exact
+        && fold.len() < 4
+        && let Some(word) = lexicon::by_sound(fold)
+    {
+        // `d`, `q`, `lb`: written short, and meant in full.
+        read.push(ReadToken { word: word.to_owned(), hits: index.lookup(word), is_weak: true, token });
+        return;
+    }
     let everyday = lexicon::is_everyday(fold) || lexicon::is_connector(fold);
     if exact || everyday {
         let is_weak = everyday && !exact;
@@ -119,12 +140,16 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
     let is_plain = number::word(fold).is_some()
         || lexicon::is_preparation(fold)
         || lexicon::is_ingredient(fold)
-        || lexicon::is_food(fold);
+        || lexicon::is_food(fold)
+        || synonyms::is_brand(fold);
     if is_plain {
         read.push(ReadToken { word: fold.to_owned(), hits, is_weak: false, token });
         return;
     }
     let mut hits = index.lookup_slips(fold);
+    if hits.is_empty() {
+        hits = index.lookup_beginning(fold);
+    }
     // A slip in an everyday word is as likely.
     if let Some(word) = everyday_slip(fold, &hits, index) {
         let hits = index.lookup(word);
@@ -133,6 +158,23 @@ fn push(index: &Index, token: Token, read: &mut Vec<ReadToken>) {
     }
     hits.sort_by_key(|(word, _)| !index.is_in_names(*word));
     read.push(ReadToken { word: fold.to_owned(), hits, is_weak: false, token });
+}
+
+/// `un té`, and not `te pido`.
+fn is_tea(written: &str, behind: &str, before: Option<&ReadToken>) -> bool {
+    let kinds = ["de ", "verde", "negro", "frio", "frío", "helado", "caliente", "chai"];
+    if kinds.iter().any(|kind| behind.starts_with(kind)) {
+        return true;
+    }
+    let introduced = before.is_some_and(|before| {
+        before.token.number().is_some()
+            || number::word(&before.word).is_some()
+            || matches!(
+                before.word.as_str(),
+                "un" | "una" | "unos" | "el" | "los" | "del" | "al" | "otro" | "de" | "por"
+            )
+    });
+    introduced || written.to_lowercase().contains(['é', '\u{301}'])
 }
 
 /// The word of everyday that was misspelt, unless a word of the menu is as near.
@@ -159,6 +201,10 @@ fn unglue(index: &Index, fold: &str) -> Option<Vec<String>> {
             if near && (part.len() >= 4 || hits.iter().any(|(_, likeness)| *likeness == Likeness::Same)) {
                 return Some(true);
             }
+        }
+        let spelt = |(word, _): &(WordNo, Likeness)| index.is_in_names(*word) && index.spelling(*word) == part;
+        if part.len() == 3 && index.lookup(part).iter().any(spelt) {
+            return Some(true);
         }
         let small = matches!(
             part,

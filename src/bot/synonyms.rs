@@ -50,6 +50,8 @@ pub const GROUPS: &[&[&str]] = &[
     &["capuchino", "cappuccino", "capuccino"],
     &["brownie", "browni"],
     &["limonada", "limonadita"],
+    &["aguardiente", "guaro", "guarito"],
+    &["thai", "tailandes", "tailandesa", "tai"],
 ];
 
 /// Brands, and the kind of drink that each is.
@@ -105,6 +107,20 @@ pub const BRANDS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
+
+/// Brands whose names are everyday words too.
+const COMMON: &[&str] =
+    &["premio", "canada", "modelo", "estrella", "andina", "inca", "corona", "club", "stella", "crush"];
+
+/// True: the word is a brand that stands for nothing else, whether the menu has it or not.
+pub fn is_brand(folded: &str) -> bool {
+    !COMMON.contains(&folded) && BRANDS.iter().any(|(_, brands)| brands.contains(&folded))
+}
+
+/// The kind of drink that a brand is.
+pub fn kind_of(folded: &str) -> Option<&'static str> {
+    BRANDS.iter().find(|(_, brands)| brands.contains(&folded)).map(|(kind, _)| *kind)
+}
 
 /// Several words that mean one: the second replaces the first where the menu has it and has not the first.
 pub const PHRASES: &[(&[&str], &str)] = &[

@@ -53,6 +53,8 @@ struct Sentence {
     start: usize,
     end: usize,
     words: String,
+    /// As the customer wrote it, folded: the reading's repairs are for dishes.
+    written: String,
     is_question: bool,
 }
 
@@ -91,11 +93,17 @@ impl Parser {
                 turn.focus = None;
                 continue;
             }
-            if let Some(topic) = intent::topic(&sentence.words, sentence.is_question) {
+            let topic = intent::topic(&sentence.words, sentence.is_question)
+                .or_else(|| intent::topic(&sentence.written, sentence.is_question));
+            if let Some(topic) = topic {
                 // `un menú especial` may be a dish.
                 let named_so = topic == Intent::Menu
                     && !sentence.is_question
-                    && self.index.lookup("menu").iter().any(|(word, _)| self.index.is_in_names(*word));
+                    && self
+                        .index
+                        .lookup("menu")
+                        .iter()
+                        .any(|(word, _)| self.index.spelling(*word) == "menu" && self.index.is_in_names(*word));
                 let ordered = topic == Intent::Price && self.order_before_price(&mut turn, sentence)
                     || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
                 if !ordered {
@@ -140,7 +148,7 @@ impl Parser {
     /// The items that a question names, in its order; several where a name fits several.
     pub fn named(&self, text: &str) -> Vec<Vec<&MenuItem>> {
         let reading = Reading::new(&self.index, text, &[]);
-        let scopes = Scopes { doubts: &[], focus: None, siblings: &[], changes_focus: false };
+        let scopes = Scopes::default();
         let mut named = Vec::new();
         let mut at = 0;
         while at < reading.len() {
@@ -159,7 +167,10 @@ impl Parser {
     /// Cancels the order, and not one dish of it.
     fn is_cancelled<'a>(&'a self, turn: &Turn<'a>, sentence: &Sentence, pays: Option<PaymentMethod>) -> bool {
         // In Colombia, `cancelo en efectivo` pays.
-        if pays.is_some() || !intent::cancels(sentence.words.trim_matches(|c: char| !c.is_alphanumeric())) {
+        if pays.is_some()
+            || intent::complains(&sentence.written)
+            || !intent::cancels(sentence.words.trim_matches(|c: char| !c.is_alphanumeric()))
+        {
             return false;
         }
         if turn.slots.all.is_empty() && !sentence.words.contains(" mejor ") {
@@ -182,7 +193,8 @@ impl Parser {
         if end <= sentence.start {
             return false;
         }
-        let shorter = Sentence { start: sentence.start, end, words: before.to_owned(), is_question: false };
+        let words = before.to_owned();
+        let shorter = Sentence { start: sentence.start, end, written: words.clone(), words, is_question: false };
         self.order(turn, &shorter, false)
     }
 
@@ -207,8 +219,7 @@ impl Parser {
     /// Reads a sentence as an order. False: it was none, and nothing has changed.
     fn order<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence, is_certain: bool) -> bool {
         let reading = turn_reading(turn);
-        let mut trial = Turn::new(&self.index, reading, turn.slots.clone(), turn.focus);
-        trial.unknown.clone_from(&turn.unknown);
+        let mut trial = turn.next();
         trial.run(sentence.start, sentence.end);
         if !trial.is_touched {
             return false;
@@ -346,13 +357,17 @@ fn sentences(reading: &Reading<'_>) -> Vec<Sentence> {
                 let words: Vec<&str> = (start..at).map(|n| reading.word(n)).collect();
                 let is_question = mark == "?";
                 let mut words = words.join(" ");
+                let written: Vec<&str> = (start..at).map(|n| reading.tokens[n].token.text.as_str()).collect();
+                let mut written = written.join(" ");
                 if is_question {
                     words.push_str(" ?");
+                    written.push_str(" ?");
                 }
                 sentences.push(Sentence {
                     start,
                     end: at.max(start + 1).min(end),
                     words: words.trim().to_owned(),
+                    written: written.trim().to_owned(),
                     is_question,
                 });
             }

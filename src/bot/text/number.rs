@@ -66,6 +66,11 @@ pub fn word(folded: &str) -> Option<u32> {
     UNITS.iter().chain(&TENS).find(|(name, _)| name.len() >= 4 && sound::key(name) == heard).map(|(_, value)| *value)
 }
 
+/// True: a number's own name, and nothing that only sounds like it.
+pub fn is_named(folded: &str) -> bool {
+    UNITS.iter().chain(&TENS).any(|(name, _)| *name == folded)
+}
+
 /// True: `y` and a unit may follow, as in `treinta y dos`.
 pub fn is_tens(folded: &str) -> bool {
     TENS.iter().any(|(name, _)| *name == folded)

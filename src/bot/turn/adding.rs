@@ -81,6 +81,19 @@ impl Turn<'_> {
             self.set_focus(settled.first().copied());
             return end;
         }
+        // `y el palito por un pastel`: what was said of another before.
+        if phrase.is_definite
+            && self.word(end) == "por"
+            && !settled.is_empty()
+            && !self.slots.get(settled[0]).is_some_and(|slot| slot.is_fresh)
+            && self.phrase(end + 1).and_then(|next| next.mention).is_some_and(|next| !next.is_foreign)
+        {
+            self.replacing =
+                Some(Replacing { target: settled.first().copied(), units: phrase.quantity.units(), is_ready: true });
+            self.is_touched = true;
+            self.set_focus(settled.first().copied());
+            return end + 1;
+        }
         let end = self.settle(&phrase, &mention, &hits, &settled, end);
         self.correcting_done();
         end
@@ -110,6 +123,17 @@ impl Turn<'_> {
         }
         let units = quantity.units();
         let another = matches!(quantity, Quantity::Another(_));
+        // `tres sencillas en total`.
+        if self.word(end) == "en"
+            && self.word(end + 1) == "total"
+            && let Some(units) = units
+            && !hits.is_empty()
+        {
+            self.slots.set_total(&self.same_lines(hits), units.min(MAX_QUANTITY));
+            self.is_touched = true;
+            self.set_focus(hits.last().copied());
+            return end + 2;
+        }
         // `solo la pizza`: nothing else.
         if self.only && !settled.is_empty() && quantity == Quantity::None {
             let keep: Vec<SlotId> = settled.to_vec();
@@ -165,6 +189,21 @@ impl Turn<'_> {
                 return end;
             }
         }
+        // `a una hamburguesa quítele la cebolla`: one of those that are there.
+        if phrase.start > self.start
+            && self.word(phrase.start - 1) == "a"
+            && matches!(quantity, Quantity::One | Quantity::Number(_))
+            && let Some(line) = hits.last()
+            && let Some(units) = units
+            && (self.notes_at(end).is_some()
+                || matches!(command_at(self.reading, end, self.limit), Some((Command::Remove | Command::Add, _))))
+        {
+            let id = self.slots.split(*line, units);
+            self.is_touched = true;
+            self.set_focus(Some(id));
+            self.referred = Some(id);
+            return end;
+        }
         // `la hamburguesa sin tomate`: one that is there.
         let refers = phrase.is_definite && !another && !settled.is_empty() && {
             let there: u32 = settled.iter().filter_map(|id| self.slots.get(*id)).map(|slot| slot.qty).sum();
@@ -178,6 +217,12 @@ impl Turn<'_> {
         if refers || bare_reference {
             self.is_touched = true;
             self.set_focus(settled.last().copied());
+            self.referred = self.focus;
+            if let Some(focus) = self.focus
+                && !mention.options.is_empty()
+            {
+                self.change_options(focus, &mention.options);
+            }
             if settled.len() > 1
                 && let Some(notes) = self.notes_at(end)
             {
@@ -189,12 +234,34 @@ impl Turn<'_> {
             return end;
         }
         let open = self.slots.open(&mention.candidates);
+        // `sprite`, where the size is asked for still.
+        if let Some(open) = open
+            && mention.is_only_option()
+            && quantity == Quantity::None
+            && !self.answers(open, mention, units)
+        {
+            self.note(open, &mention.options);
+            self.is_touched = true;
+            self.set_focus(Some(open));
+            return end;
+        }
         if let Some(open) = open
             && (!another || self.parts.is_some_and(|parts| parts.parent == open))
             && self.answers(open, mention, units)
         {
             self.answer(open, phrase, mention, quantity);
             return end;
+        }
+        // `dos cocadas`, and in the next message `una de piña y otra de guayaba`.
+        if self.parts.is_none()
+            && mention.is_only_option()
+            && quantity.units().is_some()
+            && let Some(line) = hits.last().and_then(|id| self.slots.get(*id))
+            && !line.is_fresh
+            && line.qty >= 2
+            && line.notes.is_empty()
+        {
+            self.parts = Some(Parts { parent: line.id, total: line.qty, left: line.qty });
         }
         // `3 jugos en agua, uno de mora`: units of the line that was named.
         if let Some(parts) = self.parts
@@ -326,7 +393,7 @@ impl Turn<'_> {
             return;
         }
         let mut candidates = mention.candidates.clone();
-        let mut units = quantity.units().unwrap_or(1);
+        let mut units = quantity.units().or(self.of_each).unwrap_or(1);
         if units == 0 {
             return;
         }
@@ -376,7 +443,9 @@ impl Turn<'_> {
         if self.index.is_label(word) && token.hits.is_empty() {
             return at + 1;
         }
-        let food = lexicon::is_food(word) && token.token.is_word() && !lexicon::is_everyday(word);
+        let food = (lexicon::is_food(word) || crate::bot::synonyms::is_brand(word))
+            && token.token.is_word()
+            && !lexicon::is_everyday(word);
         let named = !token.hits.is_empty() && token.hits.iter().any(|(word, _)| self.index.is_in_names(*word));
         let commanded =
             at > self.start && (self.start..at).any(|n| crate::bot::intent::is_command(self.reading.word(n)));

@@ -23,7 +23,12 @@ impl Turn<'_> {
             _ => return None,
         }
         if self.slots.all.is_empty() {
-            return None;
+            let notes = self.notes_at(next).filter(|notes| !notes.notes.is_empty() && units.is_none())?;
+            if !matches!(self.word(at), "todo" | "toda" | "todos" | "todas") {
+                return None;
+            }
+            self.notes_for_all = notes.notes;
+            return Some(notes.end);
         }
         while matches!(
             self.word(next),
@@ -33,7 +38,19 @@ impl Turn<'_> {
         {
             next += 1;
         }
-        let notes = self.notes_at(next)?;
+        let mut notes = self.notes_at(next)?;
+        // `los dos con fideos y sin raíces`.
+        while matches!(self.word(notes.end), "y" | ",")
+            && matches!(
+                self.word(notes.end + 1),
+                "sin" | "con" | "bien" | "extra" | "poca" | "poco" | "mucha" | "mucho"
+            )
+            && let Some(more) = self.notes_at(notes.end + 1)
+            && more.end > notes.end
+        {
+            notes.notes.extend(more.notes);
+            notes.end = more.end;
+        }
         let fresh = self.has_fresh();
         let mut targets: Vec<SlotId> =
             self.slots.all.iter().filter(|slot| slot.is_fresh == fresh).map(|slot| slot.id).collect();
@@ -152,9 +169,45 @@ impl Turn<'_> {
             return;
         }
         if let Some(target) = self.target_of(notes) {
-            self.note(target, notes);
+            let left: Vec<String> = notes.iter().filter(|note| !self.is_without(target, note)).cloned().collect();
+            self.note(target, &left);
             self.is_touched = true;
         }
+    }
+
+    /// `otra sin gas` where there is a water with gas: the one whose name has it not. True: the item says it already.
+    pub(super) fn is_without(&mut self, id: SlotId, note: &str) -> bool {
+        let Some(rest) = note.strip_prefix("sin ") else { return false };
+        let words: Vec<_> = crate::bot::text::fold(rest)
+            .split_whitespace()
+            .flat_map(|word| self.index.lookup(word))
+            .map(|(word, _)| word)
+            .collect();
+        let names = |item: &ItemNo| {
+            let item = &self.index.items[usize::from(*item)];
+            let name = item.names.first();
+            name.is_some_and(|name| {
+                name.parts.iter().any(|part| words.iter().any(|word| *part == crate::bot::index::NamePart::Word(*word)))
+            })
+        };
+        let Some(slot) = self.slots.get(id) else { return false };
+        if words.is_empty() {
+            return false;
+        }
+        if slot.candidates.len() == 1 {
+            let item = slot.candidates[0];
+            let drink = self.index.items[usize::from(item)].is_drink;
+            let other = self.index.siblings(item).iter().any(|other| *other != item && names(other));
+            return drink && other && !names(&item) && !self.index.contains(item, &words);
+        }
+        let without: Vec<ItemNo> = slot.candidates.iter().copied().filter(|item| !names(item)).collect();
+        if without.is_empty() || without.len() == slot.candidates.len() {
+            return false;
+        }
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.candidates = without;
+        }
+        true
     }
 
     /// The line that a note is for: the last one, unless only another has what it speaks of.
@@ -188,7 +241,10 @@ impl Turn<'_> {
         {
             return Some(main.id);
         }
-        if has(focus) || self.fits(focus, notes) && self.slots.get(focus).is_some_and(|slot| slot.is_fresh) {
+        if has(focus)
+            || self.referred == Some(focus) && self.fits(focus, notes)
+            || self.fits(focus, notes) && self.slots.get(focus).is_some_and(|slot| slot.is_fresh)
+        {
             return Some(focus);
         }
         let fresh = self.has_fresh();

@@ -62,9 +62,10 @@ impl Turn<'_> {
                     .phrase(next)
                     .is_some_and(|phrase| phrase.mention.is_some() || phrase.quantity != Quantity::None);
                 let by = self.word(next) == "por" || self.word(next) == "a" && !follows;
+                let units = self.replacing.filter(|replacing| replacing.target.is_some()).and_then(|r| r.units);
                 self.replacing = Some(Replacing {
                     target: if by { self.focus.or(target) } else { None },
-                    units: None,
+                    units: if by { units } else { None },
                     is_ready: false,
                 });
                 self.correcting = false;
@@ -167,6 +168,14 @@ impl Turn<'_> {
     pub(super) fn remove(&mut self, at: usize, next: usize) -> Option<usize> {
         let verb = self.word(at);
         if self.slots.all.is_empty() {
+            // `no quiero mojarra sino pargo`.
+            if verb == "no"
+                && let Some(mention) = self.phrase(next).and_then(|phrase| phrase.mention)
+                && mention.is_headed
+                && self.word(mention.end) == "sino"
+            {
+                return Some(mention.end + 1);
+            }
             // `que le quiten la cebolla` before any dish is a note; `no quiero mondongo` says nothing.
             return if verb == "no" { None } else { self.notes_at(at).is_none().then_some(next) };
         }
@@ -190,6 +199,19 @@ impl Turn<'_> {
         {
             target += 1;
         }
+        // `borre todo y mándeme dos combos`.
+        if matches!(self.word(target), "todo" | "toda")
+            && verb != "no"
+            && self.is_break(target + 1)
+            && self.word(target + 1) != "pero"
+        {
+            self.slots.all.clear();
+            self.set_focus(None);
+            self.parts = None;
+            self.correcting = false;
+            self.is_touched = true;
+            return Some(target + 1);
+        }
         let phrase = self.phrase(target);
         if let Some(phrase) = &phrase
             && let Some(mention) = &phrase.mention
@@ -203,6 +225,8 @@ impl Turn<'_> {
                         .is_some_and(|focus| self.slots.get(focus).is_some_and(|slot| !hits.contains(&slot.id)))
                     && mention.words == 1
                     && !mention.is_full
+                    // `quite la sal`, which is bought by itself.
+                    && (!mention.is_headed || self.host_has(mention.start))
             };
             if !hits.is_empty() && !note_instead {
                 let mut end = mention.end;
@@ -278,6 +302,12 @@ impl Turn<'_> {
         }
     }
 
+    /// The item that was named last comes with what the token names.
+    fn host_has(&self, at: usize) -> bool {
+        let words: Vec<_> = self.reading.tokens[at].hits.iter().map(|(word, _)| *word).collect();
+        self.host().iter().any(|item| self.index.contains(*item, &words))
+    }
+
     /// Removes so many units, or all.
     pub(super) fn take_away(&mut self, ids: &[SlotId], units: Option<u32>) {
         self.is_touched = true;
@@ -328,10 +358,12 @@ impl Turn<'_> {
         }
         let phrase = self.phrase(next)?;
         let mention = phrase.mention.as_ref()?;
-        if !mention.is_headed || mention.is_foreign || mention.is_only_option() {
+        let hits = self.in_basket(mention);
+        // `sin la criolla`: a dish by the word that tells it from others.
+        let by_attribute = phrase.is_definite && hits.len() == 1 && !lexicon::is_ingredient(self.word(mention.start));
+        if !(mention.is_headed || by_attribute) || mention.is_foreign || mention.is_only_option() {
             return None;
         }
-        let hits = self.in_basket(mention);
         let words: Vec<_> = self.reading.tokens[mention.start].hits.iter().map(|(word, _)| *word).collect();
         let host = self.host();
         let of_host = host.iter().any(|item| {

@@ -153,12 +153,25 @@ impl Turn<'_> {
             _ => {}
         }
         if let Some(units) = units
-            && (self.is_break(next) || self.word(next) == "no")
+            && (self.is_break(next)
+                || self.word(next) == "no"
+                || matches!(self.word(next), "esta" | "estan") && self.word(next + 1) == "bien")
         {
             let fresh = self.has_fresh();
             let alone = self.is_break(next) && phrase.start == self.start && self.is_end(next);
             if self.correcting || self.setting {
                 let item = self.slots.get(focus).and_then(crate::bot::slots::Slot::item);
+                // `nuggets x 6`, `mejor 10`: the plate of ten.
+                if let Some(plate) = item.and_then(|item| self.plate_beside(item, units)) {
+                    if let Some(slot) = self.slots.get_mut(focus) {
+                        slot.candidates = vec![plate];
+                    }
+                    self.set_focus(Some(focus));
+                    self.setting = false;
+                    self.corrected = true;
+                    self.is_touched = true;
+                    return next;
+                }
                 let lines =
                     item.map_or_else(|| vec![focus], |item| if fresh { vec![focus] } else { self.slots.of(&[item]) });
                 self.slots.set_total(&lines, units.min(MAX_QUANTITY));
@@ -177,6 +190,11 @@ impl Turn<'_> {
                     && self.word(next) != "para"
                 {
                     self.grow(&slot, units);
+                    // `otra pero de queso`.
+                    if self.word(next) == "pero" && !self.word(next + 1).starts_with("sin") {
+                        self.setting = true;
+                        self.corrected = false;
+                    }
                 }
                 if self.word(next) != "para" {
                     return next;
@@ -226,6 +244,69 @@ impl Turn<'_> {
         self.unknown_after(&phrase, next)
     }
 
+    /// The same dish in so many pieces.
+    fn plate_beside(&self, item: ItemNo, units: u32) -> Option<ItemNo> {
+        let pieces = |item: ItemNo| self.index.items[usize::from(item)].names.first().and_then(|name| name.pieces);
+        pieces(item)?;
+        let name = self.index.without_size(item);
+        let mut same = self.index.siblings(item).into_iter().filter(|other| {
+            *other != item && pieces(*other) == Some(units * 1_000) && self.index.without_size(*other) == name
+        });
+        same.next()
+    }
+
+    /// `de cada una`, `de a dos cada uno`, and `dos de cada una:` before the dishes.
+    pub(super) fn of_each(&mut self, at: usize) -> Option<usize> {
+        let kind = |word: &str| matches!(word, "una" | "uno" | "sabor" | "tipo" | "clase");
+        if self.word(at) == "de" && self.word(at + 1) == "cada" && kind(self.word(at + 2)) {
+            let slot = self.focus.and_then(|id| self.slots.get(id)).cloned()?;
+            // Of many nobody is sure that each was meant.
+            if !slot.is_fresh || !(2..=3).contains(&slot.candidates.len()) {
+                return None;
+            }
+            self.slots.remove(slot.id);
+            for item in &slot.candidates {
+                self.slots.add(vec![*item], slot.qty, slot.notes.clone(), true);
+            }
+            self.parts = None;
+            self.set_focus(self.slots.all.last().map(|slot| slot.id));
+            return Some(at + 3);
+        }
+        if self.word(at) == "de"
+            && self.word(at + 1) == "a"
+            && let Some(each) = value(self.reading, at + 2).filter(|_| at + 2 < self.limit)
+        {
+            let mut next = at + 3;
+            while next < at + 5 && !self.is_end(next) && self.word(next) != "cada" {
+                next += 1;
+            }
+            if self.word(next) != "cada" || each < 1_000 {
+                return None;
+            }
+            for slot in self.slots.all.iter_mut().filter(|slot| slot.is_fresh) {
+                slot.qty = (each / 1_000).clamp(1, MAX_QUANTITY);
+            }
+            self.has_quantity = true;
+            return Some(if kind(self.word(next + 1)) { next + 2 } else { next + 1 });
+        }
+        let counted = value(self.reading, at)
+            .map(|value| value / 1_000)
+            .or_else(|| matches!(self.word(at), "un" | "una" | "uno").then_some(1));
+        if let Some(each) = counted
+            && (1..=MAX_QUANTITY).contains(&each)
+            && self.word(at + 1) == "de"
+            && self.word(at + 2) == "cada"
+            && kind(self.word(at + 3))
+            && !self.has_fresh()
+            && !self.slots.all.iter().any(|slot| slot.candidates.len() > 1)
+        {
+            self.of_each = Some(each);
+            self.has_quantity = true;
+            return Some(at + 4);
+        }
+        None
+    }
+
     /// More of a line, prepared alike.
     pub(super) fn grow(&mut self, slot: &crate::bot::slots::Slot, units: u32) {
         let id = self.slots.add(slot.candidates.clone(), units.min(MAX_QUANTITY), slot.notes.clone(), true);
@@ -255,7 +336,8 @@ impl Turn<'_> {
         {
             // The parent keeps what no part has taken.
             let id = self.slots.split(parts.parent, units);
-            self.note(id, notes);
+            let kept: Vec<String> = notes.iter().filter(|note| !self.is_without(id, note)).cloned().collect();
+            self.note(id, &kept);
             let left = parts.left - units;
             self.parts = if id == parts.parent { None } else { Some(Parts { left, ..parts }) };
             self.set_focus(Some(id));
@@ -307,6 +389,22 @@ impl Turn<'_> {
         let Some(value) = value(self.reading, at).filter(|value| value % 1_000 == 0 && at < self.limit) else {
             return (None, end);
         };
+        // `mochis: 2 de mango`: a heading, and the number counts what is behind it.
+        let heads = self.word(end) == ":"
+            && phrase.mention.as_ref().is_some_and(|mention| mention.candidates.len() > 1)
+            && phrase.mention.as_ref().is_some_and(|mention| {
+                let here = crate::bot::mention::Circumstances {
+                    scope: Some(&mention.candidates),
+                    has_quantity: true,
+                    is_attribute: true,
+                };
+                let first = if self.word(at + 1) == "de" { at + 2 } else { at + 1 };
+                crate::bot::mention::mention_at(self.index, self.reading, first, here)
+                    .is_some_and(|named| named.candidates.len() < mention.candidates.len())
+            });
+        if heads {
+            return (None, end);
+        }
         let units = value / 1_000;
         let mut next = at + 1;
         if matches!(

@@ -57,6 +57,14 @@ pub struct Turn<'a> {
     removing: bool,
     replacing: Option<Replacing>,
     waiting_notes: Vec<String>,
+    /// `todo sin cebolla: …`, said before the dishes.
+    notes_for_all: Vec<String>,
+    /// `dos de cada una: …`, said before the dishes.
+    of_each: Option<u32>,
+    /// A line that this message has pointed at: `los de pollo`.
+    referred: Option<SlotId>,
+    /// What a heading may mean: `mochis: …`.
+    listed: Vec<ItemNo>,
     last_end: usize,
     quantity_behind: bool,
     limit: usize,
@@ -84,12 +92,24 @@ impl<'a> Turn<'a> {
             removing: false,
             replacing: None,
             waiting_notes: Vec::new(),
+            notes_for_all: Vec::new(),
+            of_each: None,
+            referred: None,
+            listed: Vec::new(),
             last_end: usize::MAX,
             quantity_behind: false,
             limit: 0,
             start: 0,
         };
         turn.set_focus(focus);
+        turn
+    }
+
+    /// A trial of the next sentence, behind what this turn has read.
+    pub fn next(&self) -> Self {
+        let mut turn = Self::new(self.index, self.reading, self.slots.clone(), self.focus);
+        turn.unknown.clone_from(&self.unknown);
+        turn.parts = self.parts;
         turn
     }
 
@@ -105,6 +125,8 @@ impl<'a> Turn<'a> {
         self.removing = false;
         self.replacing = None;
         self.last_end = usize::MAX;
+        self.of_each = None;
+        self.listed.clear();
         self.quantity_behind = self.counts_behind();
         // `ponga cinco buñuelos mejor`, `un ajiaco mejor`.
         let mut last = end;
@@ -121,6 +143,14 @@ impl<'a> Turn<'a> {
         if !self.waiting_notes.is_empty() {
             let notes = std::mem::take(&mut self.waiting_notes);
             self.annotate(&notes);
+        }
+        if !self.notes_for_all.is_empty() {
+            let notes = std::mem::take(&mut self.notes_for_all);
+            let fresh: Vec<SlotId> = self.slots.all.iter().filter(|slot| slot.is_fresh).map(|slot| slot.id).collect();
+            let fitting: Vec<SlotId> = fresh.iter().copied().filter(|id| self.fits(*id, &notes)).collect();
+            for id in if fitting.is_empty() { fresh } else { fitting } {
+                self.note(id, &notes);
+            }
         }
     }
 
@@ -192,7 +222,15 @@ impl<'a> Turn<'a> {
         let focus = self.focus.and_then(|id| self.slots.get(id)).and_then(|slot| slot.candidates.first().copied());
         let changes_focus =
             self.correcting || self.setting || self.replacing.is_some_and(|replacing| replacing.is_ready);
-        let scopes = Scopes { doubts: &doubts, focus, siblings: &self.siblings, changes_focus };
+        let is_settled = self.focus.and_then(|id| self.slots.get(id)).is_some_and(|slot| slot.candidates.len() == 1);
+        let scopes = Scopes {
+            listed: &self.listed,
+            doubts: &doubts,
+            focus,
+            is_settled,
+            siblings: &self.siblings,
+            changes_focus,
+        };
         phrase_at(self.index, self.reading, at, self.limit, scopes)
     }
 
@@ -228,6 +266,9 @@ impl<'a> Turn<'a> {
         if let Some(next) = self.about_all(at) {
             return next;
         }
+        if let Some(next) = self.of_each(at) {
+            return next;
+        }
         if matches!(self.word(at), "menos" | "sin")
             && let Some(next) = self.without_item(at)
         {
@@ -249,7 +290,41 @@ impl<'a> Turn<'a> {
         if self.word(at) == "para" || self.word(at) == "nombre" {
             return self.skip_person(at);
         }
+        if let Some(next) = self.added_side(at) {
+            return next;
+        }
         self.unknown_word(at, false)
+    }
+
+    /// `ponle canela`: something on the dish that was named last.
+    fn added_side(&mut self, at: usize) -> Option<usize> {
+        let verb = |n: usize| {
+            ["ponle", "ponele", "pongale", "echale", "echele", "agreg", "anad", "pones", "pone", "echa"]
+                .iter()
+                .any(|stem| self.word(n).starts_with(stem))
+        };
+        let mut before = at;
+        while before > self.start
+            && at - before < 3
+            && matches!(
+                self.word(before - 1),
+                "la" | "el" | "un" | "una" | "algo" | "de" | "mas" | "tantica" | "por" | "favor"
+            )
+        {
+            before -= 1;
+        }
+        let added = before > self.start && verb(before - 1);
+        if !added
+            || self.focus.is_none()
+            || !lexicon::is_ingredient(self.word(at))
+            || !self.reading.tokens[at].token.is_word()
+        {
+            return None;
+        }
+        let note = format!("con {}", self.reading.slice(at..at + 1));
+        self.annotate(&[note]);
+        self.covered += 1;
+        Some(at + 1)
     }
 
     fn mark(&mut self, at: usize, mark: char) -> usize {
@@ -259,7 +334,16 @@ impl<'a> Turn<'a> {
                 self.removing = false;
                 self.only = false;
             }
+            ':' if self.last_end == at => {
+                // A heading: what is counted behind it is of its kind.
+                let focus = self.focus.and_then(|id| self.slots.get(id));
+                self.listed = focus
+                    .filter(|slot| slot.is_fresh && slot.candidates.len() > 1)
+                    .map(|slot| slot.candidates.clone())
+                    .unwrap_or_default();
+            }
             '\n' => {
+                self.listed.clear();
                 self.setting = false;
                 self.removing = false;
                 self.correcting = false;
