@@ -30,6 +30,7 @@ fn writer(vault: Arc<dyn Vault>, name: &str) -> ImportWriter {
         instance: InstanceId(name.into()),
         clock: SystemClock::shared(),
         policy: Policy::default(),
+        unsearchable: Arc::default(),
     }
 }
 
