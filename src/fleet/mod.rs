@@ -14,6 +14,7 @@ mod restore;
 mod revival;
 mod slot;
 mod standing;
+mod start_import;
 mod takeback;
 mod work_folder;
 
