@@ -20,6 +20,7 @@ pub fn point(name: &str) {
 pub async fn pause(name: &str) {
     #[cfg(feature = "loopback")]
     if let Some(pause) = armed::pause(name) {
+        tracing::info!(name, "a pause on purpose");
         tokio::time::sleep(pause).await;
     }
     #[cfg(not(feature = "loopback"))]

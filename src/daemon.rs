@@ -113,7 +113,12 @@ impl Daemon {
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
         fleet.attended_by(vec![webhooks.clone(), bots.clone()]);
-        let summary = fleet.restore().await?;
+        let restoring = Instant::now();
+        if config.import.on_start {
+            fleet.import_at_start(config.import.clone(), config.outbound.clone()).await;
+        }
+        // The import is within the restore's deadline: whoever waits for the port knows of one limit.
+        let summary = fleet.restore(restoring).await?;
         fleet.start();
         let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
         let web_sockets = listener::web_sockets(&config.http.connections, room);

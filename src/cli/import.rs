@@ -1,23 +1,28 @@
 //! `sessiond import`: tenants of another gateway come into the configured vault, one entry each, while no daemon has it.
 //!
-//! Owns which of a source's tenants goes where, and what is printed. A tenant at a time is in memory.
+//! Owns which of a source's tenants goes where. A source on the disk is read a tenant at a time, a live one in batches ([`live`]); what
+//! becomes of each, [`Importer`] decides and prints.
+
+mod importer;
+mod live;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
+use self::importer::Importer;
 use crate::{
     clock::SystemClock,
     config::{Config, VaultHome},
     daemon::{self, VaultLock},
     import::{
-        CounterMargin, Finality, ImportError, ImportFailure, ImportLimits, ImportOutcome, ImportReport, ImportWriter,
-        Occupancy, RefusedImport, SourceFormat, SourceTenant, TenantCopy,
+        CounterMargin, Finality, ImportError, ImportFailure, ImportLimits, ImportWriter, SourceFormat, SourceTenant,
     },
     tenant::TenantId,
     vault::InstanceId,
@@ -28,11 +33,15 @@ pub struct ImportOptions {
     /// The gateway that the source is of.
     #[arg(long, value_enum, value_name = "GATEWAY")]
     from: SourceFormat,
-    /// Its folder, file or database. It is only read.
-    source: PathBuf,
-    /// The tenant that it becomes; for a source with one.
+    /// Its folder, file or database. It is only read. For rtdb also the address of the Realtime Database; without any, rtdb and firestore are
+    /// read live where the configuration says.
+    source: Option<PathBuf>,
+    /// The tenant that it becomes; for a source with one. Of a live database the tenant of this name.
     #[arg(long, value_name = "ID", conflicts_with = "map")]
     tenant: Option<TenantId>,
+    /// All tenants of a live database, of rtdb those that are connected there.
+    #[arg(long, conflicts_with_all = ["tenant", "map"])]
+    all: bool,
     /// A file with a line for each tenant that is to come: its name in the source, and the tenant's id. Without it tenants keep their names.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
@@ -64,29 +73,35 @@ pub struct FailedImportsError {
 pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
     let margin = CounterMargin::new(options.margin).context("--margin: contacts refuse jumps of so many counters")?;
     let choice = TenantChoice::new(&options)?;
+    let place = SourcePlace::new(&options)?;
     let finality = if options.stopped { Finality::Final } else { Finality::MayBeStale };
     let instance = InstanceId(Ulid::generate().to_string().into());
     let (writer, _lock) = open(&config, &options, instance).await?;
-    let mut import = Import {
-        writer,
-        finality,
-        margin,
-        is_dry: options.dry_run,
-        json: options.json,
-        devices: BTreeMap::new(),
-        all: 0,
-        failed: 0,
-    };
+    let mut import = Importer::new(writer, finality, margin, options.dry_run, options.json);
     if finality == Finality::MayBeStale && !options.json {
         println!("without --stopped no Signal session is kept: each contact's next message costs a retry");
     }
+    let read = match place {
+        SourcePlace::Disk(source) => bring_from_disk(&mut import, &options, &choice, source).await,
+        SourcePlace::Live(url) => live::bring(&mut import, &config, &options, &choice, url).await,
+    };
+    let (failed, all) = import.end();
+    read?;
+    if failed > 0 { Err(FailedImportsError { failed, all }.into()) } else { Ok(()) }
+}
 
+async fn bring_from_disk(
+    import: &mut Importer,
+    options: &ImportOptions,
+    choice: &TenantChoice,
+    source: &Path,
+) -> anyhow::Result<()> {
     // A source is read on a thread of its own, one tenant ahead of the vault.
     let (sender, mut tenants) = mpsc::channel(1);
-    let (from, source, keys) = (options.from, options.source.clone(), options.keys.clone());
+    let (from, path, keys) = (options.from, source.to_owned(), options.keys.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let mut take = |tenant: SourceTenant| drop(sender.blocking_send(tenant));
-        crate::import::read(from, &source, keys.as_deref(), &ImportLimits::default(), &mut take)
+        crate::import::read(from, &path, keys.as_deref(), &ImportLimits::default(), &mut take)
     });
     let mut only = None;
     let mut names = BTreeSet::new();
@@ -99,7 +114,7 @@ pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
             // The first one may be in; this one may be newer.
             tenant.copy = Err(ImportError::TwiceInSource);
         }
-        match &choice {
+        match choice {
             TenantChoice::One(id) if only.is_some() => {
                 only = only.filter(|_| tenant.copy.is_ok()).or(Some((tenant, id.clone())));
             }
@@ -127,14 +142,38 @@ pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
         Some((tenant, id)) if read.is_ok() => import.take(tenant, id).await,
         _ => {}
     }
-    if let TenantChoice::Map(map) = &choice {
+    if let TenantChoice::Map(map) = choice {
         for (name, id) in map.iter().filter(|(name, _)| !names.contains(*name)) {
             import.miss(name, id.clone());
         }
     }
-    read.map_err(|error| anyhow::anyhow!("{}: {}", options.source.display(), ImportFailure::from(&error).detail))?;
-    let Import { failed, all, .. } = import;
-    if failed > 0 { Err(FailedImportsError { failed, all }.into()) } else { Ok(()) }
+    read.map_err(|error| anyhow::anyhow!("{}: {}", source.display(), ImportFailure::from(&error).detail))
+}
+
+/// Where the source is.
+enum SourcePlace<'o> {
+    Disk(&'o Path),
+    /// A database that lives: at this address, or where the configuration says.
+    Live(Option<&'o str>),
+}
+
+impl<'o> SourcePlace<'o> {
+    fn new(options: &'o ImportOptions) -> anyhow::Result<Self> {
+        use SourceFormat::{Firestore, RealtimeDatabase};
+        let url = options.source.as_deref().and_then(Path::to_str);
+        let url = url.filter(|text| text.starts_with("https://") || text.starts_with("http://"));
+        let place = match (options.source.as_deref(), url, options.from) {
+            (Some(_), Some(url), RealtimeDatabase) => Self::Live(Some(url)),
+            (Some(source), ..) => Self::Disk(source),
+            (None, _, RealtimeDatabase | Firestore) => Self::Live(None),
+            (None, ..) => bail!("SOURCE is missing: the folder, file or database of the other gateway"),
+        };
+        let is_chosen = options.all || options.tenant.is_some() || options.map.is_some();
+        if matches!(place, Self::Live(_)) && !is_chosen {
+            bail!("which tenants of the live database? --all, --tenant ID or --map FILE");
+        }
+        Ok(place)
+    }
 }
 
 async fn open(
@@ -143,8 +182,14 @@ async fn open(
     instance: InstanceId,
 ) -> anyhow::Result<(Option<ImportWriter>, Option<VaultLock>)> {
     let policy = daemon::journal_policy(config);
-    let writer =
-        |vault, keyring, instance| ImportWriter { vault, keyring, instance, clock: SystemClock::shared(), policy };
+    let writer = |vault, keyring, instance| ImportWriter {
+        vault,
+        keyring,
+        instance,
+        clock: SystemClock::shared(),
+        policy,
+        unsearchable: Arc::default(),
+    };
     if options.dry_run {
         // It may well look while the daemon runs.
         let existing = daemon::existing_vault(config).await?;
@@ -200,87 +245,6 @@ fn parse_map(text: &str) -> anyhow::Result<BTreeMap<String, TenantId>> {
         }
     }
     Ok(map)
-}
-
-struct Import {
-    /// None: there is no vault yet, and a look makes none.
-    writer: Option<ImportWriter>,
-    finality: Finality,
-    margin: CounterMargin,
-    is_dry: bool,
-    json: bool,
-    /// By the public half of the noise key: where this command brings it, or would.
-    devices: BTreeMap<[u8; 32], TenantId>,
-    all: usize,
-    failed: usize,
-}
-
-impl Import {
-    async fn take(&mut self, tenant: SourceTenant, id: TenantId) {
-        let SourceTenant { name, copy, .. } = tenant;
-        let report = match copy.and_then(|copy| copy.verify(None).map(|()| copy)) {
-            Ok(copy) => self.import(&name, id, copy).await,
-            Err(error) => ImportReport::failed(&name, Some(id), ImportFailure::from(&error)),
-        };
-        self.tell(&report);
-    }
-
-    async fn import(&mut self, name: &str, id: TenantId, copy: TenantCopy) -> ImportReport {
-        let settled = copy.settle(self.finality, self.margin);
-        let device = settled.copy.device.noise_key.public;
-        let other = self.devices.get(&device).filter(|other| **other != id);
-        let elsewhere = other.map(|other| RefusedImport::DeviceElsewhere {
-            tenant: other.to_string(),
-            how: "this command brings it there",
-        });
-        let written = match (&self.writer, elsewhere) {
-            (_, Some(elsewhere)) => Err(elsewhere),
-            (Some(writer), None) if self.is_dry => writer.inspect(&id, &settled.copy).await,
-            (Some(writer), None) => writer.write(&id, &settled).await,
-            (None, None) => Ok(Occupancy::Free),
-        };
-        if written.is_ok() {
-            self.devices.insert(device, id.clone());
-        }
-        let mut report = match written {
-            Ok(Occupancy::SameDevice) => ImportReport::new(name, Some(id), ImportOutcome::AlreadyImported),
-            Ok(Occupancy::Free) if self.is_dry => ImportReport::new(name, Some(id), ImportOutcome::Importable),
-            Ok(Occupancy::Free) => ImportReport::new(name, Some(id), ImportOutcome::Imported),
-            Err(error) => ImportReport::failed(name, Some(id), ImportFailure::from(&error)),
-        };
-        report.describe(&settled.copy, self.finality);
-        report
-    }
-
-    fn leave_out(&mut self, name: &str, code: &'static str, detail: &str) {
-        self.tell(&ImportReport::left_out(name, code, detail));
-    }
-
-    fn refuse_name(&mut self, tenant: &SourceTenant) {
-        let reason = match &tenant.copy {
-            Err(error) => ImportFailure::from(error),
-            Ok(_) => ImportFailure {
-                code: "no_tenant_id",
-                detail: "its name is no tenant's id: say where it goes with --tenant or --map".to_owned(),
-            },
-        };
-        self.tell(&ImportReport::failed(&tenant.name, None, reason));
-    }
-
-    fn miss(&mut self, name: &str, id: TenantId) {
-        let reason = ImportFailure { code: "not_found", detail: "the source does not have it".to_owned() };
-        self.tell(&ImportReport::failed(name, Some(id), reason));
-    }
-
-    fn tell(&mut self, report: &ImportReport) {
-        self.all += 1;
-        self.failed += usize::from(report.is_failure());
-        if self.json {
-            println!("{}", serde_json::to_string(report).expect("a report is plain data, which JSON always takes"));
-        } else {
-            println!("{report}");
-        }
-    }
 }
 
 #[cfg(test)]

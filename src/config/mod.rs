@@ -21,6 +21,7 @@ use ipnet::IpNet;
 
 use self::{read::Reader, source::Table};
 pub use self::{
+    read::is_safe,
     secret::{Secret, load_or_create_secret},
     source::{DEFAULTS, Mistake, Origin},
 };
@@ -41,6 +42,7 @@ pub struct Config {
     pub auth: Auth,
     pub limits: Limits,
     pub restore: Restore,
+    pub import: Import,
     pub heartbeat: Heartbeat,
     pub session: Session,
     pub whatsapp: WhatsApp,
@@ -174,6 +176,21 @@ pub enum Credentials {
 pub struct Restore {
     pub batch_size: usize,
     pub tenant_timeout: Duration,
+    pub deadline: Duration,
+}
+
+/// The old service, whose tenants come in from its live database.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// At the start, from the Realtime Database.
+    pub on_start: bool,
+    /// The Realtime Database.
+    pub database_url: Option<String>,
+    /// The project of its Firestore; empty: none is known.
+    pub project: String,
+    pub firestore_database: String,
+    pub credentials: Credentials,
+    /// How long the port waits.
     pub deadline: Duration,
 }
 

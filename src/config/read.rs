@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Bot, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Limits, Log,
+    Auth, Bot, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Import, Limits, Log,
     LogFormat, Media, MediaHome, Messages, Metrics, Mistake, Origins, Outbound, PerTenant, Proxies, Rates, Restore,
     Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
@@ -39,7 +39,9 @@ impl Reader<'_> {
         // Each field is read before the first `?`, so that one mistake does not hide the next.
         let listen = self.parsed("http.listen", "an address like 0.0.0.0:3000", |text| text.parse().ok());
         let data_dir = self.parsed("data.dir", "a folder", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
-        let vault = self.vault(data_dir.as_deref());
+        let account = self.service_account();
+        let vault = self.vault(data_dir.as_deref(), account.clone());
+        let import = self.import(account);
         let auth = self.auth(vault.as_ref());
         let origins = self.origins(auth.as_ref().is_some_and(|auth| auth.legacy_open));
         let proxies = self.proxies();
@@ -108,6 +110,12 @@ impl Reader<'_> {
             "json" => Some(LogFormat::Json),
             _ => None,
         });
+        if let (Some(import), Some(deadline)) = (&import, restore.2)
+            && import.on_start
+            && import.deadline >= deadline
+        {
+            self.mistake("import.deadline", "must be below restore.deadline");
+        }
         if let (Some(min), Some(max)) = backoff
             && min > max
         {
@@ -126,6 +134,7 @@ impl Reader<'_> {
             vault: vault?,
             auth: auth?,
             limits: limits?,
+            import: import?,
             restore: Restore { batch_size: restore.0?, tenant_timeout: restore.1?, deadline: restore.2? },
             heartbeat: Heartbeat {
                 first: heartbeat.0?,
@@ -170,14 +179,13 @@ impl Reader<'_> {
         })
     }
 
-    fn vault(&mut self, data_dir: Option<&Path>) -> Option<Vault> {
+    fn vault(&mut self, data_dir: Option<&Path>, account: Option<(Secret, String)>) -> Option<Vault> {
         let project = self.text("vault.firestore.project");
         let database = self.text("vault.firestore.database");
         let emulator = self.text("vault.firestore.emulator");
         let request_timeout = self.duration("vault.firestore.request_timeout", 1..=120);
         let path = self.text("vault.embedded.path");
         let shared = self.flag("vault.embedded.shared");
-        let account = self.service_account();
         let master_keys = self.master_keys();
         let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
         let writes_per_minute = self.count("journal.writes_per_minute", 0..=1_000_000);
@@ -285,6 +293,45 @@ impl Reader<'_> {
         }
     }
 
+    fn import(&mut self, account: Option<(Secret, String)>) -> Option<Import> {
+        let on_start = self.parsed("import.on_start", "off or rtdb", |text| match text {
+            "off" => Some(false),
+            "rtdb" => Some(true),
+            _ => None,
+        });
+        // A token goes there that opens the project's databases.
+        let database_url = self.parsed("import.database_url", "an https address (http on loopback)", |text| {
+            if text.is_empty() {
+                Some(None)
+            } else {
+                is_safe(text).then(|| Some(text.trim_end_matches('/').to_owned()))
+            }
+        });
+        let deadline = self.duration("import.deadline", 1..=600);
+        if on_start == Some(true) && database_url == Some(None) {
+            self.mistake(
+                "import.database_url",
+                "must be set for import.on_start: the old service has it as FIREBASE_DATABASE_URL",
+            );
+        }
+        let project = self.text("vault.firestore.project");
+        let project = if project.is_empty() { account.as_ref().map_or(project, |a| a.1.clone()) } else { project };
+        let emulator = self.text("vault.firestore.emulator");
+        let credentials = match (account, emulator.is_empty()) {
+            (Some((json, _)), _) => Credentials::ServiceAccount(json),
+            (None, false) => Credentials::Emulator(emulator),
+            (None, true) => Credentials::ApplicationDefault,
+        };
+        Some(Import {
+            on_start: on_start?,
+            database_url: database_url?,
+            project,
+            firestore_database: self.text("import.firestore_database"),
+            credentials,
+            deadline: deadline?,
+        })
+    }
+
     fn auth(&mut self, vault: Option<&Vault>) -> Option<Auth> {
         let admin_key = self.admin_key(vault);
         let legacy_open = self.flag("auth.legacy_open");
@@ -294,10 +341,7 @@ impl Reader<'_> {
         });
         // What comes from there decides who is who.
         let keys_url = self.parsed("auth.firebase_keys_url", "an https address (http on loopback)", |text| {
-            let url = text.parse::<http::Uri>().ok()?;
-            let loopback = ["127.0.0.1", "localhost", "[::1]"].contains(&url.host()?);
-            let scheme = url.scheme_str()?;
-            (scheme == "https" || (scheme == "http" && loopback)).then(|| text.to_owned())
+            is_safe(text).then(|| text.to_owned())
         });
         let (project, keys_url) = (project?, keys_url?);
         let firebase = (!project.is_empty()).then_some(Firebase { project, keys_url });
@@ -628,6 +672,13 @@ impl Reader<'_> {
     fn secrets(&self, key: &str) -> Vec<Secret> {
         self.list(key).into_iter().map(Secret::new).collect()
     }
+}
+
+/// Nobody on the way reads what is said there, or changes it.
+pub fn is_safe(url: &str) -> bool {
+    let Ok(url) = url.parse::<http::Uri>() else { return false };
+    let is_loopback = url.host().is_some_and(|host| ["127.0.0.1", "localhost", "[::1]"].contains(&host));
+    url.scheme_str() == Some("https") || (url.scheme_str() == Some("http") && is_loopback)
 }
 
 fn version(text: &str) -> Option<Option<(u32, u32, u32)>> {

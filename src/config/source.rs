@@ -19,6 +19,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("FIRESTORE_EMULATOR_HOST", "vault.firestore.emulator"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "vault.firestore.service_account_file"),
     ("FIREBASE_SERVICE_ACCOUNT_KEY", "vault.firestore.service_account_key"),
+    ("FIREBASE_DATABASE_URL", "import.database_url"),
     ("SESSIOND_MASTER_KEY", "vault.master_keys"),
     ("SESSIOND_ADMIN_KEY", "auth.admin_key"),
     ("RUST_LOG", "log.filter"),

@@ -206,6 +206,36 @@ fn metrics_need_a_key_unless_they_have_an_address() {
 }
 
 #[test]
+fn the_old_service_is_named_by_its_own_variables() {
+    let import = load(&[], None).unwrap().import;
+    assert_eq!((import.on_start, import.database_url, import.deadline), (false, None, Duration::from_secs(60)));
+    assert!(matches!(import.credentials, Credentials::ApplicationDefault));
+    let account = BASE64.encode(r#"{"project_id":"kds","private_key":"secret"}"#);
+    let variables = [
+        ("SESSIOND_IMPORT__ON_START", "rtdb"),
+        ("FIREBASE_DATABASE_URL", "https://kds-default-rtdb.firebaseio.com/"),
+        ("FIREBASE_SERVICE_ACCOUNT_KEY", &account),
+        ("SESSIOND_VAULT__KIND", "embedded"),
+    ];
+    let config = load(&variables, None).unwrap();
+    assert!(config.import.on_start);
+    assert_eq!(config.import.database_url.as_deref(), Some("https://kds-default-rtdb.firebaseio.com"));
+    assert_eq!(config.import.project, "kds");
+    assert!(matches!(config.import.credentials, Credentials::ServiceAccount(_)));
+    assert!(!format!("{config:?}").contains("secret"));
+    for wrong in [
+        &[("SESSIOND_IMPORT__ON_START", "rtdb")][..],
+        &[("SESSIOND_IMPORT__ON_START", "firestore")],
+        &[("FIREBASE_DATABASE_URL", "http://kds.firebaseio.com")],
+        &[("FIREBASE_DATABASE_URL", "kds.firebaseio.com")],
+        &[("SESSIOND_IMPORT__DEADLINE", "0s")],
+    ] {
+        let mistakes = load(wrong, None).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with("import."), "{wrong:?}: {mistakes:?}");
+    }
+}
+
+#[test]
 fn secrets_do_not_show() {
     let key = "deadbeef".repeat(8);
     let config = load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", &key)], None).unwrap();

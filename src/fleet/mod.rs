@@ -14,6 +14,7 @@ mod restore;
 mod revival;
 mod slot;
 mod standing;
+mod start_import;
 mod takeback;
 mod work_folder;
 
@@ -49,6 +50,7 @@ pub use self::{
 };
 use crate::{
     clock, config,
+    import::UnsearchableRecords,
     journal::{Damage, Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
@@ -85,6 +87,7 @@ pub struct Fleet {
     unannounced_since: Mutex<Option<clock::Instant>>,
     /// Tenants that are opened anew at the same time.
     reviving: Semaphore,
+    unsearchable: Arc<UnsearchableRecords>,
 }
 
 /// Whoever works beside the sessions, each as long as it is open.
@@ -171,6 +174,7 @@ impl Fleet {
             peers: Peers::default(),
             unannounced_since: Mutex::new(None),
             reviving,
+            unsearchable: Arc::default(),
         });
         // The first to log in, in the restore, need it.
         let env = fleet.env.clone();

@@ -116,7 +116,7 @@ impl Fleet {
         if self.is_alive(&owner) { Err(FleetError::Moved.into()) } else { Ok(()) }
     }
 
-    fn import_writer(&self) -> ImportWriter {
+    pub(super) fn import_writer(&self) -> ImportWriter {
         let env = &self.env;
         ImportWriter {
             vault: env.vault.clone(),
@@ -124,6 +124,7 @@ impl Fleet {
             instance: env.instance.clone(),
             clock: env.clock.clone(),
             policy: env.policy.clone(),
+            unsearchable: self.unsearchable.clone(),
         }
     }
 }

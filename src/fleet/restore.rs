@@ -77,9 +77,8 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
 }
 
 impl Fleet {
-    /// Restores all. Returns at the latest at the deadline.
-    pub async fn restore(self: &Arc<Self>) -> Result<Summary, RestoreError> {
-        let began = Instant::now();
+    /// Restores all. Returns at the latest at the deadline, which counts from `began`.
+    pub async fn restore(self: &Arc<Self>, began: Instant) -> Result<Summary, RestoreError> {
         let deadline = began + self.settings.restore.deadline;
         // Before anything is taken over: whoever loses a tenant to this process looks here whether it lives.
         match timeout_at(deadline, self.announce()).await {

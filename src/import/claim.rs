@@ -6,13 +6,20 @@
 //! or, when that one is done, its number, which the commit of the entry wrote before the claim goes. Both may see each other; then
 //! neither comes in, and a later try does.
 //!
+//! To look at all records is to ask for those of this number, and for those that claim this device: a fleet that moves would else read
+//! the whole directory for each of its tenants. Records that such a question does not find ([`UnsearchableRecords`]) are read once in a
+//! while: no import and no pairing writes such a record, so none can come in between unseen.
+//!
 //! A claim that an import left behind when it died is ended by a takeover of its tenant: whatever that import was about to write does not
 //! land. Its age only decides when that is tried, so clocks that differ can refuse an import, and never let two in.
 //!
 //! Not seen: a tenant whose record has another number (the account changed it after the device was copied) or none (its record is gone).
 //! A daemon that has one of the tenants until this moment can write its status over a claim; so the guide has it stopped first.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use sha2::{Digest as _, Sha256};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,7 +33,7 @@ use crate::{
     journal::{self, OpenError, Record},
     store::{self, OwnAccount},
     tenant::{TenantId, TenantRecord},
-    vault::{Notice, VaultError},
+    vault::{Notice, RecordText, Vault, VaultError},
 };
 
 /// The first word of a record's status while a device is claimed; the device's name and the time follow.
@@ -66,6 +73,39 @@ impl DeviceClaim {
     fn status(&self) -> String {
         format!("{WORD} {} {}", self.device, self.since)
     }
+
+    /// What every claim of the device begins with.
+    fn beginning(&self) -> String {
+        format!("{WORD} {} ", self.device)
+    }
+}
+
+type ListedRecord = (String, Result<TenantRecord, VaultError>);
+
+/// Records that may be of any number: they do not parse, or their number is written as only other hands write it. Shared by all imports
+/// of a process.
+#[derive(Debug, Default)]
+pub struct UnsearchableRecords(Mutex<Option<(Instant, Arc<[ListedRecord]>)>>);
+
+impl UnsearchableRecords {
+    async fn of(&self, vault: &dyn Vault) -> Result<Arc<[ListedRecord]>, VaultError> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, records)) = known
+            && at.elapsed() < CLAIM_LIFE
+        {
+            return Ok(records);
+        }
+        let at = Instant::now();
+        let mut records = vault.tenants().await?;
+        records.retain(|(_, record)| !record.as_ref().is_ok_and(is_searchable));
+        let records: Arc<[_]> = records.into();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, records.clone()));
+        Ok(records)
+    }
+}
+
+fn is_searchable(record: &TenantRecord) -> bool {
+    record.phone_number.as_deref().is_none_or(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl ImportWriter {
@@ -75,7 +115,7 @@ impl ImportWriter {
         tenant: &TenantId,
         copy: &TenantCopy,
     ) -> Result<(), RefusedImport> {
-        for (id, record) in self.vault.tenants().await? {
+        for (id, record) in self.same_number(copy).await? {
             if id != tenant.as_str() {
                 self.refuse_holder(&id, record.as_ref(), copy).await?;
             }
@@ -83,30 +123,46 @@ impl ImportWriter {
         Ok(())
     }
 
-    /// Announces the device as this tenant's and looks at all others. Ours is the tenant: its takeover is in the vault.
+    /// The records that may be of the copy's account.
+    async fn same_number(&self, copy: &TenantCopy) -> Result<Vec<ListedRecord>, VaultError> {
+        let mut found = self.vault.tenants_with(RecordText::PhoneNumber, copy.number()).await?;
+        let unsearchable = self.unsearchable.of(&*self.vault).await?;
+        found.extend(
+            unsearchable
+                .iter()
+                .filter(|(id, _)| !found.iter().any(|(other, _)| other == id))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
+        Ok(found)
+    }
+
+    /// Announces the device as this tenant's and looks whose it may be else. Ours is the tenant: its takeover is in the vault.
     pub(super) async fn claim_device(&self, tenant: &TenantId, copy: &TenantCopy) -> Result<(), RefusedImport> {
         let now = self.clock.now().as_second();
         let claim = DeviceClaim::new(copy, now);
         self.tell_status(tenant, &claim.status()).await?;
         crash::point("import_claimed");
         crash::pause("import_claimed").await;
+        // The claims first: an import that ends its claim meanwhile has its number in its record before.
         let mut is_announced = false;
-        for (id, record) in self.vault.tenants().await? {
+        let mut dead = Vec::new();
+        for (id, record) in self.vault.tenants_with(RecordText::Status, &claim.beginning()).await? {
+            let claimed = record.as_ref().ok().and_then(DeviceClaim::of);
             if id == tenant.as_str() {
-                is_announced = record.is_ok_and(|record| DeviceClaim::of(&record).as_ref() == Some(&claim));
+                is_announced = claimed.as_ref() == Some(&claim);
                 continue;
             }
-            let claimed = record.as_ref().ok().and_then(DeviceClaim::of).filter(|other| other.device == claim.device);
-            if let Some(other) = &claimed
-                // One from the future was written by a wrong clock, and would never grow old.
-                && now.abs_diff(other.since) < CLAIM_LIFE.as_secs()
-            {
+            let Some(other) = claimed else { continue };
+            // One from the future was written by a wrong clock, and would never grow old.
+            if now.abs_diff(other.since) < CLAIM_LIFE.as_secs() {
                 return Err(RefusedImport::DeviceElsewhere { tenant: id, how: "another import brings it there" });
             }
-            self.refuse_holder(&id, record.as_ref(), copy).await?;
-            if claimed.is_some() {
-                self.end_claim(&id, copy).await?;
-            }
+            dead.push(id);
+        }
+        self.refuse_device_elsewhere(tenant, copy).await?;
+        for id in dead {
+            self.end_claim(&id, copy).await?;
         }
         // Somebody wrote over it: nobody else would see it.
         if is_announced { Ok(()) } else { Err(RefusedImport::Taken) }

@@ -108,6 +108,11 @@ pub fn has_receipt(state: &[Record], device: &[u8; 32]) -> bool {
     })
 }
 
+/// Whether the tenant was ever imported.
+pub fn has_any_receipt(state: &[Record]) -> bool {
+    state.iter().any(|record| record.space == space::SETTINGS && *record.key == *key::text(RECEIPT))
+}
+
 impl ImportReceipt {
     /// Where an open tenant came from; `None`: the device that it has was paired here.
     pub async fn of(store: &Store) -> Result<Option<Self>, StoreError> {

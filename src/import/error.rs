@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::check::CopyFlaw;
+use super::{check::CopyFlaw, live::LiveError};
 
 /// Why a tenant, or a whole source, cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,8 @@ pub enum ImportError {
     NotInSource,
     #[error("the database cannot be read")]
     Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Live(#[from] LiveError),
 }
 
 impl ImportError {
@@ -73,6 +75,7 @@ impl ImportError {
             Self::SeveralTenants { .. } => "several_tenants",
             Self::NotInSource => "not_in_source",
             Self::Sqlite(_) => "damaged_database",
+            Self::Live(error) => error.code(),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
 //! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. All of them are pure, and sources are only
-//! read. [`ImportWriter`] alone writes: one entry of the tenant's journal. Nothing here connects.
+//! read; [`LiveSource`] fetches what they read where a source is a database that lives. [`ImportWriter`] alone writes: one entry of the
+//! tenant's journal. Nothing here connects to WhatsApp.
 //!
 //! | source | reader |
 //! |---|---|
@@ -10,6 +11,7 @@
 //! | one JSON: credentials, with keys or without, in any wrapping | [`baileys::document`] |
 //! | an export of the Realtime Database, or plain JSON of Firestore | [`baileys::realtime`] |
 //! | Firestore's documents | [`baileys::firestore`] |
+//! | the live Realtime Database, the live Firestore | [`LiveSource`] |
 //! | rows of Evolution's `Session`, with its folder of keys | [`evolution::rows`] |
 //! | a dump of Evolution's hash in Redis | [`evolution::redis`] |
 //! | whatsmeow's SQLite, or a dump of its PostgreSQL; WAHA GOWS' | [`whatsmeow`] |
@@ -41,6 +43,7 @@ pub mod fuzz;
 mod json;
 mod key;
 mod limits;
+mod live;
 mod mappings;
 mod report;
 mod secret;
@@ -58,6 +61,7 @@ mod writer;
 pub use self::{
     address::{AddressServer, SignalAddress},
     check::CopyFlaw,
+    claim::UnsearchableRecords,
     copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},
     counters::{CounterMargin, Finality, SettledTenant},
     entrance::{SourceFormat, read, read_one},
@@ -65,11 +69,12 @@ pub use self::{
     error::{EntryError, ImportError},
     key::KeyHalves,
     limits::ImportLimits,
+    live::{LiveError, LiveSource},
     mappings::LidMappings,
     report::{ImportFailure, ImportOutcome, ImportReport},
     secret::Secret,
     source::SourceTenant,
     tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},
     time::TimeBudget,
-    writer::{ImportWriter, Occupancy, RefusedImport},
+    writer::{ImportWriter, Occupancy, RefusedImport, TenantPast},
 };

@@ -13,7 +13,7 @@ use super::{
 use crate::tenant::TenantId;
 
 /// What became of a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportOutcome {
     Imported,
@@ -24,6 +24,19 @@ pub enum ImportOutcome {
     /// Nobody asked for it.
     LeftOut,
     Failed,
+}
+
+impl ImportOutcome {
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Imported => "imported",
+            Self::Importable => "importable",
+            Self::AlreadyImported => "already in",
+            Self::LeftOut => "left out",
+            Self::Failed => "FAILED",
+        }
+    }
 }
 
 /// Why it was not imported.
@@ -140,13 +153,7 @@ impl fmt::Display for ImportReport {
             None if self.source.is_empty() => "-",
             None => &self.source,
         };
-        let outcome = match self.outcome {
-            ImportOutcome::Imported => "imported",
-            ImportOutcome::Importable => "importable",
-            ImportOutcome::AlreadyImported => "already in",
-            ImportOutcome::LeftOut => "left out",
-            ImportOutcome::Failed => "FAILED",
-        };
+        let outcome = self.outcome.word();
         let number = self.number.as_ref().map_or(String::new(), |number| format!("+{number}"));
         write!(f, "{name:<28} {number:<16} {outcome:<11}")?;
         if let Some(reason) = &self.reason {

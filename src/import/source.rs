@@ -18,12 +18,14 @@ pub struct SourceTenant {
     pub connected: Option<bool>,
     /// When the source says that this copy was written.
     pub saved_at: Option<Timestamp>,
+    /// Whose it is, where the source says so beside the copy. Digits.
+    pub number: Option<String>,
     pub copy: Result<TenantCopy, ImportError>,
 }
 
 impl SourceTenant {
     pub fn new(name: impl Into<String>, copy: Result<TenantCopy, ImportError>) -> Self {
-        Self { name: name.into(), connected: None, saved_at: None, copy }
+        Self { name: name.into(), connected: None, saved_at: None, number: None, copy }
     }
 }
 

@@ -17,7 +17,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     SettledTenant, TenantCopy,
-    entry::{TenantEntry, UnwritableCopyError, has_receipt},
+    claim::UnsearchableRecords,
+    entry::{TenantEntry, UnwritableCopyError, has_any_receipt, has_receipt},
 };
 use crate::{
     clock::Clock,
@@ -39,6 +40,7 @@ pub struct ImportWriter {
     pub instance: InstanceId,
     pub clock: Arc<dyn Clock>,
     pub policy: Policy,
+    pub unsearchable: Arc<UnsearchableRecords>,
 }
 
 /// What stands where a copy is to go.
@@ -47,6 +49,18 @@ pub enum Occupancy {
     Free,
     /// This very device: it was imported before.
     SameDevice,
+}
+
+/// What a tenant has been here so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenantPast {
+    /// Never linked.
+    New,
+    Linked,
+    /// Linked once, and not any more.
+    LinkedBefore,
+    /// Imported once, whatever it is now.
+    Imported,
 }
 
 /// Why a copy was not written.
@@ -128,6 +142,21 @@ impl ImportWriter {
         Ok(found)
     }
 
+    /// For whoever takes each tenant once: an import is remembered for good. Takes nothing over, writes nothing.
+    pub async fn past(&self, tenant: &TenantId) -> Result<TenantPast, RefusedImport> {
+        let record = self.vault.tenant(tenant).await?;
+        let state = journal::look(&self.context(tenant, record.as_ref())).await?;
+        Ok(if has_any_receipt(&state) {
+            TenantPast::Imported
+        } else if store::is_paired(&state)? {
+            TenantPast::Linked
+        } else if store::account_of(&state)?.is_some() {
+            TenantPast::LinkedBefore
+        } else {
+            TenantPast::New
+        })
+    }
+
     /// Writes the copy. [`Occupancy::SameDevice`]: it was there, and nothing was written.
     pub async fn write(&self, tenant: &TenantId, settled: &SettledTenant) -> Result<Occupancy, RefusedImport> {
         // Looked at first: a takeover ends the session of whoever has the tenant.
@@ -144,6 +173,7 @@ impl ImportWriter {
         settled: &SettledTenant,
     ) -> Result<Occupancy, RefusedImport> {
         crash::point("import_inspected");
+        crash::pause("import_inspected").await;
         let record = self.vault.tenant(tenant).await?;
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
             // A decision needs a record.
@@ -151,9 +181,11 @@ impl ImportWriter {
             self.vault.notice(tenant, &made).await?;
         }
         crash::point("import_recorded");
+        crash::pause("import_recorded").await;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let opened = journal::open(self.context(tenant, record.as_ref()), &tasks, stop.clone()).await?;
         crash::point("import_taken_over");
+        crash::pause("import_taken_over").await;
         let written = self.append(tenant, &opened, record.as_ref(), settled).await;
         match &written {
             Ok(Occupancy::Free) => self.end_own_claim(tenant, record.as_ref(), true).await,

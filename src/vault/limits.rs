@@ -126,6 +126,16 @@ pub(super) fn notice(notice: &Notice) -> Checked {
     nested(config, 0)
 }
 
+/// A prefix that both homes search alike: what begins so lies between it and the returned text.
+pub(super) fn prefix_end(prefix: &str) -> Result<String, VaultError> {
+    let is_plain = prefix.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let last = prefix.bytes().last().filter(|last| is_plain && prefix.len() <= 128 && *last < b'~');
+    let Some(last) = last else {
+        return Err(VaultError::Refused("a prefix is 1 to 128 plain characters, and ends with no tilde".to_owned()));
+    };
+    Ok(format!("{}{}", &prefix[..prefix.len() - 1], char::from(last + 1)))
+}
+
 fn text(text: &str) -> Checked {
     match text.len() {
         0..=MAX_TEXT => Ok(()),

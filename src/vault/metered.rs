@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
-    AppendError, Decision, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq, SnapshotId,
-    Usage, Vault, VaultError,
+    AppendError, Decision, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest, Notice, RecordText, Seq,
+    SnapshotId, Usage, Vault, VaultError,
     access::{AccessVault, ApiKey, Home, KeyChange, KeyCursor, KeyHash},
 };
 use crate::{
@@ -87,6 +87,7 @@ metered! {
         Ping: fn ping() -> Result<(), VaultError>;
         DirectoryRead: fn tenants() -> Listed;
         DirectoryRead: fn restorable() -> Listed;
+        DirectoryRead: fn tenants_with(text: RecordText, prefix: &str) -> Listed;
         DirectoryRead: fn remembered() -> Result<Vec<String>, VaultError>;
         DirectoryRead: fn tenant(tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError>;
         DirectoryWrite: fn notice(tenant: &TenantId, notice: &Notice) -> Result<(), VaultError>;

@@ -196,6 +196,13 @@ pub enum VaultError {
     Malformed(String),
 }
 
+/// A text in a tenant's record by which it can be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordText {
+    PhoneNumber,
+    Status,
+}
+
 /// Why an append did not happen, or may not have.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
@@ -262,6 +269,13 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
     /// Those with `whatsappConnected == true`, by id.
     async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
+    /// Those whose record has a text there that begins so, by id. Costs what it finds. The prefix: 1 to 128 visible ASCII characters or
+    /// spaces, and no tilde at its end.
+    async fn tenants_with(
+        &self,
+        text: RecordText,
+        prefix: &str,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
     /// Ids, in order, of all that may have a state: those with a record, and those whose record is gone while a journal or a snapshot
     /// is there.
     async fn remembered(&self) -> Result<Vec<String>, VaultError>;

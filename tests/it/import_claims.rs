@@ -12,7 +12,7 @@ use sessiond::{
     journal::Policy,
     seal::Keyring,
     tenant::TenantId,
-    vault::{InstanceId, Vault},
+    vault::{Decision, DocumentKind, InstanceId, JournalDocument, Notice, Seq, Vault},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ fn writer(vault: Arc<dyn Vault>, name: &str) -> ImportWriter {
         instance: InstanceId(name.into()),
         clock: SystemClock::shared(),
         policy: Policy::default(),
+        unsearchable: Arc::default(),
     }
 }
 
@@ -86,4 +87,45 @@ async fn two_imports_at_once_never_both_come_in() {
 async fn two_imports_at_once_never_both_come_in_with_firestore() {
     let Some(home) = OnFirestore::new().await else { return };
     at_once(home).await;
+}
+
+/// What a tenant's import reads does not grow with the tenants that are there.
+async fn reads_do_not_grow(home: impl Home) {
+    const ROUNDS: usize = 6;
+    const BATCH: u64 = 8;
+    let vault = home.vault();
+    let import = writer(vault.clone(), "one");
+    let mut reads = Vec::new();
+    for round in 0..ROUNDS as u64 {
+        let before = vault.usage().reads;
+        for at in round * BATCH..(round + 1) * BATCH {
+            assert_eq!(import.write(&tenant(&format!("t{at}")), &device(at)).await.unwrap(), Occupancy::Free);
+        }
+        reads.push(vault.usage().reads - before);
+    }
+    println!("reads of {BATCH} imports each: {reads:?}");
+    assert!(reads[ROUNDS - 1] <= reads[1], "{reads:?}");
+    // Whoever has the device is found whatever is said in its status; so is one whose number other hands wrote in another form.
+    let said = Notice { status: Some("connected".into()), ..Notice::default() };
+    vault.notice(&tenant("t3"), &said).await.unwrap();
+    assert!(is_elsewhere(&writer(vault.clone(), "two").write(&tenant("elsewhere"), &device(3)).await, "t3"));
+    let number = format!("+{}", import_devices::number(4));
+    let rewritten = Decision { phone_number: Some(Some(number)), ..Decision::default() };
+    let entries = vault.documents(&tenant("t4"), Seq(1)).await.unwrap();
+    let last = entries.last().unwrap();
+    let next = JournalDocument { seq: last.seq.next(), kind: DocumentKind::Takeover, ..last.clone() };
+    vault.append(&tenant("t4"), Some(last.digest()), &[next], Some(&rewritten)).await.unwrap();
+    let refused = writer(vault.clone(), "three").write(&tenant("elsewhere"), &device(4)).await;
+    assert!(refused.is_err() && !matches!(refused, Err(RefusedImport::Vault(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reads_of_an_import_do_not_grow_with_the_tenants() {
+    reads_do_not_grow(OnDisk::new().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reads_of_an_import_do_not_grow_with_the_tenants_with_firestore() {
+    let Some(home) = OnFirestore::new().await else { return };
+    reads_do_not_grow(home).await;
 }

@@ -153,6 +153,14 @@ impl Vault for Wire {
         self.inner.tenants().await
     }
 
+    async fn tenants_with(
+        &self,
+        text: RecordText,
+        prefix: &str,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.inner.tenants_with(text, prefix).await
+    }
+
     async fn remembered(&self) -> Result<Vec<String>, VaultError> {
         self.inner.remembered().await
     }

@@ -389,6 +389,22 @@ impl Vault for Line {
         Ok(record.into_iter().map(|record| (record.id.to_string(), Ok(record))).collect())
     }
 
+    async fn tenants_with(
+        &self,
+        text: RecordText,
+        prefix: &str,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        let mut all = self.tenants().await?;
+        let text = |record: &TenantRecord| match text {
+            RecordText::PhoneNumber => record.phone_number.clone(),
+            RecordText::Status => record.status.clone(),
+        };
+        all.retain(|(_, record)| {
+            record.as_ref().is_ok_and(|record| text(record).is_some_and(|text| text.starts_with(prefix)))
+        });
+        Ok(all)
+    }
+
     async fn remembered(&self) -> Result<Vec<String>, VaultError> {
         Ok(self.tenants().await?.into_iter().map(|(id, _)| id).collect())
     }

@@ -259,6 +259,13 @@ impl Vault for Line {
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.vault.tenants().await
     }
+    async fn tenants_with(
+        &self,
+        text: RecordText,
+        prefix: &str,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        self.vault.tenants_with(text, prefix).await
+    }
     async fn remembered(&self) -> Result<Vec<String>, VaultError> {
         self.vault.remembered().await
     }

@@ -10,7 +10,7 @@ use sessiond::{
     tenant::{TenantId, TenantRecord},
     vault::{
         AppendError, Decision, DocumentKind, Footing, Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD,
-        Manifest, Notice, Seq, SnapshotId, Vault, VaultError,
+        Manifest, Notice, RecordText, Seq, SnapshotId, Vault, VaultError,
         access::{self, KeyHash},
         embedded::Embedded,
         firestore::Firestore,
@@ -191,6 +191,7 @@ contract! {
     a_large_snapshot_comes_back
     segments_come_back_and_go
     a_notice_touches_nothing_decisive
+    records_are_found_by_what_their_texts_begin_with
     a_notice_refuses_what_firestore_could_not_hold
     a_tenant_without_a_record_is_remembered_by_its_journal
     a_record_that_does_not_parse_is_an_error_of_its_own
@@ -777,6 +778,42 @@ async fn a_tenant_without_a_record_is_remembered_by_its_journal(home: &dyn Home)
     assert_eq!(vault.remembered().await.unwrap(), ["both", "journaled", "kept", "recorded"]);
     let listed: Vec<_> = vault.tenants().await.unwrap().into_iter().map(|(id, _)| id).collect();
     assert_eq!(listed, ["both", "recorded"]);
+}
+
+async fn records_are_found_by_what_their_texts_begin_with(home: &dyn Home) {
+    let vault = home.vault();
+    let paired = |number: &str| Decision { phone_number: Some(Some(number.into())), ..Decision::default() };
+    for (name, number, status) in [
+        ("b", Some("57300"), "importing x 1"),
+        ("a", Some("57300:5@s.whatsapp.net"), "importing"),
+        ("c", Some("573001"), "importing y 1"),
+        ("d", Some("5729"), "importing x 2"),
+        ("e", Some("5731"), "connected"),
+        ("f", Some("+57300"), "Importing x 1"),
+        ("g", None, ""),
+    ] {
+        let id = tenant(name);
+        vault.notice(&id, &Notice { status: Some(status.into()), ..Notice::default() }).await.unwrap();
+        if let Some(number) = number {
+            vault.append(&id, None, &[document(1, "x")], Some(&paired(number))).await.unwrap();
+        }
+    }
+    for (text, prefix, expected) in [
+        (RecordText::PhoneNumber, "57300", &["a", "b", "c"][..]),
+        (RecordText::PhoneNumber, "573001", &["c"]),
+        (RecordText::PhoneNumber, "+57300", &["f"]),
+        (RecordText::PhoneNumber, "9", &[]),
+        (RecordText::Status, "importing x ", &["b", "d"]),
+        (RecordText::Status, "importing", &["a", "b", "c", "d"]),
+        (RecordText::Status, "connected", &["e"]),
+    ] {
+        let found = vault.tenants_with(text, prefix).await.unwrap();
+        let ids: Vec<_> = found.iter().map(|(id, record)| (id.as_str(), record.is_ok())).collect();
+        assert_eq!(ids, expected.iter().map(|id| (*id, true)).collect::<Vec<_>>(), "{prefix}");
+    }
+    for prefix in ["", "x~", "é", "a\nb", &"x".repeat(129)] {
+        is_refused(vault.tenants_with(RecordText::Status, prefix).await.map(drop));
+    }
 }
 
 async fn a_notice_refuses_what_firestore_could_not_hold(home: &dyn Home) {

@@ -18,7 +18,12 @@ impl From<ImportError> for Problem {
         let said = error.to_string();
         let problem = match error {
             ImportError::Io(error) if is_ours(&error) => return disk(error),
-            ImportError::Io(_) | ImportError::Link { .. } | ImportError::NotAFile(_) | ImportError::OtherFormat(_) => {
+            ImportError::Io(_)
+            | ImportError::Link { .. }
+            | ImportError::NotAFile(_)
+            | ImportError::OtherFormat(_)
+            // What a request brings is never live.
+            | ImportError::Live(_) => {
                 Self::unprocessable("other_format", "The source is not what `from` says")
             }
             ImportError::Json { .. } => Self::unprocessable("no_json", "The source is no JSON"),

@@ -70,6 +70,36 @@ pub fn read_newest(
     })
 }
 
+/// The same of one tenant, each place in a text of its own, as the live database answers for it. `null`, and no text at all, is no place.
+pub fn read_places(
+    name: &str,
+    places: &[impl AsRef<[u8]>],
+    origin: ImportOrigin,
+    limits: &ImportLimits,
+) -> SourceTenant {
+    let read = |text: &[u8]| {
+        if text.is_empty() {
+            return SourceTenant::new(name, Err(ImportError::NoCredentials));
+        }
+        // What lies deeper, under names of its own, is somebody else's.
+        let mut pass_over = |_: SourceTenant| {};
+        let shared = ExportWalk { origin, sink: StreamSink::new(limits, &mut pass_over) };
+        let found =
+            walk(text, "the session", limits, |parser| (BranchSeed { walk: &shared, level: 0 }).deserialize(parser));
+        match found {
+            Ok(Some(found)) => SourceTenant { saved_at: found.saved_at, ..SourceTenant::new(name, found.copy) },
+            Ok(None) => SourceTenant::new(name, Err(ImportError::NoCredentials)),
+            Err(error) => SourceTenant::new(name, Err(error)),
+        }
+    };
+    let found: Vec<_> = places.iter().map(|place| read(place.as_ref())).collect();
+    let mut versions = SourceVersions::default();
+    found.iter().for_each(|tenant| versions.note(tenant));
+    let judged = found.into_iter().filter_map(|tenant| versions.judge(tenant));
+    let newest = judged.filter(|tenant| !matches!(tenant.copy, Err(ImportError::OlderCopy))).last();
+    newest.unwrap_or_else(|| SourceTenant::new(name, Err(ImportError::NoCredentials)))
+}
+
 /// A walk through an export; all branches share it.
 struct ExportWalk<'s> {
     origin: ImportOrigin,
@@ -86,7 +116,7 @@ struct FoundSession {
 impl ExportWalk<'_> {
     fn put<E: Error>(&self, name: String, found: FoundSession) -> Result<(), E> {
         let FoundSession { copy, connected, saved_at } = found;
-        self.sink.put(SourceTenant { name, connected, saved_at, copy })
+        self.sink.put(SourceTenant { connected, saved_at, ..SourceTenant::new(name, copy) })
     }
 }
 

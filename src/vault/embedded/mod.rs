@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
-    Notice, Seq, SnapshotId, Usage, Vault, VaultError, limits,
+    Notice, RecordText, Seq, SnapshotId, Usage, Vault, VaultError, limits,
 };
 use crate::{
     seal::Digest,
@@ -106,13 +106,14 @@ impl Embedded {
         Ok(result)
     }
 
-    async fn records(
+    async fn records<const N: usize>(
         &self,
         query: &'static str,
+        parameters: [String; N],
     ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
         self.list(move |connection| {
             let mut statement = connection.prepare_cached(query)?;
-            let rows = statement.query_map([], |row| {
+            let rows = statement.query_map(rusqlite::params_from_iter(parameters), |row| {
                 let id: String = row.get("id")?;
                 let record = tenant_record(&id, row);
                 Ok((id, record))
@@ -130,11 +131,29 @@ impl Vault for Embedded {
     }
 
     async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.records("SELECT * FROM tenants ORDER BY id").await
+        self.records("SELECT * FROM tenants ORDER BY id", []).await
     }
 
     async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.records("SELECT * FROM tenants WHERE whatsapp_connected = 1 ORDER BY id").await
+        self.records("SELECT * FROM tenants WHERE whatsapp_connected = 1 ORDER BY id", []).await
+    }
+
+    async fn tenants_with(
+        &self,
+        text: RecordText,
+        prefix: &str,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        let end = limits::prefix_end(prefix)?;
+        let query = match text {
+            RecordText::PhoneNumber => {
+                "SELECT * FROM tenants WHERE phone_number >= ?1 AND phone_number < ?2
+                 AND typeof(phone_number) = 'text' ORDER BY id"
+            }
+            RecordText::Status => {
+                "SELECT * FROM tenants WHERE status >= ?1 AND status < ?2 AND typeof(status) = 'text' ORDER BY id"
+            }
+        };
+        self.records(query, [prefix.to_owned(), end]).await
     }
 
     async fn remembered(&self) -> Result<Vec<String>, VaultError> {

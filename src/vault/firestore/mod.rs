@@ -17,8 +17,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     Cursor, Document, DocumentMask, Precondition, StructuredQuery, Write,
     precondition::ConditionType,
     structured_query::{
-        CollectionSelector, Direction, FieldFilter, FieldReference, Filter, Order, Projection, field_filter::Operator,
-        filter::FilterType,
+        CollectionSelector, CompositeFilter, Direction, FieldFilter, FieldReference, Filter, Order, Projection,
+        composite_filter, field_filter::Operator, filter::FilterType,
     },
     write::Operation,
 };
@@ -32,7 +32,7 @@ use self::{
 };
 use super::{
     AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
-    Notice, Seq, SnapshotId, Usage, Vault, VaultError, limits,
+    Notice, RecordText, Seq, SnapshotId, Usage, Vault, VaultError, limits,
 };
 use crate::{
     seal::Digest,
@@ -202,6 +202,31 @@ impl Vault for Firestore {
         };
         let filter = Filter { filter_type: Some(FilterType::FieldFilter(connected)) };
         self.records(StructuredQuery { r#where: Some(filter), ..by_id("tenants") }).await
+    }
+
+    async fn tenants_with(
+        &self,
+        text: RecordText,
+        prefix: &str,
+    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
+        let end = limits::prefix_end(prefix)?;
+        let name = match text {
+            RecordText::PhoneNumber => "phoneNumber",
+            RecordText::Status => "status",
+        };
+        let bound = |op: Operator, value: &str| {
+            let filter = FieldFilter { field: Some(field(name)), op: op.into(), value: Some(document::text(value)) };
+            Filter { filter_type: Some(FilterType::FieldFilter(filter)) }
+        };
+        let filters = vec![bound(Operator::GreaterThanOrEqual, prefix), bound(Operator::LessThan, &end)];
+        let both = CompositeFilter { op: composite_filter::Operator::And.into(), filters };
+        let filter = Filter { filter_type: Some(FilterType::CompositeFilter(both)) };
+        // An inequality wants its field first in the order; one field needs no index of our own.
+        let order = Order { field: Some(field(name)), direction: Direction::Ascending.into() };
+        let query = StructuredQuery { r#where: Some(filter), order_by: vec![order], ..by_id("tenants") };
+        let mut found = self.records(query).await?;
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found)
     }
 
     async fn remembered(&self) -> Result<Vec<String>, VaultError> {
