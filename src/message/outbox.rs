@@ -71,6 +71,8 @@ pub struct Decision {
     pub messages: Vec<Outgoing>,
     /// All names of a chat in which somebody else speaks now: what bots said there and nobody has begun to send is not sent any more.
     pub supersedes: Vec<String>,
+    /// Ids of what is said in another way now, and is not sent. All of them, or the decision is refused: one may be on its way.
+    pub withdraws: Vec<String>,
 }
 
 /// Why a message was not accepted.
@@ -78,6 +80,9 @@ pub struct Decision {
 pub enum NotAccepted {
     #[error("the idempotency key was used for another message")]
     KeyReused,
+    /// Nothing was written.
+    #[error("what was to be taken back may have left")]
+    OnItsWay,
     /// Nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -227,7 +232,11 @@ impl Outbox {
             }
         }
         decision.messages = fresh;
-        let withdrawn = self.backlog().withdraw(&decision.supersedes);
+        if !self.may_withdraw(&decision.withdraws).await? {
+            return Err(NotAccepted::OnItsWay);
+        }
+        let mut withdrawn = self.backlog().withdraw_all(&decision.withdraws).ok_or(NotAccepted::OnItsWay)?;
+        withdrawn.extend(self.backlog().withdraw(&decision.supersedes));
         let written = self.withdraw_and_write(decision, &withdrawn).await;
         if written.is_err() {
             let mut backlog = self.backlog();
@@ -256,6 +265,24 @@ impl Outbox {
         }
         decision.events.splice(0..0, news);
         self.write(decision).await
+    }
+
+    /// Whether all of these can be taken back and will never arrive: nobody sends one now, and nobody ever tried to. Of what a former process
+    /// accepted nobody knows that.
+    pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
+        for id in ids {
+            let Some(record) = self.record(id).await? else { return Ok(false) };
+            let is_fresh = record.attempts == 0 && order_of(&record) > self.inherited;
+            if !is_fresh || decode(record.state()) != Delivery::Accepted || self.backlog().is_begun(id) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a bot's reply waits for its time in a chat.
+    pub fn is_replying(&self, chat: &str) -> bool {
+        self.backlog().is_replying(chat)
     }
 
     /// Why a message is not sent any more. One that was on the wire may have arrived all the same; and so may one that a former process

@@ -171,6 +171,16 @@ impl Session {
         self.0.outbox.is_from_bot(id).await
     }
 
+    /// Whether a bot's reply waits for its time in a chat, by the name that it has now.
+    pub fn is_replying(&self, chat: &str) -> bool {
+        self.0.outbox.is_replying(chat)
+    }
+
+    /// Whether all of these messages can still be taken back; see [`crate::message::Outbox::may_withdraw`].
+    pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
+        self.0.outbox.may_withdraw(ids).await
+    }
+
     async fn composed(
         &self,
         request: &SendRequest,
@@ -318,7 +328,7 @@ impl Session {
         });
         match timeout_at(until, accepting).await {
             Ok(Ok(Some(Ok(message)))) => Ok(message),
-            Ok(Ok(Some(Err(NotAccepted::KeyReused)))) => Err(RefusedSend::KeyReused),
+            Ok(Ok(Some(Err(NotAccepted::KeyReused | NotAccepted::OnItsWay)))) => Err(RefusedSend::KeyReused),
             Ok(Ok(Some(Err(NotAccepted::Store(error))))) => {
                 warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
                 Err(RefusedSend::Disk)

@@ -29,7 +29,7 @@ use super::{
     hearing::HeardEvent,
     records::{self, BotPlace, OrderRecord, Versioned},
     restaurant,
-    turn::{self, Cause, ChatTurn, DecidedTurn, TurnName, Undecided},
+    turn::{self, Cause, ChatTurn, DecidedTurn, Reopening, TurnName, Undecided},
 };
 use crate::{
     bot::{
@@ -242,9 +242,10 @@ impl BotDesk {
         let restaurant = self.restaurant().await?;
         let (session, clock) = (self.session.clone(), self.shared.clock.clone());
         let place = self.place_now();
-        let mut name = TurnName::OfEvent;
+        let (mut name, mut reopening) = (TurnName::OfEvent, Reopening::Allowed);
         let (decided, change) = loop {
-            let mut decided = ChatTurn::take(&session, &*clock, &restaurant, chat, cause.clone(), name).await?;
+            let mut decided =
+                ChatTurn::take(&session, &*clock, &restaurant, chat, cause.clone(), name, reopening).await?;
             records::put_place(&mut decided.decision.batch, &place);
             crash::point("bot_stepped");
             match session.decide(std::mem::take(&mut decided.decision)).await {
@@ -254,6 +255,7 @@ impl BotDesk {
                     name = TurnName::Fresh;
                 }
                 Err(NotAccepted::KeyReused) => return Err(StoreError::Interrupted.into()),
+                Err(NotAccepted::OnItsWay) => reopening = Reopening::Refused,
                 Err(NotAccepted::Store(error)) => return Err(error.into()),
                 Err(NotAccepted::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
             }
