@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::id::{MessageId, chat_id, jid};
-use crate::message::{self, Content, Delivery, Failure, Target, status::STATUS_CHAT};
+use crate::{
+    message::{self, Content, Delivery, Failure, Target, status::STATUS_CHAT},
+    pacing::Held,
+};
 
 /// A message as WAHA's clients read it. What does not apply is null or left out as WAHA 2026.8 has it; texts that its document requires
 /// are empty instead.
@@ -34,6 +37,9 @@ pub struct Message {
     /// Why, of an `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Why it waits to be sent and until when, where a limit keeps it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Held>,
     /// As `participant`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
@@ -242,6 +248,7 @@ impl Message {
             ack: ack.number(),
             ack_name: ack.name(),
             failure: view.failure,
+            waiting: None,
             author,
             location: location(content),
             v_cards: vcards(content),

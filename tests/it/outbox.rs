@@ -66,7 +66,18 @@ fn outgoing(id: &str) -> Outgoing {
         truncated: false,
     };
     let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());
-    Outgoing { message, body, digest: [7; 32], key, audience, ttl: None, from_bot: false, manner: None }
+    Outgoing {
+        message,
+        body,
+        digest: [7; 32],
+        key,
+        audience,
+        ttl: None,
+        from_bot: false,
+        manner: None,
+        is_notice: false,
+        is_first_contact: false,
+    }
 }
 
 /// Ids of all that still have to be sent, each chat's in its order.

@@ -40,6 +40,7 @@ use crate::{
     crash,
     journal::{ChangeNo, Closed},
     message::{EventId, NotAccepted, Notice},
+    pacing::PacingSettings,
     session::Session,
     store::{Batch, StoreError},
 };
@@ -137,6 +138,7 @@ impl BotDesk {
     async fn load(&mut self) -> Result<(), StoreError> {
         let store = self.session.store().clone();
         (self.menu, self.settings) = (records::menu(&store).await?, records::settings(&store).await?);
+        self.session.set_pacing(pacing(&self.settings)).await?;
         self.place = records::place(&store).await?;
         (self.read, self.unwritten, self.restaurant) = (self.place.cursor, 0, None);
         self.gathering = Gathering::new(self.settings.value.gather_ms);
@@ -366,6 +368,11 @@ impl BotDesk {
         store.write(batch).await?;
         Ok(())
     }
+}
+
+/// A tenant that has no settings is not limited.
+fn pacing(settings: &Versioned<RestaurantSettings>) -> Option<PacingSettings> {
+    (settings.version > 0).then(|| settings.value.pacing.clone())
 }
 
 /// One that is off may have something to say about it.

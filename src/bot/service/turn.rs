@@ -386,7 +386,7 @@ impl<'a> ChatTurn<'a> {
             let key = format!("bot/{}/{key}/{n}", self.names[0]);
             // News of an order answers nobody: what waits to be read may be a human's to answer.
             let humanize = self.restaurant.settings.humanize.then_some(Humanize { reads: !is_notice });
-            match self.session.bot_reply(&self.names[0], text, &key, humanize).await {
+            match self.session.bot_reply(&self.names[0], text, &key, is_notice, humanize).await {
                 Ok(reply) => {
                     if !is_notice {
                         record.told = Some(reply.message.id.clone());

@@ -9,7 +9,7 @@ use std::{
 
 use ulid::Ulid;
 
-use crate::{humanize::Timing, journal::ChangeNo};
+use crate::{humanize::Timing, journal::ChangeNo, pacing::Parcel};
 
 /// A message that still has to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Waiting {
     /// It gives way to whoever answers in its place.
     pub from_bot: bool,
     pub timing: Timing,
+    /// What counts of it.
+    pub parcel: Parcel,
 }
 
 /// How much waits, and since when.
@@ -205,6 +207,20 @@ impl Backlog {
         self.chats.get(chat)?.get(order)
     }
 
+    /// First messages to strangers that wait.
+    pub fn first_contacts(&self) -> usize {
+        self.chats.values().flat_map(BTreeMap::values).filter(|waiting| waiting.parcel.is_first_contact).count()
+    }
+
+    /// Whatever a chat waits for whose next message is such a one, it is looked at anew.
+    pub fn look_anew(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
+        for (chat, lane) in &self.chats {
+            if lane.values().next().is_some_and(&is_meant) && !self.withdrawn.contains(chat) {
+                self.withdrawn.push(chat.clone());
+            }
+        }
+    }
+
     /// A place has the time of its acceptance in it.
     pub fn backlogged(&self) -> Backlogged {
         let firsts = self.chats.values().filter_map(|lane| lane.keys().next());
@@ -245,6 +261,7 @@ mod tests {
             change: ChangeNo::ZERO,
             from_bot: false,
             timing: Timing::default(),
+            parcel: Parcel::default(),
         }
     }
 
