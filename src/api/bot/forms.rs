@@ -167,7 +167,7 @@ impl JsonSchema for SettingsForm {
         let line = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
         let behaviour = json!({ "enum": ["silent", "text"] });
         let number = |least: u32, most: u32| json!({ "type": "integer", "minimum": least, "maximum": most });
-        json_schema!({
+        let mut schema = json_schema!({
             "type": "object",
             // One of the two.
             "not": { "required": ["delivers", "pickUp"], "properties": { "delivers": { "const": false }, "pickUp": { "const": false } } },
@@ -217,20 +217,6 @@ impl JsonSchema for SettingsForm {
                 "gatherMs": number(0, 30_000),
                 "humanize": { "type": "boolean", "default": true, "description": "Replies come as a human would write them: what came is marked as read, somebody types for a while, then the reply goes." },
                 "loopGuard": number(2, 100),
-                "pacing": {
-                    "type": "object", "additionalProperties": false,
-                    "description": "How much the tenant sends at the most, whoever asks for it. What is more waits.",
-                    "properties": {
-                        "enabled": { "type": "boolean", "default": true },
-                        "perMinute": number(1, 10_000),
-                        "perHour": number(1, 100_000),
-                        "perDay": number(1, 1_000_000),
-                        "newContactsPerDay": number(1, 100_000),
-                        "sameTextPerHour": number(1, 100_000),
-                        "perRecipientPerHour": number(1, 100_000),
-                        "warmUpDays": number(0, 365),
-                    },
-                },
                 "muted": { "type": "array", "maxItems": 500, "items": { "type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[0-9+]+$|@" }, "description": "Phones or jids that the bot never answers." },
                 "trackingUrl": { "type": "string", "maxLength": 500, "pattern": "^$|^https://\\S*\\{token\\}\\S*$", "description": "A page that shows how an order gets on; `{token}` stands for the order's." },
                 "mostUnits": { "type": "integer", "minimum": 1, "maximum": 500, "default": 500, "description": "Orders with more units of one dish are for a human." },
@@ -254,7 +240,23 @@ impl JsonSchema for SettingsForm {
                 "deliveryCost": { "cost": 5000, "freeDeliveryMin": 60000 },
                 "paymentMethods": ["efectivo", "nequi"],
             }],
-        })
+        });
+        // Beside the macro, which takes no more.
+        schema.ensure_object()["properties"]["pacing"] = json!({
+            "type": "object", "additionalProperties": false,
+            "description": "How much the tenant sends at the most, whoever asks for it. What is more waits.",
+            "properties": {
+                "enabled": { "type": "boolean", "default": true },
+                "perMinute": number(1, 10_000),
+                "perHour": number(1, 100_000),
+                "perDay": number(1, 1_000_000),
+                "newContactsPerDay": number(1, 100_000),
+                "sameTextPerHour": number(1, 100_000),
+                "perRecipientPerHour": number(1, 100_000),
+                "warmUpDays": number(0, 365),
+            },
+        });
+        schema
     }
 }
 
