@@ -23,6 +23,7 @@ pub mod listener;
 pub mod live;
 pub mod message;
 pub mod outbound;
+pub mod pacing;
 pub mod seal;
 pub mod session;
 pub mod store;

@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -430,6 +431,12 @@ impl From<RefusedSend> for Problem {
                 "idempotency_key_reused",
                 "This key was used for another message",
             ),
+            RefusedSend::Strangers(held) => {
+                let mut problem = Self::unprocessable("bulk_to_strangers", "Too many first messages to strangers");
+                let until = Timestamp::from_millisecond(held.until_ms).unwrap_or(Timestamp::MAX);
+                problem.detail = Some(format!("{}: it could not leave before {until:.0}", held.reason.words()));
+                problem
+            }
             RefusedSend::TooLarge(limit) => Self::too_large(limit, "a file of this kind"),
             RefusedSend::Unfetched(reason) => {
                 let mut problem = Self::unprocessable("file_unavailable", "The file's URL does not give it");

@@ -11,6 +11,8 @@ use jiff::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::pacing::PacingSettings;
+
 use super::{
     money::Money,
     payment::PaymentMethod,
@@ -135,6 +137,8 @@ pub struct RestaurantSettings {
     pub muted: BTreeSet<String>,
     /// A page that shows how an order gets on; `{token}` stands for the order's token. Empty: none is named.
     pub tracking_url: String,
+    /// How much the tenant sends, all in all.
+    pub pacing: PacingSettings,
 }
 
 impl Default for RestaurantSettings {
@@ -167,6 +171,7 @@ impl Default for RestaurantSettings {
             most_units: MOST_UNITS,
             muted: BTreeSet::new(),
             tracking_url: String::new(),
+            pacing: PacingSettings::default(),
         }
     }
 }
@@ -371,6 +376,9 @@ impl RestaurantSettings {
             ("mostUnits", self.most_units, 1, MOST_UNITS),
         ] {
             check(field, (least..=most).contains(&value), SettingsError::Range { least, most });
+        }
+        for (name, value, least, most) in self.pacing.ranges() {
+            check(&format!("pacing.{name}"), (least..=most).contains(&value), SettingsError::Range { least, most });
         }
         let is_word = is_line(&self.back_word, MAX_BACK_WORD_CHARS) && self.back_word.trim().chars().count() >= 2;
         check("backWord", is_word, SettingsError::BackWord);

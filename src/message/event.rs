@@ -29,6 +29,7 @@ use crate::{
     clock::Clock,
     config::Secret,
     journal::{ChangeNo, Closed},
+    pacing::HeldBy,
     store::{
         Batch, Store, StoreError,
         key::{self, Key},
@@ -142,6 +143,16 @@ pub enum EventBody {
         restaurant: String,
         order: Box<Order>,
     },
+    /// A limit keeps messages back.
+    Paced {
+        reason: HeldBy,
+        /// The first of them leaves then; milliseconds since 1970.
+        until_ms: i64,
+        /// All that waits in the outbox.
+        waiting: usize,
+        /// Seconds since 1970.
+        timestamp: i64,
+    },
     /// The bot wants a human in a chat.
     OwnerCalled {
         /// A jid.
@@ -170,7 +181,11 @@ impl EventBody {
             Self::Order { order, .. } => &order.chat,
             Self::OwnerCalled { chat, .. } => chat,
             Self::Group { group, .. } => group,
-            Self::Session { .. } | Self::Label { .. } | Self::AccountRefused { .. } | Self::AccountChanged { .. } => "",
+            Self::Paced { .. }
+            | Self::Session { .. }
+            | Self::Label { .. }
+            | Self::AccountRefused { .. }
+            | Self::AccountChanged { .. } => "",
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -30,6 +31,7 @@ use crate::{
     clock::Clock,
     humanize::{Manner, Timing},
     journal::{ChangeNo, Closed},
+    pacing::{self, Parcel},
     store::{
         Batch, OwnAccount, Store, StoreError, key,
         records::{OutboxRecord, OutboxState},
@@ -59,6 +61,10 @@ pub struct Outgoing {
     pub from_bot: bool,
     /// How it is said, when that takes its time.
     pub manner: Option<Manner>,
+    /// It answers nobody.
+    pub is_notice: bool,
+    /// To whoever never wrote, and was never written to.
+    pub is_first_contact: bool,
 }
 
 /// What a bot decided of a chat: one change, however much it is.
@@ -71,6 +77,8 @@ pub struct Decision {
     pub messages: Vec<Outgoing>,
     /// All names of a chat in which somebody else speaks now: what bots said there and nobody has begun to send is not sent any more.
     pub supersedes: Vec<String>,
+    /// Ids of what is said in another way now, and is not sent. All of them, or the decision is refused: one may be on its way.
+    pub withdraws: Vec<String>,
 }
 
 /// Why a message was not accepted.
@@ -78,6 +86,9 @@ pub struct Decision {
 pub enum NotAccepted {
     #[error("the idempotency key was used for another message")]
     KeyReused,
+    /// Nothing was written.
+    #[error("what was to be taken back may have left")]
+    OnItsWay,
     /// Nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -152,7 +163,8 @@ impl Outbox {
                     let expires_at_ms = expiry(&record, ttl);
                     let lane = lane_of(&backlog, &store.names(&record.chat).await?);
                     let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
-                    let waiting = Waiting { id: record.id.into(), chat: lane, expires_at_ms, change, from_bot, timing };
+                    let (id, parcel) = (record.id.as_str().into(), parcel_of(&record));
+                    let waiting = Waiting { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel };
                     backlog.add(order, waiting);
                 }
             }
@@ -227,7 +239,11 @@ impl Outbox {
             }
         }
         decision.messages = fresh;
-        let withdrawn = self.backlog().withdraw(&decision.supersedes);
+        if !self.may_withdraw(&decision.withdraws).await? {
+            return Err(NotAccepted::OnItsWay);
+        }
+        let mut withdrawn = self.backlog().withdraw_all(&decision.withdraws).ok_or(NotAccepted::OnItsWay)?;
+        withdrawn.extend(self.backlog().withdraw(&decision.supersedes));
         let written = self.withdraw_and_write(decision, &withdrawn).await;
         if written.is_err() {
             let mut backlog = self.backlog();
@@ -256,6 +272,24 @@ impl Outbox {
         }
         decision.events.splice(0..0, news);
         self.write(decision).await
+    }
+
+    /// Whether all of these can be taken back and will never arrive: nobody sends one now, and nobody ever tried to. Of what a former process
+    /// accepted nobody knows that.
+    pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
+        for id in ids {
+            let Some(record) = self.record(id).await? else { return Ok(false) };
+            let is_fresh = record.attempts == 0 && order_of(&record) > self.inherited;
+            if !is_fresh || decode(record.state()) != Delivery::Accepted || self.backlog().is_begun(id) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a bot's reply waits for its time in a chat.
+    pub fn is_replying(&self, chat: &str) -> bool {
+        self.backlog().is_replying(chat)
     }
 
     /// Why a message is not sent any more. One that was on the wire may have arrived all the same; and so may one that a former process
@@ -298,8 +332,8 @@ impl Outbox {
             for ((order, record), names) in entries.iter().zip(&names) {
                 let chat = lane_of(&backlog, names);
                 let (expires_at_ms, from_bot, timing) = (record.expires_at_ms, record.from_bot, timing_of(record));
-                let id = record.id.as_str().into();
-                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing });
+                let (id, parcel) = (record.id.as_str().into(), parcel_of(record));
+                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing, parcel });
             }
             backlog.meetings() != meetings
         };
@@ -340,6 +374,9 @@ impl Outbox {
             read_at_ms: timing.read_at_ms,
             typing_ms: timing.typing_ms,
             due_at_ms: timing.due_at_ms,
+            is_notice: outgoing.is_notice,
+            is_first_contact: outgoing.is_first_contact,
+            text_digest: text_digest(outgoing.message.content.text()),
             ..OutboxRecord::default()
         }
     }
@@ -364,6 +401,49 @@ impl Outbox {
     /// Chats that have become one with another since this was last asked: which, and with which.
     pub fn joined_chats(&self) -> Vec<(Arc<str>, Arc<str>)> {
         self.backlog().take_joined()
+    }
+
+    /// What has left since then, the oldest first: when, Unix milliseconds, and what counts of it.
+    pub async fn left_since(&self, since_ms: i64) -> Result<Vec<(i64, Parcel)>, StoreError> {
+        const PAGE: usize = 256;
+        let (mut left, mut after) = (Vec::new(), None::<Box<[u8]>>);
+        loop {
+            let page = self.store.scan(space::OUTBOX, after.as_deref(), PAGE).await?;
+            for (_, value) in &page {
+                let record = parse(value)?;
+                if record.sent_at_ms >= since_ms && !record.chat.is_empty() {
+                    left.push((record.sent_at_ms, parcel_of(&record)));
+                }
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
+                _ => break,
+            }
+        }
+        left.sort_unstable_by_key(|(at, _)| *at);
+        Ok(left)
+    }
+
+    /// A message that waits to be sent.
+    pub fn waiting(&self, id: &str) -> Option<Waiting> {
+        self.backlog().get(id).cloned()
+    }
+
+    /// First messages to strangers that wait.
+    pub fn waiting_strangers(&self) -> usize {
+        self.backlog().first_contacts()
+    }
+
+    /// What kept messages back is another now: each chat is looked at anew.
+    pub fn look_anew(&self) {
+        self.backlog().look_anew(|_| true);
+        self.news.notify_one();
+    }
+
+    /// The same of what kept first messages to strangers back.
+    pub fn look_anew_at_strangers(&self) {
+        self.backlog().look_anew(|waiting| waiting.parcel.is_first_contact);
+        self.news.notify_one();
     }
 
     /// How much waits, and since when.
@@ -642,6 +722,24 @@ fn remnant(record: OutboxRecord, conversations: FormerConversations) -> OutboxRe
 /// One that cannot be read is not absent: it may be an accepted send.
 fn parse(value: &[u8]) -> Result<OutboxRecord, StoreError> {
     OutboxRecord::decode(value).map_err(|source| StoreError::Record { space: space::OUTBOX, source })
+}
+
+fn parcel_of(record: &OutboxRecord) -> Parcel {
+    Parcel {
+        recipient: pacing::recipient(&record.chat),
+        text: record.text_digest,
+        is_notice: record.is_notice,
+        is_first_contact: record.is_first_contact,
+    }
+}
+
+/// The same texts have the same; 0: there is none.
+fn text_digest(text: &str) -> u64 {
+    if text.trim().is_empty() {
+        return 0;
+    }
+    let digest = Sha256::digest(text.trim());
+    digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 fn timing_of(record: &OutboxRecord) -> Timing {

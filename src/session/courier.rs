@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, warn};
 use whatsapp_rust::{
-    Client, Freshness, Jid, SendError, SendOptions, Server,
+    Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server,
     traits::{ProtocolStore as _, SignalStore as _},
     waproto::codec,
 };
@@ -35,6 +35,7 @@ use super::{
     judgement::{Judgement, LookupsSpentError},
     manners::Manners,
     pace::Ask,
+    pacer::Asking,
     posts,
     signal::backoff,
     statuses,
@@ -43,6 +44,7 @@ use crate::{
     crash,
     humanize::Act,
     message::{Failure, FailureReason, Unsettled, Waiting},
+    pacing::Held,
 };
 
 /// Messages that are sent at the same time.
@@ -252,14 +254,38 @@ impl Courier {
             let Some(head) = self.session.outbox.head(&chat) else {
                 self.chats.remove(&chat);
                 self.manners.forget(&chat);
+                self.session.pacer.forget(&chat);
                 if self.manners.is_typing(&chat) {
                     return self.end_typing(client, slot, chat);
                 }
                 continue;
             };
-            let act = self.manners.act(&head, self.session.env.clock.now().as_millisecond());
+            let now_ms = self.session.env.clock.now().as_millisecond();
+            if head.parcel.is_first_contact {
+                match self.session.pacer.asking(now_ms) {
+                    Asking::Known => {}
+                    Asking::Wait(wait) => {
+                        self.wait(chat, wait);
+                        continue;
+                    }
+                    Asking::Ask => return self.ask_word(slot, chat, head),
+                }
+            }
+            // What waits for a limit is not typed meanwhile.
+            let mut held = self.session.check_pace(&head, now_ms).err();
+            let act = if held.is_none() { self.manners.act(&head, now_ms) } else { Act::Send };
             if let Act::Wait(wait) = act {
                 self.wait(chat, wait);
+                continue;
+            }
+            if act == Act::Send && held.is_none() {
+                held = self.session.take_pace(&head, now_ms).err();
+            }
+            if let Some(held) = held {
+                self.hold(&chat, held, now_ms);
+                if self.manners.is_typing(&chat) {
+                    return self.end_typing(client, slot, chat);
+                }
                 continue;
             }
             if let Some(known) = self.chats.get_mut(&chat) {
@@ -283,6 +309,32 @@ impl Courier {
             // The log names the tenant.
             self.running.spawn(carried.in_current_span());
             return;
+        }
+    }
+
+    /// Before the first message to a stranger.
+    fn ask_word(&mut self, slot: OwnedSemaphorePermit, chat: Arc<str>, head: Waiting) {
+        if let Some(known) = self.chats.get_mut(&chat) {
+            known.lane = Lane::Busy;
+        }
+        let session = self.session.clone();
+        let asking = async move {
+            in_slot(slot, session.ask_word()).await;
+            Some((head, Next::Again))
+        };
+        self.running.spawn(asking.in_current_span());
+    }
+
+    /// A limit keeps the message of a chat back, and the owner hears of the limit.
+    fn hold(&mut self, chat: &Arc<str>, held: Held, now_ms: i64) {
+        self.wait(chat.clone(), Inner::hold_time(held, now_ms));
+        if self.session.pacer.is_news(held, now_ms) {
+            let session = self.session.clone();
+            let telling = async move {
+                session.tell_held(held).await;
+                None
+            };
+            self.running.spawn(telling.in_current_span());
         }
     }
 
@@ -439,6 +491,7 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
             match timeout(session.env.settings.ack_timeout, expected.answer()).await {
                 Ok(Answer::Settled) => return Next::Onward,
                 Ok(Answer::NotNow(code)) => {
+                    slow_down(session, code);
                     debug!(message.id = id, code, "WhatsApp does not take a message now");
                     return Next::Later(None);
                 }
@@ -458,6 +511,9 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
         Ok(Err(error)) => error,
         Err(_) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
     };
+    if let Some(rejection) = error.server_rejection() {
+        slow_down(session, rejection.code);
+    }
     match Judgement::of(&error) {
         Judgement::Final(failure) => {
             debug!(message.id = id, %error, "a message cannot be sent");
@@ -477,6 +533,13 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
             sleep(LINE_PATIENCE).await;
             leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await
         }
+    }
+}
+
+/// What is too much of one message is too much of all.
+fn slow_down(session: &Inner, code: u16) {
+    if code == 429 {
+        session.pacer.slow_down(session.env.clock.now().as_millisecond());
     }
 }
 

@@ -47,6 +47,7 @@ impl Session {
             ends: found.time_enforcement_ends.and_then(|at| at.parse().ok()).unwrap_or_default(),
         };
         self.0.seen.timelock(&told);
+        self.0.outbox.look_anew_at_strangers();
         Ok(told)
     }
 
@@ -67,6 +68,7 @@ impl Session {
             one_time: found.ote_status.unwrap_or_default(),
         };
         self.0.seen.capping(&told);
+        self.0.outbox.look_anew_at_strangers();
         Ok(told)
     }
 

@@ -167,12 +167,12 @@ async fn name_of(session: &Inner, chat: &str) -> anyhow::Result<Jid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{humanize::Timing, journal::ChangeNo};
+    use crate::{humanize::Timing, journal::ChangeNo, pacing::Parcel};
 
     fn waiting(id: &str, due_at_ms: i64) -> Waiting {
         let timing = Timing { read_at_ms: 1_000, typing_ms: 3_000, due_at_ms };
-        let (id, chat) = (id.into(), "chat".into());
-        Waiting { id, chat, expires_at_ms: i64::MAX, change: ChangeNo::ZERO, from_bot: true, timing }
+        let (id, chat, parcel) = (id.into(), "chat".into(), Parcel::default());
+        Waiting { id, chat, expires_at_ms: i64::MAX, change: ChangeNo::ZERO, from_bot: true, timing, parcel }
     }
 
     #[test]

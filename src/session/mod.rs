@@ -35,6 +35,7 @@ mod manners;
 mod naming;
 mod own_account;
 mod pace;
+mod pacer;
 mod pairing_code;
 mod pairing_mark;
 mod passkey;
@@ -167,6 +168,7 @@ struct Inner {
     answers: Answers,
     /// For whoever watches the process.
     seen: standing::Seen,
+    pacer: pacer::Pacer,
     owes_acks: Arc<AtomicBool>,
     unknown_devices: Arc<devices::UnknownDevices>,
     presences: presence::Presences,
@@ -345,6 +347,7 @@ impl Session {
             recoveries: recoveries::Recoveries::default(),
             questions: past::Questions::default(),
             changes: posts::Changes::default(),
+            pacer: pacer::Pacer::default(),
             pace: pace::Pace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
             told,

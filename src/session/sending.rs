@@ -28,6 +28,7 @@ use crate::{
         Accepted, Addressed, Decision, Draft, Flaw, Humanize, Message, NotAccepted, Outgoing, SendRequest, Target,
         media::FileName, timer,
     },
+    pacing::Held,
     store::StoreError,
     tenant::TenantId,
 };
@@ -79,6 +80,9 @@ pub enum RefusedSend {
     /// The file's URL did not give it; in words for whoever named it.
     #[error("the file cannot be fetched: {0}")]
     Unfetched(String),
+    /// A first message to somebody who never wrote would not leave in its time.
+    #[error("too many first messages to strangers: {}", .0.reason.words())]
+    Strangers(Held),
     /// Others that send files have all places.
     #[error("too many files are on their way")]
     Busy,
@@ -116,7 +120,11 @@ impl Session {
     /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
     /// message, and the same key for another message is refused.
     pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, RefusedSend> {
-        self.take_on(self.composed(request, None, key).await?).await
+        let outgoing = self.composed(request, None, key).await?;
+        if outgoing.is_first_contact {
+            self.refuse_bulk(&outgoing).await?;
+        }
+        self.take_on(outgoing).await
     }
 
     /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
@@ -126,20 +134,25 @@ impl Session {
         source: Source,
         key: Option<&str>,
     ) -> Result<Message, RefusedSend> {
-        self.take_on(self.composed(request, Some(source), key).await?).await
+        let outgoing = self.composed(request, Some(source), key).await?;
+        if outgoing.is_first_contact {
+            self.refuse_bulk(&outgoing).await?;
+        }
+        self.take_on(outgoing).await
     }
 
-    /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id.
+    /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
     pub async fn bot_reply(
         &self,
         chat: &str,
         text: String,
         key: &str,
+        is_notice: bool,
         humanize: Option<Humanize>,
     ) -> Result<Outgoing, RefusedSend> {
         let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Vec::new() });
         let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
-        self.composed(&request, None, Some(key)).await
+        Ok(Outgoing { is_notice, ..self.composed(&request, None, Some(key)).await? })
     }
 
     /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].
@@ -171,6 +184,16 @@ impl Session {
     /// Whether a message was said here, by a bot.
     pub async fn is_from_bot(&self, id: &str) -> Result<bool, StoreError> {
         self.0.outbox.is_from_bot(id).await
+    }
+
+    /// Whether a bot's reply waits for its time in a chat, by the name that it has now.
+    pub fn is_replying(&self, chat: &str) -> bool {
+        self.0.outbox.is_replying(chat)
+    }
+
+    /// Whether all of these messages can still be taken back; see [`crate::message::Outbox::may_withdraw`].
+    pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
+        self.0.outbox.may_withdraw(ids).await
     }
 
     async fn composed(
@@ -286,6 +309,7 @@ impl Session {
             album: None,
             truncated: false,
         };
+        let is_first_contact = self.is_first_contact(&names).await;
         let has_typists = matches!(chat.server, Server::Pn | Server::Lid | Server::Group);
         Ok(Outgoing {
             body: codec::message_to_vec(&composed.message).into(),
@@ -295,6 +319,9 @@ impl Session {
             message,
             ttl,
             from_bot: request.from_bot,
+            // A human's word is somebody's answer, whatever it says.
+            is_notice: request.from_bot && request.answers.is_none(),
+            is_first_contact,
             manner: request.humanize.filter(|_| has_typists).and_then(|humanize| self.manner(&request.draft, humanize)),
         })
     }
@@ -327,7 +354,7 @@ impl Session {
         });
         match timeout_at(until, accepting).await {
             Ok(Ok(Some(Ok(message)))) => Ok(message),
-            Ok(Ok(Some(Err(NotAccepted::KeyReused)))) => Err(RefusedSend::KeyReused),
+            Ok(Ok(Some(Err(NotAccepted::KeyReused | NotAccepted::OnItsWay)))) => Err(RefusedSend::KeyReused),
             Ok(Ok(Some(Err(NotAccepted::Store(error))))) => {
                 warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
                 Err(RefusedSend::Disk)

@@ -10,8 +10,12 @@ use jiff::Timestamp;
 use super::{
     Session,
     limits::{Capping, Timelock},
+    pacer::until_ms,
 };
-use crate::message::Backlogged;
+use crate::{
+    message::Backlogged,
+    pacing::{Held, HeldBy},
+};
 
 /// What a session has seen of WhatsApp.
 #[derive(Debug, Default)]
@@ -40,6 +44,23 @@ impl Seen {
 
     pub fn timelock(&self, told: &Timelock) {
         self.limits().timelock = Some(told.clone());
+    }
+
+    /// Until when WhatsApp wants no new chats of the account: it locks them, or has warned twice that there are too many.
+    pub fn no_new_chats(&self, now_ms: i64) -> Option<Held> {
+        const LAST_WARNINGS: [&str; 2] = ["SECOND_WARNING", "CAPPED"];
+        let limits = self.limits();
+        let lock = limits.timelock.as_ref().filter(|told| told.active);
+        let cap = limits.capping.as_ref().filter(|told| {
+            let is_used_up = told.total > 0 && told.used >= told.total;
+            is_used_up || LAST_WARNINGS.contains(&told.status.as_str())
+        });
+        let held = [
+            lock.map(|told| (HeldBy::WhatsappTimelock, told.ends)),
+            cap.map(|told| (HeldBy::WhatsappNewChats, told.ends)),
+        ];
+        let held = held.into_iter().flatten().map(|(reason, ends)| Held { reason, until_ms: until_ms(ends, now_ms) });
+        held.filter(|held| held.until_ms > now_ms).max_by_key(|held| held.until_ms)
     }
 
     fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
@@ -81,5 +102,43 @@ impl Session {
             new_chats_used: capping.map(|told| told.used as f64 / told.total as f64),
             is_timelocked: limits.timelock.as_ref().map(|told| told.active && (told.ends == 0 || told.ends > now)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_chats_stop_at_the_lock_and_at_the_second_warning() {
+        const NOW: i64 = 1_800_000_000;
+        let lock = |active, ends| Timelock { kind: "DEFAULT".into(), active, ends };
+        let cap = |status: &str, used, ends| Capping {
+            status: status.into(),
+            total: 100,
+            used,
+            begins: NOW - 9,
+            ends,
+            meta_verified: String::new(),
+            one_time: String::new(),
+        };
+        let rows = [
+            (lock(false, 0), cap("FIRST_WARNING", 64, NOW + 9), None),
+            (lock(true, NOW + 5), cap("NONE", 0, NOW + 9), Some((HeldBy::WhatsappTimelock, 5))),
+            (lock(true, 0), cap("NONE", 0, NOW + 9), Some((HeldBy::WhatsappTimelock, 600))),
+            (lock(true, NOW - 1), cap("NONE", 0, NOW + 9), None),
+            (lock(false, 0), cap("SECOND_WARNING", 90, NOW + 9), Some((HeldBy::WhatsappNewChats, 9))),
+            (lock(false, 0), cap("FIRST_WARNING", 100, NOW + 9), Some((HeldBy::WhatsappNewChats, 9))),
+            (lock(true, NOW + 99), cap("CAPPED", 100, NOW + 9), Some((HeldBy::WhatsappTimelock, 99))),
+            (lock(false, 0), cap("CAPPED", 100, NOW - 9), None),
+        ];
+        for (lock, cap, expected) in rows {
+            let seen = Seen::default();
+            seen.timelock(&lock);
+            seen.capping(&cap);
+            let held = seen.no_new_chats(NOW * 1_000).map(|held| (held.reason, held.until_ms / 1_000 - NOW));
+            assert_eq!(held, expected, "{lock:?} {cap:?}");
+        }
+        assert_eq!(Seen::default().no_new_chats(NOW * 1_000), None);
     }
 }

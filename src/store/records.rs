@@ -110,6 +110,13 @@ pub struct OutboxRecord {
     pub typing_ms: u32,
     #[prost(int64, tag = "20")]
     pub due_at_ms: i64,
+    /// As [`crate::pacing::Parcel`], the next two too.
+    #[prost(bool, tag = "21")]
+    pub is_notice: bool,
+    #[prost(bool, tag = "22")]
+    pub is_first_contact: bool,
+    #[prost(fixed64, tag = "23")]
+    pub text_digest: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]

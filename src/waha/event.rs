@@ -20,6 +20,7 @@ use crate::{
         self, CallStage, Content, Delivery, EventBody, EventId, Failure, LabelChange, Message, OrderChange, StatePoint,
         status::STATUS_CHAT, synced,
     },
+    pacing::HeldBy,
     session,
     tenant::State,
 };
@@ -29,7 +30,7 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
     use EventName::{
         AccountChanged, AccountRefused, CallAccepted, CallReceived, CallRejected, ChatArchive, LabelAdded,
         LabelDeleted, LabelRemoved, LabelUpsert, MessageAck, MessageAckGroup, MessageAny, MessageEdited, MessageMarked,
-        MessageReaction, MessageRevoked, MessageWaiting, OrderCreated, OrderUpdated, OwnerCalled, PollVote,
+        MessageReaction, MessageRevoked, MessageWaiting, OrderCreated, OrderUpdated, OwnerCalled, PacingHeld, PollVote,
         SessionStatus,
     };
     let message = match body {
@@ -59,6 +60,7 @@ pub fn names(body: &EventBody) -> &'static [EventName] {
         EventBody::Order { change: OrderChange::Created, .. } => return &[OrderCreated],
         EventBody::Order { change: OrderChange::Updated, .. } => return &[OrderUpdated],
         EventBody::OwnerCalled { .. } => return &[OwnerCalled],
+        EventBody::Paced { .. } => return &[PacingHeld],
     };
     match message.content {
         Content::Reaction { .. } => &[MessageReaction],
@@ -110,6 +112,7 @@ pub enum Payload {
     Archive(ArchivePayload),
     Order(Box<KitchenOrder>),
     OwnerCalled(OwnerCalledPayload),
+    Paced(PacingHeldPayload),
     Presence(Presences),
 }
 
@@ -128,6 +131,21 @@ pub struct AccountChangedPayload {
     /// Numbers; digits.
     from: String,
     to: String,
+}
+
+/// A limit keeps messages back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PacingHeldPayload {
+    reason: HeldBy,
+    /// The same in words.
+    words: &'static str,
+    /// The first of them leaves then; milliseconds since 1970.
+    until_ms: i64,
+    /// Messages that wait to be sent, all in all.
+    waiting: usize,
+    /// Seconds since 1970.
+    timestamp: i64,
 }
 
 /// The bot wants a human in a chat.
@@ -318,6 +336,11 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
         }
         EventBody::Order { restaurant, order, .. } => {
             return Payload::Order(Box::new(KitchenOrder::new(session, restaurant, order)));
+        }
+        EventBody::Paced { reason, until_ms, waiting, timestamp } => {
+            let (reason, until_ms, waiting, timestamp) = (*reason, *until_ms, *waiting, *timestamp);
+            let words = reason.words();
+            return Payload::Paced(PacingHeldPayload { reason, words, until_ms, waiting, timestamp });
         }
         EventBody::OwnerCalled { chat, customer, reason, timestamp } => {
             let (customer, reason) = (customer.clone(), reason.clone());

@@ -44,6 +44,8 @@ pub enum EventName {
     OrderUpdated,
     /// The bot wants a human in a chat.
     OwnerCalled,
+    /// A limit keeps messages back. WAHA has no such event.
+    PacingHeld,
     /// Of now: it is in no log.
     PresenceUpdate,
 }
@@ -100,6 +102,7 @@ impl EventName {
         Self::OrderCreated,
         Self::OrderUpdated,
         Self::OwnerCalled,
+        Self::PacingHeld,
         Self::PresenceUpdate,
     ];
 
@@ -134,6 +137,7 @@ impl EventName {
             Self::OrderCreated => "order.created",
             Self::OrderUpdated => "order.updated",
             Self::OwnerCalled => "owner.called",
+            Self::PacingHeld => "pacing.held",
             Self::PresenceUpdate => "presence.update",
         }
     }

@@ -5,10 +5,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::id::{MessageId, chat_id, jid};
-use crate::message::{
-    self, Content, Delivery, Failure, Target,
-    history::{Entry, Reaction},
-    status::STATUS_CHAT,
+use crate::{
+    message::{
+        self, Content, Delivery, Failure, Target,
+        history::{Entry, Reaction},
+        status::STATUS_CHAT,
+    },
+    pacing::Held,
 };
 
 /// A message as WAHA's clients read it. What does not apply is null or left out as WAHA 2026.8 has it; texts that its document requires
@@ -38,6 +41,9 @@ pub struct Message {
     /// Why, of an `ERROR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Why it waits to be sent and until when, where a limit keeps it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Held>,
     /// As `participant`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
@@ -246,6 +252,7 @@ impl Message {
             ack: ack.number(),
             ack_name: ack.name(),
             failure: view.failure,
+            waiting: None,
             author,
             location: location(content),
             v_cards: vcards(content),

@@ -17,8 +17,8 @@ pub use self::{
     call::Call,
     event::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, EditedPayload, Envelope, Environment,
-        MarkedPayload, Me, OwnerCalledPayload, Payload, ReactionPayload, RevokedPayload, SessionStatus, StatusPoint,
-        VotePayload, Worker, environment, event_id, names, payload,
+        MarkedPayload, Me, OwnerCalledPayload, PacingHeldPayload, Payload, ReactionPayload, RevokedPayload,
+        SessionStatus, StatusPoint, VotePayload, Worker, environment, event_id, names, payload,
     },
     event_name::{EventName, Wish},
     id::{InvalidMessageId, MessageId, chat_id, jid},

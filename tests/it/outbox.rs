@@ -66,7 +66,18 @@ fn outgoing(id: &str) -> Outgoing {
         truncated: false,
     };
     let (body, key, audience) = (id.to_owned().into(), Some(id.into()), Vec::new());
-    Outgoing { message, body, digest: [7; 32], key, audience, ttl: None, from_bot: false, manner: None }
+    Outgoing {
+        message,
+        body,
+        digest: [7; 32],
+        key,
+        audience,
+        ttl: None,
+        from_bot: false,
+        manner: None,
+        is_notice: false,
+        is_first_contact: false,
+    }
 }
 
 /// Ids of all that still have to be sent, each chat's in its order.
@@ -232,6 +243,42 @@ async fn a_bots_words_give_way_to_a_human() {
     let last = told(bodies(log.after(None, 99).await.unwrap())).pop();
     assert_eq!(last, Some(("a".to_owned(), Some(FailureReason::Unconfirmed))));
     assert_eq!(ids(&outbox), ["c"]);
+}
+
+/// A turn that is taken anew takes back all that it said, or nothing: not what is being sent, was tried, or may have left with a former process.
+#[tokio::test]
+async fn what_is_said_anew_takes_back_all_or_nothing() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    let says = |id: &str, withdraws: &[&str]| Decision {
+        messages: vec![Outgoing { from_bot: true, ..outgoing(id) }],
+        withdraws: withdraws.iter().map(|id| (*id).to_owned()).collect(),
+        ..Decision::default()
+    };
+    let is_late = |decided| matches!(decided, Err(NotAccepted::OnItsWay));
+    for id in ["a", "b"] {
+        let change = outbox.decide(says(id, &[])).await.unwrap();
+        log.settle(change).await.unwrap();
+    }
+    assert!(outbox.begin("b").await.unwrap().is_some());
+    assert!(is_late(outbox.decide(says("c", &["a", "b"])).await));
+    assert_eq!(outbox.delivery("c").await.unwrap(), None, "half of it was written");
+    assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()));
+    outbox.end("b");
+    let change = outbox.decide(says("c", &["a", "b"])).await.unwrap();
+    log.settle(change).await.unwrap();
+    for (id, expected) in [("a", Delivery::Failed), ("b", Delivery::Failed), ("c", Delivery::Accepted)] {
+        assert_eq!(outbox.delivery(id).await.unwrap(), Some(expected), "{id}");
+    }
+    assert!(is_late(outbox.decide(says("d", &["a"])).await), "it was taken back already");
+    outbox.note_attempt("c").await.unwrap();
+    assert!(is_late(outbox.decide(says("d", &["c"])).await), "it may have arrived");
+    let change = outbox.decide(says("d", &[])).await.unwrap();
+    log.settle(change).await.unwrap();
+    let later = world.restored().await;
+    let (outbox, _) = self::outbox(&later).await;
+    assert!(is_late(outbox.decide(says("e", &["d"])).await), "nobody knows whether a former process sent it");
+    assert_eq!(ids(&outbox), ["c", "d"]);
 }
 
 /// It is durable: a vault that is silent now changes nothing about that.

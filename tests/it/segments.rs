@@ -446,6 +446,8 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
             ttl: None,
             from_bot: false,
             manner: None,
+            is_notice: false,
+            is_first_contact: false,
         };
         outbox.accept(outgoing).await.unwrap();
     }

@@ -167,7 +167,7 @@ impl JsonSchema for SettingsForm {
         let line = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
         let behaviour = json!({ "enum": ["silent", "text"] });
         let number = |least: u32, most: u32| json!({ "type": "integer", "minimum": least, "maximum": most });
-        json_schema!({
+        let mut schema = json_schema!({
             "type": "object",
             // One of the two.
             "not": { "required": ["delivers", "pickUp"], "properties": { "delivers": { "const": false }, "pickUp": { "const": false } } },
@@ -240,7 +240,23 @@ impl JsonSchema for SettingsForm {
                 "deliveryCost": { "cost": 5000, "freeDeliveryMin": 60000 },
                 "paymentMethods": ["efectivo", "nequi"],
             }],
-        })
+        });
+        // Beside the macro, which takes no more.
+        schema.ensure_object()["properties"]["pacing"] = json!({
+            "type": "object", "additionalProperties": false,
+            "description": "How much the tenant sends at the most, whoever asks for it. What is more waits.",
+            "properties": {
+                "enabled": { "type": "boolean", "default": true },
+                "perMinute": number(1, 10_000),
+                "perHour": number(1, 100_000),
+                "perDay": number(1, 1_000_000),
+                "newContactsPerDay": number(1, 100_000),
+                "sameTextPerHour": number(1, 100_000),
+                "perRecipientPerHour": number(1, 100_000),
+                "warmUpDays": number(0, 365),
+            },
+        });
+        schema
     }
 }
 

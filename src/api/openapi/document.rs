@@ -14,8 +14,8 @@ use crate::{
     },
     waha::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, Call, EditedPayload, Envelope,
-        EventName, KitchenOrder, MarkedPayload, Message, OwnerCalledPayload, ReactionPayload, RevokedPayload,
-        SessionStatus, VotePayload, group_event,
+        EventName, KitchenOrder, MarkedPayload, Message, OwnerCalledPayload, PacingHeldPayload, ReactionPayload,
+        RevokedPayload, SessionStatus, VotePayload, group_event,
         label::{Label, LabelOfChat},
         person::Presences,
     },
@@ -168,6 +168,7 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
             EventName::OrderCreated => ("A customer ordered", schemas.answer::<KitchenOrder>()),
             EventName::OrderUpdated => ("An order changed", schemas.answer::<KitchenOrder>()),
             EventName::OwnerCalled => ("The bot wants a human in a chat", schemas.answer::<OwnerCalledPayload>()),
+            EventName::PacingHeld => ("A limit keeps messages back", schemas.answer::<PacingHeldPayload>()),
             EventName::PresenceUpdate => {
                 ("Who is online or types, in a chat that is followed", schemas.answer::<Presences>())
             }

@@ -156,6 +156,9 @@ fn listed(session: &Session, entry: &Entry) -> waha::Message {
     let url = session.file_url(&entry.message);
     let view = View { me: &me, source, delivery: entry.status, failure: entry.failure, media_url: url.as_deref() };
     let mut form = waha::Message::new(&entry.message, view).with_fate(entry);
+    if entry.status == Some(Delivery::Accepted) {
+        form.waiting = session.held(&entry.message.id);
+    }
     if let Some(media) = &mut form.media {
         media.error = session.file_failure(&entry.message).map(|error| json!({ "message": error.to_string() }));
     }

@@ -34,7 +34,7 @@ mod words;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Parser,
@@ -53,7 +53,7 @@ pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
 pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
 
 /// A message of the customer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Said {
     /// WhatsApp's message id.
     pub id: String,
@@ -63,7 +63,8 @@ pub struct Said {
 }
 
 /// The part of a message that the bot minds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Utterance {
     Text(String),
     /// The words below a picture or a document, which may be a receipt.

@@ -29,7 +29,7 @@ use super::{
     hearing::HeardEvent,
     records::{self, BotPlace, OrderRecord, Versioned},
     restaurant,
-    turn::{self, Cause, ChatTurn, DecidedTurn, TurnName, Undecided},
+    turn::{self, Cause, ChatTurn, DecidedTurn, Reopening, TurnName, Undecided},
 };
 use crate::{
     bot::{
@@ -40,6 +40,7 @@ use crate::{
     crash,
     journal::{ChangeNo, Closed},
     message::{EventId, NotAccepted, Notice},
+    pacing::PacingSettings,
     session::Session,
     store::{Batch, StoreError},
 };
@@ -137,6 +138,7 @@ impl BotDesk {
     async fn load(&mut self) -> Result<(), StoreError> {
         let store = self.session.store().clone();
         (self.menu, self.settings) = (records::menu(&store).await?, records::settings(&store).await?);
+        self.session.set_pacing(pacing(&self.settings)).await?;
         self.place = records::place(&store).await?;
         (self.read, self.unwritten, self.restaurant) = (self.place.cursor, 0, None);
         self.gathering = Gathering::new(self.settings.value.gather_ms);
@@ -242,9 +244,10 @@ impl BotDesk {
         let restaurant = self.restaurant().await?;
         let (session, clock) = (self.session.clone(), self.shared.clock.clone());
         let place = self.place_now();
-        let mut name = TurnName::OfEvent;
+        let (mut name, mut reopening) = (TurnName::OfEvent, Reopening::Allowed);
         let (decided, change) = loop {
-            let mut decided = ChatTurn::take(&session, &*clock, &restaurant, chat, cause.clone(), name).await?;
+            let mut decided =
+                ChatTurn::take(&session, &*clock, &restaurant, chat, cause.clone(), name, reopening).await?;
             records::put_place(&mut decided.decision.batch, &place);
             crash::point("bot_stepped");
             match session.decide(std::mem::take(&mut decided.decision)).await {
@@ -254,6 +257,7 @@ impl BotDesk {
                     name = TurnName::Fresh;
                 }
                 Err(NotAccepted::KeyReused) => return Err(StoreError::Interrupted.into()),
+                Err(NotAccepted::OnItsWay) => reopening = Reopening::Refused,
                 Err(NotAccepted::Store(error)) => return Err(error.into()),
                 Err(NotAccepted::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
             }
@@ -364,6 +368,11 @@ impl BotDesk {
         store.write(batch).await?;
         Ok(())
     }
+}
+
+/// A tenant that has no settings is not limited.
+fn pacing(settings: &Versioned<RestaurantSettings>) -> Option<PacingSettings> {
+    (settings.version > 0).then(|| settings.value.pacing.clone())
 }
 
 /// One that is off may have something to say about it.

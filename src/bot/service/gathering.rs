@@ -16,7 +16,7 @@ use crate::{
 const LONGEST_TURN: i64 = 8;
 
 /// What waits of a chat to be answered at once, however lately it came; and the longest turn that the engine takes whole.
-const FULL_TURN: usize = 30;
+pub const FULL_TURN: usize = 30;
 
 /// What waits of all chats together: more is read when some of it is done.
 const MAX_EVENTS: usize = 256;
@@ -27,6 +27,8 @@ struct Lane {
     events: Vec<HeardEvent>,
     /// Milliseconds since 1970.
     due_ms: i64,
+    /// It is not waited for more.
+    is_hurried: bool,
 }
 
 /// The turns to come.
@@ -50,8 +52,19 @@ impl Gathering {
         let lane = self.lanes.entry(chat.clone()).or_default();
         self.due.remove(&(lane.due_ms, chat.clone()));
         lane.events.push(event);
-        lane.due_ms = due(&lane.events, self.window_ms);
+        lane.due_ms = if lane.is_hurried { at(&lane.events[0]) } else { due(&lane.events, self.window_ms) };
         self.due.insert((lane.due_ms, chat));
+    }
+
+    /// What waits of a chat is due at once: a reply is about to leave that knows nothing of it.
+    pub fn hurry(&mut self, chat: &str) {
+        let Some((chat, lane)) = self.lanes.get_key_value(chat) else { return };
+        let (chat, before, now) = (chat.clone(), lane.due_ms, at(&lane.events[0]));
+        self.due.remove(&(before, chat.clone()));
+        self.due.insert((now, chat.clone()));
+        if let Some(lane) = self.lanes.get_mut(&chat) {
+            (lane.due_ms, lane.is_hurried) = (now, true);
+        }
     }
 
     pub fn is_full(&self) -> bool {
@@ -87,9 +100,13 @@ impl Gathering {
     }
 }
 
+/// Milliseconds since 1970.
+fn at(event: &HeardEvent) -> i64 {
+    i64::try_from(event.id.0.timestamp_ms()).unwrap_or(i64::MAX)
+}
+
 /// When a turn with these events is due, milliseconds since 1970.
 fn due(events: &[HeardEvent], window_ms: i64) -> i64 {
-    let at = |event: &HeardEvent| i64::try_from(event.id.0.timestamp_ms()).unwrap_or(i64::MAX);
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return i64::MAX };
     // Whoever else speaks is heard at once.
     if events.len() >= FULL_TURN || events.iter().any(HeardEvent::is_owners) {
@@ -180,6 +197,22 @@ mod tests {
         assert_eq!(gathering.first(), Some(EventId(Ulid::from_parts(12_000, 0))));
         gathering.take("luz");
         assert_eq!((gathering.next(), gathering.count, gathering.bytes), (None, 0, 0));
+    }
+
+    #[test]
+    fn who_writes_while_a_reply_is_typed_is_not_waited_for() {
+        let mut gathering = Gathering::new(1_000);
+        gathering.push("ana", event(10_000, said("a", "hola")));
+        gathering.push("luz", event(9_500, said("l", "hola")));
+        gathering.hurry("ana");
+        gathering.hurry("elsewhere");
+        assert_eq!(gathering.next(), Some((10_000, "ana".into())));
+        gathering.push("ana", event(10_500, said("b", "dos")));
+        assert_eq!(gathering.next(), Some((10_000, "ana".into())));
+        assert_eq!(gathering.take("ana").len(), 2);
+        gathering.push("ana", event(20_000, said("c", "gracias")));
+        gathering.take("luz");
+        assert_eq!(gathering.next(), Some((21_000, "ana".into())), "the next turn is gathered again");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an event of the tenant's log is to the bot: something that a customer said, something that the owner said, or nothing. Pure.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     bot::conversation::{Said, Utterance},
@@ -11,7 +12,7 @@ use crate::{
 pub const MAX_AGE_AT_START_S: i64 = 15 * 60;
 
 /// An event that concerns a chat's conversation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeardEvent {
     pub id: EventId,
     pub what: Heard,
@@ -19,7 +20,7 @@ pub struct HeardEvent {
     pub name: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Heard {
     Said(Said),
     Edited { id: String, text: String },
@@ -30,6 +31,11 @@ pub enum Heard {
 impl HeardEvent {
     pub fn is_owners(&self) -> bool {
         matches!(self.what, Heard::OwnerWrote { .. })
+    }
+
+    /// It wants no answer: a reaction, a vote.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.what, Heard::Said(Said { what: Utterance::Silent, .. }))
     }
 
     /// Bytes that it takes while it waits.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ulid::Ulid;
 
+use super::hearing::HeardEvent;
 use crate::{
     bot::{conversation::Conversation, menu::Menu, order::Order, restaurant::RestaurantSettings},
     message::EventId,
@@ -52,12 +53,30 @@ pub struct ConversationRecord {
     /// The id of the bot's last reply here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
+    /// The last turn, if it can be taken anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_turn: Option<Box<OpenTurn>>,
     /// As WhatsApp shows the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The engine broke on it: the bot says nothing more here until somebody gives the chat back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
+}
+
+/// A turn that did nothing but reply, and whose replies take their time: while none of them has left, it is taken anew together with what
+/// the customer writes meanwhile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenTurn {
+    /// When it was taken first.
+    pub since: Timestamp,
+    pub events: Vec<HeardEvent>,
+    /// As everything was before it.
+    pub before: Conversation,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_before: Option<String>,
+    /// Ids of what it says.
+    pub replies: Vec<String>,
 }
 
 /// The part of a conversation that is read although the rest does not parse.
@@ -157,6 +176,7 @@ fn joined(one: StoredChat, other: StoredChat) -> StoredChat {
         wake_at: now.wake_at.into_iter().chain(before.wake_at).min(),
         updated_at: now.updated_at,
         told: now.told.or(before.told),
+        open_turn: None,
         name: now.name.or(before.name),
         broken: now.broken.or(before.broken),
     };

@@ -2,15 +2,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 use ulid::Ulid;
 
 use super::{
     BotError,
-    gathering::inputs,
+    gathering::{FULL_TURN, inputs},
     hearing::HeardEvent,
-    records::{self, ConversationRecord, OrderRecord, StoredChat},
+    records::{self, ConversationRecord, OpenTurn, OrderRecord, StoredChat},
     word,
 };
 use crate::{
@@ -27,6 +27,12 @@ use crate::{
 
 /// Engines that draw an order's number that is taken are asked again.
 const MAX_DRAWS: usize = 8;
+
+/// Who goes on writing while the bot types is answered after this time all the same.
+const LONGEST_OPEN: SignedDuration = SignedDuration::from_secs(60);
+
+/// Of the events of a turn that can be taken anew, which are part of the record.
+const MAX_OPEN_BYTES: usize = 16 * 1024;
 
 /// Why a turn is taken.
 #[derive(Clone)]
@@ -62,6 +68,14 @@ pub enum TurnName {
     OfEvent,
     /// Nobody's before.
     Fresh,
+}
+
+/// Whether a turn whose replies have not left may be taken anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reopening {
+    Allowed,
+    /// They have begun to leave since somebody looked.
+    Refused,
 }
 
 /// What a turn has decided, before it is written.
@@ -104,6 +118,7 @@ pub struct ChatTurn<'a> {
     names: Vec<String>,
     decision: Decision,
     name: TurnName,
+    reopening: Reopening,
     /// Texts to say, and of each, that it is no answer but news of an order.
     replies: Vec<(String, bool)>,
     /// Orders of this turn, by their six digits.
@@ -118,10 +133,11 @@ impl<'a> ChatTurn<'a> {
         chat: &str,
         cause: Cause,
         name: TurnName,
+        reopening: Reopening,
     ) -> Result<DecidedTurn, Undecided> {
         let names = session.store().names(chat).await?;
         let (decision, replies, orders) = Default::default();
-        let turn = Self { session, clock, restaurant, names, decision, name, replies, orders };
+        let turn = Self { session, clock, restaurant, names, decision, name, reopening, replies, orders };
         turn.run(cause).await
     }
 
@@ -138,17 +154,31 @@ impl<'a> ChatTurn<'a> {
             record = ConversationRecord { seen: self.session.newest_event().max(record.seen), ..Default::default() };
         }
         let (mut retry, mut moved) = (Retry::of(&cause), None);
+        let open = record.open_turn.take();
+        let (mut reopened, mut answered) = (None, Vec::new());
         let inputs = match cause {
             Cause::Heard { mut events, ahead } => {
                 events.retain(|event| Some(event.id) > record.seen);
                 let ahead = ahead.filter(|event| Some(event.id) > record.seen);
+                if ahead.is_none() && events.iter().all(HeardEvent::is_silent) {
+                    // They change nothing.
+                    record.open_turn = open;
+                } else if let Some(open) = open
+                    && ahead.is_none()
+                    && self.is_reopenable(&open, &events).await?
+                {
+                    reopened = Some(open);
+                }
                 if let (Some(first), TurnName::OfEvent) = (events.first(), self.name) {
                     retry.key = first.id.0;
                 }
                 retry.events.clone_from(&events);
                 record.seen = events.iter().map(|event| event.id).max().max(record.seen);
                 record.name = events.iter().rev().find_map(|event| event.name.clone()).or(record.name);
-                inputs(ahead.into_iter().chain(events).collect())
+                let again = reopened.iter().flat_map(|open: &Box<OpenTurn>| open.events.iter().cloned());
+                let all: Vec<_> = ahead.into_iter().chain(again).chain(events).collect();
+                answered.clone_from(&all);
+                inputs(all)
             }
             Cause::Woken => vec![Input::Woken],
             Cause::TakenOver => vec![Input::TakenOver],
@@ -168,14 +198,32 @@ impl<'a> ChatTurn<'a> {
         if inputs.iter().any(|input| matches!(input, Input::OwnerWrote { .. } | Input::TakenOver)) {
             self.decision.supersedes.clone_from(&self.names);
         }
-        let mut broke = false;
+        let (mut broke, mut next_open) = (false, None);
         if !is_broken || mended {
-            broke = !self.think(&mut record, inputs).await?;
+            let before = match &reopened {
+                Some(open) => (open.before.clone(), open.told_before.clone()),
+                None => (record.conversation.clone(), record.told.clone()),
+            };
+            match self.think(&mut record, before.clone(), inputs).await? {
+                Thought::Broke => broke = true,
+                Thought::Spoke if !answered.is_empty() && !answered.iter().any(HeardEvent::is_owners) => {
+                    let since = reopened.as_ref().map_or_else(|| self.clock.now(), |open| open.since);
+                    let (before, told_before) = before;
+                    next_open = Some(OpenTurn { since, events: answered, before, told_before, replies: Vec::new() });
+                }
+                Thought::Spoke | Thought::Acted => {}
+            }
+            if let Some(open) = reopened.filter(|_| !broke) {
+                self.decision.withdraws = open.replies;
+            }
         } else if let Some(reason) = &unreadable {
             warn!(reason, "a conversation cannot be read: the bot is silent in this chat until it is given back");
         }
         let is_readable = unreadable.is_none() || mended;
         self.say(&mut record, retry).await?;
+        if let Some(open) = next_open.and_then(|open| self.left_open(open)) {
+            record.open_turn = Some(Box::new(open));
+        }
         let chat = self.names[0].clone();
         if is_readable {
             record.updated_at = self.clock.now();
@@ -185,18 +233,43 @@ impl<'a> ChatTurn<'a> {
         Ok(DecidedTurn { decision: self.decision, chat, wake_at, broke, mended, moved })
     }
 
-    /// Has the engine take its steps. False: it broke, and the chat is as it was before, but for its place.
-    async fn think(&mut self, record: &mut ConversationRecord, inputs: Vec<Input>) -> Result<bool, StoreError> {
+    /// Whether the last turn is taken anew with these events: it is not too long for one turn, nobody has waited for too long, and all of its
+    /// replies are still here.
+    async fn is_reopenable(&self, open: &OpenTurn, events: &[HeardEvent]) -> Result<bool, StoreError> {
+        let is_short = open.events.len() + events.len() <= FULL_TURN;
+        let is_young = self.clock.now().duration_since(open.since) < LONGEST_OPEN;
+        let is_customers = !events.is_empty() && !events.iter().any(HeardEvent::is_owners);
+        let may_be = self.reopening == Reopening::Allowed && is_short && is_young && is_customers;
+        Ok(may_be && self.session.may_withdraw(&open.replies).await?)
+    }
+
+    /// The turn as it is kept to be taken anew. `None`: it said nothing that takes its time, or it is too large for the record.
+    fn left_open(&self, mut open: OpenTurn) -> Option<OpenTurn> {
+        let messages = &self.decision.messages;
+        let takes_time = messages.iter().any(|reply| reply.manner.is_some());
+        let is_small = open.events.iter().map(HeardEvent::size).sum::<usize>() <= MAX_OPEN_BYTES;
+        open.replies = messages.iter().map(|reply| reply.message.id.clone()).collect();
+        (takes_time && is_small).then_some(open)
+    }
+
+    /// Has the engine take its steps from where a turn begins: the conversation, and the last reply then. When it breaks, the chat is as it
+    /// was, but for its place.
+    async fn think(
+        &mut self,
+        record: &mut ConversationRecord,
+        (mut now, told): (Conversation, Option<String>),
+        inputs: Vec<Input>,
+    ) -> Result<Thought, StoreError> {
         let customer = self.customer(record);
-        let (mut now, mut wake_at) = (record.conversation.clone(), record.wake_at);
+        let mut wake_at = record.wake_at;
         let mut all_effects = Vec::new();
-        let mut told_at = self.told_at(record).await?;
+        let mut told_at = self.told_at(told.as_deref()).await?;
         for input in inputs {
             let Some(step) = self.step(&now, input, &customer, told_at).await? else {
                 error!("the bot's engine crashed: it is silent in this chat until it is given back. A bug");
                 record.broken = Some("the bot's engine crashed".into());
                 self.call_owner(record, "the bot's engine crashed: answer the customer yourself".into());
-                return Ok(false);
+                return Ok(Thought::Broke);
             };
             (now, wake_at) = (step.conversation, step.wake_at);
             if step.effects.iter().any(|effect| matches!(effect, Effect::Reply(_))) {
@@ -204,16 +277,17 @@ impl<'a> ChatTurn<'a> {
             }
             all_effects.extend(step.effects);
         }
-        (record.conversation, record.wake_at) = (now, wake_at);
+        (record.conversation, record.wake_at, record.told) = (now, wake_at, told);
+        let has_only_spoken = all_effects.iter().all(|effect| matches!(effect, Effect::Reply(_)));
         for effect in all_effects {
             self.carry_out(record, effect).await?;
         }
-        Ok(true)
+        Ok(if has_only_spoken { Thought::Spoke } else { Thought::Acted })
     }
 
-    /// When the last reply left.
-    async fn told_at(&self, record: &ConversationRecord) -> Result<Option<Timestamp>, StoreError> {
-        let Some(id) = &record.told else { return Ok(None) };
+    /// When a reply left.
+    async fn told_at(&self, id: Option<&str>) -> Result<Option<Timestamp>, StoreError> {
+        let Some(id) = id else { return Ok(None) };
         let left = self.session.left_at(id).await?;
         Ok(left.map(|left| Timestamp::from_millisecond(left).unwrap_or(Timestamp::MAX)))
     }
@@ -312,7 +386,7 @@ impl<'a> ChatTurn<'a> {
             let key = format!("bot/{}/{key}/{n}", self.names[0]);
             // News of an order answers nobody: what waits to be read may be a human's to answer.
             let humanize = self.restaurant.settings.humanize.then_some(Humanize { reads: !is_notice });
-            match self.session.bot_reply(&self.names[0], text, &key, humanize).await {
+            match self.session.bot_reply(&self.names[0], text, &key, is_notice, humanize).await {
                 Ok(reply) => {
                     if !is_notice {
                         record.told = Some(reply.message.id.clone());
@@ -335,6 +409,15 @@ impl<'a> ChatTurn<'a> {
         let phone = self.names[0].strip_suffix("@s.whatsapp.net").map(str::to_owned);
         Customer { chat: self.names[0].clone(), name: record.name.clone(), phone }
     }
+}
+
+/// What a turn came to.
+enum Thought {
+    /// Words, or nothing.
+    Spoke,
+    /// Something that cannot be undone.
+    Acted,
+    Broke,
 }
 
 /// What it takes to take the same turn again.

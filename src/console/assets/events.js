@@ -3,7 +3,7 @@
 export const EVENTS = [
   ["messages", ["message", "message.any", "message.ack", "message.ack.group", "message.waiting", "message.reaction", "message.edited", "message.revoked", "poll.vote", "message.marked"]],
   ["session", ["session.status", "account.refused", "account.changed"]],
-  ["bot", ["order.created", "order.updated", "owner.called"]],
+  ["bot", ["order.created", "order.updated", "owner.called", "pacing.held"]],
   ["groups", ["group.v2.join", "group.v2.leave", "group.v2.participants", "group.v2.participants.join-request", "group.v2.update"]],
   ["others", ["call.received", "call.accepted", "call.rejected", "label.upsert", "label.deleted", "label.chat.added", "label.chat.deleted", "chat.archive", "presence.update"]],
 ];

@@ -392,6 +392,7 @@ export default {
   "problem.code_outstanding": "A code was given already. Type that one into the phone, or ask again later.",
   "problem.whatsapp_unreadable": "WhatsApp's answer cannot be read.",
   "problem.no_settings_keys": "The phone has not shared the keys of its settings yet. Switch it on, and try again later.",
+  "problem.bulk_to_strangers": "Too many first messages to people who never wrote.",
   "problem.limit_reached": "There are as many as WhatsApp allows.",
   "problem.edit_too_late": "The message is too old to be edited.",
   "problem.restoring": "The session is being restored. Try again in a moment.",

@@ -392,6 +392,7 @@ export default {
   "problem.code_outstanding": "Ya se dio un código. Escríbalo en el teléfono, o pida otro más tarde.",
   "problem.whatsapp_unreadable": "No se puede leer la respuesta de WhatsApp.",
   "problem.no_settings_keys": "El teléfono todavía no ha compartido las claves de sus ajustes. Enciéndalo e inténtelo más tarde.",
+  "problem.bulk_to_strangers": "Demasiados primeros mensajes a personas que nunca escribieron.",
   "problem.limit_reached": "Ya hay tantos como permite WhatsApp.",
   "problem.edit_too_late": "El mensaje es demasiado antiguo para editarlo.",
   "problem.restoring": "La sesión se está restaurando. Inténtelo en un momento.",

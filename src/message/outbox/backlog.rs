@@ -9,7 +9,7 @@ use std::{
 
 use ulid::Ulid;
 
-use crate::{humanize::Timing, journal::ChangeNo};
+use crate::{humanize::Timing, journal::ChangeNo, pacing::Parcel};
 
 /// A message that still has to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Waiting {
     /// It gives way to whoever answers in its place.
     pub from_bot: bool,
     pub timing: Timing,
+    /// What counts of it.
+    pub parcel: Parcel,
 }
 
 /// How much waits, and since when.
@@ -117,13 +119,41 @@ impl Backlog {
         let lanes = names.iter().filter_map(|name| self.chats.get(name.as_str()));
         let waiting = lanes.flatten().filter(|(_, waiting)| waiting.from_bot && !self.begun.contains(&waiting.id));
         let withdrawn: Vec<_> = waiting.map(|(order, waiting)| (*order, waiting.clone())).collect();
-        for (_, waiting) in &withdrawn {
+        self.take_out(&withdrawn);
+        withdrawn
+    }
+
+    /// Takes out these. `None`: one of them is gone or is just being sent, and all stay.
+    pub fn withdraw_all(&mut self, ids: &[String]) -> Option<Vec<(Ulid, Waiting)>> {
+        let find = |id: &String| {
+            let (chat, order) = self.places.get(id.as_str())?;
+            let waiting = self.chats.get(chat)?.get(order)?;
+            (!self.begun.contains(&waiting.id)).then(|| (*order, waiting.clone()))
+        };
+        let withdrawn = ids.iter().map(find).collect::<Option<Vec<_>>>()?;
+        self.take_out(&withdrawn);
+        Some(withdrawn)
+    }
+
+    fn take_out(&mut self, withdrawn: &[(Ulid, Waiting)]) {
+        for (_, waiting) in withdrawn {
             self.remove(&waiting.id);
             if !self.withdrawn.contains(&waiting.chat) {
                 self.withdrawn.push(waiting.chat.clone());
             }
         }
-        withdrawn
+    }
+
+    /// Somebody is just sending it.
+    pub fn is_begun(&self, id: &str) -> bool {
+        self.begun.contains(id)
+    }
+
+    /// A bot's message waits for its time in the chat, and nobody is sending it.
+    pub fn is_replying(&self, chat: &str) -> bool {
+        let waits = |waiting: &Waiting| waiting.from_bot && waiting.timing.due_at_ms != 0;
+        let mut lane = self.chats.get(chat).into_iter().flat_map(BTreeMap::values);
+        lane.any(|waiting| waits(waiting) && !self.begun.contains(&waiting.id))
     }
 
     /// Chats in which something was taken back since this was last asked.
@@ -177,6 +207,20 @@ impl Backlog {
         self.chats.get(chat)?.get(order)
     }
 
+    /// First messages to strangers that wait.
+    pub fn first_contacts(&self) -> usize {
+        self.chats.values().flat_map(BTreeMap::values).filter(|waiting| waiting.parcel.is_first_contact).count()
+    }
+
+    /// Whatever a chat waits for whose next message is such a one, it is looked at anew.
+    pub fn look_anew(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
+        for (chat, lane) in &self.chats {
+            if lane.values().next().is_some_and(&is_meant) && !self.withdrawn.contains(chat) {
+                self.withdrawn.push(chat.clone());
+            }
+        }
+    }
+
     /// A place has the time of its acceptance in it.
     pub fn backlogged(&self) -> Backlogged {
         let firsts = self.chats.values().filter_map(|lane| lane.keys().next());
@@ -217,6 +261,7 @@ mod tests {
             change: ChangeNo::ZERO,
             from_bot: false,
             timing: Timing::default(),
+            parcel: Parcel::default(),
         }
     }
 
@@ -246,6 +291,34 @@ mod tests {
         backlog.end("a");
         assert_eq!(ids(backlog.withdraw(&names)), ["a"]);
         assert_eq!(backlog.head("lid").map(|it| it.id.to_string()), Some("b".into()));
+    }
+
+    #[test]
+    fn all_are_withdrawn_or_none() {
+        let mut backlog = Backlog::default();
+        for (order, id) in [(1, "a"), (2, "b")] {
+            backlog.add(Ulid(order), Waiting { from_bot: true, ..waiting(id, "lid") });
+        }
+        let ids = ["a".to_owned(), "b".to_owned()];
+        backlog.begin("a");
+        assert_eq!(backlog.withdraw_all(&ids), None);
+        backlog.end("a");
+        assert_eq!(backlog.withdraw_all(&ids).map(|withdrawn| withdrawn.len()), Some(2));
+        assert_eq!((backlog.head("lid"), backlog.take_withdrawn()), (None, vec!["lid".into()]));
+        assert_eq!(backlog.withdraw_all(&ids), None, "they are gone");
+    }
+
+    #[test]
+    fn a_reply_that_waits_for_its_time_is_being_written() {
+        let mut backlog = Backlog::default();
+        let timing = Timing { due_at_ms: 9, ..Timing::default() };
+        backlog.add(Ulid(1), Waiting { timing, ..waiting("a", "owners") });
+        backlog.add(Ulid(2), Waiting { from_bot: true, ..waiting("b", "at_once") });
+        backlog.add(Ulid(3), Waiting { from_bot: true, timing, ..waiting("c", "typed") });
+        let typed = |backlog: &Backlog| ["owners", "at_once", "typed"].map(|chat| backlog.is_replying(chat));
+        assert_eq!(typed(&backlog), [false, false, true]);
+        backlog.begin("c");
+        assert_eq!(typed(&backlog), [false; 3]);
     }
 
     #[test]

@@ -78,10 +78,88 @@ async fn talk_all(stage: &Stage, number: &str, customer: &str, texts: &[&str], s
     }
 }
 
-async fn runs(home: Home, percent: u32, seeds: std::ops::Range<u64>) {
+/// Customers who do not wait for an answer, while the daemon dies. How much of what they say is one turn depends on the moment, so: the last
+/// reply knows of everything, none comes twice, and none comes after one that knows more.
+async fn impatient_run(home: Home, seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let point = POINTS[usize::try_from(seed).unwrap() % POINTS.len()];
+    let (nth, wipes) = (rng.random_range(1..=6), rng.random_bool(0.7));
+    println!("seed {seed}: {point}:{nth} on {home:?}, the disk is {}", if wipes { "lost" } else { "kept" });
+    let Some(stage) = Stage::new(home).await else { return };
+    let stage = stage.set("SESSIOND_SESSION__HUMAN_PERCENT", "30");
+    let Some(scene) = Scene::open_on(stage).await else { return };
+    let mut manners = settings();
+    manners["humanize"] = json!(true);
+    scene.ok("PUT", "settings", Some(manners)).await;
+    let customers = [scene.customer(0), scene.customer(1)];
+    scene.daemon.kill().await.unwrap();
+    let mut daemon = scene.stage.setup.clone().set("LOOPBACK_CRASH", format!("{point}:{nth}")).spawn().unwrap();
+    let _ = daemon.await_port(LIMIT).await;
+    let (stage, number) = (&scene.stage, &scene.conversation.number);
+    let waits: Vec<Vec<u64>> = customers.iter().map(|_| (0..4).map(|_| rng.random_range(0..1_500)).collect()).collect();
+    let talks = customers.iter().zip(waits).map(|(customer, waits)| async move {
+        for (n, wait) in (1..).zip(waits) {
+            let text = if n == 1 { "quiero un ajiaco" } else { "y otro ajiaco" };
+            stage.network.customer_send(customer, number, text).await.unwrap();
+            // When she writes next is her affair, and what this is about.
+            tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        }
+    });
+    let knows_all =
+        async |customer: &str| got(stage, customer).await.last().is_some_and(|last| last.contains("4 × Ajiaco"));
+    let dying = async {
+        // Those who are answered in one turn may not come to the point so often.
+        let over = async {
+            while !daemon.has_ended().unwrap() && !(knows_all(&customers[0]).await && knows_all(&customers[1]).await) {
+                tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, over).await.unwrap_or_else(|_| panic!("seed {seed}: no end\n{}", stage.log()));
+        // It may be dead.
+        let _ = daemon.kill().await;
+        if wipes {
+            stage.wipe_local_data();
+        }
+        stage.start().await
+    };
+    let (_, daemon) = tokio::join!(futures::future::join_all(talks), dying);
+    let scene = Scene { daemon, ..scene };
+    for customer in &customers {
+        let knows_all = async || scene.got(customer).await.last().is_some_and(|last| last.contains("4 × Ajiaco"));
+        until(LIMIT, "a reply that knows of everything", knows_all)
+            .await
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}", scene.stage.log()));
+        // What is said last comes last: nothing else was on its way.
+        let before = scene.got(customer).await;
+        scene.talk(customer, "hablar con alguien").await;
+        let all = scene.got(customer).await;
+        assert_eq!(all[..before.len()], before[..], "seed {seed}");
+        let count = regex::Regex::new("([0-9]) × Ajiaco").unwrap();
+        let counts: Vec<u32> = before.iter().filter_map(|reply| count.captures(reply)?[1].parse().ok()).collect();
+        assert!(counts.len() == before.len() && counts.is_sorted_by(|a, b| a < b), "seed {seed}: {before:#?}");
+    }
+    assert_eq!(scene.stage.network.stats().await.counters_reused, 0, "seed {seed}");
+    scene.daemon.kill().await.unwrap();
+}
+
+/// As many replies as turns, whoever dies between the taking back and the new words.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_dies_who_writes_while_the_bot_types_is_answered_once() {
+    stream::iter(only(74_000..74_010))
+        .map(|seed| impatient_run(Home::Embedded, seed))
+        .buffer_unordered(3)
+        .collect::<Vec<_>>()
+        .await;
+}
+
+/// Of the seeds, the one that `KILL_SEED` names.
+fn only(seeds: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
     let only: Option<u64> = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = seeds.filter(|seed| only.is_none_or(|only| only == *seed));
-    stream::iter(seeds).map(|seed| run(home, percent, seed)).buffer_unordered(3).collect::<Vec<_>>().await;
+    seeds.filter(move |seed| only.is_none_or(|only| only == *seed))
+}
+
+async fn runs(home: Home, percent: u32, seeds: std::ops::Range<u64>) {
+    stream::iter(only(seeds)).map(|seed| run(home, percent, seed)).buffer_unordered(3).collect::<Vec<_>>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

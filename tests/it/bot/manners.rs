@@ -101,25 +101,52 @@ async fn the_owners_word_stops_what_is_being_typed() {
     scene.daemon.kill().await.unwrap();
 }
 
+/// She goes on while the bot types its answer: nothing of it comes, and one answer has all.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_the_bot_types_is_answered_with_it() {
+    let Some(scene) = Scene::open_human().await else { return };
+    let ana = scene.customer(0);
+    let first = scene.says(&ana, "quiero dos ajiacos").await;
+    for more in ["y una limonada natural", "y otra limonada natural"] {
+        scene.await_typing(&ana).await;
+        scene.says(&ana, more).await;
+    }
+    // What she said first is still hers to edit.
+    scene.await_typing(&ana).await;
+    let edit = loopback::Say::edit(&first, "quiero tres ajiacos");
+    scene.stage.network.customer_send(&ana, &scene.conversation.number, edit).await.unwrap();
+    scene.await_more(&ana, 0, "the reply").await;
+    scene.await_gone(&ana).await;
+    let replies = scene.got(&ana).await;
+    assert_eq!(replies.len(), 1, "{replies:#?}");
+    assert!(replies[0].contains("3 × Ajiaco") && replies[0].contains("2 × Limonada"), "{replies:#?}");
+    // Of what was not said there is no trace in the talk: the next words are about the same basket.
+    let basket = scene.talk(&ana, "ver").await.join("\n");
+    assert!(basket.contains("3 × Ajiaco") && basket.contains("2 × Limonada"), "{basket}");
+    scene.daemon.kill().await.unwrap();
+}
+
 /// It dies while it types, with its disk: the next life says the same, once, and when it was due.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_later_survives_a_death() {
     let Some(scene) = Scene::open_human().await else { return };
-    let ana = scene.customer(0);
-    for text in ["quiero dos ajiacos", "y una limonada natural"] {
-        let before = scene.got(&ana).await.len();
-        scene.says(&ana, text).await;
-        let typing = async || scene.is_typing(&ana).await && scene.got(&ana).await.len() == before;
-        until(LIMIT, "somebody to type", typing).await.unwrap();
-    }
+    let (ana, luz) = (scene.customer(0), scene.customer(1));
+    scene.says(&ana, "quiero dos ajiacos").await;
+    scene.says(&luz, "quiero dos ajiacos").await;
+    scene.await_typing(&ana).await;
+    scene.await_typing(&luz).await;
     scene.daemon.kill().await.unwrap();
     scene.stage.wipe_local_data();
+    // Nobody knows whether the first reply has left: what she says now is answered after it.
+    scene.says(&luz, "y una limonada natural").await;
     let scene = Scene { daemon: scene.stage.start().await, ..scene };
-    let both = async || scene.got(&ana).await.len() >= 2;
-    until(LIMIT, "both replies", both).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    scene.await_more(&ana, 0, "the reply").await;
+    scene.await_more(&luz, 1, "both replies").await;
     scene.await_gone(&ana).await;
-    let replies = scene.got(&ana).await;
-    assert_eq!(replies.len(), 2, "{replies:#?}");
-    assert!(replies[0].contains("Ajiaco") && replies[1].contains("imonada"), "{replies:#?}");
+    scene.await_gone(&luz).await;
+    let (hers, both) = (scene.got(&ana).await, scene.got(&luz).await);
+    assert!(hers.len() == 1 && hers[0].contains("2 × Ajiaco"), "{hers:#?}");
+    assert_eq!(both.len(), 2, "{both:#?}");
+    assert!(both[0].contains("2 × Ajiaco") && both[1].contains("imonada"), "{both:#?}");
     scene.daemon.kill().await.unwrap();
 }

@@ -6,6 +6,7 @@ mod death;
 mod kitchen;
 mod manners;
 mod owner;
+mod pacing;
 mod settings;
 mod trouble;
 
@@ -43,7 +44,8 @@ fn menu(ajiaco: u64) -> Value {
 }
 
 fn settings() -> Value {
-    json!({ "name": "Trattoria", "active": true, "gatherMs": 100, "askContactPhone": false, "humanize": false })
+    json!({ "name": "Trattoria", "active": true, "gatherMs": 100, "askContactPhone": false, "humanize": false,
+        "pacing": { "enabled": false } })
 }
 
 /// What a customer says to order, one thing after the other; each is answered.

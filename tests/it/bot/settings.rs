@@ -56,8 +56,8 @@ async fn what_is_wrong_is_told_field_by_field() {
     let nameless = json!({ "items": [item("a", "Ajiaco", json!(1)), item("b", "--", json!(1))] });
     assert_eq!(fields("menu", nameless).await, ["items[1].name"]);
     assert_eq!(fields("menu", json!({ "items": [item("a", "Ajiaco", json!(1.5))] })).await, ["items[0].price"]);
-    let wrong = json!({ "deliveryTime": { "min": 50, "max": 40 }, "gatherMs": 100_000 });
-    assert_eq!(fields("settings", wrong).await, ["deliveryTime", "gatherMs"]);
+    let wrong = json!({ "deliveryTime": { "min": 50, "max": 40 }, "gatherMs": 100_000, "pacing": { "perHour": 0 } });
+    assert_eq!(fields("settings", wrong).await, ["deliveryTime", "gatherMs", "pacing.perHour"]);
     // A name that is misspelt changes nothing, and is said.
     assert_eq!(
         fields("settings", json!({ "activ": true, "deliveryCost": { "cost": 1, "minOrder": 2 } })).await,

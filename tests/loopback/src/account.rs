@@ -119,6 +119,8 @@ pub(crate) struct Account {
     pub(crate) profile: Profile,
     /// Nobody is told its number: it is known by its LID alone.
     pub(crate) hides_number: bool,
+    /// It may begin no new chats until then, seconds since 1970; 0: it may.
+    pub(crate) locked_until: u64,
     pub(crate) blocked: BTreeSet<AccountId>,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// Device ids are never given twice.
@@ -191,6 +193,7 @@ impl Directory {
             phone,
             profile: Profile::default(),
             hides_number: false,
+            locked_until: 0,
             blocked: BTreeSet::new(),
             companions: BTreeMap::new(),
             next_device: 1,

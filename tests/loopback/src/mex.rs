@@ -39,7 +39,11 @@ impl World {
             return self.group_property(from, variables);
         }
         if id == ops::fetch_reachout_timelock::DOC_ID {
-            let lock = json!({ "enforcement_type": "DEFAULT", "is_active": false, "time_enforcement_ends": "0" });
+            let until = self.directory.get(from.account).locked_until;
+            let kind = if until == 0 { "DEFAULT" } else { "BIZ_QUALITY" };
+            let lock = json!({
+                "enforcement_type": kind, "is_active": until != 0, "time_enforcement_ends": until.to_string(),
+            });
             return Ok(json!({ "xwa2_fetch_account_reachout_timelock": lock }));
         }
         if id == ops::fetch_new_chat_message_capping_info::DOC_ID {

@@ -169,6 +169,11 @@ impl Network {
         self.of(number, |world, id| world.directory.get_mut(id).hides_number = hidden)
     }
 
+    /// From now on an account says, when it is asked, that it may begin no new chats until then, seconds since 1970; 0: that it may.
+    pub async fn lock_new_chats(&self, number: &str, until: u64) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.directory.get_mut(id).locked_until = until)
+    }
+
     /// Another number that leads to a customer.
     pub async fn add_number(&self, number: &str, another: &str) -> Result<(), NetworkError> {
         let added = self.of(number, |world, id| world.directory.add_number(id, another))?;

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::{BotDesk, MAX_UNCONFIRMED, listens};
+use super::{BotDesk, MAX_UNCONFIRMED, listens, pacing};
 use crate::{
     bot::{
         menu::Menu,
@@ -113,6 +113,9 @@ impl BotDesk {
             self.forget_ahead();
         }
         self.gathering.set_window(written.value.gather_ms);
+        if written.value.pacing != self.settings.value.pacing || self.settings.version == 0 {
+            self.session.set_pacing(pacing(&written)).await?;
+        }
         (self.settings, self.restaurant) = (written.clone(), None);
         Ok((written, change))
     }

@@ -33,7 +33,11 @@ impl BotDesk {
                 self.read = Some(event.id);
                 self.unwritten += 1;
                 if let Some((chat, heard)) = self.heard(&event).await? {
+                    let is_late = !heard.is_silent() && self.session.is_replying(&chat);
                     self.gathering.push(&chat, heard);
+                    if is_late {
+                        self.gathering.hurry(&chat);
+                    }
                 }
             }
             crash::point("bot_read");

@@ -1,0 +1,449 @@
+//! How much a tenant may send, lest WhatsApp take its account for a machine that writes to everybody. Pure: time comes in. Owns the limits,
+//! their bounds, and the count of what was sent; sends nothing.
+//!
+//! Each limit is a bucket that leaks evenly: as many at once as it has room for, and then so many in its time. A bucket is one number, the time
+//! at which it is empty, so that it is counted anew from the outbox after a restart.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// So much of a bucket stays free for answers: notices do not use it.
+const RESERVE: u32 = 5;
+
+/// A young number begins with so much of its day, in percent.
+const YOUNG_PERCENT: i64 = 50;
+
+/// Recipients and texts that are remembered before those are forgotten whose buckets are empty.
+const MANY: usize = 1_000;
+
+/// After WhatsApp has said that it is too much (429), nothing is sent for the first time, then twice as long each time.
+const SLOW_MIN_MS: i64 = 30_000;
+const SLOW_MAX_MS: i64 = 15 * MINUTE_MS;
+
+/// What an owner may set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PacingSettings {
+    pub enabled: bool,
+    pub per_minute: u32,
+    pub per_hour: u32,
+    pub per_day: u32,
+    /// People to whom nobody has written before, and who have not written.
+    pub new_contacts_per_day: u32,
+    /// The same text, in messages that answer nobody.
+    pub same_text_per_hour: u32,
+    pub per_recipient_per_hour: u32,
+    /// A number that has been here for less is young.
+    pub warm_up_days: u32,
+}
+
+impl Default for PacingSettings {
+    /// The limits of the service before; it had none for new contacts.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            per_minute: 25,
+            per_hour: 150,
+            per_day: 1_000,
+            new_contacts_per_day: 50,
+            same_text_per_hour: 10,
+            per_recipient_per_hour: 50,
+            warm_up_days: 14,
+        }
+    }
+}
+
+impl PacingSettings {
+    /// Each setting by its name, with its bounds.
+    pub fn ranges(&self) -> [(&'static str, u32, u32, u32); 7] {
+        [
+            ("perMinute", self.per_minute, 1, 10_000),
+            ("perHour", self.per_hour, 1, 100_000),
+            ("perDay", self.per_day, 1, 1_000_000),
+            ("newContactsPerDay", self.new_contacts_per_day, 1, 100_000),
+            ("sameTextPerHour", self.same_text_per_hour, 1, 100_000),
+            ("perRecipientPerHour", self.per_recipient_per_hour, 1, 100_000),
+            ("warmUpDays", self.warm_up_days, 0, 365),
+        ]
+    }
+}
+
+/// Why a message waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldBy {
+    PerMinute,
+    PerHour,
+    PerDay,
+    NewContacts,
+    SameText,
+    PerRecipient,
+    /// WhatsApp lets the account write to nobody new.
+    WhatsappTimelock,
+    /// WhatsApp lets it write to few new ones more.
+    WhatsappNewChats,
+    /// WhatsApp said that it is too much.
+    WhatsappSlowDown,
+}
+
+impl HeldBy {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::PerMinute => "the limit of messages a minute",
+            Self::PerHour => "the limit of messages an hour",
+            Self::PerDay => "the limit of messages a day",
+            Self::NewContacts => "the limit of new contacts a day",
+            Self::SameText => "the limit of the same text an hour",
+            Self::PerRecipient => "the limit of messages to one person an hour",
+            Self::WhatsappTimelock => "WhatsApp keeps the account from writing to people who never wrote to it",
+            Self::WhatsappNewChats => "WhatsApp allows the account few new chats more",
+            Self::WhatsappSlowDown => "WhatsApp says that it is too much",
+        }
+    }
+}
+
+/// What keeps a message back, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Held {
+    pub reason: HeldBy,
+    /// Not before then; milliseconds since 1970.
+    #[serde(rename = "untilMs")]
+    pub until_ms: i64,
+}
+
+/// What counts of a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parcel {
+    /// Of the chat.
+    pub recipient: u64,
+    /// Of the text; 0: it has none.
+    pub text: u64,
+    /// It answers nobody: news of an order, what a program sends.
+    pub is_notice: bool,
+    /// Nobody has written in the chat before.
+    pub is_first_contact: bool,
+}
+
+/// A name of a chat as a number, for this process.
+pub fn recipient(chat: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    chat.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// So many in so long.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    count: u32,
+    span_ms: i64,
+}
+
+/// When it is empty, microseconds since 1970.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket(i64);
+
+impl Limit {
+    fn one_us(self) -> i64 {
+        self.span_ms.saturating_mul(1_000) / i64::from(self.count.max(1))
+    }
+}
+
+impl Bucket {
+    /// When the `nth` message from now on fits in beside `reserve` others, milliseconds since 1970.
+    fn fits_at(self, limit: Limit, nth: u32, reserve: u32) -> i64 {
+        let room = i64::from(nth).saturating_add(reserve.into());
+        let at_us = self.0.saturating_add(limit.one_us().saturating_mul(room)).saturating_sub(limit.span_ms * 1_000);
+        at_us.saturating_add(999) / 1_000
+    }
+
+    fn take(&mut self, limit: Limit, now_ms: i64) {
+        self.0 = self.0.max(now_ms.saturating_mul(1_000)).saturating_add(limit.one_us());
+    }
+
+    fn is_empty(self, now_ms: i64) -> bool {
+        self.0 <= now_ms.saturating_mul(1_000)
+    }
+}
+
+/// What a tenant has sent, as far as it counts.
+#[derive(Debug)]
+pub struct Pacing {
+    settings: PacingSettings,
+    /// Since when the number is here, milliseconds since 1970.
+    since_ms: i64,
+    minute: Bucket,
+    hour: Bucket,
+    day: Bucket,
+    new_contacts: Bucket,
+    recipients: HashMap<u64, Bucket>,
+    texts: HashMap<u64, Bucket>,
+    slow_until_ms: i64,
+    slow_ms: i64,
+}
+
+impl Pacing {
+    pub fn new(settings: PacingSettings, since_ms: i64) -> Self {
+        Self {
+            settings,
+            since_ms,
+            minute: Bucket::default(),
+            hour: Bucket::default(),
+            day: Bucket::default(),
+            new_contacts: Bucket::default(),
+            recipients: HashMap::new(),
+            texts: HashMap::new(),
+            slow_until_ms: 0,
+            slow_ms: 0,
+        }
+    }
+
+    /// An error says what keeps it back longest. Counts nothing.
+    pub fn check(&self, parcel: Parcel, now_ms: i64) -> Result<(), Held> {
+        let reserve = |limit: Limit| if parcel.is_notice { limit.count / RESERVE } else { 0 };
+        let of = |buckets: &HashMap<u64, Bucket>, key: u64| buckets.get(&key).copied().unwrap_or_default();
+        let (minute, hour, day) = (self.per_minute(), self.per_hour(), self.per_day(now_ms));
+        let recipient = of(&self.recipients, parcel.recipient);
+        let mut waits = vec![
+            (HeldBy::PerMinute, self.minute.fits_at(minute, 1, reserve(minute))),
+            (HeldBy::PerHour, self.hour.fits_at(hour, 1, reserve(hour))),
+            (HeldBy::PerDay, self.day.fits_at(day, 1, reserve(day))),
+            (HeldBy::PerRecipient, recipient.fits_at(self.per_recipient(), 1, 0)),
+            (HeldBy::WhatsappSlowDown, self.slow_until_ms),
+        ];
+        if parcel.is_notice && parcel.text != 0 {
+            waits.push((HeldBy::SameText, of(&self.texts, parcel.text).fits_at(self.same_text(), 1, 0)));
+        }
+        if self.is_new(parcel, now_ms) {
+            waits.push((HeldBy::NewContacts, self.new_contacts.fits_at(self.new_per_day(now_ms), 1, 0)));
+        }
+        let held = waits.into_iter().filter(|(_, at)| *at > now_ms).max_by_key(|(_, at)| *at);
+        held.map_or(Ok(()), |(reason, until_ms)| Err(Held { reason, until_ms }))
+    }
+
+    /// Counts a message that leaves, or left then.
+    pub fn count(&mut self, parcel: Parcel, now_ms: i64) {
+        if self.is_new(parcel, now_ms) {
+            self.new_contacts.take(self.new_per_day(now_ms), now_ms);
+        }
+        self.minute.take(self.per_minute(), now_ms);
+        self.hour.take(self.per_hour(), now_ms);
+        self.day.take(self.per_day(now_ms), now_ms);
+        let (per_recipient, same_text) = (self.per_recipient(), self.same_text());
+        self.recipients.entry(parcel.recipient).or_default().take(per_recipient, now_ms);
+        if parcel.is_notice && parcel.text != 0 {
+            self.texts.entry(parcel.text).or_default().take(same_text, now_ms);
+        }
+        for buckets in [&mut self.recipients, &mut self.texts] {
+            if buckets.len() > MANY {
+                buckets.retain(|_, bucket| !bucket.is_empty(now_ms));
+            }
+        }
+    }
+
+    /// When the first message to one more stranger leaves, behind so many that wait already.
+    pub fn stranger_leaves_at(&self, waiting: usize, now_ms: i64) -> i64 {
+        let nth = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1);
+        self.new_contacts.fits_at(self.new_per_day(now_ms), nth, 0).max(now_ms)
+    }
+
+    /// WhatsApp said that it is too much.
+    pub fn slow_down(&mut self, now_ms: i64) {
+        let is_again = now_ms < self.slow_until_ms.saturating_add(SLOW_MAX_MS);
+        self.slow_ms = if is_again { (self.slow_ms * 2).clamp(SLOW_MIN_MS, SLOW_MAX_MS) } else { SLOW_MIN_MS };
+        self.slow_until_ms = now_ms + self.slow_ms;
+    }
+
+    /// Whoever was just written to is no stranger, though nobody else knows that yet.
+    fn is_new(&self, parcel: Parcel, now_ms: i64) -> bool {
+        parcel.is_first_contact && self.recipients.get(&parcel.recipient).is_none_or(|bucket| bucket.is_empty(now_ms))
+    }
+
+    /// Percent of its day that the number may use by now: half at first, all after the days of its warm-up.
+    fn warmth(&self, now_ms: i64) -> i64 {
+        let days = i64::from(self.settings.warm_up_days);
+        let age_ms = now_ms.saturating_sub(self.since_ms).max(0);
+        if days == 0 || age_ms >= days * DAY_MS {
+            return 100;
+        }
+        YOUNG_PERCENT + (100 - YOUNG_PERCENT) * age_ms / (days * DAY_MS)
+    }
+
+    fn warmed(&self, count: u32, now_ms: i64) -> u32 {
+        u32::try_from(i64::from(count) * self.warmth(now_ms) / 100).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn per_minute(&self) -> Limit {
+        Limit { count: self.settings.per_minute, span_ms: MINUTE_MS }
+    }
+
+    fn per_hour(&self) -> Limit {
+        Limit { count: self.settings.per_hour, span_ms: HOUR_MS }
+    }
+
+    fn per_day(&self, now_ms: i64) -> Limit {
+        Limit { count: self.warmed(self.settings.per_day, now_ms), span_ms: DAY_MS }
+    }
+
+    fn new_per_day(&self, now_ms: i64) -> Limit {
+        Limit { count: self.warmed(self.settings.new_contacts_per_day, now_ms), span_ms: DAY_MS }
+    }
+
+    fn per_recipient(&self) -> Limit {
+        Limit { count: self.settings.per_recipient_per_hour, span_ms: HOUR_MS }
+    }
+
+    fn same_text(&self) -> Limit {
+        Limit { count: self.settings.same_text_per_hour, span_ms: HOUR_MS }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000_000;
+
+    /// Old enough for everything.
+    fn pacing(change: impl FnOnce(&mut PacingSettings)) -> Pacing {
+        let wide = 100_000;
+        let mut settings = PacingSettings {
+            enabled: true,
+            per_minute: 10_000,
+            per_hour: wide,
+            per_day: wide,
+            new_contacts_per_day: wide,
+            same_text_per_hour: wide,
+            per_recipient_per_hour: wide,
+            warm_up_days: 14,
+        };
+        change(&mut settings);
+        Pacing::new(settings, NOW - 30 * DAY_MS)
+    }
+
+    fn answer(to: u64) -> Parcel {
+        Parcel { recipient: to, text: 7, ..Parcel::default() }
+    }
+
+    fn notice(to: u64) -> Parcel {
+        Parcel { is_notice: true, ..answer(to) }
+    }
+
+    fn stranger(to: u64) -> Parcel {
+        Parcel { is_first_contact: true, ..answer(to) }
+    }
+
+    /// How many leave at once, and what keeps the next one.
+    fn at_once(pacing: &mut Pacing, parcel: impl Fn(u64) -> Parcel, now_ms: i64) -> (u64, Held) {
+        for n in 0.. {
+            if let Err(held) = pacing.check(parcel(n), now_ms) {
+                return (n, held);
+            }
+            pacing.count(parcel(n), now_ms);
+        }
+        unreachable!("a limit is reached")
+    }
+
+    type Change = fn(&mut PacingSettings);
+
+    #[test]
+    fn each_limit_lets_its_number_through_and_then_one_after_the_other() {
+        let rows: [(HeldBy, Change, fn(u64) -> Parcel, u64, i64); 6] = [
+            (HeldBy::PerMinute, |it| it.per_minute = 25, answer, 25, 2_400),
+            (HeldBy::PerHour, |it| it.per_hour = 150, answer, 150, 24_000),
+            (HeldBy::PerDay, |it| it.per_day = 1_000, answer, 1_000, 86_400),
+            (HeldBy::NewContacts, |it| it.new_contacts_per_day = 48, stranger, 48, 1_800_000),
+            (HeldBy::SameText, |it| it.same_text_per_hour = 10, notice, 10, 360_000),
+            (HeldBy::PerRecipient, |it| it.per_recipient_per_hour = 50, |_| answer(0), 50, 72_000),
+        ];
+        for (reason, change, parcel, count, one_ms) in rows {
+            let mut pacing = pacing(change);
+            let found = at_once(&mut pacing, parcel, NOW);
+            assert_eq!(found, (count, Held { reason, until_ms: NOW + one_ms }), "{reason:?}");
+            assert_eq!(pacing.check(parcel(count), NOW + one_ms), Ok(()), "{reason:?}");
+            assert!(pacing.check(parcel(count), NOW + one_ms - 1).is_err(), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn answers_go_where_notices_wait() {
+        let mut pacing = pacing(|it| it.per_minute = 25);
+        let many = |n| Parcel { text: n + 1, ..notice(n) };
+        assert_eq!(at_once(&mut pacing, many, NOW).0, 20);
+        assert_eq!(at_once(&mut pacing, answer, NOW).0, 5);
+        // However long they have waited: as soon as there is room, it is the answers'.
+        assert!(pacing.check(many(90), NOW + 2_400).is_err() && pacing.check(answer(90), NOW + 2_400).is_ok());
+    }
+
+    #[test]
+    fn who_answers_may_say_the_same_to_everybody() {
+        let mut pacing = pacing(|it| (it.same_text_per_hour, it.per_minute) = (2, 25));
+        assert_eq!(at_once(&mut pacing, answer, NOW).1.reason, HeldBy::PerMinute);
+    }
+
+    #[test]
+    fn a_stranger_is_one_once() {
+        let mut pacing = pacing(|it| it.new_contacts_per_day = 2);
+        for to in [1, 1, 2, 2, 1] {
+            pacing.check(stranger(to), NOW).unwrap();
+            pacing.count(stranger(to), NOW);
+        }
+        assert_eq!(pacing.check(stranger(3), NOW).unwrap_err().reason, HeldBy::NewContacts);
+        // The first that waits goes in half a day, and each a half day after the one before.
+        let half_days = |waiting| (pacing.stranger_leaves_at(waiting, NOW) - NOW) / (DAY_MS / 2);
+        assert_eq!((half_days(0), half_days(3)), (1, 4));
+    }
+
+    #[test]
+    fn a_young_number_begins_with_half() {
+        let settings = PacingSettings { per_day: 1_000, ..PacingSettings::default() };
+        let percent = |settings: &PacingSettings, days: i64| {
+            Pacing::new(settings.clone(), NOW - days * DAY_MS).per_day(NOW).count / 10
+        };
+        assert_eq!([-1, 0, 7, 13, 14, 400].map(|days| percent(&settings, days)), [50, 50, 75, 96, 100, 100]);
+        assert_eq!(percent(&PacingSettings { warm_up_days: 0, ..settings }, 0), 100);
+    }
+
+    #[test]
+    fn what_was_sent_before_a_restart_counts_after_it() {
+        let mut first = pacing(|it| it.per_hour = 4);
+        let sent: Vec<_> = (0..4).map(|n| (NOW + n * 1_000, answer(1))).collect();
+        sent.iter().for_each(|(at, parcel)| first.count(*parcel, *at));
+        let mut second = pacing(|it| it.per_hour = 4);
+        sent.iter().for_each(|(at, parcel)| second.count(*parcel, *at));
+        let now = NOW + 9_000;
+        assert_eq!(first.check(answer(1), now), second.check(answer(1), now));
+        assert!(second.check(answer(1), now).is_err());
+    }
+
+    #[test]
+    fn whatsapp_says_it_is_too_much_and_is_believed() {
+        let mut pacing = pacing(|_| {});
+        for wait in [30_000, 60_000, 120_000, 240_000, 480_000, 900_000, 900_000] {
+            pacing.slow_down(NOW);
+            let held = Held { reason: HeldBy::WhatsappSlowDown, until_ms: NOW + wait };
+            assert_eq!(pacing.check(answer(1), NOW), Err(held));
+        }
+        let later = NOW + 2 * HOUR_MS;
+        pacing.slow_down(later);
+        assert_eq!(pacing.check(answer(1), later).unwrap_err().until_ms, later + 30_000);
+    }
+
+    #[test]
+    fn no_number_is_too_large() {
+        let mut pacing = pacing(|_| {});
+        for now in [i64::MIN, 0, i64::MAX] {
+            pacing.count(stranger(1), now);
+            let _ = (pacing.check(notice(1), now), pacing.stranger_leaves_at(usize::MAX, now));
+        }
+    }
+}
