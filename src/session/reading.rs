@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Session;
@@ -12,6 +13,7 @@ use crate::{
         synced,
     },
     store::StoreError,
+    vault::VaultError,
 };
 
 impl Session {
@@ -135,6 +137,21 @@ impl Session {
     /// The last event that retention deleted: a cursor before it has missed something.
     pub fn trimmed(&self) -> Option<EventId> {
         self.0.log.trimmed()
+    }
+
+    /// Returns when everything that was written up to now is in the vault.
+    pub async fn all_durable(&self) -> Result<(), StoreError> {
+        Ok(self.0.store.wait(self.0.journal.recorded()).await?)
+    }
+
+    /// Whether the vault has documents of orders, which others read.
+    pub fn has_order_documents(&self) -> bool {
+        self.0.env.vault.has_order_documents()
+    }
+
+    /// Writes the document of an order; see [`crate::vault::Vault::put_order_document`].
+    pub async fn put_order_document(&self, id: &str, revision: u64, order: &Value) -> Result<(), VaultError> {
+        self.0.env.vault.put_order_document(&self.0.tenant, id, revision, order).await
     }
 
     /// How far a message that was accepted here has come; `None`: it is not from here.

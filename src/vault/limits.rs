@@ -98,6 +98,13 @@ pub(super) fn segment(name: &str) -> Checked {
     instance_id(&InstanceId(name.into()))
 }
 
+pub(super) fn order_id(id: &str) -> Checked {
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return refuse(format!("{id:?} cannot name an order"));
+    }
+    Ok(())
+}
+
 pub(super) fn instance(instance: &Instance) -> Checked {
     instance_id(&instance.id)?;
     text(&instance.version)?;

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
@@ -129,6 +130,16 @@ metered! {
         InstanceWrite: fn remove_instance(id: &InstanceId) -> Result<(), VaultError>;
         CheckValue: fn check_value() -> Result<Option<Bytes>, VaultError>;
         CheckValue: fn create_check_value(value: Bytes) -> Result<bool, VaultError>;
+        DirectoryWrite: fn put_order_document(
+            tenant: &TenantId,
+            id: &str,
+            revision: u64,
+            order: &Value
+        ) -> Result<(), VaultError>;
+    }
+
+    fn has_order_documents(&self) -> bool {
+        self.home.has_order_documents()
     }
 
     fn usage(&self) -> Usage {

@@ -28,6 +28,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
 pub use self::metered::MeteredVault;
@@ -360,6 +361,24 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn check_value(&self) -> Result<Option<Bytes>, VaultError>;
     /// Sets it if there is none; false when there was one.
     async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError>;
+
+    // --- orders, for others to read
+
+    /// Whether others read documents here.
+    fn has_order_documents(&self) -> bool {
+        false
+    }
+    /// Writes `tenants/{tenant}/orders/{id}`: an object, in plain, with the number of the order's change. A document that shows a later change
+    /// of the same order, or an order that was placed later under the same id, stays.
+    async fn put_order_document(
+        &self,
+        _tenant: &TenantId,
+        _id: &str,
+        _revision: u64,
+        _order: &Value,
+    ) -> Result<(), VaultError> {
+        Ok(())
+    }
 
     fn usage(&self) -> Usage;
 

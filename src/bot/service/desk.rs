@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{
         broadcast::{self, error::RecvError},
-        mpsc,
+        mpsc, watch,
     },
     time::{Instant, sleep},
 };
@@ -89,6 +89,8 @@ pub struct BotDesk {
     broken: HashSet<String>,
     /// What the vault has not confirmed yet.
     unconfirmed: FuturesUnordered<BoxFuture<'static, Result<(), Closed>>>,
+    /// The last change of an order, for those who show orders elsewhere.
+    order_changes: watch::Sender<ChangeNo>,
     trim_at: Instant,
     trimmed_to: Option<String>,
 }
@@ -112,9 +114,14 @@ impl BotDesk {
             wake_of: HashMap::new(),
             broken: HashSet::new(),
             unconfirmed: FuturesUnordered::new(),
+            order_changes: watch::Sender::new(ChangeNo::ZERO),
             trim_at: Instant::now() + TRIM_EVERY,
             trimmed_to: None,
         }
+    }
+
+    pub fn order_changes(&self) -> watch::Receiver<ChangeNo> {
+        self.order_changes.subscribe()
     }
 
     pub async fn run(mut self, mut commands: mpsc::Receiver<BotCommand>) {
@@ -262,8 +269,11 @@ impl BotDesk {
                 Err(NotAccepted::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
             }
         };
-        let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, .. } = decided;
+        let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, has_orders, .. } = decided;
         crash::point("bot_written");
+        if has_orders {
+            self.order_changes.send_replace(change);
+        }
         self.place = place;
         self.unwritten = 0;
         if kept_as != chat {

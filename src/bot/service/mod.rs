@@ -6,12 +6,13 @@
 //! decided; a conversation that breaks costs its own chat alone; any message of the tenant's own that no bot decided silences
 //! the bot in that chat, with what it had not yet sent there.
 //!
-//! Never sends: replies go into the outbox, which the courier carries. Projections of orders (Firestore, the Realtime Database) are
-//! consumers of their own: they read `order.created` and `order.updated` in the log.
+//! Never sends: replies go into the outbox, which the courier carries. Orders are shown as documents by [`projection`], by the marks that
+//! their changes leave.
 
 mod desk;
 mod gathering;
 mod hearing;
+mod projection;
 mod records;
 mod turn;
 
@@ -267,7 +268,9 @@ impl Attendant for Bots {
     fn opened(&self, session: &Session) {
         let (commands, received) = mpsc::channel(8);
         self.desks().insert(session.tenant().clone(), commands);
-        session.attend(BotDesk::new(session.clone(), self.shared.clone()).run(received));
+        let desk = BotDesk::new(session.clone(), self.shared.clone());
+        session.attend(projection::run(session.clone(), desk.order_changes()));
+        session.attend(desk.run(received));
     }
 }
 

@@ -20,6 +20,8 @@ use crate::{
 const MENU: &str = "menu";
 const SETTINGS: &str = "settings";
 const PLACE: &str = "place";
+/// Then an order's key and its revision: what [`super::projection`] has to write. Behind the other names.
+const UNPROJECTED: &str = "unprojected/";
 
 /// What an owner writes, and how often it was written: two who change it at the same time do not undo each other's work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,6 +94,27 @@ pub struct OrderRecord {
     /// What the restaurant called itself then.
     pub restaurant: String,
     pub updated_at: Timestamp,
+    /// Counts its changes; 0: an older build wrote it.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// A change of an order that is to be shown elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProjectionMark {
+    pub order: Ulid,
+    pub revision: u64,
+}
+
+impl ProjectionMark {
+    fn key(self) -> Key {
+        key::text(&format!("{UNPROJECTED}{}/{:020}", self.order, self.revision))
+    }
+
+    fn parse(key: &[u8]) -> Option<Self> {
+        let (order, revision) = std::str::from_utf8(key).ok()?.strip_prefix(UNPROJECTED)?.split_once('/')?;
+        Some(Self { order: order.parse().ok()?, revision: revision.parse().ok()? })
+    }
 }
 
 pub async fn menu(store: &Store) -> Result<Versioned<Menu>, StoreError> {
@@ -244,6 +267,31 @@ pub async fn orders(store: &Store, before: Option<Ulid>, limit: usize) -> Result
 pub fn put_order(batch: &mut Batch, key: Ulid, record: &OrderRecord) {
     batch.put(space::BOT_ORDERS, key.to_bytes(), plain(record));
     batch.put(space::BOT_ORDER_IDS, key::text(&record.order.id), key.to_bytes().to_vec());
+}
+
+/// The same by its key.
+pub async fn order_at(store: &Store, key: Ulid) -> Result<Option<OrderRecord>, StoreError> {
+    let stored = store.get(space::BOT_ORDERS, &key.to_bytes()).await?;
+    stored.map(|stored| parse_setting("order", &stored)).transpose()
+}
+
+/// Notes in the same change that an order has changed.
+pub fn mark_for_projection(batch: &mut Batch, order: Ulid, revision: u64) {
+    batch.put(space::BOT, ProjectionMark { order, revision }.key(), b"1".to_vec());
+}
+
+/// The oldest orders' first.
+pub async fn projection_marks(store: &Store, limit: usize) -> Result<Vec<ProjectionMark>, StoreError> {
+    let page = store.scan(space::BOT, Some(UNPROJECTED.as_bytes()), limit).await?;
+    Ok(page.iter().map_while(|(key, _)| ProjectionMark::parse(key)).collect())
+}
+
+/// Nobody waits for it: one that is found again is written again.
+pub async fn remove_projection_mark(store: &Store, mark: ProjectionMark) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    batch.delete(space::BOT, mark.key());
+    store.write(batch).await?;
+    Ok(())
 }
 
 /// Puts into the batch that some of what nobody needs any more goes, of the oldest orders and of the conversations after `chat`. Gives the

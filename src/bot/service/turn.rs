@@ -89,6 +89,8 @@ pub struct DecidedTurn {
     pub mended: bool,
     /// The order that was moved, as it is now.
     pub moved: Option<OrderRecord>,
+    /// Orders are new or changed.
+    pub has_orders: bool,
 }
 
 /// Why a turn is not decided.
@@ -155,7 +157,7 @@ impl<'a> ChatTurn<'a> {
         }
         let (mut retry, mut moved) = (Retry::of(&cause), None);
         let open = record.open_turn.take();
-        let (mut reopened, mut answered) = (None, Vec::new());
+        let (mut reopened, mut answered) = (None::<Box<OpenTurn>>, Vec::new());
         let inputs = match cause {
             Cause::Heard { mut events, ahead } => {
                 events.retain(|event| Some(event.id) > record.seen);
@@ -175,7 +177,7 @@ impl<'a> ChatTurn<'a> {
                 retry.events.clone_from(&events);
                 record.seen = events.iter().map(|event| event.id).max().max(record.seen);
                 record.name = events.iter().rev().find_map(|event| event.name.clone()).or(record.name);
-                let again = reopened.iter().flat_map(|open: &Box<OpenTurn>| open.events.iter().cloned());
+                let again = reopened.iter().flat_map(|open| open.events.iter().cloned());
                 let all: Vec<_> = ahead.into_iter().chain(again).chain(events).collect();
                 answered.clone_from(&all);
                 inputs(all)
@@ -230,7 +232,8 @@ impl<'a> ChatTurn<'a> {
             records::put_conversation(&mut self.decision.batch, &chat, &former, &record);
         }
         let wake_at = record.wake_at.filter(|_| record.broken.is_none());
-        Ok(DecidedTurn { decision: self.decision, chat, wake_at, broke, mended, moved })
+        let has_orders = !self.orders.is_empty();
+        Ok(DecidedTurn { decision: self.decision, chat, wake_at, broke, mended, moved, has_orders })
     }
 
     /// Whether the last turn is taken anew with these events: it is not too long for one turn, nobody has waited for too long, and all of its
@@ -330,7 +333,7 @@ impl<'a> ChatTurn<'a> {
             Effect::Notice(text) => self.replies.push((text, true)),
             Effect::Place(order) => {
                 let restaurant = self.restaurant.settings.name.clone();
-                let placed = OrderRecord { order: *order, restaurant, updated_at: self.clock.now() };
+                let placed = OrderRecord { order: *order, restaurant, updated_at: self.clock.now(), revision: 0 };
                 let key = Ulid::from_datetime(self.clock.now().into());
                 self.put_order(OrderChange::Created, key, placed);
             }
@@ -364,7 +367,11 @@ impl<'a> ChatTurn<'a> {
         record
     }
 
-    fn put_order(&mut self, change: OrderChange, key: Ulid, record: OrderRecord) {
+    fn put_order(&mut self, change: OrderChange, key: Ulid, mut record: OrderRecord) {
+        record.revision += 1;
+        if self.session.has_order_documents() {
+            records::mark_for_projection(&mut self.decision.batch, key, record.revision);
+        }
         records::put_order(&mut self.decision.batch, key, &record);
         self.decision.events.push(order_event(change, &record));
         self.orders.insert(record.order.id.clone(), (key, record));

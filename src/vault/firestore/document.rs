@@ -20,6 +20,9 @@ use crate::tenant::TenantRecord;
 
 pub(super) type Fields = HashMap<String, Value>;
 
+/// Of an order's document: which change of the order it shows.
+pub(super) const REVISION: &str = "revision";
+
 // --- to Firestore
 
 pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Fields {
@@ -182,6 +185,16 @@ impl Reader {
     pub(super) fn chunk(mut self) -> Read<(u32, Bytes)> {
         let n = self.id().parse().map_err(|_| self.malformed("id"))?;
         Ok((n, self.payload()?))
+    }
+
+    /// When the order of the document was placed, and which change of it that is; what others wrote there is older than everything.
+    pub(super) fn order_version(&self) -> (i64, u64) {
+        let number = |name: &str| match self.fields.get(name)?.value_type {
+            Some(ValueType::IntegerValue(number)) => Some(number),
+            _ => None,
+        };
+        let revision = number(REVISION).and_then(|number| u64::try_from(number).ok());
+        (number("timestamp").unwrap_or(i64::MIN), revision.unwrap_or(0))
     }
 
     pub(super) fn segment(mut self) -> Read<Bytes> {

@@ -448,6 +448,44 @@ impl Vault for Firestore {
         }
     }
 
+    fn has_order_documents(&self) -> bool {
+        true
+    }
+
+    async fn put_order_document(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        revision: u64,
+        order: &serde_json::Value,
+    ) -> Result<(), VaultError> {
+        const TRIES: usize = 5;
+        limits::order_id(id)?;
+        let path = format!("tenants/{tenant}/orders/{id}");
+        let mut fields: Fields =
+            order.as_object().into_iter().flatten().map(|(name, it)| (name.clone(), document::from_json(it))).collect();
+        fields.insert(document::REVISION.into(), document::from_json(&revision.into()));
+        let new = (order["timestamp"].as_i64().unwrap_or_default(), revision);
+        for _ in 0..TRIES {
+            let written = match self.get(&path).await? {
+                None => self.commit(vec![self.create(&path, fields.clone())]).await,
+                Some(found) if found.order_version() >= new => return Ok(()),
+                Some(found) => {
+                    let condition_type = found.updated().map(ConditionType::UpdateTime);
+                    let current_document = Some(Precondition { condition_type });
+                    let write = Write { current_document, ..self.write(&path, fields.clone()) };
+                    self.commit(vec![write]).await
+                }
+            };
+            match written {
+                // Another process writes it, too.
+                Err(failure) if failure.exists() || failure.missing() || failure.changed() => {}
+                done => return Ok(done?),
+            }
+        }
+        Err(VaultError::Unavailable("the document of an order changes all the time".into()))
+    }
+
     fn usage(&self) -> Usage {
         self.counters.usage()
     }

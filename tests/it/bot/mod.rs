@@ -3,6 +3,7 @@
 
 mod customers;
 mod death;
+mod documents;
 mod kitchen;
 mod manners;
 mod owner;

@@ -1,0 +1,95 @@
+//! Orders as documents of the vault, `tenants/{tenant}/orders/{id}`, where it has documents that others read (Firestore). The order's record
+//! is the truth, and this its copy in the words of the kitchen's pages.
+//!
+//! Each change of an order leaves a mark in the same change; who finds a mark writes the document and takes the mark away. So a document is
+//! written whatever dies, and after it died twice at the most, with the same content. A document says which change it shows, and an older
+//! one never replaces a newer: a process that has slept while another served the tenant harms nothing. Never writes what the journal does
+//! not have.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::sleep};
+use tracing::{debug, warn};
+
+use super::records::{self, ProjectionMark};
+use crate::{crash, journal::ChangeNo, session::Session, store::StoreError, vault::VaultError, waha::KitchenOrder};
+
+const PAGE: usize = 64;
+
+/// Waiting after a failure doubles from the first to the second.
+const RETRY_MIN: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+#[derive(Debug, thiserror::Error)]
+enum ProjectionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Until the session ends. `changes`: the last change of an order.
+pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
+    if !session.has_order_documents() {
+        return;
+    }
+    let stop = session.stopping();
+    let mut retry = RETRY_MIN;
+    loop {
+        let change = *changes.borrow_and_update();
+        let done = tokio::select! {
+            () = stop.cancelled() => return,
+            done = project(&session, change) => done,
+        };
+        let wait = match done {
+            Ok(()) => {
+                retry = RETRY_MIN;
+                None
+            }
+            Err(ProjectionError::Store(error)) if error.is_final() => {
+                debug!(%error, "the documents of orders wait for the next session");
+                return;
+            }
+            Err(error) => {
+                warn!(%error, retry.s = retry.as_secs(), "orders are not written as documents: tried again");
+                let wait = retry;
+                retry = (retry * 2).min(RETRY_MAX);
+                Some(wait)
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed(), if wait.is_none() => if changed.is_err() { return },
+            () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+        }
+    }
+}
+
+/// Everything that is marked.
+async fn project(session: &Session, change: ChangeNo) -> Result<(), ProjectionError> {
+    // Of a former process everything is durable that is here.
+    session.settled(change).await.map_err(StoreError::from)?;
+    loop {
+        let marks = records::projection_marks(session.store(), PAGE).await?;
+        if marks.is_empty() {
+            return Ok(());
+        }
+        for mark in marks {
+            write(session, mark).await?;
+        }
+    }
+}
+
+async fn write(session: &Session, mark: ProjectionMark) -> Result<(), ProjectionError> {
+    if let Some(record) = records::order_at(session.store(), mark.order).await? {
+        // It may be newer than the mark, and on its way to the vault.
+        session.all_durable().await?;
+        let tenant = session.tenant().as_str();
+        let order = KitchenOrder::new(tenant, &record.restaurant, &record.order);
+        let shown = serde_json::to_value(&order).expect("an order is plain data, which JSON always takes");
+        session.put_order_document(&record.order.id, record.revision, &shown).await?;
+        crash::point("order_document_written");
+    }
+    records::remove_projection_mark(session.store(), mark).await?;
+    Ok(())
+}
