@@ -138,7 +138,8 @@ async fn what_is_due_later_survives_a_death() {
     scene.daemon.kill().await.unwrap();
     scene.stage.wipe_local_data();
     // Nobody knows whether the first reply has left: what she says now is answered after it.
-    scene.says(&luz, "y una limonada natural").await;
+    let number = &scene.conversation.number;
+    scene.stage.network.customer_send(&luz, number, "y una limonada natural").await.unwrap();
     let scene = Scene { daemon: scene.stage.start().await, ..scene };
     scene.await_more(&ana, 0, "the reply").await;
     scene.await_more(&luz, 1, "both replies").await;
