@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bot_eval;
+mod export;
 mod import;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -35,6 +36,8 @@ enum Command {
     Bot(BotCommand),
     /// Bring tenants of another gateway, with their WhatsApp session: nobody scans again.
     Import(import::ImportOptions),
+    /// Let a tenant leave for another gateway, with its WhatsApp session: it does not connect from here any more.
+    Export(export::ExportOptions),
     /// The whole main job on this machine: pair, die, lose the disk, come back.
     #[cfg(feature = "loopback")]
     Demo(crate::demo::Options),
@@ -74,13 +77,14 @@ impl Cli {
             }
         };
         let stream = match self.command {
-            Some(Command::Import(_)) => LogStream::Stderr,
+            Some(Command::Import(_) | Command::Export(_)) => LogStream::Stderr,
             _ => LogStream::Stdout,
         };
         telemetry::init(&config.log, stream);
         match self.command {
             Some(Command::Check) => block_on(check(config)),
             Some(Command::Import(options)) => block_on(import::run(config, options)),
+            Some(Command::Export(options)) => block_on(export::run(config, options)),
             _ => block_on(async move { daemon::run(&config).await }),
         }
     }

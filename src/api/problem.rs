@@ -278,6 +278,11 @@ impl From<FleetError> for Problem {
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
             FleetError::Restoring => Self::unavailable("restoring", "The session is being restored: try again"),
             FleetError::Moved => Self::moved(),
+            FleetError::Exported(where_to) => Self::conflict(
+                "exported",
+                "The tenant has moved out",
+                format!("it was {where_to}; log it out, or delete it, to pair it anew"),
+            ),
             FleetError::Failed(reason) => Self::conflict("session_failed", "The session cannot be opened", reason),
         }
     }

@@ -134,6 +134,9 @@ pub enum FleetError {
     /// To another process.
     #[error("moved")]
     Moved,
+    /// To another gateway; where and when.
+    #[error("the tenant was {0}")]
+    Exported(String),
 }
 
 /// A tenant as the operator sees it.
@@ -261,6 +264,7 @@ impl Fleet {
     /// The same without the connecting: for whoever waits until it is connected.
     pub async fn opened_to_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         let session = self.opened(tenant).await?;
+        refuse_exported(&session)?;
         if session.status().paired {
             let (fleet, session) = (self.clone(), session.clone());
             self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
@@ -277,7 +281,9 @@ impl Fleet {
         tenant: &TenantId,
         phone: &str,
     ) -> Result<Result<String, RefusedCode>, FleetError> {
-        Ok(self.opened(tenant).await?.request_code(phone).await)
+        let session = self.opened(tenant).await?;
+        refuse_exported(&session)?;
+        Ok(session.request_code(phone).await)
     }
 
     /// The inner error: the session's own no.
@@ -651,6 +657,11 @@ impl Fleet {
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Two gateways with one device would use the same keys.
+fn refuse_exported(session: &Session) -> Result<(), FleetError> {
+    session.exported().map_or(Ok(()), |exported| Err(FleetError::Exported(exported.words())))
 }
 
 #[async_trait]

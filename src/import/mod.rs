@@ -3,7 +3,7 @@
 //! Readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
 //! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. All of them are pure, and sources are only
 //! read; [`LiveSource`] fetches what they read where a source is a database that lives. [`ImportWriter`] alone writes: one entry of the
-//! tenant's journal. Nothing here connects to WhatsApp.
+//! tenant's journal for who comes, and two for who leaves ([`Departure`]). Nothing here connects to WhatsApp.
 //!
 //! | source | reader |
 //! |---|---|
@@ -31,6 +31,7 @@ mod claim;
 mod complete;
 mod copy;
 mod counters;
+mod departure;
 mod entrance;
 mod entry;
 mod error;
@@ -64,6 +65,7 @@ pub use self::{
     claim::UnsearchableRecords,
     copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},
     counters::{CounterMargin, Finality, SettledTenant},
+    departure::{Departure, RefusedExport},
     entrance::{SourceFormat, read, read_one},
     entry::{ImportReceipt, TenantEntry, UnwritableCopyError},
     error::{EntryError, ImportError},

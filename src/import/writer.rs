@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::Clock,
     crash,
-    journal::{self, Closed, OpenError, Opened, Policy, Record},
+    journal::{self, ChangeNo, Closed, Journal, OpenError, Opened, Policy, Record},
     seal::Keyring,
     store::{self, OwnAccount, StoreError, records, space},
     tenant::{TenantId, TenantRecord},
@@ -82,7 +82,7 @@ pub enum RefusedImport {
         "the tenant has sent with these keys from here since its import: import it without --stopped, so that no session comes along"
     )]
     UsedHere,
-    #[error("the vault did not confirm the import in time: it may be there. The same import again finds out")]
+    #[error("the vault did not confirm it in time: it may be there. The same again finds out")]
     Unconfirmed,
     #[error(transparent)]
     Unwritable(#[from] UnwritableCopyError),
@@ -217,13 +217,8 @@ impl ImportWriter {
         self.claim_device(tenant, &settled.copy).await?;
         let entry = TenantEntry::new(settled, state, self.clock.now())?;
         let change = journal.record(entry.changes, Some(entry.decision));
-        match timeout(CONFIRM_LIMIT, journal.wait(change)).await {
-            Ok(Ok(())) => Ok(Occupancy::Free),
-            Ok(Err(Closed::Fenced)) => Err(RefusedImport::Taken),
-            Ok(Err(Closed::Refused(why))) => Err(RefusedImport::Vault(VaultError::Refused(why))),
-            Ok(Err(closed)) => Err(RefusedImport::Damaged(closed.to_string())),
-            Err(_) => Err(RefusedImport::Unconfirmed),
-        }
+        confirm(journal, change).await?;
+        Ok(Occupancy::Free)
     }
 
     pub(super) fn context(&self, tenant: &TenantId, record: Option<&TenantRecord>) -> journal::Context {
@@ -238,6 +233,17 @@ impl ImportWriter {
             expect_history: record.is_some_and(|record| record.whatsapp_connected),
             check: Some(store::check),
         }
+    }
+}
+
+/// Waits until the vault has it.
+pub(super) async fn confirm(journal: &Journal, change: ChangeNo) -> Result<(), RefusedImport> {
+    match timeout(CONFIRM_LIMIT, journal.wait(change)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Closed::Fenced)) => Err(RefusedImport::Taken),
+        Ok(Err(Closed::Refused(why))) => Err(RefusedImport::Vault(VaultError::Refused(why))),
+        Ok(Err(closed)) => Err(RefusedImport::Damaged(closed.to_string())),
+        Err(_) => Err(RefusedImport::Unconfirmed),
     }
 }
 

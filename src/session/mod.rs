@@ -75,7 +75,7 @@ mod wire_gate;
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -128,7 +128,9 @@ use self::{
 use crate::{
     journal::{self, ChangeNo, Closed, Journal, OpenError},
     message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
-    store::{self, Batch, CopyFailure, Hooks, OwnAccount, STOPPED, Store, StoreError, StoreOptions, key, space},
+    store::{
+        self, Batch, CopyFailure, Exported, Hooks, OwnAccount, STOPPED, Store, StoreError, StoreOptions, key, space,
+    },
     tenant::TenantId,
     vault::Decision,
 };
@@ -183,6 +185,8 @@ struct Inner {
     pace: pace::Pace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
+    /// It has left for another gateway.
+    exported: Mutex<Option<Exported>>,
     /// The states that consumers know of.
     told: states::Told,
     /// The tenant's own.
@@ -294,6 +298,8 @@ impl Session {
             connected_at: None,
         });
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
+        let exported = Exported::read(&store).await?;
+        let gone = exported.as_ref().map(Exported::words);
         let country = country::Own::read(&store).await?;
         let own = store.own_account().await?;
         let first_sync = Arc::new(first_sync::FirstSync::new(store.has_app_state_keys().await?));
@@ -303,10 +309,11 @@ impl Session {
         let status = Status {
             // One that is linked dials by itself: until then it takes messages as it does while it connects.
             state: if device.is_some() && !stopped { State::Starting } else { State::Stopped },
-            reason: match device {
-                Some(_) if stopped => STAYS_AWAY,
-                Some(_) => "restored",
-                None => "not paired",
+            reason: match (&device, &gone) {
+                (Some(_), _) if stopped => STAYS_AWAY,
+                (Some(_), _) => "restored",
+                (None, Some(gone)) => gone.as_str(),
+                (None, None) => "not paired",
             }
             .into(),
             paired: device.is_some(),
@@ -350,6 +357,7 @@ impl Session {
             pacer: pacer::Pacer::default(),
             pace: pace::Pace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
+            exported: Mutex::new(exported),
             told,
             country,
             meant: naming::Meant::default(),
@@ -410,9 +418,9 @@ impl Session {
         self.0.confirm(change).await.is_ok()
     }
 
-    /// The same after a restart of the process: one that was stopped stays away.
+    /// The same after a restart of the process: one that was stopped stays away, and one that was exported in any case.
     pub async fn resume(&self) {
-        if !self.is_stopped() {
+        if !self.is_stopped() && self.exported().is_none() {
             let _ = self.0.wishes.send(Wish::Connect).await;
         }
     }
@@ -436,6 +444,11 @@ impl Session {
 
     pub fn is_stopped(&self) -> bool {
         self.0.is_stopped()
+    }
+
+    /// Where the tenant has gone, if it has left for another gateway: it is not paired anew before somebody logs it out.
+    pub fn exported(&self) -> Option<Exported> {
+        self.0.exported.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Somebody looks at the QR code, or waits for one: it is offered for as long again as to whoever asks first. One that was not

@@ -2,7 +2,11 @@
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
 //! a [`Signal`], and the table in [`super::signal`] says what follows.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -397,6 +401,8 @@ impl Supervisor {
         };
         self.meanwhile(wishes, session.store.wait(wiped)).await?.map_err(Stop::Closed)?;
         session.first_sync.keys_wiped();
+        // The mark went with the credentials.
+        session.exported.lock().unwrap_or_else(PoisonError::into_inner).take();
         session.set_status(|status| {
             status.state = State::Stopped;
             status.reason = reason.to_owned();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::store::Device;
 
 use super::{Batch, StoreError, key, parse_setting, records, space, turn::Turn};
-use crate::journal::Record;
+use crate::journal::{Change, Record};
 
 /// Where it is written which account the tenant is.
 pub(super) const OWN_ACCOUNT: &str = "session/account";
@@ -94,6 +94,11 @@ impl OwnAccount {
     pub fn forget(batch: &mut Batch) {
         batch.delete(space::SETTINGS, key::text(OWN_ACCOUNT));
         batch.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE));
+    }
+
+    /// [`Self::put`] for whoever writes a tenant's journal without its store.
+    pub fn remembered(&self) -> Change {
+        Change { space: space::SETTINGS, key: key::text(OWN_ACCOUNT), value: Some(self.encode().into()) }
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -29,6 +29,7 @@ mod copy;
 mod database;
 mod device;
 mod digest;
+mod exported;
 mod failure;
 mod gates;
 pub mod key;
@@ -61,6 +62,7 @@ pub use self::{
     account::{ACCOUNT_CHANGE, OwnAccount, PAIRING, STOPPED, account_of},
     arrivals::Arrivals,
     device::{Hooks, is_paired},
+    exported::Exported,
     failure::{CopyFailure, CopyFailureKind},
     messages::{Filed, InboundPlace},
     pool::{Pool, PoolOptions},
@@ -456,6 +458,7 @@ pub fn check(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         space::INBOX => parse::<records::InboxRecord>(space, value).map(drop),
         space::OUTBOX => parse::<records::OutboxRecord>(space, value).map(drop),
         space::PAST => parse::<records::PastRecord>(space, value).map(drop),
+        space::EXPORTED if key.is_empty() => Exported::parse(value).map(drop),
         space::SETTINGS if *key == *key::text(account::OWN_ACCOUNT) => {
             parse_setting::<OwnAccount>(account::OWN_ACCOUNT, value).map(drop)
         }

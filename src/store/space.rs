@@ -57,6 +57,8 @@ pub const PENDING_INBOUND: Space = Space(9);
 pub const TC_TOKENS: Space = Space(10);
 /// User → [`super::records::DeviceListRecord`].
 pub const DEVICE_LISTS: Space = Space(11);
+/// File → its content, of a device that leaves; under the empty key [`super::Exported`].
+pub const EXPORTED: Space = Space(12);
 
 /// (chat, id, sender) → [`super::records::InboxRecord`].
 pub const INBOX: Space = Space(32);
@@ -159,6 +161,12 @@ pub const TABLE: &[Row] = &[
         Wipe::Dies,
         "the library leaves the first retry receipt of a device that it does not know unanswered; changes come while offline, too",
     ),
+    journaled(
+        EXPORTED,
+        "exported",
+        Wipe::Dies,
+        "until the folder is complete nothing else has the device; the mark says that it must not connect from here",
+    ),
     journaled(INBOX, "inbox", Wipe::Stays, "the messages"),
     journaled(OUTBOX, "outbox", Wipe::Stays, "the messages"),
     journaled(EVENTS, "events", Wipe::Stays, "each consumer gets each at least once"),
@@ -257,6 +265,7 @@ mod tests {
             (9, "pending inbound"),
             (10, "contact tokens"),
             (11, "device lists"),
+            (12, "exported"),
             (32, "inbox"),
             (33, "outbox"),
             (34, "events"),

@@ -72,6 +72,7 @@ mod matrix;
 mod media;
 mod metrics;
 mod move_in;
+mod move_out;
 mod named_errors;
 mod names;
 mod no_answers;

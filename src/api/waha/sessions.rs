@@ -181,11 +181,14 @@ async fn make(
     config: Option<Configuration>,
     start: bool,
 ) -> Result<Created<Brief>, Problem> {
+    // One that may not be started is not changed either.
+    let session = if start { app.fleet.opened_to_connect(tenant).await? } else { app.fleet.opened(tenant).await? };
     if let Some(config) = config.filter(|config| !config.0.is_null()) {
-        let session = app.fleet.opened(tenant).await?;
         configure(app, &session, config).await?;
     }
-    let session = if start { app.fleet.connect(tenant).await? } else { app.fleet.opened(tenant).await? };
+    if start {
+        session.connect().await;
+    }
     let status = if start { begun(&session).await } else { session.status() };
     Ok(Created(brief(app, tenant, &status).await?))
 }
@@ -296,7 +299,7 @@ pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>)
 pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
     let session = app.fleet.reclaimed(&tenant).await?;
     session.may_log_in()?;
-    session.connect().await;
+    let session = app.fleet.connect(&tenant).await?;
     session.reconnect().await;
     Ok(Created(brief(&app, &tenant, &begun(&session).await).await?))
 }

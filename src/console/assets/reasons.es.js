@@ -13,6 +13,7 @@ export default [
   ["stopped", "detenido"],
   ["stopped; it stays linked, and away until it is started", "detenido a propósito; sigue vinculado, y desconectado hasta que se inicie"],
   ["moved", "lo atiende otro proceso"],
+  ["exported to {to} at {at}", "exportado a {to} el {at}"],
   ["the daemon is stopping", "el servidor se está deteniendo"],
   ["unlinked", "desvinculado"],
   ["unlinked here; WhatsApp could not be told: remove the device on the phone", "desvinculado aquí; no se pudo avisar a WhatsApp: quite el dispositivo en el teléfono"],

@@ -398,6 +398,7 @@ export default {
   "problem.restoring": "The session is being restored. Try again in a moment.",
   "problem.session_closed": "The session is not open.",
   "problem.session_failed": "The session cannot be opened.",
+  "problem.exported": "The tenant has moved out to another gateway. To pair it anew, delete it and make it again.",
   "problem.storage": "The local disk fails.",
   "problem.too_large": "That is too large.",
   "problem.whatsapp_unreachable": "WhatsApp does not answer now.",

@@ -398,6 +398,7 @@ export default {
   "problem.restoring": "La sesión se está restaurando. Inténtelo en un momento.",
   "problem.session_closed": "La sesión no está abierta.",
   "problem.session_failed": "La sesión no se puede abrir.",
+  "problem.exported": "El negocio se mudó a otro servicio. Para vincularlo de nuevo, elimínelo y créelo otra vez.",
   "problem.storage": "Falla el disco local.",
   "problem.too_large": "Es demasiado grande.",
   "problem.whatsapp_unreachable": "WhatsApp no responde ahora.",

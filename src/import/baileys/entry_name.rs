@@ -35,6 +35,11 @@ pub fn parse(name: &str) -> Option<(EntryKind, &str)> {
     hydrated.or_else(|| typed(name))
 }
 
+/// What a file of a folder is; none for the credentials.
+pub fn of_file(name: &str) -> Option<EntryKind> {
+    parse(name.strip_suffix(".json")?).map(|(kind, _)| kind)
+}
+
 /// A type alone, as in `{"keys": {"pre-key": {"1": …}}}`.
 pub fn parse_type(name: &str) -> Option<EntryKind> {
     let found = TYPES.iter().chain(&OLD_TYPES).find(|(known, _)| *known == name);

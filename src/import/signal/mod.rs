@@ -32,8 +32,8 @@ pub struct ConvertedSession {
     pub archived_dropped: usize,
 }
 
-/// The library's protobuf, as a store of Baileys on Rust's libsignal holds it. Counters that it had reserved are skipped.
-fn own_session(bytes: &[u8]) -> Result<ConvertedSession, EntryError> {
+/// The library's protobuf, as our store holds it and one of Baileys on Rust's libsignal. Counters that it had reserved are skipped.
+pub fn own_session(bytes: &[u8]) -> Result<ConvertedSession, EntryError> {
     let record = SessionRecord::deserialize(bytes).and_then(SessionRecord::into_components).map_err(protocol)?;
     if record.current_session.is_none() {
         return Err(EntryError::NoOpenSession);
@@ -41,7 +41,7 @@ fn own_session(bytes: &[u8]) -> Result<ConvertedSession, EntryError> {
     Ok(ConvertedSession { record, archived_dropped: 0 })
 }
 
-fn own_sender_key(bytes: &[u8]) -> Result<SenderKeyRecordComponents, EntryError> {
+pub fn own_sender_key(bytes: &[u8]) -> Result<SenderKeyRecordComponents, EntryError> {
     let record = SenderKeyRecord::deserialize(bytes).and_then(SenderKeyRecord::into_components).map_err(protocol)?;
     if record.states.is_empty() {
         return Err(EntryError::Missing("a state of the sender key"));
