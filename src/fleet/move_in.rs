@@ -80,11 +80,12 @@ impl Fleet {
             info!(%tenant, "the tenant has come from another gateway");
             slot.expect_state();
         }
-        if is_in && !settled.stays_away {
+        // Without asking the directory first: a vault that failed a moment ago fails that too, and whom this cannot open is opened when the
+        // vault is back.
+        let is_open = (is_in || was_open) && self.open(&slot, is_in).await.is_ok();
+        if is_open && is_in && !settled.stays_away {
             // Whether WhatsApp takes the device, the session's state says.
             drop(self.connect(tenant).await);
-        } else if is_in || was_open {
-            drop(self.opened(tenant).await);
         }
         Ok(written?)
     }

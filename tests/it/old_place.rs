@@ -234,7 +234,7 @@ async fn answer(State(place): State<Arc<Place>>, request: Request) -> Response {
     }
     let body = {
         let tree = place.tree.lock().unwrap();
-        let parts = path.split('/').filter(|part| !part.is_empty());
+        let parts = path.split('/').filter(|part| !part.is_empty()).map(decoded);
         let found = parts.fold(Some(&*tree), |found, part| found?.get(part)).unwrap_or(&Value::Null);
         match (is_shallow, found) {
             (true, Value::Object(children)) => {
@@ -249,6 +249,18 @@ async fn answer(State(place): State<Arc<Place>>, request: Request) -> Response {
     }
     *place.bytes.lock().unwrap() += body.len();
     ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
+}
+
+/// A part of a path, without its escapes.
+fn decoded(part: &str) -> String {
+    let mut pieces = part.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (escape, rest) = piece.split_at(2);
+        bytes.push(u8::from_str_radix(escape, 16).unwrap());
+        bytes.extend(rest.bytes());
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 fn is_let_in(place: &Place, headers: &HeaderMap, query: &BTreeMap<&str, &str>) -> bool {
