@@ -355,9 +355,12 @@ mod tests {
 
     type Change = fn(&mut PacingSettings);
 
+    /// What holds, the limit, what is sent, how much passes at once, and then one in so many milliseconds.
+    type LimitRow = (HeldBy, Change, fn(u64) -> Parcel, u64, i64);
+
     #[test]
     fn each_limit_lets_its_number_through_and_then_one_after_the_other() {
-        let rows: [(HeldBy, Change, fn(u64) -> Parcel, u64, i64); 6] = [
+        let rows: [LimitRow; 6] = [
             (HeldBy::PerMinute, |it| it.per_minute = 25, answer, 25, 2_400),
             (HeldBy::PerHour, |it| it.per_hour = 150, answer, 150, 24_000),
             (HeldBy::PerDay, |it| it.per_day = 1_000, answer, 1_000, 86_400),

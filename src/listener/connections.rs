@@ -1,9 +1,9 @@
 //! Who is connected, what each connection does now, and who has to leave.
 //!
-//! Owns the counts, in all and by address. When there is no room, the one that has waited longest for its next request, or has not
-//! finished sending one, or has a WebSocket and has not shown a key on it, leaves; where nobody waits so, the request whose body was waited
-//! for longest. Requests that are being answered, and WebSockets with a key, stay. So half requests by the hundreds keep nobody out, not even those who come from behind the same proxy. WebSockets never
-//! take all places. One sweep ends what takes too long: no connection has timers of its own.
+//! Owns the counts, in all and by address. When there is no room, the one leaves that was waited for longest: for its next request, for the
+//! rest of one, for a key on its WebSocket. Requests that are being answered, and WebSockets with a key, stay. So half requests by the
+//! hundreds keep nobody out, not even those who come from behind the same proxy. WebSockets never take all places. One sweep ends what
+//! takes too long: no connection has timers of its own.
 
 use std::{
     collections::HashMap,
@@ -34,9 +34,6 @@ const MOST_LEAVING: usize = 16;
 
 /// How long that holds up newcomers at the most.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A request that was waited for so long gives way to a newcomer, when nobody else does.
-const SLOW_REQUEST: Duration = Duration::from_secs(1);
 
 /// How often it is told that there was no room.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -227,7 +224,8 @@ impl Connections {
     /// Closes all that only wait: there will be no next request.
     pub fn close_waiting(&self) {
         let mut table = self.table();
-        while table.close_a_waiting_one(None) {}
+        let waiting: Vec<_> = table.open.values().filter(|one| one.activity().waits()).cloned().collect();
+        waiting.iter().for_each(|one| table.close(one));
     }
 
     /// Closes one that only waits, if there is one.
@@ -270,43 +268,31 @@ impl Table {
         }
     }
 
-    /// The one that has waited longest, of all or of an address; if none waits, the one whose request we have waited for longest.
+    /// The one that is waited for longest, of all or of an address: for its next request, for the rest of one, for a key. Whoever dribbles
+    /// a body is within what is allowed to a slow line; but where all places are taken so, it gives way, and not a newcomer.
     fn close_a_waiting_one(&mut self, of: Option<IpAddr>) -> bool {
-        let has_waited = self.close_longest(|activity| {
-            let waits = match activity.phase {
-                Phase::Idle | Phase::Head => true,
-                Phase::Upgraded => !activity.is_proven,
-                Phase::Request | Phase::Closed => false,
-            };
-            waits && (of.is_none() || activity.counted == of)
-        });
-        has_waited || self.close_slowest_request(of)
-    }
-
-    /// Whoever dribbles a request is within what is allowed to a slow line; but where all places are taken so, it gives way.
-    fn close_slowest_request(&mut self, of: Option<IpAddr>) -> bool {
         let now = Instant::now();
-        let found = self.open.values().filter_map(|one| {
-            let activity = one.activity();
-            let is_half = activity.phase == Phase::Request && (of.is_none() || activity.counted == of);
-            let waited = activity.body.waited(now).filter(|waited| is_half && *waited >= SLOW_REQUEST)?;
-            Some((waited, one))
-        });
-        let Some(slowest) = found.max_by_key(|(waited, _)| *waited).map(|(_, one)| one.clone()) else { return false };
-        self.close(&slowest);
-        true
+        self.close_longest(|activity| {
+            let waited = match activity.phase {
+                Phase::Request => activity.body.waited(now),
+                _ => activity.waits().then(|| now.saturating_duration_since(activity.since)),
+            };
+            waited.filter(|_| of.is_none() || activity.counted == of)
+        })
     }
 
     fn close_an_unproven_web_socket(&mut self) -> bool {
-        self.close_longest(|activity| activity.phase == Phase::Upgraded && !activity.is_proven)
+        let now = Instant::now();
+        self.close_longest(|activity| {
+            let is_one = activity.phase == Phase::Upgraded && !activity.is_proven;
+            is_one.then(|| now.saturating_duration_since(activity.since))
+        })
     }
 
-    fn close_longest(&mut self, among: impl Fn(&Activity) -> bool) -> bool {
-        let found = self.open.values().filter_map(|one| {
-            let activity = one.activity();
-            among(&activity).then_some((activity.since, one))
-        });
-        let Some(longest) = found.min_by_key(|(since, _)| *since).map(|(_, one)| one.clone()) else { return false };
+    /// `waited`: how long one was waited for; `None`: it stays.
+    fn close_longest(&mut self, waited: impl Fn(&Activity) -> Option<Duration>) -> bool {
+        let found = self.open.values().filter_map(|one| Some((waited(&one.activity())?, one)));
+        let Some(longest) = found.max_by_key(|(waited, _)| *waited).map(|(_, one)| one.clone()) else { return false };
         self.close(&longest);
         true
     }
@@ -346,6 +332,15 @@ impl Table {
 }
 
 impl Activity {
+    /// Nothing of it is being answered, and no request is on its way but for its head.
+    fn waits(&self) -> bool {
+        match self.phase {
+            Phase::Idle | Phase::Head => true,
+            Phase::Upgraded => !self.is_proven,
+            Phase::Request | Phase::Closed => false,
+        }
+    }
+
     fn is_overdue(&self, limits: &Limits, now: Instant) -> bool {
         let lasts = now.saturating_duration_since(self.since);
         match self.phase {

@@ -568,6 +568,10 @@ impl Hooks for Inner {
         self.admit_account(account).await
     }
 
+    async fn pairing(&self, account: &OwnAccount) {
+        self.open_conversations_to(account).await;
+    }
+
     fn copy_failed(&self, failure: &CopyFailure) {
         self.end(End::CopyFailed(failure.clone()));
     }

@@ -111,6 +111,13 @@ impl Inner {
         Ok(change.filter(|change| change.until > self.env.clock.now()))
     }
 
+    /// See [`crate::store::Hooks::pairing`]. It may be the account that the tenant was before it was deleted.
+    pub(super) async fn open_conversations_to(&self, account: &OwnAccount) {
+        if let Err(error) = self.log.open_to(account).await {
+            warn!(%error, "what was said to this account before shows after the next start");
+        }
+    }
+
     /// See [`crate::store::Hooks::another_account`].
     pub(super) async fn admit_account(&self, scanned: &OwnAccount) -> bool {
         let expected = match self.change_account(scanned).await {
@@ -133,14 +140,7 @@ impl Inner {
 
     /// `None`: the tenant is the scanned account now. `Some`: it stays this one.
     async fn change_account(&self, scanned: &OwnAccount) -> Result<Option<OwnAccount>, StoreError> {
-        let Some(own) = self.store.own_account().await? else {
-            // It may be the account that the tenant was before it was deleted.
-            self.log.open_to(scanned).await?;
-            return Ok(None);
-        };
-        if own.is_same(scanned) {
-            return Ok(None);
-        }
+        let Some(own) = self.store.own_account().await?.filter(|own| !own.is_same(scanned)) else { return Ok(None) };
         let Some(change) = self.account_change().await? else { return Ok(Some(own)) };
         self.forget_files().await;
         // In a task of its own: the library may drop this call with its connection.

@@ -61,6 +61,9 @@ pub trait Hooks: Send + Sync {
     /// WhatsApp is cut.
     async fn another_account(&self, account: &OwnAccount) -> bool;
 
+    /// The tenant is being paired with this account, which is its own from here on.
+    async fn pairing(&self, account: &OwnAccount);
+
     /// The working copy failed: cut the line to WhatsApp, for good, before this returns. Called once, and before the call
     /// that met the failure has its answer, so the library can say nothing to WhatsApp that follows from it. Do not wait here.
     fn copy_failed(&self, failure: &CopyFailure);
@@ -187,13 +190,15 @@ impl Store {
         let expected = OwnAccount::new(entry.phone_number.clone(), Some(entry.lid.clone()));
         let hooks = self.copy.hooks();
         let own = self.answer(self.own_account()).await?;
-        if own.as_ref().is_none_or(|own| !own.is_same(&expected)) {
+        if own.is_some_and(|own| !own.is_same(&expected)) {
             match &hooks {
                 Some(hooks) if hooks.another_account(&expected).await => {}
                 Some(_) => return Err(LibraryError::Database(Box::new(StoreError::OtherAccount))),
-                None if own.is_none() => {}
                 None => pending().await,
             }
+        }
+        if let Some(hooks) = &hooks {
+            hooks.pairing(&expected).await;
         }
         let mapped = self.put_mappings(std::slice::from_ref(entry)).await;
         if let Some(hooks) = hooks {

@@ -234,8 +234,8 @@ async fn answer(State(place): State<Arc<Place>>, request: Request) -> Response {
     }
     let body = {
         let tree = place.tree.lock().unwrap();
-        let parts = path.split('/').filter(|part| !part.is_empty()).map(decoded);
-        let found = parts.fold(Some(&*tree), |found, part| found?.get(part)).unwrap_or(&Value::Null);
+        let mut parts = path.split('/').filter(|part| !part.is_empty()).map(decoded);
+        let found = parts.try_fold(&*tree, |found, part| found.get(part)).unwrap_or(&Value::Null);
         match (is_shallow, found) {
             (true, Value::Object(children)) => {
                 json!(children.keys().map(|name| (name.clone(), true)).collect::<BTreeMap<_, _>>()).to_string()

@@ -56,6 +56,8 @@ impl Hooks for Session {
         false
     }
 
+    async fn pairing(&self, _: &OwnAccount) {}
+
     fn copy_failed(&self, failure: &CopyFailure) {
         self.failures.lock().unwrap().push(failure.clone());
     }

@@ -110,7 +110,11 @@ async fn impatient_run(home: Home, seed: u64) {
     let dying = async {
         // Those who are answered in one turn may not come to the point so often.
         let over = async {
-            while !daemon.has_ended().unwrap() && !(knows_all(&customers[0]).await && knows_all(&customers[1]).await) {
+            loop {
+                let is_over = knows_all(&customers[0]).await && knows_all(&customers[1]).await;
+                if is_over || daemon.has_ended().unwrap() {
+                    break;
+                }
                 tokio::time::sleep(std::time::Duration::from_millis(25)).await;
             }
         };
@@ -124,6 +128,7 @@ async fn impatient_run(home: Home, seed: u64) {
     };
     let (_, daemon) = tokio::join!(futures::future::join_all(talks), dying);
     let scene = Scene { daemon, ..scene };
+    let count = regex::Regex::new("([0-9]) × Ajiaco").unwrap();
     for customer in &customers {
         let knows_all = async || scene.got(customer).await.last().is_some_and(|last| last.contains("4 × Ajiaco"));
         until(LIMIT, "a reply that knows of everything", knows_all)
@@ -134,7 +139,6 @@ async fn impatient_run(home: Home, seed: u64) {
         scene.talk(customer, "hablar con alguien").await;
         let all = scene.got(customer).await;
         assert_eq!(all[..before.len()], before[..], "seed {seed}");
-        let count = regex::Regex::new("([0-9]) × Ajiaco").unwrap();
         let counts: Vec<u32> = before.iter().filter_map(|reply| count.captures(reply)?[1].parse().ok()).collect();
         assert!(counts.len() == before.len() && counts.is_sorted_by(|a, b| a < b), "seed {seed}: {before:#?}");
     }
