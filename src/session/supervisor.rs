@@ -2,7 +2,11 @@
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
 //! a [`Signal`], and the table in [`super::signal`] says what follows.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -362,6 +366,7 @@ impl Supervisor {
             // The next login is refused, and shows it.
             Err(Stop::Asked) => Err(Closed::Stopped),
         };
+        self.session.unlinking.store(false, Ordering::Release);
         for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
             let _ = waits.send(answer.clone());
         }
