@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::stage::{Home, LIMIT, Other, Stage};
 
-/// How long a tenant may be without a session in a debug build, on two cores that do other work as well. A release build with a machine to
-/// itself has two seconds.
+/// How long a tenant may be without a session in a debug build, on two cores that do other work as well. The aim is two seconds for the slowest
+/// of a hundred, which only a release build can show.
 const MEDIAN_GAP_MS: u64 = 8_000;
 const LONGEST_GAP_MS: u64 = 20_000;
 
