@@ -368,6 +368,8 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
             world.stays_pending(changing.as_mut()).await;
             assert!(begun.elapsed() < Duration::from_secs(60), "the change of account is not written");
         }
+        // It learns that it is written.
+        world.stays_pending(changing.as_mut()).await;
         world.answer();
         accepting.await.unwrap();
         changing.await.unwrap();

@@ -326,10 +326,13 @@ async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> 
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
 
-/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings and whose session it was, revokes
-/// its keys; then there is no such session. Messages stay until they are too old, as all history does, for the account that comes back.
+/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings and whose session it was; asked by
+/// the operator, revokes its keys; then there is no such session. Messages stay until they are too old, as all history does, for the account that comes back.
 /// A session that is gone already is no error, as with WAHA.
-pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Success>, Problem> {
+pub async fn delete(
+    State(app): State<App>,
+    For { tenant, caller, .. }: For<Controlling>,
+) -> Result<Json<Success>, Problem> {
     let session = match app.fleet.known(&tenant).await {
         Err(FleetError::Unknown) => return Ok(Json(Success::YES)),
         known => known?,
@@ -340,8 +343,11 @@ pub async fn delete(State(app): State<App>, For { tenant, .. }: For<Controlling>
         session.set_country(None).await?;
     }
     app.bots.forget(&session).await?;
-    // Whoever makes a session of this name later is another: no key of this one opens it.
-    app.auth.keys.revoke_of(&tenant).await?;
+    // Whoever makes a session of this name later is another: no key of this one opens it. A program that deletes the session with its own
+    // key makes it anew with that.
+    if let Caller::Admin = caller {
+        app.auth.keys.revoke_of(&tenant).await?;
+    }
     app.fleet.delete(&tenant).await?;
     Ok(Json(Success::YES))
 }
