@@ -458,11 +458,19 @@ impl<'a> Connection<'a> {
     fn look_at_the_clock(&mut self) -> Flow {
         let state = self.session.status.borrow().state;
         let waits = self.session.ready.borrow().is_none();
+        let logged_in_for = self.client.is_logged_in().then(|| self.logged_in_since.get_or_insert_with(Instant::now));
+        let logged_in_for = logged_in_for.map(|since| since.elapsed()).unwrap_or_default();
+        // While the vault takes nothing, reading pauses: then the silence is ours.
+        if waits && logged_in_for > SILENT_QUEUE_TIMEOUT && self.is_silent() && !self.session.journal.outage() {
+            warn!("WhatsApp does not begin to deliver after the login: connecting anew");
+            self.supervisor.silent_logins += 1;
+            self.signal = Some(Signal::Unanswered);
+            return OVER;
+        }
         match state {
             State::Starting if self.client.is_logged_in() => {
                 // A first login whose state sync fails never says Connected, but is usable all the same.
-                let since = *self.logged_in_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > LOGIN_TIMEOUT && self.connected_at.is_none() {
+                if logged_in_for > LOGIN_TIMEOUT && self.connected_at.is_none() {
                     warn!("logged in, but the first sync does not end: going on without it");
                     self.connected_at = Some(Instant::now());
                     self.connected();
@@ -481,12 +489,6 @@ impl<'a> Connection<'a> {
                     return OVER;
                 }
                 self.session.set_status(|status| status.reason = Signal::Unanswered.to_string());
-            }
-            State::Working if waits && self.is_left_passive() => {
-                warn!("WhatsApp does not begin to deliver after the login: connecting anew");
-                self.supervisor.silent_logins += 1;
-                self.signal = Some(Signal::Unanswered);
-                return OVER;
             }
             State::Working if waits && Instant::now() > self.deadline => {
                 warn!("WhatsApp does not finish its offline queue: sending anyway");
@@ -601,10 +603,9 @@ impl<'a> Connection<'a> {
 
     /// WhatsApp has said nothing at all of its offline queue: it may have refused to leave the passive mode, of which the library only
     /// warns (`client/node_io.rs`), and delivers nothing then. Only so many logins in a row are given up for that.
-    fn is_left_passive(&self) -> bool {
-        let since_login = self.connected_at.map(|at| at.elapsed()).unwrap_or_default();
+    fn is_silent(&self) -> bool {
         let is_silent = !self.has_begun_queue && *self.last_push.borrow() <= self.began;
-        is_silent && since_login > SILENT_QUEUE_TIMEOUT && self.supervisor.silent_logins < MAX_SILENT_LOGINS
+        is_silent && self.supervisor.silent_logins < MAX_SILENT_LOGINS
     }
 
     /// A login that was made because of quiet is over its offline queue: was anything kept back?

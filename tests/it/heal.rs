@@ -81,6 +81,18 @@ async fn a_refused_login_heals_when_whatsapp_is_well_again() {
     scene.heals("two refused logins").await;
 }
 
+/// Codes of the moment that the library takes for final.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_refused_for_the_moment_heals() {
+    for code in [408, 429, 504, 599] {
+        let scene = scene().await;
+        let network = &scene.stage.network;
+        network.fault(Fault::new(FaultKind::ConnectFailure).code(code).count(1)).await.unwrap();
+        network.fault(Fault::new(FaultKind::Drop)).await.unwrap();
+        scene.heals(&format!("a login refused with {code}")).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_whatsapp_heals() {
     let scene = scene().await;

@@ -133,6 +133,22 @@ async fn a_login_without_an_answer_does_not_keep_the_port_shut() {
     up.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
 }
 
+/// WhatsApp refuses to leave the passive mode, in which it delivers nothing; the library goes on as if it were connected.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_whatsapp_leaves_passive_is_made_anew() {
+    let scene = Scene::new().await;
+    scene.fault(Fault::new(FaultKind::IqError).code(500).xmlns("passive").count(1)).await;
+    let (began, logins) = (Instant::now(), scene.logins().await);
+    let scene = scene.restart().await;
+    let (network, conversation) = (&scene.stage.network, &scene.conversation);
+    network.customer_send(&conversation.customers[0], &conversation.number, "is anybody there?").await.unwrap();
+    let heard = async || scene.ear.heard().iter().any(|it| it.payload["message"]["text"] == json!("is anybody there?"));
+    until(LIMIT, "the message", heard).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    assert!(began.elapsed() < Duration::from_secs(25), "deaf for {:?}\n{}", began.elapsed(), scene.stage.log());
+    assert!(scene.logins().await >= logins + 2, "the fault was not met");
+    scene.daemon.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_error_ends_the_connection_though_the_socket_stays_open() {
     let scene = Scene::new().await;

@@ -114,7 +114,7 @@ pub struct New {
     display_name: Option<DisplayName>,
 }
 
-/// How people call a session: a line of at most 100 characters; empty: by its name.
+/// The display name: a line of at most 100 characters. An empty one takes it away.
 #[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(example = &"Trattoria da Nino")]
@@ -326,9 +326,10 @@ async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> 
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
 
-/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings and whose session it was; asked by
-/// the operator, revokes its keys; then there is no such session. Messages stay until they are too old, as all history does, for the account that comes back.
-/// A session that is gone already is no error, as with WAHA.
+/// `DELETE /api/sessions/{session}`: unlinks at WhatsApp, wipes the credentials, forgets the settings and
+/// whose session it was; asked by the operator, revokes its keys. Then there is no such session. Messages
+/// stay until they are too old, for the account that comes back. A session that is gone already is no
+/// error, as with WAHA.
 pub async fn delete(
     State(app): State<App>,
     For { tenant, caller, .. }: For<Controlling>,
@@ -343,8 +344,8 @@ pub async fn delete(
         session.set_country(None).await?;
     }
     app.bots.forget(&session).await?;
-    // Whoever makes a session of this name later is another: no key of this one opens it. A program that deletes the session with its own
-    // key makes it anew with that.
+    // The next session of this name may be another's: no key of this one opens it. A program that deletes
+    // the session with its own key makes it anew with that key.
     if let Caller::Admin = caller {
         app.auth.keys.revoke_of(&tenant).await?;
     }
