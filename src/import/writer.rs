@@ -150,7 +150,7 @@ impl ImportWriter {
             TenantPast::Imported
         } else if store::is_paired(&state)? {
             TenantPast::Linked
-        } else if store::account_of(&state)?.is_some() {
+        } else if store::account_of(&state)?.is_some() || store::was_disowned(&state) {
             TenantPast::LinkedBefore
         } else {
             TenantPast::New

@@ -468,14 +468,7 @@ impl<'a> Connection<'a> {
             return OVER;
         }
         match state {
-            State::Starting if self.client.is_logged_in() => {
-                // A first login whose state sync fails never says Connected, but is usable all the same.
-                if logged_in_for > LOGIN_TIMEOUT && self.connected_at.is_none() {
-                    warn!("logged in, but the first sync does not end: going on without it");
-                    self.connected_at = Some(Instant::now());
-                    self.connected();
-                }
-            }
+            State::Starting if self.client.is_logged_in() => self.await_first_sync(logged_in_for),
             State::Starting if Instant::now() > self.deadline => {
                 warn!("WhatsApp does not finish the login");
                 self.signal = Some(self.session.line.trouble().map_or(Signal::Unanswered, Signal::Unreachable));
@@ -513,6 +506,15 @@ impl<'a> Connection<'a> {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+
+    /// A first login whose state sync fails never says Connected, but is usable all the same.
+    fn await_first_sync(&mut self, logged_in_for: Duration) {
+        if logged_in_for > LOGIN_TIMEOUT && self.connected_at.is_none() {
+            warn!("logged in, but the first sync does not end: going on without it");
+            self.connected_at = Some(Instant::now());
+            self.connected();
+        }
     }
 
     /// What an event says of the session; and why the connection will end, if it says that.

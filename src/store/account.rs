@@ -16,6 +16,9 @@ pub(super) const OWN_ACCOUNT: &str = "session/account";
 /// Where it is written that the owner allows another account, once. Gone with the next pairing, whoever's it is.
 pub const ACCOUNT_CHANGE: &str = "session/account/change";
 
+/// Where it is written that the tenant was an account, and became nobody's.
+const DISOWNED: &str = "session/account/disowned";
+
 /// Where it is written that the owner wants the session to stay away.
 pub const STOPPED: &str = "session/stopped";
 
@@ -94,6 +97,7 @@ impl OwnAccount {
     pub fn forget(batch: &mut Batch) {
         batch.delete(space::SETTINGS, key::text(OWN_ACCOUNT));
         batch.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE));
+        batch.put(space::SETTINGS, key::text(DISOWNED), Vec::new());
     }
 
     /// [`Self::put`] for whoever writes a tenant's journal without its store.
@@ -116,6 +120,12 @@ pub fn account_of(state: &[Record]) -> Result<Option<OwnAccount>, StoreError> {
     let device = state.iter().find(|record| record.space == space::DEVICE);
     let device = device.map(|device| records::device::decode(&device.value)).transpose()?;
     Ok(device.as_ref().and_then(OwnAccount::of))
+}
+
+/// Whether the tenant of a hydrated state was an account, and became nobody's.
+pub fn was_disowned(state: &[Record]) -> bool {
+    let name = key::text(DISOWNED);
+    state.iter().any(|record| record.space == space::SETTINGS && record.key == name)
 }
 
 impl Turn<'_> {

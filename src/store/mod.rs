@@ -59,7 +59,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
 pub use self::{
-    account::{ACCOUNT_CHANGE, OwnAccount, PAIRING, STOPPED, account_of},
+    account::{ACCOUNT_CHANGE, OwnAccount, PAIRING, STOPPED, account_of, was_disowned},
     arrivals::Arrivals,
     device::{Hooks, is_paired},
     exported::Exported,

@@ -76,11 +76,15 @@ async fn one_deploy_brings_the_fleet_in_and_each_once() {
     let session = stage.dashboard.get("/api/sessions/t000").await.unwrap().body;
     assert_eq!(session["imported"]["origin"], "realtime_database", "{session}");
 
-    // Unlinked, deleted, and unlinked after a scan: none of them comes back. A new one does.
+    // Unlinked, deleted, unlinked after a scan, and made anew after one: none of them comes back. A new one does.
     stage.dashboard.post("/api/sessions/t000/logout", json!({})).await.unwrap();
     stage.dashboard.delete("/api/sessions/t001").await.unwrap();
     stage.pair("scanned").await;
     stage.dashboard.post("/api/sessions/scanned/logout", json!({})).await.unwrap();
+    stage.pair("anew").await;
+    stage.dashboard.delete("/api/sessions/anew").await.unwrap();
+    let made = stage.dashboard.post("/api/sessions", json!({ "name": "anew", "start": false })).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.body);
     for name in ["t000", "scanned"] {
         until(LIMIT, name, || async { !is_paired(&stage, name).await }).await.unwrap();
     }
@@ -88,6 +92,7 @@ async fn one_deploy_brings_the_fleet_in_and_each_once() {
     place.change(|tree| {
         tree["tenants"]["t099"] = tenant(&late, true);
         tree["tenants"]["scanned"] = tenant(&creds(503), true);
+        tree["tenants"]["anew"] = tenant(&creds(504), true);
     });
     daemon.terminate(LIMIT).await.unwrap();
     let daemon = stage.start().await;
@@ -96,14 +101,14 @@ async fn one_deploy_brings_the_fleet_in_and_each_once() {
     left.remove("t001");
     left.insert("t099".to_owned());
     all_connected(&stage, left).await;
-    for name in ["t000", "scanned"] {
+    for name in ["t000", "scanned", "anew"] {
         assert!(!is_paired(&stage, name).await, "{name} was linked again");
     }
     assert!(!names(&stage).await.contains("t001"), "a deleted tenant is back");
     assert!(taken(&stage).values().all(|times| *times == 1), "{:?}", taken(&stage));
     assert_eq!(taken(&stage).len(), 13, "{:?}", taken(&stage));
     let stats = stage.network.stats().await;
-    assert_eq!((stats.counts.pairings, stats.counters_reused), (1, 0), "{stats:#?}");
+    assert_eq!((stats.counts.pairings, stats.counters_reused), (2, 0), "{stats:#?}");
     assert_eq!(place.written(), Vec::<String>::new());
     daemon.terminate(LIMIT).await.unwrap();
 }
