@@ -9,10 +9,10 @@ import { defineRailway, github, preserve, project, service } from "railway/iac";
 /** Railway's edge must be told the port that PORT tells the daemon; it would try 8080. */
 const PORT = 3000;
 
-/** From SIGTERM to SIGKILL. The daemon takes `shutdown.grace` (25 s) at the most. Railway's default is 0. */
-const DRAIN_SECONDS = 30;
+/** From SIGTERM to SIGKILL. The daemon takes `shutdown.grace` at the most: in a deploy 40 s and 250 ms a tenant, up to 300 s. Railway's default is 0. */
+const DRAIN_SECONDS = 310;
 
-/** From the new container's first healthy answer to the old one's SIGTERM. The new one has taken the tenants over by then. */
+/** From the new container's first healthy answer to the old one's SIGTERM. The old one gives the tenants over after it. */
 const OVERLAP_SECONDS = 0;
 
 /** The port opens when the restore is over, at the latest `restore.deadline` (240 s) after the start. */

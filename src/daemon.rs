@@ -61,6 +61,28 @@ const DECODING: usize = 2;
 /// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
 const READING: usize = 128;
 
+/// Of a grace that is set so much is kept for closing what was not given away.
+const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
+
+/// So much of the giving is kept for the last letters.
+const LAST_LETTERS: Duration = Duration::from_secs(3);
+
+/// Where none is set: so long for closing.
+const CLOSING_TIME: Duration = Duration::from_secs(25);
+
+/// Where none is set and other processes stay: before the closing, so long for giving them the tenants. It ends when all are given, so
+/// the length counts only on a slow machine or a slow vault. Tenants change hands up to 32 at a time, each in about a second: of
+/// more than some 9,000 the rest is closed, and taken over when this process has ended.
+fn giving_time(tenants: usize) -> Duration {
+    let each = Duration::from_millis(250).saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX));
+    (Duration::from_secs(15) + each).min(Duration::from_secs(275))
+}
+
+/// SIGTERM to exit at the most, where none is set and other processes stay.
+pub fn default_grace(tenants: usize) -> Duration {
+    giving_time(tenants) + CLOSING_TIME
+}
+
 /// A daemon whose port is open.
 pub struct Daemon {
     pub address: SocketAddr,
@@ -70,7 +92,8 @@ pub struct Daemon {
     auth: Arc<Auth>,
     stop_serving: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    grace: Duration,
+    /// `None`: see [`default_grace`].
+    grace: Option<Duration>,
     /// Removed at the end.
     _work: WorkFolder,
     /// Of an embedded vault.
@@ -108,7 +131,8 @@ impl Daemon {
         let auth = Auth::start(auth, vault.clone(), SystemClock::shared()).await;
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
-        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone() };
+        let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
+        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
@@ -180,15 +204,23 @@ impl Daemon {
     /// Refuses new work, finishes what is in flight, writes everything to the vault; within the grace.
     pub async fn stop(self) -> anyhow::Result<()> {
         let began = Instant::now();
+        let giving = match self.grace {
+            Some(grace) => grace.saturating_sub(KEPT_FOR_CLOSING.min(grace / 2)),
+            None => giving_time(self.fleet.counts().total),
+        };
+        // Its last letters, and a vault that does not answer, take no more than the time that there is.
+        let _ = tokio::time::timeout(giving, self.fleet.leave(giving.saturating_sub(LAST_LETTERS))).await;
+        let left = self.grace.map_or(CLOSING_TIME, |grace| grace.saturating_sub(began.elapsed()));
         let ending = async {
-            self.fleet.stop().await;
+            // What comes after it takes a second or two.
+            self.fleet.stop(left.saturating_sub(Duration::from_secs(2))).await;
             self.live.close().await;
             self.auth.stop().await;
             self.stop_serving.cancel();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
         };
-        if tokio::time::timeout(self.grace, ending).await.is_err() {
-            bail!("not everything was finished within {:?}", self.grace);
+        if tokio::time::timeout(left, ending).await.is_err() {
+            bail!("not everything was finished within {:?}", began.elapsed());
         }
         info!(took.ms = began.elapsed().as_millis() as u64, "stopped");
         Ok(())

@@ -6,6 +6,7 @@ pub mod api;
 pub mod bot;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod console;
 pub mod crash;

@@ -401,10 +401,10 @@ async fn follow(
 }
 
 /// A page that showed a code before a restart shows the next one: its offer goes on once the tenant is open. One that is paired is somebody
-/// else's to serve.
+/// else's to serve, and so is one whose code a process that lives shows.
 async fn open_unpaired(fleet: &Fleet, tenant: &TenantId) {
     let is_unpaired = matches!(fleet.record(tenant).await, Ok(Some(record)) if !record.whatsapp_connected);
-    if is_unpaired && let Err(error) = fleet.known(tenant).await {
+    if is_unpaired && let Err(error) = fleet.known_in_turn(tenant).await {
         debug!(%tenant, %error, "a tenant is not opened for its dashboard");
     }
 }

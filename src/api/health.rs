@@ -23,9 +23,10 @@ use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
-    /// `unserved` when all tenants are without a session; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
+    /// `unserved` when all tenants are without a session, and not all because their state is damaged; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
-    /// one: restored just now, failed, moved to another process, or served by none; `ok`. All that is wrong is counted in `problems`.
+    /// one: restored just now, failed, or served by no process; `standby`: other processes serve all tenants, and this one is there for when they
+    /// stop; `ok`. All that is wrong is counted in `problems`.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,
@@ -65,6 +66,8 @@ pub struct Problems {
 pub struct Sessions {
     working: usize,
     total: usize,
+    /// Served by another process on the same vault.
+    elsewhere: usize,
     /// For the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     ill: Option<Vec<Ill>>,
@@ -101,7 +104,7 @@ pub async fn baileys(State(app): State<App>, MaybeCaller(caller): MaybeCaller) -
 
 impl Health {
     fn new(app: &App, caller: Option<&Caller>) -> Self {
-        let counts @ Counts { working, total, .. } = app.fleet.counts();
+        let counts @ Counts { working, total, elsewhere, .. } = app.fleet.counts();
         let unowned = app.fleet.unowned().len();
         let problems = Problems {
             vault: app.fleet.stalled().max(usize::from(app.fleet.is_vault_down())),
@@ -115,7 +118,7 @@ impl Health {
             mode: None,
             version: env!("CARGO_PKG_VERSION"),
             active_sessions: None,
-            sessions: Sessions { working, total, ill: None },
+            sessions: Sessions { working, total, elsewhere, ill: None },
             problems,
             warnings: None,
             vault: None,
@@ -136,7 +139,7 @@ impl Health {
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {
-        let served = matches!(self.status, "ok" | "degraded" | "disk_low" | "vault_down");
+        let served = matches!(self.status, "ok" | "standby" | "degraded" | "disk_low" | "vault_down");
         let status = if served { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
@@ -151,16 +154,18 @@ impl Gives for Health {
 
 /// The worst first: two probes that see the same must do the same.
 fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
-    let Counts { unserved, without_history, total, .. } = counts;
+    let Counts { unserved, without_history, elsewhere, total, .. } = counts;
     match (space(app), unserved) {
-        _ if app.fleet.is_draining() => "draining",
+        _ if app.fleet.is_draining() || app.fleet.is_leaving() => "draining",
         (DiskSpace::Full, _) => "disk_full",
-        // A tenant without any state keeps no deploy from being healthy, and hides none that serves nobody.
-        (_, unserved) if unserved > 0 && unserved + without_history >= total => "unserved",
+        // A tenant without any state keeps no deploy from being healthy, and hides none that serves nobody. Those that other processes serve
+        // need no restart: a process that waits beside them, and is never healthy, holds up every deploy.
+        (_, unserved) if unserved > 0 && elsewhere == 0 && unserved + without_history >= total => "unserved",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
-        (DiskSpace::Enough, 0) if problems.unowned == 0 && problems.vault == 0 => "ok",
-        (DiskSpace::Enough, _) => "degraded",
+        _ if unserved > 0 || problems.unowned > 0 || problems.vault > 0 => "degraded",
+        _ if elsewhere > 0 && elsewhere >= total => "standby",
+        _ => "ok",
     }
 }
 
@@ -174,6 +179,7 @@ pub(super) fn ill(app: &App) -> Vec<Ill> {
     app.fleet
         .reports()
         .into_iter()
+        .filter(|report| app.fleet.served_elsewhere(&report.tenant).is_none())
         .filter(|report| match report.status.state {
             _ if report.loss.is_some() => true,
             session::State::Working | session::State::ScanQrCode => false,

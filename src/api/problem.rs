@@ -150,9 +150,11 @@ impl Problem {
     }
 
     /// Another process has the tenant.
-    pub fn moved() -> Self {
-        let mut problem = Self::unavailable("moved", "Another process serves this tenant");
-        problem.detail = Some("connect or start takes it back".to_owned());
+    pub fn owned_elsewhere() -> Self {
+        let mut problem = Self::unavailable("owned_elsewhere", "Another process serves this tenant");
+        problem.detail = Some("ask that process; the tenant comes here when it stops or dies".to_owned());
+        // In a deploy that is a matter of seconds.
+        problem.retry_after_s = Some(2);
         problem
     }
 
@@ -277,7 +279,7 @@ impl From<FleetError> for Problem {
             FleetError::Unconfirmed => Self::unreadable(StoreError::Unconfirmed),
             FleetError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
             FleetError::Restoring => Self::unavailable("restoring", "The session is being restored: try again"),
-            FleetError::Moved => Self::moved(),
+            FleetError::Moved => Self::owned_elsewhere(),
             FleetError::Exported(where_to) => Self::conflict(
                 "exported",
                 "The tenant has moved out",
@@ -291,7 +293,7 @@ impl From<FleetError> for Problem {
 impl From<End> for Problem {
     fn from(end: End) -> Self {
         match end {
-            End::Moved => Self::moved(),
+            End::Moved => Self::owned_elsewhere(),
             End::CopyFailed(_) | End::Crashed | End::VaultRefused(_) => {
                 let mut problem = Self::from(FleetError::Restoring);
                 problem.detail = Some(end.to_string());

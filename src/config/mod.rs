@@ -52,8 +52,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub metrics: Metrics,
     pub bot: Bot,
-    /// From SIGTERM to the exit.
-    pub shutdown_grace: Duration,
+    /// From SIGTERM to the exit. `None`: by the number of tenants.
+    pub shutdown_grace: Option<Duration>,
     pub log: Log,
 }
 

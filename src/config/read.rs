@@ -100,7 +100,7 @@ impl Reader<'_> {
             self.duration("bot.keep_conversations", 86_400..=315_360_000),
             self.duration("bot.keep_orders", 86_400..=315_360_000),
         );
-        let shutdown_grace = self.duration("shutdown.grace", 1..=300);
+        let shutdown_grace = self.grace();
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
         });
@@ -633,6 +633,18 @@ impl Reader<'_> {
             self.mistake(key, format!("expected {expected}"));
         }
         parsed
+    }
+
+    /// The inner `None`: "auto".
+    #[expect(clippy::option_option, reason = "a mistake, or the default")]
+    fn grace(&mut self) -> Option<Option<Duration>> {
+        self.parsed("shutdown.grace", "\"auto\", or a duration from 1s to 300s, like 90s", |text| {
+            if text == "auto" {
+                return Some(None);
+            }
+            let grace = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;
+            (Duration::from_secs(1)..=Duration::from_secs(300)).contains(&grace).then_some(Some(grace))
+        })
     }
 
     fn duration(&mut self, key: &str, seconds: std::ops::RangeInclusive<u64>) -> Option<Duration> {

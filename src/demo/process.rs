@@ -165,8 +165,13 @@ impl Process {
     }
 
     /// SIGTERM; its exit code.
-    pub async fn terminate(mut self, limit: Duration) -> anyhow::Result<Option<i32>> {
+    pub async fn terminate(self, limit: Duration) -> anyhow::Result<Option<i32>> {
         self.signal(rustix::process::Signal::TERM)?;
+        self.ended(limit).await
+    }
+
+    /// Waits until it has ended; its exit code.
+    pub async fn ended(mut self, limit: Duration) -> anyhow::Result<Option<i32>> {
         let status = tokio::time::timeout(limit, self.child.wait()).await.context("the daemon does not stop")??;
         Ok(status.code())
     }

@@ -135,7 +135,8 @@ async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<Tenan
                 warn!(%tenant, "the directory does not have it as connected, and its journal has it as paired: restoring it");
                 let slot = fleet.slot_of(&tenant);
                 slot.expect_state();
-                revival::take(fleet, slot);
+                // It looks whether another process has it, until the vault says so.
+                revival::revive(fleet, slot);
             }
             Err(error) => {
                 error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read");

@@ -5,11 +5,12 @@
 //! stays with that tenant. Knows nothing of HTTP.
 
 mod directory;
+mod handover;
 mod heartbeat;
 mod incidents;
+mod letters;
 mod move_in;
 mod ownership;
-mod peers;
 mod restore;
 mod revival;
 mod slot;
@@ -38,8 +39,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 
 use self::{
+    handover::Handovers,
     incidents::Incidents,
-    peers::Peers,
     slot::{Failure, FailureKind, Slot},
 };
 pub use self::{
@@ -49,14 +50,16 @@ pub use self::{
     work_folder::WorkFolder,
 };
 use crate::{
-    clock, config,
+    clock,
+    cluster::{self, Peers},
+    config,
     import::UnsearchableRecords,
     journal::{Damage, Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
         media::{FileName, Sweeper, Witness},
     },
-    session::{End, Env, Health, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
+    session::{End, Env, Health, Prepared, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
     store::StoreError,
     telemetry::metrics,
     tenant::{TenantId, TenantRecord},
@@ -83,11 +86,14 @@ pub struct Fleet {
     attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
     incidents: Incidents,
     peers: Peers,
+    handovers: Handovers,
     /// Since when the vault does not take this instance's record, as far as was tried.
     unannounced_since: Mutex<Option<clock::Instant>>,
     /// Tenants that are opened anew at the same time.
     reviving: Semaphore,
     unsearchable: Arc<UnsearchableRecords>,
+    /// Tenants that are opened for dashboards at the same time: many of those hold up nobody who is paired.
+    visiting: Semaphore,
 }
 
 /// Whoever works beside the sessions, each as long as it is open.
@@ -101,6 +107,8 @@ pub trait Attendant: Send + Sync + 'static {
 pub struct Settings {
     pub restore: config::Restore,
     pub heartbeat: config::Heartbeat,
+    /// No other process can have the vault open while this one has.
+    pub is_sole: bool,
 }
 
 /// What a heartbeat found, and when.
@@ -152,17 +160,22 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub working: usize,
-    /// Without a session: moved, being restored, or failed. Another process, build or key may serve them.
+    /// Without a session anywhere, as far as is known here: being restored, failed, or taken by a process that has died. Another build or
+    /// key may serve them.
     pub unserved: usize,
     /// Connected by the directory, without any state in the vault: nobody can serve them.
     pub without_history: usize,
+    /// Served by another process.
+    pub elsewhere: usize,
     pub total: usize,
 }
 
 impl Fleet {
     pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
         let started_at = env.clock.now();
+        let peers = Peers::new(settings.heartbeat.announce);
         let reviving = Semaphore::new(settings.restore.batch_size);
+        let visiting = Semaphore::new(settings.restore.batch_size);
         let fleet = Arc::new(Self {
             env,
             settings,
@@ -174,10 +187,12 @@ impl Fleet {
             tasks: TaskTracker::new(),
             attendants: OnceLock::new(),
             incidents: Incidents::default(),
-            peers: Peers::default(),
+            peers,
+            handovers: Handovers::default(),
             unannounced_since: Mutex::new(None),
             reviving,
             unsearchable: Arc::default(),
+            visiting,
         });
         // The first to log in, in the restore, need it.
         let env = fleet.env.clone();
@@ -231,7 +246,7 @@ impl Fleet {
                 return Ok(session);
             }
             // Looked after, with backoff: a caller more makes it no quicker.
-            if slot.end().is_some() {
+            if slot.end().is_some() || self.is_served_elsewhere(&slot) {
                 return Err(slot.refusal());
             }
         }
@@ -241,12 +256,18 @@ impl Fleet {
         }
     }
 
+    /// The same, a few at a time: for what many may want at once, as all dashboards do after a restart.
+    pub async fn known_in_turn(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        let _turn = self.visiting.acquire().await;
+        self.known(tenant).await
+    }
+
     /// Why the tenant has no session now.
     pub fn refusal(&self, tenant: &TenantId) -> FleetError {
         self.slot(tenant).map_or(FleetError::NotOpen, |slot| slot.refusal())
     }
 
-    /// The same, also when another process has it: whoever asks for it by name means this one.
+    /// The same, and not only when somebody has looked: a process that has died holds nobody.
     pub async fn reclaimed(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         match self.known(tenant).await {
             Err(FleetError::Moved | FleetError::Restoring) => self.opened(tenant).await,
@@ -254,7 +275,7 @@ impl Fleet {
         }
     }
 
-    /// Opens the tenant, makes it if it is new, takes it back if another process has it, and connects it.
+    /// Opens the tenant, makes it if it is new, takes it over if no process that lives has it, and connects it.
     pub async fn connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         let session = self.opened_to_connect(tenant).await?;
         session.connect().await;
@@ -319,7 +340,13 @@ impl Fleet {
     /// not be opened has, so that it is an error.
     pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
         if self.slot(tenant).is_none() {
-            return Ok(());
+            if self.living_peers().is_empty() {
+                return Ok(());
+            }
+            // It may have been paired at another process since this one began.
+            let owner = self.living_owner(tenant).await.map_err(|error| self.unreadable(&error))?;
+            let Some(owner) = owner else { return Ok(()) };
+            self.slot_of(tenant).set_elsewhere(Some(owner), self.env.clock.now());
         }
         let session = self.running(tenant)?;
         session.unlink().await.map_err(|error| match (session.end(), error) {
@@ -461,6 +488,7 @@ impl Fleet {
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
                 None if slot.lacks_history() => counts.without_history += 1,
+                None if self.is_served_elsewhere(slot) => counts.elsewhere += 1,
                 None => counts.unserved += 1,
             }
         }
@@ -499,36 +527,68 @@ impl Fleet {
         self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));
         self.tasks.spawn(takeback::run(self.clone()));
+        if !self.settings.is_sole {
+            self.handovers.writing.spawn(letters::run(self.clone()));
+        }
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
 
-    /// Refuses new work, finishes what is in flight, writes everything to the vault. The caller sets the limit.
-    pub async fn stop(&self) {
+    /// Refuses new work, finishes what is in flight, writes everything to the vault. Before the limit is over the others are told, whatever
+    /// is not closed by then.
+    pub async fn stop(&self, limit: Duration) {
+        /// For the last letters, and for removing this instance's record.
+        const FAREWELL: Duration = Duration::from_secs(5);
         self.draining.store(true, Ordering::Release);
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        self.handovers.giving.close();
         let slots: Vec<_> = self.slots().values().cloned().collect();
         let closing = TaskTracker::new();
-        for session in slots.iter().filter_map(|slot| slot.unclosed()) {
-            closing.spawn(async move { session.close().await });
+        let ending = async {
+            self.tasks.wait().await;
+            // What is being given away is closed by its giver.
+            for slot in slots.iter().filter(|slot| !self.is_giving(&slot.tenant)) {
+                if let Some(session) = slot.unclosed() {
+                    closing.spawn(async move { session.close().await });
+                }
+            }
+            closing.close();
+            tokio::join!(closing.wait(), self.handovers.giving.wait());
+        };
+        tokio::pin!(ending);
+        let is_over = timeout(limit.saturating_sub(FAREWELL.min(limit / 2)), &mut ending).await.is_ok();
+        if !is_over {
+            warn!("not all sessions are closed: other processes are told all the same");
         }
-        closing.close();
-        closing.wait().await;
+        self.handovers.over.cancel();
+        self.handovers.writing.close();
+        self.handovers.writing.wait().await;
+        letters::say_goodbye(self).await;
         if timeout(Duration::from_secs(2), self.env.vault.remove_instance(&self.env.instance)).await.is_err() {
             warn!("this instance's record stays in the vault");
+        }
+        if !is_over {
+            ending.await;
         }
         info!(sessions = slots.len(), "all sessions are closed");
     }
 
-    /// The tenant's session; opens it, makes the tenant if it is new, takes it back if another process has it. Does not connect.
+    /// The tenant's session; opens it, makes the tenant if it is new, takes it over if no process that lives has it. Does not connect.
     pub async fn opened(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        if let Some(session) = self.session(tenant) {
-            return Ok(session);
+        if let Some(slot) = self.slot(tenant) {
+            if let Some(session) = slot.session() {
+                return Ok(session);
+            }
+            if self.is_served_elsewhere(&slot) {
+                return Err(FleetError::Moved);
+            }
+        }
+        if self.is_leaving() {
+            return Err(FleetError::Draining);
         }
         let record = match self.env.vault.tenant(tenant).await {
             Ok(record) => record,
@@ -540,6 +600,12 @@ impl Fleet {
             self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         let slot = self.slot_of(tenant);
+        if let Err(error) = self.check_unowned(&slot, None).await {
+            if record.as_ref().is_some_and(|record| record.whatsapp_connected) {
+                slot.expect_state();
+            }
+            return Err(error);
+        }
         let known = record.as_ref().is_some_and(|record| record.whatsapp_connected);
         slot.set_known_number(record.and_then(|record| record.phone_number));
         self.open(&slot, known || slot.was_paired()).await
@@ -547,6 +613,11 @@ impl Fleet {
 
     /// Opens the tenant once, however many ask. `known`: there must be a state.
     async fn open(&self, slot: &Slot, known: bool) -> Result<Session, FleetError> {
+        self.open_prepared(slot, known, None).await
+    }
+
+    /// The same of a tenant that was read before.
+    async fn open_prepared(&self, slot: &Slot, known: bool, prepared: Option<Prepared>) -> Result<Session, FleetError> {
         let tenant = &slot.tenant;
         if known {
             // Should this try fail: the next must know it as well.
@@ -563,10 +634,10 @@ impl Fleet {
             let reason = "the vault did not take the last changes of the session that ended".to_owned();
             Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
         } else {
-            let number = slot.known_number();
+            let (number, newest) = (slot.known_number(), slot.newest_event());
             let (began, reason) = (Instant::now(), standing::takeover_reason(slot));
-            let opened =
-                Session::open(self.env.clone(), tenant.clone(), known, slot.newest_event(), number.as_deref()).await;
+            let env = self.env.clone();
+            let opened = Session::open(env, tenant.clone(), known, newest, number.as_deref(), prepared).await;
             match opened {
                 Ok(session) => {
                     metrics::tenant_opened(reason, began.elapsed());
@@ -630,12 +701,12 @@ impl Fleet {
     fn instance(&self) -> Instance {
         Instance {
             id: self.env.instance.clone(),
-            address: None,
-            process: peers::this_process(),
+            address: (!self.settings.is_sole).then(|| cluster::LETTER_BOX.to_owned()),
+            process: cluster::this_process(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,
             heartbeat_at: self.env.clock.now(),
-            draining: self.is_draining(),
+            draining: self.is_draining() || self.is_leaving(),
         }
     }
 

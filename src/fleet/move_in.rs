@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use tracing::info;
 
-use super::{Fleet, FleetError, slot::Slot, takeback};
+use super::{Fleet, FleetError, slot::Slot};
 use crate::{
     import::{ImportWriter, Occupancy, RefusedImport, SettledTenant},
     tenant::TenantId,
@@ -50,7 +50,7 @@ impl Fleet {
         tenant: &TenantId,
         settled: SettledTenant,
     ) -> Result<Occupancy, RefusedMoveIn> {
-        if self.is_draining() {
+        if self.is_draining() || self.is_leaving() {
             return Err(FleetError::Draining.into());
         }
         let (fleet, tenant) = (self.clone(), tenant.clone());
@@ -108,13 +108,10 @@ impl Fleet {
 
     /// A takeover would end the session that a living process has.
     async fn refuse_elsewhere(&self, tenant: &TenantId) -> Result<(), RefusedMoveIn> {
-        let Some(owner) = takeback::owner(self, tenant).await? else { return Ok(()) };
-        if owner == self.env.instance {
-            return Ok(());
+        match self.living_owner(tenant).await? {
+            Some(_) => Err(FleetError::Moved.into()),
+            None => Ok(()),
         }
-        // A process announces itself before it takes anything over.
-        self.peers.meet(&self.env.vault.instances().await?);
-        if self.is_alive(&owner) { Err(FleetError::Moved.into()) } else { Ok(()) }
     }
 
     pub(super) fn import_writer(&self) -> ImportWriter {

@@ -14,10 +14,14 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::{Fleet, directory::Pause};
-use crate::{session::State, tenant::TenantId, vault::VaultError};
+use super::{Fleet, directory::Pause, letters, takeback};
+use crate::{
+    session::{self, State},
+    tenant::{TenantId, TenantRecord},
+    vault::VaultError,
+};
 
 /// How the restore went.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +30,8 @@ pub struct Summary {
     pub restored: usize,
     /// Not up in time, and still trying.
     pub late: Vec<TenantId>,
+    /// Served by a process that lives, and left to it.
+    pub elsewhere: usize,
     /// Given up, with the reason.
     pub failed: BTreeMap<String, String>,
     pub took: Duration,
@@ -46,6 +52,12 @@ enum Outcome {
 /// When all are hydrated and some are up, the port waits so long for the next one. WhatsApp may leave a login without an answer for good.
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
+/// Tenants whose owner is asked for at the same time.
+const QUESTIONS: usize = 32;
+
+/// The port does not wait longer for knowing who has what: the rest is asked for afterwards.
+const OWNERS: Duration = Duration::from_secs(10);
+
 /// Tenants that lost their pairing so lately are opened as well.
 const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -63,17 +75,41 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     let now = fleet.env.clock.now();
     let lately = |at: jiff::Timestamp| now.duration_since(at).unsigned_abs() < LATELY;
     let records = listed.into_iter().filter_map(|(_, record)| record.ok());
-    for record in records.filter(|record| !record.whatsapp_connected && record.deleted_at.is_none()) {
-        // Those that are paired all the same are restored.
-        if !record.last_error_at.is_some_and(lately) || fleet.slot(&record.id).is_some() {
-            continue;
+    let unlinked = records.filter(|record| !record.whatsapp_connected && record.deleted_at.is_none());
+    let mut left: Vec<_> = unlinked.filter(|record| record.last_error_at.is_some_and(lately)).collect();
+    let mut pause = Pause::new();
+    while !left.is_empty() {
+        let mut unread = Vec::new();
+        for record in left {
+            if !open_one_unlinked(fleet, &record).await {
+                unread.push(record);
+            }
         }
-        let slot = fleet.slot_of(&record.id);
-        slot.set_known_number(record.phone_number);
-        if fleet.open(&slot, false).await.is_err() {
-            warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
+        left = unread;
+        if !left.is_empty() {
+            pause.wait().await;
         }
     }
+}
+
+/// False: nobody knows who has it, since the vault does not say. It may be another's, with a code on a screen.
+async fn open_one_unlinked(fleet: &Fleet, record: &TenantRecord) -> bool {
+    // Those that are paired all the same are restored.
+    if fleet.slot(&record.id).is_some() {
+        return true;
+    }
+    match fleet.living_owner(&record.id).await {
+        // A process that lives tells their webhooks.
+        Ok(Some(_)) => return true,
+        Ok(None) => {}
+        Err(_) => return false,
+    }
+    let slot = fleet.slot_of(&record.id);
+    slot.set_known_number(record.phone_number.clone());
+    if fleet.open(&slot, false).await.is_err() {
+        warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
+    }
+    true
 }
 
 impl Fleet {
@@ -86,7 +122,14 @@ impl Fleet {
             Ok(Err(error)) => warn!(%error, "this instance's record was not written"),
             Err(_) => warn!("this instance's record was not written in time"),
         }
-        let listed = self.list(deadline).await?;
+        let asked = self.env.clock.instant();
+        let instances = self.insist(deadline, || self.env.vault.instances()).await?;
+        self.peers.meet(&self.others(instances), asked);
+        match self.settings.is_sole {
+            true => self.peers.bury(),
+            false => letters::knock(self, deadline).await,
+        }
+        let listed = self.insist(deadline, || self.env.vault.restorable()).await?;
         let mut summary = Summary { tenants: listed.len(), ..Summary::default() };
         let mut tenants = Vec::new();
         for (name, record) in listed {
@@ -101,6 +144,8 @@ impl Fleet {
                 }
             }
         }
+        let tenants = self.leave_to_the_living(tenants, deadline).await;
+        summary.elsewhere = summary.tenants - summary.failed.len() - tenants.len();
         let size = self.settings.restore.batch_size;
         let batches = tenants.len().div_ceil(size);
         info!(tenants = summary.tenants, batches, batch.size = size, "restoring");
@@ -125,6 +170,7 @@ impl Fleet {
         info!(
             tenants = summary.tenants,
             restored = summary.restored,
+            elsewhere = summary.elsewhere,
             late = summary.late.len(),
             failed = summary.failed.len(),
             took.ms = summary.took.as_millis() as u64,
@@ -135,16 +181,54 @@ impl Fleet {
         Ok(summary)
     }
 
+    /// What no process that lives has, and this one should: the rest has an owner, or will have one. A process that starts disturbs nobody,
+    /// since it may be gone in a moment; what is its own by then it is offered.
+    async fn leave_to_the_living(&self, tenants: Vec<TenantId>, deadline: Instant) -> Vec<TenantId> {
+        if self.living_peers().is_empty() {
+            return tenants;
+        }
+        // A handover may be near, in which every thread is needed.
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(session::load_phone_rules()));
+        let limit = deadline.min(Instant::now() + OWNERS);
+        let silent = || VaultError::Unavailable("no answer".into());
+        let owners = stream::iter(tenants).map(|tenant| async move {
+            let owner = timeout_at(limit, takeback::owner(self, &tenant)).await;
+            (owner.unwrap_or_else(|_| Err(silent())), tenant)
+        });
+        let owners: Vec<_> = owners.buffer_unordered(QUESTIONS).collect().await;
+        let (mut ours, mut unread) = (Vec::new(), 0);
+        for (owner, tenant) in owners {
+            let owner = match owner {
+                Ok(Some(owner)) if self.is_alive(&owner) => Some(owner),
+                Ok(_) if self.should_own(&tenant) => {
+                    ours.push(tenant);
+                    continue;
+                }
+                Ok(_) => None,
+                Err(error) => {
+                    debug!(%tenant, %error, "who has it cannot be read yet: asked again later");
+                    unread += 1;
+                    None
+                }
+            };
+            let slot = self.slot_of(&tenant);
+            slot.expect_state();
+            slot.set_elsewhere(owner, self.env.clock.now());
+        }
+        info!(elsewhere = self.slots().len(), unread, "other processes live, and keep their tenants");
+        ours
+    }
+
     /// The vault may be slower to start than we are.
-    async fn list(
-        &self,
-        deadline: Instant,
-    ) -> Result<Vec<(String, Result<crate::tenant::TenantRecord, VaultError>)>, RestoreError> {
+    async fn insist<T, A>(&self, deadline: Instant, ask: impl Fn() -> A) -> Result<T, RestoreError>
+    where
+        A: Future<Output = Result<T, VaultError>>,
+    {
         let mut wait = Duration::from_millis(200);
         let limit = self.settings.restore.deadline;
         let silent = || VaultError::Unavailable("no answer".into());
         loop {
-            let error = match timeout_at(deadline, self.env.vault.restorable()).await {
+            let error = match timeout_at(deadline, ask()).await {
                 Ok(Ok(listed)) => return Ok(listed),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(RestoreError::Vault(limit, silent())),

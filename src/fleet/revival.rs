@@ -2,7 +2,7 @@
 //!
 //! One mechanism for every reason: a working copy that failed, a task that crashed, a vault that refused or did not answer, a disk
 //! that was full. The first time at once, then with backoff. A tenant that another process owns is left to it: see
-//! [`super::heartbeat`] for when it is taken back.
+//! [`super::takeback`] for when it is taken back. Who owns it is asked before each try, since another process may be quicker than the next one.
 
 use std::sync::Arc;
 
@@ -10,8 +10,15 @@ use futures::FutureExt as _;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{Fleet, directory, slot::Slot};
-use crate::session::{End, backoff, jitter};
+use super::{
+    Fleet, FleetError, directory,
+    slot::{Failure, FailureKind, Slot},
+};
+use crate::{
+    crash,
+    session::{End, backoff, jitter},
+    vault::InstanceId,
+};
 
 /// The shortest wait between two openings that fail.
 const FLOOR: std::time::Duration = std::time::Duration::from_millis(250);
@@ -43,25 +50,44 @@ fn note(fleet: &Fleet, slot: &Slot) {
     }
 }
 
-fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
-    begin(fleet, slot, false);
+/// Whose the tenant was before.
+enum Former {
+    Ours,
+    /// A process' that was gone when this one looked.
+    Orphaned,
+    /// This one's, which lives and has let go of it.
+    Given(InstanceId),
 }
 
-/// Opens the tenant although another process had it.
+/// Opens the tenant, unless a process that lives has it.
+pub fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
+    begin(fleet, slot, Former::Ours);
+}
+
+/// The same of one that a process had which is gone. Another may have been quicker.
 pub fn take(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
-    begin(fleet, slot, true);
+    begin(fleet, slot, Former::Orphaned);
 }
 
-fn begin(fleet: &Arc<Fleet>, slot: Arc<Slot>, take: bool) {
+/// The same of one that a process which lives has let go of, for this one.
+pub fn take_given(fleet: &Arc<Fleet>, slot: Arc<Slot>, by: InstanceId) {
+    begin(fleet, slot, Former::Given(by));
+}
+
+fn begin(fleet: &Arc<Fleet>, slot: Arc<Slot>, former: Former) {
     if slot.begin_revival() {
-        let stopped = fleet.stop.clone().run_until_cancelled_owned(until_open(fleet.clone(), slot, take));
+        let stopped = fleet.stop.clone().run_until_cancelled_owned(until_open(fleet.clone(), slot, former));
         fleet.tasks.spawn(stopped.map(drop));
     }
 }
 
-async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
+async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
+    let giver = match &former {
+        Former::Given(by) => Some(by),
+        Former::Ours | Former::Orphaned => None,
+    };
     loop {
-        if slot.end() == Some(End::Moved) && !take {
+        if slot.end() == Some(End::Moved) && matches!(former, Former::Ours) {
             fleet.close_moved(&slot).await;
             break;
         }
@@ -73,6 +99,26 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
         // Somebody may have opened it meanwhile, or deleted it.
         if slot.session().is_some() || !fleet.has(&slot) {
             break;
+        }
+        if fleet.is_leaving() {
+            leave_to_another(&fleet, &slot).await;
+            break;
+        }
+        crash::pause("revival").await;
+        // While it was away, or could not be opened, another process may have taken it over.
+        if !fleet.living_peers().is_empty() {
+            match fleet.check_unowned(&slot, giver).await {
+                Ok(()) => {}
+                Err(FleetError::Moved) => {
+                    fleet.close_moved(&slot).await;
+                    break;
+                }
+                Err(error) => {
+                    let (reason, at) = (format!("who has it cannot be read: {error}"), fleet.env.clock.now());
+                    slot.failed(Failure { reason, at, kind: FailureKind::VaultDown });
+                    continue;
+                }
+            }
         }
         let opened = {
             let _turn = fleet.reviving.acquire().await;
@@ -95,5 +141,13 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, take: bool) {
     // It may have ended again before that.
     if slot.unclosed().is_some_and(|session| session.end().is_some()) {
         fleet.env.ended.note(&slot.tenant);
+    }
+}
+
+/// This process is about to stop: what it would open now it would hand over in a moment. Another one may have it at once.
+async fn leave_to_another(fleet: &Fleet, slot: &Slot) {
+    fleet.close_moved(slot).await;
+    if slot.was_paired() && slot.unclosed().is_none() {
+        fleet.let_go(&slot.tenant);
     }
 }

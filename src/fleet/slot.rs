@@ -13,7 +13,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +38,8 @@ pub(super) struct Slot {
     pub opening: tokio::sync::Mutex<()>,
     /// Somebody opens it again and again until it is open.
     reviving: AtomicBool,
+    /// How often it was left to another process, which should take it and has not yet.
+    passes: AtomicU32,
     inside: Mutex<Inside>,
 }
 
@@ -52,8 +54,10 @@ struct Inside {
     opened_at: Option<Instant>,
     /// The last event that was published here.
     newest_event: Option<EventId>,
-    /// Of a tenant that was taken away: who has it.
+    /// Of a tenant that another process has: which.
     owner: Option<InstanceId>,
+    /// Another process had it when this one looked, and none of ours was taken away by that: since when that is known.
+    elsewhere_since: Option<Timestamp>,
     /// The directory has it as connected, or its journal as paired: so there must be a state. Never taken back.
     expects_state: bool,
     /// The phone number that the directory had when it was read last.
@@ -116,6 +120,7 @@ impl Slot {
             opened_at: None,
             newest_event: None,
             owner: None,
+            elsewhere_since: None,
             expects_state: false,
             known_number: None,
         };
@@ -123,6 +128,7 @@ impl Slot {
             tenant,
             opening: tokio::sync::Mutex::default(),
             reviving: AtomicBool::new(false),
+            passes: AtomicU32::new(0),
             inside: Mutex::new(inside),
         }
     }
@@ -166,6 +172,18 @@ impl Slot {
         self.inside().owner = owner;
     }
 
+    /// Another process has it, which this one has not lost it to. `since`: of what the vault says of it.
+    pub fn set_elsewhere(&self, owner: Option<InstanceId>, since: Timestamp) {
+        let mut inside = self.inside();
+        inside.owner = owner;
+        inside.elsewhere_since.get_or_insert(since);
+    }
+
+    pub fn is_elsewhere(&self) -> bool {
+        let inside = self.inside();
+        inside.elsewhere_since.is_some() && !matches!(inside.place, Place::Open(_))
+    }
+
     /// For a session that knows of none: another account must not be paired in its place.
     pub fn known_number(&self) -> Option<String> {
         self.inside().known_number.clone()
@@ -191,6 +209,7 @@ impl Slot {
             (_, Some(failure)) if !failure.is_transient() => failure.error(),
             (Some(End::Moved), _) => FleetError::Moved,
             (_, Some(failure)) if failure.kind == FailureKind::VaultDown => FleetError::VaultDown,
+            _ if self.is_elsewhere() => FleetError::Moved,
             _ => FleetError::Restoring,
         }
     }
@@ -225,6 +244,12 @@ impl Slot {
             Place::Vacant => None,
         };
         let Some(failure) = &inside.failure else {
+            if let (Place::Vacant, Some(since)) = (&inside.place, inside.elsewhere_since) {
+                let mut status = bare(State::Stopped, End::Moved.to_string(), since);
+                status.paired = inside.expects_state;
+                status.phone_number = inside.known_number.clone();
+                return status;
+            }
             return last.unwrap_or_else(|| bare(State::Starting, "being restored".into(), started_at));
         };
         let mut status = bare(State::Failed, failure.reason.clone(), failure.at);
@@ -247,11 +272,13 @@ impl Slot {
     // --- transitions
 
     pub fn opened(&self, session: Session) {
+        self.passes.store(0, Ordering::Release);
         let mut inside = self.inside();
         inside.place = Place::Open(session);
         inside.failure = None;
         inside.opened_at = Some(Instant::now());
         inside.owner = None;
+        inside.elsewhere_since = None;
     }
 
     pub fn failed(&self, failure: Failure) {
@@ -300,6 +327,11 @@ impl Slot {
 
     pub fn is_reviving(&self) -> bool {
         self.reviving.load(Ordering::Acquire)
+    }
+
+    /// Nobody serves it, and another process should: false when that one has had time enough.
+    pub fn pass(&self, most: u32) -> bool {
+        self.passes.fetch_add(1, Ordering::AcqRel) < most
     }
 
     pub fn end_revival(&self) {

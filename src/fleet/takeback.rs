@@ -7,15 +7,16 @@
 use std::sync::{Arc, PoisonError};
 
 use futures::{StreamExt as _, stream};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use super::{Fleet, revival, slot::Slot};
+use super::{Fleet, FleetError, revival, slot::Slot};
 use crate::{
-    clock::Instant,
+    clock,
+    cluster::{Look, should_own},
     session::End,
     tenant::{TenantId, TenantRecord},
-    vault::{InstanceId, VaultError},
+    vault::{Instance, InstanceId, Seq, VaultError},
 };
 
 /// Tenants whose owner is asked for at the same time.
@@ -23,6 +24,9 @@ const QUESTIONS: usize = 8;
 
 /// Glances, between two looks, at the processes that have taken our tenants.
 const GLANCES: u32 = 30;
+
+/// Glances after which a tenant is taken that another process should have taken.
+const PASSES: u32 = GLANCES;
 
 /// Announces this process, and looks after what others have taken, until the fleet stops.
 pub async fn run(fleet: Arc<Fleet>) {
@@ -47,6 +51,7 @@ async fn orphan(fleet: &Fleet) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first is at once, and a look has just been.
     tick.tick().await;
+    let doubted = Instant::now();
     loop {
         tick.tick().await;
         // A vault that does not answer is asked at the usual pace.
@@ -54,7 +59,12 @@ async fn orphan(fleet: &Fleet) {
         let is_orphan = |slot: &Arc<Slot>| {
             slot.is_moved() && !slot.is_reviving() && slot.owner().is_none_or(|owner| !fleet.is_alive(&owner))
         };
-        if !is_cut_off && fleet.slots().values().any(is_orphan) {
+        if is_cut_off {
+            continue;
+        }
+        // One that is about to stop, or an earlier version, is gone when its record is.
+        let is_doubtful = fleet.peers.meeting_pause().is_some_and(|pause| doubted.elapsed() >= pause);
+        if is_doubtful || fleet.slots().values().any(is_orphan) {
             return;
         }
     }
@@ -66,12 +76,21 @@ async fn look(fleet: &Arc<Fleet>) {
     fleet.note_announced(announced.is_ok(), asked);
     if let Err(error) = announced {
         warn!(%error, "this instance's record was not written");
-        fleet.peers.excuse();
+        fleet.peers.excuse(fleet.env.clock.instant());
         return;
     }
     let looked = async {
+        let asked = fleet.env.clock.instant();
         let instances = fleet.env.vault.instances().await?;
-        let has_lost_one = fleet.peers.observe(&instances);
+        let Look { has_lost_one, has_newcomer, silent } = fleet.peers.observe(&fleet.others(instances), asked);
+        if has_newcomer {
+            fleet.welcome();
+        }
+        fleet.knock_at(&silent);
+        // Whoever stops takes nothing more, and still has to know to whom it can give.
+        if fleet.is_leaving() || fleet.is_draining() {
+            return Ok(());
+        }
         take_back_moved(fleet).await?;
         let dead = fleet.dead_peers();
         if has_lost_one || !dead.is_empty() {
@@ -91,8 +110,11 @@ async fn look(fleet: &Arc<Fleet>) {
 /// Between two looks: who has what was ours, and whether that one lives.
 async fn glance(fleet: &Arc<Fleet>) {
     let glanced = async {
-        fleet.peers.meet(&fleet.env.vault.instances().await?);
-        take_back_moved(fleet).await
+        fleet.meet_peers().await?;
+        match fleet.is_leaving() || fleet.is_draining() {
+            true => Ok(()),
+            false => take_back_moved(fleet).await,
+        }
     };
     if let Err(error) = glanced.await {
         debug!(%error, "what others have taken is looked after later");
@@ -107,6 +129,8 @@ async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
             let owner = match slot.owner() {
                 // Only the dead may have been followed by another.
                 Some(owner) if fleet.is_alive(&owner) => Some(owner),
+                // And nobody else is there: a score of reads less, while nobody serves it.
+                _ if fleet.living_peers().is_empty() => None,
                 _ => owner(fleet, &slot.tenant).await?,
             };
             Ok::<_, VaultError>((slot, owner))
@@ -116,6 +140,9 @@ async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
         let (slot, owner) = asked?;
         if owner.as_ref().is_some_and(|owner| fleet.is_alive(owner)) {
             slot.set_owner(owner);
+            continue;
+        }
+        if !fleet.should_own(&slot.tenant) && slot.pass(PASSES) {
             continue;
         }
         info!(tenant = %slot.tenant, "the process that had taken the tenant over is gone: taking it back");
@@ -140,10 +167,16 @@ pub(super) async fn take_over_orphans(
     }
     // Only now: a process announces itself before it takes anything over, so the owners that were read are known by now.
     if !owned.is_empty() {
-        fleet.peers.meet(&fleet.env.vault.instances().await?);
+        fleet.meet_peers().await?;
     }
     for (owner, tenant) in owned {
-        if fleet.is_draining() || owner.is_some_and(|owner| fleet.is_alive(&owner)) {
+        if let Some(owner) = owner.filter(|owner| fleet.is_alive(owner)) {
+            let slot = fleet.slot_of(&tenant);
+            slot.expect_state();
+            slot.set_elsewhere(Some(owner), fleet.env.clock.now());
+            continue;
+        }
+        if fleet.is_draining() || fleet.is_leaving() || !fleet.should_own(&tenant) {
             continue;
         }
         info!(%tenant, "no process serves it: taking it over");
@@ -154,10 +187,27 @@ pub(super) async fn take_over_orphans(
     Ok(())
 }
 
-/// Whose takeover is the last.
+/// Who wrote the last document of a tenant's journal: nobody but its owner can. Some twenty reads at the most, however long the journal is.
 pub(super) async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
-    let Some((last, _)) = fleet.env.vault.takeovers(tenant).await?.pop() else { return Ok(None) };
-    Ok(fleet.env.vault.document(tenant, last).await?.map(|takeover| takeover.writer))
+    let vault = &fleet.env.vault;
+    let from = async |seq: u64| Ok::<_, VaultError>(vault.headings(tenant, Seq(seq), 1).await?.pop());
+    // From the newest snapshot on there are no gaps; below it there may be.
+    let base = vault.manifests(tenant).await?.last().map_or(1, |manifest| manifest.id.seq.0);
+    let Some(mut last) = from(base).await? else { return Ok(None) };
+    let (mut step, mut end) = (1, None);
+    while end.is_none_or(|end| last.seq.0 + 1 < end) {
+        let next = match end {
+            None => last.seq.0 + step,
+            Some(end) => last.seq.0 + (end - last.seq.0) / 2,
+        };
+        match from(next).await? {
+            // Where something is missing it stands further on.
+            Some(found) => last = found,
+            None => end = Some(next),
+        }
+        step *= 2;
+    }
+    Ok(Some(last.writer))
 }
 
 impl Fleet {
@@ -166,7 +216,7 @@ impl Fleet {
         self.env.vault.put_instance(&self.instance()).await
     }
 
-    fn note_announced(&self, is_announced: bool, asked: Instant) {
+    fn note_announced(&self, is_announced: bool, asked: clock::Instant) {
         let mut since = self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
         *since = if is_announced { None } else { Some(since.unwrap_or(asked)) };
     }
@@ -174,6 +224,57 @@ impl Fleet {
     /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.
     pub(super) fn is_alive(&self, owner: &InstanceId) -> bool {
         *owner != self.env.instance && self.peers.is_alive(owner)
+    }
+
+    /// Those that live, as far as anybody here can know, and whether they are about to stop.
+    pub(super) fn living_peers(&self) -> Vec<(InstanceId, bool)> {
+        let mut living = self.peers.living();
+        living.retain(|(id, _)| *id != self.env.instance);
+        living
+    }
+
+    /// Reads who is there, between two looks.
+    pub(super) async fn meet_peers(&self) -> Result<(), VaultError> {
+        let asked = self.env.clock.instant();
+        let instances = self.others(self.env.vault.instances().await?);
+        if !self.peers.meet(&instances, asked).is_empty() {
+            self.welcome();
+        }
+        Ok(())
+    }
+
+    /// Of all that are there, it is this process that should own the tenant.
+    pub(super) fn should_own(&self, tenant: &TenantId) -> bool {
+        let correspondents = self.correspondents();
+        let staying = correspondents.iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id);
+        should_own(tenant, staying.chain([&self.env.instance])) == Some(&self.env.instance)
+    }
+
+    pub(super) fn others(&self, mut instances: Vec<Instance>) -> Vec<Instance> {
+        instances.retain(|instance| instance.id != self.env.instance);
+        instances
+    }
+
+    /// An error when a process that lives has the tenant, other than the one that has let go of it: whoever asks for it by name, or opens
+    /// it anew, does not take it away from that one.
+    pub(super) async fn check_unowned(&self, slot: &Slot, giver: Option<&InstanceId>) -> Result<(), FleetError> {
+        let is_anothers = |owner: &InstanceId| Some(owner) != giver;
+        if slot.is_moved() && slot.owner().is_some_and(|owner| is_anothers(&owner) && self.is_alive(&owner)) {
+            return Err(FleetError::Moved);
+        }
+        let owner = self.living_owner(&slot.tenant).await.map_err(|error| self.unreadable(&error))?;
+        let Some(owner) = owner.filter(is_anothers) else { return Ok(()) };
+        slot.set_elsewhere(Some(owner), self.env.clock.now());
+        Err(FleetError::Moved)
+    }
+
+    /// The other process that has it and lives.
+    pub(super) async fn living_owner(&self, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
+        let Some(owner) = owner(self, tenant).await? else { return Ok(None) };
+        if owner != self.env.instance && !self.peers.is_alive(&owner) {
+            self.meet_peers().await?;
+        }
+        Ok(self.is_alive(&owner).then_some(owner))
     }
 
     fn dead_peers(&self) -> Vec<InstanceId> {
@@ -186,6 +287,6 @@ impl Fleet {
 impl Slot {
     /// Another process has the tenant, as far as is known here.
     pub(super) fn is_moved(&self) -> bool {
-        self.end() == Some(End::Moved) || self.was_taken()
+        self.end() == Some(End::Moved) || self.was_taken() || self.is_elsewhere()
     }
 }

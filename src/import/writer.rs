@@ -94,7 +94,7 @@ impl RefusedImport {
         match self {
             Self::Linked => "already_linked",
             Self::OtherAccount { .. } => "other_account",
-            Self::Taken => "moved",
+            Self::Taken => "owned_elsewhere",
             Self::Damaged(_) => "tenant_damaged",
             Self::Vault(_) => "vault_down",
             Self::DeviceElsewhere { .. } => "device_elsewhere",

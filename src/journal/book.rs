@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Instant,
-    vault::{Decision, SnapshotId},
+    vault::{Decision, Seq, SnapshotId},
 };
 
 /// How far a journal is.
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     /// Counts the losses.
     pub losses: AtomicU64,
     pub refused_snapshots: AtomicU64,
+    /// The number of the last document that is known to be in the vault.
+    pub head: AtomicU64,
     /// Cancelled when the journal is closed, for whatever reason: what it has running in the background ends.
     pub over: CancellationToken,
 }
@@ -83,7 +85,7 @@ pub(super) enum Barrier {
 }
 
 impl Shared {
-    pub fn new(confirmed_at: Instant) -> Self {
+    pub fn new(confirmed_at: Instant, head: Seq) -> Self {
         let book = Book {
             last: ChangeNo::ZERO,
             pending: Cut::default(),
@@ -107,6 +109,7 @@ impl Shared {
             loss: watch::Sender::new(None),
             losses: AtomicU64::new(0),
             refused_snapshots: AtomicU64::new(0),
+            head: AtomicU64::new(head.0),
             over: CancellationToken::new(),
         }
     }

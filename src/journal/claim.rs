@@ -58,11 +58,22 @@ impl From<HydrateError> for OpenError {
     }
 }
 
-pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, OpenError> {
+/// `prepared`: a reading from before, while another process owned the tenant. Only what came since is read.
+pub(super) async fn claim(
+    cx: &mut Context,
+    scribe: &Scribe,
+    mut prepared: Option<Hydrated>,
+) -> Result<Claimed, OpenError> {
     let mut tries = 0..TRIES;
     let mut missing = None;
     'over: while tries.next().is_some() {
-        let mut hydrated = hydrate::hydrate(cx).await?;
+        let mut hydrated = match prepared.take() {
+            Some(prepared) => match brought_up_to_date(cx, prepared).await? {
+                Some(hydrated) => hydrated,
+                None => continue 'over,
+            },
+            None => hydrate::hydrate(cx).await?,
+        };
         loop {
             // A later takeover has a later time, whatever the clocks say.
             let at = cx.clock.now().max(hydrated.follower.latest);
@@ -98,6 +109,26 @@ pub(super) async fn claim(cx: &mut Context, scribe: &Scribe) -> Result<Claimed, 
         }
     }
     Err(OpenError::Vault(VaultError::Unavailable("the tenant's owner writes faster than it can be taken over".into())))
+}
+
+/// A reading from before with what has come since; `None`: it is of no use any more. The owner then may have had successors, and snapshots:
+/// one that is not the reading's own says that what the reading stands on may be gone.
+async fn brought_up_to_date(cx: &mut Context, mut prepared: Hydrated) -> Result<Option<Hydrated>, OpenError> {
+    let manifests = cx.vault.manifests(&cx.tenant).await.map_err(HydrateError::from)?;
+    let base = prepared.base.as_ref().map(|base| &base.id);
+    if prepared.passed_over.is_some() || manifests.last().map(|manifest| &manifest.id) != base {
+        return Ok(None);
+    }
+    let next = prepared.follower.head.last.next();
+    let documents = cx.vault.documents(&cx.tenant, next).await.map_err(HydrateError::from)?;
+    let fits = documents.into_iter().try_for_each(|document| prepared.follower.follow(document)).is_ok()
+        && prepared.follower.check_unfinished().is_ok();
+    if !fits {
+        return Ok(None);
+    }
+    prepared.empty &= prepared.follower.head.last == Seq(0);
+    let useful = hydrate::check(cx, &prepared.follower).is_ok();
+    Ok(useful.then_some(prepared))
 }
 
 enum Placed {

@@ -142,7 +142,7 @@ pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
 }
 
 /// Says why the state's owner could do nothing with it.
-fn check(cx: &Context, follower: &Follower) -> Result<(), String> {
+pub(super) fn check(cx: &Context, follower: &Follower) -> Result<(), String> {
     let Some(check) = cx.check else { return Ok(()) };
     follower.state.iter().try_for_each(|((space, key), value)| check(*space, key, value))
 }

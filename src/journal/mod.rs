@@ -169,11 +169,35 @@ pub struct Opened {
 ///
 /// `stop` ends the writer at once, without flushing: see [`Journal::close`] for the other end. Cancel-safe: a takeover that
 /// stays behind is a later reader's ordinary history.
-pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken) -> Result<Opened, OpenError> {
-    let scribe = Scribe { seal: cx.seal.clone(), writer: cx.writer.clone(), max_payload: cx.policy.max_payload };
-    // From before the reading: what is lost afterwards was read.
+pub async fn open(cx: Context, tasks: &TaskTracker, stop: CancellationToken) -> Result<Opened, OpenError> {
+    open_prepared(cx, None, tasks, stop).await
+}
+
+/// A tenant's state, read while another process owns it: what is left to read when it is taken over is short.
+#[derive(Debug)]
+pub struct Prepared {
+    hydrated: hydrate::Hydrated,
+    doubts: watch::Receiver<u64>,
+}
+
+/// Reads a tenant's whole state for [`open_prepared`]. Writes nothing.
+pub async fn prepare(cx: &Context) -> Result<Prepared, OpenError> {
     let doubts = cx.vault.doubts();
-    let claim::Claimed { hydrated, confirmed_at, taken_at } = claim::claim(&mut cx, &scribe).await?;
+    Ok(Prepared { hydrated: hydrate::hydrate(cx).await?, doubts })
+}
+
+/// The same as [`open`], on a reading from before.
+pub async fn open_prepared(
+    mut cx: Context,
+    prepared: Option<Prepared>,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Result<Opened, OpenError> {
+    let scribe = Scribe { seal: cx.seal.clone(), writer: cx.writer.clone(), max_payload: cx.policy.max_payload };
+    let (prepared, earlier) = prepared.map(|Prepared { hydrated, doubts }| (hydrated, doubts)).unzip();
+    // From before the reading: what is lost afterwards was read.
+    let doubts = earlier.unwrap_or_else(|| cx.vault.doubts());
+    let claim::Claimed { hydrated, confirmed_at, taken_at } = claim::claim(&mut cx, &scribe, prepared).await?;
     let follower = hydrated.follower;
     if let Some(damage) = &hydrated.passed_over {
         tracing::warn!(tenant = %cx.tenant, %damage, "damage in the vault was passed over");
@@ -184,7 +208,7 @@ pub async fn open(mut cx: Context, tasks: &TaskTracker, stop: CancellationToken)
         tenant: cx.tenant.clone(),
         max_payload: cx.policy.max_payload,
     };
-    let shared = Arc::new(Shared::new(confirmed_at));
+    let shared = Arc::new(Shared::new(confirmed_at, follower.head.last));
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
     let writer = Writer {
@@ -320,6 +344,11 @@ impl Journal {
     /// The number of the takeover that this journal began with.
     pub fn epoch(&self) -> Seq {
         self.0.epoch
+    }
+
+    /// The last document that is known to be in the vault.
+    pub fn head(&self) -> Seq {
+        Seq(self.shared().head.load(Relaxed))
     }
 
     /// See [`Opened::passed_over`].

@@ -134,6 +134,7 @@ impl Writer {
         })?;
 
         self.head = head;
+        self.shared.head.store(head.last.0, Relaxed);
         self.written_at = at;
         self.guards = guards;
         self.tail = Tail::default();

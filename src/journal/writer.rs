@@ -4,7 +4,7 @@
 //! [`Writer::next`]; what an answer of the vault means, by [`super::flight`]. Idle it waits for a wake and costs nothing.
 //! Snapshots are read and written beside it, in a task of their own, so that no one waits for their chunks.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
 use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
@@ -282,6 +282,7 @@ impl Writer {
                         self.guards.extend(frozen.documents.last().map(guard));
                     }
                     self.head = frozen.after;
+                    self.shared.head.store(self.head.last.0, Relaxed);
                     self.written_at = frozen.documents.last().map_or(self.written_at, |document| document.at);
                     self.tail.grow(&frozen.documents);
                     let mut book = self.shared.book();

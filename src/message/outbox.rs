@@ -456,6 +456,11 @@ impl Outbox {
         self.backlog().take_withdrawn()
     }
 
+    /// Something is still to be sent, or to be acknowledged.
+    pub fn is_waiting(&self) -> bool {
+        !self.backlog().is_empty()
+    }
+
     /// The message of a chat that goes next.
     pub fn head(&self, chat: &str) -> Option<Waiting> {
         self.backlog().head(chat).cloned()

@@ -8,6 +8,12 @@ use phonenumber::{Mode, PhoneNumber, Type, country, metadata::DATABASE};
 /// Nothing shorter or longer is a number anywhere (E.164).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
+/// Builds the table of all countries' rules. Otherwise whoever reads the first number does: that takes a quarter of a second or, in a debug
+/// build, several.
+pub fn load() {
+    let _ = DATABASE.by_code(&0);
+}
+
 /// Without what comes along when a number is copied from a page or a contact card, and what nobody sees in it.
 pub fn cleaned(text: &str) -> String {
     let seen: String = text.chars().filter(|c| !is_invisible(*c)).collect();

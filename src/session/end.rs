@@ -74,9 +74,16 @@ impl Session {
 impl Inner {
     /// Ends the session, by itself and for good. Does not wait. Only the first reason counts.
     pub(super) fn end(&self, end: End) {
+        if self.end_quietly(end) {
+            self.env.ended.note(&self.tenant);
+        }
+    }
+
+    /// The same, for whoever closes what is left: the fleet is not told. False: it had ended before.
+    pub(super) fn end_quietly(&self, end: End) -> bool {
         self.line.shut();
         if self.end.set(end.clone()).is_err() {
-            return;
+            return false;
         }
         self.ready.send_replace(None);
         self.client.send_replace(None);
@@ -90,6 +97,6 @@ impl Inner {
         });
         self.stop.cancel();
         self.release_library();
-        self.env.ended.note(&self.tenant);
+        true
     }
 }

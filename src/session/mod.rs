@@ -25,6 +25,7 @@ mod first_sync;
 mod frame_watch;
 mod group_news;
 pub mod groups;
+mod handing;
 mod health;
 mod hook;
 mod judgement;
@@ -102,10 +103,11 @@ pub use self::{
     end::End,
     env::{Directory, Ended, Env, jitter},
     files::{NoFile, Source, UrlPlaces},
+    handing::NotHanded,
     health::Health,
     limits::{Capping, Timelock},
     line::Endpoint,
-    naming::{chat_of, chats_of},
+    naming::{chat_of, chats_of, load_phone_rules},
     own_account::AccountChange,
     pairing_code::RefusedCode,
     passkey::{Assertion, Challenge, RefusedPasskey},
@@ -125,6 +127,7 @@ use self::{
     line::Current,
     supervisor::Supervisor,
 };
+pub use crate::journal::Prepared;
 use crate::{
     journal::{self, ChangeNo, Closed, Journal, OpenError},
     message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
@@ -187,6 +190,8 @@ struct Inner {
     stopped: AtomicBool,
     /// It has left for another gateway.
     exported: Mutex<Option<Exported>>,
+    /// Somebody has asked for the unlinking, and it is not over.
+    unlinking: AtomicBool,
     /// The states that consumers know of.
     told: states::Told,
     /// The tenant's own.
@@ -194,6 +199,8 @@ struct Inner {
     meant: naming::Meant,
     refused_scan: own_account::RefusedScan,
     pairing_mark: pairing_mark::PairingMark,
+    /// Held for reading while a message is being accepted, for writing while the tenant is handed over.
+    accepting: Arc<tokio::sync::RwLock<()>>,
     /// Answers with many messages that are on their way.
     reading: Arc<Semaphore>,
     /// Why it ended by itself, when it has.
@@ -241,28 +248,20 @@ impl Session {
     /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
     ///
     /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant. `published`: the
-    /// last event that a session before it published in this process. `number`: the one that the directory has of it.
+    /// last event that a session before it published in this process. `number`: the one that the directory has of it. `prepared`: see
+    /// [`prepare`].
     pub async fn open(
         env: Arc<Env>,
         tenant: TenantId,
         known: bool,
         published: Option<EventId>,
         number: Option<&str>,
+        prepared: Option<Prepared>,
     ) -> Result<Self, SessionError> {
         let tasks = TaskTracker::new();
         let journal_tasks = TaskTracker::new();
-        let context = journal::Context {
-            vault: env.vault.clone(),
-            seal: env.keyring.tenant(&tenant),
-            tenant: tenant.clone(),
-            writer: env.instance.clone(),
-            clock: env.clock.clone(),
-            policy: env.policy.clone(),
-            rng: SmallRng::from_os_rng(),
-            expect_history: known,
-            check: Some(store::check),
-        };
-        let opened = journal::open(context, &journal_tasks, CancellationToken::new()).await?;
+        let context = context(&env, &tenant, known);
+        let opened = journal::open_prepared(context, prepared, &journal_tasks, CancellationToken::new()).await?;
         let journal = opened.journal;
         let dir = env.sessions_dir.join(tenant.as_str());
         let store =
@@ -363,6 +362,8 @@ impl Session {
             meant: naming::Meant::default(),
             refused_scan: own_account::RefusedScan::default(),
             pairing_mark,
+            unlinking: AtomicBool::new(false),
+            accepting: Arc::default(),
             reading: Arc::new(Semaphore::new(READING)),
             end: OnceLock::new(),
             stop: CancellationToken::new(),
@@ -482,6 +483,7 @@ impl Session {
         /// WhatsApp is tried, and a connection ends.
         const PATIENCE: Duration = Duration::from_secs(30);
         let (done, answer) = oneshot::channel();
+        self.0.unlinking.store(true, Ordering::Release);
         let answered = async {
             match self.0.wishes.send(Wish::Unlink(done)).await {
                 Ok(()) => answer.await.unwrap_or(Err(Closed::Stopped)),
@@ -518,8 +520,8 @@ impl Session {
     }
 
     /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy. While the vault does
-    /// not answer it waits: bound it. Cancel-safe, and may be called again.
-    pub async fn close(&self) {
+    /// not answer it waits: bound it. Cancel-safe, and may be called again. False: the last changes did not reach the vault.
+    pub async fn close(&self) -> bool {
         /// Nothing that a task still does then reaches WhatsApp, the vault or the next session's working copy.
         const LAST_WORDS: Duration = Duration::from_secs(20);
         let inner = &self.0;
@@ -535,6 +537,7 @@ impl Session {
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
+        let is_written = flushed.is_ok();
         match flushed {
             // What a former owner has not written is not written any more.
             Ok(()) | Err(Closed::Fenced) => {}
@@ -543,7 +546,27 @@ impl Session {
         if let Err(error) = inner.store.close().await {
             warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
         }
+        is_written
     }
+}
+
+fn context(env: &Env, tenant: &TenantId, known: bool) -> journal::Context {
+    journal::Context {
+        vault: env.vault.clone(),
+        seal: env.keyring.tenant(tenant),
+        tenant: tenant.clone(),
+        writer: env.instance.clone(),
+        clock: env.clock.clone(),
+        policy: env.policy.clone(),
+        rng: SmallRng::from_os_rng(),
+        expect_history: known,
+        check: Some(store::check),
+    }
+}
+
+/// Reads a tenant that another process serves, for [`Session::open`] as soon as that one has let go of it.
+pub async fn prepare(env: &Env, tenant: &TenantId, known: bool) -> Result<Prepared, OpenError> {
+    journal::prepare(&context(env, tenant, known)).await
 }
 
 /// A panic of one tenant's task is a bug, and that tenant's alone: the session ends, visibly, and the others go on.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use phonenumber::country;
+use tokio::{sync::OnceCell, task::spawn_blocking};
 use whatsapp_rust::{Jid, Server, wacore_binary::JidExt as _};
 
 use super::{Inner, Refused, RefusedSend, Session, asking};
@@ -17,15 +18,29 @@ use crate::{
 
 /// The conversations that may be meant by what people and programs write for one, as jids: a phone number as it is typed, or a jid.
 /// None: it cannot be one. Two: [`Session::which`] finds out.
-pub fn chats_of(text: &str, country: country::Id) -> Vec<String> {
+pub async fn chats_of(text: &str, country: country::Id) -> Vec<String> {
+    load_phone_rules().await;
     named(text, country).iter().map(Jid::to_string).collect()
 }
 
 /// The first of them.
-pub fn chat_of(text: &str, country: country::Id) -> Option<String> {
+pub async fn chat_of(text: &str, country: country::Id) -> Option<String> {
+    load_phone_rules().await;
     named(text, country).first().map(Jid::to_string)
 }
 
+/// Returns when the rules of all countries are there. They are built once a process, by a thread that has nothing else to do: whoever reads the
+/// first number would hold up a thread that all tenants need, and other processes would believe that this one is dead.
+pub async fn load_phone_rules() {
+    static LOADED: OnceCell<()> = OnceCell::const_new();
+    let load = || async {
+        // Should that thread not come to it, the first number is read all the same.
+        let _ = spawn_blocking(phone::load).await;
+    };
+    LOADED.get_or_init(load).await;
+}
+
+/// After [`load_phone_rules`].
 fn named(text: &str, country: country::Id) -> Vec<Jid> {
     let text = phone::cleaned(text);
     match text.split_once('@') {
@@ -125,6 +140,7 @@ impl Session {
     /// Every name of the conversation that a message is for, the one that it has here first. A repeat of message `id` goes where the
     /// first went.
     pub(super) async fn addressee(&self, to: &str, id: Option<&str>) -> Result<Vec<Jid>, RefusedSend> {
+        load_phone_rules().await;
         let jid = match named(to, self.country()).as_slice() {
             [] => return Err(RefusedSend::Recipient),
             [one] => one.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 use whatsapp_rust::{
     Jid, Server,
@@ -37,6 +37,9 @@ const NOT_OURS: &str = "only own messages can be deleted for everyone in a chat 
 
 /// How long a consumer waits for a message to be durable before it is told that nobody knows.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A message waits so long for a handover that may fail yet; then it is refused, and nothing was written.
+const HANDED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The vault is slower than that with a message before: the next one is refused, before anything is written.
 const VAULT_STALL: Duration = Duration::from_millis(2500);
@@ -345,10 +348,17 @@ impl Session {
         if inner.journal.outage() || inner.outbox.is_stalled(VAULT_STALL) {
             return Err(RefusedSend::VaultDown);
         }
+        // While the tenant is handed over nothing is accepted: it would be the next owner's to send, and nobody here could say so.
+        let accepting = timeout(HANDED_TIMEOUT, inner.accepting.clone().read_owned()).await;
+        let accepting = accepting.map_err(|_| self.unready(RefusedSend::Ended(End::Moved)))?;
+        if let Some(end) = self.end() {
+            return Err(end.clone().into());
+        }
+        let until = Instant::now() + ACCEPT_TIMEOUT;
         let unknown = RefusedSend::OutcomeUnknown { id: outgoing.message.id.clone() };
         let (outbox, stop) = (inner.outbox.clone(), inner.stop.clone());
         let accepting = inner.tasks.spawn(async move {
-            let _room = room;
+            let _held = (room, accepting);
             // What is written by the end of the session goes to the vault with everything else.
             stop.run_until_cancelled(outbox.accept(outgoing)).await
         });

@@ -4,7 +4,7 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -369,6 +369,7 @@ impl Supervisor {
             // The next login is refused, and shows it.
             Err(Stop::Asked) => Err(Closed::Stopped),
         };
+        self.session.unlinking.store(false, Ordering::Release);
         for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
             let _ = waits.send(answer.clone());
         }

@@ -105,6 +105,12 @@ pub(super) fn order_id(id: &str) -> Checked {
     Ok(())
 }
 
+pub(super) fn letter(from: &InstanceId, to: &InstanceId, body: &[u8]) -> Checked {
+    instance_id(from)?;
+    instance_id(to)?;
+    payload(body)
+}
+
 pub(super) fn instance(instance: &Instance) -> Checked {
     instance_id(&instance.id)?;
     text(&instance.version)?;

@@ -128,6 +128,9 @@ metered! {
         InstanceWrite: fn put_instance(instance: &Instance) -> Result<(), VaultError>;
         InstanceRead: fn instances() -> Result<Vec<Instance>, VaultError>;
         InstanceWrite: fn remove_instance(id: &InstanceId) -> Result<(), VaultError>;
+        LetterWrite: fn put_letter(from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError>;
+        LetterRead: fn letters(to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError>;
+        LetterDelete: fn remove_letter(from: &InstanceId, to: &InstanceId) -> Result<(), VaultError>;
         CheckValue: fn check_value() -> Result<Option<Bytes>, VaultError>;
         CheckValue: fn create_check_value(value: Bytes) -> Result<bool, VaultError>;
         DirectoryWrite: fn put_order_document(

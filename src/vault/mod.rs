@@ -173,7 +173,7 @@ pub struct Notice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     pub id: InstanceId,
-    /// Where other instances reach it, if they can.
+    /// Where other instances reach it: `letters`, in the vault ([`Vault::letters`]). `None`: nowhere, as in earlier versions.
     pub address: Option<String>,
     /// Which process it is, for those on the same machine.
     pub process: Option<String>,
@@ -353,7 +353,15 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
 
     async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError>;
     async fn instances(&self) -> Result<Vec<Instance>, VaultError>;
+    /// With the letters to it.
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError>;
+    /// Puts the newest letter of one process to another: there is one for each pair and direction, and only its sender writes it, so that
+    /// no two writers meet. Whether `to` has a record makes no difference. At most [`MAX_PAYLOAD`].
+    async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError>;
+    /// All letters to a process, by their senders' ids.
+    async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError>;
+    /// One that does not exist is no error.
+    async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError>;
 
     // --- the vault itself
 

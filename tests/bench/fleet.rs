@@ -346,11 +346,10 @@ async fn hand_over(setup: &Setup, old: Process, whatsapp: &Whatsapp, tenants: &[
     for tenant in tenants {
         logins.push(number(&whatsapp.device(&tenant.phone).await?["logins"])?);
     }
+    // As a platform does it: the new one first, and SIGTERM to the old one when that is there.
+    let new = next.start(LIMIT).await?;
     let began = Instant::now();
     old.signal(rustix::process::Signal::TERM)?;
-    let mut new = next.spawn()?;
-    new.await_port(LIMIT).await?;
-    let took = began.elapsed();
     let mut offline = Vec::new();
     for (tenant, logins) in tenants.iter().zip(logins) {
         let deadline = Instant::now() + LIMIT;
@@ -366,6 +365,7 @@ async fn hand_over(setup: &Setup, old: Process, whatsapp: &Whatsapp, tenants: &[
         };
         offline.push(number(&device["offline_ms"])? as f64);
     }
+    let took = began.elapsed();
     let conflicts = number(&whatsapp.stats().await?["replaced_logins"])? - conflicts;
     drop(old);
     new.kill().await?;

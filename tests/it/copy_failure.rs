@@ -253,7 +253,7 @@ async fn requests_meanwhile_are_told_that_it_is_being_restored() {
         count("stats", dashboard.get("/api/baileys/stats?tenantId=trattoria").await);
     }
     holding.await.unwrap();
-    let honest = |status: u16, code: &str| status == 503 && code != "moved" || status < 300 && code == "done";
+    let honest = |status: u16, code: &str| status == 503 && code != "owned_elsewhere" || status < 300 && code == "done";
     assert!(codes.keys().all(|(_, status, code)| honest(*status, code)), "{codes:?}");
     assert!(codes.keys().any(|(_, _, code)| code == "restoring"), "{codes:?}");
 }

@@ -21,9 +21,11 @@ async fn a_rolling_deploy(home: Home) {
 
     let next = stage.other("next", true);
     let new = next.start().await;
-    assert!(next.dashboard.is_connected(TENANT).await);
-    assert_eq!(folders(&stage).len(), 2, "each has its own: {:?}", folders(&stage));
+    assert!(stage.dashboard.is_connected(TENANT).await);
+    let count = folders(&stage).len();
+    assert_eq!(count, 2, "each has its own: {:?}", folders(&stage));
     assert_eq!(old.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    until(LIMIT, "the tenant to be handed over", || next.dashboard.is_connected(TENANT)).await.unwrap();
     assert_eq!(folders(&stage).len(), 1, "{:?}", folders(&stage));
 
     let ear = sessiond::demo::Ear::open(&next.dashboard, vec![TENANT.into()]);

@@ -277,7 +277,7 @@ async fn a_tenant_that_another_process_has_is_left_to_it() {
         let mut body = body.clone();
         body["dryRun"] = json!(dry);
         let answer = other.dashboard.post("/api/sessions/trattoria/import", body).await.unwrap();
-        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("moved")), "{}", answer.body);
+        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("owned_elsewhere")), "{}", answer.body);
     }
     let session = stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body;
     assert_eq!(session["status"], "SCAN_QR_CODE", "{session}");

@@ -23,7 +23,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
     journal::{
         Change, Closed, ConfirmError, Context, Journal, OpenError, Opened, Policy, Record, Source, SourceError, Space,
-        open,
+        open, open_prepared, prepare,
     },
     seal::{Keyring, MasterKey},
     tenant::TenantId,
@@ -187,7 +187,12 @@ impl Model {
         let stop = CancellationToken::new();
         let mut opened = None;
         for _ in 0..3 {
-            match open(cx.clone(), &tasks, stop.clone()).await {
+            // Some have read everything a while before they take over, as one that was offered the tenant.
+            let prepared = if rng.random_bool(0.5) { prepare(&cx).await.ok() } else { None };
+            if prepared.is_some() {
+                self.world.time.sleep(Duration::from_millis(rng.random_range(0..8_000))).await;
+            }
+            match open_prepared(cx.clone(), prepared, &tasks, stop.clone()).await {
                 Ok(found) => {
                     opened = Some(found);
                     break;

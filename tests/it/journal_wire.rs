@@ -296,6 +296,18 @@ impl Vault for Wire {
         self.inner.remove_instance(id).await
     }
 
+    async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError> {
+        self.inner.put_letter(from, to, body).await
+    }
+
+    async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
+        self.inner.letters(to).await
+    }
+
+    async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
+        self.inner.remove_letter(from, to).await
+    }
+
     async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
         self.inner.check_value().await
     }

@@ -603,6 +603,18 @@ impl Vault for Line {
         Err(VaultError::Refused("this world has no instances".into()))
     }
 
+    async fn put_letter(&self, _: &InstanceId, _: &InstanceId, _: Bytes) -> Result<(), VaultError> {
+        Err(VaultError::Refused("this world has no letters".into()))
+    }
+
+    async fn letters(&self, _: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
+        Err(VaultError::Refused("this world has no letters".into()))
+    }
+
+    async fn remove_letter(&self, _: &InstanceId, _: &InstanceId) -> Result<(), VaultError> {
+        Err(VaultError::Refused("this world has no letters".into()))
+    }
+
     async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
         Err(VaultError::Refused("this world has no check value".into()))
     }

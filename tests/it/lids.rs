@@ -434,8 +434,8 @@ async fn votes_open_whatever_names_they_are_sealed_with() {
     scene.end().await;
 }
 
-#[test]
-fn every_form_of_a_number_is_one_name() {
+#[tokio::test]
+async fn every_form_of_a_number_is_one_name() {
     for typed in [
         "573009998877",
         "+573009998877",
@@ -449,12 +449,12 @@ fn every_form_of_a_number_is_one_name() {
         "\u{feff}573009998877\u{200b}",
         "+57\u{a0}300\u{a0}999\u{2011}8877",
     ] {
-        assert_eq!(chat_of(typed, CO).as_deref(), Some("573009998877@s.whatsapp.net"), "{typed:?}");
+        assert_eq!(chat_of(typed, CO).await.as_deref(), Some("573009998877@s.whatsapp.net"), "{typed:?}");
     }
 }
 
-#[test]
-fn other_chats_keep_their_name() {
+#[tokio::test]
+async fn other_chats_keep_their_name() {
     for (typed, chat) in [
         ("180000000000001@lid", "180000000000001@lid"),
         ("180000000000001:3@lid", "180000000000001@lid"),
@@ -464,12 +464,12 @@ fn other_chats_keep_their_name() {
         ("120363000000000001@newsletter", "120363000000000001@newsletter"),
         ("0@c.us", "0@s.whatsapp.net"),
     ] {
-        assert_eq!(chat_of(typed, CO).as_deref(), Some(chat), "{typed:?}");
+        assert_eq!(chat_of(typed, CO).await.as_deref(), Some(chat), "{typed:?}");
     }
 }
 
-#[test]
-fn what_cannot_be_a_chat_is_none() {
+#[tokio::test]
+async fn what_cannot_be_a_chat_is_none() {
     for typed in [
         "",
         "@",
@@ -488,7 +488,7 @@ fn what_cannot_be_a_chat_is_none() {
         "a b@g.us",
         "573009998877@c.us@c.us",
     ] {
-        assert_eq!(chat_of(typed, CO), None, "{typed:?}");
+        assert_eq!(chat_of(typed, CO).await, None, "{typed:?}");
     }
 }
 

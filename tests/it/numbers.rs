@@ -1,6 +1,8 @@
 //! A phone number, by whatever entrance it comes and however it is written, is whom it names: nobody else, and nothing that cannot be
 //! a number.
 
+use std::time::{Duration, Instant};
+
 use loopback::{Fault, FaultKind};
 use serde_json::{Value, json};
 use sessiond::demo::{Answer, Conversation, Process, until};
@@ -69,6 +71,40 @@ fn id(answer: &Answer) -> &str {
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._@".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The rules of all countries are read when the first number is: in a debug build that takes seconds, in which everybody else is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_number_holds_up_nobody_but_its_sender() {
+    let scene = Scene::new().await;
+    let dashboard = scene.stage.dashboard.clone();
+    let peruvian = scene.somebody(BOTH).await;
+    let began = Instant::now();
+    // More than the process has threads.
+    let sending: Vec<_> = (0..16).map(|n| scene.send(BOTH, if n == 0 { "hola" } else { "buenas" })).collect();
+    let mut sending = Box::pin(futures::future::join_all(sending));
+    let mut longest = Duration::ZERO;
+    let sent = loop {
+        let asked = Instant::now();
+        let health = async {
+            dashboard.get("/health").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let sent = tokio::select! {
+            sent = &mut sending => Some(sent),
+            () = health => None,
+        };
+        longest = longest.max(asked.elapsed());
+        if let Some(sent) = sent {
+            break sent;
+        }
+    };
+    drop(sending);
+    let took = began.elapsed();
+    scene.arrived(&peruvian, id(&sent[0])).await;
+    println!("the first number took {took:?}, others waited {longest:?}");
+    assert!(took < Duration::from_secs(1) || longest < took / 2, "others waited {longest:?} of {took:?}");
+    scene.daemon.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

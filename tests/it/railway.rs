@@ -54,7 +54,8 @@ fn a_deploy_on_railway_waits_for_the_restore_and_lets_the_old_daemon_end() {
         .filter_map(|(name, value)| Some((name.clone(), value["value"].as_str()?.to_owned())))
         .collect();
     let config = Config::from_parts(None, &environment).expect("the daemon takes its variables");
-    assert!(seconds("drainingSeconds") > config.shutdown_grace, "SIGKILL comes before the daemon has ended");
+    let grace = config.shutdown_grace.unwrap_or_else(|| sessiond::daemon::default_grace(usize::MAX));
+    assert!(seconds("drainingSeconds") > grace, "SIGKILL comes before the daemon has ended");
     assert!(seconds("healthcheckTimeout") > config.restore.deadline, "a deploy fails before the restore is over");
     assert_eq!(deploy["overlapSeconds"], 0);
     assert_eq!(deploy["restartPolicyType"], "ON_FAILURE");

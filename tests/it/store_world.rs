@@ -342,6 +342,18 @@ impl Vault for Line {
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
         self.vault.remove_instance(id).await
     }
+
+    async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError> {
+        self.vault.put_letter(from, to, body).await
+    }
+
+    async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
+        self.vault.letters(to).await
+    }
+
+    async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
+        self.vault.remove_letter(from, to).await
+    }
     async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
         self.vault.check_value().await
     }

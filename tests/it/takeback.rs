@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
-use sessiond::demo::{Conversation, Dashboard, Ear, Process, until};
+use sessiond::{
+    cluster::should_own,
+    demo::{Conversation, Dashboard, Ear, Process, until},
+    vault::{Instance, Vault as _, embedded::Embedded},
+};
 
 use crate::stage::{Home, LIMIT, Other, Stage};
 
@@ -13,7 +17,7 @@ const TENANT: &str = "trattoria";
 /// Nobody looks by itself within a test.
 const NEVER: &str = "600s";
 
-/// A process that has lost its tenant to another, as in a deploy.
+/// A process that has lost its tenant to another that believed it dead: it was stopped, and goes on.
 struct Deploy {
     stage: Stage,
     conversations: Vec<Conversation>,
@@ -28,11 +32,23 @@ async fn deploy(home: Home, announce: &str) -> Option<(Deploy, Process)> {
     let old = stage.start().await;
     let conversations = vec![stage.pair(TENANT).await];
     let ear = stage.listen(&conversations);
-    let other = stage.other("other", false);
+    let mut other = stage.other("other", false);
+    other.setup = other.setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
     let mut deploy = Deploy { stage, conversations, ear, old, other };
     deploy.talk().await;
     let new = deploy.other.start().await;
-    assert!(deploy.other.dashboard.is_connected(TENANT).await);
+    let is_taken = deploy.other.dashboard.is_connected(TENANT).await;
+    assert!(!is_taken, "taken from a process that lives\n{}\n--\n{}", deploy.stage.log(), deploy.other.log());
+    // One that is stopped within a transaction holds an embedded vault's lock: then it is stopped at another moment.
+    loop {
+        deploy.old.signal(Signal::STOP).unwrap();
+        let taken = || deploy.other.dashboard.is_connected(TENANT);
+        let is_taken = until(Duration::from_secs(30), "the other to take it", taken).await.is_ok();
+        deploy.old.signal(Signal::CONT).unwrap();
+        if is_taken {
+            break;
+        }
+    }
     deploy.assert_moved().await;
     Some((deploy, new))
 }
@@ -42,14 +58,14 @@ impl Deploy {
     async fn assert_moved(&self) {
         let moved = || async {
             let (code, health) = self.stage.health().await;
-            is_moved(&self.stage.dashboard).await && (code, &health["status"]) == (503, &json!("unserved"))
+            is_moved(&self.stage.dashboard).await && (code, &health["status"]) == (200, &json!("standby"))
         };
         until(LIMIT, "the move to be told", moved).await.unwrap_or_else(|e| panic!("{e}\n{}", self.stage.log()));
         let customer = &self.conversations[0].customers[0];
         let refused = self.stage.dashboard.send(TENANT, customer, "from the old one", "k").await.unwrap_err();
-        assert!(refused.to_string().contains("\"moved\""), "{refused}");
+        assert!(refused.to_string().contains("owned_elsewhere"), "{refused}");
         let refused = self.stage.dashboard.get("/api/trattoria/chats").await.unwrap();
-        assert_eq!((refused.status, &refused.body["code"]), (503, &json!("moved")), "{}", refused.body);
+        assert_eq!((refused.status, &refused.body["code"]), (503, &json!("owned_elsewhere")), "{}", refused.body);
     }
 
     async fn talk(&mut self) {
@@ -130,7 +146,7 @@ async fn what_a_stopped_process_has_is_taken_back() {
         .unwrap_or_else(|error| panic!("{error}\n{}", deploy.other.log()));
     let customer = &deploy.conversations[0].customers[0];
     let refused = deploy.other.dashboard.send(TENANT, customer, "from the stopped one", "k").await.unwrap_err();
-    assert!(refused.to_string().contains("\"moved\""), "{refused}");
+    assert!(refused.to_string().contains("owned_elsewhere"), "{refused}");
     deploy.talk().await;
     assert_eq!(deploy.stage.network.stats().await.counts.logins, logins, "it dialed\n{}", deploy.other.log());
     deploy.assert_served().await;
@@ -168,28 +184,27 @@ async fn start_and_restart_take_back_at_once() {
     );
 }
 
-/// No ping-pong: only whoever asks by name takes a tenant from a process that lives, and that one does not take it back either.
+/// No ping-pong: whoever asks, at whichever process, takes nothing from one that lives; and that one does not take it back either.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_living_process_has_is_taken_by_request_only() {
+async fn what_a_living_process_has_stays_with_it_whoever_asks() {
     let (deploy, new) = deploy(Home::Embedded, "1s").await.unwrap();
-    let network = deploy.stage.network.clone();
-    let stays = |with: Dashboard, logins: u64| {
-        let network = network.clone();
-        async move {
-            // Some announcements of both.
-            let until = Instant::now() + Duration::from_secs(4);
-            while Instant::now() < until {
-                assert!(with.is_connected(TENANT).await);
-                assert_eq!(network.stats().await.counts.logins, logins);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+    let logins = deploy.stage.network.stats().await.counts.logins;
+    let begun = Instant::now();
+    // Some announcements of both.
+    while begun.elapsed() < Duration::from_secs(4) {
+        for path in ["/api/baileys/connect", "/api/sessions/trattoria/start", "/api/sessions/trattoria/restart"] {
+            let answer = deploy.stage.dashboard.post(path, json!({ "tenantId": TENANT })).await.unwrap();
+            assert_eq!(
+                (answer.status, &answer.body["code"]),
+                (503, &json!("owned_elsewhere")),
+                "{path}: {}",
+                answer.body
+            );
         }
-    };
-    stays(deploy.other.dashboard.clone(), network.stats().await.counts.logins).await;
-    let answer = deploy.stage.dashboard.post("/api/baileys/connect", json!({ "tenantId": TENANT })).await.unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    until(LIMIT, "the other to know", || is_moved(&deploy.other.dashboard)).await.unwrap();
-    stays(deploy.stage.dashboard.clone(), network.stats().await.counts.logins).await;
+        assert!(deploy.other.dashboard.is_connected(TENANT).await);
+        assert_eq!(deploy.stage.network.stats().await.counts.logins, logins);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     new.kill().await.unwrap();
     deploy.assert_served().await;
 }
@@ -207,4 +222,50 @@ async fn a_tenant_that_only_the_dead_process_knew_is_served() {
             .unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
     }
     deploy.old.kill().await.unwrap();
+}
+
+/// Two notice a death. The one that should have the tenant is slow to open it. By then the other has it, and keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_slow_to_open_a_tenant_asks_who_has_it_by_then() {
+    const SLOWNESS: Duration = Duration::from_secs(8);
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
+    let (mut slow, mut quick) = (stage.other("slow", false), stage.other("quick", false));
+    slow.setup = slow.setup.set("LOOPBACK_PAUSE", format!("revival:{}", SLOWNESS.as_millis()));
+    // It leaves the slow one about so long.
+    quick.setup = quick.setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "4s");
+    let (slow_process, quick_process) = (slow.start().await, quick.start().await);
+    let ids = Embedded::open(&stage.path("cloud/vault.db")).unwrap().instances().await.unwrap();
+    let is_slow = |instance: &&Instance| {
+        let pid = slow_process.id().unwrap().to_string();
+        instance.process.as_ref().is_some_and(|process| process.split('/').nth(2) == Some(&pid))
+    };
+    let slow_id = ids.iter().find(is_slow).expect("it has a record").id.clone();
+    let is_its = |name: &String| should_own(&name.parse().unwrap(), ids.iter().map(|one| &one.id)) == Some(&slow_id);
+    let tenant = (0..).map(|n| format!("trattoria-{n}")).find(is_its).unwrap();
+
+    let old = stage.start().await;
+    let conversations = vec![stage.pair(&tenant).await];
+    for other in [&slow, &quick] {
+        let knows = || async { other.health().await.1["sessions"]["elsewhere"] == json!(1) };
+        until(LIMIT, "the tenant to be known", knows).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    }
+    old.kill().await.unwrap();
+    let notices = || async { slow.log().contains("taking it back") };
+    until(LIMIT, "the slow one to notice", notices).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    let noticed = Instant::now();
+    let served = || quick.dashboard.is_connected(&tenant);
+    until(SLOWNESS, "the other to take it", served).await.unwrap_or_else(|e| panic!("{e}\n{}", quick.log()));
+    let counts = stage.network.stats().await.counts;
+    // Until the slow one has gone on.
+    while noticed.elapsed() < SLOWNESS + Duration::from_secs(3) {
+        assert!(quick.dashboard.is_connected(&tenant).await, "taken from a process that lives\n{}", slow.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let after = stage.network.stats().await.counts;
+    assert_eq!((after.logins, after.replaced_logins), (counts.logins, 0), "{}", slow.log());
+    let (code, health) = slow.health().await;
+    assert_eq!((code, &health["status"]), (200, &json!("standby")), "{health}\n{}", slow.log());
+    stage.assert_promises(&conversations).await;
+    slow_process.kill().await.unwrap();
+    quick_process.kill().await.unwrap();
 }

@@ -197,6 +197,7 @@ contract! {
     a_record_that_does_not_parse_is_an_error_of_its_own
     a_document_that_does_not_parse_is_an_error_of_its_tenant
     instances_come_and_go
+    letters_come_and_go
     the_check_value_is_made_once
     usage_counts_documents
 }
@@ -911,6 +912,33 @@ async fn instances_come_and_go(home: &dyn Home) {
         vault.remove_instance(&two.id).await.unwrap();
         assert_eq!(home.other().await.instances().await.unwrap(), [one.clone()]);
     }
+}
+
+/// One of each process to each other, the newest, whoever has a record.
+async fn letters_come_and_go(home: &dyn Home) {
+    let (vault, other) = (home.vault(), home.other().await);
+    let [one, two, odd] = ["one", "two", "49170@s.whatsapp.net:5 ä%2f"].map(|id| InstanceId(id.into()));
+    assert_eq!(vault.letters(&one).await.unwrap(), []);
+    vault.put_letter(&two, &one, "first".into()).await.unwrap();
+    other.put_letter(&odd, &one, "from somebody odd".into()).await.unwrap();
+    other.put_letter(&one, &two, "back".into()).await.unwrap();
+    vault.put_letter(&two, &one, "second".into()).await.unwrap();
+    let to_one = [(odd.clone(), "from somebody odd".into()), (two.clone(), "second".into())];
+    assert_eq!(other.letters(&one).await.unwrap(), to_one);
+    assert_eq!(other.letters(&odd).await.unwrap(), []);
+    for _ in 0..2 {
+        vault.remove_letter(&odd, &one).await.unwrap();
+        assert_eq!(other.letters(&one).await.unwrap(), to_one[1..]);
+    }
+    // Letters to a process go with its record, those of it stay.
+    vault.put_instance(&instance("one")).await.unwrap();
+    vault.remove_instance(&one).await.unwrap();
+    assert_eq!((other.letters(&one).await.unwrap(), other.letters(&two).await.unwrap().len()), (Vec::new(), 1));
+    let large = Bytes::from(vec![7; MAX_PAYLOAD]);
+    vault.put_letter(&one, &two, large.clone()).await.unwrap();
+    assert_eq!(other.letters(&two).await.unwrap(), [(one.clone(), large)]);
+    is_refused(vault.put_letter(&one, &two, vec![7; MAX_PAYLOAD + 1].into()).await);
+    is_refused(vault.put_letter(&InstanceId("a/b".into()), &two, Bytes::new()).await);
 }
 
 async fn the_check_value_is_made_once(home: &dyn Home) {

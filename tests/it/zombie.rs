@@ -23,9 +23,11 @@ async fn a_sleeper_finds_itself_fenced() {
     setup.address = sessiond::demo::free_address().unwrap();
     setup.data_dir = stage.path("other-data");
     setup.log = stage.path("other.log");
+    // It sees soon that the sleeper says nothing.
+    let setup = setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
     let owner = setup.start(LIMIT).await.unwrap();
     let dashboard = Dashboard::new(setup.address, setup.admin_key.clone());
-    assert!(dashboard.is_connected("trattoria").await);
+    until(LIMIT, "the sleeper's tenant to be taken", || dashboard.is_connected("trattoria")).await.unwrap();
     let replaced = stage.network.stats().await.counts.replaced_logins;
     let ear = sessiond::demo::Ear::open(&dashboard, vec!["trattoria".into()]);
     // Enough entries for snapshots and compaction: what the sleeper would append next has long been overtaken.

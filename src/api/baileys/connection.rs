@@ -246,7 +246,7 @@ pub async fn request_code(
     Body(request): Body<RequestCode>,
 ) -> Result<Json<Code>, Problem> {
     // The tenant's own number: nobody can be asked which of two is meant, and it is to have its country code.
-    let chat = session::chat_of(&request.phone_number.unwrap_or_default(), app.fleet.country(&tenant));
+    let chat = session::chat_of(&request.phone_number.unwrap_or_default(), app.fleet.country(&tenant)).await;
     let Some(number) = chat.as_deref().and_then(|chat| Address::of(chat).number()) else {
         return Err(no_number("expected a phone number with its country code"));
     };

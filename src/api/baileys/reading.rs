@@ -141,7 +141,7 @@ pub async fn messages(
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
         return Err(Problem::invalid(CHAT_MISSING, field("is required")));
     };
-    let readings = session::chats_of(&chat_id, app.fleet.country(&tenant));
+    let readings = session::chats_of(&chat_id, app.fleet.country(&tenant)).await;
     let Some(first) = readings.first().cloned() else {
         return Err(Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")));
     };

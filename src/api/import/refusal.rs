@@ -89,7 +89,7 @@ impl From<RefusedImport> for Problem {
                 "The tenant has sent with these keys from here",
                 "import it without stopped, so that no session comes along",
             ),
-            RefusedImport::Taken => Self::moved(),
+            RefusedImport::Taken => Self::owned_elsewhere(),
             RefusedImport::Damaged(reason) => FleetError::Failed(reason).into(),
             RefusedImport::Vault(error @ VaultError::Unavailable(_)) => {
                 tracing::warn!(%error, "an import was not written");

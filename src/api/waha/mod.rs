@@ -92,7 +92,7 @@ pub(super) fn humanize(asked: Option<bool>) -> Option<Humanize> {
 
 /// A conversation, as [`Message::chat`] has it. Where the digits of a number may mean two people WhatsApp is asked.
 pub(super) async fn chat(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<String, Problem> {
-    match readings(app, tenant, field, text)?.as_slice() {
+    match readings(app, tenant, field, text).await?.as_slice() {
         [one] => Ok(one.clone()),
         several => Ok(app.fleet.known(tenant).await?.which(field, several).await?),
     }
@@ -100,16 +100,16 @@ pub(super) async fn chat(app: &App, tenant: &TenantId, field: &'static str, text
 
 /// The recipient of a message. Ambiguous digits stay so here and are settled when the message is accepted: a repeat goes where the first
 /// went.
-fn recipient(app: &App, tenant: &TenantId, text: &str) -> Result<String, Problem> {
-    match readings(app, tenant, "chatId", text)?.as_slice() {
+async fn recipient(app: &App, tenant: &TenantId, text: &str) -> Result<String, Problem> {
+    match readings(app, tenant, "chatId", text).await?.as_slice() {
         [one] => Ok(one.clone()),
         _ => Ok(text.to_owned()),
     }
 }
 
 /// One conversation that may be meant, or more.
-fn readings(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<Vec<String>, Problem> {
-    let readings = session::chats_of(text, app.fleet.country(tenant));
+async fn readings(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<Vec<String>, Problem> {
+    let readings = session::chats_of(text, app.fleet.country(tenant)).await;
     if readings.is_empty() {
         return Err(flaw(field, "expected a phone number with its country code, or a chat id like 573001112233@c.us"));
     }

@@ -145,13 +145,15 @@ pub async fn contacts(
     Asked { tenant, asked: Body(body), .. }: For<People>,
 ) -> Sent {
     let country = app.fleet.country(&tenant);
-    let contacts = body.contacts.unwrap_or_default().into_iter().map(|person| contact_of(person, country));
-    let contacts = contacts.collect::<Result<_, _>>()?;
+    let mut contacts = Vec::new();
+    for person in body.contacts.unwrap_or_default() {
+        contacts.push(contact_of(person, country).await?);
+    }
     send(&app, &tenant, &key, body.to, Draft::Contacts { contacts }).await
 }
 
 /// A card as it is given, or one made from its fields. `country`: where a number without a country code is dialed.
-fn contact_of(person: Person, country: CountryId) -> Result<Contact, Problem> {
+async fn contact_of(person: Person, country: CountryId) -> Result<Contact, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(vcard) = given(person.vcard) {
         return Ok(Contact { name: card::name(&vcard), vcard });
@@ -163,7 +165,8 @@ fn contact_of(person: Person, country: CountryId) -> Result<Contact, Problem> {
     if phone.contains('@') {
         return Err(flaw("contacts", "phoneNumber: expected a phone number"));
     }
-    let known = session::chat_of(&phone, country).and_then(|jid| Some(jid.strip_suffix("@s.whatsapp.net")?.to_owned()));
+    let known = session::chat_of(&phone, country).await;
+    let known = known.and_then(|jid| Some(jid.strip_suffix("@s.whatsapp.net")?.to_owned()));
     // In another country it must be dialed with its code.
     let dialed = match &known {
         Some(known) if !phone.trim_start().starts_with('+') => format!("+{known}"),
@@ -392,7 +395,7 @@ pub(super) async fn send_with(
 ) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
-        to: recipient(app, tenant, &chat_id)?,
+        to: recipient(app, tenant, &chat_id).await?,
         draft,
         answers: to.reply_to.filter(|id| !id.is_empty()).map(|id| bare_id(&id)),
         id: to.id.filter(|id| !id.is_empty()),

@@ -91,6 +91,10 @@ impl Backlog {
         self.places.insert(id, (chat, order));
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     pub fn remove(&mut self, id: &str) {
         let Some((chat, order)) = self.places.remove(id) else { return };
         let Some(lane) = self.chats.get_mut(&chat) else { return };

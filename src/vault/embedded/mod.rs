@@ -485,7 +485,40 @@ impl Vault for Embedded {
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
         let id = id.clone();
         self.write(0, move |connection| {
+            connection.prepare_cached("DELETE FROM letters WHERE recipient = ?1")?.execute([&*id.0])?;
             connection.prepare_cached("DELETE FROM instances WHERE id = ?1")?.execute([&*id.0]).map(drop)
+        })
+        .await?;
+        self.counters.deleted(1);
+        Ok(())
+    }
+
+    async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError> {
+        limits::letter(from, to, &body)?;
+        let (from, to) = (from.clone(), to.clone());
+        self.write(1, move |connection| {
+            let put = "INSERT OR REPLACE INTO letters (recipient, sender, payload) VALUES (?1, ?2, ?3)";
+            connection.prepare_cached(put)?.execute(params![&*to.0, &*from.0, &body[..]]).map(drop)
+        })
+        .await
+    }
+
+    async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
+        let to = to.clone();
+        self.list(move |connection| {
+            let query = "SELECT sender, payload FROM letters WHERE recipient = ?1 ORDER BY sender";
+            let mut statement = connection.prepare_cached(query)?;
+            let rows = statement.query_map([&*to.0], |row| Ok((InstanceId(row.get("sender")?), payload(row)?)))?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
+        let (from, to) = (from.clone(), to.clone());
+        self.write(0, move |connection| {
+            let remove = "DELETE FROM letters WHERE recipient = ?1 AND sender = ?2";
+            connection.prepare_cached(remove)?.execute([&*to.0, &*from.0]).map(drop)
         })
         .await?;
         self.counters.deleted(1);

@@ -97,6 +97,17 @@ const SEGMENTS: &str = "
 
 const PROCESSES: &str = "ALTER TABLE instances ADD COLUMN process TEXT;";
 
+/// What one process has to say to another, for as long as both live. Beside the layouts, so that a program that does not know it, as after a
+/// deploy that was rolled back, still opens the file.
+const LETTERS: &str = "
+    CREATE TABLE IF NOT EXISTS letters (
+        recipient TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        PRIMARY KEY (recipient, sender)
+    );
+";
+
 const DELETIONS: &str = "ALTER TABLE tenants ADD COLUMN deleted_at INTEGER;";
 
 /// The number of the last checkpoint. Beside the layouts: a program that does not know it leaves it alone.
@@ -159,12 +170,13 @@ fn layout(transaction: &Transaction<'_>) -> Result<i32, VaultError> {
 fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(vault_error)?;
     let missing = LAYOUTS.iter().skip(layout(&transaction)? as usize).copied().collect::<String>();
-    if missing.is_empty() && has_checkpoints(&transaction).map_err(vault_error)? {
+    if missing.is_empty() && has_all_beside(&transaction).map_err(vault_error)? {
         return Ok(());
     }
     let make = || {
         transaction.execute_batch(&missing)?;
         transaction.execute_batch(CHECKPOINTS)?;
+        transaction.execute_batch(LETTERS)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)
     };
@@ -172,8 +184,9 @@ fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
     transaction.commit().map_err(vault_error)
 }
 
-fn has_checkpoints(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'checkpoints'")?.exists([])
+fn has_all_beside(connection: &Connection) -> rusqlite::Result<bool> {
+    let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('checkpoints', 'letters')";
+    connection.query_row(count, [], |row| Ok(row.get::<_, i32>(0)? == 2))
 }
 
 /// Gives the next checkpoint its number.

@@ -221,6 +221,11 @@ impl Reader {
         self.required("payload", as_bytes)
     }
 
+    pub(super) fn letter(mut self) -> Read<(InstanceId, Bytes)> {
+        let sender = InstanceId(self.id().into());
+        Ok((sender, self.payload()?))
+    }
+
     pub(super) fn instance(mut self) -> Read<Instance> {
         Ok(Instance {
             id: InstanceId(self.id().into()),

@@ -432,7 +432,26 @@ impl Vault for Firestore {
 
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
         limits::instance_id(id)?;
-        self.delete(vec![self.wire.name(&instance_path(id))]).await
+        let letters = StructuredQuery { select: only(&["__name__"]), ..by_id("letters") };
+        let senders = self.query(&instance_path(id), letters, |letter| InstanceId(letter.id().into())).await?;
+        let letters = senders.iter().map(|from| letter_path(from, id));
+        self.delete(letters.chain([instance_path(id)]).map(|path| self.wire.name(&path)).collect()).await
+    }
+
+    async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError> {
+        limits::letter(from, to, &body)?;
+        self.put(&letter_path(from, to), document::payload_fields(&body)).await
+    }
+
+    async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
+        limits::instance_id(to)?;
+        self.query(&instance_path(to), by_id("letters"), Reader::letter).await?.into_iter().collect()
+    }
+
+    async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
+        limits::instance_id(from)?;
+        limits::instance_id(to)?;
+        self.delete(vec![self.wire.name(&letter_path(from, to))]).await
     }
 
     async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
@@ -509,6 +528,10 @@ fn segment_path(tenant: &TenantId, name: &str) -> String {
 
 fn instance_path(InstanceId(id): &InstanceId) -> String {
     format!("instances/{id}")
+}
+
+fn letter_path(from: &InstanceId, to: &InstanceId) -> String {
+    format!("instances/{}/letters/{}", to.0, from.0)
 }
 
 /// All documents of a collection, by id.

@@ -1,0 +1,422 @@
+//! Handing tenants over to another process, and taking them from one: does what [`crate::cluster`] says.
+//!
+//! A process that is told to stop offers its tenants to those that stay, each to the one that should own it, and stops when they are gone or
+//! its time is over. Nobody else gives anything away: a process that starts leaves the others' tenants where they are. So a deploy that
+//! fails costs nothing, and one that succeeds moves each tenant once.
+//!
+//! What was let go of stays on this process's mind until it stops: should the next owner die, or be told to stop itself, before it has taken
+//! the tenant over, it is offered to another.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Fleet, FleetError, directory,
+    letters::{self, BUSY_PAUSE, GOODBYE_TIMEOUT},
+    revival,
+    slot::Slot,
+    takeback,
+};
+use crate::{
+    clock,
+    cluster::{Ask, Giver, Joiner, Letter, Move, Post, Verdict, should_own},
+    session::{self, NotHanded, Prepared, Session, State},
+    tenant::TenantId,
+    vault::{InstanceId, Seq},
+};
+
+/// A tenant counts as taken over when it has logged in, or after so long.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A code on a screen is waited for so long: whoever has not scanned it by then has gone away.
+const PAIRING_TIME: Duration = Duration::from_secs(60);
+
+/// Between two looks at what has become of tenants that were let go of for nothing.
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Readings of tenants that their owners keep: for when they are asked for again.
+const READINGS: usize = 32;
+
+#[derive(Default)]
+pub(super) struct Handovers {
+    book: Mutex<Book>,
+    /// Something is to be written, or to be read soon.
+    pub news: Notify,
+    /// This process is about to stop, and gives its tenants away.
+    is_leaving: AtomicBool,
+    /// Nothing is read or written any more.
+    pub over: CancellationToken,
+    /// Tenants that are being given away: not dropped half-way.
+    pub giving: TaskTracker,
+    /// The correspondence.
+    pub writing: TaskTracker,
+}
+
+#[derive(Default)]
+pub(super) struct Book {
+    pub joiner: Joiner,
+    pub giver: Giver,
+    pub post: Post,
+    /// Tenants that are being given away.
+    giving: HashSet<TenantId>,
+    /// Tenants that this process has let go of, and to whom; `None`: nobody has taken them.
+    let_go: HashMap<TenantId, Option<InstanceId>>,
+    /// What is offered, in the order in which it was first.
+    offers: Vec<TenantId>,
+    prepared: HashMap<TenantId, Prepared>,
+    pub peers: Vec<(InstanceId, bool)>,
+    pub changed_at: Option<Instant>,
+    /// When the letters were read last, or that was tried.
+    pub read_at: Option<clock::Instant>,
+    leaving_since: Option<Instant>,
+}
+
+impl Handovers {
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What another process offers, asks and answers.
+pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
+    let now = fleet.env.clock.instant();
+    let offers: Vec<_> = letter.offers.iter().filter(|tenant| fleet.may_want(tenant)).cloned().collect();
+    let asked = {
+        let mut book = fleet.handovers.book();
+        if !fleet.is_leaving() && !fleet.is_draining() {
+            book.joiner.offered(from, offers, now);
+        }
+        book.joiner.answered(from, &letter.answers, now);
+        book.giver.asked(from, &letter.asks)
+    };
+    for ask in asked {
+        let (fleet, by) = (fleet.clone(), from.clone());
+        fleet.clone().handovers.giving.spawn(async move {
+            let gives = fleet.is_leaving() && !fleet.is_draining();
+            let is_first = gives && fleet.handovers.book().giving.insert(ask.tenant.clone());
+            let verdict = if is_first { give(&fleet, &by, &ask).await } else { Verdict::Kept };
+            let mut book = fleet.handovers.book();
+            book.giver.answer(&by, &ask, verdict);
+            if is_first {
+                book.giving.remove(&ask.tenant);
+            }
+            drop(book);
+            fleet.handovers.news.notify_one();
+        });
+    }
+}
+
+/// Does what follows from what was read.
+pub(super) fn proceed(fleet: &Arc<Fleet>) {
+    let moves = {
+        let mut book = fleet.handovers.book();
+        for owner in book.joiner.owners().into_iter().filter(|owner| !fleet.is_alive(owner)) {
+            book.joiner.gone(&owner);
+        }
+        for asker in book.giver.askers().into_iter().filter(|asker| !fleet.is_alive(asker)) {
+            book.giver.forget(&asker);
+        }
+        let Book { joiner, prepared, .. } = &mut *book;
+        let mut kept = 0;
+        prepared.retain(|tenant, _| {
+            let waits = !joiner.wants(tenant) && joiner.waits_for(tenant);
+            kept += usize::from(waits);
+            joiner.wants(tenant) || waits && kept <= READINGS
+        });
+        joiner.moves(fleet.env.clock.instant())
+    };
+    for step in moves {
+        let spawned = fleet.clone();
+        let work = async move {
+            match step {
+                Move::Prepare(tenant) => prepare(&spawned, tenant).await,
+                Move::Take { tenant, from, last } => take(&spawned, tenant, &from, last).await,
+            }
+            spawned.handovers.news.notify_one();
+        };
+        let stop = fleet.stop.clone();
+        fleet.tasks.spawn(stop.run_until_cancelled_owned(work));
+    }
+}
+
+/// Lets go of a tenant, if it may be let go of.
+async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
+    // Asked by one that is dead by now, or about to stop itself.
+    if !fleet.stays(by) {
+        return Verdict::Kept;
+    }
+    let Some(slot) = fleet.slot(&ask.tenant) else { return Verdict::Kept };
+    let _opening = slot.opening.lock().await;
+    let Some(session) = slot.session() else { return give_again(fleet, by, &ask.tenant).await };
+    let began = Instant::now();
+    let handed = session.hand_over().await;
+    if matches!(handed, Ok(()) | Err(NotHanded::Unwritten)) {
+        fleet.incidents.count_closed(session.store().journal());
+        slot.closed();
+    }
+    match handed {
+        Ok(()) => {
+            let head = session.store().journal().head();
+            slot.set_owner(Some(by.clone()));
+            fleet.handovers.book().let_go.insert(ask.tenant.clone(), Some(by.clone()));
+            info!(tenant = %ask.tenant, to = %by.0, took.ms = began.elapsed().as_millis() as u64, "handed over");
+            Verdict::given(head)
+        }
+        Err(why) => {
+            if why == NotHanded::Unwritten {
+                fleet.handovers.book().let_go.insert(ask.tenant.clone(), None);
+            }
+            info!(tenant = %ask.tenant, to = %by.0, %why, "not handed over");
+            Verdict::Kept
+        }
+    }
+}
+
+/// One that this process has let go of already: it is free unless a process that lives has taken it over.
+async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> Verdict {
+    let to = fleet.handovers.book().let_go.get(tenant).cloned();
+    let is_free = match to {
+        None => false,
+        Some(to) => to.is_none_or(|to| to == *by || !fleet.stays(&to)),
+    };
+    if !is_free {
+        return Verdict::Kept;
+    }
+    match takeback::owner(fleet, tenant).await {
+        Ok(owner) if owner.as_ref().is_none_or(|owner| !fleet.is_alive(owner)) => {
+            fleet.handovers.book().let_go.insert(tenant.clone(), Some(by.clone()));
+            if let Some(slot) = fleet.slot(tenant) {
+                slot.set_owner(Some(by.clone()));
+            }
+            info!(%tenant, to = %by.0, "handed over again: whoever was to have it is gone");
+            Verdict::given(Seq(0))
+        }
+        Ok(_) => {
+            fleet.handovers.book().let_go.remove(tenant);
+            Verdict::Kept
+        }
+        Err(error) => {
+            debug!(%tenant, %error, "who has it is read later");
+            Verdict::Kept
+        }
+    }
+}
+
+async fn prepare(fleet: &Fleet, tenant: TenantId) {
+    let is_read = fleet.handovers.book().prepared.contains_key(&tenant);
+    if !is_read {
+        match session::prepare(&fleet.env, &tenant, true).await {
+            Ok(prepared) => drop(fleet.handovers.book().prepared.insert(tenant.clone(), prepared)),
+            Err(error) => debug!(%tenant, %error, "read when it is taken over"),
+        }
+    }
+    fleet.handovers.book().joiner.prepared(&tenant);
+}
+
+async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Option<Seq>) {
+    let prepared = fleet.handovers.book().prepared.remove(&tenant);
+    let slot = fleet.slot_of(&tenant);
+    slot.expect_state();
+    let began = Instant::now();
+    let opened = match fleet.is_leaving() || fleet.is_draining() {
+        true => Err(FleetError::Draining),
+        false if last.is_none() && is_served_by_another(fleet, &slot, from).await => {
+            let now = fleet.env.clock.instant();
+            return fleet.handovers.book().joiner.declined(&tenant, from, now);
+        }
+        false => fleet.open_prepared(&slot, true, prepared).await,
+    };
+    match opened {
+        Ok(session) => {
+            note_taken(&session, from, last, began.elapsed());
+            session.resume().await;
+            logged_in(&session).await;
+            fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
+            if let Err(error) = directory::check(fleet, &session).await {
+                debug!(%tenant, %error, "its record is compared later");
+            }
+        }
+        Err(_) => {
+            if slot.failure().is_some_and(|failure| failure.is_transient()) {
+                match last {
+                    // Its owner has let go of it: nobody else looks after it.
+                    Some(_) => revival::take_given(fleet, slot, from.clone()),
+                    // It said nothing, and may go on by now.
+                    None => revival::take(fleet, slot),
+                }
+            }
+            fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
+        }
+    }
+}
+
+fn note_taken(session: &Session, from: &InstanceId, last: Option<Seq>, took: Duration) {
+    let (tenant, epoch, took) = (session.tenant(), session.store().journal().epoch(), took.as_millis() as u64);
+    if last.is_some_and(|last| epoch <= last) {
+        error!(%tenant, "the vault shows less than the owner before had written into it");
+    }
+    match last {
+        Some(_) => info!(%tenant, from = %from.0, took.ms = took, "taken over"),
+        None => warn!(%tenant, from = %from.0, took.ms = took, "taken over from a process that did not let go of it"),
+    }
+}
+
+/// Or will not within the time that others wait for their turn.
+async fn logged_in(session: &Session) {
+    let mut status = session.watch();
+    let settled = status.wait_for(|status| {
+        matches!(status.state, State::Working | State::Failed) || status.state == State::Stopped && session.is_stopped()
+    });
+    let _ = timeout(LOGIN_TIMEOUT, settled).await;
+}
+
+/// Whoever did not answer may have given it to another before.
+async fn is_served_by_another(fleet: &Fleet, slot: &Slot, from: &InstanceId) -> bool {
+    match takeback::owner(fleet, &slot.tenant).await {
+        Ok(Some(owner)) if owner != *from && fleet.is_alive(&owner) => {
+            slot.set_elsewhere(Some(owner), fleet.env.clock.now());
+            true
+        }
+        _ => false,
+    }
+}
+
+impl Fleet {
+    /// This process is about to stop, and gives its tenants away.
+    pub fn is_leaving(&self) -> bool {
+        self.handovers.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Gives all tenants to processes that stay, if there are any. Returns when that is done, or at the limit.
+    pub async fn leave(self: &Arc<Self>, limit: Duration) {
+        let began = Instant::now();
+        let met = timeout(GOODBYE_TIMEOUT, self.meet_peers()).await;
+        if !matches!(met, Ok(Ok(()))) {
+            warn!("the vault does not list the other processes: those that were known count");
+        }
+        if self.staying_peers().is_empty() {
+            return;
+        }
+        info!(peers = self.staying_peers().len(), "other processes stay: giving the tenants to them");
+        self.handovers.is_leaving.store(true, Ordering::Release);
+        {
+            let mut book = self.handovers.book();
+            book.joiner.leave();
+            book.leaving_since = Some(began);
+        }
+        self.handovers.news.notify_one();
+        match timeout(GOODBYE_TIMEOUT, self.announce()).await {
+            Ok(Ok(())) => {}
+            _ => warn!("this instance's record does not say that it stops"),
+        }
+        let mut checked_at = began;
+        while began.elapsed() < limit && !self.staying_peers().is_empty() && self.has_something_to_give() {
+            self.doubt_the_quiet();
+            if checked_at.elapsed() >= CHECK_PAUSE {
+                let _ = timeout(GOODBYE_TIMEOUT, self.check_let_go()).await;
+                checked_at = Instant::now();
+            }
+            sleep(BUSY_PAUSE / 2).await;
+        }
+        letters::write_now(self).await;
+        let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
+        info!(left, took.ms = began.elapsed().as_millis() as u64, "the tenants were given away");
+    }
+
+    /// Of what was let go of for one that does not stay, that one may have taken some, and given it to another.
+    async fn check_let_go(&self) {
+        let staying = self.staying_peers();
+        let let_go = self.handovers.book().let_go.clone();
+        for (tenant, to) in let_go {
+            if is_free(to.as_ref(), &staying)
+                && let Ok(Some(_)) = self.living_owner(&tenant).await
+            {
+                self.handovers.book().let_go.remove(&tenant);
+            }
+        }
+    }
+
+    /// While this process leaves: a tenant whose session has ended is not opened again here, but offered.
+    pub(super) fn let_go(&self, tenant: &TenantId) {
+        self.handovers.book().let_go.insert(tenant.clone(), None);
+        self.handovers.news.notify_one();
+    }
+
+    /// Tenants whose closing is another's business.
+    pub(super) fn is_giving(&self, tenant: &TenantId) -> bool {
+        self.handovers.book().giving.contains(tenant)
+    }
+
+    fn staying_peers(&self) -> Vec<InstanceId> {
+        let correspondents = self.correspondents();
+        correspondents.into_iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id).collect()
+    }
+
+    fn stays(&self, peer: &InstanceId) -> bool {
+        self.staying_peers().contains(peer)
+    }
+
+    fn has_something_to_give(&self) -> bool {
+        let staying = self.staying_peers();
+        let slots: Vec<_> = self.slots().values().filter_map(|slot| slot.session()).collect();
+        let book = self.handovers.book();
+        let waits_for_codes = book.leaving_since.is_none_or(|since| since.elapsed() < PAIRING_TIME);
+        let is_open = slots.iter().any(|session| match session.is_pairing() {
+            true => waits_for_codes,
+            // The others are opened when somebody asks for them.
+            false => session.status().paired,
+        });
+        is_open || !book.giving.is_empty() || book.let_go.values().any(|to| is_free(to.as_ref(), &staying))
+    }
+
+    /// An offered tenant is not wanted that is here already, or that is being opened anew.
+    fn may_want(&self, tenant: &TenantId) -> bool {
+        self.slot(tenant).is_none_or(|slot| slot.session().is_none() && !slot.is_reviving())
+    }
+
+    /// Idle tenants first, since nobody notices; one that somebody is pairing when that is over.
+    pub(super) fn offers_to(&self, peer: &InstanceId, correspondents: &[(InstanceId, bool)]) -> Vec<TenantId> {
+        let staying = correspondents.iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id.clone());
+        let staying: Vec<_> = staying.collect();
+        let open = |slot: &Arc<Slot>| {
+            slot.session().filter(is_offered).map(|session| (session.is_busy(), slot.tenant.clone()))
+        };
+        let mut open: Vec<_> = self.slots().values().filter_map(open).collect();
+        open.sort();
+        let mut book = self.handovers.book();
+        // Nobody serves these: they come first.
+        let free = book.let_go.iter().filter(|(_, to)| is_free(to.as_ref(), &staying));
+        let mut offers: Vec<_> = free.map(|(tenant, _)| tenant.clone()).collect();
+        offers.sort();
+        // What was offered before stays in its place, or each message would be a letter.
+        let known: HashSet<_> = book.offers.iter().cloned().collect();
+        let now: HashSet<_> = open.iter().map(|(_, tenant)| tenant.clone()).collect();
+        book.offers.retain(|tenant| now.contains(tenant));
+        book.offers.extend(open.into_iter().map(|(_, tenant)| tenant).filter(|tenant| !known.contains(tenant)));
+        offers.extend(book.offers.iter().cloned());
+        offers.retain(|tenant| should_own(tenant, &staying) == Some(peer));
+        offers
+    }
+}
+
+/// Let go of, and whoever was to have it does not stay.
+fn is_free(to: Option<&InstanceId>, staying: &[InstanceId]) -> bool {
+    to.is_none_or(|to| !staying.contains(to))
+}
+
+fn is_offered(session: &Session) -> bool {
+    session.status().paired && !session.is_pairing()
+}
