@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use ulid::Ulid;
 
 pub use self::allocator::give_back_large_blocks;
@@ -119,6 +119,7 @@ impl Daemon {
         let (vault, keyring) = open_vault(config).await?;
         let kept_key = kept_key(config)?;
         let vault = MeteredVault::new(vault);
+        let proof = (vault.clone(), keyring.clone(), config.vault.audit / CHECKS);
         if let Some(lock) = &mut lock {
             lock.hold_vault()?;
         }
@@ -157,7 +158,7 @@ impl Daemon {
             watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone())).transpose()?;
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
-        let (counting, keeping) = (stop_serving.clone(), stop_serving.clone());
+        let (counting, keeping, proving) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
         let serving = tokio::spawn(async move {
             let watched = async {
                 match watched {
@@ -171,11 +172,16 @@ impl Daemon {
                 }
                 Ok::<_, std::io::Error>(())
             };
+            let proving = async {
+                let (vault, keyring, interval) = proof;
+                keep_check_value(&*vault, &keyring, interval, &proving).await;
+                Ok::<_, std::io::Error>(())
+            };
             let counting = async {
                 metrics::keep(&counting).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, counting, keeping).map(drop)
+            tokio::try_join!(serving, watched, counting, keeping, proving).map(drop)
         });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
@@ -303,6 +309,42 @@ async fn keep_key(file: PathBuf, key: MasterKey, stop: &CancellationToken) {
                 error!(file = %file.display(), %error, "the vault's key cannot be put back into its file")
             }
             Ok(Ok(false)) | Err(_) => {}
+        }
+    }
+}
+
+/// Looks at the vault's check value in the time of one audit.
+const CHECKS: u32 = 24;
+
+/// Writes the vault's check value again whenever it is gone: without it another master key would be taken for the vault's own.
+async fn keep_check_value(vault: &dyn Vault, keyring: &Keyring, interval: Duration, stop: &CancellationToken) {
+    let mut is_foreign = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+        let found = match vault.check_value().await {
+            Ok(None) => vault.create_check_value(keyring.check_value()).await.map(|is_made| {
+                if is_made {
+                    warn!("the vault had lost its check value: it is there again");
+                    // It was not alone, as likely as not.
+                    vault.suspect();
+                }
+                false
+            }),
+            Ok(Some(value)) => Ok(verify(keyring, &value).is_err()),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(now) if now != is_foreign => {
+                is_foreign = now;
+                if now {
+                    error!("the vault's check value was replaced: with this master key the next start will be refused");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => debug!(%error, "the vault's check value cannot be looked at"),
         }
     }
 }
@@ -500,6 +542,7 @@ pub fn journal_policy(config: &Config) -> Policy {
     Policy {
         pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
         snapshot_entries: config.vault.snapshot_entries,
+        audit: Some(config.vault.audit),
         ..Policy::default()
     }
 }

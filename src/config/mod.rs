@@ -143,6 +143,8 @@ pub struct Vault {
     pub master_keys: Vec<MasterKey>,
     /// Journal entries after which a snapshot is due.
     pub snapshot_entries: u64,
+    /// How often an owner looks whether the vault still has everything.
+    pub audit: Duration,
     /// What a tenant's journal may write in a minute before it is slowed; `None`: without end.
     pub writes_per_minute: Option<NonZeroU32>,
 }

@@ -189,6 +189,7 @@ impl Reader<'_> {
         let master_keys = self.master_keys();
         let snapshot_entries = self.count("vault.snapshot_entries", 10..=100_000).map(|count| count as u64);
         let writes_per_minute = self.count("journal.writes_per_minute", 0..=1_000_000);
+        let audit = self.duration("journal.audit", 1..=2_592_000);
         let kind = self.text("vault.kind");
         let project = if project.is_empty() { account.as_ref().map_or(project, |a| a.1.clone()) } else { project };
         let firestore = match kind.as_str() {
@@ -219,6 +220,7 @@ impl Reader<'_> {
                 home: VaultHome::Embedded { path, shared },
                 master_keys: master_keys?,
                 snapshot_entries: snapshot_entries?,
+                audit: audit?,
                 writes_per_minute: None,
             });
         }
@@ -244,7 +246,8 @@ impl Reader<'_> {
         };
         let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
         let writes_per_minute = NonZeroU32::new(writes_per_minute? as u32);
-        Some(Vault { home, master_keys: master_keys?, snapshot_entries: snapshot_entries?, writes_per_minute })
+        let (master_keys, snapshot_entries) = (master_keys?, snapshot_entries?);
+        Some(Vault { home, master_keys, snapshot_entries, audit: audit?, writes_per_minute })
     }
 
     /// What is wrong with a key is said without a character of it.

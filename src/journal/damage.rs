@@ -59,6 +59,8 @@ pub enum Damage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     Entry(Seq),
+    /// A snapshot that was read as good, or a part of it.
+    Snapshot(Seq),
     /// The tenant's record in the directory.
     Record,
     /// The vault itself does not know.
@@ -69,6 +71,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Entry(seq) => write!(f, "{}", Document::Entry(*seq)),
+            Self::Snapshot(seq) => write!(f, "the snapshot after journal entry {}, or a part of it", seq.0),
             Self::Record => f.write_str("the tenant's record"),
             Self::Something => f.write_str("parts of its file"),
         }

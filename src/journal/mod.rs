@@ -7,7 +7,7 @@
 //! - Of two processes that open the same tenant, the earlier one's next append fails, and it writes nothing more: no
 //!   entry, no decision. It may learn that late; it cannot do harm by it.
 //! - A state that does not verify is never written over, and never taken for an empty one.
-//! - A vault that loses what was in it is noticed at the next append or confirmation; until the state is in it again, from the hands of
+//! - A vault that loses what was in it is noticed at the next append, confirmation or [`audit`]; until the state is in it again, from the hands of
 //!   the running owner, nothing is said to be durable ([`rebuild`]).
 //!
 //! `ARCHITECTURE.md` says of each document who reads it, when it is verified, and what happens when it is wrong.
@@ -19,6 +19,7 @@
 //! becomes the owner by a takeover ([`claim`]) after it has read everything ([`hydrate`]).
 
 mod archive;
+mod audit;
 mod book;
 mod chain;
 mod claim;
@@ -42,6 +43,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    audit::Audits,
     book::Shared,
     chain::{Scribe, Tail},
     pace::WriteBudget,
@@ -104,6 +106,8 @@ pub struct Policy {
     pub takeover_keep: Duration,
     /// How long the state before a wipe is kept.
     pub wiped_keep: Duration,
+    /// How often the owner looks whether the vault still has everything; `None`: never.
+    pub audit: Option<Duration>,
     /// The most documents in one request to delete.
     pub delete_batch: usize,
     /// At most [`MAX_PAYLOAD`].
@@ -124,6 +128,7 @@ impl Default for Policy {
             begin_limit: Duration::from_secs(10),
             takeover_keep: 4 * week,
             wiped_keep: week,
+            audit: None,
             delete_batch: 200,
             max_payload: MAX_PAYLOAD,
             max_append: MAX_APPEND,
@@ -197,6 +202,7 @@ pub async fn open_prepared(
     let (prepared, earlier) = prepared.map(|Prepared { hydrated, doubts }| (hydrated, doubts)).unzip();
     // From before the reading: what is lost afterwards was read.
     let doubts = earlier.unwrap_or_else(|| cx.vault.doubts());
+    let suspicions = cx.vault.suspicions();
     let claim::Claimed { hydrated, confirmed_at, taken_at } = claim::claim(&mut cx, &scribe, prepared).await?;
     let follower = hydrated.follower;
     if let Some(damage) = &hydrated.passed_over {
@@ -211,6 +217,7 @@ pub async fn open_prepared(
     let shared = Arc::new(Shared::new(confirmed_at, follower.head.last));
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
+    let audits = Audits::new(cx.policy.audit, now, &mut cx.rng);
     let writer = Writer {
         budget: WriteBudget::new(cx.policy.pace, now),
         cx,
@@ -220,7 +227,7 @@ pub async fn open_prepared(
         head: follower.head,
         guards: follower.guards,
         tail: follower.tail,
-        good: hydrated.base.as_ref().map(|base| base.id.seq),
+        good: hydrated.base.as_ref().map(|base| base.id.clone()),
         snapshot_bytes: hydrated.base.map_or(0, |base| base.bytes),
         first: epoch,
         taken_at,
@@ -230,6 +237,8 @@ pub async fn open_prepared(
         strays: Vec::new(),
         loss: None,
         doubts,
+        suspicions,
+        audits,
         pending_since: None,
         snapshot: None,
         no_snapshot_before: now,

@@ -22,8 +22,8 @@
 //! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`Closed::StateLost`]), and the next owner finds what
 //! the vault still has.
 //!
-//! A vault may doubt itself besides ([`Vault::doubts`]). Otherwise an entry that is lost further down is not noticed, and does no harm once
-//! the next snapshot is written.
+//! A vault may doubt itself besides ([`Vault::doubts`]). What is lost further down an audit notices ([`super::audit`]). A loss is a reason to
+//! look after the other tenants as well ([`Vault::suspect`]).
 
 use std::{
     collections::BTreeSet,
@@ -104,6 +104,8 @@ impl Writer {
         // Not fenced: so it is a loss.
         if self.shared.loss.send_replace(Some(loss)).is_none() {
             self.shared.losses.fetch_add(1, Relaxed);
+            self.cx.vault.suspect();
+            self.suspicions.mark_unchanged();
             tracing::error!(tenant = %self.cx.tenant, "the vault has lost {loss}: writing the tenant's state anew");
         }
         let (records, upto) = self.everything(loss).await?;
@@ -138,7 +140,7 @@ impl Writer {
         self.written_at = at;
         self.guards = guards;
         self.tail = Tail::default();
-        self.good = Some(head.last);
+        self.good = Some(manifest.id);
         self.snapshot_bytes = chunks.bytes;
         self.loss = None;
         self.pending_since = None;

@@ -19,6 +19,7 @@ use tokio_util::{
 
 use super::{
     Closed, ConfirmError, Context, SnapshotError, Source,
+    audit::Audits,
     book::{Barrier, Keeping, Shared},
     chain::{Frozen, Head, Scribe, Tail, guard},
     damage::Loss,
@@ -43,8 +44,8 @@ pub(super) struct Writer {
     pub head: Head,
     pub guards: Vec<Guard>,
     pub tail: Tail,
-    /// Where the last snapshot stands that was read as good.
-    pub good: Option<Seq>,
+    /// The last snapshot that was read as good.
+    pub good: Option<SnapshotId>,
     /// Its sealed size.
     pub snapshot_bytes: u64,
     /// The epoch that we began with, …
@@ -63,6 +64,9 @@ pub(super) struct Writer {
     pub loss: Option<Loss>,
     /// See [`Vault::doubts`].
     pub doubts: watch::Receiver<u64>,
+    /// See [`Vault::suspicions`].
+    pub suspicions: watch::Receiver<u64>,
+    pub audits: Audits,
     pub budget: WriteBudget,
     /// Since when changes wait, as far as the writer has seen.
     pub pending_since: Option<Instant>,
@@ -75,8 +79,8 @@ pub(super) struct Writer {
 pub(super) struct Running {
     /// What the tail was where it stands.
     tail: Tail,
-    /// Tells where it stands and the size of its chunks, or is dropped.
-    ended: oneshot::Receiver<(Seq, u64)>,
+    /// Tells its name and the size of its chunks, or is dropped.
+    ended: oneshot::Receiver<(SnapshotId, u64)>,
     /// Ends it when it is dropped.
     _stop: DropGuard,
 }
@@ -86,6 +90,7 @@ enum Step {
     Rebuild(Loss),
     Confirm,
     Append(Cut),
+    Audit,
     /// The barrier's number goes with it.
     Snapshot(Arc<dyn Source>, Vec<Keeping>, u64),
     Stop,
@@ -102,7 +107,7 @@ enum Found {
     Nothing,
 }
 
-/// Returns when the vault is in doubt of itself.
+/// Returns when the vault is in doubt of itself, or somebody of it.
 async fn doubt(mut doubts: watch::Receiver<u64>) {
     if doubts.changed().await.is_err() {
         std::future::pending().await
@@ -138,11 +143,16 @@ impl Writer {
                 Step::Rebuild(loss) => self.rebuild(loss).await,
                 Step::Confirm => self.confirm(false).await,
                 Step::Append(cut) => self.append(cut).await,
+                Step::Audit => {
+                    self.audit().await;
+                    Ok(())
+                }
                 Step::Snapshot(source, keepings, asked) => self.begin_snapshot(source, keepings, asked).await,
                 Step::Rest(until) => {
                     tokio::select! {
                         () = self.rest(until) => {}
                         () = doubt(self.doubts.clone()) => {}
+                        () = doubt(self.suspicions.clone()) => {}
                     }
                     Ok(())
                 }
@@ -159,6 +169,10 @@ impl Writer {
         let is_in_doubt = self.doubts.has_changed().unwrap_or(false) && !self.shared.book().closing;
         if self.loss.is_none() && is_in_doubt {
             self.lose(Loss::Something);
+        }
+        if self.suspicions.has_changed().unwrap_or(false) {
+            self.suspicions.mark_unchanged();
+            self.audits.suspect(now, &mut self.cx.rng);
         }
         let mut book = self.shared.book();
         if book.abandoned {
@@ -183,9 +197,14 @@ impl Writer {
                 None => answer_all(keepings, &Err(SnapshotError::Source("there is none".into()))),
             }
         }
+        let is_audited = self.snapshot.is_none() && !book.closing && !book.outage;
+        let audit = self.audits.due().filter(|_| is_audited);
+        if audit.is_some() && self.audits.is_due(now, book.pending.is_empty()) {
+            return Step::Audit;
+        }
         if book.pending.is_empty() {
             self.pending_since = None;
-            return if book.closing { Step::Stop } else { Step::Rest(None) };
+            return if book.closing { Step::Stop } else { Step::Rest(audit) };
         }
         let since = *self.pending_since.get_or_insert(now);
         let waited = book.wanted > self.shared.progress.borrow().durable;
@@ -205,8 +224,8 @@ impl Writer {
     fn note_snapshot(&mut self, now: Instant) {
         let Some(running) = &mut self.snapshot else { return };
         match running.ended.try_recv() {
-            Ok((seq, bytes)) => {
-                self.good = Some(seq);
+            Ok((id, bytes)) => {
+                self.good = Some(id);
                 self.snapshot_bytes = bytes;
                 self.tail.entries -= running.tail.entries;
                 self.tail.bytes -= running.tail.bytes;
@@ -387,7 +406,7 @@ impl Writer {
 
     /// The vault has lost something, or this process is fenced and does not know it yet. From now on nothing is said to be durable before
     /// everything is there again.
-    fn lose(&mut self, loss: Loss) {
+    pub(super) fn lose(&mut self, loss: Loss) {
         self.loss = Some(loss);
         self.shared.book().outage = true;
     }
@@ -418,7 +437,13 @@ impl Writer {
         let (end, mut ended) = oneshot::channel();
         let rng = SmallRng::from_rng(&mut self.cx.rng);
         let photographer = Photographer::new(&self.cx, rng, self.shared.clone());
-        let session = Session { source, asked, keepings, previous: self.good, stop: CancellationToken::new() };
+        let session = Session {
+            source,
+            asked,
+            keepings,
+            previous: self.good.as_ref().map(|good| good.seq),
+            stop: CancellationToken::new(),
+        };
         let stop = session.stop.clone();
         let (over, shared) = (self.shared.over.clone(), self.shared.clone());
         self.tasks.spawn(async move {
@@ -481,7 +506,7 @@ async fn photograph(
     mut photographer: Photographer,
     Session { source, asked, keepings, previous, stop }: Session,
     anchored: oneshot::Receiver<Anchor>,
-    end: oneshot::Sender<(Seq, u64)>,
+    end: oneshot::Sender<(SnapshotId, u64)>,
 ) {
     let shared = photographer.shared().clone();
     let begun = Box::new(move || shared.reach_barrier(asked));
@@ -503,7 +528,7 @@ async fn photograph(
             {
                 photographer.complain("compaction not finished", &error);
             }
-            let _ = end.send((id.seq, bytes));
+            let _ = end.send((id, bytes));
         }
         Err(error) => {
             photographer.complain("snapshot not written", &error);

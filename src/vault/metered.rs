@@ -29,11 +29,12 @@ use crate::{
 #[derive(Debug)]
 pub struct MeteredVault {
     home: Arc<dyn Home>,
+    suspicions: watch::Sender<u64>,
 }
 
 impl MeteredVault {
     pub fn new(home: Arc<dyn Home>) -> Arc<Self> {
-        Arc::new(Self { home })
+        Arc::new(Self { home, suspicions: watch::Sender::new(0) })
     }
 }
 
@@ -110,6 +111,7 @@ metered! {
         JournalRead: fn takeovers(tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError>;
         JournalRead: fn headings(tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError>;
         JournalRead: fn entries_below(tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError>;
+        JournalRead: fn count_documents(tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError>;
         JournalDelete: fn remove_documents(tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError>;
         SnapshotRead: fn manifests(tenant: &TenantId) -> Result<Vec<Manifest>, VaultError>;
         SnapshotWrite: fn put_chunk(tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError>;
@@ -119,6 +121,7 @@ metered! {
             entry: Option<Digest>
         ) -> Result<(), AppendError>;
         SnapshotRead: fn chunks(tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError>;
+        SnapshotRead: fn count_chunks(tenant: &TenantId, id: &SnapshotId) -> Result<u64, VaultError>;
         SnapshotRead: fn snapshots(tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError>;
         SnapshotDelete: fn remove_snapshot(tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError>;
         SegmentWrite: fn put_segment(tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError>;
@@ -152,6 +155,14 @@ metered! {
     // It has a default, which would hear nothing.
     fn doubts(&self) -> watch::Receiver<u64> {
         self.home.doubts()
+    }
+
+    fn suspect(&self) {
+        self.suspicions.send_modify(|count| *count += 1);
+    }
+
+    fn suspicions(&self) -> watch::Receiver<u64> {
+        self.suspicions.subscribe()
     }
 }
 

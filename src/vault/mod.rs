@@ -313,6 +313,11 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError>;
     /// The first documents from `first` on, in order, at most `limit`, without their payloads.
     async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError>;
+    /// How many documents there are from `first` to `last`, both included. Costs a read for each thousand.
+    async fn count_documents(&self, tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError> {
+        let found = self.headings(tenant, first, usize::MAX).await?;
+        Ok(found.iter().filter(|found| found.seq <= last).count() as u64)
+    }
     /// Numbers (not payloads) of the documents below `end`, in order, takeovers left out.
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError>;
     /// Deletes documents. Those that do not exist are no error.
@@ -334,6 +339,10 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     ) -> Result<(), AppendError>;
     /// The chunks that exist, in order, with their numbers.
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError>;
+    /// How many chunks of a snapshot exist. Costs a read for each thousand.
+    async fn count_chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<u64, VaultError> {
+        Ok(self.chunks(tenant, id).await?.len() as u64)
+    }
     /// Ids of all that has a manifest or a chunk, in order: also what a failed try left behind.
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError>;
     /// Deletes the manifest first, then the chunks.
@@ -393,6 +402,13 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     /// Counts how often the vault found that something in it may be lost, whatever it is: owners then write their tenants anew. A home that
     /// never finds it says nothing.
     fn doubts(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    /// An owner has found that something of its tenant is lost: the others of this process look sooner than they would have.
+    fn suspect(&self) {}
+    /// Counts how often an owner found that. A vault that nobody shares says nothing.
+    fn suspicions(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
     }
 }

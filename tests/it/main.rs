@@ -123,6 +123,7 @@ mod unlinking;
 mod unseen;
 mod vault_access;
 mod vault_contract;
+mod vault_gaps;
 mod vault_lock;
 mod vault_look;
 mod vault_loss;

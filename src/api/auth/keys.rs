@@ -323,6 +323,13 @@ impl Known {
     fn replace(&mut self, changes: Vec<KeyChange>) {
         let named: std::collections::HashSet<_> = changes.iter().map(|change| change.hash).collect();
         let missing: Vec<_> = self.keys.keys().filter(|hash| !named.contains(hash)).copied().collect();
+        if !missing.is_empty() {
+            // Whoever removes a document by hand means it, too: nobody can tell that from a vault that has lost it.
+            warn!(
+                keys = missing.len(),
+                "keys are gone from the vault that nobody revoked here: they are refused from now on"
+            );
+        }
         missing.iter().for_each(|hash| self.remove(hash));
         changes.into_iter().for_each(|change| self.apply(change));
     }

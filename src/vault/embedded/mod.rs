@@ -297,6 +297,18 @@ impl Vault for Embedded {
         .await
     }
 
+    async fn count_documents(&self, tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError> {
+        let tenant = tenant.clone();
+        let query = "SELECT count(*) FROM journal WHERE tenant = ?1 AND seq BETWEEN ?2 AND ?3";
+        let count = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            statement.query_row(params![tenant.as_str(), seq_to(first), seq_to(last)], |row| row.get::<_, i64>(0))
+        };
+        let count = self.read(count).await?;
+        self.counters.read(1);
+        Ok(count.unsigned_abs())
+    }
+
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
         let tenant = tenant.clone();
         self.list(move |connection| {
@@ -375,6 +387,18 @@ impl Vault for Embedded {
             rows.collect()
         })
         .await
+    }
+
+    async fn count_chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<u64, VaultError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let query = "SELECT count(*) FROM chunks WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3";
+        let count = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            statement.query_row(params![tenant.as_str(), seq_to(id.seq), &*id.attempt], |row| row.get::<_, i64>(0))
+        };
+        let count = self.read(count).await?;
+        self.counters.read(1);
+        Ok(count.unsigned_abs())
     }
 
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {

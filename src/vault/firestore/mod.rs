@@ -123,6 +123,13 @@ impl Firestore {
         Ok(documents.into_iter().map(Reader::new).map(read).collect())
     }
 
+    /// How many documents a query would find. Firestore bills a read for each thousand.
+    async fn count(&self, parent: &str, query: StructuredQuery) -> Result<u64, VaultError> {
+        let count = self.wire.count(parent, query).await?;
+        self.counters.read(usize::try_from(count.div_ceil(1000)).unwrap_or(usize::MAX));
+        Ok(count)
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
         let count = writes.len();
         self.wire.commit(writes).await?;
@@ -342,6 +349,15 @@ impl Vault for Firestore {
         self.query(&tenant_path(tenant), query, Reader::heading).await?.into_iter().collect()
     }
 
+    async fn count_documents(&self, tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError> {
+        let query = StructuredQuery {
+            start_at: self.journal_from(tenant, first),
+            end_at: self.journal_from(tenant, last.next()),
+            ..by_id("journal")
+        };
+        self.count(&tenant_path(tenant), query).await
+    }
+
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
         let query =
             StructuredQuery { select: only(&["kind"]), end_at: self.journal_from(tenant, end), ..by_id("journal") };
@@ -383,6 +399,11 @@ impl Vault for Firestore {
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
         limits::snapshot_id(id)?;
         self.query(&snapshot_path(tenant, id), by_id("chunks"), Reader::chunk).await?.into_iter().collect()
+    }
+
+    async fn count_chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<u64, VaultError> {
+        limits::snapshot_id(id)?;
+        self.count(&snapshot_path(tenant, id), by_id("chunks")).await
     }
 
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {

@@ -20,8 +20,17 @@ use firestore::gcloud_sdk::{
     error::ErrorKind,
     google::firestore::v1::{
         BatchGetDocumentsRequest, CommitRequest, CommitResponse, Document, DocumentMask, ListDocumentsRequest,
-        Precondition, RunQueryRequest, StructuredQuery, Write, WriteResult, batch_get_documents_response,
-        firestore_client::FirestoreClient, precondition::ConditionType, run_query_request, write::Operation,
+        Precondition, RunAggregationQueryRequest, RunQueryRequest, StructuredAggregationQuery, StructuredQuery, Write,
+        WriteResult, batch_get_documents_response,
+        firestore_client::FirestoreClient,
+        precondition::ConditionType,
+        run_aggregation_query_request, run_query_request,
+        structured_aggregation_query::{
+            self, Aggregation,
+            aggregation::{Count, Operator},
+        },
+        value::ValueType,
+        write::Operation,
     },
     google_cloud_auth::credentials::anonymous,
     tonic::{
@@ -166,6 +175,27 @@ impl Wire {
         let as_of = answers.first().and_then(|answer| answer.read_time);
         let as_of = as_of.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
         Ok((answers.into_iter().filter_map(|answer| answer.document).collect(), as_of))
+    }
+
+    /// How many documents the query would find.
+    pub(super) async fn count(&self, parent: &str, query: StructuredQuery) -> Result<u64, VaultError> {
+        const COUNT: &str = "count";
+        let count = Aggregation { alias: COUNT.into(), operator: Some(Operator::Count(Count { up_to: None })) };
+        let query = StructuredAggregationQuery {
+            aggregations: vec![count],
+            query_type: Some(structured_aggregation_query::QueryType::StructuredQuery(query)),
+        };
+        let request = RunAggregationQueryRequest {
+            parent: self.parent(parent),
+            query_type: Some(run_aggregation_query_request::QueryType::StructuredAggregationQuery(query)),
+            ..Default::default()
+        };
+        let answers = self.stream(async |mut client| client.run_aggregation_query(request).await).await?;
+        let count = answers.into_iter().find_map(|answer| answer.result?.aggregate_fields.remove(COUNT)?.value_type);
+        match count {
+            Some(ValueType::IntegerValue(count)) => Ok(count.unsigned_abs()),
+            _ => Err(VaultError::Malformed("a count that is none".into())),
+        }
     }
 
     /// Names of the documents in a collection, in order, those included that only have documents below them.
