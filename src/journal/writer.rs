@@ -467,7 +467,7 @@ impl Writer {
             }
             self.rest(Some(until)).await;
         };
-        let now = self.cx.clock.now();
+        let now = self.cx.clock.certain(Timestamp::UNIX_EPOCH);
         self.guards.retain(|guard| !is_old(guard.at, now, self.cx.policy.takeover_keep));
         let upto = cut.upto.unwrap_or(self.shared.progress.borrow().durable);
         if cut.is_empty() {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
@@ -586,6 +587,12 @@ impl Log {
         Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 
+    /// The time, Unix milliseconds, by which history is deleted: see [`Clock::certain`].
+    pub(super) fn certain_ms(&self, tail: &Tail) -> i64 {
+        let last = i64::try_from(tail.last.timestamp_ms()).unwrap_or_default();
+        self.clock.certain(Timestamp::from_millisecond(last).unwrap_or_default()).as_millisecond()
+    }
+
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -600,7 +607,7 @@ impl Log {
         }
         tail.since_trim = 0;
         let mut excess = tail.count.saturating_sub(self.keep.events);
-        let too_old = self.clock.now().as_millisecond() - i64::try_from(self.keep.age.as_millis()).unwrap_or(i64::MAX);
+        let too_old = self.certain_ms(tail) - i64::try_from(self.keep.age.as_millis()).unwrap_or(i64::MAX);
         let mut trimmed = Trimmed::default();
         for (key, value) in self.store.scan(space::EVENTS, None, excess.max(2 * STEP)).await? {
             let old = parse_key(&key).is_some_and(|id| i64::try_from(id.timestamp_ms()).is_ok_and(|at| at < too_old));

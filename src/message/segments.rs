@@ -320,15 +320,15 @@ impl Log {
     /// Of messages that are old, or too many, only what their events say is kept.
     async fn forget_old_wholes(&self) -> Result<(), StoreError> {
         let segments = self.segments().await?;
-        let (mut newer, mut bytes) = {
+        let (mut newer, mut bytes, now) = {
             let tail = self.tail.lock().await;
-            (tail.count, tail.whole_bytes)
+            (tail.count, tail.whole_bytes, self.certain_ms(&tail))
         };
         newer += segments.iter().map(Segment::count).sum::<usize>();
         bytes += segments.iter().map(|segment| segment.reference.whole_bytes).sum::<usize>();
         for mut segment in segments {
             newer -= segment.count();
-            let age = self.age(segment.reference.last);
+            let age = age(segment.reference.last, now);
             let is_old = segment.reference.whole && (age > self.keep.whole || newer >= WHOLE && age > DAY);
             let is_too_much = segment.reference.whole_bytes > 0 && bytes > self.keep.whole_bytes;
             if !is_old && !is_too_much {
@@ -359,7 +359,8 @@ impl Log {
     async fn forget_by_age(&self) -> Result<(), StoreError> {
         const PAGE: usize = 256;
         const PAGE_BYTES: usize = 1024 * 1024;
-        let limit = self.clock.now().as_millisecond() - i64::try_from(self.keep.whole.as_millis()).unwrap_or(i64::MAX);
+        let now = self.certain_ms(&*self.tail.lock().await);
+        let limit = now - i64::try_from(self.keep.whole.as_millis()).unwrap_or(i64::MAX);
         for space in [space::INBOX, space::OUTBOX] {
             let mut after: Option<Key> = None;
             loop {
@@ -452,12 +453,7 @@ impl Log {
         let excess_bytes = (tail.bytes + tail.closed_bytes).saturating_sub(self.keep.bytes);
         excess >= segment.count()
             || segment.bytes() > 0 && excess_bytes >= segment.bytes()
-            || self.age(segment.reference.last) > self.keep.age
-    }
-
-    fn age(&self, id: Ulid) -> Duration {
-        let now = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
-        Duration::from_millis(now.saturating_sub(id.timestamp_ms()))
+            || age(segment.reference.last, self.certain_ms(tail)) > self.keep.age
     }
 
     /// A cursor before its end has missed something.
@@ -558,6 +554,11 @@ impl Log {
         let found = entries.iter().find(|(of, _)| *of == id);
         Ok(found.and_then(|(id, value)| self.event(&id.to_bytes(), value)))
     }
+}
+
+/// Of an event, at a time in Unix milliseconds.
+fn age(id: Ulid, now_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now_ms).unwrap_or(0).saturating_sub(id.timestamp_ms()))
 }
 
 /// Deletes the whole message of an event if it came, from a customer or from the tenant's phone.

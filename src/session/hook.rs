@@ -14,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -215,6 +216,7 @@ impl EventHandler for Ears {
             Event::RawNode(stanza) => {
                 frame_watch::opened();
                 self.session.seen.stanza(self.session.env.clock.now());
+                self.hear_the_time(stanza.get());
                 self.came(stanza.get());
                 match self.concern(stanza.get()) {
                     Some(concern) => return self.hand_on(event, concern),
@@ -251,6 +253,15 @@ enum Concern {
 }
 
 impl Ears {
+    /// A login is answered with the time.
+    fn hear_the_time(&self, stanza: &NodeRef<'_>) {
+        let says = (&*stanza.tag == "success").then(|| stanza.get_attr("t")).flatten();
+        let seconds = says.and_then(|time| time.as_str().parse().ok());
+        if let Some(time) = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+            self.session.env.clock.hear(time);
+        }
+    }
+
     /// Whom a stanza is for of which the library has no event to tell.
     fn concern(&self, stanza: &NodeRef<'_>) -> Option<Concern> {
         let me = || self.session.client.borrow().as_ref().and_then(|client| client.pn());
