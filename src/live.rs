@@ -36,9 +36,7 @@ use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
-    message::{
-        Connection, Delivery, Event, EventBody, EventId, Notice, OrderChange, media::Links, status::STATUS_CHAT,
-    },
+    message::{Connection, Event, EventBody, EventId, Notice, OrderChange, media::Links, status::STATUS_CHAT},
     telemetry::metrics::{self, label::Consumer},
     tenant::TenantId,
     waha::{self, KitchenOrder, View},
@@ -468,14 +466,7 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
             emit(socket, "message:sent", &payload).await;
         }
         EventBody::Status { message_id, chat, status, failure, .. } => {
-            let status = match status {
-                Delivery::Accepted => "accepted",
-                Delivery::Sent => "sent",
-                Delivery::Delivered => "delivered",
-                Delivery::Read => "read",
-                Delivery::Played => "played",
-                Delivery::Failed => "failed",
-            };
+            let status = status.as_str();
             let mut payload = json!({
                 "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
                 "timestamp": at, "eventId": id,

@@ -184,8 +184,14 @@ impl Problem {
 
     /// `what` may have so many bytes.
     pub fn too_large(limit: u64, what: &str) -> Self {
-        let mut problem = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "There are too many bytes");
-        problem.detail = Some(format!("at most {limit} bytes for {what}"));
+        Self::too_much(limit, "bytes", what)
+    }
+
+    /// `what` may have so many of something.
+    pub fn too_much(limit: u64, unit: &str, what: &str) -> Self {
+        let title = if unit == "bytes" { "There are too many bytes" } else { "There is too much of it" };
+        let mut problem = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", title);
+        problem.detail = Some(format!("at most {limit} {unit} for {what}"));
         problem
     }
 
@@ -438,6 +444,20 @@ impl From<RefusedSend> for Problem {
                 "idempotency_key_reused",
                 "This key was used for another message",
             ),
+            RefusedSend::IdTaken => Self::conflict(
+                "id_taken",
+                "A message of this id is there already",
+                "somebody else wrote it, or the owner on the phone: leave `id` out, or make a new one",
+            ),
+            RefusedSend::OtherAccount { id, delivery } => {
+                let mut problem = Self::conflict(
+                    "other_account",
+                    "The message was accepted for the account that was paired before",
+                    format!("it is `{}`, and is not sent again from another number", delivery.as_str()),
+                );
+                problem.message_id = Some(Box::new(id));
+                problem
+            }
             RefusedSend::Strangers(held) => {
                 let mut problem = Self::unprocessable("bulk_to_strangers", "Too many first messages to strangers");
                 let until = Timestamp::from_millisecond(held.until_ms).unwrap_or(Timestamp::MAX);

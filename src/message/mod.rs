@@ -114,3 +114,17 @@ pub enum Delivery {
     /// It is not sent any more; [`Failure`] says why.
     Failed,
 }
+
+impl Delivery {
+    /// As events and problems say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Played => "played",
+            Self::Failed => "failed",
+        }
+    }
+}

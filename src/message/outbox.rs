@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -109,14 +110,19 @@ pub struct Unsettled {
     /// The phone number of the account for which it was accepted; empty: an older build accepted it.
     pub account: String,
     pub expires_at_ms: i64,
+    /// That WhatsApp left without an answer.
+    pub attempts: u32,
 }
 
 /// A message that was accepted.
 #[derive(Debug, Clone)]
 pub struct Accepted {
     pub digest: Vec<u8>,
-    /// A jid.
+    /// A jid; empty: the message was a former account's, and nothing but its id is left.
     pub chat: String,
+    /// As [`Unsettled::account`].
+    pub account: String,
+    pub delivery: Delivery,
     pub body: Bytes,
     /// As [`Outgoing::audience`].
     pub audience: Vec<String>,
@@ -471,6 +477,13 @@ impl Outbox {
         self.backlog().first_to_expire(busy).cloned()
     }
 
+    /// The time, Unix milliseconds, by which messages expire: see [`Clock::certain`].
+    pub fn certain_ms(&self) -> i64 {
+        let last = i64::try_from(self.backlog().last().timestamp_ms()).unwrap_or_default();
+        let known = Timestamp::from_millisecond(last).unwrap_or_default();
+        self.clock.certain(known).as_millisecond()
+    }
+
     /// Returns when the message is durable, and published.
     pub async fn await_durable(&self, waiting: &Waiting) -> Result<(), Closed> {
         self.log.settle(waiting.change).await
@@ -481,6 +494,7 @@ impl Outbox {
         let Some(record) = self.record(id).await? else { return Ok(None) };
         Ok((decode(record.state()) == Delivery::Accepted).then(|| Unsettled {
             expires_at_ms: expiry(&record, self.ttl),
+            attempts: record.attempts,
             id: record.id,
             chat: record.chat,
             body: record.message.into(),
@@ -658,6 +672,8 @@ impl Outbox {
                 (_, 0) => Some(record.accepted_at_ms),
                 (_, sent) => Some(sent),
             },
+            delivery: decode(record.state()),
+            account: record.account,
             digest: record.body_digest,
             chat: record.chat,
             body: record.message.into(),

@@ -25,6 +25,10 @@ use tracing::{Instrument as _, debug, warn};
 use whatsapp_rust::{
     Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server,
     traits::{ProtocolStore as _, SignalStore as _},
+    usync::{
+        UsyncContext, UsyncMode, UsyncOutcome, UsyncProtocol, UsyncProtocolKind, UsyncProtocolResult, UsyncQuery,
+        UsyncUser,
+    },
     waproto::codec,
 };
 
@@ -56,8 +60,13 @@ const SLOT_TIME: Duration = Duration::from_secs(2);
 /// Messages that are sent or wait for WhatsApp's answer at the same time, with a slot or without.
 const RUNNING: usize = 256;
 
-/// How long WhatsApp and the vault may take, all in all, until a message is on the wire.
+/// How long WhatsApp and the vault may take, all in all, until a message is on the wire: at the first attempt, and twice as long at each
+/// further one. An answer that was lost is asked for again soon, and what is slow gets its time.
+const FIRST_SEND_TIMEOUT: Duration = Duration::from_secs(15);
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A time that is further away is looked at again meanwhile: clocks are corrected.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// While the vault does not answer: only keeps the loop from spinning.
 const BREATH: Duration = Duration::from_millis(250);
@@ -167,8 +176,8 @@ impl Courier {
                     self.gather();
                 }
                 () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
-                () = session.env.clock.sleep(expires_in.unwrap_or_default()), if expiring.is_some() => {
-                    if let Some(waiting) = expiring {
+                () = session.env.clock.sleep(expires_in.unwrap_or_default().min(LOOK)), if expiring.is_some() => {
+                    if let Some(waiting) = expiring.filter(|_| expires_in <= Some(LOOK)) {
                         self.expire(&waiting).await;
                     }
                 }
@@ -399,7 +408,7 @@ impl Courier {
     /// Of all that are not on their way: which, and in how long.
     fn first_to_expire(&self) -> Option<(Waiting, Duration)> {
         let first = self.session.outbox.first_to_expire(|waiting| self.sending.contains(&waiting.id))?;
-        let left = first.expires_at_ms.saturating_sub(self.session.env.clock.now().as_millisecond());
+        let left = first.expires_at_ms.saturating_sub(self.session.outbox.certain_ms());
         Some((first, Duration::from_millis(u64::try_from(left).unwrap_or(0))))
     }
 
@@ -469,11 +478,16 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
             return Next::Later(None);
         }
     };
-    let left = message.expires_at_ms.saturating_sub(session.env.clock.now().as_millisecond());
+    let left = message.expires_at_ms.saturating_sub(session.outbox.certain_ms());
     let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis) else {
         return expire(session, id).await;
     };
     *has_begun = true;
+    let limit = match message.audience.is_empty() {
+        true => FIRST_SEND_TIMEOUT.saturating_mul(1 << message.attempts.min(3)).min(SEND_TIMEOUT),
+        // A status asks about all whom it goes to.
+        false => SEND_TIMEOUT,
+    };
     let mut expected = session.answers.expect(id);
     let sending = async {
         let chat = jid(&message.chat)?;
@@ -484,7 +498,7 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
         send(session, client, message, chat, names).await.map(|()| None)
     };
     // Given up when its time is over: what has not left by then does not leave.
-    let error = match timeout(SEND_TIMEOUT.min(left), sending).await {
+    let error = match timeout(limit.min(left), sending).await {
         Ok(Ok(None)) => {
             crash::point("on_the_wire");
             let sent = Instant::now();
@@ -631,17 +645,37 @@ async fn obstacle(
     if !is_known {
         session.pace.has_room(Ask::Lookup).map_err(spent)?;
     }
-    let found = client
-        .contacts()
-        .is_on_whatsapp(slice::from_ref(chat))
-        .await
-        .map_err(|error| SendError::Internal(error.into()))?;
-    let is_missing = found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none());
+    let is_missing = match chat.server {
+        Server::Lid => has_no_devices(client, chat).await?,
+        _ => {
+            let found = client.contacts().is_on_whatsapp(slice::from_ref(chat)).await;
+            let found = found.map_err(|error| SendError::Internal(error.into()))?;
+            found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none())
+        }
+    };
     if is_missing {
         // Numbers that are tried count, not new customers. Those that are asked about at this moment may be some too many.
         let _ = session.pace.take(Ask::Lookup);
     }
     Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
+}
+
+/// WhatsApp knows nobody of this LID: asked about one, it does not say who is there, and the library takes each for known. But whoever is
+/// there has devices, the phone at least.
+async fn has_no_devices(client: &Client, lid: &Jid) -> Result<bool, SendError> {
+    let internal = |error: whatsapp_rust::anyhow::Error| SendError::Internal(error);
+    let (protocols, users) = (vec![UsyncProtocol::DevicesV2], vec![UsyncUser::from_jid(lid.clone())]);
+    let query = UsyncQuery::new(UsyncMode::Query, UsyncContext::Message, protocols, users);
+    let answer = client.query_usync(query.map_err(|error| internal(error.into()))?).await;
+    let answer = answer.map_err(|error| internal(error.into()))?;
+    let found = answer.users.first().and_then(|user| user.protocol(UsyncProtocolKind::Devices));
+    Ok(match found {
+        Some(UsyncProtocolResult::Devices(UsyncOutcome::Value(found))) => {
+            found.device_list.as_ref().is_none_or(|list| list.devices.is_empty())
+        }
+        Some(UsyncProtocolResult::Devices(UsyncOutcome::Error(_))) => false,
+        _ => answer.protocol_state(UsyncProtocolKind::Devices).is_none_or(|state| state.error.is_none()),
+    })
 }
 
 /// A message to strangers asks who is on WhatsApp, as a lookup does.

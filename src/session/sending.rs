@@ -25,8 +25,8 @@ use crate::{
     humanize::Manner,
     journal::{ChangeNo, Closed},
     message::{
-        Accepted, Addressed, Decision, Draft, Flaw, Humanize, Message, NotAccepted, Outgoing, SendRequest, Target,
-        media::FileName, timer,
+        Accepted, Addressed, Decision, Delivery, Draft, Flaw, Humanize, Message, NotAccepted, Outgoing, SendRequest,
+        Target, media::FileName, timer,
     },
     pacing::Held,
     store::StoreError,
@@ -78,6 +78,12 @@ pub enum RefusedSend {
     /// The idempotency key was used for another message.
     #[error("the idempotency key was used for another message")]
     KeyReused,
+    /// It is the id of a message that somebody else wrote here, or the owner on the phone.
+    #[error("a message of this id is there already")]
+    IdTaken,
+    /// A repeat of what was accepted for the account that was paired before: it is not sent from another number.
+    #[error("the message {id} was accepted for another account")]
+    OtherAccount { id: String, delivery: Delivery },
     #[error("the file has more than {0} bytes")]
     TooLarge(u64),
     /// The file's URL did not give it; in words for whoever named it.
@@ -246,6 +252,7 @@ impl Session {
             _ => None,
         };
         let digest = self.digest(&id, &names, request).await?;
+        self.check_id(&id, &digest, request.id.is_some(), &chat).await?;
         let audience = match &request.draft {
             Draft::Status(status) => self.audience(status, &id, &digest).await?,
             _ => Vec::new(),
@@ -378,6 +385,37 @@ impl Session {
                 Err(unknown)
             }
         }
+    }
+
+    /// Whether a message may have this id; `is_given`: a client chose it, and may have chosen one that is there.
+    async fn check_id(&self, id: &str, digest: &[u8; 32], is_given: bool, chat: &Jid) -> Result<(), RefusedSend> {
+        let inner = &self.0;
+        let unreadable = |error: StoreError| self.unreadable(&error);
+        if let Some(known) = self.accepted(id).await? {
+            if known.digest == digest && self.is_of_former_account(&known).await? {
+                return Err(RefusedSend::OtherAccount { id: id.to_owned(), delivery: known.delivery });
+            }
+            return Ok(());
+        }
+        for name in inner.names_of(chat).await.map_err(unreadable)?.iter().filter(|_| is_given) {
+            if inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)?.is_some() {
+                return Err(RefusedSend::IdTaken);
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_of_former_account(&self, known: &Accepted) -> Result<bool, RefusedSend> {
+        if known.chat.is_empty() {
+            return Ok(true);
+        }
+        let account = self.status().phone_number;
+        if known.account.is_empty() || account.as_ref().is_none_or(|account| *account == known.account) {
+            return Ok(false);
+        }
+        // A person who changes the number stays the same account.
+        let own = self.0.store.own_account().await.map_err(|error| self.unreadable(&error))?;
+        Ok(!own.is_some_and(|own| own.has_had(&known.account)))
     }
 
     /// What was accepted before under the same id: a file is uploaded once.

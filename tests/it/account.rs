@@ -235,6 +235,60 @@ async fn deleted_conversations_do_not_come_back() {
     scene.end().await;
 }
 
+/// A request that was accepted for the former number is repeated. Its client learns what became of it, and the new number says nothing.
+async fn a_repeat_is_not_sent_from_the_new_number(conversations: &str) {
+    let scene = Scene::new(Home::Embedded).await.unwrap();
+    scene.is_linked_to(&scene.own()).await;
+    let (dashboard, customer) = (&scene.stage.dashboard, scene.customer());
+    let by_id = async || {
+        let body = json!({
+            "session": "trattoria", "chatId": format!("{customer}@c.us"), "text": "by id", "id": "3EB0ABCDEF0123456789AB",
+        });
+        dashboard.post("/api/sendText", body).await.unwrap()
+    };
+    let id = dashboard.send("trattoria", customer, "by key", "k").await.unwrap();
+    assert_eq!(by_id().await.status, 201);
+    let texts = async || -> Vec<String> {
+        let inbox = scene.stage.network.customer_inbox(customer).await.unwrap();
+        inbox.into_iter().filter_map(|message| message.text).collect()
+    };
+    until(LIMIT, "both", async || texts().await == ["by key", "by id"]).await.unwrap();
+    let settled = async || {
+        let chat = format!("/api/trattoria/chats/{customer}@c.us/messages?limit=10");
+        let messages = scene.get(&chat).await;
+        let acks = messages.as_array().unwrap().iter().filter(|message| message["fromMe"] == json!(true));
+        acks.filter(|message| message["ack"].as_i64() >= Some(1)).count() == 2
+    };
+    until(LIMIT, "WhatsApp's word", settled).await.unwrap();
+    scene.logout().await;
+    scene.allows_another(conversations).await;
+    scene.is_linked_to(&scene.stranger.number).await;
+
+    let refused = dashboard.send("trattoria", customer, "by key", "k").await.unwrap_err().to_string();
+    for told in ["409", "other_account", &id, "delivered"] {
+        assert!(refused.contains(told), "{told}: {refused}");
+    }
+    let refused = by_id().await;
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("other_account")), "{}", refused.body);
+    // Another message under the key is that, as before.
+    let other = dashboard.send("trattoria", customer, "another", "k").await.unwrap_err().to_string();
+    assert!(other.contains("idempotency_key_reused"), "{other}");
+    dashboard.send("trattoria", customer, "from the new number", "l").await.unwrap();
+    until(LIMIT, "the new one", async || texts().await.contains(&"from the new number".to_owned())).await.unwrap();
+    assert_eq!(texts().await, ["by key", "by id", "from the new number"]);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_is_not_sent_from_the_new_number_and_conversations_are_kept() {
+    a_repeat_is_not_sent_from_the_new_number("keep").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_is_not_sent_from_the_new_number_and_conversations_are_deleted() {
+    a_repeat_is_not_sent_from_the_new_number("delete").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_allowed_can_be_taken_back() {
     let scene = Scene::new(Home::Embedded).await.unwrap();

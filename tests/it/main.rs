@@ -133,4 +133,5 @@ mod waha;
 mod waha_routes;
 mod waha_sessions;
 mod webhooks;
+mod wrong_clock;
 mod zombie;

@@ -268,6 +268,70 @@ async fn a_number_that_is_not_on_whatsapp_is_told_and_its_message_fails() {
     scene.await_arrival(scene.customer(), "but you are", LIMIT).await;
 }
 
+/// WhatsApp does not say of a LID whether somebody has it, and would confirm what nobody gets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lid_that_nobody_has_is_told_and_its_message_fails() {
+    let scene = Scene::new().await;
+    let id = scene.send("1@lid", "is anybody there").await;
+    assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "not_on_whatsapp" }));
+    // Somebody who hides the number is there.
+    scene.stage.network.hide_number(scene.customer(), true).await.unwrap();
+    let network = &scene.stage.network;
+    network.customer_send(scene.customer(), &scene.conversation.number, "hello").await.unwrap();
+    let chat = || {
+        let heard = scene.ear.heard();
+        let received = heard.into_iter().find(|heard| heard.event == "message:received")?;
+        Some(received.payload["message"]["chatId"].as_str()?.to_owned())
+    };
+    until(LIMIT, "the customer", async || chat().is_some()).await.unwrap();
+    let chat = chat().unwrap();
+    assert!(chat.ends_with("@lid"), "{chat}");
+    // What it knew of devices goes with the process.
+    let scene = scene.restart().await;
+    scene.send(&chat, "you are").await;
+    scene.await_arrival(scene.customer(), "you are", LIMIT).await;
+}
+
+/// One answer gets lost on the way. Its chat waits for seconds, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_holds_its_chat_for_seconds_only() {
+    for xmlns in ["usync", "encrypt"] {
+        let scene = Scene::new().await;
+        scene.fault(Fault::new(FaultKind::IqSilence).xmlns(xmlns).chat(scene.customer()).count(1)).await;
+        let begun = Instant::now();
+        scene.send(scene.customer(), "to somebody").await;
+        let other = &scene.conversation.customers[1];
+        scene.send(other, "to another").await;
+        scene.await_arrival(other, "to another", Duration::from_secs(5)).await;
+        scene.await_arrival(scene.customer(), "to somebody", Duration::from_secs(25)).await;
+        assert!(begun.elapsed() < Duration::from_secs(20), "{xmlns}: {:?}", begun.elapsed());
+    }
+}
+
+/// An id is that of one message: a client that gives one does not take a customer's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customers_id_is_not_taken_for_an_own_message() {
+    let scene = Scene::new().await;
+    let (customer, own) = (scene.customer(), &scene.conversation.number);
+    let theirs = scene.stage.network.customer_send(customer, own, "hello").await.unwrap();
+    let told = || async {
+        let heard = scene.ear.heard();
+        heard.iter().any(|heard| heard.event == "message:received" && heard.payload["message"]["id"] == *theirs)
+    };
+    until(LIMIT, "the customer's message", told).await.unwrap_or_else(|e| panic!("{e}\n{}", scene.stage.log()));
+    let send = async |id: &str| {
+        let body = json!({ "session": TENANT, "chatId": format!("{customer}@c.us"), "text": "hello", "id": id });
+        scene.stage.dashboard.post("/api/sendText", body).await.unwrap()
+    };
+    let taken = send(&theirs).await;
+    assert_eq!((taken.status, &taken.body["code"]), (409, &json!("id_taken")), "{}", taken.body);
+    for _ in 0..2 {
+        let free = send("3EB0ABCDEF0123456789AB").await;
+        assert_eq!(free.status, 201, "{}", free.body);
+    }
+    scene.await_arrival(customer, "hello", LIMIT).await;
+}
+
 /// Messages to strangers find out who is on WhatsApp: they share the allowance of those who only ask. To people with whom there is a
 /// conversation they do not wait for it.
 #[tokio::test(flavor = "multi_thread")]

@@ -433,6 +433,7 @@ export default {
   "problem.file_unavailable": "The file's address does not give it.",
   "problem.not_in_channels": "This cannot be said in a channel.",
   "problem.nobody_known": "Nobody is known to whom it could go.",
+  "problem.id_taken": "This id is another message's.",
   "problem.idempotency_key_reused": "This was sent already, as another message.",
   "problem.nothing_known": "No message of this chat is known.",
   "problem.phone_silent": "The phone does not answer: is it switched on, and online?",

@@ -433,6 +433,7 @@ export default {
   "problem.file_unavailable": "La dirección del archivo no lo entrega.",
   "problem.not_in_channels": "Eso no se puede decir en un canal.",
   "problem.nobody_known": "No se conoce a nadie a quien pudiera ir.",
+  "problem.id_taken": "Este id es de otro mensaje.",
   "problem.idempotency_key_reused": "Esto ya se envió, como otro mensaje.",
   "problem.nothing_known": "No se conoce ningún mensaje de este chat.",
   "problem.phone_silent": "El teléfono no responde: ¿está encendido y en línea?",

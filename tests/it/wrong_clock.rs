@@ -1,0 +1,45 @@
+//! A wall clock that is wrong for a while undoes nothing for good.
+
+use loopback::{Fault, FaultKind};
+use serde_json::json;
+use sessiond::demo::until;
+
+use crate::stage::{Home, LIMIT, Stage};
+
+const TENANT: &str = "trattoria";
+
+/// A message was accepted and could not leave. The daemon comes back with a clock on which its time is over, by far.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_expires_nothing() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    let customer = conversation.customers[0].clone();
+    let number = conversation.number.clone();
+    let ear = stage.listen(&[conversation]);
+    stage.network.fault(Fault::new(FaultKind::Refuse).target(&number)).await.unwrap();
+    let cut = || async { !stage.dashboard.is_connected(TENANT).await };
+    until(LIMIT, "the line to be cut", cut).await.unwrap();
+    let id = stage.dashboard.send(TENANT, &customer, "in a day", "k").await.unwrap();
+    daemon.kill().await.unwrap();
+    let Some(setup) = stage.setup.clone().clock(25 * 3600) else {
+        eprintln!("skipped: libfaketime is missing");
+        return;
+    };
+    // The port opens before WhatsApp is reached: until then there is nobody to tell the time.
+    let daemon = setup.set("SESSIOND_RESTORE__TENANT_TIMEOUT", "2s").start(LIMIT).await.unwrap();
+    stage.network.clear_faults().await;
+    let arrived = || async {
+        let inbox = stage.network.customer_inbox(&customer).await.unwrap();
+        inbox.iter().any(|received| received.text.as_deref() == Some("in a day"))
+    };
+    until(LIMIT, "the message", arrived).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let told = |heard: &[sessiond::demo::Heard]| {
+        let mut of_it = heard.iter().filter(|heard| heard.payload["messageId"] == json!(id));
+        of_it.any(|heard| heard.payload["status"] == json!("delivered"))
+    };
+    ear.until(LIMIT, told).await.unwrap_or_else(|error| panic!("{error}\n{:?}", ear.heard()));
+    let failed = ear.heard().into_iter().filter(|heard| heard.payload["status"] == json!("failed")).count();
+    assert_eq!(failed, 0, "{}", stage.log());
+    daemon.kill().await.unwrap();
+}
