@@ -15,8 +15,8 @@ pub enum ImportError {
     /// Where, not what.
     #[error("{what} is no JSON (line {line}, column {column})")]
     Json { what: &'static str, line: usize, column: usize },
-    #[error("{what} is larger than an import takes ({limit})")]
-    TooLarge { what: &'static str, limit: u64 },
+    #[error("{what} is larger than an import takes ({limit} {unit})")]
+    TooLarge { what: &'static str, limit: u64, unit: &'static str },
     #[error("the tenant takes longer to read than an import may take ({seconds} s)")]
     TooSlow { seconds: u64 },
     #[error("{what} is a link: only files that lie in the source themselves are read")]

@@ -50,7 +50,7 @@ pub fn read_required(path: &Path, what: &'static str, limit: usize) -> Result<Ve
         Ok(Some(text)) => Ok(text),
         Ok(None) => Err(io::Error::from(io::ErrorKind::NotFound).into()),
         Err(EntryError::NotAFile) => Err(ImportError::Link { what }),
-        Err(EntryError::TooLarge) => Err(ImportError::TooLarge { what, limit: limit as u64 }),
+        Err(EntryError::TooLarge) => Err(ImportError::TooLarge { what, limit: limit as u64, unit: "bytes" }),
         Err(_) => Err(io::Error::from(io::ErrorKind::PermissionDenied).into()),
     }
 }
@@ -60,7 +60,7 @@ pub fn folders(folder: &Path, limits: &ImportLimits) -> Result<Vec<PathBuf>, Imp
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         if found.len() == limits.tenants {
-            return Err(ImportError::TooLarge { what: "the number of folders", limit: limits.tenants as u64 });
+            return Err(ImportError::TooLarge { what: "the source", limit: limits.tenants as u64, unit: "folders" });
         }
         let entry = entry?;
         if entry.file_type()?.is_dir() {

@@ -51,7 +51,11 @@ impl<'s> TenantSink<'s> {
 
     pub fn put(&mut self, mut tenant: SourceTenant) -> Result<(), ImportError> {
         if self.found == self.limits.tenants {
-            return Err(ImportError::TooLarge { what: "the number of tenants", limit: self.limits.tenants as u64 });
+            return Err(ImportError::TooLarge {
+                what: "the source",
+                limit: self.limits.tenants as u64,
+                unit: "tenants",
+            });
         }
         if self.limits.until.is_some() {
             TimeBudget::new(&self.limits).check()?;
@@ -116,7 +120,9 @@ pub(super) fn walk<R: std::io::Read, V>(
     let mut parser = serde_json::Deserializer::from_reader(std::io::BufReader::new(guarded));
     let walked = visit(&mut parser).and_then(|value| parser.end().map(|()| value));
     walked.map_err(|error| match error.io_error_kind() {
-        Some(std::io::ErrorKind::FileTooLarge) => ImportError::TooLarge { what, limit: limits.source_bytes },
+        Some(std::io::ErrorKind::FileTooLarge) => {
+            ImportError::TooLarge { what, limit: limits.source_bytes, unit: "bytes" }
+        }
         Some(_) => ImportError::Io(error.into()),
         None => ImportError::Json { what, line: error.line(), column: error.column() },
     })

@@ -53,6 +53,9 @@ impl Drop for Awaited {
     /// Nobody waits for it any more.
     fn drop(&mut self) {
         self.handle.body_came(0);
+        if !self.body.is_end_stream() {
+            self.handle.leaves_body();
+        }
     }
 }
 

@@ -101,6 +101,8 @@ struct Activity {
     head: HeadEnd,
     /// A WebSocket on which a key was shown.
     is_proven: bool,
+    /// The request was answered before its body was read to the end.
+    has_unread: bool,
 }
 
 /// The place in the head of a request.
@@ -194,6 +196,7 @@ impl Connections {
             answer: Transfer::default(),
             head: HeadEnd::default(),
             is_proven: false,
+            has_unread: false,
         };
         let connection = Arc::new(Connection {
             id: table.next,
@@ -395,6 +398,12 @@ impl Slot {
         self.handle.connection.activity().phase == Phase::Closed
     }
 
+    /// Something of a request's body may still come that nobody reads.
+    pub fn has_unread(&self) -> bool {
+        let activity = self.handle.connection.activity();
+        activity.has_unread && matches!(activity.phase, Phase::Request | Phase::Idle | Phase::Head)
+    }
+
     /// Ends the connection.
     pub fn close(&self) {
         self.handle.connections.table().close(&self.handle.connection);
@@ -473,6 +482,7 @@ impl Handle {
         }
         (activity.phase, activity.since) = (Phase::Request, now);
         (activity.body, activity.answer) = (Transfer::default(), Transfer::default());
+        activity.has_unread = false;
         if self.connection.is_of_proxy {
             activity.counted = counted;
             drop(activity);
@@ -509,6 +519,11 @@ impl Handle {
 
     pub(super) fn waits_for_body(&self) {
         self.connection.activity().body.waits(Instant::now());
+    }
+
+    /// The rest of the body is not read.
+    pub(super) fn leaves_body(&self) {
+        self.connection.activity().has_unread = true;
     }
 
     pub(super) fn body_came(&self, bytes: usize) {

@@ -32,7 +32,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
@@ -54,6 +54,12 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// Bytes that are read ahead of a body, and of an answer that wait for the socket.
 const MAX_BUFFER: usize = 64 * 1024;
+
+/// What a client still sends of a request that was answered already is read and thrown away: a socket that is closed over unread bytes is
+/// reset, and the client loses the answer. So many bytes and so long at the most, and no longer than this after the last of them.
+const MAX_UNREAD: usize = 64 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_GAP: Duration = Duration::from_secs(2);
 
 /// How often is looked for connections that have to leave.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -149,6 +155,7 @@ impl Server {
     }
 
     async fn converse(self: Arc<Self>, slot: Slot, peer: SocketAddr) {
+        let slot = Arc::new(slot);
         let handle = slot.handle();
         let server = self.clone();
         let service = service_fn(move |request| {
@@ -160,7 +167,7 @@ impl Server {
             .max_buf_size(MAX_BUFFER)
             // Ours count by what a connection does; hyper's would end one that only waits for its next request.
             .header_read_timeout(None::<Duration>)
-            .serve_connection(TokioIo::new(GuardedStream::new(slot)), service)
+            .serve_connection(TokioIo::new(GuardedStream::new(slot.clone())), service)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
@@ -172,6 +179,9 @@ impl Server {
         };
         if let Err(error) = ended {
             debug!(%error, "a connection ended early");
+        }
+        if slot.has_unread() {
+            let _ = self.stop.run_until_cancelled(timeout(LINGER, linger(&slot))).await;
         }
     }
 
@@ -207,6 +217,18 @@ impl Server {
         loop {
             ticks.tick().await;
             self.connections.sweep(Instant::now());
+        }
+    }
+}
+
+/// Reads what still comes, until the peer has hung up.
+async fn linger(slot: &Slot) {
+    let (mut bytes, mut left) = (vec![0; 16 * 1024], MAX_UNREAD);
+    while let Ok(Ok(())) = timeout(LINGER_GAP, slot.stream().readable()).await {
+        match slot.stream().try_read(&mut bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(read) if read > 0 && read < left && !slot.is_closed() => left -= read,
+            _ => return,
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -33,7 +34,7 @@ const MAX_CONNECTS: u32 = 4;
 const BITE: usize = 512;
 
 pub struct GuardedStream {
-    slot: Slot,
+    slot: Arc<Slot>,
     allowance: Option<Allowance>,
     frames: Frames,
     connects: u32,
@@ -49,7 +50,7 @@ struct Allowance {
 }
 
 impl GuardedStream {
-    pub fn new(slot: Slot) -> Self {
+    pub fn new(slot: Arc<Slot>) -> Self {
         Self { slot, allowance: None, frames: Frames::new(), connects: 0, sleeping: None, rests: false }
     }
 

@@ -127,3 +127,43 @@ async fn a_form_is_bounded_beside_its_file() {
     assert_eq!(answer.status(), 413, "{}", answer.text().await.unwrap());
     scene.end().await;
 }
+
+/// A client that writes its whole request and reads afterwards gets the answer, however early it was given.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_given_before_the_body_was_read_arrives() {
+    const MIB: usize = 1024 * 1024;
+    let scene = Scene::new().await;
+    let (address, key) = (scene.stage.setup.address, &scene.stage.setup.admin_key);
+    let import = format!("/api/sessions/{TENANT}/import");
+    let asked =
+        [("/api/sendText", key.as_str(), "413"), (import.as_str(), key, "413"), ("/api/sendText", "wrong", "401")];
+    for (path, key, status) in asked {
+        for is_chunked in [false, true] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let length =
+                if is_chunked { "Transfer-Encoding: chunked".into() } else { format!("Content-Length: {}", 40 * MIB) };
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+            );
+            let sent = async {
+                stream.write_all(head.as_bytes()).await?;
+                for _ in 0..40 {
+                    let mut piece = vec![b' '; MIB];
+                    if is_chunked {
+                        piece = [format!("{MIB:x}\r\n").as_bytes(), &piece, b"\r\n"].concat();
+                    }
+                    stream.write_all(&piece).await?;
+                }
+                if is_chunked { stream.write_all(b"0\r\n\r\n").await } else { Ok(()) }
+            };
+            let sent = sent.await;
+            assert!(sent.is_ok(), "{path} {status} {is_chunked}: {sent:?}");
+            let mut answer = vec![0; 1024];
+            let read = stream.read(&mut answer).await;
+            let read = read.unwrap_or_else(|error| panic!("{path} {status} {is_chunked}: {error}"));
+            let answer = String::from_utf8_lossy(&answer[..read]);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {is_chunked}: {answer}");
+        }
+    }
+    scene.end().await;
+}

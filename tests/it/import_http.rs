@@ -368,3 +368,15 @@ async fn a_killed_daemon_leaves_no_source_behind() {
         daemon.kill().await.unwrap();
     }
 }
+
+/// Each limit is told in its own measure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_nested_too_deep_is_told_so() {
+    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let deep = (0..60).fold(json!(1), |inner, _| json!([inner]));
+    let answer = scene.json("trattoria", json!({ "from": "baileys", "document": { "creds": deep } })).await;
+    assert_eq!(code(&answer), (413, "too_large"), "{answer:?}");
+    let detail = answer.1["detail"].as_str().unwrap();
+    assert!(detail.contains("40 levels of nesting") && !detail.contains("bytes"), "{detail}");
+    scene.daemon.kill().await.unwrap();
+}

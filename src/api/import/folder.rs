@@ -53,7 +53,7 @@ impl UploadFolder {
     pub async fn file(&mut self, name: &str) -> Result<UploadFile<'_>, Problem> {
         let relative = relative(name).map_err(|message| wrong_file(name, message))?;
         if self.files.len() == self.limits.entries {
-            return Err(Problem::too_large(self.limits.entries as u64, "the number of files"));
+            return Err(Problem::too_much(self.limits.entries as u64, "files", "the source"));
         }
         self.spend(FILE_COST)?;
         let path = self.path().join(&relative);

@@ -27,7 +27,7 @@ impl From<ImportError> for Problem {
                 Self::unprocessable("other_format", "The source is not what `from` says")
             }
             ImportError::Json { .. } => Self::unprocessable("no_json", "The source is no JSON"),
-            ImportError::TooLarge { what, limit } => return Self::too_large(limit, what),
+            ImportError::TooLarge { what, limit, unit } => return Self::too_much(limit, unit, what),
             ImportError::TooSlow { .. } => Self::unprocessable("too_slow", "The source takes too long to read"),
             ImportError::NoCredentials => {
                 Self::unprocessable("no_credentials", "The source has no credentials of a linked device")

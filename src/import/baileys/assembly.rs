@@ -132,7 +132,7 @@ impl Assembly {
     fn push(&mut self, kind: EntryKind, id: &str, node: JsonNode) -> Result<(), ImportError> {
         let limit = self.budget.limits().entries;
         if self.entries.len() >= limit {
-            return Err(ImportError::TooLarge { what: "the number of entries", limit: limit as u64 });
+            return Err(ImportError::TooLarge { what: "the tenant", limit: limit as u64, unit: "entries" });
         }
         self.entries.push((kind, id.to_owned(), node));
         Ok(())

@@ -37,7 +37,7 @@ pub fn add_keys(assembly: &mut Assembly, folder: &Path, limits: &ImportLimits) -
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         if names.len() == limits.entries {
-            return Err(ImportError::TooLarge { what: "the number of files", limit: limits.entries as u64 });
+            return Err(ImportError::TooLarge { what: "the source", limit: limits.entries as u64, unit: "files" });
         }
         names.push(entry?.file_name());
     }

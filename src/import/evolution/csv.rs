@@ -57,7 +57,7 @@ impl<R: Read> CsvRecords<R> {
             };
             total += 1;
             if total > self.record_bytes {
-                return Err(ImportError::TooLarge { what: "a row", limit: self.record_bytes as u64 });
+                return Err(ImportError::TooLarge { what: "a row", limit: self.record_bytes as u64, unit: "bytes" });
             }
             match byte {
                 b'"' if quoted => {
@@ -84,7 +84,7 @@ impl<R: Read> CsvRecords<R> {
                     was_quoted = false;
                     // An empty last field still is one.
                     if fields.len() > COLUMNS {
-                        return Err(ImportError::TooLarge { what: "a row's columns", limit: COLUMNS as u64 });
+                        return Err(ImportError::TooLarge { what: "a row", limit: COLUMNS as u64, unit: "columns" });
                     }
                 }
                 byte => field.push(byte),
@@ -101,7 +101,8 @@ impl<R: Read> CsvRecords<R> {
         if byte.is_some() {
             self.source.consume(1);
             let limit = self.source_bytes;
-            self.left = self.left.checked_sub(1).ok_or(ImportError::TooLarge { what: "the export", limit })?;
+            self.left =
+                self.left.checked_sub(1).ok_or(ImportError::TooLarge { what: "the export", limit, unit: "bytes" })?;
         }
         Ok(byte)
     }

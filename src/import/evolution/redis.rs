@@ -14,7 +14,7 @@ use crate::import::{
 pub fn read(text: &[u8], limits: &ImportLimits, take: &mut dyn FnMut(SourceTenant)) -> Result<(), ImportError> {
     let mut sink = TenantSink::new(limits, take);
     if text.len() > limits.tenant_bytes {
-        return Err(ImportError::TooLarge { what: "the dump", limit: limits.tenant_bytes as u64 });
+        return Err(ImportError::TooLarge { what: "the dump", limit: limits.tenant_bytes as u64, unit: "bytes" });
     }
     if text.trim_ascii_start().first() != Some(&b'{') {
         let copy = read_lines(text, limits)?;

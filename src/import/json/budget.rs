@@ -60,13 +60,13 @@ impl JsonBudget {
 
     pub fn check(&self, what: &'static str) -> Result<(), ImportError> {
         self.time.check()?;
-        let limit = match self.excess.get() {
+        let (limit, unit) = match self.excess.get() {
             None => return Ok(()),
-            Some(JsonExcess::Bytes) => self.limits.tenant_bytes,
-            Some(JsonExcess::Values) => self.limits.values,
-            Some(JsonExcess::Depth) => self.limits.depth,
+            Some(JsonExcess::Bytes) => (self.limits.tenant_bytes, "bytes"),
+            Some(JsonExcess::Values) => (self.limits.values, "values"),
+            Some(JsonExcess::Depth) => (self.limits.depth, "levels of nesting"),
         };
-        Err(ImportError::TooLarge { what, limit: limit as u64 })
+        Err(ImportError::TooLarge { what, limit: limit as u64, unit })
     }
 
     fn exceed(&self, excess: JsonExcess) {

@@ -193,7 +193,7 @@ impl LiveSource {
     async fn ask(&self, url: Url, what: &'static str, limit: usize) -> Result<Option<Bytes>, ImportError> {
         let place = self.place.name();
         let failed = |error| match error {
-            OutboundError::TooLarge(limit) => ImportError::TooLarge { what, limit: limit as u64 },
+            OutboundError::TooLarge(limit) => ImportError::TooLarge { what, limit: limit as u64, unit: "bytes" },
             error => silent_or_refused(place, &error).into(),
         };
         let authorization = self.tokens.authorization().await?;
@@ -219,7 +219,7 @@ impl LiveSource {
     fn check_count(&self, names: &[String]) -> Result<(), ImportError> {
         let limit = ImportLimits::default().tenants;
         if names.len() > limit {
-            return Err(ImportError::TooLarge { what: "the number of tenants", limit: limit as u64 });
+            return Err(ImportError::TooLarge { what: "the source", limit: limit as u64, unit: "tenants" });
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ impl ForeignDatabase {
         let what = "the database";
         let mut opened = files::open(file)?.ok_or(ImportError::Link { what })?;
         if opened.metadata()?.len() > limits.source_bytes {
-            return Err(ImportError::TooLarge { what, limit: limits.source_bytes });
+            return Err(ImportError::TooLarge { what, limit: limits.source_bytes, unit: "bytes" });
         }
         let mut magic = [0; 16];
         if opened.read_exact(&mut magic).is_err() || &magic != b"SQLite format 3\0" {
@@ -169,7 +169,11 @@ fn copy_to_temporary(file: &Path, limits: &ImportLimits) -> Result<tempfile::Tem
         };
         let mut copy = File::create_new(folder.path().join(format!("copy.db{suffix}")))?;
         let copied = io::copy(&mut source.take(left.saturating_add(1)), &mut copy)?;
-        left = left.checked_sub(copied).ok_or(ImportError::TooLarge { what, limit: limits.source_bytes })?;
+        left = left.checked_sub(copied).ok_or(ImportError::TooLarge {
+            what,
+            limit: limits.source_bytes,
+            unit: "bytes",
+        })?;
     }
     Ok(folder)
 }

@@ -144,10 +144,14 @@ impl<R: Read> Lines<R> {
         let mut line = Vec::new();
         let count = (&mut self.source).take(longest as u64 + 1).read_until(b'\n', &mut line)?;
         if count > longest {
-            return Err(ImportError::TooLarge { what: "a row", limit: longest as u64 });
+            return Err(ImportError::TooLarge { what: "a row", limit: longest as u64, unit: "bytes" });
         }
         let limit = self.limits.source_bytes;
-        self.left = self.left.checked_sub(count as u64).ok_or(ImportError::TooLarge { what: "the dump", limit })?;
+        self.left = self.left.checked_sub(count as u64).ok_or(ImportError::TooLarge {
+            what: "the dump",
+            limit,
+            unit: "bytes",
+        })?;
         if line.last() == Some(&b'\n') {
             line.pop();
         }

@@ -69,7 +69,7 @@ impl<'d> DeviceTables<'d> {
         self.database.select(table, columns, Some((own, self.jid)), self.limits.entries + 1, |row| {
             count += 1;
             if count > self.limits.entries {
-                return Err(ImportError::TooLarge { what: table, limit: self.limits.entries as u64 });
+                return Err(ImportError::TooLarge { what: table, limit: self.limits.entries as u64, unit: "rows" });
             }
             for column in 0..columns.len() {
                 let value = row.get_ref(column)?;
