@@ -137,6 +137,8 @@ impl Model {
             _ => Weather { lost: 0, unanswered: 20, late: 60, slow: 200 },
         };
         let world = World::new(time, &tenant, rng.random(), weather, trace);
+        // It draws from a copy: what else happens is what happened without audits.
+        let audit = rng.clone().random_bool(0.5).then(|| Duration::from_secs(5));
         let policy = Policy {
             snapshot_entries: rng.random_range(2..8),
             snapshot_bytes: 4000,
@@ -145,6 +147,7 @@ impl Model {
             max_payload: 400,
             max_append: 900,
             takeover_keep: Duration::from_secs(3600),
+            audit,
             ..Policy::default()
         };
         let counter = AtomicU64::new(0);
@@ -264,6 +267,9 @@ impl Model {
                 }
                 _ => self.world.time.sleep(Duration::from_millis(rng.random_range(0..2_000))).await,
             }
+        }
+        if store.journal.losses() > 0 {
+            self.problem(format!("{name} misses what nobody has lost"));
         }
         if rng.random_bool(0.6) {
             let count = self.story.lock().unwrap()[&epoch].recorded.len();
