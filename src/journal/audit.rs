@@ -105,16 +105,21 @@ impl Writer {
     /// What a reader would miss, if anything.
     async fn missing(&self) -> Result<Option<Loss>, VaultError> {
         let (vault, tenant, last) = (&self.cx.vault, &self.cx.tenant, self.head.last);
-        let first = self.good.as_ref().map_or(Seq(1), |good| good.seq.next().min(last));
-        let (count, manifests) = tokio::try_join!(vault.count_documents(tenant, first, last), vault.manifests(tenant))?;
+        let manifests = vault.manifests(tenant).await?;
+        let mut first = Seq(1);
         if let Some(good) = &self.good {
             let lost = Ok(Some(Loss::Snapshot(good.seq)));
-            let Some(manifest) = manifests.iter().find(|manifest| manifest.id == *good) else { return lost };
+            // The owner before may have written newer ones while we read its state, and taken ours away.
+            let newer = manifests.last().filter(|newest| newest.id.seq > good.seq);
+            let found = manifests.iter().find(|manifest| manifest.id == *good).or(newer);
+            let Some(manifest) = found else { return lost };
             let Ok(opened) = open_manifest(&self.cx.seal, manifest) else { return lost };
-            if vault.count_chunks(tenant, good).await? < opened.chunks.len() as u64 {
+            if vault.count_chunks(tenant, &manifest.id).await? < opened.chunks.len() as u64 {
                 return lost;
             }
+            first = manifest.id.seq.next().min(last);
         }
+        let count = vault.count_documents(tenant, first, last).await?;
         if count > last.0 - first.0 {
             return Ok(None);
         }
