@@ -275,7 +275,10 @@ impl Parser {
         }
         for wish in &state.ambiguous {
             let candidates: Vec<ItemNo> = wish.candidates.iter().filter_map(|id| self.item(id)).collect();
-            let id = slots.add(candidates, wish.qty, wish.notes.clone(), false);
+            let id = slots.add(candidates, wish.qty.max(1), wish.notes.clone(), false);
+            if wish.asks_number {
+                slots.ask_number(id, wish.qty);
+            }
             focus = Some(id);
         }
         (slots, focus)
@@ -289,7 +292,8 @@ impl Parser {
         for slot in &slots.all {
             let Some(item) = slot.item() else {
                 let candidates = slot.candidates.iter().map(|item| id(*item)).collect();
-                state.ambiguous.push(AmbiguousWish { candidates, qty: slot.qty, notes: slot.notes.clone() });
+                let (qty, asks_number) = (slot.qty, slot.asks_number);
+                state.ambiguous.push(AmbiguousWish { candidates, qty, notes: slot.notes.clone(), asks_number });
                 continue;
             };
             let line = BasketLine { item: id(item), qty: slot.qty, notes: slot.notes.clone() };

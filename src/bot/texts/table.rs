@@ -112,6 +112,12 @@ texts! {
     Ambiguous "ambiguous" ["qty", "options!"]
         "Tenemos varias opciones (va a llevar {qty}):\n{options}\n\n¿Cuál le anoto? Responda con el número o el nombre."
         "There are several ({qty} of them):\n{options}\n\nWhich one is it? Answer with the number or the name."
+    HowMany "how_many" ["line!"]
+        "¿Cuántas unidades de *{line}* le anoto? Escríbame el número, por favor."
+        "How many of *{line}* shall I note? Please write the number."
+    SoMany "so_many" ["qty!", "line!"]
+        "¿Le anoto {qty} × *{line}*? Responda *sí*, o escríbame cuántas quiere."
+        "Shall I note {qty} × *{line}*? Answer *yes*, or write how many you want."
     WishDropped "wish_dropped" []
         "Listo, eso no lo anoto."
         "All right, I leave that out."

@@ -13,6 +13,9 @@ impl Turn<'_> {
             self.push_unknown(mention.start, mention.end);
             return end;
         }
+        if let Some(next) = self.take_other_size(&phrase, &mention, end) {
+            return next;
+        }
         let hits = self.slots.of(&mention.candidates);
         let settled = self.in_basket(&mention);
         self.has_quantity |= phrase.quantity != Quantity::None;
@@ -145,6 +148,12 @@ impl Turn<'_> {
         // `mejor el flan sí`: it comes back.
         if self.correcting && self.word(end) == "si" {
             self.correcting = false;
+        }
+        if let Some(asked) = self.slots.asking(&mention.candidates)
+            && !another
+            && self.take_number(asked, mention, units)
+        {
+            return end;
         }
         let but_with = phrase.start >= 2
             && self.word(phrase.start - 1) == "con"
@@ -381,6 +390,7 @@ impl Turn<'_> {
 
     pub(super) fn add(&mut self, mention: &Mention, quantity: Quantity, hits: &[SlotId]) {
         self.is_touched = true;
+        self.last_counted = quantity != Quantity::None || self.of_each.is_some();
         let mut notes = mention.options.clone();
         notes.append(&mut self.waiting_notes);
         if let Quantity::Each(each) = quantity
@@ -415,6 +425,10 @@ impl Turn<'_> {
         let id = self.slots.add(candidates, units.min(MAX_QUANTITY), notes, true);
         self.parts = (units >= 2).then_some(Parts { parent: id, total: units, left: units });
         self.set_focus(Some(id));
+        if std::mem::take(&mut self.is_number_doubtful) {
+            self.slots.ask_number(id, units);
+            self.parts = None;
+        }
     }
 
     /// The mention names the number of pieces itself: `2 alitas x 6`.
