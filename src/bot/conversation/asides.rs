@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::words;
+use super::{answering::Answer, words};
 
 macro_rules! pattern {
     ($name:ident, $pattern:expr) => {
@@ -19,15 +19,35 @@ pattern!(
 );
 pattern!(
     CHANGES,
-    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla)|corrij\w+|corregir\w*|modific\w+|me equivoque|esta (mal|equivocad[oa])|quedo mal|no es (esa|ese|asi)|otra direccion|wrong|change)\b"
+    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla)|edit(ar|e|o|arlo|arla)|corrij\w+|corregir\w*|modific\w+|me equivoque|esta (mal|equivocad[oa])|quedo mal|no es (esa|ese|asi)|otra direccion|wrong|change)\b"
 );
 pattern!(
     TAKES_OUT,
-    r"\b(quit(e|a|ar|en|eme|ele|ame)|sin|en (vez|lugar) de|saque(le|me)?|no le (ponga|eche)n?|remove|without)\b"
+    r"\b(quit(e|a|ar|en|eme|ele|ame)|sin|que (sea|sean|quede|queden)|ya no|no quiero|en (vez|lugar) de|saque(le|me)?|no le (ponga|eche)n?|remove|without)\b"
 );
 pattern!(
     ADDS,
     r"^(?:(?:ah?|ay|uy) )?y\b|\b(agreg\w+|anad\w+|adicion(e|ar|eme|ame)|sum(ele|eme|ale|ame)|inclu(ya|ye|yame|yeme)|se me (olvido|paso|olvidaba)|me falto|hizo falta|add)\b"
+);
+pattern!(
+    AMENDS,
+    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla|ale|ele)|corrij\w+|modific\w+|edit\w+|mejor|en total|que (sea|sean|quede|queden)|en (vez|lugar) de|ya no|no quiero|sin|quit\w+|saqu\w+|sacar?(le|me)?|elimin\w+|borr\w+|rest(e|a)(le|me)?|tambien|ademas|ponle|ponele|pongale|de mas)\b|\b(otr[oa]|un|una|dos|tres|\d+)\b.*\bmas$|^otr[oa]s?\b"
+);
+pattern!(
+    ASKS_STATUS,
+    r"^(?:(?:hola|buenas|buenos dias|buenas tardes|buenas noches|y|oiga|oye|disculpe|disculpa|perdon|veci|vecino|vecina|amigo|amiga|bueno|pues|entonces|hey)\s+)*(?:como va(?:mos|n)?(?: (?:eso|todo|la cosa|lo mio|lo de nosotros|ahi|el asunto))?|en que (?:va|vamos|anda)(?: eso| lo mio)?|que paso(?: (?:con (?:eso|lo mio)|pues|entonces))?|entonces|(?:ya )?(?:casi|viene|vienen|salio|llega|llegan|esta listo|esta lista|esta|estuvo)|por donde (?:va|vienen?|van|anda)|(?:le |me )?falta mucho|(?:cuanto|mucho|que tanto)(?: le| me)? (?:falta|se demora|demora|tarda|mas)|(?:hay |alguna )?novedad(?:es)?|se demora(?: mucho)?|a que horas? llegan?)(?: (?:o no|pues|entonces|por favor|porfa|veci|vecino|vecina|amigo|amiga))*$"
+);
+pattern!(
+    GOES_ON,
+    r"^(?:(?:si|claro|dale|listo|ok|bueno|pues|que|hagale|de una|quiero|por favor|claro que si)\s+)*(?:sigamos|seguimos|sigue|siga|seguir|sigo|continu\w+|retom\w+|termin(?:ar|emos|emoslo)|complet\w+)(?:\s+(?:con|el|ese|esa|este|eso|mismo|mi|pedido|anterior|lo|la|orden|por favor|porfa|asi|ahi|gracias))*$|^(?:si\s+)?con\s+(?:ese|esa|este|eso)$|^(?:si\s+)?(?:con\s+)?(?:el|ese|lo)\s+(?:mismo|anterior|de antes|pedido anterior|pedido)$|^(?:si|claro)\s+(?:lo\s+)?quiero(?:\s+(?:ese|el pedido))?$"
+);
+pattern!(
+    STARTS_ANEW,
+    r"^(?:no\s+|mejor\s+|quiero\s+|hacer\s+|pues\s+)*(?:(?:un|uno|una)\s+)?(?:(?:pedido\s+)?nuev[oa](?:\s+pedido)?|otro(?:\s+pedido)?|pedido\s+nuevo|(?:empe|comen)\w+\s+(?:de\s+nuevo|de\s+cero|otro|uno\s+nuevo))(?:\s+(?:por favor|porfa|gracias))*$|^(?:borr|descart|elimin|olvid)\w+(?:\s+(?:ese|el|eso|lo|anterior|pedido))*$"
+);
+pattern!(
+    UNDECIDED,
+    r"\b(no se|no estoy segur[oa]|no recuerdo|no me acuerdo|tal vez|de pronto|quizas?|cual (pedido|era)|que pedido|not sure|dejeme pensar|deje miro)\b"
 );
 pattern!(
     PAID,
@@ -121,7 +141,7 @@ pub fn changes(plain: &str) -> bool {
     CHANGES.is_match(plain)
 }
 
-/// `que sea sin cebolla`: of a dish that is being made.
+/// `que sea sin cebolla`, `que sean tres`: of a dish that is being made.
 pub fn takes_out(plain: &str) -> bool {
     TAKES_OUT.is_match(plain)
 }
@@ -129,6 +149,27 @@ pub fn takes_out(plain: &str) -> bool {
 /// `y me agrega …`: to an order that is there.
 pub fn adds(plain: &str) -> bool {
     ADDS.is_match(plain)
+}
+
+/// `que sean tres`, `quítele uno`, `otra más`: of an order that is there.
+pub fn amends(plain: &str) -> bool {
+    AMENDS.is_match(plain)
+}
+
+/// `cómo va?`, said by somebody whose order is under way.
+pub fn asks_status(plain: &str) -> bool {
+    ASKS_STATUS.is_match(plain)
+}
+
+/// An answer to `¿seguimos con el pedido anterior?` beyond yes and no.
+pub fn resumes(plain: &str) -> Option<Answer> {
+    if UNDECIDED.is_match(plain) {
+        Some(Answer::Unclear)
+    } else if STARTS_ANEW.is_match(plain) {
+        Some(Answer::No)
+    } else {
+        GOES_ON.is_match(plain).then_some(Answer::Yes)
+    }
 }
 
 /// The text without `se me olvidó`.

@@ -41,6 +41,9 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     }
     if let Some(method) = heard.payment {
         take_payment(exchange, method);
+    } else if heard.pays_twice {
+        exchange.talk.payment = None;
+        exchange.say(TextKey::OnePayment, &[]);
     }
     let talk = &exchange.talk;
     if before != (talk.destination.clone(), talk.contact_phone.clone(), talk.payment, talk.comment.clone()) {

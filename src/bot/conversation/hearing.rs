@@ -10,7 +10,12 @@ use super::{
     state::{Conversation, HeardText, Phase},
     taking, words,
 };
-use crate::bot::{OrderState, basket::BasketLine, intent::Intent, payment::PaymentMethod};
+use crate::bot::{
+    OrderState,
+    basket::BasketLine,
+    intent::Intent,
+    payment::{self, PaymentMethod},
+};
 
 /// Longer texts are read up to here: the parser takes no more.
 const MAX_TEXT_BYTES: usize = 4_000;
@@ -70,8 +75,10 @@ pub struct HeardTurn {
     pub waits: bool,
     /// Something is to be changed, and it is not said to what.
     pub wants_change: bool,
-    /// Something is to be added to what is there.
-    pub adds: bool,
+    /// Something is to be added to what is there, or changed about it.
+    pub amends: bool,
+    /// Two ways to pay at once.
+    pub pays_twice: bool,
     /// The customer has paid.
     pub pays: bool,
     /// Nothing is said, and an answer is expected.
@@ -114,7 +121,8 @@ impl HeardTurn {
 
     /// Something besides dishes changes the order's delivery or payment.
     pub fn has_details(&self) -> bool {
-        self.address.is_some()
+        self.pays_twice
+            || self.address.is_some()
             || self.location.is_some()
             || self.picks_up.is_some()
             || self.payment.is_some()
@@ -279,7 +287,8 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     remember(talk, heard);
     // Who swears at a forgotten drink wants the drink.
     turn.swears |= phrases::swears(&plain) && (!reading.changed || phrases::insults(&plain));
-    turn.adds |= asides::adds(&plain);
+    turn.amends |= asides::adds(&plain) || asides::amends(&plain);
+    turn.pays_twice |= payment::is_mixed(&crate::bot::text::fold(&said)) && reading.payment.is_none();
     let is_plain = !reading.changed && !said.contains('?') && reading.address.is_none();
     let is_pure = is_plain && reading.payment.is_none();
     if is_plain && asides::pays(&plain) {
@@ -289,8 +298,14 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let is_checkout = super::checkout::is_under_way(&talk.phase);
     let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. });
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
+    if is_late && !reading.changed && asides::asks_status(&plain) {
+        turn.intent = Intent::Status;
+        turn.questions.push(Question::Status);
+        return;
+    }
     let takes_out = is_late && turn.order.lines.is_empty() && asides::takes_out(&plain);
-    if is_pure && ((is_summary || is_late) && asides::changes(&plain) || takes_out) {
+    let is_noted = matches!(talk.phase, Phase::Ordering | Phase::Form) && !turn.order.lines.is_empty();
+    if is_pure && ((is_summary || is_late || is_noted) && asides::changes(&plain) || takes_out) {
         turn.wants_change = true;
         return;
     }

@@ -149,6 +149,12 @@ fn split(text: &str) -> Vec<Token> {
             class = Class::Other;
             continue;
         }
+        // As the bot itself writes it.
+        if matches!(c, '×' | '✕' | '✖') {
+            tokens.push(Token { span: start..end, text: "x".to_owned(), kind: TokenKind::Word });
+            class = Class::Other;
+            continue;
+        }
         // `1½` is no eleven halves.
         if matches!(c, '½' | '¼' | '¾' | '⅓' | '⅔') {
             class = Class::Other;

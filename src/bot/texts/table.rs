@@ -76,6 +76,9 @@ texts! {
     Resume "resume" ["items!"]
         "Tenía un pedido sin terminar:\n{items}\n\n¿Seguimos con él? Responda *sí* o *no*."
         "You had an order that was not finished:\n{items}\n\nShall we go on with it? Answer *yes* or *no*."
+    SecondOrder "second_order" ["order!"]
+        "Su pedido *#{order}* ya está confirmado: esto lo anoto como un pedido nuevo, aparte."
+        "Your order *#{order}* is confirmed already: I note this as a new order of its own."
     ResumeDropped "resume_dropped" []
         "Listo, ese pedido quedó descartado. ¿Qué le gustaría pedir?"
         "Done, that order is gone. What would you like to order?"
@@ -165,6 +168,12 @@ texts! {
     AskNote "ask_note" ["words!"]
         "¿Lo anoto como observación en su pedido: «{words}»? Responda *sí* o *no*."
         "Shall I add “{words}” to your order as a comment? Answer *yes* or *no*."
+    CancelStill "cancel_still" ["order!"]
+        "La cocina todavía no ha empezado: si prefiere, escriba *cancelar pedido {order}*, y lo pedimos de nuevo como lo quiere."
+        "The kitchen has not begun: if you prefer, write *cancel order {order}*, and order again as you want it."
+    OnePayment "one_payment" []
+        "Solo puedo anotar una forma de pago por pedido."
+        "I can note one way to pay an order."
     PassedOn "passed_on" ["order!"]
         "Su pedido *#{order}* ya está confirmado, y no lo puedo cambiar por aquí. Ya le paso su mensaje al restaurante. Si \
         quiere hablar con una persona, escriba *hablar con alguien*."
