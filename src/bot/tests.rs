@@ -1,5 +1,6 @@
 //! Promises that hold for every message, and the corpus as a floor under the parser.
 
+mod polarity;
 mod quantities;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};

@@ -95,6 +95,14 @@ impl Parser {
             }
             let topic = intent::topic(&sentence.words, sentence.is_question)
                 .or_else(|| intent::topic(&sentence.written, sentence.is_question));
+            // `nos faltan dos lumpias`, said while the order is made.
+            let adds = topic == Some(Intent::Human)
+                && !turn.slots.all.is_empty()
+                && intent::lacks(&sentence.words)
+                && self.order(&mut turn, sentence, false);
+            if adds {
+                continue;
+            }
             if let Some(topic) = topic {
                 // `un menú especial` may be a dish.
                 let named_so = topic == Intent::Menu
@@ -104,7 +112,8 @@ impl Parser {
                         .lookup("menu")
                         .iter()
                         .any(|(word, _)| self.index.spelling(*word) == "menu" && self.index.is_in_names(*word));
-                let ordered = topic == Intent::Price && self.order_before_price(&mut turn, sentence)
+                let ordered = topic == Intent::Other && self.order_behind_praise(&mut turn, sentence)
+                    || topic == Intent::Price && self.order_before_price(&mut turn, sentence)
                     || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
                 if !ordered {
                     topics.push(topic);
@@ -196,6 +205,23 @@ impl Parser {
         let words = before.to_owned();
         let shorter = Sentence { start: sentence.start, end, written: words.clone(), words, is_question: false };
         self.order(turn, &shorter, false)
+    }
+
+    /// `qué rico, mándeme dos tamales`: the order counts, though the sentence praises.
+    fn order_behind_praise<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
+        let Some(cut) = intent::behind_praise(&sentence.words) else { return false };
+        let rest = sentence.words[cut..].trim_start_matches(|c: char| !c.is_alphanumeric());
+        let start = sentence.start + sentence.words[..cut].split_whitespace().count();
+        let counts = (start..sentence.end).any(|at| {
+            let token = &turn_reading(turn).tokens[at];
+            token.token.number().is_some() || super::text::number::is_named(&token.word)
+        });
+        if start >= sentence.end || sentence.is_question || !counts && !intent::is_command(rest) {
+            return false;
+        }
+        let words = rest.to_owned();
+        let rest = Sentence { start, end: sentence.end, written: words.clone(), words, is_question: false };
+        self.order(turn, &rest, false)
     }
 
     /// Yes, no, a greeting: words that a basket must not be searched for.

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{answering::Answer, words};
+use super::{answering::Answer, phrases, words};
+use crate::bot::intent;
 
 macro_rules! pattern {
     ($name:ident, $pattern:expr) => {
@@ -61,6 +62,10 @@ pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|e
 pattern!(
     NAME,
     r"(?i)\b(?:a\s+nombre\s+de|mi\s+nombre\s+es|me\s+llamo|my\s+name\s+is)\s+(\p{L}[\p{L}'’-]*(?:\s+\p{L}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
+);
+pattern!(
+    FOR_SOMEBODY,
+    r"(?i)(?:^|\s)(?:es\s+|son\s+|va\s+|van\s+)?para\s+((?:don|do[nñ]a|(?:el\s+)?se[nñ]or|(?:la\s+)?se[nñ]ora)\s+\p{L}[\p{L}'’-]*(?:\s+\p{Lu}[\p{L}'’-]*)?)\s*(?:$|[,.;\n])"
 );
 pattern!(
     BILL,
@@ -206,9 +211,29 @@ pub fn is_ours(plain: &str) -> bool {
     OURS.is_match(plain)
 }
 
-/// `a nombre de Juan Pérez`: the rest of the text, and the name.
+/// `me pueden llamar al llegar`: the rest of the text, and the words. A courier needs them as they are.
+pub fn courier(said: &str) -> Option<(String, String)> {
+    // Folded words have the places of the customer's own where both are as many.
+    let pieces: Vec<&str> = said.split_whitespace().collect();
+    let folded: Vec<String> = pieces.iter().map(|piece| phrases::plain(piece).replace(' ', "")).collect();
+    let joined = folded.join(" ");
+    let found = intent::call_on_arrival(&joined)?;
+    let at = |byte: usize| joined[..byte].matches(' ').count();
+    let (first, last) = (at(found.start), at(found.end.saturating_sub(1)));
+    // The sentence goes on to its next mark: `cuando lleguen a la portería`.
+    let is_end = |piece: &str| piece.ends_with([',', '.', ';', '!', '?']);
+    let end = (last..pieces.len())
+        .find(|n| is_end(pieces[*n]) || matches!(folded.get(n + 1).map(String::as_str), Some("y") | None));
+    let end = end.unwrap_or(last).min(last + 4);
+    let words = pieces[first..=end].join(" ");
+    let words = words.trim_matches(|c: char| !c.is_alphanumeric());
+    let rest = [&pieces[..first], &pieces[end + 1..]].concat().join(" ");
+    Some((rest.trim_matches([' ', ',', '.', ';', '?', '¿']).to_owned(), words::one_line(words, 120)))
+}
+
+/// `a nombre de Juan Pérez`, `para don Carlos`: the rest of the text, and the name.
 pub fn name(said: &str) -> Option<(String, String)> {
-    let found = NAME.captures(said)?;
+    let found = NAME.captures(said).or_else(|| FOR_SOMEBODY.captures(said))?;
     let whole = found.get(0)?;
     let rest = format!("{} {}", &said[..whole.start()], &said[whole.end()..]);
     Some((rest.trim().to_owned(), words::one_line(&found[1], 60)))
@@ -305,6 +330,18 @@ mod tests {
     fn names_bills_and_waiting_words() {
         assert_eq!(name("a nombre de Juan Pérez"), Some((String::new(), "Juan Pérez".into())));
         assert_eq!(name("una bandeja a nombre de Carlos, gracias").unwrap().1, "Carlos");
+        assert_eq!(name("dos tamales para don Carlos"), Some(("dos tamales".into(), "don Carlos".into())));
+        assert_eq!(name("es para la señora Rosa").unwrap().1, "la señora Rosa");
+        assert_eq!(name("dos tamales para dos personas"), None);
+        assert_eq!(
+            courier("dos tamales, y me pueden llamar cuando lleguen, gracias"),
+            Some(("dos tamales, y gracias".into(), "me pueden llamar cuando lleguen".into()))
+        );
+        assert_eq!(
+            courier("¿Me puede llamar al llegar?").unwrap(),
+            (String::new(), "Me puede llamar al llegar".into())
+        );
+        assert_eq!(courier("me pueden llamar"), None);
         assert_eq!(
             bill("efectivo, necesito cambio de 100 mil").unwrap(),
             ("efectivo".into(), "necesito cambio de 100 mil".into())

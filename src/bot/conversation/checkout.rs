@@ -36,8 +36,8 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     if let Some(comment) = &heard.comment {
         talk.comment.clone_from(comment);
     }
-    if let Some(bill) = &heard.bill {
-        note(talk, bill);
+    for words in [&heard.bill, &heard.courier].into_iter().flatten() {
+        note(talk, words);
     }
     if let Some(method) = heard.payment {
         take_payment(exchange, method);

@@ -13,7 +13,7 @@ use super::{
 use crate::bot::{
     OrderState,
     basket::BasketLine,
-    intent::Intent,
+    intent::{self, Intent},
     payment::{self, PaymentMethod},
 };
 
@@ -37,6 +37,8 @@ pub enum Question {
     Delivery,
     Payments,
     Place,
+    /// Whether a person answers.
+    Bot,
 }
 
 /// All that a turn said.
@@ -71,6 +73,8 @@ pub struct HeardTurn {
     pub address_parts: Vec<(String, String)>,
     /// Words about the bill that is paid with.
     pub bill: Option<String>,
+    /// Words for the courier.
+    pub courier: Option<String>,
     /// An answer is to come.
     pub waits: bool,
     /// Something is to be changed, and it is not said to what.
@@ -130,6 +134,7 @@ impl HeardTurn {
             || self.comment.is_some()
             || self.name.is_some()
             || self.bill.is_some()
+            || self.courier.is_some()
             || !self.address_parts.is_empty()
     }
 
@@ -287,8 +292,15 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     remember(talk, heard);
     // Who swears at a forgotten drink wants the drink.
     turn.swears |= phrases::swears(&plain) && (!reading.changed || phrases::insults(&plain));
+    let folded = crate::bot::text::fold(&said);
+    if intent::asks_bot(&plain, said.contains('?')) {
+        turn.questions.push(Question::Bot);
+        if !reading.changed {
+            return;
+        }
+    }
     turn.amends |= asides::adds(&plain) || asides::amends(&plain);
-    turn.pays_twice |= payment::is_mixed(&crate::bot::text::fold(&said)) && reading.payment.is_none();
+    turn.pays_twice |= payment::is_mixed(&folded) && reading.payment.is_none();
     let is_plain = !reading.changed && !said.contains('?') && reading.address.is_none();
     let is_pure = is_plain && reading.payment.is_none();
     if is_plain && asides::pays(&plain) {
@@ -340,11 +352,15 @@ fn hear_signs(said: &str, turn: &mut HeardTurn) {
     turn.last_text = words::cut(said.trim(), 20).to_owned();
 }
 
-/// The text without a name and without words about a bill, which are kept as they are.
+/// The text without a name, and without words about a bill or to the courier, which are kept as they are.
 fn without_asides(said: &str, turn: &mut HeardTurn) -> String {
     let mut said = said.to_owned();
     if let Some((rest, name)) = asides::name(&said) {
         turn.name = Some(name);
+        said = rest;
+    }
+    if let Some((rest, courier)) = asides::courier(&said) {
+        turn.courier = Some(courier);
         said = rest;
     }
     if let Some((rest, bill)) = asides::bill(&said) {

@@ -273,6 +273,10 @@ texts! {
     NoticeCancelled "notice_cancelled" ["order", "name"]
         "Su pedido *#{order}* fue cancelado por el restaurante. Si tiene dudas, escriba *hablar con alguien*."
         "The restaurant cancelled your order *#{order}*. Write *talk to someone* if you have questions."
+    Bot "bot" ["restaurant"]
+        "Soy el asistente automático de {restaurant}: tomo su pedido por aquí. Si prefiere a una persona, escriba *hablar con \
+        alguien*."
+        "I am the automatic assistant of {restaurant}, and take your order here. If you prefer a person, write *talk to someone*."
     Human "human" ["name"]
         "Ya le aviso a una persona del restaurante para que le responda por aquí."
         "I am telling a person of the restaurant, who will answer you here."

@@ -44,6 +44,15 @@ impl Turn<'_> {
             }
             return next;
         }
+        // `tamal no, changua sí`: it is not ordered.
+        let corrects = self.word(end + 1) == "," && phrase.quantity != Quantity::None;
+        if negated && !counts_next && settled.is_empty() && !corrects && !mention.is_only_option() {
+            let mut next = end + 1;
+            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya") {
+                next += 1;
+            }
+            return next;
+        }
         if self.word(end) == "menos" && !settled.is_empty() {
             let units = phrase.quantity.units().or(Some(1));
             self.take_away(&settled, units);
@@ -144,6 +153,12 @@ impl Turn<'_> {
             self.is_touched = true;
             self.set_focus(keep.first().copied());
             return end;
+        }
+        // `tamal no, changua sí`: it is there already.
+        if self.word(end) == "si" && self.is_end(end + 1) && quantity == Quantity::None && !hits.is_empty() {
+            self.is_touched = true;
+            self.set_focus(hits.last().copied());
+            return end + 1;
         }
         // `mejor el flan sí`: it comes back.
         if self.correcting && self.word(end) == "si" {

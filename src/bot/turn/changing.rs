@@ -99,6 +99,13 @@ impl Turn<'_> {
                         return Some(end);
                     }
                 }
+                // `en vez de tamal, changua`, where none was ordered.
+                if let Some(mention) = self.dish_of_its_own(next)
+                    && !self.slots.all.iter().any(|slot| slot.is_fresh)
+                {
+                    self.covered += mention.end - at;
+                    return Some(mention.end);
+                }
                 // A side for another: the kitchen reads it as it was said.
                 let focus = self.focus?;
                 let mut end = next;
@@ -175,6 +182,11 @@ impl Turn<'_> {
                 && self.word(mention.end) == "sino"
             {
                 return Some(mention.end + 1);
+            }
+            // `no quiero tamal`, `quítele el tamal`: nothing is ordered by it.
+            if let Some(mention) = self.dish_of_its_own(next) {
+                self.covered += mention.end - at;
+                return Some(mention.end);
             }
             // `que le quiten la cebolla` before any dish is a note; `no quiero mondongo` says nothing.
             return if verb == "no" { None } else { self.notes_at(at).is_none().then_some(next) };
@@ -348,6 +360,36 @@ impl Turn<'_> {
             return focused.into_iter().collect();
         }
         hits
+    }
+
+    /// `no el tamal`, `nada de tamal`: taken out if it is there, and not ordered at any rate.
+    pub(super) fn refused_dish(&mut self, at: usize) -> Option<usize> {
+        let from = match (self.word(at), self.word(at + 1)) {
+            ("no", "el" | "la" | "los" | "las") => at + 1,
+            ("nada", "de") => at + 2,
+            ("ni", _) => at + 1,
+            _ => return None,
+        };
+        let mention = self.dish_of_its_own(from)?;
+        let hits = self.in_basket(&mention);
+        if self.word(at) == "ni" && hits.is_empty() {
+            return None;
+        }
+        if !hits.is_empty() {
+            self.take_away(&hits, None);
+        }
+        self.covered += mention.end - at;
+        self.correcting = false;
+        self.last_end = mention.end;
+        Some(mention.end)
+    }
+
+    /// A dish that is named by its noun, and is nothing that is put on another.
+    pub(super) fn dish_of_its_own(&self, at: usize) -> Option<Mention> {
+        let mention = self.phrase(at).filter(|_| at < self.limit)?.mention?;
+        let is_side = mention.words == 1 && lexicon::is_ingredient(self.word(mention.start));
+        let is_dish = mention.is_headed && !mention.is_foreign && !mention.is_only_option() && !is_side;
+        (is_dish && !self.host_has(mention.start)).then_some(mention)
     }
 
     /// `sin el flan`, `menos la coca`, where that is in the basket.

@@ -112,6 +112,14 @@ impl Turn<'_> {
             }
             return next;
         }
+        // `a uno le pone azúcar`.
+        if self.focus.is_some()
+            && phrase.start > self.start
+            && matches!(self.word(phrase.start - 1), "a" | "al")
+            && let Some(notes) = self.added_at(next)
+        {
+            return self.part_with_notes(&phrase, &notes.notes, notes.end);
+        }
         if self.focus.is_some()
             && let Some(notes) = self.notes_at(at)
         {

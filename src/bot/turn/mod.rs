@@ -277,6 +277,9 @@ impl<'a> Turn<'a> {
             }
             return at + 1;
         }
+        if let Some(next) = self.refused_dish(at) {
+            return next;
+        }
         if let Some(next) = self.about_all(at) {
             return next;
         }
