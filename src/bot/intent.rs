@@ -44,16 +44,24 @@ pattern!(
 );
 pattern!(
     CALL_ON_ARRIVAL,
-    r"\b(?:(?:me|nos)\s+)?(?:(?:puede|pueden|puedes|podrian?|por favor|porfa)\s+)*(?:(?:me|nos)\s+)?(?:llam(?:ar(?:me|nos)?|an?|as|en(?:me|nos)?|e(?:me|nos)?)|marc(?:ar(?:me)?|an?|a(?:me)?|que(?:n)?(?:me)?)|timbr(?:ar|an?|en?)|pit(?:ar|an?|en?)|avis(?:ar(?:me|nos)?|an?|en(?:me|nos)?|e(?:me|nos)?)|escrib(?:ir(?:me)?|en?(?:me)?|a(?:n|me|nme)?))(?:\s+(?:por favor|porfa|al celular|al cel|al numero|a este numero|a ese numero))*\s+(?:al llegar|cuando (?:llegu\w+|este\w*|vengan?|salga\w*|vayan? (?:a )?llegando)|apenas (?:llegu\w+|este\w*)|antes de (?:llegar|subir|salir|entregar)|si no (?:estoy|contesto|abro|salgo|abren|contestan|suena)|desde (?:la )?(?:porteria|abajo)|para (?:la entrega|entregar|bajar))"
+    r"\b(?:(?:me|nos)\s+)?(?:(?:puede|pueden|puedes|podrian?|por favor|porfa)\s+)*(?:(?:me|nos)\s+)?(?:llam(?:ar(?:me|nos)?|an?|as|en(?:me|nos)?|e(?:me|nos)?)|marc(?:ar(?:me)?|an?|a(?:me)?|que(?:n)?(?:me)?)|timbr(?:ar|an?|en?)|pit(?:ar|an?|en?)|avis(?:ar(?:me|nos)?|an?|en(?:me|nos)?|e(?:me|nos)?)|escrib(?:ir(?:me)?|en?(?:me)?|a(?:n|me|nme)?))(?:\s+(?:a|con)\s+(?:(?:don|dona|el|la|senor|senora|mi)\s+)*[a-z]+)?(?:\s+(?:por favor|porfa|al celular|al cel|al numero|a este numero|a ese numero))*\s+(?:al llegar|cuando (?:llegu\w+|est[ea]\w*|vengan?|salga\w*|vayan? (?:a )?llegando)|apenas (?:llegu\w+|est[ea]\w*)|antes de (?:llegar|subir|salir|entregar)|si no (?:estoy|contesto|abro|salgo|abren|contestan|suena)|desde (?:la )?(?:porteria|abajo)|para (?:la entrega|entregar|bajar))"
 );
 pattern!(LACKS, r"\b(?:me|nos) (?:falta|faltan|falto|faltaron|faltaba|faltaban|hace falta|hacen falta|faltarian?)\b");
 pattern!(
     ASKS_BOT,
-    r"\b(?:eres|es|sos|son|usted es|ustedes son|esto es|este es|sera|hablo con|estoy hablando con|converso con|escribo con|me responde|me atiende|contesta|responde|atiende)\s+(?:tu\s+|usted\s+|con\s+)?(?:un\s+|una\s+|el\s+|la\s+|de\s+)*(?:bot|robot|chatbot|maquina|computador\w*|ia|inteligencia artificial|contestador\w*|asistente virtual|automatic\w+|humano|humana|ser humano|persona(?: real| de verdad)?|alguien de verdad)\b"
+    r"\b(?:eres|es|sos|son|usted es|ustedes son|esto es|este es|sera|hablo con|estoy hablando con|converso con|escribo con|me responde|me atiende|contesta|responde|atiende)\s+(?:tu\s+|usted\s+|con\s+)?(?:un\s+|una\s+|el\s+|la\s+|de\s+)*(?:bot|robot|chatbot|maquina|computador\w*|ia|inteligencia artificial|contestador\w*|asistente virtual|automatic\w+|humano|humana|ser humano|persona(?: real| de verdad)?|alguien de verdad|real)\b|\bquien (?:eres|es usted)\b|\bcon quien (?:hablo|estoy hablando|chateo)\b"
 );
 pattern!(
     PRAISE,
-    r"\bmi (?:mama|abuela|esposa|esposo|suegra|tia|papa|hermana|hermano|novia|novio|hijo|hija) (?:dice|me dice)(?: que)?\b|\b(?:uy|ay|mm+|uff?|wow)?\s*que (?:rico|rica|ricos|ricas|delicia|delicioso|deliciosa|hambre|antojo|bueno|buena|buenos|buenas|maravilla)(?: (?:esta|estan|estuvo|se ve|se ven|todo|eso))?\b|\b(?:estaba|estaban|estuvo|estuvieron) (?:muy |bien |super |re )?(?:delicios|ric|buen|excelent|espectacular)\w*|\b(?:me|nos) (?:encanto|encantaron|fascino|encanta|encantan)\b|\b(?:buenisim|riquisim|delicios|espectacular)\w*|\b(?:ayer|antier|anoche|el otro dia|la otra vez|la semana pasada|la ultima vez|la vez pasada) (?:pedi|pedimos|comi|comimos|probe)\b"
+    r"\bque (?:bueno|bien|alegria|dicha) que (?:ya )?(?:estan? |siguen )?(?:abrieron|abren|abiert\w+|atienden|atendiendo)\b|\bmi (?:mama|abuela|esposa|esposo|suegra|tia|papa|hermana|hermano|novia|novio|hijo|hija) (?:dice|me dice)(?: que)?\b|\b(?:uy|ay|mm+|uff?|wow)?\s*que (?:rico|rica|ricos|ricas|delicia|delicioso|deliciosa|hambre|antojo|bueno|buena|buenos|buenas|maravilla)(?: (?:esta|estan|estuvo|se ve|se ven|todo|eso))?\b|\b(?:estaba|estaban|estuvo|estuvieron) (?:muy |bien |super |re )?(?:delicios|ric|buen|excelent|espectacular)\w*|\b(?:me|nos) (?:encanto|encantaron|fascino|encanta|encantan)\b|\b(?:buenisim|riquisim|delicios|espectacular)\w*|\bustedes son (?:los|las|unos|muy|lo)(?: (?:mas|mejores|mejor|tesos|tesas|duros|buenos|amables))*"
+);
+pattern!(
+    MEMORY,
+    r"\b(?:ayer|antier|anoche|el otro dia|la otra vez|la semana pasada|la ultima vez|la vez pasada)\b(?: (?:pedi|pedimos|comi|comimos|probe|estaba|estaban|estuvo|quedo))?"
+);
+pattern!(
+    WISH,
+    r"\b(?:quiero|queremos|quisiera|deseo|necesito|deme|dame|denos|quiere|regal(?:a|e)(?:me|nos)|me (?:da|das|manda|mandas|regala|regalas|trae|traes|envia|envias|pone|pones)|(?:mand|envi)(?:a|e)n?(?:me|nos)|tra(?:iga|igan|e)(?:me|nos)|pong(?:a|an)(?:me|nos)|anot(?:a|e)(?:me|nos))\b"
 );
 pattern!(
     COMPLAINT,
@@ -168,11 +176,21 @@ pub fn lacks(words: &str) -> bool {
     LACKS.is_match(words)
 }
 
-/// `qué rico, mándeme dos`: where the praise ends, if nothing but praise makes the sentence a comment.
+/// `qué rico, mándeme dos`: where praise and memories end, if nothing else makes the sentence a comment. Behind a memory, a number is no
+/// wish.
 pub fn behind_praise(words: &str) -> Option<usize> {
-    let end = PRAISE.find_iter(words).last()?.end();
+    let praise = PRAISE.find_iter(words).last().map(|found| found.end());
+    let memory = MEMORY.find_iter(words).last().map(|found| found.end());
+    let end = praise.max(memory)?;
     let rest = PRAISE.replace_all(words, " ");
-    (COMMENT.is_match(words) && !COMMENT.is_match(&rest)).then_some(end)
+    let rest = MEMORY.replace_all(&rest, " ");
+    let is_order = topic(&rest, false).is_none() && (memory.is_none() || WISH.is_match(&words[end..]));
+    is_order.then_some(end)
+}
+
+/// `un tamal, ¿eres un bot?`: the place of the question.
+pub fn bot_question(words: &str) -> Option<usize> {
+    ASKS_BOT.find(words).map(|found| found.start())
 }
 
 /// Topics that make a sentence no order, whatever dishes it names.

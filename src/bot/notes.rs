@@ -209,6 +209,9 @@ impl NoteReader<'_> {
                 | "salgan"
         ) {
             next += 1;
+            if self.word(next) == "con" {
+                return self.negatives(next + 1);
+            }
         }
         let mut notes = Vec::new();
         loop {
@@ -431,6 +434,12 @@ impl NoteReader<'_> {
         match self.word(at) {
             "sin" => return self.negatives(at + 1),
             "nada" if matches!(self.word(at + 1), "de") => return self.negatives(at + 2),
+            "nada" if self.is_adjective(at + 1) => {
+                return Some(ReadNotes { notes: vec![self.reading.slice(at..at + 2)], end: at + 2 });
+            }
+            "cero" if self.is_adjective(at + 1) || lexicon::is_ingredient(self.word(at + 1)) => {
+                return self.negatives(at + 1);
+            }
             "no" => {
                 let mut next = at + 1;
                 while matches!(

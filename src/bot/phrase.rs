@@ -274,7 +274,11 @@ pub fn phrase_at(
                 at += 2;
             }
             // `media docena de pandeyucas y media de almojábanas`.
-            "media" if word(at + 1) == "de" && (0..at).any(|n| matches!(reading.word(n), "docena" | "docenas")) => {
+            _ if (current == "media" || value(reading, at) == Some(500))
+                && phrase.quantity == Quantity::None
+                && word(at + 1) == "de"
+                && (0..at).any(|n| matches!(reading.word(n), "docena" | "docenas")) =>
+            {
                 phrase.quantity = Quantity::Number(6);
                 at += 1;
             }

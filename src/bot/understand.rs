@@ -112,7 +112,11 @@ impl Parser {
                         .lookup("menu")
                         .iter()
                         .any(|(word, _)| self.index.spelling(*word) == "menu" && self.index.is_in_names(*word));
-                let ordered = topic == Intent::Other && self.order_behind_praise(&mut turn, sentence)
+                let ordered = matches!(topic, Intent::Other | Intent::Hours)
+                    && self.order_behind_praise(&mut turn, sentence)
+                    || topic == Intent::Other
+                        && intent::asks_bot(&sentence.words, sentence.is_question)
+                        && self.order_before(&mut turn, sentence, intent::bot_question(&sentence.words))
                     || topic == Intent::Price && self.order_before_price(&mut turn, sentence)
                     || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
                 if !ordered {
@@ -192,11 +196,17 @@ impl Parser {
 
     /// `me da dos perros, y cuánto es`: the order counts, though the sentence asks.
     fn order_before_price<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
-        let Some(cut) = intent::price_question(&sentence.words) else { return false };
-        let before = &sentence.words[..cut];
+        let cut = intent::price_question(&sentence.words);
+        let before = cut.map_or("", |cut| &sentence.words[..cut]);
         if !intent::is_command(before) || !before.contains([',', '.']) && !before.contains(" y ") {
             return false;
         }
+        self.order_before(turn, sentence, cut)
+    }
+
+    /// Reads the part before a question as an order.
+    fn order_before<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence, cut: Option<usize>) -> bool {
+        let Some(before) = cut.map(|cut| &sentence.words[..cut]) else { return false };
         let words = before.split_whitespace().count();
         let end = (sentence.start + words).min(sentence.end);
         if end <= sentence.start {

@@ -24,6 +24,11 @@ fn a_no_before_a_manner_is_kept() {
         ("un tamal | que no sea picante", "1 tamal [no picante]"),
         ("un tamal bien caliente", "1 tamal [bien caliente]"),
         ("changua que no lleve cilantro", "1 changua [sin cilantro]"),
+        ("un tamal que no venga con picante", "1 tamal [sin picante]"),
+        ("un tamal nada picante", "1 tamal [nada picante]"),
+        ("un flan no tan dulce ni frío", "1 flan [no tan dulce, no frío]"),
+        ("un tamal y un café que no sea dulce", "1 tamal + 1 cafe [no dulce]"),
+        ("una changua no quiero picante", "1 changua [sin picante]"),
     ]);
 }
 
@@ -47,6 +52,14 @@ fn a_dish_that_is_refused_is_neither_ordered_nor_a_note() {
         ("un tamal | en vez de tamal, changua", "1 changua"),
         ("un tamal | no quiero tamal, quiero changua", "1 changua"),
         ("dos tamales no, tres", "3 tamal"),
+        ("no tamal, changua", "1 changua"),
+        ("changua y no tamal", "1 changua"),
+        ("mejor changua que tamal", "1 changua"),
+        ("ni tamal ni lumpias, una changua", "1 changua"),
+        ("una changua en vez de tamal", "1 changua"),
+        ("un tamal y una changua | el tamal mejor no", "1 changua"),
+        ("un tamal y una changua | no mande el tamal", "1 changua"),
+        ("un tamal y una changua | mejor un café en vez del tamal", "1 changua + 1 cafe"),
     ]);
 }
 
@@ -55,6 +68,7 @@ fn a_note_for_one_of_several() {
     check(&[
         ("dos cafés, a uno le pone azúcar", "1 cafe + 1 cafe [con azúcar]"),
         ("dos cafés | a uno le pone azúcar", "1 cafe + 1 cafe [con azúcar]"),
+        ("dos cafés uno le pone azúcar", "1 cafe + 1 cafe [con azúcar]"),
         ("tres cafés, a dos les echa azúcar", "1 cafe + 2 cafe [con azúcar]"),
         ("dos cafés, al otro le pone azúcar", "1 cafe + 1 cafe [con azúcar]"),
         ("tres changuas, a una le quita el huevo", "2 changua + 1 changua [sin huevo]"),
@@ -88,12 +102,23 @@ fn small_talk_beside_an_order_hides_it_not() {
         "hola cómo están espero que bien me regala dos tamales",
         "mi mamá dice que quiere dos tamales",
         "qué frío hace, mándeme dos tamales",
+        "qué bueno que abrieron, dos tamales",
+        "ustedes son los mejores, 2 tamales",
+        "la vez pasada estaba delicioso, mándeme 2 tamales",
+        "un abrazo, dos tamales",
+        "2 tamales, ¿eres un bot?",
     ] {
         check(&[(said, "2 tamal")]);
     }
-    for said in
-        ["qué rico", "qué ricos tamales", "qué rico está el tamal", "me encantaron los tamales", "estaban deliciosos"]
-    {
+    for said in [
+        "qué rico",
+        "qué ricos tamales",
+        "qué rico está el tamal",
+        "me encantaron los tamales",
+        "ayer pedí 2 tamales y estaban ricos",
+        "ayer pedí 2 tamales",
+        "estaban deliciosos",
+    ] {
         check(&[(said, "")]);
     }
 }

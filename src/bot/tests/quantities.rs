@@ -36,6 +36,7 @@ fn dozens_and_halves_of_them() {
         ("1½ docenas de lumpias", "18 lumpia"),
         ("media docena de lumpias", "6 lumpia"),
         ("un centenar de lumpias", "100 lumpia"),
+        ("1 docena de lumpias y 1/2 de tamales", "12 lumpia + 6 tamal"),
     ]);
 }
 
@@ -133,6 +134,8 @@ fn the_price_of_an_offer_is_no_quantity() {
         ("2 por 15000 lumpias", "2 lumpia"),
         ("lumpias 2 por 15.000", "2 lumpia"),
         ("lumpias 3 por 10 mil", "3 lumpia"),
+        ("lumpias a 3 x 10", "#3 lumpia"),
+        ("2x1 en tamales", "#2 tamal"),
         ("quiero la promo 2 por 15000", ""),
     ]);
 }

@@ -20,9 +20,15 @@ impl Turn<'_> {
         let settled = self.in_basket(&mention);
         self.has_quantity |= phrase.quantity != Quantity::None;
         // `la coca no`, `el café ya no`.
+        let mut refused = end + 1;
+        while matches!(self.word(refused), "quiero" | "va" | "la" | "lo" | "ya") {
+            refused += 1;
+        }
         let negated = self.word(end) == "no" && self.is_end(end + 1)
             || self.word(end) == "ya" && self.word(end + 1) == "no"
-            || self.word(end) == "no" && matches!(self.word(end + 1), "quiero" | "va" | "la" | "lo");
+            || self.word(end) == "mejor" && self.word(end + 1) == "no" && self.is_end(end + 2)
+            // `la changua no quiero cebolla` is about onions.
+            || self.word(end) == "no" && refused > end + 1 && self.is_break(refused);
         let counts_next =
             self.word(end) == "no" && (end + 1..end + 3).any(|n| value(self.reading, n).is_some() && n < self.limit);
         // `un buñuelo, dos buñuelos no, tres`: the number that comes is the one.
@@ -39,7 +45,9 @@ impl Turn<'_> {
             let units = if phrase.is_definite { None } else { self.units_to_remove(&phrase, &settled) };
             self.take_away(&settled, units);
             let mut next = end + 1;
-            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya") {
+            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya")
+                || next == end + 1 && self.word(end) == "mejor"
+            {
                 next += 1;
             }
             return next;
@@ -48,7 +56,9 @@ impl Turn<'_> {
         let corrects = self.word(end + 1) == "," && phrase.quantity != Quantity::None;
         if negated && !counts_next && settled.is_empty() && !corrects && !mention.is_only_option() {
             let mut next = end + 1;
-            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya") {
+            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya")
+                || next == end + 1 && self.word(end) == "mejor"
+            {
                 next += 1;
             }
             return next;
@@ -105,6 +115,12 @@ impl Turn<'_> {
             self.is_touched = true;
             self.set_focus(settled.first().copied());
             return end + 1;
+        }
+        // `mejor un café en vez del tamal`: the tamal goes, and nothing else.
+        if let Some((Command::Instead, next)) = command_at(self.reading, end, self.limit)
+            && self.phrase(next).and_then(|next| next.mention).is_some_and(|next| !self.in_basket(&next).is_empty())
+        {
+            self.correcting = false;
         }
         let end = self.settle(&phrase, &mention, &hits, &settled, end);
         self.correcting_done();

@@ -164,6 +164,15 @@ impl Turn<'_> {
     /// An offer before its dish: `2 por 15000 lumpias`.
     pub(super) fn take_offer(&mut self, at: usize) -> Option<usize> {
         let offer = self.offer_at(at)?;
+        // `lumpias a 3 x 10`.
+        if self.last_end.checked_add(1) == Some(at)
+            && matches!(self.word(at - 1), "a" | "en" | "de")
+            && !self.last_counted
+            && let Some(focus) = self.focus.filter(|id| self.slots.get(*id).is_some_and(|slot| slot.is_fresh))
+        {
+            self.slots.ask_number(focus, offer.units);
+            return Some(offer.end);
+        }
         // `3 x 12 alitas`: plates.
         let mut from = offer.end;
         while matches!(self.word(from), "de" | "en" | "la" | "las" | "el" | "los") {

@@ -111,7 +111,7 @@ impl Turn<'_> {
         });
         // `bien caliente` is said of either.
         let of_food = notes.iter().any(|note| {
-            ["sin ", "no ", "con ", "extra ", "doble ", "poca ", "poco ", "mucha ", "adición "]
+            ["sin ", "con ", "extra ", "doble ", "poca ", "poco ", "mucha ", "adición "]
                 .iter()
                 .any(|sign| note.starts_with(sign))
         });

@@ -101,7 +101,7 @@ impl Turn<'_> {
                 }
                 // `en vez de tamal, changua`, where none was ordered.
                 if let Some(mention) = self.dish_of_its_own(next)
-                    && !self.slots.all.iter().any(|slot| slot.is_fresh)
+                    && (!self.has_fresh() || !self.are_drinks(&mention.candidates) || self.are_drinks(&self.host()))
                 {
                     self.covered += mention.end - at;
                     return Some(mention.end);
@@ -364,17 +364,27 @@ impl Turn<'_> {
 
     /// `no el tamal`, `nada de tamal`: taken out if it is there, and not ordered at any rate.
     pub(super) fn refused_dish(&mut self, at: usize) -> Option<usize> {
-        let from = match (self.word(at), self.word(at + 1)) {
-            ("no", "el" | "la" | "los" | "las") => at + 1,
+        let mut from = match (self.word(at), self.word(at + 1)) {
+            ("no" | "ni", _) => at + 1,
             ("nada", "de") => at + 2,
-            ("ni", _) => at + 1,
+            ("que", _) if self.prefers() && self.last_end == at => at + 1,
             _ => return None,
         };
+        // `no mande el tamal`.
+        if self.word(at) == "no" {
+            while matches!(self.word(from), "me" | "nos" | "le" | "les") {
+                from += 1;
+            }
+            let stems = ["mand", "traig", "trae", "envi", "despach", "prepar", "inclu", "apunt", "anot", "haga"];
+            if stems.iter().any(|stem| self.word(from).starts_with(stem)) {
+                from += 1;
+            }
+        }
         let mention = self.dish_of_its_own(from)?;
-        let hits = self.in_basket(&mention);
-        if self.word(at) == "ni" && hits.is_empty() {
+        if self.word(at) == "que" && !self.in_basket(&mention).is_empty() {
             return None;
         }
+        let hits = self.in_basket(&mention);
         if !hits.is_empty() {
             self.take_away(&hits, None);
         }
@@ -384,11 +394,22 @@ impl Turn<'_> {
         Some(mention.end)
     }
 
-    /// A dish that is named by its noun, and is nothing that is put on another.
+    fn are_drinks(&self, items: &[ItemNo]) -> bool {
+        !items.is_empty() && items.iter().all(|item| self.index.items[usize::from(*item)].is_drink)
+    }
+
+    /// `mejor changua que tamal`, `prefiero changua`.
+    fn prefers(&self) -> bool {
+        (self.start..self.limit).any(|at| matches!(self.word(at), "mejor" | "prefiero" | "preferimos"))
+    }
+
+    /// A dish that is named by its noun and without a number, and is nothing that is put on another.
     pub(super) fn dish_of_its_own(&self, at: usize) -> Option<Mention> {
-        let mention = self.phrase(at).filter(|_| at < self.limit)?.mention?;
+        let phrase = self.phrase(at).filter(|_| at < self.limit)?;
+        let mention = phrase.mention?;
         let is_side = mention.words == 1 && lexicon::is_ingredient(self.word(mention.start));
-        let is_dish = mention.is_headed && !mention.is_foreign && !mention.is_only_option() && !is_side;
+        let is_refused = phrase.quantity == Quantity::None || self.word(at.saturating_sub(1)) != "no";
+        let is_dish = is_refused && mention.is_headed && !mention.is_foreign && !mention.is_only_option() && !is_side;
         (is_dish && !self.host_has(mention.start)).then_some(mention)
     }
 

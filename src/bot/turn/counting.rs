@@ -114,8 +114,7 @@ impl Turn<'_> {
         }
         // `a uno le pone azúcar`.
         if self.focus.is_some()
-            && phrase.start > self.start
-            && matches!(self.word(phrase.start - 1), "a" | "al")
+            && (self.parts.is_some() || phrase.start > self.start && matches!(self.word(phrase.start - 1), "a" | "al"))
             && let Some(notes) = self.added_at(next)
         {
             return self.part_with_notes(&phrase, &notes.notes, notes.end);
