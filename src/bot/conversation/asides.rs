@@ -39,6 +39,10 @@ pattern!(
     r"^(?:(?:hola|buenas|buenos dias|buenas tardes|buenas noches|y|oiga|oye|disculpe|disculpa|perdon|veci|vecino|vecina|amigo|amiga|bueno|pues|entonces|hey)\s+)*(?:como va(?:mos|n)?(?: (?:eso|todo|la cosa|lo mio|lo de nosotros|ahi|el asunto))?|en que (?:va|vamos|anda)(?: eso| lo mio)?|que paso(?: (?:con (?:eso|lo mio)|pues|entonces))?|entonces|(?:ya )?(?:casi|viene|vienen|salio|llega|llegan|esta listo|esta lista|esta|estuvo)|por donde (?:va|vienen?|van|anda)|(?:le |me )?falta mucho|(?:cuanto|mucho|que tanto)(?: le| me)? (?:falta|se demora|demora|tarda|mas)|(?:hay |alguna )?novedad(?:es)?|se demora(?: mucho)?|a que horas? llegan?)(?: (?:o no|pues|entonces|por favor|porfa|veci|vecino|vecina|amigo|amiga))*$"
 );
 pattern!(
+    YES_AND,
+    r"(?i)^\s*(?:s[ií]+|claro(?: que s[ií])?|dale|ok|okey|listo|h[aá]gale|bueno|de una|sigamos|seguimos)(?:\s+(?:se[nñ]ora?|por favor|porfa|sigamos|seguimos|con (?:ese|el)))*\s*[,.;]*\s+((?:y|pero|con|sin|m[aá]s|agr[eé]g\w+|qu[ií]t\w+|a[nñ][aá]d\w+|tambi[eé]n|adem[aá]s|p[oó]ng\w+|cambi\w+)\b.*)$"
+);
+pattern!(
     GOES_ON,
     r"^(?:(?:si|claro|dale|listo|ok|bueno|pues|que|hagale|de una|quiero|por favor|claro que si)\s+)*(?:sigamos|seguimos|sigue|siga|seguir|sigo|continu\w+|retom\w+|termin(?:ar|emos|emoslo)|complet\w+)(?:\s+(?:con|el|ese|esa|este|eso|mismo|mi|pedido|anterior|lo|la|orden|por favor|porfa|asi|ahi|gracias))*$|^(?:si\s+)?con\s+(?:ese|esa|este|eso)$|^(?:si\s+)?(?:con\s+)?(?:el|ese|lo)\s+(?:mismo|anterior|de antes|pedido anterior|pedido)$|^(?:si|claro)\s+(?:lo\s+)?quiero(?:\s+(?:ese|el pedido))?$"
 );
@@ -164,6 +168,15 @@ pub fn amends(plain: &str) -> bool {
 /// `cómo va?`, said by somebody whose order is under way.
 pub fn asks_status(plain: &str) -> bool {
     ASKS_STATUS.is_match(plain)
+}
+
+/// What stands behind a yes that something else follows.
+pub fn behind_yes(said: &str) -> Option<String> {
+    let found = YES_AND.captures(said)?;
+    let rest = found.get(1)?.as_str();
+    let is_sense = phrases::plain(rest).split(' ').count() > 1;
+    let rest = ["y ", "pero ", "Y ", "Pero "].iter().find_map(|join| rest.strip_prefix(join)).unwrap_or(rest);
+    is_sense.then(|| rest.to_owned())
 }
 
 /// An answer to `¿seguimos con el pedido anterior?` beyond yes and no.

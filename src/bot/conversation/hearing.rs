@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 
 use super::{
-    Restaurant, Said, Utterance, answering, asides, form, menu_pages,
+    Restaurant, Said, Utterance, answering, asides, exchange, form, menu_pages,
     order_reading::Reader,
     phrases::{self, Command},
-    state::{Conversation, HeardText, Phase},
+    state::{Conversation, HeardText, Phase, is_small},
     taking, words,
 };
 use crate::bot::{
@@ -237,6 +237,9 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         numbers: talk.numbers,
         answered: None,
     };
+    let resumed = goes_on(talk, said, turn);
+    let said = resumed.as_deref().unwrap_or(said);
+    heard.before.clone_from(&turn.order);
     let is_form = match form::read(said) {
         Some(form) => {
             taking::take_form(form, turn);
@@ -310,7 +313,9 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let is_checkout = super::checkout::is_under_way(&talk.phase);
     let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. });
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
-    if is_late && !reading.changed && asides::asks_status(&plain) {
+    let has_open_order = talk.orders.iter().any(|order| !order.stage.is_final());
+    let asks_status = is_late || has_open_order && said.contains('?') && !plain.ends_with("entonces");
+    if asks_status && !reading.changed && asides::asks_status(&plain) {
         turn.intent = Intent::Status;
         turn.questions.push(Question::Status);
         return;
@@ -334,6 +339,23 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         return;
     }
     taking::take_reading(reading, &said, &plain, turn);
+}
+
+/// `sí, y una gaseosa`, `sí pero sin cebolla`, to `¿seguimos con él?`: the order goes on, and the rest is read in it.
+fn goes_on(talk: &mut Conversation, said: &str, turn: &mut HeardTurn) -> Option<String> {
+    if talk.phase != Phase::Resuming {
+        return None;
+    }
+    let rest = asides::behind_yes(said)?;
+    let joined = exchange::joined(talk.kept.clone()?, turn.order.clone());
+    if !is_small(&joined) {
+        return None;
+    }
+    talk.kept = None;
+    talk.phase = Phase::Ordering;
+    turn.order = joined;
+    turn.changed = true;
+    Some(rest)
 }
 
 /// A thumb is a yes, a row of question marks wants an answer; other signs say nothing.

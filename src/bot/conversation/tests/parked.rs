@@ -47,6 +47,16 @@ fn a_parked_order_is_never_lost() {
     for said in ["dale sigamos", "continuar", "sí, con ese", "sigamos con el anterior"] {
         play(&mut parked(), &[(said, &["1. 2 × Perro Caliente"])]);
     }
+    // A yes with more behind it.
+    for (said, facts) in [
+        ("sí, y una colombiana", ["2 × Perro Caliente", "1 × Colombiana"]),
+        ("sí pero sin cebolla", ["2 × Perro Caliente (sin cebolla)", "Subtotal"]),
+        ("dale, agréguele una salchipapa", ["2 × Perro Caliente", "1 × Salchipapa"]),
+        ("claro que sí, pero que sean 3", ["3 × Perro Caliente", "Subtotal"]),
+    ] {
+        let mut chat = parked();
+        play(&mut chat, &[(said, &facts), ("listo", &["1. Domicilio"])]);
+    }
     for said in ["uno nuevo", "empecemos otro", "no, otro pedido"] {
         let mut chat = parked();
         play(&mut chat, &[(said, &["descartado"])]);
