@@ -14,13 +14,16 @@ pub struct BasketLine {
     pub notes: Vec<String>,
 }
 
-/// A wish that fits several items; the customer is asked.
+/// A wish that fits several items, or whose number nobody said; the customer is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AmbiguousWish {
     pub candidates: Vec<String>,
     pub qty: u32,
     #[serde(default, rename = "note", skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The number is asked for: `qty` is a proposal, and zero is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_number: bool,
 }
 
 /// The total of a basket by the prices of this moment. `None`: a line names an item that the menu has not (or has no

@@ -36,7 +36,32 @@ macro_rules! pattern {
 
 pattern!(
     HUMAN,
-    r"\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me)?|paseme|pasame|pasas|pasan|atiend\w+|atender|contact\w+|ponga(me)?|pongame|ponme|necesito|quiero|hay|llam\w+|transfier\w*)\b.{0,30}\b(alguien|persona|personas|asesor\w*|humano|humana|agente|administrador\w*|encargad[oa]|gerente|duen[oa]|operador\w*|supervisor\w*|jefe|ser humano|de verdad|mesero|don|dona|senora?|ejecutiv[oa] de)\b|^(un |una )?(asesor\w*|humano|agente|persona|operador\w*|administrador\w*)( por favor)?$|\b(no|ni) (con )?(un |el )?(robot|bot|maquina)\b|servicio al cliente|\bhablar con\b|\ben persona\b|\b(me|nos) (puede|pueden|puedes) (llamar|atender)\b|\besta (el|la) (duen|administrador|encargad|senor)|\besta .{0,15}\b(duen[oa]|administrador\w*|encargad[oa])\b|\bquien (me )?atiende\b|^la senora .{2,20} esta\b"
+    r"\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me)?|paseme|pasame|pasas|pasan|atiend\w+|atender|contact\w+|ponga(me)?|pongame|ponme|necesito|quiero|hay|llam\w+|transfier\w*)\b.{0,30}\b(alguien|persona|personas|asesor\w*|humano|humana|agente|administrador\w*|encargad[oa]|gerente|duen[oa]|operador\w*|supervisor\w*|ser humano|de verdad|mesero|ejecutiv[oa] de)\b|\b(hablar|hablo|hable|comuni(c|q)\w*|pase(me|nos)?|pasa(me|nos|s|n)?|atiend\w+|contact\w+|ponga(me)?|ponme|llam\w+|transfier\w*)\b.{0,20}\b(con|a|al)( el| la| un| una)? (jefe|jefa|don|dona|senora?|patron|patrona)\b|^(un |una )?(asesor\w*|humano|agente|persona|operador\w*|administrador\w*)( por favor)?$|\b(no|ni) (con )?(un |el )?(robot|bot|maquina)\b|servicio al cliente|\bhablar con\b|\ben persona\b|\b(me|nos) (puede|pueden|puedes) (llamar|atender)\b|\besta (el|la) (duen|administrador|encargad|senor)|\besta .{0,15}\b(duen[oa]|administrador\w*|encargad[oa])\b|\bquien (me )?atiende\b|^la senora .{2,20} esta\b"
+);
+pattern!(
+    FOR_WHOM,
+    r"\b(?:para|pa|como para|entre|somos|seremos|alcanza para|rinde para|sirve para)\s+(?:(?:unas|unos|como|el|la|los|las|mi|mis)\s+)*(?:(?:\d+|[a-z]+)\s+(?:o|a|y)\s+)?(?:\d+|un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|quince|veinte|treinta|varias|muchas|pocas|esas|estas)\s+(?:personas?|adultos|comensales|invitados)\b|\b(?:para|pa|de parte de|a nombre de|donde|casa de)\s+(?:(?:el|la|mi|un|una)\s+)?(?:don|dona|senora?|jefe|jefa|duen[oa]|encargad[oa]|gerente|administrador\w*|supervisor\w*|mesero)\b|\b\d+\s+personas?\b"
+);
+pattern!(
+    CALL_ON_ARRIVAL,
+    r"\b(?:(?:me|nos)\s+)?(?:(?:puede|pueden|puedes|podrian?|por favor|porfa)\s+)*(?:(?:me|nos)\s+)?(?:llam(?:ar(?:me|nos)?|an?|as|en(?:me|nos)?|e(?:me|nos)?)|marc(?:ar(?:me)?|an?|a(?:me)?|que(?:n)?(?:me)?)|timbr(?:ar|an?|en?)|pit(?:ar|an?|en?)|avis(?:ar(?:me|nos)?|an?|en(?:me|nos)?|e(?:me|nos)?)|escrib(?:ir(?:me)?|en?(?:me)?|a(?:n|me|nme)?))(?:\s+(?:a|con)\s+(?:(?:don|dona|el|la|senor|senora|mi)\s+)*[a-z]+)?(?:\s+(?:por favor|porfa|al celular|al cel|al numero|a este numero|a ese numero))*\s+(?:al llegar|cuando (?:llegu\w+|est[ea]\w*|vengan?|salga\w*|vayan? (?:a )?llegando)|apenas (?:llegu\w+|est[ea]\w*)|antes de (?:llegar|subir|salir|entregar)|si no (?:estoy|contesto|abro|salgo|abren|contestan|suena)|desde (?:la )?(?:porteria|abajo)|para (?:la entrega|entregar|bajar))"
+);
+pattern!(LACKS, r"\b(?:me|nos) (?:falta|faltan|falto|faltaron|faltaba|faltaban|hace falta|hacen falta|faltarian?)\b");
+pattern!(
+    ASKS_BOT,
+    r"\b(?:eres|es|sos|son|usted es|ustedes son|esto es|este es|sera|hablo con|estoy hablando con|converso con|escribo con|me responde|me atiende|contesta|responde|atiende)\s+(?:tu\s+|usted\s+|con\s+)?(?:un\s+|una\s+|el\s+|la\s+|de\s+)*(?:bot|robot|chatbot|maquina|computador\w*|ia|inteligencia artificial|contestador\w*|asistente virtual|automatic\w+|humano|humana|ser humano|persona(?: real| de verdad)?|alguien de verdad|real)\b|\bquien (?:eres|es usted)\b|\bcon quien (?:hablo|estoy hablando|chateo)\b"
+);
+pattern!(
+    PRAISE,
+    r"\bque (?:bueno|bien|alegria|dicha) que (?:ya )?(?:estan? |siguen )?(?:abrieron|abren|abiert\w+|atienden|atendiendo)\b|\bmi (?:mama|abuela|esposa|esposo|suegra|tia|papa|hermana|hermano|novia|novio|hijo|hija) (?:dice|me dice)(?: que)?\b|\b(?:uy|ay|mm+|uff?|wow)?\s*que (?:rico|rica|ricos|ricas|delicia|delicioso|deliciosa|hambre|antojo|bueno|buena|buenos|buenas|maravilla)(?: (?:esta|estan|estuvo|se ve|se ven|todo|eso))?\b|\b(?:estaba|estaban|estuvo|estuvieron) (?:muy |bien |super |re )?(?:delicios|ric|buen|excelent|espectacular)\w*|\b(?:me|nos) (?:encanto|encantaron|fascino|encanta|encantan)\b|\b(?:buenisim|riquisim|delicios|espectacular)\w*|\bustedes son (?:los|las|unos|muy|lo)(?: (?:mas|mejores|mejor|tesos|tesas|duros|buenos|amables))*"
+);
+pattern!(
+    MEMORY,
+    r"\b(?:ayer|antier|anoche|el otro dia|la otra vez|la semana pasada|la ultima vez|la vez pasada)\b(?: (?:pedi|pedimos|comi|comimos|probe|estaba|estaban|estuvo|quedo))?"
+);
+pattern!(
+    WISH,
+    r"\b(?:quiero|queremos|quisiera|deseo|necesito|deme|dame|denos|quiere|regal(?:a|e)(?:me|nos)|me (?:da|das|manda|mandas|regala|regalas|trae|traes|envia|envias|pone|pones)|(?:mand|envi)(?:a|e)n?(?:me|nos)|tra(?:iga|igan|e)(?:me|nos)|pong(?:a|an)(?:me|nos)|anot(?:a|e)(?:me|nos))\b"
 );
 pattern!(
     COMPLAINT,
@@ -123,9 +148,57 @@ pub fn price_question(words: &str) -> Option<usize> {
     PRICE.find(words).map(|found| found.start())
 }
 
+/// A person is asked for; for whom the food is, and whom the courier calls, is another matter.
+fn wants_human(words: &str) -> bool {
+    if !HUMAN.is_match(words) {
+        return false;
+    }
+    let rest = FOR_WHOM.replace_all(words, " ");
+    let rest = CALL_ON_ARRIVAL.replace_all(&rest, " ");
+    HUMAN.is_match(&rest)
+}
+
+/// `eres un bot?`
+pub fn asks_bot(words: &str, is_question: bool) -> bool {
+    let is_asked =
+        is_question || words.starts_with("eres ") || words.starts_with("sos ") || words.contains("hablo con un");
+    let refuses = words.contains("quiero") || words.contains("necesito") || words.contains("prefiero");
+    is_asked && !refuses && ASKS_BOT.is_match(words)
+}
+
+/// `me llaman al llegar`: the place of a word to the courier.
+pub fn call_on_arrival(words: &str) -> Option<std::ops::Range<usize>> {
+    CALL_ON_ARRIVAL.find(words).map(|found| found.range())
+}
+
+/// `nos faltan dos`: of an order that is being made, they are wanted.
+pub fn lacks(words: &str) -> bool {
+    LACKS.is_match(words)
+}
+
+/// `qué rico, mándeme dos`: where praise and memories end, if nothing else makes the sentence a comment. Behind a memory, a number is no
+/// wish.
+pub fn behind_praise(words: &str) -> Option<usize> {
+    let praise = PRAISE.find_iter(words).last().map(|found| found.end());
+    let memory = MEMORY.find_iter(words).last().map(|found| found.end());
+    let end = praise.max(memory)?;
+    let rest = PRAISE.replace_all(words, " ");
+    let rest = MEMORY.replace_all(&rest, " ");
+    let is_order = topic(&rest, false).is_none() && (memory.is_none() || WISH.is_match(&words[end..]));
+    is_order.then_some(end)
+}
+
+/// `un tamal, ¿eres un bot?`: the place of the question.
+pub fn bot_question(words: &str) -> Option<usize> {
+    ASKS_BOT.find(words).map(|found| found.start())
+}
+
 /// Topics that make a sentence no order, whatever dishes it names.
 pub fn topic(words: &str, is_question: bool) -> Option<Intent> {
-    if HUMAN.is_match(words) && !words.contains("para una persona") {
+    if asks_bot(words, is_question) {
+        return Some(Intent::Other);
+    }
+    if wants_human(words) {
         return Some(Intent::Human);
     }
     if PRICE.is_match(words) && !words.contains("confirm") {
@@ -439,6 +512,38 @@ mod tests {
         }
         for text in ["no", "no senora", "todavia no", "no gracias", "para nada"] {
             assert_eq!(talk(text), Some(Intent::Deny), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_asked_for_and_not_fed() {
+        for text in [
+            "quiero hablar con una persona",
+            "me comunica con don carlos",
+            "hay alguien que me atienda ?",
+            "no quiero hablar con un bot",
+            "paseme a la duena",
+            "me pueden llamar",
+            "necesito hablar con el senor",
+        ] {
+            assert_eq!(topic(text, text.contains('?')), Some(Intent::Human), "{text}");
+        }
+        for text in [
+            "necesito comida para 5 personas",
+            "quiero 2 tamales para dos personas",
+            "quiero comida para 5 o 6 personas",
+            "quiero dos tamales para don carlos",
+            "quiero dos tamales don carlos",
+            "pasame dos tamales jefe",
+            "quiero dos tamales para la senora rosa",
+            "necesito dos tamales para el encargado",
+            "me pueden llamar al llegar",
+            "quiero un tamal y me pueden llamar cuando lleguen",
+        ] {
+            assert_eq!(topic(text, false), None, "{text}");
+        }
+        for text in ["eres un bot ?", "es un robot ?", "hablo con una persona ?", "usted es humano ?", "eres un bot"] {
+            assert_eq!(topic(text, text.contains('?')), Some(Intent::Other), "{text}");
         }
     }
 

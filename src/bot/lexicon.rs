@@ -78,6 +78,7 @@ const TALK: &str = "\
     pasa pasaria colaboracion atento atenta pendiente cliente clientes local tienda restaurante negocio sitio sede \
     paquete paquetes restale restele restame resteme regada regadas regado regados vencida vencidas vencido vencidos falto faltaron mandado abrieron \
     libra libras abierto abiertos abren abre cerrado cerrados cierran cierra cerraron chao adios nos vemos bye listico gracie \
+    abrazo abrazos filo hambre afan prisa sed ganas tiempo urgencia problema problemas demora robot bot humano humana \
     agradezco agradecido recomienda recomiendan recomendaciones recomiendas";
 
 /// Ways in which food is prepared and served.

@@ -186,6 +186,77 @@ impl NoteReader<'_> {
         Some((start, end))
     }
 
+    /// `sea muy dulce`, `esten frias`, `picante`, behind a `no` or a `ni`: how it is not to be.
+    fn negated_manner(&self, at: usize) -> Option<ReadNotes> {
+        let mut next = at;
+        if matches!(
+            self.word(next),
+            "sea"
+                | "sean"
+                | "este"
+                | "esten"
+                | "esta"
+                | "estan"
+                | "venga"
+                | "vengan"
+                | "quede"
+                | "queden"
+                | "vaya"
+                | "vayan"
+                | "llegue"
+                | "lleguen"
+                | "salga"
+                | "salgan"
+        ) {
+            next += 1;
+            if self.word(next) == "con" {
+                return self.negatives(next + 1);
+            }
+        }
+        let mut notes = Vec::new();
+        loop {
+            let start = next;
+            while matches!(self.word(next), "tan" | "muy" | "tanto" | "demasiado" | "super" | "bien" | "mas" | "ni") {
+                next += 1;
+            }
+            if !self.is_adjective(next) {
+                break;
+            }
+            next += 1;
+            notes.push(format!("no {}", self.reading.slice(start..next)));
+            if !matches!(self.word(next), "ni") {
+                break;
+            }
+            next += 1;
+        }
+        (!notes.is_empty()).then_some(ReadNotes { notes, end: next })
+    }
+
+    /// `le pone azúcar`: what is put on one of several.
+    pub fn added(&self, at: usize) -> Option<ReadNotes> {
+        let mut next = at;
+        while matches!(self.word(next), "me" | "le" | "les" | "se" | "nos" | "lo" | "la") && next < at + 3 {
+            next += 1;
+        }
+        let verb = self.word(next);
+        let adds = ["pon", "ech", "agreg", "anad", "adicion"].iter().any(|stem| verb.starts_with(stem));
+        if !adds || self.is_quantity(next + 1) {
+            return None;
+        }
+        let mut noun = next + 1;
+        while matches!(self.word(noun), "la" | "el" | "un" | "de" | "algo" | "mas") {
+            noun += 1;
+        }
+        if let Some(notes) = self.amounts(noun) {
+            return Some(notes);
+        }
+        if !self.is_noun(noun) || !lexicon::is_ingredient(self.word(noun)) && !self.is_of_host(noun) {
+            return None;
+        }
+        let (start, end) = self.noun_phrase(noun)?;
+        Some(ReadNotes { notes: vec![self.positive(start, end)], end })
+    }
+
     fn negatives(&self, at: usize) -> Option<ReadNotes> {
         let (start, mut end) = self.noun_phrase(at)?;
         let mut notes = vec![format!("sin {}", self.reading.slice(start..end))];
@@ -363,6 +434,12 @@ impl NoteReader<'_> {
         match self.word(at) {
             "sin" => return self.negatives(at + 1),
             "nada" if matches!(self.word(at + 1), "de") => return self.negatives(at + 2),
+            "nada" if self.is_adjective(at + 1) => {
+                return Some(ReadNotes { notes: vec![self.reading.slice(at..at + 2)], end: at + 2 });
+            }
+            "cero" if self.is_adjective(at + 1) || lexicon::is_ingredient(self.word(at + 1)) => {
+                return self.negatives(at + 1);
+            }
             "no" => {
                 let mut next = at + 1;
                 while matches!(
@@ -371,8 +448,13 @@ impl NoteReader<'_> {
                 ) {
                     next += 1;
                 }
+                let how = self.negated_manner(next).or_else(|| self.negated_manner(next.saturating_sub(1).max(at + 1)));
+                if how.is_some() {
+                    return how;
+                }
                 return if forbids(self.word(next)) { self.negatives(next + 1) } else { None };
             }
+            "ni" => return self.negated_manner(at + 1).or_else(|| self.negatives(at + 1)),
             "con" => return self.with(at),
             "que" => {
                 let mut next = at + 1;

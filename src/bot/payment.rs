@@ -40,13 +40,39 @@ static QUESTION: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\b(reciben?|aceptan?|manejan|tienen|se puede|puedo|hay|cual es|dan|trabajan con|sirve|me (da|das|pasa|pasas|envia|envias))\b").expect("a pattern of ours")
 });
 
-/// The method that a folded sentence states. A question states none. The last one counts: people correct themselves.
+static JOINS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(\b(y|e|o|u|mitad|resto|parte|lo demas|otra|otro|saldo)\b|[+/,&])").expect("a pattern of ours")
+});
+static CORRECTS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b(no|mejor|perdon|digo|mentira\w*|cambi\w+|equivoque|espere|ya no|sino)\b")
+        .expect("a pattern of ours")
+});
+
+/// The method that a folded sentence states. A question states none, nor does a sentence with two methods side by side. Else the last
+/// one counts: people correct themselves.
 pub fn stated(folded: &str) -> Option<PaymentMethod> {
+    if is_mixed(folded) { None } else { all(folded).last().map(|(_, method)| *method) }
+}
+
+/// `mitad efectivo y mitad nequi`: two methods, and neither is taken back.
+pub fn is_mixed(folded: &str) -> bool {
+    all(folded).windows(2).any(|pair| {
+        let [(first, one), (second, other)] = pair else { return false };
+        let between = folded.get(first.end..second.start).unwrap_or_default();
+        one != other
+            && JOINS.is_match(between)
+            && !CORRECTS.is_match(between)
+            && !CORRECTS.is_match(&folded[second.end..])
+    })
+}
+
+/// The methods that a folded sentence states, in their order.
+fn all(folded: &str) -> Vec<(std::ops::Range<usize>, PaymentMethod)> {
     let asks = folded.contains('?') && QUESTION.is_match(folded);
     if asks {
-        return None;
+        return Vec::new();
     }
-    let mut last = None;
+    let mut stated: Vec<(std::ops::Range<usize>, PaymentMethod)> = Vec::new();
     for (method, pattern) in METHODS.iter() {
         for found in pattern.find_iter(folded) {
             if EXCHANGE.is_match(found.as_str()) && *method == PaymentMethod::Efectivo && !folded.contains("cambio de")
@@ -55,17 +81,19 @@ pub fn stated(folded: &str) -> Option<PaymentMethod> {
             }
             let refused = folded[..found.start()].trim_end().ends_with("no")
                 || folded[..found.start()].trim_end().ends_with("no tengo");
-            if !refused && last.is_none_or(|(at, _)| found.start() >= at) {
-                last = Some((found.start(), *method));
+            if !refused {
+                stated.push((found.range(), *method));
             }
         }
     }
-    last.map(|(_, method)| method)
+    // Where two begin together, the later pattern counts.
+    stated.sort_by_key(|(range, _)| range.start);
+    stated
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PaymentMethod, stated};
+    use super::{PaymentMethod, is_mixed, stated};
 
     #[test]
     fn a_method_is_stated_and_not_asked_for() {
@@ -75,5 +103,22 @@ mod tests {
         assert_eq!(stated("reciben tarjeta?"), None);
         assert_eq!(stated("cambio la coca por una pepsi"), None);
         assert_eq!(stated("nequi no, mejor efectivo"), Some(PaymentMethod::Efectivo));
+        assert_eq!(stated("transferencia a nequi"), Some(PaymentMethod::Nequi));
+    }
+
+    #[test]
+    fn two_methods_are_none() {
+        for said in [
+            "efectivo y nequi",
+            "mitad efectivo y mitad nequi",
+            "10 mil en efectivo y el resto por nequi",
+            "nequi o efectivo",
+            "efectivo + daviplata",
+        ] {
+            assert!(is_mixed(said) && stated(said).is_none(), "{said}");
+        }
+        for said in ["efectivo, no, mejor nequi", "efectivo, perdon nequi", "nequi y nequi"] {
+            assert!(!is_mixed(said) && stated(said) == Some(PaymentMethod::Nequi), "{said}");
+        }
     }
 }

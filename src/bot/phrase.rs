@@ -197,6 +197,13 @@ pub fn phrase_at(
         if starts_name && !(phrase.quantity == Quantity::None && pieces_first(index, reading, at)) {
             break;
         }
+        if phrase.quantity == Quantity::None
+            && let Some((units, next)) = dozens_at(index, reading, at, limit)
+        {
+            phrase.quantity = Quantity::Number(units);
+            at = next;
+            continue;
+        }
         match current {
             "un" | "una" | "unos" | "unas" | "uno" => {
                 if word(at + 1) == "par" {
@@ -267,7 +274,11 @@ pub fn phrase_at(
                 at += 2;
             }
             // `media docena de pandeyucas y media de almojábanas`.
-            "media" if word(at + 1) == "de" && (0..at).any(|n| matches!(reading.word(n), "docena" | "docenas")) => {
+            _ if (current == "media" || value(reading, at) == Some(500))
+                && phrase.quantity == Quantity::None
+                && word(at + 1) == "de"
+                && (0..at).any(|n| matches!(reading.word(n), "docena" | "docenas")) =>
+            {
                 phrase.quantity = Quantity::Number(6);
                 at += 1;
             }
@@ -347,20 +358,11 @@ pub fn phrase_at(
                 phrase.is_attribute = false;
             }
             _ => {
-                let Some(mut n) = small_number(reading, at) else { break };
+                let Some(n) = small_number(reading, at) else { break };
                 if matches!(phrase.quantity, Quantity::Number(_)) {
                     break;
                 }
-                let mut next = at + 1;
-                if number::is_tens(current)
-                    && word(next) == "y"
-                    && let Some(unit) = small_number(reading, next + 1)
-                        .or((word(next + 1) == "un" || word(next + 1) == "una").then_some(1))
-                        .filter(|unit| *unit < 10)
-                {
-                    n += unit;
-                    next += 2;
-                }
+                let next = at + 1;
                 phrase.quantity = match phrase.quantity {
                     Quantity::Another(_) => Quantity::Another(n),
                     _ => Quantity::Number(n),
@@ -382,6 +384,39 @@ pub fn phrase_at(
         phrase.end = mention.end.min(limit);
     }
     (phrase.end > start).then_some(phrase)
+}
+
+/// `una y media docena`, `dos docenas y media`, `un centenar`: units, and where the words end.
+fn dozens_at(index: &Index, reading: &Reading<'_>, at: usize, limit: usize) -> Option<(u32, usize)> {
+    let word = |at: usize| if at < limit { reading.word(at) } else { "" };
+    let half = |at: usize| matches!(word(at), "media" | "medio") || at < limit && value(reading, at) == Some(500);
+    let (mut many, mut next) = match word(at) {
+        "un" | "una" => (1_000, at + 1),
+        _ => (value(reading, at).filter(|_| at < limit)?, at + 1),
+    };
+    if many >= 1_000 && word(next) == "y" && half(next + 1) {
+        many += 500;
+        next += 2;
+    } else if many >= 1_000 && half(next) {
+        many += 500;
+        next += 1;
+    }
+    let size = match word(next) {
+        "docena" | "docenas" | "docenita" => 12,
+        "decena" | "decenas" => 10,
+        "centenar" | "centenares" => 100,
+        _ => return None,
+    };
+    let free = Circumstances { scope: None, has_quantity: false, is_attribute: false };
+    if mention_at(index, reading, next, free).is_some_and(|mention| mention.words >= 2) {
+        return None;
+    }
+    next += 1;
+    if word(next) == "y" && half(next + 1) {
+        many += 500;
+        next += 2;
+    }
+    Some((many.saturating_mul(size) / 1_000, next))
 }
 
 fn named_head(index: &Index, reading: &Reading<'_>, at: usize) -> bool {

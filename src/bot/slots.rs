@@ -14,12 +14,15 @@ pub struct Slot {
     pub notes: Vec<String>,
     /// This message made it.
     pub is_fresh: bool,
+    /// The customer is to be asked how many: `qty` is a proposal, and zero is none.
+    pub asks_number: bool,
 }
 
 impl Slot {
+    /// The item of a line about which nothing is asked.
     pub fn item(&self) -> Option<ItemNo> {
         match self.candidates[..] {
-            [item] => Some(item),
+            [item] if !self.asks_number => Some(item),
             _ => None,
         }
     }
@@ -38,9 +41,25 @@ impl Slots {
     pub fn add(&mut self, candidates: Vec<ItemNo>, qty: u32, notes: Vec<String>, is_fresh: bool) -> SlotId {
         self.next += 1;
         if self.all.len() < MAX_LINES && qty > 0 && !candidates.is_empty() {
-            self.all.push(Slot { id: self.next, candidates, qty, notes, is_fresh });
+            self.all.push(Slot { id: self.next, candidates, qty, notes, is_fresh, asks_number: false });
         }
         self.next
+    }
+
+    /// The number of a line is to be asked for; `proposal` is zero where there is none.
+    pub fn ask_number(&mut self, id: SlotId, proposal: u32) {
+        if let Some(slot) = self.get_mut(id) {
+            slot.qty = proposal;
+            slot.asks_number = true;
+        }
+    }
+
+    /// The number that was asked for.
+    pub fn settle_number(&mut self, id: SlotId, qty: u32) {
+        if let Some(slot) = self.get_mut(id) {
+            slot.qty = qty;
+            slot.asks_number = false;
+        }
     }
 
     pub fn get(&self, id: SlotId) -> Option<&Slot> {
@@ -100,8 +119,14 @@ impl Slots {
 
     /// The open lines that could be one of these items.
     pub fn open(&self, items: &[ItemNo]) -> Option<SlotId> {
-        let open = self.all.iter().filter(|slot| slot.candidates.len() > 1);
+        let open = self.all.iter().filter(|slot| slot.item().is_none());
         open.rev().find(|slot| items.iter().any(|item| slot.candidates.contains(item))).map(|slot| slot.id)
+    }
+
+    /// The line of one of these items whose number is asked for.
+    pub fn asking(&self, items: &[ItemNo]) -> Option<SlotId> {
+        let asking = self.all.iter().rev().filter(|slot| slot.asks_number);
+        asking.filter(|slot| items.iter().any(|item| slot.candidates.contains(item))).map(|slot| slot.id).next()
     }
 
     /// Makes the lines be so many units in all: the last one grows or shrinks first.
@@ -112,6 +137,7 @@ impl Slots {
                 && let Some(slot) = self.get_mut(*last)
             {
                 slot.qty += total - now;
+                slot.asks_number = false;
             }
             return;
         }

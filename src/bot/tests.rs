@@ -1,5 +1,8 @@
 //! Promises that hold for every message, and the corpus as a floor under the parser.
 
+mod polarity;
+mod quantities;
+
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use proptest::prelude::*;
@@ -116,19 +119,54 @@ fn menus_of_other_kinds_are_understood() {
     assert_eq!(invented, 0, "orders where nobody ordered");
 }
 
-/// Messages to one restaurant, with the lines and the questions that they leave: `2 agua [sin hielo]`, `?3 rojo/verde`.
-fn read(menu: &str, texts: &[&str]) -> String {
-    let parser = parser(menu);
+/// A small menu for what no menu of the corpora has.
+fn fonda() -> Parser {
+    let items = [
+        ("lumpia", "Lumpia", 5_000, "Entradas", ""),
+        ("empanada", "Empanada", 3_000, "Entradas", ""),
+        ("tamal", "Tamal", 10_000, "Desayunos", ""),
+        ("changua", "Changua", 8_000, "Desayunos", "Con huevo y calado"),
+        ("calentado", "Calentado con Huevo", 12_000, "Desayunos", "Frijol, arroz, huevo, arepa"),
+        ("cafe", "Café Negro", 2_000, "Bebidas", ""),
+        ("pepsi-350", "Pepsi 350 ml", 4_000, "Bebidas", ""),
+        ("pepsi-15", "Pepsi 1.5 L", 8_000, "Bebidas", ""),
+        ("colombiana", "Colombiana 1.5 L", 8_500, "Bebidas", ""),
+        ("flan", "Flan de Caramelo", 8_000, "Postres", ""),
+    ];
+    let items = items.map(|(id, name, price, category, description)| {
+        serde_json::json!({
+            "id": id, "name": name, "price": price, "category": category, "description": description,
+        })
+    });
+    Parser::new(serde_json::from_value(serde_json::json!({ "items": items })).unwrap())
+}
+
+/// The lines and questions that messages leave: `2 agua [sin hielo]`, `?3 rojo/verde`, `#2 lumpia` where the number is asked for, and
+/// `!` before what is not on the menu.
+fn shown(parser: &Parser, texts: &[&str]) -> String {
     let mut state = OrderState::default();
+    let mut unknown = Vec::new();
     for text in texts {
-        state = parser.understand(text, &state, &[]).state;
+        let understood = parser.understand(text, &state, &[]);
+        (state, unknown) = (understood.state, understood.unknown);
     }
     let lines = state.lines.iter().map(|line| {
         let notes = if line.notes.is_empty() { String::new() } else { format!(" [{}]", line.notes.join(", ")) };
         format!("{} {}{notes}", line.qty, line.item)
     });
-    let open = state.ambiguous.iter().map(|wish| format!("?{} {}", wish.qty, wish.candidates.join("/")));
-    lines.chain(open).collect::<Vec<_>>().join(" + ")
+    let open = state.ambiguous.iter().map(|wish| {
+        let sign = if wish.asks_number { '#' } else { '?' };
+        format!("{sign}{} {}", wish.qty, wish.candidates.join("/"))
+    });
+    let lines = lines.chain(open).collect::<Vec<_>>().join(" + ");
+    let unknown: String = unknown.iter().map(|wish| format!(" !{wish}")).collect();
+    format!("{lines}{unknown}").trim_start().to_owned()
+}
+
+/// Messages to one restaurant, with the lines and the questions that they leave: `2 agua [sin hielo]`, `?3 rojo/verde`.
+fn read(menu: &str, texts: &[&str]) -> String {
+    let lines = shown(&parser(menu), texts);
+    lines.split(" !").next().unwrap_or_default().to_owned()
 }
 
 #[test]

@@ -95,6 +95,14 @@ impl Parser {
             }
             let topic = intent::topic(&sentence.words, sentence.is_question)
                 .or_else(|| intent::topic(&sentence.written, sentence.is_question));
+            // `nos faltan dos lumpias`, said while the order is made.
+            let adds = topic == Some(Intent::Human)
+                && !turn.slots.all.is_empty()
+                && intent::lacks(&sentence.words)
+                && self.order(&mut turn, sentence, false);
+            if adds {
+                continue;
+            }
             if let Some(topic) = topic {
                 // `un menú especial` may be a dish.
                 let named_so = topic == Intent::Menu
@@ -104,7 +112,12 @@ impl Parser {
                         .lookup("menu")
                         .iter()
                         .any(|(word, _)| self.index.spelling(*word) == "menu" && self.index.is_in_names(*word));
-                let ordered = topic == Intent::Price && self.order_before_price(&mut turn, sentence)
+                let ordered = matches!(topic, Intent::Other | Intent::Hours)
+                    && self.order_behind_praise(&mut turn, sentence)
+                    || topic == Intent::Other
+                        && intent::asks_bot(&sentence.words, sentence.is_question)
+                        && self.order_before(&mut turn, sentence, intent::bot_question(&sentence.words))
+                    || topic == Intent::Price && self.order_before_price(&mut turn, sentence)
                     || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
                 if !ordered {
                     topics.push(topic);
@@ -183,11 +196,17 @@ impl Parser {
 
     /// `me da dos perros, y cuánto es`: the order counts, though the sentence asks.
     fn order_before_price<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
-        let Some(cut) = intent::price_question(&sentence.words) else { return false };
-        let before = &sentence.words[..cut];
+        let cut = intent::price_question(&sentence.words);
+        let before = cut.map_or("", |cut| &sentence.words[..cut]);
         if !intent::is_command(before) || !before.contains([',', '.']) && !before.contains(" y ") {
             return false;
         }
+        self.order_before(turn, sentence, cut)
+    }
+
+    /// Reads the part before a question as an order.
+    fn order_before<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence, cut: Option<usize>) -> bool {
+        let Some(before) = cut.map(|cut| &sentence.words[..cut]) else { return false };
         let words = before.split_whitespace().count();
         let end = (sentence.start + words).min(sentence.end);
         if end <= sentence.start {
@@ -196,6 +215,23 @@ impl Parser {
         let words = before.to_owned();
         let shorter = Sentence { start: sentence.start, end, written: words.clone(), words, is_question: false };
         self.order(turn, &shorter, false)
+    }
+
+    /// `qué rico, mándeme dos tamales`: the order counts, though the sentence praises.
+    fn order_behind_praise<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
+        let Some(cut) = intent::behind_praise(&sentence.words) else { return false };
+        let rest = sentence.words[cut..].trim_start_matches(|c: char| !c.is_alphanumeric());
+        let start = sentence.start + sentence.words[..cut].split_whitespace().count();
+        let counts = (start..sentence.end).any(|at| {
+            let token = &turn_reading(turn).tokens[at];
+            token.token.number().is_some() || super::text::number::is_named(&token.word)
+        });
+        if start >= sentence.end || sentence.is_question || !counts && !intent::is_command(rest) {
+            return false;
+        }
+        let words = rest.to_owned();
+        let rest = Sentence { start, end: sentence.end, written: words.clone(), words, is_question: false };
+        self.order(turn, &rest, false)
     }
 
     /// Yes, no, a greeting: words that a basket must not be searched for.
@@ -275,7 +311,10 @@ impl Parser {
         }
         for wish in &state.ambiguous {
             let candidates: Vec<ItemNo> = wish.candidates.iter().filter_map(|id| self.item(id)).collect();
-            let id = slots.add(candidates, wish.qty, wish.notes.clone(), false);
+            let id = slots.add(candidates, wish.qty.max(1), wish.notes.clone(), false);
+            if wish.asks_number {
+                slots.ask_number(id, wish.qty);
+            }
             focus = Some(id);
         }
         (slots, focus)
@@ -289,7 +328,8 @@ impl Parser {
         for slot in &slots.all {
             let Some(item) = slot.item() else {
                 let candidates = slot.candidates.iter().map(|item| id(*item)).collect();
-                state.ambiguous.push(AmbiguousWish { candidates, qty: slot.qty, notes: slot.notes.clone() });
+                let (qty, asks_number) = (slot.qty, slot.asks_number);
+                state.ambiguous.push(AmbiguousWish { candidates, qty, notes: slot.notes.clone(), asks_number });
                 continue;
             };
             let line = BasketLine { item: id(item), qty: slot.qty, notes: slot.notes.clone() };

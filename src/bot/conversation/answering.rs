@@ -19,6 +19,7 @@ use crate::bot::{
 #[derive(Debug, PartialEq)]
 pub enum Answer {
     Yes,
+    No,
     /// It answers nothing: the question is asked again.
     Unclear,
     PicksUp(bool),
@@ -54,6 +55,7 @@ pub fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Optio
             let chosen = numbers::choice(said, methods.len()).and_then(|at| methods.iter().nth(at));
             chosen.copied().map(Answer::Payment)
         }
+        Phase::Resuming => asides::resumes(&plain),
         Phase::CancelWhich => numbers::choice(said, talk.orders.len()).map(Answer::Order),
         _ => None,
     };
@@ -133,6 +135,10 @@ pub fn take(answer: Answer, turn: &mut HeardTurn) {
         Answer::Yes => {
             turn.answers.push(true);
             turn.intent = Intent::Confirm;
+        }
+        Answer::No => {
+            turn.answers.push(false);
+            turn.intent = Intent::Deny;
         }
         Answer::Unclear => turn.nudges = true,
         Answer::PicksUp(picks_up) => turn.picks_up = Some(picks_up),

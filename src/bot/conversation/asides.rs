@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::words;
+use super::{answering::Answer, phrases, words};
+use crate::bot::intent;
 
 macro_rules! pattern {
     ($name:ident, $pattern:expr) => {
@@ -19,15 +20,39 @@ pattern!(
 );
 pattern!(
     CHANGES,
-    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla)|corrij\w+|corregir\w*|modific\w+|me equivoque|esta (mal|equivocad[oa])|quedo mal|no es (esa|ese|asi)|otra direccion|wrong|change)\b"
+    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla)|edit(ar|e|o|arlo|arla)|corrij\w+|corregir\w*|modific\w+|me equivoque|esta (mal|equivocad[oa])|quedo mal|no es (esa|ese|asi)|otra direccion|wrong|change)\b"
 );
 pattern!(
     TAKES_OUT,
-    r"\b(quit(e|a|ar|en|eme|ele|ame)|sin|en (vez|lugar) de|saque(le|me)?|no le (ponga|eche)n?|remove|without)\b"
+    r"\b(quit(e|a|ar|en|eme|ele|ame)|sin|que (sea|sean|quede|queden)|ya no|no quiero|en (vez|lugar) de|saque(le|me)?|no le (ponga|eche)n?|remove|without)\b"
 );
 pattern!(
     ADDS,
     r"^(?:(?:ah?|ay|uy) )?y\b|\b(agreg\w+|anad\w+|adicion(e|ar|eme|ame)|sum(ele|eme|ale|ame)|inclu(ya|ye|yame|yeme)|se me (olvido|paso|olvidaba)|me falto|hizo falta|add)\b"
+);
+pattern!(
+    AMENDS,
+    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla|ale|ele)|corrij\w+|modific\w+|edit\w+|mejor|en total|que (sea|sean|quede|queden)|en (vez|lugar) de|ya no|no quiero|sin|quit\w+|saqu\w+|sacar?(le|me)?|elimin\w+|borr\w+|rest(e|a)(le|me)?|tambien|ademas|ponle|ponele|pongale|de mas)\b|\b(otr[oa]|un|una|dos|tres|\d+)\b.*\bmas$|^otr[oa]s?\b"
+);
+pattern!(
+    ASKS_STATUS,
+    r"^(?:(?:hola|buenas|buenos dias|buenas tardes|buenas noches|y|oiga|oye|disculpe|disculpa|perdon|veci|vecino|vecina|amigo|amiga|bueno|pues|entonces|hey)\s+)*(?:como va(?:mos|n)?(?: (?:eso|todo|la cosa|lo mio|lo de nosotros|ahi|el asunto))?|en que (?:va|vamos|anda)(?: eso| lo mio)?|que paso(?: (?:con (?:eso|lo mio)|pues|entonces))?|entonces|(?:ya )?(?:casi|viene|vienen|salio|llega|llegan|esta listo|esta lista|esta|estuvo)|por donde (?:va|vienen?|van|anda)|(?:le |me )?falta mucho|(?:cuanto|mucho|que tanto)(?: le| me)? (?:falta|se demora|demora|tarda|mas)|(?:hay |alguna )?novedad(?:es)?|se demora(?: mucho)?|a que horas? llegan?)(?: (?:o no|pues|entonces|por favor|porfa|veci|vecino|vecina|amigo|amiga))*$"
+);
+pattern!(
+    YES_AND,
+    r"(?i)^\s*(?:s[ií]+|claro(?: que s[ií])?|dale|ok|okey|listo|h[aá]gale|bueno|de una|sigamos|seguimos)(?:\s+(?:se[nñ]ora?|por favor|porfa|sigamos|seguimos|con (?:ese|el)))*\s*[,.;]*\s+((?:y|pero|con|sin|m[aá]s|agr[eé]g\w+|qu[ií]t\w+|a[nñ][aá]d\w+|tambi[eé]n|adem[aá]s|p[oó]ng\w+|cambi\w+)\b.*)$"
+);
+pattern!(
+    GOES_ON,
+    r"^(?:(?:si|claro|dale|listo|ok|bueno|pues|que|hagale|de una|quiero|por favor|claro que si)\s+)*(?:sigamos|seguimos|sigue|siga|seguir|sigo|continu\w+|retom\w+|termin(?:ar|emos|emoslo)|complet\w+)(?:\s+(?:con|el|ese|esa|este|eso|mismo|mi|pedido|anterior|lo|la|orden|por favor|porfa|asi|ahi|gracias))*$|^(?:si\s+)?con\s+(?:ese|esa|este|eso)$|^(?:si\s+)?(?:con\s+)?(?:el|ese|lo)\s+(?:mismo|anterior|de antes|pedido anterior|pedido)$|^(?:si|claro)\s+(?:lo\s+)?quiero(?:\s+(?:ese|el pedido))?$"
+);
+pattern!(
+    STARTS_ANEW,
+    r"^(?:no\s+|mejor\s+|quiero\s+|hacer\s+|pues\s+)*(?:(?:un|uno|una)\s+)?(?:(?:pedido\s+)?nuev[oa](?:\s+pedido)?|otro(?:\s+pedido)?|pedido\s+nuevo|(?:empe|comen)\w+\s+(?:de\s+nuevo|de\s+cero|otro|uno\s+nuevo))(?:\s+(?:por favor|porfa|gracias))*$|^(?:borr|descart|elimin|olvid)\w+(?:\s+(?:ese|el|eso|lo|anterior|pedido))*$"
+);
+pattern!(
+    UNDECIDED,
+    r"\b(no se|no estoy segur[oa]|no recuerdo|no me acuerdo|tal vez|de pronto|quizas?|cual (pedido|era)|que pedido|not sure|dejeme pensar|deje miro)\b"
 );
 pattern!(
     PAID,
@@ -41,6 +66,10 @@ pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|e
 pattern!(
     NAME,
     r"(?i)\b(?:a\s+nombre\s+de|mi\s+nombre\s+es|me\s+llamo|my\s+name\s+is)\s+(\p{L}[\p{L}'’-]*(?:\s+\p{L}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
+);
+pattern!(
+    FOR_SOMEBODY,
+    r"(?i)(?:^|\s)(?:es\s+|son\s+|va\s+|van\s+)?para\s+((?:don|do[nñ]a|(?:el\s+)?se[nñ]or|(?:la\s+)?se[nñ]ora)\s+\p{L}[\p{L}'’-]*(?:\s+\p{Lu}[\p{L}'’-]*)?)\s*(?:$|[,.;\n])"
 );
 pattern!(
     BILL,
@@ -121,7 +150,7 @@ pub fn changes(plain: &str) -> bool {
     CHANGES.is_match(plain)
 }
 
-/// `que sea sin cebolla`: of a dish that is being made.
+/// `que sea sin cebolla`, `que sean tres`: of a dish that is being made.
 pub fn takes_out(plain: &str) -> bool {
     TAKES_OUT.is_match(plain)
 }
@@ -129,6 +158,36 @@ pub fn takes_out(plain: &str) -> bool {
 /// `y me agrega …`: to an order that is there.
 pub fn adds(plain: &str) -> bool {
     ADDS.is_match(plain)
+}
+
+/// `que sean tres`, `quítele uno`, `otra más`: of an order that is there.
+pub fn amends(plain: &str) -> bool {
+    AMENDS.is_match(plain)
+}
+
+/// `cómo va?`, said by somebody whose order is under way.
+pub fn asks_status(plain: &str) -> bool {
+    ASKS_STATUS.is_match(plain)
+}
+
+/// What stands behind a yes that something else follows.
+pub fn behind_yes(said: &str) -> Option<String> {
+    let found = YES_AND.captures(said)?;
+    let rest = found.get(1)?.as_str();
+    let is_sense = phrases::plain(rest).split(' ').count() > 1;
+    let rest = ["y ", "pero ", "Y ", "Pero "].iter().find_map(|join| rest.strip_prefix(join)).unwrap_or(rest);
+    is_sense.then(|| rest.to_owned())
+}
+
+/// An answer to `¿seguimos con el pedido anterior?` beyond yes and no.
+pub fn resumes(plain: &str) -> Option<Answer> {
+    if UNDECIDED.is_match(plain) {
+        Some(Answer::Unclear)
+    } else if STARTS_ANEW.is_match(plain) {
+        Some(Answer::No)
+    } else {
+        GOES_ON.is_match(plain).then_some(Answer::Yes)
+    }
 }
 
 /// The text without `se me olvidó`.
@@ -165,9 +224,29 @@ pub fn is_ours(plain: &str) -> bool {
     OURS.is_match(plain)
 }
 
-/// `a nombre de Juan Pérez`: the rest of the text, and the name.
+/// `me pueden llamar al llegar`: the rest of the text, and the words. A courier needs them as they are.
+pub fn courier(said: &str) -> Option<(String, String)> {
+    // Folded words have the places of the customer's own where both are as many.
+    let pieces: Vec<&str> = said.split_whitespace().collect();
+    let folded: Vec<String> = pieces.iter().map(|piece| phrases::plain(piece).replace(' ', "")).collect();
+    let joined = folded.join(" ");
+    let found = intent::call_on_arrival(&joined)?;
+    let at = |byte: usize| joined[..byte].matches(' ').count();
+    let (first, last) = (at(found.start), at(found.end.saturating_sub(1)));
+    // The sentence goes on to its next mark: `cuando lleguen a la portería`.
+    let is_end = |piece: &str| piece.ends_with([',', '.', ';', '!', '?']);
+    let end = (last..pieces.len())
+        .find(|n| is_end(pieces[*n]) || matches!(folded.get(n + 1).map(String::as_str), Some("y") | None));
+    let end = end.unwrap_or(last).min(last + 4);
+    let words = pieces[first..=end].join(" ");
+    let words = words.trim_matches(|c: char| !c.is_alphanumeric());
+    let rest = [&pieces[..first], &pieces[end + 1..]].concat().join(" ");
+    Some((rest.trim_matches([' ', ',', '.', ';', '?', '¿']).to_owned(), words::one_line(words, 120)))
+}
+
+/// `a nombre de Juan Pérez`, `para don Carlos`: the rest of the text, and the name.
 pub fn name(said: &str) -> Option<(String, String)> {
-    let found = NAME.captures(said)?;
+    let found = NAME.captures(said).or_else(|| FOR_SOMEBODY.captures(said))?;
     let whole = found.get(0)?;
     let rest = format!("{} {}", &said[..whole.start()], &said[whole.end()..]);
     Some((rest.trim().to_owned(), words::one_line(&found[1], 60)))
@@ -264,6 +343,18 @@ mod tests {
     fn names_bills_and_waiting_words() {
         assert_eq!(name("a nombre de Juan Pérez"), Some((String::new(), "Juan Pérez".into())));
         assert_eq!(name("una bandeja a nombre de Carlos, gracias").unwrap().1, "Carlos");
+        assert_eq!(name("dos tamales para don Carlos"), Some(("dos tamales".into(), "don Carlos".into())));
+        assert_eq!(name("es para la señora Rosa").unwrap().1, "la señora Rosa");
+        assert_eq!(name("dos tamales para dos personas"), None);
+        assert_eq!(
+            courier("dos tamales, y me pueden llamar cuando lleguen, gracias"),
+            Some(("dos tamales, y gracias".into(), "me pueden llamar cuando lleguen".into()))
+        );
+        assert_eq!(
+            courier("¿Me puede llamar al llegar?").unwrap(),
+            (String::new(), "Me puede llamar al llegar".into())
+        );
+        assert_eq!(courier("me pueden llamar"), None);
         assert_eq!(
             bill("efectivo, necesito cambio de 100 mil").unwrap(),
             ("efectivo".into(), "necesito cambio de 100 mil".into())

@@ -36,11 +36,14 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     if let Some(comment) = &heard.comment {
         talk.comment.clone_from(comment);
     }
-    if let Some(bill) = &heard.bill {
-        note(talk, bill);
+    for words in [&heard.bill, &heard.courier].into_iter().flatten() {
+        note(talk, words);
     }
     if let Some(method) = heard.payment {
         take_payment(exchange, method);
+    } else if heard.pays_twice {
+        exchange.talk.payment = None;
+        exchange.say(TextKey::OnePayment, &[]);
     }
     let talk = &exchange.talk;
     if before != (talk.destination.clone(), talk.contact_phone.clone(), talk.payment, talk.comment.clone()) {

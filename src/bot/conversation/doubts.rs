@@ -49,12 +49,23 @@ fn ask_which_number(exchange: &mut Exchange<'_>, number: usize) {
 pub fn ask_open_wish(exchange: &mut Exchange<'_>) -> bool {
     let Some(wish) = exchange.talk.order.ambiguous.first() else { return false };
     let menu = exchange.menu();
+    if wish.asks_number
+        && let [id] = &wish.candidates[..]
+        && let Some(item) = menu.item(id)
+    {
+        let (line, qty) = (words::one_line(&item.name, 80), wish.qty);
+        match qty {
+            0 => exchange.say(TextKey::HowMany, &[("line", &line)]),
+            _ => exchange.say(TextKey::SoMany, &[("qty", &qty.to_string()), ("line", &line)]),
+        }
+        return true;
+    }
     let row = |(at, id): (usize, &String)| {
         let item = menu.item(id)?;
         Some(format!("{}. {}: {}", at + 1, words::one_line(&item.name, 80), item.price))
     };
     let options: Vec<String> = wish.candidates.iter().enumerate().filter_map(row).collect();
-    let qty = wish.qty.to_string();
+    let qty = if wish.qty == 0 { "?".to_owned() } else { wish.qty.to_string() };
     exchange.say(TextKey::Ambiguous, &[("options", &options.join("\n")), ("qty", &qty)]);
     true
 }

@@ -4,13 +4,18 @@
 use jiff::Timestamp;
 
 use super::{
-    Restaurant, Said, Utterance, answering, asides, form, menu_pages,
+    Restaurant, Said, Utterance, answering, asides, exchange, form, menu_pages,
     order_reading::Reader,
     phrases::{self, Command},
-    state::{Conversation, HeardText, Phase},
+    state::{Conversation, HeardText, Phase, is_small},
     taking, words,
 };
-use crate::bot::{OrderState, basket::BasketLine, intent::Intent, payment::PaymentMethod};
+use crate::bot::{
+    OrderState,
+    basket::BasketLine,
+    intent::{self, Intent},
+    payment::{self, PaymentMethod},
+};
 
 /// Longer texts are read up to here: the parser takes no more.
 const MAX_TEXT_BYTES: usize = 4_000;
@@ -32,6 +37,8 @@ pub enum Question {
     Delivery,
     Payments,
     Place,
+    /// Whether a person answers.
+    Bot,
 }
 
 /// All that a turn said.
@@ -66,12 +73,16 @@ pub struct HeardTurn {
     pub address_parts: Vec<(String, String)>,
     /// Words about the bill that is paid with.
     pub bill: Option<String>,
+    /// Words for the courier.
+    pub courier: Option<String>,
     /// An answer is to come.
     pub waits: bool,
     /// Something is to be changed, and it is not said to what.
     pub wants_change: bool,
-    /// Something is to be added to what is there.
-    pub adds: bool,
+    /// Something is to be added to what is there, or changed about it.
+    pub amends: bool,
+    /// Two ways to pay at once.
+    pub pays_twice: bool,
     /// The customer has paid.
     pub pays: bool,
     /// Nothing is said, and an answer is expected.
@@ -114,7 +125,8 @@ impl HeardTurn {
 
     /// Something besides dishes changes the order's delivery or payment.
     pub fn has_details(&self) -> bool {
-        self.address.is_some()
+        self.pays_twice
+            || self.address.is_some()
             || self.location.is_some()
             || self.picks_up.is_some()
             || self.payment.is_some()
@@ -122,6 +134,7 @@ impl HeardTurn {
             || self.comment.is_some()
             || self.name.is_some()
             || self.bill.is_some()
+            || self.courier.is_some()
             || !self.address_parts.is_empty()
     }
 
@@ -224,6 +237,9 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         numbers: talk.numbers,
         answered: None,
     };
+    let resumed = goes_on(talk, said, turn);
+    let said = resumed.as_deref().unwrap_or(said);
+    heard.before.clone_from(&turn.order);
     let is_form = match form::read(said) {
         Some(form) => {
             taking::take_form(form, turn);
@@ -279,7 +295,15 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     remember(talk, heard);
     // Who swears at a forgotten drink wants the drink.
     turn.swears |= phrases::swears(&plain) && (!reading.changed || phrases::insults(&plain));
-    turn.adds |= asides::adds(&plain);
+    let folded = crate::bot::text::fold(&said);
+    if intent::asks_bot(&plain, said.contains('?')) {
+        turn.questions.push(Question::Bot);
+        if !reading.changed {
+            return;
+        }
+    }
+    turn.amends |= asides::adds(&plain) || asides::amends(&plain);
+    turn.pays_twice |= payment::is_mixed(&folded) && reading.payment.is_none();
     let is_plain = !reading.changed && !said.contains('?') && reading.address.is_none();
     let is_pure = is_plain && reading.payment.is_none();
     if is_plain && asides::pays(&plain) {
@@ -289,8 +313,16 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let is_checkout = super::checkout::is_under_way(&talk.phase);
     let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. });
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
+    let has_open_order = talk.orders.iter().any(|order| !order.stage.is_final());
+    let asks_status = is_late || has_open_order && said.contains('?') && !plain.ends_with("entonces");
+    if asks_status && !reading.changed && asides::asks_status(&plain) {
+        turn.intent = Intent::Status;
+        turn.questions.push(Question::Status);
+        return;
+    }
     let takes_out = is_late && turn.order.lines.is_empty() && asides::takes_out(&plain);
-    if is_pure && ((is_summary || is_late) && asides::changes(&plain) || takes_out) {
+    let is_noted = matches!(talk.phase, Phase::Ordering | Phase::Form) && !turn.order.lines.is_empty();
+    if is_pure && ((is_summary || is_late || is_noted) && asides::changes(&plain) || takes_out) {
         turn.wants_change = true;
         return;
     }
@@ -309,6 +341,23 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     taking::take_reading(reading, &said, &plain, turn);
 }
 
+/// `sí, y una gaseosa`, `sí pero sin cebolla`, to `¿seguimos con él?`: the order goes on, and the rest is read in it.
+fn goes_on(talk: &mut Conversation, said: &str, turn: &mut HeardTurn) -> Option<String> {
+    if talk.phase != Phase::Resuming {
+        return None;
+    }
+    let rest = asides::behind_yes(said)?;
+    let joined = exchange::joined(talk.kept.clone()?, turn.order.clone());
+    if !is_small(&joined) {
+        return None;
+    }
+    talk.kept = None;
+    talk.phase = Phase::Ordering;
+    turn.order = joined;
+    turn.changed = true;
+    Some(rest)
+}
+
 /// A thumb is a yes, a row of question marks wants an answer; other signs say nothing.
 fn hear_signs(said: &str, turn: &mut HeardTurn) {
     let has = |signs: &[char]| said.contains(signs);
@@ -325,11 +374,15 @@ fn hear_signs(said: &str, turn: &mut HeardTurn) {
     turn.last_text = words::cut(said.trim(), 20).to_owned();
 }
 
-/// The text without a name and without words about a bill, which are kept as they are.
+/// The text without a name, and without words about a bill or to the courier, which are kept as they are.
 fn without_asides(said: &str, turn: &mut HeardTurn) -> String {
     let mut said = said.to_owned();
     if let Some((rest, name)) = asides::name(&said) {
         turn.name = Some(name);
+        said = rest;
+    }
+    if let Some((rest, courier)) = asides::courier(&said) {
+        turn.courier = Some(courier);
         said = rest;
     }
     if let Some((rest, bill)) = asides::bill(&said) {

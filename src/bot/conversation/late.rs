@@ -3,8 +3,11 @@
 
 use jiff::SignedDuration;
 
-use super::{Effect, exchange::Exchange, hearing::HeardTurn, orders, state::Phase, words};
-use crate::bot::texts::{Language, TextKey};
+use super::{Effect, exchange::Exchange, hearing::HeardTurn, orders, phrases::Command, state::Phase, words};
+use crate::bot::{
+    order::OrderStage,
+    texts::{Language, TextKey},
+};
 
 /// Words about an older order are a new matter.
 const CORRECTABLE: SignedDuration = SignedDuration::from_hours(3);
@@ -46,21 +49,39 @@ fn corrects(exchange: &Exchange<'_>, heard: &HeardTurn) -> bool {
         && talk.order.ambiguous.is_empty()
         && talk.kept.is_none();
     let is_meant = match heard.changed {
-        true => heard.adds,
-        false => heard.wants_change || heard.pays || heard.has_details(),
+        true => heard.amends,
+        false => heard.wants_change || heard.says(&Command::Edit) || heard.pays || heard.has_details(),
     };
-    is_idle && is_meant && !heard.emptied && heard.commands.is_empty()
+    let is_command = heard.commands.iter().any(|command| *command != Command::Edit);
+    is_idle && is_meant && !heard.emptied && !is_command
+}
+
+/// The order that words about an order are about.
+fn under_way(exchange: &Exchange<'_>) -> Option<(String, OrderStage)> {
+    let now = exchange.moment.now;
+    let is_meant =
+        |order: &&super::KnownOrder| !order.stage.is_final() && now.duration_since(order.placed_at) < CORRECTABLE;
+    exchange.talk.orders.iter().rev().find(is_meant).map(|order| (order.id.clone(), order.stage))
+}
+
+/// Dishes behind a confirmation begin a second order: that is said, lest they are thought to be in the first.
+pub fn tell_second(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    let is_first = exchange.talk.order.lines.is_empty() && exchange.talk.order.ambiguous.is_empty();
+    if is_first
+        && heard.changed
+        && let Some((order, _)) = under_way(exchange)
+    {
+        exchange.say(TextKey::SecondOrder, &[("order", &order)]);
+    }
 }
 
 /// True: there is such an order, and the restaurant is told.
 fn pass_on(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
-    let now = exchange.moment.now;
-    let is_meant =
-        |order: &&super::KnownOrder| !order.stage.is_final() && now.duration_since(order.placed_at) < CORRECTABLE;
-    let Some(order) = exchange.talk.orders.iter().rev().find(is_meant).map(|order| order.id.clone()) else {
-        return false;
-    };
+    let Some((order, stage)) = under_way(exchange) else { return false };
     exchange.say(TextKey::PassedOn, &[("order", &order)]);
+    if stage.is_cancellable_by_customer() && (heard.changed || heard.wants_change || heard.says(&Command::Edit)) {
+        exchange.say(TextKey::CancelStill, &[("order", &order)]);
+    }
     let place = heard.location.map(|(latitude, longitude)| format!("{latitude}, {longitude}"));
     let said = words::cut(&heard.last_text, 120).to_owned();
     let said =

@@ -9,11 +9,18 @@ use super::{
     state::is_small,
     words,
 };
-use crate::bot::{OrderState, basket::BasketLine, intent::Intent, payment::PaymentMethod};
+use crate::bot::{
+    OrderState,
+    basket::{AmbiguousWish, BasketLine},
+    intent::{self, Intent},
+    payment::PaymentMethod,
+};
 
 /// A wish that fits more dishes is shown as a list rather than kept as a question.
 const MAX_CANDIDATES: usize = 24;
 const MAX_NOTE_CHARS: usize = 80;
+/// More units of one dish than this are asked about: a slip is likelier.
+const MOST_UNASKED: u32 = 200;
 
 /// The part of a conversation that a text's meaning depends on.
 pub struct Reader<'a> {
@@ -47,9 +54,13 @@ impl Reader<'_> {
     pub fn read(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
         let mut reading = self.read_freely(before, said, previous);
         self.settle_doubts(&mut reading);
+        ask_about_many(&mut reading.order, before);
         let most = self.restaurant.settings.most_units;
         let grows = |line: &BasketLine| line.qty > most && !before.lines.contains(line);
-        let is_large = !is_small(&reading.order) || reading.order.lines.iter().any(grows);
+        let asked = |wish: &AmbiguousWish| wish.asks_number && wish.qty > most && !before.ambiguous.contains(wish);
+        let is_large = !is_small(&reading.order)
+            || reading.order.lines.iter().any(grows)
+            || reading.order.ambiguous.iter().any(asked);
         if is_large && reading.changed {
             reading = OrderReading { order: before.clone(), too_much: true, ..OrderReading::default() };
         }
@@ -82,11 +93,28 @@ impl Reader<'_> {
             return settled(order);
         }
         if let Some(wish) = before.ambiguous.first()
+            && wish.candidates.len() > usize::from(wish.asks_number)
             && let Some(chosen) = numbers::choice(said, wish.candidates.len())
         {
             let mut order = before.clone();
-            let wish = order.ambiguous.remove(0);
+            let mut wish = order.ambiguous.remove(0);
             let item = wish.candidates[chosen].clone();
+            if wish.asks_number {
+                wish.candidates = vec![item];
+                order.ambiguous.insert(0, wish);
+                return settled(order);
+            }
+            add_line(&mut order, BasketLine { item, qty: wish.qty, notes: wish.notes });
+            return settled(order);
+        }
+        // A yes to the number that was proposed.
+        if let Some(AmbiguousWish { candidates, qty: 1.., asks_number: true, .. }) = before.ambiguous.first()
+            && candidates.len() == 1
+            && intent::talk(&phrases::plain(said)) == Some(Intent::Confirm)
+        {
+            let mut order = before.clone();
+            let mut wish = order.ambiguous.remove(0);
+            let item = wish.candidates.remove(0);
             add_line(&mut order, BasketLine { item, qty: wish.qty, notes: wish.notes });
             return settled(order);
         }
@@ -99,7 +127,9 @@ impl Reader<'_> {
             order.focus = Some(at);
             return settled(order);
         }
+        let asks_number = before.ambiguous.first().is_some_and(|wish| wish.asks_number);
         if self.numbers
+            && !asks_number
             && let Some(wishes) = numbers::wishes(said)
         {
             return self.read_numbers(before, &wishes, previous);
@@ -193,4 +223,27 @@ impl Reader<'_> {
         });
         reading.order.ambiguous = wishes;
     }
+}
+
+/// Takes lines of very many units out of the order, until the customer has said that they are meant. Whoever was asked for the number
+/// of a dish has said it.
+fn ask_about_many(order: &mut OrderState, before: &OrderState) {
+    let was_asked = |line: &BasketLine| {
+        before.lines.contains(line)
+            || before.ambiguous.iter().any(|wish| wish.asks_number && wish.candidates == [line.item.clone()])
+    };
+    let (many, few): (Vec<BasketLine>, Vec<BasketLine>) =
+        std::mem::take(&mut order.lines).into_iter().partition(|line| line.qty > MOST_UNASKED && !was_asked(line));
+    order.lines = few;
+    if many.is_empty() {
+        return;
+    }
+    order.focus = None;
+    let asked = many.into_iter().map(|line| AmbiguousWish {
+        candidates: vec![line.item],
+        qty: line.qty,
+        notes: line.notes,
+        asks_number: true,
+    });
+    order.ambiguous.extend(asked);
 }

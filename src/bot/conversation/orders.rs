@@ -101,7 +101,6 @@ fn place(exchange: &mut Exchange<'_>, quote: Quote, remark: Option<&str>) {
     talk.history.push(lines);
     let ids = talk.heard.drain(..).map(|heard| heard.id).collect();
     talk.confirmed = Some(ConfirmedTexts { order: id.clone(), ids });
-    talk.kept = None;
     talk.shown = None;
     talk.answered = 0;
     talk.phase = Phase::Idle;

@@ -112,7 +112,21 @@ pub fn command(said: &str) -> Option<Command> {
         "cancelar" | "cancel" | "cancelar pedido" | "cancelar el pedido" | "cancelar mi pedido" | "cancel order"
         | "cancel my order" | "start over" => Command::Cancel,
         "listo" | "terminar" | "finalizar" | "done" | "checkout" | "pedir ya" | "finish" => Command::Done,
-        "editar" | "edit" | "modificar" | "cambiar" | "corregir" | "change" => Command::Edit,
+        "editar"
+        | "edit"
+        | "modificar"
+        | "cambiar"
+        | "corregir"
+        | "change"
+        | "editar pedido"
+        | "editar el pedido"
+        | "editar mi pedido"
+        | "quiero editar"
+        | "quiero editar el pedido"
+        | "modificar el pedido"
+        | "cambiar el pedido"
+        | "quiero cambiar el pedido"
+        | "edit order" => Command::Edit,
         "hablar con alguien" | "humano" | "asesor" | "persona" | "human" | "agent" => Command::Human,
         "estado" | "status" | "estado de mi pedido" | "estado del pedido" | "where is my order" | "order status" => {
             Command::Status

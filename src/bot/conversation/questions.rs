@@ -42,6 +42,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
             Question::Delivery => say_delivery(exchange),
             Question::Payments => say_payments(exchange),
             Question::Place => say_place(exchange),
+            Question::Bot => exchange.say(TextKey::Bot, &[]),
         }
     }
     if heard.says(&Command::Help) {

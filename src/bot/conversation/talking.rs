@@ -44,7 +44,8 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     if late::answer(exchange, heard) {
         return;
     }
-    if exchange.talk.phase == Phase::Resuming && !heard.is_yes() {
+    late::tell_second(exchange, heard);
+    if exchange.talk.phase == Phase::Resuming && (heard.is_no() || heard.changed || heard.has_details()) {
         // Details of the order that is not gone on with are no part of the next one.
         exchange.talk.forget_details();
     }
@@ -86,7 +87,8 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
         }
         return;
     }
-    if heard.says(&Command::Edit) || phase == Phase::Confirming && heard.wants_change && !heard.is_beside() {
+    let is_noted = matches!(phase, Phase::Confirming | Phase::Ordering | Phase::Form);
+    if heard.says(&Command::Edit) || is_noted && heard.wants_change && !heard.is_beside() {
         return edit(exchange);
     }
     let has_answered = questions::answer(exchange, heard);
@@ -116,8 +118,12 @@ fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
         ask_resume(exchange, heard, false);
         return true;
     }
-    exchange.talk.phase = Phase::Ordering;
-    let Some(kept) = exchange.talk.kept.clone() else { return false };
+    // Whatever else is said is answered, and the question stands.
+    exchange.talk.phase = if heard.changed { Phase::Ordering } else { Phase::Resuming };
+    let Some(kept) = exchange.talk.kept.clone() else {
+        exchange.talk.phase = Phase::Ordering;
+        return false;
+    };
     if heard.is_yes() && !heard.is_done {
         let new = exchange.talk.order.clone();
         let joined = exchange::joined(kept, new);
@@ -128,6 +134,7 @@ fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
         }
         exchange.talk.order = joined;
         exchange.talk.kept = None;
+        exchange.talk.phase = Phase::Ordering;
         exchange.progressed = true;
         quote::prune(exchange);
         doubts::tell(exchange, heard);
@@ -140,6 +147,7 @@ fn answer_resuming(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
     }
     if heard.is_no() {
         exchange.talk.kept = None;
+        exchange.talk.phase = Phase::Ordering;
         exchange.progressed = true;
         if !heard.changed && exchange.talk.order.ambiguous.is_empty() {
             if exchange.talk.order.lines.is_empty() {
@@ -160,6 +168,15 @@ fn edit(exchange: &mut Exchange<'_>) {
     exchange.talk.shown = None;
     exchange.progressed = true;
     if exchange.talk.order.lines.is_empty() {
+        if doubts::ask_open_wish(exchange) {
+            return;
+        }
+        if exchange.talk.kept.is_some() {
+            return say_kept(exchange);
+        }
+        if exchange.restaurant.settings.quick_order_mode {
+            return say_form(exchange, &FilledForm::default());
+        }
         return exchange.say(TextKey::BasketEmpty, &[]);
     }
     if !exchange.restaurant.settings.quick_order_mode {
@@ -202,8 +219,8 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
         exchange.say(TextKey::WishDropped, &[]);
     }
     let pruned = quote::prune(exchange);
-    // It is asked once; who orders on instead is not asked again.
-    let was_asked = !is_fresh && *phase != Phase::Idle;
+    // Who orders on instead is asked again before the order is closed; whatever else is said, the question stands.
+    let was_asked = !is_fresh && *phase != Phase::Idle && (*phase != Phase::Resuming || heard.changed);
     if exchange.talk.kept.is_some() && !was_asked && exchange.talk.order.ambiguous.is_empty() {
         return ask_resume(exchange, heard, is_fresh);
     }
@@ -251,6 +268,9 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
             && (heard.is_yes() || heard.is_no())
             && !drops_wish;
     let leads_on = is_done || goes_on || was_under_way && (heard.changed || pruned || drops_wish);
+    if leads_on && exchange.talk.kept.is_some() && !was_under_way {
+        return ask_resume(exchange, heard, is_fresh);
+    }
     if leads_on {
         let mark = exchange.mark();
         if heard.changed && !matches!(phase, Phase::Confirming) {
@@ -317,6 +337,11 @@ fn ask_resume(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
     } else if is_fresh && !exchange.has_said() {
         exchange.say(TextKey::Hello, &[]);
     }
+    say_kept(exchange);
+}
+
+/// The order that was left lying, and the question whether it goes on.
+fn say_kept(exchange: &mut Exchange<'_>) {
     let Some(kept) = &exchange.talk.kept else { return };
     let mut items = quote::names(&kept.lines, exchange.menu(), exchange.language(), "\n");
     if items.is_empty() {

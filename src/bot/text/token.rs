@@ -13,7 +13,9 @@ pub enum TokenKind {
     Number(Thousandths),
     /// Millilitres or grams.
     Measure(u32),
-    /// A time of day or an amount of money: no quantity.
+    /// Thousands: pesos, or a number of things that nobody orders.
+    Amount(u32),
+    /// A time of day or a number beyond all measure: no quantity.
     Figure,
     Mark(char),
 }
@@ -91,8 +93,42 @@ enum Class {
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut raw = split(text);
     join_numbers(&mut raw);
+    join_words(&mut raw);
     join_measures(&mut raw);
     raw
+}
+
+/// An asterisk makes letters bold, multiplies, or begins an entry of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asterisk {
+    Bold,
+    Times,
+    Bullet,
+}
+
+/// The asterisk at a byte of the text.
+fn asterisk(text: &str, at: usize) -> Asterisk {
+    let line_start = text[..at].rfind('\n').map_or(0, |mark| mark + 1);
+    let line_end = text[at..].find('\n').map_or(text.len(), |mark| at + mark);
+    let (before, behind) = (&text[line_start..at], &text[at + 1..line_end]);
+    let opens = |before: &str, behind: &str| {
+        before.chars().next_back().is_none_or(|c| !c.is_alphanumeric())
+            && behind.starts_with(|c: char| !c.is_whitespace() && c != '*')
+    };
+    let closes = |before: &str, behind: &str| {
+        before.ends_with(|c: char| !c.is_whitespace() && c != '*') && !behind.starts_with(|c: char| c.is_alphanumeric())
+    };
+    let is_open = before.match_indices('*').filter(|(n, _)| opens(&before[..*n], &text[line_start + n + 1..line_end]));
+    let is_closed = behind.match_indices('*').any(|(n, _)| closes(&text[line_start..at + 1 + n], &behind[n + 1..]));
+    let pairs_before = is_open.count();
+    if opens(before, behind) && is_closed || closes(before, behind) && pairs_before > 0 {
+        return Asterisk::Bold;
+    }
+    let digits = behind.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    let counted = before.trim_end().ends_with(|c: char| c.is_ascii_digit());
+    let named = before.trim_end().ends_with(char::is_alphabetic);
+    let names = behind.trim_start().starts_with(char::is_alphabetic);
+    if named && digits || counted && (names || digits) { Asterisk::Times } else { Asterisk::Bullet }
 }
 
 fn split(text: &str) -> Vec<Token> {
@@ -100,6 +136,29 @@ fn split(text: &str) -> Vec<Token> {
     let mut class = Class::Other;
     for (start, c) in text.char_indices() {
         let end = start + c.len_utf8();
+        if c == '*' {
+            let (text, kind) = match asterisk(text, start) {
+                Asterisk::Bold => {
+                    class = Class::Other;
+                    continue;
+                }
+                Asterisk::Times => ("x", TokenKind::Word),
+                Asterisk::Bullet => ("\n", TokenKind::Mark('\n')),
+            };
+            tokens.push(Token { span: start..end, text: text.to_owned(), kind });
+            class = Class::Other;
+            continue;
+        }
+        // As the bot itself writes it.
+        if matches!(c, '×' | '✕' | '✖') {
+            tokens.push(Token { span: start..end, text: "x".to_owned(), kind: TokenKind::Word });
+            class = Class::Other;
+            continue;
+        }
+        // `1½` is no eleven halves.
+        if matches!(c, '½' | '¼' | '¾' | '⅓' | '⅔') {
+            class = Class::Other;
+        }
         if is_combining_mark(c) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{fe0f}' | '\'' | '’' | '´' | '`' | '\u{ad}')
         {
             if class != Class::Other
@@ -119,7 +178,7 @@ fn split(text: &str) -> Vec<Token> {
                 Class::Other if folded.is_whitespace() && folded != '\n' => {}
                 Class::Other => {
                     let mark = match folded {
-                        '•' | '*' | '✅' | '✔' | '👉' | '▪' | '·' | '\u{2028}' => '\n',
+                        '•' | '✅' | '✔' | '👉' | '▪' | '·' | '\u{2028}' => '\n',
                         '\u{2044}' => '/',
                         '–' | '—' => '-',
                         '¡' | '¿' => continue,
@@ -175,7 +234,9 @@ fn join_numbers(tokens: &mut Vec<Token>) {
         {
             let decimals = digits.text.len();
             let found = match mark.kind {
-                TokenKind::Mark('.' | ',') if decimals == 3 && whole > 0 && whole < 1_000 => Some(TokenKind::Figure),
+                TokenKind::Mark('.' | ',') if decimals == 3 && whole > 0 && whole < 1_000 => {
+                    Some(TokenKind::Amount(whole * 1_000 + part))
+                }
                 TokenKind::Mark('.' | ',') if decimals <= 2 && whole < 100 => {
                     let scale = if decimals == 1 { 100 } else { 10 };
                     Some(TokenKind::Number(whole * 1_000 + part * scale))
@@ -192,7 +253,10 @@ fn join_numbers(tokens: &mut Vec<Token>) {
             }
         }
         if money {
-            kind = TokenKind::Figure;
+            kind = match kind {
+                TokenKind::Number(value) => TokenKind::Amount(value / 1_000),
+                other => other,
+            };
         }
         let end = tokens[at + taken - 1].span.end;
         let text = if taken == 1 { token.text.clone() } else { number_text(kind) };
@@ -208,6 +272,90 @@ fn number_text(kind: TokenKind) -> String {
         TokenKind::Number(value) => format!("{}", f64::from(value) / 1_000.0),
         _ => String::from("0"),
     }
+}
+
+/// `ciento veinte` is one number; `10 mil`, `5 lucas` and `20.000 pesos` are amounts.
+fn join_words(tokens: &mut Vec<Token>) {
+    let mut joined: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let Some((kind, taken)) = counted(&tokens[at..]) else {
+            joined.push(tokens[at].clone());
+            at += 1;
+            continue;
+        };
+        let span = tokens[at].span.start..tokens[at + taken - 1].span.end;
+        joined.push(Token { span, text: number_text(kind), kind });
+        at += taken;
+    }
+    *tokens = joined;
+}
+
+/// The number of several words that begins here, and how many they are.
+fn counted(tokens: &[Token]) -> Option<(TokenKind, usize)> {
+    const LONGEST: usize = 9;
+    let word = |at: usize| tokens.get(at).filter(|token| token.is_word()).map_or("", |token| token.text.as_str());
+    let words_from =
+        |from: usize| -> Vec<&str> { (from..from + LONGEST).map(word).take_while(|word| !word.is_empty()).collect() };
+    let (start, mut taken) = match tokens[0].kind {
+        TokenKind::Number(value) => (u64::from(value) / 1_000, 1),
+        TokenKind::Amount(value) => (u64::from(value), 1),
+        // `mil gracias` are none.
+        TokenKind::Word if word(0) == "mil" => (1, 0),
+        TokenKind::Word => {
+            let (value, taken) = super::number::below_thousand(&words_from(0))?;
+            (u64::from(value), taken)
+        }
+        _ => return None,
+    };
+    let is_whole = !matches!(tokens[0].kind, TokenKind::Number(value) if value % 1_000 != 0);
+    let glued = tokens.get(1).is_some_and(|next| next.span.start == tokens[0].span.end);
+    let mut value = start;
+    let mut is_amount = matches!(tokens[0].kind, TokenKind::Amount(_));
+    if !is_amount && is_whole {
+        match word(taken) {
+            // `dos mil hojas` are pastries.
+            "mil" if word(taken + 1) != "hojas" => {
+                let rest = super::number::below_thousand(&words_from(taken + 1));
+                // `mil una vez` says no number.
+                if taken == 0 && rest.is_none_or(|(rest, _)| rest < 2) && !is_money(word(1)) {
+                    return None;
+                }
+                taken += 1;
+                value *= 1_000;
+                is_amount = true;
+                if let Some((rest, words)) = rest.filter(|(rest, _)| *rest >= 2) {
+                    value += u64::from(rest);
+                    taken += words;
+                }
+            }
+            "luca" | "lucas" | "luquitas" => {
+                taken += 1;
+                value *= 1_000;
+                is_amount = true;
+            }
+            "k" if glued && taken == 1 => {
+                taken += 1;
+                value *= 1_000;
+                is_amount = true;
+            }
+            _ => {}
+        }
+    }
+    if is_money(word(taken)) && is_whole {
+        is_amount = true;
+        taken += 1;
+    }
+    let kind = if is_amount {
+        TokenKind::Amount(u32::try_from(value).ok()?)
+    } else {
+        TokenKind::Number(u32::try_from(value * 1_000).ok()?)
+    };
+    (taken >= 2).then_some((kind, taken))
+}
+
+fn is_money(word: &str) -> bool {
+    matches!(word, "pesos" | "pesitos" | "cop")
 }
 
 /// `1.5 l`, `350ml`, `2 litros`, `litro y medio`, `medio litro`.

@@ -76,6 +76,9 @@ texts! {
     Resume "resume" ["items!"]
         "Tenía un pedido sin terminar:\n{items}\n\n¿Seguimos con él? Responda *sí* o *no*."
         "You had an order that was not finished:\n{items}\n\nShall we go on with it? Answer *yes* or *no*."
+    SecondOrder "second_order" ["order!"]
+        "Su pedido *#{order}* ya está confirmado: esto lo anoto como un pedido nuevo, aparte."
+        "Your order *#{order}* is confirmed already: I note this as a new order of its own."
     ResumeDropped "resume_dropped" []
         "Listo, ese pedido quedó descartado. ¿Qué le gustaría pedir?"
         "Done, that order is gone. What would you like to order?"
@@ -112,6 +115,12 @@ texts! {
     Ambiguous "ambiguous" ["qty", "options!"]
         "Tenemos varias opciones (va a llevar {qty}):\n{options}\n\n¿Cuál le anoto? Responda con el número o el nombre."
         "There are several ({qty} of them):\n{options}\n\nWhich one is it? Answer with the number or the name."
+    HowMany "how_many" ["line!"]
+        "¿Cuántas unidades de *{line}* le anoto? Escríbame el número, por favor."
+        "How many of *{line}* shall I note? Please write the number."
+    SoMany "so_many" ["qty!", "line!"]
+        "¿Le anoto {qty} × *{line}*? Responda *sí*, o escríbame cuántas quiere."
+        "Shall I note {qty} × *{line}*? Answer *yes*, or write how many you want."
     WishDropped "wish_dropped" []
         "Listo, eso no lo anoto."
         "All right, I leave that out."
@@ -159,6 +168,12 @@ texts! {
     AskNote "ask_note" ["words!"]
         "¿Lo anoto como observación en su pedido: «{words}»? Responda *sí* o *no*."
         "Shall I add “{words}” to your order as a comment? Answer *yes* or *no*."
+    CancelStill "cancel_still" ["order!"]
+        "La cocina todavía no ha empezado: si prefiere, escriba *cancelar pedido {order}*, y lo pedimos de nuevo como lo quiere."
+        "The kitchen has not begun: if you prefer, write *cancel order {order}*, and order again as you want it."
+    OnePayment "one_payment" []
+        "Solo puedo anotar una forma de pago por pedido."
+        "I can note one way to pay an order."
     PassedOn "passed_on" ["order!"]
         "Su pedido *#{order}* ya está confirmado, y no lo puedo cambiar por aquí. Ya le paso su mensaje al restaurante. Si \
         quiere hablar con una persona, escriba *hablar con alguien*."
@@ -258,6 +273,10 @@ texts! {
     NoticeCancelled "notice_cancelled" ["order", "name"]
         "Su pedido *#{order}* fue cancelado por el restaurante. Si tiene dudas, escriba *hablar con alguien*."
         "The restaurant cancelled your order *#{order}*. Write *talk to someone* if you have questions."
+    Bot "bot" ["restaurant"]
+        "Soy el asistente automático de {restaurant}: tomo su pedido por aquí. Si prefiere a una persona, escriba *hablar con \
+        alguien*."
+        "I am the automatic assistant of {restaurant}, and take your order here. If you prefer a person, write *talk to someone*."
     Human "human" ["name"]
         "Ya le aviso a una persona del restaurante para que le responda por aquí."
         "I am telling a person of the restaurant, who will answer you here."

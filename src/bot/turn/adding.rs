@@ -13,13 +13,22 @@ impl Turn<'_> {
             self.push_unknown(mention.start, mention.end);
             return end;
         }
+        if let Some(next) = self.take_other_size(&phrase, &mention, end) {
+            return next;
+        }
         let hits = self.slots.of(&mention.candidates);
         let settled = self.in_basket(&mention);
         self.has_quantity |= phrase.quantity != Quantity::None;
         // `la coca no`, `el café ya no`.
+        let mut refused = end + 1;
+        while matches!(self.word(refused), "quiero" | "va" | "la" | "lo" | "ya") {
+            refused += 1;
+        }
         let negated = self.word(end) == "no" && self.is_end(end + 1)
             || self.word(end) == "ya" && self.word(end + 1) == "no"
-            || self.word(end) == "no" && matches!(self.word(end + 1), "quiero" | "va" | "la" | "lo");
+            || self.word(end) == "mejor" && self.word(end + 1) == "no" && self.is_end(end + 2)
+            // `la changua no quiero cebolla` is about onions.
+            || self.word(end) == "no" && refused > end + 1 && self.is_break(refused);
         let counts_next =
             self.word(end) == "no" && (end + 1..end + 3).any(|n| value(self.reading, n).is_some() && n < self.limit);
         // `un buñuelo, dos buñuelos no, tres`: the number that comes is the one.
@@ -36,7 +45,20 @@ impl Turn<'_> {
             let units = if phrase.is_definite { None } else { self.units_to_remove(&phrase, &settled) };
             self.take_away(&settled, units);
             let mut next = end + 1;
-            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya") {
+            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya")
+                || next == end + 1 && self.word(end) == "mejor"
+            {
+                next += 1;
+            }
+            return next;
+        }
+        // `tamal no, changua sí`: it is not ordered.
+        let corrects = self.word(end + 1) == "," && phrase.quantity != Quantity::None;
+        if negated && !counts_next && settled.is_empty() && !corrects && !mention.is_only_option() {
+            let mut next = end + 1;
+            while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya")
+                || next == end + 1 && self.word(end) == "mejor"
+            {
                 next += 1;
             }
             return next;
@@ -94,6 +116,12 @@ impl Turn<'_> {
             self.set_focus(settled.first().copied());
             return end + 1;
         }
+        // `mejor un café en vez del tamal`: the tamal goes, and nothing else.
+        if let Some((Command::Instead, next)) = command_at(self.reading, end, self.limit)
+            && self.phrase(next).and_then(|next| next.mention).is_some_and(|next| !self.in_basket(&next).is_empty())
+        {
+            self.correcting = false;
+        }
         let end = self.settle(&phrase, &mention, &hits, &settled, end);
         self.correcting_done();
         end
@@ -142,9 +170,21 @@ impl Turn<'_> {
             self.set_focus(keep.first().copied());
             return end;
         }
+        // `tamal no, changua sí`: it is there already.
+        if self.word(end) == "si" && self.is_end(end + 1) && quantity == Quantity::None && !hits.is_empty() {
+            self.is_touched = true;
+            self.set_focus(hits.last().copied());
+            return end + 1;
+        }
         // `mejor el flan sí`: it comes back.
         if self.correcting && self.word(end) == "si" {
             self.correcting = false;
+        }
+        if let Some(asked) = self.slots.asking(&mention.candidates)
+            && !another
+            && self.take_number(asked, mention, units)
+        {
+            return end;
         }
         let but_with = phrase.start >= 2
             && self.word(phrase.start - 1) == "con"
@@ -381,6 +421,7 @@ impl Turn<'_> {
 
     pub(super) fn add(&mut self, mention: &Mention, quantity: Quantity, hits: &[SlotId]) {
         self.is_touched = true;
+        self.last_counted = quantity != Quantity::None || self.of_each.is_some();
         let mut notes = mention.options.clone();
         notes.append(&mut self.waiting_notes);
         if let Quantity::Each(each) = quantity
@@ -415,6 +456,10 @@ impl Turn<'_> {
         let id = self.slots.add(candidates, units.min(MAX_QUANTITY), notes, true);
         self.parts = (units >= 2).then_some(Parts { parent: id, total: units, left: units });
         self.set_focus(Some(id));
+        if std::mem::take(&mut self.is_number_doubtful) {
+            self.slots.ask_number(id, units);
+            self.parts = None;
+        }
     }
 
     /// The mention names the number of pieces itself: `2 alitas x 6`.

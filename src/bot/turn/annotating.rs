@@ -262,7 +262,7 @@ impl Turn<'_> {
             .flat_map(|word| self.index.lookup(word))
             .map(|(word, _)| word)
             .collect();
-        let plain = !["sin ", "extra ", "doble ", "poca ", "mucha "].iter().any(|sign| note.starts_with(sign));
+        let plain = !["sin ", "no ", "extra ", "doble ", "poca ", "mucha "].iter().any(|sign| note.starts_with(sign));
         let has =
             |item: &ItemNo| self.index.items[usize::from(*item)].has_options && self.index.contains(*item, &words);
         plain && self.slots.get(id).is_some_and(|slot| slot.candidates.iter().any(has))
@@ -303,6 +303,12 @@ impl Turn<'_> {
     pub(super) fn notes_at(&self, at: usize) -> Option<crate::bot::notes::ReadNotes> {
         let host = self.host();
         NoteReader { index: self.index, reading: self.reading, host: &host, end: self.limit }.read(at)
+    }
+
+    /// `le pone azúcar`, behind `a uno`.
+    pub(super) fn added_at(&self, at: usize) -> Option<crate::bot::notes::ReadNotes> {
+        let host = self.host();
+        NoteReader { index: self.index, reading: self.reading, host: &host, end: self.limit }.added(at)
     }
 
     pub(super) fn host(&self) -> Vec<ItemNo> {

@@ -99,6 +99,13 @@ impl Turn<'_> {
                         return Some(end);
                     }
                 }
+                // `en vez de tamal, changua`, where none was ordered.
+                if let Some(mention) = self.dish_of_its_own(next)
+                    && (!self.has_fresh() || !self.are_drinks(&mention.candidates) || self.are_drinks(&self.host()))
+                {
+                    self.covered += mention.end - at;
+                    return Some(mention.end);
+                }
                 // A side for another: the kitchen reads it as it was said.
                 let focus = self.focus?;
                 let mut end = next;
@@ -175,6 +182,11 @@ impl Turn<'_> {
                 && self.word(mention.end) == "sino"
             {
                 return Some(mention.end + 1);
+            }
+            // `no quiero tamal`, `quítele el tamal`: nothing is ordered by it.
+            if let Some(mention) = self.dish_of_its_own(next) {
+                self.covered += mention.end - at;
+                return Some(mention.end);
             }
             // `que le quiten la cebolla` before any dish is a note; `no quiero mondongo` says nothing.
             return if verb == "no" { None } else { self.notes_at(at).is_none().then_some(next) };
@@ -348,6 +360,57 @@ impl Turn<'_> {
             return focused.into_iter().collect();
         }
         hits
+    }
+
+    /// `no el tamal`, `nada de tamal`: taken out if it is there, and not ordered at any rate.
+    pub(super) fn refused_dish(&mut self, at: usize) -> Option<usize> {
+        let mut from = match (self.word(at), self.word(at + 1)) {
+            ("no" | "ni", _) => at + 1,
+            ("nada", "de") => at + 2,
+            ("que", _) if self.prefers() && self.last_end == at => at + 1,
+            _ => return None,
+        };
+        // `no mande el tamal`.
+        if self.word(at) == "no" {
+            while matches!(self.word(from), "me" | "nos" | "le" | "les") {
+                from += 1;
+            }
+            let stems = ["mand", "traig", "trae", "envi", "despach", "prepar", "inclu", "apunt", "anot", "haga"];
+            if stems.iter().any(|stem| self.word(from).starts_with(stem)) {
+                from += 1;
+            }
+        }
+        let mention = self.dish_of_its_own(from)?;
+        if self.word(at) == "que" && !self.in_basket(&mention).is_empty() {
+            return None;
+        }
+        let hits = self.in_basket(&mention);
+        if !hits.is_empty() {
+            self.take_away(&hits, None);
+        }
+        self.covered += mention.end - at;
+        self.correcting = false;
+        self.last_end = mention.end;
+        Some(mention.end)
+    }
+
+    fn are_drinks(&self, items: &[ItemNo]) -> bool {
+        !items.is_empty() && items.iter().all(|item| self.index.items[usize::from(*item)].is_drink)
+    }
+
+    /// `mejor changua que tamal`, `prefiero changua`.
+    fn prefers(&self) -> bool {
+        (self.start..self.limit).any(|at| matches!(self.word(at), "mejor" | "prefiero" | "preferimos"))
+    }
+
+    /// A dish that is named by its noun and without a number, and is nothing that is put on another.
+    pub(super) fn dish_of_its_own(&self, at: usize) -> Option<Mention> {
+        let phrase = self.phrase(at).filter(|_| at < self.limit)?;
+        let mention = phrase.mention?;
+        let is_side = mention.words == 1 && lexicon::is_ingredient(self.word(mention.start));
+        let is_refused = phrase.quantity == Quantity::None || self.word(at.saturating_sub(1)) != "no";
+        let is_dish = is_refused && mention.is_headed && !mention.is_foreign && !mention.is_only_option() && !is_side;
+        (is_dish && !self.host_has(mention.start)).then_some(mention)
     }
 
     /// `sin el flan`, `menos la coca`, where that is in the basket.

@@ -7,6 +7,9 @@ impl Turn<'_> {
     pub(super) fn take_bare(&mut self, phrase: Phrase) -> usize {
         let next = phrase.end;
         let units = phrase.quantity.units();
+        if let Some(next) = self.answer_number(&phrase) {
+            return next;
+        }
         // A zero alone takes nothing out: it may be a slip. `que sean cero` does.
         if units == Some(0) && !self.setting && !self.correcting {
             return next;
@@ -108,6 +111,13 @@ impl Turn<'_> {
                 slot.qty = each.clamp(1, MAX_QUANTITY);
             }
             return next;
+        }
+        // `a uno le pone azúcar`.
+        if self.focus.is_some()
+            && (self.parts.is_some() || phrase.start > self.start && matches!(self.word(phrase.start - 1), "a" | "al"))
+            && let Some(notes) = self.added_at(next)
+        {
+            return self.part_with_notes(&phrase, &notes.notes, notes.end);
         }
         if self.focus.is_some()
             && let Some(notes) = self.notes_at(at)
@@ -376,7 +386,7 @@ impl Turn<'_> {
     }
 
     /// `salchipapa x2`, `papas: 3`, `mojarra dos`.
-    pub(super) fn quantity_behind(&self, phrase: &Phrase, end: usize) -> (Option<u32>, usize) {
+    pub(super) fn quantity_behind(&mut self, phrase: &Phrase, end: usize) -> (Option<u32>, usize) {
         if !matches!(phrase.quantity, Quantity::None) {
             return (None, end);
         }
@@ -385,6 +395,13 @@ impl Turn<'_> {
         while matches!(self.word(at), "x" | ":" | "-" | "(" | "=" | "*" | "×" | "son") && at < end + 3 {
             explicit = true;
             at += 1;
+        }
+        if let Some((units, next)) = self.times_behind(end) {
+            return (Some(units), next);
+        }
+        if let Some(offer) = self.offer_at(at).filter(|_| !explicit || self.word(end) == ":") {
+            self.is_number_doubtful = offer.is_doubtful;
+            return (Some(offer.units), offer.end);
         }
         let Some(value) = value(self.reading, at).filter(|value| value % 1_000 == 0 && at < self.limit) else {
             return (None, end);

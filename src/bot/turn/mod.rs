@@ -2,6 +2,7 @@
 //! words take effect. Pure; each step moves on by a token at least, so a message ends.
 
 mod adding;
+mod amounts;
 mod annotating;
 mod changing;
 mod counting;
@@ -66,6 +67,10 @@ pub struct Turn<'a> {
     /// What a heading may mean: `mochis: …`.
     listed: Vec<ItemNo>,
     last_end: usize,
+    /// The dish that was named last was counted.
+    last_counted: bool,
+    /// The number that was read last may mean something else: `3 x 10`.
+    is_number_doubtful: bool,
     quantity_behind: bool,
     limit: usize,
     start: usize,
@@ -97,6 +102,8 @@ impl<'a> Turn<'a> {
             referred: None,
             listed: Vec::new(),
             last_end: usize::MAX,
+            last_counted: false,
+            is_number_doubtful: false,
             quantity_behind: false,
             limit: 0,
             start: 0,
@@ -241,6 +248,13 @@ impl<'a> Turn<'a> {
             TokenKind::Figure => return at + 1,
             _ => {}
         }
+        if let Some(amount) = self.amount_at(at) {
+            return self.take_amount(at, amount);
+        }
+        // `mil lumpias`, and not `mil gracias`.
+        if self.word(at) == "mil" && (at == self.start || self.word(at - 1) != "a") && self.dish_at(at + 1).is_some() {
+            return self.take_amount(at, 1_000);
+        }
         if self.word(at) == "pero" {
             return at + 1;
         }
@@ -263,6 +277,9 @@ impl<'a> Turn<'a> {
             }
             return at + 1;
         }
+        if let Some(next) = self.refused_dish(at) {
+            return next;
+        }
         if let Some(next) = self.about_all(at) {
             return next;
         }
@@ -283,6 +300,9 @@ impl<'a> Turn<'a> {
         {
             self.covered += notes.end - at;
             return self.take_notes(&notes.notes, notes.end);
+        }
+        if let Some(next) = self.take_offer(at) {
+            return next;
         }
         if let Some(phrase) = self.phrase(at) {
             return self.take_phrase(phrase);
@@ -350,7 +370,7 @@ impl<'a> Turn<'a> {
                 self.only = false;
                 return self.skip_enumerator(at + 1);
             }
-            '$' => return at + 2,
+            '$' if self.amount_at(at + 1).is_none() => return at + 2,
             _ => {
                 if let Some(food) = crate::bot::text::token::emoji_food(mark)
                     && self.counted_emoji(at)
@@ -367,7 +387,7 @@ impl<'a> Turn<'a> {
         let is_number = |n: usize| {
             n < self.limit
                 && (value(self.reading, n).is_some_and(|value| value >= 1_000)
-                    || self.reading.tokens[n].token.kind == TokenKind::Figure)
+                    || matches!(self.reading.tokens[n].token.kind, TokenKind::Figure | TokenKind::Amount(_)))
         };
         let noun = |n: usize| {
             matches!(

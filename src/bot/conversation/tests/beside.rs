@@ -352,3 +352,60 @@ fn words_of_the_checkout_keep_their_meaning() {
         assert!(chat.orders.is_empty(), "{said}");
     }
 }
+
+#[test]
+fn who_asks_for_a_bot_is_told_the_truth_and_the_order_goes_on() {
+    for said in ["eres un bot?", "¿Es un robot?", "hablo con una persona?", "usted es humano?"] {
+        let mut chat = Chat::new();
+        play(&mut chat, &[(said, &["asistente automático de Don Pollo", "hablar con alguien", "!No encuentro"])]);
+        assert!(!chat.called_owner(), "{said}");
+        let mut chat = at_summary(Chat::new());
+        play(&mut chat, &[(said, &["asistente automático", "¿Confirmamos"]), ("sí", &["confirmado"])]);
+    }
+    let mut chat = Chat::new();
+    play(&mut chat, &[("quiero hablar con una persona", &["persona del restaurante"])]);
+    assert!(chat.called_owner());
+}
+
+#[test]
+fn for_whom_and_how_it_comes_calls_nobody() {
+    for said in [
+        "necesito comida para 5 personas",
+        "quiero dos perros calientes para 2 personas",
+        "quiero dos perros calientes don Carlos",
+        "me pueden llamar al llegar",
+    ] {
+        let mut chat = Chat::new();
+        chat.say(said);
+        assert!(!chat.called_owner(), "{said}");
+    }
+    let mut chat = Chat::new();
+    play(
+        &mut chat,
+        &[
+            ("quiero dos perros calientes para don Carlos", &["2 × Perro"]),
+            ("Calle 10 # 20-30, efectivo, y me pueden llamar al llegar", &[]),
+            ("sí", &["Observaciones: me pueden llamar al llegar", "Total"]),
+            ("sí", &["confirmado"]),
+        ],
+    );
+    assert_eq!(
+        (chat.orders[0].customer.as_str(), chat.orders[0].comment.as_str()),
+        ("don Carlos", "me pueden llamar al llegar")
+    );
+    let mut chat = at_summary(Chat::new());
+    play(
+        &mut chat,
+        &[("me llaman cuando lleguen a la portería por favor", &["Observaciones: me llaman cuando lleguen"])],
+    );
+    assert_eq!(chat.basket(), lines(&[("perro", 2)]));
+    // Of what came, it is a complaint; of what is being ordered, a wish.
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[]), ("nos faltan 2 colombianas", &["2 × Colombiana"])]);
+    assert!(!chat.called_owner());
+    let mut chat = at_summary(Chat::new());
+    play(&mut chat, &[("sí", &["confirmado"])]);
+    chat.moved(crate::bot::order::OrderStage::Entregado);
+    play(&mut chat, &[("nos faltaron 2 colombianas", &["persona"])]);
+    assert!(chat.called_owner());
+}

@@ -5,6 +5,7 @@ mod changes;
 mod checkout;
 mod gates;
 mod ordering;
+mod parked;
 mod properties;
 mod review;
 mod takeover;

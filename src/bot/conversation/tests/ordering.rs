@@ -181,10 +181,47 @@ fn an_order_beyond_measure_is_for_a_human() {
     let mut chat = Chat::new();
     play(
         &mut chat,
-        &[("400 perros calientes", &["400 × Perro Caliente"]), ("300 perros calientes más", &["muy grande"])],
+        &[
+            ("400 perros calientes", &["¿Le anoto 400 × *Perro Caliente*?"]),
+            ("sí", &["1. 400 × Perro Caliente"]),
+            ("300 perros calientes más", &["muy grande"]),
+        ],
     );
     assert!(chat.called_owner());
     assert!(chat.talk.silence(chat.now).is_some());
+}
+
+/// A slip is likelier than two hundred and fifty hot dogs, and an amount of money is no number of them.
+#[test]
+fn a_number_that_is_in_doubt_is_asked_for_and_not_noted() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("250 perros calientes", &["¿Le anoto 250 ×", "!1."]), ("25", &["1. 25 × Perro Caliente"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 25)]));
+    let mut chat = Chat::new();
+    play(&mut chat, &[("250 perros calientes", &[]), ("listo", &["¿Le anoto 250 ×"]), ("no", &["eso no lo anoto"])]);
+    assert!(chat.basket().is_empty());
+    let mut chat = Chat::new();
+    play(&mut chat, &[("20 mil en perros calientes", &["¿Le anoto 2 × *Perro Caliente*?"]), ("sí", &["1. 2 × Perro"])]);
+    // Behind the menu, a bare number is still the number that was asked for.
+    let mut chat = Chat::new();
+    play(
+        &mut chat,
+        &[
+            ("menú", &[]),
+            ("25 mil de perros calientes", &["¿Cuántas unidades de *Perro Caliente*"]),
+            ("¿hacen domicilio?", &["¿Cuántas unidades"]),
+            ("4", &["1. 4 × Perro Caliente"]),
+        ],
+    );
+    let mut chat = Chat::new();
+    play(
+        &mut chat,
+        &[
+            ("20 mil en coca", &["1. Coca-Cola 400 ml", "¿Cuál"]),
+            ("la 2", &["¿Cuántas unidades de *Coca-Cola 1.5 L*"]),
+            ("3", &["1. 3 × Coca-Cola 1.5 L"]),
+        ],
+    );
 }
 
 #[test]

@@ -200,8 +200,9 @@ fn two_orders_that_are_too_much_together_are_for_a_human() {
     let mut chat = Chat::new();
     play(&mut chat, &[("dos salchipapas", &["2 × Salchipapa"])]);
     chat.pass(31);
-    play(&mut chat, &[("500 perros calientes", &["¿Seguimos", "500 × Perro"])]);
+    play(&mut chat, &[("200 perros calientes", &["¿Seguimos", "200 × Perro"]), ("sí", &["2 × Salchipapa"])]);
+    play(&mut chat, &[("200 perros calientes más", &["¿Le anoto 400 ×"]), ("sí", &["400 × Perro"])]);
     chat.pass(31);
-    play(&mut chat, &[("300 perros calientes", &["500 × Perro", "2 × Salchipapa"]), ("sí", &["muy grande"])]);
+    play(&mut chat, &[("190 perros calientes", &["400 × Perro", "2 × Salchipapa"]), ("sí", &["muy grande"])]);
     assert!(chat.called_owner());
 }
