@@ -11,7 +11,10 @@ use rand::Rng as _;
 use tokio::sync::{Notify, Semaphore};
 use whatsapp_rust::wacore::net::HttpClient;
 
-use super::{files::UrlPlaces, line::Endpoint, version::Versions};
+use super::{
+    connection::{transport::Endpoint, version::Versions},
+    files::UrlPlaces,
+};
 use crate::{
     clock::Clock,
     config,

@@ -4,75 +4,23 @@
 //! library's types. Knows nothing of HTTP. Promises: credentials are wiped only when WhatsApp rejected them or the owner
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
-mod agent;
-mod answers;
-mod asking;
-mod bare;
-mod calls;
-mod channels;
-mod chats;
-mod compose;
+mod app_state;
 mod connection;
-mod content;
 mod country;
-mod courier;
-mod devices;
-mod edits;
 mod end;
 mod env;
 mod files;
-mod first_sync;
-mod frame_watch;
-mod group_news;
-pub mod groups;
 mod handing;
-mod health;
-mod hook;
-mod judgement;
-mod labels;
-mod limits;
-mod line;
-mod manners;
+mod history;
+mod inbound;
 mod naming;
-mod own_account;
-mod pace;
-mod pacer;
-mod pairing_code;
-mod pairing_mark;
-mod passkey;
-mod past;
-mod people;
-mod posts;
-mod presence;
-mod pressure;
-mod profile;
-mod reach;
+mod pairing;
 mod reading;
-mod recorder;
-mod recoveries;
-mod rotation;
-mod secrets;
-mod sending;
-mod signal;
-mod signs;
-mod skipped;
-mod socket;
+mod requests;
+mod send;
 mod standing;
 mod state;
-mod states;
-mod statuses;
-mod stream_error;
-mod subjects;
-mod supervisor;
-mod surrogates;
-mod synced;
-mod timers;
-mod told;
-mod translate;
-mod version;
-mod votes;
-mod web;
-mod wire_gate;
+mod state_events;
 
 use std::{
     sync::{
@@ -97,35 +45,37 @@ use whatsapp_rust::{
 };
 
 pub use self::{
-    agent::http_client,
-    asking::Refused,
-    channels::{Channel, ChannelRole},
+    connection::{
+        agent::http_client, disconnect::backoff, health::Health, reach::NotReached, transport::Endpoint,
+        version::Versions,
+    },
     end::End,
     env::{Directory, Ended, Env, jitter},
     files::{NoFile, Source, UrlPlaces},
     handing::NotHanded,
-    health::Health,
-    limits::{Capping, Timelock},
-    line::Endpoint,
+    history::fetch::{Fetched, NoPast},
     naming::{chat_of, chats_of, load_phone_rules},
-    own_account::AccountChange,
-    pairing_code::RefusedCode,
-    passkey::{Assertion, Challenge, RefusedPasskey},
-    past::{Fetched, NoPast},
-    people::{Account, Names, Person},
-    presence::{Mood, Shown},
-    profile::Profile,
-    reach::NotReached,
-    sending::RefusedSend,
-    signal::backoff,
+    pairing::{
+        code::RefusedCode,
+        own_account::AccountChange,
+        passkey::{Assertion, Challenge, RefusedPasskey},
+    },
+    requests::{
+        Refused,
+        account_limits::{Capping, Timelock},
+        channels::{Channel, ChannelRole},
+        contacts::{Account, Names, Person},
+        groups,
+        presence::{Mood, Shown},
+        profile::Profile,
+    },
+    send::accept::RefusedSend,
     standing::Standing,
     state::{Qr, State, Status},
-    version::Versions,
 };
 use self::{
-    answers::{Answer, Answers},
-    line::Current,
-    supervisor::Supervisor,
+    connection::{supervisor::Supervisor, transport::Current},
+    send::answers::{Answer, Answers},
 };
 pub use crate::journal::Prepared;
 use crate::{
@@ -141,13 +91,13 @@ use crate::{
 /// Bytes as a message's, for fuzzing.
 #[cfg(feature = "loopback")]
 pub(crate) fn read_anything(bytes: &[u8]) -> Option<crate::message::Message> {
-    translate::read_anything(bytes)
+    inbound::translate::read_anything(bytes)
 }
 
 /// Bytes as what a phone tells of a chat, for fuzzing.
 #[cfg(feature = "loopback")]
 pub(crate) fn read_past(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<crate::message::past::Told> {
-    told::read_anything(bytes, chat, named, most)
+    history::parse::read_anything(bytes, chat, named, most)
 }
 
 /// A running session. Cheap to clone; ends by [`Session::close`].
@@ -173,19 +123,19 @@ struct Inner {
     answers: Answers,
     /// For whoever watches the process.
     seen: standing::Seen,
-    pacer: pacer::Pacer,
+    pacer: send::pacing::Pacer,
     owes_acks: Arc<AtomicBool>,
-    unknown_devices: Arc<devices::UnknownDevices>,
-    presences: presence::Presences,
-    calls: calls::Calls,
-    subjects: subjects::GroupSubjects,
-    collected: synced::Collected,
-    skipped: skipped::Skipped,
-    first_sync: Arc<first_sync::FirstSync>,
-    recoveries: recoveries::Recoveries,
-    questions: past::Questions,
-    changes: posts::Changes,
-    pace: pace::Pace,
+    unknown_devices: Arc<inbound::unknown_devices::UnknownDevices>,
+    presences: requests::presence::Presences,
+    calls: inbound::calls::Calls,
+    subjects: requests::subjects::GroupSubjects,
+    collected: app_state::buffer::Collected,
+    skipped: app_state::refetch::Skipped,
+    first_sync: Arc<app_state::first_sync::FirstSync>,
+    recoveries: inbound::recoveries::Recoveries,
+    questions: history::fetch::Questions,
+    changes: send::channel_posts::Changes,
+    pace: requests::pace::Pace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// It has left for another gateway.
@@ -193,12 +143,12 @@ struct Inner {
     /// Somebody has asked for the unlinking, and it is not over.
     unlinking: AtomicBool,
     /// The states that consumers know of.
-    told: states::Told,
+    told: state_events::Told,
     /// The tenant's own.
     country: country::Own,
     meant: naming::Meant,
-    refused_scan: own_account::RefusedScan,
-    pairing_mark: pairing_mark::PairingMark,
+    refused_scan: pairing::own_account::RefusedScan,
+    pairing_mark: pairing::mark::PairingMark,
     /// Held for reading while a message is being accepted, for writing while the tenant is handed over.
     accepting: Arc<tokio::sync::RwLock<()>>,
     /// Answers with many messages that are on their way.
@@ -272,7 +222,7 @@ impl Session {
             store.gates_off();
         }
         if let Some(number) = number {
-            own_account::expect_number(&store, number).await?;
+            pairing::own_account::expect_number(&store, number).await?;
         }
         let config = &env.messages;
         let keep = Keep {
@@ -301,9 +251,9 @@ impl Session {
         let gone = exported.as_ref().map(Exported::words);
         let country = country::Own::read(&store).await?;
         let own = store.own_account().await?;
-        let first_sync = Arc::new(first_sync::FirstSync::new(store.has_app_state_keys().await?));
-        let told = states::Told::read(&store).await?;
-        let pairing_mark = pairing_mark::PairingMark::read(&store).await?;
+        let first_sync = Arc::new(app_state::first_sync::FirstSync::new(store.has_app_state_keys().await?));
+        let told = state_events::Told::read(&store).await?;
+        let pairing_mark = pairing::mark::PairingMark::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let status = Status {
             // One that is linked dials by itself: until then it takes messages as it does while it connects.
@@ -344,23 +294,23 @@ impl Session {
             seen: standing::Seen::default(),
             owes_acks: Arc::default(),
             unknown_devices: Arc::default(),
-            presences: presence::Presences::default(),
-            calls: calls::Calls::default(),
-            subjects: subjects::GroupSubjects::default(),
-            collected: synced::Collected::default(),
-            skipped: skipped::Skipped::default(),
+            presences: requests::presence::Presences::default(),
+            calls: inbound::calls::Calls::default(),
+            subjects: requests::subjects::GroupSubjects::default(),
+            collected: app_state::buffer::Collected::default(),
+            skipped: app_state::refetch::Skipped::default(),
             first_sync,
-            recoveries: recoveries::Recoveries::default(),
-            questions: past::Questions::default(),
-            changes: posts::Changes::default(),
-            pacer: pacer::Pacer::default(),
-            pace: pace::Pace::new(env.clock.clone()),
+            recoveries: inbound::recoveries::Recoveries::default(),
+            questions: history::fetch::Questions::default(),
+            changes: send::channel_posts::Changes::default(),
+            pacer: send::pacing::Pacer::default(),
+            pace: requests::pace::Pace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
             exported: Mutex::new(exported),
             told,
             country,
             meant: naming::Meant::default(),
-            refused_scan: own_account::RefusedScan::default(),
+            refused_scan: pairing::own_account::RefusedScan::default(),
             pairing_mark,
             unlinking: AtomicBool::new(false),
             accepting: Arc::default(),
@@ -374,10 +324,10 @@ impl Session {
         let hooks: Arc<dyn Hooks> = inner.clone();
         inner.store.attach(&hooks);
         let span = info_span!("session", %tenant);
-        let courier = courier::Courier::new(inner.clone()).run(inner.stop.clone());
+        let courier = send::courier::Courier::new(inner.clone()).run(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
-        tasks.spawn(guarded(inner.clone(), states::tell(inner.clone())).instrument(span.clone()));
-        tasks.spawn(guarded(inner.clone(), pairing_mark::keep(inner.clone())).instrument(span.clone()));
+        tasks.spawn(guarded(inner.clone(), state_events::tell(inner.clone())).instrument(span.clone()));
+        tasks.spawn(guarded(inner.clone(), pairing::mark::keep(inner.clone())).instrument(span.clone()));
         let tidy = inner.log.clone().tidy_up(inner.stop.clone());
         tasks.spawn(guarded(inner.clone(), tidy).instrument(span.clone()));
         if inner.env.media.settings.eager {
@@ -468,7 +418,7 @@ impl Session {
 
     /// Counts a login that somebody asks for.
     pub fn may_log_in(&self) -> Result<(), Refused> {
-        self.0.pace.take(pace::Ask::Login).map_err(|wait| Refused::TooMany { wait })
+        self.0.pace.take(requests::pace::Ask::Login).map_err(|wait| Refused::TooMany { wait })
     }
 
     /// A new connection with the same credentials.
@@ -693,7 +643,7 @@ impl Inner {
         let Some(error) = error else { return self.progress(id, Delivery::Sent, None).await };
         let code = error.parse().ok();
         match code {
-            Some(code) if judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
+            Some(code) if send::judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
             code => {
                 warn!(message.id = id, code, "WhatsApp refuses a message");
                 self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await);

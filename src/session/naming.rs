@@ -10,7 +10,7 @@ use phonenumber::country;
 use tokio::{sync::OnceCell, task::spawn_blocking};
 use whatsapp_rust::{Jid, Server, wacore_binary::JidExt as _};
 
-use super::{Inner, Refused, RefusedSend, Session, asking};
+use super::{Inner, Refused, RefusedSend, Session, requests};
 use crate::{
     message::{Flaw, phone},
     store::StoreError,
@@ -172,7 +172,7 @@ impl Session {
 
     /// The same of one that something else is wanted of.
     pub(super) async fn conversation(&self, chat: &str) -> Result<Vec<Jid>, Refused> {
-        let names = self.0.names_to_write_to(&asking::chat("chatId", chat)?).await?;
+        let names = self.0.names_to_write_to(&requests::chat("chatId", chat)?).await?;
         names.ok_or(Refused::Input { field: "chatId", expected: LID_AS_NUMBER })
     }
 }

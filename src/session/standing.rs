@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::{
     Session,
-    limits::{Capping, Timelock},
-    pacer::until_ms,
+    requests::account_limits::{Capping, Timelock},
+    send::pacing::until_ms,
 };
 use crate::{
     message::Backlogged,

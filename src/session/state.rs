@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::passkey::Ceremony;
+use super::pairing::passkey::Ceremony;
 pub use crate::tenant::State;
 use crate::{config::Secret, message::Connection};
 

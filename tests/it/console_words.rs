@@ -54,15 +54,15 @@ fn both_languages_have_all_words() {
 #[test]
 fn every_reason_of_a_session_is_said_in_spanish() {
     let mut said = BTreeSet::new();
-    for file in ["session/signal.rs", "session/end.rs"] {
+    for file in ["session/connection/disconnect.rs", "session/end.rs"] {
         let source = read(file);
         said.extend(stretches(&source, "impl fmt::Display for", &["\n}"]).flat_map(literals));
     }
-    let passkey = read("session/passkey.rs");
+    let passkey = read("session/pairing/passkey.rs");
     said.extend(stretches(&passkey, "fn reason(&self)", &["\n    }"]).flat_map(literals));
     for file in [
-        "session/supervisor.rs",
-        "session/connection.rs",
+        "session/connection/supervisor.rs",
+        "session/connection/mod.rs",
         "session/mod.rs",
         "session/end.rs",
         "fleet/mod.rs",

@@ -20,11 +20,13 @@ use whatsapp_rust::{
 };
 
 use super::{
-    super::Inner,
     NoFile,
     reference::{Reference, is_path},
 };
-use crate::message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled};
+use crate::{
+    message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled},
+    session::Inner,
+};
 
 /// The library decrypts in pieces of 16 bytes.
 const BUFFER: usize = 64 * 1024;

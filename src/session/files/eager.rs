@@ -13,8 +13,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{super::Inner, NoFile};
-use crate::message::{Event, EventBody, Notice, media::FileName};
+use super::NoFile;
+use crate::{
+    message::{Event, EventBody, Notice, media::FileName},
+    session::Inner,
+};
 
 /// Files that wait to be fetched; the oldest of more are not fetched before they are asked for.
 const WAITING: usize = 1024;

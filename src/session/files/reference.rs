@@ -6,12 +6,12 @@ use whatsapp_rust::{
     waproto::{codec, whatsapp as wa},
 };
 
-use super::super::{Inner, content};
 use crate::{
     message::{
         media::{FileName, title},
         past,
     },
+    session::{Inner, inbound::content},
     store::StoreError,
 };
 

@@ -14,12 +14,15 @@ use whatsapp_rust::{
     wacore::upload::{UploadSource, encrypt_media_streaming},
 };
 
-use super::super::{Refused, Session, judgement::is_passing, sending::RefusedSend};
 use super::from_url::{NoPlace, UrlTurn};
 use crate::{
     message::{
         Flaw,
         media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched, title},
+    },
+    session::{
+        Refused, Session,
+        send::{accept::RefusedSend, judgement::is_passing},
     },
     telemetry::metrics,
 };

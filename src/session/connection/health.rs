@@ -1,0 +1,62 @@
+//! Whether a session is well: what a heartbeat asks, and what it does about the answer.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use whatsapp_rust::wacore::iq::keepalive::KeepaliveSpec;
+
+use crate::session::{Session, Wish, state::State};
+
+/// What a heartbeat found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    Healthy,
+    /// Not paired, or waiting for a scan or a passkey: not ill.
+    Idle,
+    /// Was cut or woken, and is connecting.
+    Reconnecting(&'static str),
+    /// Beyond reconnecting: see the status.
+    Failed,
+}
+
+impl Health {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Idle => "idle",
+            Self::Reconnecting(_) => "reconnecting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Session {
+    /// A heartbeat: asks WhatsApp for a sign of life, and reconnects what gives none.
+    pub async fn check(&self, patience: Duration) -> Health {
+        let inner = &self.0;
+        let status = self.status();
+        match status.state {
+            State::Failed => return Health::Failed,
+            State::Stopped if !status.paired || self.is_stopped() => return Health::Idle,
+            State::ScanQrCode | State::PasskeyRequired | State::PasskeyConfirmationRequired => return Health::Idle,
+            State::Stopped | State::Starting => {
+                let _ = inner.wishes.try_send(Wish::DialNow { patience: 2 * patience });
+                return Health::Reconnecting("down");
+            }
+            State::Working => {}
+        }
+        if inner.owes_acks.load(Ordering::Acquire) && !inner.journal.outage() {
+            inner.owes_acks.store(false, Ordering::Release);
+            inner.line.cut();
+            return Health::Reconnecting("messages wait for their acks");
+        }
+        let Some(client) = inner.client.borrow().clone() else { return Health::Reconnecting("no client") };
+        let ping = client.execute(KeepaliveSpec::with_timeout(patience));
+        match tokio::time::timeout(patience, ping).await {
+            Ok(Ok(())) => Health::Healthy,
+            _ => {
+                inner.line.cut();
+                Health::Reconnecting("WhatsApp did not answer")
+            }
+        }
+    }
+}

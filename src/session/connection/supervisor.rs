@@ -1,0 +1,454 @@
+//! The supervisor: keeps one session connected. One connection is one client of the library over the same store; its own
+//! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
+//! a [`Signal`], and the table in [`crate::session::connection::disconnect`] says what follows.
+
+use std::{
+    pin::pin,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    Connection,
+    disconnect::{Next, Signal, backoff},
+};
+use crate::{
+    journal::{ChangeNo, Closed, SnapshotError},
+    session::{End, Inner, STAYS_AWAY, Wish, env::jitter, state::State},
+    telemetry::metrics::{self, label::ConnectionEnd},
+    vault::Decision,
+};
+
+/// How long a session that was replaced although it is still the owner waits before it takes its place back.
+const REPLACED_WAIT: Duration = Duration::from_secs(10);
+
+/// How long WhatsApp is tried when a device is to be unlinked. After that the credentials are wiped all the same, and the owner is
+/// told to remove the device on the phone.
+const UNLINK_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Between two tries of a wipe: first, while the vault does not answer, and while anything else fails.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const VAULT_PAUSE: Duration = Duration::from_secs(5);
+const WIPE_PAUSE: Duration = Duration::from_secs(300);
+
+type Unlinked = oneshot::Sender<Result<(), Closed>>;
+
+pub struct Supervisor {
+    pub(in crate::session) session: Arc<Inner>,
+    /// Failed connections in a row.
+    pub(in crate::session) failures: u32,
+    /// Taken over by another connection since the last time that this one was up for long.
+    replaced: bool,
+    /// Someone wants to pair, until then.
+    pub(in crate::session) pairing_until: Option<Instant>,
+    /// No login with the credentials, if there are any, has succeeded: they are of a pairing that is not over.
+    pub(in crate::session) is_unproven: bool,
+    /// Nobody scanned in time: whoever still looks is offered another code.
+    has_lapsed: bool,
+    /// Why there is no pairing yet although somebody tried, for whoever tries again.
+    pub(in crate::session) setback: Option<String>,
+    /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
+    pub(in crate::session) quiet_limit: Duration,
+    /// This connection is such a test.
+    pub(in crate::session) testing: bool,
+    /// Lines in a row on which WhatsApp did not answer the hello.
+    pub(in crate::session) unanswered_hellos: u32,
+    /// Logins in a row after which WhatsApp said nothing of what it has kept.
+    pub(in crate::session) silent_logins: u32,
+    /// When a connection was given up for a frame that did not open.
+    pub(in crate::session) garbled_at: Option<Instant>,
+    /// How the last connection ended.
+    last_end: Option<ConnectionEnd>,
+    /// Until when WhatsApp is tried, and who waits for the wipe, once somebody wants the device unlinked.
+    unlinking: Option<(Instant, Vec<Unlinked>)>,
+}
+
+/// What ends the supervisor.
+pub enum Stop {
+    /// The process is stopping.
+    Asked,
+    /// The journal closed: the tenant is another's, or its record is gone.
+    Closed(Closed),
+}
+
+impl Supervisor {
+    pub fn new(session: Arc<Inner>) -> Self {
+        let quiet_limit = session.env.quiet_first;
+        let (was_pairing, paired) = (session.pairing_mark.is_set(), session.status.borrow().paired);
+        let mut supervisor = Self {
+            session,
+            failures: 0,
+            replaced: false,
+            pairing_until: None,
+            is_unproven: was_pairing && paired,
+            has_lapsed: was_pairing && !paired,
+            setback: None,
+            quiet_limit,
+            testing: false,
+            unanswered_hellos: 0,
+            silent_logins: 0,
+            garbled_at: None,
+            last_end: None,
+            unlinking: None,
+        };
+        if supervisor.is_unproven {
+            // Whoever scanned before this process began is still there.
+            supervisor.wants_to_pair();
+        } else if !paired {
+            // And whoever looks at a code.
+            let (now, most) = (supervisor.session.env.clock.now(), supervisor.session.env.settings.pairing_timeout);
+            let left = supervisor.session.pairing_mark.left(now, most);
+            supervisor.pairing_until = left.map(|left| Instant::now() + left);
+        }
+        supervisor
+    }
+
+    pub async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) {
+        crate::crash::pause("supervisor").await;
+        let stop = loop {
+            match self.turn(&mut wishes).await {
+                Ok(()) => {}
+                Err(stop) => break stop,
+            }
+        };
+        let session = &self.session;
+        session.ready.send_replace(None);
+        session.client.send_replace(None);
+        match stop {
+            Stop::Closed(Closed::Stopped) if !session.stop.is_cancelled() => session.end(End::Crashed),
+            Stop::Closed(closed) => End::of(closed).into_iter().for_each(|end| session.end(end)),
+            Stop::Asked => {}
+        }
+        if session.end.get().is_none() {
+            session.set_status(|status| {
+                status.state = State::Stopped;
+                status.reason = "the daemon is stopping".into();
+            });
+        }
+    }
+
+    /// Waits for a reason to connect, connects, and sees what follows.
+    async fn turn(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let paired = self.session.status.borrow().paired;
+        if self.is_tired_of_unlinking() {
+            return self.unlinked(&Signal::Unlinked { told: false }, wishes).await;
+        }
+        if self.session.is_stopped() && !self.is_unlinking() {
+            self.give_up_pairing();
+            self.session.set_status(|status| {
+                if status.paired || status.state != State::Stopped {
+                    status.reason = STAYS_AWAY.into();
+                }
+                status.state = State::Stopped;
+                status.qr = None;
+            });
+            return self.idle(wishes).await;
+        }
+        if !paired && !self.is_pairing() {
+            self.has_lapsed |= self.pairing_until.take().is_some();
+            let reason = self.setback.take().unwrap_or_else(|| "the QR code was not scanned".into());
+            self.session.set_status(|status| {
+                if status.state != State::Stopped {
+                    status.state = State::Stopped;
+                    status.reason = reason;
+                }
+                status.qr = None;
+            });
+            return self.idle(wishes).await;
+        }
+        self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
+        let ended = Connection::hold(self, wishes).await?;
+        metrics::disconnected(*self.last_end.insert(ended.signal.counted_as()));
+        self.session.ready.send_replace(None);
+        self.session.client.send_replace(None);
+        if ended.was_stable {
+            self.failures = 0;
+            self.replaced = false;
+        }
+        let next = ended.signal.next();
+        info!(signal = ?ended.signal, next = ?next, failures = self.failures, "the connection ended");
+        self.follow(next, &ended.signal, wishes).await
+    }
+
+    /// Someone wants to pair: for so long QR codes are shown.
+    pub(in crate::session) fn wants_to_pair(&mut self) {
+        let length = self.session.env.settings.pairing_timeout;
+        self.pairing_until = Some(Instant::now() + length);
+        self.has_lapsed = false;
+        if !self.session.status.borrow().paired {
+            self.session.pairing_mark.offer(self.session.env.clock.now(), length);
+        }
+    }
+
+    /// Whoever wanted to pair still looks.
+    pub(in crate::session) fn keep_pairing(&mut self) {
+        let paired = self.session.status.borrow().paired;
+        if !paired && (self.is_pairing() || self.has_lapsed) {
+            self.wants_to_pair();
+        }
+    }
+
+    /// Nobody wants to pair any more.
+    pub(in crate::session) fn give_up_pairing(&mut self) {
+        self.pairing_until = None;
+        self.has_lapsed = false;
+        if !self.session.status.borrow().paired {
+            self.session.pairing_mark.clear();
+        }
+    }
+
+    pub(in crate::session) fn is_pairing(&self) -> bool {
+        self.pairing_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Someone wants the device unlinked. WhatsApp is told as soon as there is a login.
+    pub(in crate::session) fn wants_to_unlink(&mut self, waits: Unlinked) {
+        let unlinking = self.unlinking.get_or_insert_with(|| (Instant::now() + UNLINK_PATIENCE, Vec::new()));
+        unlinking.1.retain(|earlier| !earlier.is_closed());
+        unlinking.1.push(waits);
+    }
+
+    pub(in crate::session) fn is_unlinking(&self) -> bool {
+        self.unlinking.is_some()
+    }
+
+    /// WhatsApp was tried for long enough.
+    pub(in crate::session) fn is_tired_of_unlinking(&self) -> bool {
+        self.unlinking.as_ref().is_some_and(|(until, _)| *until <= Instant::now())
+    }
+
+    /// Not paired and nobody asks: waits for someone who does.
+    async fn idle(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let session = self.session.clone();
+        tokio::select! {
+            closed = session.journal.closed() => Err(Stop::Closed(closed)),
+            () = session.stop.cancelled() => Err(Stop::Asked),
+            wish = wishes.recv() => match wish {
+                Some(wish) => self.grant(wish, wishes).await,
+                None => Err(Stop::Asked),
+            },
+        }
+    }
+
+    /// A wish while there is no connection.
+    async fn grant(&mut self, wish: Wish, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        match wish {
+            Wish::Connect => {
+                self.setback = None;
+                self.wants_to_pair();
+            }
+            Wish::KeepPairing => self.keep_pairing(),
+            Wish::StopPairing => self.give_up_pairing(),
+            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
+            // What was never linked needs no connection to be unlinked.
+            Wish::Unlink(done) => {
+                let paired = self.session.status.borrow().paired;
+                self.wants_to_unlink(done);
+                if !paired {
+                    self.unlinked(&Signal::Unlinked { told: true }, wishes).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow(&mut self, next: Next, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let settings = &self.session.env.settings;
+        let wait = match next {
+            Next::Wipe => return self.unlinked(signal, wishes).await,
+            Next::ReconnectNow => return Ok(()),
+            Next::NewQr => {
+                let told = matches!(
+                    signal,
+                    Signal::PasskeyExpired | Signal::PasskeyFailed(_) | Signal::GivenUp | Signal::OtherAccount { .. }
+                );
+                self.setback = told.then(|| signal.to_string());
+                return Ok(());
+            }
+            Next::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
+            Next::Update => {
+                error!("WhatsApp calls this version outdated");
+                backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter())
+            }
+            Next::WaitFor(ban) => {
+                error!(ban.s = ban.as_secs(), "WhatsApp banned this number for a while");
+                self.session.set_status(|status| {
+                    status.state = State::Failed;
+                    status.reason = format!("banned by WhatsApp for {} s", ban.as_secs());
+                });
+                return self.pause(ban, true, wishes).await;
+            }
+            Next::RetrySlowly => {
+                error!(?signal, "WhatsApp refuses the connection");
+                settings.backoff_max
+            }
+            Next::AwaitDescriptor => {
+                error!("no file descriptor for another line");
+                settings.backoff_max.mul_f64(1.0 - jitter() / 2.0)
+            }
+            Next::AskOwner => {
+                // Fenced: the journal closes, and the pause ends by it.
+                let owner = self.session.journal.confirm().await;
+                if self.replaced {
+                    error!(
+                        "replaced again although the vault says that this process owns the tenant: is the device in use elsewhere?"
+                    );
+                    settings.backoff_max
+                } else {
+                    warn!(owner = owner.is_ok(), "another connection took this session's place");
+                    self.replaced = true;
+                    REPLACED_WAIT.min(settings.backoff_max)
+                }
+            }
+        };
+        self.failures = self.failures.saturating_add(1);
+        let reason = signal.to_string();
+        self.session.set_status(|status| {
+            let fails = matches!(next, Next::RetrySlowly | Next::AwaitDescriptor);
+            status.state = if fails { State::Failed } else { State::Starting };
+            status.trouble = Some(reason.clone());
+            status.reason = reason;
+            status.qr = None;
+        });
+        self.pause(wait, false, wishes).await
+    }
+
+    /// Waits before the next dial; a heartbeat or a user cuts it short unless it is `fixed`.
+    async fn pause(&mut self, wait: Duration, fixed: bool, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let session = self.session.clone();
+        let until = Instant::now() + wait;
+        loop {
+            let until = self.unlinking.as_ref().map_or(until, |(tired, _)| until.min(*tired));
+            tokio::select! {
+                closed = session.journal.closed() => return Err(Stop::Closed(closed)),
+                () = session.stop.cancelled() => return Err(Stop::Asked),
+                () = sleep_until(until) => return Ok(()),
+                wish = wishes.recv() => {
+                    let Some(wish) = wish else { return Err(Stop::Asked) };
+                    let ends = matches!(wish, Wish::Unlink(_) | Wish::Stop);
+                    self.grant(wish, wishes).await?;
+                    if !fixed || ends {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The device is unlinked, by whom `signal` says: wipes, and answers who waited for it.
+    async fn unlinked(&mut self, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let was_pairing = self.pairing_until.take().is_some() && std::mem::take(&mut self.is_unproven);
+        // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
+        let rejected = matches!(signal, Signal::LoggedOut { .. }) && !self.is_unlinking();
+        // Whoever scanned is there, and sees the next QR code.
+        let pairs_again = rejected && was_pairing;
+        let reason = match signal {
+            Signal::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
+            Signal::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
+            Signal::LoggedOut { .. } => Signal::Unlinked { told: true }.to_string(),
+            signal => signal.to_string(),
+        };
+        let wiped = self.wipe(&reason, rejected && !pairs_again, wishes).await;
+        if pairs_again && wiped.is_ok() {
+            self.wants_to_pair();
+            self.setback = Some(reason);
+        } else {
+            self.session.pairing_mark.clear();
+        }
+        let answer = match &wiped {
+            Ok(()) => Ok(()),
+            Err(Stop::Closed(closed)) => Err(closed.clone()),
+            // The next login is refused, and shows it.
+            Err(Stop::Asked) => Err(Closed::Stopped),
+        };
+        self.session.unlinking.store(false, Ordering::Release);
+        for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
+            let _ = waits.send(answer.clone());
+        }
+        wiped
+    }
+
+    /// The credentials are dead, or unwanted: tries until the vault knows that they are gone, or the session ends.
+    async fn wipe(&mut self, reason: &str, rejected: bool, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+        let session = self.session.clone();
+        let mut failures = 0;
+        let wiped = loop {
+            let error = match self.meanwhile(wishes, session.record_wipe()).await? {
+                Ok(change) => break change,
+                Err(error) => error,
+            };
+            warn!(error = format!("{error:#}"), failures, "the credentials are not wiped yet");
+            session.set_status(|status| {
+                status.state = State::Failed;
+                status.reason = format!("{reason}; the credentials are not wiped yet");
+                status.qr = None;
+            });
+            let longest = match error.downcast_ref() {
+                Some(SnapshotError::Vault(_)) => VAULT_PAUSE,
+                // Each try writes the whole state.
+                _ => WIPE_PAUSE,
+            };
+            let wait = backoff(failures, MIN_PAUSE, longest, jitter());
+            failures = failures.saturating_add(1);
+            self.meanwhile(wishes, sleep(wait)).await?;
+        };
+        self.meanwhile(wishes, session.store.wait(wiped)).await?.map_err(Stop::Closed)?;
+        session.first_sync.keys_wiped();
+        // The mark went with the credentials.
+        session.exported.lock().unwrap_or_else(PoisonError::into_inner).take();
+        session.set_status(|status| {
+            status.state = State::Stopped;
+            status.reason = reason.to_owned();
+            status.paired = false;
+            status.rejected = rejected;
+            status.phone_number = None;
+            status.lid = None;
+            status.jid = None;
+            status.qr = None;
+        });
+        Ok(())
+    }
+
+    /// Waits for `work`, until the session ends. Whoever wishes something is not kept waiting for it.
+    async fn meanwhile<T>(
+        &mut self,
+        wishes: &mut mpsc::Receiver<Wish>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        let session = self.session.clone();
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                closed = session.journal.closed() => return Err(Stop::Closed(closed)),
+                () = session.stop.cancelled() => return Err(Stop::Asked),
+                Some(wish) = wishes.recv() => match wish {
+                    Wish::Unlink(done) => self.wants_to_unlink(done),
+                    Wish::Connect => self.wants_to_pair(),
+                    Wish::KeepPairing => self.keep_pairing(),
+                    Wish::StopPairing => self.give_up_pairing(),
+                    Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
+                },
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// An entry first; then a fresh device.
+    async fn record_wipe(&self) -> anyhow::Result<ChangeNo> {
+        self.journal.keep_state_before_wipe().await?;
+        // With the wipe, since nobody opens the tenant at the next start.
+        if let Err(error) = self.tell_state(State::Stopped).await {
+            warn!(%error, "could not record that the session is logged out");
+        }
+        let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
+        Ok(self.store.wipe_credentials(decision).await?)
+    }
+}

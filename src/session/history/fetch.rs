@@ -1,0 +1,239 @@
+//! Older messages of a chat, asked of the tenant's own phone. It is asked for what is older than the oldest that is known; what it tells
+//! is kept as [`crate::message::past`] says. One chat of a tenant at a time, and a few tenants.
+//!
+//! The phone answers with a blob of its making, at a time of its choosing, or not at all: what is too large, cannot be read or was not
+//! asked for is dropped, and the connection goes on.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
+use tracing::{debug, warn};
+use whatsapp_rust::{Client, Jid, types::events::LazyHistorySync, waproto::whatsapp::message::HistorySyncType};
+
+use super::parse;
+use crate::{
+    message::{
+        Message,
+        cleared::{self, Cleared},
+        past::{self, Known, Limits},
+    },
+    session::{Inner, Refused, Session, requests::pace::Ask, send::courier},
+    store::StoreError,
+};
+
+/// Bytes of an answer as it comes, and inflated. A message with a picture's thumbnail has some 20 KiB.
+const MAX_BLOB: usize = 4 * 1024 * 1024;
+const MAX_INFLATED: usize = 16 * 1024 * 1024;
+
+/// Answers that wait to be read.
+const ANSWERS: usize = 2;
+
+/// How long who comes too soon should wait.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Why there is no past.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPast {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The phone is asked for what is older than a message, and there is none.
+    #[error("no message of the chat is known")]
+    NothingKnown,
+    #[error("as many phones are asked as may be")]
+    Busy { wait: Duration },
+    #[error("the phone does not answer")]
+    Silent,
+    #[error("the phone's answer cannot be read")]
+    Unreadable,
+    #[error("the vault does not answer")]
+    VaultDown,
+}
+
+impl From<StoreError> for NoPast {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// What came of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetched {
+    /// Messages that were not known, and are kept.
+    pub messages: usize,
+    /// The phone has nothing older; `None`: it did not say.
+    pub complete: Option<bool>,
+    /// Older ones are not kept: there is no more room.
+    pub full: bool,
+}
+
+/// An answer of the phone; `None`: it was too large.
+type Answer = Option<LazyHistorySync>;
+
+/// A session's questions to its phone.
+#[derive(Default)]
+pub(in crate::session) struct Questions {
+    /// Held while the phone is asked.
+    asking: tokio::sync::Mutex<()>,
+    waiting: Mutex<Option<mpsc::Sender<Answer>>>,
+    /// Held from looking at what is cleared to having written what was told.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Questions {
+    /// Of the library's dispatch, which must not be held up.
+    pub fn heard(&self, sync: &LazyHistorySync) {
+        if sync.sync_type() != HistorySyncType::ON_DEMAND as i32 {
+            return;
+        }
+        let Some(waiting) = self.waiting().clone() else {
+            debug!("the phone answers what nobody waits for any more");
+            return;
+        };
+        let fits = sync.compressed_bytes().len() <= MAX_BLOB && sync.decompressed_size() <= MAX_INFLATED;
+        if !fits {
+            warn!(bytes = sync.decompressed_size(), "the phone tells too much of the past at once: dropped");
+        }
+        // A clone shares the bytes.
+        if waiting.try_send(fits.then(|| sync.clone())).is_err() {
+            warn!("the phone answers more often than it was asked: dropped");
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<mpsc::Sender<Answer>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listen(&self) -> (Listening<'_>, mpsc::Receiver<Answer>) {
+        let (answers, heard) = mpsc::channel(ANSWERS);
+        *self.waiting() = Some(answers);
+        (Listening(self), heard)
+    }
+}
+
+/// Ends with whoever waits, also when he goes away.
+struct Listening<'a>(&'a Questions);
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        *self.0.waiting() = None;
+    }
+}
+
+/// The chat that the phone is asked about, and the oldest message that is known of it.
+struct Question {
+    chat: Jid,
+    addressed: Jid,
+    oldest: Message,
+    count: u16,
+}
+
+impl Session {
+    /// Asks the phone for at most `count` messages of a chat that are older than those that are known. Returns when what came is durable.
+    pub async fn fetch_past(&self, chat: &str, count: u16) -> Result<Fetched, NoPast> {
+        let inner = &self.0;
+        let busy = NoPast::Busy { wait: PAUSE };
+        let Ok(_asking) = inner.questions.asking.try_lock() else { return Err(busy) };
+        let Ok(_turn) = inner.env.asking_phones.try_acquire() else { return Err(busy) };
+        let client = self.connected()?;
+        let named = self.conversation(chat).await?.swap_remove(0);
+        let chat = &named.to_string();
+        let cleared = cleared::read(&inner.store).await?;
+        let known = Known::read(&inner.log, chat, &cleared).await?;
+        let oldest = known.oldest.ok_or(NoPast::NothingKnown)?;
+        let addressed = oldest.addressed.chat.parse::<Jid>().map_or_else(|_| named.clone(), |jid| jid.to_non_ad());
+        inner.pace.take(Ask::Past).map_err(|wait| NoPast::Busy { wait })?;
+        let question = Question { chat: named, addressed, oldest, count };
+        let page = inner.ask_phone(&client, &question).await?;
+        inner.keep(&client, &question, page).await
+    }
+}
+
+impl Inner {
+    async fn ask_phone(&self, client: &Arc<Client>, question: &Question) -> Result<parse::Page, NoPast> {
+        let (_listening, mut answers) = self.questions.listen();
+        let deadline = Instant::now() + self.env.messages.history.patience;
+        // A request is a message as every other, to the phone.
+        if !matches!(timeout_at(deadline, courier::prepare(self, client)).await, Ok(Ok(()))) {
+            return Err(NoPast::VaultDown);
+        }
+        let Question { addressed, oldest, count, .. } = question;
+        let (from_me, at) = (oldest.from_me, oldest.timestamp.saturating_mul(1000));
+        let asked = client.fetch_message_history(addressed, &oldest.id, from_me, at, i32::from(*count)).boxed();
+        let request = match timeout_at(deadline, asked).await {
+            Ok(Ok(request)) => request,
+            failed => {
+                debug!(?failed, "the phone was not asked");
+                return Err(NoPast::Refused(Refused::Unreachable));
+            }
+        };
+        let names = self.names_of(&question.chat).await?;
+        let ids: Vec<_> = std::iter::once(&question.addressed).chain(&names).map(Jid::to_string).collect();
+        loop {
+            let answer = match timeout_at(deadline, answers.recv()).await {
+                Ok(Some(answer)) => answer.ok_or(NoPast::Unreadable)?,
+                _ => return Err(NoPast::Silent),
+            };
+            let is_it = answer.peer_data_request_session_id() == Some(request.as_str());
+            let (ids, most) = (ids.clone(), (usize::from(question.count), MAX_INFLATED as u64));
+            let read = move || parse::page(answer.compressed_bytes(), &ids, most);
+            let read = tokio::task::spawn_blocking(read).await.map_err(|_| NoPast::Unreadable)?;
+            match read {
+                Ok(Some(page)) => return Ok(page),
+                Ok(None) if is_it => return Ok(parse::Page::default()),
+                Ok(None) => debug!("the phone tells of another chat, which nobody asked for any more"),
+                Err(error) => {
+                    warn!(%error, "the phone's answer cannot be read");
+                    return Err(NoPast::Unreadable);
+                }
+            }
+        }
+    }
+
+    async fn keep(&self, client: &Client, question: &Question, page: parse::Page) -> Result<Fetched, NoPast> {
+        let me: Vec<Jid> = [client.pn(), client.lid()].into_iter().flatten().map(|jid| jid.to_non_ad()).collect();
+        let mut numbers = HashMap::new();
+        for lid in page.lids() {
+            if let Ok(Some(entry)) = client.get_lid_pn_entry(&lid).await {
+                numbers.insert(lid, Jid::pn(entry.phone_number.as_ref()));
+            }
+        }
+        let complete = page.complete;
+        let chat = parse::Chat { addressed: &question.addressed, named: &question.chat, me: &me, numbers: &numbers };
+        let mut told = page.messages(&chat);
+        let _writing = self.questions.writing.lock().await;
+        // It may have been cleared meanwhile, and more may have come.
+        let cleared = cleared::read(&self.store).await?;
+        let name = question.chat.to_string();
+        let mut known = Known::read(&self.log, &name, &cleared).await?;
+        told.retain(|told| is_wanted(told, &question.oldest, &cleared) && known.learn(&told.message));
+        let history = &self.env.messages.history;
+        let limits = Limits { chat: history.per_chat, tenant: history.per_tenant };
+        let kept = timeout(history.patience, past::keep(&self.store, &told, limits));
+        let kept = kept.await.map_err(|_| NoPast::VaultDown)??;
+        Ok(Fetched { messages: kept.new, complete, full: kept.full })
+    }
+
+    /// Hides what was said in a chat until now, and what the phone told of it.
+    pub(in crate::session) async fn hide(&self, chat: &str) -> Result<(), StoreError> {
+        let hidden = {
+            let _writing = self.questions.writing.lock().await;
+            let Some(last) = self.log.newest() else { return Ok(()) };
+            cleared::clear(&self.store, chat, last).await?
+        };
+        self.confirm(hidden).await
+    }
+}
+
+/// What the phone was asked for, and is not of the time before the chat was cleared.
+fn is_wanted(told: &past::Told, oldest: &Message, cleared: &Cleared) -> bool {
+    let is_shown = cleared.get(&told.message.chat).is_none_or(|last| told.event() > *last);
+    is_shown && told.message.chat == oldest.chat && told.message.timestamp <= oldest.timestamp
+}

@@ -1,0 +1,151 @@
+//! Edits of messages: of what WhatsApp takes one, until when, and in which form; and the file of which a customer edits the caption.
+//!
+//! WhatsApp confirms an edit of anything, at any time. Phones ignore one that comes late, or that has another form than what it
+//! edits: it would have been reported as done.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use whatsapp_rust::{
+    Jid, Server,
+    buffa::MessageField,
+    waproto::{
+        codec,
+        whatsapp::{self as wa, message::FutureProofMessage},
+    },
+};
+
+use super::content;
+use crate::{
+    message::{Content, Draft, Flaw, Inbox, Message, Outbox, Target, history},
+    session::{RefusedSend, Session},
+};
+
+/// A message that the tenant may edit.
+pub struct Editable {
+    pub target: Target,
+    pub original: wa::Message,
+    /// WhatsApp takes edits of it for so long from now on; `None`: it is not sent yet.
+    pub left: Option<Duration>,
+}
+
+impl Session {
+    /// The message that a draft edits. `None`: it is no edit, or one of a post in a channel, which WhatsApp takes for weeks.
+    pub(in crate::session) async fn editable(
+        &self,
+        names: &[Jid],
+        draft: &Draft,
+        now: Timestamp,
+    ) -> Result<Option<Editable>, RefusedSend> {
+        let Draft::Edit { target, .. } = draft else { return Ok(None) };
+        let Some(chat) = names.first().filter(|chat| chat.server != Server::Newsletter) else { return Ok(None) };
+        let window = self.0.env.messages.edit_window;
+        let Some((body, sent_at_ms)) = self.own_message(names, &target.id).await? else {
+            // Its events are kept for longer than the message is whole.
+            let query = history::Query {
+                chat: Some(chat.to_string()),
+                id: Some(target.id.clone()),
+                limit: 1,
+                ..history::Query::default()
+            };
+            let known = self.messages(&query).await.map_err(|error| self.unreadable(&error))?;
+            let is_own = known.first().is_some_and(|entry| entry.message.from_me);
+            return Err(if is_own { RefusedSend::EditTooLate(window) } else { RefusedSend::UnknownMessage });
+        };
+        let left = match sent_at_ms {
+            Some(sent) => Some(left(sent, now, window).ok_or(RefusedSend::EditTooLate(window))?),
+            None => None,
+        };
+        let original = codec::message_decode(&body).map_err(|_| RefusedSend::UnknownMessage)?;
+        Ok(Some(Editable { target: target.clone(), original, left }))
+    }
+
+    /// A message that the tenant wrote, here or on its phone, and since when WhatsApp has it.
+    async fn own_message(&self, names: &[Jid], id: &str) -> Result<Option<(bytes::Bytes, Option<i64>)>, RefusedSend> {
+        if let Some(accepted) = self.accepted(id).await? {
+            let is_here = !accepted.body.is_empty() && names.iter().any(|name| name.to_string() == accepted.chat);
+            return Ok(is_here.then_some((accepted.body, accepted.sent_at_ms)));
+        }
+        for name in names {
+            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.unreadable(&error))?;
+            if let Some(found) = found.filter(|found| found.from_me) {
+                return Ok(Some((found.body, Some(found.timestamp_ms))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The rest of the time in which WhatsApp takes edits; `None`: it is over.
+fn left(sent_at_ms: i64, now: Timestamp, window: Duration) -> Option<Duration> {
+    let age = now.as_millisecond().saturating_sub(sent_at_ms).max(0).unsigned_abs();
+    window.checked_sub(Duration::from_millis(age)).filter(|left| !left.is_zero())
+}
+
+/// The message that an edit puts in the place of another: a text, or the same file with another caption.
+pub fn edited(original: &wa::Message, text: &str) -> Result<wa::Message, Flaw> {
+    let caption = Some(text.to_owned());
+    let mut message = content::unwrap(original).clone();
+    let is_text = message.conversation.is_some() || message.extended_text_message.is_set();
+    if is_text {
+        return Ok(wa::Message { conversation: caption, ..Default::default() });
+    }
+    if let Some(image) = message.image_message.as_option_mut() {
+        (image.caption, image.context_info) = (caption, MessageField::none());
+        return Ok(wa::Message { image_message: message.image_message, ..Default::default() });
+    }
+    if let Some(video) = message.video_message.as_option_mut() {
+        (video.caption, video.context_info) = (caption, MessageField::none());
+        return Ok(wa::Message { video_message: message.video_message, ..Default::default() });
+    }
+    if let Some(document) = message.document_message.as_option_mut() {
+        (document.caption, document.context_info) = (caption, MessageField::none());
+        let document = wa::Message { document_message: message.document_message, ..Default::default() };
+        let wrapper = FutureProofMessage { message: MessageField::some(document) };
+        return Ok(wa::Message { document_with_caption_message: MessageField::some(wrapper), ..Default::default() });
+    }
+    Err(Flaw { field: "messageId", expected: "a text, or a picture, video or document with its caption".into() })
+}
+
+/// A customer's edit of a caption names the caption, and no file: whoever is told of it gets the file as it was, with the new words.
+pub async fn complete(inbox: &Inbox, outbox: &Outbox, message: &mut Message) {
+    let Content::Edit { target, content } = &mut message.content else { return };
+    let body = match inbox.find(&message.chat, &target.id).await {
+        Ok(Some(found)) if found.from_me == message.from_me => Some(found.body),
+        Ok(None) if message.from_me => outbox.body(&target.id).await.ok().flatten(),
+        _ => None,
+    };
+    let original = body.and_then(|body| codec::message_decode(&body).ok());
+    let Some(mut file) = original.as_ref().and_then(content::file) else { return };
+    file.amend(std::mem::replace(content, Content::plain("")));
+    **content = file;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_closes() {
+        let (now, window) = (Timestamp::from_second(10_000).unwrap(), Duration::from_secs(1200));
+        assert_eq!(left(10_000_000 - 1_199_000, now, window), Some(Duration::from_secs(1)));
+        for sent in [10_000_000 - 1_200_000, 0] {
+            assert_eq!(left(sent, now, window), None);
+        }
+        // WhatsApp's clock is ahead of ours.
+        assert_eq!(left(10_005_000, now, window), Some(window));
+    }
+
+    #[test]
+    fn an_edit_has_the_form_of_what_it_edits() {
+        let text = wa::Message { conversation: Some("one".into()), ..Default::default() };
+        assert_eq!(edited(&text, "two").unwrap().conversation.as_deref(), Some("two"));
+        let image = wa::message::ImageMessage { mimetype: Some("image/png".into()), ..Default::default() };
+        let image = wa::Message { image_message: MessageField::some(image), ..Default::default() };
+        let edited_image = edited(&image, "two").unwrap();
+        let shown = edited_image.image_message.as_option().unwrap();
+        assert_eq!((shown.mimetype.as_deref(), shown.caption.as_deref()), (Some("image/png"), Some("two")));
+        let sticker = wa::Message { sticker_message: MessageField::some(Default::default()), ..Default::default() };
+        assert!(edited(&sticker, "two").is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! What WhatsApp tells the members of a group, as our events have it. What it says of a group's communities, of invitations and of what
+//! else no dashboard shows is left out.
+
+use whatsapp_rust::{
+    GroupMetadata, Jid,
+    types::events::GroupUpdate,
+    wacore::{
+        iq::groups::GroupInfoResponse,
+        protocol::ProtocolNode,
+        stanza::groups::{GroupNotificationAction as Action, GroupParticipantInfo, GroupParticipantType},
+    },
+    wacore_binary::Node,
+};
+
+use crate::{
+    message::{EventBody, Group, GroupChange, Member, Move, Rank, Setting},
+    session::requests::groups::Modes,
+};
+
+/// The events that a notification is. `me`: the tenant's own jids.
+pub(in crate::session) fn events(update: &GroupUpdate, me: &[Jid]) -> Vec<EventBody> {
+    let group = update.group_jid.to_non_ad_string();
+    let timestamp = update.timestamp.timestamp();
+    let event = |change| EventBody::Group { group: group.clone(), timestamp, change };
+    changes(&update.action, me).into_iter().map(event).collect()
+}
+
+fn changes(action: &Action, me: &[Jid]) -> Vec<GroupChange> {
+    let moved = |what, participants: &[GroupParticipantInfo]| {
+        let tenant = participants.iter().any(|who| is(who, me));
+        vec![GroupChange::Members { what, members: participants.iter().map(member).collect(), tenant }]
+    };
+    let set = |setting| vec![GroupChange::Set(setting)];
+    match action {
+        Action::Add { participants, .. } => moved(Move::Join, participants),
+        Action::Remove { participants, .. } => moved(Move::Leave, participants),
+        Action::Promote { participants } => moved(Move::Promote, participants),
+        Action::Demote { participants } => moved(Move::Demote, participants),
+        Action::Create { raw } => joined(raw).map(|group| GroupChange::Joined(Box::new(group))).into_iter().collect(),
+        Action::Delete { .. } => vec![GroupChange::Gone],
+        Action::Subject { subject, .. } => vec![GroupChange::Subject(subject.clone())],
+        Action::Description { description, .. } => vec![GroupChange::Description(description.clone())],
+        Action::Locked { .. } => set(Setting::InfoByAdmins(true)),
+        Action::Unlocked => set(Setting::InfoByAdmins(false)),
+        Action::Announce => set(Setting::MessagesByAdmins(true)),
+        Action::NotAnnounce => set(Setting::MessagesByAdmins(false)),
+        Action::MemberAddMode { mode } => set(Setting::MembersAdd(mode == "all_member_add")),
+        Action::MembershipApprovalMode { enabled } => set(Setting::Approval(*enabled)),
+        Action::CreatedMembershipRequests { request_method, requests, .. } => {
+            let by = Some(request_method.as_str().to_owned());
+            let asks = |who: &GroupParticipantInfo| GroupChange::Asks {
+                who: who.jid.to_non_ad_string(),
+                number: number(who),
+                by: by.clone(),
+                withdrawn: false,
+            };
+            requests.iter().map(asks).collect()
+        }
+        Action::RevokedMembershipRequests { participants } => {
+            let asks = |who: &Jid| GroupChange::Asks {
+                who: who.to_non_ad_string(),
+                number: who.is_pn().then(|| who.to_non_ad_string()),
+                by: None,
+                withdrawn: true,
+            };
+            participants.iter().map(asks).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The group within `<create>`.
+fn joined(raw: &Node) -> Option<Group> {
+    let raw = raw.as_node_ref();
+    let group = raw.get_optional_child("group")?;
+    let metadata = GroupMetadata::from(GroupInfoResponse::try_from_node_ref(group).ok()?);
+    Some(Modes::read(&raw).group(metadata))
+}
+
+fn is(who: &GroupParticipantInfo, me: &[Jid]) -> bool {
+    let named = [Some(&who.jid), who.phone_number.as_ref(), who.lid.as_ref()];
+    named.into_iter().flatten().any(|name| me.iter().any(|me| me.to_non_ad() == name.to_non_ad()))
+}
+
+fn number(who: &GroupParticipantInfo) -> Option<String> {
+    let number = if who.jid.is_pn() { Some(&who.jid) } else { who.phone_number.as_ref() };
+    number.map(Jid::to_non_ad_string)
+}
+
+fn member(who: &GroupParticipantInfo) -> Member {
+    Member {
+        id: who.jid.to_non_ad_string(),
+        number: number(who),
+        rank: match who.r#type {
+            Some(GroupParticipantType::SuperAdmin) => Rank::SuperAdmin,
+            Some(GroupParticipantType::Admin) => Rank::Admin,
+            _ => Rank::Member,
+        },
+    }
+}

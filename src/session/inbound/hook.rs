@@ -1,0 +1,296 @@
+//! What the library tells us: messages through the durability hook, everything else through its event bus. Hands it on; decides
+//! nothing.
+//!
+//! The hook stands between decryption and the ack: WhatsApp is answered only when it returned `Ok`, that is when the messages
+//! are durable. The event bus calls inline and must not be held up: both of its channels are bounded; when the one for
+//! records is full the line is cut, and WhatsApp says it all again at the next login.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tracing::{error, warn};
+use whatsapp_rust::{
+    Client, InboundDurabilityHook, Jid, NodeFilter,
+    types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
+    wacore_binary::NodeRef,
+    waproto::whatsapp::message::HistorySyncType,
+};
+
+use super::{bare, edits, poll_votes, timers, translate, unknown_devices::UnknownDevices};
+use crate::{
+    crash,
+    message::{Inbox, Incoming, Notice, Outbox},
+    session::{Inner, connection::frame_watch, pairing::qr_rotation::Rotation},
+    store::Store,
+    telemetry::metrics,
+};
+
+/// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Hook {
+    pub inbox: Arc<Inbox>,
+    pub outbox: Arc<Outbox>,
+    pub store: Arc<Store>,
+    /// Set when acks were withheld: the session reconnects once when the vault is back.
+    pub owes_acks: Arc<AtomicBool>,
+    pub(in crate::session) unknown_devices: Arc<UnknownDevices>,
+}
+
+#[async_trait]
+impl InboundDurabilityHook for Hook {
+    async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
+        crash::point("decrypted");
+        // Here, and not when the library writes down that both names are one person's: it does so behind, when the first answers may go.
+        for (lid, number) in batch.iter().filter_map(|message| translate::both_names(&message.info.source)) {
+            self.outbox.join(&lid.to_non_ad_string(), &number.to_non_ad_string());
+        }
+        let incoming = read(&client, &self.inbox, &self.outbox, batch).await;
+        let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
+            Ok(received) => received.map_err(anyhow::Error::from),
+            Err(_) => Err(anyhow::anyhow!("the vault did not take the messages within {PATIENCE:?}")),
+        };
+        if durable.is_err() {
+            self.owes_acks.store(true, Ordering::Release);
+        }
+        if durable.is_ok() {
+            for message in batch {
+                timers::hear(&self.store, message).await;
+                metrics::message_durable(self.store.arrivals().age(&message.info.id));
+            }
+        }
+        crash::point("in_the_vault");
+        for message in batch.iter().filter(|message| !message.info.source.is_group) {
+            self.unknown_devices.heard(&self.store, &message.info.source.sender).await;
+        }
+        self.store.arrivals().finished(batch.iter().map(|message| message.info.id.as_str()));
+        durable
+    }
+}
+
+/// The messages in our form.
+pub async fn read<'a>(
+    client: &Client,
+    inbox: &Inbox,
+    outbox: &Outbox,
+    messages: impl IntoIterator<Item = &'a InboundMessage>,
+) -> Vec<Incoming> {
+    let me: Vec<Jid> = [client.pn(), client.lid()].into_iter().flatten().collect();
+    let mut read = Vec::new();
+    for message in messages {
+        let vote = poll_votes::read(client, inbox, outbox, message, &me).await;
+        let mut incoming = translate::incoming(message, &me, vote);
+        edits::complete(inbox, outbox, &mut incoming.message).await;
+        read.push(incoming);
+    }
+    read
+}
+
+/// The session's ears on the library's event bus.
+pub struct Ears {
+    /// What concerns the connection.
+    pub control: mpsc::Sender<Arc<Event>>,
+    /// What concerns messages.
+    pub records: mpsc::Sender<Arc<Event>>,
+    /// When WhatsApp last said something unasked.
+    pub pushed: watch::Sender<Instant>,
+    pub rotation: Rotation,
+    pub session: Arc<Inner>,
+}
+
+impl Ears {
+    const CONTROL: &[EventKind] = &[
+        EventKind::Connected,
+        EventKind::Disconnected,
+        EventKind::PairSuccess,
+        EventKind::PairError,
+        EventKind::LoggedOut,
+        EventKind::PairingQrCode,
+        EventKind::PairingQrCodesExhausted,
+        EventKind::ClientOutdated,
+        EventKind::StreamReplaced,
+        EventKind::TemporaryBan,
+        EventKind::ConnectFailure,
+        EventKind::StreamError,
+        EventKind::OfflineSyncPreview,
+        EventKind::OfflineSyncCompleted,
+        EventKind::PairPasskeyRequest,
+        EventKind::PairPasskeyConfirmation,
+        EventKind::PairPasskeyError,
+        EventKind::SelfPushNameUpdated,
+    ];
+    const RECORDS: &[EventKind] = &[
+        EventKind::ArchiveUpdate,
+        EventKind::GroupUpdate,
+        EventKind::IncomingCall,
+        EventKind::Messages,
+        EventKind::MissedCall,
+        EventKind::Receipt,
+        EventKind::ServerAck,
+        EventKind::UndecryptableMessage,
+    ];
+    /// Every stanza, for what the library has no event for.
+    const STANZAS: &[EventKind] = &[EventKind::RawNode];
+    const NOTED: &[EventKind] = &[
+        EventKind::AppStateSyncFailed,
+        EventKind::ChatPresence,
+        EventKind::ContactUpdate,
+        EventKind::HistorySync,
+        EventKind::LabelAssociationUpdate,
+        EventKind::LabelEditUpdate,
+        EventKind::Presence,
+    ];
+
+    /// What is only remembered; false: it is none of that.
+    fn note(&self, event: &Event) -> bool {
+        let session = &self.session;
+        match event {
+            Event::ChatPresence(update) => self.shows(session.presences.heard_typing(update)),
+            Event::Presence(update) => self.shows(session.presences.heard_presence(update)),
+            Event::ContactUpdate(update) => session.collected.heard_person(update),
+            Event::LabelEditUpdate(update) => session.collected.heard_label(update),
+            Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),
+            // Thousands, in a first sync.
+            Event::ArchiveUpdate(update) if update.from_full_sync => {}
+            Event::AppStateSyncFailed(failed) => session.skipped.heard(failed),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Told before the library works on it, by the task that reads the wire.
+    fn came(&self, stanza: &NodeRef<'_>) {
+        if !matches!(&*stanza.tag, "message" | "status") {
+            return;
+        }
+        // Without a ciphertext for one device or another it moves no ratchet.
+        if stanza.get_optional_child("enc").is_none() && stanza.get_optional_child("participants").is_none() {
+            return;
+        }
+        let mut attrs = stanza.attrs();
+        if let (Some(chat), Some(id)) = (attrs.optional_jid("from"), attrs.optional_string("id")) {
+            let answer = || {
+                let client = self.session.client.borrow().clone();
+                let answers = client.iter().flat_map(|client| {
+                    ["receipt", "ack"].map(|form| client.wait_for_sent_node(NodeFilter::tag(form).attr("id", &*id)))
+                });
+                answers.collect()
+            };
+            // The library has one queue for all devices of a chat.
+            let bytes = stanza.get_children_by_tag("enc").map(|enc| enc.content_bytes().map_or(0, <[u8]>::len)).sum();
+            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id, bytes, answer);
+        }
+    }
+
+    fn shows(&self, chat: Option<String>) {
+        if let Some(chat) = chat {
+            self.session.env.feed.publish(&self.session.tenant, Notice::Presence(chat));
+        }
+    }
+}
+
+impl EventHandler for Ears {
+    fn handle_event(&self, event: Arc<Event>) {
+        if let Event::HistorySync(sync) = &*event {
+            // What nobody has asked for says how the phone's chats are set.
+            match sync.sync_type() == HistorySyncType::ON_DEMAND as i32 {
+                true => self.session.questions.heard(sync),
+                false => self.hand_on(event, Concern::Messages),
+            }
+            return;
+        }
+        if self.note(&event) {
+            return;
+        }
+        match &*event {
+            Event::RawNode(stanza) => {
+                frame_watch::opened();
+                self.session.seen.stanza(self.session.env.clock.now());
+                self.hear_the_time(stanza.get());
+                self.came(stanza.get());
+                match self.concern(stanza.get()) {
+                    Some(concern) => return self.hand_on(event, concern),
+                    None => return,
+                }
+            }
+            Event::PairingQrCode(_) => return self.rotation.show(|| self.hand_on(event.clone(), Concern::Connection)),
+            Event::PairPasskeyRequest(_) => self.rotation.end(),
+            // At once: the record of it may wait.
+            Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => self.session.answers.note(),
+            Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
+            Event::UndecryptableMessage(message) => {
+                metrics::decrypt_failed();
+                self.session.store.arrivals().failed(&message.info.id);
+            }
+            _ => {}
+        }
+        let record = EventInterest::of(Self::RECORDS).wants(event.kind());
+        self.hand_on(event, if record { Concern::Messages } else { Concern::Connection });
+    }
+
+    fn interest(&self) -> EventInterest {
+        [Self::RECORDS, Self::STANZAS, Self::NOTED]
+            .into_iter()
+            .fold(EventInterest::of(Self::CONTROL), |all, kinds| all.union(EventInterest::of(kinds)))
+    }
+}
+
+/// Whom an event is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    Connection,
+    Messages,
+}
+
+impl Ears {
+    /// A login is answered with the time.
+    fn hear_the_time(&self, stanza: &NodeRef<'_>) {
+        let says = (&*stanza.tag == "success").then(|| stanza.get_attr("t")).flatten();
+        let seconds = says.and_then(|time| time.as_str().parse().ok());
+        if let Some(time) = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+            self.session.env.clock.hear(time);
+        }
+    }
+
+    /// Whom a stanza is for of which the library has no event to tell.
+    fn concern(&self, stanza: &NodeRef<'_>) -> Option<Concern> {
+        let me = || self.session.client.borrow().as_ref().and_then(|client| client.pn());
+        match &*stanza.tag {
+            "success" | "stream:error" => Some(Concern::Connection),
+            "message" if bare::is_bare(stanza, me) => Some(Concern::Messages),
+            _ => None,
+        }
+    }
+
+    fn hand_on(&self, event: Arc<Event>, concern: Concern) {
+        let record = concern == Concern::Messages;
+        if matches!(
+            &*event,
+            Event::Messages(_) | Event::Receipt(_) | Event::UndecryptableMessage(_) | Event::IncomingCall(_)
+        ) {
+            self.pushed.send_replace(Instant::now());
+        }
+        let sent = if record { self.records.try_send(event) } else { self.control.try_send(event) };
+        match sent {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) if record => {
+                warn!("receipts come faster than they are written: cutting the line, they will be said again");
+                self.session.line.cut();
+            }
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                error!("more news of a connection than any connection has: dropped")
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Disappearing messages: what is heard of a chat's timer, and what the tenant's own messages say of it.
+
+use tracing::warn;
+use whatsapp_rust::{
+    Server,
+    proto_helpers::MessageExt as _,
+    types::events::{GroupUpdate, InboundMessage, LazyHistorySync},
+    wacore::stanza::groups::GroupNotificationAction,
+    waproto::whatsapp::{self as wa, message::HistorySyncType},
+};
+
+use super::{content, translate};
+use crate::{
+    message::timer::{self, Timer},
+    session::history::parse,
+    store::Store,
+};
+
+/// Bytes of a history that is looked through, as it comes and inflated: one conversation at a time is in memory.
+const MAX_HISTORY: usize = 16 * 1024 * 1024;
+const MAX_INFLATED: u64 = 128 * 1024 * 1024;
+
+/// Notes what a message says of its chat's timer.
+pub async fn hear(store: &Store, inbound: &InboundMessage) {
+    let source = &inbound.info.source;
+    if matches!(source.chat.server, Server::Newsletter | Server::Broadcast) {
+        return;
+    }
+    if let Some(timer) = content::timer(&inbound.message, inbound.info.timestamp.timestamp()) {
+        note(store, &translate::conversation(source).to_non_ad_string(), timer).await;
+    }
+}
+
+/// The same of a group, where WhatsApp itself tells of the change.
+pub async fn hear_of_group(store: &Store, update: &GroupUpdate) {
+    if let GroupNotificationAction::Ephemeral { expiration, .. } = &update.action {
+        let at = update.timestamp.timestamp();
+        if let Some(timer) = Timer::new(*expiration, Some(at), at) {
+            note(store, &update.group_jid.to_non_ad_string(), timer).await;
+        }
+    }
+}
+
+/// The same of all chats that the phone tells of after a pairing: timers that were set before it.
+pub async fn hear_of_history(store: &Store, history: &LazyHistorySync, now: i64) {
+    let kinds = [HistorySyncType::INITIAL_BOOTSTRAP, HistorySyncType::RECENT, HistorySyncType::FULL];
+    if !kinds.iter().any(|kind| history.sync_type() == *kind as i32) || history.compressed_bytes().len() > MAX_HISTORY {
+        return;
+    }
+    let history = history.clone();
+    let read = move || parse::timers(history.compressed_bytes(), MAX_INFLATED, now);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(timers)) => {
+            for (chat, timer) in timers {
+                note(store, &chat, timer).await;
+            }
+        }
+        Ok(Err(error)) => warn!(%error, "a history cannot be read for its timers"),
+        Err(error) => warn!(%error, "a history was not read for its timers"),
+    }
+}
+
+async fn note(store: &Store, chat: &str, timer: Timer) {
+    if let Err(error) = timer::learn(store, chat, timer).await {
+        warn!(%error, "after how long a chat's messages disappear was not noted");
+    }
+}
+
+/// Lets a message disappear as the others of its chat do.
+pub fn follow(message: &mut wa::Message, seconds: u32) {
+    let document =
+        message.document_with_caption_message.as_option_mut().and_then(|outer| outer.message.as_option_mut());
+    match document {
+        Some(document) => document.set_ephemeral_expiration(seconds),
+        None => message.set_ephemeral_expiration(seconds),
+    };
+}

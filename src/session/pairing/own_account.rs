@@ -1,0 +1,182 @@
+//! Whose tenant it is: an account that was paired stays the tenant's, over logouts, restarts and lost disks. Another one's scan is
+//! refused before WhatsApp hears an answer to it, and told; unless the owner allowed another account, which counts once and for a day.
+
+use std::{
+    sync::{Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, error, info, warn};
+
+use crate::{
+    message::{EventBody, FormerConversations},
+    session::{Inner, Session, Wish, connection::disconnect::Signal},
+    store::{ACCOUNT_CHANGE, Batch, OwnAccount, Store, StoreError, key, space},
+};
+
+/// How long an allowed change waits for the scan. A door that is left open for ever is forgotten.
+const CHANGE_EXPIRES: Duration = Duration::from_secs(24 * 3600);
+
+/// Another account may scan, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountChange {
+    /// What becomes of what was said before.
+    pub conversations: FormerConversations,
+    pub until: Timestamp,
+}
+
+/// The scan that ended the connection, until that is told.
+#[derive(Debug, Default)]
+pub struct RefusedScan(Mutex<Option<Signal>>);
+
+impl RefusedScan {
+    fn put(&self, signal: Signal) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
+    }
+
+    pub fn take(&self) -> Option<Signal> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Session {
+    /// The account that the tenant is, paired or not; `None`: it never was any.
+    pub async fn own_account(&self) -> Result<Option<OwnAccount>, StoreError> {
+        self.0.store.own_account().await
+    }
+
+    /// The owner's word that another account may scan, as long as it counts.
+    pub async fn account_change(&self) -> Result<Option<AccountChange>, StoreError> {
+        self.0.account_change().await
+    }
+
+    /// Lets another account scan, once. Returns when it is durable.
+    pub async fn allow_account_change(&self, conversations: FormerConversations) -> Result<AccountChange, StoreError> {
+        let change = AccountChange { conversations, until: self.0.env.clock.now() + CHANGE_EXPIRES };
+        let encoded = serde_json::to_vec(&change).expect("a change is plain data, which JSON always takes");
+        let mut batch = Batch::default();
+        batch.put(space::SETTINGS, key::text(ACCOUNT_CHANGE), encoded);
+        let written = self.0.store.write(batch).await?;
+        self.0.confirm(written).await?;
+        info!(?conversations, "another account may scan, once");
+        Ok(change)
+    }
+
+    /// The tenant, which is not linked, is nobody's from now on: any account may scan, and what was said stays closed until the former one
+    /// comes back. Returns when it is durable.
+    pub async fn disown(&self) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let Some(own) = inner.store.own_account().await? else { return Ok(()) };
+        inner.forget_files().await;
+        // In a task of its own: whoever asked for it may go away.
+        let outbox = inner.outbox.clone();
+        let leaving = async move { outbox.change_account(own, None, FormerConversations::Keep).await };
+        inner.tasks.spawn(leaving.in_current_span()).await.map_err(|_| StoreError::Closed)??;
+        inner.presences.forget();
+        inner.set_status(|status| status.expected = None);
+        Ok(())
+    }
+
+    /// Takes that back.
+    pub async fn forbid_account_change(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE));
+        let written = self.0.store.write(batch).await?;
+        self.0.confirm(written).await
+    }
+}
+
+/// The directory says which number the tenant had before this daemon knew it: no other account may scan.
+pub(in crate::session) async fn expect_number(store: &Store, number: &str) -> Result<(), StoreError> {
+    if let Some(account) = OwnAccount::named(number) {
+        store.expect_account(account).await?;
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Before the rest: files are served to whoever knows their name. What is lost of them can be fetched again, as long as there is
+    /// somebody to fetch it for.
+    async fn forget_files(&self) {
+        if let Err(error) = self.env.media.forget(&self.tenant).await {
+            warn!(%error, "files of the former account stay until they are swept");
+        }
+    }
+
+    async fn account_change(&self) -> Result<Option<AccountChange>, StoreError> {
+        let stored = self.store.get(space::SETTINGS, &key::text(ACCOUNT_CHANGE)).await?;
+        let change: Option<AccountChange> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
+        Ok(change.filter(|change| change.until > self.env.clock.now()))
+    }
+
+    /// See [`crate::store::Hooks::pairing`]. It may be the account that the tenant was before it was deleted.
+    pub(in crate::session) async fn open_conversations_to(&self, account: &OwnAccount) {
+        if let Err(error) = self.log.open_to(account).await {
+            warn!(%error, "what was said to this account before shows after the next start");
+        }
+    }
+
+    /// See [`crate::store::Hooks::another_account`].
+    pub(in crate::session) async fn admit_account(&self, scanned: &OwnAccount) -> bool {
+        let expected = match self.change_account(scanned).await {
+            Ok(None) => return true,
+            Ok(Some(own)) => own.number,
+            // It may be durable: the session ends, and the next owner finds whose the tenant is. Neither yes nor no is true.
+            Err(error) if error.is_final() => {
+                warn!(%error, "a scan is left without an answer: the session ends");
+                self.line.cut();
+                return false;
+            }
+            Err(error) => {
+                error!(%error, "the change of the account cannot be written down");
+                self.status.borrow().expected.clone().unwrap_or_default()
+            }
+        };
+        self.refuse(expected, scanned).await;
+        false
+    }
+
+    /// `None`: the tenant is the scanned account now. `Some`: it stays this one.
+    async fn change_account(&self, scanned: &OwnAccount) -> Result<Option<OwnAccount>, StoreError> {
+        let Some(own) = self.store.own_account().await?.filter(|own| !own.is_same(scanned)) else { return Ok(None) };
+        let Some(change) = self.account_change().await? else { return Ok(Some(own)) };
+        self.forget_files().await;
+        // In a task of its own: the library may drop this call with its connection.
+        let (outbox, to) = (self.outbox.clone(), scanned.clone());
+        let changing = async move { outbox.change_account(own, Some(&to), change.conversations).await };
+        self.tasks.spawn(changing.in_current_span()).await.map_err(|_| StoreError::Closed)??;
+        self.presences.forget();
+        warn!(conversations = ?change.conversations, "the tenant is another account from now on, as its owner allowed");
+        self.set_status(|status| status.expected = Some(scanned.number.clone()));
+        // The library's saver may have been told that the device is saved when it was ignored.
+        let client = self.client.borrow().clone();
+        if let Some(client) = client {
+            let device = client.persistence_manager().get_device_snapshot();
+            let _ = whatsapp_rust::traits::DeviceStore::save(&*self.store, &device).await;
+        }
+        Ok(None)
+    }
+
+    async fn refuse(&self, expected: String, scanned: &OwnAccount) {
+        let signal = Signal::OtherAccount { expected: hint(&expected), scanned: hint(&scanned.number) };
+        warn!(reason = %signal, "a scan is refused");
+        self.refused_scan.put(signal);
+        let client = self.client.borrow().clone();
+        if let Some(client) = client {
+            // Else it would connect again by itself, with the device that was refused.
+            client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+        }
+        self.line.cut();
+        // Full: then the end of the line says it.
+        let _ = self.wishes.try_send(Wish::RefuseScan);
+        self.happened(EventBody::AccountRefused { expected, scanned: scanned.number.clone() }).await;
+    }
+}
+
+/// Of a number, enough for its owner; logs and reasons have no more.
+fn hint(number: &str) -> String {
+    let digits = number.len().saturating_sub(4);
+    format!("…{}", number.get(digits..).unwrap_or_default())
+}

@@ -1,0 +1,209 @@
+//! People: who is on WhatsApp, what they show of themselves, whom the tenant has blocked, and which two names one person has.
+
+use std::{collections::HashSet, time::Duration};
+
+use whatsapp_rust::{Jid, Server};
+
+use super::pace::Ask;
+use crate::{
+    message::synced::{self, Entry},
+    session::{Refused, Session, requests},
+    store::StoreError,
+};
+
+/// Whether WhatsApp knows a number, and by which names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// A jid; `None`: only the LID is known.
+    pub number: Option<String>,
+    pub lid: Option<String>,
+}
+
+/// One person's two names, each a jid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    pub lid: String,
+    pub number: String,
+}
+
+/// A person as the tenant knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// A jid.
+    pub id: String,
+    /// As the tenant saved it.
+    pub saved: Option<Entry>,
+    /// What the person calls itself, as far as it wrote.
+    pub push_name: Option<String>,
+    pub is_me: bool,
+    /// `None`: WhatsApp could not be asked.
+    pub is_blocked: Option<bool>,
+}
+
+/// Conversations that are looked through for people.
+const CHATS: usize = 10_000;
+
+impl Session {
+    /// `None`: nobody has that number.
+    pub async fn account(&self, number: &str) -> Result<Option<Account>, Refused> {
+        let jid = requests::person("phone", number)?;
+        let found =
+            self.ask(Ask::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await }).await?;
+        if let Some(error) = found.iter().find_map(|found| found.contact_error.as_ref()) {
+            let wait = Duration::from_secs(error.backoff.unwrap_or(60).into());
+            return Err(Refused::of_code(error.code.unwrap_or(500), error.text.as_deref().unwrap_or_default(), wait));
+        }
+        Ok(found.into_iter().find(|found| found.is_registered).map(|found| {
+            let number = if found.jid.is_lid() { found.pn_jid.as_ref() } else { Some(&found.jid) };
+            let lid = found.lid.as_ref().or(found.jid.is_lid().then_some(&found.jid));
+            Account { number: number.map(Jid::to_non_ad_string), lid: lid.map(Jid::to_non_ad_string) }
+        }))
+    }
+
+    /// What a person says of itself; `None`: nothing, or not to us.
+    pub async fn about(&self, id: &str) -> Result<Option<String>, Refused> {
+        let jid = requests::person("contactId", id)?;
+        let found =
+            self.ask(Ask::Lookup, |client| async move { client.contacts().get_user_info(&[jid]).await }).await?;
+        Ok(found.into_values().find_map(|info| info.status).filter(|about| !about.is_empty()))
+    }
+
+    /// Where a person's or a group's picture can be fetched for a while; `None`: it has none, or none for us.
+    pub async fn picture(&self, id: &str) -> Result<Option<String>, Refused> {
+        let jid = requests::chat("chatId", id)?;
+        let found = self
+            .ask(Ask::Lookup, |client| async move { client.contacts().get_profile_picture(&jid, false).await })
+            .await;
+        match found {
+            Ok(picture) => Ok(picture.map(|picture| picture.url)),
+            // Of a stranger's: not ours to see.
+            Err(Refused::NotAllowed | Refused::Unknown(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub async fn block(&self, id: &str, blocked: bool) -> Result<(), Refused> {
+        let jid = requests::person("contactId", id)?;
+        // WhatsApp goes by both names here.
+        if self.names(&jid.to_string()).await?.is_none() {
+            return Err(Refused::Unknown("account at WhatsApp"));
+        }
+        self.ask(Ask::Change, |client| async move {
+            if blocked { client.blocking().block(&jid).await } else { client.blocking().unblock(&jid).await }
+        })
+        .await
+    }
+
+    /// Saves a person under a name, in the phone's address book too.
+    pub async fn save_person(&self, id: &str, first: &str, last: &str) -> Result<(), Refused> {
+        let jid = requests::person("chatId", id)?;
+        let number = self.number_of(jid).await?;
+        let full = format!("{} {}", first.trim(), last.trim()).trim().to_owned();
+        if !(1..=256).contains(&full.chars().count()) {
+            return Err(Refused::Input { field: "firstName", expected: "from 1 to 256 characters with the last name" });
+        }
+        let first = Some(first.trim().to_owned()).filter(|first| !first.is_empty());
+        self.set(|client| async move { client.chat_actions().save_contact(&number, Some(full), first, true).await })
+            .await
+    }
+
+    /// One person.
+    pub async fn person(&self, id: &str) -> Result<Person, Refused> {
+        let jid = requests::person("contactId", id)?;
+        let id = self.number_of(jid.clone()).await.unwrap_or(jid).to_string();
+        let mut saved = None;
+        for name in self.0.store.names(&id).await? {
+            saved = saved.or(synced::person(&self.0.store, &name).await?);
+        }
+        let chats = self.unnamed_among(&HashSet::from([id.clone()]), 0, 1).await?;
+        let mut person = Person { saved, ..self.stranger(id) };
+        person.push_name = chats.into_iter().next().and_then(|chat| chat.name).or(person.push_name);
+        Ok(self.with_blocks(vec![person]).await.swap_remove(0))
+    }
+
+    /// Everybody whom the tenant saved or talks with, by id.
+    pub async fn people(&self) -> Result<Vec<Person>, Refused> {
+        let known = self.people_by_id().await?;
+        Ok(self.with_blocks(known).await)
+    }
+
+    /// Those whom the tenant saved or talks with, without WhatsApp's word on them.
+    pub(in crate::session) async fn people_by_id(&self) -> Result<Vec<Person>, StoreError> {
+        let mut known = std::collections::BTreeMap::new();
+        for (id, saved) in synced::people(&self.0.store).await? {
+            // The phone may have told the LID alone.
+            let id = self.0.store.names(&id).await?.swap_remove(0);
+            known.insert(id.clone(), Person { saved: Some(saved), ..self.stranger(id) });
+        }
+        for chat in self.unnamed_chats(0, CHATS).await? {
+            if requests::person("id", &chat.id).is_ok() {
+                let person = known.entry(chat.id.clone()).or_insert_with(|| self.stranger(chat.id.clone()));
+                person.push_name = chat.name;
+            }
+        }
+        Ok(known.into_values().collect())
+    }
+
+    fn stranger(&self, id: String) -> Person {
+        let is_me = self.me().is_some_and(|me| me == id);
+        let push_name = self.status().push_name.filter(|_| is_me);
+        Person { id, saved: None, push_name, is_me, is_blocked: None }
+    }
+
+    /// A list of people is worth something without WhatsApp's word on who is blocked.
+    async fn with_blocks(&self, mut people: Vec<Person>) -> Vec<Person> {
+        let Ok(blocked) = self.ask(Ask::Query, |client| async move { client.blocking().get_blocklist().await }).await
+        else {
+            return people;
+        };
+        let mut names: HashSet<String> = HashSet::new();
+        for entry in blocked {
+            if let Ok(number) = self.number_of(entry.jid.clone()).await {
+                names.insert(number.to_non_ad_string());
+            }
+            names.insert(entry.jid.to_non_ad_string());
+        }
+        people.iter_mut().for_each(|person| person.is_blocked = Some(names.contains(&person.id)));
+        people
+    }
+
+    /// The names that are known here, by LID.
+    pub async fn all_names(&self) -> Result<Vec<Names>, Refused> {
+        let known = self.0.store.mappings().await.map_err(Refused::Store)?;
+        let mut names: Vec<_> = known.into_iter().map(|entry| named(&entry.lid, &entry.phone_number)).collect();
+        names.sort_by(|a, b| a.lid.cmp(&b.lid));
+        Ok(names)
+    }
+
+    /// Both names of a person by one of them. Of a number that is not known here WhatsApp is asked; of a LID it tells nothing.
+    pub async fn names(&self, id: &str) -> Result<Option<Names>, Refused> {
+        let jid = requests::person("id", id)?;
+        let store = &self.0.store;
+        let known = match jid.server {
+            Server::Lid => store.mapping_of_lid(&jid.user).await,
+            _ => store.mapping_of_number(&jid.user).await,
+        };
+        let known = known.map_err(Refused::Store)?;
+        if let Some(entry) = known {
+            return Ok(Some(named(&entry.lid, &entry.phone_number)));
+        }
+        if jid.is_lid() {
+            return Ok(None);
+        }
+        let account = self.account(&jid.to_string()).await?;
+        Ok(account.and_then(|account| Some(Names { lid: account.lid?, number: account.number? })))
+    }
+
+    /// The name with the phone number, where it is known.
+    async fn number_of(&self, jid: Jid) -> Result<Jid, Refused> {
+        if !jid.is_lid() {
+            return Ok(jid);
+        }
+        let names = self.names(&jid.to_string()).await?.ok_or(Refused::Unknown("phone number of this LID"))?;
+        requests::person("id", &names.number)
+    }
+}
+
+fn named(lid: &str, number: &str) -> Names {
+    Names { lid: Jid::lid(lid).to_string(), number: Jid::pn(number).to_string() }
+}

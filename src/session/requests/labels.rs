@@ -1,0 +1,101 @@
+//! Labels of conversations, which WhatsApp Business has. Read from what WhatsApp has told; changed at WhatsApp, which tells it back.
+
+use crate::{
+    message::synced::{self, Label},
+    session::{Refused, Session},
+};
+
+/// WhatsApp Business has so many.
+const MAX_LABELS: usize = 20;
+const MAX_NAME: usize = 100;
+pub const COLORS: std::ops::RangeInclusive<i32> = 0..=19;
+
+impl Session {
+    pub async fn labels(&self) -> Result<Vec<Label>, Refused> {
+        let mut labels = synced::labels(&self.0.store).await?;
+        labels.sort_by_key(|label| (label.id.parse::<u32>().unwrap_or(u32::MAX), label.id.clone()));
+        Ok(labels)
+    }
+
+    /// Makes a label; WhatsApp numbers them.
+    pub async fn create_label(&self, name: &str, color: Option<i32>) -> Result<Label, Refused> {
+        let labels = self.labels().await?;
+        if labels.len() >= MAX_LABELS {
+            return Err(Refused::Full { most: MAX_LABELS, of: "labels" });
+        }
+        let next = labels.iter().filter_map(|label| label.id.parse::<u32>().ok()).max().unwrap_or(0) + 1;
+        let free = || COLORS.clone().find(|color| labels.iter().all(|label| label.color != *color));
+        let color = color.or_else(free).unwrap_or_default();
+        self.put_label(Label { id: next.to_string(), name: name.to_owned(), color }).await
+    }
+
+    pub async fn change_label(&self, id: &str, name: &str, color: Option<i32>) -> Result<Label, Refused> {
+        let known = self.label(id).await?;
+        self.put_label(Label { name: name.to_owned(), color: color.unwrap_or(known.color), ..known }).await
+    }
+
+    async fn put_label(&self, label: Label) -> Result<Label, Refused> {
+        if !(1..=MAX_NAME).contains(&label.name.chars().count()) {
+            return Err(Refused::Input { field: "name", expected: "from 1 to 100 characters" });
+        }
+        if !COLORS.contains(&label.color) {
+            return Err(Refused::Input { field: "color", expected: "from 0 to 19" });
+        }
+        let new = label.clone();
+        self.set(|client| async move { client.labels().create_label(&new.id, &new.name, new.color).await }).await?;
+        Ok(label)
+    }
+
+    pub async fn delete_label(&self, id: &str) -> Result<(), Refused> {
+        let label = self.label(id).await?;
+        self.set(|client| async move { client.labels().delete_label(&label.id).await }).await
+    }
+
+    /// The labels that a chat has.
+    pub async fn labels_of(&self, chat: &str) -> Result<Vec<Label>, Refused> {
+        let names: Vec<_> = self.conversation(chat).await?.into_iter().map(|name| name.to_string()).collect();
+        let mut found = Vec::new();
+        for label in self.labels().await? {
+            let chats = synced::chats_of(&self.0.store, &label.id).await?;
+            if chats.iter().any(|chat| names.contains(chat)) {
+                found.push(label);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Gives a chat these labels and no others.
+    pub async fn label_chat(&self, chat: &str, wanted: &[String]) -> Result<(), Refused> {
+        let jid = self.conversation(chat).await?.swap_remove(0);
+        for id in wanted {
+            self.label(id).await?;
+        }
+        let has: Vec<_> = self.labels_of(chat).await?.into_iter().map(|label| label.id).collect();
+        for id in has.iter().filter(|id| !wanted.contains(id)) {
+            let (id, jid) = (id.clone(), jid.clone());
+            self.set(|client| async move { client.labels().remove_chat_label(&id, &jid).await }).await?;
+        }
+        for id in wanted.iter().filter(|id| !has.contains(id)) {
+            let (id, jid) = (id.clone(), jid.clone());
+            self.set(|client| async move { client.labels().add_chat_label(&id, &jid).await }).await?;
+        }
+        Ok(())
+    }
+
+    /// The chats that have a label: jids.
+    pub async fn chats_of_label(&self, id: &str) -> Result<Vec<String>, Refused> {
+        let label = self.label(id).await?;
+        let mut chats = Vec::new();
+        for chat in synced::chats_of(&self.0.store, &label.id).await? {
+            let chat = self.0.store.names(&chat).await?.swap_remove(0);
+            if !chats.contains(&chat) {
+                chats.push(chat);
+            }
+        }
+        Ok(chats)
+    }
+
+    async fn label(&self, id: &str) -> Result<Label, Refused> {
+        self.labels().await?.into_iter().find(|label| label.id == id).ok_or(Refused::Unknown("label"))
+    }
+}

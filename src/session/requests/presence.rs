@@ -1,0 +1,225 @@
+//! Who is there and who types: what others show the tenant, as far as it asked, and what the tenant shows. Not kept over a restart;
+//! subscriptions are made again at each new connection.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tracing::debug;
+use whatsapp_rust::{
+    Client, Jid,
+    types::{
+        events::{ChatPresenceUpdate, PresenceUpdate},
+        presence::{ChatPresence, ChatPresenceMedia},
+    },
+};
+
+use super::pace::Ask;
+use crate::session::{Refused, Session};
+
+/// Chats that a session follows. The one that was asked for longest ago makes room.
+const FOLLOWED: usize = 256;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Online,
+    Offline,
+    Typing,
+    Recording,
+    /// Wrote, and stopped.
+    Paused,
+}
+
+/// What a chat shows of one who is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// A jid.
+    pub who: String,
+    pub mood: Mood,
+    /// Seconds since 1970; `None`: never seen, or not to be known.
+    pub last_seen: Option<i64>,
+}
+
+/// What is known of who is there.
+#[derive(Debug, Default)]
+pub(in crate::session) struct Presences {
+    followed: Mutex<Followed>,
+    /// The tenant wants to be seen.
+    online: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Followed {
+    asked: u64,
+    chats: BTreeMap<String, Chat>,
+}
+
+#[derive(Debug)]
+struct Chat {
+    asked: u64,
+    /// What else WhatsApp may call it: a person's other jid.
+    also: Vec<String>,
+    shown: Vec<Shown>,
+}
+
+impl Presences {
+    /// Who was followed was another account's business.
+    pub fn forget(&self) {
+        *self.followed() = Followed::default();
+        self.online.store(false, Ordering::Release);
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Followed> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(&self, chat: &str, also: Vec<String>) {
+        let mut followed = self.followed();
+        followed.asked += 1;
+        let asked = followed.asked;
+        // Its number was not known when it was asked for before.
+        for name in &also {
+            followed.chats.remove(name);
+        }
+        if let Some(chat) = followed.chats.get_mut(chat) {
+            (chat.asked, chat.also) = (asked, also);
+            return;
+        }
+        if followed.chats.len() >= FOLLOWED {
+            let oldest = followed.chats.iter().min_by_key(|(_, chat)| chat.asked).map(|(name, _)| name.clone());
+            oldest.and_then(|oldest| followed.chats.remove(&oldest));
+        }
+        followed.chats.insert(chat.to_owned(), Chat { asked, also, shown: Vec::new() });
+    }
+
+    /// The chat that shows something else now.
+    pub fn heard_presence(&self, update: &PresenceUpdate) -> Option<String> {
+        let from = update.from.to_non_ad_string();
+        let mood = if update.unavailable { Mood::Offline } else { Mood::Online };
+        let last_seen = update.last_seen.map(|at| at.timestamp());
+        self.show(&from, Shown { who: from.clone(), mood, last_seen })
+    }
+
+    /// The same.
+    pub fn heard_typing(&self, update: &ChatPresenceUpdate) -> Option<String> {
+        let mood = match (&update.state, &update.media) {
+            (ChatPresence::Composing, ChatPresenceMedia::Audio) => Mood::Recording,
+            (ChatPresence::Composing, _) => Mood::Typing,
+            (ChatPresence::Paused, _) => Mood::Paused,
+        };
+        let source = &update.source;
+        let shown = Shown { who: source.sender.to_non_ad_string(), mood, last_seen: None };
+        self.show(&source.chat.to_non_ad_string(), shown)
+    }
+
+    /// Of chats that nobody asked for nothing is kept: they may be thousands.
+    fn show(&self, named: &str, mut new: Shown) -> Option<String> {
+        const MEMBERS: usize = 1024;
+        let mut followed = self.followed();
+        let is_it = |(name, chat): &(&String, &mut Chat)| *name == named || chat.also.iter().any(|also| also == named);
+        let (name, chat) = followed.chats.iter_mut().find(is_it)?;
+        if new.who == named {
+            new.who.clone_from(name);
+        }
+        if let Some(shown) = chat.shown.iter_mut().find(|shown| shown.who == new.who) {
+            new.last_seen = new.last_seen.or(shown.last_seen);
+            if *shown == new {
+                return None;
+            }
+            *shown = new;
+        } else if chat.shown.len() < MEMBERS {
+            chat.shown.push(new);
+        }
+        Some(name.clone())
+    }
+
+    /// The tenant is to be shown as there.
+    pub fn is_online(&self) -> bool {
+        self.online.load(Ordering::Acquire)
+    }
+
+    /// On a new connection: as it was on the last.
+    pub async fn renew(&self, client: &Client) {
+        let presence = client.presence();
+        let shown = if self.is_online() {
+            presence.set_available().await
+        } else {
+            // The library says "available" at each login; the owner's phone would stop notifying.
+            presence.set_unavailable().await
+        };
+        if let Err(error) = shown {
+            debug!(%error, "presence was not set");
+        }
+        let chats: Vec<String> = self.followed().chats.keys().cloned().collect();
+        for jid in chats.iter().filter_map(|chat| chat.parse::<Jid>().ok()) {
+            if let Err(error) = presence.subscribe(jid).await {
+                debug!(%error, "a presence is not followed");
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Shows the tenant as there or not there. While it is, the owner's phone does not notify.
+    pub async fn show_online(&self, online: bool) -> Result<(), Refused> {
+        self.ask(Ask::Presence, |client| async move {
+            if online { client.presence().set_available().await } else { client.presence().set_unavailable().await }
+        })
+        .await?;
+        self.0.presences.online.store(online, Ordering::Release);
+        Ok(())
+    }
+
+    /// Shows in a chat what the tenant does there.
+    pub async fn show_mood(&self, chat: &str, mood: Mood) -> Result<(), Refused> {
+        let jid = self.conversation(chat).await?.swap_remove(0);
+        self.ask(Ask::Presence, |client| async move {
+            match mood {
+                Mood::Typing => client.chatstate().send_composing(&jid).await,
+                Mood::Recording => client.chatstate().send_recording(&jid).await,
+                Mood::Online | Mood::Offline | Mood::Paused => client.chatstate().send_paused(&jid).await,
+            }
+        })
+        .await
+    }
+
+    /// Asks WhatsApp to tell from now on who is there in a chat. It does so only while the tenant itself is shown as there.
+    pub async fn follow_presence(&self, chat: &str) -> Result<(), Refused> {
+        let mut also = self.conversation(chat).await?;
+        let jid = also.remove(0);
+        let name = jid.to_string();
+        let presences = &self.0.presences;
+        let was_followed = presences.followed().chats.contains_key(&name);
+        // Before: the answer may be here before this goes on, and says what is so until it changes.
+        presences.follow(&name, also.iter().map(Jid::to_string).collect());
+        let asked = self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await;
+        if asked.is_err() && !was_followed {
+            presences.followed().chats.remove(&name);
+        }
+        asked
+    }
+
+    /// What a chat shows now, with the name that it has here; follows it from now on.
+    pub async fn presence(&self, chat: &str) -> Result<(String, Vec<Shown>), Refused> {
+        let name = self.conversation(chat).await?.swap_remove(0).to_string();
+        match self.shown(&name) {
+            Some(shown) => Ok((name, shown)),
+            None => self.follow_presence(chat).await.map(|()| (name, Vec::new())),
+        }
+    }
+
+    /// The same, of one that is followed.
+    pub fn shown(&self, chat: &str) -> Option<Vec<Shown>> {
+        self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone())
+    }
+
+    /// What all chats show that are followed: by jid.
+    pub fn presences(&self) -> Vec<(String, Vec<Shown>)> {
+        let followed = self.0.presences.followed();
+        followed.chats.iter().map(|(name, chat)| (name.clone(), chat.shown.clone())).collect()
+    }
+}

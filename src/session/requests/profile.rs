@@ -1,0 +1,68 @@
+//! How the tenant shows itself to others: name, about, picture.
+
+use super::pace::Ask;
+use crate::session::{Refused, Session};
+
+/// How the tenant shows itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// A jid.
+    pub id: String,
+    pub name: String,
+    /// Where the picture can be fetched for a while.
+    pub picture: Option<String>,
+}
+
+/// WhatsApp's limits.
+const MAX_NAME: usize = 25;
+const MAX_ABOUT: usize = 139;
+
+/// WhatsApp takes pictures of some 100 KB; what is much larger is no picture for a profile.
+const MAX_PICTURE: usize = 1024 * 1024;
+
+impl Session {
+    pub async fn profile(&self) -> Result<Profile, Refused> {
+        let id = self.me().ok_or_else(|| self.unready(Refused::NotConnected))?;
+        let picture = self.picture(&id).await?;
+        Ok(Profile { id, name: self.status().push_name.unwrap_or_default(), picture })
+    }
+
+    pub async fn set_name(&self, name: &str) -> Result<(), Refused> {
+        if !(1..=MAX_NAME).contains(&name.chars().count()) {
+            return Err(Refused::Input { field: "name", expected: "from 1 to 25 characters" });
+        }
+        self.ask(Ask::Change, |client| async move { client.profile().set_push_name(name).await }).await?;
+        self.0.set_status(|status| status.push_name = Some(name.to_owned()));
+        Ok(())
+    }
+
+    /// An empty one takes it away.
+    pub async fn set_about(&self, about: &str) -> Result<(), Refused> {
+        if about.chars().count() > MAX_ABOUT {
+            return Err(Refused::Input { field: "status", expected: "at most 139 characters" });
+        }
+        self.ask(Ask::Change, |client| async move { client.profile().set_status_text(about).await }).await
+    }
+
+    pub async fn set_picture(&self, jpeg: Vec<u8>) -> Result<(), Refused> {
+        check_picture(&jpeg)?;
+        self.ask(Ask::Change, |client| async move { client.profile().set_profile_picture(jpeg).await }).await?;
+        Ok(())
+    }
+
+    pub async fn remove_picture(&self) -> Result<(), Refused> {
+        self.ask(Ask::Change, |client| async move { client.profile().remove_profile_picture().await }).await?;
+        Ok(())
+    }
+}
+
+/// WhatsApp takes JPEG alone, and says no word of it otherwise.
+pub(in crate::session) fn check_picture(bytes: &[u8]) -> Result<(), Refused> {
+    if !bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
+        return Err(Refused::Input { field: "file", expected: "expected a JPEG picture" });
+    }
+    if bytes.len() > MAX_PICTURE {
+        return Err(Refused::Input { field: "file", expected: "at most 1 MiB" });
+    }
+    Ok(())
+}

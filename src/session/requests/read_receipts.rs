@@ -1,0 +1,161 @@
+//! Small signs to a chat, worth nothing a moment later: seen, typing. Never repeated; what was marked as read is remembered, so that
+//! it is not marked twice.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use whatsapp_rust::{Client, Jid, Server};
+
+use super::pace::Ask;
+use crate::{
+    message::{
+        EventId, Message,
+        history::{self, Entry},
+    },
+    session::{RefusedSend, Session},
+    store::{
+        Batch, Store, StoreError,
+        key::{self, Key},
+        space,
+    },
+};
+
+/// Messages of a chat that are looked through, and those that are read at a time.
+const MOST: usize = 2000;
+const PAGE: usize = 100;
+
+/// Messages that were marked out of turn, and are remembered of a chat.
+const ODD: usize = 200;
+
+impl Session {
+    /// Marks these messages of a chat as read; without any, all that came there and was not marked. Returns them.
+    pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, RefusedSend> {
+        let (client, names) = self.reach(Ask::Receipt, chat).await?;
+        let unreadable = |error: StoreError| self.unreadable(&error);
+        let mut marked = Marked::read(&self.0.store, &names).await.map_err(unreadable)?;
+        let recent = self.unmarked(chat, ids, &marked).await.map_err(unreadable)?;
+        let theirs = recent.iter().filter(|entry| !entry.message.from_me);
+        let wanted: Vec<_> = if ids.is_empty() {
+            // What the phone told is older than all that came here.
+            theirs.filter(|entry| !entry.past && !marked.has(entry)).collect()
+        } else {
+            theirs.filter(|entry| ids.contains(&entry.message.id)).collect()
+        };
+        for (chat, sender, ids) in receipts(&wanted, &names[0]) {
+            let marking = client.mark_as_read(&chat, sender.as_ref(), &ids).await;
+            marking.map_err(|_| self.unready(RefusedSend::NotConnected))?;
+        }
+        match ids.is_empty() {
+            true => marked.all(recent.first().map(|newest| newest.event)),
+            false => marked.some(wanted.iter().map(|entry| entry.message.id.clone())),
+        }
+        marked.write(&self.0.store, &names[0]).await.map_err(unreadable)?;
+        Ok(wanted.into_iter().map(|entry| entry.message.clone()).collect())
+    }
+
+    /// The newest messages of a chat, back to the first that was marked; or to the last of these.
+    async fn unmarked(&self, chat: &str, ids: &[String], marked: &Marked) -> Result<Vec<Entry>, StoreError> {
+        let mut query = history::Query { chat: Some(chat.to_owned()), limit: PAGE, ..history::Query::default() };
+        let mut recent: Vec<Entry> = Vec::new();
+        loop {
+            let page = self.messages(&query).await?;
+            query.before = page.last().map(|oldest| oldest.event);
+            let ends = page.len() < PAGE || recent.len() + PAGE >= MOST;
+            let is_marked = page.last().is_some_and(|oldest| oldest.past || marked.covers(oldest));
+            recent.extend(page);
+            let has_all = || ids.iter().all(|id| recent.iter().any(|entry| entry.message.id == *id));
+            if ends || if ids.is_empty() { is_marked } else { has_all() } {
+                return Ok(recent);
+            }
+        }
+    }
+
+    /// Shows in the chat that somebody is typing, or not any more.
+    pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), RefusedSend> {
+        let (client, names) = self.reach(Ask::Presence, chat).await?;
+        let jid = &names[0];
+        let shown = if typing {
+            client.chatstate().send_composing(jid).await
+        } else {
+            client.chatstate().send_paused(jid).await
+        };
+        shown.map_err(|_| self.unready(RefusedSend::NotConnected))
+    }
+
+    /// The client, and the names of the chat.
+    async fn reach(&self, kind: Ask, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), RefusedSend> {
+        let client = self.0.ready.borrow().clone().ok_or_else(|| self.unready(RefusedSend::NotConnected))?;
+        let names = self.addressee(chat, None).await?;
+        self.0.pace.take(kind).map_err(|wait| RefusedSend::TooMany { wait })?;
+        Ok((client, names))
+    }
+}
+
+/// One receipt for the messages of each author, as WhatsApp addressed them: the sender's client goes by that.
+fn receipts<'a>(wanted: &[&'a Entry], chat: &Jid) -> Vec<(Jid, Option<Jid>, Vec<&'a str>)> {
+    let mut receipts: Vec<(Jid, Option<Jid>, Vec<&str>)> = Vec::new();
+    // The oldest first, as they were read.
+    for entry in wanted.iter().rev() {
+        let addressed = &entry.message.addressed;
+        let chat: Jid = addressed.chat.parse().unwrap_or_else(|_| chat.clone());
+        let names_author = entry.message.is_group || chat.server == Server::Broadcast;
+        let sender: Option<Jid> = addressed.sender.parse().ok().filter(|_| names_author);
+        match receipts.iter_mut().find(|(of, by, _)| *of == chat && *by == sender) {
+            Some((.., ids)) => ids.push(&entry.message.id),
+            None => receipts.push((chat, sender, vec![&entry.message.id])),
+        }
+    }
+    receipts
+}
+
+/// The messages of a chat that were marked as read, over restarts.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Marked {
+    /// All up to this event.
+    upto: Option<EventId>,
+    /// These beside, the latest last.
+    odd: Vec<String>,
+}
+
+impl Marked {
+    /// Reads it by all names of the chat.
+    async fn read(store: &Store, names: &[Jid]) -> Result<Self, StoreError> {
+        let mut all = Self::default();
+        for name in names {
+            let stored = store.get(space::SETTINGS, &Self::key(name)).await?;
+            let of_name: Self = stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default();
+            all.upto = all.upto.max(of_name.upto);
+            all.odd.extend(of_name.odd);
+        }
+        Ok(all)
+    }
+
+    async fn write(&self, store: &Store, chat: &Jid) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(space::SETTINGS, Self::key(chat), serde_json::to_vec(self).unwrap_or_default());
+        // Nobody waits for it: what is lost is marked once more.
+        store.write(batch).await.map(drop)
+    }
+
+    fn key(chat: &Jid) -> Key {
+        key::text(&format!("read/{chat}"))
+    }
+
+    fn covers(&self, entry: &Entry) -> bool {
+        self.upto.is_some_and(|upto| entry.event <= upto)
+    }
+
+    fn has(&self, entry: &Entry) -> bool {
+        self.covers(entry) || self.odd.contains(&entry.message.id)
+    }
+
+    fn all(&mut self, newest: Option<EventId>) {
+        self.upto = self.upto.max(newest);
+        self.odd.clear();
+    }
+
+    fn some(&mut self, ids: impl Iterator<Item = String>) {
+        self.odd.extend(ids);
+        self.odd.drain(..self.odd.len().saturating_sub(ODD));
+    }
+}

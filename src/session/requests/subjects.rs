@@ -1,0 +1,79 @@
+//! What the tenant's groups are called. WhatsApp has the subjects: it is asked for all of them when somebody reads a list with a group
+//! whose name is not known here, and tells each change. Not kept over a restart.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use crate::{
+    clock::Instant,
+    message::{EventBody, Group, GroupChange},
+    session::Session,
+};
+
+/// Nobody waits longer for a name.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A group that WhatsApp did not name is not asked for again before.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Groups by their jids.
+#[derive(Debug, Default)]
+pub(in crate::session) struct GroupSubjects(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    subjects: HashMap<String, String>,
+    asked_at: Option<Instant>,
+}
+
+impl GroupSubjects {
+    pub fn get(&self, group: &str) -> Option<String> {
+        self.known().subjects.get(group).cloned()
+    }
+
+    pub fn note(&self, groups: &[Group]) {
+        let mut known = self.known();
+        for group in groups {
+            known.subjects.insert(group.id.clone(), group.subject.clone());
+        }
+    }
+
+    pub fn hear(&self, event: &EventBody) {
+        match event {
+            EventBody::Group { group, change: GroupChange::Subject(subject), .. } => {
+                self.known().subjects.insert(group.clone(), subject.clone());
+            }
+            EventBody::Group { change: GroupChange::Joined(group), .. } => self.note(std::slice::from_ref(group)),
+            _ => {}
+        }
+    }
+
+    fn may_ask(&self, now: Instant) -> bool {
+        let mut known = self.known();
+        let may = known.asked_at.is_none_or(|asked| now.since(asked) >= ASK_AGAIN);
+        if may {
+            known.asked_at = Some(now);
+        }
+        may
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// What these groups are called, as far as it is known, or WhatsApp says it soon.
+    pub(in crate::session) async fn learn_subjects(&self, groups: &[String]) {
+        let subjects = &self.0.subjects;
+        if groups.iter().any(|group| subjects.get(group).is_none()) && subjects.may_ask(self.0.env.clock.instant()) {
+            // They are noted when they come.
+            let _ = timeout(ASK_TIMEOUT, self.groups()).await;
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! From what a consumer wants said to a message in the outbox: whom it goes to, what it is about, its id. Accepts; the courier
+//! carries.
+
+use std::time::Duration;
+
+use rand::RngCore as _;
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::warn;
+use whatsapp_rust::{
+    Jid, Server,
+    waproto::{codec, whatsapp as wa},
+};
+
+use super::{
+    channel_posts,
+    compose::{Composed, Setting, compose, recompose},
+    status_broadcast,
+};
+use crate::{
+    humanize::Manner,
+    journal::{ChangeNo, Closed},
+    message::{
+        Accepted, Addressed, Decision, Delivery, Draft, Flaw, Humanize, Message, NotAccepted, Outgoing, SendRequest,
+        Target, media::FileName, timer,
+    },
+    pacing::Held,
+    session::{End, Refused, Session, files::Source, inbound::edits::Editable, state::State},
+    store::StoreError,
+    tenant::TenantId,
+};
+
+const NOT_OURS: &str = "only own messages can be deleted for everyone in a chat with a person";
+
+/// How long a consumer waits for a message to be durable before it is told that nobody knows.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A message waits so long for a handover that may fail yet; then it is refused, and nothing was written.
+const HANDED_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The vault is slower than that with a message before: the next one is refused, before anything is written.
+const VAULT_STALL: Duration = Duration::from_millis(2500);
+
+/// Why a message was not accepted. Nothing was sent and nothing will be, but for [`Self::OutcomeUnknown`].
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedSend {
+    #[error("the session is not connected to WhatsApp")]
+    NotConnected,
+    /// The next session can be asked.
+    #[error("the session is over: {0}")]
+    Ended(End),
+    #[error("the recipient is neither a phone number nor a jid")]
+    Recipient,
+    #[error(transparent)]
+    Draft(#[from] Flaw),
+    /// The message that it answers or is about is not kept here.
+    #[error("there is no such message here")]
+    UnknownMessage,
+    /// WhatsApp takes edits of a message for so long.
+    #[error("the message is older than {0:?}")]
+    EditTooLate(Duration),
+    /// A status for everybody whom the tenant knows.
+    #[error("the tenant knows nobody, saved or from a conversation")]
+    NobodyKnown,
+    /// Why not.
+    #[error("{0}")]
+    NotInChannels(&'static str),
+    /// Nothing was written.
+    #[error("the vault does not answer")]
+    VaultDown,
+    /// It was written, and the vault has not confirmed it in time. As long as this process lives it will be sent; should it die, only
+    /// the vault knows.
+    #[error("the vault has not confirmed the message {id} yet")]
+    OutcomeUnknown { id: String },
+    /// The idempotency key was used for another message.
+    #[error("the idempotency key was used for another message")]
+    KeyReused,
+    /// It is the id of a message that somebody else wrote here, or the owner on the phone.
+    #[error("a message of this id is there already")]
+    IdTaken,
+    /// A repeat of what was accepted for the account that was paired before: it is not sent from another number.
+    #[error("the message {id} was accepted for another account")]
+    OtherAccount { id: String, delivery: Delivery },
+    #[error("the file has more than {0} bytes")]
+    TooLarge(u64),
+    /// The file's URL did not give it; in words for whoever named it.
+    #[error("the file cannot be fetched: {0}")]
+    Unfetched(String),
+    /// A first message to somebody who never wrote would not leave in its time.
+    #[error("too many first messages to strangers: {}", .0.reason.words())]
+    Strangers(Held),
+    /// Others that send files have all places.
+    #[error("too many files are on their way")]
+    Busy,
+    /// WhatsApp's media hosts do not take the file now.
+    #[error("WhatsApp's media hosts do not answer")]
+    MediaDown,
+    /// WhatsApp takes no file, with its code.
+    #[error("WhatsApp takes no file: {0}")]
+    RefusedFile(u16),
+    #[error("the local disk fails")]
+    Disk,
+    /// The tenant asks WhatsApp for more of it than is good for the account.
+    #[error("too many requests")]
+    TooMany { wait: Duration },
+    /// WhatsApp was asked whom it is for, and does not say.
+    #[error(transparent)]
+    Unasked(Refused),
+}
+
+impl From<Refused> for RefusedSend {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotConnected => Self::NotConnected,
+            Refused::Ended(end) => Self::Ended(end),
+            Refused::Input { field, expected } => Self::Draft(Flaw { field, expected: expected.to_owned() }),
+            Refused::TooMany { wait } => Self::TooMany { wait },
+            other => Self::Unasked(other),
+        }
+    }
+}
+
+impl Session {
+    /// Accepts a message; returns it when it is durable and will be sent.
+    ///
+    /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
+    /// message, and the same key for another message is refused.
+    pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, RefusedSend> {
+        let outgoing = self.composed(request, None, key).await?;
+        if outgoing.is_first_contact {
+            self.refuse_bulk(&outgoing).await?;
+        }
+        self.take_on(outgoing).await
+    }
+
+    /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
+    pub async fn send_file(
+        &self,
+        request: &SendRequest,
+        source: Source,
+        key: Option<&str>,
+    ) -> Result<Message, RefusedSend> {
+        let outgoing = self.composed(request, Some(source), key).await?;
+        if outgoing.is_first_contact {
+            self.refuse_bulk(&outgoing).await?;
+        }
+        self.take_on(outgoing).await
+    }
+
+    /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
+    pub async fn bot_reply(
+        &self,
+        chat: &str,
+        text: String,
+        key: &str,
+        is_notice: bool,
+        humanize: Option<Humanize>,
+    ) -> Result<Outgoing, RefusedSend> {
+        let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Vec::new() });
+        let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
+        Ok(Outgoing { is_notice, ..self.composed(&request, None, Some(key)).await? })
+    }
+
+    /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].
+    pub async fn decide(&self, decision: Decision) -> Result<ChangeNo, NotAccepted> {
+        self.0.outbox.decide(decision).await
+    }
+
+    /// Returns when the vault has a change, and its events are published.
+    pub async fn settled(&self, change: ChangeNo) -> Result<(), Closed> {
+        self.0.log.settle(change).await
+    }
+
+    /// Whether something may be decided now: the tenant is linked, all that WhatsApp kept for it has come, and the vault answers. What
+    /// comes of an offline queue may be the owner's word about the rest of it.
+    pub fn may_decide(&self) -> bool {
+        self.0.status.borrow().paired && self.0.ready.borrow().is_some() && !self.0.journal.outage()
+    }
+
+    /// The last attempt to reach the vault had no answer.
+    pub fn is_vault_down(&self) -> bool {
+        self.0.journal.outage()
+    }
+
+    /// When a message left; see [`crate::message::Outbox::left_at`].
+    pub async fn left_at(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        self.0.outbox.left_at(id).await
+    }
+
+    /// Whether a message was said here, by a bot.
+    pub async fn is_from_bot(&self, id: &str) -> Result<bool, StoreError> {
+        self.0.outbox.is_from_bot(id).await
+    }
+
+    /// Whether a bot's reply waits for its time in a chat, by the name that it has now.
+    pub fn is_replying(&self, chat: &str) -> bool {
+        self.0.outbox.is_replying(chat)
+    }
+
+    /// Whether all of these messages can still be taken back; see [`crate::message::Outbox::may_withdraw`].
+    pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
+        self.0.outbox.may_withdraw(ids).await
+    }
+
+    async fn composed(
+        &self,
+        request: &SendRequest,
+        source: Option<Source>,
+        key: Option<&str>,
+    ) -> Result<Outgoing, RefusedSend> {
+        let inner = &self.0;
+        let status = self.status();
+        if !status.paired || !matches!(status.state, State::Working | State::Starting) {
+            return Err(self.unready(RefusedSend::NotConnected));
+        }
+        request.check()?;
+        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
+        let names = self.addressee(&request.to, Some(&id)).await?;
+        let (chat, request) = (names[0].clone(), &under_name(request, &names, 0));
+        status_broadcast::check(&chat, &request.draft)?;
+        if let Draft::Revoke { target } = &request.draft
+            && !target.from_me
+            && matches!(chat.server, Server::Pn | Server::Lid)
+        {
+            // A phone would not obey it, and nobody would know. In a group its admins may.
+            return Err(Flaw { field: "messageId", expected: NOT_OURS.into() }.into());
+        }
+        let in_channel = chat.server == Server::Newsletter;
+        if in_channel {
+            channel_posts::check(request)?;
+        }
+        if inner.journal.outage() {
+            return Err(RefusedSend::VaultDown);
+        }
+        let me = status.phone_number.map(Jid::pn).unwrap_or_default();
+        let mut secret = [0; 32];
+        rand::rng().fill_bytes(&mut secret);
+        let now = inner.env.clock.now();
+        let answers = match &request.answers {
+            Some(id) => Some(self.original(&chat, id, &me).await?),
+            None => None,
+        };
+        let about = match &request.draft {
+            Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me).await?),
+            Draft::Forward { chat, id } => {
+                let chat = chat.parse().map_err(|_| RefusedSend::UnknownMessage)?;
+                Some(self.original(&chat, id, &me).await?)
+            }
+            _ => None,
+        };
+        let digest = self.digest(&id, &names, request).await?;
+        self.check_id(&id, &digest, request.id.is_some(), &chat).await?;
+        let audience = match &request.draft {
+            Draft::Status(status) => self.audience(status, &id, &digest).await?,
+            _ => Vec::new(),
+        };
+        let own = inner.store.own_account().await.map_err(|error| self.unreadable(&error))?;
+        let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
+        let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
+        let timer = timer::of(&inner.store, &all_names).await.map_err(|error| self.unreadable(&error))?;
+        let mut setting = Setting {
+            chat: &chat,
+            me: &me,
+            my_lid: own_lid.as_ref(),
+            secret,
+            now_ms: now.as_millisecond(),
+            answers,
+            about,
+            timer: timer.map(|timer| timer.seconds).filter(|seconds| *seconds > 0),
+            file: None,
+            picture: None,
+        };
+        let is_edit = matches!(request.draft, Draft::Edit { .. });
+        let repeated = if source.is_some() || is_edit { self.repeated(&id, &digest, &setting).await? } else { None };
+        let mut ttl = request.ttl;
+        if is_edit
+            && repeated.is_none()
+            && let Some(Editable { target, original, left }) = self.editable(&names, &request.draft, now).await?
+        {
+            setting.about = Some((target, original));
+            // Sent later, it would be reported as done.
+            ttl = left.into_iter().chain(ttl).min();
+        }
+        let composed = match (repeated, request.draft.attachment(), source) {
+            (Some(composed), ..) => composed,
+            (None, Some(attachment), Some(source)) => {
+                let name = FileName::new(&id, &chat.to_string(), &me.to_string());
+                setting.file = Some(self.upload(attachment, source, name).await?);
+                compose(&request.draft, &setting)?
+            }
+            (None, None, Some(source)) => {
+                let large = matches!(request.draft, Draft::Link { large: true, .. }) && !in_channel;
+                setting.picture = Some(self.depict(source, large).await?);
+                compose(&request.draft, &setting)?
+            }
+            _ => compose(&request.draft, &setting)?,
+        };
+        let own = me.to_string();
+        let message = Message {
+            id,
+            chat: chat.to_string(),
+            sender: own.clone(),
+            addressed: Addressed { chat: chat.to_string(), sender: own },
+            from_me: true,
+            is_group: matches!(chat.server, Server::Group | Server::Broadcast),
+            timestamp: now.as_second(),
+            push_name: status.push_name.unwrap_or_default(),
+            content: composed.content,
+            quoted: composed.quoted,
+            forwarded: matches!(request.draft, Draft::Forward { .. }),
+            mentions: match &request.draft {
+                Draft::Text { mentions, .. } => mentions.clone(),
+                _ => Vec::new(),
+            },
+            advertisement: None,
+            album: None,
+            truncated: false,
+        };
+        let is_first_contact = self.is_first_contact(&names).await;
+        let has_typists = matches!(chat.server, Server::Pn | Server::Lid | Server::Group);
+        Ok(Outgoing {
+            body: codec::message_to_vec(&composed.message).into(),
+            digest,
+            key: key.map(str::to_owned),
+            audience,
+            message,
+            ttl,
+            from_bot: request.from_bot,
+            // A human's word is somebody's answer, whatever it says.
+            is_notice: request.from_bot && request.answers.is_none(),
+            is_first_contact,
+            manner: request.humanize.filter(|_| has_typists).and_then(|humanize| self.manner(&request.draft, humanize)),
+        })
+    }
+
+    /// `None`: delays are switched off.
+    fn manner(&self, draft: &Draft, Humanize { reads }: Humanize) -> Option<Manner> {
+        let percent = self.0.env.settings.human_percent;
+        let typed = match draft {
+            Draft::Text { text, .. } => text.as_str(),
+            other => other.attachment().map_or("", |file| file.caption.as_str()),
+        };
+        (percent > 0).then(|| Manner::new(typed.chars().count(), reads, percent, &mut rand::rng()))
+    }
+
+    /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.
+    async fn take_on(&self, outgoing: Outgoing) -> Result<Message, RefusedSend> {
+        let inner = &self.0;
+        let until = Instant::now() + ACCEPT_TIMEOUT;
+        let room = timeout_at(until, inner.outbox.room(outgoing.body.len())).await;
+        let room = room.map_err(|_| RefusedSend::VaultDown)?;
+        if inner.journal.outage() || inner.outbox.is_stalled(VAULT_STALL) {
+            return Err(RefusedSend::VaultDown);
+        }
+        // While the tenant is handed over nothing is accepted: it would be the next owner's to send, and nobody here could say so.
+        let accepting = timeout(HANDED_TIMEOUT, inner.accepting.clone().read_owned()).await;
+        let accepting = accepting.map_err(|_| self.unready(RefusedSend::Ended(End::Moved)))?;
+        if let Some(end) = self.end() {
+            return Err(end.clone().into());
+        }
+        let until = Instant::now() + ACCEPT_TIMEOUT;
+        let unknown = RefusedSend::OutcomeUnknown { id: outgoing.message.id.clone() };
+        let (outbox, stop) = (inner.outbox.clone(), inner.stop.clone());
+        let accepting = inner.tasks.spawn(async move {
+            let _held = (room, accepting);
+            // What is written by the end of the session goes to the vault with everything else.
+            stop.run_until_cancelled(outbox.accept(outgoing)).await
+        });
+        match timeout_at(until, accepting).await {
+            Ok(Ok(Some(Ok(message)))) => Ok(message),
+            Ok(Ok(Some(Err(NotAccepted::KeyReused | NotAccepted::OnItsWay)))) => Err(RefusedSend::KeyReused),
+            Ok(Ok(Some(Err(NotAccepted::Store(error))))) => {
+                warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
+                Err(RefusedSend::Disk)
+            }
+            Ok(Ok(Some(Err(NotAccepted::Unconfirmed(_))) | None) | Err(_)) => Err(unknown),
+            Err(_) => {
+                warn!(
+                    tenant = %inner.tenant, waited_s = ACCEPT_TIMEOUT.as_secs(),
+                    "the vault has not confirmed a message in time: its sender does not know whether it will be sent"
+                );
+                Err(unknown)
+            }
+        }
+    }
+
+    /// Whether a message may have this id; `is_given`: a client chose it, and may have chosen one that is there.
+    async fn check_id(&self, id: &str, digest: &[u8; 32], is_given: bool, chat: &Jid) -> Result<(), RefusedSend> {
+        let inner = &self.0;
+        let unreadable = |error: StoreError| self.unreadable(&error);
+        if let Some(known) = self.accepted(id).await? {
+            if known.digest == digest && self.is_of_former_account(&known).await? {
+                return Err(RefusedSend::OtherAccount { id: id.to_owned(), delivery: known.delivery });
+            }
+            return Ok(());
+        }
+        for name in inner.names_of(chat).await.map_err(unreadable)?.iter().filter(|_| is_given) {
+            if inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)?.is_some() {
+                return Err(RefusedSend::IdTaken);
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_of_former_account(&self, known: &Accepted) -> Result<bool, RefusedSend> {
+        if known.chat.is_empty() {
+            return Ok(true);
+        }
+        let account = self.status().phone_number;
+        if known.account.is_empty() || account.as_ref().is_none_or(|account| *account == known.account) {
+            return Ok(false);
+        }
+        // A person who changes the number stays the same account.
+        let own = self.0.store.own_account().await.map_err(|error| self.unreadable(&error))?;
+        Ok(!own.is_some_and(|own| own.has_had(&known.account)))
+    }
+
+    /// What was accepted before under the same id: a file is uploaded once.
+    async fn repeated(
+        &self,
+        id: &str,
+        digest: &[u8; 32],
+        setting: &Setting<'_>,
+    ) -> Result<Option<Composed>, RefusedSend> {
+        let Some(known) = self.accepted(id).await? else { return Ok(None) };
+        if known.digest != digest {
+            return Err(RefusedSend::KeyReused);
+        }
+        let message = codec::message_decode(&known.body).map_err(|_| RefusedSend::UnknownMessage)?;
+        Ok(Some(recompose(message, setting)))
+    }
+
+    pub(in crate::session) async fn accepted(&self, id: &str) -> Result<Option<Accepted>, RefusedSend> {
+        self.0.outbox.accepted(id).await.map_err(|error| self.unreadable(&error))
+    }
+
+    pub(in crate::session) fn unreadable(&self, error: &StoreError) -> RefusedSend {
+        warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
+        match error {
+            StoreError::Archive(_) | StoreError::Journal(_) | StoreError::Unconfirmed | StoreError::Closed => {
+                RefusedSend::VaultDown
+            }
+            _ => RefusedSend::Disk,
+        }
+    }
+
+    /// Names a message that is not looked up: `participant` says who wrote it, in a group.
+    pub fn target(&self, chat: &str, id: &str, from_me: bool, participant: Option<&str>) -> Target {
+        let me = || self.status().phone_number.map(|number| Jid::pn(number).to_string()).unwrap_or_default();
+        let sender = if from_me { me() } else { participant.unwrap_or(chat).to_owned() };
+        Target { id: id.to_owned(), from_me, sender }
+    }
+
+    /// A message of a chat by its id, with who wrote it.
+    async fn original(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(Target, wa::Message), RefusedSend> {
+        let inner = &self.0;
+        let unreadable = |error: StoreError| self.unreadable(&error);
+        if let Some(body) = inner.outbox.body(id).await.map_err(unreadable)? {
+            let target = Target { id: id.to_owned(), from_me: true, sender: me.to_string() };
+            return Ok((target, codec::message_decode(&body).map_err(|_| RefusedSend::UnknownMessage)?));
+        }
+        for name in inner.names_of(chat).await.map_err(unreadable)? {
+            if let Some(found) = inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)? {
+                let sender = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
+                let target = Target { id: id.to_owned(), from_me: found.from_me, sender };
+                return Ok((target, codec::message_decode(&found.body).map_err(|_| RefusedSend::UnknownMessage)?));
+            }
+        }
+        Err(RefusedSend::UnknownMessage)
+    }
+}
+
+/// The same request, what it is about named as the chat is in `names[at]`.
+fn under_name(request: &SendRequest, names: &[Jid], at: usize) -> SendRequest {
+    let mut request = request.clone();
+    if let Some(target) = request.draft.target_mut()
+        && target.sender.parse::<Jid>().is_ok_and(|sender| names.contains(&sender.to_non_ad()))
+    {
+        target.sender = names[at].to_string();
+    }
+    request
+}
+
+impl From<End> for RefusedSend {
+    fn from(end: End) -> Self {
+        Self::Ended(end)
+    }
+}
+
+/// Of what a consumer asked for, so that a repeat can be told from another message.
+fn digest(chat: &Jid, request: &SendRequest) -> [u8; 32] {
+    let said = serde_json::to_vec(&(&request.draft, &request.answers)).unwrap_or_default();
+    Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(said).finalize().into()
+}
+
+impl Session {
+    /// The same; of a repeat that of the first, which may have been accepted when the chat had another of its names.
+    async fn digest(&self, id: &str, names: &[Jid], request: &SendRequest) -> Result<[u8; 32], RefusedSend> {
+        let mut digests = (0..names.len()).map(|at| digest(&names[at], &under_name(request, names, at)));
+        if names.len() > 1
+            && let Some(known) = self.accepted(id).await?
+            && let Some(first) = digests.by_ref().find(|digest| known.digest == digest)
+        {
+            return Ok(first);
+        }
+        Ok(digest(&names[0], request))
+    }
+
+    /// An id that a client may give to a message.
+    pub fn new_message_id(&self) -> String {
+        message_id(&self.0.tenant, None)
+    }
+}
+
+/// In the form of WhatsApp Web's ids: random, or made from the key.
+fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
+    let mut id = [0; 9];
+    match key {
+        Some(key) => {
+            let digest = Sha256::new().chain_update(tenant.as_str()).chain_update([0]).chain_update(key).finalize();
+            id.copy_from_slice(&digest[..9]);
+        }
+        None => rand::rng().fill_bytes(&mut id),
+    }
+    format!("3EB0{}", hex::encode_upper(id))
+}

@@ -1,0 +1,189 @@
+//! What is written in channels. It is not encrypted, since everybody may follow one: it goes as it is, and whatever would need
+//! a file at WhatsApp without encryption, or one person's answer, is refused before it is accepted.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+};
+
+use whatsapp_rust::{
+    Client, Jid, NewsletterError, SendError, SendOptions, Server,
+    request::{InfoQuery, IqError},
+    wacore::iq::newsletter::NEWSLETTER_XMLNS,
+    wacore_binary::{NodeContent, NodeRef, builder::NodeBuilder},
+    waproto::{codec, whatsapp as wa},
+};
+
+use super::accept::RefusedSend;
+use crate::{
+    message::{Addressed, Content, Draft, Message, SendRequest},
+    session::{
+        Inner, Refused, Session,
+        inbound::content::{self, Parties},
+        requests::{channels::channel, pace::Ask},
+    },
+};
+
+/// Among so many of a channel's newest posts the one is looked for to which somebody reacts.
+const RECENT: u32 = 100;
+
+/// A post of a channel, with what its readers made of it.
+#[derive(Debug, Clone)]
+pub struct Post {
+    pub message: Message,
+    /// How often each emoji.
+    pub reactions: BTreeMap<String, u64>,
+    pub views: u64,
+}
+
+/// Edits and deletions on their way. WhatsApp confirms them by the id of the post that they change: by that, their own.
+#[derive(Default)]
+pub struct Changes(Mutex<HashMap<String, String>>);
+
+impl Changes {
+    fn begin(&self, post: &str, id: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(post.to_owned(), id);
+    }
+
+    /// The change that WhatsApp means when it names a post.
+    pub fn end(&self, post: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(post)
+    }
+}
+
+/// Whether it can be said in a channel.
+pub fn check(request: &SendRequest) -> Result<(), RefusedSend> {
+    let cannot = |reason| Err(RefusedSend::NotInChannels(reason));
+    match &request.draft {
+        Draft::File(_) => cannot("files of channels are not encrypted, and whatsapp-rust cannot upload such"),
+        Draft::Text { mentions, .. } if !mentions.is_empty() => cannot("nobody can be mentioned in a channel"),
+        _ if request.answers.is_some() => cannot("in a channel nothing is an answer"),
+        Draft::Text { .. } | Draft::Link { .. } => Ok(()),
+        Draft::Edit { .. } | Draft::Revoke { .. } | Draft::Reaction { .. } => Ok(()),
+        _ => cannot("in channels there are texts, links, edits, deletions and reactions"),
+    }
+}
+
+pub async fn publish(
+    session: &Inner,
+    client: &Client,
+    channel: Jid,
+    id: String,
+    body: wa::Message,
+) -> Result<(), SendError> {
+    let nameless = || SendError::InvalidRequest("it names no post".into());
+    if let Some(protocol) = body.protocol_message.as_option() {
+        let post = protocol.key.as_option().and_then(|key| key.id.clone()).ok_or_else(nameless)?;
+        session.changes.begin(&post, id);
+        let channels = client.newsletter();
+        let changed = match protocol.edited_message.as_option() {
+            Some(edited) => channels.edit_message(&channel, post, edited.clone()).await,
+            None => channels.revoke_message(&channel, post).await,
+        };
+        return changed.map_err(|error| match error {
+            NewsletterError::Client(error) => error.into(),
+            NewsletterError::Iq(error) => error.into(),
+            NewsletterError::InvalidRequest(why) => SendError::InvalidRequest(why),
+            error => SendError::Internal(error.into()),
+        });
+    }
+    if let Some(reaction) = body.reaction_message.as_option() {
+        let post = reaction.key.as_option().and_then(|key| key.id.clone()).ok_or_else(nameless)?;
+        let posts = published(client, &channel, RECENT).await?;
+        let number = posts.into_iter().find(|raw| raw.id == post).map(|raw| raw.number).ok_or_else(nameless)?;
+        let code = reaction.text.clone().unwrap_or_default();
+        let stanza = NodeBuilder::new("message")
+            .attr("to", channel)
+            .attr("type", "reaction")
+            .attr("id", id)
+            .attr("server_id", number)
+            .children([NodeBuilder::new("reaction").attr("code", code).build()]);
+        return Ok(client.send_node(stanza.build()).await?);
+    }
+    client.send_message_with_options(channel, body, SendOptions::default().with_message_id(id)).await?;
+    Ok(())
+}
+
+impl Session {
+    /// The newest posts of a channel, the newest last; also of one that the tenant does not follow.
+    pub async fn posts(&self, id: &str, limit: u32) -> Result<Vec<Post>, Refused> {
+        let jid = match channel(id) {
+            Ok(jid) => jid,
+            // The code of a link.
+            Err(_) => channel(&self.channel(id).await?.id)?,
+        };
+        let named = jid.clone();
+        let raw = self.ask(Ask::Query, |client| async move { published(&client, &named, limit).await }).await;
+        let raw = raw.map_err(|refused| refused.about("channel"))?;
+        let me: Vec<Jid> = self.status().phone_number.map(Jid::pn).into_iter().collect();
+        Ok(raw.into_iter().filter_map(|raw| raw.read(&jid, &me)).collect())
+    }
+}
+
+/// A post as WhatsApp tells it. The library's form of it has no views.
+struct Raw {
+    id: String,
+    /// WhatsApp's own number of it in its channel.
+    number: u64,
+    timestamp: i64,
+    from_me: bool,
+    body: Option<wa::Message>,
+    reactions: BTreeMap<String, u64>,
+    views: u64,
+}
+
+async fn published(client: &Client, channel: &Jid, count: u32) -> Result<Vec<Raw>, IqError> {
+    debug_assert_eq!(channel.server, Server::Newsletter);
+    let asked = NodeBuilder::new("messages").attr("count", count).build();
+    let query = InfoQuery::get(NEWSLETTER_XMLNS, channel.clone(), Some(NodeContent::Nodes(vec![asked])));
+    let answer = client.send_iq(query).await?;
+    let posts = answer.get().get_optional_child("messages").and_then(|messages| messages.children());
+    Ok(posts.unwrap_or_default().iter().filter(|node| node.tag == "message").filter_map(Raw::of).collect())
+}
+
+impl Raw {
+    fn of(node: &NodeRef<'_>) -> Option<Self> {
+        let text = |node: &NodeRef<'_>, name| node.get_attr(name).map(|value| value.as_str().into_owned());
+        let number = |node: &NodeRef<'_>, name| text(node, name)?.parse::<u64>().ok();
+        let reactions = node.get_optional_child("reactions").and_then(|reactions| reactions.children());
+        let reaction = |node: &NodeRef<'_>| Some((text(node, "code")?, number(node, "count")?));
+        let body = node.get_optional_child("plaintext").and_then(|plain| plain.content_bytes());
+        Some(Self {
+            id: text(node, "id")?,
+            number: number(node, "server_id")?,
+            timestamp: number(node, "t").and_then(|time| time.try_into().ok()).unwrap_or_default(),
+            from_me: text(node, "is_sender").as_deref() == Some("true"),
+            body: body.and_then(|body| codec::message_decode(body).ok()),
+            reactions: reactions.unwrap_or_default().iter().filter_map(reaction).collect(),
+            views: node.get_optional_child("views_count").and_then(|views| number(views, "count")).unwrap_or(0),
+        })
+    }
+
+    /// `None`: it was deleted, or says nothing.
+    fn read(self, channel: &Jid, me: &[Jid]) -> Option<Post> {
+        let body = self.body?;
+        let sender = me.first().filter(|_| self.from_me).unwrap_or(channel);
+        let parties = Parties { me, sender, chat: channel, from_me: self.from_me, is_group: false };
+        let content = content::content(&body, &parties).filter(|content| *content != Content::unknown())?;
+        let (chat, sender) = (channel.to_string(), sender.to_string());
+        let message = Message {
+            id: self.id,
+            addressed: Addressed { chat: chat.clone(), sender: sender.clone() },
+            chat,
+            sender,
+            from_me: self.from_me,
+            is_group: false,
+            timestamp: self.timestamp,
+            push_name: String::new(),
+            content,
+            quoted: None,
+            forwarded: content::is_forwarded(&body),
+            mentions: Vec::new(),
+            advertisement: None,
+            album: None,
+            truncated: false,
+        };
+        let message = message.bounded(usize::MAX);
+        Some(Post { message, reactions: self.reactions, views: self.views })
+    }
+}

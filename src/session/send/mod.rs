@@ -1,0 +1,11 @@
+//! From a draft to the wire: what is accepted is in the outbox, and the courier carries it.
+
+pub(super) mod accept;
+pub(super) mod answers;
+pub(super) mod channel_posts;
+pub(super) mod compose;
+pub(super) mod courier;
+pub(super) mod judgement;
+pub(super) mod manners;
+pub(super) mod pacing;
+pub(super) mod status_broadcast;

@@ -1,0 +1,243 @@
+//! What keeps a tenant's messages back: the limits that its owner has set, and WhatsApp's word about new chats. Owns the tenant's
+//! [`Pacing`] and when WhatsApp was asked last; [`crate::pacing`] decides, the courier waits.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ulid::Ulid;
+use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
+
+use crate::{
+    message::{EventBody, Outgoing, Waiting},
+    pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings},
+    session::{Inner, RefusedSend, Session},
+    store::{StoreError, space},
+};
+
+/// WhatsApp's word about new chats is asked for again after so long.
+const WORD_MS: i64 = 600_000;
+
+/// While WhatsApp is asked.
+const ASKING: Duration = Duration::from_millis(200);
+
+/// The owner is told of the same limit again after so long.
+const TELL_AGAIN_MS: i64 = 600_000;
+
+#[derive(Debug, Default)]
+pub struct Pacer(Mutex<Paced>);
+
+#[derive(Debug, Default)]
+struct Paced {
+    /// `None`: the owner limits nothing.
+    pacing: Option<Pacing>,
+    /// The message of each chat that was counted already: it is tried again.
+    counted: HashMap<Arc<str>, Arc<str>>,
+    asked_ms: i64,
+    is_asking: bool,
+    told: HashMap<HeldBy, i64>,
+}
+
+/// What a first message to a stranger needs first.
+pub enum Asking {
+    /// WhatsApp's word, which whoever gets this asks for.
+    Ask,
+    /// Somebody else is asking.
+    Wait(Duration),
+    Known,
+}
+
+impl Pacer {
+    fn paced(&self) -> MutexGuard<'_, Paced> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_on(&self) -> bool {
+        self.paced().pacing.is_some()
+    }
+
+    /// Why a message waits, if it does.
+    fn check(&self, waiting: &Waiting, word: Option<Held>, now_ms: i64) -> Result<(), Held> {
+        let paced = self.paced();
+        if paced.counted.get(&waiting.chat).is_some_and(|id| *id == waiting.id) {
+            return Ok(());
+        }
+        if let Some(held) = word.filter(|held| waiting.parcel.is_first_contact && held.until_ms > now_ms) {
+            return Err(held);
+        }
+        paced.pacing.as_ref().map_or(Ok(()), |pacing| pacing.check(waiting.parcel, now_ms))
+    }
+
+    /// The message leaves now. One that is tried again counts once.
+    fn count(&self, waiting: &Waiting, now_ms: i64) {
+        let mut paced = self.paced();
+        let Paced { pacing: Some(pacing), counted, .. } = &mut *paced else { return };
+        if counted.insert(waiting.chat.clone(), waiting.id.clone()).as_ref() != Some(&waiting.id) {
+            pacing.count(waiting.parcel, now_ms);
+        }
+    }
+
+    /// Nothing waits in the chat.
+    pub fn forget(&self, chat: &str) {
+        self.paced().counted.remove(chat);
+    }
+
+    /// WhatsApp said that it is too much.
+    pub fn slow_down(&self, now_ms: i64) {
+        if let Some(pacing) = &mut self.paced().pacing {
+            pacing.slow_down(now_ms);
+        }
+    }
+
+    /// Of strangers, before the first message to one.
+    pub fn asking(&self, now_ms: i64) -> Asking {
+        let mut paced = self.paced();
+        if paced.pacing.is_none() {
+            return Asking::Known;
+        }
+        if paced.is_asking {
+            return Asking::Wait(ASKING);
+        }
+        if now_ms.saturating_sub(paced.asked_ms) < WORD_MS {
+            return Asking::Known;
+        }
+        (paced.is_asking, paced.asked_ms) = (true, now_ms);
+        Asking::Ask
+    }
+
+    fn asked(&self) {
+        self.paced().is_asking = false;
+    }
+
+    /// Whether the owner does not know of it yet.
+    pub fn is_news(&self, held: Held, now_ms: i64) -> bool {
+        let mut paced = self.paced();
+        let is_news = paced.told.get(&held.reason).is_none_or(|at| now_ms.saturating_sub(*at) >= TELL_AGAIN_MS);
+        if is_news {
+            paced.told.insert(held.reason, now_ms);
+        }
+        is_news
+    }
+}
+
+impl Inner {
+    /// Why a message waits, if it does.
+    pub(in crate::session) fn check_pace(&self, waiting: &Waiting, now_ms: i64) -> Result<(), Held> {
+        self.pacer.check(waiting, self.seen.no_new_chats(now_ms), now_ms)
+    }
+
+    /// The same of one that is about to leave, which counts then.
+    pub(in crate::session) fn take_pace(&self, waiting: &Waiting, now_ms: i64) -> Result<(), Held> {
+        self.check_pace(waiting, now_ms)?;
+        self.pacer.count(waiting, now_ms);
+        Ok(())
+    }
+
+    /// How long a held message waits before it is looked at again: WhatsApp's word may be another one by then.
+    pub(in crate::session) fn hold_time(held: Held, now_ms: i64) -> Duration {
+        let left_ms = held.until_ms.saturating_sub(now_ms).max(1);
+        let is_word = matches!(held.reason, HeldBy::WhatsappTimelock | HeldBy::WhatsappNewChats);
+        let wait_ms = if is_word { left_ms.min(WORD_MS) } else { left_ms };
+        Duration::from_millis(u64::try_from(wait_ms).unwrap_or(1))
+    }
+
+    pub(in crate::session) async fn tell_held(&self, held: Held) {
+        let Held { reason, until_ms } = held;
+        let waiting = self.outbox.backlogged().messages;
+        let timestamp = self.env.clock.now().as_second();
+        self.happened(EventBody::Paced { reason, until_ms, waiting, timestamp }).await;
+    }
+
+    /// Asks WhatsApp how many new chats it allows. What it does not answer is as it was.
+    pub(in crate::session) async fn ask_word(self: &Arc<Self>) {
+        let session = Session(self.clone());
+        let _ = tokio::join!(session.timelock(), session.capping());
+        self.pacer.asked();
+    }
+}
+
+impl Session {
+    /// Limits what is sent from here on; `None`: not at all. What was sent before counts, as far as the outbox knows it.
+    pub async fn set_pacing(&self, settings: Option<PacingSettings>) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let pacing = match settings.filter(|settings| settings.enabled) {
+            None => None,
+            Some(settings) => {
+                let now_ms = inner.env.clock.now().as_millisecond();
+                let mut pacing = Pacing::new(settings, self.here_since_ms().await?);
+                for (at_ms, parcel) in inner.outbox.left_since(now_ms.saturating_sub(DAY_MS)).await? {
+                    pacing.count(parcel, at_ms);
+                }
+                Some(pacing)
+            }
+        };
+        inner.pacer.paced().pacing = pacing;
+        inner.outbox.look_anew();
+        Ok(())
+    }
+
+    /// Why a message waits, if it does and it is not the line that it waits for.
+    pub fn held(&self, id: &str) -> Option<Held> {
+        let waiting = self.0.outbox.waiting(id)?;
+        self.0.check_pace(&waiting, self.0.env.clock.now().as_millisecond()).err()
+    }
+
+    /// The oldest event that is known, milliseconds since 1970. Where older ones were deleted the number is no young one.
+    async fn here_since_ms(&self) -> Result<i64, StoreError> {
+        if self.trimmed().is_some() {
+            return Ok(0);
+        }
+        for space in [space::SEGMENTS, space::EVENTS] {
+            let first = self.0.store.scan(space, None, 1).await?;
+            if let Some(id) = first.first().and_then(|(key, _)| <[u8; 16]>::try_from(&**key).ok()) {
+                return Ok(i64::try_from(Ulid::from_bytes(id).timestamp_ms()).unwrap_or(0));
+            }
+        }
+        Ok(self.0.env.clock.now().as_millisecond())
+    }
+
+    /// Whether nobody has written in a chat yet, as far as somebody minds.
+    pub(in crate::session) async fn is_first_contact(&self, names: &[Jid]) -> bool {
+        let inner = &self.0;
+        let now_ms = inner.env.clock.now().as_millisecond();
+        let is_minded = inner.pacer.is_on() || inner.seen.no_new_chats(now_ms).is_some();
+        if !is_minded || !matches!(names[0].server, Server::Pn | Server::Lid) {
+            return false;
+        }
+        for name in names {
+            // What cannot be read keeps nobody back.
+            if inner.store.has_signal_state_for_user(&name.user).await.unwrap_or(true) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Refuses a first message to a stranger that could not leave in its time: behind as many others, or while WhatsApp allows none.
+    pub(in crate::session) async fn refuse_bulk(&self, outgoing: &Outgoing) -> Result<(), RefusedSend> {
+        let inner = &self.0;
+        let now_ms = inner.env.clock.now().as_millisecond();
+        let limit = inner.env.messages.ttl;
+        let ttl = outgoing.ttl.map_or(limit, |ttl| ttl.min(limit));
+        let ends_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+        let waiting = inner.outbox.waiting_strangers();
+        let by_limit = {
+            let paced = inner.pacer.paced();
+            let until_ms = paced.pacing.as_ref().map(|pacing| pacing.stranger_leaves_at(waiting, now_ms));
+            until_ms.map(|until_ms| Held { reason: HeldBy::NewContacts, until_ms })
+        };
+        let held = by_limit.into_iter().chain(inner.seen.no_new_chats(now_ms)).find(|held| held.until_ms > ends_ms);
+        match held {
+            // A repeat of what was accepted is answered as the first was.
+            Some(held) if self.accepted(&outgoing.message.id).await?.is_none() => Err(RefusedSend::Strangers(held)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A time of WhatsApp's, in seconds; 0: it does not say, and is asked again.
+pub fn until_ms(ends: i64, now_ms: i64) -> i64 {
+    if ends == 0 { now_ms + WORD_MS } else { ends.saturating_mul(1_000) }
+}

@@ -1,0 +1,138 @@
+//! Statuses: whom one goes to, what it is on the wire, and how it is sent.
+//!
+//! Who sees a status is settled when it is accepted, and is kept with it: each attempt goes to the same people, and so does what takes
+//! it back. A person whom WhatsApp does not know by a LID is not reached; it is asked for them before the library drops them.
+
+use whatsapp_rust::{
+    Client, Jid, SendError, StatusSendOptions,
+    buffa::{Enumeration as _, MessageField},
+    wacore_binary::JidExt as _,
+    waproto::whatsapp::{self as wa, message::extended_text_message::FontType},
+};
+
+use super::{
+    compose::{Composed, Setting, compose},
+    courier,
+};
+use crate::{
+    message::{
+        Content, Draft, Flaw, Target, Unsettled,
+        status::{MAX_AUDIENCE, Shown, Status},
+    },
+    session::{Inner, RefusedSend, Session, requests},
+};
+
+/// People whom WhatsApp is asked for at once.
+const ASKED: usize = 256;
+
+/// Whether a draft may go to that chat: a status to where statuses are, and nothing else but what people think of them.
+pub(in crate::session) fn check(chat: &Jid, draft: &Draft) -> Result<(), Flaw> {
+    match draft {
+        Draft::Status(_) | Draft::Reaction { .. } => Ok(()),
+        _ if !chat.is_status_broadcast() => Ok(()),
+        _ => Err(Flaw {
+            field: "to",
+            expected: "a status is posted at /api/{session}/status/text, image, voice or video".into(),
+        }),
+    }
+}
+
+pub(in crate::session) fn composed(status: &Status, setting: &Setting<'_>) -> Result<Composed, Flaw> {
+    let (text, background, font) = match &status.shown {
+        Shown::Text { text, background, font } => (text, background, font),
+        Shown::File { attachment, background } => {
+            let mut composed = compose(&Draft::File(attachment.clone()), setting)?;
+            if let (Some(colour), Some(audio)) = (background, composed.message.audio_message.as_option_mut()) {
+                audio.background_argb = Some(colour.0);
+            }
+            return Ok(composed);
+        }
+        Shown::Nothing { id } => {
+            let target = Target { id: id.clone(), from_me: true, sender: setting.me.to_string() };
+            return compose(&Draft::Revoke { target }, setting);
+        }
+    };
+    let extended = wa::message::ExtendedTextMessage {
+        text: Some(text.clone()),
+        background_argb: Some(background.0),
+        font: FontType::from_i32(font.number()),
+        ..Default::default()
+    };
+    let message = wa::Message { extended_text_message: MessageField::some(extended), ..Default::default() };
+    Ok(Composed { message, content: Content::plain(text.clone()), quoted: None })
+}
+
+impl Session {
+    /// The jids of those whom a status goes to that is to be accepted under `id`. A repeat goes to the same as the first.
+    pub(in crate::session) async fn audience(
+        &self,
+        status: &Status,
+        id: &str,
+        digest: &[u8; 32],
+    ) -> Result<Vec<String>, RefusedSend> {
+        if let Some(known) = self.accepted(id).await? {
+            return if known.digest == digest { Ok(known.audience) } else { Err(RefusedSend::KeyReused) };
+        }
+        if let Shown::Nothing { id } = &status.shown {
+            match self.accepted(id).await? {
+                Some(posted) if !posted.audience.is_empty() => return Ok(posted.audience),
+                Some(_) => return Err(RefusedSend::UnknownMessage),
+                // One that the tenant's phone posted.
+                None => self.is_own_status(id).await?,
+            }
+        }
+        let flaw = |expected: &str| RefusedSend::Draft(Flaw { field: "contacts", expected: expected.to_owned() });
+        let Some(named) = &status.audience else {
+            let known = self.people_by_id().await.map_err(|error| self.unreadable(&error))?;
+            let known: Vec<String> = known.into_iter().filter(|person| !person.is_me).map(|person| person.id).collect();
+            return match known.len() {
+                0 => Err(RefusedSend::NobodyKnown),
+                1..=MAX_AUDIENCE => Ok(known),
+                _ => Err(flaw("are required: more than 5000 people are known")),
+            };
+        };
+        let person = |text: &String| requests::person("contacts", text).map(|jid| jid.to_string());
+        let person = |text| person(text).map_err(|_| flaw("expected people's ids like 573001112233@c.us"));
+        named.iter().map(person).collect()
+    }
+
+    async fn is_own_status(&self, id: &str) -> Result<(), RefusedSend> {
+        let found = self.0.inbox.find(&Jid::status_broadcast().to_string(), id).await;
+        let found = found.map_err(|error| self.unreadable(&error))?;
+        if found.is_some_and(|found| found.from_me) { Ok(()) } else { Err(RefusedSend::UnknownMessage) }
+    }
+}
+
+/// Sends a status to whom it is for.
+pub(in crate::session) async fn send(
+    session: &Inner,
+    client: &Client,
+    status: Unsettled,
+    message: wa::Message,
+) -> Result<(), SendError> {
+    let people: Result<Vec<Jid>, _> = status.audience.iter().map(|jid| jid.parse()).collect();
+    let people = people.map_err(|_| SendError::InvalidRequest("somebody whom the status is for is no jid".into()))?;
+    meet(session, client, &people).await?;
+    let options = StatusSendOptions { message_id: Some(status.id), ..StatusSendOptions::default() };
+    client.status().send_raw(message, &people, options).await?;
+    Ok(())
+}
+
+/// Asks WhatsApp for the LIDs of those whose it has not told: the library leaves out everybody else, and says nothing.
+async fn meet(session: &Inner, client: &Client, people: &[Jid]) -> Result<(), SendError> {
+    let mut strangers = Vec::new();
+    for person in people.iter().filter(|person| person.is_pn()) {
+        if session.store.mapping_of_number(&person.user).await.map_err(internal)?.is_none() {
+            strangers.push(person.clone());
+        }
+    }
+    for some in strangers.chunks(ASKED) {
+        courier::count_lookup(session)?;
+        client.contacts().is_on_whatsapp(some).await.map_err(internal)?;
+    }
+    Ok(())
+}
+
+fn internal(error: impl std::error::Error + Send + Sync + 'static) -> SendError {
+    SendError::Internal(error.into())
+}
