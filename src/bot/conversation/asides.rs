@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{answering::Answer, phrases, words};
-use crate::bot::intent;
+use crate::bot::{intent, text::number};
 
 macro_rules! pattern {
     ($name:ident, $pattern:expr) => {
@@ -27,12 +27,17 @@ pattern!(
     r"\b(quit(e|a|ar|en|eme|ele|ame)|sin|que (sea|sean|quede|queden)|ya no|no quiero|en (vez|lugar) de|saque(le|me)?|no le (ponga|eche)n?|remove|without)\b"
 );
 pattern!(
-    ADDS,
-    r"^(?:(?:ah?|ay|uy) )?y\b|\b(agreg\w+|anad\w+|adicion(e|ar|eme|ame)|sum(ele|eme|ale|ame)|inclu(ya|ye|yame|yeme)|se me (olvido|paso|olvidaba)|me falto|hizo falta|add)\b"
+    AMENDS,
+    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla|ale|ele)|corrij\w+|modific\w+|edit\w+|en total|que (sea|sean|quede|queden)|ya no|quit\w+|saqu\w+|sacar?(le|me)?|elimin\w+|borr\w+|rest(e|a)(le|me)?|ponle|ponele|pongale|de mas|agreg\w+|anad\w+|adicion(e|ar|eme|ame)|sum(ele|eme|ale|ame)|inclu(ya|ye|yame|yeme)|se me (olvido|paso|olvidaba)|me falto|hizo falta|add)\b"
 );
 pattern!(
-    AMENDS,
-    r"\b(cambi(e|a|ar|ame|eme|emos|o|arle|arlo|arla|ale|ele)|corrij\w+|modific\w+|edit\w+|mejor|en total|que (sea|sean|quede|queden)|en (vez|lugar) de|ya no|no quiero|sin|quit\w+|saqu\w+|sacar?(le|me)?|elimin\w+|borr\w+|rest(e|a)(le|me)?|tambien|ademas|ponle|ponele|pongale|de mas)\b|\b(otr[oa]|un|una|dos|tres|\d+)\b.*\bmas$|^otr[oa]s?\b"
+    MORE,
+    r"^(?:(?:ah?|ay|uy) )?y\b|\b(mejor|tambien|ademas)\b|\b(otr[oa]|un|una|dos|tres|\d+)\b.*\bmas$|^otr[oa]s?\b"
+);
+pattern!(MANNER, r"\b(sin|no quiero|no (me |le |les |lo |la |se )*(ponga|pongan|eche|echen)|en (vez|lugar) de)\b");
+pattern!(
+    BEGINS_ANEW,
+    r"\b(otr[oa]|nuev[oa]|segund[oa]) (pedido|orden|domicilio|encargo)\b|\b(pedido|orden) (nuev[oa]|aparte|distint[oa]|diferente)\b|\b(another|new|second) order\b"
 );
 pattern!(
     ASKS_STATUS,
@@ -155,14 +160,42 @@ pub fn takes_out(plain: &str) -> bool {
     TAKES_OUT.is_match(plain)
 }
 
-/// `y me agrega …`: to an order that is there.
-pub fn adds(plain: &str) -> bool {
-    ADDS.is_match(plain)
+/// How words may be about an order that is there, by how sure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Amendment {
+    /// `sin cebolla`: of the dish beside it, whichever order that is in.
+    Manner,
+    /// `también una coca`, `otra más`: of the order that was spoken of last.
+    More,
+    /// `cambie`, `agregue`, `que sean tres`: only what is there is changed.
+    Change,
 }
 
-/// `que sean tres`, `quítele uno`, `otra más`: of an order that is there.
-pub fn amends(plain: &str) -> bool {
-    AMENDS.is_match(plain)
+/// `que sean tres`, `quítele uno`, `otra más`: of an order that is there. A change behind a number is of the dish that was counted.
+pub fn amends(plain: &str) -> Option<Amendment> {
+    let change = AMENDS.find(plain);
+    if change.is_some_and(|found| !counts(&plain[..found.start()])) {
+        Some(Amendment::Change)
+    } else if MORE.is_match(plain) {
+        Some(Amendment::More)
+    } else {
+        (change.is_some() || MANNER.is_match(plain)).then_some(Amendment::Manner)
+    }
+}
+
+/// A number stands in the words.
+pub fn counts(plain: &str) -> bool {
+    let is_number = |word: &str| {
+        matches!(word, "un" | "una" | "unos" | "unas" | "otro" | "otra" | "otros" | "otras" | "par" | "medio" | "media")
+            || word.starts_with(|c: char| c.is_ascii_digit())
+            || number::word(word).is_some()
+    };
+    plain.split(' ').any(is_number)
+}
+
+/// `otro pedido: …`: whatever follows is no part of the one that is there.
+pub fn begins_anew(plain: &str) -> bool {
+    BEGINS_ANEW.is_match(plain)
 }
 
 /// `cómo va?`, said by somebody whose order is under way.

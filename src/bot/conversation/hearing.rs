@@ -4,7 +4,9 @@
 use jiff::Timestamp;
 
 use super::{
-    Restaurant, Said, Utterance, answering, asides, exchange, form, menu_pages,
+    Restaurant, Said, Utterance, answering,
+    asides::{self, Amendment},
+    exchange, form, menu_pages,
     order_reading::Reader,
     phrases::{self, Command},
     state::{Conversation, HeardText, Phase, is_small},
@@ -80,7 +82,11 @@ pub struct HeardTurn {
     /// Something is to be changed, and it is not said to what.
     pub wants_change: bool,
     /// Something is to be added to what is there, or changed about it.
-    pub amends: bool,
+    pub amends: Option<Amendment>,
+    /// A number stands in the words.
+    pub counts: bool,
+    /// `otro pedido`.
+    pub begins_anew: bool,
     /// Two ways to pay at once.
     pub pays_twice: bool,
     /// The customer has paid.
@@ -302,7 +308,9 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
             return;
         }
     }
-    turn.amends |= asides::adds(&plain) || asides::amends(&plain);
+    turn.amends = turn.amends.max(asides::amends(&plain));
+    turn.counts |= asides::counts(&plain);
+    turn.begins_anew |= asides::begins_anew(&plain);
     turn.pays_twice |= payment::is_mixed(&folded) && reading.payment.is_none();
     let is_plain = !reading.changed && !said.contains('?') && reading.address.is_none();
     let is_pure = is_plain && reading.payment.is_none();

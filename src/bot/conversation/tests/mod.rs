@@ -4,6 +4,7 @@ mod beside;
 mod changes;
 mod checkout;
 mod gates;
+mod mixed;
 mod ordering;
 mod parked;
 mod properties;

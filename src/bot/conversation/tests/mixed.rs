@@ -1,0 +1,56 @@
+//! Texts that say two things: neither part swallows the other.
+
+use super::{Chat, ordering::play};
+
+/// Two hot dogs, confirmed.
+fn placed() -> Chat {
+    let mut chat = Chat::new();
+    play(
+        &mut chat,
+        &[("dos perros calientes, calle 10 # 20-30, efectivo", &[]), ("sí", &["Total"]), ("sí", &["confirmado"])],
+    );
+    chat
+}
+
+#[test]
+fn a_second_order_is_taken_whatever_words_it_has() {
+    for (said, fact) in [
+        ("una salchipapa sin cebolla", "1 × Salchipapa"),
+        ("quiero hacer otro pedido: dos perros calientes sin salsa", "2 × Perro"),
+        ("mejor dos hamburguesas sencillas", "2 × Hamburguesa"),
+        ("también quiero una colombiana", "1 × Colombiana"),
+        ("además me manda una salchipapa", "1 × Salchipapa"),
+        ("dos salchipapas y una colombiana más", "2 × Salchipapa"),
+        ("una salchipapa que sea bien caliente", "1 × Salchipapa"),
+        ("una salchipapa, no le ponga cebolla", "1 × Salchipapa"),
+        ("una hamburguesa sencilla y le agrega salsa", "1 × Hamburguesa"),
+        ("otra salchipapa", "1 × Salchipapa"),
+    ] {
+        let mut chat = placed();
+        chat.pass(120);
+        play(&mut chat, &[(said, &["pedido nuevo", fact])]);
+        assert!(!chat.called_owner(), "{said}");
+    }
+    // Soon behind the confirmation too, where it names other dishes, or says so.
+    for said in [
+        "una salchipapa sin cebolla",
+        "quiero otro pedido: dos perros calientes sin salsa",
+        "un pedido nuevo: una colombiana más",
+    ] {
+        let mut chat = placed();
+        play(&mut chat, &[(said, &["pedido nuevo", "1. "])]);
+        assert!(!chat.called_owner(), "{said}");
+    }
+    // Of the order that is there, at any time.
+    for said in [
+        "los perros sin salsa",
+        "agrégueme una colombiana",
+        "cambie los perros por una salchipapa",
+        "mejor que sean 3 perros",
+    ] {
+        let mut chat = placed();
+        chat.pass(120);
+        play(&mut chat, &[(said, &["ya está confirmado"])]);
+        assert!(chat.called_owner() && chat.basket().is_empty(), "{said}");
+    }
+}
