@@ -71,6 +71,13 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
     if let Some((words, command)) = several.iter().find(|(words, _)| phrase(words)) {
         return Some((*command, at + words.len()));
     }
+    // `no se le olvide la coca`: it is wanted.
+    let verb = (1..5).find(|n| !matches!(word(*n), "se" | "le" | "les" | "me" | "te" | "nos" | "vaya" | "vayan" | "a"));
+    if first == "no"
+        && let Some(verb) = verb.filter(|verb| word(*verb).starts_with("olvid"))
+    {
+        return Some((Command::Add, at + verb + 1));
+    }
     match first {
         "no" if matches!(
             next,

@@ -55,11 +55,36 @@ pub fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Optio
             let chosen = numbers::choice(said, methods.len()).and_then(|at| methods.iter().nth(at));
             chosen.copied().map(Answer::Payment)
         }
-        Phase::Resuming => asides::resumes(&plain),
+        Phase::Resuming => {
+            asides::resumes(&plain).filter(|answer| *answer != Answer::Unclear || !says_more(restaurant, said))
+        }
         Phase::CancelWhich => numbers::choice(said, talk.orders.len()).map(Answer::Order),
         _ => None,
     };
     answer.or_else(|| correction(talk, &plain))
+}
+
+/// `quiero dos salchipapas que no se demoren`: a doubt is not all that the text says.
+fn says_more(restaurant: &Restaurant, said: &str) -> bool {
+    let understood = restaurant.parser.understand(said, &OrderState::default(), &[]);
+    let is_silent = match understood.intent {
+        Intent::Other | Intent::Confirm | Intent::Deny | Intent::Greeting | Intent::Thanks => true,
+        // `no recuerdo cómo era mi pedido` is about the one that was parked.
+        Intent::Status => !said.contains('?'),
+        Intent::Order
+        | Intent::Menu
+        | Intent::Hours
+        | Intent::Price
+        | Intent::Cancel
+        | Intent::Human
+        | Intent::Address => false,
+    };
+    !is_silent
+        || understood.changes_order
+        || !understood.unknown.is_empty()
+        || !understood.unavailable.is_empty()
+        || understood.address.is_some()
+        || understood.payment.is_some()
 }
 
 /// A correction of the address, or a number that counts nothing: neither is a quantity of the dish that was named last.

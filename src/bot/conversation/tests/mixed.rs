@@ -12,6 +12,15 @@ fn placed() -> Chat {
     chat
 }
 
+/// Two hot dogs, half an hour of silence, and a greeting.
+fn parked() -> Chat {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &["2 × Perro"])]);
+    chat.pass(40);
+    play(&mut chat, &[("hola", &["¿Seguimos", "2 × Perro"])]);
+    chat
+}
+
 #[test]
 fn a_second_order_is_taken_whatever_words_it_has() {
     for (said, fact) in [
@@ -52,5 +61,30 @@ fn a_second_order_is_taken_whatever_words_it_has() {
         chat.pass(120);
         play(&mut chat, &[(said, &["ya está confirmado"])]);
         assert!(chat.called_owner() && chat.basket().is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn a_doubt_beside_an_order_swallows_no_dish() {
+    for (said, fact) in [
+        ("quiero dos salchipapas que no se demoren", "2 × Salchipapa"),
+        ("una colombiana, no se le olvide el hielo", "1 × Colombiana"),
+        ("de pronto una salchipapa", "1 × Salchipapa"),
+        ("no sé, tal vez una colombiana", "1 × Colombiana"),
+        ("no sé, ¿cuánto vale la limonada?", "Limonada de Coco"),
+        ("no sé, páseme con un asesor", "persona"),
+    ] {
+        play(&mut parked(), &[(said, &[fact])]);
+    }
+    for said in [
+        "no sé",
+        "pues no sé la verdad",
+        "tal vez",
+        "no se demoren",
+        "no me acuerdo qué pedí",
+        "no sé qué hacer con eso",
+    ] {
+        let mut chat = parked();
+        play(&mut chat, &[(said, &["¿Seguimos"]), ("sí", &["2 × Perro"])]);
     }
 }
