@@ -49,7 +49,7 @@ pattern!(
 pattern!(LACKS, r"\b(?:me|nos) (?:falta|faltan|falto|faltaron|faltaba|faltaban|hace falta|hacen falta|faltarian?)\b");
 pattern!(
     ASKS_BOT,
-    r"\b(?:eres|es|sos|son|usted es|ustedes son|esto es|este es|sera|hablo con|estoy hablando con|converso con|escribo con|me responde|me atiende|contesta|responde|atiende)\s+(?:tu\s+|usted\s+|con\s+)?(?:un\s+|una\s+|el\s+|la\s+|de\s+)*(?:bot|robot|chatbot|maquina|computador\w*|ia|inteligencia artificial|contestador\w*|asistente virtual|automatic\w+|humano|humana|ser humano|persona(?: real| de verdad)?|alguien de verdad|real)\b|\bquien (?:eres|es usted)\b|\bcon quien (?:hablo|estoy hablando|chateo)\b"
+    r"\b(?:eres|es|sos|son|usted es|ustedes son|esto es|este es|sera|hablo con|estoy hablando con|converso con|escribo con|me responde|me atiende|contesta|responde|atiende)\s+(?:tu\s+|usted\s+|con\s+)?(?:(?:de\s+)?(?:un\s+|una\s+|el\s+|la\s+)*(?:bot|robot|chatbot|ia|inteligencia artificial)|(?:un\s+|una\s+|el\s+|la\s+)*(?:maquina|computador\w*|contestador\w*|asistente virtual|automatic\w+|humano|humana|ser humano|persona (?:real|de verdad)|alguien de verdad|real))\b|\b(?:eres|sos|usted es|es usted|hablo con|estoy hablando con|converso con|escribo con|me responde|me atiende|contesta|responde|atiende)\s+(?:tu\s+|usted\s+)?(?:una\s+)?persona\b|\bquien (?:eres|es usted)\b|\bcon quien (?:hablo|estoy hablando|chateo)\b"
 );
 pattern!(
     PRAISE,

@@ -304,9 +304,6 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     let folded = crate::bot::text::fold(&said);
     if intent::asks_bot(&plain, said.contains('?')) {
         turn.questions.push(Question::Bot);
-        if !reading.changed {
-            return;
-        }
     }
     turn.amends = turn.amends.max(asides::amends(&plain));
     turn.counts |= asides::counts(&plain);

@@ -113,6 +113,8 @@ pub fn take_reading(reading: OrderReading, said: &str, plain: &str, turn: &mut H
         Intent::Other if is_question && phrases::asks_place(plain) => turn.questions.push(Question::Place),
         Intent::Other if is_question && phrases::asks_payment(plain) => turn.questions.push(Question::Payments),
         Intent::Other if is_question && phrases::asks_delivery(plain) => turn.questions.push(Question::Delivery),
+        // It is a question of its own, which is noted already.
+        Intent::Other if crate::bot::intent::asks_bot(plain, is_question) => {}
         // `y la coca?`
         Intent::Other if is_question && plain.starts_with("y ") => {
             turn.questions.push(Question::Price(said.to_owned()))

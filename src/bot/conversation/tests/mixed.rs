@@ -88,3 +88,40 @@ fn a_doubt_beside_an_order_swallows_no_dish() {
         play(&mut chat, &[(said, &["¿Seguimos"]), ("sí", &["2 × Perro"])]);
     }
 }
+
+#[test]
+fn a_question_for_a_bot_leaves_the_rest_of_the_text() {
+    for said in ["Páseme con un asesor. ¿Usted es un robot?", "Llegó frío el pollo. ¿Es un bot?"] {
+        let mut chat = Chat::new();
+        chat.say(said);
+        assert!(chat.called_owner(), "{said}");
+    }
+    play(
+        &mut placed(),
+        &[("¿Dónde está mi pedido? ¿Eres un bot?", &["en espera de la cocina", "asistente automático"])],
+    );
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[]), ("listo", &["1. Domicilio"])]);
+    play(&mut chat, &[("Calle 10 # 20-30. ¿es un bot?", &["asistente automático", "número"])]);
+    play(&mut chat, &[("sí", &[]), ("nequi. ¿eres un robot?", &["asistente automático", "Pago: Nequi"])]);
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[]), ("listo", &[]), ("paso por él. ¿eres un bot?", &["número"])]);
+    play(&mut Chat::new(), &[("¿a qué hora cierran? ¿eres un bot?", &["asistente automático", "atendiendo"])]);
+    for said in ["no eres un bot?", "y eres un bot?", "oye, ¿y es un robot?"] {
+        play(&mut Chat::new(), &[(said, &["asistente automático", "!No encuentro"])]);
+    }
+    // A dish for one is no person.
+    for said in [
+        "¿La picada es de una persona o de dos?",
+        "¿Cuánto vale la salchipapa? ¿Es de una persona?",
+        "¿el combo es una persona o dos?",
+        "¿el café es de máquina?",
+    ] {
+        play(&mut Chat::new(), &[(said, &["!asistente automático"])]);
+    }
+    play(&mut Chat::new(), &[("¿Cuánto vale la salchipapa? ¿Es de una persona?", &["Salchipapa"])]);
+    for said in ["¿me atiende una persona?", "hablo con una persona?", "usted es una persona?", "¿es una persona real?"]
+    {
+        play(&mut Chat::new(), &[(said, &["asistente automático"])]);
+    }
+}
