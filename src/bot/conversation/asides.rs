@@ -1,7 +1,7 @@
 //! Words beside the matter: a customer who waits, corrects, laughs, tells a name, a bill or a payment. Owns their patterns; changes
 //! nothing.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use regex::Regex;
 
@@ -70,11 +70,11 @@ pattern!(
 pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
 pattern!(
     NAME,
-    r"(?i)\b(?:a\s+nombre\s+de|mi\s+nombre\s+es|me\s+llamo|my\s+name\s+is)\s+(\p{L}[\p{L}'’-]*(?:\s+\p{L}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
+    r"(?i)\b(?:a\s+nombre\s+de|mi\s+nombre\s+es|me\s+llamo|my\s+name\s+is)\s+(\p{L}[\p{L}'’-]*(?:[ \t]+\p{L}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
 );
 pattern!(
     FOR_SOMEBODY,
-    r"(?i)(?:^|\s)(?:es\s+|son\s+|va\s+|van\s+)?para\s+((?:don|do[nñ]a|(?:el\s+)?se[nñ]or|(?:la\s+)?se[nñ]ora)\s+\p{L}[\p{L}'’-]*(?:\s+\p{Lu}[\p{L}'’-]*)?)\s*(?:$|[,.;\n])"
+    r"(?i)(?:^|\s)(?:es\s+|son\s+|va\s+|van\s+)?para\s+((?:don|do[nñ]a|(?:el\s+)?se[nñ]or|(?:la\s+)?se[nñ]ora)[ \t]+\p{L}[\p{L}'’-]*(?:[ \t]+\p{Lu}[\p{L}'’-]*)?)\s*(?:$|[,.;\n])"
 );
 pattern!(
     BILL,
@@ -259,36 +259,90 @@ pub fn is_ours(plain: &str) -> bool {
 
 /// `me pueden llamar al llegar`: the rest of the text, and the words. A courier needs them as they are.
 pub fn courier(said: &str) -> Option<(String, String)> {
-    // Folded words have the places of the customer's own where both are as many.
-    let pieces: Vec<&str> = said.split_whitespace().collect();
-    let folded: Vec<String> = pieces.iter().map(|piece| phrases::plain(piece).replace(' ', "")).collect();
+    let pieces = pieces(said);
+    let folded: Vec<String> =
+        pieces.iter().map(|piece| phrases::plain(&said[piece.clone()]).replace(' ', "")).collect();
     let joined = folded.join(" ");
     let found = intent::call_on_arrival(&joined)?;
     let at = |byte: usize| joined[..byte].matches(' ').count();
-    let (first, last) = (at(found.start), at(found.end.saturating_sub(1)));
-    // The sentence goes on to its next mark: `cuando lleguen a la portería`.
-    let is_end = |piece: &str| piece.ends_with([',', '.', ';', '!', '?']);
-    let end = (last..pieces.len())
-        .find(|n| is_end(pieces[*n]) || matches!(folded.get(n + 1).map(String::as_str), Some("y") | None));
-    let end = end.unwrap_or(last).min(last + 4);
-    let words = pieces[first..=end].join(" ");
-    let words = words.trim_matches(|c: char| !c.is_alphanumeric());
-    let rest = [&pieces[..first], &pieces[end + 1..]].concat().join(" ");
-    Some((rest.trim_matches([' ', ',', '.', ';', '?', '¿']).to_owned(), words::one_line(words, 120)))
+    let (first, mut last) = (at(found.start), at(found.end.saturating_sub(1)));
+    // The words go on to the place of the meeting: `cuando lleguen a la portería`. What follows, in this line or the next, is no part.
+    let is_end = |n: usize| said[pieces[n].clone()].ends_with([',', '.', ';', '!', '?']);
+    while !is_end(last)
+        && let Some(next) = pieces.get(last + 1)
+        && !said[pieces[last].end..next.start].contains('\n')
+        && is_meeting_place(&folded[last], &folded[last + 1])
+    {
+        last += 1;
+    }
+    // `a la` leads to no place here: it belongs to what follows.
+    while last > at(found.end.saturating_sub(1)) && MEETING_JOINS.contains(&folded[last].as_str()) {
+        last -= 1;
+    }
+    let range = pieces[first].start..pieces[last].end;
+    let words = said[range.clone()].trim_matches(|c: char| !c.is_alphanumeric());
+    let words = words::one_line(words, 120);
+    let rest = cut_out(said, range);
+    Some((rest.trim_matches([' ', ',', '.', ';', '?', '¿', '\n']).to_owned(), words))
+}
+
+const MEETING_JOINS: &[&str] = &["a", "al", "en", "la", "el", "mi", "de", "del", "por"];
+
+fn is_meeting_place(before: &str, word: &str) -> bool {
+    let is_unit = |word: &str| {
+        matches!(word, "apto" | "apt" | "apartamento" | "torre" | "casa" | "piso" | "oficina" | "bloque" | "interior")
+    };
+    let is_number = word.starts_with(|c: char| c.is_ascii_digit());
+    MEETING_JOINS.contains(&word)
+        || is_unit(word)
+        || is_unit(before) && is_number
+        || matches!(
+            word,
+            "porteria"
+                | "puerta"
+                | "porton"
+                | "reja"
+                | "entrada"
+                | "recepcion"
+                | "edificio"
+                | "conjunto"
+                | "unidad"
+                | "lobby"
+                | "esquina"
+                | "parqueadero"
+                | "primer"
+                | "segundo"
+                | "favor"
+                | "porfa"
+                | "porfavor"
+        )
+}
+
+/// The places of the words.
+fn pieces(said: &str) -> Vec<Range<usize>> {
+    let start = |piece: &str| piece.as_ptr() as usize - said.as_ptr() as usize;
+    said.split_whitespace().map(|piece| start(piece)..start(piece) + piece.len()).collect()
+}
+
+/// The text without a range of it. Ends of lines stay: they part what is before from what is behind.
+fn cut_out(said: &str, range: Range<usize>) -> String {
+    let (before, behind) = (said[..range.start].trim_end_matches(' '), said[range.end..].trim_start_matches(' '));
+    // An end of a line within the range is one still.
+    let join = if said[range].contains('\n') { "\n" } else { " " };
+    format!("{before}{join}{behind}").trim().to_owned()
 }
 
 /// `a nombre de Juan Pérez`, `para don Carlos`: the rest of the text, and the name.
 pub fn name(said: &str) -> Option<(String, String)> {
     let found = NAME.captures(said).or_else(|| FOR_SOMEBODY.captures(said))?;
     let whole = found.get(0)?;
-    let rest = format!("{} {}", &said[..whole.start()], &said[whole.end()..]);
-    Some((rest.trim().to_owned(), words::one_line(&found[1], 60)))
+    Some((cut_out(said, whole.range()), words::one_line(&found[1], 60)))
 }
 
 /// `necesito cambio de 100 mil`: the rest of the text, and the words about the bill. A courier needs them as they are.
 pub fn bill(said: &str) -> Option<(String, String)> {
     let whole = BILL.find(said).filter(|_| !said.contains('?'))?;
-    let rest = format!("{} {}", &said[..whole.start()], &said[whole.end()..]);
+    let rest = cut_out(said, whole.range());
     Some((rest.trim_matches([' ', ',', '.', ';']).to_owned(), words::one_line(whole.as_str(), 80)))
 }
 

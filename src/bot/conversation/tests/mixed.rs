@@ -125,3 +125,20 @@ fn a_question_for_a_bot_leaves_the_rest_of_the_text() {
         play(&mut Chat::new(), &[(said, &["asistente automático"])]);
     }
 }
+
+#[test]
+fn words_to_the_courier_end_with_their_line() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("me llaman al llegar\n2 perros calientes\n1 colombiana", &["2 × Perro", "1 × Colombiana"])]);
+    let mut chat = Chat::new();
+    play(&mut chat, &[("2 perros calientes\nme llaman al llegar\nCalle 10 # 20-30\nefectivo", &["número"])]);
+    play(&mut chat, &[("sí", &["2 × Perro", "Calle 10 # 20-30", "Pago: efectivo", "me llaman al llegar\n"])]);
+    let mut chat = Chat::new();
+    play(&mut chat, &[("me llaman al llegar dos perros calientes y una colombiana", &["2 × Perro", "1 × Colombiana"])]);
+    // A name ends with its line as well.
+    let mut chat = Chat::new();
+    play(&mut chat, &[("a nombre de Juan Perez\nuna salchipapa", &["1 × Salchipapa"])]);
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos colombianas para don Carlos\nCalle 10 # 20-30\nefectivo", &["2 × Colombiana"])]);
+    play(&mut chat, &[("una salchipapa", &["número"]), ("sí", &["Entrega: Calle 10 # 20-30\n"])]);
+}
