@@ -232,6 +232,18 @@ impl NoteReader<'_> {
         (!notes.is_empty()).then_some(ReadNotes { notes, end: next })
     }
 
+    /// `tan asada`, `con cebolla`, `sin salsa`, behind `no` and a dish: it is to be the other way.
+    pub fn refused(&self, at: usize) -> Option<ReadNotes> {
+        match self.word(at) {
+            "con" => self.negatives(at + 1),
+            "sin" => {
+                let (start, end) = self.noun_phrase(at + 1)?;
+                Some(ReadNotes { notes: vec![self.positive(start, end)], end })
+            }
+            _ => self.negated_manner(at),
+        }
+    }
+
     /// `le pone azúcar`: what is put on one of several.
     pub fn added(&self, at: usize) -> Option<ReadNotes> {
         let mut next = at;

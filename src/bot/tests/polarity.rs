@@ -64,6 +64,22 @@ fn a_dish_that_is_refused_is_neither_ordered_nor_a_note() {
 }
 
 #[test]
+fn a_manner_that_is_refused_leaves_the_dish() {
+    check(&[
+        ("un tamal | no prepare el tamal tan picante", "1 tamal [no tan picante]"),
+        ("un tamal y una changua | no haga el tamal tan salado", "1 tamal [no tan salado] + 1 changua"),
+        ("un tamal y una changua | no mande el tamal con ají", "1 tamal [sin ají] + 1 changua"),
+        ("un tamal y un café | no me mande el tamal muy caliente", "1 tamal [no muy caliente] + 1 cafe"),
+        ("un tamal y una changua | no quiero el tamal tan picante", "1 tamal [no tan picante] + 1 changua"),
+        ("un tamal y una changua | no quiero el tamal con ají", "1 tamal [sin ají] + 1 changua"),
+        ("un tamal y una changua | no mande el tamal sin salsa", "1 tamal [con salsa] + 1 changua"),
+        ("un tamal y una changua | no mande el tamal", "1 changua"),
+        ("un tamal y una changua | no mande el tamal, gracias", "1 changua"),
+        ("un tamal y una changua | no mande el tamal por favor", "1 changua"),
+    ]);
+}
+
+#[test]
 fn a_note_for_one_of_several() {
     check(&[
         ("dos cafés, a uno le pone azúcar", "1 cafe + 1 cafe [con azúcar]"),

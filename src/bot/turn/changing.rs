@@ -254,6 +254,13 @@ impl Turn<'_> {
                         end = notes.end;
                     }
                 }
+                // `no quiero el tamal tan picante`: it is wanted, and otherwise.
+                if verb == "no"
+                    && end == mention.end
+                    && let Some(notes) = self.refused_manner(end, &mention.candidates)
+                {
+                    return Some(self.note_refused(&hits, notes, at));
+                }
                 let units = self.units_to_remove(phrase, &hits);
                 self.take_away(&hits, units);
                 self.removing = true;
@@ -385,13 +392,33 @@ impl Turn<'_> {
             return None;
         }
         let hits = self.in_basket(&mention);
+        self.correcting = false;
+        // `no haga la hamburguesa tan asada`: it is wanted, and otherwise.
+        if let Some(notes) = self.refused_manner(mention.end, &mention.candidates) {
+            return Some(self.note_refused(&hits, notes, at));
+        }
         if !hits.is_empty() {
             self.take_away(&hits, None);
         }
         self.covered += mention.end - at;
-        self.correcting = false;
         self.last_end = mention.end;
         Some(mention.end)
+    }
+
+    /// Notes for lines that stay. Where there are none, the words say nothing.
+    fn note_refused(&mut self, hits: &[SlotId], notes: crate::bot::notes::ReadNotes, at: usize) -> usize {
+        for id in hits {
+            self.note(*id, &notes.notes);
+        }
+        self.is_touched |= !hits.is_empty();
+        self.covered += notes.end - at;
+        self.last_end = notes.end;
+        notes.end
+    }
+
+    /// How a dish that was named behind a `no` is not to be.
+    fn refused_manner(&self, at: usize, host: &[ItemNo]) -> Option<crate::bot::notes::ReadNotes> {
+        NoteReader { index: self.index, reading: self.reading, host, end: self.limit }.refused(at)
     }
 
     fn are_drinks(&self, items: &[ItemNo]) -> bool {
