@@ -24,6 +24,9 @@ pub struct AmbiguousWish {
     /// The number is asked for: `qty` is a proposal, and zero is none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asks_number: bool,
+    /// The line of that dish has `qty` units then; until the customer says so, it has those that it had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaces: bool,
 }
 
 /// The total of a basket by the prices of this moment. `None`: a line names an item that the menu has not (or has no

@@ -329,7 +329,8 @@ impl Parser {
             let Some(item) = slot.item() else {
                 let candidates = slot.candidates.iter().map(|item| id(*item)).collect();
                 let (qty, asks_number) = (slot.qty, slot.asks_number);
-                state.ambiguous.push(AmbiguousWish { candidates, qty, notes: slot.notes.clone(), asks_number });
+                let notes = slot.notes.clone();
+                state.ambiguous.push(AmbiguousWish { candidates, qty, notes, asks_number, replaces: false });
                 continue;
             };
             let line = BasketLine { item: id(item), qty: slot.qty, notes: slot.notes.clone() };

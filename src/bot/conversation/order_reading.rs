@@ -56,7 +56,7 @@ impl Reader<'_> {
         self.settle_doubts(&mut reading);
         ask_about_many(&mut reading.order, before);
         let most = self.restaurant.settings.most_units;
-        let grows = |line: &BasketLine| line.qty > most && !before.lines.contains(line);
+        let grows = |line: &BasketLine| line.qty > most && !is_settled(line, &reading.order.lines, before);
         let asked = |wish: &AmbiguousWish| wish.asks_number && wish.qty > most && !before.ambiguous.contains(wish);
         let is_large = !is_small(&reading.order)
             || reading.order.lines.iter().any(grows)
@@ -113,9 +113,8 @@ impl Reader<'_> {
             && intent::talk(&phrases::plain(said)) == Some(Intent::Confirm)
         {
             let mut order = before.clone();
-            let mut wish = order.ambiguous.remove(0);
-            let item = wish.candidates.remove(0);
-            add_line(&mut order, BasketLine { item, qty: wish.qty, notes: wish.notes });
+            let wish = order.ambiguous.remove(0);
+            accept(&mut order, wish);
             return settled(order);
         }
         if let Some(more) = phrases::one_more(&phrases::plain(said))
@@ -174,7 +173,9 @@ impl Reader<'_> {
 
     fn understand(&self, before: &OrderState, said: &str) -> OrderReading {
         let said = halves::completed(said, &self.restaurant.name_words);
-        let understood = self.restaurant.parser.understand(&said, before, self.history);
+        let (asked, held) = without_asked(before);
+        let mut understood = self.restaurant.parser.understand(&said, &asked, self.history);
+        put_back(&mut understood.state, held);
         let changed = understood.state.lines != before.lines || understood.state.ambiguous != before.ambiguous;
         let repeats_nothing = understood.changes_order
             && !changed
@@ -225,25 +226,94 @@ impl Reader<'_> {
     }
 }
 
-/// Takes lines of very many units out of the order, until the customer has said that they are meant. Whoever was asked for the number
-/// of a dish has said it.
+/// As many units of the dish were in the order before; a note changes nothing about that.
+fn is_settled(line: &BasketLine, lines: &[BasketLine], before: &OrderState) -> bool {
+    let as_many = before.lines.iter().filter(|other| other.item == line.item && other.qty >= line.qty).count();
+    let more = lines.iter().filter(|other| other.item == line.item && other.qty > line.qty).count();
+    as_many > more
+}
+
+/// Asks about lines of very many units, until the customer has said that they are meant; a line that was there keeps its units until
+/// then. Whoever was asked for the number of a dish has said it.
 fn ask_about_many(order: &mut OrderState, before: &OrderState) {
-    let was_asked = |line: &BasketLine| {
-        before.lines.contains(line)
-            || before.ambiguous.iter().any(|wish| wish.asks_number && wish.candidates == [line.item.clone()])
+    let now = order.lines.clone();
+    let was_asked = |item: &String| {
+        before.ambiguous.iter().any(|wish| wish.asks_number && wish.candidates == std::slice::from_ref(item))
     };
-    let (many, few): (Vec<BasketLine>, Vec<BasketLine>) =
-        std::mem::take(&mut order.lines).into_iter().partition(|line| line.qty > MOST_UNASKED && !was_asked(line));
-    order.lines = few;
-    if many.is_empty() {
-        return;
-    }
-    order.focus = None;
-    let asked = many.into_iter().map(|line| AmbiguousWish {
-        candidates: vec![line.item],
-        qty: line.qty,
-        notes: line.notes,
-        asks_number: true,
+    let mut asked = Vec::new();
+    order.lines.retain_mut(|line| {
+        if line.qty <= MOST_UNASKED || is_settled(line, &now, before) || was_asked(&line.item) {
+            return true;
+        }
+        let settled = line_of(&before.lines, &line.item, &line.notes).map(|at| &before.lines[at]);
+        let settled = settled.filter(|settled| !now.contains(settled));
+        asked.push(AmbiguousWish {
+            candidates: vec![line.item.clone()],
+            qty: line.qty,
+            notes: line.notes.clone(),
+            asks_number: true,
+            replaces: settled.is_some(),
+        });
+        let is_there = settled.is_some();
+        if let Some(settled) = settled {
+            line.clone_from(settled);
+        }
+        is_there
     });
-    order.ambiguous.extend(asked);
+    if !asked.is_empty() {
+        order.focus = None;
+        order.ambiguous.extend(asked);
+    }
+}
+
+/// The line of a dish that is prepared so, or else the only one of that dish.
+fn line_of(lines: &[BasketLine], item: &str, notes: &[String]) -> Option<usize> {
+    let alike = lines.iter().position(|line| line.item == item && line.notes == notes);
+    let mut of_dish = lines.iter().enumerate().filter(|(_, line)| line.item == item).map(|(at, _)| at);
+    let only = of_dish.next().filter(|_| of_dish.next().is_none());
+    alike.or(only)
+}
+
+/// A yes to a number that was proposed.
+fn accept(order: &mut OrderState, mut wish: AmbiguousWish) {
+    let replaced = wish.candidates.first().and_then(|item| line_of(&order.lines, item, &wish.notes));
+    let line = BasketLine { item: wish.candidates.remove(0), qty: wish.qty, notes: wish.notes };
+    match replaced.filter(|_| wish.replaces) {
+        Some(at) => {
+            order.lines[at] = line;
+            order.focus = Some(at);
+        }
+        None => add_line(order, line),
+    }
+}
+
+/// The order without lines whose number is asked for, and those lines with their places: a number that is said is all of them, and not
+/// so many more.
+fn without_asked(before: &OrderState) -> (OrderState, Vec<(usize, BasketLine)>) {
+    let mut order = before.clone();
+    let mut held = Vec::new();
+    for wish in before.ambiguous.iter().filter(|wish| wish.replaces) {
+        let found = wish.candidates.first().and_then(|item| line_of(&order.lines, item, &wish.notes));
+        if let Some(at) = found {
+            held.push((at, order.lines.remove(at)));
+            order.focus = order.focus.filter(|focus| *focus != at).map(|focus| focus - usize::from(focus > at));
+        }
+    }
+    (order, held)
+}
+
+/// Puts lines back whose number is still asked for.
+fn put_back(order: &mut OrderState, held: Vec<(usize, BasketLine)>) {
+    for (at, line) in held.into_iter().rev() {
+        let asked = order
+            .ambiguous
+            .iter_mut()
+            .find(|wish| wish.asks_number && wish.candidates == std::slice::from_ref(&line.item));
+        if let Some(wish) = asked {
+            wish.replaces = true;
+            let at = at.min(order.lines.len());
+            order.lines.insert(at, line);
+            order.focus = order.focus.map(|focus| focus + usize::from(focus >= at));
+        }
+    }
 }

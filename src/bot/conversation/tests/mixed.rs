@@ -1,6 +1,10 @@
 //! Texts that say two things: neither part swallows the other.
 
-use super::{Chat, ordering::play};
+use super::{
+    Chat,
+    ordering::{lines, play},
+};
+use crate::bot::conversation::Phase;
 
 /// Two hot dogs, confirmed.
 fn placed() -> Chat {
@@ -141,4 +145,36 @@ fn words_to_the_courier_end_with_their_line() {
     let mut chat = Chat::new();
     play(&mut chat, &[("dos colombianas para don Carlos\nCalle 10 # 20-30\nefectivo", &["2 × Colombiana"])]);
     play(&mut chat, &[("una salchipapa", &["número"]), ("sí", &["Entrega: Calle 10 # 20-30\n"])]);
+}
+
+#[test]
+fn a_no_to_a_large_number_leaves_what_was_settled() {
+    let many = || {
+        let mut chat = Chat::new();
+        play(&mut chat, &[("150 perros calientes", &["150 × Perro"]), ("100 más", &["¿Le anoto 250 ×"])]);
+        assert_eq!(chat.basket(), lines(&[("perro", 150)]));
+        chat
+    };
+    let mut chat = many();
+    play(&mut chat, &[("no", &["eso no lo anoto"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 150)]));
+    let mut chat = many();
+    play(&mut chat, &[("sí", &["250 × Perro"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 250)]));
+    // A note on what was accepted asks nothing again.
+    play(&mut chat, &[("sin cebolla", &["250 × Perro Caliente (sin cebolla)", "!¿Le anoto"])]);
+    play(&mut chat, &[("uno sin salsa", &["!¿Le anoto"])]);
+    for (said, basket) in [
+        ("200", vec![("perro", 200)]),
+        ("una colombiana", vec![("perro", 150), ("colombiana", 1)]),
+        ("quite los perros", vec![]),
+    ] {
+        let mut chat = many();
+        chat.say(said);
+        assert_eq!(chat.basket(), lines(&basket), "{said}");
+    }
+    let mut chat = many();
+    play(&mut chat, &[("una colombiana", &["¿Le anoto 250"]), ("sí", &["250 × Perro"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 250), ("colombiana", 1)]));
+    assert_eq!(*chat.talk.phase(), Phase::Ordering);
 }
