@@ -40,8 +40,11 @@ static QUESTION: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\b(reciben?|aceptan?|manejan|tienen|se puede|puedo|hay|cual es|dan|trabajan con|sirve|me (da|das|pasa|pasas|envia|envias))\b").expect("a pattern of ours")
 });
 
-static JOINS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(\b(y|e|o|u|mitad|resto|parte|lo demas|otra|otro|saldo)\b|[+/,&])").expect("a pattern of ours")
+// A comma lists nothing by itself: `por transferencia, nequi`.
+static JOINS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(y|e)\b|[+&]").expect("a pattern of ours"));
+static PARTS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b(o|u|mitad|resto|parte|lo demas|otra|otro|saldo|\d{1,3}(?:\.\d{3})*)\b|/")
+        .expect("a pattern of ours")
 });
 static CORRECTS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\b(no|mejor|perdon|digo|mentira\w*|cambi\w+|equivoque|espere|ya no|sino)\b")
@@ -49,9 +52,32 @@ static CORRECTS: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// The method that a folded sentence states. A question states none, nor does a sentence with two methods side by side. Else the last
-/// one counts: people correct themselves.
+/// one counts: people correct themselves. A transfer through a wallet is the wallet.
 pub fn stated(folded: &str) -> Option<PaymentMethod> {
-    if is_mixed(folded) { None } else { all(folded).last().map(|(_, method)| *method) }
+    if is_mixed(folded) {
+        return None;
+    }
+    let all = all(folded);
+    let (last, method) = all.last()?;
+    let wallet = all.iter().rev().find(|(before, other)| {
+        is_transfer_through(*method, *other)
+            && is_wallet(*other)
+            && !CORRECTS.is_match(folded.get(before.end..last.start).unwrap_or_default())
+            && !CORRECTS.is_match(&folded[last.end..])
+    });
+    Some(wallet.map_or(*method, |(_, wallet)| *wallet))
+}
+
+fn is_wallet(method: PaymentMethod) -> bool {
+    match method {
+        PaymentMethod::Nequi | PaymentMethod::Daviplata => true,
+        PaymentMethod::Efectivo | PaymentMethod::Transferencia | PaymentMethod::Tarjeta => false,
+    }
+}
+
+/// One is the transfer, and the other the wallet that it goes through.
+fn is_transfer_through(one: PaymentMethod, other: PaymentMethod) -> bool {
+    one == PaymentMethod::Transferencia && is_wallet(other) || other == PaymentMethod::Transferencia && is_wallet(one)
 }
 
 /// `mitad efectivo y mitad nequi`: two methods, and neither is taken back.
@@ -59,8 +85,9 @@ pub fn is_mixed(folded: &str) -> bool {
     all(folded).windows(2).any(|pair| {
         let [(first, one), (second, other)] = pair else { return false };
         let between = folded.get(first.end..second.start).unwrap_or_default();
-        one != other
-            && JOINS.is_match(between)
+        let is_one = one == other || is_transfer_through(*one, *other) && !PARTS.is_match(between);
+        !is_one
+            && (JOINS.is_match(between) || PARTS.is_match(between))
             && !CORRECTS.is_match(between)
             && !CORRECTS.is_match(&folded[second.end..])
     })
@@ -114,11 +141,25 @@ mod tests {
             "10 mil en efectivo y el resto por nequi",
             "nequi o efectivo",
             "efectivo + daviplata",
+            "20 mil en efectivo, 30 por nequi",
+            "mitad nequi y mitad transferencia",
+            "nequi o transferencia",
         ] {
             assert!(is_mixed(said) && stated(said).is_none(), "{said}");
         }
         for said in ["efectivo, no, mejor nequi", "efectivo, perdon nequi", "nequi y nequi"] {
             assert!(!is_mixed(said) && stated(said) == Some(PaymentMethod::Nequi), "{said}");
         }
+        for said in [
+            "por transferencia, nequi",
+            "pago por nequi, ya le hago la transferencia",
+            "transferencia y es a nequi",
+            "nequi, le transfiero ya",
+            "transferencia no, mejor nequi",
+            "por transferencia, al nequi 3001234567",
+        ] {
+            assert!(!is_mixed(said) && stated(said) == Some(PaymentMethod::Nequi), "{said}");
+        }
+        assert_eq!(stated("nequi no, mejor transferencia"), Some(PaymentMethod::Transferencia));
     }
 }

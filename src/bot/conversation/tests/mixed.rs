@@ -148,6 +148,22 @@ fn words_to_the_courier_end_with_their_line() {
 }
 
 #[test]
+fn a_way_to_pay_said_twice_is_one() {
+    for said in ["por transferencia, nequi", "pago por nequi, ya le hago la transferencia", "transferencia, por nequi"]
+    {
+        let mut chat = Chat::new();
+        play(&mut chat, &[("dos perros calientes, calle 10 # 20-30", &[]), ("sí", &["¿Cómo desea pagar?"])]);
+        play(&mut chat, &[(said, &["Pago: Nequi", "!una forma de pago"])]);
+    }
+    let mut chat = Chat::new();
+    play(
+        &mut chat,
+        &[("dos perros calientes, calle 10 # 20-30", &[]), ("sí", &["pagar"]), ("nequi", &["Pago: Nequi"])],
+    );
+    play(&mut chat, &[("pago por nequi, ya le hago la transferencia", &["Pago: Nequi", "!una forma de pago"])]);
+}
+
+#[test]
 fn a_no_to_a_large_number_leaves_what_was_settled() {
     let many = || {
         let mut chat = Chat::new();
