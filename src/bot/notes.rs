@@ -44,6 +44,17 @@ fn is_article(word: &str) -> bool {
     )
 }
 
+/// `no le eche mucha sal` wants a little of it.
+fn little(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "mucha" | "tanta" | "demasiada" => "poca",
+        "mucho" | "tanto" | "demasiado" => "poco",
+        "muchas" | "tantas" | "demasiadas" => "pocas",
+        "muchos" | "tantos" | "demasiados" => "pocos",
+        _ => return None,
+    })
+}
+
 /// Verbs behind a `no` that forbid what follows: `no le pongan cebolla`.
 fn forbids(word: &str) -> bool {
     let stems = [
@@ -270,8 +281,14 @@ impl NoteReader<'_> {
     }
 
     fn negatives(&self, at: usize) -> Option<ReadNotes> {
-        let (start, mut end) = self.noun_phrase(at)?;
-        let mut notes = vec![format!("sin {}", self.reading.slice(start..end))];
+        let mut noun = at;
+        let mut sign = "sin";
+        while noun < at + 4 && (is_article(self.word(noun)) || little(self.word(noun)).is_some()) {
+            sign = little(self.word(noun)).unwrap_or(sign);
+            noun += 1;
+        }
+        let (start, mut end) = self.noun_phrase(noun)?;
+        let mut notes = vec![format!("{sign} {}", self.reading.slice(start..end))];
         // `sin cebolla ni tomate`, `sin cebolla, tomate y salsas`.
         loop {
             let next = match self.word(end) {

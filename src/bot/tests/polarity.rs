@@ -80,6 +80,19 @@ fn a_manner_that_is_refused_leaves_the_dish() {
 }
 
 #[test]
+fn not_much_is_a_little() {
+    check(&[
+        ("un tamal, no le eche mucha sal", "1 tamal [poca sal]"),
+        ("un tamal que no le echen tanto ají", "1 tamal [poco ají]"),
+        ("un tamal sin mucha sal", "1 tamal [poca sal]"),
+        ("un tamal, no le ponga mucho ají ni sal", "1 tamal [poco ají, sin sal]"),
+        ("un tamal sin demasiada cebolla", "1 tamal [poca cebolla]"),
+        ("un tamal, no le eche sal", "1 tamal [sin sal]"),
+        ("un tamal y una changua | no mande el tamal con mucha sal", "1 tamal [poca sal] + 1 changua"),
+    ]);
+}
+
+#[test]
 fn a_note_for_one_of_several() {
     check(&[
         ("dos cafés, a uno le pone azúcar", "1 cafe + 1 cafe [con azúcar]"),

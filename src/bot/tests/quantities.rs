@@ -139,3 +139,20 @@ fn the_price_of_an_offer_is_no_quantity() {
         ("quiero la promo 2 por 15000", ""),
     ]);
 }
+
+#[test]
+fn a_number_is_parted_from_its_dish() {
+    check(&[
+        // 501 stands for more than a bot takes.
+        ("1 200 lumpias", "501 lumpia"),
+        ("1 200 lumpias y un tamal", "501 lumpia + 1 tamal"),
+        ("1\u{a0}200 lumpias", "501 lumpia"),
+        ("2 por tamal", "2 tamal"),
+        ("2 por tamal y 3 por lumpia", "2 tamal + 3 lumpia"),
+        ("deme 2 por tamal", "2 tamal"),
+        // Two lines, and one dish for another.
+        ("1\n200 lumpias", "200 lumpia"),
+        ("2 lumpias | cambie 2 por tamal", "2 tamal"),
+        ("2 tamales por favor", "2 tamal"),
+    ]);
+}

@@ -70,6 +70,51 @@ impl Turn<'_> {
         next
     }
 
+    /// `1 200 lumpias`, `2 por tamal`: a number with something between it and its dish.
+    pub(super) fn take_parted_number(&mut self, at: usize) -> Option<usize> {
+        let units = value(self.reading, at).filter(|value| value % 1_000 == 0 && at < self.limit)? / 1_000;
+        let is_first = at == self.start || self.is_break(at - 1) || crate::bot::intent::is_command(self.word(at - 1));
+        if !is_first || self.replacing.is_some() || !(1..1_000).contains(&units) {
+            return None;
+        }
+        let (units, mention) = if self.word(at + 1) == "por" && units >= 2 {
+            (units, self.dish_at(at + 2)?)
+        } else {
+            let rest = self.group_behind(at)?;
+            // `1 350 pepsi` is a size.
+            let mention = self.dish_at(at + 2).filter(|mention| !self.is_measured(mention))?;
+            (units * 1_000 + rest, mention)
+        };
+        let end = mention.end;
+        Some(self.take_phrase(Phrase {
+            start: at,
+            end,
+            quantity: Quantity::Number(units.min(MAX_QUANTITY)),
+            is_definite: false,
+            is_sole: false,
+            is_attribute: false,
+            mention: Some(mention),
+        }))
+    }
+
+    /// Three digits behind a blank: hundreds of the thousands before it.
+    fn group_behind(&self, at: usize) -> Option<u32> {
+        let (first, group) = (&self.reading.tokens[at].token, &self.reading.tokens.get(at + 1)?.token);
+        let between = self.reading.text.get(first.span.end..group.span.start)?;
+        let is_group = group.text.len() == 3 && group.text.chars().all(|c| c.is_ascii_digit());
+        let is_digits = first.text.chars().all(|c| c.is_ascii_digit());
+        let is_blank = matches!(between, " " | "\u{a0}" | "\u{202f}" | "\u{2009}");
+        (is_group && is_digits && is_blank && at + 1 < self.limit).then(|| group.number())?.map(|value| value / 1_000)
+    }
+
+    /// Its kind comes in sizes.
+    fn is_measured(&self, mention: &Mention) -> bool {
+        mention.candidates.iter().any(|item| {
+            let names = &self.index.items[usize::from(*item)].names;
+            names.iter().any(|name| name.parts.iter().any(|part| matches!(part, NamePart::Measure(..))))
+        })
+    }
+
     /// A dish that is named without a number of its own.
     pub(super) fn dish_at(&self, at: usize) -> Option<Mention> {
         let phrase = self.phrase(at).filter(|_| at < self.limit)?;
@@ -196,11 +241,7 @@ impl Turn<'_> {
 
     /// `pepsi 3 litros`, where there is one of another size: it is not the wish.
     pub(super) fn take_other_size(&mut self, phrase: &Phrase, mention: &Mention, end: usize) -> Option<usize> {
-        let is_measured = |item: &ItemNo| {
-            let names = &self.index.items[usize::from(*item)].names;
-            names.iter().any(|name| name.parts.iter().any(|part| matches!(part, NamePart::Measure(..))))
-        };
-        if !mention.candidates.iter().any(is_measured) || self.said_number(mention) {
+        if !self.is_measured(mention) || self.said_number(mention) {
             return None;
         }
         let joined = matches!(self.word(end), "de" | "en");

@@ -251,6 +251,9 @@ impl<'a> Turn<'a> {
         if let Some(amount) = self.amount_at(at) {
             return self.take_amount(at, amount);
         }
+        if let Some(next) = self.take_parted_number(at) {
+            return next;
+        }
         // `mil lumpias`, and not `mil gracias`.
         if self.word(at) == "mil" && (at == self.start || self.word(at - 1) != "a") && self.dish_at(at + 1).is_some() {
             return self.take_amount(at, 1_000);
