@@ -118,7 +118,7 @@ pattern!(
 );
 pattern!(
     WANTS_TO_ORDER,
-    r"\b(hacer|realizar|pasar|montar|tomar|encargar) (un|una|mi|el) (pedido|orden|domicilio|encargo)\b|^(hola |buenas |buenas tardes |buenas noches |buenos dias )?(,? ?)(quiero|quisiera|para|deseo|necesito|voy a) (pedir|ordenar|un domicilio)( a domicilio| un domicilio| algo| por favor)?$"
+    r"\b(hacer|realizar|pasar|montar|tomar|encargar) (un|una|mi|el|otro|otra|un nuevo|una nueva) (pedido|orden|domicilio|encargo)\b|^(hola |buenas |buenas tardes |buenas noches |buenos dias )?(,? ?)(quiero|quisiera|para|deseo|necesito|voy a) (pedir|ordenar|un domicilio|otro pedido|otra orden|un nuevo pedido|un pedido nuevo|un pedido aparte)( a domicilio| un domicilio| algo| por favor)?$"
 );
 pattern!(
     COMMAND,

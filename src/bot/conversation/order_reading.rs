@@ -173,8 +173,13 @@ impl Reader<'_> {
 
     fn understand(&self, before: &OrderState, said: &str) -> OrderReading {
         let said = halves::completed(said, &self.restaurant.name_words);
-        let (asked, held) = without_asked(before);
+        // `50 más` is more of the line that is there.
+        let is_more = phrases::plain(&said).ends_with(" mas");
+        let (asked, held) = if is_more { (before.clone(), Vec::new()) } else { without_asked(before) };
         let mut understood = self.restaurant.parser.understand(&said, &asked, self.history);
+        for wish in understood.state.ambiguous.iter_mut().filter(|wish| wish.asks_number) {
+            wish.replaces = before.ambiguous.iter().any(|old| old.replaces && old.candidates == wish.candidates);
+        }
         put_back(&mut understood.state, held);
         let changed = understood.state.lines != before.lines || understood.state.ambiguous != before.ambiguous;
         let repeats_nothing = understood.changes_order
@@ -305,12 +310,7 @@ fn without_asked(before: &OrderState) -> (OrderState, Vec<(usize, BasketLine)>) 
 /// Puts lines back whose number is still asked for.
 fn put_back(order: &mut OrderState, held: Vec<(usize, BasketLine)>) {
     for (at, line) in held.into_iter().rev() {
-        let asked = order
-            .ambiguous
-            .iter_mut()
-            .find(|wish| wish.asks_number && wish.candidates == std::slice::from_ref(&line.item));
-        if let Some(wish) = asked {
-            wish.replaces = true;
+        if order.ambiguous.iter().any(|wish| wish.replaces && wish.candidates == std::slice::from_ref(&line.item)) {
             let at = at.min(order.lines.len());
             order.lines.insert(at, line);
             order.focus = order.focus.map(|focus| focus + usize::from(focus >= at));

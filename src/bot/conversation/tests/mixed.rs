@@ -54,6 +54,12 @@ fn a_second_order_is_taken_whatever_words_it_has() {
         play(&mut chat, &[(said, &["pedido nuevo", "1. "])]);
         assert!(!chat.called_owner(), "{said}");
     }
+    let mut chat = placed();
+    chat.pass(120);
+    play(
+        &mut chat,
+        &[("quiero otro pedido", &["Cuénteme qué desea"]), ("una salchipapa sin salsa", &["1 × Salchipapa"])],
+    );
     // Of the order that is there, at any time.
     for said in [
         "los perros sin salsa",
@@ -182,6 +188,8 @@ fn a_no_to_a_large_number_leaves_what_was_settled() {
     play(&mut chat, &[("uno sin salsa", &["!¿Le anoto"])]);
     for (said, basket) in [
         ("200", vec![("perro", 200)]),
+        ("50 más", vec![("perro", 200)]),
+        ("una colombiana más", vec![("perro", 150), ("colombiana", 1)]),
         ("una colombiana", vec![("perro", 150), ("colombiana", 1)]),
         ("quite los perros", vec![]),
     ] {
