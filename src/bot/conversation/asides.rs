@@ -88,6 +88,7 @@ pattern!(
     LANDMARK,
     r"\b(al lado|frente|enfrente|diagonal|esquina|cerca (de|del|a|al)|detras|encima|arriba (de|del)|abajo (de|del)|junto (a|al)|barrio|edificio|conjunto|vereda|finca|urbanizacion|hotel|centro comercial|parque|iglesia|colegio|hospital|estacion|casa|torre|manzana|via|kilometro|km|unidad|sector|residencias?|next to|near|behind|across)\b"
 );
+pattern!(PIECE, r"\S+");
 pattern!(ASKS_REACH, r"\b(llegan|llevan|cubren|despachan|entregan|van) (a|al|hasta|en|por)\b");
 pattern!(
     NO_BUT_FINE,
@@ -259,7 +260,7 @@ pub fn is_ours(plain: &str) -> bool {
 
 /// `me pueden llamar al llegar`: the rest of the text, and the words. A courier needs them as they are.
 pub fn courier(said: &str) -> Option<(String, String)> {
-    let pieces = pieces(said);
+    let pieces: Vec<Range<usize>> = PIECE.find_iter(said).map(|piece| piece.range()).collect();
     let folded: Vec<String> =
         pieces.iter().map(|piece| phrases::plain(&said[piece.clone()]).replace(' ', "")).collect();
     let joined = folded.join(" ");
@@ -316,12 +317,6 @@ fn is_meeting_place(before: &str, word: &str) -> bool {
                 | "porfa"
                 | "porfavor"
         )
-}
-
-/// The places of the words.
-fn pieces(said: &str) -> Vec<Range<usize>> {
-    let start = |piece: &str| piece.as_ptr() as usize - said.as_ptr() as usize;
-    said.split_whitespace().map(|piece| start(piece)..start(piece) + piece.len()).collect()
 }
 
 /// The text without a range of it. Ends of lines stay: they part what is before from what is behind.
