@@ -88,7 +88,9 @@ impl Reader<'_> {
             if line == 0 || line > order.lines.len() {
                 return OrderReading { no_line: Some(line), ..settled(order) };
             }
-            order.lines.remove(line - 1);
+            let removed = order.lines.remove(line - 1);
+            // A question for more of it goes too.
+            order.ambiguous.retain(|wish| !wish.replaces || wish.candidates != [removed.item.as_str()]);
             order.focus = None;
             return settled(order);
         }
