@@ -7,6 +7,7 @@ mod vault_lock;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -14,6 +15,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::{
     net::{TcpListener, TcpSocket},
+    signal::unix::{Signal, SignalKind, signal},
     sync::Semaphore,
     task::JoinHandle,
     time::Instant,
@@ -101,8 +103,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Restores all tenants and opens the port.
-    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+    /// Restores all tenants and opens the port. `None`: it was told to stop before that, and has.
+    pub async fn start(config: &Config, stop: CancellationToken) -> anyhow::Result<Option<Self>> {
         let began = Instant::now();
         metrics::install();
         let instance = InstanceId(Ulid::generate().to_string().into());
@@ -116,7 +118,8 @@ impl Daemon {
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
         let socket = reserve(config.http.listen)?;
         let watched = config.metrics.listen.map(reserve).transpose()?;
-        let (vault, keyring) = open_vault(config).await?;
+        let Some(opened) = stop.run_until_cancelled(open_vault(config)).await else { return Ok(None) };
+        let (vault, keyring) = opened?;
         let kept_key = kept_key(config)?;
         let vault = MeteredVault::new(vault);
         let proof = (vault.clone(), keyring.clone(), config.vault.audit / CHECKS);
@@ -140,10 +143,18 @@ impl Daemon {
         fleet.attended_by(vec![webhooks.clone(), bots.clone()]);
         let restoring = Instant::now();
         if config.import.on_start {
-            fleet.import_at_start(config.import.clone(), config.outbound.clone()).await;
+            // Told to stop, the restore ends at once as well.
+            let _ =
+                stop.run_until_cancelled(fleet.import_at_start(config.import.clone(), config.outbound.clone())).await;
         }
         // The import is within the restore's deadline: whoever waits for the port knows of one limit.
-        let summary = fleet.restore(restoring).await?;
+        let restored = stop.run_until_cancelled(fleet.restore(restoring)).await;
+        let Some(summary) = restored.transpose()? else {
+            info!("told to stop while the tenants are restored");
+            fleet.stop(CLOSING_TIME).await;
+            auth.stop().await;
+            return Ok(None);
+        };
         fleet.start();
         let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
         let web_sockets = listener::web_sockets(&config.http.connections, room);
@@ -191,7 +202,7 @@ impl Daemon {
             );
         }
         let grace = config.shutdown_grace;
-        Ok(Self { address, summary, fleet, live, auth, stop_serving, serving, grace, _work: work, _lock: lock })
+        Ok(Some(Self { address, summary, fleet, live, auth, stop_serving, serving, grace, _work: work, _lock: lock }))
     }
 
     pub fn fleet(&self) -> &Arc<Fleet> {
@@ -216,7 +227,12 @@ impl Daemon {
         };
         // Its last letters, and a vault that does not answer, take no more than the time that there is.
         let _ = tokio::time::timeout(giving, self.fleet.leave(giving.saturating_sub(LAST_LETTERS))).await;
-        let left = self.grace.map_or(CLOSING_TIME, |grace| grace.saturating_sub(began.elapsed()));
+        let left = match self.grace {
+            Some(grace) => grace.saturating_sub(began.elapsed()),
+            None if self.fleet.is_leaving() => CLOSING_TIME,
+            // Nobody was there to give anything to.
+            None => CLOSING_TIME.saturating_sub(began.elapsed()),
+        };
         let ending = async {
             // What comes after it takes a second or two.
             self.fleet.stop(left.saturating_sub(Duration::from_secs(2))).await;
@@ -601,17 +617,35 @@ fn watch(
     Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
 }
 
+/// Until the start has stopped what it had begun, or it is over all the same. A second signal ends it at once.
+async fn stop_starting(
+    starting: Pin<&mut impl Future<Output = anyhow::Result<Option<Daemon>>>>,
+    told: CancellationToken,
+    signal: &mut Signal,
+) -> anyhow::Result<Option<Daemon>> {
+    told.cancel();
+    tokio::select! {
+        started = starting => started,
+        _ = signal.recv() => bail!("stopped at once by a second signal"),
+    }
+}
+
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut daemon = tokio::select! {
-        started = Daemon::start(config) => started?,
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+    let told = CancellationToken::new();
+    let starting = Daemon::start(config, told.clone());
+    tokio::pin!(starting);
+    let started = tokio::select! {
+        started = &mut starting => started?,
+        _ = terminate.recv() => stop_starting(starting, told.clone(), &mut terminate).await?,
+        _ = interrupt.recv() => stop_starting(starting, told.clone(), &mut interrupt).await?,
     };
+    let Some(mut daemon) = started else { return Ok(()) };
     tokio::select! {
+        biased;
+        () = told.cancelled() => info!("stopping, as it was told while it started"),
         _ = terminate.recv() => info!("SIGTERM: stopping"),
         _ = interrupt.recv() => info!("SIGINT: stopping"),
         failure = daemon.failed() => {

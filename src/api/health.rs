@@ -23,7 +23,7 @@ use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
-    /// `unserved` when all tenants are without a session, and not all because their state is damaged; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
+    /// `unserved` when all tenants are without a session, here and elsewhere, and not all because the vault has no state of them; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
     /// one: restored just now, failed, or served by no process; `standby`: other processes serve all tenants, and this one is there for when they
     /// stop; `ok`. All that is wrong is counted in `problems`.

@@ -35,7 +35,7 @@ use crate::{
     cluster::{Ask, Giver, Joiner, Letter, Move, Post, Verdict, should_own},
     session::{self, NotHanded, Prepared, Session, State},
     tenant::TenantId,
-    vault::{InstanceId, Seq},
+    vault::{InstanceId, Seq, VaultError},
 };
 
 /// A tenant counts as taken over when it has logged in, or after so long.
@@ -230,13 +230,25 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
     let prepared = fleet.handovers.book().prepared.remove(&tenant);
     let slot = fleet.slot_of(&tenant);
     slot.expect_state();
+    match last {
+        // Until it is open, whoever tries has to know that nobody else looks after it.
+        Some(_) => slot.set_giver(from.clone()),
+        None => match is_served_by_another(fleet, &slot, from).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let now = fleet.env.clock.instant();
+                return fleet.handovers.book().joiner.declined(&tenant, from, now);
+            }
+            Err(error) => {
+                debug!(%tenant, %error, "who has it is read again before it is opened");
+                revival::take(fleet, slot);
+                return fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
+            }
+        },
+    }
     let began = Instant::now();
     let opened = match fleet.is_leaving() || fleet.is_draining() {
         true => Err(FleetError::Draining),
-        false if last.is_none() && is_served_by_another(fleet, &slot, from).await => {
-            let now = fleet.env.clock.instant();
-            return fleet.handovers.book().joiner.declined(&tenant, from, now);
-        }
         false => fleet.open_prepared(&slot, true, prepared).await,
     };
     match opened {
@@ -251,12 +263,7 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
         }
         Err(_) => {
             if slot.failure().is_some_and(|failure| failure.is_transient()) {
-                match last {
-                    // Its owner has let go of it: nobody else looks after it.
-                    Some(_) => revival::take_given(fleet, slot, from.clone()),
-                    // It said nothing, and may go on by now.
-                    None => revival::take(fleet, slot),
-                }
+                revival::take(fleet, slot);
             }
             fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
         }
@@ -284,14 +291,13 @@ async fn logged_in(session: &Session) {
 }
 
 /// Whoever did not answer may have given it to another before.
-async fn is_served_by_another(fleet: &Fleet, slot: &Slot, from: &InstanceId) -> bool {
-    match takeback::owner(fleet, &slot.tenant).await {
-        Ok(Some(owner)) if owner != *from && fleet.is_alive(&owner) => {
-            slot.set_elsewhere(Some(owner), fleet.env.clock.now());
-            true
-        }
-        _ => false,
+async fn is_served_by_another(fleet: &Fleet, slot: &Slot, from: &InstanceId) -> Result<bool, VaultError> {
+    let other = fleet.living_owner(&slot.tenant).await?.filter(|owner| owner != from);
+    let is_served = other.is_some();
+    if is_served {
+        slot.set_elsewhere(other, fleet.env.clock.now());
     }
+    Ok(is_served)
 }
 
 impl Fleet {
@@ -333,7 +339,7 @@ impl Fleet {
         }
         letters::write_now(self).await;
         let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
-        info!(left, took.ms = began.elapsed().as_millis() as u64, "the tenants were given away");
+        info!(left, took.ms = began.elapsed().as_millis() as u64, "the giving away has ended");
     }
 
     /// Of what was let go of for one that does not stay, that one may have taken some, and given it to another.

@@ -70,7 +70,7 @@ pub(super) async fn run(fleet: Arc<Fleet>) {
     }
 }
 
-/// Reads what others have written, does what follows, and writes.
+/// Reads what others have written, does what follows, and writes. An error: it could not be read. What cannot be written is written again.
 async fn correspond(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
     let began = fleet.env.clock.instant();
     let was_long_away = {
@@ -87,14 +87,20 @@ async fn correspond(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
         heed(fleet, from, letter);
     }
     handover::proceed(fleet);
-    write(fleet).await?;
-    for (from, _) in letters {
-        if !fleet.is_alive(&from) {
-            // What it has said is done, or under way.
-            answered(fleet.env.vault.remove_letter(&from, &fleet.env.instance)).await?;
+    write(fleet).await;
+    let removed = async {
+        for (from, _) in letters {
+            if !fleet.is_alive(&from) {
+                // What it has said is done, or under way.
+                answered(fleet.env.vault.remove_letter(&from, &fleet.env.instance)).await?;
+            }
         }
+        forget(fleet).await
+    };
+    if let Err(error) = removed.await {
+        debug!(%error, "letters of and to dead processes are removed later");
     }
-    forget(fleet).await
+    Ok(())
 }
 
 /// Reads the letters, and learns from them who lives. Gives those that say something.
@@ -133,7 +139,7 @@ fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
 }
 
 /// To each what it has not been told yet. One that cannot be written holds up no other.
-async fn write(fleet: &Fleet) -> Result<(), VaultError> {
+async fn write(fleet: &Fleet) -> bool {
     let now = fleet.env.clock.instant();
     let correspondents = fleet.correspondents();
     let due = correspondents.iter().filter_map(|(peer, _)| {
@@ -143,10 +149,10 @@ async fn write(fleet: &Fleet) -> Result<(), VaultError> {
     });
     let due: Vec<_> = due.collect();
     let written = join_all(due.into_iter().map(|(peer, letter)| put(fleet, peer, letter))).await;
-    written.into_iter().collect()
+    written.into_iter().all(|is_written| is_written)
 }
 
-async fn put(fleet: &Fleet, peer: InstanceId, letter: Letter) -> Result<(), VaultError> {
+async fn put(fleet: &Fleet, peer: InstanceId, letter: Letter) -> bool {
     let put = answered(fleet.env.vault.put_letter(&fleet.env.instance, &peer, letter.write())).await;
     let now = fleet.env.clock.instant();
     let mut book = fleet.handovers.book();
@@ -156,12 +162,12 @@ async fn put(fleet: &Fleet, peer: InstanceId, letter: Letter) -> Result<(), Vaul
             if book.post.landed(&peer, letter, now) {
                 fleet.peers.ask(&peer, now);
             }
-            Ok(())
+            true
         }
         Err(error) => {
-            warn!(to = %peer.0, %error, "a letter is written again");
+            warn!(to = %peer.0, %error, "a letter was not written: trying again");
             book.post.went_adrift(&peer, now);
-            Err(error)
+            false
         }
     }
 }
@@ -185,8 +191,8 @@ async fn answered<T>(operation: impl Future<Output = Result<T, VaultError>>) -> 
 
 /// The last answers, before the rest is closed.
 pub(super) async fn write_now(fleet: &Fleet) {
-    if !matches!(timeout(GOODBYE_TIMEOUT, write(fleet)).await, Ok(Ok(()))) {
-        warn!("the last answers are written later");
+    if !matches!(timeout(GOODBYE_TIMEOUT, write(fleet)).await, Ok(true)) {
+        warn!("the last answers may not be written: other processes wait for them in vain");
     }
 }
 
@@ -195,10 +201,9 @@ pub(super) async fn knock(fleet: &Fleet, deadline: Instant) {
     let began = Instant::now();
     let deadline = deadline.min(began + KNOCKING);
     while fleet.peers.has_doubts() && Instant::now() < deadline {
-        for done in [write(fleet).await, receive(fleet).await.map(drop)] {
-            if let Err(error) = done {
-                debug!(%error, "who lives is asked again");
-            }
+        write(fleet).await;
+        if let Err(error) = receive(fleet).await {
+            debug!(%error, "who lives is asked again");
         }
         sleep(WATCHFUL_PAUSE).await;
     }
@@ -222,7 +227,7 @@ pub(super) async fn say_goodbye(fleet: &Fleet) {
             let letter = Letter { draining: true, stopped: true, answers, ..Letter::default() };
             let letter = fleet.handovers.book().post.due(&peer, letter, now);
             if let Some(letter) = letter
-                && put(fleet, peer, letter).await.is_err()
+                && !put(fleet, peer, letter).await
             {
                 debug!("another process learns of the stop later");
             }

@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phonenumber::country;
 use tokio::{
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -92,6 +92,10 @@ pub struct Fleet {
     /// Tenants that are opened anew at the same time.
     reviving: Semaphore,
     unsearchable: Arc<UnsearchableRecords>,
+    /// A process is gone, and what it had was not looked through to the end since.
+    orphans_are_due: AtomicBool,
+    /// The same, for those without a pairing.
+    lost_one: Notify,
     /// Tenants that are opened for dashboards at the same time: many of those hold up nobody who is paired.
     visiting: Semaphore,
 }
@@ -192,6 +196,8 @@ impl Fleet {
             unannounced_since: Mutex::new(None),
             reviving,
             unsearchable: Arc::default(),
+            orphans_are_due: AtomicBool::new(false),
+            lost_one: Notify::new(),
             visiting,
         });
         // The first to log in, in the restore, need it.
@@ -513,7 +519,7 @@ impl Fleet {
         slots.values().filter_map(|slot| slot.unclosed()).map(|session| session.store().journal().clone()).collect()
     }
 
-    /// Starts what runs beside the sessions: the heartbeat, the record of this instance, and the removal of old files.
+    /// Starts what runs beside the sessions once they are restored: the heartbeat, the record of this instance, and the removal of old files.
     pub fn start(self: &Arc<Self>) {
         let env = &self.env;
         let sweeper = Sweeper { keeper: env.media.clone(), witness: self.clone(), clock: env.clock.clone() };
@@ -523,13 +529,14 @@ impl Fleet {
             let unread = directory::restore_forgotten(&fleet).await;
             restore::open_unlinked(&fleet).await;
             directory::restore_unread(&fleet, unread).await;
+            loop {
+                fleet.lost_one.notified().await;
+                restore::open_unlinked(&fleet).await;
+            }
         }));
         self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));
         self.tasks.spawn(takeback::run(self.clone()));
-        if !self.settings.is_sole {
-            self.handovers.writing.spawn(letters::run(self.clone()));
-        }
         self.tasks.spawn(heartbeat::run(self.clone()));
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
@@ -547,14 +554,18 @@ impl Fleet {
         let closing = TaskTracker::new();
         let ending = async {
             self.tasks.wait().await;
-            // What is being given away is closed by its giver.
-            for slot in slots.iter().filter(|slot| !self.is_giving(&slot.tenant)) {
+            // What is being given away is closed by its giver, if it lets go of it.
+            let (giving, kept): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| self.is_giving(&slot.tenant));
+            let close = |slot: &Arc<Slot>| {
                 if let Some(session) = slot.unclosed() {
                     closing.spawn(async move { session.close().await });
                 }
-            }
+            };
+            kept.into_iter().for_each(close);
+            self.handovers.giving.wait().await;
+            giving.into_iter().for_each(close);
             closing.close();
-            tokio::join!(closing.wait(), self.handovers.giving.wait());
+            closing.wait().await;
         };
         tokio::pin!(ending);
         let is_over = timeout(limit.saturating_sub(FAREWELL.min(limit / 2)), &mut ending).await.is_ok();
@@ -600,9 +611,14 @@ impl Fleet {
             self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         let slot = self.slot_of(tenant);
-        if let Err(error) = self.check_unowned(&slot, None).await {
+        if let Err(error) = self.check_unowned(&slot).await {
             if record.as_ref().is_some_and(|record| record.whatsapp_connected) {
                 slot.expect_state();
+            }
+            if !matches!(error, FleetError::Moved) {
+                // It goes on by itself, as if the opening had failed.
+                slot.failed(self.unread_owner(&error));
+                self.env.ended.note(tenant);
             }
             return Err(error);
         }

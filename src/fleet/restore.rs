@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::{Fleet, directory::Pause, letters, takeback};
 use crate::{
+    crash,
     session::{self, State},
     tenant::{TenantId, TenantRecord},
     vault::VaultError,
@@ -68,7 +69,7 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     let listed = loop {
         match fleet.env.vault.tenants().await {
             Ok(listed) => break listed,
-            Err(error) => warn!(%error, "what tenants without a pairing owe their webhooks waits"),
+            Err(error) => warn!(%error, "unpaired tenants cannot be listed: their webhooks wait"),
         }
         pause.wait().await;
     };
@@ -127,8 +128,20 @@ impl Fleet {
         self.peers.meet(&self.others(instances), asked);
         match self.settings.is_sole {
             true => self.peers.bury(),
-            false => letters::knock(self, deadline).await,
+            false => {
+                letters::knock(self, deadline).await;
+                // Whoever starts meanwhile asks this process for a sign of life.
+                self.handovers.writing.spawn(letters::run(self.clone()));
+            }
         }
+        tokio::select! {
+            summary = self.restore_own(began, deadline) => summary,
+            never = takeback::keep_announcing(self) => match never {},
+        }
+    }
+
+    /// What no process that lives has.
+    async fn restore_own(self: &Arc<Self>, began: Instant, deadline: Instant) -> Result<Summary, RestoreError> {
         let listed = self.insist(deadline, || self.env.vault.restorable()).await?;
         let mut summary = Summary { tenants: listed.len(), ..Summary::default() };
         let mut tenants = Vec::new();
@@ -166,6 +179,7 @@ impl Fleet {
                 }
             }
         }
+        crash::pause("restored").await;
         summary.took = began.elapsed();
         info!(
             tenants = summary.tenants,

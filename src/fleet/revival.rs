@@ -10,14 +10,10 @@ use futures::FutureExt as _;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{
-    Fleet, FleetError, directory,
-    slot::{Failure, FailureKind, Slot},
-};
+use super::{Fleet, FleetError, directory, slot::Slot};
 use crate::{
     crash,
     session::{End, backoff, jitter},
-    vault::InstanceId,
 };
 
 /// The shortest wait between two openings that fail.
@@ -53,10 +49,8 @@ fn note(fleet: &Fleet, slot: &Slot) {
 /// Whose the tenant was before.
 enum Former {
     Ours,
-    /// A process' that was gone when this one looked.
+    /// A process' that was gone when this one looked, or that has let go of it.
     Orphaned,
-    /// This one's, which lives and has let go of it.
-    Given(InstanceId),
 }
 
 /// Opens the tenant, unless a process that lives has it.
@@ -64,14 +58,9 @@ pub fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
     begin(fleet, slot, Former::Ours);
 }
 
-/// The same of one that a process had which is gone. Another may have been quicker.
+/// The same of one that a process had which is gone, or that one has let go of for this one ([`Slot::giver`]). Another may have been quicker.
 pub fn take(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
     begin(fleet, slot, Former::Orphaned);
-}
-
-/// The same of one that a process which lives has let go of, for this one.
-pub fn take_given(fleet: &Arc<Fleet>, slot: Arc<Slot>, by: InstanceId) {
-    begin(fleet, slot, Former::Given(by));
 }
 
 fn begin(fleet: &Arc<Fleet>, slot: Arc<Slot>, former: Former) {
@@ -82,12 +71,8 @@ fn begin(fleet: &Arc<Fleet>, slot: Arc<Slot>, former: Former) {
 }
 
 async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
-    let giver = match &former {
-        Former::Given(by) => Some(by),
-        Former::Ours | Former::Orphaned => None,
-    };
     loop {
-        if slot.end() == Some(End::Moved) && matches!(former, Former::Ours) {
+        if slot.end() == Some(End::Moved) && matches!(former, Former::Ours) && slot.giver().is_none() {
             fleet.close_moved(&slot).await;
             break;
         }
@@ -107,15 +92,14 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
         crash::pause("revival").await;
         // While it was away, or could not be opened, another process may have taken it over.
         if !fleet.living_peers().is_empty() {
-            match fleet.check_unowned(&slot, giver).await {
+            match fleet.check_unowned(&slot).await {
                 Ok(()) => {}
                 Err(FleetError::Moved) => {
                     fleet.close_moved(&slot).await;
                     break;
                 }
                 Err(error) => {
-                    let (reason, at) = (format!("who has it cannot be read: {error}"), fleet.env.clock.now());
-                    slot.failed(Failure { reason, at, kind: FailureKind::VaultDown });
+                    slot.failed(fleet.unread_owner(&error));
                     continue;
                 }
             }

@@ -56,6 +56,8 @@ struct Inside {
     newest_event: Option<EventId>,
     /// Of a tenant that another process has: which.
     owner: Option<InstanceId>,
+    /// The process that lives and has let go of it, for this one.
+    giver: Option<InstanceId>,
     /// Another process had it when this one looked, and none of ours was taken away by that: since when that is known.
     elsewhere_since: Option<Timestamp>,
     /// The directory has it as connected, or its journal as paired: so there must be a state. Never taken back.
@@ -120,6 +122,7 @@ impl Slot {
             opened_at: None,
             newest_event: None,
             owner: None,
+            giver: None,
             elsewhere_since: None,
             expects_state: false,
             known_number: None,
@@ -172,10 +175,21 @@ impl Slot {
         self.inside().owner = owner;
     }
 
+    /// The last to write into its journal, who lives, and has given it to this process: nobody else looks after it. Until it is open here, or
+    /// another has it.
+    pub fn giver(&self) -> Option<InstanceId> {
+        self.inside().giver.clone()
+    }
+
+    pub fn set_giver(&self, giver: InstanceId) {
+        self.inside().giver = Some(giver);
+    }
+
     /// Another process has it, which this one has not lost it to. `since`: of what the vault says of it.
     pub fn set_elsewhere(&self, owner: Option<InstanceId>, since: Timestamp) {
         let mut inside = self.inside();
         inside.owner = owner;
+        inside.giver = None;
         inside.elsewhere_since.get_or_insert(since);
     }
 
@@ -278,6 +292,7 @@ impl Slot {
         inside.failure = None;
         inside.opened_at = Some(Instant::now());
         inside.owner = None;
+        inside.giver = None;
         inside.elsewhere_since = None;
     }
 

@@ -4,13 +4,19 @@
 //! tenant, or two processes would take it from each other for ever; only whoever asks for the tenant by name decides otherwise
 //! ([`Fleet::connect`]). What nobody serves any more is taken over by the first that notices; a dead process's record is removed.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    convert::Infallible,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
 
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use super::{Fleet, FleetError, revival, slot::Slot};
+use super::{
+    Fleet, FleetError, revival,
+    slot::{Failure, FailureKind, Slot},
+};
 use crate::{
     clock,
     cluster::{Look, should_own},
@@ -70,12 +76,27 @@ async fn orphan(fleet: &Fleet) {
     }
 }
 
-async fn look(fleet: &Arc<Fleet>) {
+/// Announces this process, and takes nothing, while it restores: that may last, and whoever says nothing for long counts as dead.
+pub(super) async fn keep_announcing(fleet: &Fleet) -> Infallible {
+    let mut tick = interval(fleet.settings.heartbeat.announce);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first is at once, and the restore has begun with it.
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        announce_and_note(fleet).await;
+    }
+}
+
+async fn announce_and_note(fleet: &Fleet) -> bool {
     let asked = fleet.env.clock.instant();
     let announced = fleet.announce().await;
     fleet.note_announced(announced.is_ok(), asked);
-    if let Err(error) = announced {
-        warn!(%error, "this instance's record was not written");
+    announced.inspect_err(|error| warn!(%error, "this instance's record was not written")).is_ok()
+}
+
+async fn look(fleet: &Arc<Fleet>) {
+    if !announce_and_note(fleet).await {
         fleet.peers.excuse(fleet.env.clock.instant());
         return;
     }
@@ -91,10 +112,16 @@ async fn look(fleet: &Arc<Fleet>) {
         if fleet.is_leaving() || fleet.is_draining() {
             return Ok(());
         }
-        take_back_moved(fleet).await?;
         let dead = fleet.dead_peers();
         if has_lost_one || !dead.is_empty() {
+            fleet.orphans_are_due.store(true, Ordering::Release);
+            // Those without a pairing have no session, but their webhooks may be owed something.
+            fleet.lost_one.notify_one();
+        }
+        take_back_moved(fleet).await;
+        if fleet.orphans_are_due.load(Ordering::Acquire) {
             take_over_orphans(fleet, fleet.env.vault.restorable().await?).await?;
+            fleet.orphans_are_due.store(false, Ordering::Release);
         }
         for id in dead {
             info!(instance = %id.0, "a process has died: its record is removed");
@@ -112,9 +139,10 @@ async fn glance(fleet: &Arc<Fleet>) {
     let glanced = async {
         fleet.meet_peers().await?;
         match fleet.is_leaving() || fleet.is_draining() {
-            true => Ok(()),
+            true => {}
             false => take_back_moved(fleet).await,
         }
+        Ok::<_, VaultError>(())
     };
     if let Err(error) = glanced.await {
         debug!(%error, "what others have taken is looked after later");
@@ -122,7 +150,7 @@ async fn glance(fleet: &Arc<Fleet>) {
 }
 
 /// Tenants that were ours.
-async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
+async fn take_back_moved(fleet: &Arc<Fleet>) {
     let moved: Vec<_> = fleet.slots().values().filter(|slot| slot.is_moved()).cloned().collect();
     let mut owners = stream::iter(moved)
         .map(|slot| async move {
@@ -131,13 +159,20 @@ async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
                 Some(owner) if fleet.is_alive(&owner) => Some(owner),
                 // And nobody else is there: a score of reads less, while nobody serves it.
                 _ if fleet.living_peers().is_empty() => None,
-                _ => owner(fleet, &slot.tenant).await?,
+                _ => match owner(fleet, &slot.tenant).await {
+                    Ok(owner) => owner,
+                    Err(error) => {
+                        debug!(tenant = %slot.tenant, %error, "who has it is read later");
+                        return None;
+                    }
+                },
             };
-            Ok::<_, VaultError>((slot, owner))
+            Some((slot, owner))
         })
         .buffer_unordered(QUESTIONS);
     while let Some(asked) = owners.next().await {
-        let (slot, owner) = asked?;
+        // What cannot be read of one holds up no other.
+        let Some((slot, owner)) = asked else { continue };
         if owner.as_ref().is_some_and(|owner| fleet.is_alive(owner)) {
             slot.set_owner(owner);
             continue;
@@ -149,7 +184,6 @@ async fn take_back_moved(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
         slot.set_owner(None);
         revival::take(fleet, slot);
     }
-    Ok(())
 }
 
 /// Tenants that no living process serves and that were never ours: their process has died, or has stopped after they paired there.
@@ -158,11 +192,17 @@ pub(super) async fn take_over_orphans(
     fleet: &Arc<Fleet>,
     connected: Vec<(String, Result<TenantRecord, VaultError>)>,
 ) -> Result<(), VaultError> {
-    let mut owned = Vec::new();
+    let (mut owned, mut unread) = (Vec::new(), None);
     for (name, record) in connected {
         let (Ok(tenant), Ok(_)) = (name.parse::<TenantId>(), record) else { continue };
-        if fleet.slot(&tenant).is_none() {
-            owned.push((owner(fleet, &tenant).await?, tenant));
+        if fleet.slot(&tenant).is_some() {
+            continue;
+        }
+        match owner(fleet, &tenant).await {
+            Ok(owner) => owned.push((owner, tenant)),
+            Err(error @ VaultError::Unavailable(_)) => unread = Some(error),
+            // It would be the same at each look, and holds up no other.
+            Err(error) => fleet.note_malformed(&tenant, &error),
         }
     }
     // Only now: a process announces itself before it takes anything over, so the owners that were read are known by now.
@@ -184,7 +224,7 @@ pub(super) async fn take_over_orphans(
         slot.expect_state();
         revival::take(fleet, slot);
     }
-    Ok(())
+    unread.map_or(Ok(()), Err)
 }
 
 /// Who wrote the last document of a tenant's journal: nobody but its owner can. Some twenty reads at the most, however long the journal is.
@@ -257,8 +297,9 @@ impl Fleet {
 
     /// An error when a process that lives has the tenant, other than the one that has let go of it: whoever asks for it by name, or opens
     /// it anew, does not take it away from that one.
-    pub(super) async fn check_unowned(&self, slot: &Slot, giver: Option<&InstanceId>) -> Result<(), FleetError> {
-        let is_anothers = |owner: &InstanceId| Some(owner) != giver;
+    pub(super) async fn check_unowned(&self, slot: &Slot) -> Result<(), FleetError> {
+        let giver = slot.giver();
+        let is_anothers = |owner: &InstanceId| Some(owner) != giver.as_ref();
         if slot.is_moved() && slot.owner().is_some_and(|owner| is_anothers(&owner) && self.is_alive(&owner)) {
             return Err(FleetError::Moved);
         }
@@ -266,6 +307,12 @@ impl Fleet {
         let Some(owner) = owner.filter(is_anothers) else { return Ok(()) };
         slot.set_elsewhere(Some(owner), self.env.clock.now());
         Err(FleetError::Moved)
+    }
+
+    /// Why a tenant is not opened whose owner cannot be read.
+    pub(super) fn unread_owner(&self, error: &FleetError) -> Failure {
+        let reason = format!("who has it cannot be read: {error}");
+        Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
     }
 
     /// The other process that has it and lives.

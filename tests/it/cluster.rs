@@ -268,7 +268,7 @@ async fn a_silent_owner_is_taken_from() {
     let Some(pair) = pair(Home::Emulator, 40).await else { return };
     let new = pair.other.start().await;
     pair.old.signal(Signal::TERM).unwrap();
-    let some = || async { pair.other.log().contains("taken over") };
+    let some = || async { pair.other.log().contains("\"taken over\"") };
     until(LIMIT, "the first to be handed over", some).await.unwrap();
     pair.old.signal(Signal::STOP).unwrap();
     let stopped = Instant::now();
@@ -292,7 +292,7 @@ async fn a_kill_in_the_middle(kills_old: bool) {
     let traffic = pair.traffic();
     traffic.until_begun().await;
     pair.old.signal(Signal::TERM).unwrap();
-    let begun = || async { pair.other.log().contains("taken over") };
+    let begun = || async { pair.other.log().contains("\"taken over\"") };
     until(LIMIT, "the first to be handed over", begun).await.unwrap();
     let Pair { stage, mut old, other, .. } = pair;
     if kills_old {

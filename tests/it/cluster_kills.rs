@@ -64,7 +64,7 @@ async fn assert_all_at(stage: &Stage, owner: &Other, conversations: &[Conversati
 }
 
 async fn until_taken_over(other: &Other) {
-    let begun = || async { other.log().contains("taken over") };
+    let begun = || async { other.log().contains("\"taken over\"") };
     until(LIMIT, "the first to be handed over", begun).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
 }
 
@@ -122,7 +122,7 @@ async fn three_processes(home: Home) {
     let replaced = stage.network.stats().await.counts.replaced_logins;
     assert_eq!(replaced, 0, "a stop that nobody was disturbed by\n{}", logs());
     for other in &others[..2] {
-        assert!(other.log().contains("taken over"), "each has its share\n{}", other.log());
+        assert!(other.log().contains("\"taken over\""), "each has its share\n{}", other.log());
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     second.kill().await.unwrap();

@@ -27,7 +27,7 @@ async fn probes_need_no_key_and_everything_else_does() {
         let (status, _, body) = raw(&stage, "GET", path, &[], "").await;
         assert_eq!(
             (status, &body["status"], &body["sessions"]),
-            (200, &json!("ok"), &json!({ "working": 0, "total": 0 }))
+            (200, &json!("ok"), &json!({ "working": 0, "total": 0, "elsewhere": 0 }))
         );
         let (_, _, body) = raw(&stage, "GET", path, &[("x-api-key", &stage.setup.admin_key)], "").await;
         assert_eq!((&body["sessions"]["ill"], &body["warnings"]), (&json!([]), &json!([])));

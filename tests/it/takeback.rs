@@ -269,3 +269,77 @@ async fn whoever_is_slow_to_open_a_tenant_asks_who_has_it_by_then() {
     slow_process.kill().await.unwrap();
     quick_process.kill().await.unwrap();
 }
+
+/// Of what a dead process had, one tenant's journal cannot be read. The others do not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_read_holds_up_no_other() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared();
+    let old = stage.start().await;
+    for n in 0..4 {
+        stage.pair(&format!("trattoria-{n}")).await;
+    }
+    let mut other = stage.other("other", false);
+    other.setup = other.setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
+    let new = other.start().await;
+    old.kill().await.unwrap();
+    let vault = rusqlite::Connection::open(stage.path("cloud/vault.db")).unwrap();
+    vault.busy_timeout(LIMIT).unwrap();
+    let spoiled = "UPDATE journal SET writer = x'ff' WHERE tenant = 'trattoria-1'";
+    assert!(vault.execute(spoiled, []).unwrap() > 0);
+    drop(vault);
+    for tenant in ["trattoria-0", "trattoria-2", "trattoria-3"] {
+        let served = || other.dashboard.is_connected(tenant);
+        until(LIMIT, tenant, served).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    }
+    assert!(!other.dashboard.is_connected("trattoria-1").await, "{}", other.log());
+    new.kill().await.unwrap();
+}
+
+/// A restore that lasts longer than anybody waits for an answer: who starts meanwhile, and who has been there before, take nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_restores_for_long_is_not_taken_for_dead() {
+    const RESTORE: Duration = Duration::from_secs(25);
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
+    let old = stage.start().await;
+    let conversations = vec![stage.pair(TENANT).await];
+    old.kill().await.unwrap();
+    let (mut slow, quick) = (stage.other("slow", false), stage.other("quick", false));
+    slow.setup = slow.setup.set("LOOPBACK_PAUSE", format!("restored:{}", RESTORE.as_millis()));
+    let slow_process = slow.setup.spawn().unwrap();
+    let is_up = || async { slow.log().contains("a pause on purpose") };
+    until(LIMIT, "the tenant to be up", is_up).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    let (up, logins) = (Instant::now(), stage.network.stats().await.counts.logins);
+    let quick_process = quick.start().await;
+    let opens = || async { slow.log().contains("the port is open") };
+    until(RESTORE + LIMIT, "the port to open", opens).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    assert!(up.elapsed() >= RESTORE, "it was slow");
+    let counts = stage.network.stats().await.counts;
+    assert_eq!((counts.logins, counts.replaced_logins), (logins, 0), "{}\n--\n{}", slow.log(), quick.log());
+    assert!(slow.dashboard.is_connected(TENANT).await, "{}", slow.log());
+    stage.assert_promises(&conversations).await;
+    slow_process.kill().await.unwrap();
+    quick_process.kill().await.unwrap();
+}
+
+/// Told to stop in the middle of its restore: what it had opened is closed, and nobody waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_to_stop_while_it_restores_stops_well() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared();
+    let old = stage.start().await;
+    let conversations = vec![stage.pair(TENANT).await];
+    old.kill().await.unwrap();
+    let mut new = stage.other("new", false);
+    new.setup = new.setup.set("LOOPBACK_PAUSE", "restored:600000");
+    let process = new.setup.spawn().unwrap();
+    let is_up = || async { new.log().contains("a pause on purpose") };
+    until(LIMIT, "the tenant to be up", is_up).await.unwrap_or_else(|e| panic!("{e}\n{}", new.log()));
+    assert_eq!(process.terminate(LIMIT).await.unwrap(), Some(0), "{}", new.log());
+    assert!(new.log().contains("all sessions are closed"), "{}", new.log());
+    let vault = Embedded::open(&stage.path("cloud/vault.db")).unwrap();
+    assert_eq!(vault.instances().await.unwrap(), Vec::new(), "{}", new.log());
+    drop(vault);
+    let last = stage.start().await;
+    assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
+    stage.assert_promises(&conversations).await;
+    last.kill().await.unwrap();
+}
