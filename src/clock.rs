@@ -5,7 +5,7 @@
 //! tokio's; only what a simulation has to drive sleeps by its clock.
 //!
 //! A wall clock may be wrong for a while: set by hand, before its first correction, after a machine was moved. What it leads to can mostly be
-//! put right. What cannot (a message that expires, history and fences that are deleted) goes by [`Clock::certain`] instead.
+//! put right. What cannot (a message that expires, history, files and fences that are deleted) goes by [`Clock::certain`] instead.
 
 use std::{
     fmt::Debug,
@@ -52,7 +52,7 @@ pub trait Clock: Debug + Send + Sync + 'static {
     }
 
     /// WhatsApp has just said what the time is.
-    fn hear(&self, _time: Timestamp) {}
+    fn learn_time(&self, _time: Timestamp) {}
 
     /// Sleeps: by tokio's timer, unless the time is a simulated one.
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
@@ -63,13 +63,13 @@ pub trait Clock: Debug + Send + Sync + 'static {
 /// WhatsApp says seconds, and they take a moment to come.
 const TOLERANCE: Duration = Duration::from_secs(2);
 /// A process that has not heard the time from WhatsApp believes a wall clock that is not later than this after what is known to have passed, …
-const CREDIBLE: Duration = Duration::from_secs(3600);
+const CREDIBLE_LEAP: Duration = Duration::from_secs(3600);
 /// … and any that has gone on evenly for so long.
-const EVEN: Duration = Duration::from_secs(600);
+const STEADY_AFTER: Duration = Duration::from_secs(600);
 
 /// What is known of the time beside the wall clock.
 #[derive(Debug, Clone, Copy)]
-struct Witness {
+struct KnownTime {
     /// What the time was …
     time: Timestamp,
     /// … at this moment.
@@ -78,7 +78,7 @@ struct Witness {
     is_whatsapps: bool,
 }
 
-impl Witness {
+impl KnownTime {
     fn time(&self, instant: Instant) -> Timestamp {
         self.time.saturating_add(instant.since(self.at)).unwrap_or(Timestamp::MAX)
     }
@@ -86,8 +86,8 @@ impl Witness {
     /// See [`Clock::certain`].
     fn certain(&self, wall: Timestamp, instant: Instant, known: Timestamp) -> Timestamp {
         let earlier = wall.min(self.time(instant));
-        let credible = known.saturating_add(CREDIBLE).unwrap_or(Timestamp::MAX);
-        match self.is_whatsapps || instant.since(self.at) >= EVEN || earlier <= credible {
+        let credible = known.saturating_add(CREDIBLE_LEAP).unwrap_or(Timestamp::MAX);
+        match self.is_whatsapps || instant.since(self.at) >= STEADY_AFTER || earlier <= credible {
             true => earlier,
             false => known,
         }
@@ -95,9 +95,9 @@ impl Witness {
 }
 
 /// One for the process, as the machine's clocks are.
-static WITNESS: LazyLock<Mutex<Witness>> = LazyLock::new(|| {
+static KNOWN_TIME: LazyLock<Mutex<KnownTime>> = LazyLock::new(|| {
     let (time, at) = (SystemClock.now(), SystemClock.instant());
-    Mutex::new(Witness { time, at, is_whatsapps: false })
+    Mutex::new(KnownTime { time, at, is_whatsapps: false })
 });
 
 /// The machine's clocks.
@@ -106,7 +106,7 @@ pub struct SystemClock;
 
 impl SystemClock {
     pub fn shared() -> Arc<dyn Clock> {
-        LazyLock::force(&WITNESS);
+        LazyLock::force(&KNOWN_TIME);
         Arc::new(Self)
     }
 }
@@ -123,14 +123,14 @@ impl Clock for SystemClock {
     }
 
     fn certain(&self, known: Timestamp) -> Timestamp {
-        let witness = *WITNESS.lock().unwrap_or_else(PoisonError::into_inner);
-        witness.certain(self.now(), self.instant(), known)
+        let known_time = *KNOWN_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        known_time.certain(self.now(), self.instant(), known)
     }
 
-    fn hear(&self, time: Timestamp) {
+    fn learn_time(&self, time: Timestamp) {
         let time = time.saturating_add(TOLERANCE).unwrap_or(time);
-        let heard = Witness { time, at: self.instant(), is_whatsapps: true };
-        *WITNESS.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+        let learned = KnownTime { time, at: self.instant(), is_whatsapps: true };
+        *KNOWN_TIME.lock().unwrap_or_else(PoisonError::into_inner) = learned;
     }
 }
 
@@ -150,10 +150,10 @@ mod tests {
         let begun: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
         let later = begun + MINUTE;
         for is_whatsapps in [false, true] {
-            let witness = Witness { time: begun, at: at(0), is_whatsapps };
-            assert_eq!(witness.certain(later, at(60), begun), later);
-            assert_eq!(witness.certain(later + 30 * DAY, at(60), begun), later, "ahead");
-            assert_eq!(witness.certain(later - DAY, at(60), begun), later - DAY, "behind: everything waits");
+            let known_time = KnownTime { time: begun, at: at(0), is_whatsapps };
+            assert_eq!(known_time.certain(later, at(60), begun), later);
+            assert_eq!(known_time.certain(later + 30 * DAY, at(60), begun), later, "ahead");
+            assert_eq!(known_time.certain(later - DAY, at(60), begun), later - DAY, "behind: everything waits");
         }
     }
 
@@ -161,13 +161,13 @@ mod tests {
     fn one_that_was_wrong_at_the_start_is_not_believed_before_whatsapp_was_heard() {
         let (known, wrong): (Timestamp, Timestamp) =
             ("2026-11-30T12:00:00Z".parse().unwrap(), "2026-12-01T13:00:00Z".parse().unwrap());
-        let mut witness = Witness { time: wrong, at: at(0), is_whatsapps: false };
-        assert_eq!(witness.certain(wrong, at(1), known), known);
+        let mut known_time = KnownTime { time: wrong, at: at(0), is_whatsapps: false };
+        assert_eq!(known_time.certain(wrong, at(1), known), known);
         // A daemon that was down for so long, and does not reach WhatsApp.
         let evenly = wrong + 10 * MINUTE;
-        assert_eq!(witness.certain(evenly, at(600), known), evenly);
-        assert_eq!(witness.certain(known + MINUTE, at(1), known), known + MINUTE, "it was corrected");
-        witness = Witness { time: known, at: at(0), is_whatsapps: true };
-        assert_eq!(witness.certain(wrong, at(60), known), known + MINUTE);
+        assert_eq!(known_time.certain(evenly, at(600), known), evenly);
+        assert_eq!(known_time.certain(known + MINUTE, at(1), known), known + MINUTE, "it was corrected");
+        known_time = KnownTime { time: known, at: at(0), is_whatsapps: true };
+        assert_eq!(known_time.certain(wrong, at(60), known), known + MINUTE);
     }
 }

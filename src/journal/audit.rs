@@ -5,8 +5,9 @@
 //! ([`super::rebuild`]); at the next start it would be a loss.
 //!
 //! It looks for what was read or written as good last: that snapshot's manifest, as many chunks as it names, and as many documents as there
-//! are numbers from there to our last one. It counts, so it costs a read for each manifest and two more, however long the journal is. What
-//! was altered and is still there it does not find: the seals and the chain tell that to whoever reads.
+//! are numbers from there to our last one. A newer snapshot that is whole stands in for it: the owner before may have written it while its
+//! state was read here, and have taken away what was read. It counts, so it costs a read for each manifest and two more, however long the
+//! journal is. What was altered and is still there it does not find: the seals and the chain tell that to whoever reads.
 //!
 //! It reads while nothing is appended, and compaction deletes only below the snapshot before the one that it looks for. So nothing that it
 //! misses is on its way, or was taken away on purpose: but by another owner, and whoever rebuilds finds that one's takeover.
@@ -18,14 +19,14 @@ use rand::{Rng, rngs::SmallRng};
 use super::{Loss, hydrate::open_manifest, writer::Writer};
 use crate::{
     clock::Instant,
-    vault::{Seq, VaultError},
+    vault::{Manifest, Seq, VaultError},
 };
 
 /// Nothing is appended while the vault takes its time with the answers: so long at the most.
-const LIMIT: Duration = Duration::from_secs(5);
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A part of the interval: how soon another audit follows one that came to nothing, and, at the earliest, a sign of trouble.
-const PARTS: u32 = 100;
+/// The interval by this is how soon another audit follows one that came to nothing, and, at the earliest, a sign of trouble.
+const RETRY_DIVISOR: u32 = 100;
 
 /// When the next audit is due.
 #[derive(Debug)]
@@ -67,13 +68,13 @@ impl Audits {
 
     fn failed(&mut self, now: Instant) {
         self.last = now;
-        self.due = self.interval.map(|interval| now + interval / PARTS);
+        self.due = self.interval.map(|interval| now + interval / RETRY_DIVISOR);
     }
 
     /// The vault has lost something of another tenant.
     pub fn suspect(&mut self, now: Instant, rng: &mut SmallRng) {
         let Some(interval) = self.interval else { return };
-        let part = interval / PARTS;
+        let part = interval / RETRY_DIVISOR;
         let soon = now.max(self.last + part) + part.mul_f64(rng.random());
         self.due = self.due.map(|due| due.min(soon));
     }
@@ -85,7 +86,7 @@ impl Writer {
         let found = tokio::select! {
             biased;
             found = self.missing() => found,
-            () = clock.sleep(LIMIT) => Err(VaultError::Unavailable("it takes too long".into())),
+            () = clock.sleep(AUDIT_TIMEOUT) => Err(VaultError::Unavailable("it takes too long".into())),
         };
         let now = self.cx.clock.instant();
         match found {
@@ -102,23 +103,30 @@ impl Writer {
         }
     }
 
+    /// It opens, and has as many chunks as it names.
+    async fn is_whole(&self, manifest: &Manifest) -> Result<bool, VaultError> {
+        let Ok(opened) = open_manifest(&self.cx.seal, manifest) else { return Ok(false) };
+        Ok(self.cx.vault.count_chunks(&self.cx.tenant, &manifest.id).await? >= opened.chunks.len() as u64)
+    }
+
     /// What a reader would miss, if anything.
     async fn missing(&self) -> Result<Option<Loss>, VaultError> {
         let (vault, tenant, last) = (&self.cx.vault, &self.cx.tenant, self.head.last);
         let manifests = vault.manifests(tenant).await?;
-        let mut first = Seq(1);
-        if let Some(good) = &self.good {
-            let lost = Ok(Some(Loss::Snapshot(good.seq)));
-            // The owner before may have written newer ones while we read its state, and taken ours away.
-            let newer = manifests.last().filter(|newest| newest.id.seq > good.seq);
-            let found = manifests.iter().find(|manifest| manifest.id == *good).or(newer);
-            let Some(manifest) = found else { return lost };
-            let Ok(opened) = open_manifest(&self.cx.seal, manifest) else { return lost };
-            if vault.count_chunks(tenant, &manifest.id).await? < opened.chunks.len() as u64 {
-                return lost;
+        let good = self.good.as_ref();
+        let mut base = None;
+        let newer = manifests.iter().rev().filter(|manifest| good.is_none_or(|good| manifest.id.seq > good.seq));
+        for manifest in newer.chain(manifests.iter().filter(|manifest| Some(&manifest.id) == good)) {
+            if self.is_whole(manifest).await? {
+                base = Some(manifest.id.seq);
+                break;
             }
-            first = manifest.id.seq.next().min(last);
         }
+        let first = match (base, good) {
+            (Some(base), _) => base.next().min(last),
+            (None, Some(good)) => return Ok(Some(Loss::Snapshot(good.seq))),
+            (None, None) => Seq(1),
+        };
         let count = vault.count_documents(tenant, first, last).await?;
         if count > last.0 - first.0 {
             return Ok(None);

@@ -30,6 +30,7 @@ use std::{
     sync::{Weak, atomic::Ordering::Relaxed},
 };
 
+use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{
@@ -155,7 +156,7 @@ impl Writer {
 
     /// Looks at the vault as it is.
     async fn survey(&mut self) -> Result<Survey, NotYet> {
-        let now = self.cx.clock.now();
+        let now = self.cx.clock.certain(Timestamp::UNIX_EPOCH);
         self.strays.retain(|stray| !is_old(stray.at, now, self.cx.policy.takeover_keep));
         let (vault, tenant) = (&self.cx.vault, &self.cx.tenant);
         let before = vault.headings(tenant, Seq(1), usize::MAX).await?;

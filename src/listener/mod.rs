@@ -187,6 +187,8 @@ impl Server {
 
     async fn answer(&self, request: Request<Incoming>, handle: Handle, peer: SocketAddr) -> Response<Body> {
         let client = client_address(peer.ip(), request.headers(), &self.proxies);
+        // Also of what is refused here: a client that sends first gets the answer only if the rest is read.
+        let mut request = request.map(|body| Body::new(Awaited::new(body, handle.clone())));
         if handle.begin_request(client) == Err(Refused) {
             let answer = (self.reject)(Rejection::TooManyConnections);
             return answer.map(|body| Body::new(Answering::new(body, handle)));
@@ -197,7 +199,6 @@ impl Server {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return answer.map(|body| Body::new(Answering::new(body, handle)));
         }
-        let mut request = request.map(|body| Body::new(Awaited::new(body, handle.clone())));
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(handle.clone());
         let answer = match self.router.clone().oneshot(request).await {

@@ -255,6 +255,8 @@ pub struct Log {
     pub(super) shelf: Shelf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) keep: Keep,
+    /// The last that a former process wrote.
+    inherited: Ulid,
     /// Up to the one that is now.
     lives: Lives,
     epoch: Epoch,
@@ -383,6 +385,7 @@ impl Log {
             shelf,
             clock,
             keep,
+            inherited: last,
             lives,
             epoch,
             full,
@@ -587,9 +590,10 @@ impl Log {
         Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 
-    /// The time, Unix milliseconds, by which history is deleted: see [`Clock::certain`].
-    pub(super) fn certain_ms(&self, tail: &Tail) -> i64 {
-        let last = i64::try_from(tail.last.timestamp_ms()).unwrap_or_default();
+    /// The time, Unix milliseconds, by which history is deleted: see [`Clock::certain`]. What this process wrote tells nothing: it is stamped
+    /// with the wall clock that is in doubt.
+    pub(super) fn certain_ms(&self) -> i64 {
+        let last = i64::try_from(self.inherited.timestamp_ms()).unwrap_or_default();
         self.clock.certain(Timestamp::from_millisecond(last).unwrap_or_default()).as_millisecond()
     }
 
@@ -607,7 +611,7 @@ impl Log {
         }
         tail.since_trim = 0;
         let mut excess = tail.count.saturating_sub(self.keep.events);
-        let too_old = self.certain_ms(tail) - i64::try_from(self.keep.age.as_millis()).unwrap_or(i64::MAX);
+        let too_old = self.certain_ms() - i64::try_from(self.keep.age.as_millis()).unwrap_or(i64::MAX);
         let mut trimmed = Trimmed::default();
         for (key, value) in self.store.scan(space::EVENTS, None, excess.max(2 * STEP)).await? {
             let old = parse_key(&key).is_some_and(|id| i64::try_from(id.timestamp_ms()).is_ok_and(|at| at < too_old));

@@ -358,7 +358,10 @@ impl Outbox {
 
     /// `after_ms`: when what goes before it in its chat is due.
     fn entry(&self, outgoing: &Outgoing, order: Ulid, after_ms: i64) -> OutboxRecord {
-        let now = self.clock.now().as_millisecond();
+        let time = self.clock.now();
+        let now = time.as_millisecond();
+        // By the clock that will judge it: so one that is wrong all the time neither shortens nor lengthens it.
+        let certain_ms = self.clock.certain(time).as_millisecond();
         let ttl = outgoing.ttl.map_or(self.ttl, |ttl| ttl.min(self.ttl));
         // One that may wait for a moment only does not wait for all of it to look human.
         let latest = now.saturating_add(millis(ttl / 2));
@@ -375,7 +378,7 @@ impl Outbox {
             state: encode(Delivery::Accepted).into(),
             audience: outgoing.audience.clone(),
             account: user_of(&outgoing.message.sender).to_owned(),
-            expires_at_ms: now.saturating_add(millis(ttl)),
+            expires_at_ms: certain_ms.saturating_add(millis(ttl)),
             from_bot: outgoing.from_bot,
             read_at_ms: timing.read_at_ms,
             typing_ms: timing.typing_ms,
@@ -477,9 +480,10 @@ impl Outbox {
         self.backlog().first_to_expire(busy).cloned()
     }
 
-    /// The time, Unix milliseconds, by which messages expire: see [`Clock::certain`].
+    /// The time, Unix milliseconds, by which messages expire: see [`Clock::certain`]. What this process accepted tells nothing: it is stamped
+    /// with the wall clock that is in doubt.
     pub fn certain_ms(&self) -> i64 {
-        let last = i64::try_from(self.backlog().last().timestamp_ms()).unwrap_or_default();
+        let last = i64::try_from(self.inherited.timestamp_ms()).unwrap_or_default();
         let known = Timestamp::from_millisecond(last).unwrap_or_default();
         self.clock.certain(known).as_millisecond()
     }

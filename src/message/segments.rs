@@ -322,7 +322,7 @@ impl Log {
         let segments = self.segments().await?;
         let (mut newer, mut bytes, now) = {
             let tail = self.tail.lock().await;
-            (tail.count, tail.whole_bytes, self.certain_ms(&tail))
+            (tail.count, tail.whole_bytes, self.certain_ms())
         };
         newer += segments.iter().map(Segment::count).sum::<usize>();
         bytes += segments.iter().map(|segment| segment.reference.whole_bytes).sum::<usize>();
@@ -359,7 +359,7 @@ impl Log {
     async fn forget_by_age(&self) -> Result<(), StoreError> {
         const PAGE: usize = 256;
         const PAGE_BYTES: usize = 1024 * 1024;
-        let now = self.certain_ms(&*self.tail.lock().await);
+        let now = self.certain_ms();
         let limit = now - i64::try_from(self.keep.whole.as_millis()).unwrap_or(i64::MAX);
         for space in [space::INBOX, space::OUTBOX] {
             let mut after: Option<Key> = None;
@@ -453,7 +453,7 @@ impl Log {
         let excess_bytes = (tail.bytes + tail.closed_bytes).saturating_sub(self.keep.bytes);
         excess >= segment.count()
             || segment.bytes() > 0 && excess_bytes >= segment.bytes()
-            || age(segment.reference.last, self.certain_ms(tail)) > self.keep.age
+            || age(segment.reference.last, self.certain_ms()) > self.keep.age
     }
 
     /// A cursor before its end has missed something.

@@ -318,6 +318,34 @@ async fn a_request_names_one_host() {
     daemon.kill().await.unwrap();
 }
 
+/// Whoever sends all of a request before reading gets the answer also where the request came no further than the door. The kernel takes
+/// less than that from a peer that does not read.
+const WHOLE_BODY: usize = 32 * 1024 * 1024;
+
+async fn is_answered(stream: &mut TcpStream, headers: &str, expected: u16) {
+    let head = format!("POST /api/sendText HTTP/1.1\r\n{headers}Content-Length: {WHOLE_BODY}\r\n\r\n");
+    let sending = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&vec![b' '; WHOLE_BODY]).await
+    };
+    timeout(LIMIT, sending).await.expect("it is taken in time").unwrap_or_else(|error| panic!("{expected}: {error}"));
+    assert_eq!(status(stream, b"").await, Some(expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_first_hears_why_it_is_refused_at_the_door() {
+    let limits = [("MAX_CONNECTIONS_PER_ADDRESS", "1"), ("TRUSTED_PROXIES", "127.0.0.0/8")];
+    let stage = stage(&limits).await;
+    let daemon = stage.start().await;
+    let mut stream = TcpStream::connect(stage.setup.address).await.unwrap();
+    is_answered(&mut stream, "Host: a\r\nHost: b\r\n", 400).await;
+    let held = socket_from([127, 0, 0, 7], stage.setup.address, &stage.setup.admin_key).await.expect("its only one");
+    let mut stream = connect_from([127, 0, 0, 7], stage.setup.address).await.unwrap();
+    is_answered(&mut stream, "Host: a\r\nX-Real-IP: 10.0.0.7\r\n", 429).await;
+    drop(held);
+    daemon.kill().await.unwrap();
+}
+
 /// A WebSocket from this address, on which a key was shown: without one it makes room for the next.
 async fn socket_from(own: [u8; 4], to: SocketAddr, key: &str) -> Option<TcpStream> {
     let mut stream = connect_from(own, to).await.ok()?;

@@ -21,6 +21,7 @@ on_every_home! {
     a_snapshot_holds_no_change_that_the_journal_does_not
     a_damaged_newest_snapshot_is_passed_over
     the_state_before_a_wipe_is_kept_for_a_week
+    what_the_owner_before_compacted_is_no_loss
 }
 
 async fn a_late_chunk_of_a_failed_snapshot_harms_no_later_one(bench: Bench) {
@@ -127,6 +128,36 @@ async fn the_state_before_a_wipe_is_kept_for_a_week(bench: Bench) {
     let gone =
         || async { bench.vault.manifests(&bench.tenant).await.unwrap().iter().all(|manifest| manifest.id != kept) };
     bench.until("it is gone", gone).await;
+}
+
+/// While the new owner reads, the one before writes its first snapshots and takes away what they stand for.
+async fn what_the_owner_before_compacted_is_no_loss(mut bench: Bench) {
+    let old = bench.open("old").await;
+    for n in 0..2 {
+        old.put("key", format!("{n}")).await;
+    }
+    bench.policy.audit = Some(Duration::from_millis(50));
+    let (wire, cx) = bench.wired("new");
+    let takeover = wire.hold("append");
+    let opening = bench.try_open(cx);
+    let compacting = async {
+        takeover.reached().await;
+        let kept = old.journal().keep_state_before_wipe().await.unwrap();
+        old.journal().keep_state_before_wipe().await.unwrap();
+        let compacted = || async { bench.vault.entries_below(&bench.tenant, kept.seq).await.unwrap().is_empty() };
+        bench.until("what is below is taken away", compacted).await;
+        takeover.release();
+    };
+    let (new, ()) = tokio::join!(opening, compacting);
+    let new = new.unwrap();
+    assert_eq!(new.has("key"), Some(&b"1"[..]));
+    // An audit begins with them. Whoever finds a loss asks for them once more before it is counted.
+    for _ in 0..4 {
+        let begun = wire.hold("manifests");
+        begun.reached().await;
+        begun.release();
+    }
+    assert_eq!(new.journal().losses(), 0, "{:?}", bench.dump().await.documents);
 }
 
 #[test]

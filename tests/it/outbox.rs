@@ -32,6 +32,24 @@ impl Clock for Behind {
     }
 }
 
+/// A wall clock that is so far ahead, and the time is known.
+#[derive(Debug)]
+struct Ahead(Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + self.0
+    }
+
+    fn instant(&self) -> Instant {
+        SystemClock.instant()
+    }
+
+    fn certain(&self, _known: Timestamp) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
 async fn outbox(world: &World) -> (Outbox, Arc<Log>) {
     outbox_at(world, Duration::ZERO).await
 }
@@ -295,6 +313,18 @@ async fn a_repeat_waits_for_no_more_than_the_first() {
     let other = Outgoing { digest: [8; 32], ..outgoing("a") };
     assert!(matches!(outbox.accept(other).await, Err(NotAccepted::KeyReused)));
     assert_eq!(ids(&self::outbox(&world.restored().await).await.0), ["a"]);
+}
+
+/// The time that a message has is measured by one clock.
+#[tokio::test]
+async fn a_wall_clock_that_is_ahead_gives_a_message_no_more_time() {
+    let world = World::new().await;
+    let clock: Arc<dyn Clock> = Arc::new(Ahead(LONG));
+    let log = store_world::log(&world, Feed::new(), clock.clone()).await;
+    let outbox = Outbox::open(world.store.clone(), log, clock, 24 * LONG).await.unwrap();
+    outbox.accept(Outgoing { ttl: Some(Duration::from_secs(60)), ..outgoing("a") }).await.unwrap();
+    let left_ms = outbox.unsettled("a").await.unwrap().unwrap().expires_at_ms - outbox.certain_ms();
+    assert!((1..=60_000).contains(&left_ms), "{left_ms} ms");
 }
 
 /// The machine's clock went back an hour before the next life.

@@ -67,6 +67,16 @@ impl Stage {
         self.setup.start(LIMIT).await.unwrap()
     }
 
+    /// A daemon with a wall clock that is off by so many seconds. `None`: libfaketime is missing, and that has been said.
+    pub fn clock(&self, offset_seconds: i64) -> Option<Setup> {
+        let setup = self.setup.clone().clock(offset_seconds);
+        if setup.is_none() {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI needs Debian's package libfaketime");
+            eprintln!("\n*** NOT RUN: wrong clocks need Debian's package libfaketime ***\n");
+        }
+        setup
+    }
+
     pub fn wipe_local_data(&self) {
         std::fs::remove_dir_all(&self.setup.data_dir).unwrap();
     }

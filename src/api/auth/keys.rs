@@ -252,7 +252,9 @@ impl Keys {
     }
 
     async fn forget(&self) {
-        let before = self.clock.now() - REMEMBERED;
+        // Another process that has not read for a while would take a key that is forgotten too early for a good one. Nothing else says how
+        // late it is: so nothing goes as long as the clock may be wrong.
+        let before = self.clock.certain(Timestamp::UNIX_EPOCH) - REMEMBERED;
         if let Err(error) = self.vault.forget_revoked(before).await {
             warn!(%error, "keys that were revoked long ago stay in the vault");
         }
@@ -379,4 +381,43 @@ fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::rng().fill_bytes(&mut bytes);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::SystemClock, vault::embedded::Embedded};
+
+    /// A wall clock that is so far ahead, and the time is known.
+    #[derive(Debug)]
+    struct Ahead(Duration);
+
+    impl Clock for Ahead {
+        fn now(&self) -> Timestamp {
+            Timestamp::now() + self.0
+        }
+
+        fn instant(&self) -> Instant {
+            SystemClock.instant()
+        }
+
+        fn certain(&self, _known: Timestamp) -> Timestamp {
+            Timestamp::now()
+        }
+    }
+
+    /// A process that has not read for a while would take the key for a good one.
+    #[tokio::test]
+    async fn a_wall_clock_that_is_ahead_forgets_no_revoked_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault: Arc<dyn AccessVault> = Arc::new(Embedded::open(&folder.path().join("vault.db")).unwrap());
+        let keys = Keys::new(vault.clone(), Arc::new(Ahead(2 * REMEMBERED)));
+        let (key, _) = keys.create(Rights::Admin, true).await.unwrap();
+        let (_, before) = vault.key_changes(None).await.unwrap();
+        assert!(keys.revoke(&key.id).await.unwrap());
+        keys.create(Rights::Admin, true).await.unwrap();
+        keys.forget().await;
+        let (changes, _) = vault.key_changes(Some(before)).await.unwrap();
+        assert!(changes.iter().any(|change| change.hash == key.hash && matches!(change.key, Ok(None))), "{changes:?}");
+    }
 }

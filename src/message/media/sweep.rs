@@ -1,6 +1,6 @@
 //! Retention: files go when they are old, when nobody knows their message any more, and the oldest when a tenant has too many. One
-//! pass after the other, one file after the other, in the background. A file that goes too early (a clock that jumped) is no
-//! loss: it is fetched from WhatsApp again.
+//! pass after the other, one file after the other, in the background. WhatsApp forgets its copy too: so a wall clock that is ahead removes
+//! nothing ([`Clock::certain`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -62,9 +62,11 @@ impl Sweeper {
         let settings = &self.keeper.settings;
         let mut files: Vec<ObjectMeta> = self.keeper.files(place).try_collect().await?;
         files.sort_by_key(|file| std::cmp::Reverse(file.last_modified));
+        let newest = files.first().map_or(Timestamp::MIN, written_at);
+        let now = self.clock.certain(newest);
         let (mut sum, mut removed) = (0, 0);
         for file in files {
-            let age = age(self.clock.now(), &file);
+            let age = age(now, &file);
             let goes = age > settings.keep
                 || sum + file.size > settings.keep_bytes
                 || (age > NEW && self.is_forgotten(tenant, &file).await);
@@ -86,10 +88,13 @@ impl Sweeper {
     }
 }
 
+fn written_at(file: &ObjectMeta) -> Timestamp {
+    Timestamp::from_millisecond(file.last_modified.timestamp_millis()).unwrap_or(Timestamp::MIN)
+}
+
 /// Nothing, when it is from the future.
 fn age(now: Timestamp, file: &ObjectMeta) -> Duration {
-    let age = now.as_millisecond() - file.last_modified.timestamp_millis();
-    Duration::from_millis(u64::try_from(age).unwrap_or(0))
+    Duration::try_from(now.duration_since(written_at(file))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -103,12 +108,17 @@ mod tests {
         message::media::{Links, Spool, open_place},
     };
 
+    /// A wall clock, and how far it is ahead.
     #[derive(Debug)]
-    struct Hands(Mutex<Timestamp>);
+    struct Hands(Mutex<Timestamp>, Mutex<Duration>);
 
     impl Clock for Hands {
         fn now(&self) -> Timestamp {
             *self.0.lock().unwrap()
+        }
+
+        fn certain(&self, _known: Timestamp) -> Timestamp {
+            self.now() - *self.1.lock().unwrap()
         }
 
         fn instant(&self) -> Instant {
@@ -150,7 +160,7 @@ mod tests {
             };
             let elsewhere = keeper(config::Media { keep_bytes: u64::MAX, ..settings.clone() });
             let keeper = keeper(settings);
-            let clock = Arc::new(Hands(Mutex::new(Timestamp::now())));
+            let clock = Arc::new(Hands(Mutex::new(Timestamp::now()), Mutex::default()));
             let archive = Arc::new(Archive(Mutex::default()));
             let sweeper = Sweeper { keeper, witness: archive.clone(), clock: clock.clone() };
             Self { _folder: folder, clock, archive, sweeper, elsewhere }
@@ -229,6 +239,20 @@ mod tests {
         assert_eq!(house.sweeper.pass().await.unwrap(), 0);
         assert!(house.has("trattoria", &name).await);
         *house.clock.0.lock().unwrap() = Timestamp::MAX;
-        assert_eq!(house.sweeper.pass().await.unwrap(), 1, "what is gone is fetched again");
+        assert_eq!(house.sweeper.pass().await.unwrap(), 1, "it is as late as that");
+    }
+
+    #[tokio::test]
+    async fn a_wall_clock_that_is_ahead_removes_nothing() {
+        let house = House::new();
+        let known = house.keep("trattoria", "A", 10).await;
+        let forgotten = house.keep("trattoria", "B", 10).await;
+        house.archive.0.lock().unwrap().remove(&forgotten);
+        house.passes(31 * DAY);
+        *house.clock.1.lock().unwrap() = 31 * DAY;
+        assert_eq!(house.sweeper.pass().await.unwrap(), 0);
+        assert!(house.has("trattoria", &known).await && house.has("trattoria", &forgotten).await);
+        house.passes(8 * DAY);
+        assert_eq!(house.sweeper.pass().await.unwrap(), 2, "they are old by any clock");
     }
 }

@@ -217,7 +217,7 @@ impl EventHandler for Ears {
             Event::RawNode(stanza) => {
                 frame_watch::opened();
                 self.session.seen.stanza(self.session.env.clock.now());
-                self.hear_the_time(stanza.get());
+                self.learn_time(stanza.get());
                 self.came(stanza.get());
                 match self.concern(stanza.get()) {
                     Some(concern) => return self.hand_on(event, concern),
@@ -255,11 +255,11 @@ enum Concern {
 
 impl Ears {
     /// A login is answered with the time.
-    fn hear_the_time(&self, stanza: &NodeRef<'_>) {
+    fn learn_time(&self, stanza: &NodeRef<'_>) {
         let says = (&*stanza.tag == "success").then(|| stanza.get_attr("t")).flatten();
         let seconds = says.and_then(|time| time.as_str().parse().ok());
         if let Some(time) = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
-            self.session.env.clock.hear(time);
+            self.session.env.clock.learn_time(time);
         }
     }
 

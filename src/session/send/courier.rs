@@ -58,12 +58,13 @@ const SLOT_TIME: Duration = Duration::from_secs(2);
 const RUNNING: usize = 256;
 
 /// How long WhatsApp and the vault may take, all in all, until a message is on the wire: at the first attempt, and twice as long at each
-/// further one. An answer that was lost is asked for again soon, and what is slow gets its time.
+/// further one. An answer that was lost is asked for again soon, and what is slow gets its time. What goes to many asks about all of them,
+/// and has the longer time from the beginning.
 const FIRST_SEND_TIMEOUT: Duration = Duration::from_secs(15);
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A time that is further away is looked at again meanwhile: clocks are corrected.
-const LOOK: Duration = Duration::from_secs(60);
+const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// While the vault does not answer: only keeps the loop from spinning.
 const BREATH: Duration = Duration::from_millis(250);
@@ -73,6 +74,9 @@ const LINE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// At a new line the first message waits so long, at the most, for those that have come before.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// WhatsApp's word for what is not there.
+const NOT_FOUND: u16 = 404;
 
 /// Waiting before the next attempt doubles from the first to the second.
 const RETRY_MIN: Duration = Duration::from_secs(2);
@@ -173,8 +177,8 @@ impl Courier {
                     self.gather();
                 }
                 () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
-                () = session.env.clock.sleep(expires_in.unwrap_or_default().min(LOOK)), if expiring.is_some() => {
-                    if let Some(waiting) = expiring.filter(|_| expires_in <= Some(LOOK)) {
+                () = session.env.clock.sleep(expires_in.unwrap_or_default().min(EXPIRY_CHECK_INTERVAL)), if expiring.is_some() => {
+                    if let Some(waiting) = expiring.filter(|_| expires_in <= Some(EXPIRY_CHECK_INTERVAL)) {
                         self.expire(&waiting).await;
                     }
                 }
@@ -480,14 +484,12 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
         return expire(session, id).await;
     };
     *has_begun = true;
-    let limit = match message.audience.is_empty() {
-        true => FIRST_SEND_TIMEOUT.saturating_mul(1 << message.attempts.min(3)).min(SEND_TIMEOUT),
-        // A status asks about all whom it goes to.
-        false => SEND_TIMEOUT,
-    };
+    let chat = jid(&message.chat);
+    let goes_to_many = !message.audience.is_empty() || chat.as_ref().is_ok_and(|chat| chat.server == Server::Group);
+    let limit = send_timeout(goes_to_many, message.attempts);
     let mut expected = session.answers.expect(id);
     let sending = async {
-        let chat = jid(&message.chat)?;
+        let chat = chat?;
         let names = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
         if let Some(failure) = obstacle(session, client, &message, &chat, &names).await? {
             return Ok(Some(failure));
@@ -544,6 +546,13 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
             sleep(LINE_PATIENCE).await;
             leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await
         }
+    }
+}
+
+fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
+    match goes_to_many {
+        true => SEND_TIMEOUT,
+        false => FIRST_SEND_TIMEOUT.saturating_mul(1 << attempts.min(3)).min(SEND_TIMEOUT),
     }
 }
 
@@ -638,6 +647,9 @@ async fn obstacle(
         }
         is_known |= matches!(session.store.has_signal_state_for_user(&name.user).await, Ok(true));
     }
+    if is_known && chat.server == Server::Lid {
+        return Ok(None);
+    }
     // WhatsApp may be asked freely about people with whom there is a conversation: their devices are forgotten with every restart.
     if !is_known {
         session.pace.has_room(Ask::Lookup).map_err(spent)?;
@@ -658,21 +670,29 @@ async fn obstacle(
 }
 
 /// WhatsApp knows nobody of this LID: asked about one, it does not say who is there, and the library takes each for known. But whoever is
-/// there has devices, the phone at least.
+/// there has devices, the phone at least. Of somebody with whom there are keys it is not asked: those came from a device.
 async fn has_no_devices(client: &Client, lid: &Jid) -> Result<bool, SendError> {
     let internal = |error: whatsapp_rust::anyhow::Error| SendError::Internal(error);
     let (protocols, users) = (vec![UsyncProtocol::DevicesV2], vec![UsyncUser::from_jid(lid.clone())]);
     let query = UsyncQuery::new(UsyncMode::Query, UsyncContext::Message, protocols, users);
     let answer = client.query_usync(query.map_err(|error| internal(error.into()))?).await;
     let answer = answer.map_err(|error| internal(error.into()))?;
-    let found = answer.users.first().and_then(|user| user.protocol(UsyncProtocolKind::Devices));
-    Ok(match found {
-        Some(UsyncProtocolResult::Devices(UsyncOutcome::Value(found))) => {
-            found.device_list.as_ref().is_none_or(|list| list.devices.is_empty())
+    let user = answer
+        .users
+        .iter()
+        .find(|user| user.id.as_ref().is_some_and(|id| (&id.user, id.server) == (&lid.user, lid.server)));
+    Ok(user.and_then(|user| user.protocol(UsyncProtocolKind::Devices)).is_some_and(says_nobody))
+}
+
+/// Only in so many words: an answer that leaves the devices out, or an error, says nothing, and the message goes.
+fn says_nobody(devices: &UsyncProtocolResult) -> bool {
+    match devices {
+        UsyncProtocolResult::Devices(UsyncOutcome::Value(found)) => {
+            found.device_list.as_ref().is_some_and(|list| list.devices.is_empty())
         }
-        Some(UsyncProtocolResult::Devices(UsyncOutcome::Error(_))) => false,
-        _ => answer.protocol_state(UsyncProtocolKind::Devices).is_none_or(|state| state.error.is_none()),
-    })
+        UsyncProtocolResult::Devices(UsyncOutcome::Error(error)) => error.code == Some(NOT_FOUND),
+        _ => false,
+    }
 }
 
 /// A message to strangers asks who is on WhatsApp, as a lookup does.
@@ -711,4 +731,32 @@ async fn send(
     }
     client.send_message_with_options(chat, body, options).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_goes_to_many_has_the_longer_time_at_once() {
+        assert_eq!([0, 1, 2, 9].map(|attempts| send_timeout(false, attempts).as_secs()), [15, 30, 60, 90]);
+        assert_eq!([0, 9].map(|attempts| send_timeout(true, attempts).as_secs()), [90, 90]);
+    }
+
+    /// A message that fails as `not_on_whatsapp` has failed for good.
+    #[test]
+    fn nobody_is_there_only_if_whatsapp_says_so() {
+        let says = |kind: &str, data: Value| {
+            let outcome = json!({ "type": kind, "data": data });
+            says_nobody(&serde_json::from_value(json!({ "type": "devices", "data": outcome })).unwrap())
+        };
+        assert!(says("value", json!({ "device_list": { "devices": [] } })));
+        assert!(says("error", json!({ "code": 404 })));
+        let phone = json!([{ "id": 0, "is_hosted": false }]);
+        assert!(!says("value", json!({ "device_list": { "devices": phone } })));
+        assert!(!says("value", json!({})), "the list is left out");
+        assert!(!says("error", json!({ "code": 500 })) && !says("error", json!({})), "it cannot say it now");
+    }
 }

@@ -4,7 +4,7 @@
 //! no state for (experiments, privacy) gets the answer of an account that has none.
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node};
+use wacore_binary::{Jid, Node, Server};
 
 use crate::account::{AccountId, DeviceAddress, Form};
 use crate::faults::{Asked, IqTrouble};
@@ -203,6 +203,11 @@ impl World {
                     });
                 }
                 ("devices", Some(account)) => children.push(self.device_list(account)),
+                // Nobody has it, in so many words.
+                ("devices", None) if asked.as_ref().is_some_and(|jid| jid.server == Server::Lid) => {
+                    let list = NodeBuilder::new("device-list").build();
+                    children.push(NodeBuilder::new("devices").children([list]).build());
+                }
                 ("lid", Some(account)) => {
                     children.push(NodeBuilder::new("lid").attr("val", Form::Lid.jid(account.primary())).build());
                 }
