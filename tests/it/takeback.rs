@@ -281,12 +281,13 @@ async fn one_that_cannot_be_read_holds_up_no_other() {
     let mut other = stage.other("other", false);
     other.setup = other.setup.set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
     let new = other.start().await;
-    old.kill().await.unwrap();
+    // Before its owner dies: the other one is quick.
     let vault = rusqlite::Connection::open(stage.path("cloud/vault.db")).unwrap();
     vault.busy_timeout(LIMIT).unwrap();
     let spoiled = "UPDATE journal SET writer = x'ff' WHERE tenant = 'trattoria-1'";
     assert!(vault.execute(spoiled, []).unwrap() > 0);
     drop(vault);
+    old.kill().await.unwrap();
     for tenant in ["trattoria-0", "trattoria-2", "trattoria-3"] {
         let served = || other.dashboard.is_connected(tenant);
         until(LIMIT, tenant, served).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
@@ -321,6 +322,10 @@ async fn whoever_restores_for_long_is_not_taken_for_dead() {
     quick_process.kill().await.unwrap();
 }
 
+async fn instances(stage: &Stage) -> Vec<Instance> {
+    Embedded::open(&stage.path("cloud/vault.db")).unwrap().instances().await.unwrap()
+}
+
 /// Told to stop in the middle of its restore: what it had opened is closed, and nobody waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_told_to_stop_while_it_restores_stops_well() {
@@ -328,6 +333,8 @@ async fn whoever_is_told_to_stop_while_it_restores_stops_well() {
     let old = stage.start().await;
     let conversations = vec![stage.pair(TENANT).await];
     old.kill().await.unwrap();
+    // The killed one's stays until somebody has looked.
+    let before = instances(&stage).await;
     let mut new = stage.other("new", false);
     new.setup = new.setup.set("LOOPBACK_PAUSE", "restored:600000");
     let process = new.setup.spawn().unwrap();
@@ -335,9 +342,7 @@ async fn whoever_is_told_to_stop_while_it_restores_stops_well() {
     until(LIMIT, "the tenant to be up", is_up).await.unwrap_or_else(|e| panic!("{e}\n{}", new.log()));
     assert_eq!(process.terminate(LIMIT).await.unwrap(), Some(0), "{}", new.log());
     assert!(new.log().contains("all sessions are closed"), "{}", new.log());
-    let vault = Embedded::open(&stage.path("cloud/vault.db")).unwrap();
-    assert_eq!(vault.instances().await.unwrap(), Vec::new(), "{}", new.log());
-    drop(vault);
+    assert_eq!(instances(&stage).await, before, "{}", new.log());
     let last = stage.start().await;
     assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
     stage.assert_promises(&conversations).await;
