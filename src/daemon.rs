@@ -7,7 +7,6 @@ mod vault_lock;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -68,6 +67,9 @@ const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
 
 /// So much of the giving is kept for the last letters.
 const LAST_LETTERS: Duration = Duration::from_secs(3);
+
+/// What comes after the sessions takes a second or two.
+const AFTER_SESSIONS: Duration = Duration::from_secs(2);
 
 /// Where none is set: so long for closing.
 const CLOSING_TIME: Duration = Duration::from_secs(25);
@@ -151,8 +153,14 @@ impl Daemon {
         let restored = stop.run_until_cancelled(fleet.restore(restoring)).await;
         let Some(summary) = restored.transpose()? else {
             info!("told to stop while the tenants are restored");
-            fleet.stop(CLOSING_TIME).await;
-            auth.stop().await;
+            let limit = config.shutdown_grace.unwrap_or(CLOSING_TIME);
+            let ending = async {
+                fleet.stop(limit.saturating_sub(AFTER_SESSIONS)).await;
+                auth.stop().await;
+            };
+            if tokio::time::timeout(limit, ending).await.is_err() {
+                bail!("not everything that the start had begun was finished within {limit:?}");
+            }
             return Ok(None);
         };
         fleet.start();
@@ -234,8 +242,7 @@ impl Daemon {
             None => CLOSING_TIME.saturating_sub(began.elapsed()),
         };
         let ending = async {
-            // What comes after it takes a second or two.
-            self.fleet.stop(left.saturating_sub(Duration::from_secs(2))).await;
+            self.fleet.stop(left.saturating_sub(AFTER_SESSIONS)).await;
             self.live.close().await;
             self.auth.stop().await;
             self.stop_serving.cancel();
@@ -617,37 +624,49 @@ fn watch(
     Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
 }
 
-/// Until the start has stopped what it had begun, or it is over all the same. A second signal ends it at once.
-async fn stop_starting(
-    starting: Pin<&mut impl Future<Output = anyhow::Result<Option<Daemon>>>>,
-    told: CancellationToken,
-    signal: &mut Signal,
-) -> anyhow::Result<Option<Daemon>> {
-    told.cancel();
-    tokio::select! {
-        started = starting => started,
-        _ = signal.recv() => bail!("stopped at once by a second signal"),
+/// What tells the process to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
 /// Runs until a signal. A second signal, or a grace that is over, ends it at once.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = StopSignals::listen()?;
     let told = CancellationToken::new();
     let starting = Daemon::start(config, told.clone());
     tokio::pin!(starting);
     let started = tokio::select! {
         started = &mut starting => started?,
-        _ = terminate.recv() => stop_starting(starting, told.clone(), &mut terminate).await?,
-        _ = interrupt.recv() => stop_starting(starting, told.clone(), &mut interrupt).await?,
+        signal = signals.next() => {
+            info!(signal, "stopping before the start is over");
+            told.cancel();
+            tokio::select! {
+                started = &mut starting => started?,
+                _ = signals.next() => bail!("stopped at once by a second signal"),
+            }
+        }
     };
     let Some(mut daemon) = started else { return Ok(()) };
     tokio::select! {
         biased;
-        () = told.cancelled() => info!("stopping, as it was told while it started"),
-        _ = terminate.recv() => info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => info!("SIGINT: stopping"),
+        // It was up in the same moment.
+        () = told.cancelled() => {}
+        signal = signals.next() => info!(signal, "stopping"),
         failure = daemon.failed() => {
             error!(error = format!("{failure:#}"), "stopping after a fatal error");
             let _ = daemon.stop().await;
@@ -656,7 +675,6 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     }
     tokio::select! {
         stopped = daemon.stop() => stopped,
-        _ = terminate.recv() => bail!("stopped at once by a second signal"),
-        _ = interrupt.recv() => bail!("stopped at once by a second signal"),
+        _ = signals.next() => bail!("stopped at once by a second signal"),
     }
 }

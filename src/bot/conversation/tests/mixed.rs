@@ -3,27 +3,9 @@
 use super::{
     Chat,
     ordering::{lines, play},
+    parked::{parked, placed},
 };
 use crate::bot::conversation::Phase;
-
-/// Two hot dogs, confirmed.
-fn placed() -> Chat {
-    let mut chat = Chat::new();
-    play(
-        &mut chat,
-        &[("dos perros calientes, calle 10 # 20-30, efectivo", &[]), ("sí", &["Total"]), ("sí", &["confirmado"])],
-    );
-    chat
-}
-
-/// Two hot dogs, half an hour of silence, and a greeting.
-fn parked() -> Chat {
-    let mut chat = Chat::new();
-    play(&mut chat, &[("dos perros calientes", &["2 × Perro"])]);
-    chat.pass(40);
-    play(&mut chat, &[("hola", &["¿Seguimos", "2 × Perro"])]);
-    chat
-}
 
 #[test]
 fn a_second_order_is_taken_whatever_words_it_has() {

@@ -8,7 +8,7 @@ use super::{
 use crate::bot::{conversation::Phase, order::OrderStage, payment::PaymentMethod, restaurant::RestaurantSettings};
 
 /// Two hot dogs, half an hour of silence, and a greeting.
-fn parked() -> Chat {
+pub(super) fn parked() -> Chat {
     let mut chat = Chat::new();
     play(&mut chat, &[("dos perros calientes", &["2 × Perro"])]);
     chat.pass(40);
@@ -16,7 +16,8 @@ fn parked() -> Chat {
     chat
 }
 
-fn placed() -> Chat {
+/// Two hot dogs, confirmed.
+pub(super) fn placed() -> Chat {
     let mut chat = Chat::new();
     play(
         &mut chat,
