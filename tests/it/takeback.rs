@@ -10,7 +10,10 @@ use sessiond::{
     vault::{Instance, Vault as _, embedded::Embedded},
 };
 
-use crate::stage::{Home, LIMIT, Other, Stage};
+use crate::{
+    proxy::{self, Mode},
+    stage::{Home, LIMIT, Other, Stage},
+};
 
 const TENANT: &str = "trattoria";
 
@@ -346,5 +349,26 @@ async fn whoever_is_told_to_stop_while_it_restores_stops_well() {
     let last = stage.start().await;
     assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
     stage.assert_promises(&conversations).await;
+    last.kill().await.unwrap();
+}
+
+/// The same, and the vault does not answer any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_to_stop_while_it_restores_waits_for_no_vault() {
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let old = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    old.kill().await.unwrap();
+    let seen = stage.log().len();
+    let process = stage.setup.clone().set("LOOPBACK_PAUSE", "restored:600000").spawn().unwrap();
+    let is_up = || async { stage.log()[seen..].contains("a pause on purpose") };
+    until(LIMIT, "the tenant to be up", is_up).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
+    proxy.set(Mode::Hang);
+    // Something that the vault has not got: closing the session waits for it.
+    stage.network.customer_send(&conversation.customers[0], &conversation.number, "meanwhile").await.unwrap();
+    assert_ne!(process.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    proxy.set(Mode::Pass);
+    let last = stage.start().await;
+    assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
     last.kill().await.unwrap();
 }
