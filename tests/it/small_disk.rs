@@ -80,7 +80,7 @@ async fn messages_that_fill_the_disk_leave_room_to_restore() {
         let (status, health) = stage.health().await;
         (status, &health["status"]) == (503, &"disk_full".into())
     };
-    until(2 * LIMIT, "the disk to be full", full).await.unwrap_or_else(|error| {
+    until(4 * LIMIT, "the disk to be full", full).await.unwrap_or_else(|error| {
         panic!("{error}, {} MiB are free: they were no flood\n{}", disk.free() / MIB, stage.log())
     });
     assert!(lost(&stage, &conversation).await > 0, "{} MiB are free, and all was kept", disk.free() / MIB);
@@ -94,7 +94,7 @@ async fn messages_that_fill_the_disk_leave_room_to_restore() {
     assert!(!stage.log().contains("not restored"), "{}", stage.log());
 
     std::fs::remove_file(ballast).unwrap();
-    until(2 * LIMIT, "what waited to be kept", || async { lost(&stage, &conversation).await == 0 })
+    until(4 * LIMIT, "what waited to be kept", || async { lost(&stage, &conversation).await == 0 })
         .await
         .unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     stage.assert_promises(std::slice::from_ref(&conversation)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use loopback::Network;
 use sessiond::demo::{Conversation, Dashboard, Sent, until};
 use tokio::time::{sleep, timeout};
@@ -13,6 +13,19 @@ pub const TENANT: &str = "pizzeria";
 
 /// The owner looks at one QR code for so long, and a page waits so long for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends under one key until somebody lives who takes it.
+async fn accepted(dashboard: &Dashboard, customer: &str, text: &str) -> anyhow::Result<String> {
+    let taken = async {
+        loop {
+            if let Ok(Ok(id)) = timeout(PATIENCE, dashboard.send(TENANT, customer, text, text)).await {
+                return id;
+            }
+            sleep(Duration::from_millis(25)).await;
+        }
+    };
+    timeout(LIMIT, taken).await.context("the newcomer's answer is not accepted")
+}
 
 /// From `at` on: pairs, and then its customers write and are answered once each.
 pub async fn arrives(at: Duration, network: &Network, dashboard: &Dashboard) -> anyhow::Result<Conversation> {
@@ -43,9 +56,10 @@ pub async fn arrives(at: Duration, network: &Network, dashboard: &Dashboard) -> 
     conversation.customers_write(network, 1).await?;
     for customer in conversation.customers.clone() {
         let text = format!("welcome, {customer}");
-        let send = || timeout(PATIENCE, dashboard.send(TENANT, &customer, &text, &text));
-        until(LIMIT, "the newcomer's answer to be accepted", || async { matches!(send().await, Ok(Ok(_))) }).await?;
-        let id = send().await?.context("a repeat of the newcomer's answer")?;
+        let id = accepted(dashboard, &customer, &text).await?;
+        // The key makes it the same message, also where the process died between the two.
+        let again = accepted(dashboard, &customer, &text).await?;
+        ensure!(again == id, "a repeat of {id} became {again}");
         conversation.sent.push(Sent { id, customer, text });
     }
     Ok(conversation)
