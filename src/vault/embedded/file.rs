@@ -373,17 +373,21 @@ impl Open {
     /// Another program has moved the log into the file, or has written over it.
     fn written_by_another(&mut self, path: &Path, own: Option<&[u8]>) -> io::Result<Found> {
         let mut stamp = look_at(path)?.1;
+        let mut before = None;
         for _ in 0..LOOKS {
-            let (number, value) = marks_in(path).map_err(io::Error::other)?;
-            let is_ours = own.is_none() || value.is_none() || own == value.as_deref();
+            let marks = marks_in(path).map_err(io::Error::other)?;
+            let (number, value) = &marks;
+            let (number, is_ours) = (*number, own.is_none() || value.is_none() || own == value.as_deref());
             if is_ours && number > self.checkpoint {
                 (self.stamp, self.checkpoint) = (stamp, number);
                 return Ok(Found::AsLeft);
             }
-            // It may be in the middle of it.
+            // It may be in the middle of it: what was read counts when it is the same a while later.
+            let is_settled = before.as_ref() == Some(&marks);
+            before = Some(marks);
             thread::sleep(QUIET);
             let now = look_at(path)?.1;
-            if now == stamp {
+            if now == stamp && is_settled {
                 let is_sound = |log| matches!(damage(path, log), Ok(None));
                 let found = match is_ours && number == self.checkpoint {
                     true if is_sound(Log::Counts) => Found::AsLeft,
@@ -409,10 +413,11 @@ impl Open {
         self.checkpointed_at = Instant::now();
         let number = schema::number_checkpoint(&self.connection)?;
         let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
-        let (log, moved): (i64, i64) =
-            self.connection.query_row(checkpoint, [], |row| Ok((row.get(1)?, row.get(2)?)))?;
-        // Another program's reader may keep a part of it.
-        if log == moved {
+        let (is_busy, log, moved): (bool, i64, i64) =
+            self.connection.query_row(checkpoint, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        // Another program's reader may keep a part of it. And while another one moves the log, this one has moved nothing, and is told -1
+        // of both: the number is in the log and not in the file.
+        if !is_busy && log >= 0 && log == moved {
             (self.checkpoint, self.behind) = (Some(number), false);
         }
         if let Ok((_, stamp)) = look_at(path) {

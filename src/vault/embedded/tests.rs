@@ -1,6 +1,12 @@
 //! What the contract suite cannot see: the file, the group commit, a full disk.
 
-use std::{fs, os::unix::fs::PermissionsExt, thread};
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt},
+    process::{Command, Stdio},
+    thread,
+};
 
 use tokio::task::JoinSet;
 
@@ -339,6 +345,41 @@ async fn a_file_that_comes_to_harm_under_its_hands_takes_writes_again() {
 }
 
 /// SQLite's own tools may move the log into the file as well.
+/// While another process moves the log into the file nobody else can, and what was to be moved stays in the log.
+#[tokio::test]
+async fn a_log_that_another_process_is_moving_is_no_harm() {
+    // The lock of whoever moves it, as SQLite has it in its shared memory: wal.c, `WAL_CKPT_LOCK`.
+    const MOVES: &str = "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_EX, 1, 121); \
+                         print('ok', flush=True); sys.stdin.read()";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    let vault = Embedded::open(&path).unwrap();
+    let doubts = vault.doubts();
+    let put = async |seq: u64| vault.append(&tenant(1), None, &[document(seq, vec![7; 100])], None).await.unwrap();
+    let is_due = || thread::sleep(std::time::Duration::from_millis(1100));
+    put(1).await;
+    is_due();
+    put(2).await;
+    let mut other = Command::new("python3")
+        .args(["-c", MOVES, &folder.path().join("vault.db-shm").to_string_lossy()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    other.stdout.as_mut().unwrap().read_exact(&mut [0; 3]).unwrap();
+    is_due();
+    put(3).await;
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
+    // The other one has changed the file meanwhile.
+    assert!(Command::new("touch").arg(&path).status().unwrap().success());
+    let file = fs::metadata(&path).unwrap().ino();
+    put(4).await;
+    assert!(!doubts.has_changed().unwrap(), "it believes that the file was written over");
+    assert_eq!(fs::metadata(&path).unwrap().ino(), file);
+    assert_eq!(vault.documents(&tenant(1), Seq(1)).await.unwrap().len(), 4);
+}
+
 #[tokio::test]
 async fn whoever_moves_the_log_into_the_file_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
