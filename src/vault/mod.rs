@@ -361,13 +361,14 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     // --- instances
 
     async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError>;
+    /// A field that another hand has spoilt has its default: one record must not hide the others.
     async fn instances(&self) -> Result<Vec<Instance>, VaultError>;
     /// With the letters to it.
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError>;
     /// Puts the newest letter of one process to another: there is one for each pair and direction, and only its sender writes it, so that
     /// no two writers meet. Whether `to` has a record makes no difference. At most [`MAX_PAYLOAD`].
     async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError>;
-    /// All letters to a process, by their senders' ids.
+    /// All letters to a process, by their senders' ids. One that does not parse is left out.
     async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError>;
     /// One that does not exist is no error.
     async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError>;

@@ -4,10 +4,13 @@
 //! transaction and so one fsync; nobody is answered before that fsync. Dropping the writer runs what is queued, then
 //! closes the file.
 
-use std::{io, thread};
+use std::{io, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
     VaultError,
@@ -16,6 +19,8 @@ use super::{
 
 /// Jobs that wait for the thread before callers wait in turn.
 const QUEUE: usize = 1024;
+/// The longest that a job takes on a disk that is well: opening a large file that was damaged.
+const LIMIT: Duration = Duration::from_secs(30);
 /// Jobs in one transaction: bounds how long the first of them waits for the last.
 const GROUP: usize = 256;
 
@@ -48,13 +53,15 @@ pub(super) struct Writer {
     /// `None` while it is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<thread::JoinHandle<()>>,
+    /// For each job, in the queue and on the thread.
+    limit: Duration,
 }
 
 impl Writer {
     pub(super) fn start(file: VaultFile) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("vault".into()).spawn(move || run(file, queue))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), limit: LIMIT })
     }
 
     /// Runs `work` on the thread. An error of it undoes what it changed.
@@ -78,8 +85,13 @@ impl Writer {
         });
         let stopped = || E::from(VaultError::Unavailable("its thread has stopped".into()));
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(Job { access, work }).await.map_err(|_| stopped())?;
-        result.await.map_err(|_| stopped())?
+        let queued = timeout(self.limit, jobs.send(Job { access, work })).await;
+        queued
+            .map_err(|_| E::from(VaultError::Unavailable("too much waits for the disk".into())))?
+            .map_err(|_| stopped())?;
+        // A volume that hangs gives no error. What was asked for may be done later, as with every lost answer.
+        let silent = |_| E::from(VaultError::Unavailable("the disk does not answer".into()));
+        timeout(self.limit, result).await.map_err(silent)?.map_err(|_| stopped())?
     }
 }
 
@@ -223,6 +235,28 @@ mod tests {
             assert_eq!(rows(), 1);
             held.await.unwrap();
         });
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_disk_that_hangs_is_an_error_after_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = VaultFile::open(&folder.path().join("x.db")).unwrap();
+        let mut writer = Writer::start(file).unwrap();
+        writer.limit = Duration::from_millis(100);
+        let (hangs, runs, go) = held();
+        let first = writer.run(Access::Write, hangs).await;
+        assert!(matches!(first, Err(VaultError::Unavailable(_))), "{first:?}");
+        runs.recv().unwrap();
+        let next = writer.run(Access::Read, |_| Ok::<_, VaultError>(())).await;
+        assert!(matches!(next, Err(VaultError::Unavailable(_))), "{next:?}");
+        go.send(()).unwrap();
+        // Both were carried out, and nobody waits for them.
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, async {
+            while writer.run(Access::Read, |_| Ok::<_, VaultError>(())).await.is_err() {}
+        })
+        .await
+        .unwrap();
     }
 
     #[tokio::test]

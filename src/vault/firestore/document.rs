@@ -226,16 +226,17 @@ impl Reader {
         Ok((sender, self.payload()?))
     }
 
-    pub(super) fn instance(mut self) -> Read<Instance> {
-        Ok(Instance {
+    /// What another hand has spoilt is as if it were not there: its process writes it anew, if it lives.
+    pub(super) fn instance(mut self) -> Instance {
+        Instance {
             id: InstanceId(self.id().into()),
-            address: self.optional("address", as_text)?,
-            process: self.optional("process", as_text)?,
-            version: self.required("version", as_text)?,
-            started_at: self.time("startedAt")?,
-            heartbeat_at: self.time("heartbeatAt")?,
-            draining: self.required("draining", as_boolean)?,
-        })
+            address: self.optional("address", as_text).unwrap_or_default(),
+            process: self.optional("process", as_text).unwrap_or_default(),
+            version: self.optional("version", as_text).unwrap_or_default().unwrap_or_default(),
+            started_at: self.optional("startedAt", as_time).unwrap_or_default().unwrap_or_default(),
+            heartbeat_at: self.optional("heartbeatAt", as_time).unwrap_or_default().unwrap_or_default(),
+            draining: self.optional("draining", as_boolean).unwrap_or_default().unwrap_or_default(),
+        }
     }
 
     pub(super) fn tenant(mut self) -> Read<TenantRecord> {

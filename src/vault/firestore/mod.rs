@@ -448,7 +448,7 @@ impl Vault for Firestore {
     }
 
     async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
-        self.query("", by_id("instances"), Reader::instance).await?.into_iter().collect()
+        self.query("", by_id("instances"), Reader::instance).await
     }
 
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
@@ -466,7 +466,8 @@ impl Vault for Firestore {
 
     async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
         limits::instance_id(to)?;
-        self.query(&instance_path(to), by_id("letters"), Reader::letter).await?.into_iter().collect()
+        let letters = self.query(&instance_path(to), by_id("letters"), Reader::letter).await?;
+        Ok(letters.into_iter().filter_map(Result::ok).collect())
     }
 
     async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
