@@ -30,6 +30,8 @@ const FOREIGN: &[(&str, LevelFilter, &str)] = &[
     ("rustls", LevelFilter::WARN, "names alerts and hosts"),
     // whatsapp-rust 0.7.0. At INFO it writes pairing codes, at DEBUG every stanza.
     ("whatsapp_rust", LevelFilter::WARN, "names ids and errors"),
+    ("whatsapp_rust::message", LevelFilter::OFF, "of what does not open it writes who wrote it; we tell of it without"),
+    ("whatsapp_rust::retry", LevelFilter::OFF, "the same"),
     ("whatsapp_rust::download", LevelFilter::OFF, "writes the URLs of files with their tokens; we tell of what failed"),
     (
         "whatsapp_rust::client::node_io",
@@ -44,6 +46,7 @@ const FOREIGN: &[(&str, LevelFilter, &str)] = &[
     ("whatsapp_rust::handlers::notification", LevelFilter::ERROR, "at WARN it writes notifications whole"),
     ("Client/Mex", LevelFilter::ERROR, "the same"),
     ("wacore", LevelFilter::WARN, "names ids and errors"),
+    ("wacore_libsignal", LevelFilter::OFF, "of what does not open it writes who wrote it, and bytes of a key"),
     ("wacore::prekeys", LevelFilter::ERROR, "at WARN it writes answers whole"),
     // Targets of the library's own, which are no module's path.
     ("AppState", LevelFilter::WARN, "names collections and keys' ids"),
@@ -126,7 +129,8 @@ mod tests {
         for (target, level) in [
             ("sessiond::session", Level::TRACE),
             ("Client/PairCode", Level::WARN),
-            ("whatsapp_rust::message", Level::WARN),
+            ("whatsapp_rust::client", Level::WARN),
+            ("wacore::send", Level::WARN),
             ("whatsapp_rust::handlers::iq", Level::ERROR),
             ("hyper_util::client", Level::WARN),
             ("tungstenite::protocol", Level::ERROR),
@@ -139,6 +143,8 @@ mod tests {
             ("Client/Recv", Level::DEBUG),
             ("Client/Mex", Level::WARN),
             ("whatsapp_rust::download", Level::ERROR),
+            ("whatsapp_rust::message::receive", Level::ERROR),
+            ("wacore_libsignal::protocol::session_cipher", Level::ERROR),
             ("whatsapp_rust::handlers::iq", Level::WARN),
             ("hyper::proto::h1::io", Level::INFO),
             ("tungstenite::protocol", Level::WARN),

@@ -44,9 +44,7 @@ impl WorkFolder {
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        if let Err(error) = remove(&self.path) {
             warn!(folder = %self.path.display(), %error, "the working copies were not removed");
         }
     }
@@ -98,9 +96,25 @@ fn remove_if_dead(folder: &Path) -> io::Result<bool> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     // Still locked: whoever makes a folder of this name waits, and finds that it is gone.
-    match fs::remove_dir_all(folder) {
+    remove(folder).map(|()| true)
+}
+
+/// The lock file last: a folder without one is nobody's, and would stay for ever if the process died in the middle.
+fn remove(folder: &Path) -> io::Result<()> {
+    let removed = || {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false if entry.file_name() == LOCK => {}
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+        fs::remove_dir_all(folder)
+    };
+    match removed() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(true),
+        _ => Ok(()),
     }
 }
 
@@ -134,6 +148,28 @@ mod tests {
         let path = next.path().to_owned();
         drop(next);
         assert!(!path.exists());
+    }
+
+    /// Something in it cannot be removed, as when the process dies in the middle: the next one tries again.
+    #[test]
+    fn a_folder_that_is_half_removed_has_its_lock_still() {
+        let home = tempfile::tempdir().unwrap();
+        let dead = std::mem::ManuallyDrop::new(WorkFolder::create(home.path(), &instance("dead")).unwrap());
+        for tenant in ["a", "b", "c"] {
+            fs::create_dir_all(dead.path().join(tenant)).unwrap();
+        }
+        let busy = dead.path().join("b");
+        let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&busy).status();
+        if !mount.is_ok_and(|mounted| mounted.success()) {
+            return eprintln!("NOT TESTED: nothing may be mounted");
+        }
+        let removed = remove(dead.path());
+        let unmounted = std::process::Command::new("umount").arg(&busy).status().unwrap();
+        assert!(removed.is_err() && unmounted.success());
+        assert!(dead.path().join(LOCK).exists(), "nobody would ever remove it");
+        dead._lock.unlock().unwrap();
+        drop(WorkFolder::create(home.path(), &instance("next")).unwrap());
+        assert!(!dead.path().exists());
     }
 
     #[test]

@@ -11,6 +11,10 @@ use crate::{api::Caller, listener::network_of, telemetry::metrics};
 /// However few places there are.
 const LEAST: usize = 8;
 
+/// However many there are, of one key or person: each socket that does not read may hold a megabyte or three. Those without a key are
+/// counted by their address, which a proxy may give to all.
+const MOST: usize = 64;
+
 /// The sockets that there are, by whose they are.
 #[derive(Debug, Clone)]
 pub struct Seats {
@@ -51,9 +55,13 @@ impl Seats {
             Caller::User { uid, .. } => Owner::User(uid.clone()),
             Caller::Anyone => Owner::Anyone(address.map(network_of)),
         };
+        let most = match owner {
+            Owner::Admin | Owner::Anyone(_) => self.most,
+            Owner::Key(_) | Owner::User(_) => self.most.min(MOST),
+        };
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(owner.clone()).or_default();
-        if *count >= self.most {
+        if *count >= most {
             return None;
         }
         *count += 1;
@@ -78,6 +86,15 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_takes_no_more_however_many_there_are() {
+        let seats = Seats::new(4096);
+        let take = || seats.take(&Caller::User { uid: "ana".into(), tenants: Arc::default() }, None);
+        let mine: Vec<_> = std::iter::from_fn(take).take(1000).collect();
+        assert_eq!(mine.len(), MOST);
+        assert!(seats.take(&Caller::Admin, None).is_some());
+    }
 
     #[test]
     fn one_key_takes_a_quarter_and_gives_it_back() {

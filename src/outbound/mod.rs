@@ -11,7 +11,7 @@ mod target;
 use std::{
     error::Error as _,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     sync::Arc,
     time::Duration,
 };
@@ -24,6 +24,7 @@ use reqwest::{
     header::{HeaderMap, LOCATION},
     redirect,
 };
+use tokio::sync::Semaphore;
 
 pub use self::{
     address::{Allow, is_public},
@@ -44,6 +45,9 @@ pub trait Lookup: Send + Sync + 'static {
     async fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
+/// Lookups of strangers' names at the same time.
+static LOOKUPS: Semaphore = Semaphore::const_new(8);
+
 /// The machine's resolver.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemLookup;
@@ -51,7 +55,15 @@ pub struct SystemLookup;
 #[async_trait]
 impl Lookup for SystemLookup {
     async fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+        // Names of strangers may take the resolver half a minute each, on threads that WhatsApp's and the vault's names need too. The turn
+        // goes with the thread: whoever asks may go away before.
+        let turn = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+        let host = host.to_owned();
+        let looking = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            Ok((host.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+        });
+        looking.await.map_err(io::Error::other)?
     }
 }
 

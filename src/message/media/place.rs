@@ -19,7 +19,7 @@ pub fn open(home: &MediaHome) -> anyhow::Result<(Arc<dyn ObjectStore>, Path)> {
         MediaHome::Folder(folder) => {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("the folder {} for files cannot be made", folder.display()))?;
-            remove_unfinished(folder)?;
+            remove_unfinished(folder);
             // Without it a power cut could leave files of the right name with wrong content.
             Ok((Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true)), Path::default()))
         }
@@ -59,21 +59,26 @@ fn retries() -> RetryConfig {
     RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() }
 }
 
-/// Pieces of files that a process did not finish: the store names them `{name}#{n}`.
-fn remove_unfinished(folder: &Folder) -> std::io::Result<()> {
-    for tenant in std::fs::read_dir(folder)? {
-        let tenant = tenant?.path();
-        if !tenant.is_dir() {
+/// Another process that lives may be writing a younger one: files come and go within minutes.
+const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
+
+/// Pieces of files that a process did not finish: the store names them `{name}#{n}`. What cannot be read or removed stays, and stops nobody:
+/// the folder may be a volume's, with things of others in it.
+fn remove_unfinished(folder: &Folder) {
+    let entries = |folder: &Folder| std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    for piece in entries(folder).flat_map(|tenant| entries(&tenant.path())) {
+        let is_piece = piece.file_name().to_string_lossy().contains('#');
+        let age = piece.metadata().and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
+        if !is_piece || age.is_none_or(|age| age < UNFINISHED_AGE) {
             continue;
         }
-        for file in std::fs::read_dir(tenant)? {
-            let file = file?.path();
-            if file.file_name().is_some_and(|name| name.to_string_lossy().contains('#')) {
-                std::fs::remove_file(file)?;
+        match std::fs::remove_file(piece.path()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = %piece.path().display(), %error, "a piece of a file stays");
             }
+            _ => {}
         }
     }
-    Ok(())
 }
 
 /// Requests to the clouds go out with the roots that are compiled in: the image has no others.
@@ -110,14 +115,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_process_left_unfinished_is_removed() {
+    fn only_old_pieces_go_and_nothing_stops_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let tenant = folder.path().join("trattoria");
-        std::fs::create_dir(&tenant).unwrap();
-        for name in ["whole", "half#1"] {
-            std::fs::write(tenant.join(name), b"x").unwrap();
+        std::fs::create_dir_all(&tenant).unwrap();
+        let lost = folder.path().join("lost+found");
+        std::fs::create_dir_all(&lost).unwrap();
+        std::fs::set_permissions(&lost, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        let old = std::time::SystemTime::now() - 2 * UNFINISHED_AGE;
+        for (name, at) in [("a#1", old), ("b#1", std::time::SystemTime::now()), ("c", old)] {
+            std::fs::File::create(tenant.join(name)).unwrap().set_modified(at).unwrap();
         }
         open(&MediaHome::Folder(folder.path().into())).unwrap();
-        assert!(tenant.join("whole").exists() && !tenant.join("half#1").exists());
+        let mut left: Vec<_> = std::fs::read_dir(&tenant).unwrap().map(|file| file.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["b#1", "c"]);
+        remove_unfinished(&folder.path().join("nothing"));
     }
 }
