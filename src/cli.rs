@@ -4,9 +4,11 @@ mod bot_eval;
 mod export;
 mod import;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use tokio::time::timeout;
 
 use crate::{
     config::{Config, EXIT_CONFIG, VaultHome},
@@ -124,6 +126,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Whoever checks waits in front of a screen.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+
 async fn check(config: Config) -> anyhow::Result<()> {
     match &config.vault.home {
         VaultHome::Embedded { path, .. } => println!("vault      embedded, {}", path.display()),
@@ -135,7 +140,12 @@ async fn check(config: Config) -> anyhow::Result<()> {
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
     println!("whatsapp   {}", config.whatsapp.endpoint);
-    let Some((vault, _)) = daemon::existing_vault(&config).await? else {
+    let silent = || format!("the vault did not answer within {CHECK_TIMEOUT:?}");
+    timeout(CHECK_TIMEOUT, check_vault(&config)).await.with_context(silent)?
+}
+
+async fn check_vault(config: &Config) -> anyhow::Result<()> {
+    let Some((vault, _)) = daemon::existing_vault(config).await? else {
         println!("new        there is no vault yet: the first start makes it, and its key if none is configured");
         return Ok(());
     };

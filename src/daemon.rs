@@ -168,13 +168,24 @@ impl Daemon {
         let web_sockets = listener::web_sockets(&config.http.connections, room);
         let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http, web_sockets);
         // Bound at the start, so that a taken port is known at once; answers only from here on.
-        let listener = socket.listen(1024).context("the port cannot be opened")?;
-        let address = listener.local_addr()?;
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
         let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics };
-        let watched =
-            watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone())).transpose()?;
+        let ports = || -> anyhow::Result<_> {
+            let listener = socket.listen(1024).context("the port cannot be opened")?;
+            let address = listener.local_addr()?;
+            let watched = watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone()));
+            Ok((listener, address, watched.transpose()?))
+        };
+        let (listener, address, watched) = match ports() {
+            Ok(ports) => ports,
+            // Another process took the port in the same moment. What was restored is written and closed, or others would wait for it.
+            Err(error) => {
+                fleet.stop(CLOSING_TIME).await;
+                auth.stop().await;
+                return Err(error);
+            }
+        };
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
         let (counting, keeping, proving) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
@@ -231,7 +242,7 @@ impl Daemon {
         let began = Instant::now();
         let giving = match self.grace {
             Some(grace) => grace.saturating_sub(KEPT_FOR_CLOSING.min(grace / 2)),
-            None => giving_time(self.fleet.counts().total),
+            None => giving_time(self.fleet.counts().total).max(self.fleet.pairing_time() + LAST_LETTERS),
         };
         // Its last letters, and a vault that does not answer, take no more than the time that there is.
         let _ = tokio::time::timeout(giving, self.fleet.leave(giving.saturating_sub(LAST_LETTERS))).await;

@@ -330,7 +330,7 @@ fn unknown(tenant: &TenantId) -> Value {
 /// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone. Of one that does not exist
 /// the client is told so, and nothing else until it is made: a dashboard may be open before its tenant connects for the first time.
 async fn follow(
-    fleet: &Fleet,
+    fleet: &Arc<Fleet>,
     socket: &SocketRef,
     tenant: &TenantId,
     cursor: Option<EventId>,
@@ -400,7 +400,7 @@ async fn follow(
 
 /// A page that showed a code before a restart shows the next one: its offer goes on once the tenant is open. One that is paired is somebody
 /// else's to serve, and so is one whose code a process that lives shows.
-async fn open_unpaired(fleet: &Fleet, tenant: &TenantId) {
+async fn open_unpaired(fleet: &Arc<Fleet>, tenant: &TenantId) {
     let is_unpaired = matches!(fleet.record(tenant).await, Ok(Some(record)) if !record.whatsapp_connected);
     if is_unpaired && let Err(error) = fleet.known_in_turn(tenant).await {
         debug!(%tenant, %error, "a tenant is not opened for its dashboard");

@@ -83,7 +83,7 @@ pub async fn serve(
         return Ok(Served((status, range).into_response()));
     }
     let bytes = keeper.read(&kept, from..to).await.map_err(NoFile::from)?;
-    let title = match app.fleet.serving(&tenant) {
+    let title = match app.fleet.serving(&tenant).await {
         Ok(Some(session)) => session.file_title(&name).await,
         _ => None,
     };

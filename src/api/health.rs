@@ -25,7 +25,7 @@ pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
     /// `unserved` when all tenants are without a session, here and elsewhere, and not all because the vault has no state of them; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
-    /// one: restored just now, failed, or served by no process; `standby`: other processes serve all tenants, and this one is there for when they
+    /// one (restored just now, failed, or served by no process), or are not connected for long; `standby`: other processes serve all tenants, and this one is there for when they
     /// stop; `ok`. All that is wrong is counted in `problems`.
     status: &'static str,
     timestamp: jiff::Timestamp,
@@ -60,6 +60,8 @@ pub struct Problems {
     disk: usize,
     /// Tenants that no process serves: being restored, or failed.
     unowned: usize,
+    /// Sessions that should be connected to WhatsApp, and have not been for two heartbeats.
+    offline: usize,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -110,6 +112,7 @@ impl Health {
             vault: app.fleet.stalled().max(usize::from(app.fleet.is_vault_down())),
             disk: usize::from(space(app) != DiskSpace::Enough),
             unowned,
+            offline: app.fleet.offline(),
         };
         let mut health = Self {
             status: word(app, counts, &problems),
@@ -163,7 +166,7 @@ fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
         (_, unserved) if unserved > 0 && elsewhere == 0 && unserved + without_history >= total => "unserved",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
-        _ if unserved > 0 || problems.unowned > 0 || problems.vault > 0 => "degraded",
+        _ if unserved > 0 || problems.unowned > 0 || problems.vault > 0 || problems.offline > 0 => "degraded",
         _ if elsewhere > 0 && elsewhere >= total => "standby",
         _ => "ok",
     }

@@ -59,6 +59,13 @@ pub enum Move {
     Take { tenant: TenantId, from: InstanceId, last: Option<Seq> },
 }
 
+impl Move {
+    pub fn tenant(&self) -> &TenantId {
+        let (Self::Prepare(tenant) | Self::Take { tenant, .. }) = self;
+        tenant
+    }
+}
+
 #[derive(Debug)]
 pub struct Joiner {
     wants: BTreeMap<TenantId, Want>,
@@ -79,7 +86,7 @@ pub struct Joiner {
 #[derive(Debug)]
 struct Want {
     owner: InstanceId,
-    /// In the order of the offers.
+    /// In the order of the offers; 0: somebody waits for it.
     order: u64,
     step: Step,
     /// The ask was in the vault.
@@ -260,6 +267,7 @@ impl Joiner {
 
     /// What is to be done now. Each is said once.
     pub fn moves(&mut self, now: Instant) -> Vec<Move> {
+        self.forget_kept(now);
         // One that writes to others is only slow with this one.
         let has_spoken = |owner: &InstanceId| self.heard.get(owner).is_some_and(|at| now.since(*at) < ANSWER_TIMEOUT);
         for want in self.wants.values().filter(|want| want.is_overdue(now)) {
@@ -315,6 +323,11 @@ impl Joiner {
     /// It is under way, or waits.
     pub fn wants(&self, tenant: &TenantId) -> bool {
         self.wants.contains_key(tenant)
+    }
+
+    /// Somebody waits for it here: it is next. False: it is neither offered nor under way.
+    pub fn hurry(&mut self, tenant: &TenantId) -> bool {
+        self.wants.get_mut(tenant).map(|want| want.order = 0).is_some()
     }
 
     /// It was asked for in vain, and will be again.
@@ -441,6 +454,16 @@ mod tests {
         joiner.offered(&dead, [tenant(0)], at(10));
         assert_eq!(asks(&mut joiner, 0..1, at(10)).len(), 1);
         assert_eq!(joiner.owners(), [owner()]);
+    }
+
+    #[test]
+    fn one_that_somebody_waits_for_is_next() {
+        let mut joiner = Joiner::default();
+        let first = asks(&mut joiner, 0..9, at(0));
+        assert!(joiner.hurry(&tenant(8)) && !joiner.hurry(&tenant(9)));
+        first.iter().for_each(|ask| joiner.taken(&ask.tenant, at(100)));
+        let next = asks(&mut joiner, first.len()..9, at(100));
+        assert!(next.iter().any(|ask| ask.tenant == tenant(8)), "{next:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout},
@@ -33,7 +35,7 @@ use super::{
 use crate::{
     clock,
     cluster::{Ask, Giver, Joiner, Letter, Move, Post, Verdict, should_own},
-    session::{self, NotHanded, Prepared, Session, State},
+    session::{self, HandOverError, Prepared, Session, State},
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
 };
@@ -55,14 +57,17 @@ pub(super) struct Handovers {
     book: Mutex<Book>,
     /// Something is to be written, or to be read soon.
     pub news: Notify,
+    /// Letters were read, or a tenant was opened: whoever waits for one looks again.
+    pub progress: Notify,
     /// This process is about to stop, and gives its tenants away.
     is_leaving: AtomicBool,
     /// Nothing is read or written any more.
     pub over: CancellationToken,
     /// Tenants that are being given away: not dropped half-way.
     pub giving: TaskTracker,
-    /// The correspondence.
+    /// The correspondence, and whether it has begun.
     pub writing: TaskTracker,
+    pub answers: AtomicBool,
 }
 
 #[derive(Default)]
@@ -140,6 +145,7 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
     };
     for step in moves {
         let spawned = fleet.clone();
+        let tenant = step.tenant().clone();
         let work = async move {
             match step {
                 Move::Prepare(tenant) => prepare(&spawned, tenant).await,
@@ -147,8 +153,15 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
             }
             spawned.handovers.news.notify_one();
         };
-        let stop = fleet.stop.clone();
-        fleet.tasks.spawn(stop.run_until_cancelled_owned(work));
+        let (stop, fleet) = (fleet.stop.clone(), fleet.clone());
+        let step = stop.run_until_cancelled_owned(work);
+        fleet.clone().tasks.spawn(async move {
+            // One that crashes must not keep its place among those that are under way.
+            if AssertUnwindSafe(step).catch_unwind().await.is_err() {
+                error!(%tenant, "taking a tenant over crashed: it is offered again");
+                fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
+            }
+        });
     }
 }
 
@@ -163,7 +176,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
     let Some(session) = slot.session() else { return give_again(fleet, by, &ask.tenant).await };
     let began = Instant::now();
     let handed = session.hand_over().await;
-    if matches!(handed, Ok(()) | Err(NotHanded::Unwritten)) {
+    if matches!(handed, Ok(()) | Err(HandOverError::Unwritten)) {
         fleet.incidents.count_closed(session.store().journal());
         slot.closed();
     }
@@ -176,7 +189,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
             Verdict::given(head)
         }
         Err(why) => {
-            if why == NotHanded::Unwritten {
+            if why == HandOverError::Unwritten {
                 fleet.handovers.book().let_go.insert(ask.tenant.clone(), None);
             }
             info!(tenant = %ask.tenant, to = %by.0, %why, "not handed over");
@@ -253,6 +266,7 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
     };
     match opened {
         Ok(session) => {
+            fleet.handovers.progress.notify_waiters();
             note_taken(&session, from, last, began.elapsed());
             session.resume().await;
             logged_in(&session).await;
@@ -304,6 +318,12 @@ impl Fleet {
     /// This process is about to stop, and gives its tenants away.
     pub fn is_leaving(&self) -> bool {
         self.handovers.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// How long giving them away may take because of a code on a screen.
+    pub fn pairing_time(&self) -> Duration {
+        let is_pairing = self.slots().values().filter_map(|slot| slot.session()).any(|session| session.is_pairing());
+        if is_pairing { PAIRING_TIME } else { Duration::ZERO }
     }
 
     /// Gives all tenants to processes that stay, if there are any. Returns when that is done, or at the limit.

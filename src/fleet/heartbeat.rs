@@ -7,7 +7,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use super::{Beat, Fleet};
-use crate::{message::Connection, session::Health, telemetry::metrics, tenant::TenantId, vault::Notice as Record};
+use crate::{
+    message::Connection,
+    session::Health,
+    telemetry::metrics,
+    tenant::TenantId,
+    vault::{Notice as Record, VaultError},
+};
 
 /// Sessions that are asked for a sign of life at the same time.
 const PINGS: usize = 64;
@@ -89,6 +95,10 @@ pub async fn keep_directory(fleet: Arc<Fleet>) {
             let record = record(&fleet, &connection);
             match fleet.env.vault.notice(&tenant, &record).await {
                 Ok(()) => drop(written.insert(tenant, connection)),
+                Err(error @ VaultError::Unavailable(_)) => {
+                    debug!(%tenant, %error, "the status is written later");
+                    fleet.env.directory.give_back(tenant, connection);
+                }
                 Err(error) => debug!(%tenant, %error, "the status was not written"),
             }
         }

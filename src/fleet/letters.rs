@@ -4,7 +4,10 @@
 //! another is told to stop; otherwise every [`BOX_PAUSE`], also while this process is alone: whoever comes has to know soon that it
 //! is here.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -29,22 +32,22 @@ const WATCHFUL_TIME: Duration = Duration::from_secs(300);
 const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// After so long between two readings nobody knows what was said meanwhile: longer than any of them, with its pause and its letters.
-const GAP: Duration = Duration::from_secs(4);
+const LETTER_GAP: Duration = Duration::from_secs(4);
 
 /// A process that stops tells the others, and does not wait for a vault that does not answer.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The port waits so long for answers at the most: where the vault is too slow for them, those that are listed are believed to live.
-const KNOCKING: Duration = Duration::from_secs(20);
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Tenants in one offer: what is given makes room for more, and 1,000 names of 64 characters are 70 KB of a letter's 900.
 const MOST_OFFERS: usize = 1000;
 
 /// A process that this one waits for is asked again for a sign of life when it has said nothing for so long.
-const PATIENCE: Duration = Duration::from_secs(3);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Until the letters are over: after the fleet has stopped, since whoever comes meanwhile must not believe that this process is dead.
-pub(super) async fn run(fleet: Arc<Fleet>) {
+async fn run(fleet: Arc<Fleet>) {
     let over = fleet.handovers.over.clone();
     loop {
         tokio::select! {
@@ -59,7 +62,7 @@ pub(super) async fn run(fleet: Arc<Fleet>) {
         };
         let now = fleet.env.clock.instant();
         match done {
-            Ok(()) if now.since(began) < GAP => fleet.handovers.book().joiner.took_round(now.since(began)),
+            Ok(()) if now.since(began) < LETTER_GAP => fleet.handovers.book().joiner.took_round(now.since(began)),
             // Nobody could read for a while, or the machine was suspended.
             Ok(()) => fleet.handovers.book().joiner.resumed(now),
             Err(error) => {
@@ -76,7 +79,7 @@ async fn correspond(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
     let was_long_away = {
         let mut book = fleet.handovers.book();
         let last = book.read_at.replace(began);
-        last.is_some_and(|last| began.since(last) > BOX_PAUSE + GAP)
+        last.is_some_and(|last| began.since(last) > BOX_PAUSE + LETTER_GAP)
     };
     // Suspended, perhaps with everybody else.
     if was_long_away {
@@ -87,6 +90,7 @@ async fn correspond(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
         heed(fleet, from, letter);
     }
     handover::proceed(fleet);
+    fleet.handovers.progress.notify_waiters();
     write(fleet).await;
     let removed = async {
         for (from, _) in letters {
@@ -123,7 +127,10 @@ async fn receive(fleet: &Fleet) -> Result<Vec<(InstanceId, Letter)>, VaultError>
             letters.push((from, letter));
         }
     }
-    fleet.peers.count(now);
+    // Whoever is not listed is not answered.
+    if fleet.is_announced() {
+        fleet.peers.count(now);
+    }
     Ok(letters)
 }
 
@@ -199,7 +206,7 @@ pub(super) async fn write_now(fleet: &Fleet) {
 /// Asks those that are listed for a sign of life, until it is known of each, at the latest at the deadline.
 pub(super) async fn knock(fleet: &Fleet, deadline: Instant) {
     let began = Instant::now();
-    let deadline = deadline.min(began + KNOCKING);
+    let deadline = deadline.min(began + KNOCK_TIMEOUT);
     while fleet.peers.has_doubts() && Instant::now() < deadline {
         write(fleet).await;
         if let Err(error) = receive(fleet).await {
@@ -243,9 +250,16 @@ pub(super) async fn say_goodbye(fleet: &Fleet) {
 }
 
 impl Fleet {
+    /// From now on, once: whoever starts meanwhile asks this process for a sign of life.
+    pub(super) fn answer_letters(self: &Arc<Self>) {
+        if !self.handovers.answers.swap(true, Ordering::AcqRel) {
+            self.handovers.writing.spawn(run(self.clone()));
+        }
+    }
+
     /// Of those that are waited for: one that has died meanwhile is to be known.
     pub(super) fn doubt_the_quiet(&self) {
-        self.doubt(PATIENCE);
+        self.doubt(SILENCE_TIMEOUT);
     }
 
     /// Somebody new is here, and waits for an answer. It may be the successor of one that is believed to live.

@@ -4,6 +4,7 @@
 //! Owns which tenants this process serves. Promises: one tenant is opened by one task at a time; what goes wrong with a tenant
 //! stays with that tenant. Knows nothing of HTTP.
 
+mod arrival;
 mod directory;
 mod handover;
 mod heartbeat;
@@ -52,7 +53,7 @@ pub use self::{
 use crate::{
     clock,
     cluster::{self, Peers},
-    config,
+    config, crash,
     import::UnsearchableRecords,
     journal::{Damage, Journal, Loss, OpenError},
     message::{
@@ -230,15 +231,9 @@ impl Fleet {
         self.slot(tenant)?.session()
     }
 
-    /// The same; why there is none.
-    fn running(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        let slot = self.slot(tenant).ok_or(FleetError::NotOpen)?;
-        slot.session().ok_or_else(|| slot.refusal())
-    }
-
     /// The tenant's session; `None`: there is none to be expected soon.
-    pub fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
-        match self.running(tenant) {
+    pub async fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
+        match self.running(tenant).await {
             Ok(session) => Ok(Some(session)),
             Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved)) => Err(error),
             Err(_) => Ok(None),
@@ -246,26 +241,34 @@ impl Fleet {
     }
 
     /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
-    pub async fn known(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        if let Some(slot) = self.slot(tenant) {
-            if let Some(session) = slot.session() {
-                return Ok(session);
-            }
-            // Looked after, with backoff: a caller more makes it no quicker.
-            if slot.end().is_some() || self.is_served_elsewhere(&slot) {
-                return Err(slot.refusal());
-            }
-        }
-        match self.env.vault.tenant(tenant).await {
-            Ok(record) if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) => Err(FleetError::Unknown),
-            _ => self.opened(tenant).await,
+    pub async fn known(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        match self.running(tenant).await {
+            Ok(session) => Ok(session),
+            Err(_) => self.known_anew(tenant).await,
         }
     }
 
     /// The same, a few at a time: for what many may want at once, as all dashboards do after a restart.
-    pub async fn known_in_turn(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+    pub async fn known_in_turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        if let Ok(session) = self.running(tenant).await {
+            return Ok(session);
+        }
         let _turn = self.visiting.acquire().await;
-        self.known(tenant).await
+        self.known_anew(tenant).await
+    }
+
+    async fn known_anew(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        // Looked after, with backoff: a caller more makes it no quicker.
+        if let Some(slot) = self.slot(tenant)
+            && slot.session().is_none()
+            && (slot.end().is_some() || self.is_served_elsewhere(&slot))
+        {
+            return Err(slot.refusal());
+        }
+        match self.env.vault.tenant(tenant).await {
+            Ok(record) if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) => Err(FleetError::Unknown),
+            _ => self.opened_anew(tenant).await,
+        }
     }
 
     /// Why the tenant has no session now.
@@ -274,7 +277,7 @@ impl Fleet {
     }
 
     /// The same, and not only when somebody has looked: a process that has died holds nobody.
-    pub async fn reclaimed(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+    pub async fn reclaimed(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         match self.known(tenant).await {
             Err(FleetError::Moved | FleetError::Restoring) => self.opened(tenant).await,
             known => known,
@@ -304,7 +307,7 @@ impl Fleet {
     }
 
     pub async fn request_code(
-        &self,
+        self: &Arc<Self>,
         tenant: &TenantId,
         phone: &str,
     ) -> Result<Result<String, RefusedCode>, FleetError> {
@@ -323,7 +326,7 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.running(tenant)?;
+        let session = self.running(tenant).await?;
         Ok(session.send(request, key).await)
     }
 
@@ -338,23 +341,17 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.running(tenant)?;
+        let session = self.running(tenant).await?;
         Ok(session.send_file(request, source, key).await)
     }
 
     /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that nobody knows has nothing to unlink; one that could
     /// not be opened has, so that it is an error.
-    pub async fn disconnect(&self, tenant: &TenantId) -> Result<(), FleetError> {
-        if self.slot(tenant).is_none() {
-            if self.living_peers().is_empty() {
-                return Ok(());
-            }
-            // It may have been paired at another process since this one began.
-            let owner = self.living_owner(tenant).await.map_err(|error| self.unreadable(&error))?;
-            let Some(owner) = owner else { return Ok(()) };
-            self.slot_of(tenant).set_elsewhere(Some(owner), self.env.clock.now());
+    pub async fn disconnect(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
+        if self.slot(tenant).is_none() && !self.find_linked(tenant).await.map_err(|error| self.unreadable(&error))? {
+            return Ok(());
         }
-        let session = self.running(tenant)?;
+        let session = self.running(tenant).await?;
         session.unlink().await.map_err(|error| match (session.end(), error) {
             (Some(End::Moved), _) => FleetError::Moved,
             (_, StoreError::Unconfirmed) => FleetError::Unconfirmed,
@@ -362,19 +359,41 @@ impl Fleet {
         })
     }
 
+    /// Gives a tenant its place that has none, since it was paired at another process after this one had begun. False: nobody has ever
+    /// paired it.
+    async fn find_linked(self: &Arc<Self>, tenant: &TenantId) -> Result<bool, VaultError> {
+        let record = self.env.vault.tenant(tenant).await?;
+        if record.as_ref().is_some_and(|record| record.deleted_at.is_some()) {
+            return Ok(false);
+        }
+        let living = self.living_owner(tenant).await?;
+        let is_living = living.is_some();
+        if is_living {
+            self.slot_of(tenant).set_elsewhere(living, self.env.clock.now());
+        } else if record.is_some_and(|record| record.whatsapp_connected)
+            || takeback::owner(self, tenant).await?.is_some()
+        {
+            // Its process has died.
+            drop(self.opened_anew(tenant).await);
+        }
+        Ok(self.slot(tenant).is_some())
+    }
+
     /// Unlinks the tenant and takes it out of the directory: there is no such session until somebody makes it anew, for whatever
     /// account. What was said stays until it is too old, closed to all accounts but the former. Goes on when nobody waits any more.
     pub async fn delete(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
-        self.disconnect(tenant).await?;
-        if let Some(session) = self.session(tenant) {
-            session.disown().await.map_err(|error| match error {
-                StoreError::Unconfirmed => FleetError::Unconfirmed,
-                error => FleetError::Failed(error.to_string()),
-            })?;
-        }
         let (fleet, tenant) = (self.clone(), tenant.clone());
-        let forgetting = self.tasks.spawn(async move { fleet.forget(&tenant).await });
-        forgetting.await.unwrap_or(Err(FleetError::Restoring))
+        let deleting = self.tasks.spawn(async move {
+            fleet.disconnect(&tenant).await?;
+            if let Some(session) = fleet.session(&tenant) {
+                session.disown().await.map_err(|error| match error {
+                    StoreError::Unconfirmed => FleetError::Unconfirmed,
+                    error => FleetError::Failed(error.to_string()),
+                })?;
+            }
+            fleet.forget(&tenant).await
+        });
+        deleting.await.unwrap_or(Err(FleetError::Restoring))
     }
 
     async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
@@ -449,7 +468,7 @@ impl Fleet {
         cursor: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let session = match self.running(tenant) {
+        let session = match self.session(tenant).ok_or_else(|| self.refusal(tenant)) {
             Ok(session) => session,
             // Whoever asks again is answered by the next session.
             Err(FleetError::Restoring) => return Err(StoreError::Closed),
@@ -489,12 +508,14 @@ impl Fleet {
 
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
+        // Before the lock: whether a process lives, the kernel is asked.
+        let living = self.living_ids();
         for slot in self.slots().values() {
             counts.total += 1;
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
                 None if slot.lacks_history() => counts.without_history += 1,
-                None if self.is_served_elsewhere(slot) => counts.elsewhere += 1,
+                None if slot.is_served_by(|owner| living.contains(owner)) => counts.elsewhere += 1,
                 None => counts.unserved += 1,
             }
         }
@@ -527,12 +548,14 @@ impl Fleet {
         let fleet = self.clone();
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
             let unread = directory::restore_forgotten(&fleet).await;
-            restore::open_unlinked(&fleet).await;
-            directory::restore_unread(&fleet, unread).await;
-            loop {
-                fleet.lost_one.notified().await;
-                restore::open_unlinked(&fleet).await;
-            }
+            // What can never be read of one tenant holds up no other.
+            let unlinked = async {
+                loop {
+                    restore::open_unlinked(&fleet).await;
+                    fleet.lost_one.notified().await;
+                }
+            };
+            tokio::join!(directory::restore_unread(&fleet, unread), unlinked);
         }));
         self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));
@@ -546,6 +569,7 @@ impl Fleet {
     pub async fn stop(&self, limit: Duration) {
         /// For the last letters, and for removing this instance's record.
         const FAREWELL: Duration = Duration::from_secs(5);
+        const TASKS_TIMEOUT: Duration = Duration::from_secs(2);
         self.draining.store(true, Ordering::Release);
         self.stop.cancel();
         self.tasks.close();
@@ -553,7 +577,8 @@ impl Fleet {
         let slots: Vec<_> = self.slots().values().cloned().collect();
         let closing = TaskTracker::new();
         let ending = async {
-            self.tasks.wait().await;
+            // Openings and deletions end, or one of them would find its session closed; one that hangs holds up no other tenant.
+            let _ = timeout(TASKS_TIMEOUT, self.tasks.wait()).await;
             // What is being given away is closed by its giver, if it lets go of it.
             let (giving, kept): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| self.is_giving(&slot.tenant));
             let close = |slot: &Arc<Slot>| {
@@ -564,6 +589,10 @@ impl Fleet {
             kept.into_iter().for_each(close);
             self.handovers.giving.wait().await;
             giving.into_iter().for_each(close);
+            self.tasks.wait().await;
+            // What they have opened meanwhile.
+            let open = self.slots().values().filter(|slot| slot.session().is_some()).cloned().collect::<Vec<_>>();
+            open.iter().for_each(close);
             closing.close();
             closing.wait().await;
         };
@@ -586,10 +615,27 @@ impl Fleet {
     }
 
     /// The tenant's session; opens it, makes the tenant if it is new, takes it over if no process that lives has it. Does not connect.
-    pub async fn opened(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+    pub async fn opened(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
+        match self.running(tenant).await {
+            Ok(session) => Ok(session),
+            Err(_) => self.opened_anew(tenant).await,
+        }
+    }
+
+    /// Goes on when nobody waits any more: half an opening would keep the tenant's place, and nobody would look after it.
+    async fn opened_anew(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        if self.is_draining() {
+            return Err(FleetError::Draining);
+        }
+        let (fleet, tenant) = (self.clone(), tenant.clone());
+        let opening = self.tasks.spawn(async move { fleet.open_by_record(&tenant).await });
+        opening.await.unwrap_or(Err(FleetError::Restoring))
+    }
+
+    async fn open_by_record(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         if let Some(slot) = self.slot(tenant) {
             if let Some(session) = slot.session() {
                 return Ok(session);
@@ -640,6 +686,9 @@ impl Fleet {
             slot.expect_state();
         }
         let _opening = slot.opening.lock().await;
+        if self.is_draining() {
+            return Err(FleetError::Draining);
+        }
         if !self.has(slot) {
             return Err(FleetError::Restoring);
         }
@@ -652,6 +701,7 @@ impl Fleet {
         } else {
             let (number, newest) = (slot.known_number(), slot.newest_event());
             let (began, reason) = (Instant::now(), standing::takeover_reason(slot));
+            crash::pause("opening").await;
             let env = self.env.clone();
             let opened = Session::open(env, tenant.clone(), known, newest, number.as_deref(), prepared).await;
             match opened {
@@ -690,7 +740,9 @@ impl Fleet {
     /// The same of a tenant that another process has: its place stays, empty.
     async fn close_moved(&self, slot: &Slot) {
         let _opening = slot.opening.lock().await;
-        self.close_ended(slot).await;
+        if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {
+            debug!(tenant = %slot.tenant, "what another process has is closed later");
+        }
     }
 
     fn failure(&self, error: &SessionError) -> Failure {

@@ -6,9 +6,10 @@
 
 use std::sync::{Arc, PoisonError};
 
+use tokio::time::timeout;
 use tracing::info;
 
-use super::{Fleet, FleetError, slot::Slot};
+use super::{FLUSH_LIMIT, Fleet, FleetError, slot::Slot};
 use crate::{
     import::{ImportWriter, Occupancy, RefusedImport, SettledTenant},
     tenant::TenantId,
@@ -68,7 +69,8 @@ impl Fleet {
         if !self.has(&slot) {
             return Err(FleetError::Restoring.into());
         }
-        let was_open = self.set_aside(&slot).await?;
+        let set_aside = timeout(FLUSH_LIMIT, self.set_aside(&slot)).await;
+        let was_open = set_aside.unwrap_or(Err(FleetError::VaultDown.into()))?;
         let written = self.import_writer().write_inspected(tenant, settled).await;
         let is_in = written.is_ok();
         if !is_in && !had_place {

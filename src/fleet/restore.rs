@@ -54,10 +54,10 @@ enum Outcome {
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
 /// Tenants whose owner is asked for at the same time.
-const QUESTIONS: usize = 32;
+const OWNER_READS_AT_START: usize = 32;
 
 /// The port does not wait longer for knowing who has what: the rest is asked for afterwards.
-const OWNERS: Duration = Duration::from_secs(10);
+const OWNER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Tenants that lost their pairing so lately are opened as well.
 const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -103,7 +103,12 @@ async fn open_one_unlinked(fleet: &Fleet, record: &TenantRecord) -> bool {
         // A process that lives tells their webhooks.
         Ok(Some(_)) => return true,
         Ok(None) => {}
-        Err(_) => return false,
+        Err(VaultError::Unavailable(_)) => return false,
+        // It would be the same each time, and hold up the others.
+        Err(error) => {
+            fleet.note_malformed(&record.id, &error);
+            return true;
+        }
     }
     let slot = fleet.slot_of(&record.id);
     slot.set_known_number(record.phone_number.clone());
@@ -117,12 +122,7 @@ impl Fleet {
     /// Restores all. Returns at the latest at the deadline, which counts from `began`.
     pub async fn restore(self: &Arc<Self>, began: Instant) -> Result<Summary, RestoreError> {
         let deadline = began + self.settings.restore.deadline;
-        // Before anything is taken over: whoever loses a tenant to this process looks here whether it lives.
-        match timeout_at(deadline, self.announce()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "this instance's record was not written"),
-            Err(_) => warn!("this instance's record was not written in time"),
-        }
+        self.announce_first(deadline).await;
         let asked = self.env.clock.instant();
         let instances = self.insist(deadline, || self.env.vault.instances()).await?;
         self.peers.meet(&self.others(instances), asked);
@@ -130,8 +130,7 @@ impl Fleet {
             true => self.peers.bury(),
             false => {
                 letters::knock(self, deadline).await;
-                // Whoever starts meanwhile asks this process for a sign of life.
-                self.handovers.writing.spawn(letters::run(self.clone()));
+                self.answer_letters();
             }
         }
         tokio::select! {
@@ -203,13 +202,13 @@ impl Fleet {
         }
         // A handover may be near, in which every thread is needed.
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(session::load_phone_rules()));
-        let limit = deadline.min(Instant::now() + OWNERS);
+        let limit = deadline.min(Instant::now() + OWNER_READ_TIMEOUT);
         let silent = || VaultError::Unavailable("no answer".into());
         let owners = stream::iter(tenants).map(|tenant| async move {
             let owner = timeout_at(limit, takeback::owner(self, &tenant)).await;
             (owner.unwrap_or_else(|_| Err(silent())), tenant)
         });
-        let owners: Vec<_> = owners.buffer_unordered(QUESTIONS).collect().await;
+        let owners: Vec<_> = owners.buffer_unordered(OWNER_READS_AT_START).collect().await;
         let (mut ours, mut unread) = (Vec::new(), 0);
         for (owner, tenant) in owners {
             let owner = match owner {

@@ -10,7 +10,10 @@ use futures::FutureExt as _;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{Fleet, FleetError, directory, slot::Slot};
+use super::{
+    Fleet, FleetError, directory,
+    slot::{Failure, FailureKind, Slot},
+};
 use crate::{
     crash,
     session::{End, backoff, jitter},
@@ -70,7 +73,31 @@ fn begin(fleet: &Arc<Fleet>, slot: Arc<Slot>, former: Former) {
     }
 }
 
+/// Ends with the task, also with one that crashes: the tenant is looked after again.
+struct Revival {
+    fleet: Arc<Fleet>,
+    slot: Arc<Slot>,
+}
+
+impl Drop for Revival {
+    fn drop(&mut self) {
+        let Self { fleet, slot } = self;
+        if std::thread::panicking() {
+            let (reason, at) = ("opening it crashed".to_owned(), fleet.env.clock.now());
+            slot.failed(Failure { reason, at, kind: FailureKind::Crashed });
+        }
+        slot.end_revival();
+        // It may have ended again before that, or somebody else may have failed to open it.
+        let has_ended = slot.unclosed().is_some_and(|session| session.end().is_some());
+        let has_failed = slot.session().is_none() && slot.failure().is_some_and(|failure| failure.is_transient());
+        if has_ended || has_failed && !slot.is_moved() && !fleet.is_leaving() && fleet.has(slot) {
+            fleet.env.ended.note(&slot.tenant);
+        }
+    }
+}
+
 async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
+    let _revival = Revival { fleet: fleet.clone(), slot: slot.clone() };
     loop {
         if slot.end() == Some(End::Moved) && matches!(former, Former::Ours) && slot.giver().is_none() {
             fleet.close_moved(&slot).await;
@@ -120,11 +147,6 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
             Err(_) if slot.failure().is_none_or(|failure| failure.is_transient()) => {}
             Err(_) => break,
         }
-    }
-    slot.end_revival();
-    // It may have ended again before that.
-    if slot.unclosed().is_some_and(|session| session.end().is_some()) {
-        fleet.env.ended.note(&slot.tenant);
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) enum FailureKind {
     VaultDown,
     /// Trying again may help.
     Disk,
+    /// Trying again may help.
+    Crashed,
     /// Another process has just taken it.
     Taken,
     /// The directory calls it connected, and the vault has no state of it at all. Only an operator can help.
@@ -99,7 +101,7 @@ pub(super) enum FailureKind {
 
 impl Failure {
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, FailureKind::VaultDown | FailureKind::Disk)
+        matches!(self.kind, FailureKind::VaultDown | FailureKind::Disk | FailureKind::Crashed)
     }
 
     pub fn error(&self) -> FleetError {
@@ -107,7 +109,9 @@ impl Failure {
             FailureKind::VaultDown => FleetError::VaultDown,
             FailureKind::Disk => FleetError::Failed("the local disk fails".into()),
             FailureKind::Taken => FleetError::Moved,
-            FailureKind::NoHistory | FailureKind::Damaged => FleetError::Failed(self.reason.clone()),
+            FailureKind::Crashed | FailureKind::NoHistory | FailureKind::Damaged => {
+                FleetError::Failed(self.reason.clone())
+            }
         }
     }
 }

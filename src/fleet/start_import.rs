@@ -8,13 +8,13 @@
 //!   What is left then comes in while the daemon serves.
 //! - A tenant comes in as by a request ([`Fleet::move_in`]): whole or not at all. It is connected at once.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use futures::future::join_all;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::{Fleet, FleetError, RefusedMoveIn, directory::Pause};
+use super::{Fleet, FleetError, RefusedMoveIn, directory::Pause, takeback};
 use crate::{
     config,
     import::{CounterMargin, Finality, ImportError, ImportFailure, LiveError, LiveSource, RefusedImport, TenantPast},
@@ -26,8 +26,6 @@ use crate::{
 const BATCH: usize = 5;
 /// Names in the log, of each kind.
 const NAMED: usize = 100;
-/// For the record by which others know that this process lives.
-const ANNOUNCE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the old place could not be gone through.
 #[derive(Debug, thiserror::Error)]
@@ -81,14 +79,19 @@ impl Fleet {
     /// Returns when everybody is in or was refused, and at the deadline.
     pub async fn import_at_start(self: &Arc<Self>, place: config::Import, outbound: config::Outbound) {
         let deadline = Instant::now() + place.deadline;
-        // Before anything is taken over: whoever loses a tenant to this process looks here whether it lives.
-        if !matches!(timeout(ANNOUNCE_LIMIT, self.announce()).await, Ok(Ok(()))) {
-            warn!("this instance's record was not written");
-        }
+        self.announce_first(deadline).await;
         let (decided, imported, refused) = (HashSet::new(), 0, 0);
         let import = StartImport { fleet: self.clone(), place, outbound, decided, imported, refused };
         let importing = self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(import.run()));
-        match timeout_at(deadline, importing).await {
+        // It may take longer than others believe a process to live that says nothing.
+        if !self.settings.is_sole {
+            self.answer_letters();
+        }
+        let imported = tokio::select! {
+            imported = timeout_at(deadline, importing) => imported,
+            never = takeback::keep_announcing(self) => match never {},
+        };
+        match imported {
             Ok(Ok(_)) => {}
             Ok(Err(crash)) => warn!(%crash, "the import from the old service crashed"),
             Err(_) => {

@@ -7,10 +7,11 @@
 use std::{
     convert::Infallible,
     sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
 use futures::{StreamExt as _, stream};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -26,7 +27,14 @@ use crate::{
 };
 
 /// Tenants whose owner is asked for at the same time.
-const QUESTIONS: usize = 8;
+const CONCURRENT_OWNER_READS: usize = 8;
+
+/// The port waits so long for this process's first record.
+const FIRST_ANNOUNCEMENT: Duration = Duration::from_secs(20);
+
+/// Between two tries of it, at first and at the most.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Glances, between two looks, at the processes that have taken our tenants.
 const GLANCES: u32 = 30;
@@ -61,9 +69,11 @@ async fn orphan(fleet: &Fleet) {
     loop {
         tick.tick().await;
         // A vault that does not answer is asked at the usual pace.
-        let is_cut_off = fleet.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let is_cut_off = !fleet.is_announced();
+        // Before the lock of all tenants: whether a process lives, the kernel is asked.
+        let living = fleet.living_ids();
         let is_orphan = |slot: &Arc<Slot>| {
-            slot.is_moved() && !slot.is_reviving() && slot.owner().is_none_or(|owner| !fleet.is_alive(&owner))
+            slot.is_moved() && !slot.is_reviving() && slot.owner().is_none_or(|owner| !living.contains(&owner))
         };
         if is_cut_off {
             continue;
@@ -151,7 +161,12 @@ async fn glance(fleet: &Arc<Fleet>) {
 
 /// Tenants that were ours.
 async fn take_back_moved(fleet: &Arc<Fleet>) {
-    let moved: Vec<_> = fleet.slots().values().filter(|slot| slot.is_moved()).cloned().collect();
+    let mut moved: Vec<_> = fleet.slots().values().filter(|slot| slot.is_moved()).cloned().collect();
+    {
+        // What is on its way here is the handover's business, also when its owner has gone.
+        let book = fleet.handovers.book();
+        moved.retain(|slot| !book.joiner.wants(&slot.tenant));
+    }
     let mut owners = stream::iter(moved)
         .map(|slot| async move {
             let owner = match slot.owner() {
@@ -169,7 +184,7 @@ async fn take_back_moved(fleet: &Arc<Fleet>) {
             };
             Some((slot, owner))
         })
-        .buffer_unordered(QUESTIONS);
+        .buffer_unordered(CONCURRENT_OWNER_READS);
     while let Some(asked) = owners.next().await {
         // What cannot be read of one holds up no other.
         let Some((slot, owner)) = asked else { continue };
@@ -193,12 +208,13 @@ pub(super) async fn take_over_orphans(
     connected: Vec<(String, Result<TenantRecord, VaultError>)>,
 ) -> Result<(), VaultError> {
     let (mut owned, mut unread) = (Vec::new(), None);
-    for (name, record) in connected {
-        let (Ok(tenant), Ok(_)) = (name.parse::<TenantId>(), record) else { continue };
-        if fleet.slot(&tenant).is_some() {
-            continue;
-        }
-        match owner(fleet, &tenant).await {
+    let tenants = connected.into_iter().filter(|(_, record)| record.is_ok());
+    let tenants = tenants.filter_map(|(name, _)| name.parse::<TenantId>().ok());
+    let tenants: Vec<_> = tenants.filter(|tenant| fleet.slot(tenant).is_none()).collect();
+    let owners = stream::iter(tenants).map(|tenant| async move { (owner(fleet, &tenant).await, tenant) });
+    let mut owners = owners.buffer_unordered(CONCURRENT_OWNER_READS);
+    while let Some((read, tenant)) = owners.next().await {
+        match read {
             Ok(owner) => owned.push((owner, tenant)),
             Err(error @ VaultError::Unavailable(_)) => unread = Some(error),
             // It would be the same at each look, and holds up no other.
@@ -251,6 +267,33 @@ pub(super) async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<Ins
 }
 
 impl Fleet {
+    /// Before anything is taken over: whoever loses a tenant to this process looks in its record whether it lives, and answers no letter of
+    /// one that is not listed. Until the record is written, nobody is believed dead for not answering.
+    pub(super) async fn announce_first(&self, deadline: Instant) {
+        let deadline = deadline.min(Instant::now() + FIRST_ANNOUNCEMENT);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let asked = self.env.clock.instant();
+            let announced = timeout_at(deadline, self.announce()).await;
+            self.note_announced(matches!(announced, Ok(Ok(()))), asked);
+            match announced {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => warn!(%error, "this instance's record was not written"),
+                Err(_) => warn!("this instance's record was not written in time"),
+            }
+            if Instant::now() + pause >= deadline {
+                return;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_FIRST_PAUSE);
+        }
+    }
+
+    /// Others can know of this process.
+    pub(super) fn is_announced(&self) -> bool {
+        self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Tells the others that this process lives.
     pub(super) async fn announce(&self) -> Result<(), VaultError> {
         self.env.vault.put_instance(&self.instance()).await
@@ -312,7 +355,11 @@ impl Fleet {
     /// Why a tenant is not opened whose owner cannot be read.
     pub(super) fn unread_owner(&self, error: &FleetError) -> Failure {
         let reason = format!("who has it cannot be read: {error}");
-        Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
+        let kind = match error {
+            FleetError::VaultDown => FailureKind::VaultDown,
+            _ => FailureKind::Damaged,
+        };
+        Failure { reason, at: self.env.clock.now(), kind }
     }
 
     /// The other process that has it and lives.
@@ -335,5 +382,10 @@ impl Slot {
     /// Another process has the tenant, as far as is known here.
     pub(super) fn is_moved(&self) -> bool {
         self.end() == Some(End::Moved) || self.was_taken() || self.is_elsewhere()
+    }
+
+    /// One that lives has it.
+    pub(super) fn is_served_by(&self, is_alive: impl FnOnce(&InstanceId) -> bool) -> bool {
+        self.session().is_none() && self.is_moved() && self.owner().is_some_and(|owner| is_alive(&owner))
     }
 }

@@ -39,7 +39,7 @@ use std::{
 };
 
 use rand::rngs::SmallRng;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -89,7 +89,7 @@ pub struct Context {
 }
 
 /// How a journal behaves where the rules leave a choice.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     pub pace: Pace,
     pub backoff: Backoff,
@@ -108,6 +108,8 @@ pub struct Policy {
     pub wiped_keep: Duration,
     /// How often the owner looks whether the vault still has everything; `None`: never.
     pub audit: Option<Duration>,
+    /// Tenants whose whole state is in memory at the same time because the vault has lost it: of all journals that share this policy.
+    pub rebuilds: Arc<Semaphore>,
     /// The most documents in one request to delete.
     pub delete_batch: usize,
     /// At most [`MAX_PAYLOAD`].
@@ -129,6 +131,7 @@ impl Default for Policy {
             takeover_keep: 4 * week,
             wiped_keep: week,
             audit: None,
+            rebuilds: Arc::new(Semaphore::new(4)),
             delete_batch: 200,
             max_payload: MAX_PAYLOAD,
             max_append: MAX_APPEND,

@@ -109,6 +109,10 @@ impl Writer {
             self.suspicions.mark_unchanged();
             tracing::error!(tenant = %self.cx.tenant, "the vault has lost {loss}: writing the tenant's state anew");
         }
+        // A vault that loses one tenant's state has mostly lost all of them, and this process may have the only copy: it must not run out
+        // of memory now.
+        let rebuilds = self.cx.policy.rebuilds.clone();
+        let Ok(_turn) = rebuilds.acquire_owned().await else { return Err(NotYet::Later("there is no turn".into())) };
         let (records, upto) = self.everything(loss).await?;
 
         let last = end.max(self.used).max(self.head.last);

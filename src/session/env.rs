@@ -91,6 +91,12 @@ impl Directory {
         self.changed.notify_one();
     }
 
+    /// Of one that was taken and not written, unless there is a newer one.
+    pub fn give_back(&self, tenant: TenantId, connection: Connection) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant).or_insert(connection);
+        self.changed.notify_one();
+    }
+
     pub fn take(&self) -> HashMap<TenantId, Connection> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -17,7 +17,7 @@ const QUIET_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Why a tenant was not handed over. It goes on as before, unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotHanded {
+pub enum HandOverError {
     #[error("somebody is pairing it")]
     Pairing,
     #[error("it is being unlinked, or has ended")]
@@ -44,36 +44,36 @@ impl Session {
 
     /// Lets go of the tenant. When this returns `Ok` everything is in the vault, the session has ended as [`End::Moved`], and it is
     /// closed. Do not drop it half-way: the session may have ended and not be closed.
-    pub async fn hand_over(&self) -> Result<(), NotHanded> {
+    pub async fn hand_over(&self) -> Result<(), HandOverError> {
         let inner = &self.0;
         if self.is_pairing() {
-            return Err(NotHanded::Pairing);
+            return Err(HandOverError::Pairing);
         }
         // Whoever was told that it has begun counts on it.
         if inner.unlinking.load(Ordering::Acquire) {
-            return Err(NotHanded::Ending);
+            return Err(HandOverError::Ending);
         }
         let Ok(_accepting) = timeout(QUIET_TIMEOUT, inner.accepting.clone().write_owned()).await else {
-            return Err(NotHanded::VaultDown);
+            return Err(HandOverError::VaultDown);
         };
         // While the line is up: should the vault not answer, nobody has lost anything.
         match timeout(QUIET_TIMEOUT, inner.journal.wait(inner.journal.recorded())).await {
             Ok(Ok(())) => {}
             Ok(Err(Closed::Fenced | Closed::Stopped | Closed::StateLost(_) | Closed::Refused(_))) => {
-                return Err(NotHanded::Ending);
+                return Err(HandOverError::Ending);
             }
-            Err(_) => return Err(NotHanded::VaultDown),
+            Err(_) => return Err(HandOverError::VaultDown),
         }
         // Meanwhile somebody may have come to pair it.
         if self.is_pairing() {
-            return Err(NotHanded::Pairing);
+            return Err(HandOverError::Pairing);
         }
         if inner.unlinking.load(Ordering::Acquire) || !inner.end_quietly(End::Moved) {
-            return Err(NotHanded::Ending);
+            return Err(HandOverError::Ending);
         }
         match self.close().await {
             true => Ok(()),
-            false => Err(NotHanded::Unwritten),
+            false => Err(HandOverError::Unwritten),
         }
     }
 }

@@ -52,7 +52,7 @@ pub use self::{
     end::End,
     env::{Directory, Ended, Env, jitter},
     files::{NoFile, Source, UrlPlaces},
-    handing::NotHanded,
+    handing::HandOverError,
     history::fetch::{Fetched, NoPast},
     naming::{chat_of, chats_of, load_phone_rules},
     pairing::{

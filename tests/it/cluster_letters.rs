@@ -177,6 +177,12 @@ async fn an_owner_that_offers_and_does_not_answer_is_taken_from() {
     scene.ghost.write(&reader, offer).await;
     scene.ghost.until(|letter| !letter.asks.is_empty(), &scene.other).await;
     let asked = Instant::now();
+    // Whoever sends meanwhile waits, and is not sent away.
+    let Conversation { tenant, customers, .. } = &scene.conversations[1];
+    let sent = tokio::spawn({
+        let (dashboard, tenant, customer) = (scene.other.dashboard.clone(), tenant.clone(), customers[0].clone());
+        async move { dashboard.send(&tenant, &customer, "while it is on its way", "while it is on its way").await }
+    });
     let mut taken_after = None;
     while taken_after.is_none() {
         assert!(asked.elapsed() < Duration::from_secs(10), "nobody takes them\n{}", scene.other.log());
@@ -190,6 +196,7 @@ async fn an_owner_that_offers_and_does_not_answer_is_taken_from() {
     println!("taken {taken_after:?} after the ask");
     assert!(taken_after > Some(Duration::from_millis(1500)), "it was given no time: {taken_after:?}");
     assert!(scene.other.log().contains("taken over from a process that did not let go of it"), "{}", scene.other.log());
+    sent.await.unwrap().unwrap_or_else(|refused| panic!("{refused}\n{}", scene.other.log()));
     scene.until_served().await;
     scene.end(other).await;
 }

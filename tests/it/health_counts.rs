@@ -21,12 +21,12 @@ async fn problems(stage: &Stage) -> (u16, Value, Value) {
 async fn nothing_is_wrong_and_then_the_disk_is_full() {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
-    let none = json!({ "vault": 0, "disk": 0, "unowned": 0 });
+    let none = json!({ "vault": 0, "disk": 0, "unowned": 0, "offline": 0 });
     assert_eq!(problems(&stage).await, (200, json!("ok"), none));
     daemon.kill().await.unwrap();
     let stage = stage.set("SESSIOND_DATA__RESERVE_MIB", "100000000");
     let daemon = stage.start().await;
-    let full = json!({ "vault": 0, "disk": 1, "unowned": 0 });
+    let full = json!({ "vault": 0, "disk": 1, "unowned": 0, "offline": 0 });
     assert_eq!(problems(&stage).await, (503, json!("disk_full"), full));
     daemon.kill().await.unwrap();
 }
@@ -47,6 +47,25 @@ async fn a_session_whose_changes_the_vault_does_not_take_is_counted() {
     proxy.set(Mode::Pass);
     let well = || async { problems(&stage).await.2["vault"] == json!(0) };
     until(LIMIT, "the vault to be back", well).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    daemon.kill().await.unwrap();
+}
+
+/// Nobody is served while WhatsApp is not reached, whatever the processes are.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_whatsapp_is_away_from_for_long_are_counted() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let stage = stage.set("SESSIOND_HEARTBEAT__FIRST", "1s").set("SESSIOND_HEARTBEAT__INTERVAL", "1s");
+    let daemon = stage.start().await;
+    stage.pair("trattoria").await;
+    assert_eq!(problems(&stage).await.1, json!("ok"));
+    stage.network.stop().await;
+    let counted = || async { problems(&stage).await.2["offline"] == json!(1) };
+    until(LIMIT, "the count", counted).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let (status, word, _) = problems(&stage).await;
+    assert_eq!((status, word), (200, json!("degraded")), "a restart would help nobody");
+    stage.network.resume().await.unwrap();
+    let well = || async { problems(&stage).await.1 == json!("ok") };
+    until(LIMIT, "WhatsApp to be back", well).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     daemon.kill().await.unwrap();
 }
 

@@ -172,3 +172,24 @@ async fn killed(home: Home) {
     assert_eq!((stats.counts.pairings, stats.counters_reused), (0, 0), "{stats:#?}");
     assert!(taken(&stage).values().all(|times| *times == 1), "{:?}", taken(&stage));
 }
+
+/// An import that lasts longer than anybody waits for an answer: a process that was there before does not take it for dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_imports_for_long_is_not_taken_for_dead() {
+    const IMPORT: Duration = Duration::from_secs(15);
+    let (stage, place) = begin(Home::Embedded, 0..1).await.unwrap();
+    let stage = stage.shared().set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s").set("SESSIOND_IMPORT__ON_START", "off");
+    let old = stage.start().await;
+    place.break_with(Some(Fault::Silent));
+    let mut other = stage.other("other", false);
+    let importing = other.setup.set("SESSIOND_IMPORT__ON_START", "rtdb");
+    other.setup = importing.set("SESSIOND_IMPORT__DEADLINE", format!("{}s", IMPORT.as_secs()));
+    let began = Instant::now();
+    let new = other.start().await;
+    assert!(began.elapsed() >= IMPORT, "it was quick\n{}", other.log());
+    assert!(!stage.log().contains("a process has died"), "{}", stage.log());
+    place.break_with(None);
+    all_connected(&Stage { dashboard: other.dashboard.clone(), ..stage }, ["t000".to_owned()]).await;
+    new.kill().await.unwrap();
+    old.kill().await.unwrap();
+}

@@ -85,6 +85,7 @@ mod old_contract;
 mod old_page;
 mod old_place;
 mod openapi;
+mod orphans;
 mod outage;
 mod outbound;
 mod outbox;

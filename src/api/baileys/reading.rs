@@ -102,7 +102,7 @@ pub async fn conversations(
     Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<ChatsPage>>,
 ) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let chats = match app.fleet.serving(&tenant)? {
+    let chats = match app.fleet.serving(&tenant).await? {
         Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
         None => Vec::new(),
     };
@@ -145,7 +145,7 @@ pub async fn messages(
     let Some(first) = readings.first().cloned() else {
         return Err(Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")));
     };
-    let session = app.fleet.serving(&tenant)?;
+    let session = app.fleet.serving(&tenant).await?;
     let chat = match &session {
         Some(session) if readings.len() > 1 => session.which("chatId", &readings).await?,
         _ => first,
@@ -218,7 +218,7 @@ pub async fn stats(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
 ) -> Result<Json<Stats>, Problem> {
-    let Some(session) = app.fleet.serving(&tenant)? else {
+    let Some(session) = app.fleet.serving(&tenant).await? else {
         return Ok(Json(Stats::NotThere { error: "Tenant not initialized" }));
     };
     let sends = session.sends().await.map_err(Problem::unreadable)?;

@@ -70,7 +70,7 @@ pub async fn confirm(
 
 /// One that is not open in this process has no ceremony.
 async fn session(app: &App, tenant: &TenantId) -> Result<Session, Problem> {
-    match app.fleet.serving(tenant)? {
+    match app.fleet.serving(tenant).await? {
         Some(session) => Ok(session),
         None if app.fleet.record(tenant).await?.is_some() => Err(RefusedPasskey::NotAsked.into()),
         None => Err(Problem::unknown_tenant()),
