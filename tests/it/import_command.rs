@@ -159,24 +159,35 @@ async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
                 creds.as_object_mut().unwrap().remove("me");
                 json!({ "creds": creds })
             }
-            37 => json!({ "creds": { "noiseKey": 1 } }),
             // The database keeps no empty objects.
             47 => Value::Null,
             _ => json!({ "creds": creds }),
         };
-        let mut tenant = json!({ "baileys_session": session, "restaurant": { "whatsappConnected": true } });
+        // What the old service says of its account; of one it says another.
+        let number = import_devices::number(if at == 37 { 99 } else { at });
+        let mut tenant = json!({
+            "baileys_session": session,
+            "restaurant": { "whatsappConnected": true },
+            "whatsapp": { "baileys": { "connected": true, "phoneNumber": number } },
+        });
         tenant.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         tenants.insert(format!("t{at:02}"), tenant);
     }
     let gone = json!({ "baileys_session": { "creds": whole }, "restaurant": { "whatsappConnected": false } });
     tenants.insert("t50".to_owned(), gone);
+    let damaged = json!({ "creds": { "noiseKey": 1 } });
+    let damaged = json!({ "baileys_session": damaged, "restaurant": { "whatsappConnected": true } });
+    tenants.insert("t51".to_owned(), damaged);
+    // It says nothing of itself.
+    let device = device(60);
+    tenants.insert("t52".to_owned(), json!({ "baileys_session": { "creds": device }, "restaurant": { "name": "x" } }));
     let export = import.stage.path("export.json");
     std::fs::write(&export, json!({ "tenants": tenants }).to_string()).unwrap();
 
     for (done, writes) in [("importable", false), ("imported", true), ("already_imported", true)] {
-        let options: &[&str] = if writes { &[] } else { &["--dry-run"] };
+        let options: &[&str] = if writes { &["--all"] } else { &["--all", "--dry-run"] };
         let (code, reports) = import.run("rtdb", &export, options).await;
-        assert_eq!((code, reports.len()), (Some(1), 51), "{reports:#?}");
+        assert_eq!((code, reports.len()), (Some(1), 53), "{reports:#?}");
         let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
         let mut named = Vec::new();
         for report in &reports {
@@ -185,18 +196,57 @@ async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
                 named.push((report["source"].as_str().unwrap(), code));
             }
         }
-        assert_eq!(outcomes, BTreeMap::from([(done, 45), ("failed", 5), ("left_out", 1)]));
+        assert_eq!(outcomes, BTreeMap::from([(done, 45), ("failed", 6), ("left_out", 2)]));
         let expected = [
             ("t07", "no_json"),
             ("t17", "not_whole"),
             ("t27", "never_paired"),
-            ("t37", "damaged_credentials"),
+            ("t37", "not_whole"),
             ("t47", "no_credentials"),
             ("t50", "not_connected"),
+            ("t51", "damaged_credentials"),
+            ("t52", "not_connected"),
         ];
         assert_eq!(named, expected);
+        let other = reports.iter().find(|report| report["source"] == "t37").unwrap();
+        assert!(other["reason"]["detail"].as_str().unwrap().contains("it is of the number"), "{other}");
         assert_eq!(import.stage.path("cloud").join("vault.db").exists(), writes, "a look makes no vault");
     }
+    // Without --all whatever is not said to be unconnected is meant.
+    let (_, reports) = import.run("rtdb", &export, &["--dry-run"]).await;
+    let silent = reports.iter().find(|report| report["source"] == "t52").unwrap();
+    assert_eq!(silent["outcome"], "importable", "{silent}");
+}
+
+/// Keys that are not where the operator says are no import of credentials alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_keys_that_is_not_there_is_said() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let creds = |seed| import_devices::creds(seed, &import_devices::number(seed)).to_string();
+    let rows = import.stage.path("rows.json");
+    let row = |instance: &str, seed| json!({ "sessionId": instance, "creds": creds(seed) });
+    std::fs::write(&rows, json!([row("one", 1), row("two", 2)]).to_string()).unwrap();
+    let folder = import.folder("instances/one", BAILEYS_7);
+    std::fs::remove_file(folder.join("creds.json")).unwrap();
+    let (instances, typo) = (import.stage.path("instances"), import.stage.path("instance"));
+    let seven = import.folder("seven", BAILEYS_7);
+    let dump = import.stage.path("keys.txt");
+    std::fs::write(&dump, "pre-key-1\n{}\n").unwrap();
+    for (from, source, keys) in [
+        ("evolution", &rows, &typo),
+        ("evolution", &rows, &dump),
+        ("evolution", &instances, &instances),
+        ("baileys", &seven, &instances),
+    ] {
+        let (code, reports) = import.run(from, source, &["--keys", keys.to_str().unwrap(), "--dry-run"]).await;
+        assert_eq!((code, reports.len()), (Some(1), 0), "{from} {} {}: {reports:#?}", source.display(), keys.display());
+    }
+    let (_, reports) = import.run("evolution", &rows, &["--keys", instances.to_str().unwrap(), "--dry-run"]).await;
+    let problems = |at: usize| reports[at]["problems"].as_array().cloned().unwrap_or_default();
+    let without = problems(1);
+    assert_eq!(without.len(), 1, "{reports:#?}");
+    assert_eq!((&without[0]["entry"], &reports[1]["outcome"]), (&json!("two"), &json!("importable")), "{reports:#?}");
+    assert!(problems(0).iter().all(|problem| problem["entry"] != "one"), "{reports:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
