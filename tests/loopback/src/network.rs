@@ -96,6 +96,8 @@ pub struct DeviceInfo {
     pub offline_ms: u64,
     /// One-time pre-keys left.
     pub pre_keys: usize,
+    /// The highest id of those.
+    pub newest_pre_key: Option<u32>,
     /// Id of the signed pre-key that bundles carry.
     pub signed_pre_key: u32,
     /// Ids of messages that wait or were not acknowledged, oldest first.
@@ -259,6 +261,7 @@ impl Network {
                     logins: companion.logins,
                     offline_ms: companion.was_offline.as_millis() as u64,
                     pre_keys: companion.keys.count(),
+                    newest_pre_key: companion.keys.newest(),
                     signed_pre_key: companion.keys.signed.id,
                     waiting: companion.queue.message_ids(),
                 })
