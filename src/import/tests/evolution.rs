@@ -36,6 +36,16 @@ fn rows_as_csv_and_as_json_with_the_folder_of_keys() {
         json!([row]).to_string(),
         json!({ "Instance": [{ "id": INSTANCE }], "Session": [row] }).to_string(),
         row.to_string(),
+        // MySQL's own: INTO OUTFILE with quotes, mysql --batch, phpMyAdmin.
+        format!("\"sessionId\",\"creds\"\n\"{INSTANCE}\",\"{}\"\n", creds.replace('\\', "\\\\").replace('"', "\\\"")),
+        format!("id\tsessionId\tcreds\nc1\t{INSTANCE}\t{}\n", creds.replace('\\', "\\\\")),
+        json!([
+            { "type": "header", "version": "5.2.1" },
+            { "type": "database", "name": "evolution" },
+            { "type": "table", "name": "Instance", "data": [{ "id": INSTANCE }] },
+            { "type": "table", "name": "Session", "database": "evolution", "data": [row] },
+        ])
+        .to_string(),
         json!([{ "sessionId": INSTANCE, "creds": value(&store, "creds.json") }]).to_string(),
     ] {
         let (found, result) = read_rows(&text, Some(instances.path()));
