@@ -4,10 +4,11 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Output, Stdio},
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sessiond::daemon::EXIT_IN_USE;
 
@@ -216,6 +217,52 @@ async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
     let (_, reports) = import.run("rtdb", &export, &["--dry-run"]).await;
     let silent = reports.iter().find(|report| report["source"] == "t52").unwrap();
     assert_eq!(silent["outcome"], "importable", "{silent}");
+}
+
+/// MiB that an import of anything may take.
+const MEMORY: u64 = 500;
+
+/// Whatever a source is, the command ends with the reason, within its memory, and nothing is there afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn bombs_end_in_an_error_within_the_memory() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let bomb = |bytes: usize| {
+        let mut bomb = br#"{"creds":{"x":["#.to_vec();
+        bomb.extend(b"null,".repeat(bytes / 5));
+        bomb.extend(b"null]}}");
+        bomb
+    };
+    // A heading, and then a line that does not end; it takes no room on the disk.
+    let endless = |name: &str, heading: &str| {
+        let path = import.stage.path(name);
+        std::fs::write(&path, heading).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+        path
+    };
+    let (json, packed) = (import.stage.path("bomb.json"), import.stage.path("bomb.txt"));
+    std::fs::write(&json, bomb(120 << 20)).unwrap();
+    std::fs::write(&packed, STANDARD.encode(bomb(88 << 20))).unwrap();
+    let rows = endless("rows.csv", "sessionId,creds\n");
+    let dump = endless("dump.sql", "COPY public.whatsmeow_device (jid) FROM stdin;\n");
+    for (from, source) in [("baileys", &json), ("baileys", &packed), ("evolution", &rows), ("whatsmeow", &dump)] {
+        let mut command = import.command(from, source, &["--tenant", "trattoria", "--dry-run"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id().unwrap());
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let told = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+            peak = peak.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0_u64) >> 10);
+            // Between two looks at what is measured.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let output = child.wait_with_output().await.unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{}: {said}", source.display());
+        assert!(said.contains("larger than an import takes"), "{}: {said}", source.display());
+        assert!((1..MEMORY).contains(&peak), "{}: {peak} MiB", source.display());
+        assert!(!import.stage.path("cloud").join("vault.db").exists(), "nothing is there");
+    }
 }
 
 /// Keys that are not where the operator says are no import of credentials alone.
