@@ -28,7 +28,7 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "envelope", run: envelope },
     Target { name: "entry", run: journal::read_anything },
     Target { name: "webhook", run: settings },
@@ -45,6 +45,7 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "import_redis", run: import::redis },
     Target { name: "import_whatsmeow", run: import::database },
     Target { name: "import_session", run: import::session },
+    Target { name: "import_folder", run: import::folder },
 ];
 
 /// Messages of one customer, parted by ASCII's record separator: whatever they say, each basket can be priced.

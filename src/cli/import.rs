@@ -39,7 +39,7 @@ pub struct ImportOptions {
     /// The tenant that it becomes; for a source with one. Of a live database the tenant of this name.
     #[arg(long, value_name = "ID", conflicts_with = "map")]
     tenant: Option<TenantId>,
-    /// All tenants of a live database, of rtdb those that are connected there.
+    /// All tenants of a database or an export of it; of rtdb those that are connected there.
     #[arg(long, conflicts_with_all = ["tenant", "map"])]
     all: bool,
     /// A file with a line for each tenant that is to come: its name in the source, and the tenant's id. Without it tenants keep their names.
@@ -103,6 +103,7 @@ async fn bring_from_disk(
         let mut take = |tenant: SourceTenant| drop(sender.blocking_send(tenant));
         crate::import::read(from, &path, keys.as_deref(), &ImportLimits::default(), &mut take)
     });
+    let only_connected = options.all && options.from == SourceFormat::RealtimeDatabase;
     let mut only = None;
     let mut names = BTreeSet::new();
     while let Some(mut tenant) = tenants.recv().await {
@@ -125,6 +126,10 @@ async fn bring_from_disk(
             },
             TenantChoice::OwnNames if tenant.connected == Some(false) => {
                 import.leave_out(&tenant.name, "not_connected", "it was not connected there");
+            }
+            // As of the live database: what says nothing of itself was never linked, or is half a tenant.
+            TenantChoice::OwnNames if only_connected && tenant.connected.is_none() => {
+                import.leave_out(&tenant.name, "not_connected", "the export does not say that it was connected there");
             }
             TenantChoice::OwnNames => match tenant.name.parse() {
                 Ok(id) => import.take(tenant, id).await,
@@ -168,6 +173,16 @@ impl<'o> SourcePlace<'o> {
             (None, _, RealtimeDatabase | Firestore) => Self::Live(None),
             (None, ..) => bail!("SOURCE is missing: the folder, file or database of the other gateway"),
         };
+        if let Some(keys) = &options.keys {
+            let is_for_keys =
+                options.from == SourceFormat::Evolution && matches!(place, Self::Disk(file) if !file.is_dir());
+            if !is_for_keys {
+                bail!("--keys is for rows of Evolution API: their keys are in a folder beside them");
+            }
+            if !keys.is_dir() {
+                bail!("--keys {}: there is no such folder", keys.display());
+            }
+        }
         let is_chosen = options.all || options.tenant.is_some() || options.map.is_some();
         if matches!(place, Self::Live(_)) && !is_chosen {
             bail!("which tenants of the live database? --all, --tenant ID or --map FILE");

@@ -38,7 +38,7 @@ impl Fleet {
         tenant: &TenantId,
         settled: &SettledTenant,
     ) -> Result<Occupancy, RefusedMoveIn> {
-        let found = self.import_writer().inspect(tenant, &settled.copy).await?;
+        let found = self.import_writer().inspect(tenant, settled).await?;
         if found == Occupancy::Free {
             self.refuse_elsewhere(tenant).await?;
         }

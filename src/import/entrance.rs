@@ -56,8 +56,8 @@ pub fn read(
         }
         SourceFormat::Evolution if is_folder => folders(source, ImportOrigin::Evolution, limits, take),
         SourceFormat::Evolution => match evolution::rows::read(open(source)?, keys, limits, take) {
-            // No rows: a dump of the hash?
-            Err(ImportError::OtherFormat(_)) => {
+            // No rows: a dump of the hash? That has its keys in it.
+            Err(ImportError::OtherFormat(_)) if keys.is_none() => {
                 let text = files::read_required(source, "the source", limits.tenant_bytes)?;
                 evolution::redis::read(&text, limits, take)
             }

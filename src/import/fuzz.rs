@@ -1,10 +1,13 @@
 //! Entrances for fuzzing: each reader, with what must hold whatever the bytes are. A target panics when it does not.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Component, Path},
+};
 
 use super::{
-    CounterMargin, Finality, ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy, baileys, evolution,
-    export,
+    CounterMargin, Finality, ImportError, ImportLimits, ImportOrigin, SourceFormat, SourceTenant, TenantCopy, baileys,
+    entrance, evolution, export,
     json::{self, JsonBudget},
     signal::{LocalDevice, go_sender_key, go_session, node_sender_key, node_session},
     whatsmeow,
@@ -49,7 +52,38 @@ pub fn document(bytes: &[u8]) {
 }
 
 pub fn realtime(bytes: &[u8]) {
-    let _ = baileys::realtime::read(bytes, ImportOrigin::RealtimeDatabase, &limits(), &mut use_tenant);
+    let origin = ImportOrigin::RealtimeDatabase;
+    let _ = baileys::realtime::read(bytes, origin, &limits(), &mut use_tenant);
+    let _ = baileys::realtime::read_newest(std::io::Cursor::new(bytes), origin, &limits(), &mut use_tenant);
+    // As the live database answers for its two places.
+    use_tenant(baileys::realtime::read_places("t", &[bytes, bytes], origin, &limits()));
+    use_tenant(baileys::realtime::read_places("t", &[&b"null"[..], bytes], origin, &limits()));
+}
+
+/// Separates the files of [`folder`], and a file's name from its bytes.
+const SEPARATORS: (u8, u8) = (0x1e, 0x1f);
+
+/// Files of a folder, as every reader of folders finds them.
+pub fn folder(bytes: &[u8]) {
+    let Ok(root) = tempfile::tempdir() else { return };
+    for file in bytes.split(|byte| *byte == SEPARATORS.0).take(50) {
+        let mut parts = file.splitn(2, |byte| *byte == SEPARATORS.1);
+        let name = parts.next().and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+        let path = Path::new(name);
+        let is_within = path.components().all(|part| matches!(part, Component::Normal(_)));
+        if name.is_empty() || !is_within || path.components().count() > 4 {
+            continue;
+        }
+        let path = root.path().join(path);
+        if path.parent().is_some_and(|parent| fs::create_dir_all(parent).is_ok()) {
+            let _ = fs::write(path, parts.next().unwrap_or_default());
+        }
+    }
+    for format in [SourceFormat::Baileys, SourceFormat::Evolution, SourceFormat::Waha] {
+        let _ = entrance::read(format, root.path(), None, &limits(), &mut use_tenant);
+    }
+    let rows = root.path().join("rows");
+    let _ = entrance::read(SourceFormat::Evolution, &rows, Some(root.path()), &limits(), &mut use_tenant);
 }
 
 pub fn firestore(bytes: &[u8]) {

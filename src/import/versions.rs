@@ -18,6 +18,7 @@ struct TenantVersions {
     saved: Vec<CopyVersion>,
     /// What one of them says is said of the tenant.
     connected: Option<bool>,
+    number: Option<String>,
     judged: usize,
 }
 
@@ -33,6 +34,7 @@ impl SourceVersions {
     pub fn note(&mut self, tenant: &SourceTenant) {
         let versions = self.0.entry(tenant.name.clone()).or_default();
         versions.connected = versions.connected.or(tenant.connected);
+        versions.number = versions.number.take().or_else(|| tenant.number.clone());
         versions.saved.push(match tenant.copy {
             Err(ImportError::NoCredentials) => CopyVersion::Nothing,
             _ => CopyVersion::SavedAt(tenant.saved_at),
@@ -45,6 +47,7 @@ impl SourceVersions {
         let at = versions.judged;
         versions.judged += 1;
         tenant.connected = versions.connected;
+        tenant.number.clone_from(&versions.number);
         let is_copy = |version: &CopyVersion| *version != CopyVersion::Nothing;
         if versions.saved.iter().filter(|version| is_copy(version)).count() < 2 {
             let counts = versions.saved.iter().position(is_copy).unwrap_or(0);

@@ -132,12 +132,12 @@ impl From<StoreError> for RefusedImport {
 
 impl ImportWriter {
     /// Whether the copy may go there. Takes nothing over, writes nothing.
-    pub async fn inspect(&self, tenant: &TenantId, copy: &TenantCopy) -> Result<Occupancy, RefusedImport> {
+    pub async fn inspect(&self, tenant: &TenantId, settled: &SettledTenant) -> Result<Occupancy, RefusedImport> {
         let record = self.vault.tenant(tenant).await?;
         let state = journal::look(&self.context(tenant, record.as_ref())).await?;
-        let found = occupancy(&state, record.as_ref(), copy)?;
+        let found = occupancy(&state, record.as_ref(), settled)?;
         if found == Occupancy::Free {
-            self.refuse_device_elsewhere(tenant, copy).await?;
+            self.refuse_device_elsewhere(tenant, &settled.copy).await?;
         }
         Ok(found)
     }
@@ -160,7 +160,7 @@ impl ImportWriter {
     /// Writes the copy. [`Occupancy::SameDevice`]: it was there, and nothing was written.
     pub async fn write(&self, tenant: &TenantId, settled: &SettledTenant) -> Result<Occupancy, RefusedImport> {
         // Looked at first: a takeover ends the session of whoever has the tenant.
-        if self.inspect(tenant, &settled.copy).await? == Occupancy::SameDevice {
+        if self.inspect(tenant, settled).await? == Occupancy::SameDevice {
             return Ok(Occupancy::SameDevice);
         }
         self.write_inspected(tenant, settled).await
@@ -207,12 +207,8 @@ impl ImportWriter {
         record: Option<&TenantRecord>,
         settled: &SettledTenant,
     ) -> Result<Occupancy, RefusedImport> {
-        if occupancy(state, record, &settled.copy)? == Occupancy::SameDevice {
+        if occupancy(state, record, settled)? == Occupancy::SameDevice {
             return Ok(Occupancy::SameDevice);
-        }
-        // A margin counts from the same copy each time: a second import would begin where the first one did.
-        if has_receipt(state, &settled.copy.device.noise_key.public) && !settled.sessions.is_empty() {
-            return Err(RefusedImport::UsedHere);
         }
         self.claim_device(tenant, &settled.copy).await?;
         let entry = TenantEntry::new(settled, state, self.clock.now())?;
@@ -247,7 +243,12 @@ pub(super) async fn confirm(journal: &Journal, change: ChangeNo) -> Result<(), R
     }
 }
 
-fn occupancy(state: &[Record], record: Option<&TenantRecord>, copy: &TenantCopy) -> Result<Occupancy, RefusedImport> {
+fn occupancy(
+    state: &[Record],
+    record: Option<&TenantRecord>,
+    settled: &SettledTenant,
+) -> Result<Occupancy, RefusedImport> {
+    let copy = &settled.copy;
     if store::is_paired(state)? {
         return if has_device(state, copy)? { Ok(Occupancy::SameDevice) } else { Err(RefusedImport::Linked) };
     }
@@ -260,6 +261,10 @@ fn occupancy(state: &[Record], record: Option<&TenantRecord>, copy: &TenantCopy)
     match own {
         Some(own) if !own.is_same(&found) => {
             Err(RefusedImport::OtherAccount { expected: own.number, found: found.number })
+        }
+        // A margin counts from the same copy each time: a second import would begin where the first one did.
+        _ if has_receipt(state, &copy.device.noise_key.public) && !settled.sessions.is_empty() => {
+            Err(RefusedImport::UsedHere)
         }
         _ => Ok(Occupancy::Free),
     }

@@ -1,7 +1,8 @@
 //! A store of whatsmeow's comes in and logs in, on a network that knows its device: nobody scans, and both directions work.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use loopback::{AdoptedDevice, PhoneInfo};
-use serde_json::json;
+use serde_json::{Value, json};
 use sessiond::{
     demo::{Ear, until},
     import::{self, ImportLimits, SourceFormat},
@@ -42,6 +43,47 @@ fn device() -> (String, AdoptedDevice) {
         device_signature: device.account.device_signature.clone(),
     };
     (copy.number().to_owned(), adopted)
+}
+
+/// As a program does that is not ours: the number is chosen, and what the device has sent is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_adopted_over_the_control_api() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let url = stage.network.control_url().unwrap();
+    let client = reqwest::Client::new();
+    let post = async |path: &str, body: Value| {
+        let answer = client.post(format!("{url}{path}")).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (_, device) = device();
+    let number = "573009998877";
+    let (status, phone) = post("/phones", json!({ "name": "Trattoria", "number": number })).await;
+    assert_eq!((status, &phone["number"]), (200, &json!(number)), "{phone}");
+    for taken in [number, "x", "12"] {
+        assert_eq!(post("/phones", json!({ "number": taken })).await.0, 409, "{taken}");
+    }
+    let customer = stage.network.add_customer().await;
+    let customer = stage.network.phone(&customer).await.unwrap().jid;
+    let text = |bytes: &[u8]| STANDARD.encode(bytes);
+    let key = |(id, public): (u32, [u8; 32])| json!({ "id": id, "public": text(&public) });
+    let adopted = json!({
+        "id": device.id, "noise_key": text(&device.noise_key), "identity": text(&device.identity),
+        "registration": device.registration, "signed_pre_key": key(device.signed_pre_key),
+        "signed_pre_key_signature": text(&device.signed_pre_key_signature),
+        "pre_keys": device.pre_keys.iter().copied().map(key).collect::<Vec<_>>(), "details": text(&device.details),
+        "account_key": text(&device.account_key), "account_signature": text(&device.account_signature),
+        "device_signature": text(&device.device_signature),
+        "sent": [{ "to": customer, "ratchet": text(&[7; 32]), "next": 3 }],
+    });
+    let path = format!("/phones/{number}/adopt");
+    for (field, wrong) in [("noise_key", json!("AAAA")), ("details", json!("?")), ("id", json!("x"))] {
+        let mut broken = adopted.clone();
+        broken[field] = wrong;
+        assert_eq!(post(&path, broken).await.0, 422, "{field}");
+    }
+    let (status, devices) = post(&path, adopted.clone()).await;
+    assert_eq!((status, &devices[0]["id"], &devices[0]["pre_keys"]), (200, &json!(device.id), &json!(7)), "{devices}");
+    assert_eq!(post(&path, adopted).await.0, 409, "once");
 }
 
 async fn has(stage: &Stage, number: &str, text: &str) -> bool {

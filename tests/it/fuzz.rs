@@ -189,7 +189,30 @@ fn foreign_stores(target: &str) -> Vec<Vec<u8>> {
                 .to_string()
                 .into(),
             json!({ "baileys_sessions": { "t": { "keys": { "pre-key-3": key }, "creds": file("creds.json") } } }).to_string().into(),
+            json!({ "tenants": { "t": { "whatsapp": { "baileys": { "phoneNumber": "4915000000005" } },
+                "baileys_session": { "creds": creds, "updatedAt": 1 } } }, "baileys_sessions": { "t": { "creds": creds } } })
+                .to_string()
+                .into(),
+            json!({ "creds": creds, "keys": { "pre-key-3": key.to_string() }, "savedAt": 1 }).to_string().into(),
         ],
+        "import_folder" => {
+            let folder = |files: &[(&str, String)]| -> Vec<u8> {
+                let files: Vec<_> = files.iter().map(|(name, text)| format!("{name}\u{1f}{text}")).collect();
+                files.join("\u{1e}").into()
+            };
+            let (creds, key) = (file("creds.json"), file("pre-key-3.json"));
+            let row = json!([{ "sessionId": "i", "creds": json!(creds).to_string() }]).to_string();
+            vec![
+                folder(&[
+                    ("creds.json", creds.clone()),
+                    ("pre-key-3.json", key.clone()),
+                    ("session-4915000000006.0.json", session),
+                ]),
+                folder(&[("noweb/default/creds.json", creds.clone()), ("noweb/default/pre-key-3.json", key.clone())]),
+                folder(&[("gows/x/gows.db", "SQLite format 3".into()), ("one/creds.json", creds)]),
+                folder(&[("rows", row), ("i/pre-key-3.json", key)]),
+            ]
+        }
         "import_firestore" => vec![
             json!({ "documents": [{ "name": "a/b/t", "fields": { "creds": { "stringValue": file("creds.json") },
                 "keys.pre-key-3": { "mapValue": { "fields": { "private": { "bytesValue": "AQID" } } } } } }] })
@@ -199,6 +222,9 @@ fn foreign_stores(target: &str) -> Vec<Vec<u8>> {
         "import_rows" => vec![
             json!([{ "sessionId": "i", "creds": json!(file("creds.json")).to_string() }]).to_string().into(),
             format!("sessionId,creds\ni,\"{}\"\n", file("creds.json").replace('"', "\"\"")).into(),
+            format!("sessionId,creds\ni,\"{}\"\n", file("creds.json").replace('"', "\\\"")).into(),
+            format!("sessionId\tcreds\ni\t{}\n", json!(file("creds.json")).to_string().replace('\\', "\\\\")).into(),
+            json!([{ "type": "table", "data": [{ "sessionId": "i", "creds": file("creds.json") }] }]).to_string().into(),
         ],
         "import_redis" => vec![
             format!("creds\n{}\n{address}\n{session}\n", file("creds.json")).into(),
@@ -342,4 +368,5 @@ macro_rules! targets {
 targets! {
     envelope entry webhook url names message history order conversation
     import_document import_realtime import_firestore import_rows import_redis import_whatsmeow import_session
+    import_folder
 }

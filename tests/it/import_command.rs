@@ -4,10 +4,11 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Output, Stdio},
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sessiond::daemon::EXIT_IN_USE;
 
@@ -159,24 +160,35 @@ async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
                 creds.as_object_mut().unwrap().remove("me");
                 json!({ "creds": creds })
             }
-            37 => json!({ "creds": { "noiseKey": 1 } }),
             // The database keeps no empty objects.
             47 => Value::Null,
             _ => json!({ "creds": creds }),
         };
-        let mut tenant = json!({ "baileys_session": session, "restaurant": { "whatsappConnected": true } });
+        // What the old service says of its account; of one it says another.
+        let number = import_devices::number(if at == 37 { 99 } else { at });
+        let mut tenant = json!({
+            "baileys_session": session,
+            "restaurant": { "whatsappConnected": true },
+            "whatsapp": { "baileys": { "connected": true, "phoneNumber": number } },
+        });
         tenant.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         tenants.insert(format!("t{at:02}"), tenant);
     }
     let gone = json!({ "baileys_session": { "creds": whole }, "restaurant": { "whatsappConnected": false } });
     tenants.insert("t50".to_owned(), gone);
+    let damaged = json!({ "creds": { "noiseKey": 1 } });
+    let damaged = json!({ "baileys_session": damaged, "restaurant": { "whatsappConnected": true } });
+    tenants.insert("t51".to_owned(), damaged);
+    // It says nothing of itself.
+    let device = device(60);
+    tenants.insert("t52".to_owned(), json!({ "baileys_session": { "creds": device }, "restaurant": { "name": "x" } }));
     let export = import.stage.path("export.json");
     std::fs::write(&export, json!({ "tenants": tenants }).to_string()).unwrap();
 
     for (done, writes) in [("importable", false), ("imported", true), ("already_imported", true)] {
-        let options: &[&str] = if writes { &[] } else { &["--dry-run"] };
+        let options: &[&str] = if writes { &["--all"] } else { &["--all", "--dry-run"] };
         let (code, reports) = import.run("rtdb", &export, options).await;
-        assert_eq!((code, reports.len()), (Some(1), 51), "{reports:#?}");
+        assert_eq!((code, reports.len()), (Some(1), 53), "{reports:#?}");
         let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
         let mut named = Vec::new();
         for report in &reports {
@@ -185,18 +197,103 @@ async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
                 named.push((report["source"].as_str().unwrap(), code));
             }
         }
-        assert_eq!(outcomes, BTreeMap::from([(done, 45), ("failed", 5), ("left_out", 1)]));
+        assert_eq!(outcomes, BTreeMap::from([(done, 45), ("failed", 6), ("left_out", 2)]));
         let expected = [
             ("t07", "no_json"),
             ("t17", "not_whole"),
             ("t27", "never_paired"),
-            ("t37", "damaged_credentials"),
+            ("t37", "not_whole"),
             ("t47", "no_credentials"),
             ("t50", "not_connected"),
+            ("t51", "damaged_credentials"),
+            ("t52", "not_connected"),
         ];
         assert_eq!(named, expected);
+        let other = reports.iter().find(|report| report["source"] == "t37").unwrap();
+        assert!(other["reason"]["detail"].as_str().unwrap().contains("it is of the number"), "{other}");
         assert_eq!(import.stage.path("cloud").join("vault.db").exists(), writes, "a look makes no vault");
     }
+    // Without --all whatever is not said to be unconnected is meant.
+    let (_, reports) = import.run("rtdb", &export, &["--dry-run"]).await;
+    let silent = reports.iter().find(|report| report["source"] == "t52").unwrap();
+    assert_eq!(silent["outcome"], "importable", "{silent}");
+}
+
+/// MiB that an import of anything may take.
+const MEMORY: u64 = 500;
+
+/// Whatever a source is, the command ends with the reason, within its memory, and nothing is there afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn bombs_end_in_an_error_within_the_memory() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let bomb = |bytes: usize| {
+        let mut bomb = br#"{"creds":{"x":["#.to_vec();
+        bomb.extend(b"null,".repeat(bytes / 5));
+        bomb.extend(b"null]}}");
+        bomb
+    };
+    // A heading, and then a line that does not end; it takes no room on the disk.
+    let endless = |name: &str, heading: &str| {
+        let path = import.stage.path(name);
+        std::fs::write(&path, heading).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+        path
+    };
+    let (json, packed) = (import.stage.path("bomb.json"), import.stage.path("bomb.txt"));
+    std::fs::write(&json, bomb(120 << 20)).unwrap();
+    std::fs::write(&packed, STANDARD.encode(bomb(88 << 20))).unwrap();
+    let rows = endless("rows.csv", "sessionId,creds\n");
+    let dump = endless("dump.sql", "COPY public.whatsmeow_device (jid) FROM stdin;\n");
+    for (from, source) in [("baileys", &json), ("baileys", &packed), ("evolution", &rows), ("whatsmeow", &dump)] {
+        let mut command = import.command(from, source, &["--tenant", "trattoria", "--dry-run"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id().unwrap());
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let told = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+            peak = peak.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0_u64) >> 10);
+            // Between two looks at what is measured.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let output = child.wait_with_output().await.unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{}: {said}", source.display());
+        assert!(said.contains("larger than an import takes"), "{}: {said}", source.display());
+        assert!((1..MEMORY).contains(&peak), "{}: {peak} MiB", source.display());
+        assert!(!import.stage.path("cloud").join("vault.db").exists(), "nothing is there");
+    }
+}
+
+/// Keys that are not where the operator says are no import of credentials alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_keys_that_is_not_there_is_said() {
+    let import = Import::new(Home::Embedded).await.unwrap();
+    let creds = |seed| import_devices::creds(seed, &import_devices::number(seed)).to_string();
+    let rows = import.stage.path("rows.json");
+    let row = |instance: &str, seed| json!({ "sessionId": instance, "creds": creds(seed) });
+    std::fs::write(&rows, json!([row("one", 1), row("two", 2)]).to_string()).unwrap();
+    let folder = import.folder("instances/one", BAILEYS_7);
+    std::fs::remove_file(folder.join("creds.json")).unwrap();
+    let (instances, typo) = (import.stage.path("instances"), import.stage.path("instance"));
+    let seven = import.folder("seven", BAILEYS_7);
+    let dump = import.stage.path("keys.txt");
+    std::fs::write(&dump, "pre-key-1\n{}\n").unwrap();
+    for (from, source, keys) in [
+        ("evolution", &rows, &typo),
+        ("evolution", &rows, &dump),
+        ("evolution", &instances, &instances),
+        ("baileys", &seven, &instances),
+    ] {
+        let (code, reports) = import.run(from, source, &["--keys", keys.to_str().unwrap(), "--dry-run"]).await;
+        assert_eq!((code, reports.len()), (Some(1), 0), "{from} {} {}: {reports:#?}", source.display(), keys.display());
+    }
+    let (_, reports) = import.run("evolution", &rows, &["--keys", instances.to_str().unwrap(), "--dry-run"]).await;
+    let problems = |at: usize| reports[at]["problems"].as_array().cloned().unwrap_or_default();
+    let without = problems(1);
+    assert_eq!(without.len(), 1, "{reports:#?}");
+    assert_eq!((&without[0]["entry"], &reports[1]["outcome"]), (&json!("two"), &json!("importable")), "{reports:#?}");
+    assert!(problems(0).iter().all(|problem| problem["entry"] != "one"), "{reports:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,7 @@ mod matrix;
 mod media;
 mod metrics;
 mod move_in;
+mod move_in_shapes;
 mod move_out;
 mod named_errors;
 mod names;

@@ -219,7 +219,7 @@ async fn killed(home: Home) {
     for (point, is_gone, is_whole) in POINTS.into_iter().rev() {
         let tenant = if point.is_empty() { "whole".to_owned() } else { point.replace('_', "-") };
         let source = device(&stage, &tenant);
-        assert_eq!(import(&stage, &source, &tenant, &[]).await, "imported", "{point}");
+        assert_eq!(import(&stage, &source, &tenant, &["--stopped"]).await, "imported", "{point}");
         let folder = stage.path(&format!("out-{tenant}"));
         let mut command = command(&stage, &tenant, &folder);
         if point.is_empty() {
@@ -232,6 +232,9 @@ async fn killed(home: Home) {
         // A look: linked, or free for another device.
         let found = import(&stage, &source, &tenant, &["--dry-run"]).await;
         assert_eq!(found, if is_gone { "importable" } else { "already_imported" }, "killed at {point}");
+        // It came in here: its sessions do not a second time, and a look says so as well.
+        let found = import(&stage, &source, &tenant, &["--stopped", "--dry-run"]).await;
+        assert_eq!(found, if is_gone { "used_here" } else { "already_imported" }, "killed at {point}");
         assert_eq!(folder.join("creds.json").exists(), is_whole, "killed at {point}");
         // A folder that has something else in it is left alone.
         let other = stage.path("other");
@@ -251,6 +254,10 @@ async fn killed(home: Home) {
         assert_eq!(export(&stage, &tenant, &stage.path("nowhere")).await.0, "already_exported", "killed at {point}");
         assert_eq!(import(&stage, &source, &tenant, &["--dry-run"]).await, "importable");
     }
+    // It comes back, without its sessions.
+    let source = device(&stage, "whole");
+    assert_eq!(import(&stage, &source, "whole", &["--stopped"]).await, "used_here");
+    assert_eq!(import(&stage, &source, "whole", &[]).await, "imported");
     assert_eq!(export(&stage, "nobody", &stage.path("nowhere")).await.0, "unknown_tenant");
     assert!(!stage.path("nowhere").exists());
 }
@@ -273,7 +280,7 @@ fn device(stage: &Stage, name: &str) -> PathBuf {
 
 async fn import(stage: &Stage, source: &Path, tenant: &str, options: &[&str]) -> String {
     let mut command = stage.setup.command().unwrap();
-    command.args(["import", "--from", "baileys", "--json", "--stopped", "--tenant", tenant]).arg(source).args(options);
+    command.args(["import", "--from", "baileys", "--json", "--tenant", tenant]).arg(source).args(options);
     let report = report(&command.output().await.unwrap());
     report["reason"]["code"].as_str().or(report["outcome"].as_str()).unwrap().to_owned()
 }

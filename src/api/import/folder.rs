@@ -75,6 +75,9 @@ impl UploadFolder {
     /// What the reader is given: the only file, or the folder that all lie in. `keys`: a folder within, of Evolution's.
     pub fn source(&self, from: SourceFormat, keys: Option<&str>) -> Result<(PathBuf, Option<PathBuf>), Problem> {
         let keys = keys.map(|keys| relative(keys).map_err(|message| flaw("keys", message))).transpose()?;
+        if keys.as_ref().is_some_and(|keys| !self.files.iter().any(|file| file.starts_with(keys))) {
+            return Err(flaw("keys", "no file came that lies in this folder"));
+        }
         let mains: Vec<&PathBuf> = self
             .files
             .iter()
@@ -275,6 +278,7 @@ mod tests {
             (Whatsmeow, None, &[], None),
             (Evolution, Some("instances"), &["rows.csv", "instances/1/session-1.0.json"], Some("rows.csv")),
             (Evolution, Some("../x"), &["rows.csv"], None),
+            (Evolution, Some("instance"), &["rows.csv", "instances/1/session-1.0.json"], None),
         ] {
             let mut upload = folder(home.path(), ImportLimits::of_upload());
             for name in files {

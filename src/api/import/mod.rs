@@ -76,7 +76,8 @@ async fn settle(
         let read = || {
             let read = import::read_one(order.from, &source, keys.as_deref(), order.name.as_deref(), &limits)?;
             let copy = read.copy?;
-            copy.verify(order.expected_number.as_deref())?;
+            // What the caller says counts; else what the source says.
+            copy.verify(order.expected_number.as_deref().or(read.number.as_deref()))?;
             let finality = if order.stopped { Finality::Final } else { Finality::MayBeStale };
             let mut settled = copy.settle(finality, order.margin.unwrap_or_default());
             settled.stays_away = !order.connect;

@@ -171,6 +171,9 @@ impl OrderForm {
         if expected_number.as_ref().is_some_and(|digits| !(5..=15).contains(&digits.len())) {
             self.flaw("expectedNumber", "expected a phone number with its country code");
         }
+        if self.keys.is_some() && from.is_some_and(|from| from != SourceFormat::Evolution) {
+            self.flaw("keys", "only Evolution API has its keys in a folder beside its rows");
+        }
         let (Some(from), true) = (from, self.flaws.is_empty()) else {
             let said: Vec<_> = self.flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.message)).collect();
             return Err(Problem::invalid(said.join("; "), self.flaws));
@@ -227,5 +230,11 @@ mod tests {
         let fields: Vec<_> =
             told["errors"].as_array().unwrap().iter().map(|flaw| flaw["field"].as_str().unwrap()).collect();
         assert_eq!(fields, ["stopped", "from", "margin", "expectedNumber"]);
+        let mut form = OrderForm::default();
+        for (field, text) in [("from", "waha"), ("keys", "instances")] {
+            form.set(field, text.to_owned());
+        }
+        let told = serde_json::to_value(form.finish().unwrap_err()).unwrap();
+        assert_eq!(told["errors"][0]["field"], "keys", "{told}");
     }
 }

@@ -62,7 +62,7 @@ impl Importer {
                 tenant: elsewhere.to_string(),
                 how: "this command brings it there",
             }),
-            (Some(writer), Ok(_)) if self.is_dry => writer.inspect(&id, &settled.copy).await,
+            (Some(writer), Ok(_)) if self.is_dry => writer.inspect(&id, &settled).await,
             (Some(writer), Ok(_)) => writer.write(&id, &settled).await,
             (None, Ok(_)) => Ok(Occupancy::Free),
         };

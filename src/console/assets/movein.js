@@ -22,6 +22,8 @@ export function moveInPart(tenant, look) {
   const from = picker({ label: t("movein.from"), options: GATEWAYS.map((gateway) => [gateway, t(`movein.from.${gateway}`)]), value: "baileys", onchange: forget });
   const number = field({ label: t("movein.number"), hint: t("movein.number.hint"), names: ["expectedNumber"], type: "tel", inputmode: "tel", oninput: forget });
   const name = field({ label: t("movein.name"), hint: t("movein.name.hint"), names: ["name"], oninput: forget });
+  const keys = field({ label: t("movein.keys"), hint: t("movein.keys.hint"), names: ["keys"], oninput: forget });
+  const margin = field({ label: t("movein.margin"), hint: t("movein.margin.hint"), names: ["margin"], inputmode: "numeric", oninput: forget });
   const stopped = checkbox("movein.stopped", "movein.stopped.hint", forget);
   const chosen = h("p", { class: "muted small", role: "status" }, t("movein.none"));
   const place = source(take);
@@ -43,7 +45,7 @@ export function moveInPart(tenant, look) {
 
   function body(more) {
     const parts = new FormData();
-    const fields = { from: from.input.value, stopped: stopped.input.checked, expectedNumber: number.input.value.trim(), name: name.input.value.trim(), ...more };
+    const fields = { from: from.input.value, stopped: stopped.input.checked, expectedNumber: number.input.value.trim(), name: name.input.value.trim(), keys: keys.input.value.trim(), margin: margin.input.value.trim(), ...more };
     for (const [key, value] of Object.entries(fields)) parts.append(key, String(value));
     for (const one of files) parts.append("files", one.file, one.path);
     return parts;
@@ -83,7 +85,7 @@ export function moveInPart(tenant, look) {
       h("ol", { class: "steps" }, steps.map((step) => h("li", null, h("span", null, t(step))))),
       note("wait", t("movein.noway")),
       form({
-        fields: [number, name],
+        fields: [number, name, keys, margin],
         submit: see,
         props: { class: "body-form" },
         children: [
@@ -91,7 +93,7 @@ export function moveInPart(tenant, look) {
           place,
           chosen,
           stopped.node,
-          h("details", null, h("summary", null, t("movein.more")), h("div", { class: "body-form" }, number.node, name.node)),
+          h("details", null, h("summary", null, t("movein.more")), h("div", { class: "body-form" }, number.node, name.node, keys.node, margin.node)),
         ],
         foot: h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, icon("search"), t("movein.see"))),
       }),

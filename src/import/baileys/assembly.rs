@@ -93,6 +93,7 @@ impl Assembly {
     pub fn add_keys(&mut self, keys: JsonNode) -> Result<(), ImportError> {
         for (name, node) in keys.into_fields().unwrap_or_default() {
             if let Some(kind) = entry_name::parse_type(&name) {
+                let node = self.unwrapped(node)?;
                 // The Realtime Database makes an array of an object with the fields 0, 1, 2, …; nulls fill it up.
                 let fields = match node {
                     JsonNode::List(items) => {
@@ -107,6 +108,7 @@ impl Assembly {
                 }
                 continue;
             }
+            let node = self.unwrapped(node)?;
             match split_by_dots(&name, &node) {
                 Some(devices) => {
                     for (device, node) in devices {
@@ -134,8 +136,21 @@ impl Assembly {
         if self.entries.len() >= limit {
             return Err(ImportError::TooLarge { what: "the tenant", limit: limit as u64, unit: "entries" });
         }
+        let node = self.unwrapped(node)?;
         self.entries.push((kind, id.to_owned(), node));
         Ok(())
+    }
+
+    /// What is in a text, where a store keeps each key stringified. A text that holds no JSON stays what it is: its kind decides.
+    fn unwrapped(&self, node: JsonNode) -> Result<JsonNode, ImportError> {
+        if !matches!(node, JsonNode::Text(_)) {
+            return Ok(node);
+        }
+        match json::unwrap_text(node.clone(), "a key", &self.budget) {
+            Err(error @ (ImportError::TooLarge { .. } | ImportError::TooSlow { .. })) => Err(error),
+            Err(_) => Ok(node),
+            inner => inner,
+        }
     }
 
     /// Makes the copy. Only the credentials decide whether there is one.

@@ -5,6 +5,7 @@
 //! both places comes out twice: [`read_newest`] decides.
 
 use std::{
+    cell::RefCell,
     fmt,
     io::{Read, Seek, SeekFrom},
 };
@@ -29,10 +30,12 @@ const SESSION: &str = "baileys_session";
 /// What the old service says of a tenant, and in it: whether it is connected.
 const RESTAURANT: &str = "restaurant";
 const CONNECTED: &str = "whatsappConnected";
+/// Where the old service says whose session it is: `whatsapp/baileys/phoneNumber` beside it.
+const NUMBER: [&str; 3] = ["whatsapp", "baileys", "phoneNumber"];
 /// When a session was written, beside it: as text, and in milliseconds.
 const TIMES: [&str; 2] = ["updatedAt", "savedAt"];
-/// `tenants/{t}/baileys_session`, and two more for exports that begin above.
-const LEVELS: usize = 5;
+/// `tenants/{t}/whatsapp/baileys`, and two more for exports that begin above.
+const LEVELS: usize = 6;
 
 /// Reads an export. Tenants come out even when the rest of the source then turns out to be damaged.
 pub fn read(
@@ -41,12 +44,10 @@ pub fn read(
     limits: &ImportLimits,
     take: &mut dyn FnMut(SourceTenant),
 ) -> Result<(), ImportError> {
-    let shared = ExportWalk { origin, sink: StreamSink::new(limits, take) };
-    let walked = walk(source, "the export", limits, |parser| {
-        match (BranchSeed { walk: &shared, level: 0 }).deserialize(parser)? {
-            Some(session) => shared.put(String::new(), session),
-            None => Ok(()),
-        }
+    let shared = ExportWalk::new(origin, StreamSink::new(limits, take));
+    let walked = walk(source, "the export", limits, |parser| match BranchSeed::root(&shared).deserialize(parser)? {
+        Some(session) => shared.put(String::new(), session),
+        None => Ok(()),
     });
     shared.sink.end(walked)?;
     if shared.sink.found() == 0 { Err(ImportError::NoCredentials) } else { Ok(()) }
@@ -83,9 +84,8 @@ pub fn read_places(
         }
         // What lies deeper, under names of its own, is somebody else's.
         let mut pass_over = |_: SourceTenant| {};
-        let shared = ExportWalk { origin, sink: StreamSink::new(limits, &mut pass_over) };
-        let found =
-            walk(text, "the session", limits, |parser| (BranchSeed { walk: &shared, level: 0 }).deserialize(parser));
+        let shared = ExportWalk::new(origin, StreamSink::new(limits, &mut pass_over));
+        let found = walk(text, "the session", limits, |parser| BranchSeed::root(&shared).deserialize(parser));
         match found {
             Ok(Some(found)) => SourceTenant { saved_at: found.saved_at, ..SourceTenant::new(name, found.copy) },
             Ok(None) => SourceTenant::new(name, Err(ImportError::NoCredentials)),
@@ -104,6 +104,8 @@ pub fn read_places(
 struct ExportWalk<'s> {
     origin: ImportOrigin,
     sink: StreamSink<'s>,
+    /// Found on the way down to [`NUMBER`], for the tenant above.
+    number: RefCell<Option<String>>,
 }
 
 /// A session whose name only the object around it knows.
@@ -111,12 +113,17 @@ struct FoundSession {
     copy: Result<TenantCopy, ImportError>,
     connected: Option<bool>,
     saved_at: Option<Timestamp>,
+    number: Option<String>,
 }
 
-impl ExportWalk<'_> {
+impl<'s> ExportWalk<'s> {
+    fn new(origin: ImportOrigin, sink: StreamSink<'s>) -> Self {
+        Self { origin, sink, number: RefCell::default() }
+    }
+
     fn put<E: Error>(&self, name: String, found: FoundSession) -> Result<(), E> {
-        let FoundSession { copy, connected, saved_at } = found;
-        self.sink.put(SourceTenant { connected, saved_at, ..SourceTenant::new(name, copy) })
+        let FoundSession { copy, connected, saved_at, number } = found;
+        self.sink.put(SourceTenant { connected, saved_at, number, ..SourceTenant::new(name, copy) })
     }
 }
 
@@ -158,6 +165,20 @@ macro_rules! nothing_in_scalars {
 struct BranchSeed<'a, 's> {
     walk: &'a ExportWalk<'s>,
     level: usize,
+    /// How much of [`NUMBER`] leads here.
+    towards_number: usize,
+}
+
+impl<'a, 's> BranchSeed<'a, 's> {
+    fn root(walk: &'a ExportWalk<'s>) -> Self {
+        Self { walk, level: 0, towards_number: 0 }
+    }
+
+    fn below(&self, name: &str) -> Self {
+        let goes_on = name == NUMBER[self.towards_number];
+        let towards_number = if goes_on { self.towards_number + 1 } else { usize::from(name == NUMBER[0]) };
+        Self { walk: self.walk, level: self.level + 1, towards_number }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for BranchSeed<'_, '_> {
@@ -183,7 +204,7 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Option<FoundSession>, A::Error> {
         let limits = self.walk.sink.limits();
         let mut session = None;
-        let mut connected = None;
+        let (mut connected, mut number) = (None, None);
         let (mut saved_at, mut session_saved_at) = (None, None);
         let mut own: Option<(Assembly, Result<(), ImportError>)> = None;
         // Much else in a database may have keys, and much may be called `creds`.
@@ -203,8 +224,16 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
                 saved_at = saved_at.max(time(&source.next_value_seed(NodeSeed::in_stream(&budget))?));
             } else if name == RESTAURANT {
                 connected = source.next_value_seed(FlagSeed(CONNECTED))?;
+            } else if self.towards_number == 2 && name == NUMBER[2] {
+                // Small, whatever a stranger put there.
+                let budget = JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..limits });
+                let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
+                *self.walk.number.borrow_mut() = node.text().and_then(stated_number);
             } else {
-                let found = source.next_value_seed(BranchSeed { walk: self.walk, level: self.level + 1 })?;
+                let found = source.next_value_seed(self.below(&name))?;
+                if name == NUMBER[0] {
+                    number = self.walk.number.take();
+                }
                 match found {
                     Some(found) if name == SESSION => {
                         session = Some(found.copy);
@@ -220,8 +249,14 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
         // A tenant that says it is connected, and has nothing to connect with, must not be missed.
         let nothing = (connected == Some(true)).then_some(Err(ImportError::NoCredentials));
         let saved_at = if session.is_some() { session_saved_at } else { saved_at };
-        Ok(session.or(own).or(nothing).map(|copy| FoundSession { copy, connected, saved_at }))
+        Ok(session.or(own).or(nothing).map(|copy| FoundSession { copy, connected, saved_at, number }))
     }
+}
+
+/// A number as the old service states it beside a session. Whatever else stands there states none.
+pub fn stated_number(text: &str) -> Option<String> {
+    let is_number = (5..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.to_owned())
 }
 
 /// ISO 8601, milliseconds, or Firestore's object of seconds.

@@ -1,4 +1,5 @@
-//! Comma-separated values as PostgreSQL and MySQL export them (RFC 4180): quoted fields may hold anything, quotes doubled.
+//! Comma-separated values as PostgreSQL and MySQL export them. PostgreSQL and most tools follow RFC 4180: quoted fields may hold anything,
+//! quotes doubled, and a backslash is one. MySQL itself escapes with backslashes; the rows show it ([`Backslash`]).
 
 use std::io::{BufRead, Read};
 
@@ -7,6 +8,17 @@ use crate::import::{ImportError, ImportLimits};
 /// Columns of a row.
 const COLUMNS: usize = 200;
 
+/// How a backslash is meant, as far as the rows have shown it: a quote within quotes ends a field of RFC 4180, and then the field ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backslash {
+    /// It is itself.
+    Plain,
+    /// It escapes: `INTO OUTFILE … ENCLOSED BY '"'`.
+    Escapes,
+    /// It escapes, and quotes are nothing special: `INTO OUTFILE` with tabs alone, `mysql --batch`.
+    EscapesWithoutQuotes,
+}
+
 /// Reads record after record; of each no more than a tenant may have.
 pub struct CsvRecords<R> {
     source: std::io::BufReader<R>,
@@ -14,6 +26,7 @@ pub struct CsvRecords<R> {
     source_bytes: u64,
     record_bytes: usize,
     separator: u8,
+    backslash: Backslash,
 }
 
 impl<R: Read> CsvRecords<R> {
@@ -24,6 +37,7 @@ impl<R: Read> CsvRecords<R> {
             source_bytes: limits.source_bytes,
             record_bytes: limits.tenant_bytes,
             separator: b',',
+            backslash: Backslash::Plain,
         }
     }
 
@@ -60,17 +74,24 @@ impl<R: Read> CsvRecords<R> {
                 return Err(ImportError::TooLarge { what: "a row", limit: self.record_bytes as u64, unit: "bytes" });
             }
             match byte {
+                b'\\' if self.backslash != Backslash::Plain => {
+                    total += 1;
+                    field.extend(self.next_byte()?.map_or(Some(b'\\'), unescaped));
+                }
                 b'"' if quoted => {
+                    let next = self.peek()?;
                     // Doubled it is a quote, else the end.
-                    if self.peek()? == Some(b'"') {
+                    if next == Some(b'"') {
                         self.next_byte()?;
                         field.push(b'"');
                     } else {
-                        quoted = false;
+                        quoted = !self.ends_field(next) && self.takes_quote_into(&mut field);
                     }
                 }
                 byte if quoted => field.push(byte),
-                b'"' if field.is_empty() => (quoted, was_quoted) = (true, true),
+                b'"' if field.is_empty() && self.backslash != Backslash::EscapesWithoutQuotes => {
+                    (quoted, was_quoted) = (true, true);
+                }
                 b'\r' if self.peek()? == Some(b'\n') => {}
                 b'\n' => {
                     if fields.is_empty() && field.is_empty() && !was_quoted {
@@ -92,6 +113,33 @@ impl<R: Read> CsvRecords<R> {
         }
     }
 
+    fn ends_field(&self, next: Option<u8>) -> bool {
+        next.is_none_or(|next| next == self.separator || matches!(next, b'\r' | b'\n'))
+    }
+
+    /// A quote that ends no field: MySQL's, if backslashes are before it. True: the field goes on within quotes.
+    fn takes_quote_into(&mut self, field: &mut Vec<u8>) -> bool {
+        let backslashes = field.iter().rev().take_while(|byte| **byte == b'\\').count();
+        if self.backslash != Backslash::Plain || backslashes == 0 {
+            return false;
+        }
+        if backslashes % 2 == 1 {
+            // It is escaped.
+            field.pop();
+            *field = all_unescaped(field);
+            self.backslash = Backslash::Escapes;
+        } else if self.separator == b'\t' {
+            // The backslashes are, and the quote that began the field was the value's.
+            field.insert(0, b'"');
+            *field = all_unescaped(field);
+            self.backslash = Backslash::EscapesWithoutQuotes;
+        } else {
+            return false;
+        }
+        field.push(b'"');
+        self.backslash == Backslash::Escapes
+    }
+
     fn peek(&mut self) -> Result<Option<u8>, ImportError> {
         Ok(self.source.fill_buf()?.first().copied())
     }
@@ -106,6 +154,32 @@ impl<R: Read> CsvRecords<R> {
         }
         Ok(byte)
     }
+}
+
+/// What MySQL's escape stands for; none for its null.
+fn unescaped(escape: u8) -> Option<u8> {
+    match escape {
+        b'N' => None,
+        b'0' => Some(0),
+        b'b' => Some(8),
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        b'Z' => Some(26),
+        other => Some(other),
+    }
+}
+
+fn all_unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = text.iter().copied();
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => plain.extend(bytes.next().map_or(Some(b'\\'), unescaped)),
+            byte => plain.push(byte),
+        }
+    }
+    plain
 }
 
 fn push(fields: &mut Vec<String>, field: Vec<u8>) -> Result<(), ImportError> {
@@ -134,6 +208,25 @@ mod tests {
         assert_eq!(records(text).expect("CSV"), expected);
         assert_eq!(records("a;b\n1;2").expect("CSV"), [["a", "b"], ["1", "2"]]);
         assert_eq!(records("a\tb\n1\t2").expect("CSV"), [["a", "b"], ["1", "2"]]);
+    }
+
+    #[test]
+    fn mysqls_backslashes_are_told_from_others() {
+        let expected = [vec!["id", "creds", "x"], vec!["a", r#""{\"b\":\"c,d\"}""#, "e\\"], vec!["f", "\"g\"", ""]];
+        for text in [
+            // PostgreSQL, and most tools.
+            "id,creds,x\na,\"\"\"{\\\"\"b\\\"\":\\\"\"c,d\\\"\"}\"\"\",\"e\\\"\nf,\"\"\"g\"\"\",\n",
+            // INTO OUTFILE … ENCLOSED BY '"', with commas and with tabs.
+            r#""id","creds","x"
+"a","\"{\\\"b\\\":\\\"c,d\\\"}\"","e\\"
+"f","\"g\"",\N
+"#,
+            "\"id\"\t\"creds\"\t\"x\"\n\"a\"\t\"\\\"{\\\\\\\"b\\\\\\\":\\\\\\\"c,d\\\\\\\"}\\\"\"\t\"e\\\\\"\n\"f\"\t\"\\\"g\\\"\"\t\\N\n",
+            // mysql --batch.
+            "id\tcreds\tx\na\t\"{\\\\\"b\\\\\":\\\\\"c,d\\\\\"}\"\te\\\\\nf\t\"g\"\t\\N\n",
+        ] {
+            assert_eq!(records(text).expect(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub mod rows;
 use std::path::Path;
 
 use super::{
-    ImportError, ImportLimits, ImportOrigin, TenantCopy,
+    EntryError, EntryKind, ImportError, ImportLimits, ImportOrigin, TenantCopy,
     baileys::{self, Assembly},
 };
 
@@ -27,20 +27,24 @@ fn is_instance(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Adds the keys of an instance, if there is a folder of them.
+/// Adds the keys of an instance. Without a folder of them it comes in with its credentials alone, and the report says so.
 fn add_keys(
     assembly: &mut Assembly,
     instances: &Path,
     instance: &str,
     limits: &ImportLimits,
 ) -> Result<(), ImportError> {
+    let mut without_keys = |reason| {
+        assembly.leave_out(EntryKind::Unknown, instance, reason);
+        Ok(())
+    };
     if !is_instance(instance) {
-        return Ok(());
+        return without_keys(EntryError::Invalid("the instance's name"));
     }
     let folder = instances.join(instance);
     match folder.symlink_metadata() {
         Ok(found) if found.is_dir() => baileys::folder::add_keys(assembly, &folder, limits),
         Ok(_) => Err(ImportError::Link { what: "the instance's folder" }),
-        Err(_) => Ok(()),
+        Err(_) => without_keys(EntryError::Missing("the folder of its keys")),
     }
 }

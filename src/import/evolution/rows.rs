@@ -113,23 +113,42 @@ impl<'de> Visitor<'de> for &RowReader<'_> {
         f.write_str("rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut source: A) -> Result<(), A::Error> {
-        loop {
-            let assembly = self.assembly();
-            match source.next_element_seed(NodeSeed::in_stream(assembly.budget()))? {
-                Some(row) => self.put_row(assembly, &row)?,
-                None => return Ok(()),
-            }
-        }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    /// `{"Session": […]}` of a whole dump, `{"rows": […]}` of a tool, or one row.
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut source: A) -> Result<(), A::Error> {
+        while source.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    /// `{"Session": […]}` of a whole dump, `{"rows": […]}` of a tool, `{"type": "table", "data": […]}` of phpMyAdmin, or one row.
     fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<(), A::Error> {
         let assembly = self.assembly();
         let mut row = Vec::new();
         while let Some(name) = source.next_key::<String>()? {
             match name.as_str() {
-                "Session" | "rows" => source.next_value_seed(self)?,
+                "Session" | "rows" | "data" => source.next_value_seed(self)?,
                 name if name == CREDS || INSTANCE.contains(&name) => {
                     row.push((name.to_owned(), source.next_value_seed(NodeSeed::in_stream(assembly.budget()))?));
                 }

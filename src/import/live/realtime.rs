@@ -10,7 +10,10 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{ImportError, LiveSource, NAMES_BYTES, SourceTenant, TENANT_BYTES, below, parse};
-use crate::import::{ImportOrigin, baileys::realtime::read_places};
+use crate::import::{
+    ImportOrigin,
+    baileys::realtime::{read_places, stated_number},
+};
 
 /// Bytes of a flag or a number. Whatever else stands there is none.
 const SMALL: usize = 4096;
@@ -62,8 +65,7 @@ impl LiveSource {
         let read = move || read_places(&owned, &places, ImportOrigin::RealtimeDatabase, &limits);
         let mut tenant = parse(name, read).await;
         tenant.connected = Some(is_connected);
-        let digits = |text: &str| (5..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-        tenant.number = number.as_str().filter(|text| digits(text)).map(str::to_owned);
+        tenant.number = number.as_str().and_then(stated_number);
         Ok(tenant)
     }
 }

@@ -120,6 +120,12 @@ fn one_json_in_any_shape_is_the_same_tenant() {
         });
         let twice = Value::String(whole.to_string()).to_string();
         let inner = json!({ "creds": whole["creds"].to_string(), "keys": whole["keys"].to_string() });
+        let each = |keys: &Value| -> Value {
+            let keys = keys.as_object().expect("keys").iter();
+            keys.map(|(name, key)| (name.clone(), Value::String(key.to_string()))).collect()
+        };
+        let mut each_of_a_type = by_type.clone();
+        each_of_a_type.values_mut().for_each(|keys| *keys = each(keys));
         for (shape, text) in [
             ("as it is", whole.to_string()),
             ("by type", json!({ "creds": whole["creds"], "keys": by_type }).to_string()),
@@ -128,6 +134,13 @@ fn one_json_in_any_shape_is_the_same_tenant() {
             ("stringified", twice.clone()),
             ("stringified twice", Value::String(twice).to_string()),
             ("stringified inside", inner.to_string()),
+            ("each stringified", json!({ "creds": whole["creds"], "keys": each(&whole["keys"]) }).to_string()),
+            (
+                "each stringified twice",
+                json!({ "creds": whole["creds"], "keys": each(&each(&whole["keys"])) }).to_string(),
+            ),
+            ("each of a type stringified", json!({ "creds": whole["creds"], "keys": each_of_a_type }).to_string()),
+            ("types stringified", json!({ "creds": whole["creds"], "keys": each(&json!(by_type)) }).to_string()),
             ("base64", super::super::json::encode_base64(whole.to_string().as_bytes())),
         ] {
             let copy = document(&text).unwrap_or_else(|error| panic!("{shape}: {error}"));

@@ -53,6 +53,46 @@ fn every_part_of_the_tree_may_be_exported() {
     }
 }
 
+/// It is beside the session in the tree, before it or after it, and belongs to that tenant alone.
+#[test]
+fn an_export_says_whose_a_session_is() {
+    let session = json!({ "creds": value(&files(BAILEYS_7), "creds.json"), "updatedAt": 1 });
+    let stated = |number: Value| json!({ "baileys": { "connected": true, "phoneNumber": number }, "note": "x" });
+    let tenant = |number: &str| json!({ "baileys_session": session, "whatsapp": stated(json!(number)) });
+    let mut without = tenant("");
+    without["whatsapp"] = stated(Value::Null);
+    let tenants = json!({
+        "a": tenant("4915000000000"),
+        "b": tenant("not a number"),
+        "c": without,
+        "d": tenant("4915000000099"),
+        "e": { "baileys_session": session },
+        "whatsapp": tenant("4915000000077"),
+    });
+    let expected = [
+        ("a", Some("4915000000000")),
+        ("b", None),
+        ("c", None),
+        ("d", Some("4915000000099")),
+        ("e", None),
+        ("whatsapp", Some("4915000000077")),
+    ];
+    for export in [json!({ "tenants": tenants }), json!({ "above": { "all": { "tenants": tenants } } })] {
+        for (found, result) in [realtime(&export.to_string()), newest(&export)] {
+            result.expect("an export");
+            let told: Vec<_> = found.iter().map(|tenant| (tenant.name.as_str(), tenant.number.as_deref())).collect();
+            assert_eq!(told, expected);
+        }
+    }
+    // Said in the new place, it is said of the copy in the older one as well.
+    let export = json!({
+        "baileys_sessions": { "t": session },
+        "tenants": { "t": { "whatsapp": stated(json!("4915000000099")), "restaurant": { "whatsappConnected": true } } },
+    });
+    let (found, _) = newest(&export);
+    assert_eq!((found.len(), found[0].number.as_deref()), (1, Some("4915000000099")));
+}
+
 #[test]
 fn creds_alone_are_what_the_old_service_kept() {
     let creds = value(&files(BAILEYS_7), "creds.json");

@@ -36,6 +36,16 @@ fn rows_as_csv_and_as_json_with_the_folder_of_keys() {
         json!([row]).to_string(),
         json!({ "Instance": [{ "id": INSTANCE }], "Session": [row] }).to_string(),
         row.to_string(),
+        // MySQL's own: INTO OUTFILE with quotes, mysql --batch, phpMyAdmin.
+        format!("\"sessionId\",\"creds\"\n\"{INSTANCE}\",\"{}\"\n", creds.replace('\\', "\\\\").replace('"', "\\\"")),
+        format!("id\tsessionId\tcreds\nc1\t{INSTANCE}\t{}\n", creds.replace('\\', "\\\\")),
+        json!([
+            { "type": "header", "version": "5.2.1" },
+            { "type": "database", "name": "evolution" },
+            { "type": "table", "name": "Instance", "data": [{ "id": INSTANCE }] },
+            { "type": "table", "name": "Session", "database": "evolution", "data": [row] },
+        ])
+        .to_string(),
         json!([{ "sessionId": INSTANCE, "creds": value(&store, "creds.json") }]).to_string(),
     ] {
         let (found, result) = read_rows(&text, Some(instances.path()));
@@ -76,6 +86,10 @@ fn a_bad_row_costs_itself() {
     result.expect("rows");
     let told: Vec<_> = found.iter().map(|tenant| (tenant.name.as_str(), tenant.copy.is_ok())).collect();
     assert_eq!(told, [("a", false), ("b", false), ("c", true), ("../../etc", true)]);
+    // A row whose keys are not there is told of.
+    let problems = |at: usize| &found[at].copy.as_ref().expect("a copy").tally.problems;
+    assert_eq!((problems(2).len(), problems(3).len()), (1, 1));
+    assert!(problems(2)[0].reason.contains("the folder of its keys") && problems(2)[0].entry == "c", "{found:?}");
     // The last names a folder outside: it was not even listed.
     assert!(found[3].copy.as_ref().is_ok_and(|copy| copy.tally.of(EntryKind::Unknown).ignored == 0));
     for text in ["", "a,b\n1,2\n", "[]", "{}", "[1,2]"] {

@@ -7,8 +7,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::import::{baileys::folder, fuzz};
 
-const TARGETS: [fn(&[u8]); 7] =
-    [fuzz::document, fuzz::realtime, fuzz::firestore, fuzz::rows, fuzz::redis, fuzz::database, fuzz::session];
+const TARGETS: [fn(&[u8]); 8] = [
+    fuzz::document,
+    fuzz::realtime,
+    fuzz::firestore,
+    fuzz::rows,
+    fuzz::redis,
+    fuzz::database,
+    fuzz::session,
+    fuzz::folder,
+];
 
 fn limits() -> ImportLimits {
     ImportLimits {

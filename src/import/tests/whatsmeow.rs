@@ -68,6 +68,20 @@ fn a_database_is_read_whole() {
     assert_eq!((settled.sessions.len(), settled.server_has_pre_keys), (3, true));
 }
 
+/// All that were uploaded are used, and the next ones are made but not sent: sessions stay, and fresh keys go up.
+#[test]
+fn pre_keys_that_were_never_uploaded_cost_no_session() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("wm.db");
+    let writer = database(&path);
+    writer.execute("UPDATE whatsmeow_pre_keys SET uploaded = 0", []).expect("rows");
+    drop(writer);
+    let settled = one(&path).settle(Finality::Final, CounterMargin::default());
+    assert_eq!((settled.sessions.len(), settled.copy.tally.of(EntryKind::Session).dropped), (3, 0));
+    assert!(!settled.server_has_pre_keys);
+    assert!(settled.next_pre_key_id >= 10_812 && settled.first_unuploaded_pre_key_id == settled.next_pre_key_id);
+}
+
 /// Nothing of it ever comes out of the query, so no count of what was read ends it.
 #[test]
 fn a_scan_that_returns_nothing_ends_in_time() {

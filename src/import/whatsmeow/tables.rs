@@ -113,10 +113,13 @@ impl<'d> DeviceTables<'d> {
             uploaded |= get::<bool>(row, 2).unwrap_or(false);
             Ok(())
         })?;
-        if uploaded {
-            let next = counters::beyond(copy.pre_keys.keys().next_back().copied().unwrap_or(0));
+        if let Some(newest) = copy.pre_keys.keys().next_back().copied() {
+            let next = counters::beyond(newest);
             copy.device.next_pre_key_id = next;
-            copy.device.first_unuploaded_pre_key_id = next;
+            // When none of those that are left is at WhatsApp, fresh ones go up at the login.
+            if uploaded {
+                copy.device.first_unuploaded_pre_key_id = next;
+            }
         }
         Ok(())
     }

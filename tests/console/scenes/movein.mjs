@@ -4,8 +4,22 @@ import { strict as assert } from "node:assert";
 import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 
 const FIXTURES = new URL("../../fixtures/import/", import.meta.url);
+const INSTANCE = "6f1c7d1e-0000-4000-8000-1234567890ab";
+
+/** A folder from the desktop, as the browser itself gets it: scripts cannot make one. */
+async function drop(page, place, folder) {
+  await place.scrollIntoViewIfNeeded();
+  const { x, y, width, height } = await place.boundingBox();
+  const browser = await page.context().newCDPSession(page);
+  for (const type of ["dragEnter", "dragOver", "drop"]) {
+    const data = { items: [], files: [folder], dragOperationsMask: 1 };
+    await browser.send("Input.dispatchDragEvent", { type, x: x + width / 2, y: y + height / 2, data });
+  }
+  await browser.detach();
+}
 
 export default async function movein(world) {
   const { page } = world;
@@ -86,6 +100,49 @@ export default async function movein(world) {
     await spanish.getByText("El dispositivo es de otro negocio.").waitFor();
     world.rough = false;
     await world.accessible("movein-spanish");
+    await page.getByRole("button", { name: "English" }).click();
+
+    // whatsmeow's database, and connected at once: it knocks at WhatsApp, which does not know the device here.
+    await world.go("#/t/osteria/connection");
+    const choice = panel.getByLabel("It comes from");
+    await choice.selectOption("whatsmeow");
+    const database = page.waitForEvent("filechooser");
+    await panel.getByRole("button", { name: "Choose files" }).click();
+    await (await database).setFiles(fileURLToPath(new URL("whatsmeow.db", FIXTURES)));
+    await see.click();
+    await panel.getByText("It can be imported.").waitFor();
+    world.rough = true;
+    await panel.getByRole("button", { name: "Import and connect" }).click();
+    await page.getByText("Imported", { exact: true }).waitFor();
+    await world.until("the login", async () => (await world.control("GET", "/stats")).counts.refused_logins > 0);
+    world.rough = false;
+
+    // Evolution's rows with their folder of keys, dropped from the desktop in one folder; one name is wrong first.
+    const evolution = path.join(root, "evolution");
+    const instance = path.join(evolution, "instances", INSTANCE);
+    await mkdir(instance, { recursive: true });
+    const six = JSON.parse(await readFile(new URL("baileys-6.json", FIXTURES), "utf8"));
+    for (const [name, text] of Object.entries(six)) if (name !== "creds.json") await writeFile(path.join(instance, name), text);
+    await writeFile(path.join(evolution, "Session.json"), JSON.stringify([{ sessionId: INSTANCE, creds: JSON.stringify(six["creds.json"]) }]));
+    await world.api("POST", "/api/sessions", { name: "pizzeria", start: false });
+    await world.go("#/t/pizzeria/connection");
+    await choice.selectOption("evolution");
+    await drop(page, place, evolution);
+    await panel.getByText(new RegExp(`^Files: ${Object.keys(six).length} `)).waitFor();
+    await panel.getByText("More", { exact: true }).click();
+    const keys = panel.getByLabel("Folder of Evolution's keys");
+    await keys.fill("evolution/instance");
+    world.rough = true;
+    await see.click();
+    await panel.getByText("no file came that lies in this folder").waitFor();
+    assert.ok(await keys.evaluate((input) => input === document.activeElement), "the field that is wrong has the focus");
+    world.rough = false;
+    await keys.fill("evolution/instances");
+    await panel.getByLabel("Counters to skip").fill("100");
+    await panel.getByLabel("The old service was stopped for good before the copy was made").check();
+    await see.click();
+    await panel.getByText("It can be imported.").waitFor();
+    assert.match(await sessions.innerText(), /^([1-9]\d*) of \1$/);
   } finally {
     await rm(root, { recursive: true, force: true });
   }

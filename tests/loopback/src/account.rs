@@ -19,7 +19,7 @@ use crate::queue::Queue;
 use crate::world::ConnId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct AccountId(u32);
+pub(crate) struct AccountId(u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct DeviceAddress {
@@ -28,6 +28,11 @@ pub(crate) struct DeviceAddress {
 }
 
 impl AccountId {
+    #[cfg(test)]
+    pub(crate) fn of(number: u64) -> Self {
+        Self(number)
+    }
+
     pub(crate) fn device(self, device: u16) -> DeviceAddress {
         DeviceAddress { account: self, device }
     }
@@ -37,21 +42,26 @@ impl AccountId {
         self.device(0)
     }
 
-    /// Accounts are numbered from here, so that a number tells its account without a directory.
+    /// The number is the id, so that it tells its account without a directory.
     fn number(self) -> u64 {
-        FIRST_NUMBER + u64::from(self.0)
+        self.0
     }
 
     fn lid(self) -> u64 {
-        FIRST_LID + u64::from(self.0) * LID_STEP
+        match self.0.checked_sub(FIRST_NUMBER) {
+            Some(at) if at <= u64::from(u32::MAX) => FIRST_LID + at * LID_STEP,
+            _ => OTHER_LIDS + self.0,
+        }
     }
 }
 
-/// German mobile numbers that nobody was assigned.
+/// German mobile numbers that nobody was assigned: those who are given none are numbered from here.
 const FIRST_NUMBER: u64 = 4_915_000_000_000;
 const FIRST_LID: u64 = 180_000_000_000_001;
 /// LIDs look random; a step keeps a wrong one from being somebody else's.
 const LID_STEP: u64 = 7_919;
+/// LIDs of numbers that somebody chose: beyond all others.
+const OTHER_LIDS: u64 = 500_000_000_000_000_000;
 
 impl DeviceAddress {
     /// The address under which endpoints of this network keep a session: one, however the peer was addressed.
@@ -172,20 +182,50 @@ pub(crate) struct HeldAck {
 /// All accounts, by either name.
 #[derive(Default)]
 pub(crate) struct Directory {
-    accounts: Vec<Account>,
+    accounts: BTreeMap<AccountId, Account>,
     by_user: HashMap<(bool, String), AccountId>,
+    /// How many were numbered from [`FIRST_NUMBER`] on.
+    numbered: u64,
 }
 
 impl Directory {
     pub(crate) fn add(&mut self, kind: Kind, name: Option<String>, contact: Contact, phone: PhoneState) -> AccountId {
-        let id = AccountId(u32::try_from(self.accounts.len()).expect("fewer than four billion accounts"));
+        let taken = |number: &u64| self.by_user.contains_key(&(false, number.to_string()));
+        let free = (FIRST_NUMBER + self.numbered..).find(|number| !taken(number)).expect("not all numbers are taken");
+        self.numbered = free + 1 - FIRST_NUMBER;
+        self.insert(AccountId(free), kind, name, contact, phone)
+    }
+
+    /// An account of this number, if it is one and nobody has it.
+    pub(crate) fn add_numbered(
+        &mut self,
+        number: &str,
+        kind: Kind,
+        name: Option<String>,
+        contact: Contact,
+        phone: PhoneState,
+    ) -> Option<AccountId> {
+        let is_number = (5..=15).contains(&number.len()) && !number.starts_with('0');
+        let id = number.parse().ok().filter(|_| is_number).map(AccountId)?;
+        (!self.by_user.contains_key(&(false, id.number().to_string())))
+            .then(|| self.insert(id, kind, name, contact, phone))
+    }
+
+    fn insert(
+        &mut self,
+        id: AccountId,
+        kind: Kind,
+        name: Option<String>,
+        contact: Contact,
+        phone: PhoneState,
+    ) -> AccountId {
         self.by_user.insert((false, id.number().to_string()), id);
         self.by_user.insert((true, id.lid().to_string()), id);
         let name = name.unwrap_or_else(|| match kind {
-            Kind::Phone => format!("Phone {}", id.0),
-            Kind::Customer => format!("Customer {}", id.0),
+            Kind::Phone => format!("Phone {}", self.accounts.len()),
+            Kind::Customer => format!("Customer {}", self.accounts.len()),
         });
-        self.accounts.push(Account {
+        let account = Account {
             id,
             kind,
             name,
@@ -198,20 +238,21 @@ impl Directory {
             companions: BTreeMap::new(),
             next_device: 1,
             pairings: 0,
-        });
+        };
+        self.accounts.insert(id, account);
         id
     }
 
     pub(crate) fn get(&self, id: AccountId) -> &Account {
-        &self.accounts[id.0 as usize]
+        &self.accounts[&id]
     }
 
     pub(crate) fn get_mut(&mut self, id: AccountId) -> &mut Account {
-        &mut self.accounts[id.0 as usize]
+        self.accounts.get_mut(&id).expect("ids are given with their accounts")
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.iter()
+        self.accounts.values()
     }
 
     pub(crate) fn companion(&self, address: DeviceAddress) -> Option<&Companion> {

@@ -2,7 +2,7 @@
 //!
 //! Its account here is another one under the same number: a fixture has the device's keys and none of its phone's. So the device is believed
 //! by the proof that it brings, and by nothing else of that account. Nobody scanned: pairings are not counted. The ledger begins with the
-//! device's first message here, and knows nothing of what it sent before.
+//! device's first message here; what it sent before, whoever adopts it may say (`Network::has_sent`).
 
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! Errors are `{"error": reason}` with 404 for an unknown number, 409 for what the network refuses, and axum's own
 //! codes for requests that do not parse.
 
+mod adopt;
+
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
@@ -53,6 +55,7 @@ fn router(network: Network) -> Router {
         .route("/phones/{number}/scan", post(scan))
         .route("/phones/{number}/link-code", post(link_code))
         .route("/phones/{number}/passkey", get(passkey_code).post(add_passkey))
+        .route("/phones/{number}/adopt", post(adopt::adopt))
         .route("/phones/{number}/devices", get(devices))
         .route("/phones/{number}/devices/{id}", delete(unlink))
         .route("/phones/{number}/devices/{id}/history", post(history))
@@ -116,6 +119,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 #[serde(deny_unknown_fields)]
 struct NewPhone {
     name: Option<String>,
+    /// Digits; the next free one without it.
+    number: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -238,8 +243,11 @@ async fn resume(State(network): State<Network>) -> Reply<Value> {
     Ok(Json(json!({})))
 }
 
-async fn add_phone(State(network): State<Network>, Body(phone): Body<NewPhone>) -> Json<PhoneInfo> {
-    Json(network.add_phone(phone.name).await)
+async fn add_phone(State(network): State<Network>, Body(phone): Body<NewPhone>) -> Reply<PhoneInfo> {
+    Ok(Json(match phone.number {
+        Some(number) => network.add_phone_numbered(&number, phone.name).await?,
+        None => network.add_phone(phone.name).await,
+    }))
 }
 
 async fn phone(State(network): State<Network>, Path(number): Path<String>) -> Reply<PhoneInfo> {

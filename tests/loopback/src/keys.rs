@@ -37,6 +37,11 @@ impl UploadedKeys {
         self.one_time.len()
     }
 
+    /// The highest id that is left.
+    pub(crate) fn newest(&self) -> Option<u32> {
+        self.one_time.keys().next_back().copied()
+    }
+
     /// `<iq xmlns="encrypt" type="set">` with a `<list>` of keys and an `<skey>`. The identity must be the paired one.
     pub(crate) fn upload(&mut self, request: &Node) -> Result<(), &'static str> {
         if child_array(request, "identity") != Some(self.identity) {

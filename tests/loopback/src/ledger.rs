@@ -180,6 +180,16 @@ impl Ledger {
         self.counter(from, to.to_string(), ratchet, message.counter(), message.serialized());
     }
 
+    /// Counters below `next` were used before this network knew of the device.
+    pub(crate) fn sent_elsewhere(&mut self, from: DeviceAddress, to: DeviceAddress, ratchet: &[u8; 32], next: u32) {
+        let chain = Chain { from, to: to.to_string(), chain: hex::encode(ratchet) };
+        let seen = self.chains.entry(chain).or_default();
+        for counter in 0..next {
+            // No ciphertext is known by it.
+            seen.entry(counter).or_insert(0);
+        }
+    }
+
     /// Notes a ciphertext under a sender key, which goes to all of a group alike.
     pub(crate) fn group_ciphertext(&mut self, from: DeviceAddress, group: &Jid, bytes: &[u8]) {
         if let Ok(message) = SenderKeyMessage::try_from(bytes) {
@@ -221,4 +231,24 @@ fn digest(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::AccountId;
+
+    #[test]
+    fn what_a_device_has_sent_elsewhere_is_used() {
+        let (from, to) = (AccountId::of(573_001_112_233).device(1), AccountId::of(573_009_998_877).primary());
+        let mut ledger = Ledger::default();
+        ledger.sent_elsewhere(from, to, &[7; 32], 3);
+        let chain = hex::encode([7; 32]);
+        for counter in [3, 4, 4] {
+            ledger.counter(from, to.to_string(), chain.clone(), counter, b"new");
+        }
+        assert!(ledger.reuses().is_empty(), "{:?}", ledger.reuses());
+        ledger.counter(from, to.to_string(), chain, 2, b"again");
+        assert_eq!(ledger.reuses().len(), 1);
+    }
 }

@@ -84,6 +84,9 @@ pub struct PhoneInfo {
     pub pairings: u64,
 }
 
+/// Counters of one ratchet that are noted as used.
+const MOST_SENT: u32 = 100_000;
+
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceInfo {
     pub id: u16,
@@ -96,6 +99,8 @@ pub struct DeviceInfo {
     pub offline_ms: u64,
     /// One-time pre-keys left.
     pub pre_keys: usize,
+    /// The highest id of those.
+    pub newest_pre_key: Option<u32>,
     /// Id of the signed pre-key that bundles carry.
     pub signed_pre_key: u32,
     /// Ids of messages that wait or were not acknowledged, oldest first.
@@ -157,6 +162,18 @@ impl Network {
     /// A phone, with an owner, to which devices can be linked.
     pub async fn add_phone(&self, name: Option<String>) -> PhoneInfo {
         self.add(Kind::Phone, name)
+    }
+
+    /// The same with a number that is chosen, for a device that was linked elsewhere.
+    pub async fn add_phone_numbered(&self, number: &str, name: Option<String>) -> Result<PhoneInfo, NetworkError> {
+        self.0.with(|world| {
+            let contact = Contact::generate(&mut world.rng);
+            let time = world.time_ms();
+            let phone = PhoneState::generate(&mut world.rng, time);
+            let added = world.directory.add_numbered(number, Kind::Phone, name, contact, phone);
+            let refused = || NetworkError::Refused(format!("{number} is no number, or somebody has it"));
+            Ok(phone_info(world, added.ok_or_else(refused)?))
+        })
     }
 
     /// Somebody who writes and is written to; returns the number.
@@ -247,6 +264,27 @@ impl Network {
         self.of(number, |world, id| world.adopt(id, device))?.map_err(NetworkError::Refused)
     }
 
+    /// What a device that was linked elsewhere has sent there: to whom, in which ratchet, and the next counter. From now on a lower one is
+    /// one that is used twice.
+    pub async fn has_sent(
+        &self,
+        number: &str,
+        device: u16,
+        to: &str,
+        ratchet: [u8; 32],
+        next: u32,
+    ) -> Result<(), NetworkError> {
+        if next > MOST_SENT {
+            return Err(NetworkError::Refused(format!("more than {MOST_SENT} messages of one ratchet")));
+        }
+        self.of(number, |world, id| {
+            let to = to.parse().ok().and_then(|jid| world.directory.find_device(&jid));
+            let to = to.ok_or_else(|| NetworkError::Refused("nobody has that address".to_owned()))?;
+            world.ledger.sent_elsewhere(id.device(device), to, &ratchet, next);
+            Ok(())
+        })?
+    }
+
     pub async fn devices(&self, number: &str) -> Result<Vec<DeviceInfo>, NetworkError> {
         self.of(number, |world, id| {
             let companions = world.directory.get(id).companions.iter();
@@ -259,6 +297,7 @@ impl Network {
                     logins: companion.logins,
                     offline_ms: companion.was_offline.as_millis() as u64,
                     pre_keys: companion.keys.count(),
+                    newest_pre_key: companion.keys.newest(),
                     signed_pre_key: companion.keys.signed.id,
                     waiting: companion.queue.message_ids(),
                 })
