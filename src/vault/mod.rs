@@ -258,7 +258,7 @@ impl Counters {
 }
 
 /// The durable home of tenants. Every method may be called at any time from any task; none retries by itself for longer
-/// than its request time limit.
+/// than its request time limit: 10 s at Firestore, 30 s in a file.
 #[async_trait]
 pub trait Vault: fmt::Debug + Send + Sync + 'static {
     /// Asks for something small, to learn that the vault is there and that we may.
