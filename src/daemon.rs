@@ -115,6 +115,8 @@ impl Daemon {
             VaultHome::Embedded { path, shared } => Some(VaultLock::acquire(path, *shared, &instance)?),
             VaultHome::Firestore { .. } => None,
         };
+        // By which other processes name this one.
+        info!(instance = %instance.0, version = env!("CARGO_PKG_VERSION"), "this process starts");
         let descriptors = Descriptors::claim();
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;

@@ -51,9 +51,7 @@ impl VaultLock {
                 Ok(()) if !is_at(&file, &path) => {}
                 Ok(()) => break file,
                 Err(TryLockError::WouldBlock) => {
-                    let holder = fs::read_to_string(&path).unwrap_or_default();
-                    let holder = if holder.is_empty() { "another process" } else { holder.trim() }.to_owned();
-                    return Err(VaultLockError::InUse { vault: vault.to_owned(), holder });
+                    return Err(VaultLockError::InUse { vault: vault.to_owned(), holder: holder(&file, &path) });
                 }
                 Err(TryLockError::Error(error)) => return Err(disk(error)),
             }
@@ -92,6 +90,28 @@ fn lock(file: &File, shared: bool) -> Result<(), TryLockError> {
     if shared { file.try_lock_shared() } else { file.try_lock() }
 }
 
+/// The process that has the lock, in words. Of several that share it the last one wrote its name, and may be dead: the kernel knows better.
+fn holder(file: &File, path: &Path) -> String {
+    let written = fs::read_to_string(path).unwrap_or_default();
+    let written = written.trim();
+    let inode = file.metadata().map_or(0, |found| found.ino()).to_string();
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    // proc(5): number, kind, how, access, process, device:inode.
+    let locks = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let of_file = locks.filter(|lock| lock.get(5).and_then(|place| place.rsplit(':').next()) == Some(&inode));
+    let mut holders: Vec<_> = of_file.map(|lock| lock[4].to_owned()).filter(|process| process != "0").collect();
+    holders.sort();
+    holders.dedup();
+    let is_named = |process: &String| written.contains(&format!("process {process} "));
+    match &holders[..] {
+        [] if written.is_empty() => "another process".to_owned(),
+        [] => written.to_owned(),
+        [one] if !is_named(one) => format!("process {one}"),
+        [_] => written.to_owned(),
+        several => format!("processes {}", several.join(", ")),
+    }
+}
+
 fn is_at(file: &File, path: &Path) -> bool {
     let is_same = |ours: fs::Metadata, there: fs::Metadata| (ours.dev(), ours.ino()) == (there.dev(), there.ino());
     file.metadata().is_ok_and(|ours| fs::metadata(path).is_ok_and(|there| is_same(ours, there)))
@@ -123,6 +143,10 @@ mod tests {
         let three = acquire(true, "three").unwrap();
         let Err(VaultLockError::InUse { holder, .. }) = acquire(false, "four") else { panic!("four has it alone") };
         assert!(holder.contains("share") && holder.contains("three"), "{holder}");
+        // One that has died since wrote its name last.
+        fs::write(vault.with_extension("lock"), "processes that share it, at last process 1 (instance dead)").unwrap();
+        let Err(VaultLockError::InUse { holder, .. }) = acquire(false, "five") else { panic!("five has it alone") };
+        assert_eq!(holder, format!("process {}", std::process::id()));
         drop((two, three));
         acquire(false, "five").unwrap();
     }
