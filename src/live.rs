@@ -382,7 +382,12 @@ async fn follow(
                 }
             }
             Ok(Notice::Event(_) | Notice::Presence(_)) => {}
-            Ok(Notice::Connection(connection)) => emit_connection(socket, tenant, &connection, now(fleet)).await,
+            Ok(Notice::Connection(connection)) => {
+                emit_connection(socket, tenant, &connection, now(fleet)).await;
+                if has_moved(&connection) && fleet.is_leaving() {
+                    return send_on(socket).await;
+                }
+            }
             Ok(Notice::Qr(_)) if !may_pair => {}
             Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
             Ok(Notice::InLog) => catch_up(fleet, socket, tenant, &mut last).await,
@@ -395,6 +400,21 @@ async fn follow(
             }
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+fn has_moved(connection: &Connection) -> bool {
+    matches!(connection, Connection::Disconnected { reason, .. } if reason == "moved")
+}
+
+/// Of a tenant that this process has given away it hears no more, and that may last until the last of all tenants is given. So the client's
+/// line ends: it comes back by itself, to a process that stays where something leads it there, and goes on from its cursor.
+async fn send_on(socket: &SocketRef) {
+    /// What was said last goes out first, and tenants that go in the same moment cost one line.
+    const FAREWELL: Duration = Duration::from_secs(1);
+    sleep(FAREWELL).await;
+    if let Some(visitor) = socket.req_parts().extensions.get::<Arc<Visitor>>() {
+        visitor.hang_up();
     }
 }
 

@@ -56,10 +56,11 @@ async fn look(fleet: &Arc<Fleet>) -> Result<(), VaultError> {
     connected.sort_unstable();
     for session in open {
         let is_connected = connected.binary_search_by(|id| id.as_str().cmp(session.tenant().as_str())).is_ok();
-        if session.status().paired && !is_connected {
-            if let Err(error) = check(fleet, &session).await {
-                debug!(tenant = %session.tenant(), %error, "its record is compared later");
-            }
+        if session.status().paired
+            && !is_connected
+            && let Err(error) = check(fleet, &session).await
+        {
+            debug!(tenant = %session.tenant(), %error, "its record is compared later");
         }
     }
     takeback::take_over_orphans(fleet, records).await

@@ -118,3 +118,27 @@ async fn a_tenant_whose_process_has_just_died_is_unlinked_by_another() {
     assert!(!other.dashboard.is_connected(TENANT).await);
     process.kill().await.unwrap();
 }
+
+/// A dashboard hears its tenant again soon after that has moved, however long the process that it is connected to has to go on for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn dashboards_of_a_tenant_that_has_moved_are_sent_on() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared();
+    let mut old = stage.start().await;
+    let conversations = vec![stage.pair(TENANT).await];
+    // A code on a screen keeps the process.
+    stage.dashboard.qr("pizzeria").await.unwrap();
+    let ear = stage.listen(&conversations);
+    let lines = || ear.heard().iter().filter(|heard| heard.event == "registered").count();
+    until(LIMIT, "the dashboard", || async { lines() == 1 }).await.unwrap();
+    let other = stage.other("other", false);
+    let new = other.start().await;
+    old.signal(rustix::process::Signal::TERM).unwrap();
+    let served = || other.dashboard.is_connected(TENANT);
+    until(LIMIT, "the tenant to be handed over", served).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    let sent_on = || async { lines() >= 2 };
+    let waited = until(Duration::from_secs(10), "the dashboard to be sent on", sent_on).await;
+    waited.unwrap_or_else(|e| panic!("{e}\n{:?}\n{}", ear.heard(), stage.log()));
+    assert!(!old.has_ended().unwrap(), "the code is on the screen\n{}", stage.log());
+    drop(old);
+    new.kill().await.unwrap();
+}
