@@ -5,6 +5,7 @@
 
 mod importer;
 mod live;
+mod owner;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
-use self::importer::Importer;
+use self::{importer::Importer, owner::LivingDaemons};
 use crate::{
     clock::SystemClock,
     config::{Config, VaultHome},
@@ -77,7 +78,8 @@ pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
     let finality = if options.stopped { Finality::Final } else { Finality::MayBeStale };
     let instance = InstanceId(Ulid::generate().to_string().into());
     let (writer, _lock) = open(&config, &options, instance).await?;
-    let mut import = Importer::new(writer, finality, margin, options.dry_run, options.json);
+    let others = LivingDaemons::of(&config);
+    let mut import = Importer::new(writer, others, finality, margin, options.dry_run, options.json);
     if finality == Finality::MayBeStale && !options.json {
         println!("without --stopped no Signal session is kept: each contact's next message costs a retry");
     }

@@ -27,6 +27,7 @@ mod damage;
 mod flight;
 mod format;
 mod hydrate;
+mod owner;
 mod pace;
 mod rebuild;
 mod record;
@@ -57,6 +58,7 @@ pub(crate) fn read_anything(bytes: &[u8]) {
 pub use self::{
     archive::{Archive, ArchiveError, Piece},
     damage::{Damage, Document, Loss},
+    owner::last_writer,
     pace::{Backoff, Pace},
     record::{Change, ChangeNo, Record, Space},
     snapshot::{Source, SourceError},

@@ -4,11 +4,10 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::Output,
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sessiond::daemon::EXIT_IN_USE;
 
@@ -17,7 +16,7 @@ use crate::{
     stage::{Home, Stage},
 };
 
-const BAILEYS_7: &str = include_str!("../fixtures/import/baileys-7.json");
+pub const BAILEYS_7: &str = include_str!("../fixtures/import/baileys-7.json");
 const BAILEYS_6: &str = include_str!("../fixtures/import/baileys-6.json");
 
 /// Points that a write of a tenant passes, in order.
@@ -26,17 +25,17 @@ const POINTS: [&str; 6] =
 /// Kills between them.
 const KILLS: u32 = 20;
 
-struct Import {
-    stage: Stage,
+pub struct Import {
+    pub stage: Stage,
 }
 
 impl Import {
-    async fn new(home: Home) -> Option<Self> {
+    pub async fn new(home: Home) -> Option<Self> {
         Some(Self { stage: Stage::new(home).await? })
     }
 
     /// A folder of Baileys.
-    fn folder(&self, name: &str, store: &str) -> PathBuf {
+    pub fn folder(&self, name: &str, store: &str) -> PathBuf {
         let folder = self.stage.path(name);
         std::fs::create_dir_all(&folder).unwrap();
         let files: BTreeMap<String, String> = serde_json::from_str(store).unwrap();
@@ -55,19 +54,19 @@ impl Import {
         folder
     }
 
-    fn command(&self, from: &str, source: &Path, options: &[&str]) -> tokio::process::Command {
+    pub fn command(&self, from: &str, source: &Path, options: &[&str]) -> tokio::process::Command {
         let mut command = self.stage.setup.command().unwrap();
         command.args(["import", "--from", from, "--json", "--stopped"]).arg(source).args(options);
         command
     }
 
-    async fn run(&self, from: &str, source: &Path, options: &[&str]) -> (Option<i32>, Vec<Value>) {
+    pub async fn run(&self, from: &str, source: &Path, options: &[&str]) -> (Option<i32>, Vec<Value>) {
         let output = self.command(from, source, options).output().await.unwrap();
         (output.status.code(), reports(&output))
     }
 
     /// The only tenant's outcome.
-    async fn outcome(&self, source: &Path, options: &[&str]) -> String {
+    pub async fn outcome(&self, source: &Path, options: &[&str]) -> String {
         let (_, reports) = self.run("baileys", source, options).await;
         let [report] = &reports[..] else { panic!("{reports:#?}") };
         match &report["reason"]["code"] {
@@ -217,83 +216,6 @@ async fn five_broken_tenants_of_fifty_are_named_and_the_others_are_in() {
     let (_, reports) = import.run("rtdb", &export, &["--dry-run"]).await;
     let silent = reports.iter().find(|report| report["source"] == "t52").unwrap();
     assert_eq!(silent["outcome"], "importable", "{silent}");
-}
-
-/// MiB that an import of anything may take.
-const MEMORY: u64 = 500;
-
-/// Whatever a source is, the command ends with the reason, within its memory, and nothing is there afterwards.
-#[tokio::test(flavor = "multi_thread")]
-async fn bombs_end_in_an_error_within_the_memory() {
-    let import = Import::new(Home::Embedded).await.unwrap();
-    let bomb = |bytes: usize| {
-        let mut bomb = br#"{"creds":{"x":["#.to_vec();
-        bomb.extend(b"null,".repeat(bytes / 5));
-        bomb.extend(b"null]}}");
-        bomb
-    };
-    // A heading, and then a line that does not end; it takes no room on the disk.
-    let endless = |name: &str, heading: &str| {
-        let path = import.stage.path(name);
-        std::fs::write(&path, heading).unwrap();
-        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
-        path
-    };
-    let (json, packed) = (import.stage.path("bomb.json"), import.stage.path("bomb.txt"));
-    std::fs::write(&json, bomb(120 << 20)).unwrap();
-    std::fs::write(&packed, STANDARD.encode(bomb(88 << 20))).unwrap();
-    let rows = endless("rows.csv", "sessionId,creds\n");
-    let dump = endless("dump.sql", "COPY public.whatsmeow_device (jid) FROM stdin;\n");
-    for (from, source) in [("baileys", &json), ("baileys", &packed), ("evolution", &rows), ("whatsmeow", &dump)] {
-        let mut command = import.command(from, source, &["--tenant", "trattoria", "--dry-run"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let status = format!("/proc/{}/status", child.id().unwrap());
-        let mut peak = 0;
-        while child.try_wait().unwrap().is_none() {
-            let told = std::fs::read_to_string(&status).unwrap_or_default();
-            let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-            peak = peak.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0_u64) >> 10);
-            // Between two looks at what is measured.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let output = child.wait_with_output().await.unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(1), "{}: {said}", source.display());
-        assert!(said.contains("larger than an import takes"), "{}: {said}", source.display());
-        assert!((1..MEMORY).contains(&peak), "{}: {peak} MiB", source.display());
-        assert!(!import.stage.path("cloud").join("vault.db").exists(), "nothing is there");
-    }
-}
-
-/// Keys that are not where the operator says are no import of credentials alone.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_folder_of_keys_that_is_not_there_is_said() {
-    let import = Import::new(Home::Embedded).await.unwrap();
-    let creds = |seed| import_devices::creds(seed, &import_devices::number(seed)).to_string();
-    let rows = import.stage.path("rows.json");
-    let row = |instance: &str, seed| json!({ "sessionId": instance, "creds": creds(seed) });
-    std::fs::write(&rows, json!([row("one", 1), row("two", 2)]).to_string()).unwrap();
-    let folder = import.folder("instances/one", BAILEYS_7);
-    std::fs::remove_file(folder.join("creds.json")).unwrap();
-    let (instances, typo) = (import.stage.path("instances"), import.stage.path("instance"));
-    let seven = import.folder("seven", BAILEYS_7);
-    let dump = import.stage.path("keys.txt");
-    std::fs::write(&dump, "pre-key-1\n{}\n").unwrap();
-    for (from, source, keys) in [
-        ("evolution", &rows, &typo),
-        ("evolution", &rows, &dump),
-        ("evolution", &instances, &instances),
-        ("baileys", &seven, &instances),
-    ] {
-        let (code, reports) = import.run(from, source, &["--keys", keys.to_str().unwrap(), "--dry-run"]).await;
-        assert_eq!((code, reports.len()), (Some(1), 0), "{from} {} {}: {reports:#?}", source.display(), keys.display());
-    }
-    let (_, reports) = import.run("evolution", &rows, &["--keys", instances.to_str().unwrap(), "--dry-run"]).await;
-    let problems = |at: usize| reports[at]["problems"].as_array().cloned().unwrap_or_default();
-    let without = problems(1);
-    assert_eq!(without.len(), 1, "{reports:#?}");
-    assert_eq!((&without[0]["entry"], &reports[1]["outcome"]), (&json!("two"), &json!("importable")), "{reports:#?}");
-    assert!(problems(0).iter().all(|problem| problem["entry"] != "one"), "{reports:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

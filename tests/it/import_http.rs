@@ -203,6 +203,9 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     foreign["account"] = creds(4)["account"].clone();
     let mut unpaired = creds(5);
     unpaired.as_object_mut().unwrap().remove("me");
+    // The export itself says that it is of another number.
+    let other = json!({ "baileys": { "phoneNumber": import_devices::number(7) } });
+    let other = json!({ "tenants": { "t": { "baileys_session": { "creds": creds(6) }, "whatsapp": other } } });
     let two = || form().folder("s/one", BAILEYS_7).folder("s/two", BAILEYS_6);
     let text = |value: &Value| value.to_string();
     let cases = [
@@ -217,6 +220,13 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         (form().file("creds.json", text(&foreign).as_bytes()), 422, "not_whole"),
         (form().file("creds.json", text(&unpaired).as_bytes()), 422, "never_paired"),
         (form().field("expectedNumber", "573001112233").folder("s", BAILEYS_7), 422, "not_whole"),
+        (form().field("keys", "s").folder("s", BAILEYS_7), 400, "invalid_input"),
+        (
+            Form::default().field("from", "evolution").field("keys", "instances").file("rows.json", b"[]"),
+            400,
+            "invalid_input",
+        ),
+        (Form::default().field("from", "rtdb").file("export.json", text(&other).as_bytes()), 422, "not_whole"),
         (two(), 422, "several_tenants"),
         (two().field("name", "three"), 422, "not_in_source"),
         (

@@ -47,6 +47,7 @@ mod hostile;
 mod import_claims;
 mod import_command;
 mod import_devices;
+mod import_edges;
 mod import_http;
 mod import_live;
 mod import_outage;

@@ -5,10 +5,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::owner::LivingDaemons;
 use crate::{
     import::{
         CounterMargin, Finality, ImportFailure, ImportOutcome, ImportReport, ImportWriter, Occupancy, RefusedImport,
-        SourceTenant, TenantCopy,
+        SettledTenant, SourceTenant, TenantCopy,
     },
     tenant::TenantId,
 };
@@ -16,6 +17,8 @@ use crate::{
 pub struct Importer {
     /// None: there is no vault yet, and a look makes none.
     writer: Option<ImportWriter>,
+    /// None: nobody else can have the vault.
+    others: Option<LivingDaemons>,
     finality: Finality,
     margin: CounterMargin,
     is_dry: bool,
@@ -30,13 +33,14 @@ pub struct Importer {
 impl Importer {
     pub fn new(
         writer: Option<ImportWriter>,
+        others: Option<LivingDaemons>,
         finality: Finality,
         margin: CounterMargin,
         is_dry: bool,
         json: bool,
     ) -> Self {
         let (outcomes, reasons) = (BTreeMap::new(), BTreeMap::new());
-        Self { writer, finality, margin, is_dry, json, devices: Mutex::default(), outcomes, reasons }
+        Self { writer, others, finality, margin, is_dry, json, devices: Mutex::default(), outcomes, reasons }
     }
 
     pub async fn take(&mut self, tenant: SourceTenant, id: TenantId) {
@@ -63,7 +67,7 @@ impl Importer {
                 how: "this command brings it there",
             }),
             (Some(writer), Ok(_)) if self.is_dry => writer.inspect(&id, &settled).await,
-            (Some(writer), Ok(_)) => writer.write(&id, &settled).await,
+            (Some(writer), Ok(_)) => self.write(writer, &id, &settled).await,
             (None, Ok(_)) => Ok(Occupancy::Free),
         };
         // One that may be there yet keeps its place.
@@ -78,6 +82,24 @@ impl Importer {
         };
         report.describe(&settled.copy, self.finality);
         report
+    }
+
+    async fn write(
+        &self,
+        writer: &ImportWriter,
+        id: &TenantId,
+        settled: &SettledTenant,
+    ) -> Result<Occupancy, RefusedImport> {
+        // A takeover ends the session of whoever has the tenant.
+        if writer.inspect(id, settled).await? == Occupancy::SameDevice {
+            return Ok(Occupancy::SameDevice);
+        }
+        if let Some(others) = &self.others
+            && others.have(writer, id).await?
+        {
+            return Err(RefusedImport::Taken);
+        }
+        writer.write_inspected(id, settled).await
     }
 
     /// True: the device is this tenant's from here on; false: it was before. Else it is that other one's.
