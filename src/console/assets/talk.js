@@ -10,15 +10,22 @@ import { words } from "./dialog.js";
 const PAGE = 50;
 const CHATS = 200;
 
+/** Milliseconds after which a question for groups' subjects that was not answered is asked again, at first and at the most. */
+const SUBJECTS_PAUSE = 2_000;
+const LONGEST_SUBJECTS_PAUSE = 60_000;
+
 /** How far a message has come; a state only grows, but for a failure. */
 const RANKS = { sending: 0, unsent: 0, accepted: 1, sent: 2, delivered: 3, read: 4, played: 5 };
 
 export class Talk {
   #tenant;
   #listeners = new Set();
-  /** What groups are called, by their id; asked for once, when there is one. */
+  /** What groups are called, by their id. */
   #subjects = new Map();
-  #hasAskedSubjects = false;
+  /** They are being asked for; "again": and one has come that the answer may not have. */
+  #askingSubjects = false;
+  #subjectsPause = SUBJECTS_PAUSE;
+  #subjectsTimer = 0;
   /** Events that came while something was read. */
   #held = null;
   #reading = 0;
@@ -51,6 +58,7 @@ export class Talk {
 
   close() {
     this.#closed = true;
+    clearTimeout(this.#subjectsTimer);
     this.#listeners.clear();
   }
 
@@ -201,22 +209,39 @@ export class Talk {
       this.failure = words(problem);
     }
     this.#tell("chats");
-    if (this.chats?.some(({ id }) => id.endsWith("@g.us"))) this.#askSubjects();
+    this.#askSubjects();
   }
 
-  /** WhatsApp knows what groups are called. Without its answer they have a part of their id. */
+  /** WhatsApp knows what groups are called. Without its answer they have a part of their id, and it is asked again. */
   async #askSubjects() {
-    if (this.#hasAskedSubjects) return;
-    this.#hasAskedSubjects = true;
-    try {
-      for (const { id, subject } of await get(`${path`api/${this.#tenant}/groups`}?exclude=participants`)) this.#subjects.set(id, subject);
-    } catch {
-      // Not connected: the next reading of the chats asks again.
-      this.#hasAskedSubjects = false;
+    const isNameless = ({ id }) => id.endsWith("@g.us") && !this.#subjects.has(id);
+    if (this.#closed || !this.chats?.some(isNameless)) return;
+    if (this.#askingSubjects) {
+      this.#askingSubjects = "again";
       return;
     }
+    clearTimeout(this.#subjectsTimer);
+    this.#askingSubjects = true;
+    let isAnswered = true;
+    try {
+      const groups = await get(`${path`api/${this.#tenant}/groups`}?exclude=participants`);
+      // One that is not among them is not the tenant's any more, unless it has come meanwhile.
+      if (this.#askingSubjects !== "again") for (const { id } of this.chats?.filter(isNameless) ?? []) this.#subjects.set(id, null);
+      for (const { id, subject } of groups) this.#subjects.set(id, subject);
+      this.#subjectsPause = SUBJECTS_PAUSE;
+    } catch {
+      // Not connected, perhaps.
+      isAnswered = false;
+    }
+    const again = this.#askingSubjects === "again" && isAnswered;
+    this.#askingSubjects = false;
     for (const chat of this.chats ?? []) chat.subject = this.#subjects.get(chat.id) ?? null;
     this.#tell("chats");
+    if (again) return this.#askSubjects();
+    if (!isAnswered && !this.#closed) {
+      this.#subjectsTimer = setTimeout(() => this.#askSubjects(), this.#subjectsPause);
+      this.#subjectsPause = Math.min(2 * this.#subjectsPause, LONGEST_SUBJECTS_PAUSE);
+    }
   }
 
   async #readThread(chat) {
@@ -309,11 +334,7 @@ export class Talk {
     const raised = chat ?? { id: message.chatId, name: null, subject: this.#subjects.get(message.chatId) ?? null, phone: message.from, unseen: 0 };
     raised.last = message;
     this.chats = [raised, ...this.chats.filter((one) => one !== raised)];
-    if (!chat && message.chatId.endsWith("@g.us")) {
-      // Perhaps a new one.
-      this.#hasAskedSubjects &&= raised.subject !== null;
-      this.#askSubjects();
-    }
+    if (!chat) this.#askSubjects();
     if (message.fromMe) return;
     raised.name ||= message.pushName || null;
     raised.unseen += 1;
