@@ -120,6 +120,7 @@ mod text_flood;
 mod timers;
 mod tokens;
 mod unlinking;
+mod unreadable;
 mod unseen;
 mod vault_access;
 mod vault_contract;
