@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
-/// Between two looks for tenants that somebody has registered for before they exist.
+/// Between two looks for a tenant that somebody has registered for before it exists, or whose events cannot be read now.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Packets that wait for a client. One with a long text has some 120 KiB, so that a client that does not read holds a MiB.
@@ -370,10 +370,20 @@ async fn follow(
         if is_behind && let Some(session) = fleet.session(tenant) {
             // The event of the cursor may have been lost with an earlier process.
             last = last.map(|last| session.place_of(last));
-            catch_up(fleet, socket, tenant, &mut last).await;
-            is_behind = false;
+            is_behind = !catch_up(fleet, socket, tenant, &mut last).await;
         }
-        match notices.recv().await {
+        let heard = if is_behind {
+            // A session that is opened again, or a store that answers again, gives no notice.
+            match timeout(LOOK_AGAIN, notices.recv()).await {
+                Ok(heard) => heard,
+                Err(_) => continue,
+            }
+        } else {
+            notices.recv().await
+        };
+        match heard {
+            // Older events may not have been read yet: this one comes from the log, after them.
+            Ok(Notice::Event(_)) if is_behind => {}
             Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
                 emit_event(socket, &event, &fleet.env().media.links).await;
@@ -390,13 +400,13 @@ async fn follow(
             }
             Ok(Notice::Qr(_)) if !may_pair => {}
             Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
-            Ok(Notice::InLog) => catch_up(fleet, socket, tenant, &mut last).await,
+            Ok(Notice::InLog) => is_behind = true,
             // Too slow for the feed: the log has what was missed.
             Err(RecvError::Lagged(_)) => {
                 if let Some(status) = fleet.status(tenant) {
                     emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
                 }
-                catch_up(fleet, socket, tenant, &mut last).await;
+                is_behind = true;
             }
             Err(RecvError::Closed) => return,
         }
@@ -427,10 +437,9 @@ async fn open_unpaired(fleet: &Arc<Fleet>, tenant: &TenantId) {
     }
 }
 
-/// What the log has after `last`.
-async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) {
+/// What the log has after `last`. False: it cannot be read to its end now, and the rest is still to come.
+async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
     const PAGE: usize = 100;
-    const PAUSE: Duration = Duration::from_secs(1);
     loop {
         // Deleted before it was read here: the client is told, and knows that it must ask for the conversations anew.
         let trimmed = fleet.session(tenant).and_then(|session| session.trimmed());
@@ -444,9 +453,8 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
             Ok(_) if fleet.session(tenant).and_then(|session| session.trimmed()) != trimmed => continue,
             Ok(events) => events,
             Err(error) => {
-                warn!(%tenant, %error, "events cannot be read now");
-                sleep(PAUSE).await;
-                continue;
+                debug!(%tenant, %error, "events cannot be read now: tried again");
+                return false;
             }
         };
         for event in &events {
@@ -455,7 +463,7 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
         }
         // A page of large events has fewer.
         if events.is_empty() {
-            return;
+            return true;
         }
     }
 }

@@ -39,6 +39,9 @@ pub struct Message {
     /// It was larger than what is shown: its texts are cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
+    /// Beyond the old form: the jids that it mentions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mentions: Vec<String>,
     /// It could not be decrypted; it was asked for again.
     undecryptable: bool,
     platform: &'static str,
@@ -55,6 +58,8 @@ pub struct Quoted {
     /// A jid.
     participant: String,
     text: String,
+    /// Beyond the old form: all that is known.
+    content: Content,
 }
 
 /// A message with what became of it.
@@ -107,6 +112,7 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
         text: quoted.content.text().to_owned(),
         id: quoted.target.id,
         participant: quoted.target.sender,
+        content: *quoted.content,
     };
     Message {
         id: message.id,
@@ -123,6 +129,7 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
         advertisement: message.advertisement,
         album: message.album,
         truncated: message.truncated,
+        mentions: message.mentions,
         undecryptable: message.content == Content::Undecryptable,
         platform: "baileys",
         tenant_id: tenant.clone(),

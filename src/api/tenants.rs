@@ -71,7 +71,7 @@ pub struct Totals {
     message: &'static str,
     timestamp: jiff::Timestamp,
     total_tenants: usize,
-    /// Those that this daemon took: none, it has no bot yet.
+    /// Always 0: the old service's count was of its own bot's. Orders are at `/api/{session}/bot/orders`.
     total_orders: u64,
 }
 

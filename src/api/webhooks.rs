@@ -14,6 +14,7 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
+    store::StoreError,
     tenant::TenantId,
     waha::Wish,
     webhook::{FailureForm, Form, WebhookError},
@@ -102,6 +103,10 @@ pub async fn put(
     For { tenant, .. }: For<Controlling>,
     Body(config): Body<Config>,
 ) -> Result<Json<Form>, Problem> {
+    if app.fleet.status(&tenant).is_none() && app.fleet.record(&tenant).await?.is_none() {
+        // What is refused makes none.
+        app.webhooks.check_new(&config.0)?;
+    }
     app.fleet.opened(&tenant).await?;
     Ok(Json(app.webhooks.put_webhooks(&tenant, config.0).await?))
 }
@@ -161,6 +166,7 @@ impl From<WebhookError> for Problem {
             WebhookError::NoFailure => Self::missing("no_failure", "There is no such failure"),
             WebhookError::NotDurable => Self::unavailable("vault_down", "The vault does not answer"),
             WebhookError::Closed => Self::unavailable("session_closed", "The session is not open"),
+            WebhookError::Store(error @ StoreError::Setting { .. }) => Self::unreadable(error),
             WebhookError::Store(error) => {
                 tracing::warn!(%error, "webhooks cannot be read or written");
                 Self::unavailable("session_closed", "The session's state cannot be read or written")

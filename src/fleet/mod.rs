@@ -397,7 +397,14 @@ impl Fleet {
     }
 
     async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
-        let deleted = Record { deleted_at: Some(Some(self.env.clock.now())), ..Record::default() };
+        // Whoever has the id next is somebody else.
+        let deleted = Record {
+            name: Some(String::new()),
+            last_error: Some(None),
+            last_error_at: Some(None),
+            deleted_at: Some(Some(self.env.clock.now())),
+            ..Record::default()
+        };
         self.env.vault.notice(tenant, &deleted).await.map_err(|error| self.unreadable(&error))?;
         self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(slot) = self.slot(tenant) else { return Ok(()) };
@@ -461,24 +468,16 @@ impl Fleet {
         self.slot(tenant)?.beat()
     }
 
-    /// Events of a tenant after `cursor`. An error: they cannot be read now.
+    /// Events of a tenant after `cursor`. An error: they cannot be read now, here; none is not the same.
     pub async fn events_after(
         &self,
         tenant: &TenantId,
         cursor: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let session = match self.session(tenant).ok_or_else(|| self.refusal(tenant)) {
-            Ok(session) => session,
-            // Whoever asks again is answered by the next session.
-            Err(FleetError::Restoring) => return Err(StoreError::Closed),
-            Err(_) => return Ok(Vec::new()),
-        };
-        match session.events_after(cursor, limit).await {
-            // The session is over.
-            Err(StoreError::Journal(_)) => Ok(Vec::new()),
-            events => events,
-        }
+        // Whoever asks again is answered by the next session.
+        let session = self.session(tenant).ok_or(StoreError::Closed)?;
+        session.events_after(cursor, limit).await
     }
 
     /// Where a phone number of a tenant without a country code is dialed.

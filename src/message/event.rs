@@ -409,6 +409,10 @@ impl Log {
         let unheard = unheard.filter(|(event, _)| event.id.0 > published);
         let unheard = unheard.map(|(event, size)| Pending { event: Arc::new(event), size, after: None });
         log.queue().waiting.extend(unheard);
+        if published < last {
+            // Some of what another process was told is in segments, or older than what a listener has read: the log has it in order.
+            log.feed.publish(&log.tenant, Notice::InLog);
+        }
         log.publish();
         log.queue().published = last;
         Ok(log)

@@ -99,6 +99,9 @@ pub struct ReplyTo {
     pub body: Option<String>,
     pub has_media: bool,
     pub media: Option<Media>,
+    /// All that is known of it, in our form: of a product its ids, of an order its token.
+    #[serde(rename = "_data")]
+    pub data: Value,
 }
 
 /// The key of a message in Baileys' words: clients of WAHA's NOWEB engine read it to learn the number behind a LID. Fields that do not
@@ -356,6 +359,7 @@ fn reply_to(quoted: &message::Quoted) -> ReplyTo {
         body: Some(quoted.content.text().to_owned()).filter(|text| !text.is_empty()),
         has_media: quoted.content.media().is_some(),
         media: media(&quoted.content, None),
+        data: json!({ "content": quoted.content }),
     }
 }
 
@@ -494,9 +498,10 @@ pub mod tests {
         assert_eq!(found.v_cards.unwrap(), ["BEGIN:VCARD"]);
 
         let target = Target { id: "A".into(), from_me: true, sender: ME.into() };
+        let content = json!({ "content": image });
         let quoted = Some(Quoted { target, content: Box::new(image) });
         let found = Message::new(&message::Message { quoted, ..message(text("nice")) }, view()).reply_to.unwrap();
-        assert_eq!((found.id.as_str(), found.has_media), ("A", true));
+        assert_eq!((found.id.as_str(), found.has_media, &found.data), ("A", true, &content));
         assert_eq!(found.participant.as_deref(), Some("573001112233@c.us"));
     }
 }

@@ -41,6 +41,9 @@ const SLOW: Duration = Duration::from_secs(3);
 /// Events that are owed or done ahead of one that is owed: how far a chat may run ahead of another.
 const WINDOW: usize = 256;
 
+/// And so many more, one at a time, where only a later event can show that the receiver takes others.
+const MORE: usize = 2 * WINDOW;
+
 const PAGE: usize = 64;
 
 /// How long the place may lag behind.
@@ -80,6 +83,8 @@ pub struct Consumer {
     pub shared: Arc<Shared>,
     /// Of this tenant, whatever the number of its webhooks.
     pub deliveries: Arc<Semaphore>,
+    /// Of this tenant at the webhook's host.
+    pub at_host: Arc<Semaphore>,
     pub webhook: Arc<Webhook>,
     pub metadata: Arc<Value>,
     pub health: Arc<Mutex<Health>>,
@@ -128,6 +133,11 @@ impl Consumer {
                 return;
             }
             warn!(webhook = self.webhook.id, %error, "a webhook stumbles, and begins anew where it was");
+            {
+                let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+                health.failures = health.failures.max(1);
+                health.last_error = error.to_string();
+            }
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(PAUSE) => {}
@@ -196,14 +206,15 @@ impl Running<'_> {
 
     /// Takes from the log as much as there is room for.
     async fn read(&mut self) -> Result<(), StoreError> {
-        while self.more && self.queue.len() < WINDOW {
+        while self.more && self.has_room() {
             let trimmed = self.cx.session.trimmed();
             if let Some(trimmed) = trimmed.filter(|trimmed| Some(*trimmed) > self.queue.read()) {
                 let after = self.queue.read();
                 self.queue.skip(trimmed);
                 self.note_gap(trimmed, after).await?;
             }
-            let events = self.cx.session.events_after(self.queue.read(), PAGE).await?;
+            let page = if self.queue.len() < WINDOW { PAGE } else { 1 };
+            let events = self.cx.session.events_after(self.queue.read(), page).await?;
             // Retention was at work meanwhile: the gap first.
             if self.cx.session.trimmed() != trimmed {
                 continue;
@@ -222,6 +233,11 @@ impl Running<'_> {
         Ok(())
     }
 
+    fn has_room(&self) -> bool {
+        let len = self.queue.len();
+        len < WINDOW || (len < WINDOW + MORE && self.queue.lacks_a_sign())
+    }
+
     /// Requests in flight at the same time.
     fn places(&self) -> usize {
         if self.is_slow { 1 } else { self.cx.shared.settings.per_tenant }
@@ -233,6 +249,7 @@ impl Running<'_> {
                 session: self.cx.session.clone(),
                 shared: self.cx.shared.clone(),
                 deliveries: self.cx.deliveries.clone(),
+                at_host: self.cx.at_host.clone(),
                 webhook: self.cx.webhook.clone(),
                 metadata: self.cx.metadata.clone(),
             };
@@ -384,6 +401,8 @@ impl Running<'_> {
 
     async fn redrive(&mut self, redrive: Redrive) -> Result<(), StoreError> {
         let ids = match redrive.id {
+            // Nothing goes out until the settings are put again.
+            _ if self.gone => Vec::new(),
             Some(id) => vec![id],
             None => self.parked.iter().copied().collect(),
         };
@@ -435,15 +454,17 @@ struct Flight {
     session: Session,
     shared: Arc<Shared>,
     deliveries: Arc<Semaphore>,
+    at_host: Arc<Semaphore>,
     webhook: Arc<Webhook>,
     metadata: Arc<Value>,
 }
 
 impl Flight {
     async fn run(self, lane: Arc<str>, job: Job) -> Landed {
-        // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue.
-        // Outside both, since a host may let us wait.
-        let _host = self.shared.hosts.turn(&self.webhook.url, job.attempts > 0).await;
+        // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue. Outside both, since
+        // a host may let us wait; and the tenant's limit at the host first, so that it has at most its share of the host's places
+        // while it waits for its own.
+        let _host = self.shared.hosts.turn(&self.webhook.url, job.attempts > 0, &self.at_host).await;
         let _own = self.deliveries.acquire().await;
         let _common = self.shared.deliveries.acquire().await;
         let began = Instant::now();

@@ -10,18 +10,21 @@ use serde_json::Value;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{
     Settings, Shared, WebhookError,
     consumer::{Consumer, Health, Redrive},
     form::{self, Condition, FailureForm, Form},
+    hosts,
     progress::{self, Progress},
     settings::Webhook,
 };
 use crate::{
+    journal::ChangeNo,
     message::EventId,
     session::Session,
     store::{Batch, StoreError},
@@ -30,15 +33,20 @@ use crate::{
 /// How long the vault may take for new settings.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Until settings that could not be read are looked at again.
+const READ_AGAIN: Duration = Duration::from_secs(60);
+
 /// What is asked of a desk.
 pub enum Order {
-    Show(oneshot::Sender<Form>),
+    Show(oneshot::Sender<Result<Form, WebhookError>>),
     Put {
         given: Value,
         /// True: everything but webhooks and metadata stays if it is not given.
         keeps_rest: bool,
         answer: oneshot::Sender<Result<Form, WebhookError>>,
     },
+    /// There are none from here on, also if nobody can read which there were.
+    Forget(oneshot::Sender<Result<Form, WebhookError>>),
     Failures(oneshot::Sender<Result<Vec<FailureForm>, WebhookError>>),
     /// One failure (by webhook and event), or all.
     Redrive(Option<(String, EventId)>, oneshot::Sender<usize>),
@@ -48,9 +56,12 @@ pub struct Desk {
     session: Session,
     shared: Arc<Shared>,
     deliveries: Arc<Semaphore>,
-    settings: Settings,
-    /// Whoever looks at the session reads them here.
-    shown: watch::Sender<Option<Form>>,
+    /// `None`: they could not be read. Then no webhook works, and nothing is written over them.
+    settings: Option<Settings>,
+    /// Whoever looks at the session reads them here; within: `None` if they cannot be read.
+    shown: watch::Sender<Option<Option<Form>>>,
+    /// Of the tenant at each host.
+    at_hosts: HashMap<String, Arc<Semaphore>>,
     consumers: HashMap<String, Working>,
 }
 
@@ -64,20 +75,16 @@ struct Working {
 }
 
 impl Desk {
-    pub fn new(session: Session, shared: Arc<Shared>, shown: watch::Sender<Option<Form>>) -> Self {
+    pub fn new(session: Session, shared: Arc<Shared>, shown: watch::Sender<Option<Option<Form>>>) -> Self {
         let deliveries = Arc::new(Semaphore::new(shared.settings.per_tenant));
-        Self { session, shared, deliveries, settings: Settings::default(), shown, consumers: HashMap::new() }
+        let (at_hosts, consumers) = (HashMap::new(), HashMap::new());
+        Self { session, shared, deliveries, settings: None, shown, at_hosts, consumers }
     }
 
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        match progress::settings(self.session.store()).await {
-            Ok(settings) => {
-                self.settings = settings.unwrap_or_default();
-                self.shown.send_replace(Some(self.settings.show()));
-            }
-            Err(error) => warn!(%error, "the webhooks cannot be read"),
+        if let Err(error) = self.read().await {
+            error!(%error, "the webhooks cannot be read: nothing is delivered to them");
         }
-        self.start_all();
         let stop = self.session.stopping();
         loop {
             tokio::select! {
@@ -86,6 +93,7 @@ impl Desk {
                     Some(order) => self.serve(order).await,
                     None => break,
                 },
+                () = sleep(READ_AGAIN), if self.settings.is_none() => drop(self.read().await),
             }
         }
         for (_, working) in self.consumers.drain() {
@@ -93,18 +101,49 @@ impl Desk {
         }
     }
 
+    /// Reads the settings, unless they are known, and starts what they name.
+    async fn read(&mut self) -> Result<(), StoreError> {
+        if self.settings.is_some() {
+            return Ok(());
+        }
+        let read = progress::settings(self.session.store()).await;
+        match read {
+            Ok(settings) => {
+                self.apply(settings.unwrap_or_default());
+                Ok(())
+            }
+            Err(error) => {
+                self.shown.send_replace(Some(None));
+                Err(error)
+            }
+        }
+    }
+
+    /// From here on these are the settings.
+    fn apply(&mut self, settings: Settings) {
+        self.shown.send_replace(Some(Some(settings.show())));
+        self.settings = Some(settings);
+        self.start_all();
+    }
+
     async fn serve(&mut self, order: Order) {
         // Whoever asked may be gone: then nobody hears the answer.
         match order {
-            Order::Show(answer) => drop(answer.send(self.show())),
+            Order::Show(answer) => drop(answer.send(self.show().await)),
+            Order::Forget(answer) => drop(answer.send(self.forget().await)),
             Order::Put { given, keeps_rest, answer } => drop(answer.send(self.put(given, keeps_rest).await)),
             Order::Failures(answer) => drop(answer.send(self.failures().await)),
             Order::Redrive(which, answer) => drop(answer.send(self.redrive(which).await)),
         }
     }
 
-    fn show(&self) -> Form {
-        let mut form = self.settings.show();
+    async fn show(&mut self) -> Result<Form, WebhookError> {
+        self.read().await?;
+        Ok(self.form())
+    }
+
+    fn form(&self) -> Form {
+        let mut form = self.settings.clone().unwrap_or_default().show();
         for shown in &mut form.webhooks {
             let Some(working) = self.consumers.get(&shown.id) else { continue };
             let health = working.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -123,44 +162,73 @@ impl Desk {
     }
 
     async fn put(&mut self, mut given: Value, keeps_rest: bool) -> Result<Form, WebhookError> {
+        self.read().await?;
+        let before = self.settings.clone().unwrap_or_default();
         if keeps_rest && let Some(given) = given.as_object_mut() {
-            for (name, value) in self.settings.show().rest {
+            for (name, value) in before.show().rest {
                 given.entry(name).or_insert(value);
             }
         }
         let outbound = &self.shared.outbound;
-        let settings =
-            Settings::parse(&given, &self.settings, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
+        let settings = Settings::parse(&given, &before, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
+        // A new one begins here, however long the others take to end.
         let newest = self.session.newest_event();
-        // None of them writes its place while the places are changed.
+        self.end_all().await;
+        let change = self.replace(&before, &settings, newest).await;
+        self.apply(if change.is_ok() { settings } else { before });
+        self.confirm(change?).await
+    }
+
+    async fn forget(&mut self) -> Result<Form, WebhookError> {
+        self.end_all().await;
+        let none = Settings::default();
+        let mut batch = Batch::default();
+        progress::put_settings(&mut batch, &none);
+        let forgotten = progress::forget_all(self.session.store(), &mut batch).await;
+        let change = match forgotten {
+            Ok(()) => self.session.store().write(batch).await,
+            Err(error) => Err(error),
+        };
+        match change {
+            Ok(change) => {
+                self.apply(none);
+                self.confirm(change).await
+            }
+            Err(error) => {
+                self.start_all();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// None of them writes its place while the places are changed.
+    async fn end_all(&mut self) {
         self.consumers.values().for_each(|working| working.stop.cancel());
         for (_, working) in self.consumers.drain() {
             end(working).await;
         }
-        let change = self.replace(&settings, newest).await;
-        if change.is_ok() {
-            self.settings = settings;
-            self.shown.send_replace(Some(self.settings.show()));
-        }
-        self.start_all();
-        match tokio::time::timeout(PATIENCE, self.session.store().wait(change?)).await {
+    }
+
+    async fn confirm(&self, change: ChangeNo) -> Result<Form, WebhookError> {
+        match timeout(PATIENCE, self.session.store().wait(change)).await {
             Ok(durable) => durable.map_err(StoreError::from)?,
             Err(_) => return Err(WebhookError::NotDurable),
         }
-        Ok(self.show())
+        Ok(self.form())
     }
 
     async fn replace(
         &self,
+        before: &Settings,
         settings: &Settings,
         newest: Option<EventId>,
-    ) -> Result<crate::journal::ChangeNo, StoreError> {
+    ) -> Result<ChangeNo, StoreError> {
         let store = self.session.store();
         let mut batch = Batch::default();
         progress::put_settings(&mut batch, settings);
         let is_in = |webhooks: &[Webhook], id: &str| webhooks.iter().any(|webhook| webhook.id == id);
         for webhook in &settings.webhooks {
-            let place = if is_in(&self.settings.webhooks, &webhook.id) {
+            let place = if is_in(&before.webhooks, &webhook.id) {
                 // Put again: one that was gone is asked again.
                 Progress { gone: false, ..progress::load(store, &webhook.id).await? }
             } else {
@@ -168,15 +236,16 @@ impl Desk {
             };
             progress::put(&mut batch, &webhook.id, &place);
         }
-        for webhook in self.settings.webhooks.iter().filter(|webhook| !is_in(&settings.webhooks, &webhook.id)) {
+        for webhook in before.webhooks.iter().filter(|webhook| !is_in(&settings.webhooks, &webhook.id)) {
             progress::forget(store, &mut batch, &webhook.id).await?;
         }
         store.write(batch).await
     }
 
-    async fn failures(&self) -> Result<Vec<FailureForm>, WebhookError> {
+    async fn failures(&mut self) -> Result<Vec<FailureForm>, WebhookError> {
+        self.read().await?;
         let mut found = Vec::new();
-        for webhook in &self.settings.webhooks {
+        for webhook in self.settings.iter().flat_map(|settings| &settings.webhooks) {
             let failures = progress::failures(self.session.store(), &webhook.id).await?;
             found.extend(failures.iter().map(|failure| failure.show(webhook)));
         }
@@ -192,22 +261,30 @@ impl Desk {
                 None => None,
             };
             let (answer, answered) = oneshot::channel();
-            if working.redrives.send(Redrive { id, answer }).await.is_ok() {
-                count += answered.await.unwrap_or(0);
-            }
+            // One that stumbles reads none of them meanwhile.
+            let asked = async {
+                working.redrives.send(Redrive { id, answer }).await.ok()?;
+                answered.await.ok()
+            };
+            count += timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(0);
         }
         count
     }
 
     fn start_all(&mut self) {
-        let metadata = Arc::new(self.settings.metadata.clone());
-        for webhook in &self.settings.webhooks {
-            let working = self.start(Arc::new(webhook.clone()), metadata.clone());
-            self.consumers.insert(webhook.id.clone(), working);
+        let Some(settings) = self.settings.clone() else { return };
+        let (metadata, per_tenant) = (Arc::new(settings.metadata), self.shared.settings.per_tenant);
+        self.at_hosts.clear();
+        for webhook in settings.webhooks {
+            let host = self.at_hosts.entry(hosts::name(&webhook.url));
+            let at_host = host.or_insert_with(|| Arc::new(Semaphore::new(per_tenant))).clone();
+            let id = webhook.id.clone();
+            let working = self.start(Arc::new(webhook), metadata.clone(), at_host);
+            self.consumers.insert(id, working);
         }
     }
 
-    fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>) -> Working {
+    fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>, at_host: Arc<Semaphore>) -> Working {
         let (redrives, received) = mpsc::channel(4);
         let health = Arc::<Mutex<Health>>::default();
         self.shared.watch(self.session.tenant(), &health);
@@ -216,6 +293,7 @@ impl Desk {
             session: self.session.clone(),
             shared: self.shared.clone(),
             deliveries: self.deliveries.clone(),
+            at_host,
             webhook: webhook.clone(),
             metadata,
             health: health.clone(),

@@ -9,7 +9,7 @@ use std::{
 
 use reqwest::Url;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Instant, sleep_until},
 };
 
@@ -42,21 +42,21 @@ impl Hosts {
         Self { most: concurrency.div_ceil(2), known: Mutex::default() }
     }
 
-    /// Waits for the host's turn: held while the request is in flight.
-    pub async fn turn(&self, url: &Url, is_retry: bool) -> Option<OwnedSemaphorePermit> {
+    /// Waits for the host's turn: held while the request is in flight. `own`: the places that the tenant has there.
+    pub async fn turn<'a>(
+        &self,
+        url: &Url,
+        is_retry: bool,
+        own: &'a Semaphore,
+    ) -> Option<(SemaphorePermit<'a>, OwnedSemaphorePermit)> {
         let (places, at) = self.reserve(url, is_retry, Instant::now());
         sleep_until(at).await;
-        places.acquire_owned().await.ok()
+        let own = own.acquire().await.ok()?;
+        Some((own, places.acquire_owned().await.ok()?))
     }
 
     fn reserve(&self, url: &Url, is_retry: bool, now: Instant) -> (Arc<Semaphore>, Instant) {
-        // Of an address without a name the address; schemes share their host.
-        // Another port is another receiver.
-        let name = format!(
-            "{}{}",
-            url.host_str().unwrap_or_default(),
-            url.port().map(|port| format!(":{port}")).unwrap_or_default()
-        );
+        let name = name(url);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MANY && !known.contains_key(&name) {
             known.retain(|_, host| host.next_retry > now || Arc::strong_count(&host.places) > 1);
@@ -69,6 +69,12 @@ impl Hosts {
         }
         (host.places.clone(), at)
     }
+}
+
+/// Of an address without a name the address; schemes share their host. Another port is another receiver.
+pub fn name(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -93,9 +99,20 @@ mod tests {
     async fn a_host_has_half_of_all_places() {
         let hosts = Hosts::new(4);
         let (a, b): (Url, Url) = ("http://a.example/".parse().unwrap(), "http://b.example/".parse().unwrap());
-        let _held = [hosts.turn(&a, false).await.unwrap(), hosts.turn(&a, false).await.unwrap()];
-        assert!(tokio::time::timeout(Duration::from_millis(20), hosts.turn(&a, false)).await.is_err());
-        drop(hosts.turn(&b, false).await.unwrap());
+        let own = Semaphore::new(4);
+        let _held = [hosts.turn(&a, false, &own).await.unwrap(), hosts.turn(&a, false, &own).await.unwrap()];
+        assert!(tokio::time::timeout(Duration::from_millis(20), hosts.turn(&a, false, &own)).await.is_err());
+        drop(hosts.turn(&b, false, &own).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_places_of_its_own_takes_none_of_the_hosts() {
+        let hosts = Hosts::new(4);
+        let (a, one, other): (Url, _, _) = ("http://a.example/".parse().unwrap(), Semaphore::new(1), Semaphore::new(1));
+        let _held = hosts.turn(&a, false, &one).await.unwrap();
+        let mut waits = std::pin::pin!(hosts.turn(&a, false, &one));
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waits).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(20), hosts.turn(&a, false, &other)).await.unwrap().is_some());
     }
 
     #[test]

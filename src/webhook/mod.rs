@@ -50,8 +50,8 @@ pub struct Webhooks {
 #[derive(Clone)]
 struct Counter {
     orders: mpsc::Sender<Order>,
-    /// The settings in force; `None`: they are not read yet, or cannot be.
-    settings: watch::Receiver<Option<Form>>,
+    /// The settings in force; `None`: they are not read yet; within: they cannot be.
+    settings: watch::Receiver<Option<Option<Form>>>,
 }
 
 /// A session that was just opened may take so long to read its settings.
@@ -132,13 +132,13 @@ impl Webhooks {
 
     /// The settings as they may be shown, each webhook with its id and how it is.
     pub async fn show(&self, tenant: &TenantId) -> Result<Form, WebhookError> {
-        self.ask(tenant, Order::Show).await
+        self.ask(tenant, Order::Show).await?
     }
 
     /// The settings in force, without how the webhooks are: waits for no change of them. `None`: not known here.
     pub async fn settings(&self, tenant: &TenantId) -> Option<Form> {
         let mut settings = self.desks().get(tenant)?.settings.clone();
-        timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone()
+        timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone().flatten()
     }
 
     /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions, and whatever else is there. Returns when
@@ -150,6 +150,18 @@ impl Webhooks {
     /// The same; what is neither webhooks nor metadata stays if it is not given.
     pub async fn put_webhooks(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
         self.ask(tenant, |answer| Order::Put { given: config, keeps_rest: true, answer }).await?
+    }
+
+    /// Takes all settings away, those too that cannot be read, and what was not delivered with them.
+    pub async fn forget(&self, tenant: &TenantId) -> Result<Form, WebhookError> {
+        self.ask(tenant, Order::Forget).await?
+    }
+
+    /// What is wrong with settings of a tenant that has none yet; see [`Webhooks::put`].
+    pub fn check_new(&self, config: &Value) -> Result<(), WebhookError> {
+        let outbound = &self.shared.outbound;
+        let settings = Settings::parse(config, &Settings::default(), |url| outbound.check(url));
+        settings.map(drop).map_err(WebhookError::Invalid)
     }
 
     /// What was not delivered and is not tried any more.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     message::{EventBody, EventId},
-    store::{Batch, Store, StoreError, key, space},
+    store::{Batch, Store, StoreError, key, parse_setting, space},
     waha::{EventName, chat_id, event_id},
 };
 
@@ -106,9 +106,12 @@ pub fn parse_failure_id(text: &str) -> Option<(&str, EventId)> {
     Some((webhook, EventId(ulid::Ulid::from_string(&id.to_uppercase()).ok()?)))
 }
 
+/// What cannot be read is an error, and not nothing: else a webhook would end without a word, and the next change be written over it.
 pub async fn settings(store: &Store) -> Result<Option<super::Settings>, StoreError> {
-    let stored = store.get(space::SETTINGS, &key::text(SETTINGS)).await?;
-    Ok(stored.and_then(|stored| super::Settings::restore(&stored)))
+    let Some(stored) = store.get(space::SETTINGS, &key::text(SETTINGS)).await? else { return Ok(None) };
+    parse_setting::<serde::de::IgnoredAny>(SETTINGS, &stored)?;
+    let unreadable = || StoreError::Setting { name: SETTINGS, line: 1, column: 1 };
+    super::Settings::restore(&stored).ok_or_else(unreadable).map(Some)
 }
 
 pub fn put_settings(batch: &mut Batch, settings: &super::Settings) {
@@ -117,7 +120,8 @@ pub fn put_settings(batch: &mut Batch, settings: &super::Settings) {
 
 pub async fn load(store: &Store, webhook: &str) -> Result<Progress, StoreError> {
     let stored = store.get(space::SETTINGS, &of(webhook)).await?;
-    Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default())
+    // From the beginning of the log everything would go out once more.
+    stored.map_or_else(|| Ok(Progress::default()), |stored| parse_setting("place of a webhook", &stored))
 }
 
 pub fn put(batch: &mut Batch, webhook: &str, progress: &Progress) {
@@ -149,6 +153,17 @@ pub async fn forget(store: &Store, batch: &mut Batch, webhook: &str) -> Result<(
     let prefix = key::webhook_failure(webhook, b"");
     for (key, _) in store.scan_prefix(space::WEBHOOK_FAILURES, &prefix, usize::MAX).await? {
         batch.delete(space::WEBHOOK_FAILURES, key);
+    }
+    Ok(())
+}
+
+/// Everything of all of them, also of those that nobody can name.
+pub async fn forget_all(store: &Store, batch: &mut Batch) -> Result<(), StoreError> {
+    let places = key::text(&format!("{SETTINGS}/"));
+    for (space, prefix) in [(space::SETTINGS, &*places), (space::WEBHOOK_FAILURES, &[][..])] {
+        for (key, _) in store.scan_prefix(space, prefix, usize::MAX).await? {
+            batch.delete(space, key);
+        }
     }
     Ok(())
 }

@@ -8,6 +8,10 @@
 //! parked, and every lane goes on trying, ever more slowly, until it is back. In a chat that is all alone the sign of life can
 //! only come from a later message: right after the first was refused once more, the next that has attempts left is tried (never
 //! when there was no answer at all); if that one is taken, each before it is tried once more and parked if it is refused again.
+//!
+//! **Not now.** 429 and 503 speak of the moment, and such an attempt is not counted; unless the receiver takes message after message
+//! at once meanwhile ([`SIGNS`]): then it is no moment that it speaks of. So one message on which a receiver's handler always crashes
+//! is parked, and one that is only busy parks nothing. When the queue is full of what was taken, [`Queue::lacks_a_sign`] asks for more.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -29,6 +33,12 @@ const MAX_WAIT: Duration = Duration::from_secs(300);
 /// A receiver that has failed so often in a row is asked by one request at a time.
 const SHY: u32 = 8;
 
+/// The receiver wants nothing any more: that is of no message.
+const GONE: u16 = 410;
+
+/// Messages that a receiver takes at their first attempt, one after the other, before one that it puts off meanwhile is refused by that.
+const SIGNS: u64 = 3;
+
 /// Where the body of a job is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
@@ -38,6 +48,13 @@ pub enum Source {
     Parked,
     /// Here: what is of now, and in no log.
     News(Arc<Payload>),
+}
+
+impl Source {
+    /// It waits for no better moment.
+    fn is_of_now(&self) -> bool {
+        matches!(self, Self::News(_))
+    }
 }
 
 /// One event that the webhook is owed.
@@ -64,6 +81,17 @@ struct Waiting {
     since: Instant,
     /// It was refused by an answer just now, after all of its attempts: a later one of its lane may be tried.
     canary: bool,
+    /// [`Queue::taken_at_once`], when an attempt that was put off was counted last.
+    signs_used: u64,
+}
+
+impl Waiting {
+    /// The receiver has taken others meanwhile, each at once.
+    fn is_put_off_alone(&self, taken_at_once: u64) -> bool {
+        // Fewer than were counted: the row was broken, and another one has begun.
+        let used = if taken_at_once < self.signs_used { 0 } else { self.signs_used };
+        taken_at_once - used >= SIGNS
+    }
 }
 
 /// How an attempt ended.
@@ -107,9 +135,20 @@ pub struct Queue {
     failures: u32,
     /// When the last attempt that was taken began.
     sign_of_life: Option<Instant>,
-    /// By the receiver's own word.
-    not_before: Option<Instant>,
+    /// Attempts in a row that were the first of their job and were taken.
+    taken_at_once: u64,
+    pause: Option<Pause>,
     flying: usize,
+}
+
+/// Nothing goes out, by the receiver's own word.
+#[derive(Debug)]
+struct Pause {
+    until: Instant,
+    /// When the attempt began that it answered so.
+    began: Instant,
+    /// Attempts that began later, and were taken.
+    taken_since: u64,
 }
 
 impl Queue {
@@ -123,7 +162,8 @@ impl Queue {
             read: cursor,
             failures: 0,
             sign_of_life: None,
-            not_before: None,
+            taken_at_once: 0,
+            pause: None,
             flying: 0,
         }
     }
@@ -173,7 +213,7 @@ impl Queue {
 
     /// Something that is owed and not in the log.
     pub fn push(&mut self, lane: &str, job: Job, now: Instant) {
-        let waiting = Waiting { job, tries: 0, due: now, flying: false, since: now, canary: false };
+        let waiting = Waiting { job, tries: 0, due: now, flying: false, since: now, canary: false, signs_used: 0 };
         let jobs = self.lanes.entry(lane.into()).or_default();
         let has_canary = jobs.iter().any(|waiting| waiting.job.attempts < self.retries.attempts);
         // The receiver may be back since the first was refused: then that goes first.
@@ -196,7 +236,7 @@ impl Queue {
 
     /// The next attempt that may begin now, marked as flying. `limit`: attempts in flight.
     pub fn launch(&mut self, now: Instant, limit: usize) -> Option<(Arc<str>, Job)> {
-        if self.is_full(limit) || self.not_before.is_some_and(|at| at > now) {
+        if self.is_full(limit) || self.pause.as_ref().is_some_and(|pause| pause.until > now) {
             return None;
         }
         let attempts = self.retries.attempts;
@@ -222,7 +262,29 @@ impl Queue {
         }
         let attempts = self.retries.attempts;
         let next = self.lanes.values().filter_map(|jobs| due(jobs, attempts).map(|(at, _)| at)).min()?;
-        Some(self.not_before.map_or(next, |at| at.max(next)))
+        Some(self.pause.as_ref().map_or(next, |pause| pause.until.max(next)))
+    }
+
+    /// Whether nothing that is here can show that the receiver takes others, while one waits for that: then one more event is to be taken
+    /// in, however many there are.
+    pub fn lacks_a_sign(&self) -> bool {
+        // A receiver that takes nothing is down: then there is enough to try.
+        if self.owed.len() > self.done.len() {
+            return false;
+        }
+        let mut firsts = self.lanes.values().filter_map(VecDeque::front);
+        firsts.clone().all(|first| first.tries > 0) && firsts.any(|first| self.waits_for_a_sign(first))
+    }
+
+    fn waits_for_a_sign(&self, first: &Waiting) -> bool {
+        match &first.job.refusal {
+            _ if first.job.source != Source::Log => false,
+            Some(refusal) if refusal.not_now => !first.is_put_off_alone(self.taken_at_once),
+            _ => {
+                let has_had_enough = first.job.attempts >= self.retries.attempts;
+                has_had_enough && self.sign_of_life.is_none_or(|began| began < first.since)
+            }
+        }
     }
 
     fn is_full(&self, limit: usize) -> bool {
@@ -245,10 +307,7 @@ impl Queue {
             Outcome::Taken => self.taken(lane, place, began, now),
             Outcome::Failed(refusal) => {
                 self.failures = self.failures.saturating_add(1);
-                if let Some(after) = refusal.after {
-                    self.not_before = Some(now + after);
-                }
-                self.failed(lane, place, refusal, now, chance)
+                self.failed(lane, place, refusal, began, now, chance)
             }
         }
     }
@@ -268,9 +327,18 @@ impl Queue {
             self.lanes.values_mut().flatten().for_each(|waiting| waiting.due = waiting.due.min(now));
         }
         self.failures = 0;
+        if let Some(pause) = &mut self.pause
+            && began >= pause.began
+        {
+            pause.taken_since += 1;
+            if pause.taken_since >= SIGNS {
+                self.pause = None;
+            }
+        }
         let Some(waiting) = self.lanes.get_mut(lane).and_then(|jobs| jobs.get_mut(place)) else {
             return Verdict::default();
         };
+        self.taken_at_once += u64::from(waiting.tries == 0);
         waiting.job.names.remove(0);
         let is_done = waiting.job.names.is_empty();
         if !is_done {
@@ -285,16 +353,41 @@ impl Queue {
         Verdict { done, parked: Vec::new() }
     }
 
-    fn failed(&mut self, lane: &Arc<str>, place: usize, refusal: &Refusal, now: Instant, chance: f64) -> Verdict {
-        let (retries, sign_of_life) = (self.retries, self.sign_of_life);
+    fn failed(
+        &mut self,
+        lane: &Arc<str>,
+        place: usize,
+        refusal: &Refusal,
+        began: Instant,
+        now: Instant,
+        chance: f64,
+    ) -> Verdict {
+        let (retries, sign_of_life, taken_at_once) = (self.retries, self.sign_of_life, self.taken_at_once);
         let Some(jobs) = self.lanes.get_mut(lane) else { return Verdict::default() };
         let waiting = &mut jobs[place];
         waiting.flying = false;
         waiting.job.refusal = Some(refusal.clone());
+        // Of what was taken before a message was tried it does not know whether it would have been refused then.
+        let is_alone = waiting.tries > 0 && waiting.is_put_off_alone(taken_at_once);
+        if waiting.tries == 0 {
+            (self.taken_at_once, waiting.signs_used) = (0, 0);
+        }
         waiting.tries = waiting.tries.saturating_add(1);
-        let next = now + wait(retries, waiting.tries).mul_f64(chance);
-        if !refusal.not_now && (place == 0 || refusal.answered) {
+        let may_count = place == 0 && refusal.status != Some(GONE) && (is_alone || waiting.job.source.is_of_now());
+        let is_excused = refusal.not_now && !may_count;
+        let mut next = now + wait(retries, waiting.tries).mul_f64(chance);
+        if let Some(after) = refusal.after {
+            // Of one that is put off alone its own word is of itself. Behind the others, so that they can show it.
+            next += after;
+            if !is_alone {
+                self.pause = Some(Pause { until: now + after, began, taken_since: 0 });
+            }
+        }
+        if !is_excused && (place == 0 || refusal.answered) {
             waiting.job.attempts = waiting.job.attempts.saturating_add(1);
+        }
+        if refusal.not_now && !is_excused {
+            waiting.signs_used = taken_at_once;
         }
         if place > 0 {
             // Then the first again, and this one behind it.
@@ -302,8 +395,9 @@ impl Queue {
             jobs[0].due = if refusal.answered { next } else { jobs[0].due };
             return Verdict::default();
         }
-        let had_enough = waiting.job.attempts >= retries.attempts && !refusal.not_now;
-        let others_are_taken = sign_of_life.is_some_and(|began| began >= waiting.since);
+        let had_enough = waiting.job.attempts >= retries.attempts && !is_excused;
+        let others_are_taken =
+            sign_of_life.is_some_and(|began| began >= waiting.since) || (refusal.not_now && is_alone);
         // What someone asked to send again, and what nobody can send again, has had its attempts and no more.
         let gives_up = had_enough && (others_are_taken || waiting.job.source != Source::Log);
         waiting.since = now;

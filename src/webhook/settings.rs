@@ -95,16 +95,22 @@ impl Settings {
         before: &Self,
         check: impl Fn(&str) -> Result<Url, Refusal>,
     ) -> Result<Self, Vec<Flaw>> {
-        let mut reader = Reader { flaws: Vec::new(), before, taken: Vec::new(), check: &check };
+        let mut reader = Reader { flaws: Vec::new(), before, taken: Vec::new(), check: &check, is_stored: false };
         let settings = reader.settings(given);
         if reader.flaws.is_empty() { Ok(settings) } else { Err(reader.flaws) }
     }
 
-    /// What was stored. A URL that has become forbidden since stays: that is found when a connection is made.
+    /// What was stored; `None`: it cannot be read. A URL that has become forbidden since stays: that is found when a connection is made. So
+    /// does whatever else this build would refuse, since another one took it: events that it does not know never come.
     pub fn restore(stored: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(stored).ok()?;
-        let before = Self::default();
-        let mut settings = Self::parse(&value, &before, |url| url.parse().map_err(|_| Refusal::Malformed)).ok()?;
+        let (before, check) = (Self::default(), |url: &str| url.parse().map_err(|_| Refusal::Malformed));
+        let mut reader =
+            Reader { flaws: Vec::new(), before: &before, taken: Vec::new(), check: &check, is_stored: true };
+        let mut settings = reader.settings(&value);
+        if !reader.flaws.is_empty() {
+            return None;
+        }
         for (webhook, stored) in settings.webhooks.iter_mut().zip(value["webhooks"].as_array()?) {
             webhook.id = stored["id"].as_str()?.to_owned();
         }
@@ -156,7 +162,7 @@ impl Webhook {
     }
 
     pub fn custom_headers(&self) -> HeaderMap {
-        // Checked when they were set.
+        // Checked when they were set, by this build or another.
         self.headers.iter().filter_map(|(name, value)| outbound::header(name, value.expose()).ok()).collect()
     }
 }
@@ -167,11 +173,20 @@ struct Reader<'a> {
     /// Ids that are given out already.
     taken: Vec<String>,
     check: &'a dyn Fn(&str) -> Result<Url, Refusal>,
+    /// It was taken once: then nothing is a flaw but what has no meaning at all.
+    is_stored: bool,
 }
 
 impl Reader<'_> {
     fn flaw(&mut self, field: impl Into<String>, expected: impl Into<String>) {
         self.flaws.push(Flaw { field: field.into(), expected: expected.into() });
+    }
+
+    /// Of what was stored none.
+    fn bound(&mut self, field: impl Into<String>, expected: impl Into<String>) {
+        if !self.is_stored {
+            self.flaw(field, expected);
+        }
     }
 
     fn settings(&mut self, given: &Value) -> Settings {
@@ -180,7 +195,9 @@ impl Reader<'_> {
         }
         let metadata = match &given["metadata"] {
             Value::Null => json!({}),
-            Value::Object(_) if given["metadata"].to_string().len() <= MAX_METADATA => given["metadata"].clone(),
+            metadata @ Value::Object(_) if self.is_stored || metadata.to_string().len() <= MAX_METADATA => {
+                metadata.clone()
+            }
             _ => {
                 self.flaw("metadata", format!("expected an object of at most {MAX_METADATA} bytes"));
                 Value::Null
@@ -188,7 +205,7 @@ impl Reader<'_> {
         };
         let webhooks = match &given["webhooks"] {
             Value::Null => Vec::new(),
-            Value::Array(list) if list.len() <= MAX_WEBHOOKS => {
+            Value::Array(list) if self.is_stored || list.len() <= MAX_WEBHOOKS => {
                 list.iter().enumerate().filter_map(|(n, webhook)| self.webhook(n, webhook)).collect()
             }
             _ => {
@@ -202,7 +219,7 @@ impl Reader<'_> {
         let hooks = settings.webhooks.iter().map(|webhook| &webhook.rest);
         let bytes: usize = hooks.chain([&settings.rest]).map(|rest| json!(rest).to_string().len()).sum();
         if bytes > MAX_REST {
-            self.flaw("config", format!("expected at most {MAX_REST} bytes beside webhooks and metadata"));
+            self.bound("config", format!("expected at most {MAX_REST} bytes beside webhooks and metadata"));
         }
         settings
     }
@@ -260,14 +277,14 @@ impl Reader<'_> {
 
     fn events(&mut self, at: &str, given: &Value) -> Vec<String> {
         let names: Option<Vec<_>> = given.as_array().map(|list| list.iter().map(Value::as_str).collect());
-        let Some(names) = names.filter(|names| (1..=64).contains(&names.len())) else {
+        let Some(names) = names.filter(|names| self.is_stored || (1..=64).contains(&names.len())) else {
             self.flaw(format!("{at}.events"), "expected a list of events, like [\"message\"] or [\"*\"]");
             return Vec::new();
         };
         for (n, name) in names.iter().enumerate() {
             if name.and_then(Wish::parse).is_none() {
                 let known = EventName::ALL.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-                self.flaw(format!("{at}.events[{n}]"), format!("expected one of {known}, or *"));
+                self.bound(format!("{at}.events[{n}]"), format!("expected one of {known}, or *"));
             }
         }
         names.into_iter().flatten().map(str::to_owned).collect()
@@ -280,7 +297,9 @@ impl Reader<'_> {
             Value::String(key) if key == MASK && before.is_some_and(|before| before.key.is_some()) => {
                 before.and_then(|before| before.key.clone())
             }
-            Value::String(key) if key.len() <= MAX_TEXT && key != MASK => Some(Secret::new(key.as_str())),
+            Value::String(key) if (self.is_stored || key.len() <= MAX_TEXT) && key != MASK => {
+                Some(Secret::new(key.as_str()))
+            }
             _ => {
                 let expected = match given["key"].as_str() {
                     Some(MASK) => "expected the key: none is known of this URL",
@@ -304,15 +323,17 @@ impl Reader<'_> {
             Value::String(name) if name == "linear" => Policy::Linear,
             Value::String(name) if name == "exponential" => Policy::Exponential,
             _ => {
-                self.flaw(format!("{at}.retries.policy"), "expected constant, linear or exponential");
+                self.bound(format!("{at}.retries.policy"), "expected constant, linear or exponential");
                 default.policy
             }
         };
         let mut number = |name: &str, range: std::ops::RangeInclusive<f64>, default: f64| {
             let number = if given[name].is_null() { Some(default) } else { given[name].as_f64() };
+            let number =
+                number.map(|number| if self.is_stored { number.clamp(*range.start(), *range.end()) } else { number });
             number.filter(|number| range.contains(number)).unwrap_or_else(|| {
                 let expected = format!("expected a number from {} to {}", range.start(), range.end());
-                self.flaw(format!("{at}.retries.{name}"), expected);
+                self.bound(format!("{at}.retries.{name}"), expected);
                 default
             })
         };
@@ -325,7 +346,7 @@ impl Reader<'_> {
     fn headers(&mut self, at: &str, given: &Value, before: Option<&Webhook>) -> Vec<(String, Secret)> {
         let list = match given {
             Value::Null => return Vec::new(),
-            Value::Array(list) if list.len() <= MAX_HEADERS => list,
+            Value::Array(list) if self.is_stored || list.len() <= MAX_HEADERS => list,
             _ => {
                 self.flaw(format!("{at}.customHeaders"), format!("expected a list of at most {MAX_HEADERS}"));
                 return Vec::new();
@@ -349,6 +370,8 @@ impl Reader<'_> {
                 _ => Secret::new(value),
             };
             match outbound::header(name, value.expose()) {
+                // One that this build would not send is not sent ([`Webhook::custom_headers`]).
+                _ if self.is_stored => headers.push((name.to_owned(), value)),
                 Ok(_) if value.expose().len() <= MAX_TEXT => headers.push((name.to_owned(), value)),
                 Ok(_) => self.flaw(format!("{at}.value"), "expected at most 4096 bytes"),
                 Err(expected) => self.flaw(format!("{at}.name"), expected),
@@ -474,6 +497,32 @@ mod tests {
         let changed = parse(given, &settings).unwrap();
         assert_eq!(changed.webhooks[0].id, settings.webhooks[0].id);
         assert_ne!(changed.webhooks[1].id, settings.webhooks[0].id);
+    }
+
+    /// Another build wrote it: with an event that this one does not know, and more of everything than this one takes.
+    #[test]
+    fn what_this_build_would_not_take_is_restored_all_the_same() {
+        let mut stored: Value = serde_json::from_slice(&parse(full(), &Settings::default()).unwrap().store()).unwrap();
+        let webhook = &mut stored["webhooks"][0];
+        webhook["events"] = json!(["message", "x.y"]);
+        webhook["retries"]["attempts"] = json!(1000);
+        webhook["customHeaders"].as_array_mut().unwrap().push(json!({ "name": "Host", "value": "x" }));
+        stored["metadata"] = json!({ "long": "x".repeat(2 * MAX_METADATA) });
+        let bytes = serde_json::to_vec(&stored).unwrap();
+        let settings = Settings::restore(&bytes).expect("it is a webhook");
+        let webhook = &settings.webhooks[0];
+        assert!(webhook.wants(EventName::Message) && !webhook.wants(EventName::MessageAny));
+        assert_eq!(
+            (webhook.id.as_str(), webhook.url.as_str()),
+            (stored["webhooks"][0]["id"].as_str().unwrap(), "https://example.com/hook")
+        );
+        assert_eq!(webhook.events, ["message", "x.y"], "whoever knows it finds it again");
+        assert_eq!(settings.metadata, stored["metadata"]);
+        // What is shown can be written back.
+        assert_eq!(Settings::restore(&settings.store()), Some(settings));
+        for garbage in [&b"{"[..], b"[]", br#"{"webhooks":[{"id":"a"}]}"#] {
+            assert!(Settings::restore(garbage).is_none());
+        }
     }
 
     #[test]

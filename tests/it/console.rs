@@ -138,3 +138,18 @@ async fn files_are_shown_played_and_saved_and_nothing_runs() {
 async fn a_tenant_comes_from_another_gateway_by_its_folder() {
     play("movein", stage().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_missed_that_came_while_another_conversation_was_opened() {
+    play("missed", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_asked_is_asked_again() {
+    play("again", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_a_tenant_leaves_nothing_behind() {
+    play("left", stage().await).await;
+}

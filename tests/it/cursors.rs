@@ -79,10 +79,10 @@ async fn a_clock_that_is_behind_hides_nothing_with_firestore() {
     comes_back(Home::Emulator, &[-3600, -3603]).await;
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A socket that has shown its key and registers so.
-async fn registering(stage: &Stage, registration: Value) -> Socket {
+pub async fn registering(stage: &Stage, registration: Value) -> Socket {
     let uri = format!("ws://{}/socket.io/?EIO=4&transport=websocket", stage.setup.address);
     let (mut socket, _) = ClientBuilder::from_uri(uri.parse().unwrap()).connect().await.unwrap();
     socket.send(Message::text(format!("40{}", json!({ "key": stage.setup.admin_key })))).await.unwrap();
@@ -97,7 +97,7 @@ async fn next(socket: &mut Socket) -> String {
 }
 
 /// The payload of the next event of this name.
-async fn hears(socket: &mut Socket, name: &str) -> Value {
+pub async fn hears(socket: &mut Socket, name: &str) -> Value {
     loop {
         let text = next(socket).await;
         let Some(event) = text.strip_prefix("42") else { continue };

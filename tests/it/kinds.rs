@@ -184,6 +184,11 @@ async fn customers_write_every_kind() {
         (&reply["quotedMessage"]["id"], &reply["quotedMessage"]["text"]),
         (&json!(answer), &json!("which one?"))
     );
+    let named = write(Say::Text { text: "for @us".into(), mentions: vec![scene.tenant.number.clone()] }).await;
+    assert_eq!(named["mentions"], json!([format!("{}@s.whatsapp.net", scene.tenant.number)]), "{named}");
+    assert_eq!(reply["mentions"], serde_json::Value::Null, "{reply}");
+    // Of a product or an order the text alone is nothing to go by.
+    assert_eq!(reply["quotedMessage"]["content"]["kind"], json!("text"), "{reply}");
     let reaction = write(Say::reaction(&answer, "👍")).await["content"].take();
     assert_eq!(
         (&reaction["target"]["id"], &reaction["target"]["from_me"]),

@@ -123,6 +123,7 @@ mod text_flood;
 mod timers;
 mod tokens;
 mod unlinking;
+mod unreadable;
 mod unseen;
 mod vault_access;
 mod vault_contract;

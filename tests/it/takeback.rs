@@ -11,6 +11,7 @@ use sessiond::{
 };
 
 use crate::{
+    cursors,
     proxy::{self, Mode},
     stage::{Home, LIMIT, Other, Stage},
 };
@@ -109,6 +110,34 @@ async fn is_taken_back(home: Home) {
     deploy.conversations[0].customers_write(&deploy.stage.network, 2).await.unwrap();
     deploy.answer().await;
     deploy.assert_served().await;
+}
+
+/// It comes while another process has the tenant, and has missed something of before that: what this process hears first is newer.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_with_an_old_cursor_for_a_tenant_that_is_elsewhere_misses_nothing() {
+    let Some((mut deploy, new)) = deploy(Home::Embedded, "1s").await else { return };
+    let heard = deploy.ear.heard();
+    let first = heard.iter().find(|one| one.event == "message:received").unwrap();
+    let cursor = first.payload["eventId"].clone();
+    let mut socket = cursors::registering(&deploy.stage, json!({ "tenantId": TENANT, "cursor": cursor })).await;
+    cursors::hears(&mut socket, "registered").await;
+    deploy.conversations[0].customers_write(&deploy.stage.network, 2).await.unwrap();
+    let arrived = || async { deploy.stage.tally.count(&deploy.conversations).await.unwrap().lost == 0 };
+    until(LIMIT, "the new process to take what customers write", arrived).await.unwrap();
+    new.kill().await.unwrap();
+    let known = first.payload["message"]["text"].as_str().unwrap();
+    let written = deploy.conversations[0].written.iter().map(|written| &*written.text);
+    let expected: Vec<&str> = written.filter(|text| *text != known).collect();
+    let mut texts: Vec<String> = Vec::new();
+    while texts.len() < expected.len() {
+        let message = cursors::hears(&mut socket, "message:received").await;
+        texts.push(message["message"]["text"].as_str().unwrap().to_owned());
+    }
+    texts.sort();
+    let mut all = expected.clone();
+    all.sort_unstable();
+    assert_eq!(texts, all, "{}", deploy.stage.log());
+    deploy.old.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -398,10 +398,19 @@ async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
         (&format!("filter.timestamp.gte={later}"), &[]),
         ("filter.ack=2&filter.fromMe=false&limit=1", &["three"]),
         ("filter.ack=-1", &[]),
+        ("filter.ack=DEVICE&filter.fromMe=false&limit=1", &["three"]),
+        ("filter.ack=ERROR", &[]),
     ] {
         assert_eq!(bodies(&list(&mut scene, query).await), expected, "{query}");
     }
-    for wrong in ["filter.ack=9", "filter.fromMe=maybe", "sortOrder=up", "sortBy=size"] {
+    // Where the chat is named, WhatsApp's own id of the message is enough.
+    let whole = list(&mut scene, "limit=1").await[0]["id"].as_str().unwrap().to_owned();
+    let bare = whole.rsplit('_').next().unwrap();
+    for id in [&*whole, bare] {
+        let path = format!("/api/trattoria/chats/{chat}/messages/{id}");
+        assert_eq!(scene.stage.dashboard.get(&path).await.unwrap().body["body"], json!("four"), "{id}");
+    }
+    for wrong in ["filter.ack=9", "filter.ack=read", "filter.fromMe=maybe", "sortOrder=up", "sortBy=size"] {
         assert_eq!(list(&mut scene, wrong).await["code"], json!("invalid_input"), "{wrong}");
     }
 

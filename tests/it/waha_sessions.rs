@@ -174,6 +174,53 @@ async fn one_that_exists_is_not_made_again_and_one_without_a_name_gets_one() {
 
 /// Of a session that is not there, every route of sessions says so.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_refused_makes_nothing() {
+    let stage = webhooks::stage().await;
+    let daemon = stage.start().await;
+    let hook = |url: &str| json!({ "webhooks": [{ "url": url, "events": ["message"] }] });
+    let wrong = [hook("x"), json!({ "country": "nowhere" })];
+    for (n, config) in wrong.iter().enumerate() {
+        for (route, name) in [("/api/sessions", format!("made-{n}")), ("/api/sessions/start", format!("started-{n}"))] {
+            let new = json!({ "name": name, "displayName": "Trattoria", "config": config });
+            let (status, problem) = webhooks::ask(&stage, "POST", route, Some(new)).await;
+            assert_eq!((status, &problem["code"]), (400, &json!("invalid_input")), "{problem}");
+            let (status, _) = webhooks::ask(&stage, "GET", &format!("/api/sessions/{name}"), None).await;
+            assert_eq!(status, 404, "{name} was made");
+        }
+    }
+    let (status, _) = webhooks::ask(&stage, "PUT", "/api/hooked/webhooks", Some(hook("x"))).await;
+    assert_eq!(status, 400);
+    let (status, _) = webhooks::ask(&stage, "GET", "/api/sessions/hooked", None).await;
+    assert_eq!(status, 404);
+    let right =
+        json!({ "name": "made-0", "start": false, "displayName": "Trattoria", "config": hook("https://example.com/") });
+    let (status, made) = webhooks::ask(&stage, "POST", "/api/sessions", Some(right)).await;
+    assert_eq!(status, 201, "{made}");
+    // One that exists keeps its name when the rest of the request is refused.
+    let change = json!({ "displayName": "Osteria", "config": hook("x") });
+    let (status, _) = webhooks::ask(&stage, "PUT", "/api/sessions/made-0", Some(change)).await;
+    assert_eq!(status, 400);
+    let (_, shown) = webhooks::ask(&stage, "GET", "/api/tenant/made-0", None).await;
+    assert_eq!(shown["tenant"]["name"], json!("Trattoria"), "{shown}");
+    daemon.kill().await.unwrap();
+}
+
+/// Made anew under its id, it is nobody's yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_deleted_leaves_no_name_to_the_next() {
+    let stage = webhooks::stage().await;
+    let daemon = stage.start().await;
+    let new = json!({ "name": "trattoria", "start": false, "displayName": "Da Nino" });
+    assert_eq!(webhooks::ask(&stage, "POST", "/api/sessions", Some(new)).await.0, 201);
+    assert_eq!(webhooks::ask(&stage, "DELETE", "/api/sessions/trattoria", None).await.0, 200);
+    let new = json!({ "name": "trattoria", "start": false });
+    assert_eq!(webhooks::ask(&stage, "POST", "/api/sessions", Some(new)).await.0, 201);
+    let (_, shown) = webhooks::ask(&stage, "GET", "/api/tenant/trattoria", None).await;
+    assert_ne!(shown["tenant"]["name"], json!("Da Nino"), "{shown}");
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_not_there_is_not_found() {
     let stage = webhooks::stage().await;
     let daemon = stage.start().await;

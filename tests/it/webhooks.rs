@@ -119,7 +119,12 @@ async fn wrong_settings_are_refused_field_by_field() {
     // Nothing of the inner net is allowed here.
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
-    for url in ["http://127.0.0.1/", "http://[::1]:8080/", "http://169.254.169.254/", "file:///etc/passwd", "x"] {
+    for url in ["http://127.0.0.1/", "http://[::1]:8080/", "http://169.254.169.254/", "file:///etc/passwd", "x", "y"] {
+        if url == "y" {
+            // So far nothing was made. What there is stays as it is.
+            assert_eq!(ask(&stage, "GET", "/api/trattoria/webhooks", None).await.0, 404);
+            put(&stage, "trattoria", json!([])).await;
+        }
         let config = json!({ "webhooks": [webhook("https://example.com/", &["*"], 3), webhook(url, &["massage"], 3)] });
         let (status, body) = ask(&stage, "PUT", "/api/trattoria/webhooks", Some(config)).await;
         assert_eq!((status, &body["code"]), (400, &json!("invalid_input")), "{url}");
@@ -303,6 +308,31 @@ async fn a_message_that_is_retried_holds_up_its_own_chat_alone() {
     daemon.kill().await.unwrap();
 }
 
+/// The receiver's handler crashes on it, and the proxy before it says 503.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_alone_is_answered_503_is_parked_and_stops_nobody() {
+    let receiver = Receiver::start().await;
+    let stage = stage().await;
+    let daemon = stage.start().await;
+    put(&stage, "trattoria", json!([webhook(&receiver.url(), &["message"], 5)])).await;
+    let mut conversation = stage.pair("trattoria").await;
+    let poison = "order 1 for trattoria";
+    receiver.answers(move |post| status(if post["payload"]["body"] == poison { 503 } else { 200 }));
+    // More than are read ahead of one that is owed.
+    conversation.customers_write(&stage.network, 150).await.unwrap();
+    let all = conversation.written.len();
+    assert!(all >= 300, "{all}");
+    let taken = |posts: &[Post]| {
+        posts.iter().filter(|post| post.taken).map(|post| post.id().to_owned()).collect::<BTreeSet<_>>()
+    };
+    receiver.until(2 * LIMIT, "all others", |posts| taken(posts).len() == all - 1).await;
+    let parked = async || failures(&stage, "trattoria").await.len() == 1;
+    until(LIMIT, "the failure", parked).await.unwrap();
+    let failure = failures(&stage, "trattoria").await.remove(0);
+    assert_eq!((&failure["status"], &failure["attempts"]), (&json!(503), &json!(5)), "{failure}");
+    daemon.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_receivers_own_word_counts() {
     let receiver = Receiver::start().await;
@@ -404,6 +434,35 @@ async fn many_slow_receivers_leave_places_at_their_own_host() {
     receiver.until(LIMIT, "the healthy tenant's", |posts| has_all(&of(posts, "trattoria"), &healthy)).await;
     println!("after {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    daemon.kill().await.unwrap();
+}
+
+/// Ten webhooks of one tenant at one address: what waits for the tenant's own places takes none of the address's.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_webhooks_of_one_tenant_leave_places_at_their_host() {
+    let receiver = Receiver::start().await;
+    // Four places for each tenant, and eight at one host.
+    let stage = stage().await.set("SESSIOND_WEBHOOKS__CONCURRENCY", "16").set("SESSIOND_WEBHOOKS__PER_TENANT", "4");
+    let daemon = stage.start().await;
+    receiver.answers(|post| {
+        // Under what makes a receiver a slow one.
+        let after = Duration::from_millis(if post["session"] == "osteria" { 2500 } else { 0 });
+        Answer { after, ..status(200) }
+    });
+    let hook = webhook(&receiver.url(), &["message"], 15);
+    put(&stage, "osteria", json!(vec![hook.clone(); 10])).await;
+    put(&stage, "trattoria", json!([hook])).await;
+    let (mut greedy, mut other) = tokio::join!(stage.pair("osteria"), stage.pair("trattoria"));
+    for _ in 0..6 {
+        greedy.customers.push(stage.network.add_customer().await);
+    }
+    greedy.customers_write(&stage.network, 4).await.unwrap();
+    receiver.until(LIMIT, "its second requests", |posts| of(posts, "osteria").len() >= 8).await;
+    let began = Instant::now();
+    other.customers_write(&stage.network, 1).await.unwrap();
+    receiver.until(LIMIT, "the other tenant's", |posts| has_all(&of(posts, "trattoria"), &other)).await;
+    println!("after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     daemon.kill().await.unwrap();
 }
 

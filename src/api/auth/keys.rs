@@ -172,6 +172,8 @@ impl Keys {
 
     /// Revokes all keys of a tenant.
     pub async fn revoke_of(&self, tenant: &TenantId) -> Result<(), VaultError> {
+        // One that another process made a moment ago is among them, or nobody says that all are revoked.
+        self.refresh().await?;
         for key in self.list().await {
             if matches!(&key.rights, Rights::Tenant { tenant: whose, .. } if whose == tenant) {
                 self.revoke(&key.id).await?;

@@ -14,17 +14,14 @@ use crate::{
     message::media::{Pen, Spooled},
 };
 
+static ENGINE: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// From base64, in whichever form programs write it: with or without padding, broken into lines, as a `data:` URL.
 pub async fn decode(text: &str, mut pen: Pen, field: &'static str) -> Result<Spooled, Problem> {
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let text = match text.strip_prefix("data:") {
-        Some(rest) => rest.split_once(";base64,").ok_or_else(|| flaw(field, "expected base64"))?.1,
-        None => text,
-    };
-    let mut decoder = DecoderReader::new(Unbroken(text.as_bytes()), &ENGINE);
+    let mut decoder = decoder(text, field)?;
     let mut piece = vec![0; 64 * 1024];
     loop {
         let read = decoder.read(&mut piece).map_err(|_| flaw(field, "expected base64"))?;
@@ -33,6 +30,24 @@ pub async fn decode(text: &str, mut pen: Pen, field: &'static str) -> Result<Spo
         }
         write(&mut pen, &piece[..read]).await?;
     }
+}
+
+/// The same of what is small.
+pub fn decode_small(text: &str, field: &'static str) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    decoder(text, field)?.read_to_end(&mut bytes).map_err(|_| flaw(field, "expected base64"))?;
+    Ok(bytes)
+}
+
+fn decoder<'a>(
+    text: &'a str,
+    field: &'static str,
+) -> Result<DecoderReader<'static, GeneralPurpose, Unbroken<'a>>, Problem> {
+    let text = match text.strip_prefix("data:") {
+        Some(rest) => rest.split_once(";base64,").ok_or_else(|| flaw(field, "expected base64"))?.1,
+        None => text,
+    };
+    Ok(DecoderReader::new(Unbroken(text.as_bytes()), &ENGINE))
 }
 
 /// Reads over line breaks and blanks.
@@ -70,9 +85,11 @@ mod tests {
     async fn base64_in_whichever_form() {
         for text in ["aGVsbG8=", "aGVsbG8", "aGVs\r\nbG8=\n", " aGVsbG8= ", "data:text/plain;base64,aGVsbG8="] {
             assert_eq!(decoded(text).await.as_deref(), Some(b"hello".as_slice()), "{text:?}");
+            assert_eq!(decode_small(text, "data").ok().as_deref(), Some(b"hello".as_slice()), "{text:?}");
         }
         for text in ["a", "!!!!", "aGVsbG8=aGVs", "data:text/plain,hello", "aGVsbG8=="] {
             assert_eq!(decoded(text).await, None, "{text:?}");
+            assert!(decode_small(text, "data").is_err(), "{text:?}");
         }
         assert_eq!(decoded(&"AAAA".repeat(1000)).await, None);
     }

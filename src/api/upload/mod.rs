@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::warn;
 
-pub use self::base64::decode;
+pub use self::base64::{decode, decode_small};
 use self::{
     form::read_form,
     json::{Json, StatusJson, read_json},

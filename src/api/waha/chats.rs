@@ -15,7 +15,7 @@ use super::{
         problem::Problem,
         stream::{self, Frame, Streamed},
     },
-    Success, accepted, chat, flaw, listed,
+    Success, accepted, bare_id, chat, flaw, listed,
     lists::{ChatList, Ids, MessageList, MessagesOfChat},
     message_id,
 };
@@ -201,7 +201,7 @@ pub async fn message(
     Path(named): Path<MessagePath>,
 ) -> Result<Json<waha::Message>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let id = message_id("messageId", &named.message_id)?.id;
+    let id = bare_id(&named.message_id);
     let session = app.fleet.known(&tenant).await?;
     let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
     let entries = session.messages(&query).await.map_err(Problem::unreadable)?;

@@ -79,16 +79,17 @@ pub struct MessageList {
     until: Option<i64>,
     #[serde(rename = "filter.fromMe")]
     from_me: Option<bool>,
-    /// -1 (error) to 4 (played), as messages show it.
+    /// As messages show it, by `ack` or by `ackName`: -1 (`ERROR`) to 4 (`PLAYED`).
     #[serde(rename = "filter.ack")]
-    #[schemars(range(min = -1, max = 4))]
-    ack: Option<i8>,
+    #[schemars(regex(pattern = "^(-1|[0-4]|ERROR|PENDING|SERVER|DEVICE|READ|PLAYED)$"), example = &"READ")]
+    ack: Option<String>,
 }
 
 impl MessageList {
     /// The query, for one chat or for all.
     pub fn query(&self, chat: Option<String>) -> Result<history::Query, Problem> {
-        let delivery = self.ack.map(|ack| delivery(ack).ok_or_else(|| flaw("filter.ack", "expected -1 to 4")));
+        let expected = || flaw("filter.ack", "expected -1 to 4, or ERROR, PENDING, SERVER, DEVICE, READ, PLAYED");
+        let delivery = self.ack.as_deref().map(|ack| delivery(ack).ok_or_else(expected));
         Ok(history::Query {
             chat,
             offset: self.offset.unwrap_or(0).min(MAX_OFFSET),
@@ -103,14 +104,14 @@ impl MessageList {
     }
 }
 
-fn delivery(ack: i8) -> Option<Delivery> {
+fn delivery(ack: &str) -> Option<Delivery> {
     Some(match ack {
-        -1 => Delivery::Failed,
-        0 => Delivery::Accepted,
-        1 => Delivery::Sent,
-        2 => Delivery::Delivered,
-        3 => Delivery::Read,
-        4 => Delivery::Played,
+        "-1" | "ERROR" => Delivery::Failed,
+        "0" | "PENDING" => Delivery::Accepted,
+        "1" | "SERVER" => Delivery::Sent,
+        "2" | "DEVICE" => Delivery::Delivered,
+        "3" | "READ" => Delivery::Read,
+        "4" | "PLAYED" => Delivery::Played,
         _ => return None,
     })
 }

@@ -130,7 +130,7 @@ async fn conversations<C: FromIterator<String>>(
     Ok(found.into_iter().collect())
 }
 
-/// A message's id, in WAHA's form or bare.
+/// A message's id in WAHA's form, which says who wrote it.
 fn message_id(field: &'static str, text: &str) -> Result<MessageId, Problem> {
     text.parse().map_err(|error: waha::InvalidMessageId| flaw(field, error.to_string()))
 }

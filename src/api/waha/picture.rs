@@ -1,7 +1,6 @@
 //! A file that a request brings, whole or by its URL.
 
 use axum::http::StatusCode;
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     message::media::Origin,
     outbound::{OutboundError, Request},
-    session::Source,
+    session::{Session, Source},
 };
 
 /// One pixel, as an example.
@@ -34,12 +33,13 @@ pub struct File {
     data: Option<String>,
 }
 
-/// The bytes of a small file, such as a picture for a profile.
-pub async fn small(app: &App, file: Option<File>, limit: usize) -> Result<Vec<u8>, Problem> {
+/// The bytes of a small file, such as a picture for a profile. One that is fetched takes one of the places that files by URL have: a host that
+/// only drips costs its own tenant.
+pub async fn small(app: &App, session: &Session, file: Option<File>, limit: usize) -> Result<Vec<u8>, Problem> {
     let file = file.ok_or_else(|| flaw("file", "is required"))?;
     match (file.data, file.url) {
-        (Some(data), _) => BASE64.decode(data).map_err(|_| flaw("file.data", "expected base64")),
-        (None, Some(url)) => fetch(app, &url, limit).await,
+        (Some(data), _) => upload::decode_small(&data, "file.data"),
+        (None, Some(url)) => session.in_url_turn(fetch(app, &url, limit)).await?,
         (None, None) => Err(flaw("file", "url or data is required")),
     }
 }

@@ -76,7 +76,7 @@ pub async fn set_picture(
     Body(body): Body<Picture>,
 ) -> Result<Json<Success>, Problem> {
     let session = app.fleet.known(&tenant).await?;
-    session.set_picture(picture::small(&app, body.file, MAX_PICTURE).await?).await?;
+    session.set_picture(picture::small(&app, &session, body.file, MAX_PICTURE).await?).await?;
     Ok(Json(Success::YES))
 }
 

@@ -11,6 +11,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures::future::join_all;
+use phonenumber::country::Id as CountryId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -164,14 +165,22 @@ pub async fn create(
     State(app): State<App>,
     Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
 ) -> Result<Created<Brief>, Problem> {
-    if app.fleet.status(&tenant).is_some() || app.fleet.record(&tenant).await?.is_some() {
+    if is_known(&app, &tenant).await? {
         return Err(Problem::session_exists(&tenant));
     }
-    if let Some(DisplayName(name)) = new.display_name {
-        app.fleet.opened(&tenant).await?;
-        app.fleet.set_display_name(&tenant, &name).await?;
-    }
-    make(&app, &tenant, new.config, new.start.unwrap_or(true)).await
+    check_new(&app, new.config.as_ref())?;
+    make(&app, &tenant, new.config, new.display_name, new.start.unwrap_or(true)).await
+}
+
+async fn is_known(app: &App, tenant: &TenantId) -> Result<bool, Problem> {
+    Ok(app.fleet.status(tenant).is_some() || app.fleet.record(tenant).await?.is_some())
+}
+
+/// Before the session is made: a request that is refused makes none.
+fn check_new(app: &App, config: Option<&Configuration>) -> Result<(), Problem> {
+    let Some(Configuration(config)) = config.filter(|config| !config.0.is_null()) else { return Ok(()) };
+    country_of(config)?;
+    Ok(app.webhooks.check_new(config)?)
 }
 
 /// With the settings, if there are any, before it starts: the first event goes to the webhooks too.
@@ -179,12 +188,16 @@ async fn make(
     app: &App,
     tenant: &TenantId,
     config: Option<Configuration>,
+    display_name: Option<DisplayName>,
     start: bool,
 ) -> Result<Created<Brief>, Problem> {
     // One that may not be started is not changed either.
     let session = if start { app.fleet.opened_to_connect(tenant).await? } else { app.fleet.opened(tenant).await? };
     if let Some(config) = config.filter(|config| !config.0.is_null()) {
         configure(app, &session, config).await?;
+    }
+    if let Some(DisplayName(name)) = display_name {
+        app.fleet.set_display_name(tenant, &name).await?;
     }
     if start {
         session.connect().await;
@@ -225,7 +238,10 @@ pub async fn start_named(
     State(app): State<App>,
     Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<ToStart>>,
 ) -> Result<Created<Brief>, Problem> {
-    make(&app, &tenant, named.config, true).await
+    if !is_known(&app, &tenant).await? {
+        check_new(&app, named.config.as_ref())?;
+    }
+    make(&app, &tenant, named.config, None, true).await
 }
 
 /// `GET /api/sessions/{session}`
@@ -267,17 +283,21 @@ pub async fn change(
 
 /// All of it is checked before anything is changed. What is left out is as if it had never been set.
 async fn configure(app: &App, session: &Session, Configuration(config): Configuration) -> Result<(), Problem> {
-    let country = match &config["country"] {
-        Value::Null => None,
-        given => match given.as_str().and_then(|text| text.parse().ok()) {
-            Some(country) => Some(country),
-            None => return Err(flaw("country", "expected two letters like CO (ISO 3166)")),
-        },
-    };
+    let country = country_of(&config)?;
     // The country that is shown of a tenant without one of its own is no choice of its owner.
     let country = country.filter(|given| session.own_country().is_some() || *given != session.country());
     app.webhooks.put(session.tenant(), config).await?;
     Ok(session.set_country(country).await?)
+}
+
+fn country_of(config: &Value) -> Result<Option<CountryId>, Problem> {
+    match &config["country"] {
+        Value::Null => Ok(None),
+        given => match given.as_str().and_then(|text| text.parse().ok()) {
+            Some(country) => Ok(Some(country)),
+            None => Err(flaw("country", "expected two letters like CO (ISO 3166)")),
+        },
+    }
 }
 
 /// `GET /api/sessions/{session}/me`
@@ -339,7 +359,7 @@ pub async fn delete(
         known => known?,
     };
     app.fleet.disconnect(&tenant).await?;
-    app.webhooks.put(&tenant, json!({})).await?;
+    app.webhooks.forget(&tenant).await?;
     if session.own_country().is_some() {
         session.set_country(None).await?;
     }

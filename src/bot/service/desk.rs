@@ -17,7 +17,7 @@ use tokio::{
         broadcast::{self, error::RecvError},
         mpsc, watch,
     },
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::{debug, error, warn};
 use ulid::Ulid;
@@ -73,6 +73,8 @@ pub struct BotDesk {
     /// Made of both, when it is needed.
     restaurant: Option<Arc<Restaurant>>,
     place: BotPlace,
+    /// False: it could not be read.
+    has_place: bool,
     /// As far as the log was read.
     read: Option<EventId>,
     /// Events since the place was written.
@@ -104,6 +106,7 @@ impl BotDesk {
             settings: records::no_settings(),
             restaurant: None,
             place: BotPlace::default(),
+            has_place: true,
             read: None,
             unwritten: 0,
             more: false,
@@ -125,7 +128,6 @@ impl BotDesk {
     }
 
     pub async fn run(mut self, mut commands: mpsc::Receiver<BotCommand>) {
-        let stop = self.session.stopping();
         while let Err(error) = self.work(&mut commands).await {
             self.forget_broken();
             if error.is_final() {
@@ -133,20 +135,54 @@ impl BotDesk {
                 return;
             }
             warn!(%error, "the bot stumbles, and begins anew where it was");
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(RETRY_DELAY) => {}
+            if !self.rest(error, &mut commands).await {
+                return;
             }
         }
         self.forget_broken();
     }
 
+    /// Waits until it is worth another try. Where a record does not parse, whoever asks is told, and may write another in its place. False:
+    /// the session ends.
+    async fn rest(&mut self, error: StoreError, commands: &mut mpsc::Receiver<BotCommand>) -> bool {
+        let stop = self.session.stopping();
+        let StoreError::Setting { name, line, column } = error else {
+            return stop.run_until_cancelled(sleep(RETRY_DELAY)).await.is_some();
+        };
+        let again = Instant::now() + RETRY_DELAY;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = sleep_until(again) => return true,
+                command = commands.recv() => match command {
+                    None => return false,
+                    Some(command) => {
+                        if self.mend(command, || StoreError::Setting { name, line, column }).await {
+                            return true;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// Reads what a former process has kept.
     async fn load(&mut self) -> Result<(), StoreError> {
         let store = self.session.store().clone();
-        (self.menu, self.settings) = (records::menu(&store).await?, records::settings(&store).await?);
+        let (menu, settings, place) =
+            (records::menu(&store).await, records::settings(&store).await, records::place(&store).await);
+        // What is read is known, whatever else is not: whoever writes that anew counts its versions from here.
+        self.has_place = place.is_ok();
+        match menu {
+            Ok(menu) => self.menu = menu,
+            Err(error) => {
+                self.settings = settings.unwrap_or_else(|_| records::no_settings());
+                return Err(error);
+            }
+        }
+        self.settings = settings?;
         self.session.set_pacing(pacing(&self.settings)).await?;
-        self.place = records::place(&store).await?;
+        self.place = place?;
         (self.read, self.unwritten, self.restaurant) = (self.place.cursor, 0, None);
         self.gathering = Gathering::new(self.settings.value.gather_ms);
         self.forget_ahead();
@@ -199,7 +235,7 @@ impl BotDesk {
                     Err(RecvError::Closed) => break,
                 },
                 () = clock.sleep(rest.unwrap_or_default()), if rest.is_some() => {}
-                () = tokio::time::sleep_until(self.trim_at), if self.is_on() => self.trim().await?,
+                () = sleep_until(self.trim_at), if self.is_on() => self.trim().await?,
             }
         }
         if self.unwritten > 0 {

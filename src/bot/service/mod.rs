@@ -48,6 +48,9 @@ use crate::{
 /// How long the vault may take for what somebody changes.
 const VAULT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a desk may take for it: one turn, and its writes.
+const DESK_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Orders that one request looks at, to find those of a stage.
 const MAX_LOOKED_AT: usize = 2_000;
 
@@ -147,10 +150,10 @@ impl Bots {
 
     /// Takes the menu and the settings away: the bot is off, as it was before anybody wrote some.
     pub async fn forget(&self, session: &Session) -> Result<(), BotError> {
-        if self.settings(session).await?.version > 0 {
+        if is_written(self.settings(session).await)? {
             self.put_settings(session, records::no_settings().value, None).await?;
         }
-        if self.menu(session).await?.version > 0 {
+        if is_written(self.menu(session).await)? {
             self.put_menu(session, records::no_menu().value, None).await?;
         }
         Ok(())
@@ -251,8 +254,11 @@ impl Bots {
     ) -> Result<T, BotError> {
         let desk = self.desks().get(session.tenant()).cloned().ok_or(BotError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        desk.send(command(answer)).await.map_err(|_| BotError::Closed)?;
-        let (done, change) = answered.await.map_err(|_| BotError::Closed)??;
+        let sent = timeout(DESK_PATIENCE, desk.send(command(answer))).await.map_err(|_| BotError::VaultDown)?;
+        sent.map_err(|_| BotError::Closed)?;
+        // Whether it is done then shows later.
+        let answered = timeout(DESK_PATIENCE, answered).await.map_err(|_| BotError::NotDurable)?;
+        let (done, change) = answered.map_err(|_| BotError::Closed)??;
         match timeout(VAULT_PATIENCE, session.settled(change)).await {
             Ok(Ok(())) => Ok(done),
             _ => Err(BotError::NotDurable),
@@ -271,6 +277,15 @@ impl Attendant for Bots {
         let desk = BotDesk::new(session.clone(), self.shared.clone());
         session.attend(projection::run(session.clone(), desk.order_changes()));
         session.attend(desk.run(received));
+    }
+}
+
+/// One that does not parse is written too.
+fn is_written<T>(kept: Result<Versioned<T>, BotError>) -> Result<bool, BotError> {
+    match kept {
+        Ok(kept) => Ok(kept.version > 0),
+        Err(BotError::Store(StoreError::Setting { .. })) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

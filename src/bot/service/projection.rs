@@ -28,6 +28,16 @@ enum ProjectionError {
     Vault(#[from] VaultError),
 }
 
+impl ProjectionError {
+    /// The next order may be written all the same.
+    fn is_of_one(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, StoreError::Setting { .. }),
+            Self::Vault(error) => !matches!(error, VaultError::Unavailable(_)),
+        }
+    }
+}
+
 /// Until the session ends. `changes`: the last change of an order.
 pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
     if !session.has_order_documents() {
@@ -65,17 +75,24 @@ pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
     }
 }
 
-/// Everything that is marked.
+/// Everything that is marked. An order that does not parse, or that the vault refuses, holds up none after it.
 async fn project(session: &Session, change: ChangeNo) -> Result<(), ProjectionError> {
     // Of a former process everything is durable that is here.
     session.settled(change).await.map_err(StoreError::from)?;
+    let (mut after, mut first_failure) = (None, None);
     loop {
-        let marks = records::projection_marks(session.store(), PAGE).await?;
-        if marks.is_empty() {
-            return Ok(());
-        }
+        let marks = records::projection_marks(session.store(), after, PAGE).await?;
+        let Some(last) = marks.last() else { return first_failure.map_or(Ok(()), Err) };
+        after = Some(*last);
         for mark in marks {
-            write(session, mark).await?;
+            match write(session, mark).await {
+                Ok(()) => {}
+                Err(error) if error.is_of_one() => {
+                    warn!(%error, order = %mark.order, "an order is not written as a document");
+                    first_failure = first_failure.or(Some(error));
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 }

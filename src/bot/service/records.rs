@@ -280,9 +280,14 @@ pub fn mark_for_projection(batch: &mut Batch, order: Ulid, revision: u64) {
     batch.put(space::BOT, ProjectionMark { order, revision }.key(), b"1".to_vec());
 }
 
-/// The oldest orders' first.
-pub async fn projection_marks(store: &Store, limit: usize) -> Result<Vec<ProjectionMark>, StoreError> {
-    let page = store.scan(space::BOT, Some(UNPROJECTED.as_bytes()), limit).await?;
+/// Those after a mark, the oldest orders' first.
+pub async fn projection_marks(
+    store: &Store,
+    after: Option<ProjectionMark>,
+    limit: usize,
+) -> Result<Vec<ProjectionMark>, StoreError> {
+    let after = after.map_or_else(|| key::text(UNPROJECTED), ProjectionMark::key);
+    let page = store.scan(space::BOT, Some(&*after), limit).await?;
     Ok(page.iter().map_while(|(key, _)| ProjectionMark::parse(key)).collect())
 }
 

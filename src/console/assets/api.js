@@ -103,7 +103,8 @@ async function request(method, address, { body, headers = {}, as = key, raw = fa
   }
   if (answer.ok) {
     if (raw) return answer.blob();
-    const text = await answer.text().catch(() => "");
+    // An answer that breaks off must not look whole.
+    const text = await answer.text().catch((error) => { throw new Problem(0, { title: error.message }); });
     return text ? JSON.parse(text) : null;
   }
   const problem = new Problem(answer.status, await answer.json().catch(() => null));

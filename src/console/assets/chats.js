@@ -1,6 +1,6 @@
 // Conversations: the list of them beside the one that is open. On a phone one of the two.
 
-import { path } from "./api.js";
+import { get, path } from "./api.js";
 import { arrows, fill, h, list } from "./dom.js";
 import { field, form, show } from "./dialog.js";
 import { address, listTime } from "./format.js";
@@ -111,7 +111,7 @@ export function talkPart({ tenant, talk, session, to }) {
   /** To a number that has not written yet. */
   function write() {
     show(t("chats.new"), (close, head) => {
-      const number = field({ label: t("code.number"), hint: t("code.number.hint"), type: "tel", inputmode: "tel" });
+      const number = field({ label: t("code.number"), hint: t("code.number.hint"), names: ["phone"], type: "tel", inputmode: "tel" });
       const submit = async () => {
         // A LID is no number, and is written with its ending.
         const typed = number.input.value.trim();
@@ -121,8 +121,15 @@ export function talkPart({ tenant, talk, session, to }) {
           number.say("expected a phone number with its country code");
           return number.input.focus();
         }
+        // Without a plus the country may be left out, and who is meant is not for this page to guess.
+        const found = lid || typed.startsWith("+") ? null : await get(`api/contacts/check-exists?${new URLSearchParams({ session: tenant, phone: typed })}`);
+        if (found && !found.numberExists) {
+          number.tell(t("chats.nobody"));
+          return number.input.focus();
+        }
+        const known = found?.chatId?.replace(/@c\.us$/, "@s.whatsapp.net");
         close("");
-        location.hash = href(lid ? typed : `${digits}@s.whatsapp.net`);
+        location.hash = href(known ?? (lid ? typed : `${digits}@s.whatsapp.net`));
       };
       return form({
         fields: [number], submit, children: [head, number.node],
@@ -135,6 +142,12 @@ export function talkPart({ tenant, talk, session, to }) {
     if (what === "chats") draw();
     if (what === "arrived" && chat === chosen && !document.hidden) talk.seen(chat);
   });
+  /** What came while nobody looked is seen by who comes back. */
+  function looksAgain() {
+    if (chosen && !document.hidden) talk.seen(chosen);
+  }
+
+  document.addEventListener("visibilitychange", looksAgain);
   chosen = undefined;
   choose(to.chat);
   if (talk.chats === null && talk.failure === null) draw();
@@ -158,6 +171,7 @@ export function talkPart({ tenant, talk, session, to }) {
     close() {
       talk.scrolled = items.scrollTop;
       unlisten();
+      document.removeEventListener("visibilitychange", looksAgain);
       thread?.close();
     },
   };

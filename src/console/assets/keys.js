@@ -32,7 +32,7 @@ function keysOf(tenant) {
       if (closed) return;
       draw(all.filter((key) => tenant === null || key.session === tenant));
     } catch (problem) {
-      if (!closed) fill(place, h("div", { class: "empty" }, icon("alert"), h("p", null, words(problem))));
+      if (!closed) fill(place, h("div", { class: "empty" }, icon("alert"), h("p", null, words(problem)), h("button", { type: "button", class: "button", onclick: look }, icon("refresh"), t("retry"))));
     }
   }
 

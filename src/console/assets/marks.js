@@ -57,15 +57,24 @@ function nodesOf(text, depth) {
   return nodes;
 }
 
+const ENDS = ".,;:!?)]}»”’*_~";
+
 /** Links by where they begin. A link shows where it leads, since its words are its address. */
 function linksOf(text) {
   const links = new Map();
   for (const found of text.matchAll(LINK)) {
     // A sentence's end, or a mark that closes, is not the address's.
-    const words = found[0].replace(/[.,;:!?)\]}»”’*_~]+$/u, "");
+    const words = withoutEnd(found[0]);
     if (URL.canParse(words)) links.set(found.index, words);
   }
   return links;
+}
+
+/** By a loop and not by an expression: that would try anew at each of the characters of a long row of them. */
+function withoutEnd(link) {
+  let end = link.length;
+  while (end > 0 && ENDS.includes(link[end - 1])) end -= 1;
+  return link.slice(0, end);
 }
 
 /** The pair of marks that begins here, if one does. */

@@ -13,6 +13,10 @@ import { listAddress } from "./place.js";
 import { serverWords } from "./text.js";
 import { t } from "./words.js";
 
+/** Milliseconds that a code is good for at the most, and after which it is fetched again when no new one was announced. */
+const CODE_MS = 60_000;
+const RENEWED_MS = 20_000;
+
 export function connectionPart({ tenant, session, look }) {
   const body = h("div", { class: "page narrow" });
   let shown = null;
@@ -53,6 +57,7 @@ function removal(tenant) {
     location.hash = listAddress();
     await remove(path`api/sessions/${tenant}`);
     toast(t("delete.done", { tenant: nameOf(tenant) }));
+    dispatchEvent(new Event("tenants"));
   };
   return h("section", { class: "panel removal", "aria-labelledby": "removal-title" },
     h("div", { class: "body" },
@@ -199,7 +204,8 @@ function account(tenant) {
     const now = JSON.stringify([session.expectedNumber, session.status, session.reason]);
     if (now === known) return;
     known = now;
-    if (session.expectedNumber) look().catch((error) => console.error(error));
+    // One that nobody answers is asked again with the next look at the session.
+    if (session.expectedNumber) look().catch(() => { known = null; });
   }
 
   return { node: place, update };
@@ -210,6 +216,7 @@ function qr(tenant, look) {
   const place = h("div", { class: "qr" });
   let state = null;
   let url = null;
+  let shownAt = -Infinity;
   let asked = 0;
 
   async function refresh() {
@@ -219,19 +226,31 @@ function qr(tenant, look) {
     try {
       picture = await get(path`api/${tenant}/auth/qr`, { raw: true, headers: { Accept: "image/png" } });
     } catch {
-      // It went stale just now: the next one is announced.
+      // It went stale just now: the next one is announced, or found at the next look.
+      if (mine === asked && performance.now() - shownAt > CODE_MS) wait();
       return;
     }
     if (mine !== asked) return;
+    shownAt = performance.now();
     const old = url;
     url = URL.createObjectURL(picture);
     fill(place, h("img", { src: url, alt: t("qr.alt"), "data-qr": mine }), h("p", { class: "small muted" }, t("qr.renews")));
     if (old) URL.revokeObjectURL(old);
   }
 
+  /** No code to scan, yet. */
+  function wait() {
+    fill(place, h("div", { class: "blank" }, h("span", null, t("qr.waiting"))));
+  }
+
   function update(session) {
-    if (session.status === state) return;
+    if (session.status === state) {
+      // New codes are announced over the line, which may be down.
+      if (state === "SCAN_QR_CODE" && performance.now() - shownAt > RENEWED_MS) refresh();
+      return;
+    }
     state = session.status;
+    shownAt = -Infinity;
     asked += 1;
     if (state === "SCAN_QR_CODE") refresh();
     const start = async () => {

@@ -4,7 +4,10 @@
 // harm. Messages are told apart by who wrote them and their id.
 
 import { get, path, post } from "./api.js";
-import { words } from "./dialog.js";
+import { toast, words } from "./dialog.js";
+import { nameOf } from "./names.js";
+import { label } from "./text.js";
+import { t } from "./words.js";
 
 /** Messages and chats read at a time. */
 const PAGE = 50;
@@ -43,7 +46,10 @@ export class Talk {
   scrolled = 0;
   /** What went wrong when the chats were read. */
   failure = null;
-  /** Hears the ids of events that were learnt of by reading. */
+  /**
+   * Hears the ids of events that a whole reading has brought: the chats, and after them every thread that is open. One page of one thread is no
+   * such reading: of the other chats nobody has told yet what came before it.
+   */
   onseen = () => {};
 
   constructor(tenant) {
@@ -78,17 +84,17 @@ export class Talk {
   open(chat) {
     let thread = this.threads.get(chat);
     if (!thread) {
-      thread = { chat, messages: [], more: false, loading: true, failure: null };
+      thread = { chat, messages: [], more: false, loading: true, failure: null, failed: null };
       this.threads.set(chat, thread);
       this.#read(() => this.#readThread(chat));
     }
     return thread;
   }
 
-  /** Reads the thread again after it could not be. */
+  /** Reads again what could not be read: the newest page, or the one before what is there. */
   retry(chat) {
-    this.threads.delete(chat);
-    return this.open(chat);
+    if (this.threads.get(chat)?.failed === "older") return this.older(chat);
+    return this.#read(() => this.#readThread(chat));
   }
 
   /** Reads the page before what is there. */
@@ -101,15 +107,19 @@ export class Talk {
     await this.#read(async () => {
       try {
         const { messages } = await this.#page(chat, oldest.cursor);
+        // The thread was read anew meanwhile: this page is not the one before what is there now.
+        if (thread.messages.find((message) => message.cursor) !== oldest) return;
         const known = new Set(thread.messages.map(identity));
         thread.messages.unshift(...messages.reverse().filter((message) => !known.has(identity(message))));
         thread.more = messages.length === PAGE;
-        thread.failure = null;
+        if (thread.failed === "older") thread.failed = thread.failure = null;
       } catch (problem) {
-        thread.failure = words(problem);
+        // That the newest page is missing is worse.
+        if (thread.failed !== "newest") [thread.failed, thread.failure] = ["older", words(problem)];
+      } finally {
+        thread.loading = false;
+        this.#tell("thread", chat);
       }
-      thread.loading = false;
-      this.#tell("thread", chat);
     });
   }
 
@@ -145,7 +155,11 @@ export class Talk {
     const thread = this.threads.get(message.chatId);
     if (!thread) return;
     thread.messages = thread.messages.filter((one) => one !== message);
+    const chat = this.chat(message.chatId);
+    const before = thread.messages.at(-1);
+    if (chat?.last === message && before) chat.last = before;
     this.#tell("thread", message.chatId);
+    this.#tell("chats");
   }
 
   seen(chat) {
@@ -171,6 +185,8 @@ export class Talk {
       if (message.status === "sending") {
         message.status = "unsent";
         message.error = words(problem);
+        // Nobody sees it there any more.
+        if (this.#closed) toast(t("thread.lost", { tenant: nameOf(this.#tenant), text: label(message.text).slice(0, 60), reason: message.error }));
       }
     }
     this.#touch(message);
@@ -201,7 +217,7 @@ export class Talk {
       const query = new URLSearchParams({ tenantId: this.#tenant, limit: CHATS });
       const { conversations } = await get(`api/baileys/conversations?${query}`);
       const unseen = new Map(this.chats?.map((chat) => [chat.id, chat.unseen]));
-      this.chats = conversations.map((chat) => ({ id: chat.id, name: chat.name, phone: chat.phone, subject: this.#subjects.get(chat.id) ?? null, last: complete(chat.lastMessage), unseen: unseen.get(chat.id) ?? 0 }));
+      this.chats = conversations.map((chat) => ({ id: chat.id, name: chat.name, phone: chat.phone, subject: this.#subjectOf(chat), last: complete(chat.lastMessage), unseen: unseen.get(chat.id) ?? 0 }));
       this.moreChats = conversations.length === CHATS;
       this.failure = null;
       for (const chat of this.chats) this.onseen(chat.last.cursor);
@@ -210,6 +226,22 @@ export class Talk {
     }
     this.#tell("chats");
     this.#askSubjects();
+  }
+
+  /** A group's name is its subject, as far as the server has learnt it. */
+  #subjectOf({ id, name }) {
+    if (name && id.endsWith("@g.us")) this.#subjects.set(id, name);
+    return this.#subjects.get(id) ?? null;
+  }
+
+  /** A group is called otherwise, or the tenant has come into it. */
+  renamed({ id, subject }) {
+    if (!id || !subject) return;
+    this.#subjects.set(id, subject);
+    const chat = this.chat(id);
+    if (!chat) return;
+    chat.subject = subject;
+    this.#tell("chats");
   }
 
   /** WhatsApp knows what groups are called. Without its answer they have a part of their id, and it is asked again. */
@@ -257,9 +289,9 @@ export class Talk {
       const pending = thread.messages.filter((message) => (message.status === "sending" || message.status === "unsent") && !known.has(identity(message)));
       thread.messages = [...read, ...pending];
       thread.more = read.length === PAGE;
-      thread.failure = null;
+      thread.failed = thread.failure = null;
     } catch (problem) {
-      thread.failure = words(problem);
+      [thread.failed, thread.failure] = ["newest", words(problem)];
     }
     thread.loading = false;
     this.#tell("thread", chat);
@@ -269,7 +301,6 @@ export class Talk {
     const query = new URLSearchParams({ tenantId: this.#tenant, chatId: chat, limit: PAGE });
     if (before) query.set("before", before);
     const { messages } = await get(`api/baileys/messages?${query}`);
-    for (const message of messages) this.onseen(message.cursor);
     return { messages: messages.map(complete) };
   }
 
@@ -324,18 +355,20 @@ export class Talk {
     for (const copy of copies) merge(copy, message);
     if (thread && !thread.messages.some(same)) place(thread, message);
     const isLatest = !chat?.last.cursor || !message.cursor || message.cursor > chat.last.cursor;
-    if (this.chats && copies.size === 0 && isLatest) this.#raise(chat, message);
+    // One that the thread had read before the list heard of it is nothing new.
+    const [read] = copies;
+    if (this.chats && isLatest && !same(chat?.last)) this.#raise(chat, read ?? message, read === undefined);
     this.#tell("thread", chatId);
     this.#tell("chats");
   }
 
   /** A chat with a new message comes to the top. */
-  #raise(chat, message) {
+  #raise(chat, message, isNew) {
     const raised = chat ?? { id: message.chatId, name: null, subject: this.#subjects.get(message.chatId) ?? null, phone: message.from, unseen: 0 };
     raised.last = message;
     this.chats = [raised, ...this.chats.filter((one) => one !== raised)];
     if (!chat) this.#askSubjects();
-    if (message.fromMe) return;
+    if (message.fromMe || !isNew) return;
     raised.name ||= message.pushName || null;
     raised.unseen += 1;
     this.#tell("arrived", message.chatId, message);

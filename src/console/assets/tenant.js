@@ -34,6 +34,7 @@ export function tenantView(to, { online }) {
   let asking = null;
   let again = false;
   let shown = null;
+  let named = isNamed(tenant);
 
   const state = h("div", { class: "how", role: "status" });
   const title = h("h1", { tabindex: -1 }, name(nameOf(tenant)));
@@ -54,7 +55,9 @@ export function tenantView(to, { online }) {
     },
     onevent(event, payload) {
       if (event === "events:gap") talk.reload();
-      else if (event.startsWith("message:")) talk.happened(event, payload);
+      // A mark (a timer, a pin) is no message: nothing of it is shown.
+      else if (event.startsWith("message:")) event !== "message:marked" && talk.happened(event, payload);
+      else if (event === "group:update" || event === "group:join") talk.renamed(payload.group?.group ?? {});
       else if (event === "connection:status" || event === "qr:updated") look();
       part?.onevent?.(event, payload);
     },
@@ -81,8 +84,10 @@ export function tenantView(to, { online }) {
   async function askName() {
     try {
       learnNames([(await get(path`api/tenant/${tenant}`)).tenant]);
-    } catch {
-      // Whether there is such a tenant, the session says.
+      named = true;
+    } catch (problem) {
+      // Whether there is such a tenant, the session says. Nobody answered: it is asked again with the session.
+      named = problem.status === 404;
       return;
     }
     if (!closed && session) drawHead();
@@ -100,6 +105,7 @@ export function tenantView(to, { online }) {
     }
     if (closed) return;
     if (session) draw();
+    if (!named) askName();
     timer = setTimeout(look, EVERY_MS);
   }
 
@@ -153,7 +159,6 @@ export function tenantView(to, { online }) {
   fill(place, h("div", { class: "empty" }, h("p", { role: "status" }, t("loading"))));
   leaving.to(tenant);
   look();
-  if (!isNamed(tenant)) askName();
 
   const view = {
     title: nameOf(tenant),

@@ -14,7 +14,10 @@ import { t } from "./words.js";
 
 const EVERY_MS = 3000;
 
-/** Tenants that are not open here are only in the directory, and each look into it costs the vault a read a tenant. */
+/**
+ * Tenants that are not open here are only in the directory, and each look into it costs the vault a read a tenant. So long it may take until one
+ * of them that was deleted elsewhere is shown no more.
+ */
 const DIRECTORY_MS = 300_000;
 
 /** So long after the last movement one has come to a place. */
@@ -41,6 +44,7 @@ export function tenantsView(to, { online }) {
   let sessions = null;
   /** When the directory was looked into. */
   let directoryAt = -Infinity;
+  let openBefore = [];
   let place = placeOf(to.query);
   /** The row to come to, once there are rows. */
   let wanted = place.at;
@@ -64,12 +68,16 @@ export function tenantsView(to, { online }) {
     clearTimeout(timer);
     try {
       const whole = performance.now() - directoryAt > DIRECTORY_MS;
-      const [directory, open] = await Promise.all([whole && get("api/tenants"), get("api/sessions?all=true&open=true")]);
-      if (whole) {
+      const [found, open] = await Promise.all([whole && get("api/tenants"), get("api/sessions?all=true&open=true")]);
+      const now = new Set(open.map((session) => session.name));
+      // What was open and is not: deleted, or another process's by now. The directory knows.
+      const directory = found || (openBefore.some((name) => !now.has(name)) && (await get("api/tenants")));
+      if (directory) {
         learnNames(directory.tenants);
         sessions = directory.tenants.map(asleep);
         directoryAt = performance.now();
       }
+      openBefore = [...now];
       sessions = renewed(sessions, open);
       online(true);
     } catch (problem) {
@@ -159,8 +167,15 @@ export function tenantsView(to, { online }) {
     if (!document.hidden) look();
   }
 
+  /** One was deleted from this page. */
+  function looksWhole() {
+    directoryAt = -Infinity;
+    look();
+  }
+
   const tools = h("div", { class: "tools" }, h("div", { class: "search" }, icon("search"), search), sort.node, filters);
   document.addEventListener("visibilitychange", looksAgain);
+  addEventListener("tenants", looksWhole);
   addEventListener("scroll", scrolled, { passive: true });
   fill(panel, h("div", { class: "empty" }, h("p", { role: "status" }, t("loading"))));
   setPlace(place);
@@ -187,14 +202,16 @@ export function tenantsView(to, { online }) {
       clearTimeout(timer);
       clearTimeout(settling);
       document.removeEventListener("visibilitychange", looksAgain);
+      removeEventListener("tenants", looksWhole);
       removeEventListener("scroll", scrolled);
     },
   };
 }
 
 /** A tenant that is in the directory and not open in this process. */
-function asleep({ id }) {
-  return { name: id, status: "STOPPED", paired: false, rejected: false, reason: null, me: null, lastMessageAt: null, heartbeat: null, timestamps: { activity: 0 } };
+function asleep({ id, whatsappConnected, phoneNumber }) {
+  const me = phoneNumber ? { id: `${phoneNumber}@c.us`, pushName: null } : null;
+  return { name: id, status: "STOPPED", paired: whatsappConnected, rejected: false, reason: whatsappConnected ? "moved" : null, me, lastMessageAt: null, heartbeat: null, timestamps: { activity: 0 } };
 }
 
 /** What is open now, and of the others what was known of them. */

@@ -63,11 +63,7 @@ export function threadView({ talk, chat, session, back }) {
 
   function topOf(current) {
     const older = () => talk.older(chat);
-    const retry = () => {
-      if (current.messages.length > 0) return talk.older(chat);
-      talk.retry(chat);
-      draw();
-    };
+    const retry = () => talk.retry(chat);
     if (current.loading) return h("p", { class: "muted", role: "status" }, t("loading"));
     if (current.failure) return [h("p", { class: "bad-text" }, current.failure), h("button", { type: "button", class: "button small", onclick: retry }, icon("refresh"), t("retry"))];
     if (current.more) return h("button", { type: "button", class: "button small", onclick: older }, t("thread.older"));

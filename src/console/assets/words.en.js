@@ -189,6 +189,7 @@ export default {
   "chats.list": "List of conversations",
   "chats.search": "Search conversations",
   "chats.new": "Write to a number",
+  "chats.nobody": "Nobody on WhatsApp has this number.",
   "chats.open": "Open",
   "chats.none": "No conversations yet. They appear when someone writes.",
   "chats.choose": "Choose a conversation.",
@@ -203,6 +204,7 @@ export default {
   "thread.beginning": "Nothing older is kept.",
   "thread.empty": "No messages yet.",
   "thread.newest": "Newest",
+  "thread.lost": "An answer of {tenant} was not sent: “{text}”. {reason}",
   "thread.said": "{name}: {text}",
 
   "message.you": "You:",

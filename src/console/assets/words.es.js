@@ -189,6 +189,7 @@ export default {
   "chats.list": "Lista de conversaciones",
   "chats.search": "Buscar conversaciones",
   "chats.new": "Escribir a un número",
+  "chats.nobody": "Nadie en WhatsApp tiene este número.",
   "chats.open": "Abrir",
   "chats.none": "Todavía no hay conversaciones. Aparecen cuando alguien escribe.",
   "chats.choose": "Elija una conversación.",
@@ -203,6 +204,7 @@ export default {
   "thread.beginning": "No se guarda nada anterior.",
   "thread.empty": "Todavía no hay mensajes.",
   "thread.newest": "Lo más nuevo",
+  "thread.lost": "Una respuesta de {tenant} no se envió: «{text}». {reason}",
   "thread.said": "{name}: {text}",
 
   "message.you": "Usted:",

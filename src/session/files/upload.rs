@@ -117,6 +117,12 @@ impl Session {
         timeout(TURN, turns).await.map_err(|_| RefusedSend::Busy)
     }
 
+    /// Fetches something small by a URL that the tenant names, when it is its turn among those.
+    pub async fn in_url_turn<T>(&self, fetching: impl Future<Output = T>) -> Result<T, RefusedSend> {
+        let fetched = self.0.files.urls.fetch(&self.0.env.url_places, TURN, fetching).await;
+        fetched.map(|(fetched, _)| fetched).map_err(|NoPlace| RefusedSend::Busy)
+    }
+
     /// The file, and the name that it has where it was fetched.
     async fn spooled(
         &self,

@@ -271,6 +271,53 @@ fn waits_follow_the_policy_and_then_double_up_to_a_limit() {
     assert_eq!(wait(slow, 9).as_secs(), 3600);
 }
 
+/// As [`World::run`], where so many are read ahead of the first that is owed, as a consumer does.
+fn run_reading(world: &mut World, events: std::ops::Range<u64>, window: usize, receiver: impl Fn(u64) -> Outcome) {
+    let mut next = events.start;
+    for _ in 0..2_000 {
+        while next < events.end && world.queue.len() < window {
+            world.take(next, &format!("{}", next % 7));
+            next += 1;
+        }
+        world.run(Duration::from_secs(5), &receiver);
+    }
+    assert_eq!(next, events.end, "of these so many were read");
+}
+
+/// A receiver whose handler crashes on one message behind a proxy that says 503 then.
+#[test]
+fn a_message_that_alone_is_answered_not_now_is_parked_and_stops_nobody() {
+    for refusal in [NOT_NOW, failed(false, true, Some(Duration::from_secs(60)))] {
+        let mut world = World::new(3);
+        world.take(0, "alone");
+        run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { Outcome::Taken });
+        assert_eq!((world.parked.as_slice(), world.taken.len()), ([0].as_slice(), 599), "{refusal:?}");
+        assert_eq!(world.queue.cursor(), Some(id(599)));
+    }
+}
+
+/// Everything that there was room for was taken before the refused one had its attempts: then nothing more can tell that others are taken.
+#[test]
+fn a_window_that_is_full_is_no_reason_to_stand_still() {
+    for refusal in [NOT_NOW, REFUSED] {
+        let mut world = World::new(15);
+        world.take(0, "alone");
+        run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { Outcome::Taken });
+        assert_eq!((world.parked.as_slice(), world.taken.len()), ([0].as_slice(), 599), "{refusal:?}");
+    }
+}
+
+#[test]
+fn what_is_of_now_is_given_up_however_it_is_refused() {
+    let mut world = World::new(3);
+    let nobody = crate::waha::person::Presences { id: "a".into(), presences: Vec::new() };
+    let news = Source::News(Arc::new(Payload::Presence(nobody)));
+    let job = Job { id: id(0), source: news, names: vec![EventName::PresenceUpdate], attempts: 0, refusal: None };
+    world.queue.push("presences", job, world.now);
+    world.run(DAY, |_| NOT_NOW);
+    assert_eq!((world.parked.as_slice(), world.attempts), ([0].as_slice(), 3));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

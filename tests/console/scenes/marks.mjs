@@ -56,6 +56,14 @@ export default async function marks(world) {
     }, text);
     assert.ok(took < 2000, `${took} ms for ${text.slice(0, 10)}…`);
   }
+  // Nor is a link with a long row of what does not belong to its end.
+  const tookOfLink = await page.evaluate(async () => {
+    const { marked } = await import("./marks.js");
+    const before = performance.now();
+    marked(`https://x.co/${".,".repeat(30_000)}a`);
+    return performance.now() - before;
+  });
+  assert.ok(tookOfLink < 1000, `${tookOfLink} ms for a link`);
   assert.equal(await page.evaluate(() => globalThis.broken), undefined);
   await page.getByRole("button", { name: "Theme: as the system" }).click();
   await log.locator("code").first().scrollIntoViewIfNeeded();

@@ -300,3 +300,39 @@ fn decoded(path: &str) -> String {
     }
     text
 }
+
+/// Of a tenant that names a host which only drips: as many requests to it as it may have, and not as many as it asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_by_url_take_the_places_of_files_by_url() {
+    const ASKED: usize = 60;
+    let scene = Scene::with(|stage| {
+        lazily(stage).set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32").set("SESSIOND_MEDIA__FETCH_TIMEOUT", "5s")
+    })
+    .await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, open, most) =
+        (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (now, highest) = (open.clone(), most.clone());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            highest.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+            let now = now.clone();
+            tokio::spawn(async move {
+                // Until the daemon gives it up.
+                while stream.read_u8().await.is_ok() {}
+                now.fetch_sub(1, SeqCst);
+            });
+        }
+    });
+    let picture = json!({ "file": { "url": format!("http://{address}/picture.jpg") } });
+    let asking = (0..ASKED).map(|_| async {
+        let request = scene.ask(Method::PUT, &format!("/api/{TENANT}/profile/picture")).json(&picture);
+        request.send().await.unwrap().status().as_u16()
+    });
+    let answers = futures::future::join_all(asking).await;
+    assert!(answers.iter().all(|status| [400, 503].contains(status)), "{answers:?}");
+    let most = most.load(SeqCst);
+    assert!((1..=16).contains(&most), "{most} at the same time");
+    scene.end_after(1).await;
+}

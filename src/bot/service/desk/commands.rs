@@ -78,6 +78,22 @@ impl BotDesk {
         Ok(())
     }
 
+    /// The same while a record does not parse: another in its place is taken, and everything else is refused. True: what was wrong may be
+    /// mended.
+    pub(super) async fn mend(&mut self, command: BotCommand, unreadable: impl Fn() -> StoreError) -> bool {
+        match command {
+            BotCommand::PutMenu { .. } | BotCommand::PutSettings { .. } => self.serve(command).await.is_ok(),
+            BotCommand::Take { answer, .. } | BotCommand::GiveBack { answer, .. } => {
+                let _ = answer.send(Err(unreadable().into()));
+                false
+            }
+            BotCommand::Move { answer, .. } | BotCommand::NotePayment { answer, .. } => {
+                let _ = answer.send(Err(unreadable().into()));
+                false
+            }
+        }
+    }
+
     pub(super) async fn put_menu(&mut self, menu: Menu, expected: Option<u64>) -> Changed<Versioned<Menu>> {
         let version = next_version(self.menu.version, expected)?;
         let written = Versioned { version, value: menu };
@@ -98,7 +114,8 @@ impl BotDesk {
         let written = Versioned { version, value: settings };
         let mut batch = Batch::default();
         records::put_settings(&mut batch, &written);
-        let is_switched_on = listens(&written) && !self.is_on();
+        // One that has lost its place begins anew.
+        let is_switched_on = listens(&written) && !(self.is_on() && self.has_place);
         let place = self.place_at_start(&written.value);
         if is_switched_on {
             records::put_place(&mut batch, &place);
