@@ -257,5 +257,19 @@ async fn what_reaches_whatsapp_is_limited_by_tenant_whoever_asks() {
         }
     }
     assert!((10..15).contains(&restarted), "{restarted} of 30");
+    // A login is a login, by whatever it is asked for.
+    let mut begun = 0;
+    for n in 0..30 {
+        assert_eq!(admins.post("/api/sessions/a/stop", Value::Null).await.status(), 201);
+        let answer = match n % 2 {
+            0 => admins.post("/api/sessions/start", json!({ "name": "a" })).await,
+            _ => admins.post("/api/baileys/connect", json!({ "tenantId": "a" })).await,
+        };
+        match answer.status().as_u16() {
+            429 => {}
+            _ => begun += 1,
+        }
+    }
+    assert!((10..20).contains(&begun), "{begun} of 30");
     daemon.kill().await.unwrap();
 }

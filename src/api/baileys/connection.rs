@@ -40,6 +40,9 @@ pub async fn connect(
     Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
     let session = app.fleet.opened_to_connect(&tenant).await?;
+    if session.is_stopped() {
+        session.may_log_in()?;
+    }
     let settled = |status: &session::Status| {
         use session::State::{Failed, ScanQrCode, Working};
         matches!(status.state, Working | Failed)

@@ -193,6 +193,9 @@ async fn make(
 ) -> Result<Created<Brief>, Problem> {
     // One that may not be started is not changed either.
     let session = if start { app.fleet.opened_to_connect(tenant).await? } else { app.fleet.opened(tenant).await? };
+    if start && session.is_stopped() {
+        session.may_log_in()?;
+    }
     if let Some(config) = config.filter(|config| !config.0.is_null()) {
         configure(app, &session, config).await?;
     }
