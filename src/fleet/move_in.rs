@@ -68,7 +68,14 @@ impl Fleet {
         if !self.has(&slot) {
             return Err(FleetError::Restoring.into());
         }
-        let was_open = self.set_aside(&slot).await?;
+        let was_open = match self.set_aside(&slot).await {
+            Err(RefusedMoveIn::Import(RefusedImport::Linked)) => {
+                // Somebody has come in since the look: perhaps this very device, by the same request before this one.
+                let found = self.import_writer().inspect(tenant, settled).await?;
+                return if found == Occupancy::SameDevice { Ok(found) } else { Err(RefusedImport::Linked.into()) };
+            }
+            was_open => was_open?,
+        };
         let written = self.import_writer().write_inspected(tenant, settled).await;
         let is_in = written.is_ok();
         if !is_in && !had_place {
