@@ -70,7 +70,14 @@ impl Fleet {
             return Err(FleetError::Restoring.into());
         }
         let set_aside = timeout(FLUSH_LIMIT, self.set_aside(&slot)).await;
-        let was_open = set_aside.unwrap_or(Err(FleetError::VaultDown.into()))?;
+        let was_open = match set_aside.unwrap_or(Err(FleetError::VaultDown.into())) {
+            Err(RefusedMoveIn::Import(RefusedImport::Linked)) => {
+                // Somebody has come in since the look: perhaps this very device, by the same request before this one.
+                let found = self.import_writer().inspect(tenant, settled).await?;
+                return if found == Occupancy::SameDevice { Ok(found) } else { Err(RefusedImport::Linked.into()) };
+            }
+            was_open => was_open?,
+        };
         let written = self.import_writer().write_inspected(tenant, settled).await;
         let is_in = written.is_ok();
         if !is_in && !had_place {

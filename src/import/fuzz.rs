@@ -79,7 +79,8 @@ pub fn folder(bytes: &[u8]) {
             let _ = fs::write(path, parts.next().unwrap_or_default());
         }
     }
-    for format in [SourceFormat::Baileys, SourceFormat::Evolution, SourceFormat::Waha] {
+    // Evolution's folders are Baileys'.
+    for format in [SourceFormat::Baileys, SourceFormat::Waha] {
         let _ = entrance::read(format, root.path(), None, &limits(), &mut use_tenant);
     }
     let rows = root.path().join("rows");

@@ -11,6 +11,7 @@
 //           {command: "call", method, arguments} {command: "votes", poll, vote, creator, voter, secret}
 //           {command: "read", chat, id} {command: "disconnect"} {command: "connect"}
 //           {command: "forget"}: loses its Signal sessions, as a client with a damaged store does
+//           {command: "store"}: goes on; {event: "stored"} when all that it has to store by now is stored
 //           {command: "stop"}: goes away for good; {event: "stopped"} when all that it has to store is stored
 // The end of the input ends it.
 //
@@ -215,6 +216,14 @@ async function patiently(send) {
   }
 }
 
+/** All that has to be stored is. A message that came in at the last moment is decrypted and stored in steps. */
+async function stored() {
+  for (let quiet = 0; quiet < 5; quiet = writes.size ? 0 : quiet + 1) {
+    await Promise.allSettled(writes);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 const commands = {
   async send({ to, text, content, options }) {
     const message = await patiently(() => socket.sendMessage(to, content ?? { text }, options));
@@ -243,12 +252,12 @@ const commands = {
   async stop() {
     wanted = false;
     socket.end(undefined);
-    // A message that came in at the last moment is decrypted and stored in steps.
-    for (let quiet = 0; quiet < 5; quiet = writes.size ? 0 : quiet + 1) {
-      await Promise.allSettled(writes);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await stored();
     emit('stopped', {});
+  },
+  async store() {
+    await stored();
+    emit('stored', {});
   },
   async read({ chat, id }) {
     await socket.readMessages([{ remoteJid: chat, id, fromMe: false }]);

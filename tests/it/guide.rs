@@ -312,6 +312,8 @@ async fn the_commands_of_the_pages_run() {
         command
             .arg("-c")
             .arg(format!("{PREAMBLE}PATH=$PWD/bin:$PATH\n{script}"))
+            // The tests' own, which is no setting.
+            .env_remove("SESSIOND_PROGRAM")
             .envs(settings)
             .env("KEY", &stage.setup.admin_key)
             .env("A", format!("http://{address}"))

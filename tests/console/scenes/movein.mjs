@@ -114,7 +114,7 @@ export default async function movein(world) {
     world.rough = true;
     await panel.getByRole("button", { name: "Import and connect" }).click();
     await page.getByText("Imported", { exact: true }).waitFor();
-    await world.until("the login", async () => (await world.control("GET", "/stats")).counts.refused_logins > 0);
+    await world.until("the login", async () => (await world.control("GET", "/stats")).refused_logins > 0);
     world.rough = false;
 
     // Evolution's rows with their folder of keys, dropped from the desktop in one folder; one name is wrong first.
