@@ -275,7 +275,9 @@ fn waits_follow_the_policy_and_then_double_up_to_a_limit() {
 fn run_reading(world: &mut World, events: std::ops::Range<u64>, window: usize, receiver: impl Fn(u64) -> Outcome) {
     let mut next = events.start;
     for _ in 0..2_000 {
-        while next < events.end && world.queue.len() < window {
+        // And one more where only that can be a sign.
+        let has_room = |queue: &Queue| queue.len() < window || (queue.len() < 3 * window && queue.lacks_a_sign());
+        while next < events.end && has_room(&world.queue) {
             world.take(next, &format!("{}", next % 7));
             next += 1;
         }
