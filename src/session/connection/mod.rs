@@ -236,7 +236,7 @@ impl<'a> Connection<'a> {
         let mut run = AbortOnDropHandle::new(session.tasks.spawn(watch.over(async move { client.run().await })));
         let client = self.client.clone();
         let mut answer = Box::pin(async move { client.wait_for_socket(LOGIN_TIMEOUT).await.is_ok() }.fuse());
-        let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
+        let mut fetching = Box::pin(session.skipped.fetch(self.client.clone(), session.ready.subscribe()));
         let mut asking = Box::pin(session.clone().ask_for_lost(self.client.clone()));
         let mut easing = Box::pin(pressure::ease(session.clone()));
         let stop = loop {
