@@ -65,7 +65,10 @@ use super::{
         message_secrets::Secrets,
         recorder,
     },
-    pairing::qr_rotation::{PairingRuntime, Rotation},
+    pairing::{
+        code,
+        qr_rotation::{PairingRuntime, Rotation},
+    },
     state::{Qr, State},
 };
 use crate::{config::Secret, crash, message::Notice, telemetry::metrics};
@@ -143,6 +146,8 @@ pub struct Connection<'a> {
     is_answered: bool,
     /// Asks whether a stream goes on of which WhatsApp reported an error.
     proof: Option<BoxFuture<'static, bool>>,
+    /// A code that may be typed into the phone was given.
+    has_code: bool,
     /// When WhatsApp last pushed something.
     last_push: watch::Receiver<Instant>,
     connected_at: Option<Instant>,
@@ -207,6 +212,7 @@ impl<'a> Connection<'a> {
             frames: Arc::default(),
             is_answered: false,
             proof: None,
+            has_code: false,
             last_push: pushed.subscribe(),
             connected_at: None,
             logged_in_since: None,
@@ -561,6 +567,25 @@ impl<'a> Connection<'a> {
                 warn!("WhatsApp speaks of a passkey to a device that is linked: ignored");
                 None
             }
+            Event::PairingCode(_) => {
+                self.has_code = true;
+                self.supervisor.setback = None;
+                None
+            }
+            // Without a code that counts it is the answer to whoever asked for one, who has it.
+            Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) if !std::mem::take(&mut self.has_code) => None,
+            Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) | Event::QrScannedWithoutMultidevice(_) => {
+                if let Some(words) = code::setback(event) {
+                    warn!(words, "the pairing does not come about");
+                    session.set_status(|status| {
+                        if status.state == State::ScanQrCode {
+                            status.reason = format!("{words}; ask for another code, or scan");
+                        }
+                    });
+                    self.supervisor.setback = Some(words);
+                }
+                None
+            }
             Event::PairPasskeyRequest(asked) => {
                 session.begin_ceremony(&asked.request_options_json).err().map(Signal::PasskeyFailed)
             }
@@ -597,7 +622,7 @@ impl<'a> Connection<'a> {
                 None
             }
             Event::PairingQrCodesExhausted(_) => Some(Signal::QrExhausted),
-            Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code(&out.reason) }),
+            Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code_of(&out.reason) }),
             Event::StreamReplaced(_) => Some(Signal::Replaced),
             Event::TemporaryBan(ban) => {
                 Some(Signal::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
@@ -607,11 +632,11 @@ impl<'a> Connection<'a> {
                 Some(Signal::Outdated)
             }
             Event::ConnectFailure(failure)
-                if failure.reason.should_reconnect() || is_passing(code(&failure.reason)) =>
+                if failure.reason.should_reconnect() || is_passing(code_of(&failure.reason)) =>
             {
-                Some(Signal::Unwell { code: code(&failure.reason) })
+                Some(Signal::Unwell { code: code_of(&failure.reason) })
             }
-            Event::ConnectFailure(failure) => Some(Signal::Refused { code: code(&failure.reason) }),
+            Event::ConnectFailure(failure) => Some(Signal::Refused { code: code_of(&failure.reason) }),
             Event::Disconnected(gone) => {
                 debug!(reason = %gone.reason, "the socket ended");
                 None
@@ -763,6 +788,6 @@ fn is_passing(code: i32) -> bool {
     matches!(code, 408 | 425 | 429 | 500..=599)
 }
 
-fn code(reason: &ConnectFailureReason) -> i32 {
+fn code_of(reason: &ConnectFailureReason) -> i32 {
     reason.code()
 }

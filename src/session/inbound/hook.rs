@@ -137,8 +137,12 @@ impl Ears {
         EventKind::Messages,
         EventKind::MissedCall,
         EventKind::Receipt,
+        EventKind::PairingCode,
+        EventKind::PairingCodeError,
+        EventKind::PairingCodeRefresh,
         EventKind::ServerAck,
         EventKind::UndecryptableMessage,
+        EventKind::QrScannedWithoutMultidevice,
     ];
     /// Every stanza, for what the library has no event for.
     const STANZAS: &[EventKind] = &[EventKind::RawNode];
