@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -125,8 +125,11 @@ struct Inner {
     seen: standing::Seen,
     pacer: send::pacing::Pacer,
     owes_acks: Arc<AtomicBool>,
+    /// Messages came that the vault took too long for.
+    late: Arc<Notify>,
     unknown_devices: Arc<inbound::unknown_devices::UnknownDevices>,
     presences: requests::presence::Presences,
+    typing: send::manners::Typing,
     calls: inbound::calls::Calls,
     subjects: requests::subjects::GroupSubjects,
     collected: app_state::buffer::Collected,
@@ -293,8 +296,10 @@ impl Session {
             answers: Answers::default(),
             seen: standing::Seen::default(),
             owes_acks: Arc::default(),
+            late: Arc::default(),
             unknown_devices: Arc::default(),
             presences: requests::presence::Presences::default(),
+            typing: send::manners::Typing::default(),
             calls: inbound::calls::Calls::default(),
             subjects: requests::subjects::GroupSubjects::default(),
             collected: app_state::buffer::Collected::default(),

@@ -231,6 +231,8 @@ impl<'a> Connection<'a> {
         let subscription = self.client.subscribe_handler(ears);
         session.store.begin_connection();
         session.client.send_replace(Some(self.client.clone()));
+        // What was not acknowledged comes again with the login that is ahead.
+        session.owes_acks.store(false, Ordering::Release);
         let store = session.store.clone();
         let writer = AbortOnDropHandle::new(session.tasks.spawn(async move { store.write_signal_queue().await }));
         let recorder = recorder::record(session.clone(), self.client.clone(), recorded);
@@ -246,6 +248,8 @@ impl<'a> Connection<'a> {
         let mut asking = Box::pin(session.clone().ask_for_lost(self.client.clone()));
         let mut easing = Box::pin(pressure::ease(session.clone()));
         let stop = loop {
+        let mut publishing = Box::pin(session.clone().publish_late());
+        let mut hiding = Box::pin(session.clone().stay_unseen(self.client.clone()));
             let tick = sleep(self.tick_length());
             let flow = tokio::select! {
                 closed = session.journal.closed() => ControlFlow::Break(Some(Stop::Closed(closed))),
@@ -273,6 +277,8 @@ impl<'a> Connection<'a> {
                 never = &mut asking => match never {},
                 never = &mut easing => match never {},
             };
+                never = &mut publishing => match never {},
+                never = &mut hiding => match never {},
             if let ControlFlow::Break(stop) = flow {
                 break stop;
             }
@@ -756,6 +762,7 @@ async fn client(
 /// Ends the library's client for good, so that never two of them live on one store.
 async fn farewell(session: &Inner, client: &Arc<Client>, mut run: AbortOnDropHandle<()>, abrupt: bool) {
     if abrupt {
+        late: session.late.clone(),
         // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
         session.line.shut();
         run.abort();
