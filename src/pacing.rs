@@ -25,9 +25,8 @@ const YOUNG_PERCENT: i64 = 50;
 /// Recipients and texts that are remembered before those are forgotten whose buckets are empty.
 const MANY: usize = 1_000;
 
-/// After WhatsApp has said that it is too much (429), nothing is sent for the first time, then twice as long each time.
-const SLOW_MIN_MS: i64 = 30_000;
-const SLOW_MAX_MS: i64 = 15 * MINUTE_MS;
+/// The longest rest after WhatsApp has said that it is too much, in first rests.
+const LONGEST_REST: i64 = 30;
 
 /// What an owner may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,8 +186,37 @@ pub struct Pacing {
     new_contacts: Bucket,
     recipients: HashMap<u64, Bucket>,
     texts: HashMap<u64, Bucket>,
-    slow_until_ms: i64,
-    slow_ms: i64,
+}
+
+/// WhatsApp's word that it is too much (429): nothing is sent for a while, and twice as long when it says so again after that. It holds
+/// for all of a tenant's messages, whether its owner limits them or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlowDown {
+    until_ms: i64,
+    rest_ms: i64,
+}
+
+impl SlowDown {
+    /// It was said. `first_ms`: the first rest. What was on its way when it was said before is answered with the same word, which is no
+    /// news.
+    pub fn hear(&mut self, first_ms: i64, now_ms: i64) {
+        if self.check(now_ms).is_err() {
+            return;
+        }
+        let longest = first_ms.saturating_mul(LONGEST_REST);
+        let is_again = self.rest_ms > 0 && now_ms.saturating_sub(self.until_ms) < longest;
+        self.rest_ms = if is_again { self.rest_ms.saturating_mul(2).clamp(first_ms, longest) } else { first_ms };
+        self.until_ms = now_ms.saturating_add(self.rest_ms);
+    }
+
+    pub fn check(&self, now_ms: i64) -> Result<(), Held> {
+        // Further away than it was said to be: the clock was corrected.
+        let left = self.until_ms.saturating_sub(now_ms);
+        if left <= 0 || left > self.rest_ms {
+            return Ok(());
+        }
+        Err(Held { reason: HeldBy::WhatsappSlowDown, until_ms: self.until_ms })
+    }
 }
 
 impl Pacing {
@@ -202,8 +230,6 @@ impl Pacing {
             new_contacts: Bucket::default(),
             recipients: HashMap::new(),
             texts: HashMap::new(),
-            slow_until_ms: 0,
-            slow_ms: 0,
         }
     }
 
@@ -218,7 +244,6 @@ impl Pacing {
             (HeldBy::PerHour, self.hour.fits_at(hour, 1, reserve(hour))),
             (HeldBy::PerDay, self.day.fits_at(day, 1, reserve(day))),
             (HeldBy::PerRecipient, recipient.fits_at(self.per_recipient(), 1, 0)),
-            (HeldBy::WhatsappSlowDown, self.slow_until_ms),
         ];
         if parcel.is_notice && parcel.text != 0 {
             waits.push((HeldBy::SameText, of(&self.texts, parcel.text).fits_at(self.same_text(), 1, 0)));
@@ -254,13 +279,6 @@ impl Pacing {
     pub fn stranger_leaves_at(&self, waiting: usize, now_ms: i64) -> i64 {
         let nth = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1);
         self.new_contacts.fits_at(self.new_per_day(now_ms), nth, 0).max(now_ms)
-    }
-
-    /// WhatsApp said that it is too much.
-    pub fn slow_down(&mut self, now_ms: i64) {
-        let is_again = now_ms < self.slow_until_ms.saturating_add(SLOW_MAX_MS);
-        self.slow_ms = if is_again { (self.slow_ms * 2).clamp(SLOW_MIN_MS, SLOW_MAX_MS) } else { SLOW_MIN_MS };
-        self.slow_until_ms = now_ms + self.slow_ms;
     }
 
     /// Whoever was just written to is no stranger, though nobody else knows that yet.
@@ -430,15 +448,22 @@ mod tests {
 
     #[test]
     fn whatsapp_says_it_is_too_much_and_is_believed() {
-        let mut pacing = pacing(|_| {});
+        let (mut slow, mut now) = (SlowDown::default(), NOW);
+        assert_eq!(slow.check(now), Ok(()));
         for wait in [30_000, 60_000, 120_000, 240_000, 480_000, 900_000, 900_000] {
-            pacing.slow_down(NOW);
-            let held = Held { reason: HeldBy::WhatsappSlowDown, until_ms: NOW + wait };
-            assert_eq!(pacing.check(answer(1), NOW), Err(held));
+            // One burst: each of its messages is answered so.
+            for late in [0, 1, 900] {
+                slow.hear(30_000, now + late);
+            }
+            let held = Held { reason: HeldBy::WhatsappSlowDown, until_ms: now + wait };
+            assert_eq!((slow.check(now), slow.check(now + wait - 1)), (Err(held), Err(held)));
+            now += wait;
+            assert_eq!(slow.check(now), Ok(()));
         }
-        let later = NOW + 2 * HOUR_MS;
-        pacing.slow_down(later);
-        assert_eq!(pacing.check(answer(1), later).unwrap_err().until_ms, later + 30_000);
+        let later = now + 2 * HOUR_MS;
+        slow.hear(30_000, later);
+        assert_eq!(slow.check(later).unwrap_err().until_ms, later + 30_000);
+        assert_eq!(slow.check(later - DAY_MS), Ok(()), "the clock was a day ahead");
     }
 
     #[test]
@@ -447,6 +472,9 @@ mod tests {
         for now in [i64::MIN, 0, i64::MAX] {
             pacing.count(stranger(1), now);
             let _ = (pacing.check(notice(1), now), pacing.stranger_leaves_at(usize::MAX, now));
+            let mut slow = SlowDown::default();
+            slow.hear(i64::MAX, now);
+            let _ = slow.check(i64::MIN);
         }
     }
 }

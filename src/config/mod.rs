@@ -218,6 +218,8 @@ pub struct Session {
     pub ack_timeout: Duration,
     /// So many attempts without an answer, and a message has failed.
     pub send_attempts: u32,
+    /// How long nothing is sent after WhatsApp said that it is too much.
+    pub slow_down: Duration,
     /// How long delays take that look human, percent of a human's.
     pub human_percent: u32,
     pub device_name: String,

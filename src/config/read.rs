@@ -74,6 +74,7 @@ impl Reader<'_> {
             self.count("session.send_attempts", 1..=100),
             self.duration("session.file_idle", 1..=86_400),
             self.count("session.human_percent", 0..=1000),
+            self.duration("session.slow_down", 0..=600),
         );
         let whatsapp = (
             self.endpoint(),
@@ -155,6 +156,7 @@ impl Reader<'_> {
                 send_attempts: u32::try_from(session.6?).unwrap_or(u32::MAX),
                 file_idle: session.7?,
                 human_percent: u32::try_from(session.8?).unwrap_or(u32::MAX),
+                slow_down: session.9?,
             },
             whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
             media: media?,

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, oneshot};
+use tracing::Instrument as _;
 use ulid::Ulid;
 
 use super::{
@@ -418,8 +419,27 @@ impl Log {
         Ok(log)
     }
 
-    /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order.
-    pub async fn commit(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
+    /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order. Once begun it is done, whether somebody waits
+    /// for it or not: an event that is in the store and not in the queue would reach nobody.
+    pub async fn commit(
+        self: &Arc<Self>,
+        batch: Batch,
+        bodies: Vec<EventBody>,
+        seen: Seen,
+    ) -> Result<ChangeNo, StoreError> {
+        let (log, (done, committed)) = (self.clone(), oneshot::channel());
+        // It lasts as long as the store takes for one write.
+        let committing = async move {
+            if done.send(log.commit_whole(batch, bodies, seen).await).is_err() {
+                // Whoever wanted it, and would have, is gone.
+                log.publish();
+            }
+        };
+        tokio::spawn(committing.in_current_span());
+        committed.await.unwrap_or(Err(StoreError::Interrupted))
+    }
+
+    async fn commit_whole(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
         let mut tail = self.tail.lock().await;
         let whole_bytes = batch.bytes_of(space::INBOX);
         let events = self.number(&mut batch, &tail, bodies);

@@ -530,10 +530,14 @@ impl Outbox {
         self.backlog().remove(id);
     }
 
-    /// WhatsApp left an attempt to send it without an answer: the number of such attempts, over all lives. Nobody waits for this.
+    /// WhatsApp left an attempt to send it without an answer: the number of such attempts, over all lives; 0 when it is settled by now. Nobody
+    /// waits for this.
     pub async fn note_attempt(&self, id: &str) -> Result<u32, StoreError> {
         let _writing = self.writing.lock().await;
         let Some(mut record) = self.record(id).await? else { return Ok(0) };
+        if decode(record.state()) != Delivery::Accepted {
+            return Ok(0);
+        }
         record.attempts = record.attempts.saturating_add(1);
         let attempts = record.attempts;
         let mut batch = Batch::default();

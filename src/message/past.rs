@@ -191,10 +191,15 @@ fn message_of(value: &Bytes) -> Option<Message> {
 
 /// What the file of a message is fetched by, chat and sender as WhatsApp addressed them.
 pub async fn file(store: &Store, chat: &str, id: &str, sender: &str) -> Result<Option<Bytes>, StoreError> {
-    let found = store.scan(space::PAST, None, usize::MAX).await?;
     let is_it =
         |message: &Message| message.id == id && message.addressed.chat == chat && message.addressed.sender == sender;
-    let record = found.iter().find(|(_, value)| message_of(value).is_some_and(|message| is_it(&message)));
-    let record = record.and_then(|(_, value)| PastRecord::decode(value.as_ref()).ok());
-    Ok(record.map(|record| Bytes::from(record.file)).filter(|file| !file.is_empty()))
+    for name in store.names(chat).await? {
+        let found = store.scan_prefix(space::PAST, &key::past(&name, &[]), usize::MAX).await?;
+        let record = found.iter().find(|(_, value)| message_of(value).is_some_and(|message| is_it(&message)));
+        if let Some((_, value)) = record {
+            let record = PastRecord::decode(value.as_ref()).ok();
+            return Ok(record.map(|record| Bytes::from(record.file)).filter(|file| !file.is_empty()));
+        }
+    }
+    Ok(None)
 }

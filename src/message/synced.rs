@@ -2,7 +2,7 @@
 //! labels, and which chat has which. Owns these records in the tenant's store; what changes them comes from WhatsApp alone, our own
 //! changes too.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub enum Update {
 
 /// Writes changes in their order, each with whether it is news: then what it says of a label is an event. Nobody waits for the vault:
 /// what is lost with a disk comes again with the next sync.
-pub async fn write(log: &Log, updates: Vec<(Update, bool)>) -> Result<(), StoreError> {
+pub async fn write(log: &Arc<Log>, updates: Vec<(Update, bool)>) -> Result<(), StoreError> {
     let store = &log.store;
     let mut batch = Batch::default();
     let mut known: HashMap<String, Label> =

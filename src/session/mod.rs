@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -125,8 +125,11 @@ struct Inner {
     seen: standing::Seen,
     pacer: send::pacing::Pacer,
     owes_acks: Arc<AtomicBool>,
+    /// Messages came that the vault took too long for.
+    late: Arc<Notify>,
     unknown_devices: Arc<inbound::unknown_devices::UnknownDevices>,
     presences: requests::presence::Presences,
+    typing: send::manners::Typing,
     calls: inbound::calls::Calls,
     subjects: requests::subjects::GroupSubjects,
     collected: app_state::buffer::Collected,
@@ -140,7 +143,7 @@ struct Inner {
     stopped: AtomicBool,
     /// It has left for another gateway.
     exported: Mutex<Option<Exported>>,
-    /// Somebody has asked for the unlinking, and it is not over.
+    /// The supervisor has taken somebody's wish to unlink the device, and it is not over.
     unlinking: AtomicBool,
     /// The states that consumers know of.
     told: state_events::Told,
@@ -293,8 +296,10 @@ impl Session {
             answers: Answers::default(),
             seen: standing::Seen::default(),
             owes_acks: Arc::default(),
+            late: Arc::default(),
             unknown_devices: Arc::default(),
             presences: requests::presence::Presences::default(),
+            typing: send::manners::Typing::default(),
             calls: inbound::calls::Calls::default(),
             subjects: requests::subjects::GroupSubjects::default(),
             collected: app_state::buffer::Collected::default(),
@@ -377,7 +382,7 @@ impl Session {
     }
 
     /// Stays linked and goes away, until somebody asks for a connection; over restarts too, unless this says that it is unconfirmed.
-    /// What comes meanwhile waits at WhatsApp.
+    /// What comes meanwhile waits at WhatsApp. Waits ten seconds for it to have gone, and no longer: then the status says what keeps it.
     pub async fn stop(&self) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         batch.put(space::SETTINGS, key::text(STOPPED), Vec::new());
@@ -428,12 +433,12 @@ impl Session {
     }
 
     /// Unlinks at WhatsApp and wipes the credentials; messages and events stay. Waits for a login when there is none; a WhatsApp that
-    /// cannot be reached within 15 s is not told, and the status says so. Goes on when nobody waits any more: for the vault, above all.
+    /// cannot be reached within 15 s is not told, and the status says so. Once it was heard it goes on when nobody waits any more: for the
+    /// vault, above all.
     pub async fn unlink(&self) -> Result<(), StoreError> {
         /// WhatsApp is tried, and a connection ends.
         const PATIENCE: Duration = Duration::from_secs(30);
         let (done, answer) = oneshot::channel();
-        self.0.unlinking.store(true, Ordering::Release);
         let answered = async {
             match self.0.wishes.send(Wish::Unlink(done)).await {
                 Ok(()) => answer.await.unwrap_or(Err(Closed::Stopped)),

@@ -75,7 +75,8 @@ fn among_many(kind: &str) -> bool {
 }
 
 async fn refused_and_put_off(wanted: fn(&str) -> bool) {
-    let stage = Stage::new(Home::Embedded).await.unwrap();
+    // A rest after each passing one would take minutes: `too_much` is about that.
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_SESSION__SLOW_DOWN", "100ms");
     let daemon = stage.start().await;
     let tenant = stage.pair(TENANT).await;
     let ear = stage.listen(std::slice::from_ref(&tenant));

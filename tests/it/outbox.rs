@@ -452,6 +452,51 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
     }
 }
 
+/// Whoever wants it may leave at any moment: a failure that is written is told, and told once.
+#[tokio::test]
+async fn a_failure_that_is_written_is_told_whoever_leaves() {
+    let world = World::new().await;
+    let feed = Feed::new();
+    let (outbox, log) = outbox_of(&world, Duration::ZERO, feed.clone()).await;
+    let mut heard = feed.subscribe(&"trattoria".parse().unwrap());
+    let mut told = Vec::new();
+    let mut hear = || {
+        while let Ok(notice) = heard.try_recv() {
+            if let Notice::Event(event) = notice
+                && let EventBody::Status { message_id, .. } = &event.body
+            {
+                told.push(message_id.clone());
+            }
+        }
+        told.clone()
+    };
+    for looks in 1..12 {
+        let id = format!("left after {looks}");
+        outbox.accept(outgoing(&id)).await.unwrap();
+        {
+            let mut failing = pin!(outbox.fail(&id, FailureReason::Unconfirmed.into()));
+            for _ in 0..looks {
+                if futures::poll!(failing.as_mut()).is_ready() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        }
+        // Behind all that was begun.
+        let is_written = outbox.delivery(&id).await.unwrap() == Some(Delivery::Failed);
+        let begun = std::time::Instant::now();
+        while is_written && !hear().contains(&id) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{id}: nobody is told");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let told = hear();
+    let events = bodies(log.after(None, 99).await.unwrap());
+    let of_log = events.iter().filter(|body| matches!(body, EventBody::Status { .. })).count();
+    assert_eq!(told.len(), of_log);
+    assert!(told.len() > 3, "{told:?}");
+}
+
 /// A record that cannot be read is not absent: it may be an accepted send, or say which conversations are the former account's.
 #[tokio::test]
 async fn what_cannot_be_read_is_an_error() {

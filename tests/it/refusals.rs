@@ -92,6 +92,11 @@ impl Scene {
     }
 }
 
+/// `too_much` is about the rest after a 429.
+fn impatient(stage: Stage) -> Stage {
+    stage.set("SESSIOND_SESSION__SLOW_DOWN", "1s")
+}
+
 /// Each of them takes a slot of the courier; there are sixteen.
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_that_are_gone_stop_nobody() {
@@ -135,7 +140,7 @@ async fn a_group_that_the_tenant_left_refuses_and_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_is_tried_again_and_what_is_refused_fails_whatever_asked() {
     for xmlns in ["usync", "encrypt"] {
-        let scene = Scene::new().await;
+        let scene = Scene::with(impatient).await;
         scene.fault(Fault::new(FaultKind::IqError).xmlns(xmlns).code(429).count(2)).await;
         let (passing, other) = (scene.customer().to_owned(), scene.conversation.customers[1].clone());
         scene.send(&passing, "not at once").await;
@@ -153,7 +158,7 @@ async fn what_passes_is_tried_again_and_what_is_refused_fails_whatever_asked() {
 /// The ack says no: for good, or for now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusing_ack_is_final_or_passing_by_its_code() {
-    let scene = Scene::new().await;
+    let scene = Scene::with(impatient).await;
     let (refused, passing) = (scene.customer().to_owned(), scene.conversation.customers[1].clone());
     scene.fault(Fault::new(FaultKind::ErrorAcks).chat(&refused).code(463)).await;
     scene.fault(Fault::new(FaultKind::ErrorAcks).chat(&passing).code(429).ms(1500)).await;

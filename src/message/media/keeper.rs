@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt as _, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path};
 use tokio::sync::{OnceCell, OwnedMutexGuard};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     FileName, Links, Spool, Spooled, kind,
@@ -106,7 +106,10 @@ impl Keeper {
     async fn count(&self) -> Result<(), Unkept> {
         for (tenant, place) in self.tenants().await? {
             let sizes = self.files(&place).map_ok(|file| file.size);
-            self.quota.set(&tenant, sizes.try_fold(0, |sum, size| async move { Ok(sum + size) }).await?);
+            match sizes.try_fold(0, |sum, size| async move { Ok(sum + size) }).await {
+                Ok(sum) => self.quota.set(&tenant, sum),
+                Err(error) => warn!(%tenant, %error, "files of a tenant could not be counted"),
+            }
         }
         Ok(())
     }

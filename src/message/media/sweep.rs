@@ -49,11 +49,14 @@ impl Sweeper {
         }
     }
 
-    /// How many were removed.
+    /// How many were removed. What fails of one tenant holds up no other.
     pub async fn pass(&self) -> Result<u64, Unkept> {
         let mut removed = 0;
         for (tenant, place) in self.keeper.tenants().await? {
-            removed += self.tenant(&tenant, &place).await?;
+            match self.tenant(&tenant, &place).await {
+                Ok(of_tenant) => removed += of_tenant,
+                Err(error) => warn!(%tenant, %error, "old files of a tenant could not be removed"),
+            }
         }
         Ok(removed)
     }
@@ -71,11 +74,15 @@ impl Sweeper {
                 || sum + file.size > settings.keep_bytes
                 || (age > NEW && self.is_forgotten(tenant, &file).await);
             if goes {
-                self.keeper.delete(&file.location).await?;
-                removed += 1;
-            } else {
-                sum += file.size;
+                match self.keeper.delete(&file.location).await {
+                    Ok(()) => {
+                        removed += 1;
+                        continue;
+                    }
+                    Err(error) => warn!(%tenant, %error, "an old file could not be removed"),
+                }
             }
+            sum += file.size;
         }
         self.keeper.recount(tenant, sum);
         Ok(removed)
@@ -254,5 +261,20 @@ mod tests {
         assert!(house.has("trattoria", &known).await && house.has("trattoria", &forgotten).await);
         house.passes(8 * DAY);
         assert_eq!(house.sweeper.pass().await.unwrap(), 2, "they are old by any clock");
+    }
+
+    /// Also where the others come behind it.
+    #[tokio::test]
+    async fn a_tenant_whose_files_cannot_be_listed_holds_up_nobody() {
+        let house = House::new();
+        let names = [house.keep("trattoria", "A", 10).await, house.keep("zeppelin", "B", 10).await];
+        let broken = house._folder.path().join("media");
+        let of_trattoria = std::fs::read_dir(&broken).unwrap().map(|entry| entry.unwrap().path());
+        let of_trattoria = of_trattoria.into_iter().find(|path| path.ends_with("trattoria"));
+        let of_trattoria = of_trattoria.unwrap_or_else(|| broken.join("trattoria"));
+        std::os::unix::fs::symlink(&of_trattoria, of_trattoria.join("round")).unwrap();
+        house.passes(8 * DAY);
+        assert_eq!(house.sweeper.pass().await.unwrap(), 1);
+        assert!(!house.has("zeppelin", &names[1]).await);
     }
 }

@@ -1,7 +1,10 @@
 //! From WhatsApp's settings to the tenant's records of them. A first sync tells thousands at once, inside the library's dispatch, which
 //! must not be held up: they are collected here and written in batches.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::sync::Notify;
 use tracing::warn;
@@ -21,18 +24,19 @@ const BATCH: usize = 500;
 /// What was told and is not written yet, in order.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Collected {
-    updates: Mutex<Vec<(Update, bool)>>,
-    /// Held from taking them to having written them.
+    updates: Mutex<VecDeque<(Update, bool)>>,
+    /// Held from looking at them to having written them.
     writing: tokio::sync::Mutex<()>,
     pub more: Notify,
 }
 
 impl Collected {
     fn add(&self, update: Update, of_full_sync: bool) {
-        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut updates = self.updates();
         if updates.len() < COLLECTED {
-            updates.push((update, !of_full_sync));
+            updates.push_back((update, !of_full_sync));
         }
+        drop(updates);
         self.more.notify_one();
     }
 
@@ -65,16 +69,51 @@ impl Collected {
         self.add(change, update.from_full_sync);
     }
 
-    /// Writes what there is. Returns when it is in the working copy.
+    fn updates(&self) -> MutexGuard<'_, VecDeque<(Update, bool)>> {
+        self.updates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what there is. Returns when it is in the working copy. What was not written stays, whether it failed or nobody waited for it any
+    /// more: WhatsApp does not tell it again.
     pub async fn write(&self, session: &Inner) {
         let _writing = self.writing.lock().await;
-        let mut updates = std::mem::take(&mut *self.updates.lock().unwrap_or_else(PoisonError::into_inner));
-        while !updates.is_empty() {
-            let rest = updates.split_off(updates.len().min(BATCH));
-            if let Err(error) = synced::write(&session.log, updates).await {
+        while let Some(batch) = self.next() {
+            let count = batch.len();
+            if let Err(error) = synced::write(&session.log, batch).await {
                 warn!(%error, "the address book or the labels could not be written");
+                return;
             }
-            updates = rest;
+            self.written(count);
         }
+    }
+
+    /// What is written next; stays until it is.
+    fn next(&self) -> Option<Vec<(Update, bool)>> {
+        let batch: Vec<_> = self.updates().iter().take(BATCH).cloned().collect();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn written(&self, count: usize) {
+        self.updates().drain(..count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_written_stays() {
+        let collected = Collected::default();
+        let all: Vec<_> = (0..2 * BATCH + 7).map(|n| (Update::LabelGone { id: n.to_string() }, false)).collect();
+        all.iter().for_each(|(update, _)| collected.add(update.clone(), true));
+        let mut written = Vec::new();
+        while let Some(batch) = collected.next() {
+            // Whoever wanted it went away, or the store failed; meanwhile there is more.
+            assert_eq!(collected.next().unwrap(), batch);
+            collected.written(batch.len());
+            written.extend(batch);
+        }
+        assert_eq!(written, all);
     }
 }

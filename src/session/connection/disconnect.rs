@@ -25,7 +25,7 @@ pub enum Signal {
     Dropped,
     /// There was no line to WhatsApp: why.
     Unreachable(String),
-    /// WhatsApp took the connection and did not answer the login.
+    /// WhatsApp took the connection and did not answer the login, or said nothing after it of what it has kept.
     Unanswered,
     /// A frame did not open: what it said is lost, and perhaps all that follows.
     Garbled,
@@ -148,7 +148,7 @@ impl Signal {
             Self::Outdated => Next::Update,
             // It would say so again at once, and being insistent makes it worse.
             Self::Refused { .. } => Next::RetrySlowly,
-            // The restart after a pairing.
+            // WhatsApp restarts the stream. The restart after a pairing is the library's own, and does not get here.
             Self::Unwell { code: 515 } => Next::ReconnectNow,
             Self::Unwell { .. } => Next::Reconnect,
             Self::Dropped | Self::Unanswered | Self::Unreachable(_) => Next::Reconnect,

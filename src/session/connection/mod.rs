@@ -17,6 +17,7 @@ pub(super) mod wire_gate;
 
 use std::{
     ops::ControlFlow,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -27,7 +28,7 @@ use futures::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -65,7 +66,10 @@ use super::{
         message_secrets::Secrets,
         recorder,
     },
-    pairing::qr_rotation::{PairingRuntime, Rotation},
+    pairing::{
+        code,
+        qr_rotation::{PairingRuntime, Rotation},
+    },
     state::{Qr, State},
 };
 use crate::{config::Secret, crash, message::Notice, telemetry::metrics};
@@ -100,7 +104,8 @@ const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
 /// A frame that does not open costs the connection once in this time. One that comes again with each login cannot be read at all.
 const GARBLED_AGAIN: Duration = Duration::from_secs(600);
 
-/// From the login to the end of the offline queue, from its last sign of life.
+/// From the login to the end of the offline queue, and from WhatsApp's word of how much it has. The library gives it as long (whatsapp-rust
+/// 0.7.0, `DEFAULT_OFFLINE_SYNC_TIMEOUT`), whatever still comes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// From the login to WhatsApp's first word of its offline queue.
@@ -141,6 +146,8 @@ pub struct Connection<'a> {
     frames: Arc<FrameWatch>,
     /// WhatsApp has answered the hello.
     is_answered: bool,
+    /// A code that may be typed into the phone was given.
+    has_code: bool,
     /// Asks whether a stream goes on of which WhatsApp reported an error.
     proof: Option<BoxFuture<'static, bool>>,
     /// When WhatsApp last pushed something.
@@ -177,10 +184,9 @@ impl<'a> Connection<'a> {
         let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
             return Ok(Ended { signal: Signal::NoDescriptor, was_stable: false });
         };
-        let turn = tokio::select! {
-            closed = session.journal.closed() => return Err(Stop::Closed(closed)),
-            () = session.stop.cancelled() => return Err(Stop::Asked),
-            turn = session.env.dialing.clone().acquire_owned() => turn,
+        let turn = match supervisor.await_turn(paired, wishes).await? {
+            Ok(turn) => turn,
+            Err(signal) => return Ok(Ended { signal, was_stable: false }),
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
         let version = session.env.versions.current().await;
@@ -198,7 +204,7 @@ impl<'a> Connection<'a> {
             supervisor,
             session,
             client,
-            turn: turn.ok(),
+            turn: Some(turn),
             _place: place,
             began,
             version,
@@ -206,6 +212,7 @@ impl<'a> Connection<'a> {
             was_paired: paired,
             frames: Arc::default(),
             is_answered: false,
+            has_code: false,
             proof: None,
             last_push: pushed.subscribe(),
             connected_at: None,
@@ -224,6 +231,8 @@ impl<'a> Connection<'a> {
         let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.store.begin_connection();
+        // What was not acknowledged comes again with the login that is ahead.
+        session.owes_acks.store(false, Ordering::Release);
         session.client.send_replace(Some(self.client.clone()));
         let store = session.store.clone();
         let writer = AbortOnDropHandle::new(session.tasks.spawn(async move { store.write_signal_queue().await }));
@@ -236,9 +245,11 @@ impl<'a> Connection<'a> {
         let mut run = AbortOnDropHandle::new(session.tasks.spawn(watch.over(async move { client.run().await })));
         let client = self.client.clone();
         let mut answer = Box::pin(async move { client.wait_for_socket(LOGIN_TIMEOUT).await.is_ok() }.fuse());
-        let mut fetching = Box::pin(session.skipped.fetch(self.client.clone()));
+        let mut fetching = Box::pin(session.skipped.fetch(self.client.clone(), session.ready.subscribe()));
         let mut asking = Box::pin(session.clone().ask_for_lost(self.client.clone()));
         let mut easing = Box::pin(pressure::ease(session.clone()));
+        let mut publishing = Box::pin(session.clone().publish_late());
+        let mut hiding = Box::pin(session.clone().stay_unseen(self.client.clone()));
         let stop = loop {
             let tick = sleep(self.tick_length());
             let flow = tokio::select! {
@@ -266,6 +277,8 @@ impl<'a> Connection<'a> {
                 never = &mut fetching => match never {},
                 never = &mut asking => match never {},
                 never = &mut easing => match never {},
+                never = &mut publishing => match never {},
+                never = &mut hiding => match never {},
             };
             if let ControlFlow::Break(stop) = flow {
                 break stop;
@@ -554,6 +567,25 @@ impl<'a> Connection<'a> {
                 session.env.feed.publish(&session.tenant, Notice::Qr(code));
                 None
             }
+            Event::PairingCode(_) => {
+                self.has_code = true;
+                self.supervisor.setback = None;
+                None
+            }
+            // Without a code that counts it is the answer to whoever asked for one, who has it.
+            Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) if !std::mem::take(&mut self.has_code) => None,
+            Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) | Event::QrScannedWithoutMultidevice(_) => {
+                if let Some(words) = code::setback(event) {
+                    warn!(words, "the pairing does not come about");
+                    session.set_status(|status| {
+                        if status.state == State::ScanQrCode {
+                            status.reason = format!("{words}; ask for another code, or scan");
+                        }
+                    });
+                    self.supervisor.setback = Some(words);
+                }
+                None
+            }
             // Whatever is sent to a device that is linked: it has nothing to prove.
             Event::PairPasskeyRequest(_) | Event::PairPasskeyConfirmation(_) | Event::PairPasskeyError(_)
                 if session.status.borrow().paired =>
@@ -597,7 +629,7 @@ impl<'a> Connection<'a> {
                 None
             }
             Event::PairingQrCodesExhausted(_) => Some(Signal::QrExhausted),
-            Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code(&out.reason) }),
+            Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code_of(&out.reason) }),
             Event::StreamReplaced(_) => Some(Signal::Replaced),
             Event::TemporaryBan(ban) => {
                 Some(Signal::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
@@ -607,11 +639,11 @@ impl<'a> Connection<'a> {
                 Some(Signal::Outdated)
             }
             Event::ConnectFailure(failure)
-                if failure.reason.should_reconnect() || is_passing(code(&failure.reason)) =>
+                if failure.reason.should_reconnect() || is_passing(code_of(&failure.reason)) =>
             {
-                Some(Signal::Unwell { code: code(&failure.reason) })
+                Some(Signal::Unwell { code: code_of(&failure.reason) })
             }
-            Event::ConnectFailure(failure) => Some(Signal::Refused { code: code(&failure.reason) }),
+            Event::ConnectFailure(failure) => Some(Signal::Refused { code: code_of(&failure.reason) }),
             Event::Disconnected(gone) => {
                 debug!(reason = %gone.reason, "the socket ended");
                 None
@@ -672,6 +704,40 @@ impl<'a> Connection<'a> {
     }
 }
 
+impl Supervisor {
+    /// The right to dial; or why there is no need to any more, which whoever waits for it in a long line is not kept waiting to hear.
+    async fn await_turn(
+        &mut self,
+        paired: bool,
+        wishes: &mut mpsc::Receiver<Wish>,
+    ) -> Result<Result<OwnedSemaphorePermit, Signal>, Stop> {
+        let session = self.session.clone();
+        let mut turn = pin!(session.env.dialing.clone().acquire_owned());
+        loop {
+            let over = match () {
+                // Without credentials there is nothing to unlink at WhatsApp.
+                () if self.is_unlinking() && !paired => Some(Signal::Unlinked { told: true }),
+                () if self.is_tired_of_unlinking() => Some(Signal::Unlinked { told: false }),
+                () if self.is_unlinking() => None,
+                () if session.is_stopped() => Some(Signal::Stopped),
+                () if !paired && !self.is_pairing() => Some(Signal::GivenUp),
+                () => None,
+            };
+            if let Some(over) = over {
+                return Ok(Err(over));
+            }
+            let ends = if paired { self.tired_at() } else { self.pairing_until };
+            tokio::select! {
+                closed = session.journal.closed() => return Err(Stop::Closed(closed)),
+                () = session.stop.cancelled() => return Err(Stop::Asked),
+                turn = &mut turn => return turn.map(Ok).map_err(|_| Stop::Asked),
+                () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() => {}
+                Some(wish) = wishes.recv() => self.note(wish),
+            }
+        }
+    }
+}
+
 /// `over`: cancelled when it is not used any more. `forgets`: what a hello needs that says what the device knows of WhatsApp.
 async fn client(
     session: &Inner,
@@ -696,6 +762,7 @@ async fn client(
         outbox: session.outbox.clone(),
         store: session.store.clone(),
         owes_acks: session.owes_acks.clone(),
+        late: session.late.clone(),
         unknown_devices: session.unknown_devices.clone(),
     };
     let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
@@ -763,6 +830,6 @@ fn is_passing(code: i32) -> bool {
     matches!(code, 408 | 425 | 429 | 500..=599)
 }
 
-fn code(reason: &ConnectFailureReason) -> i32 {
+fn code_of(reason: &ConnectFailureReason) -> i32 {
     reason.code()
 }

@@ -20,13 +20,17 @@ use super::{
 };
 use crate::{
     journal::{ChangeNo, Closed, SnapshotError},
-    session::{End, Inner, STAYS_AWAY, Wish, env::jitter, state::State},
+    session::{End, Inner, STAYS_AWAY, Wish, env::jitter, requests::pace::Ask, state::State},
     telemetry::metrics::{self, label::ConnectionEnd},
     vault::Decision,
 };
 
 /// How long a session that was replaced although it is still the owner waits before it takes its place back.
 const REPLACED_WAIT: Duration = Duration::from_secs(10);
+
+/// Replaced twice within this time is a fight: with the same device in use elsewhere. However well the connection between went, the place is
+/// taken back slowly then.
+const FIGHT: Duration = Duration::from_secs(3600);
 
 /// How long WhatsApp is tried when a device is to be unlinked. After that the credentials are wiped all the same, and the owner is
 /// told to remove the device on the phone.
@@ -43,8 +47,8 @@ pub struct Supervisor {
     pub(in crate::session) session: Arc<Inner>,
     /// Failed connections in a row.
     pub(in crate::session) failures: u32,
-    /// Taken over by another connection since the last time that this one was up for long.
-    replaced: bool,
+    /// When another connection last took this one's place.
+    replaced_at: Option<Instant>,
     /// Someone wants to pair, until then.
     pub(in crate::session) pairing_until: Option<Instant>,
     /// No login with the credentials, if there are any, has succeeded: they are of a pairing that is not over.
@@ -69,6 +73,26 @@ pub struct Supervisor {
     unlinking: Option<(Instant, Vec<Unlinked>)>,
 }
 
+/// A wait before the next dial, by what cuts it short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// A heartbeat, or somebody who wants a connection.
+    Short,
+    /// Only somebody: to be insistent makes it worse.
+    Slow,
+    /// Nobody.
+    Fixed,
+}
+
+/// What a wish does to such a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    No,
+    /// As soon as the shortest wait is over.
+    Soon,
+    AtOnce,
+}
+
 /// What ends the supervisor.
 pub enum Stop {
     /// The process is stopping.
@@ -84,7 +108,7 @@ impl Supervisor {
         let mut supervisor = Self {
             session,
             failures: 0,
-            replaced: false,
+            replaced_at: None,
             pairing_until: None,
             is_unproven: was_pairing && paired,
             has_lapsed: was_pairing && !paired,
@@ -169,7 +193,6 @@ impl Supervisor {
         self.session.client.send_replace(None);
         if ended.was_stable {
             self.failures = 0;
-            self.replaced = false;
         }
         let next = ended.signal.next();
         info!(signal = ?ended.signal, next = ?next, failures = self.failures, "the connection ended");
@@ -209,6 +232,7 @@ impl Supervisor {
 
     /// Someone wants the device unlinked. WhatsApp is told as soon as there is a login.
     pub(in crate::session) fn wants_to_unlink(&mut self, waits: Unlinked) {
+        self.session.unlinking.store(true, Ordering::Release);
         let unlinking = self.unlinking.get_or_insert_with(|| (Instant::now() + UNLINK_PATIENCE, Vec::new()));
         unlinking.1.retain(|earlier| !earlier.is_closed());
         unlinking.1.push(waits);
@@ -216,6 +240,11 @@ impl Supervisor {
 
     pub(in crate::session) fn is_unlinking(&self) -> bool {
         self.unlinking.is_some()
+    }
+
+    /// Until when WhatsApp is tried.
+    pub(super) fn tired_at(&self) -> Option<Instant> {
+        self.unlinking.as_ref().map(|(until, _)| *until)
     }
 
     /// WhatsApp was tried for long enough.
@@ -259,7 +288,9 @@ impl Supervisor {
     }
 
     async fn follow(&mut self, next: Next, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
-        let settings = &self.session.env.settings;
+        let env = self.session.env.clone();
+        let settings = &env.settings;
+        let mut slowly = next == Next::RetrySlowly;
         let wait = match next {
             Next::Wipe => return self.unlinked(signal, wishes).await,
             Next::ReconnectNow => return Ok(()),
@@ -282,7 +313,7 @@ impl Supervisor {
                     status.state = State::Failed;
                     status.reason = format!("banned by WhatsApp for {} s", ban.as_secs());
                 });
-                return self.pause(ban, true, wishes).await;
+                return self.pause(ban, Pause::Fixed, wishes).await;
             }
             Next::RetrySlowly => {
                 error!(?signal, "WhatsApp refuses the connection");
@@ -294,15 +325,17 @@ impl Supervisor {
             }
             Next::AskOwner => {
                 // Fenced: the journal closes, and the pause ends by it.
-                let owner = self.session.journal.confirm().await;
-                if self.replaced {
+                let session = self.session.clone();
+                let owner = self.meanwhile(wishes, session.journal.confirm()).await?;
+                let again = self.replaced_at.replace(Instant::now()).is_some_and(|at| at.elapsed() < FIGHT);
+                slowly = again;
+                if again {
                     error!(
                         "replaced again although the vault says that this process owns the tenant: is the device in use elsewhere?"
                     );
                     settings.backoff_max
                 } else {
                     warn!(owner = owner.is_ok(), "another connection took this session's place");
-                    self.replaced = true;
                     REPLACED_WAIT.min(settings.backoff_max)
                 }
             }
@@ -316,28 +349,54 @@ impl Supervisor {
             status.reason = reason;
             status.qr = None;
         });
-        self.pause(wait, false, wishes).await
+        self.pause(wait, if slowly { Pause::Slow } else { Pause::Short }, wishes).await
     }
 
-    /// Waits before the next dial; a heartbeat or a user cuts it short unless it is `fixed`.
-    async fn pause(&mut self, wait: Duration, fixed: bool, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    /// Waits before the next dial.
+    async fn pause(&mut self, wait: Duration, kind: Pause, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let session = self.session.clone();
-        let until = Instant::now() + wait;
+        // Somebody may have wished it while the vault was asked.
+        if session.is_stopped() && !self.is_unlinking() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut until = began + wait;
         loop {
-            let until = self.unlinking.as_ref().map_or(until, |(tired, _)| until.min(*tired));
+            let until_then = self.unlinking.as_ref().map_or(until, |(tired, _)| until.min(*tired));
             tokio::select! {
                 closed = session.journal.closed() => return Err(Stop::Closed(closed)),
                 () = session.stop.cancelled() => return Err(Stop::Asked),
-                () = sleep_until(until) => return Ok(()),
+                () = sleep_until(until_then) => return Ok(()),
                 wish = wishes.recv() => {
                     let Some(wish) = wish else { return Err(Stop::Asked) };
-                    let ends = matches!(wish, Wish::Unlink(_) | Wish::Stop);
+                    let ends = self.ends_pause(&wish, kind);
                     self.grant(wish, wishes).await?;
-                    if !fixed || ends {
-                        return Ok(());
+                    match ends {
+                        Ends::No => {}
+                        Ends::AtOnce => return Ok(()),
+                        Ends::Soon => until = until.min(began + session.env.settings.backoff_min),
                     }
                 }
             }
+        }
+    }
+
+    /// Whether a wish cuts the wait before the next dial short. A page asks as often as it likes, and WhatsApp does not tell its logins from an
+    /// attack: only so many are made because somebody asks.
+    fn ends_pause(&self, wish: &Wish, kind: Pause) -> Ends {
+        let paired = self.session.status.borrow().paired;
+        match wish {
+            Wish::Unlink(_) | Wish::Stop => Ends::AtOnce,
+            // There is no next dial.
+            Wish::StopPairing if !paired => Ends::AtOnce,
+            Wish::DialNow { patience } => match kind {
+                Pause::Short => Ends::AtOnce,
+                // Somebody asked, and it was counted; a heartbeat has patience.
+                Pause::Slow if patience.is_zero() => Ends::AtOnce,
+                Pause::Slow | Pause::Fixed => Ends::No,
+            },
+            Wish::Connect if kind != Pause::Fixed && self.session.pace.take(Ask::Login).is_ok() => Ends::Soon,
+            Wish::Connect | Wish::KeepPairing | Wish::StopPairing | Wish::EndCeremony(_) | Wish::RefuseScan => Ends::No,
         }
     }
 
@@ -428,14 +487,19 @@ impl Supervisor {
                 done = &mut work => return Ok(done),
                 closed = session.journal.closed() => return Err(Stop::Closed(closed)),
                 () = session.stop.cancelled() => return Err(Stop::Asked),
-                Some(wish) = wishes.recv() => match wish {
-                    Wish::Unlink(done) => self.wants_to_unlink(done),
-                    Wish::Connect => self.wants_to_pair(),
-                    Wish::KeepPairing => self.keep_pairing(),
-                    Wish::StopPairing => self.give_up_pairing(),
-                    Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
-                },
+                Some(wish) = wishes.recv() => self.note(wish),
             }
+        }
+    }
+
+    /// A wish that changes what comes next, and nothing now.
+    pub(super) fn note(&mut self, wish: Wish) {
+        match wish {
+            Wish::Unlink(done) => self.wants_to_unlink(done),
+            Wish::Connect => self.wants_to_pair(),
+            Wish::KeepPairing => self.keep_pairing(),
+            Wish::StopPairing => self.give_up_pairing(),
+            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
         }
     }
 }

@@ -46,6 +46,8 @@ struct Known {
     version: Version,
     /// WhatsApp has named it, and has not called it outdated.
     is_current: bool,
+    /// The last that WhatsApp called outdated: its web host may still name it.
+    outdated: Option<Version>,
     /// How long those who need a current one wait for it, once somebody does.
     until: Option<Instant>,
 }
@@ -59,7 +61,7 @@ impl Known {
 impl Versions {
     /// `fixed`: never asks.
     pub fn new(fixed: Option<Version>) -> Self {
-        let known = Known { version: BUILT_IN, is_current: false, until: None };
+        let known = Known { version: BUILT_IN, is_current: false, outdated: None, until: None };
         Self { fixed, limits: LIMITS, known: watch::Sender::new(known), needed: Notify::new() }
     }
 
@@ -86,7 +88,9 @@ impl Versions {
     pub fn outdated(&self, version: Version) {
         self.known.send_if_modified(|known| {
             let is_news = known.is_current && known.version == version;
-            known.is_current &= !is_news;
+            if is_news {
+                (known.is_current, known.outdated) = (false, Some(version));
+            }
             is_news
         });
     }
@@ -97,10 +101,15 @@ impl Versions {
             self.needed.notified().await;
             let Limits { fetch: limit, again, .. } = self.limits;
             let fetched = timeout(limit, fetch(http)).await;
-            match fetched.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {limit:?}"))) {
+            let fetched = fetched.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {limit:?}")));
+            let outdated = self.known.borrow().outdated;
+            match fetched.and_then(|version| match Some(version) == outdated {
+                true => Err(anyhow::anyhow!("it still names the one that WhatsApp calls outdated")),
+                false => Ok(version),
+            }) {
                 Ok(version) => {
                     info!(version = ?version, "claiming WhatsApp Web's current version");
-                    self.known.send_replace(Known { version, is_current: true, until: None });
+                    self.known.send_replace(Known { version, is_current: true, outdated: None, until: None });
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
@@ -231,5 +240,18 @@ mod tests {
             }
         };
         timeout(LIMIT, newer).await.expect("the next fetch");
+    }
+
+    /// WhatsApp calls a version outdated that its web host still names.
+    #[tokio::test]
+    async fn a_host_that_names_the_outdated_version_is_not_asked_without_end() {
+        let world = World::new(Limits { again: Duration::from_secs(600), ..SHORT });
+        world.answers(Some(7));
+        world.claim(1).await;
+        for _ in 0..20 {
+            world.versions.outdated((2, 3000, 7));
+            assert_eq!(world.claim(5).await.0, (2, 3000, 7));
+        }
+        assert_eq!(world.asked(), 2);
     }
 }

@@ -27,9 +27,11 @@
 //! also needs the library's permit for processing, whose holders hand what they send to other tasks (`outbound_flush`,
 //! `spawn_delivery_receipt`); and every wait here has its limit, after which the line is given up.
 //!
-//! It costs no write of the vault: a new chain is flushed within 25 ms anyway, and waited for. Small frames (acks,
-//! receipts, pings) pass at once, and before a connection's first `<message>` everything does: during the offline queue
-//! a flush commits what has come so far, and many small commits would be slow.
+//! It costs no write of the vault: a new chain is flushed within 25 ms anyway, and waited for. What is too small for a
+//! ciphertext (acks, receipts, pings) is not held for its own sake, and before a connection's first `<message>` nothing is:
+//! during the offline queue a flush commits what has come so far, and many small commits would be slow. But the library sends
+//! with one task, one write after the other, and puts small frames that wait together into one: an ack behind a message that is
+//! held here waits as long as that, and a write of several small frames may be held like one with a ciphertext.
 
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},

@@ -59,6 +59,7 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     if params.file_length > max {
         return Err(NoFile::TooLarge(max));
     }
+    let _common = session.env.fetching.acquire().await;
     let hosts = client.refresh_media_conn(false).await.map_err(|error| {
         debug!(%error, "WhatsApp names no media hosts");
         NoFile::Offline

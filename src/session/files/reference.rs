@@ -39,12 +39,14 @@ pub async fn body(session: &Inner, name: &FileName) -> Result<Option<(Bytes, boo
     if let Some(body) = session.inbox.body(name.chat(), name.id(), name.sender()).await? {
         return Ok(Some((body, false)));
     }
-    if let Some(file) = past::file(&session.store, name.chat(), name.id(), name.sender()).await? {
-        return Ok(Some((file, false)));
-    }
     let accepted = session.outbox.accepted(name.id()).await?;
     let accepted = accepted.filter(|accepted| accepted.chat == name.chat() && !accepted.body.is_empty());
-    Ok(accepted.map(|accepted| (accepted.body, true)))
+    if let Some(accepted) = accepted {
+        return Ok(Some((accepted.body, true)));
+    }
+    // Last: those of a chat are read one by one.
+    let file = past::file(&session.store, name.chat(), name.id(), name.sender()).await?;
+    Ok(file.map(|file| (file, false)))
 }
 
 /// The file that a message carries.

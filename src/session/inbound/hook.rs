@@ -6,6 +6,8 @@
 //! records is full the line is cut, and WhatsApp says it all again at the next login.
 
 use std::{
+    convert::Infallible,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +18,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tracing::{error, warn};
@@ -45,6 +47,8 @@ pub struct Hook {
     pub store: Arc<Store>,
     /// Set when acks were withheld: the session reconnects once when the vault is back.
     pub owes_acks: Arc<AtomicBool>,
+    /// Told of messages that may still become durable, when nobody waits for that any more.
+    pub late: Arc<Notify>,
     pub(in crate::session) unknown_devices: Arc<UnknownDevices>,
 }
 
@@ -59,7 +63,10 @@ impl InboundDurabilityHook for Hook {
         let incoming = read(&client, &self.inbox, &self.outbox, batch).await;
         let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
             Ok(received) => received.map_err(anyhow::Error::from),
-            Err(_) => Err(anyhow::anyhow!("the vault did not take the messages within {PATIENCE:?}")),
+            Err(_) => {
+                self.late.notify_one();
+                Err(anyhow::anyhow!("the vault did not take the messages within {PATIENCE:?}"))
+            }
         };
         if durable.is_err() {
             self.owes_acks.store(true, Ordering::Release);
@@ -76,6 +83,20 @@ impl InboundDurabilityHook for Hook {
         }
         self.store.arrivals().finished(batch.iter().map(|message| message.info.id.as_str()));
         durable
+    }
+}
+
+impl Inner {
+    /// Publishes, when the vault is back, the messages that it took too long for: they are in the log, and otherwise nobody would be told of them
+    /// before the next event. As long as the connection lasts; with the next WhatsApp tells them again.
+    pub(in crate::session) async fn publish_late(self: Arc<Self>) -> Infallible {
+        loop {
+            self.late.notified().await;
+            if self.log.settle(self.journal.recorded()).await.is_err() {
+                // The journal is closed, and ends the connection.
+                return pending().await;
+            }
+        }
     }
 }
 
@@ -116,8 +137,12 @@ impl Ears {
         EventKind::PairSuccess,
         EventKind::PairError,
         EventKind::LoggedOut,
+        EventKind::PairingCode,
+        EventKind::PairingCodeError,
+        EventKind::PairingCodeRefresh,
         EventKind::PairingQrCode,
         EventKind::PairingQrCodesExhausted,
+        EventKind::QrScannedWithoutMultidevice,
         EventKind::ClientOutdated,
         EventKind::StreamReplaced,
         EventKind::TemporaryBan,

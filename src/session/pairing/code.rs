@@ -5,6 +5,7 @@ use std::time::Duration;
 use whatsapp_rust::{
     ErrorChainExt as _,
     pair_code::{PairCodeError, PairCodeOptions, PairError},
+    types::events::Event,
 };
 
 use crate::session::{
@@ -79,6 +80,21 @@ impl From<PairError> for RefusedCode {
         };
         Self::WhatsApp(words.to_owned())
     }
+}
+
+/// Why nothing comes of a code that was given, or of a scan, in words; `None`: the event does not say that.
+pub fn setback(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::PairingCodeError(error) => match &error.rejection {
+            Some(rejection) => format!("WhatsApp refused the code that was typed ({})", rejection.code()),
+            None => "the code that was typed did not work".to_owned(),
+        },
+        Event::PairingCodeRefresh(_) => "the code is not good any more".to_owned(),
+        Event::QrScannedWithoutMultidevice(_) => {
+            "the phone that scanned knows no linked devices: its WhatsApp has to be updated".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 impl Session {

@@ -164,7 +164,9 @@ impl Session {
     {
         let set = self.ask(Ask::Change, ask).await?;
         let inner = &self.0;
-        inner.collected.write(inner).await;
+        // The session's own, and not its client's: who goes away does not take what WhatsApp told along.
+        let session = inner.clone();
+        let _ = inner.tasks.spawn(async move { session.collected.write(&session).await }).await;
         match timeout(ANSWER, inner.store.wait(inner.journal.recorded())).await {
             Ok(waited) => waited.map_err(StoreError::from)?,
             // It is set all the same, and will be told again.

@@ -3,15 +3,18 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
+use tokio::time::sleep;
 use tracing::debug;
 use whatsapp_rust::{
-    Client, Jid,
+    Client, Jid, NodeFilter,
     types::{
         events::{ChatPresenceUpdate, PresenceUpdate},
         presence::{ChatPresence, ChatPresenceMedia},
@@ -19,7 +22,10 @@ use whatsapp_rust::{
 };
 
 use super::pace::Ask;
-use crate::session::{Refused, Session};
+use crate::session::{Inner, Refused, Session};
+
+/// The library tells of a stanza before it queues it for the wire, and does so at once. What is said after so long stands behind it.
+const QUEUED: Duration = Duration::from_millis(100);
 
 /// Chats that a session follows. The one that was asked for longest ago makes room.
 const FOLLOWED: usize = 256;
@@ -163,15 +169,60 @@ impl Presences {
     }
 }
 
+impl Inner {
+    /// The tenant is shown as there only where that is meant: by its owner, or while somebody types. The library says it by itself, at
+    /// each login and whenever the account's name changes, in a task of its own (whatsapp-rust 0.7.0, `update_push_name_and_notify`), and
+    /// the owner's phone stops notifying. Whoever has said it, it is taken back. As long as the connection lasts.
+    pub(in crate::session) async fn stay_unseen(self: Arc<Self>, client: Arc<Client>) -> Infallible {
+        let next = || client.wait_for_sent_node(NodeFilter::tag("presence").attr("type", "available"));
+        let mut said = next();
+        loop {
+            let is_said = said.await.is_ok();
+            // Before anything else: it may be said again meanwhile.
+            said = next();
+            if !is_said {
+                // Within a pairing the library restarts the connection, and forgets who waits.
+                continue;
+            }
+            sleep(QUEUED).await;
+            if self.presences.is_online() || self.typing.is_anywhere() {
+                continue;
+            }
+            if let Err(error) = client.presence().set_unavailable().await {
+                debug!(%error, "the tenant is shown as there although nobody wants it");
+            }
+        }
+    }
+}
+
+/// Takes a chat off again unless WhatsApp was asked about it: whoever asks may leave at any moment.
+struct Following<'a> {
+    presences: &'a Presences,
+    /// `None`: it stays.
+    chat: Option<&'a str>,
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        if let Some(chat) = self.chat {
+            self.presences.followed().chats.remove(chat);
+        }
+    }
+}
+
 impl Session {
     /// Shows the tenant as there or not there. While it is, the owner's phone does not notify.
     pub async fn show_online(&self, online: bool) -> Result<(), Refused> {
-        self.ask(Ask::Presence, |client| async move {
+        // Before it is said: what is said and not meant is taken back.
+        let was_online = self.0.presences.online.swap(online, Ordering::AcqRel);
+        let asked = self.ask(Ask::Presence, |client| async move {
             if online { client.presence().set_available().await } else { client.presence().set_unavailable().await }
-        })
-        .await?;
-        self.0.presences.online.store(online, Ordering::Release);
-        Ok(())
+        });
+        let asked = asked.await;
+        if asked.is_err() {
+            self.0.presences.online.store(was_online, Ordering::Release);
+        }
+        asked
     }
 
     /// Shows in a chat what the tenant does there.
@@ -196,11 +247,10 @@ impl Session {
         let was_followed = presences.followed().chats.contains_key(&name);
         // Before: the answer may be here before this goes on, and says what is so until it changes.
         presences.follow(&name, also.iter().map(Jid::to_string).collect());
-        let asked = self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await;
-        if asked.is_err() && !was_followed {
-            presences.followed().chats.remove(&name);
-        }
-        asked
+        let mut following = Following { presences, chat: (!was_followed).then_some(&name) };
+        self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
+        following.chat = None;
+        Ok(())
     }
 
     /// What a chat shows now, with the name that it has here; follows it from now on.
@@ -221,5 +271,32 @@ impl Session {
     pub fn presences(&self) -> Vec<(String, Vec<Shown>)> {
         let followed = self.0.presences.followed();
         followed.chats.iter().map(|(name, chat)| (name.clone(), chat.shown.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    /// Else it would be taken for followed, and nobody would ask WhatsApp about it.
+    #[test]
+    fn whoever_leaves_while_whatsapp_is_asked_follows_nothing() {
+        let presences = Presences::default();
+        let ask = async |answer: bool| {
+            presences.follow("chat", Vec::new());
+            let mut following = Following { presences: &presences, chat: Some("chat") };
+            if !answer {
+                pending::<()>().await;
+            }
+            following.chat = None;
+        };
+        assert_eq!(ask(false).now_or_never(), None);
+        assert!(!presences.followed().chats.contains_key("chat"));
+        assert_eq!(ask(true).now_or_never(), Some(()));
+        assert!(presences.followed().chats.contains_key("chat"));
     }
 }

@@ -66,8 +66,9 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 /// A time that is further away is looked at again meanwhile: clocks are corrected.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// While the vault does not answer: only keeps the loop from spinning.
+/// While the vault does not answer: a moment that grows, since each attempt asks it once more, of each tenant.
 const BREATH: Duration = Duration::from_millis(250);
+const LONGEST_BREATH: Duration = Duration::from_secs(5);
 
 /// The library calls the line gone: its end is known here within this time.
 const LINE_PATIENCE: Duration = Duration::from_secs(5);
@@ -122,6 +123,8 @@ pub struct Courier {
     waits: BTreeSet<(Instant, Arc<str>)>,
     /// Nothing is begun before then: what keeps one message back now keeps back all.
     pause: Option<Instant>,
+    /// Such pauses in a row.
+    pauses: u32,
     /// `None`: a sign of which no message depends.
     running: JoinSet<Option<(Waiting, Next)>>,
     /// Ids of the messages that are being sent.
@@ -134,17 +137,19 @@ pub struct Courier {
 
 impl Courier {
     pub fn new(session: Arc<Inner>) -> Self {
+        let manners = Manners::new(session.typing.clone());
         Self {
             session,
             chats: HashMap::new(),
             ready: VecDeque::new(),
             waits: BTreeSet::new(),
             pause: None,
+            pauses: 0,
             running: JoinSet::new(),
             sending: HashSet::new(),
             renamed: HashMap::new(),
             slots: Arc::new(Semaphore::new(SLOTS)),
-            manners: Manners::default(),
+            manners,
         }
     }
 
@@ -387,17 +392,26 @@ impl Courier {
     fn go_on(&mut self, chat: Arc<str>, next: Next) {
         let Some(known) = self.chats.get_mut(&chat) else { return };
         let wait = match next {
-            Next::Onward => return self.enqueue(chat, 0),
+            Next::Onward => {
+                self.pauses = 0;
+                return self.enqueue(chat, 0);
+            }
             Next::Again => {
                 let setbacks = known.setbacks;
                 return self.enqueue(chat, setbacks);
             }
             Next::Soon => {
                 let setbacks = known.setbacks;
-                self.pause = Some(Instant::now() + BREATH);
+                // Attempts that were begun together fail together.
+                if self.pause.is_none() {
+                    let breath = backoff(self.pauses, BREATH, LONGEST_BREATH, jitter());
+                    self.pause = Some(Instant::now() + breath);
+                    self.pauses = self.pauses.saturating_add(1);
+                }
                 return self.enqueue(chat, setbacks);
             }
             Next::Later(least) => {
+                self.pauses = 0;
                 let wait = backoff(known.setbacks, RETRY_MIN, RETRY_MAX, jitter());
                 known.setbacks += 1;
                 wait.max(least.unwrap_or_default())
@@ -406,7 +420,7 @@ impl Courier {
         self.wait(chat, wait);
     }
 
-    /// Of all that are not on their way: which, and in how long.
+    /// Of all that are not being sent: which, and in how long.
     fn first_to_expire(&self) -> Option<(Waiting, Duration)> {
         let first = self.session.outbox.first_to_expire(|waiting| self.sending.contains(&waiting.id))?;
         let left = first.expires_at_ms.saturating_sub(self.session.outbox.certain_ms());
@@ -441,31 +455,31 @@ async fn in_slot<T>(slot: OwnedSemaphorePermit, work: impl Future<Output = T>) -
     }
 }
 
-/// Carries one message over one connection.
-async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next {
-    let mut has_begun = false;
-    let next = tokio::select! {
-        // The library may wait for minutes on a connection that is over.
+/// What WhatsApp or the library is waited for, for as long as the connection lasts: the library may wait for minutes on one that is over.
+/// Only that is given up with the line: what is written in the outbox is written to its end. `None`: the line went first.
+async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        // An answer that is there counts, whatever became of the line behind it.
+        biased;
+        done = work => Some(done),
         () = session.client_gone(client) => None,
-        next = attempt(session, client, waiting, &mut has_begun) => Some(next),
-    };
-    match next {
-        Some(next) => next,
-        // It may be what WhatsApp ended the line for: the message itself, or a question that goes with it.
-        None if has_begun => leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
-        None => Next::Again,
     }
 }
 
-async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_begun: &mut bool) -> Next {
+/// Carries one message over one connection.
+async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next {
     let id = &*waiting.id;
     let ready = async {
         prepare(session, client).await?;
         anyhow::Ok(session.outbox.await_durable(waiting).await?)
     };
-    if let Err(error) = ready.await {
-        debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
-        return Next::Soon;
+    match on_line(session, client, ready).await {
+        None => return Next::Again,
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
+            return Next::Soon;
+        }
     }
     // Only now: it may have been settled, by a receipt, while the vault was waited for.
     let message = match session.outbox.begin(id).await {
@@ -483,7 +497,6 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
     let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis) else {
         return expire(session, id).await;
     };
-    *has_begun = true;
     let chat = jid(&message.chat);
     let goes_to_many = !message.audience.is_empty() || chat.as_ref().is_ok_and(|chat| chat.server == Server::Group);
     let limit = send_timeout(goes_to_many, message.attempts);
@@ -496,19 +509,24 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
         }
         send(session, client, message, chat, names).await.map(|()| None)
     };
-    // Given up when its time is over: what has not left by then does not leave.
-    let error = match timeout(limit.min(left), sending).await {
-        Ok(Ok(None)) => {
+    // Given up when its time is over: what the library has not queued for the wire by then does not leave. What it has may leave all the
+    // same, under its id.
+    let error = match on_line(session, client, timeout(limit.min(left), sending)).await {
+        // It may be what WhatsApp ended the line for: the message itself, or a question that goes with it.
+        None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+        Some(Ok(Ok(None))) => {
             crash::point("on_the_wire");
             let sent = Instant::now();
-            match timeout(session.env.settings.ack_timeout, expected.answer()).await {
-                Ok(Answer::Settled) => return Next::Onward,
-                Ok(Answer::NotNow(code)) => {
-                    slow_down(session, code);
+            let answer = timeout(session.env.settings.ack_timeout, expected.answer());
+            match on_line(session, client, answer).await {
+                None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+                Some(Ok(Answer::Settled)) => return Next::Onward,
+                Some(Ok(Answer::NotNow(code))) => {
+                    session.heed(code);
                     debug!(message.id = id, code, "WhatsApp does not take a message now");
                     return Next::Later(None);
                 }
-                Err(_) => {
+                Some(Err(_)) => {
                     // Swallowed by the connection, or this one by WhatsApp?
                     let is_deaf = !session.answers.any_since(sent);
                     let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await;
@@ -520,12 +538,12 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
                 }
             }
         }
-        Ok(Ok(Some(failure))) => return fail(session, id, failure).await,
-        Ok(Err(error)) => error,
-        Err(_) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
+        Some(Ok(Ok(Some(failure)))) => return fail(session, id, failure).await,
+        Some(Ok(Err(error))) => error,
+        Some(Err(_)) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
     };
     if let Some(rejection) = error.server_rejection() {
-        slow_down(session, rejection.code);
+        session.heed(rejection.code);
     }
     match Judgement::of(&error) {
         Judgement::Final(failure) => {
@@ -543,7 +561,7 @@ async fn attempt(session: &Inner, client: &Arc<Client>, waiting: &Waiting, has_b
         }
         Judgement::LineGone => {
             // The end of the line is told in a moment, and is counted where it is told.
-            sleep(LINE_PATIENCE).await;
+            let _ = on_line(session, client, sleep(LINE_PATIENCE)).await;
             leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await
         }
     }
@@ -553,13 +571,6 @@ fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
     match goes_to_many {
         true => SEND_TIMEOUT,
         false => FIRST_SEND_TIMEOUT.saturating_mul(1 << attempts.min(3)).min(SEND_TIMEOUT),
-    }
-}
-
-/// What is too much of one message is too much of all.
-fn slow_down(session: &Inner, code: u16) {
-    if code == 429 {
-        session.pacer.slow_down(session.env.clock.now().as_millisecond());
     }
 }
 
@@ -584,6 +595,8 @@ async fn leave_unanswered(session: &Inner, waiting: &Waiting, reason: FailureRea
     let id = &*waiting.id;
     match session.outbox.note_attempt(id).await {
         Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,
+        // It was settled meanwhile, which the next look finds.
+        Ok(0) => Next::Again,
         // Lines end, and most of them not because of a message.
         Ok(1) if line_lost => Next::Again,
         Ok(attempts) => {

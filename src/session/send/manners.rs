@@ -32,7 +32,6 @@ struct Shown {
 }
 
 /// By chat.
-#[derive(Default)]
 pub struct Manners {
     shown: HashMap<Arc<str>, Shown>,
     typing: Typing,
@@ -49,6 +48,10 @@ impl Typing {
 }
 
 impl Manners {
+    pub fn new(typing: Typing) -> Self {
+        Self { shown: HashMap::new(), typing }
+    }
+
     /// What to do next for a message that is the first of its chat. What is said to be done is not said again.
     pub fn act(&mut self, waiting: &Waiting, now_ms: i64) -> Act {
         if waiting.timing.due_at_ms == 0 {
@@ -137,19 +140,30 @@ impl Typing {
             }
             chats.is_empty()
         };
-        let ending = async {
+        let pausing = async {
             let jid = name_of(session, chat).await?;
             client.chatstate().send_paused(&jid).await?;
-            if is_last && !session.presences.is_online() {
-                client.presence().set_unavailable().await?;
-            }
             anyhow::Ok(())
         };
-        match timeout(SIGN_TIMEOUT, ending).await {
+        match timeout(SIGN_TIMEOUT, pausing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(error = format!("{error:#}"), "typing is shown although it has ended"),
             Err(_) => debug!("typing is shown although it has ended"),
         }
+        // In a time of its own: a message that is held at the wire holds the signs behind it, and this one must not be left unsaid.
+        if !is_last || self.is_anywhere() || session.presences.is_online() {
+            return;
+        }
+        match timeout(SIGN_TIMEOUT, client.presence().set_unavailable()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "the tenant is shown as there although nobody types"),
+            Err(_) => debug!("the tenant is shown as there until the line is free"),
+        }
+    }
+
+    /// Somebody is shown as typing.
+    pub fn is_anywhere(&self) -> bool {
+        !self.chats().is_empty()
     }
 }
 
@@ -177,7 +191,7 @@ mod tests {
 
     #[test]
     fn each_message_has_its_own_signs_once() {
-        let mut manners = Manners::default();
+        let mut manners = Manners::new(Typing::default());
         let first = waiting("a", 9_000);
         assert_eq!(manners.act(&first, 2_000), Act::Read);
         assert_eq!(manners.act(&first, 2_000), Act::Wait(Duration::from_secs(4)));

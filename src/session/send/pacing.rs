@@ -12,13 +12,16 @@ use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
 
 use crate::{
     message::{EventBody, Outgoing, Waiting},
-    pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings},
+    pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
     session::{Inner, RefusedSend, Session},
     store::{StoreError, space},
 };
 
 /// WhatsApp's word about new chats is asked for again after so long.
 const WORD_MS: i64 = 600_000;
+
+/// WhatsApp's word for too much, in HTTP's meaning.
+const TOO_MUCH: u16 = 429;
 
 /// While WhatsApp is asked.
 const ASKING: Duration = Duration::from_millis(200);
@@ -33,7 +36,9 @@ pub struct Pacer(Mutex<Paced>);
 struct Paced {
     /// `None`: the owner limits nothing.
     pacing: Option<Pacing>,
-    /// The message of each chat that was counted already: it is tried again.
+    /// WhatsApp's own word, which no setting changes.
+    slow_down: SlowDown,
+    /// The message of each chat that was counted already: it is tried again, and the owner's limits do not hold it a second time.
     counted: HashMap<Arc<str>, Arc<str>>,
     asked_ms: i64,
     is_asking: bool,
@@ -61,6 +66,7 @@ impl Pacer {
     /// Why a message waits, if it does.
     fn check(&self, waiting: &Waiting, word: Option<Held>, now_ms: i64) -> Result<(), Held> {
         let paced = self.paced();
+        paced.slow_down.check(now_ms)?;
         if paced.counted.get(&waiting.chat).is_some_and(|id| *id == waiting.id) {
             return Ok(());
         }
@@ -85,10 +91,9 @@ impl Pacer {
     }
 
     /// WhatsApp said that it is too much.
-    pub fn slow_down(&self, now_ms: i64) {
-        if let Some(pacing) = &mut self.paced().pacing {
-            pacing.slow_down(now_ms);
-        }
+    fn slow_down(&self, first: Duration, now_ms: i64) {
+        let first_ms = i64::try_from(first.as_millis()).unwrap_or(i64::MAX);
+        self.paced().slow_down.hear(first_ms, now_ms);
     }
 
     /// Of strangers, before the first message to one.
@@ -133,6 +138,13 @@ impl Inner {
         self.check_pace(waiting, now_ms)?;
         self.pacer.count(waiting, now_ms);
         Ok(())
+    }
+
+    /// WhatsApp answered a message with this code. What is too much of one message is too much of all, the same one again first of all.
+    pub(in crate::session) fn heed(&self, code: u16) {
+        if code == TOO_MUCH {
+            self.pacer.slow_down(self.env.settings.slow_down, self.env.clock.now().as_millisecond());
+        }
     }
 
     /// How long a held message waits before it is looked at again: WhatsApp's word may be another one by then.

@@ -3,6 +3,7 @@
 
 mod incoming;
 mod outgoing;
+mod phones_off;
 mod places;
 mod served;
 

@@ -433,6 +433,11 @@ impl Network {
         self.of(number, |world, id| world.set_profile(id, about, picture))
     }
 
+    /// The owner of a phone takes another name.
+    pub async fn rename_owner(&self, number: &str, name: &str) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.rename_owner(id, name))
+    }
+
     /// What the phone itself has seen: messages of others, and copies of what its devices sent.
     pub async fn phone_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
         self.of(number, |world, id| world.directory.get(id).contact.inbox.messages().to_vec())

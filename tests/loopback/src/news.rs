@@ -72,6 +72,23 @@ impl World {
         }
     }
 
+    /// The owner takes another name on the phone: the account's devices are told.
+    pub(crate) fn rename_owner(&mut self, account: AccountId, name: &str) {
+        self.directory.get_mut(account).name = name.to_owned();
+        let devices: Vec<u16> = self.directory.get(account).companions.keys().copied().collect();
+        for device in devices {
+            let id = self.stanza_id();
+            let notification = NodeBuilder::new("notification")
+                .attr("from", Form::Pn.jid(account.primary()))
+                .attr("type", "account_sync")
+                .attr("id", id.as_str())
+                .attr("t", self.time())
+                .attr("pushname", name)
+                .build();
+            self.deliver(account.primary(), account.device(device), Class::Notification, &id, notification);
+        }
+    }
+
     /// Those who have written to an account.
     fn correspondents(&self, account: AccountId) -> Vec<AccountId> {
         let mut known: Vec<_> = self.directory.get(account).contact.forms.keys().copied().collect();

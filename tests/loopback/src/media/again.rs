@@ -13,6 +13,7 @@ use waproto::whatsapp::media_retry_notification::ResultType;
 
 use super::{Blob, MediaStore};
 use crate::account::{DeviceAddress, Form};
+use crate::faults::FaultKind;
 use crate::inbox::file_of;
 use crate::queue::Class;
 use crate::stanza::{attr, child};
@@ -48,6 +49,9 @@ impl World {
             return;
         };
         self.ledger.counts.media_retries += 1;
+        if self.faults.hits(FaultKind::PhoneSilent, from.account) {
+            return;
+        }
         let id = id.into_owned();
         let archived = self.directory.get(from.account).contact.archive.get(&id);
         let place = archived.and_then(|archived| {
