@@ -428,10 +428,15 @@ impl Log {
         seen: Seen,
     ) -> Result<ChangeNo, StoreError> {
         let (log, (done, committed)) = (self.clone(), oneshot::channel());
-        // It lasts as long as the store takes for one write.
+        // It lasts until the change is durable, or the journal closes.
         let committing = async move {
-            if done.send(log.commit_whole(batch, bodies, seen).await).is_err() {
-                // Whoever wanted it, and would have, is gone.
+            let committed = log.commit_whole(batch, bodies, seen).await;
+            let change = committed.as_ref().ok().copied();
+            let _ = done.send(committed);
+            // Whoever wanted it tells of it; unless that one has gone away.
+            if let Some(change) = change
+                && log.store.wait(change).await.is_ok()
+            {
                 log.publish();
             }
         };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sessiond::demo::{Conversation, Ear, Heard, Process, until};
+use sessiond::demo::{Conversation, Ear, Heard, Process};
 use tokio::time::sleep;
 
 use crate::{
@@ -279,38 +279,6 @@ async fn a_start_goes_on_when_firestore_falls_silent_in_the_middle_of_it() {
     }
 }
 
-/// A message waits for a vault that refuses at once: it is asked less and less often, and the message goes when it is back.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_waits_does_not_hammer_a_vault_that_refuses() {
-    const TIME: Duration = Duration::from_secs(12);
-    let Some((stage, proxy)) = crate::proxy::stage().await else { return };
-    let daemon = stage.start().await;
-    let conversation = stage.pair("trattoria").await;
-    let (number, customer) = (&conversation.number, &conversation.customers[0]);
-    let not_now = loopback::Fault::new(loopback::FaultKind::ErrorAcks).code(503).target(number);
-    stage.network.fault(not_now).await.unwrap();
-    let id = stage.dashboard.send("trattoria", customer, "hello", "hello").await.unwrap();
-    let attempts = async || {
-        let wire = stage.network.messages(Some(number)).await.unwrap();
-        wire.iter().find(|message| message.id == id).map_or(0, |message| message.seen)
-    };
-    until(LIMIT, "the first attempt", async || attempts().await > 0).await.unwrap();
-    proxy.set(Mode::Refuse);
-    stage.network.clear_faults().await;
-    let before = proxy.refusals();
-    // What counts is what comes within a time.
-    sleep(TIME).await;
-    let asked = proxy.refusals() - before;
-    assert!(asked <= 20, "asked {asked} times within {TIME:?}\n{}", stage.log());
-    proxy.set(Mode::Pass);
-    let arrived = async || {
-        let inbox = stage.network.customer_inbox(customer).await.unwrap();
-        inbox.iter().any(|received| received.id == id)
-    };
-    until(LIMIT, "the message", arrived).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
-    daemon.kill().await.unwrap();
-}
-
 /// Longer than a message is waited for: its ack was given up. When the vault is back the dashboard hears of it, without another event and
 /// before WhatsApp says it again.
 #[tokio::test(flavor = "multi_thread")]
@@ -337,34 +305,5 @@ async fn what_the_vault_took_too_long_for_is_told_when_it_is_back() {
     proxy.set(Mode::Pass);
     hears(&late).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     assert_eq!(stage.network.stats().await.counts.logins, logins, "it was said again\n{}", stage.log());
-    daemon.kill().await.unwrap();
-}
-
-/// The line ended with the outage, and the login after it has brought what was owed: a good line is not cut once more for that.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_login_after_an_outage_owes_nothing() {
-    const TOO_LONG: Duration = Duration::from_secs(34);
-    let Some((stage, proxy)) = crate::proxy::stage().await else { return };
-    let stage = stage.set("SESSIOND_HEARTBEAT__FIRST", "1s").set("SESSIOND_HEARTBEAT__INTERVAL", "2s");
-    let daemon = stage.start().await;
-    let conversation = stage.pair("trattoria").await;
-    let (number, customer) = (&conversation.number, &conversation.customers[0]);
-    let logins = async || stage.network.stats().await.counts.logins;
-    let settled = async || {
-        let devices = stage.network.devices(number).await.unwrap();
-        devices.iter().all(|device| device.waiting.is_empty())
-    };
-    until(LIMIT, "the acks", settled).await.unwrap();
-    proxy.set(Mode::Refuse);
-    stage.network.customer_send(customer, number, "is anybody there?").await.unwrap();
-    sleep(TOO_LONG).await;
-    stage.network.fault(loopback::Fault::new(loopback::FaultKind::Drop).target(number)).await.unwrap();
-    let away = async || !stage.dashboard.is_connected("trattoria").await;
-    until(LIMIT, "the end of the line", away).await.unwrap();
-    let before = logins().await;
-    proxy.set(Mode::Pass);
-    until(LIMIT, "the ack", settled).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
-    let more = until(Duration::from_secs(8), "another login", async || logins().await > before + 1).await;
-    assert!(more.is_err(), "a good line was cut\n{}", stage.log());
     daemon.kill().await.unwrap();
 }

@@ -290,38 +290,3 @@ async fn a_refused_code_says_why_in_words() {
     assert!(again.body["detail"].as_str().unwrap().contains(" s more"), "{}", again.body);
     daemon.kill().await.unwrap();
 }
-
-/// The code was typed, and WhatsApp takes nothing that came of it: the page must not go on showing it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_typed_code_that_is_refused_is_told() {
-    let stage = Stage::new(Home::Embedded).await.unwrap();
-    let daemon = stage.start().await;
-    stage.dashboard.qr("trattoria").await.unwrap();
-    let phone = stage.network.add_phone(None).await;
-    let ask = async || {
-        let number = json!({ "phoneNumber": phone.number });
-        let answer = stage.dashboard.post("/api/trattoria/auth/request-code", number).await.unwrap();
-        assert_eq!(answer.status, 200, "{}\n{}", answer.body, stage.log());
-        answer.body["code"].as_str().unwrap_or_else(|| panic!("{}", answer.body)).to_owned()
-    };
-    let code = ask().await;
-    let refusal = Fault::new(FaultKind::IqError).xmlns("md").code(400).count(1);
-    stage.network.fault(refusal).await.unwrap();
-    // What the phone's owner sees is another matter.
-    let typing = tokio::spawn({
-        let (network, number) = (stage.network.clone(), phone.number.clone());
-        async move { network.link_code(&number, &code).await }
-    });
-    let session = async || get(&stage, "/api/sessions/trattoria").await;
-    let told = async || session().await["reason"].as_str().unwrap().contains("refused the code that was typed (400)");
-    let waited = until(LIMIT, "the reason", told).await;
-    let now = session().await;
-    waited.unwrap_or_else(|error| panic!("{error}: {now}\n{}", stage.log()));
-    assert_eq!(now["status"], json!("SCAN_QR_CODE"));
-    typing.abort();
-    // And the next one works.
-    let code = ask().await;
-    stage.network.link_code(&phone.number, &code).await.unwrap();
-    until(LIMIT, "the pairing", || stage.dashboard.is_connected("trattoria")).await.unwrap();
-    daemon.kill().await.unwrap();
-}

@@ -3,10 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -47,7 +44,6 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
-    refusals: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -67,14 +63,8 @@ impl Proxy {
         let address = listener.local_addr().expect("is bound");
         let state = State { mode: Mode::Pass, refused: CancellationToken::new(), hung: CancellationToken::new() };
         let state = Arc::new(Mutex::new(state));
-        let refusals = Arc::new(AtomicUsize::new(0));
-        let accepting = tokio::spawn(accept(listener, target.to_owned(), state.clone(), refusals.clone()));
-        Self { address, state, refusals, accepting }
-    }
-
-    /// How many connections were refused.
-    pub fn refusals(&self) -> usize {
-        self.refusals.load(Ordering::Relaxed)
+        let accepting = tokio::spawn(accept(listener, target.to_owned(), state.clone()));
+        Self { address, state, accepting }
     }
 
     /// `host:port` for clients.
@@ -100,16 +90,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<State>>, refusals: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<State>>) {
     while let Ok((client, _)) = listener.accept().await {
         let (refused, hung) = {
             let state = state.lock().expect("nothing panics under it");
             let hung = state.hung.child_token();
             match state.mode {
-                Mode::Refuse => {
-                    refusals.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
+                Mode::Refuse => continue,
                 Mode::Hang => hung.cancel(),
                 Mode::Pass | Mode::LoseAnswers | Mode::Stall => {}
             }
