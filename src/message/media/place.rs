@@ -121,7 +121,7 @@ mod tests {
         std::fs::create_dir_all(&tenant).unwrap();
         let lost = folder.path().join("lost+found");
         std::fs::create_dir_all(&lost).unwrap();
-        std::fs::set_permissions(&lost, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&lost, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
         let old = std::time::SystemTime::now() - 2 * UNFINISHED_AGE;
         for (name, at) in [("a#1", old), ("b#1", std::time::SystemTime::now()), ("c", old)] {
             std::fs::File::create(tenant.join(name)).unwrap().set_modified(at).unwrap();
