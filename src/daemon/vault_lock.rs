@@ -102,7 +102,7 @@ fn holder(file: &File, path: &Path) -> String {
     let mut holders: Vec<_> = of_file.map(|lock| lock[4].to_owned()).filter(|process| process != "0").collect();
     holders.sort();
     holders.dedup();
-    let is_named = |process: &String| written.contains(&format!("process {process} "));
+    let is_named = |process: &String| written.contains(&format!(" {process} (instance "));
     match &holders[..] {
         [] if written.is_empty() => "another process".to_owned(),
         [] => written.to_owned(),
@@ -144,7 +144,7 @@ mod tests {
         let Err(VaultLockError::InUse { holder, .. }) = acquire(false, "four") else { panic!("four has it alone") };
         assert!(holder.contains("share") && holder.contains("three"), "{holder}");
         // One that has died since wrote its name last.
-        fs::write(vault.with_extension("lock"), "processes that share it, at last process 1 (instance dead)").unwrap();
+        fs::write(vault.with_extension("lock"), "processes that share it, at last 1 (instance dead)").unwrap();
         let Err(VaultLockError::InUse { holder, .. }) = acquire(false, "five") else { panic!("five has it alone") };
         assert_eq!(holder, format!("process {}", std::process::id()));
         drop((two, three));
