@@ -323,9 +323,11 @@ pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling
     let session = app.fleet.reclaimed(&tenant).await?;
     session.may_log_in()?;
     let session = app.fleet.opened_to_connect(&tenant).await?;
-    // This ends a wait before the next dial, and was counted; the other would be counted once more for that.
+    // One that is connected, or waits before its next dial, is only told to dial: to tell it to connect would count as one login more.
+    if session.is_stopped() || !session.status().paired {
+        session.connect().await;
+    }
     session.reconnect().await;
-    session.connect().await;
     Ok(Created(brief(&app, &tenant, &begun(&session).await).await?))
 }
 
