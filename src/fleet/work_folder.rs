@@ -161,6 +161,7 @@ mod tests {
         let busy = dead.path().join("b");
         let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&busy).status();
         if !mount.is_ok_and(|mounted| mounted.success()) {
+            assert!(std::env::var_os("CI").is_none(), "nothing may be mounted");
             return eprintln!("NOT TESTED: nothing may be mounted");
         }
         let removed = remove(dead.path());
