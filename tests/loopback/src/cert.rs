@@ -6,6 +6,7 @@
 
 use rand::CryptoRng;
 use wacore_libsignal::protocol::KeyPair;
+use wacore_noise::{HandshakeError, HandshakeUtils};
 use waproto::buffa::{Message, MessageField};
 use waproto::whatsapp::CertChain;
 use waproto::whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details};
@@ -39,6 +40,14 @@ impl ServerIdentity {
     pub(crate) fn static_public(&self) -> [u8; 32] {
         public(&self.static_key)
     }
+}
+
+/// Whether a client of this build takes a network of this crate for WhatsApp: only one that was built not to check the chain.
+pub fn is_taken_for_whatsapp() -> bool {
+    let identity = ServerIdentity::generate(&mut rand::rng());
+    let verified = HandshakeUtils::verify_server_cert(&identity.chain, &identity.static_public());
+    // A chain that is refused for its shape would be refused by a client that checks nothing, too, and would prove nothing.
+    !matches!(verified, Err(HandshakeError::CertVerification(reason)) if reason.contains("signature failed"))
 }
 
 fn certificate<R: CryptoRng>(

@@ -74,6 +74,7 @@ pub use account::Form;
 pub use adoption::AdoptedDevice;
 pub use app_state::Setting;
 pub use calls::{Call, CallEnd};
+pub use cert::is_taken_for_whatsapp;
 pub use channels::{ChannelInfo, ChannelPost};
 pub use faults::{Fault, FaultKind};
 pub use groups::{Change, GroupInfo, GroupRules, Rank};

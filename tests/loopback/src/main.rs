@@ -23,6 +23,9 @@ struct Arguments {
     /// Makes everything random repeatable.
     #[arg(long)]
     seed: Option<u64>,
+    /// Says whether a client of this build takes this network for WhatsApp, and ends.
+    #[arg(long)]
+    is_taken_for_whatsapp: bool,
 }
 
 #[tokio::main]
@@ -30,6 +33,10 @@ async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,loopback=info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
+    if arguments.is_taken_for_whatsapp {
+        println!("{}", loopback::is_taken_for_whatsapp());
+        return Ok(());
+    }
     let config = NetworkConfig {
         listen: arguments.listen,
         control: Some(arguments.control),
