@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::TryFutureExt as _;
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -248,16 +249,29 @@ impl Session {
             }
             _ => None,
         };
-        let digest = self.digest(&id, &names, request).await?;
-        self.check_id(&id, &digest, request.id.is_some(), &chat).await?;
+        let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
+        let unreadable = |error: StoreError| self.unreadable(&error);
+        // Side by side: each waits for its turn on the store's thread, and for nothing else.
+        let (known, own, timer) = tokio::try_join!(
+            self.accepted(&id),
+            inner.store.own_account().map_err(unreadable),
+            timer::of(&inner.store, &all_names).map_err(unreadable),
+        )?;
+        let digest = digest_of(known.as_ref(), &names, request);
+        match &known {
+            Some(known) if known.digest == digest && self.is_of_former_account(known).await? => {
+                return Err(RefusedSend::OtherAccount { id, delivery: known.delivery });
+            }
+            Some(_) => {}
+            // A client chose it, and may have chosen one that is there.
+            None if request.id.is_some() => self.check_id(&id, &names).await?,
+            None => {}
+        }
         let audience = match &request.draft {
             Draft::Status(status) => self.audience(status, &id, &digest).await?,
             _ => Vec::new(),
         };
-        let own = inner.store.own_account().await.map_err(|error| self.unreadable(&error))?;
         let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
-        let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
-        let timer = timer::of(&inner.store, &all_names).await.map_err(|error| self.unreadable(&error))?;
         let mut setting = Setting {
             chat: &chat,
             me: &me,
@@ -271,7 +285,8 @@ impl Session {
             picture: None,
         };
         let is_edit = matches!(request.draft, Draft::Edit { .. });
-        let repeated = if source.is_some() || is_edit { self.repeated(&id, &digest, &setting).await? } else { None };
+        let known = known.filter(|_| source.is_some() || is_edit);
+        let repeated = known.map(|known| repeated(&known, &digest, &setting)).transpose()?;
         let mut ttl = request.ttl;
         if is_edit
             && repeated.is_none()
@@ -384,18 +399,11 @@ impl Session {
         }
     }
 
-    /// Whether a message may have this id; `is_given`: a client chose it, and may have chosen one that is there.
-    async fn check_id(&self, id: &str, digest: &[u8; 32], is_given: bool, chat: &Jid) -> Result<(), RefusedSend> {
-        let inner = &self.0;
-        let unreadable = |error: StoreError| self.unreadable(&error);
-        if let Some(known) = self.accepted(id).await? {
-            if known.digest == digest && self.is_of_former_account(&known).await? {
-                return Err(RefusedSend::OtherAccount { id: id.to_owned(), delivery: known.delivery });
-            }
-            return Ok(());
-        }
-        for name in inner.names_of(chat).await.map_err(unreadable)?.iter().filter(|_| is_given) {
-            if inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)?.is_some() {
+    /// Whether a message that a client names so can be told from those of the chat.
+    async fn check_id(&self, id: &str, names: &[Jid]) -> Result<(), RefusedSend> {
+        for name in names {
+            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.unreadable(&error))?;
+            if found.is_some() {
                 return Err(RefusedSend::IdTaken);
             }
         }
@@ -413,21 +421,6 @@ impl Session {
         // A person who changes the number stays the same account.
         let own = self.0.store.own_account().await.map_err(|error| self.unreadable(&error))?;
         Ok(!own.is_some_and(|own| own.has_had(&known.account)))
-    }
-
-    /// What was accepted before under the same id: a file is uploaded once.
-    async fn repeated(
-        &self,
-        id: &str,
-        digest: &[u8; 32],
-        setting: &Setting<'_>,
-    ) -> Result<Option<Composed>, RefusedSend> {
-        let Some(known) = self.accepted(id).await? else { return Ok(None) };
-        if known.digest != digest {
-            return Err(RefusedSend::KeyReused);
-        }
-        let message = codec::message_decode(&known.body).map_err(|_| RefusedSend::UnknownMessage)?;
-        Ok(Some(recompose(message, setting)))
     }
 
     pub(in crate::session) async fn accepted(&self, id: &str) -> Result<Option<Accepted>, RefusedSend> {
@@ -493,19 +486,23 @@ fn digest(chat: &Jid, request: &SendRequest) -> [u8; 32] {
     Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(said).finalize().into()
 }
 
-impl Session {
-    /// The same; of a repeat that of the first, which may have been accepted when the chat had another of its names.
-    async fn digest(&self, id: &str, names: &[Jid], request: &SendRequest) -> Result<[u8; 32], RefusedSend> {
-        let mut digests = (0..names.len()).map(|at| digest(&names[at], &under_name(request, names, at)));
-        if names.len() > 1
-            && let Some(known) = self.accepted(id).await?
-            && let Some(first) = digests.by_ref().find(|digest| known.digest == digest)
-        {
-            return Ok(first);
-        }
-        Ok(digest(&names[0], request))
-    }
+/// As [`digest`]; of a repeat that of the first, which may have been accepted when the chat had another of its names.
+fn digest_of(known: Option<&Accepted>, names: &[Jid], request: &SendRequest) -> [u8; 32] {
+    let mut digests = (0..names.len()).map(|at| digest(&names[at], &under_name(request, names, at)));
+    let first = known.and_then(|known| digests.find(|digest| known.digest == *digest));
+    first.unwrap_or_else(|| digest(&names[0], request))
+}
 
+/// What was accepted before under the same id: a file is uploaded once.
+fn repeated(known: &Accepted, digest: &[u8; 32], setting: &Setting<'_>) -> Result<Composed, RefusedSend> {
+    if known.digest != *digest {
+        return Err(RefusedSend::KeyReused);
+    }
+    let message = codec::message_decode(&known.body).map_err(|_| RefusedSend::UnknownMessage)?;
+    Ok(recompose(message, setting))
+}
+
+impl Session {
     /// An id that a client may give to a message.
     pub fn new_message_id(&self) -> String {
         message_id(&self.0.tenant, None)
