@@ -645,29 +645,37 @@ impl Inner {
 
     /// WhatsApp acknowledged a message, or refused it with a code.
     async fn acknowledged(&self, id: &str, error: Option<&str>) {
-        let Some(error) = error else { return self.progress(id, Delivery::Sent, None).await };
+        let Some(error) = error else {
+            return self.note_progress(id, self.outbox.progress(id, Delivery::Sent, None).await);
+        };
         let code = error.parse().ok();
         match code {
             Some(code) if send::judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
             code => {
                 warn!(message.id = id, code, "WhatsApp refuses a message");
-                self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await);
+                self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await.map(Some));
             }
         }
     }
 
-    /// A message has come further. `by`: to whom, where there are several.
-    async fn progress(&self, id: &str, to: Delivery, by: Option<String>) {
-        self.note_progress(id, self.outbox.progress(id, to, by).await);
+    /// A message of a chat has come further, wherever it was written. `by`: to whom, where there are several.
+    async fn progress(&self, chat: &Jid, id: &str, to: Delivery, by: Option<String>) {
+        let written = self.outbox.progress(id, to, by.clone()).await;
+        if let Ok(None) = written {
+            let told = self.inbox.progress(&chat.to_non_ad_string(), id, to, by).await;
+            return self.note_progress(id, told.map(|_| None));
+        }
+        self.note_progress(id, written);
     }
 
-    fn note_progress(&self, id: &str, written: Result<bool, StoreError>) {
+    /// `None`: of a message that was not accepted here.
+    fn note_progress(&self, id: &str, written: Result<Option<bool>, StoreError>) {
         match written {
-            Ok(true) => {
+            Ok(Some(true)) => {
                 self.answers.note();
                 self.answers.give(id, Answer::Settled);
             }
-            Ok(false) => {}
+            Ok(_) => {}
             Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),
         }
     }

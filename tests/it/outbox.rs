@@ -214,9 +214,9 @@ async fn no_step_of_a_delivery_is_left_out() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     outbox.accept(outgoing("a")).await.unwrap();
-    assert!(outbox.progress("a", Delivery::Delivered, None).await.unwrap());
-    assert!(!outbox.progress("a", Delivery::Sent, None).await.unwrap());
-    assert!(outbox.progress("a", Delivery::Read, None).await.unwrap());
+    assert!(outbox.progress("a", Delivery::Delivered, None).await.unwrap().unwrap());
+    assert!(!outbox.progress("a", Delivery::Sent, None).await.unwrap().unwrap());
+    assert!(outbox.progress("a", Delivery::Read, None).await.unwrap().unwrap());
     let steps = bodies(log.after(None, 100).await.unwrap()).into_iter().filter_map(|body| match body {
         EventBody::Status { status, .. } => Some(status),
         _ => None,
@@ -353,10 +353,13 @@ async fn what_has_failed_says_why_and_does_not_wait_any_more() {
     assert!(outbox.expire("expired").await.unwrap());
     assert_eq!(outbox.note_attempt("unsure").await.unwrap(), 1);
     assert!(outbox.expire("unsure").await.unwrap());
-    assert!(outbox.progress("sent", Delivery::Sent, None).await.unwrap());
+    assert!(outbox.progress("sent", Delivery::Sent, None).await.unwrap().unwrap());
     assert!(!outbox.fail("sent", FailureReason::Expired.into()).await.unwrap(), "it has arrived");
-    assert!(!outbox.progress("refused", Delivery::Sent, None).await.unwrap(), "WhatsApp said no");
-    assert!(outbox.progress("unsure", Delivery::Delivered, None).await.unwrap(), "WhatsApp's word counts more");
+    assert!(!outbox.progress("refused", Delivery::Sent, None).await.unwrap().unwrap(), "WhatsApp said no");
+    assert!(
+        outbox.progress("unsure", Delivery::Delivered, None).await.unwrap().unwrap(),
+        "WhatsApp's word counts more"
+    );
     let failures: Vec<_> = bodies(log.after(None, 99).await.unwrap())
         .into_iter()
         .filter_map(|body| match body {

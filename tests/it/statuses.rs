@@ -346,6 +346,16 @@ async fn a_customers_status_is_no_message_of_the_customer() {
         })
     };
     receiver.until(LIMIT, "the revocation", revoked).await;
+    // The tenant's own says who has it.
+    let own = scene.post("text", json!({ "contacts": people(&[&a]), "text": "Hoy: ajiaco" })).await;
+    let names = [format!("{a}@c.us"), network.phone(&a).await.unwrap().lid].map(|name| json!(name));
+    let has_it = |post: &crate::receiver::Post| {
+        let payload = &post.json["payload"];
+        (&post.json["event"], &payload["ackName"]) == (&json!("message.ack"), &json!("DEVICE"))
+            && payload["_data"]["key"]["id"] == json!(own)
+            && names.contains(&payload["participant"])
+    };
+    receiver.until(LIMIT, "who has the status", |posts| posts.iter().any(has_it)).await;
     scene.end().await;
 }
 
