@@ -65,6 +65,9 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
     if base.poll_update_message.is_set() {
         return None;
     }
+    if let Some(mark) = companion_file(message, parties) {
+        return Some(mark);
+    }
     text(base)
         .or_else(|| media(base, once))
         .or_else(|| reaction(base, parties))
@@ -83,6 +86,54 @@ fn mark(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
     let (name, key) = fields::mark(base)?;
     let target = key.and_then(|key| parties.target(key));
     Some(Content::Mark { name: name.to_owned(), target, text: words::of(base) })
+}
+
+/// A file that a phone sends after a message which it belongs to, and shows as a part of it: a person sent one message. A picture in HD
+/// comes twice so, the small one first.
+fn companion_file(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
+    // A new type does not compile before it has its line.
+    let named = associations(message).find_map(|it| {
+        let name = match it.association_type? {
+            AssociationType::HD_IMAGE_DUAL_UPLOAD => "hd_image",
+            AssociationType::HD_VIDEO_DUAL_UPLOAD => "hd_video",
+            AssociationType::HEVC_VIDEO_DUAL_UPLOAD => "hevc_video",
+            AssociationType::MOTION_PHOTO => "motion_photo",
+            AssociationType::MEDIA_POLL => "poll_option_image",
+            AssociationType::EVENT_COVER_IMAGE => "event_cover_image",
+            // Messages of their own.
+            AssociationType::UNKNOWN
+            | AssociationType::MEDIA_ALBUM
+            | AssociationType::BOT_PLUGIN
+            | AssociationType::STICKER_ANNOTATION
+            | AssociationType::VIEW_ALL_REPLIES
+            | AssociationType::POLL_ADD_OPTION => return None,
+            // Statuses that follow from others.
+            AssociationType::STATUS_POLL
+            | AssociationType::STATUS_EXTERNAL_RESHARE
+            | AssociationType::STATUS_ADD_YOURS
+            | AssociationType::STATUS_NOTIFICATION
+            | AssociationType::STATUS_LINK_ACTION
+            | AssociationType::STATUS_ADD_YOURS_AI_IMAGINE
+            | AssociationType::STATUS_QUESTION
+            | AssociationType::STATUS_ADD_YOURS_DIWALI
+            | AssociationType::STATUS_REACTION => return None,
+        };
+        Some((name, it.parent_message_key.as_option()))
+    });
+    let (name, parent) = named.or_else(|| {
+        let name = unwrapped(message).find_map(|message| match message {
+            message if message.poll_creation_option_image_message.is_set() => Some("poll_option_image"),
+            message if message.event_cover_image.is_set() => Some("event_cover_image"),
+            _ => None,
+        });
+        Some((name?, None))
+    })?;
+    Some(named_mark(name, parent.and_then(|key| parties.target(key))))
+}
+
+/// What its wrappers and itself say of the message that it belongs to.
+fn associations(message: &wa::Message) -> impl Iterator<Item = &wa::MessageAssociation> {
+    unwrapped(message).filter_map(|message| message.message_context_info.as_option()?.message_association.as_option())
 }
 
 /// Somebody named the tenant, or one of its groups, in a status. Nothing is in the wrapper, or a word of the protocol's.
@@ -143,9 +194,7 @@ pub fn mentions(message: &wa::Message) -> Vec<String> {
 /// The id of the album that it belongs to: its pictures come one by one, after a mark that says how many.
 pub fn album(message: &wa::Message) -> Option<Box<str>> {
     const LONGEST_ID: usize = 128;
-    let associations = unwrapped(message)
-        .filter_map(|message| message.message_context_info.as_option()?.message_association.as_option());
-    let mut albums = associations.filter(|it| it.association_type == Some(AssociationType::MEDIA_ALBUM));
+    let mut albums = associations(message).filter(|it| it.association_type == Some(AssociationType::MEDIA_ALBUM));
     let id = albums.next()?.parent_message_key.as_option()?.id.as_deref()?;
     (1..=LONGEST_ID).contains(&id.len()).then(|| id.into())
 }
@@ -408,10 +457,12 @@ pub fn poll(base: &wa::Message) -> Option<Poll> {
 /// Catalogues, buttons and lists.
 fn business(base: &wa::Message) -> Option<Content> {
     if let Some(order) = base.order_message.as_option() {
+        let title = order.order_title.clone().unwrap_or_default();
+        let text = order.message.clone().filter(|text| !text.trim().is_empty());
         return Some(Content::Order(Order {
             id: order.order_id.clone().unwrap_or_default(),
-            title: order.order_title.clone().unwrap_or_default(),
-            text: order.message.clone().unwrap_or_default(),
+            text: text.unwrap_or_else(|| title.clone()),
+            title,
             items: order.item_count.unwrap_or(0),
             total_1000: order.total_amount1000,
             currency: order.total_currency_code.clone(),
@@ -686,6 +737,22 @@ mod tests {
         assert!(matches!(content(&wa::Message::default(), &world.by_customer()), Some(Content::Unknown { .. })));
     }
 
+    /// A cart that somebody sends without a word: a bot would hear nothing.
+    #[test]
+    fn an_order_without_words_says_its_title() {
+        let world = World::new();
+        for (said, text) in [(None, "2 pizzas"), (Some(" "), "2 pizzas"), (Some("without onions"), "without onions")] {
+            let order = wa::message::OrderMessage {
+                order_title: Some("2 pizzas".into()),
+                message: said.map(str::to_owned),
+                ..Default::default()
+            };
+            let order = wa::Message { order_message: MessageField::some(order), ..Default::default() };
+            let Some(Content::Order(order)) = content(&order, &world.by_customer()) else { panic!() };
+            assert_eq!((order.title.as_str(), order.text.as_str()), ("2 pizzas", text));
+        }
+    }
+
     #[test]
     fn an_answer_to_a_flow_keeps_its_id_and_its_question() {
         let world = World::new();
@@ -740,6 +807,53 @@ mod tests {
         };
         let keep = wa::Message { keep_in_chat_message: MessageField::some(keep), ..Default::default() };
         assert!(matches!(content(&keep, &world.by_customer()), Some(Content::Keep { on: true, .. })));
+    }
+
+    /// The small picture is the message, and the large one belongs to it; of an album each is a message.
+    #[test]
+    fn a_picture_in_hd_is_one_message() {
+        let world = World::new();
+        let image = |caption: &str| {
+            let image = wa::message::ImageMessage { caption: Some(caption.into()), ..Default::default() };
+            wa::Message { image_message: MessageField::some(image), ..Default::default() }
+        };
+        let belongs = |r#type| {
+            MessageField::some(wa::MessageContextInfo {
+                message_association: MessageField::some(wa::MessageAssociation {
+                    association_type: Some(r#type),
+                    parent_message_key: key("SD", true, None),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            })
+        };
+        for (r#type, name) in [
+            (AssociationType::HD_IMAGE_DUAL_UPLOAD, "hd_image"),
+            (AssociationType::HD_VIDEO_DUAL_UPLOAD, "hd_video"),
+            (AssociationType::HEVC_VIDEO_DUAL_UPLOAD, "hevc_video"),
+            (AssociationType::MOTION_PHOTO, "motion_photo"),
+            (AssociationType::MEDIA_POLL, "poll_option_image"),
+            (AssociationType::EVENT_COVER_IMAGE, "event_cover_image"),
+        ] {
+            let within = wa::Message { message_context_info: belongs(r#type), ..image("a table") };
+            let without = wa::Message {
+                associated_child_message: wrapped(image("a table")),
+                message_context_info: belongs(r#type),
+                ..Default::default()
+            };
+            let child = wa::Message { associated_child_message: wrapped(within), ..Default::default() };
+            for child in [child, without] {
+                let target = Target { id: "SD".into(), from_me: false, sender: world.customer.to_string() };
+                assert_eq!(content(&child, &world.by_customer()), Some(named_mark(name, Some(target))));
+            }
+        }
+        let cover = wa::Message { event_cover_image: wrapped(image("")), ..Default::default() };
+        assert_eq!(content(&cover, &world.by_customer()), Some(named_mark("event_cover_image", None)));
+        let option = wa::Message { poll_creation_option_image_message: wrapped(image("")), ..Default::default() };
+        assert_eq!(content(&option, &world.by_customer()), Some(named_mark("poll_option_image", None)));
+        let of_album = wa::Message { message_context_info: belongs(AssociationType::MEDIA_ALBUM), ..image("one") };
+        assert!(matches!(content(&of_album, &world.by_customer()), Some(Content::Image(_))));
+        assert!(matches!(content(&image("one"), &world.by_customer()), Some(Content::Image(_))));
     }
 
     #[test]

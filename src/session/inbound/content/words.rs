@@ -265,7 +265,6 @@ mod tests {
     const WORDLESS: &[&str] = &[
         // Sealed, and not for this device to open.
         "conditional_reveal_message",
-        "enc_comment_message",
     ];
 
     #[test]
