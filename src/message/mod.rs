@@ -30,7 +30,10 @@ pub use self::{
     address::Address,
     bounded::MAX_TEXT,
     closed::FormerConversations,
-    content::{Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target},
+    content::{
+        Advertisement, ChoiceOption, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted,
+        Target,
+    },
     draft::{Draft, Flaw, Happening, Humanize, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
     failure::{Failure, FailureReason},

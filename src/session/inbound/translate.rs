@@ -58,7 +58,7 @@ fn whole(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incomin
     }
     let content = vote.or_else(|| content::content(&inbound.message, &parties));
     let visible = content.is_some();
-    let content = content.unwrap_or(Content::Unknown { name: String::new(), text: String::new() });
+    let content = content.unwrap_or_else(|| Content::nameable("", ""));
     Incoming {
         visible,
         message: Message {

@@ -1,7 +1,10 @@
 //! What WhatsApp's protobuf says, in our words. Pure.
 //!
-//! [`fields`] has a row for every field of `Message`, [`words`] finds what there is to read in kinds without a form of their own.
+//! [`fields`] has a row for every field of `Message`, [`words`] finds what there is to read in kinds without a form of their own,
+//! [`choices`] what businesses offer to choose from, [`associations`] what belongs to another message.
 
+mod associations;
+pub mod choices;
 mod fields;
 mod words;
 
@@ -9,10 +12,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use whatsapp_rust::{
     Jid,
     wacore_binary::JidExt as _,
-    waproto::whatsapp::{
-        self as wa, message::protocol_message::Type as Protocol, message_association::AssociationType,
-    },
+    waproto::whatsapp::{self as wa, message::protocol_message::Type as Protocol},
 };
+
+pub use self::associations::album;
 
 use crate::message::{
     Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target, card,
@@ -65,7 +68,7 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
     if base.poll_update_message.is_set() {
         return None;
     }
-    if let Some(mark) = companion_file(message, parties) {
+    if let Some(mark) = associations::companion_file(message, parties) {
         return Some(mark);
     }
     text(base)
@@ -86,54 +89,6 @@ fn mark(base: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
     let (name, key) = fields::mark(base)?;
     let target = key.and_then(|key| parties.target(key));
     Some(Content::Mark { name: name.to_owned(), target, text: words::of(base) })
-}
-
-/// A file that a phone sends after a message which it belongs to, and shows as a part of it: a person sent one message. A picture in HD
-/// comes twice so, the small one first.
-fn companion_file(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> {
-    // A new type does not compile before it has its line.
-    let named = associations(message).find_map(|it| {
-        let name = match it.association_type? {
-            AssociationType::HD_IMAGE_DUAL_UPLOAD => "hd_image",
-            AssociationType::HD_VIDEO_DUAL_UPLOAD => "hd_video",
-            AssociationType::HEVC_VIDEO_DUAL_UPLOAD => "hevc_video",
-            AssociationType::MOTION_PHOTO => "motion_photo",
-            AssociationType::MEDIA_POLL => "poll_option_image",
-            AssociationType::EVENT_COVER_IMAGE => "event_cover_image",
-            // Messages of their own.
-            AssociationType::UNKNOWN
-            | AssociationType::MEDIA_ALBUM
-            | AssociationType::BOT_PLUGIN
-            | AssociationType::STICKER_ANNOTATION
-            | AssociationType::VIEW_ALL_REPLIES
-            | AssociationType::POLL_ADD_OPTION => return None,
-            // Statuses that follow from others.
-            AssociationType::STATUS_POLL
-            | AssociationType::STATUS_EXTERNAL_RESHARE
-            | AssociationType::STATUS_ADD_YOURS
-            | AssociationType::STATUS_NOTIFICATION
-            | AssociationType::STATUS_LINK_ACTION
-            | AssociationType::STATUS_ADD_YOURS_AI_IMAGINE
-            | AssociationType::STATUS_QUESTION
-            | AssociationType::STATUS_ADD_YOURS_DIWALI
-            | AssociationType::STATUS_REACTION => return None,
-        };
-        Some((name, it.parent_message_key.as_option()))
-    });
-    let (name, parent) = named.or_else(|| {
-        let name = unwrapped(message).find_map(|message| match message {
-            message if message.poll_creation_option_image_message.is_set() => Some("poll_option_image"),
-            message if message.event_cover_image.is_set() => Some("event_cover_image"),
-            _ => None,
-        });
-        Some((name?, None))
-    })?;
-    Some(named_mark(name, parent.and_then(|key| parties.target(key))))
-}
-
-/// What its wrappers and itself say of the message that it belongs to.
-fn associations(message: &wa::Message) -> impl Iterator<Item = &wa::MessageAssociation> {
-    unwrapped(message).filter_map(|message| message.message_context_info.as_option()?.message_association.as_option())
 }
 
 /// Somebody named the tenant, or one of its groups, in a status. Nothing is in the wrapper, or a word of the protocol's.
@@ -189,14 +144,6 @@ pub fn timer(message: &wa::Message, at: i64) -> Option<Timer> {
 /// The jids that it mentions.
 pub fn mentions(message: &wa::Message) -> Vec<String> {
     context(unwrap(message)).map(|context| context.mentioned_jid.clone()).unwrap_or_default()
-}
-
-/// The id of the album that it belongs to: its pictures come one by one, after a mark that says how many.
-pub fn album(message: &wa::Message) -> Option<Box<str>> {
-    const LONGEST_ID: usize = 128;
-    let mut albums = associations(message).filter(|it| it.association_type == Some(AssociationType::MEDIA_ALBUM));
-    let id = albums.next()?.parent_message_key.as_option()?.id.as_deref()?;
-    (1..=LONGEST_ID).contains(&id.len()).then(|| id.into())
 }
 
 /// The advertisement that it answers. Links between chats and pages carry the same form, without a source.
@@ -472,24 +419,7 @@ fn business(base: &wa::Message) -> Option<Content> {
     if let Some(product) = product(base) {
         return Some(Content::Product(product));
     }
-    if let Some(answer) = base.buttons_response_message.as_option() {
-        let text = match &answer.response {
-            Some(wa::message::buttons_response_message::Response::SelectedDisplayText(text)) => text.clone(),
-            None => String::new(),
-        };
-        return Some(Content::Choice { id: answer.selected_button_id.clone().unwrap_or_default(), text });
-    }
-    if let Some(answer) = base.template_button_reply_message.as_option() {
-        return Some(Content::Choice {
-            id: answer.selected_id.clone().unwrap_or_default(),
-            text: answer.selected_display_text.clone().unwrap_or_default(),
-        });
-    }
-    if let Some(answer) = base.list_response_message.as_option() {
-        let row = answer.single_select_reply.as_option().and_then(|reply| reply.selected_row_id.clone());
-        return Some(Content::Choice { id: row.unwrap_or_default(), text: answer.title.clone().unwrap_or_default() });
-    }
-    base.interactive_response_message.as_option().map(flow_choice)
+    choices::choice(base)
 }
 
 fn product(base: &wa::Message) -> Option<Product> {
@@ -507,25 +437,10 @@ fn product(base: &wa::Message) -> Option<Product> {
     })
 }
 
-/// The button or row chosen in a native flow: its id is in the flow's parameters, `{"id":…}`.
-fn flow_choice(answer: &wa::message::InteractiveResponseMessage) -> Content {
-    use wa::message::interactive_response_message::InteractiveResponseMessage as Answer;
-    let parameters = match &answer.interactive_response_message {
-        Some(Answer::NativeFlowResponseMessage(flow)) => flow.params_json.as_deref(),
-        None => None,
-    };
-    let parameters: Option<serde_json::Value> = parameters.and_then(|json| serde_json::from_str(json).ok());
-    let said = |name: &str| Some(parameters.as_ref()?.get(name)?.as_str()?.to_owned());
-    let text = answer.body.as_option().and_then(|body| body.text.clone()).filter(|text| !text.is_empty());
-    Content::Choice {
-        id: said("id").unwrap_or_default(),
-        text: text.or_else(|| said("title")).or_else(|| said("display_text")).unwrap_or_default(),
-    }
-}
-
 fn unknown(base: &wa::Message) -> Option<Content> {
     if let Some(name) = fields::wordy(base) {
-        return Some(Content::Unknown { name: name.to_owned(), text: words::of(base) });
+        let choices = choices::options(base);
+        return Some(Content::Unknown { name: name.to_owned(), text: words::of(base), choices });
     }
     // A kind newer than the library leaves nothing at all, since it drops fields that it does not know.
     fields::silent(base).is_none().then(Content::unknown)
@@ -568,7 +483,10 @@ fn answered(message: &wa::Message) -> Option<&wa::MessageKey> {
 
 #[cfg(test)]
 mod tests {
-    use whatsapp_rust::{buffa::MessageField, waproto::whatsapp as wa};
+    use whatsapp_rust::{
+        buffa::MessageField,
+        waproto::whatsapp::{self as wa, message_association::AssociationType},
+    };
 
     use super::*;
 
@@ -731,7 +649,8 @@ mod tests {
         let invitation =
             wa::message::GroupInviteMessage { group_name: Some("Neighbours".into()), ..Default::default() };
         let invitation = wa::Message { group_invite_message: MessageField::some(invitation), ..Default::default() };
-        let expected = Content::Unknown { name: "group_invite_message".into(), text: "Neighbours".into() };
+        let expected =
+            Content::Unknown { name: "group_invite_message".into(), text: "Neighbours".into(), choices: Vec::new() };
         assert_eq!(content(&invitation, &world.by_customer()), Some(expected));
         // From a client newer than ours: all of it was dropped.
         assert!(matches!(content(&wa::Message::default(), &world.by_customer()), Some(Content::Unknown { .. })));
@@ -767,7 +686,7 @@ mod tests {
             ..Default::default()
         };
         let answer = wa::Message { interactive_response_message: MessageField::some(answer), ..Default::default() };
-        let expected = Content::Choice { id: "size_large".into(), text: "Grande".into() };
+        let expected = Content::Choice { id: "size_large".into(), text: "Grande".into(), parameters: String::new() };
         assert_eq!(content(&answer, &world.by_customer()), Some(expected));
         assert_eq!(quoted(&answer, &world.by_customer()).map(|quoted| quoted.target.id), Some("Q".into()));
     }
