@@ -142,6 +142,9 @@ pub struct Location {
     pub longitude: f64,
     pub name: String,
     pub address: String,
+    /// What its sender wrote beside the name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub comment: String,
     /// It moves: more of them follow.
     pub live: bool,
 }

@@ -328,7 +328,11 @@ mod tests {
         let link = ("cta_url", r#"{"display_text":"Look","id":"x","url":"https://example.com"}"#);
         let (a, b) =
             (("quick_reply", r#"{"id":"a","display_text":"A"}"#), ("quick_reply", r#"{"id":"b","display_text":"B"}"#));
-        let select = r#"{"title":"Menu","sections":[{"rows":[{"id":"a","title":"A","description":"with cheese"}]},{"rows":[{"id":"b","title":"B"}]}]}"#;
+        let select = json!({ "title": "Menu", "sections": [
+            { "rows": [{ "id": "a", "title": "A", "description": "with cheese" }] },
+            { "rows": [{ "id": "b", "title": "B" }] },
+        ] });
+        let select = select.to_string();
         let carousel = kind::interactive_message::CarouselMessage {
             cards: vec![flow(&[a]), flow(&[link, b])],
             ..Default::default()
@@ -341,7 +345,7 @@ mod tests {
             ("list", wa::Message { list_message: MessageField::some(list), ..Default::default() }),
             ("template", wa::Message { template_message: MessageField::some(template), ..Default::default() }),
             ("flow", interactive(flow(&[a, link, b, ("quick_reply", "no JSON")]))),
-            ("select", interactive(flow(&[link, ("single_select", select)]))),
+            ("select", interactive(flow(&[link, ("single_select", &select)]))),
             ("carousel", interactive(carousel)),
         ]
     }

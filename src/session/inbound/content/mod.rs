@@ -354,10 +354,13 @@ fn degrees(sent: Option<f64>) -> f64 {
 
 fn place_or_person(base: &wa::Message) -> Option<Content> {
     if let Some(place) = base.location_message.as_option() {
+        let comment = place.comment.clone().unwrap_or_default();
+        let name = place.name.clone().filter(|name| !name.is_empty());
         return Some(Content::Location(Location {
             latitude: degrees(place.degrees_latitude),
             longitude: degrees(place.degrees_longitude),
-            name: place.name.clone().or_else(|| place.comment.clone()).unwrap_or_default(),
+            comment: if name.is_some() { comment.clone() } else { String::new() },
+            name: name.unwrap_or(comment),
             address: place.address.clone().unwrap_or_default(),
             live: place.is_live.unwrap_or(false),
         }));
@@ -654,6 +657,25 @@ mod tests {
         assert_eq!(content(&invitation, &world.by_customer()), Some(expected));
         // From a client newer than ours: all of it was dropped.
         assert!(matches!(content(&wa::Message::default(), &world.by_customer()), Some(Content::Unknown { .. })));
+    }
+
+    #[test]
+    fn a_place_keeps_what_was_written_beside_it() {
+        let world = World::new();
+        for (name, comment, expected) in [
+            (None, Some("the red door"), ("the red door", "")),
+            (Some("Home"), Some("the red door"), ("Home", "the red door")),
+            (Some("Home"), None, ("Home", "")),
+        ] {
+            let place = wa::message::LocationMessage {
+                name: name.map(str::to_owned),
+                comment: comment.map(str::to_owned),
+                ..Default::default()
+            };
+            let place = wa::Message { location_message: MessageField::some(place), ..Default::default() };
+            let Some(Content::Location(place)) = content(&place, &world.by_customer()) else { panic!() };
+            assert_eq!((place.name.as_str(), place.comment.as_str()), expected);
+        }
     }
 
     /// A cart that somebody sends without a word: a bot would hear nothing.
