@@ -49,6 +49,9 @@ macro_rules! table {
         }
 
         #[cfg(test)]
+        pub(super) const FORMS: &[&str] = &[$(stringify!($form)),+];
+
+        #[cfg(test)]
         pub(super) const WORDY: &[&str] = &[$(stringify!($wordy)),+];
     };
 }
