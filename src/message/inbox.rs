@@ -129,15 +129,21 @@ impl Inbox {
     }
 
     /// WhatsApp said something of a message that the tenant wrote on its phone, or in another client: as [`super::Outbox::progress`] of
-    /// those that were accepted here. Nothing is kept of it but the event, so the next process may tell a step again. False when no such
-    /// message is here, or when it was told.
-    pub async fn progress(&self, chat: &str, id: &str, to: Delivery, by: Option<String>) -> Result<bool, StoreError> {
+    /// those that were accepted here. Nothing is kept of it but the event, so the next process may tell a step again. `None` when no such
+    /// message is here.
+    pub async fn progress(
+        &self,
+        chat: &str,
+        id: &str,
+        to: Delivery,
+        by: Option<String>,
+    ) -> Result<Option<bool>, StoreError> {
         let known = self.told().get(id).copied();
         if known.is_some_and(|known| known >= to) {
-            return Ok(false);
+            return Ok(Some(false));
         }
         if known.is_none() && !self.find(chat, id).await?.is_some_and(|found| found.from_me) {
-            return Ok(false);
+            return Ok(None);
         }
         let chat = self.store.names(chat).await?.swap_remove(0);
         // No step is left out.
@@ -159,7 +165,7 @@ impl Inbox {
             told.insert(id.to_owned(), to);
         }
         self.log.publish();
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// Each change to it is a single step, so one that a panic has interrupted is still good.

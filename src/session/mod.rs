@@ -128,6 +128,7 @@ struct Inner {
     /// Messages came that the vault took too long for.
     late: Arc<Notify>,
     unknown_devices: Arc<inbound::unknown_devices::UnknownDevices>,
+    member_receipts: inbound::member_receipts::MemberReceipts,
     presences: requests::presence::Presences,
     typing: send::manners::Typing,
     calls: inbound::calls::Calls,
@@ -298,6 +299,7 @@ impl Session {
             owes_acks: Arc::default(),
             late: Arc::default(),
             unknown_devices: Arc::default(),
+            member_receipts: inbound::member_receipts::MemberReceipts::default(),
             presences: requests::presence::Presences::default(),
             typing: send::manners::Typing::default(),
             calls: inbound::calls::Calls::default(),
@@ -660,12 +662,23 @@ impl Inner {
 
     /// A message of a chat has come further, wherever it was written. `by`: to whom, where there are several.
     async fn progress(&self, chat: &Jid, id: &str, to: Delivery, by: Option<String>) {
-        let written = self.outbox.progress(id, to, by.clone()).await;
-        if let Ok(None) = written {
-            let told = self.inbox.progress(&chat.to_non_ad_string(), id, to, by).await;
-            return self.note_progress(id, told.map(|_| None));
+        let of_ours = self.outbox.progress(id, to, by.clone()).await;
+        let is_logged = match &of_ours {
+            Ok(None) => match self.inbox.progress(&chat.to_non_ad_string(), id, to, by.clone()).await {
+                Ok(is_logged) => is_logged,
+                Err(error) => return self.note_progress(id, Err(error)),
+            },
+            Ok(is_logged) => *is_logged,
+            Err(_) => None,
+        };
+        if let Some(is_logged) = is_logged
+            && by.is_some()
+        {
+            let (message_id, chat) = (id.to_owned(), chat.to_non_ad_string());
+            let receipt = EventBody::Status { message_id, chat, status: to, by, failure: None };
+            self.member_receipts.hear(receipt, is_logged);
         }
-        self.note_progress(id, written);
+        self.note_progress(id, of_ours);
     }
 
     /// `None`: of a message that was not accepted here.
