@@ -147,8 +147,7 @@ impl Inbox {
         }
         let chat = self.store.names(chat).await?.swap_remove(0);
         // No step is left out.
-        let steps = [Delivery::Delivered, Delivery::Read, Delivery::Played].into_iter();
-        let steps = steps.filter(|step| known.is_none_or(|known| known < *step) && *step <= to);
+        let steps = known.unwrap_or(Delivery::Sent).steps_until(to).chain([to]);
         let step = |status| EventBody::Status {
             message_id: id.to_owned(),
             chat: chat.clone(),

@@ -639,10 +639,11 @@ impl Outbox {
         if to != Delivery::Failed && record.sent_at_ms == 0 {
             record.sent_at_ms = self.clock.now().as_millisecond();
         }
+        // A receipt may come before WhatsApp's own answer, which says nothing new after it. No step is left out.
         let mut events = Vec::with_capacity(2);
-        if from == Delivery::Accepted && matches!(to, Delivery::Delivered | Delivery::Read | Delivery::Played) {
-            // A receipt may come before WhatsApp's own answer, which says nothing new after it. No step is left out.
-            events.push(self.settle(&mut record, Delivery::Sent, None, None));
+        for step in from.steps_until(to) {
+            let by = by.clone().filter(|_| step != Delivery::Sent);
+            events.push(self.settle(&mut record, step, by, None));
         }
         events.push(self.settle(&mut record, to, by, failure));
         let mut batch = Batch::default();

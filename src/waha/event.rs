@@ -169,7 +169,7 @@ pub struct AckPayload {
     id: String,
     from: String,
     to: String,
-    /// In a group: of whom it is known; else the tenant.
+    /// In a group, and of a status: of whom it is known; else the tenant.
     participant: String,
     from_me: bool,
     /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`, 4 `PLAYED`.
