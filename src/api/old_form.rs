@@ -68,7 +68,7 @@ pub struct Quoted {
 pub struct Entry {
     #[serde(flatten)]
     message: Message,
-    /// How far it came, when the tenant sent it.
+    /// How far it came, when it is the tenant's own. What was written on the phone is with WhatsApp at least.
     status: Option<Delivery>,
     /// Why, when it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,8 +138,19 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
 }
 
 pub fn entry(tenant: &TenantId, entry: history::Entry, links: &Links) -> Entry {
-    let history::Entry { event: cursor, past: _, message: about, status, failure, edited, revoked, reactions, votes } =
-        entry;
+    let status = entry.message.from_me.then(|| entry.delivery());
+    let history::Entry {
+        event: cursor,
+        past: _,
+        is_ours: _,
+        message: about,
+        status: _,
+        failure,
+        edited,
+        revoked,
+        reactions,
+        votes,
+    } = entry;
     let reaction = |it: history::Reaction| Reaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
     let vote = |it: history::Vote| Vote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
     Entry {

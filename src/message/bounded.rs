@@ -44,7 +44,7 @@ impl Message {
         self.content = content.unwrap_or_else(|| {
             let mut text = self.content.text().to_owned();
             cut(&mut text, MAX_TEXT / 8);
-            Content::Unknown { name: String::new(), text }
+            Content::nameable("", text)
         });
         self.quoted = quoted.unwrap_or_default();
         self.advertisement = advertisement.unwrap_or_default();

@@ -58,6 +58,9 @@ pub enum Content {
     Choice {
         id: String,
         text: String,
+        /// What else a flow tells, as its JSON came: a form that was filled in, an address.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        parameters: String,
     },
     /// A cart from the business's catalogue.
     Order(Order),
@@ -67,6 +70,9 @@ pub enum Content {
     Unknown {
         name: String,
         text: String,
+        /// What may be chosen of it, where it is a business's message with buttons or a list.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        choices: Vec<ChoiceOption>,
     },
     /// Messages of the chat disappear so many seconds after they were sent, from now on; 0: they stay.
     Timer {
@@ -84,6 +90,13 @@ pub enum Content {
     },
     /// It could not be decrypted; asked for again.
     Undecryptable,
+}
+
+/// A button, or a row of a list: `POST /api/send/buttons/reply` takes its id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChoiceOption {
+    pub id: String,
+    pub text: String,
 }
 
 /// Which message is meant: as its chat and id name it, and by whom it was written.
@@ -129,6 +142,9 @@ pub struct Location {
     pub longitude: f64,
     pub name: String,
     pub address: String,
+    /// What its sender wrote beside the name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub comment: String,
     /// It moves: more of them follow.
     pub live: bool,
 }
@@ -231,7 +247,12 @@ pub struct Quoted {
 impl Content {
     /// It has no form, and no name either.
     pub fn unknown() -> Self {
-        Self::Unknown { name: "unknown".into(), text: String::new() }
+        Self::nameable("unknown", "")
+    }
+
+    /// It has no form, but a name.
+    pub fn nameable(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::Unknown { name: name.into(), text: text.into(), choices: Vec::new() }
     }
 
     /// A text and no more.

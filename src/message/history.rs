@@ -22,7 +22,7 @@ use super::{
     status::STATUS_CHAT,
     timer,
 };
-use crate::store::StoreError;
+use crate::store::{StoreError, key, space};
 
 /// A message with what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +33,10 @@ pub struct Entry {
     pub past: bool,
     /// With the text of its last edit.
     pub message: Message,
-    /// How far it came, when we sent it.
+    /// How far it came, when we sent it. `None` too of one that the tenant wrote on its phone, as long as nothing is known of it.
     pub status: Option<Delivery>,
+    /// Accepted by a daemon, and not written on the phone or in another client.
+    pub is_ours: bool,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
     pub edited: bool,
@@ -145,7 +147,7 @@ const NAMED: usize = 2560;
 /// What became of messages that are yet to come, since they are older.
 #[derive(Default)]
 struct Fates {
-    status: HashMap<String, (Delivery, Option<Failure>)>,
+    status: HashMap<String, Fate>,
     edits: HashMap<Place, Content>,
     /// Of texts in there, those too that are gone.
     edited_bytes: usize,
@@ -156,6 +158,30 @@ struct Fates {
     /// Digests of the places of messages that could be read: their placeholders are not shown.
     read: HashSet<u64>,
     digests: RandomState,
+}
+
+/// How far a message came.
+struct Fate {
+    status: Delivery,
+    failure: Option<Failure>,
+    /// Only of what is sent from here it is told that WhatsApp has it, or that it failed; and always.
+    is_ours: bool,
+}
+
+impl Fate {
+    fn new(status: Delivery, failure: Option<Failure>) -> Self {
+        let is_ours = matches!(status, Delivery::Accepted | Delivery::Sent | Delivery::Failed);
+        Self { status, failure, is_ours }
+    }
+
+    /// The same, with what was told before. A process that begins tells of the phone's messages what another one has told: what is less
+    /// says nothing.
+    fn after(self, earlier: Self) -> Self {
+        let (is_ours, failed) = (self.is_ours || earlier.is_ours, Delivery::Failed);
+        let takes_back = self.status != failed && earlier.status != failed && earlier.status > self.status;
+        let last = if takes_back { earlier } else { self };
+        Self { is_ours, ..last }
+    }
 }
 
 /// A message of one author in one chat. Only the author may edit or delete it: what somebody else says of it is not believed,
@@ -411,11 +437,24 @@ impl<'a> Backwards<'a> {
                 }
                 self.entries.extend(self.fates.meet(event.id, event.body));
             }
+            self.tell_what_waits().await?;
             if self.is_over {
                 self.told_after(None);
             }
         }
         Ok(self.entries.pop_front())
+    }
+
+    /// Of an own message nothing has been told: it waits in the outbox, or it was written on the phone.
+    async fn tell_what_waits(&mut self) -> Result<(), StoreError> {
+        let log = self.log;
+        let is_untold = |entry: &&mut Entry| entry.message.from_me && !entry.past && entry.status.is_none();
+        for entry in self.entries.iter_mut().filter(is_untold) {
+            if log.store.get(space::OUTBOX, &key::outbox(&entry.message.id)).await?.is_some() {
+                (entry.status, entry.is_ours) = (Some(Delivery::Accepted), true);
+            }
+        }
+        Ok(())
     }
 
     async fn rename(&mut self, jid: &mut String) -> Result<(), StoreError> {
@@ -440,7 +479,7 @@ impl<'a> Backwards<'a> {
 impl Entry {
     /// The phone told it. It was not sent from here.
     fn told(self) -> Self {
-        Self { past: true, status: None, failure: None, ..self }
+        Self { past: true, status: None, is_ours: false, failure: None, ..self }
     }
 }
 
@@ -462,7 +501,7 @@ impl Fates {
             Content::Edit { .. } | Content::Revoke { .. } | Content::Reaction { .. } | Content::Vote { .. }
         );
         let fate = self.status.get(&message.id).filter(|_| is_change && message.from_me);
-        fate.is_some_and(|(status, failure)| {
+        fate.is_some_and(|Fate { status, failure, .. }| {
             *status == Delivery::Failed && !failure.is_some_and(Failure::may_have_arrived)
         })
     }
@@ -472,7 +511,12 @@ impl Fates {
         let message = match body {
             EventBody::Status { message_id, status, failure, .. } => {
                 // The newest is met first.
-                self.status.entry(message_id).or_insert((status, failure));
+                let met = Fate::new(status, failure);
+                let fate = match self.status.remove(&message_id) {
+                    Some(newer) => newer.after(met),
+                    None => met,
+                };
+                self.status.insert(message_id, fate);
                 return None;
             }
             EventBody::Received { message } | EventBody::Sent { message } => message,
@@ -530,12 +574,13 @@ impl Fates {
         reactions.retain(|reaction| !reaction.emoji.is_empty());
         let mut votes = self.votes.remove(&named).unwrap_or_default();
         votes.retain(|vote| !vote.options.is_empty());
-        let (status, failure) = self.status.remove(&message.id).unzip();
+        let fate = self.status.remove(&message.id);
         Entry {
             event,
             past: false,
-            status: status.or(message.from_me.then_some(Delivery::Accepted)),
-            failure: failure.flatten(),
+            status: fate.as_ref().map(|fate| fate.status),
+            is_ours: fate.as_ref().is_some_and(|fate| fate.is_ours),
+            failure: fate.and_then(|fate| fate.failure),
             edited,
             revoked: self.revoked.remove(&place),
             reactions,
@@ -618,6 +663,37 @@ mod tests {
         assert_eq!((shown[0].message.id.as_str(), shown[0].status), ("S", Some(Delivery::Read)));
         assert_eq!((shown[1].message.content.text(), shown[1].edited), ("a table", true));
         assert_eq!(shown[1].reactions, [Reaction { sender: CHAT.into(), from_me: false, emoji: "❤".into() }]);
+    }
+
+    /// Whoever begins anew tells again what was told; of what is ours it is told that WhatsApp has it.
+    #[test]
+    fn the_phones_messages_come_as_far_as_anybody_told() {
+        let sent = |id: &str| EventBody::Sent { message: message(id, CHAT, "me", true, text("at eight")) };
+        let status = |id: &str, status| {
+            let failure = (status == Delivery::Failed).then(|| crate::message::FailureReason::Unconfirmed.into());
+            EventBody::Status { message_id: id.into(), chat: CHAT.into(), status, by: None, failure }
+        };
+        let shown = shown(vec![
+            sent("phone"),
+            sent("ours"),
+            sent("late"),
+            sent("untold"),
+            status("phone", Delivery::Delivered),
+            status("phone", Delivery::Read),
+            status("phone", Delivery::Delivered),
+            status("ours", Delivery::Sent),
+            status("ours", Delivery::Delivered),
+            status("late", Delivery::Failed),
+            status("late", Delivery::Delivered),
+        ]);
+        let shown: Vec<_> = shown.iter().rev().map(|entry| (&*entry.message.id, entry.status, entry.is_ours)).collect();
+        let expected = [
+            ("phone", Some(Delivery::Read), false),
+            ("ours", Some(Delivery::Delivered), true),
+            ("late", Some(Delivery::Delivered), true),
+            ("untold", None, false),
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The inbox: what came. A message is written once, however often WhatsApp delivers it, and WhatsApp is answered only after
 //! the write is durable. Owns the inbox records; does not know how WhatsApp is answered.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 use prost::Message as _;
 use tokio::sync::Mutex;
 
 use super::{
-    Content, Message,
+    Content, Delivery, Message,
     event::{EventBody, Log, Seen},
 };
 use crate::{
@@ -49,7 +52,12 @@ pub struct Inbox {
     clock: Arc<dyn Clock>,
     /// Held from looking a message up to writing it, so that two deliveries at once make one record.
     writing: Mutex<()>,
+    /// How far the phone's messages came, as far as this process told it.
+    told: SyncMutex<HashMap<String, Delivery>>,
 }
+
+/// Messages of the phone whose receipts are remembered. When there are more, all are forgotten: then a repeat of a receipt is told again.
+const REMEMBERED: usize = 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
@@ -61,7 +69,7 @@ pub enum InboxError {
 
 impl Inbox {
     pub fn new(store: Arc<Store>, log: Arc<Log>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, log, clock, writing: Mutex::new(()) }
+        Self { store, log, clock, writing: Mutex::new(()), told: SyncMutex::default() }
     }
 
     /// Returns when all of them are durable. What is there already is not written again, but waited for. A placeholder is
@@ -118,6 +126,50 @@ impl Inbox {
             }
         };
         Ok(self.log.settle(change).await?)
+    }
+
+    /// WhatsApp said something of a message that the tenant wrote on its phone, or in another client: as [`super::Outbox::progress`] of
+    /// those that were accepted here. Nothing is kept of it but the event, so the next process may tell a step again. `None` when no such
+    /// message is here.
+    pub async fn progress(
+        &self,
+        chat: &str,
+        id: &str,
+        to: Delivery,
+        by: Option<String>,
+    ) -> Result<Option<bool>, StoreError> {
+        let known = self.told().get(id).copied();
+        if known.is_some_and(|known| known >= to) {
+            return Ok(Some(false));
+        }
+        if known.is_none() && !self.find(chat, id).await?.is_some_and(|found| found.from_me) {
+            return Ok(None);
+        }
+        let chat = self.store.names(chat).await?.swap_remove(0);
+        // No step is left out.
+        let steps = known.unwrap_or(Delivery::Sent).steps_until(to).chain([to]);
+        let step = |status| EventBody::Status {
+            message_id: id.to_owned(),
+            chat: chat.clone(),
+            status,
+            by: by.clone(),
+            failure: None,
+        };
+        self.log.commit(Batch::default(), steps.map(step).collect(), Seen::AtOnce).await?;
+        {
+            let mut told = self.told();
+            if told.len() >= REMEMBERED {
+                told.clear();
+            }
+            told.insert(id.to_owned(), to);
+        }
+        self.log.publish();
+        Ok(Some(true))
+    }
+
+    /// Each change to it is a single step, so one that a panic has interrupted is still good.
+    fn told(&self) -> MutexGuard<'_, HashMap<String, Delivery>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The whole protobuf of the message of that sender.

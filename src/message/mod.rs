@@ -30,7 +30,10 @@ pub use self::{
     address::Address,
     bounded::MAX_TEXT,
     closed::FormerConversations,
-    content::{Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target},
+    content::{
+        Advertisement, ChoiceOption, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted,
+        Target,
+    },
     draft::{Draft, Flaw, Happening, Humanize, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
     failure::{Failure, FailureReason},
@@ -116,6 +119,12 @@ pub enum Delivery {
 }
 
 impl Delivery {
+    /// The steps between this one and a later one, which nobody may have told: whoever reads in an open chat says nothing of the delivery.
+    fn steps_until(self, later: Self) -> impl Iterator<Item = Self> {
+        let steps = [Self::Sent, Self::Delivered, Self::Read, Self::Played].into_iter();
+        steps.filter(move |step| later != Self::Failed && self < *step && *step < later)
+    }
+
     /// As events and problems say it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -547,21 +547,21 @@ impl Outbox {
     }
 
     /// WhatsApp said something of a message. Nobody waits for this: when it is lost it will be said again, or the message is
-    /// sent again under its id. `by`: of whom, a jid, where there are several. False when the message is not ours or has come that far
-    /// already.
-    pub async fn progress(&self, id: &str, to: Delivery, by: Option<String>) -> Result<bool, StoreError> {
+    /// sent again under its id. `by`: of whom, a jid, where there are several. False when the message has come that far already, `None` when
+    /// it was not accepted here.
+    pub async fn progress(&self, id: &str, to: Delivery, by: Option<String>) -> Result<Option<bool>, StoreError> {
         self.advance(id, to, by, |_| None).await
     }
 
     /// It will not be sent, and why. False when it has been settled meanwhile, or is not ours.
     pub async fn fail(&self, id: &str, failure: Failure) -> Result<bool, StoreError> {
-        self.advance(id, Delivery::Failed, None, |_| Some(failure)).await
+        Ok(self.advance(id, Delivery::Failed, None, |_| Some(failure)).await?.unwrap_or(false))
     }
 
     /// Its time is over.
     pub async fn expire(&self, id: &str) -> Result<bool, StoreError> {
         let reason = |record: &OutboxRecord| Some(self.unless_it_left(record, FailureReason::Expired).into());
-        self.advance(id, Delivery::Failed, None, reason).await
+        Ok(self.advance(id, Delivery::Failed, None, reason).await?.unwrap_or(false))
     }
 
     /// The tenant becomes another account, or nobody's. One change, durable when this returns: whole messages of the former account are gone, and
@@ -617,12 +617,12 @@ impl Outbox {
         to: Delivery,
         by: Option<String>,
         failure: impl FnOnce(&OutboxRecord) -> Option<Failure>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<bool>, StoreError> {
         let _writing = self.writing.lock().await;
-        let Some(mut record) = self.record(id).await? else { return Ok(false) };
+        let Some(mut record) = self.record(id).await? else { return Ok(None) };
         if record.chat.is_empty() {
             // It was a former account's, and is deleted but for its id.
-            return Ok(false);
+            return Ok(Some(false));
         }
         let from = decode(record.state());
         // WhatsApp's word counts more than its silence.
@@ -633,16 +633,17 @@ impl Outbox {
             to => from < to || was_unsure,
         };
         if !is_news {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let failure = failure(&record);
         if to != Delivery::Failed && record.sent_at_ms == 0 {
             record.sent_at_ms = self.clock.now().as_millisecond();
         }
+        // A receipt may come before WhatsApp's own answer, which says nothing new after it. No step is left out.
         let mut events = Vec::with_capacity(2);
-        if from == Delivery::Accepted && matches!(to, Delivery::Delivered | Delivery::Read | Delivery::Played) {
-            // A receipt may come before WhatsApp's own answer, which says nothing new after it. No step is left out.
-            events.push(self.settle(&mut record, Delivery::Sent, None, None));
+        for step in from.steps_until(to) {
+            let by = by.clone().filter(|_| step != Delivery::Sent);
+            events.push(self.settle(&mut record, step, by, None));
         }
         events.push(self.settle(&mut record, to, by, failure));
         let mut batch = Batch::default();
@@ -650,7 +651,7 @@ impl Outbox {
         self.log.commit(batch, events, Seen::AtOnce).await?;
         self.backlog().remove(id);
         self.log.publish();
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// How far a message that was accepted here has come; `None`: it is not from here.

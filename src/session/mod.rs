@@ -128,6 +128,7 @@ struct Inner {
     /// Messages came that the vault took too long for.
     late: Arc<Notify>,
     unknown_devices: Arc<inbound::unknown_devices::UnknownDevices>,
+    member_receipts: inbound::member_receipts::MemberReceipts,
     presences: requests::presence::Presences,
     typing: send::manners::Typing,
     calls: inbound::calls::Calls,
@@ -298,6 +299,7 @@ impl Session {
             owes_acks: Arc::default(),
             late: Arc::default(),
             unknown_devices: Arc::default(),
+            member_receipts: inbound::member_receipts::MemberReceipts::default(),
             presences: requests::presence::Presences::default(),
             typing: send::manners::Typing::default(),
             calls: inbound::calls::Calls::default(),
@@ -645,29 +647,48 @@ impl Inner {
 
     /// WhatsApp acknowledged a message, or refused it with a code.
     async fn acknowledged(&self, id: &str, error: Option<&str>) {
-        let Some(error) = error else { return self.progress(id, Delivery::Sent, None).await };
+        let Some(error) = error else {
+            return self.note_progress(id, self.outbox.progress(id, Delivery::Sent, None).await);
+        };
         let code = error.parse().ok();
         match code {
             Some(code) if send::judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
             code => {
                 warn!(message.id = id, code, "WhatsApp refuses a message");
-                self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await);
+                self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await.map(Some));
             }
         }
     }
 
-    /// A message has come further. `by`: to whom, where there are several.
-    async fn progress(&self, id: &str, to: Delivery, by: Option<String>) {
-        self.note_progress(id, self.outbox.progress(id, to, by).await);
+    /// A message of a chat has come further, wherever it was written. `by`: to whom, where there are several.
+    async fn progress(&self, chat: &Jid, id: &str, to: Delivery, by: Option<String>) {
+        let of_ours = self.outbox.progress(id, to, by.clone()).await;
+        let is_logged = match &of_ours {
+            Ok(None) => match self.inbox.progress(&chat.to_non_ad_string(), id, to, by.clone()).await {
+                Ok(is_logged) => is_logged,
+                Err(error) => return self.note_progress(id, Err(error)),
+            },
+            Ok(is_logged) => *is_logged,
+            Err(_) => None,
+        };
+        if let Some(is_logged) = is_logged
+            && by.is_some()
+        {
+            let (message_id, chat) = (id.to_owned(), chat.to_non_ad_string());
+            let receipt = EventBody::Status { message_id, chat, status: to, by, failure: None };
+            self.member_receipts.hear(receipt, is_logged);
+        }
+        self.note_progress(id, of_ours);
     }
 
-    fn note_progress(&self, id: &str, written: Result<bool, StoreError>) {
+    /// `None`: of a message that was not accepted here.
+    fn note_progress(&self, id: &str, written: Result<Option<bool>, StoreError>) {
         match written {
-            Ok(true) => {
+            Ok(Some(true)) => {
                 self.answers.note();
                 self.answers.give(id, Answer::Settled);
             }
-            Ok(false) => {}
+            Ok(_) => {}
             Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),
         }
     }

@@ -1,14 +1,14 @@
 //! What consumers read of a session: its events, and the conversations that are made of them. As far as they are kept.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 
 use super::Session;
 use crate::{
     message::{
-        Delivery, Event, EventId, cleared,
+        Delivery, Event, EventBody, EventId, cleared,
         history::{self, Entry},
         synced,
     },
@@ -152,6 +152,11 @@ impl Session {
     /// Writes the document of an order; see [`crate::vault::Vault::put_order_document`].
     pub async fn put_order_document(&self, id: &str, revision: u64, order: &Value) -> Result<(), VaultError> {
         self.0.env.vault.put_order_document(&self.0.tenant, id, revision, order).await
+    }
+
+    /// Receipts in groups and of statuses that are in no log, from now on.
+    pub fn member_receipts(&self) -> broadcast::Receiver<Arc<EventBody>> {
+        self.0.member_receipts.listen()
     }
 
     /// How far a message that was accepted here has come; `None`: it is not from here.

@@ -169,7 +169,7 @@ pub struct AckPayload {
     id: String,
     from: String,
     to: String,
-    /// In a group: of whom it is known; else the tenant.
+    /// In a group, and of a status: of whom it is known; else the tenant.
     participant: String,
     from_me: bool,
     /// -1 `ERROR`, 0 `PENDING`, 1 `SERVER`, 2 `DEVICE`, 3 `READ`, 4 `PLAYED`.
@@ -643,6 +643,21 @@ mod tests {
         );
     }
 
+    /// Whoever has a webhook learns why a message was not sent.
+    #[test]
+    fn an_ack_of_an_error_says_why() {
+        let body = EventBody::Status {
+            message_id: "A".into(),
+            chat: "573009998877@s.whatsapp.net".into(),
+            status: Delivery::Failed,
+            by: None,
+            failure: Some(Failure::refused(Some(463))),
+        };
+        assert_eq!(names(&body), [EventName::MessageAck]);
+        let found = json!(payload("trattoria", &body, EventName::MessageAck, view()));
+        assert_eq!((&found["ack"], &found["failure"]), (&json!(-1), &json!({ "reason": "refused", "code": 463 })));
+    }
+
     #[test]
     fn acks_have_wahas_numbers() {
         for (status, number, name) in [
@@ -658,6 +673,7 @@ mod tests {
             let found = json!(payload("trattoria", &body, EventName::MessageAck, view()));
             assert_eq!((&found["ack"], &found["ackName"]), (&json!(number), &json!(name)));
             assert_eq!(found["id"], "true_573009998877@c.us_A");
+            assert_eq!(found.get("failure"), None);
         }
     }
 }

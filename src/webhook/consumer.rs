@@ -61,6 +61,10 @@ const MAX_PRESENCES: usize = 16;
 /// Their lane: no chat has this name.
 const PRESENCES: &str = "presences";
 
+/// The same of receipts that are in no log.
+const MAX_RECEIPTS: usize = 256;
+const RECEIPTS: &str = "receipts";
+
 /// How a webhook is, for those who look.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -169,6 +173,7 @@ impl Consumer {
 impl Running<'_> {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut feed = self.cx.shared.feed.subscribe(self.cx.session.tenant());
+        let mut receipts = self.cx.session.member_receipts();
         loop {
             if !self.gone {
                 self.read().await?;
@@ -187,6 +192,7 @@ impl Running<'_> {
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,
                 },
+                Ok(receipt) = receipts.recv() => self.owe_receipt(&receipt),
                 Some(redrive) = self.cx.redrives.recv() => self.redrive(redrive).await?,
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => {}
             }
@@ -435,6 +441,23 @@ impl Running<'_> {
         let (source, names) = (Source::News(payload), vec![EventName::PresenceUpdate]);
         let job = Job { id, source, names, attempts: 0, refusal: None };
         self.queue.push_bounded(PRESENCES, job, Instant::now(), MAX_PRESENCES);
+    }
+
+    /// Of a group's members, but for the first, of whom the log tells under both names.
+    fn owe_receipt(&mut self, receipt: &EventBody) {
+        let Some(name) = waha::names(receipt).last().copied().filter(|name| self.cx.webhook.wants(*name)) else {
+            return;
+        };
+        if self.gone {
+            return;
+        }
+        let (me, session) = (self.cx.session.me().unwrap_or_default(), self.cx.session.tenant().as_str());
+        let source = waha::Source::Api;
+        let view = waha::View { me: &me, source, delivery: None, failure: None, media_url: None };
+        let payload = Arc::new(waha::payload(session, receipt, name, view));
+        let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
+        let job = Job { id, source: Source::News(payload), names: vec![name], attempts: 0, refusal: None };
+        self.queue.push_bounded(RECEIPTS, job, Instant::now(), MAX_RECEIPTS);
     }
 
     fn report(&self) {

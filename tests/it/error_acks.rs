@@ -112,6 +112,25 @@ async fn refused_and_put_off(wanted: fn(&str) -> bool) {
             post("/api/sendContactVcard", json!({ "contacts": [{ "vcard": "BEGIN:VCARD\nFN:A\nEND:VCARD" }] }), &chat),
         ),
         ("poll", post("/api/sendPoll", json!({ "poll": { "name": "?", "options": ["a", "b"] } }), &chat)),
+        (
+            "cards",
+            post(
+                "/api/sendContactVcard",
+                json!({ "contacts": [{ "vcard": "BEGIN:VCARD\nFN:A\nEND:VCARD" }, { "vcard": "BEGIN:VCARD\nFN:B\nEND:VCARD" }] }),
+                &chat,
+            ),
+        ),
+        (
+            "link",
+            post(
+                "/api/send/link-custom-preview",
+                json!({
+                    "text": "https://example.com/menu",
+                    "preview": { "url": "https://example.com/menu", "title": "Menu" },
+                }),
+                &chat,
+            ),
+        ),
         ("vote", post("/api/sendPollVote", json!({ "pollMessageId": poll, "votes": ["L"] }), &chat)),
         ("picture", post("/api/sendImage", json!({ "file": file }), &chat)),
         ("document", post("/api/sendFile", json!({ "file": file }), &chat)),

@@ -1,7 +1,7 @@
 //! Every kind of message between customers and a tenant: what customers of the network and of two versions of Baileys write,
 //! a dashboard sees; what a dashboard writes, Baileys reads.
 
-use loopback::{Card, Say};
+use loopback::{Card, Fault, FaultKind, Say};
 use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Ear, Process};
 use whatsapp_rust::{
@@ -206,7 +206,48 @@ async fn customers_write_every_kind() {
     let owner = scene.stage.network.phone_send(&scene.tenant.number, &customer, Say::image(vec![5; 99])).await.unwrap();
     let owner = scene.seen(&owner).await;
     assert_eq!((&owner["fromMe"], &owner["content"]["kind"]), (&json!(true), &json!("image")), "{owner}");
+    what_the_phone_writes_comes_as_far_as_its_customer_says(&scene, &customer).await;
     scene.end(1).await;
+}
+
+/// WhatsApp has it when it is seen here, and tells each step once.
+async fn what_the_phone_writes_comes_as_far_as_its_customer_says(scene: &Scene, customer: &str) {
+    let network = &scene.stage.network;
+    network.fault(Fault::new(FaultKind::Withhold).target(customer)).await.unwrap();
+    let id = network.phone_send(&scene.tenant.number, customer, "from the kitchen").await.unwrap();
+    scene.seen(&id).await;
+    let newest = async |query: &str| {
+        let path = format!("/api/trattoria/chats/{customer}@c.us/messages?limit=1{query}");
+        scene.stage.dashboard.get(&path).await.unwrap().body[0].take()
+    };
+    for query in ["", "&filter.ack=1"] {
+        let listed = newest(query).await;
+        assert!(listed["id"].as_str().is_some_and(|found| found.ends_with(&id)), "{query}: {listed}");
+        assert_eq!((&listed["source"], &listed["ackName"]), (&json!("app"), &json!("SERVER")), "{listed}");
+    }
+    let old = format!("/api/baileys/messages?tenantId=trattoria&chatId={customer}&limit=1");
+    let old = scene.stage.dashboard.get(&old).await.unwrap().body["messages"][0].take();
+    assert_eq!((&old["id"], &old["status"]), (&json!(id), &json!("sent")), "{old}");
+
+    let steps = || -> Vec<Value> {
+        let heard = scene.ear.heard().into_iter().filter(|heard| heard.event == "message:status");
+        let of_it = heard.filter(|heard| heard.payload["messageId"] == json!(id));
+        of_it.map(|heard| heard.payload["status"].clone()).collect()
+    };
+    let comes_to = async |what: &[&str]| {
+        let there = sessiond::demo::until(LIMIT, "the step", || async { steps().len() >= what.len() }).await;
+        there.unwrap_or_else(|error| panic!("{error}: {:?}\n{}", steps(), scene.stage.log()));
+        assert_eq!(steps(), what.iter().map(|step| json!(step)).collect::<Vec<_>>());
+    };
+    network.clear_faults().await;
+    comes_to(&["delivered"]).await;
+    for _ in 0..2 {
+        network.customer_read(customer, &id).await.unwrap();
+    }
+    network.customer_play(customer, &id).await.unwrap();
+    comes_to(&["delivered", "read", "played"]).await;
+    let listed = newest("").await;
+    assert_eq!((&listed["source"], &listed["ackName"]), (&json!("app"), &json!("PLAYED")), "{listed}");
 }
 
 /// An edit that is sealed with the secret of the message that it edits, which came in a former life.

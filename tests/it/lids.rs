@@ -398,11 +398,17 @@ async fn votes_open_whatever_names_they_are_sealed_with() {
         let poll = json!({ "name": "Dessert?", "options": ["yes", "no"] });
         let body = json!({ "session": "trattoria", "chatId": to, "poll": poll });
         let sent = scene.stage.dashboard.post("/api/sendPoll", body).await.unwrap();
-        bare(sent.body["id"].as_str().unwrap_or_else(|| panic!("{}", sent.body))).to_owned()
+        sent.body["_data"]["key"]["id"].as_str().unwrap_or_else(|| panic!("{}", sent.body)).to_owned()
     };
     scene.hears(&scene.own.lid, "hello").await;
-    for to in [&scene.own.jid, &scene.own.lid] {
-        let own = polls(&scene.customer.jid).await;
+    let group = async |form| {
+        network.set_addressing(form).await;
+        network.create_group(&scene.customer.number, "Mesa 4", &[&scene.tenant.number]).await.unwrap().jid
+    };
+    let groups = [group(Form::Lid).await, group(Form::Pn).await];
+    for to in [&scene.own.jid, &scene.own.lid, &groups[0], &groups[1]] {
+        let is_group = groups.contains(to);
+        let own = polls(if is_group { to } else { &scene.customer.jid }).await;
         scene.arrived(&own).await;
         let (theirs, _) = scene.hears(to, Say::poll("Size?", &["L", "XL"], 1)).await;
         for (creator, voter) in names {
@@ -415,10 +421,11 @@ async fn votes_open_whatever_names_they_are_sealed_with() {
             assert_eq!(told["content"]["options"], json!(["XL"]), "the customer's poll, {what}: {told}");
         }
         // The other way: the customer's app tries both names as a pair.
-        let body =
-            json!({ "session": "trattoria", "chatId": scene.customer.jid, "pollMessageId": theirs, "votes": ["L"] });
+        let chat = if is_group { to } else { &scene.customer.jid };
+        let body = json!({ "session": "trattoria", "chatId": chat, "pollMessageId": theirs, "votes": ["L"] });
         let sent = scene.stage.dashboard.post("/api/sendPollVote", body).await.unwrap();
-        let vote = scene.arrived(sent.body["id"].as_str().unwrap_or_else(|| panic!("{}", sent.body))).await;
+        let vote = sent.body["_data"]["key"]["id"].as_str().unwrap_or_else(|| panic!("{}", sent.body));
+        let vote = scene.arrived(vote).await;
         assert_eq!((vote.votes, vote.problem), (Some(vec!["L".to_owned()]), None), "in the chat with {to}");
     }
 

@@ -241,8 +241,8 @@ async fn baileys_shows_links(version: &str) {
     scene.end_after(2).await;
 }
 
-/// Yes and no, as the business API's older and newer messages have them.
-fn asking() -> [wa::Message; 2] {
+/// Yes and no, as the business API's older and newer messages have them, and its lists.
+fn asking() -> [wa::Message; 3] {
     let button = |id: &str| kinds::buttons_message::Button {
         button_id: Some(id.into()),
         button_text: MessageField::some(kinds::buttons_message::button::ButtonText { display_text: Some(id.into()) }),
@@ -265,9 +265,17 @@ fn asking() -> [wa::Message; 2] {
         ..Default::default()
     };
     let template = kinds::TemplateMessage { hydrated_template: MessageField::some(template), ..Default::default() };
+    let row = |id: &str| kinds::list_message::Row {
+        row_id: Some(id.into()),
+        title: Some(id.into()),
+        description: Some("at once".into()),
+    };
+    let section = kinds::list_message::Section { rows: vec![row("yes"), row("no")], ..Default::default() };
+    let list = kinds::ListMessage { title: Some("At eight?".into()), sections: vec![section], ..Default::default() };
     [
         wa::Message { buttons_message: MessageField::some(buttons), ..Default::default() },
         wa::Message { template_message: MessageField::some(template), ..Default::default() },
+        wa::Message { list_message: MessageField::some(list), ..Default::default() },
     ]
 }
 
@@ -290,20 +298,26 @@ async fn the_real_client_sends_links_and_chooses_buttons() {
         let id = scene.stage.network.customer_send(&scene.customer, &scene.number, say).await.unwrap();
         asked.push(format!("false_{}_{id}", scene.chat()));
     }
+    let history = format!("/api/{TENANT}/chats/{}/messages?limit=3", scene.chat());
     let shown = || async {
-        let history = format!("/api/{TENANT}/chats/{}/messages?limit=2", scene.chat());
         let shown = scene.stage.dashboard.get(&history).await;
-        shown.is_ok_and(|shown| shown.body[0]["id"] == json!(asked[1]))
+        shown.is_ok_and(|shown| shown.body[0]["id"] == json!(asked[2]))
     };
     until(LIMIT, "the questions", shown).await.unwrap();
+    let choices = json!([{ "id": "yes", "text": "yes" }, { "id": "no", "text": "no" }]);
+    for shown in scene.stage.dashboard.get(&history).await.unwrap().body.as_array().unwrap() {
+        assert_eq!(shown["_data"]["content"]["choices"], choices, "{shown}");
+    }
     let choice = |of: &str, button: &str| {
         json!([{
             "session": session, "chatId": chat, "replyTo": of, "selectedDisplayText": "Yes", "selectedButtonID": button,
         }])
     };
-    for (of, kind, id) in
-        [(&asked[0], "buttons_response", "/selected_button_id"), (&asked[1], "template_button_reply", "/selected_id")]
-    {
+    for (of, kind, id) in [
+        (&asked[0], "buttons_response", "/selected_button_id"),
+        (&asked[1], "template_button_reply", "/selected_id"),
+        (&asked[2], "list_response", "/single_select_reply/selected_row_id"),
+    ] {
         let sent = scene.waha.get("chatting.send_buttons_reply", choice(of, "yes")).await;
         let arrived = scene.arrived(&sent).await;
         assert_eq!((arrived.kind.as_str(), arrived.fields.pointer(id)), (kind, Some(&json!("yes"))), "{arrived:?}");

@@ -71,6 +71,18 @@ async fn marks_are_no_messages() {
         secret_enc_type: Some(kind::secret_encrypted_message::SecretEncType::EVENT_EDIT),
         ..Default::default()
     };
+    let hd = wa::Message {
+        image_message: Field::some(kind::ImageMessage { mimetype: Some("image/jpeg".into()), ..Default::default() }),
+        message_context_info: Field::some(wa::MessageContextInfo {
+            message_association: Field::some(wa::MessageAssociation {
+                association_type: Some(wa::message_association::AssociationType::HD_IMAGE_DUAL_UPLOAD),
+                parent_message_key: key(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
     let marks = marks! {
         "album": album_message = Field::some(kind::AlbumMessage { expected_image_count: Some(2), ..Default::default() }),
         "call_log": call_log_messsage = Field::some(Default::default()),
@@ -103,6 +115,10 @@ async fn marks_are_no_messages() {
         "status_notification": status_notification_message = Field::some(Default::default()),
         "status_sticker_interaction": status_sticker_interaction_message = Field::some(Default::default()),
         "secret_encrypted": secret_encrypted_message = Field::some(sealed),
+        "enc_comment": enc_comment_message = Field::some(kind::EncCommentMessage {
+            target_message_key: key(), ..Default::default()
+        }),
+        "hd_image": associated_child_message = wrapped(hd),
         "enc_event_response": enc_event_response_message = Field::some(kind::EncEventResponseMessage {
             event_creation_message_key: key(), ..Default::default()
         }),

@@ -208,20 +208,33 @@ async fn when_a_message_left_is_told_where_it_is_known() {
     assert_eq!(self::outbox(&later).await.0.left_at("c").await.unwrap(), None);
 }
 
-/// A phone's receipt may be here before WhatsApp's own answer.
+/// A phone's receipt may be here before WhatsApp's own answer, and whoever reads in an open chat says nothing of the delivery.
 #[tokio::test]
 async fn no_step_of_a_delivery_is_left_out() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     outbox.accept(outgoing("a")).await.unwrap();
-    assert!(outbox.progress("a", Delivery::Delivered, None).await.unwrap());
-    assert!(!outbox.progress("a", Delivery::Sent, None).await.unwrap());
-    assert!(outbox.progress("a", Delivery::Read, None).await.unwrap());
-    let steps = bodies(log.after(None, 100).await.unwrap()).into_iter().filter_map(|body| match body {
-        EventBody::Status { status, .. } => Some(status),
-        _ => None,
-    });
-    assert_eq!(steps.collect::<Vec<_>>(), [Delivery::Sent, Delivery::Delivered, Delivery::Read]);
+    assert!(outbox.progress("a", Delivery::Delivered, None).await.unwrap().unwrap());
+    assert!(!outbox.progress("a", Delivery::Sent, None).await.unwrap().unwrap());
+    assert!(outbox.progress("a", Delivery::Read, None).await.unwrap().unwrap());
+    for (id, last) in [("b", Delivery::Read), ("c", Delivery::Played)] {
+        outbox.accept(outgoing(id)).await.unwrap();
+        assert!(outbox.progress(id, last, Some("them".into())).await.unwrap().unwrap());
+    }
+    outbox.accept(outgoing("d")).await.unwrap();
+    assert!(outbox.fail("d", Failure::refused(Some(463))).await.unwrap());
+    let events = bodies(log.after(None, 100).await.unwrap());
+    let steps = |of: &str| -> Vec<(Delivery, bool)> {
+        let step = |body: &EventBody| match body {
+            EventBody::Status { message_id, status, by, .. } if message_id == of => Some((*status, by.is_some())),
+            _ => None,
+        };
+        events.iter().filter_map(step).collect()
+    };
+    let told = [(Delivery::Sent, false), (Delivery::Delivered, true), (Delivery::Read, true), (Delivery::Played, true)];
+    assert_eq!(steps("a"), told.map(|(step, _)| (step, false))[..3]);
+    assert_eq!((&*steps("b"), &*steps("c")), (&told[..3], &told[..]));
+    assert_eq!(steps("d"), [(Delivery::Failed, false)]);
 }
 
 /// What a bot said, and nobody has begun to send, gives way to the owner; what a former process may have sent is not called unsent.
@@ -353,10 +366,13 @@ async fn what_has_failed_says_why_and_does_not_wait_any_more() {
     assert!(outbox.expire("expired").await.unwrap());
     assert_eq!(outbox.note_attempt("unsure").await.unwrap(), 1);
     assert!(outbox.expire("unsure").await.unwrap());
-    assert!(outbox.progress("sent", Delivery::Sent, None).await.unwrap());
+    assert!(outbox.progress("sent", Delivery::Sent, None).await.unwrap().unwrap());
     assert!(!outbox.fail("sent", FailureReason::Expired.into()).await.unwrap(), "it has arrived");
-    assert!(!outbox.progress("refused", Delivery::Sent, None).await.unwrap(), "WhatsApp said no");
-    assert!(outbox.progress("unsure", Delivery::Delivered, None).await.unwrap(), "WhatsApp's word counts more");
+    assert!(!outbox.progress("refused", Delivery::Sent, None).await.unwrap().unwrap(), "WhatsApp said no");
+    assert!(
+        outbox.progress("unsure", Delivery::Delivered, None).await.unwrap().unwrap(),
+        "WhatsApp's word counts more"
+    );
     let failures: Vec<_> = bodies(log.after(None, 99).await.unwrap())
         .into_iter()
         .filter_map(|body| match body {

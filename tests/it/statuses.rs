@@ -273,7 +273,7 @@ async fn a_customers_status_is_no_message_of_the_customer() {
     let hook = json!({ "webhooks": [{ "url": receiver.url(), "events": ["*"] }] });
     let answer = scene.stage.dashboard.put("/api/trattoria/webhooks", hook).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
-    let (a, ..) = scene.customers().await;
+    let (a, b, _) = scene.customers().await;
     let data = picture(64, 64);
     let text = network.post_status(&a, &[&number], "closed on Monday").await.unwrap();
     let image = network.post_status(&a, &[&number], Say::image(data.clone()).caption("look")).await.unwrap();
@@ -346,6 +346,33 @@ async fn a_customers_status_is_no_message_of_the_customer() {
         })
     };
     receiver.until(LIMIT, "the revocation", revoked).await;
+    // The tenant's own says who has it.
+    let own = scene.post("text", json!({ "contacts": people(&[&a]), "text": "Hoy: ajiaco" })).await;
+    let names =
+        async |who: &String| [format!("{who}@c.us"), network.phone(who).await.unwrap().lid].map(|name| json!(name));
+    let has_it = |post: &crate::receiver::Post, event: &str, id: &str, names: &[Value]| {
+        let payload = &post.json["payload"];
+        (&post.json["event"], &payload["ackName"]) == (&json!(event), &json!("DEVICE"))
+            && payload["_data"]["key"]["id"] == json!(id)
+            && names.contains(&payload["participant"])
+    };
+    let of_a = names(&a).await;
+    let is_told = |posts: &[crate::receiver::Post]| posts.iter().any(|post| has_it(post, "message.ack", &own, &of_a));
+    receiver.until(LIMIT, "who has the status", is_told).await;
+
+    // And of a message to a group, each of its members, once.
+    let group = network.create_group(&a, "Mesa 4", &[&number, &b]).await.unwrap().jid;
+    let body = json!({ "session": "trattoria", "chatId": group, "text": "open again" });
+    let sent = scene.stage.dashboard.post("/api/sendText", body).await.unwrap().body;
+    let id = sent["_data"]["key"]["id"].as_str().unwrap_or_else(|| panic!("{sent}"));
+    let of_b = names(&b).await;
+    for names in [&of_a, &of_b] {
+        let times = |posts: &[crate::receiver::Post]| {
+            posts.iter().filter(|post| has_it(post, "message.ack.group", id, names)).count()
+        };
+        receiver.until(LIMIT, "who has the message", |posts| times(posts) > 0).await;
+        assert_eq!(times(&receiver.posts()), 1);
+    }
     scene.end().await;
 }
 

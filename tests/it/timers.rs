@@ -99,6 +99,26 @@ async fn answers_follow_the_timer_of_their_chat() {
     network.phone_send(&scene.tenant.number, &scene.customer, set(86_400)).await.unwrap();
     assert_timer(&scene, json!(86_400)).await;
     assert_eq!(expiration(&scene, &text(&scene, "bye!").await).await, json!(86_400));
+
+    // A group's is told by WhatsApp itself.
+    let group = network.create_group(&scene.customer, "Mesa 4", &[&scene.tenant.number]).await.unwrap().jid;
+    let id = network.customer_send(&scene.customer, &group, "hello all").await.unwrap();
+    scene.seen(&id).await;
+    for (seconds, expected) in [(WEEK, json!(WEEK)), (0, Value::Null)] {
+        network.group_timer(&group, &scene.customer, seconds).await.unwrap();
+        let is_known = || async {
+            let chats = json_of(&scene, &format!("/api/{TENANT}/chats")).await;
+            let of_group = chats.as_array().unwrap().iter().find(|chat| chat["id"] == json!(group)).cloned();
+            of_group.is_some_and(|chat| chat["ephemeralExpiration"].as_u64().unwrap_or(0) == u64::from(seconds))
+        };
+        until(LIMIT, "the group's timer", is_known)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+        let body = json!({ "session": TENANT, "chatId": group, "text": "at eight" });
+        let answer = scene.stage.dashboard.post("/api/sendText", body).await.unwrap().body;
+        let id = answer["_data"]["key"]["id"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        assert_eq!(expiration(&scene, id).await, expected);
+    }
     scene.end().await;
 }
 

@@ -345,7 +345,7 @@ async fn a_message_has_both_names_of_its_writer_and_every_step_is_told() {
         assert_eq!((&payload["id"], &payload["_data"]["key"]["id"]), (&sent["id"], &json!(id)), "{payload}");
     }
     let steps: Vec<_> = acks.iter().map(|payload| payload["ackName"].as_str().unwrap()).collect();
-    assert!(steps.ends_with(&["DEVICE", "READ", "PLAYED"]), "{steps:?}");
+    assert_eq!(steps, ["SERVER", "DEVICE", "READ", "PLAYED"]);
     let now = scene.waha.get("chats.get_chat_message", json!(["trattoria", scene.chat(), sent["id"]])).await;
     assert_eq!((&now["ack"], &now["ackName"]), (&json!(4), &json!("PLAYED")), "{now}");
     scene.daemon.kill().await.unwrap();

@@ -152,7 +152,7 @@ fn accepted(message: &Message) -> waha::Message {
 /// A message from the history.
 fn listed(session: &Session, entry: &Entry) -> waha::Message {
     let me = own_jid(session);
-    let source = if entry.message.from_me && entry.status.is_some() { Source::Api } else { Source::App };
+    let source = if entry.is_ours { Source::Api } else { Source::App };
     let url = session.file_url(&entry.message);
     let view = View { me: &me, source, delivery: entry.status, failure: entry.failure, media_url: url.as_deref() };
     let mut form = waha::Message::new(&entry.message, view).with_fate(entry);

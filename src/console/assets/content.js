@@ -112,7 +112,7 @@ function order({ title, text, items, total_1000: total, currency }) {
   return h("div", { class: "card" }, icon("cart"), h("div", null,
     h("strong", null, name(title || t("kind.order"))),
     h("p", { class: "small" }, t("order.items", { n: number(items) }), Number.isFinite(total) && ` · ${money(total, currency)}`),
-    text && written(text)));
+    text && text !== title && written(text)));
 }
 
 function product({ title, text, price_1000: price, currency }) {

@@ -6,6 +6,7 @@ pub(super) mod content;
 pub(super) mod edits;
 pub(super) mod group_changes;
 pub(super) mod hook;
+pub(super) mod member_receipts;
 pub(super) mod message_secrets;
 pub(super) mod poll_votes;
 pub(super) mod recorder;

@@ -13,6 +13,7 @@ use whatsapp_rust::{
     Client, Server,
     types::events::{Event, InboundMessage, Receipt},
     wacore::types::{message::MessageInfo, presence::ReceiptType},
+    wacore_binary::JidExt as _,
 };
 
 use super::{bare, group_changes, hook, timers, translate};
@@ -54,12 +55,13 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             Event::Receipt(receipt) => {
                 if let Some(to) = delivery(receipt) {
                     let source = &receipt.source;
-                    let by = match source.chat.server == Server::Group {
+                    let has_many = source.chat.server == Server::Group || source.chat.is_status_broadcast();
+                    let by = match has_many {
                         true => Some(session.named(source.sender_alt.as_ref().unwrap_or(&source.sender)).await),
                         false => None,
                     };
                     for id in &receipt.message_ids {
-                        session.progress(id, to, by.clone()).await;
+                        session.progress(&source.chat, id, to, by.clone()).await;
                     }
                 }
             }

@@ -75,3 +75,42 @@ pub fn follow(message: &mut wa::Message, seconds: u32) {
         None => message.set_ephemeral_expiration(seconds),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use whatsapp_rust::buffa::MessageField;
+
+    use super::*;
+
+    /// Whatever the daemon writes in a chat disappears with what others write there.
+    #[test]
+    fn every_kind_that_is_sent_follows_its_chats_timer() {
+        const WEEK: u32 = 604_800;
+        macro_rules! kinds {
+            ($($field:ident)+) => {
+                vec![$((stringify!($field), {
+                    let mut message = wa::Message::default();
+                    message.$field.get_or_insert_default();
+                    message
+                })),+]
+            };
+        }
+        let mut kinds = kinds!(
+            extended_text_message image_message video_message audio_message document_message sticker_message
+            location_message contact_message contacts_array_message poll_creation_message poll_creation_message_v3
+            event_message buttons_response_message template_button_reply_message list_response_message
+            interactive_response_message
+        );
+        kinds.push(("conversation", wa::Message { conversation: Some("hola".into()), ..Default::default() }));
+        let within = wa::Message { document_message: MessageField::some(Default::default()), ..Default::default() };
+        let wrapper = wa::message::FutureProofMessage { message: MessageField::some(within) };
+        let captioned =
+            wa::Message { document_with_caption_message: MessageField::some(wrapper), ..Default::default() };
+        kinds.push(("document_with_caption_message", captioned));
+        for (kind, mut message) in kinds {
+            assert_eq!(content::timer(&message, 7), None, "{kind}");
+            follow(&mut message, WEEK);
+            assert_eq!(content::timer(&message, 7), Timer::new(WEEK, None, 7), "{kind}");
+        }
+    }
+}

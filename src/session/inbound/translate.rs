@@ -12,7 +12,7 @@ use whatsapp_rust::{
 
 use super::content::{self, Parties};
 use crate::{
-    message::{Addressed, Content, Incoming, Message, Target},
+    message::{Addressed, Content, Incoming, Message, Quoted, Target},
     session::files::reference,
 };
 
@@ -58,11 +58,11 @@ fn whole(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incomin
     }
     let content = vote.or_else(|| content::content(&inbound.message, &parties));
     let visible = content.is_some();
-    let content = content.unwrap_or(Content::Unknown { name: String::new(), text: String::new() });
+    let content = content.unwrap_or_else(|| Content::nameable("", ""));
     Incoming {
         visible,
         message: Message {
-            quoted: content::quoted(&inbound.message, &parties),
+            quoted: content::quoted(&inbound.message, &parties).or_else(|| commented(&inbound.info, &parties)),
             forwarded: content::is_forwarded(&inbound.message),
             mentions: content::mentions(&inbound.message),
             advertisement: content::advertisement(&inbound.message).map(Box::new),
@@ -71,6 +71,12 @@ fn whole(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incomin
         },
         body: Bytes::from(codec::message_to_vec(&inbound.message)),
     }
+}
+
+/// What a sealed comment is about: the library opens it, and says that beside it.
+fn commented(info: &MessageInfo, parties: &Parties<'_>) -> Option<Quoted> {
+    let target = parties.target(info.comment_target.as_ref()?)?;
+    Some(Quoted { target, content: Box::new(Content::plain("")) })
 }
 
 /// In channels an edit comes under the id of the post that it changes. (The library hands on no deletion: there is nothing in it.)
@@ -166,6 +172,17 @@ mod tests {
     fn of(message: wa::Message) -> Incoming {
         let inbound = InboundMessage::builder().message(message.into()).info(MessageInfo::default().into()).build();
         incoming(&inbound, &[], None)
+    }
+
+    #[test]
+    fn a_sealed_comment_says_what_it_is_about() {
+        let post = wa::MessageKey { id: Some("P".into()), ..Default::default() };
+        let info = MessageInfo { comment_target: Some(post), ..MessageInfo::default() };
+        let text = wa::Message { conversation: Some("me too".into()), ..Default::default() };
+        let inbound = InboundMessage::builder().message(text.into()).info(info.into()).build();
+        let message = incoming(&inbound, &[], None).message;
+        assert_eq!(message.quoted.map(|quoted| quoted.target.id), Some("P".into()));
+        assert_eq!(message.content.text(), "me too");
     }
 
     /// As large as WhatsApp lets a stranger make them.

@@ -9,10 +9,9 @@ use whatsapp_rust::{
     wacore::poll::{compute_option_hash, encrypt_poll_vote_with_secret},
     waproto::whatsapp::{
         self as wa,
-        hydrated_template_button::HydratedButton,
         message::{
             ProtocolMessage, extended_text_message::PreviewType, pin_in_chat_message::Type as PinType,
-            protocol_message::Type as Protocol, template_message::Format,
+            protocol_message::Type as Protocol,
         },
     },
 };
@@ -25,7 +24,10 @@ use crate::{
     },
     session::{
         files::{Pictured, Uploaded},
-        inbound::{content::Parties, edits, timers},
+        inbound::{
+            content::{self, Parties},
+            edits, timers,
+        },
     },
 };
 
@@ -111,8 +113,7 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
                 Some((_, original)) => edits::edited(original, text)?,
                 None => words(text, &[]),
             };
-            let content = crate::session::inbound::content::content(&edited, &parties(setting))
-                .unwrap_or_else(|| Content::plain(text));
+            let content = content::content(&edited, &parties(setting)).unwrap_or_else(|| Content::plain(text));
             protocol.edited_message = MessageField::some(edited);
             (of_protocol(protocol), Content::Edit { target: target.clone(), content: Box::new(content) })
         }
@@ -142,16 +143,15 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             };
             (message, Content::Pin { target: target.clone(), on: seconds.is_some() })
         }
-        Draft::Happening(event) => {
-            (announced(event), Content::Unknown { name: "event_message".into(), text: event.name.clone() })
-        }
+        Draft::Happening(event) => (announced(event), Content::nameable("event_message", &event.name)),
         Draft::Status(status) => return status_broadcast::composed(status, setting),
         Draft::Link { text, preview, .. } => {
             let content = Content::Text { text: text.clone(), preview: Some(Box::new(preview.clone())) };
             (linked(text, preview, setting.picture.as_ref()), content)
         }
         Draft::Choice { id, text } => {
-            (chosen(id, text, setting)?, Content::Choice { id: id.clone(), text: text.clone() })
+            let content = Content::Choice { id: id.clone(), text: text.clone(), parameters: String::new() };
+            (chosen(id, text, setting)?, content)
         }
     };
     let carries_secret = matches!(
@@ -184,12 +184,8 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
 /// What a message says that was composed before.
 pub fn recompose(message: wa::Message, setting: &Setting<'_>) -> Composed {
     let parties = parties(setting);
-    let content = crate::session::inbound::content::content(&message, &parties);
-    Composed {
-        content: content.unwrap_or_else(Content::unknown),
-        quoted: crate::session::inbound::content::quoted(&message, &parties),
-        message,
-    }
+    let content = content::content(&message, &parties);
+    Composed { content: content.unwrap_or_else(Content::unknown), quoted: content::quoted(&message, &parties), message }
 }
 
 fn filed(attachment: &Attachment, setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
@@ -255,7 +251,7 @@ fn filed(attachment: &Attachment, setting: &Setting<'_>) -> Result<(wa::Message,
             }
         }
     };
-    let content = crate::session::inbound::content::content(&message, &parties(setting)).ok_or_else(missing)?;
+    let content = content::content(&message, &parties(setting)).ok_or_else(missing)?;
     Ok((message, content))
 }
 
@@ -306,39 +302,17 @@ fn linked(text: &str, preview: &LinkPreview, picture: Option<&Pictured>) -> wa::
     wa::Message { extended_text_message: MessageField::some(extended), ..Default::default() }
 }
 
-/// A button is chosen in the form of the message that has it.
+/// A button or a row is chosen in the form of the message that has it.
 fn chosen(id: &str, text: &str, setting: &Setting<'_>) -> Result<wa::Message, Flaw> {
     let flaw = |field, expected: &str| Flaw { field, expected: expected.into() };
-    let other = || flaw("selectedButtonID", "a button of the message");
-    let original = setting.answers.as_ref().map(|(_, original)| crate::session::inbound::content::unwrap(original));
-    if let Some(message) = original.and_then(|message| message.buttons_message.as_option()) {
-        message.buttons.iter().find(|button| button.button_id.as_deref() == Some(id)).ok_or_else(other)?;
-        let response = wa::message::ButtonsResponseMessage {
-            selected_button_id: Some(id.to_owned()),
-            r#type: Some(wa::message::buttons_response_message::Type::DISPLAY_TEXT),
-            response: Some(wa::message::buttons_response_message::Response::SelectedDisplayText(text.to_owned())),
-            ..Default::default()
-        };
-        return Ok(wa::Message { buttons_response_message: MessageField::some(response), ..Default::default() });
+    let original = setting.answers.as_ref().map(|(_, original)| content::unwrap(original));
+    let offers = original.map(content::choices::offers).unwrap_or_default();
+    if offers.is_empty() {
+        return Err(flaw("replyTo", "a message with buttons or a list that came in"));
     }
-    let template = original.and_then(|message| message.template_message.as_option());
-    let template = template.ok_or_else(|| flaw("replyTo", "a message with buttons that came in"))?;
-    let rows = match &template.format {
-        Some(Format::HydratedFourRowTemplate(rows)) => Some(&**rows),
-        _ => template.hydrated_template.as_option(),
-    };
-    let is_it = |button: &&wa::HydratedTemplateButton| match &button.hydrated_button {
-        Some(HydratedButton::QuickReplyButton(reply)) => reply.id.as_deref() == Some(id),
-        _ => false,
-    };
-    let button = rows.and_then(|rows| rows.hydrated_buttons.iter().find(is_it)).ok_or_else(other)?;
-    let reply = wa::message::TemplateButtonReplyMessage {
-        selected_id: Some(id.to_owned()),
-        selected_display_text: Some(text.to_owned()),
-        selected_index: button.index,
-        ..Default::default()
-    };
-    Ok(wa::Message { template_button_reply_message: MessageField::some(reply), ..Default::default() })
+    let offer = offers.into_iter().find(|offer| offer.option.id == id);
+    let offer = offer.ok_or_else(|| flaw("selectedButtonID", "a button of the message"))?;
+    Ok(offer.chosen(text))
 }
 
 /// WhatsApp Web opens a poll of one choice as version 3, others as version 1.
@@ -365,8 +339,7 @@ fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Cont
     let (target, poll) = setting.about.as_ref().ok_or_else(unknown)?;
     let secret = poll.message_context_info.as_option().and_then(|info| info.message_secret.as_deref());
     let secret = secret.ok_or_else(unknown)?;
-    let offered =
-        crate::session::inbound::content::poll(crate::session::inbound::content::unwrap(poll)).ok_or_else(unknown)?;
+    let offered = content::poll(content::unwrap(poll)).ok_or_else(unknown)?;
     if let Some(other) = options.iter().find(|option| !offered.options.contains(option)) {
         return Err(Flaw { field: "options", expected: format!("options of the poll, not {other:?}") });
     }
@@ -391,7 +364,7 @@ fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Cont
 fn passed_on(setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
     let cannot = || Flaw { field: "messageId", expected: "a message that can be forwarded".into() };
     let (_, original) = setting.about.as_ref().ok_or_else(cannot)?;
-    let content = crate::session::inbound::content::content(original, &parties(setting)).ok_or_else(cannot)?;
+    let content = content::content(original, &parties(setting)).ok_or_else(cannot)?;
     let may = match &content {
         Content::Text { .. } | Content::Location(_) | Content::Contact { .. } => true,
         other => other.media().is_some_and(|media| !media.view_once),
@@ -399,7 +372,7 @@ fn passed_on(setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
     if !may {
         return Err(cannot());
     }
-    let message = crate::session::inbound::content::unwrap(original).prepare_for_forward();
+    let message = content::unwrap(original).prepare_for_forward();
     Ok((*message, content))
 }
 
@@ -434,8 +407,7 @@ fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
 }
 
 fn answer(message: &mut wa::Message, (target, original): &(Target, wa::Message), setting: &Setting<'_>) -> Quoted {
-    let mut context =
-        build_quote_context(&target.id, &target.sender, crate::session::inbound::content::unwrap(original));
+    let mut context = build_quote_context(&target.id, &target.sender, content::unwrap(original));
     // Setting the context would lose what the text mentions.
     if let Some(extended) = message.extended_text_message.as_option()
         && let Some(before) = extended.context_info.as_option()
@@ -447,7 +419,7 @@ fn answer(message: &mut wa::Message, (target, original): &(Target, wa::Message),
         Some(document) => document.set_context_info(context),
         None => message.set_context_info(context),
     };
-    let content = crate::session::inbound::content::content(original, &parties(setting));
+    let content = content::content(original, &parties(setting));
     let content = content.unwrap_or_else(Content::unknown);
     Quoted { target: target.clone(), content: Box::new(content) }
 }

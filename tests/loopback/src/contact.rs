@@ -23,7 +23,7 @@ use crate::groups::GroupId;
 use crate::inbox::Inbox;
 use crate::keys::retry_keys_node;
 use crate::signal::{Endpoint, parse};
-use crate::stanza::{attr, child, child_content, content, jid_attr, leaf};
+use crate::stanza::{attr, attr_is, child, child_content, content, jid_attr, leaf};
 use crate::statuses;
 use crate::world::World;
 use crate::writing::Sent;
@@ -212,17 +212,20 @@ impl World {
         self.issue(account, from, via, &receipt);
     }
 
-    /// Sends a receipt to the device that a message came from.
-    fn issue(&mut self, account: AccountId, to: DeviceAddress, via: Via, receipt: &Node) {
-        match via {
-            Via::Direct(form) => self.route_receipt(account.primary(), &form.jid(to), to, receipt),
-            Via::Group(group) => {
-                let form = self.groups.get(group).form;
-                self.route_group_receipt(account.primary(), &group.jid(), form, to, receipt);
-            }
-            Via::Status => {
-                let statuses = Jid::status_broadcast();
-                self.route_group_receipt(account.primary(), &statuses, statuses::FORM, to, receipt);
+    /// Sends a receipt to the device that a message came from; what the phone wrote its companions show too.
+    fn issue(&mut self, account: AccountId, from: DeviceAddress, via: Via, receipt: &Node) {
+        let is_retry = attr_is(receipt, "type", "retry");
+        for to in if is_retry { vec![from] } else { self.receivers(from) } {
+            match via {
+                Via::Direct(form) => self.route_receipt(account.primary(), &form.jid(to), to, receipt),
+                Via::Group(group) => {
+                    let form = self.groups.get(group).form;
+                    self.route_group_receipt(account.primary(), &group.jid(), form, to, receipt);
+                }
+                Via::Status => {
+                    let statuses = Jid::status_broadcast();
+                    self.route_group_receipt(account.primary(), &statuses, statuses::FORM, to, receipt);
+                }
             }
         }
     }

@@ -318,6 +318,19 @@ impl World {
         Ok(())
     }
 
+    /// Its messages disappear after so many seconds from now on; 0: they stay.
+    pub(crate) fn set_timer(&mut self, id: GroupId, by: AccountId, seconds: u32) -> Result<(), String> {
+        if !self.groups.get(id).may_describe(by) {
+            return Err("only an admin may do that".to_owned());
+        }
+        let action = match seconds {
+            0 => NodeBuilder::new("not_ephemeral").build(),
+            seconds => NodeBuilder::new("ephemeral").attr("expiration", seconds.to_string()).build(),
+        };
+        self.tell_members(id, by, action);
+        Ok(())
+    }
+
     /// An absent text takes the description away.
     pub(crate) fn set_description(&mut self, id: GroupId, by: AccountId, text: Option<&str>) -> Result<(), String> {
         let set = (by, self.time());

@@ -566,6 +566,11 @@ impl Network {
         })?
     }
 
+    /// How groups that are made from now on name their members, and customers those who never wrote to them.
+    pub async fn set_addressing(&self, form: Form) {
+        self.0.with(|world| world.addressing = form);
+    }
+
     pub async fn group(&self, jid: &str) -> Result<GroupInfo, NetworkError> {
         self.0.with(|world| Ok(world.group_info(group(world, jid)?)))
     }
@@ -582,6 +587,14 @@ impl Network {
         self.of(by, |world, by| {
             let group = group(world, jid)?;
             world.set_subject(group, by, subject).map_err(NetworkError::Refused)
+        })?
+    }
+
+    /// `by` lets the group's messages disappear after so many seconds; 0: they stay. Its members' devices are told.
+    pub async fn group_timer(&self, jid: &str, by: &str, seconds: u32) -> Result<(), NetworkError> {
+        self.of(by, |world, by| {
+            let group = group(world, jid)?;
+            world.set_timer(group, by, seconds).map_err(NetworkError::Refused)
         })?
     }
 

@@ -226,7 +226,7 @@ impl World {
 
     /// Whom a receipt reaches: one that names no device (Baileys says of a chat, not of a device, that it was read) is for
     /// all of the account.
-    fn receivers(&self, named: DeviceAddress) -> Vec<DeviceAddress> {
+    pub(crate) fn receivers(&self, named: DeviceAddress) -> Vec<DeviceAddress> {
         if named.device != 0 {
             return vec![named];
         }

@@ -49,6 +49,9 @@ macro_rules! table {
         }
 
         #[cfg(test)]
+        pub(super) const FORMS: &[&str] = &[$(stringify!($form)),+];
+
+        #[cfg(test)]
         pub(super) const WORDY: &[&str] = &[$(stringify!($wordy)),+];
     };
 }
@@ -71,7 +74,7 @@ table! {
         newsletter_admin_invite_message newsletter_follower_invite_message_v2
         poll_result_snapshot_message poll_result_snapshot_message_v3
         send_payment_message request_payment_message payment_reminder_message split_payment_message invoice_message
-        scheduled_call_creation_message bcall_message conditional_reveal_message enc_comment_message;
+        scheduled_call_creation_message bcall_message conditional_reveal_message;
     // The message is the one within, whatever the wrapper says of how to show it.
     wrappers:
         device_sent_message ephemeral_message edited_message
@@ -99,6 +102,7 @@ table! {
         // Those that the library opens come as what they are.
         secret_encrypted_message of target_message_key: "secret_encrypted",
         enc_reaction_message of target_message_key: "enc_reaction",
+        enc_comment_message of target_message_key: "enc_comment",
         enc_event_response_message of event_creation_message_key: "enc_event_response";
     silent:
         sender_key_distribution_message: "a ratchet's key",

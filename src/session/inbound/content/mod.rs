@@ -1,7 +1,10 @@
 //! What WhatsApp's protobuf says, in our words. Pure.
 //!
-//! [`fields`] has a row for every field of `Message`, [`words`] finds what there is to read in kinds without a form of their own.
+//! [`fields`] has a row for every field of `Message`, [`words`] finds what there is to read in kinds without a form of their own,
+//! [`choices`] what businesses offer to choose from, [`associations`] what belongs to another message.
 
+mod associations;
+pub mod choices;
 mod fields;
 mod words;
 
@@ -9,10 +12,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use whatsapp_rust::{
     Jid,
     wacore_binary::JidExt as _,
-    waproto::whatsapp::{
-        self as wa, message::protocol_message::Type as Protocol, message_association::AssociationType,
-    },
+    waproto::whatsapp::{self as wa, message::protocol_message::Type as Protocol},
 };
+
+pub use self::associations::album;
 
 use crate::message::{
     Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target, card,
@@ -64,6 +67,9 @@ pub fn content(message: &wa::Message, parties: &Parties<'_>) -> Option<Content> 
     }
     if base.poll_update_message.is_set() {
         return None;
+    }
+    if let Some(mark) = associations::companion_file(message, parties) {
+        return Some(mark);
     }
     text(base)
         .or_else(|| media(base, once))
@@ -138,16 +144,6 @@ pub fn timer(message: &wa::Message, at: i64) -> Option<Timer> {
 /// The jids that it mentions.
 pub fn mentions(message: &wa::Message) -> Vec<String> {
     context(unwrap(message)).map(|context| context.mentioned_jid.clone()).unwrap_or_default()
-}
-
-/// The id of the album that it belongs to: its pictures come one by one, after a mark that says how many.
-pub fn album(message: &wa::Message) -> Option<Box<str>> {
-    const LONGEST_ID: usize = 128;
-    let associations = unwrapped(message)
-        .filter_map(|message| message.message_context_info.as_option()?.message_association.as_option());
-    let mut albums = associations.filter(|it| it.association_type == Some(AssociationType::MEDIA_ALBUM));
-    let id = albums.next()?.parent_message_key.as_option()?.id.as_deref()?;
-    (1..=LONGEST_ID).contains(&id.len()).then(|| id.into())
 }
 
 /// The advertisement that it answers. Links between chats and pages carry the same form, without a source.
@@ -358,10 +354,13 @@ fn degrees(sent: Option<f64>) -> f64 {
 
 fn place_or_person(base: &wa::Message) -> Option<Content> {
     if let Some(place) = base.location_message.as_option() {
+        let comment = place.comment.clone().unwrap_or_default();
+        let name = place.name.clone().filter(|name| !name.is_empty());
         return Some(Content::Location(Location {
             latitude: degrees(place.degrees_latitude),
             longitude: degrees(place.degrees_longitude),
-            name: place.name.clone().or_else(|| place.comment.clone()).unwrap_or_default(),
+            comment: if name.is_some() { comment.clone() } else { String::new() },
+            name: name.unwrap_or(comment),
             address: place.address.clone().unwrap_or_default(),
             live: place.is_live.unwrap_or(false),
         }));
@@ -408,10 +407,12 @@ pub fn poll(base: &wa::Message) -> Option<Poll> {
 /// Catalogues, buttons and lists.
 fn business(base: &wa::Message) -> Option<Content> {
     if let Some(order) = base.order_message.as_option() {
+        let title = order.order_title.clone().unwrap_or_default();
+        let text = order.message.clone().filter(|text| !text.trim().is_empty());
         return Some(Content::Order(Order {
             id: order.order_id.clone().unwrap_or_default(),
-            title: order.order_title.clone().unwrap_or_default(),
-            text: order.message.clone().unwrap_or_default(),
+            text: text.unwrap_or_else(|| title.clone()),
+            title,
             items: order.item_count.unwrap_or(0),
             total_1000: order.total_amount1000,
             currency: order.total_currency_code.clone(),
@@ -421,24 +422,7 @@ fn business(base: &wa::Message) -> Option<Content> {
     if let Some(product) = product(base) {
         return Some(Content::Product(product));
     }
-    if let Some(answer) = base.buttons_response_message.as_option() {
-        let text = match &answer.response {
-            Some(wa::message::buttons_response_message::Response::SelectedDisplayText(text)) => text.clone(),
-            None => String::new(),
-        };
-        return Some(Content::Choice { id: answer.selected_button_id.clone().unwrap_or_default(), text });
-    }
-    if let Some(answer) = base.template_button_reply_message.as_option() {
-        return Some(Content::Choice {
-            id: answer.selected_id.clone().unwrap_or_default(),
-            text: answer.selected_display_text.clone().unwrap_or_default(),
-        });
-    }
-    if let Some(answer) = base.list_response_message.as_option() {
-        let row = answer.single_select_reply.as_option().and_then(|reply| reply.selected_row_id.clone());
-        return Some(Content::Choice { id: row.unwrap_or_default(), text: answer.title.clone().unwrap_or_default() });
-    }
-    base.interactive_response_message.as_option().map(flow_choice)
+    choices::choice(base)
 }
 
 fn product(base: &wa::Message) -> Option<Product> {
@@ -456,25 +440,10 @@ fn product(base: &wa::Message) -> Option<Product> {
     })
 }
 
-/// The button or row chosen in a native flow: its id is in the flow's parameters, `{"id":…}`.
-fn flow_choice(answer: &wa::message::InteractiveResponseMessage) -> Content {
-    use wa::message::interactive_response_message::InteractiveResponseMessage as Answer;
-    let parameters = match &answer.interactive_response_message {
-        Some(Answer::NativeFlowResponseMessage(flow)) => flow.params_json.as_deref(),
-        None => None,
-    };
-    let parameters: Option<serde_json::Value> = parameters.and_then(|json| serde_json::from_str(json).ok());
-    let said = |name: &str| Some(parameters.as_ref()?.get(name)?.as_str()?.to_owned());
-    let text = answer.body.as_option().and_then(|body| body.text.clone()).filter(|text| !text.is_empty());
-    Content::Choice {
-        id: said("id").unwrap_or_default(),
-        text: text.or_else(|| said("title")).or_else(|| said("display_text")).unwrap_or_default(),
-    }
-}
-
 fn unknown(base: &wa::Message) -> Option<Content> {
     if let Some(name) = fields::wordy(base) {
-        return Some(Content::Unknown { name: name.to_owned(), text: words::of(base) });
+        let choices = choices::options(base);
+        return Some(Content::Unknown { name: name.to_owned(), text: words::of(base), choices });
     }
     // A kind newer than the library leaves nothing at all, since it drops fields that it does not know.
     fields::silent(base).is_none().then(Content::unknown)
@@ -516,239 +485,4 @@ fn answered(message: &wa::Message) -> Option<&wa::MessageKey> {
 }
 
 #[cfg(test)]
-mod tests {
-    use whatsapp_rust::{buffa::MessageField, waproto::whatsapp as wa};
-
-    use super::*;
-
-    fn jid(text: &str) -> Jid {
-        text.parse().unwrap()
-    }
-
-    struct World {
-        me: Vec<Jid>,
-        customer: Jid,
-        group: Jid,
-    }
-
-    impl World {
-        fn new() -> Self {
-            Self {
-                me: vec![jid("573001112233@s.whatsapp.net"), jid("99887766@lid")],
-                customer: jid("573009998877@s.whatsapp.net"),
-                group: jid("120363000000000001@g.us"),
-            }
-        }
-
-        fn by_customer(&self) -> Parties<'_> {
-            Parties { me: &self.me, sender: &self.customer, chat: &self.customer, from_me: false, is_group: false }
-        }
-
-        fn by_me(&self) -> Parties<'_> {
-            Parties { me: &self.me, sender: &self.me[0], chat: &self.customer, from_me: true, is_group: false }
-        }
-
-        fn in_group(&self) -> Parties<'_> {
-            Parties { me: &self.me, sender: &self.customer, chat: &self.group, from_me: false, is_group: true }
-        }
-    }
-
-    fn words(text: &str) -> wa::Message {
-        wa::Message { conversation: Some(text.into()), ..Default::default() }
-    }
-
-    fn wrapped(inner: wa::Message) -> MessageField<wa::message::FutureProofMessage> {
-        MessageField::some(wa::message::FutureProofMessage { message: MessageField::some(inner) })
-    }
-
-    fn key(id: &str, from_me: bool, participant: Option<&str>) -> MessageField<wa::MessageKey> {
-        MessageField::some(wa::MessageKey {
-            id: Some(id.into()),
-            from_me: Some(from_me),
-            participant: participant.map(str::to_owned),
-            ..Default::default()
-        })
-    }
-
-    fn reaction(key: MessageField<wa::MessageKey>) -> wa::Message {
-        let reaction = wa::message::ReactionMessage { key, text: Some("👍".into()), ..Default::default() };
-        wa::Message { reaction_message: MessageField::some(reaction), ..Default::default() }
-    }
-
-    fn target(content: Option<Content>) -> Target {
-        match content.unwrap() {
-            Content::Reaction { target, .. } | Content::Revoke { target } | Content::Edit { target, .. } => target,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn wrappers_are_taken_off_in_any_order() {
-        let world = World::new();
-        let once = wa::Message { view_once_message_v2: wrapped(words("once")), ..Default::default() };
-        let ephemeral = wa::Message { ephemeral_message: wrapped(once), ..Default::default() };
-        let text = Content::plain("once");
-        assert_eq!(content(&ephemeral, &world.by_customer()), Some(text.clone()));
-        let other_way = wa::Message {
-            view_once_message: wrapped(wa::Message { ephemeral_message: wrapped(words("once")), ..Default::default() }),
-            ..Default::default()
-        };
-        assert_eq!(content(&other_way, &world.by_customer()), Some(text));
-    }
-
-    #[test]
-    fn a_nest_of_wrappers_ends() {
-        let world = World::new();
-        let mut nest = words("deep");
-        for _ in 0..500 {
-            nest = wa::Message { ephemeral_message: wrapped(nest), ..Default::default() };
-        }
-        assert!(matches!(content(&nest, &world.by_customer()), Some(Content::Unknown { .. })));
-    }
-
-    #[test]
-    fn view_once_is_said_of_the_media() {
-        let world = World::new();
-        let image = wa::message::ImageMessage { mimetype: Some("image/jpeg".into()), ..Default::default() };
-        let image = wa::Message { image_message: MessageField::some(image), ..Default::default() };
-        let once = wa::Message { view_once_message_v2: wrapped(image), ..Default::default() };
-        let Some(Content::Image(media)) = content(&once, &world.by_customer()) else { panic!() };
-        assert!(media.view_once);
-    }
-
-    #[test]
-    fn a_reaction_says_whose_message_it_is_about() {
-        let world = World::new();
-        let mine = target(content(&reaction(key("A", false, None)), &world.by_customer()));
-        assert_eq!((mine.from_me, mine.sender.as_str()), (true, "573001112233@s.whatsapp.net"));
-        let own = target(content(&reaction(key("A", true, None)), &world.by_customer()));
-        assert_eq!((own.from_me, own.sender.as_str()), (false, "573009998877@s.whatsapp.net"));
-        let theirs = target(content(&reaction(key("A", false, None)), &world.by_me()));
-        assert_eq!((theirs.from_me, theirs.sender.as_str()), (false, "573009998877@s.whatsapp.net"));
-        let group = target(content(&reaction(key("A", false, Some("99887766:3@lid"))), &world.in_group()));
-        assert_eq!((group.from_me, group.sender.as_str()), (true, "99887766@lid"));
-    }
-
-    #[test]
-    fn edits_and_revokes_name_their_message() {
-        let world = World::new();
-        let protocol = |r#type, edited_message| wa::Message {
-            protocol_message: MessageField::some(wa::message::ProtocolMessage {
-                key: key("A", true, None),
-                r#type: Some(r#type),
-                edited_message,
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let edit = protocol(Protocol::MESSAGE_EDIT, MessageField::some(words("better")));
-        let Some(Content::Edit { target, content: inner }) = content(&edit, &world.by_customer()) else { panic!() };
-        assert_eq!((target.id.as_str(), target.from_me, inner.text()), ("A", false, "better"));
-        let nested = protocol(Protocol::MESSAGE_EDIT, MessageField::some(edit));
-        assert_eq!(content(&nested, &world.by_customer()), None);
-        let revoke = protocol(Protocol::REVOKE, MessageField::none());
-        assert!(matches!(content(&revoke, &world.by_customer()), Some(Content::Revoke { .. })));
-    }
-
-    #[test]
-    fn a_quote_carries_what_it_answers() {
-        let world = World::new();
-        let context = wa::ContextInfo {
-            stanza_id: Some("A".into()),
-            participant: Some("573001112233@s.whatsapp.net".into()),
-            quoted_message: MessageField::some(words("what would you like?")),
-            is_forwarded: Some(true),
-            mentioned_jid: vec!["1@lid".into()],
-            ..Default::default()
-        };
-        let answer = wa::message::ExtendedTextMessage {
-            text: Some("a pizza".into()),
-            context_info: MessageField::some(context),
-            ..Default::default()
-        };
-        let answer = wa::Message { extended_text_message: MessageField::some(answer), ..Default::default() };
-        let quoted = quoted(&answer, &world.by_customer()).unwrap();
-        assert_eq!((quoted.target.id.as_str(), quoted.target.from_me), ("A", true));
-        assert_eq!(quoted.content.text(), "what would you like?");
-        assert!(is_forwarded(&answer));
-        assert_eq!(mentions(&answer), ["1@lid"]);
-    }
-
-    #[test]
-    fn what_we_have_no_form_for_keeps_its_name() {
-        let world = World::new();
-        let invitation =
-            wa::message::GroupInviteMessage { group_name: Some("Neighbours".into()), ..Default::default() };
-        let invitation = wa::Message { group_invite_message: MessageField::some(invitation), ..Default::default() };
-        let expected = Content::Unknown { name: "group_invite_message".into(), text: "Neighbours".into() };
-        assert_eq!(content(&invitation, &world.by_customer()), Some(expected));
-        // From a client newer than ours: all of it was dropped.
-        assert!(matches!(content(&wa::Message::default(), &world.by_customer()), Some(Content::Unknown { .. })));
-    }
-
-    #[test]
-    fn an_answer_to_a_flow_keeps_its_id_and_its_question() {
-        let world = World::new();
-        let flow = wa::message::interactive_response_message::NativeFlowResponseMessage {
-            params_json: Some(r#"{"id":"size_large","title":"Grande"}"#.into()),
-            ..Default::default()
-        };
-        let context = wa::ContextInfo { stanza_id: Some("Q".into()), ..Default::default() };
-        let answer = wa::message::InteractiveResponseMessage {
-            context_info: MessageField::some(context),
-            interactive_response_message: Some(flow.into()),
-            ..Default::default()
-        };
-        let answer = wa::Message { interactive_response_message: MessageField::some(answer), ..Default::default() };
-        let expected = Content::Choice { id: "size_large".into(), text: "Grande".into() };
-        assert_eq!(content(&answer, &world.by_customer()), Some(expected));
-        assert_eq!(quoted(&answer, &world.by_customer()).map(|quoted| quoted.target.id), Some("Q".into()));
-    }
-
-    #[test]
-    fn a_comment_says_its_words_and_what_it_is_about() {
-        let world = World::new();
-        let comment = wa::message::CommentMessage {
-            message: MessageField::some(words("me too")),
-            target_message_key: key("P", false, None),
-        };
-        let comment = wa::Message { comment_message: MessageField::some(comment), ..Default::default() };
-        assert_eq!(content(&comment, &world.by_customer()), Some(Content::plain("me too")));
-        assert_eq!(quoted(&comment, &world.by_customer()).map(|quoted| quoted.target.id), Some("P".into()));
-    }
-
-    #[test]
-    fn markers_are_no_messages() {
-        let world = World::new();
-        let album = wa::Message { album_message: MessageField::some(Default::default()), ..Default::default() };
-        assert_eq!(content(&album, &world.by_customer()), Some(named_mark("album", None)));
-        let protocol = wa::message::ProtocolMessage {
-            r#type: Some(Protocol::STATUS_MENTION_MESSAGE),
-            key: key("S", true, None),
-            ..Default::default()
-        };
-        let inner = wa::Message { protocol_message: MessageField::some(protocol), ..Default::default() };
-        for inner in [inner, wa::Message::default()] {
-            let mention = wa::Message { status_mention_message: wrapped(inner), ..Default::default() };
-            let Some(Content::Mark { name, .. }) = content(&mention, &world.by_customer()) else { panic!() };
-            assert_eq!(name, "status_mention");
-        }
-        let keep = wa::message::KeepInChatMessage {
-            key: key("A", true, None),
-            keep_type: Some(wa::KeepType::KEEP_FOR_ALL),
-            ..Default::default()
-        };
-        let keep = wa::Message { keep_in_chat_message: MessageField::some(keep), ..Default::default() };
-        assert!(matches!(content(&keep, &world.by_customer()), Some(Content::Keep { on: true, .. })));
-    }
-
-    #[test]
-    fn the_protocols_own_messages_are_silent() {
-        let world = World::new();
-        let keys = wa::Message {
-            sender_key_distribution_message: MessageField::some(Default::default()),
-            ..Default::default()
-        };
-        assert_eq!(content(&keys, &world.by_customer()), None);
-    }
-}
+mod tests;

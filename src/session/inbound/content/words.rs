@@ -1,4 +1,7 @@
-//! What there is to read in messages that have no form of their own: a business's template, a list, an invitation. Pure.
+//! What there is to read in messages that have no form of their own: a business's template, a list, an invitation, a bot's answer that
+//! somebody forwards. Pure.
+
+use std::borrow::Cow;
 
 use whatsapp_rust::waproto::whatsapp::{self as wa, message as kind};
 
@@ -13,11 +16,16 @@ pub(super) fn of(message: &wa::Message) -> String {
 const MAX_DEPTH: usize = 4;
 
 #[derive(Default)]
-struct Lines<'a>(Vec<&'a str>);
+struct Lines<'a>(Vec<Cow<'a, str>>);
 
 impl<'a> Lines<'a> {
     fn add(&mut self, text: &'a Option<String>) {
-        self.0.extend(text.as_deref().filter(|text| !text.is_empty()));
+        self.0.extend(text.as_deref().filter(|text| !text.is_empty()).map(Cow::Borrowed));
+    }
+
+    /// Made of several.
+    fn put(&mut self, line: String) {
+        self.0.extend(Some(line).filter(|line| !line.is_empty()).map(Cow::Owned));
     }
 
     /// The first of them that says something.
@@ -47,14 +55,19 @@ impl<'a> Lines<'a> {
         self.invitation(message);
         self.payment(message, depth);
         if let Some(answer) = message.rich_response_message.as_option() {
-            answer.submessages.iter().for_each(|part| self.add(&part.message_text));
+            answer.submessages.iter().for_each(|part| self.answer(part));
         }
         if let Some(pack) = message.sticker_pack_message.as_option() {
             self.first([&pack.caption, &pack.name]);
+            self.add(&pack.pack_description);
         }
         for result in [&message.poll_result_snapshot_message, &message.poll_result_snapshot_message_v3] {
             if let Some(poll) = result.as_option() {
                 self.add(&poll.name);
+                for vote in &poll.poll_votes {
+                    let count = vote.option_vote_count.map(|count| format!(": {count}")).unwrap_or_default();
+                    self.put(vote.option_name.as_ref().map(|name| format!("{name}{count}")).unwrap_or_default());
+                }
             }
         }
         if let Some(option) = message.poll_add_option_message.as_option().and_then(|poll| poll.add_option.as_option()) {
@@ -72,6 +85,15 @@ impl<'a> Lines<'a> {
             Some(Format::HydratedFourRowTemplate(hydrated)) => self.hydrated(hydrated),
             Some(Format::InteractiveMessageTemplate(interactive)) => self.interactive(interactive, depth),
             Some(Format::FourRowTemplate(rows)) => {
+                use kind::template_message::four_row_template::Title;
+                match &rows.title {
+                    Some(Title::HighlyStructuredMessage(title)) => self.structured(title, depth + 1),
+                    Some(Title::ImageMessage(image)) => self.add(&image.caption),
+                    Some(Title::VideoMessage(video)) => self.add(&video.caption),
+                    Some(Title::DocumentMessage(document)) => self.document(document),
+                    Some(Title::LocationMessage(place)) => self.place(place),
+                    None => {}
+                }
                 for row in [&rows.content, &rows.footer] {
                     if let Some(row) = row.as_option() {
                         self.structured(row, depth + 1);
@@ -85,10 +107,11 @@ impl<'a> Lines<'a> {
     fn hydrated(&mut self, template: &'a kind::template_message::HydratedFourRowTemplate) {
         use kind::template_message::hydrated_four_row_template::Title;
         match &template.title {
-            Some(Title::HydratedTitleText(title)) if !title.is_empty() => self.0.push(title),
+            Some(Title::HydratedTitleText(title)) if !title.is_empty() => self.0.push(title.into()),
             Some(Title::ImageMessage(image)) => self.add(&image.caption),
             Some(Title::VideoMessage(video)) => self.add(&video.caption),
-            Some(Title::DocumentMessage(document)) => self.first([&document.caption, &document.file_name]),
+            Some(Title::DocumentMessage(document)) => self.document(document),
+            Some(Title::LocationMessage(place)) => self.place(place),
             _ => {}
         }
         self.add(&template.hydrated_content_text);
@@ -102,7 +125,9 @@ impl<'a> Lines<'a> {
         match structured.hydrated_hsm.as_option() {
             Some(template) => self.template(template, depth + 1),
             // The text itself lies with WhatsApp; these are the words that are put into it.
-            None => self.0.extend(structured.params.iter().map(String::as_str).filter(|word| !word.is_empty())),
+            None => {
+                self.0.extend(structured.params.iter().filter(|word| !word.is_empty()).map(Cow::from));
+            }
         }
     }
 
@@ -112,6 +137,15 @@ impl<'a> Lines<'a> {
             return;
         }
         if let Some(header) = message.header.as_option() {
+            use kind::interactive_message::header::Media;
+            match &header.media {
+                Some(Media::ImageMessage(image)) => self.add(&image.caption),
+                Some(Media::VideoMessage(video)) => self.add(&video.caption),
+                Some(Media::DocumentMessage(document)) => self.document(document),
+                Some(Media::LocationMessage(place)) => self.place(place),
+                Some(Media::ProductMessage(product)) => self.product(product),
+                _ => {}
+            }
             self.add(&header.title);
             self.add(&header.subtitle);
         }
@@ -126,11 +160,28 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// A file above a text: its own words, else what it is called.
+    fn document(&mut self, document: &'a kind::DocumentMessage) {
+        self.first([&document.caption, &document.file_name]);
+    }
+
+    fn place(&mut self, place: &'a kind::LocationMessage) {
+        self.add(&place.name);
+        self.add(&place.address);
+        self.add(&place.comment);
+    }
+
     /// Buttons, lists and products.
     fn shop(&mut self, message: &'a wa::Message) {
         if let Some(buttons) = message.buttons_message.as_option() {
-            if let Some(kind::buttons_message::Header::Text(title)) = &buttons.header {
-                self.0.push(title);
+            use kind::buttons_message::Header;
+            match &buttons.header {
+                Some(Header::Text(title)) => self.0.extend(Some(title).filter(|it| !it.is_empty()).map(Cow::from)),
+                Some(Header::ImageMessage(image)) => self.add(&image.caption),
+                Some(Header::VideoMessage(video)) => self.add(&video.caption),
+                Some(Header::DocumentMessage(document)) => self.document(document),
+                Some(Header::LocationMessage(place)) => self.place(place),
+                None => {}
             }
             self.add(&buttons.content_text);
             self.add(&buttons.footer_text);
@@ -138,15 +189,63 @@ impl<'a> Lines<'a> {
         if let Some(list) = message.list_message.as_option() {
             self.add(&list.title);
             self.add(&list.description);
+            for section in &list.sections {
+                self.add(&section.title);
+                for row in &section.rows {
+                    self.add(&row.title);
+                    self.add(&row.description);
+                }
+            }
             self.add(&list.footer_text);
         }
         if let Some(product) = message.product_message.as_option() {
-            if let Some(shown) = product.product.as_option() {
-                self.add(&shown.title);
-                self.add(&shown.description);
+            self.product(product);
+        }
+    }
+
+    fn product(&mut self, product: &'a kind::ProductMessage) {
+        if let Some(shown) = product.product.as_option() {
+            self.add(&shown.title);
+            self.add(&shown.description);
+        }
+        if let Some(catalog) = product.catalog.as_option() {
+            self.add(&catalog.title);
+            self.add(&catalog.description);
+        }
+        self.add(&product.body);
+        self.add(&product.footer);
+    }
+
+    /// A part of a bot's answer. What is in its `unifiedResponse` too has no public form.
+    fn answer(&mut self, part: &'a wa::AIRichResponseSubMessage) {
+        use wa::ai_rich_response_content_items_metadata::ai_rich_response_content_item_metadata::AIRichResponseContentItem;
+        self.add(&part.message_text);
+        if let Some(image) = part.image_metadata.as_option() {
+            self.add(&image.image_text);
+        }
+        if let Some(code) = part.code_metadata.as_option() {
+            // A piece for each colour.
+            self.put(code.code_blocks.iter().filter_map(|piece| piece.code_content.as_deref()).collect());
+        }
+        if let Some(table) = part.table_metadata.as_option() {
+            self.add(&table.title);
+            table.rows.iter().for_each(|row| self.put(row.items.join(" | ")));
+        }
+        if let Some(formula) = part.latex_metadata.as_option() {
+            self.add(&formula.text);
+            formula.expressions.iter().for_each(|expression| self.add(&expression.latex_expression));
+        }
+        if let Some(map) = part.map_metadata.as_option() {
+            for place in &map.annotations {
+                self.add(&place.title);
+                self.add(&place.body);
             }
-            self.add(&product.body);
-            self.add(&product.footer);
+        }
+        let items = part.content_items_metadata.as_option().map(|items| &items.items_metadata);
+        for item in items.into_iter().flatten() {
+            if let Some(AIRichResponseContentItem::ReelItem(reel)) = &item.a_i_rich_response_content_item {
+                self.add(&reel.title);
+            }
         }
     }
 
@@ -158,6 +257,10 @@ impl<'a> Lines<'a> {
         if let Some(event) = message.event_message.as_option() {
             self.add(&event.name);
             self.add(&event.description);
+            if let Some(place) = event.location.as_option() {
+                self.place(place);
+            }
+            self.add(&event.join_link);
         }
         if let Some(event) = message.event_invite_message.as_option() {
             self.first([&event.caption, &event.event_title]);
@@ -227,8 +330,6 @@ mod tests {
         let interactive = || kind::InteractiveMessage { body: Field::some(body.clone()), ..Default::default() };
         let note = || Field::some(wa::Message { conversation: some("hola"), ..Default::default() });
         let template = || kind::TemplateMessage { hydrated_template: Field::some(hydrated()), ..Default::default() };
-        let part = wa::AIRichResponseSubMessage { message_text: some("hola"), ..Default::default() };
-        let rich = wa::AIRichResponseMessage { submessages: vec![part], ..Default::default() };
         let carousel = kind::interactive_message::CarouselMessage { cards: vec![interactive()], ..Default::default() };
         use kind::interactive_message::InteractiveMessage as Part;
         use kind::template_message::Format;
@@ -246,7 +347,7 @@ mod tests {
             sample!(event_message: EventMessage { name: some("hola") }),
             sample!(event_invite_message: EventInviteMessage { event_title: some("hola") }),
             sample!(sticker_pack_message: StickerPackMessage { name: some("hola") }),
-            wa::Message { rich_response_message: Field::some(rich), ..Default::default() },
+            answer(wa::AIRichResponseSubMessage { message_text: some("hola"), ..Default::default() }),
             sample!(newsletter_admin_invite_message: NewsletterAdminInviteMessage { caption: some("hola") }),
             sample!(newsletter_follower_invite_message_v2: NewsletterFollowerInviteMessage { caption: some("hola") }),
             sample!(poll_result_snapshot_message: PollResultSnapshotMessage { name: some("hola") }),
@@ -261,11 +362,153 @@ mod tests {
         ]
     }
 
+    /// Somebody forwards a part of a bot's answer.
+    fn answer(part: wa::AIRichResponseSubMessage) -> wa::Message {
+        let rich = wa::AIRichResponseMessage { submessages: vec![part], ..Default::default() };
+        wa::Message { rich_response_message: Field::some(rich), ..Default::default() }
+    }
+
+    /// Each text of a kind that has several, or has it deep within.
+    #[test]
+    fn no_text_of_a_kind_is_left_out() {
+        use kind::{
+            buttons_message::Header,
+            interactive_message::header::Media,
+            template_message::{Format, four_row_template, hydrated_four_row_template},
+        };
+        macro_rules! with {
+            ($type:ty { $($field:ident: $value:expr),+ }) => {{
+                let mut it = <$type>::default();
+                $(it.$field = $value;)+
+                it
+            }};
+        }
+        let image = || with!(kind::ImageMessage { caption: some("hola") });
+        let video = || with!(kind::VideoMessage { caption: some("hola") });
+        let document = || with!(kind::DocumentMessage { file_name: some("hola") });
+        let place = || with!(kind::LocationMessage { comment: some("hola") });
+        let catalog = with!(kind::product_message::CatalogSnapshot { title: some("hola") });
+        let product = || with!(kind::ProductMessage { catalog: Field::some(catalog.clone()) });
+        let words = || with!(kind::HighlyStructuredMessage { params: vec!["hola".into()] });
+        let four = |title: four_row_template::Title| {
+            let rows = with!(kind::template_message::FourRowTemplate { title: Some(title) });
+            with!(kind::TemplateMessage { format: Some(Format::FourRowTemplate(Box::new(rows))) })
+        };
+        let hydrated = |title: hydrated_four_row_template::Title| {
+            let rows = with!(kind::template_message::HydratedFourRowTemplate { title: Some(title) });
+            with!(kind::TemplateMessage { hydrated_template: Field::some(rows) })
+        };
+        let headed = |media: Media| {
+            let header = with!(kind::interactive_message::Header { media: Some(media) });
+            with!(kind::InteractiveMessage { header: Field::some(header) })
+        };
+        let buttons = |header: Header| with!(kind::ButtonsMessage { header: Some(header) });
+        let section = |section: kind::list_message::Section| with!(kind::ListMessage { sections: vec![section] });
+        let row = |row: kind::list_message::Row| section(with!(kind::list_message::Section { rows: vec![row] }));
+        let vote = with!(kind::poll_result_snapshot_message::PollVote { option_name: some("hola") });
+        let result = || with!(kind::PollResultSnapshotMessage { poll_votes: vec![vote.clone()] });
+        macro_rules! messages {
+            ($($field:ident: $value:expr,)+) => { vec![$(with!(wa::Message { $field: Field::some($value) })),+] };
+        }
+        let mut messages = messages! {
+            interactive_message: headed(Media::ImageMessage(Box::new(image()))),
+            interactive_message: headed(Media::VideoMessage(Box::new(video()))),
+            interactive_message: headed(Media::DocumentMessage(Box::new(document()))),
+            interactive_message: headed(Media::LocationMessage(Box::new(place()))),
+            interactive_message: headed(Media::ProductMessage(Box::new(product()))),
+            buttons_message: buttons(Header::Text("hola".into())),
+            buttons_message: buttons(Header::ImageMessage(Box::new(image()))),
+            buttons_message: buttons(Header::VideoMessage(Box::new(video()))),
+            buttons_message: buttons(Header::DocumentMessage(Box::new(document()))),
+            buttons_message: buttons(Header::LocationMessage(Box::new(place()))),
+            template_message: four(four_row_template::Title::HighlyStructuredMessage(Box::new(words()))),
+            template_message: four(four_row_template::Title::ImageMessage(Box::new(image()))),
+            template_message: four(four_row_template::Title::VideoMessage(Box::new(video()))),
+            template_message: four(four_row_template::Title::DocumentMessage(Box::new(document()))),
+            template_message: four(four_row_template::Title::LocationMessage(Box::new(place()))),
+            template_message: hydrated(hydrated_four_row_template::Title::HydratedTitleText("hola".into())),
+            template_message: hydrated(hydrated_four_row_template::Title::ImageMessage(Box::new(image()))),
+            template_message: hydrated(hydrated_four_row_template::Title::LocationMessage(Box::new(place()))),
+            highly_structured_message: words(),
+            list_message: with!(kind::ListMessage { title: some("hola") }),
+            list_message: section(with!(kind::list_message::Section { title: some("hola") })),
+            list_message: row(with!(kind::list_message::Row { title: some("hola") })),
+            list_message: row(with!(kind::list_message::Row { description: some("hola") })),
+            product_message: product(),
+            event_message: with!(kind::EventMessage { location: Field::some(place()) }),
+            event_message: with!(kind::EventMessage { join_link: some("hola") }),
+            sticker_pack_message: with!(kind::StickerPackMessage { pack_description: some("hola") }),
+            poll_result_snapshot_message: result(),
+            poll_result_snapshot_message_v3: result(),
+        };
+        use wa::{
+            ai_rich_response_code_metadata::AIRichResponseCodeBlock as Code,
+            ai_rich_response_content_items_metadata::{
+                AIRichResponseContentItemMetadata as Item, AIRichResponseReelItem as Reel,
+            },
+            ai_rich_response_latex_metadata::AIRichResponseLatexExpression as Formula,
+            ai_rich_response_map_metadata::AIRichResponseMapAnnotation as Annotation,
+            ai_rich_response_table_metadata::AIRichResponseTableRow as Row,
+        };
+        macro_rules! parts {
+            ($($field:ident: $value:expr,)+) => {
+                [$(answer(with!(wa::AIRichResponseSubMessage { $field: Field::some($value) }))),+]
+            };
+        }
+        let code = ["ho", "la"].map(|piece| with!(Code { code_content: some(piece) }));
+        let reel = with!(Reel { title: some("hola") });
+        let item = with!(Item { a_i_rich_response_content_item: reel.into() });
+        messages.extend(parts! {
+            image_metadata: with!(wa::AIRichResponseInlineImageMetadata { image_text: some("hola") }),
+            code_metadata: with!(wa::AIRichResponseCodeMetadata { code_blocks: code.into() }),
+            table_metadata: with!(wa::AIRichResponseTableMetadata { title: some("hola") }),
+            table_metadata: with!(wa::AIRichResponseTableMetadata {
+                rows: vec![with!(Row { items: vec!["hola".into()] })]
+            }),
+            latex_metadata: with!(wa::AIRichResponseLatexMetadata { text: some("hola") }),
+            latex_metadata: with!(wa::AIRichResponseLatexMetadata {
+                expressions: vec![with!(Formula { latex_expression: some("hola") })]
+            }),
+            map_metadata: with!(wa::AIRichResponseMapMetadata {
+                annotations: vec![with!(Annotation { title: some("hola") })]
+            }),
+            map_metadata: with!(wa::AIRichResponseMapMetadata {
+                annotations: vec![with!(Annotation { body: some("hola") })]
+            }),
+            content_items_metadata: with!(wa::AIRichResponseContentItemsMetadata { items_metadata: vec![item] }),
+        });
+        for message in messages {
+            assert_eq!(of(&message), "hola", "{message:?}");
+        }
+    }
+
+    #[test]
+    fn tables_and_results_are_lines() {
+        use wa::ai_rich_response_table_metadata::AIRichResponseTableRow as Row;
+        let row = |items: [&str; 2]| Row { items: items.map(str::to_owned).into(), ..Default::default() };
+        let table = wa::AIRichResponseTableMetadata {
+            title: some("Menu"),
+            rows: vec![row(["Pizza", "20"]), row(["Pasta", "18"])],
+        };
+        let part = wa::AIRichResponseSubMessage { table_metadata: Field::some(table), ..Default::default() };
+        assert_eq!(of(&answer(part)), "Menu\nPizza | 20\nPasta | 18");
+        let vote = |name: &str, count| kind::poll_result_snapshot_message::PollVote {
+            option_name: some(name),
+            option_vote_count: Some(count),
+        };
+        let result = kind::PollResultSnapshotMessage {
+            name: some("Pizza?"),
+            poll_votes: vec![vote("yes", 3), vote("no", 0)],
+            ..Default::default()
+        };
+        let message = wa::Message { poll_result_snapshot_message: Field::some(result), ..Default::default() };
+        assert_eq!(of(&message), "Pizza?\nyes: 3\nno: 0");
+    }
+
     /// Kinds that have a name and nothing to read.
     const WORDLESS: &[&str] = &[
         // Sealed, and not for this device to open.
         "conditional_reveal_message",
-        "enc_comment_message",
     ];
 
     #[test]
