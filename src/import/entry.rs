@@ -18,8 +18,12 @@ use whatsapp_rust::{
     waproto::whatsapp::ADVSignedDeviceIdentity,
 };
 
-use super::{AccountProof, EntryCounts, EntryKind, Finality, ImportOrigin, KeyHalves, SettledTenant, SignalAddress};
+use super::{
+    AccountProof, EntryCounts, EntryKind, Finality, ImportOrigin, KeyHalves, RestaurantCopy, SettledTenant,
+    SignalAddress,
+};
 use crate::{
+    bot::owner_records,
     journal::{Change, Record},
     store::{
         ACCOUNT_CHANGE, PAIRING, STOPPED, Store, StoreError,
@@ -81,13 +85,21 @@ impl TenantEntry {
         entry.put(space::DEVICE, key::only(), records::device::encode(&device(settled)?)?);
         entry.put_signal_state(settled);
         entry.put_contacts(settled, now);
+        entry.put_restaurant(settled, state, now);
         let copy = &settled.copy;
         let receipt = ImportReceipt {
             origin: copy.origin,
             device: copy.device.noise_key.public,
             at: now,
             finality: settled.finality,
-            entries: copy.tally.entries.clone(),
+            // Builds before know no other kinds.
+            entries: copy
+                .tally
+                .entries
+                .iter()
+                .filter(|(kind, _)| !kind.is_of_bot())
+                .map(|(kind, of)| (*kind, *of))
+                .collect(),
         };
         let receipt = serde_json::to_vec(&receipt).expect("a receipt is plain data, which JSON always takes");
         entry.put(space::SETTINGS, key::text(RECEIPT), receipt);
@@ -146,6 +158,16 @@ impl EntryBuilder {
         }
         for (address, identity) in &settled.copy.identities {
             self.put(space::IDENTITIES, key::text(&address.to_string()), identity.to_vec());
+        }
+    }
+
+    /// A menu, and settings, that an owner has written here already stay.
+    fn put_restaurant(&mut self, settled: &SettledTenant, state: &[Record], now: Timestamp) {
+        let RestaurantCopy { menu, settings } = &settled.copy.restaurant;
+        let is_written =
+            |name: &str| state.iter().any(|record| record.space == space::BOT && *record.key == *key::text(name));
+        for (name, record) in owner_records::first_records(menu.as_ref(), settings.as_ref(), now, is_written) {
+            self.put(space::BOT, key::text(name), record);
         }
     }
 

@@ -11,7 +11,7 @@ import { t } from "./words.js";
 const GATEWAYS = ["baileys", "evolution", "waha", "whatsmeow", "rtdb", "firestore"];
 
 /** Kinds of entries that an operator decides by, in the order in which they are told. */
-const KINDS = ["session", "sender_key", "pre_key", "identity", "lid_mapping", "contact_token", "sync_key"];
+const KINDS = ["session", "sender_key", "pre_key", "identity", "lid_mapping", "contact_token", "sync_key", "menu_item", "bot_setting"];
 
 /** Problems of single entries that are shown. */
 const SHOWN = 8;

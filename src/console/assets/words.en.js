@@ -185,6 +185,8 @@ export default {
   "movein.kind.lid_mapping": "Contacts' names",
   "movein.kind.contact_token": "Contacts' tokens",
   "movein.kind.sync_key": "Keys of the settings",
+  "movein.kind.menu_item": "Dishes of the menu",
+  "movein.kind.bot_setting": "Settings of the bot",
 
   "chats.list": "List of conversations",
   "chats.search": "Search conversations",

@@ -2,7 +2,7 @@
 //!
 //! A stream: an export holds everything else of the old service too, and only one tenant of it is in memory at a time. Whatever
 //! part of the tree was exported, an object that holds `creds` is a session, and the name above it is its tenant. A tenant that is in
-//! both places comes out twice: [`read_newest`] decides.
+//! both places comes out twice: [`read_newest`] decides. Its menu, hours and switches come with the session beside which they stand.
 
 use std::{
     cell::RefCell,
@@ -19,8 +19,9 @@ use serde::{
 
 use super::{Assembly, document};
 use crate::import::{
-    ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy,
+    EntryError, ImportError, ImportLimits, ImportOrigin, RestaurantCopy, SourceTenant, TenantCopy,
     json::{self, JsonBudget, JsonNode, NodeSeed},
+    restaurant::{self, FoundPlace, RestaurantPlaces},
     source::{StreamSink, walk},
     versions::SourceVersions,
 };
@@ -32,8 +33,12 @@ const RESTAURANT: &str = "restaurant";
 const CONNECTED: &str = "whatsappConnected";
 /// Where the old service says whose session it is: `whatsapp/baileys/phoneNumber` beside it.
 const NUMBER: [&str; 3] = ["whatsapp", "baileys", "phoneNumber"];
+/// Their children are tenants, whatever they are called.
+const OF_TENANTS: [&str; 2] = ["tenants", "baileys_sessions"];
 /// When a session was written, beside it: as text, and in milliseconds.
 const TIMES: [&str; 2] = ["updatedAt", "savedAt"];
+/// What else is read of a tenant: its restaurant's.
+const PLACES: [&str; 3] = ["menu", "config", "bot"];
 /// `tenants/{t}/whatsapp/baileys`, and two more for exports that begin above.
 const LEVELS: usize = 6;
 
@@ -167,17 +172,19 @@ struct BranchSeed<'a, 's> {
     level: usize,
     /// How much of [`NUMBER`] leads here.
     towards_number: usize,
+    is_of_tenants: bool,
 }
 
 impl<'a, 's> BranchSeed<'a, 's> {
     fn root(walk: &'a ExportWalk<'s>) -> Self {
-        Self { walk, level: 0, towards_number: 0 }
+        Self { walk, level: 0, towards_number: 0, is_of_tenants: false }
     }
 
     fn below(&self, name: &str) -> Self {
         let goes_on = name == NUMBER[self.towards_number];
         let towards_number = if goes_on { self.towards_number + 1 } else { usize::from(name == NUMBER[0]) };
-        Self { walk: self.walk, level: self.level + 1, towards_number }
+        let is_of_tenants = OF_TENANTS.contains(&name);
+        Self { walk: self.walk, level: self.level + 1, towards_number, is_of_tenants }
     }
 }
 
@@ -206,6 +213,7 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
         let mut session = None;
         let (mut connected, mut number) = (None, None);
         let (mut saved_at, mut session_saved_at) = (None, None);
+        let mut beside = RestaurantPlaces::default();
         let mut own: Option<(Assembly, Result<(), ImportError>)> = None;
         // Much else in a database may have keys, and much may be called `creds`.
         let mut has_creds = false;
@@ -224,6 +232,15 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
                 saved_at = saved_at.max(time(&source.next_value_seed(NodeSeed::in_stream(&budget))?));
             } else if name == RESTAURANT {
                 connected = source.next_value_seed(FlagSeed(CONNECTED))?;
+            } else if !self.is_of_tenants && PLACES.contains(&name.as_str()) {
+                let budget = restaurant::budget(&limits);
+                let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
+                let place = match (budget.check("a place"), node) {
+                    (Err(_), _) => FoundPlace::Unreadable(EntryError::TooLarge),
+                    (Ok(()), JsonNode::Null) => FoundPlace::Nothing,
+                    (Ok(()), node) => FoundPlace::Value(node),
+                };
+                beside.put(&name, place);
             } else if self.towards_number == 2 && name == NUMBER[2] {
                 // Small, whatever a stranger put there.
                 let budget = JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..limits });
@@ -249,7 +266,11 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
         // A tenant that says it is connected, and has nothing to connect with, must not be missed.
         let nothing = (connected == Some(true)).then_some(Err(ImportError::NoCredentials));
         let saved_at = if session.is_some() { session_saved_at } else { saved_at };
-        Ok(session.or(own).or(nothing).map(|copy| FoundSession { copy, connected, saved_at, number }))
+        let mut copy = session.or(own).or(nothing);
+        if let Some(Ok(copy)) = &mut copy {
+            copy.restaurant = RestaurantCopy::read(beside, &mut copy.tally);
+        }
+        Ok(copy.map(|copy| FoundSession { copy, connected, saved_at, number }))
     }
 }
 
