@@ -113,6 +113,7 @@ function told(report) {
     h("dl", { class: "facts" },
       fact(t("tenants.phone"), h("span", { class: "numbers" }, phone(report.number) || "—")),
       counts.map(([kind, of]) => fact(t(`movein.kind.${kind}`), t("movein.count", { kept: of.kept, all: of.kept + of.dropped })))),
+    report.bot_on && h("p", { class: "muted small" }, t("movein.bot_on")),
     report.finality !== "final" && h("p", { class: "muted small" }, t("movein.stale")),
     problems.length > 0 && h("ul", { class: "small" }, problems.map((one) => h("li", { lang: "en" }, `${label(one.entry)}: ${label(one.reason)}`))),
     more > 0 && h("p", { class: "muted small" }, t("movein.problems", { n: more })),
