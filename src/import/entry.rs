@@ -228,7 +228,8 @@ fn device(settled: &SettledTenant) -> Result<Device, UnwritableCopyError> {
         device.adv_secret_key = *secret.expose();
     }
     device.account = Some(Arc::new(account(&copy.account)));
-    // Without a name the library reads all settings anew at the login: contacts, labels, the name itself. It needs their keys.
+    // Without a name the library reads all settings anew at the login: contacts, labels, the name itself. It needs their keys; without them
+    // the session asks the phone, and the login waits for nothing.
     device.push_name = match &copy.push_name {
         Some(name) if settled.copy.sync_keys.is_empty() => name.clone(),
         _ => String::new(),

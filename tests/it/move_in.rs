@@ -82,6 +82,7 @@ async fn credentials_of_baileys_6_alone_are_enough() {
 
 async fn credentials_alone(version: &str) {
     let Some(mut scene) = Scene::begin(version).await else { return };
+    scene.save_a_contact().await;
     scene.talk(1).await;
     scene.stop_old_service().await;
     scene.all_write("waiting").await;
@@ -329,7 +330,7 @@ impl Scene {
         let daemon = self.serve().await;
         self.heard_all().await;
         if self.has_saved {
-            // By the settings that all devices share: the import had no word of it.
+            // By the settings that all devices share: the import had no word of it, and of credentials alone not even the keys.
             let path = format!("/api/contacts?session={TENANT}&contactId={}@c.us", self.people[0].number);
             let known = || async { self.stage.dashboard.get(&path).await.unwrap().body["name"] == SAVED };
             let known = until(LIMIT, "the address book", known).await;
