@@ -350,6 +350,7 @@ impl Scene {
             self.all_write(&format!("live {round}")).await;
             self.heard_all().await;
         }
+        self.hears_what_was_said_before().await;
         let network = &self.stage.network;
         let stranger = network.add_customer().await;
         self.written.push(network.customer_send(&stranger, &self.owner.number, "good day").await.unwrap());
@@ -358,6 +359,19 @@ impl Scene {
         arrives(&self.stage, &stranger, "good day to you").await;
         self.settled().await;
         daemon.terminate(LIMIT).await.unwrap();
+    }
+
+    /// The phone has what was said while the old service had the device.
+    async fn hears_what_was_said_before(&self) {
+        let number = &self.people[1].number;
+        let body = json!({ "chatId": format!("{number}@c.us"), "count": 50 });
+        let answer = self.stage.dashboard.post(&format!("/api/sessions/{TENANT}/history"), body).await.unwrap();
+        assert_eq!(answer.status, 200, "{:#}\n{}", answer.body, self.stage.log());
+        let messages = format!("/api/{TENANT}/chats/{number}@c.us/messages?limit=200");
+        let messages = self.stage.dashboard.get(&messages).await.unwrap().body;
+        let first = format!("question 0 of {number}");
+        let is_first = |message: &Value| message["body"] == json!(first);
+        assert!(messages.as_array().unwrap().iter().any(is_first), "{messages:#}\n{}", self.stage.log());
     }
 
     async fn answer(&self, to: &str, text: &str) {
