@@ -41,7 +41,7 @@ pub struct ImportOptions {
     #[arg(long, value_name = "ID", conflicts_with = "map")]
     tenant: Option<TenantId>,
     /// The number that the copy must be of.
-    #[arg(long, value_name = "NUMBER", requires = "tenant", value_parser = number)]
+    #[arg(long, value_name = "NUMBER", requires = "tenant", value_parser = phone_digits)]
     number: Option<String>,
     /// All tenants of a database or an export of it; of rtdb those that are connected there.
     #[arg(long, conflicts_with_all = ["tenant", "map"])]
@@ -247,7 +247,7 @@ impl TenantChoice {
 }
 
 /// A phone number as people write it: its digits.
-fn number(text: &str) -> Result<String, String> {
+fn phone_digits(text: &str) -> Result<String, String> {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     if (5..=15).contains(&digits.len()) { Ok(digits) } else { Err("expected 5 to 15 digits".into()) }
 }

@@ -242,7 +242,7 @@ async fn nothing_is_written_over_and_nobody_becomes_somebody_else() {
 
     // Another master key opens nothing here, and would seal what nobody else can open.
     for look in [&["--dry-run"][..], &[]] {
-        let mut command = import.command("baileys", &six, &[&["--tenant", "osteria"], look].concat());
+        let mut command = import.command("baileys", &six, &[&["--tenant", "osteria"][..], look].concat());
         let output = command.env("SESSIOND_MASTER_KEY", "7a".repeat(32)).output().await.unwrap();
         assert_eq!(output.status.code(), Some(78), "{look:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
