@@ -28,6 +28,8 @@ pub struct RestaurantCopy {
 /// The places below a tenant, as they were found.
 #[derive(Debug, Default)]
 pub struct RestaurantPlaces {
+    /// `restaurant/name`.
+    pub name: FoundPlace,
     /// `menu/items`.
     pub items: FoundPlace,
     /// `config`.
@@ -102,6 +104,7 @@ impl RestaurantCopy {
         let items = places.items.value("menu/items", EntryKind::MenuItem, tally);
         let menu = items.map(|items| menu(items, tally)).filter(|menu| !menu.items.is_empty());
         let mut settings = SettingsReader { settings: RestaurantSettings::default(), found: 0, tally };
+        settings.read_name(places.name);
         settings.read_config(places.config);
         settings.read_bot(places.bot, places.quick_order);
         let SettingsReader { settings, found, .. } = settings;
@@ -169,6 +172,13 @@ struct SettingsReader<'t> {
 }
 
 impl SettingsReader<'_> {
+    fn read_name(&mut self, place: FoundPlace) {
+        let name = place.value("restaurant/name", EntryKind::BotSetting, self.tally);
+        if let Some(name) = name.as_ref().and_then(JsonNode::text).map(str::trim).filter(|name| !name.is_empty()) {
+            self.take("restaurant/name", Some(name.to_owned()), |settings, name| settings.name = name);
+        }
+    }
+
     fn read_config(&mut self, place: FoundPlace) {
         let Some(config) = place.value("config", EntryKind::BotSetting, self.tally) else { return };
         if let Some(node) = config.get("businessHours") {

@@ -160,7 +160,7 @@ async fn a_fleet_comes_in_and_the_same_command_again_does_nothing() {
         let of = |name: &str| reports.iter().find(|report| report["source"] == name).unwrap();
         let on = of("tenant1700000000001");
         let counts = ["menu_item", "bot_setting"].map(|kind| on["entries"][kind]["kept"].clone());
-        assert_eq!((&on["bot_on"], counts), (&json!(true), [json!(1), json!(3)]), "{on:#}");
+        assert_eq!((&on["bot_on"], counts), (&json!(true), [json!(1), json!(4)]), "{on:#}");
         assert!(on["problems"].to_string().contains("its price"), "{on:#}");
         assert_eq!(of("tenant1700000000002")["bot_on"], Value::Null, "nobody has switched it on");
         // Names alone, and the few places of a tenant: never a tenant whole, nor the others.
@@ -171,6 +171,7 @@ async fn a_fleet_comes_in_and_the_same_command_again_does_nothing() {
                 || path.starts_with("/baileys_sessions/")
                 || path.ends_with("/restaurant/whatsappConnected.json")
                 || path.ends_with("/whatsapp/baileys/phoneNumber.json")
+                || path.ends_with("/restaurant/name.json")
                 || path.ends_with("/menu/items.json")
                 || path.ends_with("/config.json")
                 || path.ends_with("/bot/quickOrderMode.json")
@@ -213,6 +214,7 @@ async fn a_fleet_comes_in_and_the_same_command_again_does_nothing() {
         let settings = bot(at, "settings").await;
         let switches = (&settings["active"], &settings["quickOrderMode"]);
         assert_eq!(switches, (&json!(is_on), &json!(is_on)), "{settings}");
+        assert_eq!(settings["name"], json!("Trattoria"), "{settings}");
         assert_eq!(settings["deliveryTime"], json!({ "min": 30, "max": 45 }), "{settings}");
     }
     let stats = stage.network.stats().await;
@@ -299,8 +301,8 @@ async fn a_database_that_fails_is_named_and_the_command_goes_on_where_it_was() {
     let said = errors(&command.output().await.unwrap());
     assert!(said.contains("gives no token: invalid_grant") && !said.contains("PRIVATE"), "{said}");
 
-    // It dies in the middle: the names, a batch of five whole (eight places each), and no more.
-    place.break_with(Some(Fault::BusyAfter(1 + 40)));
+    // It dies in the middle: the names, a batch of five whole (nine places each), and no more.
+    place.break_with(Some(Fault::BusyAfter(1 + 45)));
     let (code, reports, output) = import(&stage, &all).await;
     assert_eq!(code, Some(1));
     assert_eq!(

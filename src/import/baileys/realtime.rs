@@ -28,9 +28,10 @@ use crate::import::{
 
 /// The current place of a session within its tenant.
 const SESSION: &str = "baileys_session";
-/// What the old service says of a tenant, and in it: whether it is connected.
+/// What the old service says of a tenant, and in it: whether it is connected, and its name for people.
 const RESTAURANT: &str = "restaurant";
 const CONNECTED: &str = "whatsappConnected";
+const CALLED: &str = "name";
 /// Where the old service says whose session it is: `whatsapp/baileys/phoneNumber` beside it.
 const NUMBER: [&str; 3] = ["whatsapp", "baileys", "phoneNumber"];
 /// Their children are tenants, whatever they are called.
@@ -227,11 +228,12 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
                     *added = document::add(assembly, JsonNode::Map(vec![(name, node)]));
                 }
             } else if TIMES.contains(&name.as_str()) {
-                // Small, whatever a stranger put there.
-                let budget = JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..limits });
+                let budget = small(&limits);
                 saved_at = saved_at.max(time(&source.next_value_seed(NodeSeed::in_stream(&budget))?));
             } else if name == RESTAURANT {
-                connected = source.next_value_seed(FlagSeed(CONNECTED))?;
+                if let Some((flag, called)) = source.next_value_seed(RestaurantSeed(&limits))? {
+                    (connected, beside.name) = (flag, called);
+                }
             } else if !self.is_of_tenants && PLACES.contains(&name.as_str()) {
                 let budget = restaurant::budget(&limits);
                 let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
@@ -242,8 +244,7 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
                 };
                 beside.put(&name, place);
             } else if self.towards_number == 2 && name == NUMBER[2] {
-                // Small, whatever a stranger put there.
-                let budget = JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..limits });
+                let budget = small(&limits);
                 let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
                 *self.walk.number.borrow_mut() = node.text().and_then(stated_number);
             } else {
@@ -291,36 +292,46 @@ fn time(node: &JsonNode) -> Option<Timestamp> {
     }
 }
 
-/// A flag within an object; nothing else of it is kept.
-struct FlagSeed(&'static str);
+/// What is known of a tenant beside its session: whether it is connected, and what the restaurant is called. Nothing else of it is kept.
+struct RestaurantSeed<'l>(&'l ImportLimits);
 
-impl<'de> DeserializeSeed<'de> for FlagSeed {
-    type Value = Option<bool>;
+impl<'de> DeserializeSeed<'de> for RestaurantSeed<'_> {
+    type Value = Option<(Option<bool>, FoundPlace)>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<bool>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for FlagSeed {
-    type Value = Option<bool>;
+impl<'de> Visitor<'de> for RestaurantSeed<'_> {
+    type Value = Option<(Option<bool>, FoundPlace)>;
 
     nothing_in_scalars!();
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Option<bool>, E> {
-        Ok(self.0.is_empty().then_some(flag))
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Option<bool>, A::Error> {
-        let mut flag = None;
+    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Self::Value, A::Error> {
+        let (mut connected, mut called) = (None, FoundPlace::Nothing);
         while let Some(name) = source.next_key::<String>()? {
-            if name == self.0 {
-                // The flag itself: without a name.
-                flag = source.next_value_seed(FlagSeed(""))?;
-            } else {
+            if ![CONNECTED, CALLED].contains(&name.as_str()) {
                 source.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let budget = small(self.0);
+            let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
+            match node {
+                JsonNode::Bool(flag) if name == CONNECTED => connected = Some(flag),
+                node if name == CALLED => called = FoundPlace::Value(node),
+                _ => connected = None,
             }
         }
-        Ok(flag)
+        Ok(Some((connected, called)))
     }
+}
+
+/// For a value that is small, whatever a stranger put there.
+fn small(limits: &ImportLimits) -> JsonBudget {
+    JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..*limits })
 }

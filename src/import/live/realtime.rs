@@ -65,18 +65,19 @@ impl LiveSource {
             self.get(&older, "the session", TENANT_BYTES),
             small(&number),
         )?;
+        let called = ["tenants", name, "restaurant", "name.json"];
         let items = ["tenants", name, "menu", "items.json"];
         let config = ["tenants", name, "config.json"];
         let [bot, quick_order] = ["config.json", "quickOrderMode.json"].map(|part| ["tenants", name, "bot", part]);
-        let (items, config, bot, quick_order) =
-            tokio::try_join!(place(&items), place(&config), place(&bot), place(&quick_order))?;
+        let (called, items, config, bot, quick_order) =
+            tokio::try_join!(place(&called), place(&items), place(&config), place(&bot), place(&quick_order))?;
         let places = [current.unwrap_or_default(), older.unwrap_or_default()];
         let (limits, owned) = (self.limits, name.to_owned());
         let read = move || read_places(&owned, &places, ImportOrigin::RealtimeDatabase, &limits);
         let mut tenant = parse(name, read).await;
         tenant.connected = Some(is_connected);
         if let Ok(copy) = &mut tenant.copy {
-            let places = RestaurantPlaces { items, config, bot, quick_order };
+            let places = RestaurantPlaces { name: called, items, config, bot, quick_order };
             copy.restaurant = RestaurantCopy::read(places, &mut copy.tally);
         }
         tenant.number = number.as_str().and_then(stated_number);

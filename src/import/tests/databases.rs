@@ -305,7 +305,7 @@ fn restaurant() -> Value {
             "-Nc": { "name": "Sin precio" },
             "-Nd": { "id": "a1", "name": "Dos veces", "price": 1 },
         } },
-        "restaurant": { "whatsappConnected": true },
+        "restaurant": { "name": " Trattoria ", "whatsappConnected": true },
     })
 }
 
@@ -331,7 +331,7 @@ fn a_restaurants_menu_hours_and_switches_come_with_its_session() {
             .collect();
         assert_eq!(dishes, [("a1", "Ajiaco", 24_000, false), ("-Nb", "Limonada", 6_000, true)]);
         let settings = copy.restaurant.settings.as_ref().expect("settings");
-        assert!(settings.active && settings.quick_order_mode);
+        assert!(settings.active && settings.quick_order_mode && settings.name == "Trattoria");
         let hours = settings.business_hours.as_ref().expect("hours");
         assert_eq!((hours.schedule["monday"].open.as_str(), hours.schedule["sunday"].active), ("11:00", false));
         assert_eq!(settings.delivery_time.map(|time| (time.min, time.max)), Some((30, 45)));
@@ -342,7 +342,7 @@ fn a_restaurants_menu_hours_and_switches_come_with_its_session() {
 
         let mut report = ImportReport::new("t", None, ImportOutcome::Importable);
         report.describe(&copy, Finality::Final);
-        assert!(report.to_string().contains(", dishes 2, settings 5, bot on\n"), "{report}");
+        assert!(report.to_string().contains(", dishes 2, settings 6, bot on\n"), "{report}");
         assert_eq!(json!(report)["bot_on"], json!(true));
     }
 }
@@ -373,6 +373,7 @@ fn what_an_owner_has_written_here_stays_and_receipts_are_as_builds_before_read_t
 fn a_setting_that_is_not_whole_costs_itself_and_the_bot_stays_off() {
     let mut tenant = restaurant();
     tenant["bot"] = json!({ "messages": { "welcome": "x" } });
+    tenant["restaurant"] = json!({ "name": "x".repeat(300), "whatsappConnected": true });
     tenant["config"] = json!({ "businessHours": { "enabled": true }, "deliveryTime": { "min": 50, "max": 10 } });
     tenant["menu"]["items"]["-Na"]["description"] = json!("x".repeat(2 << 20));
     let (mut found, result) = newest(&json!({ "tenants": { "t": tenant } }));
