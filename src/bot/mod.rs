@@ -17,6 +17,7 @@ pub mod menu;
 pub mod money;
 mod notes;
 pub mod order;
+pub mod owner_records;
 pub mod payment;
 mod phrase;
 mod reading;

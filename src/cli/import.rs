@@ -40,6 +40,9 @@ pub struct ImportOptions {
     /// The tenant that it becomes; for a source with one. Of a live database the tenant of this name.
     #[arg(long, value_name = "ID", conflicts_with = "map")]
     tenant: Option<TenantId>,
+    /// The number that the copy must be of.
+    #[arg(long, value_name = "NUMBER", requires = "tenant", value_parser = phone_digits)]
+    number: Option<String>,
     /// All tenants of a database or an export of it; of rtdb those that are connected there.
     #[arg(long, conflicts_with_all = ["tenant", "map"])]
     all: bool,
@@ -79,7 +82,8 @@ pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
     let instance = InstanceId(Ulid::generate().to_string().into());
     let (writer, _lock) = open(&config, &options, instance).await?;
     let others = LivingDaemons::of(&config);
-    let mut import = Importer::new(writer, others, finality, margin, options.dry_run, options.json);
+    let number = options.number.clone();
+    let mut import = Importer::new(writer, others, finality, margin, number, options.dry_run, options.json);
     if finality == Finality::MayBeStale && !options.json {
         println!("without --stopped no Signal session is kept: each contact's next message costs a retry");
     }
@@ -240,6 +244,12 @@ impl TenantChoice {
         let text = std::fs::read_to_string(file).with_context(|| format!("the map {}", file.display()))?;
         parse_map(&text).map(Self::Map).with_context(|| format!("the map {}", file.display()))
     }
+}
+
+/// A phone number as people write it: its digits.
+fn phone_digits(text: &str) -> Result<String, String> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    if (5..=15).contains(&digits.len()) { Ok(digits) } else { Err("expected 5 to 15 digits".into()) }
 }
 
 /// `NAME ID` a line; `#` begins a comment.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::libsignal::protocol::{SenderKeyRecordComponents, SessionRecordComponents};
 
-use super::{ImportTally, KeyHalves, LidMappings, Secret, SignalAddress, signal::LocalDevice};
+use super::{ImportTally, KeyHalves, LidMappings, RestaurantCopy, Secret, SignalAddress, signal::LocalDevice};
 
 /// Where a copy comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +42,8 @@ pub struct TenantCopy {
     pub sync_keys: BTreeMap<Vec<u8>, SyncKeyCopy>,
     /// Devices of a user.
     pub device_lists: BTreeMap<String, Vec<u16>>,
+    /// What the old service kept beside the session.
+    pub restaurant: RestaurantCopy,
     /// Credentials and keys were kept in two places, which a crash leaves at two moments.
     pub is_split: bool,
     pub tally: ImportTally,
@@ -126,6 +128,7 @@ impl TenantCopy {
             contact_tokens: BTreeMap::new(),
             sync_keys: BTreeMap::new(),
             device_lists: BTreeMap::new(),
+            restaurant: RestaurantCopy::default(),
             is_split: false,
             tally: ImportTally::default(),
         }

@@ -18,8 +18,12 @@ use whatsapp_rust::{
     waproto::whatsapp::ADVSignedDeviceIdentity,
 };
 
-use super::{AccountProof, EntryCounts, EntryKind, Finality, ImportOrigin, KeyHalves, SettledTenant, SignalAddress};
+use super::{
+    AccountProof, EntryCounts, EntryKind, Finality, ImportOrigin, KeyHalves, RestaurantCopy, SettledTenant,
+    SignalAddress,
+};
 use crate::{
+    bot::owner_records,
     journal::{Change, Record},
     store::{
         ACCOUNT_CHANGE, PAIRING, STOPPED, Store, StoreError,
@@ -81,13 +85,21 @@ impl TenantEntry {
         entry.put(space::DEVICE, key::only(), records::device::encode(&device(settled)?)?);
         entry.put_signal_state(settled);
         entry.put_contacts(settled, now);
+        entry.put_restaurant(settled, state, now);
         let copy = &settled.copy;
         let receipt = ImportReceipt {
             origin: copy.origin,
             device: copy.device.noise_key.public,
             at: now,
             finality: settled.finality,
-            entries: copy.tally.entries.clone(),
+            // Builds before know no other kinds.
+            entries: copy
+                .tally
+                .entries
+                .iter()
+                .filter(|(kind, _)| !kind.is_of_bot())
+                .map(|(kind, of)| (*kind, *of))
+                .collect(),
         };
         let receipt = serde_json::to_vec(&receipt).expect("a receipt is plain data, which JSON always takes");
         entry.put(space::SETTINGS, key::text(RECEIPT), receipt);
@@ -149,6 +161,16 @@ impl EntryBuilder {
         }
     }
 
+    /// A menu, and settings, that an owner has written here already stay.
+    fn put_restaurant(&mut self, settled: &SettledTenant, state: &[Record], now: Timestamp) {
+        let RestaurantCopy { menu, settings } = &settled.copy.restaurant;
+        let is_written =
+            |name: &str| state.iter().any(|record| record.space == space::BOT && *record.key == *key::text(name));
+        for (name, record) in owner_records::first_records(menu.as_ref(), settings.as_ref(), now, is_written) {
+            self.put(space::BOT, key::text(name), record);
+        }
+    }
+
     fn put_contacts(&mut self, settled: &SettledTenant, now: Timestamp) {
         let copy = &settled.copy;
         let seconds = now.as_second();
@@ -206,7 +228,8 @@ fn device(settled: &SettledTenant) -> Result<Device, UnwritableCopyError> {
         device.adv_secret_key = *secret.expose();
     }
     device.account = Some(Arc::new(account(&copy.account)));
-    // Without a name the library reads all settings anew at the login: contacts, labels, the name itself. It needs their keys.
+    // Without a name the library reads all settings anew at the login: contacts, labels, the name itself. It needs their keys; without them
+    // the session asks the phone, and the login waits for nothing.
     device.push_name = match &copy.push_name {
         Some(name) if settled.copy.sync_keys.is_empty() => name.clone(),
         _ => String::new(),

@@ -11,6 +11,7 @@
 //! | one JSON: credentials, with keys or without, in any wrapping | [`baileys::document`] |
 //! | an export of the Realtime Database, or plain JSON of Firestore | [`baileys::realtime`] |
 //! | Firestore's documents | [`baileys::firestore`] |
+//! | the old service's menu and settings beside a session in the Realtime Database | [`RestaurantCopy`] |
 //! | the live Realtime Database, the live Firestore | [`LiveSource`] |
 //! | rows of Evolution's `Session`, with its folder of keys | [`evolution::rows`] |
 //! | a dump of Evolution's hash in Redis | [`evolution::redis`] |
@@ -47,6 +48,7 @@ mod limits;
 mod live;
 mod mappings;
 mod report;
+mod restaurant;
 mod secret;
 mod signal;
 mod source;
@@ -74,6 +76,7 @@ pub use self::{
     live::{LiveError, LiveSource},
     mappings::LidMappings,
     report::{ImportFailure, ImportOutcome, ImportReport},
+    restaurant::RestaurantCopy,
     secret::Secret,
     source::SourceTenant,
     tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},

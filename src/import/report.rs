@@ -62,6 +62,9 @@ pub struct ImportReport {
     pub number: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finality: Option<Finality>,
+    /// The old service's bot was on: here it answers customers as soon as the tenant is connected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bot_on: bool,
     /// By kind: how many entries of the source were kept, dropped, ignored.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub entries: BTreeMap<EntryKind, EntryCounts>,
@@ -87,6 +90,7 @@ impl ImportReport {
             origin: None,
             number: None,
             finality: None,
+            bot_on: false,
             entries: BTreeMap::new(),
             problems: Vec::new(),
             unlisted_problems: 0,
@@ -107,6 +111,7 @@ impl ImportReport {
         self.origin = Some(copy.origin);
         self.number = Some(copy.number().to_owned());
         self.finality = Some(finality);
+        self.bot_on = copy.restaurant.settings.as_ref().is_some_and(|settings| settings.active);
         let ImportTally { entries, problems, unlisted } = &copy.tally;
         self.entries.clone_from(entries);
         self.problems.clone_from(problems);
@@ -164,6 +169,11 @@ impl fmt::Display for ImportReport {
             let whole = sessions.kept + sessions.dropped;
             let (kept, sender_keys) = (sessions.kept, self.counts(EntryKind::SenderKey).kept);
             write!(f, " sessions {kept} of {whole}, sender keys {sender_keys}, pre-keys {}", pre_keys.kept)?;
+            let (dishes, settings) = (self.counts(EntryKind::MenuItem), self.counts(EntryKind::BotSetting));
+            if dishes.kept + settings.kept > 0 {
+                let bot = if self.bot_on { "on" } else { "off" };
+                write!(f, ", dishes {}, settings {}, bot {bot}", dishes.kept, settings.kept)?;
+            }
         }
         for EntryProblem { kind, entry, reason } in self.problems.iter().take(SHOWN) {
             write!(f, "\n    {kind:?} {entry}: {reason}")?;

@@ -30,8 +30,19 @@ pub enum EntryKind {
     SyncKey,
     SyncVersion,
     DeviceList,
+    /// A dish of the restaurant's menu.
+    MenuItem,
+    /// Hours, delivery, and the switches of the bot.
+    BotSetting,
     /// Of no kind that this build knows.
     Unknown,
+}
+
+impl EntryKind {
+    /// Of the restaurant, not of its device.
+    pub fn is_of_bot(self) -> bool {
+        matches!(self, Self::MenuItem | Self::BotSetting)
+    }
 }
 
 /// Entries of one kind.

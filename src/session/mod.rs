@@ -255,7 +255,12 @@ impl Session {
         let gone = exported.as_ref().map(Exported::words);
         let country = country::Own::read(&store).await?;
         let own = store.own_account().await?;
-        let first_sync = Arc::new(app_state::first_sync::FirstSync::new(store.has_app_state_keys().await?));
+        let has_keys = store.has_app_state_keys().await?;
+        let first_sync = Arc::new(app_state::first_sync::FirstSync::new(has_keys));
+        let skipped = match &device {
+            Some(device) if !has_keys && !device.push_name.is_empty() => app_state::refetch::Skipped::without_keys(),
+            _ => app_state::refetch::Skipped::default(),
+        };
         let told = state_events::Told::read(&store).await?;
         let pairing_mark = pairing::mark::PairingMark::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
@@ -305,7 +310,7 @@ impl Session {
             calls: inbound::calls::Calls::default(),
             subjects: requests::subjects::GroupSubjects::default(),
             collected: app_state::buffer::Collected::default(),
-            skipped: app_state::refetch::Skipped::default(),
+            skipped,
             first_sync,
             recoveries: inbound::recoveries::Recoveries::default(),
             questions: history::fetch::Questions::default(),
@@ -576,6 +581,7 @@ impl Hooks for Inner {
 
     fn app_state_key_came(&self) {
         self.first_sync.keys_came();
+        self.skipped.keys_came();
     }
 
     fn met(&self, lid: &str, number: &str) {

@@ -240,6 +240,16 @@ async fn nothing_is_written_over_and_nobody_becomes_somebody_else() {
     assert_eq!(import.outcome(&six, &["--tenant", "trattoria"]).await, "already_linked");
     assert_eq!(import.outcome(&seven, &["--tenant", "trattoria"]).await, "already_imported");
 
+    // Another master key opens nothing here, and would seal what nobody else can open.
+    for look in [&["--dry-run"][..], &[]] {
+        let mut command = import.command("baileys", &six, &[&["--tenant", "osteria"][..], look].concat());
+        let output = command.env("SESSIOND_MASTER_KEY", "7a".repeat(32)).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(78), "{look:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    // Who says the number is told of another one.
+    let number = |number: &'static str| ["--tenant", "osteria", "--number", number, "--dry-run"];
+    assert_eq!(import.outcome(&six, &number("+57 300 111 2233")).await, "not_whole");
+    assert_eq!(import.outcome(&six, &number("+49 1500 0000005")).await, "importable");
     // While a daemon has the vault nothing is written; a look is free.
     let daemon = import.stage.start().await;
     let (code, _) = import.run("baileys", &six, &["--tenant", "osteria"]).await;

@@ -8,7 +8,7 @@ use sessiond::demo::until;
 
 use crate::{
     import_command::{BAILEYS_7, Import},
-    import_devices,
+    import_devices, import_live,
     stage::{Home, LIMIT},
 };
 
@@ -92,7 +92,8 @@ async fn a_folder_of_keys_that_is_not_there_is_said() {
 /// Firestore has no lock: the daemon may run. A tenant that stands there with a QR code stays its, until the daemon has stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_a_living_daemon_has_is_left_to_it() {
-    let Some(import) = Import::new(Home::Emulator).await else { return };
+    let Some(mut import) = Import::new(Home::Emulator).await else { return };
+    import.stage = import.stage.set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
     let source = import.folder("seven", BAILEYS_7);
     let daemon = import.stage.start().await;
     let answer = import.stage.dashboard.post("/api/baileys/connect", json!({ "tenantId": "trattoria" })).await.unwrap();
@@ -107,6 +108,13 @@ async fn a_tenant_that_a_living_daemon_has_is_left_to_it() {
     assert_eq!(import.outcome(&source, &["--tenant", "trattoria", "--dry-run"]).await, "importable");
     assert_eq!(import.outcome(&source, &["--tenant", "osteria", "--dry-run"]).await, "importable");
     assert!(shows().await, "its session goes on");
+    // That one comes in beside the daemon, which finds it at its next look.
+    let creds = import_live::linked(&import.stage.network, 7).await;
+    let osteria = import.stage.path("osteria.json");
+    std::fs::write(&osteria, creds.to_string()).unwrap();
+    assert_eq!(import.outcome(&osteria, &["--tenant", "osteria"]).await, "imported");
+    let connected = until(LIMIT, "who came in", || import.stage.dashboard.is_connected("osteria")).await;
+    connected.unwrap_or_else(|error| panic!("{error}\n{}", import.stage.log()));
     daemon.terminate(LIMIT).await.unwrap();
     assert_eq!(import.outcome(&source, &["--tenant", "trattoria"]).await, "imported");
 }

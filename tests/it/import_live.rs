@@ -53,7 +53,9 @@ pub fn tenant(creds: &Value, is_connected: bool) -> Value {
         "restaurant": { "whatsappConnected": is_connected, "name": "Trattoria", "phone": "+57 300 000 0000" },
         "whatsapp": { "baileys": { "provider": "baileys", "connected": is_connected, "phoneNumber": number } },
         // Most of a database is none of ours.
-        "menu": { "items": { "a": { "name": "Tagliatelle", "picture": "x".repeat(200_000) } } },
+        "pedidos": { "a": { "note": "x".repeat(200_000) } },
+        "menu": { "items": { "a": { "name": "Tagliatelle", "price": 24_000 }, "b": { "name": "Ravioli", "price": "-" } } },
+        "config": { "deliveryTime": { "min": 30, "max": 45 } },
     })
 }
 
@@ -110,6 +112,10 @@ async fn a_fleet_comes_in_and_the_same_command_again_does_nothing() {
                 node["baileys_session"]["creds"].as_object_mut().unwrap().remove("me");
             }
             37 => node["baileys_session"]["creds"] = foreign.clone(),
+            1 => {
+                node["bot"] = json!({ "config": { "active": true }, "quickOrderMode": true });
+                whole.insert(name.clone());
+            }
             // The database keeps no empty objects.
             47 => {
                 node.as_object_mut().unwrap().remove("baileys_session");
@@ -150,6 +156,13 @@ async fn a_fleet_comes_in_and_the_same_command_again_does_nothing() {
         let other = reports.iter().find(|report| report["source"] == "tenant1700000000037").unwrap();
         assert!(other["reason"]["detail"].as_str().unwrap().contains("it is of the number"), "{other}");
         assert!(errors(&output).contains("done=52") || errors(&output).contains("\"done\":52"), "{}", errors(&output));
+        // What comes of the restaurant is said before it comes.
+        let of = |name: &str| reports.iter().find(|report| report["source"] == name).unwrap();
+        let on = of("tenant1700000000001");
+        let counts = ["menu_item", "bot_setting"].map(|kind| on["entries"][kind]["kept"].clone());
+        assert_eq!((&on["bot_on"], counts), (&json!(true), [json!(1), json!(4)]), "{on:#}");
+        assert!(on["problems"].to_string().contains("its price"), "{on:#}");
+        assert_eq!(of("tenant1700000000002")["bot_on"], Value::Null, "nobody has switched it on");
         // Names alone, and the few places of a tenant: never a tenant whole, nor the others.
         let asked = place.asked();
         assert_eq!(asked.get("/tenants.json?shallow=true"), Some(&1), "{asked:#?}");
@@ -158,6 +171,10 @@ async fn a_fleet_comes_in_and_the_same_command_again_does_nothing() {
                 || path.starts_with("/baileys_sessions/")
                 || path.ends_with("/restaurant/whatsappConnected.json")
                 || path.ends_with("/whatsapp/baileys/phoneNumber.json")
+                || path.ends_with("/restaurant/name.json")
+                || path.ends_with("/menu/items.json")
+                || path.ends_with("/config.json")
+                || path.ends_with("/bot/quickOrderMode.json")
                 || *path == "/tenants.json?shallow=true"
         };
         assert!(asked.keys().all(small), "{asked:#?}");
@@ -183,6 +200,22 @@ async fn a_fleet_comes_in_and_the_same_command_again_does_nothing() {
     for name in &whole {
         let connected = until(LIMIT, name, || stage.dashboard.is_connected(name)).await;
         connected.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    }
+    let bot = async |at: usize, part: &str| {
+        stage.dashboard.get(&format!("/api/tenant17000000000{at:02}/bot/{part}")).await.unwrap().body
+    };
+    let menu = bot(1, "menu").await;
+    assert_eq!(
+        (&menu["items"][0]["name"], &menu["items"][0]["price"]),
+        (&json!("Tagliatelle"), &json!(24_000)),
+        "{menu}"
+    );
+    for (at, is_on) in [(1, true), (2, false)] {
+        let settings = bot(at, "settings").await;
+        let switches = (&settings["active"], &settings["quickOrderMode"]);
+        assert_eq!(switches, (&json!(is_on), &json!(is_on)), "{settings}");
+        assert_eq!(settings["name"], json!("Trattoria"), "{settings}");
+        assert_eq!(settings["deliveryTime"], json!({ "min": 30, "max": 45 }), "{settings}");
     }
     let stats = stage.network.stats().await;
     assert_eq!((stats.counts.pairings, stats.counters_reused), (0, 0), "{stats:#?}");
@@ -268,8 +301,8 @@ async fn a_database_that_fails_is_named_and_the_command_goes_on_where_it_was() {
     let said = errors(&command.output().await.unwrap());
     assert!(said.contains("gives no token: invalid_grant") && !said.contains("PRIVATE"), "{said}");
 
-    // It dies in the middle: the names, a batch of five whole (four places each), and no more.
-    place.break_with(Some(Fault::BusyAfter(1 + 20)));
+    // It dies in the middle: the names, a batch of five whole (nine places each), and no more.
+    place.break_with(Some(Fault::BusyAfter(1 + 45)));
     let (code, reports, output) = import(&stage, &all).await;
     assert_eq!(code, Some(1));
     assert_eq!(

@@ -202,6 +202,24 @@ async fn a_message_takes_the_place_of_its_placeholder_in_every_api() {
     scene.daemon.kill().await.unwrap();
 }
 
+/// It waited while the daemon was away: of such the library does not write down which LID is which number, and the phone answers by the
+/// LID alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_the_phones_word_is_the_customers_under_one_name() {
+    let Scene { stage, daemon, tenant, ear, customer, .. } = Scene::new().await;
+    daemon.terminate(LIMIT).await.unwrap();
+    let id = stage.network.customer_sends_for_phone(&customer, &tenant.number, "a table for two").await.unwrap();
+    let daemon = stage.start().await;
+    let is_of_it = |heard: &&sessiond::demo::Heard| heard.payload["message"]["id"] == json!(id);
+    let is_readable = |heard: &sessiond::demo::Heard| heard.payload["message"]["text"] == "a table for two";
+    let read = ear.until(LIMIT, |heard| heard.iter().filter(is_of_it).any(is_readable)).await;
+    read.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let heard = ear.heard();
+    let from: Vec<_> = heard.iter().filter(is_of_it).map(|heard| heard.payload["message"]["from"].clone()).collect();
+    assert!(from.iter().all(|from| *from == json!(format!("+{customer}"))), "{from:?}\n{}", stage.log());
+    daemon.kill().await.unwrap();
+}
+
 /// An album is a mark, and its pictures say that they are of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_of_an_album_name_it() {

@@ -6,8 +6,15 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ulid::Ulid;
 
 use super::hearing::HeardEvent;
+pub use crate::bot::owner_records::Versioned;
 use crate::{
-    bot::{conversation::Conversation, menu::Menu, order::Order, restaurant::RestaurantSettings},
+    bot::{
+        conversation::Conversation,
+        menu::Menu,
+        order::Order,
+        owner_records::{MENU, PLACE, SETTINGS},
+        restaurant::RestaurantSettings,
+    },
     message::EventId,
     store::{
         Batch, Store, StoreError,
@@ -16,20 +23,8 @@ use crate::{
     },
 };
 
-/// Names within [`space::BOT`].
-const MENU: &str = "menu";
-const SETTINGS: &str = "settings";
-const PLACE: &str = "place";
-/// Then an order's key and its revision: what [`super::projection`] has to write. Behind the other names.
+/// Within [`space::BOT`], then an order's key and its revision: what [`super::projection`] has to write. Behind the other names there.
 const UNPROJECTED: &str = "unprojected/";
-
-/// What an owner writes, and how often it was written: two who change it at the same time do not undo each other's work.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Versioned<T> {
-    /// 0: nobody has written it yet.
-    pub version: u64,
-    pub value: T,
-}
 
 /// How far the bot has come in the tenant's events. A chat's own place is in its conversation, and is ahead of this one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -345,6 +340,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bot::owner_records::first_records;
 
     fn stored(at: &str, conversation: serde_json::Value) -> Vec<u8> {
         let record = json!({ "conversation": conversation, "seen": null, "updated_at": at });
@@ -381,6 +377,21 @@ mod tests {
             assert_eq!(talk.lines()[0].item, "lim");
             assert_eq!(json!(talk)["kept"]["lines"][0]["item"], "aji");
         }
+    }
+
+    /// It would answer all that the log has, had it no place.
+    #[test]
+    fn an_import_switches_the_bot_on_from_its_own_moment_on() {
+        let now = "2026-03-01T13:30:00Z".parse().unwrap();
+        let settings = RestaurantSettings { active: true, ..RestaurantSettings::default() };
+        let records = first_records(None, Some(&settings), now, |_| false);
+        let names: Vec<_> = records.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [SETTINGS, PLACE]);
+        let kept: Versioned<RestaurantSettings> = serde_json::from_slice(&records[0].1).unwrap();
+        assert_eq!((kept.version, kept.value), (1, settings.clone()));
+        let place: BotPlace = serde_json::from_slice(&records[1].1).unwrap();
+        assert_eq!(place, BotPlace { cursor: None, since: now, owners_until: None });
+        assert!(first_records(None, Some(&settings), now, |name| name == SETTINGS).is_empty(), "an owner's own stay");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Importer {
     others: Option<LivingDaemons>,
     finality: Finality,
     margin: CounterMargin,
+    /// Of the only tenant, where somebody says it.
+    number: Option<String>,
     is_dry: bool,
     json: bool,
     /// By the public half of the noise key: where this command brings it, or would.
@@ -36,11 +38,12 @@ impl Importer {
         others: Option<LivingDaemons>,
         finality: Finality,
         margin: CounterMargin,
+        number: Option<String>,
         is_dry: bool,
         json: bool,
     ) -> Self {
         let (outcomes, reasons) = (BTreeMap::new(), BTreeMap::new());
-        Self { writer, others, finality, margin, is_dry, json, devices: Mutex::default(), outcomes, reasons }
+        Self { writer, others, finality, margin, number, is_dry, json, devices: Mutex::default(), outcomes, reasons }
     }
 
     pub async fn take(&mut self, tenant: SourceTenant, id: TenantId) {
@@ -51,7 +54,8 @@ impl Importer {
     /// The same without a word. Several at once, each for a tenant of its own.
     pub async fn bring(&self, tenant: SourceTenant, id: TenantId) -> ImportReport {
         let SourceTenant { name, number, copy, .. } = tenant;
-        match copy.and_then(|copy| copy.verify(number.as_deref()).map(|()| copy)) {
+        let number = self.number.as_deref().or(number.as_deref());
+        match copy.and_then(|copy| copy.verify(number).map(|()| copy)) {
             Ok(copy) => self.import(&name, id, copy).await,
             Err(error) => ImportReport::failed(&name, Some(id), ImportFailure::from(&error)),
         }

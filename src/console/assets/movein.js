@@ -11,7 +11,7 @@ import { t } from "./words.js";
 const GATEWAYS = ["baileys", "evolution", "waha", "whatsmeow", "rtdb", "firestore"];
 
 /** Kinds of entries that an operator decides by, in the order in which they are told. */
-const KINDS = ["session", "sender_key", "pre_key", "identity", "lid_mapping", "contact_token", "sync_key"];
+const KINDS = ["session", "sender_key", "pre_key", "identity", "lid_mapping", "contact_token", "sync_key", "menu_item", "bot_setting"];
 
 /** Problems of single entries that are shown. */
 const SHOWN = 8;
@@ -113,6 +113,7 @@ function told(report) {
     h("dl", { class: "facts" },
       fact(t("tenants.phone"), h("span", { class: "numbers" }, phone(report.number) || "—")),
       counts.map(([kind, of]) => fact(t(`movein.kind.${kind}`), t("movein.count", { kept: of.kept, all: of.kept + of.dropped })))),
+    report.bot_on && h("p", { class: "muted small" }, t("movein.bot_on")),
     report.finality !== "final" && h("p", { class: "muted small" }, t("movein.stale")),
     problems.length > 0 && h("ul", { class: "small" }, problems.map((one) => h("li", { lang: "en" }, `${label(one.entry)}: ${label(one.reason)}`))),
     more > 0 && h("p", { class: "muted small" }, t("movein.problems", { n: more })),

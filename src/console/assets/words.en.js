@@ -185,6 +185,9 @@ export default {
   "movein.kind.lid_mapping": "Contacts' names",
   "movein.kind.contact_token": "Contacts' tokens",
   "movein.kind.sync_key": "Keys of the settings",
+  "movein.kind.menu_item": "Dishes of the menu",
+  "movein.kind.bot_setting": "Settings of the bot",
+  "movein.bot_on": "The old service's bot was on: here the bot answers customers as soon as the tenant is connected.",
 
   "chats.list": "List of conversations",
   "chats.search": "Search conversations",

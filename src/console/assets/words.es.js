@@ -185,6 +185,9 @@ export default {
   "movein.kind.lid_mapping": "Nombres de contactos",
   "movein.kind.contact_token": "Tokens de contactos",
   "movein.kind.sync_key": "Llaves de los ajustes",
+  "movein.kind.menu_item": "Platos del menú",
+  "movein.kind.bot_setting": "Ajustes del bot",
+  "movein.bot_on": "El bot del servicio anterior estaba encendido: aquí el bot responde a los clientes en cuanto la cuenta esté conectada.",
 
   "chats.list": "Lista de conversaciones",
   "chats.search": "Buscar conversaciones",

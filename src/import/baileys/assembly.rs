@@ -211,7 +211,12 @@ impl EntryJoiner<'_> {
             EntryKind::ContactToken => self.contact_token(id, &node),
             EntryKind::SyncKey => self.sync_key(id, &node),
             EntryKind::DeviceList => self.device_list(id, node),
-            EntryKind::SenderKeyMemory | EntryKind::SyncVersion | EntryKind::ArchivedSession | EntryKind::Unknown => {
+            EntryKind::SenderKeyMemory
+            | EntryKind::SyncVersion
+            | EntryKind::ArchivedSession
+            | EntryKind::MenuItem
+            | EntryKind::BotSetting
+            | EntryKind::Unknown => {
                 self.copy.tally.ignore(kind, 1);
                 Ok(())
             }

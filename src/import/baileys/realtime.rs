@@ -2,7 +2,7 @@
 //!
 //! A stream: an export holds everything else of the old service too, and only one tenant of it is in memory at a time. Whatever
 //! part of the tree was exported, an object that holds `creds` is a session, and the name above it is its tenant. A tenant that is in
-//! both places comes out twice: [`read_newest`] decides.
+//! both places comes out twice: [`read_newest`] decides. Its menu, hours and switches come with the session beside which they stand.
 
 use std::{
     cell::RefCell,
@@ -19,21 +19,27 @@ use serde::{
 
 use super::{Assembly, document};
 use crate::import::{
-    ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy,
+    EntryError, ImportError, ImportLimits, ImportOrigin, RestaurantCopy, SourceTenant, TenantCopy,
     json::{self, JsonBudget, JsonNode, NodeSeed},
+    restaurant::{self, FoundPlace, RestaurantPlaces},
     source::{StreamSink, walk},
     versions::SourceVersions,
 };
 
 /// The current place of a session within its tenant.
 const SESSION: &str = "baileys_session";
-/// What the old service says of a tenant, and in it: whether it is connected.
+/// What the old service says of a tenant, and in it: whether it is connected, and its name for people.
 const RESTAURANT: &str = "restaurant";
 const CONNECTED: &str = "whatsappConnected";
+const CALLED: &str = "name";
 /// Where the old service says whose session it is: `whatsapp/baileys/phoneNumber` beside it.
 const NUMBER: [&str; 3] = ["whatsapp", "baileys", "phoneNumber"];
+/// Their children are tenants, whatever they are called.
+const OF_TENANTS: [&str; 2] = ["tenants", "baileys_sessions"];
 /// When a session was written, beside it: as text, and in milliseconds.
 const TIMES: [&str; 2] = ["updatedAt", "savedAt"];
+/// What else is read of a tenant: its restaurant's.
+const PLACES: [&str; 3] = ["menu", "config", "bot"];
 /// `tenants/{t}/whatsapp/baileys`, and two more for exports that begin above.
 const LEVELS: usize = 6;
 
@@ -167,17 +173,19 @@ struct BranchSeed<'a, 's> {
     level: usize,
     /// How much of [`NUMBER`] leads here.
     towards_number: usize,
+    is_of_tenants: bool,
 }
 
 impl<'a, 's> BranchSeed<'a, 's> {
     fn root(walk: &'a ExportWalk<'s>) -> Self {
-        Self { walk, level: 0, towards_number: 0 }
+        Self { walk, level: 0, towards_number: 0, is_of_tenants: false }
     }
 
     fn below(&self, name: &str) -> Self {
         let goes_on = name == NUMBER[self.towards_number];
         let towards_number = if goes_on { self.towards_number + 1 } else { usize::from(name == NUMBER[0]) };
-        Self { walk: self.walk, level: self.level + 1, towards_number }
+        let is_of_tenants = OF_TENANTS.contains(&name);
+        Self { walk: self.walk, level: self.level + 1, towards_number, is_of_tenants }
     }
 }
 
@@ -206,6 +214,7 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
         let mut session = None;
         let (mut connected, mut number) = (None, None);
         let (mut saved_at, mut session_saved_at) = (None, None);
+        let mut beside = RestaurantPlaces::default();
         let mut own: Option<(Assembly, Result<(), ImportError>)> = None;
         // Much else in a database may have keys, and much may be called `creds`.
         let mut has_creds = false;
@@ -219,14 +228,23 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
                     *added = document::add(assembly, JsonNode::Map(vec![(name, node)]));
                 }
             } else if TIMES.contains(&name.as_str()) {
-                // Small, whatever a stranger put there.
-                let budget = JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..limits });
+                let budget = small(&limits);
                 saved_at = saved_at.max(time(&source.next_value_seed(NodeSeed::in_stream(&budget))?));
             } else if name == RESTAURANT {
-                connected = source.next_value_seed(FlagSeed(CONNECTED))?;
+                if let Some((flag, called)) = source.next_value_seed(RestaurantSeed(&limits))? {
+                    (connected, beside.name) = (flag, called);
+                }
+            } else if !self.is_of_tenants && PLACES.contains(&name.as_str()) {
+                let budget = restaurant::budget(&limits);
+                let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
+                let place = match (budget.check("a place"), node) {
+                    (Err(_), _) => FoundPlace::Unreadable(EntryError::TooLarge),
+                    (Ok(()), JsonNode::Null) => FoundPlace::Nothing,
+                    (Ok(()), node) => FoundPlace::Value(node),
+                };
+                beside.put(&name, place);
             } else if self.towards_number == 2 && name == NUMBER[2] {
-                // Small, whatever a stranger put there.
-                let budget = JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..limits });
+                let budget = small(&limits);
                 let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
                 *self.walk.number.borrow_mut() = node.text().and_then(stated_number);
             } else {
@@ -249,7 +267,11 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
         // A tenant that says it is connected, and has nothing to connect with, must not be missed.
         let nothing = (connected == Some(true)).then_some(Err(ImportError::NoCredentials));
         let saved_at = if session.is_some() { session_saved_at } else { saved_at };
-        Ok(session.or(own).or(nothing).map(|copy| FoundSession { copy, connected, saved_at, number }))
+        let mut copy = session.or(own).or(nothing);
+        if let Some(Ok(copy)) = &mut copy {
+            copy.restaurant = RestaurantCopy::read(beside, &mut copy.tally);
+        }
+        Ok(copy.map(|copy| FoundSession { copy, connected, saved_at, number }))
     }
 }
 
@@ -270,36 +292,46 @@ fn time(node: &JsonNode) -> Option<Timestamp> {
     }
 }
 
-/// A flag within an object; nothing else of it is kept.
-struct FlagSeed(&'static str);
+/// What is known of a tenant beside its session: whether it is connected, and what the restaurant is called. Nothing else of it is kept.
+struct RestaurantSeed<'l>(&'l ImportLimits);
 
-impl<'de> DeserializeSeed<'de> for FlagSeed {
-    type Value = Option<bool>;
+impl<'de> DeserializeSeed<'de> for RestaurantSeed<'_> {
+    type Value = Option<(Option<bool>, FoundPlace)>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<bool>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for FlagSeed {
-    type Value = Option<bool>;
+impl<'de> Visitor<'de> for RestaurantSeed<'_> {
+    type Value = Option<(Option<bool>, FoundPlace)>;
 
     nothing_in_scalars!();
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Option<bool>, E> {
-        Ok(self.0.is_empty().then_some(flag))
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Option<bool>, A::Error> {
-        let mut flag = None;
+    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Self::Value, A::Error> {
+        let (mut connected, mut called) = (None, FoundPlace::Nothing);
         while let Some(name) = source.next_key::<String>()? {
-            if name == self.0 {
-                // The flag itself: without a name.
-                flag = source.next_value_seed(FlagSeed(""))?;
-            } else {
+            if ![CONNECTED, CALLED].contains(&name.as_str()) {
                 source.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let budget = small(self.0);
+            let node = source.next_value_seed(NodeSeed::in_stream(&budget))?;
+            match node {
+                JsonNode::Bool(flag) if name == CONNECTED => connected = Some(flag),
+                node if name == CALLED => called = FoundPlace::Value(node),
+                _ => connected = None,
             }
         }
-        Ok(flag)
+        Ok(Some((connected, called)))
     }
+}
+
+/// For a value that is small, whatever a stranger put there.
+fn small(limits: &ImportLimits) -> JsonBudget {
+    JsonBudget::new(&ImportLimits { values: 16, tenant_bytes: 256, ..*limits })
 }

@@ -1,9 +1,14 @@
 //! The Realtime Database and Firestore.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::import::baileys::{firestore, realtime};
+use crate::{
+    import::baileys::{firestore, realtime},
+    journal::Record,
+    store::{key, space},
+};
 
 fn newest(export: &Value) -> (Vec<SourceTenant>, Result<(), ImportError>) {
     let source = std::io::Cursor::new(export.to_string());
@@ -280,4 +285,101 @@ fn documents_of_firestore_in_both_shapes_of_their_keys() {
     }
     let (_, result) = collect(|take| firestore::read(br#"{"a":1}"#.as_slice(), &ImportLimits::default(), take));
     assert!(matches!(result, Err(ImportError::OtherFormat(_))));
+}
+
+/// A restaurant as the old service's pages write it.
+fn restaurant() -> Value {
+    json!({
+        "baileys_session": { "creds": value(&files(BAILEYS_7), "creds.json"), "updatedAt": 1 },
+        "bot": { "config": { "active": true, "lastUpdated": 1 }, "messages": { "welcome": "x" }, "quickOrderMode": true },
+        "config": {
+            "businessHours": { "enabled": true, "timezone": "America/Bogota", "schedule": {
+                "monday": { "active": true, "open": "11:00", "close": "22:30" }, "sunday": { "active": false },
+            } },
+            "deliveryCost": { "cost": 5000, "freeDeliveryMin": 0 },
+            "deliveryTime": { "min": 30, "max": "45" },
+        },
+        "menu": { "items": {
+            "-Na": { "id": "a1", "name": "Ajiaco", "price": 24000, "category": "Sopas", "description": "x", "available": false },
+            "-Nb": { "name": " Limonada", "price": "6000" },
+            "-Nc": { "name": "Sin precio" },
+            "-Nd": { "id": "a1", "name": "Dos veces", "price": 1 },
+        } },
+        "restaurant": { "name": " Trattoria ", "whatsappConnected": true },
+    })
+}
+
+#[test]
+fn a_restaurants_menu_hours_and_switches_come_with_its_session() {
+    let restaurant = restaurant();
+    for (export, name) in [
+        (json!({ "tenants": { "t": restaurant }, "config": { "deliveryTime": { "min": 1, "max": 2 } } }), "t"),
+        // A tenant may be called whatever a place is called.
+        (json!({ "tenants": { "menu": restaurant } }), "menu"),
+        (json!({ "t": restaurant }), "t"),
+        (restaurant.clone(), ""),
+    ] {
+        let (mut found, result) = newest(&export);
+        result.expect("an export");
+        assert_eq!((found.len(), found[0].name.as_str()), (1, name));
+        let copy = found.remove(0).copy.expect("a copy");
+        let menu = copy.restaurant.menu.as_ref().expect("a menu");
+        let dishes: Vec<_> = menu
+            .items
+            .iter()
+            .map(|dish| (dish.id.as_str(), dish.name.as_str(), dish.price.amount(), dish.available))
+            .collect();
+        assert_eq!(dishes, [("a1", "Ajiaco", 24_000, false), ("-Nb", "Limonada", 6_000, true)]);
+        let settings = copy.restaurant.settings.as_ref().expect("settings");
+        assert!(settings.active && settings.quick_order_mode && settings.name == "Trattoria");
+        let hours = settings.business_hours.as_ref().expect("hours");
+        assert_eq!((hours.schedule["monday"].open.as_str(), hours.schedule["sunday"].active), ("11:00", false));
+        assert_eq!(settings.delivery_time.map(|time| (time.min, time.max)), Some((30, 45)));
+        let cost = settings.delivery_cost.expect("a cost");
+        assert_eq!((cost.cost.amount(), cost.free_delivery_min), (5_000, None));
+        let problems: Vec<_> = copy.tally.problems.iter().map(|problem| problem.entry.as_str()).collect();
+        assert_eq!(problems, ["-Nc", "-Nd"], "no price; another dish's id");
+
+        let mut report = ImportReport::new("t", None, ImportOutcome::Importable);
+        report.describe(&copy, Finality::Final);
+        assert!(report.to_string().contains(", dishes 2, settings 6, bot on\n"), "{report}");
+        assert_eq!(json!(report)["bot_on"], json!(true));
+    }
+}
+
+#[test]
+fn what_an_owner_has_written_here_stays_and_receipts_are_as_builds_before_read_them() {
+    let (mut found, _) = newest(&json!({ "tenants": { "t": restaurant() } }));
+    let settled = found.remove(0).copy.expect("a copy").settle(Finality::Final, CounterMargin::default());
+    let record = |name: &str| Record { space: space::BOT, key: key::text(name), value: b"{}".to_vec().into() };
+    for (state, expected) in [
+        (vec![], vec!["menu", "settings", "place"]),
+        (vec![record("menu")], vec!["settings", "place"]),
+        (vec![record("settings"), record("place")], vec!["menu"]),
+    ] {
+        let entry = TenantEntry::new(&settled, &state, Timestamp::UNIX_EPOCH).expect("an entry");
+        let written = entry.changes.iter().filter(|change| change.space == space::BOT);
+        let written: Vec<_> = written.map(|change| change.key.clone()).collect();
+        assert_eq!(written, expected.iter().map(|name| key::text(name)).collect::<Vec<_>>());
+        let receipt = entry.changes.iter().find(|change| *change.key == *key::text("session/import"));
+        let receipt = receipt.and_then(|change| change.value.clone()).expect("a receipt");
+        let receipt: Value = serde_json::from_slice(&receipt).expect("JSON");
+        let kinds: Vec<_> = receipt["entries"].as_object().expect("counts").keys().collect();
+        assert!(!kinds.iter().any(|kind| ["menu_item", "bot_setting"].contains(&kind.as_str())), "{kinds:?}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_not_whole_costs_itself_and_the_bot_stays_off() {
+    let mut tenant = restaurant();
+    tenant["bot"] = json!({ "messages": { "welcome": "x" } });
+    tenant["restaurant"] = json!({ "name": "x".repeat(300), "whatsappConnected": true });
+    tenant["config"] = json!({ "businessHours": { "enabled": true }, "deliveryTime": { "min": 50, "max": 10 } });
+    tenant["menu"]["items"]["-Na"]["description"] = json!("x".repeat(2 << 20));
+    let (mut found, result) = newest(&json!({ "tenants": { "t": tenant } }));
+    result.expect("an export");
+    let copy = found.remove(0).copy.expect("a copy");
+    assert_eq!(copy.restaurant, RestaurantCopy::default());
+    let problems: Vec<_> = copy.tally.problems.iter().map(|problem| problem.entry.as_str()).collect();
+    assert_eq!(problems, ["menu/items", "config/businessHours", "config/deliveryTime"]);
 }

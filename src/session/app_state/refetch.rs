@@ -1,11 +1,18 @@
 //! Settings that the library did not fetch. Told of a change while it is reading the same collection, it leaves it at that, although
 //! what it reads may be from before the change, and nothing tells it again (whatsapp-rust 0.7.0, `sync_collections_batched`; only
 //! [`AppStateSyncFailed`] says so). Here they are fetched once that reading is over.
+//!
+//! So are all of them for a device that has a name and no keys: it came from another gateway with credentials alone. The library makes its
+//! first sync for devices without a name only, and waits with the login until the phone has shared the keys; here the phone is asked behind
+//! the login.
 
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, watch};
@@ -19,9 +26,40 @@ use whatsapp_rust::{
 pub(in crate::session) struct Skipped {
     names: Mutex<BTreeMap<&'static str, u64>>,
     more: Notify,
+    /// What was fetched could not be read.
+    lacks_keys: AtomicBool,
 }
 
+const COLLECTIONS: [WAPatchName; 5] = [
+    WAPatchName::CriticalBlock,
+    WAPatchName::CriticalUnblockLow,
+    WAPatchName::RegularHigh,
+    WAPatchName::Regular,
+    WAPatchName::RegularLow,
+];
+
 impl Skipped {
+    /// Of a device with a name and without keys.
+    pub fn without_keys() -> Self {
+        let skipped = Self { lacks_keys: AtomicBool::new(true), ..Self::default() };
+        skipped.add_all();
+        skipped
+    }
+
+    /// The phone may answer after the library has given up.
+    pub fn keys_came(&self) {
+        if self.lacks_keys.swap(false, Ordering::Relaxed) {
+            self.add_all();
+        }
+    }
+
+    fn add_all(&self) {
+        let mut names = self.names();
+        COLLECTIONS.iter().for_each(|name| *names.entry(name.as_str()).or_default() += 1);
+        drop(names);
+        self.more.notify_one();
+    }
+
     pub fn heard(&self, failed: &AppStateSyncFailed) {
         let skipped = failed.skipped.iter().filter_map(|name| collection(name));
         let mut names = self.names();
@@ -74,6 +112,19 @@ fn collection(name: &str) -> Option<WAPatchName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_keys_all_is_fetched_and_once_more_when_they_come() {
+        let skipped = Skipped::without_keys();
+        for _ in 0..2 {
+            let names = skipped.names().clone();
+            assert_eq!(names.len(), 5);
+            names.into_iter().for_each(|(name, times)| skipped.fetched(name, times));
+            assert!(skipped.names().is_empty());
+            skipped.keys_came();
+        }
+        assert!(skipped.names().is_empty(), "keys that come later are of no concern");
+    }
 
     #[test]
     fn what_is_skipped_while_it_is_fetched_is_fetched_again() {
