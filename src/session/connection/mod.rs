@@ -570,6 +570,11 @@ impl<'a> Connection<'a> {
             Event::PairingCode(_) => {
                 self.has_code = true;
                 self.supervisor.setback = None;
+                session.set_status(|status| {
+                    if status.state == State::ScanQrCode {
+                        status.reason = "waiting for a scan".into();
+                    }
+                });
                 None
             }
             // Without a code that counts it is the answer to whoever asked for one, who has it.
