@@ -152,6 +152,8 @@ pub struct Connection<'a> {
     last_push: watch::Receiver<Instant>,
     /// When the last stanza of the offline queue came.
     last_kept: watch::Receiver<Instant>,
+    /// When the vault was last found to take nothing.
+    last_outage: Instant,
     connected_at: Option<Instant>,
     logged_in_since: Option<Instant>,
     drain: Drain,
@@ -215,6 +217,7 @@ impl<'a> Connection<'a> {
             proof: None,
             last_push: pushed.subscribe(),
             last_kept: kept.subscribe(),
+            last_outage: began,
             connected_at: None,
             logged_in_since: None,
             drain: Drain::new(began),
@@ -505,6 +508,9 @@ impl<'a> Connection<'a> {
     }
 
     fn look_at_the_clock(&mut self) -> Flow {
+        if self.session.journal.outage() {
+            self.last_outage = Instant::now();
+        }
         let state = self.session.status.borrow().state;
         let waits = self.session.ready.borrow().is_none();
         let logged_in_for = self.client.is_logged_in().then(|| self.logged_in_since.get_or_insert_with(Instant::now));
@@ -536,7 +542,7 @@ impl<'a> Connection<'a> {
             // Messages that wait for the vault are not quiet; and without it there is no new login.
             State::Working if !self.session.journal.outage() => {
                 let limit = self.supervisor.quiet_limit;
-                if self.last_push.borrow().elapsed() > limit {
+                if self.last_sign().elapsed() > limit {
                     debug!(quiet.s = limit.as_secs(), "quiet: is it deaf?");
                     self.supervisor.testing = true;
                     self.signal = Some(Signal::Quiet);
@@ -554,8 +560,13 @@ impl<'a> Connection<'a> {
         ControlFlow::Continue(())
     }
 
+    /// The silence since then is WhatsApp's. While the vault takes nothing it is ours: what comes is not told before it is kept.
+    fn last_sign(&self) -> Instant {
+        (*self.last_push.borrow()).max(self.last_outage)
+    }
+
     fn look_at_the_queue(&mut self) -> Flow {
-        let last = (*self.last_push.borrow()).max(*self.last_kept.borrow());
+        let last = self.last_sign().max(*self.last_kept.borrow());
         match self.drain.look(last, Instant::now()) {
             Look::GoesOn => {}
             Look::Stands if self.supervisor.silent_logins < MAX_SILENT_LOGINS => {
