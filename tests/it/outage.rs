@@ -340,3 +340,37 @@ async fn silence_in_an_outage_is_no_deafness() {
     assert!(cut.is_err(), "a good line was cut\n{}", stage.log());
     daemon.kill().await.unwrap();
 }
+
+/// A message waits for a vault that refuses at once: it is asked less and less often, and the message goes when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_waits_does_not_hammer_a_vault_that_refuses() {
+    const TIME: Duration = Duration::from_secs(10);
+    let Some((stage, proxy)) = crate::proxy::stage().await else { return };
+    let stage = stage.set("SESSIOND_HEARTBEAT__FIRST", "1h").set("SESSIOND_HEARTBEAT__INTERVAL", "1h");
+    let daemon = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    let (number, customer) = (&conversation.number, &conversation.customers[0]);
+    let not_now = loopback::Fault::new(loopback::FaultKind::ErrorAcks).code(503).target(number);
+    stage.network.fault(not_now).await.unwrap();
+    let id = stage.dashboard.send(TENANT, customer, "hello", "hello").await.unwrap();
+    // The library says so; the network forgets what it refuses.
+    let is_refused = async || stage.log().lines().any(|line| line.contains("nack") && line.contains(&id));
+    until(LIMIT, "the first attempt", is_refused).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    proxy.set(Mode::Refuse);
+    stage.network.clear_faults().await;
+    let out = async || !matches!(stage.health().await.1["status"].as_str(), Some("ok"));
+    until(LIMIT, "the outage", out).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let before = proxy.refusals();
+    // What counts is what comes within a time.
+    sleep(TIME).await;
+    let asked = proxy.refusals() - before;
+    println!("a vault that refuses was asked {asked} times within {TIME:?}");
+    assert!((1..=20).contains(&asked), "asked {asked} times within {TIME:?}\n{}", stage.log());
+    proxy.set(Mode::Pass);
+    let arrived = async || {
+        let inbox = stage.network.customer_inbox(customer).await.unwrap();
+        inbox.iter().any(|received| received.id == id)
+    };
+    until(LIMIT, "the message", arrived).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    daemon.kill().await.unwrap();
+}
