@@ -82,28 +82,29 @@ impl Drain {
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> impl Fn(Instant) -> Instant {
-        move |start| start + Duration::from_secs(seconds)
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
     }
 
+    /// Logged in, and told of a queue, after a second.
     fn begun() -> (Instant, Drain) {
         let start = Instant::now();
         let mut drain = Drain::new(start);
-        drain.begin(at(1)(start));
-        drain.announce(400, at(1)(start));
+        drain.begin(at(start, 1));
+        drain.announce(400, at(start, 1));
         (start, drain)
     }
 
     #[test]
     fn it_goes_on_for_as_long_as_it_comes() {
         let (start, mut drain) = begun();
-        let look = |drain: &Drain, last: u64, now: u64| drain.look(at(last)(start), at(now)(start));
+        let look = |drain: &Drain, last: u64, now: u64| drain.look(at(start, last), at(start, now));
         assert_eq!(look(&drain, 0, 60), Look::GoesOn, "a minute from WhatsApp's word");
         assert_eq!(look(&drain, 0, 62), Look::TooLong);
         assert_eq!(look(&drain, 59, 118), Look::GoesOn, "it still comes");
         assert_eq!(look(&drain, 59, 120), Look::TooLong);
         // The library gives up after a minute, and is not believed.
-        assert!(drain.left_by_library(300, at(61)(start)));
+        assert!(drain.left_by_library(300, at(start, 61)));
         assert_eq!(look(&drain, 59, 70), Look::GoesOn, "what it had asked for comes");
         assert_eq!(look(&drain, 59, 72), Look::Stands, "nobody asks for the rest");
         assert_eq!(look(&drain, 75, 84), Look::GoesOn);
@@ -116,11 +117,11 @@ mod tests {
     fn whatsapps_word_for_the_end_counts() {
         let (start, mut drain) = begun();
         assert!(!drain.end(), "the library says it when all of it is kept");
-        assert!(!drain.left_by_library(0, at(2)(start)), "whatever it has counted");
+        assert!(!drain.left_by_library(0, at(start, 2)), "whatever it has counted");
         let (start, mut drain) = begun();
-        assert!(!drain.left_by_library(400, at(61)(start)), "all of it has come");
+        assert!(!drain.left_by_library(400, at(start, 61)), "all of it has come");
         // Without a word of how much there is nothing says that more comes.
         let mut silent = Drain::new(start);
-        assert!(!silent.has_begun() && !silent.left_by_library(0, at(61)(start)));
+        assert!(!silent.has_begun() && !silent.left_by_library(0, at(start, 61)));
     }
 }
