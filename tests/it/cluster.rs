@@ -78,15 +78,18 @@ impl Pair {
 /// Customers and tenants write until it is ended; what no process takes is tried again under its key.
 pub struct Traffic {
     stop: Arc<AtomicBool>,
-    sent: Arc<AtomicUsize>,
+    /// By conversation: messages that a process has taken.
+    sent: Arc<[AtomicUsize]>,
     talks: Vec<JoinHandle<Conversation>>,
 }
 
 impl Traffic {
     pub fn start(stage: &Stage, dashboards: Vec<Dashboard>, conversations: Vec<Conversation>) -> Self {
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let talks = conversations.into_iter().map(|conversation| {
-            let talk = Talk { conversation, dashboards: dashboards.clone(), stop: stop.clone(), sent: sent.clone() };
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), conversations.iter().map(|_| AtomicUsize::new(0)));
+        let sent: Arc<[AtomicUsize]> = sent.collect();
+        let talks = conversations.into_iter().enumerate().map(|(place, conversation)| {
+            let (dashboards, stop, sent) = (dashboards.clone(), stop.clone(), sent.clone());
+            let talk = Talk { conversation, dashboards, stop, sent, place };
             tokio::spawn(talk.go_on(stage.network.clone()))
         });
         let talks = talks.collect();
@@ -95,8 +98,18 @@ impl Traffic {
 
     /// Everybody has sent something. In a debug build a process is busy for seconds when it reads the first phone number.
     pub async fn until_begun(&self) {
-        let begun = || std::future::ready(self.sent.load(Ordering::Acquire) >= self.talks.len());
-        until(LIMIT, "the first messages", begun).await.unwrap();
+        self.until_sent(|_| 1, "the first messages").await;
+    }
+
+    /// Everybody has sent something that was begun after this.
+    pub async fn until_all_go_on(&self) {
+        let before: Vec<_> = self.sent.iter().map(|sent| sent.load(Ordering::Acquire)).collect();
+        self.until_sent(|place| before[place] + 2, "another message of everybody's").await;
+    }
+
+    async fn until_sent(&self, least: impl Fn(usize) -> usize, what: &str) {
+        let is_so = || self.sent.iter().enumerate().all(|(place, sent)| sent.load(Ordering::Acquire) >= least(place));
+        until(LIMIT, what, || std::future::ready(is_so())).await.unwrap();
     }
 
     pub async fn end(self) -> Vec<Conversation> {
@@ -113,12 +126,13 @@ struct Talk {
     conversation: Conversation,
     dashboards: Vec<Dashboard>,
     stop: Arc<AtomicBool>,
-    sent: Arc<AtomicUsize>,
+    sent: Arc<[AtomicUsize]>,
+    place: usize,
 }
 
 impl Talk {
     async fn go_on(self, network: Network) -> Conversation {
-        let Self { mut conversation, dashboards, stop, sent } = self;
+        let Self { mut conversation, dashboards, stop, sent, place } = self;
         let mut n = 0;
         while !stop.load(Ordering::Acquire) {
             n += 1;
@@ -129,9 +143,7 @@ impl Talk {
             let text = format!("notice {n} of {}", conversation.tenant);
             let id = send(&dashboards, &conversation.tenant, &customer, &text).await;
             conversation.sent.push(Sent { id, customer, text });
-            if n == 1 {
-                sent.fetch_add(1, Ordering::AcqRel);
-            }
+            sent[place].fetch_add(1, Ordering::AcqRel);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         conversation
@@ -205,7 +217,7 @@ async fn a_rolling_deploy(home: Home) {
     let Pair { stage, old, other, .. } = pair;
     assert_eq!(old.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
     let took = began.elapsed();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    traffic.until_all_go_on().await;
     let pair = Pair { conversations: traffic.end().await, stage, old: new, other };
     pair.assert_handed_over().await;
     pair.assert_promises().await;
@@ -304,7 +316,7 @@ async fn a_kill_in_the_middle(kills_old: bool) {
         new = other.start().await;
         old = new;
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    traffic.until_all_go_on().await;
     let pair = Pair { conversations: traffic.end().await, stage, old, other };
     pair.assert_handed_over().await;
     pair.assert_promises().await;

@@ -124,7 +124,7 @@ async fn three_processes(home: Home) {
     for other in &others[..2] {
         assert!(other.log().contains("\"taken over\""), "each has its share\n{}", other.log());
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    traffic.until_all_go_on().await;
     second.kill().await.unwrap();
     let killed = Instant::now();
     let all = || async { others[1].health().await.1["sessions"]["working"] == json!(12) };
@@ -132,7 +132,7 @@ async fn three_processes(home: Home) {
     println!("{home:?}: what the killed one had is served after {:?}", killed.elapsed());
     let fourth = others[2].start().await;
     assert_eq!(third.terminate(LIMIT).await.unwrap(), Some(0), "{}", logs());
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    traffic.until_all_go_on().await;
     let conversations = traffic.end().await;
     assert_all_at(&stage, &others[2], &conversations, logs).await;
     assert_eq!(stage.network.stats().await.counts.replaced_logins, 0, "WhatsApp saw two of one tenant\n{}", logs());
@@ -169,7 +169,7 @@ async fn a_joiner_that_is_told_to_stop(stays: bool) {
         Some(third) => third,
         None => others[1].start().await,
     };
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    traffic.until_all_go_on().await;
     let conversations = traffic.end().await;
     assert_all_at(&stage, &others[1], &conversations, logs).await;
     assert_eq!(stage.network.stats().await.counts.replaced_logins, 0, "WhatsApp saw two of one tenant\n{}", logs());
@@ -202,7 +202,7 @@ async fn a_vault_that_is_away(mode: Mode) {
     let Fleet { stage, first, others, .. } = fleet;
     let logs = || format!("{}\n--\n{}", stage.log(), others[0].log());
     assert_eq!(first.ended(LIMIT).await.unwrap(), Some(0), "{}", logs());
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    traffic.until_all_go_on().await;
     let conversations = traffic.end().await;
     assert_all_at(&stage, &others[0], &conversations, logs).await;
     assert_eq!(stage.network.stats().await.counts.replaced_logins, 0, "taken from one that lives\n{}", logs());

@@ -60,6 +60,8 @@ fn every_reason_of_a_session_is_said_in_spanish() {
     }
     let passkey = read("session/pairing/passkey.rs");
     said.extend(stretches(&passkey, "fn reason(&self)", &["\n    }"]).flat_map(literals));
+    let code = read("session/pairing/code.rs");
+    said.extend(stretches(&code, "pub fn setback(", &["\n}"]).flat_map(literals));
     for file in [
         "session/connection/supervisor.rs",
         "session/connection/mod.rs",
@@ -70,8 +72,9 @@ fn every_reason_of_a_session_is_said_in_spanish() {
     ] {
         let source = read(file);
         for (mark, ends) in [
-            ("status.reason =", &["};", ";\n"][..]),
-            ("let reason =", &["};", ";\n"]),
+            // Not a semicolon within a sentence.
+            ("status.reason =", &[";\n"][..]),
+            ("let reason =", &[";\n"]),
             (" reason: match", &[".into(),"]),
             ("STAYS_AWAY: &str =", &[";"]),
             ("bare(State::", &[")"]),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sessiond::demo::{Conversation, Ear, Heard, Process};
+use sessiond::demo::{Conversation, Ear, Heard, Process, until};
 use tokio::time::sleep;
 
 use crate::{
@@ -305,5 +305,72 @@ async fn what_the_vault_took_too_long_for_is_told_when_it_is_back() {
     proxy.set(Mode::Pass);
     hears(&late).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     assert_eq!(stage.network.stats().await.counts.logins, logins, "it was said again\n{}", stage.log());
+    daemon.kill().await.unwrap();
+}
+
+/// What comes while the vault is away is told when it is kept, so the silence says nothing of the line: one that is good is not tested because
+/// of it as soon as the vault is back, and with it every tenant's.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_in_an_outage_is_no_deafness() {
+    /// After so much quiet a line is tested, and each is looked at four times meanwhile.
+    const QUIET: Duration = Duration::from_secs(6);
+    let Some((stage, proxy)) = crate::proxy::stage().await else { return };
+    let stage = stage
+        .set("SESSIOND_HEARTBEAT__FIRST", "1h")
+        .set("SESSIOND_HEARTBEAT__INTERVAL", format!("{}s", 2 * QUIET.as_secs()));
+    let daemon = stage.start().await;
+    stage.pair(TENANT).await;
+    let logins = async || stage.network.stats().await.counts.logins;
+    // Of which WhatsApp hears nothing.
+    let write = async |country: &str| {
+        let config = json!({ "config": { "country": country } });
+        stage.dashboard.put(&format!("/api/sessions/{TENANT}"), config).await.unwrap().status
+    };
+    proxy.set(Mode::Refuse);
+    let began = Instant::now();
+    let refused = until(LIMIT, "the outage", async || write("MX").await == 503).await;
+    refused.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    // Longer than the quiet that it takes.
+    sleep((QUIET + Duration::from_secs(1)).saturating_sub(began.elapsed())).await;
+    let before = logins().await;
+    proxy.set(Mode::Pass);
+    let taken = until(LIMIT, "the vault", async || write("AR").await == 200).await;
+    taken.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let cut = until(QUIET / 2, "another login", async || logins().await > before).await;
+    assert!(cut.is_err(), "a good line was cut\n{}", stage.log());
+    daemon.kill().await.unwrap();
+}
+
+/// A message waits for a vault that refuses at once: it is asked less and less often, and the message goes when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_waits_does_not_hammer_a_vault_that_refuses() {
+    const TIME: Duration = Duration::from_secs(10);
+    let Some((stage, proxy)) = crate::proxy::stage().await else { return };
+    let stage = stage.set("SESSIOND_HEARTBEAT__FIRST", "1h").set("SESSIOND_HEARTBEAT__INTERVAL", "1h");
+    let daemon = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    let (number, customer) = (&conversation.number, &conversation.customers[0]);
+    let not_now = loopback::Fault::new(loopback::FaultKind::ErrorAcks).code(503).target(number);
+    stage.network.fault(not_now).await.unwrap();
+    let id = stage.dashboard.send(TENANT, customer, "hello", "hello").await.unwrap();
+    // The library says so; the network forgets what it refuses.
+    let is_refused = async || stage.log().lines().any(|line| line.contains("nack") && line.contains(&id));
+    until(LIMIT, "the first attempt", is_refused).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    proxy.set(Mode::Refuse);
+    stage.network.clear_faults().await;
+    let out = async || !matches!(stage.health().await.1["status"].as_str(), Some("ok"));
+    until(LIMIT, "the outage", out).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let before = proxy.refusals();
+    // What counts is what comes within a time.
+    sleep(TIME).await;
+    let asked = proxy.refusals() - before;
+    println!("a vault that refuses was asked {asked} times within {TIME:?}");
+    assert!((1..=20).contains(&asked), "asked {asked} times within {TIME:?}\n{}", stage.log());
+    proxy.set(Mode::Pass);
+    let arrived = async || {
+        let inbox = stage.network.customer_inbox(customer).await.unwrap();
+        inbox.iter().any(|received| received.id == id)
+    };
+    until(LIMIT, "the message", arrived).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     daemon.kill().await.unwrap();
 }

@@ -290,3 +290,39 @@ async fn a_refused_code_says_why_in_words() {
     assert!(again.body["detail"].as_str().unwrap().contains(" s more"), "{}", again.body);
     daemon.kill().await.unwrap();
 }
+
+/// The code was typed, and WhatsApp takes nothing that comes of it: whoever waits hears it, and the next code works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typed_code_that_is_refused_is_told() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    stage.dashboard.qr("trattoria").await.unwrap();
+    let phone = stage.network.add_phone(None).await;
+    let ask = async || {
+        let number = json!({ "phoneNumber": phone.number });
+        let answer = stage.dashboard.post("/api/trattoria/auth/request-code", number).await.unwrap();
+        assert_eq!(answer.status, 200, "{}\n{}", answer.body, stage.log());
+        answer.body["code"].as_str().unwrap_or_else(|| panic!("{}", answer.body)).to_owned()
+    };
+    let session = async || get(&stage, "/api/sessions/trattoria").await;
+    let says = async |words: &str| {
+        let waited = until(LIMIT, words, async || session().await["reason"].as_str().unwrap().contains(words)).await;
+        let now = session().await;
+        waited.unwrap_or_else(|error| panic!("{error}: {now}\n{}", stage.log()));
+        assert_eq!(now["status"], json!("SCAN_QR_CODE"));
+    };
+    let code = ask().await;
+    stage.network.fault(Fault::new(FaultKind::IqError).xmlns("md").code(400).count(1)).await.unwrap();
+    let typing = tokio::spawn({
+        let (network, number) = (stage.network.clone(), phone.number.clone());
+        async move { network.link_code(&number, &code).await }
+    });
+    says("WhatsApp refused the code that was typed (400)").await;
+    // With the next code it is forgotten.
+    let code = ask().await;
+    says("waiting for a scan").await;
+    assert!(typing.await.unwrap().is_err(), "the phone has linked a client that was refused");
+    stage.network.link_code(&phone.number, &code).await.unwrap();
+    until(LIMIT, "the pairing", || stage.dashboard.is_connected("trattoria")).await.unwrap();
+    daemon.kill().await.unwrap();
+}

@@ -3,7 +3,10 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,7 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    refusals: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -63,8 +67,14 @@ impl Proxy {
         let address = listener.local_addr().expect("is bound");
         let state = State { mode: Mode::Pass, refused: CancellationToken::new(), hung: CancellationToken::new() };
         let state = Arc::new(Mutex::new(state));
-        let accepting = tokio::spawn(accept(listener, target.to_owned(), state.clone()));
-        Self { address, state, accepting }
+        let refusals = Arc::default();
+        let accepting = tokio::spawn(accept(listener, target.to_owned(), state.clone(), Arc::clone(&refusals)));
+        Self { address, state, refusals, accepting }
+    }
+
+    /// How many connections were refused so far.
+    pub fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// `host:port` for clients.
@@ -90,13 +100,16 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<State>>) {
+async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<State>>, refusals: Arc<AtomicUsize>) {
     while let Ok((client, _)) = listener.accept().await {
         let (refused, hung) = {
             let state = state.lock().expect("nothing panics under it");
             let hung = state.hung.child_token();
             match state.mode {
-                Mode::Refuse => continue,
+                Mode::Refuse => {
+                    refusals.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
                 Mode::Hang => hung.cancel(),
                 Mode::Pass | Mode::LoseAnswers | Mode::Stall => {}
             }

@@ -155,6 +155,22 @@ async fn what_passes_is_tried_again_and_what_is_refused_fails_whatever_asked() {
     }
 }
 
+/// WhatsApp refuses a message, and ends the line in the same moment: it has said no, and nobody sends it again over the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_counts_whatever_becomes_of_the_line() {
+    let scene = Scene::with(|stage| stage.set("LOOPBACK_PAUSE", "failing:1500")).await;
+    let customer = scene.customer();
+    scene.fault(Fault::new(FaultKind::IqError).xmlns("usync").code(403)).await;
+    let id = scene.send(customer, "never").await;
+    let is_refused = async || scene.stage.log().contains("a pause on purpose");
+    until(LIMIT, "the refusal", is_refused).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    scene.stage.network.clear_faults().await;
+    scene.fault(Fault::new(FaultKind::Drop)).await;
+    assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "refused", "code": 403 }));
+    let inbox = scene.stage.network.customer_inbox(customer).await.unwrap();
+    assert!(inbox.is_empty(), "{inbox:?}");
+}
+
 /// The ack says no: for good, or for now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusing_ack_is_final_or_passing_by_its_code() {

@@ -168,8 +168,13 @@ function ways(tenant, look) {
         foot: [h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, t("code.do"))), answer],
       }))));
   const whose = account(tenant);
+  let said = null;
   const update = (session) => {
     code.update(session);
+    // Nothing came of the code: whoever reads it here would type it in vain.
+    const fails = session.status === "SCAN_QR_CODE" && session.reason !== "waiting for a scan";
+    if (fails && session.reason !== said) fill(answer);
+    said = session.reason;
     whose.update(session);
   };
   return { node: [whose.node, node, moveInPart(tenant, look).node], update, refresh: code.refresh, close: code.close };

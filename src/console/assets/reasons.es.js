@@ -45,6 +45,11 @@ export default [
   ["WhatsApp asks for a passkey", "WhatsApp pide una llave de acceso"],
   ["the passkey was sent, waiting for the phone", "se envió la llave de acceso; falta el teléfono"],
   ["the phone shows a code: it must be the same here", "el teléfono muestra un código: aquí debe ser el mismo"],
+  ["WhatsApp refused the code that was typed ({code})", "WhatsApp rechazó el código que se escribió ({code})"],
+  ["the code that was typed did not work", "el código que se escribió no sirvió"],
+  ["the code is not good any more", "el código ya no vale"],
+  ["the phone that scanned knows no linked devices: its WhatsApp has to be updated", "el teléfono que escaneó no conoce los dispositivos vinculados: hay que actualizar su WhatsApp"],
+  ["{reason}; ask for another code, or scan", "{reason}; pida otro código, o escanee"],
   ["the code was confirmed, waiting for the phone", "se confirmó el código; falta el teléfono"],
 
   // La máquina y el almacén.

@@ -3,6 +3,7 @@
 
 pub(super) mod agent;
 pub(super) mod disconnect;
+pub(super) mod drain;
 pub(super) mod frame_watch;
 pub(super) mod health;
 pub(super) mod pressure;
@@ -49,6 +50,7 @@ use whatsapp_rust::{
 
 use self::{
     disconnect::Signal,
+    drain::{Drain, Look},
     frame_watch::{FrameWatch, WatchedRuntime},
     stream_error::StreamError,
     supervisor::{Stop, Supervisor},
@@ -104,14 +106,10 @@ const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
 /// A frame that does not open costs the connection once in this time. One that comes again with each login cannot be read at all.
 const GARBLED_AGAIN: Duration = Duration::from_secs(600);
 
-/// From the login to the end of the offline queue, and from WhatsApp's word of how much it has. The library gives it as long (whatsapp-rust
-/// 0.7.0, `DEFAULT_OFFLINE_SYNC_TIMEOUT`), whatever still comes.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// From the login to WhatsApp's first word of its offline queue.
 const SILENT_QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Logins in a row that are given up because WhatsApp said nothing of an offline queue.
+/// Logins in a row that are given up because WhatsApp said nothing of an offline queue, or no more of it.
 const MAX_SILENT_LOGINS: u32 = 3;
 
 /// A connection that was up for so long, or on which WhatsApp confirmed a message, was a good one.
@@ -152,11 +150,14 @@ pub struct Connection<'a> {
     proof: Option<BoxFuture<'static, bool>>,
     /// When WhatsApp last pushed something.
     last_push: watch::Receiver<Instant>,
+    /// When the last stanza of the offline queue came.
+    last_kept: watch::Receiver<Instant>,
+    /// When the vault was last found to take nothing.
+    last_outage: Instant,
     connected_at: Option<Instant>,
     logged_in_since: Option<Instant>,
-    /// WhatsApp has said how much it kept.
-    has_begun_queue: bool,
-    /// For the login, then for the offline queue.
+    drain: Drain,
+    /// For the login.
     deadline: Instant,
     /// Why it will end, as far as WhatsApp has said.
     signal: Option<Signal>,
@@ -199,7 +200,7 @@ impl<'a> Connection<'a> {
             }
         };
         let began = Instant::now();
-        let pushed = watch::Sender::new(began);
+        let (pushed, kept) = (watch::Sender::new(began), watch::Sender::new(began));
         let connection = Self {
             supervisor,
             session,
@@ -215,20 +216,27 @@ impl<'a> Connection<'a> {
             has_code: false,
             proof: None,
             last_push: pushed.subscribe(),
+            last_kept: kept.subscribe(),
+            last_outage: began,
             connected_at: None,
             logged_in_since: None,
-            has_begun_queue: false,
+            drain: Drain::new(began),
             deadline: began + LOGIN_TIMEOUT,
             signal: None,
         };
-        connection.serve(pushed, wishes).await
+        connection.serve([pushed, kept], wishes).await
     }
 
-    async fn serve(mut self, pushed: watch::Sender<Instant>, wishes: &mut mpsc::Receiver<Wish>) -> Result<Ended, Stop> {
+    async fn serve(
+        mut self,
+        [pushed, kept]: [watch::Sender<Instant>; 2],
+        wishes: &mut mpsc::Receiver<Wish>,
+    ) -> Result<Ended, Stop> {
         let session = self.session.clone();
         let (control, mut news) = mpsc::channel(256);
         let (records, recorded) = mpsc::channel(4096);
-        let ears = Arc::new(Ears { control, records, pushed, rotation: Rotation::default(), session: session.clone() });
+        let ears =
+            Arc::new(Ears { control, records, pushed, kept, rotation: Rotation::default(), session: session.clone() });
         let subscription = self.client.subscribe_handler(ears);
         session.store.begin_connection();
         // What was not acknowledged comes again with the login that is ahead.
@@ -329,15 +337,13 @@ impl<'a> Connection<'a> {
 
     fn follow(&mut self, event: &Event) -> Flow {
         match event {
-            Event::Connected(_) | Event::PairingQrCode(_) => {
+            Event::Connected(_) => {
                 self.turn = None;
-                self.deadline = Instant::now() + DRAIN_TIMEOUT;
+                self.drain.begin(Instant::now());
             }
+            Event::PairingQrCode(_) => self.turn = None,
             Event::PairSuccess(_) => self.deadline = Instant::now() + LOGIN_TIMEOUT,
-            Event::OfflineSyncPreview(_) => {
-                self.has_begun_queue = true;
-                self.deadline = Instant::now() + DRAIN_TIMEOUT;
-            }
+            Event::OfflineSyncPreview(preview) => self.drain.announce(preview.total, Instant::now()),
             Event::RawNode(stanza) => return self.read(stanza.get()),
             _ => {}
         }
@@ -351,24 +357,39 @@ impl<'a> Connection<'a> {
         if lost || matches!(self.signal, Some(Signal::PasskeyFailed(_))) {
             return OVER;
         }
-        if matches!(event, Event::OfflineSyncCompleted(_)) {
-            self.supervisor.silent_logins = 0;
-            self.learn();
+        if let Event::OfflineSyncCompleted(done) = event {
             // Of a device that never had its first sync the library says Connected late, or not at all. All that is missing is what it
             // has been without since it was paired.
             if self.was_paired && self.session.status.borrow().state == State::Starting {
                 self.connected_at.get_or_insert_with(Instant::now);
                 self.connected();
             }
-            self.session.ready.send_replace(Some(self.client.clone()));
+            match self.drain.left_by_library(done.count, Instant::now()) {
+                true => warn!("the offline queue takes longer than the library waits for its end"),
+                false => self.drained(),
+            }
         }
         ControlFlow::Continue(())
+    }
+
+    /// All that WhatsApp kept has come.
+    fn drained(&mut self) {
+        self.supervisor.silent_logins = 0;
+        self.learn();
+        self.session.ready.send_replace(Some(self.client.clone()));
     }
 
     /// A stanza that the library has no event for.
     fn read(&mut self, stanza: &NodeRef<'_>) -> Flow {
         if stanza.tag == "success" {
             self.turn = None;
+            return ControlFlow::Continue(());
+        }
+        if stanza.tag == "ib" {
+            // The library has said already that it is over, and says it once.
+            if self.drain.end() {
+                self.drained();
+            }
             return ControlFlow::Continue(());
         }
         match StreamError::read(stanza) {
@@ -487,6 +508,9 @@ impl<'a> Connection<'a> {
     }
 
     fn look_at_the_clock(&mut self) -> Flow {
+        if self.session.journal.outage() {
+            self.last_outage = Instant::now();
+        }
         let state = self.session.status.borrow().state;
         let waits = self.session.ready.borrow().is_none();
         let logged_in_for = self.client.is_logged_in().then(|| self.logged_in_since.get_or_insert_with(Instant::now));
@@ -514,14 +538,11 @@ impl<'a> Connection<'a> {
                 }
                 self.session.set_status(|status| status.reason = Signal::Unanswered.to_string());
             }
-            State::Working if waits && Instant::now() > self.deadline => {
-                warn!("WhatsApp does not finish its offline queue: sending anyway");
-                self.session.ready.send_replace(Some(self.client.clone()));
-            }
+            State::Working if waits => return self.look_at_the_queue(),
             // Messages that wait for the vault are not quiet; and without it there is no new login.
-            State::Working if !waits && !self.session.journal.outage() => {
+            State::Working if !self.session.journal.outage() => {
                 let limit = self.supervisor.quiet_limit;
-                if self.last_push.borrow().elapsed() > limit {
+                if self.last_sign().elapsed() > limit {
                     debug!(quiet.s = limit.as_secs(), "quiet: is it deaf?");
                     self.supervisor.testing = true;
                     self.signal = Some(Signal::Quiet);
@@ -535,6 +556,30 @@ impl<'a> Connection<'a> {
                 return OVER;
             }
             _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The silence since then is WhatsApp's. While the vault takes nothing it is ours: what comes is not told before it is kept.
+    fn last_sign(&self) -> Instant {
+        (*self.last_push.borrow()).max(self.last_outage)
+    }
+
+    fn look_at_the_queue(&mut self) -> Flow {
+        let last = self.last_sign().max(*self.last_kept.borrow());
+        match self.drain.look(last, Instant::now()) {
+            Look::GoesOn => {}
+            Look::Stands if self.supervisor.silent_logins < MAX_SILENT_LOGINS => {
+                warn!("WhatsApp has more of its offline queue, and is not asked for it any more: connecting anew");
+                self.supervisor.silent_logins += 1;
+                self.signal = Some(Signal::Quiet);
+                return OVER;
+            }
+            Look::Stands => {}
+            Look::TooLong => {
+                warn!("WhatsApp does not finish its offline queue: sending anyway");
+                self.session.ready.send_replace(Some(self.client.clone()));
+            }
         }
         ControlFlow::Continue(())
     }
@@ -570,6 +615,11 @@ impl<'a> Connection<'a> {
             Event::PairingCode(_) => {
                 self.has_code = true;
                 self.supervisor.setback = None;
+                session.set_status(|status| {
+                    if status.state == State::ScanQrCode {
+                        status.reason = "waiting for a scan".into();
+                    }
+                });
                 None
             }
             // Without a code that counts it is the answer to whoever asked for one, who has it.
@@ -656,7 +706,7 @@ impl<'a> Connection<'a> {
     /// WhatsApp has said nothing at all of its offline queue: it may have refused to leave the passive mode, of which the library only
     /// warns (`client/node_io.rs`), and delivers nothing then. Only so many logins in a row are given up for that.
     fn is_silent(&self) -> bool {
-        let is_silent = !self.has_begun_queue && *self.last_push.borrow() <= self.began;
+        let is_silent = !self.drain.has_begun() && *self.last_push.borrow() <= self.began;
         is_silent && self.supervisor.silent_logins < MAX_SILENT_LOGINS
     }
 

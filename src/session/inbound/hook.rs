@@ -126,6 +126,8 @@ pub struct Ears {
     pub records: mpsc::Sender<Arc<Event>>,
     /// When WhatsApp last said something unasked.
     pub pushed: watch::Sender<Instant>,
+    /// When the last stanza came that it had kept.
+    pub kept: watch::Sender<Instant>,
     pub rotation: Rotation,
     pub session: Arc<Inner>,
 }
@@ -242,6 +244,9 @@ impl EventHandler for Ears {
             Event::RawNode(stanza) => {
                 frame_watch::opened();
                 self.session.seen.stanza(self.session.env.clock.now());
+                if stanza.get().get_attr("offline").is_some() {
+                    self.kept.send_replace(Instant::now());
+                }
                 self.learn_time(stanza.get());
                 self.came(stanza.get());
                 match self.concern(stanza.get()) {
@@ -293,6 +298,8 @@ impl Ears {
         let me = || self.session.client.borrow().as_ref().and_then(|client| client.pn());
         match &*stanza.tag {
             "success" | "stream:error" => Some(Concern::Connection),
+            // The end of the offline queue: the library tells only the first of it and of its own patience's.
+            "ib" if stanza.get_optional_child("offline").is_some() => Some(Concern::Connection),
             "message" if bare::is_bare(stanza, me) => Some(Concern::Messages),
             _ => None,
         }

@@ -612,6 +612,7 @@ async fn leave_unanswered(session: &Inner, waiting: &Waiting, reason: FailureRea
 
 async fn fail(session: &Inner, id: &str, failure: Failure) -> Next {
     warn!(message.id = id, %failure, "a message has failed");
+    crash::pause("failing").await;
     match session.outbox.fail(id, failure).await {
         Ok(_) => Next::Onward,
         Err(error) => {

@@ -16,6 +16,7 @@ use tracing::debug;
 use whatsapp_rust::{Client, Jid};
 
 use crate::{
+    crash,
     humanize::{Act, Done},
     message::Waiting,
     session::{Inner, Session, requests::pace::Ask},
@@ -142,6 +143,7 @@ impl Typing {
         };
         let pausing = async {
             let jid = name_of(session, chat).await?;
+            crash::pause("typing_ends").await;
             client.chatstate().send_paused(&jid).await?;
             anyhow::Ok(())
         };

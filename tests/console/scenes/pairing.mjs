@@ -126,6 +126,14 @@ export default async function pairing(world) {
   await code.waitFor();
   assert.match(await code.innerText(), /^[0-9A-Z]{4}-[0-9A-Z]{4}$/);
   await world.accessible("pairing-code");
+  // WhatsApp takes nothing that comes of it: the page says so, and shows it no longer.
+  await world.control("POST", "/faults", { kind: "iq-error", xmlns: "md", code: 400, count: 1 });
+  const typed = world.control("POST", `/phones/${number}/link-code`, { code: await code.getAttribute("data-code") }).catch(() => null);
+  await page.getByText("WhatsApp refused the code that was typed (400)").first().waitFor();
+  await code.waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Get a code" }).click();
+  await code.waitFor();
+  await typed;
   await world.control("POST", `/phones/${number}/link-code`, { code: await code.getAttribute("data-code") });
   await page.getByText("Connected to WhatsApp.").waitFor();
 }

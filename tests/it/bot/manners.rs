@@ -13,8 +13,11 @@ use crate::stage::{Home, LIMIT, Stage};
 impl Scene {
     /// With delays as a human has them.
     async fn open_human() -> Option<Self> {
-        let stage = Stage::new(Home::Embedded).await?.set("SESSIOND_SESSION__HUMAN_PERCENT", "100");
-        let scene = Self::open_on(stage).await?;
+        Self::open_human_on(Stage::new(Home::Embedded).await?).await
+    }
+
+    async fn open_human_on(stage: Stage) -> Option<Self> {
+        let scene = Self::open_on(stage.set("SESSIOND_SESSION__HUMAN_PERCENT", "100")).await?;
         let mut human = settings();
         human["humanize"] = json!(true);
         scene.ok("PUT", "settings", Some(human)).await;
@@ -149,5 +152,24 @@ async fn what_is_due_later_survives_a_death() {
     assert!(hers.len() == 1 && hers[0].contains("2 × Ajiaco"), "{hers:#?}");
     assert_eq!(both.len(), 2, "{both:#?}");
     assert!(both[0].contains("2 × Ajiaco") && both[1].contains("imonada"), "{both:#?}");
+    scene.daemon.kill().await.unwrap();
+}
+
+/// The sign that nobody types any more does not get through, as behind a message that waits for the vault: the owner's phone rings all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_that_is_stuck_leaves_nobody_shown_as_there() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("LOOPBACK_PAUSE", "typing_ends:600000");
+    // A new login would hide it as well.
+    let stage = stage.set("SESSIOND_HEARTBEAT__FIRST", "1h").set("SESSIOND_HEARTBEAT__INTERVAL", "1h");
+    let Some(scene) = Scene::open_human_on(stage).await else { return };
+    let ana = scene.customer(0);
+    scene.says(&ana, "quiero dos ajiacos").await;
+    scene.await_typing(&ana).await;
+    assert!(scene.seen(&ana).await.unwrap().available);
+    scene.await_more(&ana, 0, "the reply").await;
+    let is_gone = async || scene.seen(&ana).await.is_some_and(|seen| !seen.available);
+    let gone = until(LIMIT, "the tenant to be gone", is_gone).await;
+    gone.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    assert_eq!(scene.seen(&ana).await.unwrap().history, [ChatState::Composing], "it was not stuck");
     scene.daemon.kill().await.unwrap();
 }

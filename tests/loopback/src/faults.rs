@@ -27,7 +27,7 @@ pub enum FaultKind {
     /// The server's acks of messages carry `error=code` (default 500), and the messages go nowhere. `count` of them.
     ErrorAcks,
     /// Requests are answered with an error of `code` (default 500): those of the namespace `xmlns` and with the child `tag`,
-    /// where these are given, about one `chat`, where that is given; `count` of them.
+    /// where these are given, about one `chat`, where that is given; `count` of them. Those of a client that is being linked, too.
     IqError,
     /// Such requests are not answered at all.
     IqSilence,
@@ -214,7 +214,8 @@ pub(crate) struct Acked<'a> {
 /// A request that the server is to answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
-    pub(crate) by: AccountId,
+    /// Of a client that is not linked yet: whose phone it asks, where it says that.
+    pub(crate) by: Option<AccountId>,
     pub(crate) xmlns: &'a str,
     pub(crate) tag: &'a str,
     /// Everybody whom it is about, bare.
@@ -343,7 +344,7 @@ impl Faults {
                 FaultKind::IqNonsense => IqTrouble::Nonsense,
                 _ => return None,
             };
-            let hit = (f.target.is_none() || f.target == Some(request.by)) && f.only.includes_request(request);
+            let hit = (f.target.is_none() || f.target == request.by) && f.only.includes_request(request);
             hit.then_some((at, trouble))
         })?;
         self.spend(at);

@@ -23,20 +23,8 @@ impl World {
         let request = first_child(iq);
         let tag = request.map_or("", |r| r.tag.as_ref());
         let xmlns = attr(iq, "xmlns");
-        let mut named = Vec::new();
-        name_all(iq, &mut named);
-        let asked = Asked { by: from.account, xmlns: xmlns.as_deref().unwrap_or_default(), tag, named: &named };
-        match self.faults.take_iq_trouble(asked) {
-            Some(IqTrouble::Silence) => return,
-            Some(IqTrouble::Drop) => {
-                self.mute(conn);
-                return self.close(conn, Ending::Abrupt);
-            }
-            Some(IqTrouble::Nonsense) => {
-                return self.send(conn, iq_result(iq, [NodeBuilder::new("nonsense").build()]));
-            }
-            Some(IqTrouble::Error(code)) => return self.send(conn, iq_error(iq, code, error_text(code))),
-            None => {}
+        if self.is_spoilt(conn, Some(from.account), iq) {
+            return;
         }
         match (xmlns.as_deref().unwrap_or_default(), tag) {
             ("passive", "active") => {
@@ -85,6 +73,26 @@ impl World {
             }
             (xmlns, tag) => self.send(conn, iq_result(iq, stateless(xmlns, tag))),
         }
+    }
+
+    /// Whether a fault hits a request. Then that is the answer.
+    pub(crate) fn is_spoilt(&mut self, conn: ConnId, by: Option<AccountId>, iq: &Node) -> bool {
+        let xmlns = attr(iq, "xmlns");
+        let tag = first_child(iq).map_or("", |request| request.tag.as_ref());
+        let mut named = Vec::new();
+        name_all(iq, &mut named);
+        let asked = Asked { by, xmlns: xmlns.as_deref().unwrap_or_default(), tag, named: &named };
+        match self.faults.take_iq_trouble(asked) {
+            Some(IqTrouble::Silence) => {}
+            Some(IqTrouble::Drop) => {
+                self.mute(conn);
+                self.close(conn, Ending::Abrupt);
+            }
+            Some(IqTrouble::Nonsense) => self.send(conn, iq_result(iq, [NodeBuilder::new("nonsense").build()])),
+            Some(IqTrouble::Error(code)) => self.send(conn, iq_error(iq, code, error_text(code))),
+            None => return false,
+        }
+        true
     }
 
     fn encrypt_iq(&mut self, from: DeviceAddress, iq: &Node, tag: &str) -> Node {

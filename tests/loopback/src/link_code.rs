@@ -108,7 +108,12 @@ impl World {
                     return Some(iq_error(iq, 400, "bad-request"));
                 };
                 let reference = self.rng.random::<[u8; 32]>();
-                self.link_requests.insert(account, LinkRequest { conn, reference, wrapped, entered: None });
+                let asked = LinkRequest { conn, reference, wrapped, entered: None };
+                let former = self.link_requests.insert(account, asked);
+                if let Some(entered) = former.and_then(|former| former.entered) {
+                    let reason = "the client has asked for another code".to_owned();
+                    self.effects.push(Effect::Paired(entered.ticket, Err(reason)));
+                }
                 let reply = NodeBuilder::new("link_code_companion_reg")
                     .attr("stage", "companion_hello")
                     .children([leaf("link_code_pairing_ref", reference)])

@@ -24,7 +24,9 @@ use crate::keys::{UploadedKeys, verify_signed_key};
 use crate::passkey::Ceremony;
 use crate::queue::Queue;
 use crate::signal::SignedKey;
-use crate::stanza::{attr, attr_is, child, child_content, first_child, iq_result, iq_set, leaf, stream_error, uint};
+use crate::stanza::{
+    attr, attr_is, child, child_content, first_child, iq_result, iq_set, jid_attr, leaf, stream_error, uint,
+};
 use crate::world::{ConnId, Effect, Ending, Session, Ticket, World};
 
 /// References a connection gets: 60 s for the first, 20 s for each other.
@@ -226,6 +228,11 @@ impl World {
             return;
         }
         if attr_is(stanza, "type", "set") || attr_is(stanza, "type", "get") {
+            let asked = first_child(stanza).and_then(|request| jid_attr(request, "jid"));
+            let by = asked.and_then(|jid| self.directory.find(&jid));
+            if self.is_spoilt(conn, by, stanza) {
+                return;
+            }
             let reply = match first_child(stanza) {
                 Some(request) if request.tag == "link_code_companion_reg" => {
                     self.link_code_request(conn, stanza, request)
