@@ -12,6 +12,7 @@ mod incidents;
 mod letters;
 mod move_in;
 mod ownership;
+mod records;
 mod restore;
 mod revival;
 mod slot;
@@ -42,6 +43,7 @@ use tracing::{debug, error, info, warn};
 use self::{
     handover::Handovers,
     incidents::Incidents,
+    records::RecordCache,
     slot::{Failure, FailureKind, Slot},
 };
 pub use self::{
@@ -67,9 +69,6 @@ use crate::{
     vault::{Instance, Notice as Record, VaultError},
 };
 
-/// How old what is said of all tenants may be.
-const DIRECTORY_AGE: Duration = Duration::from_secs(30);
-
 /// How long the vault may take for the last changes of a session that ended, before that is tried anew.
 const FLUSH_LIMIT: Duration = Duration::from_secs(20);
 
@@ -79,8 +78,7 @@ pub struct Fleet {
     settings: Settings,
     tenants: Mutex<HashMap<TenantId, Arc<Slot>>>,
     draining: AtomicBool,
-    /// What the directory said last, and when.
-    directory: Mutex<Option<(Instant, Arc<Vec<TenantRecord>>)>>,
+    records: RecordCache,
     started_at: Timestamp,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -186,7 +184,7 @@ impl Fleet {
             settings,
             tenants: Mutex::default(),
             draining: AtomicBool::new(false),
-            directory: Mutex::new(None),
+            records: RecordCache::default(),
             started_at,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -406,7 +404,7 @@ impl Fleet {
             ..Record::default()
         };
         self.env.vault.notice(tenant, &deleted).await.map_err(|error| self.unreadable(&error))?;
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.records.invalidate();
         let Some(slot) = self.slot(tenant) else { return Ok(()) };
         let _opening = slot.opening.lock().await;
         // Whoever waits for the lock finds that the place is no tenant's any more.
@@ -430,24 +428,19 @@ impl Fleet {
     pub async fn set_display_name(&self, tenant: &TenantId, name: &str) -> Result<(), FleetError> {
         let named = Record { name: Some(name.to_owned()), ..Record::default() };
         self.env.vault.notice(tenant, &named).await.map_err(|error| self.unreadable(&error))?;
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.records.invalidate();
         Ok(())
     }
 
-    /// What the directory has of all tenants, by id; at most [`DIRECTORY_AGE`] old, since each look costs a read a tenant.
+    /// What the directory has of all tenants, by id; at most half a minute old, since each look costs a read a tenant.
     pub async fn records(&self) -> Result<Arc<Vec<TenantRecord>>, FleetError> {
-        let known = self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, records)) = known
-            && at.elapsed() < DIRECTORY_AGE
-        {
-            return Ok(records);
-        }
-        let tenants = self.env.vault.tenants().await.map_err(|error| self.unreadable(&error))?;
-        // One that does not parse is named where the sessions are.
-        let parsed = tenants.into_iter().filter_map(|(_, record)| record.ok());
-        let records = Arc::new(parsed.filter(|record| record.deleted_at.is_none()).collect::<Vec<_>>());
-        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), records.clone()));
-        Ok(records)
+        let look = || async {
+            let tenants = self.env.vault.tenants().await?;
+            // One that does not parse is named where the sessions are.
+            let parsed = tenants.into_iter().filter_map(|(_, record)| record.ok());
+            Ok::<_, VaultError>(parsed.filter(|record| record.deleted_at.is_none()).collect::<Vec<_>>())
+        };
+        self.records.read(look).await.map_err(|error| self.unreadable(&error))
     }
 
     fn unreadable(&self, error: &VaultError) -> FleetError {
@@ -653,7 +646,7 @@ impl Fleet {
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
             let made = Record { deleted_at: record.as_ref().map(|_| None), ..Record::default() };
             self.env.vault.notice(tenant, &made).await.map_err(|_| FleetError::VaultDown)?;
-            self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.records.invalidate();
         }
         let slot = self.slot_of(tenant);
         if let Err(error) = self.check_unowned(&slot).await {
