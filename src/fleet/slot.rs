@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::{Beat, FleetError};
 use crate::{
-    message::EventId,
+    message::{Connection, EventId},
     session::{End, Session, State, Status},
     tenant::TenantId,
     vault::InstanceId,
@@ -51,6 +51,8 @@ struct Inside {
     beat: Option<Beat>,
     /// Failed openings, and sessions that soon ended by themselves, in a row.
     setbacks: u32,
+    /// The status that the directory has from here. Goes with the place: a tenant that is made anew has none there.
+    written: Option<Connection>,
     opened_at: Option<Instant>,
     /// The last event that was published here.
     newest_event: Option<EventId>,
@@ -124,6 +126,7 @@ impl Slot {
             beat: None,
             setbacks: 0,
             opened_at: None,
+            written: None,
             newest_event: None,
             owner: None,
             giver: None,
@@ -290,6 +293,14 @@ impl Slot {
     // --- transitions
 
     pub fn opened(&self, session: Session) {
+    pub fn written(&self) -> Option<Connection> {
+        self.inside().written.clone()
+    }
+
+    pub fn set_written(&self, status: Option<Connection>) {
+        self.inside().written = status;
+    }
+
         self.passes.store(0, Ordering::Release);
         let mut inside = self.inside();
         inside.place = Place::Open(session);
