@@ -72,6 +72,9 @@ use crate::{
 /// How long the vault may take for the last changes of a session that ended, before that is tried anew.
 const FLUSH_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long somebody waits for a deletion: for WhatsApp and the vault. It goes on after that.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// All sessions of this process.
 pub struct Fleet {
     env: Arc<Env>,
@@ -381,7 +384,7 @@ impl Fleet {
     /// account. What was said stays until it is too old, closed to all accounts but the former. Goes on when nobody waits any more.
     pub async fn delete(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
         let (fleet, tenant) = (self.clone(), tenant.clone());
-        let deleting = self.tasks.spawn(async move {
+        let deleting = self.finish(async move {
             fleet.disconnect(&tenant).await?;
             if let Some(session) = fleet.session(&tenant) {
                 session.disown().await.map_err(|error| match error {
@@ -391,7 +394,16 @@ impl Fleet {
             }
             fleet.forget(&tenant).await
         });
-        deleting.await.unwrap_or(Err(FleetError::Restoring))
+        timeout(DELETION_TIMEOUT, deleting).await.unwrap_or(Err(FleetError::Unconfirmed))
+    }
+
+    /// Does it to its end, also when nobody waits any more; a stop waits for it.
+    pub async fn finish<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<FleetError> + Send + 'static,
+    {
+        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(FleetError::Restoring.into()))
     }
 
     async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
@@ -407,13 +419,18 @@ impl Fleet {
         self.records.invalidate();
         let Some(slot) = self.slot(tenant) else { return Ok(()) };
         let _opening = slot.opening.lock().await;
-        // Whoever waits for the lock finds that the place is no tenant's any more.
-        self.slots().remove(tenant);
-        if let Some(session) = slot.unclosed()
-            && timeout(FLUSH_LIMIT, session.close()).await.is_err()
-        {
-            warn!(%tenant, "the vault does not take the last changes of a session that is deleted");
+        // Closed before its place is free: the next of this name has its working copy in the same folder. However long the vault takes for
+        // the last changes: an end before that would leave a session that nobody knows.
+        let session = slot.delete();
+        crash::pause("deleting").await;
+        if let Some(session) = session {
+            session.close().await;
         }
+        let mut slots = self.slots();
+        if slots.get(tenant).is_some_and(|place| Arc::ptr_eq(place, &slot)) {
+            slots.remove(tenant);
+        }
+        drop(slots);
         info!(%tenant, "the session is deleted");
         Ok(())
     }
@@ -502,7 +519,7 @@ impl Fleet {
         let mut counts = Counts::default();
         // Before the lock: whether a process lives, the kernel is asked.
         let living = self.living_ids();
-        for slot in self.slots().values() {
+        for slot in self.slots().values().filter(|slot| !slot.is_deleted()) {
             counts.total += 1;
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
@@ -623,8 +640,7 @@ impl Fleet {
             return Err(FleetError::Draining);
         }
         let (fleet, tenant) = (self.clone(), tenant.clone());
-        let opening = self.tasks.spawn(async move { fleet.open_by_record(&tenant).await });
-        opening.await.unwrap_or(Err(FleetError::Restoring))
+        self.finish(async move { fleet.open_by_record(&tenant).await }).await
     }
 
     async fn open_by_record(&self, tenant: &TenantId) -> Result<Session, FleetError> {
@@ -634,6 +650,10 @@ impl Fleet {
             }
             if self.is_served_elsewhere(&slot) {
                 return Err(FleetError::Moved);
+            }
+            if slot.is_deleted() {
+                // Made anew when that is over.
+                return Err(FleetError::Restoring);
             }
         }
         if self.is_leaving() {
@@ -776,7 +796,8 @@ impl Fleet {
 
     /// True while it is its tenant's place: a session that is deleted leaves none.
     fn has(&self, slot: &Slot) -> bool {
-        self.slots().get(&slot.tenant).is_some_and(|place| std::ptr::eq(&raw const **place, &raw const *slot))
+        let is_place = |place: &Arc<Slot>| std::ptr::eq(&raw const **place, &raw const *slot);
+        !slot.is_deleted() && self.slots().get(&slot.tenant).is_some_and(is_place)
     }
 
     /// Makes the tenant's place when there is none.
