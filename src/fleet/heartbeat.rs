@@ -18,6 +18,9 @@ use crate::{
 /// Sessions that are asked for a sign of life at the same time.
 const PINGS: usize = 64;
 
+/// Status writes at the same time.
+const NOTICES: usize = 8;
+
 /// Status writes of a tenant are collected for this long.
 const STATUS_DELAY: Duration = Duration::from_secs(5);
 
@@ -72,8 +75,6 @@ async fn beat_once(fleet: &Arc<Fleet>) {
 
 /// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced.
 pub async fn keep_directory(fleet: Arc<Fleet>) {
-    // What it says already: a session that was tested and is as it was costs no write.
-    let mut written: HashMap<TenantId, Connection> = HashMap::new();
     loop {
         tokio::select! {
             () = fleet.stop.cancelled() => return,
@@ -83,25 +84,40 @@ pub async fn keep_directory(fleet: Arc<Fleet>) {
             () = fleet.stop.cancelled() => return,
             () = sleep(STATUS_DELAY) => {}
         }
-        for (tenant, connection) in fleet.env.directory.take() {
-            // Another process's business by now.
-            if matches!(&connection, Connection::Disconnected { reason, .. } if reason == "moved") {
-                written.remove(&tenant);
-                continue;
-            }
-            if written.get(&tenant) == Some(&connection) {
-                continue;
-            }
-            let record = record(&fleet, &connection);
-            match fleet.env.vault.notice(&tenant, &record).await {
-                Ok(()) => drop(written.insert(tenant, connection)),
-                Err(error @ VaultError::Unavailable(_)) => {
-                    debug!(%tenant, %error, "the status is written later");
-                    fleet.env.directory.give_back(tenant, connection);
-                }
-                Err(error) => debug!(%tenant, %error, "the status was not written"),
-            }
+        // A vault that is slow or silent does not hold up the stop: what is not written is only shown.
+        tokio::select! {
+            () = fleet.stop.cancelled() => return,
+            () = write_statuses(&fleet) => {}
         }
+    }
+}
+
+async fn write_statuses(fleet: &Fleet) {
+    let due = fleet.env.directory.take();
+    stream::iter(due)
+        .for_each_concurrent(NOTICES, |(tenant, connection)| write_status(fleet, tenant, connection))
+        .await;
+}
+
+async fn write_status(fleet: &Fleet, tenant: TenantId, connection: Connection) {
+    let slot = fleet.slot(&tenant);
+    // Another process's business by now.
+    if matches!(&connection, Connection::Disconnected { reason, .. } if reason == "moved") {
+        slot.iter().for_each(|slot| slot.set_written(None));
+        return;
+    }
+    // A session that was tested and is as it was costs no write.
+    if slot.as_ref().is_some_and(|slot| slot.written().as_ref() == Some(&connection)) {
+        return;
+    }
+    let record = record(fleet, &connection);
+    match fleet.env.vault.notice(&tenant, &record).await {
+        Ok(()) => slot.iter().for_each(|slot| slot.set_written(Some(connection.clone()))),
+        Err(error @ VaultError::Unavailable(_)) => {
+            debug!(%tenant, %error, "the status is written later");
+            fleet.env.directory.give_back(tenant, connection);
+        }
+        Err(error) => debug!(%tenant, %error, "the status was not written"),
     }
 }
 

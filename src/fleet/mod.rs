@@ -12,6 +12,7 @@ mod incidents;
 mod letters;
 mod move_in;
 mod ownership;
+mod records;
 mod restore;
 mod revival;
 mod slot;
@@ -42,6 +43,7 @@ use tracing::{debug, error, info, warn};
 use self::{
     handover::Handovers,
     incidents::Incidents,
+    records::RecordCache,
     slot::{Failure, FailureKind, Slot},
 };
 pub use self::{
@@ -67,11 +69,11 @@ use crate::{
     vault::{Instance, Notice as Record, VaultError},
 };
 
-/// How old what is said of all tenants may be.
-const DIRECTORY_AGE: Duration = Duration::from_secs(30);
-
 /// How long the vault may take for the last changes of a session that ended, before that is tried anew.
 const FLUSH_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long somebody waits for a deletion: for WhatsApp and the vault. It goes on after that.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All sessions of this process.
 pub struct Fleet {
@@ -79,8 +81,7 @@ pub struct Fleet {
     settings: Settings,
     tenants: Mutex<HashMap<TenantId, Arc<Slot>>>,
     draining: AtomicBool,
-    /// What the directory said last, and when.
-    directory: Mutex<Option<(Instant, Arc<Vec<TenantRecord>>)>>,
+    records: RecordCache,
     started_at: Timestamp,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -186,7 +187,7 @@ impl Fleet {
             settings,
             tenants: Mutex::default(),
             draining: AtomicBool::new(false),
-            directory: Mutex::new(None),
+            records: RecordCache::default(),
             started_at,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -383,7 +384,7 @@ impl Fleet {
     /// account. What was said stays until it is too old, closed to all accounts but the former. Goes on when nobody waits any more.
     pub async fn delete(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
         let (fleet, tenant) = (self.clone(), tenant.clone());
-        let deleting = self.tasks.spawn(async move {
+        let deleting = self.finish(async move {
             fleet.disconnect(&tenant).await?;
             if let Some(session) = fleet.session(&tenant) {
                 session.disown().await.map_err(|error| match error {
@@ -393,7 +394,16 @@ impl Fleet {
             }
             fleet.forget(&tenant).await
         });
-        deleting.await.unwrap_or(Err(FleetError::Restoring))
+        timeout(DELETION_TIMEOUT, deleting).await.unwrap_or(Err(FleetError::Unconfirmed))
+    }
+
+    /// Does it to its end, also when nobody waits any more; a stop waits for it.
+    pub async fn finish<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<FleetError> + Send + 'static,
+    {
+        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(FleetError::Restoring.into()))
     }
 
     async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
@@ -406,16 +416,21 @@ impl Fleet {
             ..Record::default()
         };
         self.env.vault.notice(tenant, &deleted).await.map_err(|error| self.unreadable(&error))?;
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.records.invalidate();
         let Some(slot) = self.slot(tenant) else { return Ok(()) };
         let _opening = slot.opening.lock().await;
-        // Whoever waits for the lock finds that the place is no tenant's any more.
-        self.slots().remove(tenant);
-        if let Some(session) = slot.unclosed()
-            && timeout(FLUSH_LIMIT, session.close()).await.is_err()
-        {
-            warn!(%tenant, "the vault does not take the last changes of a session that is deleted");
+        // Closed before its place is free: the next of this name has its working copy in the same folder. However long the vault takes for
+        // the last changes: an end before that would leave a session that nobody knows.
+        let session = slot.delete();
+        crash::pause("deleting").await;
+        if let Some(session) = session {
+            session.close().await;
         }
+        let mut slots = self.slots();
+        if slots.get(tenant).is_some_and(|place| Arc::ptr_eq(place, &slot)) {
+            slots.remove(tenant);
+        }
+        drop(slots);
         info!(%tenant, "the session is deleted");
         Ok(())
     }
@@ -430,24 +445,19 @@ impl Fleet {
     pub async fn set_display_name(&self, tenant: &TenantId, name: &str) -> Result<(), FleetError> {
         let named = Record { name: Some(name.to_owned()), ..Record::default() };
         self.env.vault.notice(tenant, &named).await.map_err(|error| self.unreadable(&error))?;
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.records.invalidate();
         Ok(())
     }
 
-    /// What the directory has of all tenants, by id; at most [`DIRECTORY_AGE`] old, since each look costs a read a tenant.
+    /// What the directory has of all tenants, by id; at most half a minute old, since each look costs a read a tenant.
     pub async fn records(&self) -> Result<Arc<Vec<TenantRecord>>, FleetError> {
-        let known = self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, records)) = known
-            && at.elapsed() < DIRECTORY_AGE
-        {
-            return Ok(records);
-        }
-        let tenants = self.env.vault.tenants().await.map_err(|error| self.unreadable(&error))?;
-        // One that does not parse is named where the sessions are.
-        let parsed = tenants.into_iter().filter_map(|(_, record)| record.ok());
-        let records = Arc::new(parsed.filter(|record| record.deleted_at.is_none()).collect::<Vec<_>>());
-        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), records.clone()));
-        Ok(records)
+        let look = || async {
+            let tenants = self.env.vault.tenants().await?;
+            // One that does not parse is named where the sessions are.
+            let parsed = tenants.into_iter().filter_map(|(_, record)| record.ok());
+            Ok::<_, VaultError>(parsed.filter(|record| record.deleted_at.is_none()).collect::<Vec<_>>())
+        };
+        self.records.read(look).await.map_err(|error| self.unreadable(&error))
     }
 
     fn unreadable(&self, error: &VaultError) -> FleetError {
@@ -509,7 +519,7 @@ impl Fleet {
         let mut counts = Counts::default();
         // Before the lock: whether a process lives, the kernel is asked.
         let living = self.living_ids();
-        for slot in self.slots().values() {
+        for slot in self.slots().values().filter(|slot| !slot.is_deleted()) {
             counts.total += 1;
             match slot.session() {
                 Some(session) => counts.working += usize::from(session.status().state == State::Working),
@@ -630,8 +640,7 @@ impl Fleet {
             return Err(FleetError::Draining);
         }
         let (fleet, tenant) = (self.clone(), tenant.clone());
-        let opening = self.tasks.spawn(async move { fleet.open_by_record(&tenant).await });
-        opening.await.unwrap_or(Err(FleetError::Restoring))
+        self.finish(async move { fleet.open_by_record(&tenant).await }).await
     }
 
     async fn open_by_record(&self, tenant: &TenantId) -> Result<Session, FleetError> {
@@ -641,6 +650,10 @@ impl Fleet {
             }
             if self.is_served_elsewhere(&slot) {
                 return Err(FleetError::Moved);
+            }
+            if slot.is_deleted() {
+                // Made anew when that is over.
+                return Err(FleetError::Restoring);
             }
         }
         if self.is_leaving() {
@@ -653,7 +666,7 @@ impl Fleet {
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
             let made = Record { deleted_at: record.as_ref().map(|_| None), ..Record::default() };
             self.env.vault.notice(tenant, &made).await.map_err(|_| FleetError::VaultDown)?;
-            self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.records.invalidate();
         }
         let slot = self.slot_of(tenant);
         if let Err(error) = self.check_unowned(&slot).await {
@@ -783,7 +796,8 @@ impl Fleet {
 
     /// True while it is its tenant's place: a session that is deleted leaves none.
     fn has(&self, slot: &Slot) -> bool {
-        self.slots().get(&slot.tenant).is_some_and(|place| std::ptr::eq(&raw const **place, &raw const *slot))
+        let is_place = |place: &Arc<Slot>| std::ptr::eq(&raw const **place, &raw const *slot);
+        !slot.is_deleted() && self.slots().get(&slot.tenant).is_some_and(is_place)
     }
 
     /// Makes the tenant's place when there is none.

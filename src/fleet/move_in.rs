@@ -4,7 +4,7 @@
 //! nobody opens another one until the import is over. Promises: who is refused finds everything as it was; a linked session is never
 //! closed; a tenant that a living process has is left to it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::time::timeout;
 use tracing::info;
@@ -84,7 +84,7 @@ impl Fleet {
             self.slots().remove(tenant);
         }
         drop(opening);
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.records.invalidate();
         if is_in {
             info!(%tenant, "the tenant has come from another gateway");
             slot.expect_state();

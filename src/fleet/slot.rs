@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::{Beat, FleetError};
 use crate::{
-    message::EventId,
+    message::{Connection, EventId},
     session::{End, Session, State, Status},
     tenant::TenantId,
     vault::InstanceId,
@@ -40,6 +40,8 @@ pub(super) struct Slot {
     reviving: AtomicBool,
     /// How often it was left to another process, which should take it and has not yet.
     passes: AtomicU32,
+    /// Its tenant is deleted: what is left is closed, and nobody opens it any more.
+    deleted: AtomicBool,
     inside: Mutex<Inside>,
 }
 
@@ -49,6 +51,8 @@ struct Inside {
     failure: Option<Failure>,
     /// What the last heartbeat found.
     beat: Option<Beat>,
+    /// The status that the directory has from here. Goes with the place: a tenant that is made anew has none there.
+    written: Option<Connection>,
     /// Failed openings, and sessions that soon ended by themselves, in a row.
     setbacks: u32,
     opened_at: Option<Instant>,
@@ -122,6 +126,7 @@ impl Slot {
             place: Place::Vacant,
             failure: None,
             beat: None,
+            written: None,
             setbacks: 0,
             opened_at: None,
             newest_event: None,
@@ -136,6 +141,7 @@ impl Slot {
             opening: tokio::sync::Mutex::default(),
             reviving: AtomicBool::new(false),
             passes: AtomicU32::new(0),
+            deleted: AtomicBool::new(false),
             inside: Mutex::new(inside),
         }
     }
@@ -287,6 +293,14 @@ impl Slot {
         self.inside().beat = Some(beat);
     }
 
+    pub fn written(&self) -> Option<Connection> {
+        self.inside().written.clone()
+    }
+
+    pub fn set_written(&self, status: Option<Connection>) {
+        self.inside().written = status;
+    }
+
     // --- transitions
 
     pub fn opened(&self, session: Session) {
@@ -332,6 +346,18 @@ impl Slot {
         inside.opened_at = None;
         inside.failure = None;
         inside.place = Place::Vacant;
+    }
+
+    /// The tenant is deleted: returns the session that is to be closed. Nobody else gets it.
+    pub fn delete(&self) -> Option<Session> {
+        self.deleted.store(true, Ordering::Release);
+        let session = self.unclosed();
+        self.vacate();
+        session
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 
     /// Failures in a row, the first not counted: it is tried again at once.

@@ -137,7 +137,7 @@ impl Webhooks {
 
     /// The settings in force, without how the webhooks are: waits for no change of them. `None`: not known here.
     pub async fn settings(&self, tenant: &TenantId) -> Option<Form> {
-        let mut settings = self.desks().get(tenant)?.settings.clone();
+        let mut settings = self.desks().get(tenant).filter(|desk| !desk.orders.is_closed())?.settings.clone();
         timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone().flatten()
     }
 
@@ -205,7 +205,11 @@ impl Attendant for Webhooks {
     fn opened(&self, session: &Session) {
         let (orders, received) = mpsc::channel(8);
         let (shown, settings) = watch::channel(None);
-        self.desks().insert(session.tenant().clone(), Counter { orders, settings });
+        let mut desks = self.desks();
+        // Those of sessions that have ended: their tenants may be gone.
+        desks.retain(|_, desk| !desk.orders.is_closed());
+        desks.insert(session.tenant().clone(), Counter { orders, settings });
+        drop(desks);
         session.attend(Desk::new(session.clone(), self.shared.clone(), shown).run(received));
     }
 }

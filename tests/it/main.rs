@@ -1,5 +1,6 @@
 //! The daemon's tests in one binary: each module breaks one promise and watches it hold.
 
+mod abandoned;
 mod account;
 mod addresses;
 mod adopted;

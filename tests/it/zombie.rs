@@ -45,6 +45,12 @@ async fn a_sleeper_finds_itself_fenced() {
     until(LIMIT, "the sleeper to find that it is fenced", moved)
         .await
         .unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    // Its settings are the new owner's to change by now: an old copy of them that a client writes back would undo that.
+    let shows_no_settings = || async {
+        let answer = stage.dashboard.get("/api/sessions/trattoria").await;
+        answer.is_ok_and(|answer| answer.body.get("config").is_none())
+    };
+    until(LIMIT, "the sleeper to show no settings", shows_no_settings).await.unwrap();
     let refused = stage.dashboard.send("trattoria", &conversations[0].customers[0], "from the dead", "k").await;
     assert!(refused.is_err(), "a fenced process accepted a message");
 

@@ -35,9 +35,10 @@ use crate::{
     fleet::{Beat, FleetError},
     import::{EntryCounts, EntryKind, Finality, ImportOrigin, ImportReceipt},
     session::{Capping, Session, State as SessionState, Status, Timelock},
+    store::StoreError,
     tenant::{InvalidTenantId, TenantId},
     waha::Me,
-    webhook::Form,
+    webhook::{Form, WebhookError},
 };
 
 /// `GET /api/sessions`: those that the caller may see.
@@ -169,7 +170,7 @@ pub async fn create(
         return Err(Problem::session_exists(&tenant));
     }
     check_new(&app, new.config.as_ref())?;
-    make(&app, &tenant, new.config, new.display_name, new.start.unwrap_or(true)).await
+    make(app, tenant, new.config, new.display_name, new.start.unwrap_or(true)).await
 }
 
 async fn is_known(app: &App, tenant: &TenantId) -> Result<bool, Problem> {
@@ -183,30 +184,40 @@ fn check_new(app: &App, config: Option<&Configuration>) -> Result<(), Problem> {
     Ok(app.webhooks.check_new(config)?)
 }
 
-/// With the settings, if there are any, before it starts: the first event goes to the webhooks too.
+/// With the settings, if there are any, before it starts: the first event goes to the webhooks too. Goes on when nobody waits any more,
+/// and when the vault does not confirm the settings: whoever repeats the request finds the session there, and changes nothing of it.
 async fn make(
-    app: &App,
-    tenant: &TenantId,
+    app: App,
+    tenant: TenantId,
     config: Option<Configuration>,
     display_name: Option<DisplayName>,
     start: bool,
 ) -> Result<Created<Brief>, Problem> {
-    // One that may not be started is not changed either.
-    let session = if start { app.fleet.opened_to_connect(tenant).await? } else { app.fleet.opened(tenant).await? };
-    if start && session.is_stopped() {
-        session.may_log_in()?;
-    }
-    if let Some(config) = config.filter(|config| !config.0.is_null()) {
-        configure(app, &session, config).await?;
-    }
-    if let Some(DisplayName(name)) = display_name {
-        app.fleet.set_display_name(tenant, &name).await?;
-    }
-    if start {
-        session.connect().await;
-    }
-    let status = if start { begun(&session).await } else { session.status() };
-    Ok(Created(brief(app, tenant, &status).await?))
+    let fleet = app.fleet.clone();
+    let making = async move {
+        // One that may not be started is not changed either.
+        let session =
+            if start { app.fleet.opened_to_connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
+        if start && session.is_stopped() {
+            session.may_log_in()?;
+        }
+        let configured = match config.filter(|config| !config.0.is_null()) {
+            Some(config) => configure(&app, &session, config).await?,
+            None => Ok(()),
+        };
+        let named = match display_name {
+            Some(DisplayName(name)) => app.fleet.set_display_name(&tenant, &name).await,
+            None => Ok(()),
+        };
+        if start {
+            session.connect().await;
+        }
+        configured?;
+        named?;
+        let status = if start { begun(&session).await } else { session.status() };
+        Ok::<_, Problem>(Created(brief(&app, &tenant, &status).await?))
+    };
+    fleet.finish(making).await
 }
 
 /// The status of a session that was just told to start: it takes a moment to begin.
@@ -244,7 +255,7 @@ pub async fn start_named(
     if !is_known(&app, &tenant).await? {
         check_new(&app, named.config.as_ref())?;
     }
-    make(&app, &tenant, named.config, None, true).await
+    make(app, tenant, named.config, None, true).await
 }
 
 /// `GET /api/sessions/{session}`
@@ -276,7 +287,7 @@ pub async fn change(
 ) -> Result<Json<Brief>, Problem> {
     let session = app.fleet.known(&tenant).await?;
     if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
-        configure(&app, &session, config).await?;
+        configure(&app, &session, config).await??;
     }
     if let Some(DisplayName(name)) = change.display_name {
         app.fleet.set_display_name(&tenant, &name).await?;
@@ -284,13 +295,24 @@ pub async fn change(
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
 }
 
-/// All of it is checked before anything is changed. What is left out is as if it had never been set.
-async fn configure(app: &App, session: &Session, Configuration(config): Configuration) -> Result<(), Problem> {
+/// All of it is checked before anything is changed. What is left out is as if it had never been set. The inner error: it is in force, and the
+/// vault has not confirmed it.
+async fn configure(
+    app: &App,
+    session: &Session,
+    Configuration(config): Configuration,
+) -> Result<Result<(), Problem>, Problem> {
     let country = country_of(&config)?;
     // The country that is shown of a tenant without one of its own is no choice of its owner.
     let country = country.filter(|given| session.own_country().is_some() || *given != session.country());
-    app.webhooks.put(session.tenant(), config).await?;
-    Ok(session.set_country(country).await?)
+    let webhooks = match app.webhooks.put(session.tenant(), config).await {
+        Err(error @ WebhookError::NotDurable) => Err(error.into()),
+        put => put.map(|_| Ok(()))?,
+    };
+    match session.set_country(country).await {
+        Err(error @ StoreError::Unconfirmed) => Ok(webhooks.and(Err(error.into()))),
+        set => Ok(set.map(|()| webhooks)?),
+    }
 }
 
 fn country_of(config: &Value) -> Result<Option<CountryId>, Problem> {
@@ -365,19 +387,24 @@ pub async fn delete(
         Err(FleetError::Unknown) => return Ok(Json(Success::YES)),
         known => known?,
     };
-    app.fleet.disconnect(&tenant).await?;
-    app.webhooks.forget(&tenant).await?;
-    if session.own_country().is_some() {
-        session.set_country(None).await?;
-    }
-    app.bots.forget(&session).await?;
-    // The next session of this name may be another's: no key of this one opens it. A program that deletes
-    // the session with its own key makes it anew with that key.
-    if let Caller::Admin = caller {
-        app.auth.keys.revoke_of(&tenant).await?;
-    }
-    app.fleet.delete(&tenant).await?;
-    Ok(Json(Success::YES))
+    let fleet = app.fleet.clone();
+    let deletion = async move {
+        // The next session of this name may be another's: no key of this one opens it. First, since what comes then may fail. A
+        // program that deletes the session with its own key makes it anew with that key.
+        if let Caller::Admin = caller {
+            app.auth.keys.revoke_of(&tenant).await?;
+        }
+        app.fleet.disconnect(&tenant).await?;
+        app.webhooks.forget(&tenant).await?;
+        if session.own_country().is_some() {
+            session.set_country(None).await?;
+        }
+        app.bots.forget(&session).await?;
+        app.fleet.delete(&tenant).await?;
+        Ok::<_, Problem>(Json(Success::YES))
+    };
+    // A client that leaves while WhatsApp is asked would leave half a deletion.
+    fleet.finish(deletion).await
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -273,7 +273,11 @@ impl Bots {
 impl Attendant for Bots {
     fn opened(&self, session: &Session) {
         let (commands, received) = mpsc::channel(8);
-        self.desks().insert(session.tenant().clone(), commands);
+        let mut desks = self.desks();
+        // Those of sessions that have ended: their tenants may be gone.
+        desks.retain(|_, desk| !desk.is_closed());
+        desks.insert(session.tenant().clone(), commands);
+        drop(desks);
         let desk = BotDesk::new(session.clone(), self.shared.clone());
         session.attend(projection::run(session.clone(), desk.order_changes()));
         session.attend(desk.run(received));

@@ -237,7 +237,7 @@ impl VaultFile {
     }
 
     /// Its close would write its log into the new file, or delete that one's log, by their names.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if let Some(open) = self.open.take()
             && let Err(error) = open.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         {

@@ -4,7 +4,12 @@
 //! transaction and so one fsync; nobody is answered before that fsync. Dropping the writer runs what is queued, then
 //! closes the file.
 
-use std::{io, thread, time::Duration};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::Duration,
+};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::{
@@ -91,7 +96,8 @@ impl Writer {
             .map_err(|_| stopped())?;
         // A volume that hangs gives no error. What was asked for may be done later, as with every lost answer.
         let silent = |_| E::from(VaultError::Unavailable("the disk does not answer".into()));
-        timeout(self.limit, result).await.map_err(silent)?.map_err(|_| stopped())?
+        let dropped = |_| E::from(VaultError::Unavailable("its thread gave it up".into()));
+        timeout(self.limit, result).await.map_err(silent)?.map_err(dropped)?
     }
 }
 
@@ -112,7 +118,11 @@ fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
         {
             group.push(job);
         }
-        run_group(&mut file, group);
+        // The group's answers are dropped, and say so. What was open is in no known state.
+        if catch_unwind(AssertUnwindSafe(|| run_group(&mut file, group))).is_err() {
+            tracing::error!("the thread of the embedded vault panicked, which is a bug: opening the file anew");
+            file.close();
+        }
     }
 }
 
@@ -150,12 +160,17 @@ fn commit_group(
         }
         let savepoint = transaction.savepoint().map_err(vault_error)?;
         let Some(job) = waiting.next() else { break };
-        let done = (job.work)(Ok(&savepoint));
-        answers.push(done.answer);
+        // One that panics is undone, and costs its own caller the answer: the others in the group are of other tenants.
+        let done = catch_unwind(AssertUnwindSafe(|| (job.work)(Ok(&savepoint)))).ok();
+        if done.is_none() {
+            tracing::error!("a job of the embedded vault panicked, which is a bug: it is undone");
+        }
+        let keep = done.as_ref().is_some_and(|done| done.keep);
+        answers.extend(done.map(|done| done.answer));
         if file::is_suspect() {
             return Err(VaultError::Unavailable("its file is damaged, or the disk fails".into()));
         }
-        let end = if done.keep { savepoint.commit() } else { savepoint.finish() };
+        let end = if keep { savepoint.commit() } else { savepoint.finish() };
         end.map_err(vault_error)?;
     }
     transaction.commit().map_err(vault_error)
@@ -257,6 +272,46 @@ mod tests {
         })
         .await
         .unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_job_that_panics_is_undone_and_costs_nobody_else_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let file = VaultFile::open(&path).unwrap();
+        let outside = Connection::open(&path).unwrap();
+        outside.execute_batch("CREATE TABLE t (x)").unwrap();
+        let writer = Writer::start(file).unwrap();
+        let insert = |n: i64| {
+            move |connection: &Connection| {
+                connection.execute("INSERT INTO t VALUES (?1)", [n]).map_err(vault_error).map(drop)
+            }
+        };
+        let break_down = |connection: &Connection| -> Result<(), VaultError> {
+            connection.execute("INSERT INTO t VALUES (2)", []).unwrap();
+            panic!("on purpose")
+        };
+        let (first, runs, go) = held();
+        let held = async { writer.run(Access::Read, first).await.unwrap() };
+        let group = async {
+            // Behind the first, all three in one group.
+            tokio::task::block_in_place(|| runs.recv().unwrap());
+            let mut before = std::pin::pin!(writer.run(Access::Write, insert(1)));
+            assert!(futures::poll!(&mut before).is_pending());
+            let mut broken = std::pin::pin!(writer.run(Access::Write, break_down));
+            assert!(futures::poll!(&mut broken).is_pending());
+            let mut after = std::pin::pin!(writer.run(Access::Write, insert(3)));
+            assert!(futures::poll!(&mut after).is_pending());
+            queued(&writer, 3).await;
+            go.send(()).unwrap();
+            (before.await, broken.await, after.await)
+        };
+        let ((), (before, broken, after)) = tokio::join!(held, group);
+        assert!(matches!(broken, Err(VaultError::Unavailable(_))), "{broken:?}");
+        assert!(before.is_ok() && after.is_ok(), "{before:?} {after:?}");
+        writer.run(Access::Write, insert(4)).await.unwrap();
+        let rows = outside.query_row("SELECT group_concat(x) FROM t", [], |row| row.get::<_, String>(0));
+        assert_eq!(rows.unwrap(), "1,3,4");
     }
 
     #[tokio::test]

@@ -58,7 +58,17 @@ impl BotDesk {
                 let _ = answer.send(self.put_menu(menu, expected).await);
             }
             BotCommand::PutSettings { settings, expected, answer } => {
-                let _ = answer.send(self.put_settings(*settings, expected).await);
+                let paced = (self.settings.version > 0).then(|| self.settings.value.pacing.clone());
+                let put = self.put_settings(*settings, expected).await;
+                let is_paced = match &put {
+                    Ok((written, _)) if paced.as_ref() != Some(&written.value.pacing) => {
+                        self.session.set_pacing(pacing(written)).await
+                    }
+                    _ => Ok(()),
+                };
+                let _ = answer.send(put);
+                // What is written counts all the same: the bot begins anew with it.
+                is_paced?;
             }
             BotCommand::Take { chat, answer } => {
                 let taken = self.act(&chat, Cause::TakenOver).await;
@@ -130,9 +140,6 @@ impl BotDesk {
             self.forget_ahead();
         }
         self.gathering.set_window(written.value.gather_ms);
-        if written.value.pacing != self.settings.value.pacing || self.settings.version == 0 {
-            self.session.set_pacing(pacing(&written)).await?;
-        }
         (self.settings, self.restaurant) = (written.clone(), None);
         Ok((written, change))
     }
