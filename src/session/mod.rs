@@ -240,7 +240,8 @@ impl Session {
         let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep, published).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
-        let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), config.ttl).await?;
+        let (ttl, waiting_bytes) = (config.ttl, config.waiting_bytes);
+        let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), ttl, waiting_bytes).await?;
         let outbox = Arc::new(outbox);
         let device = store.device().await?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());

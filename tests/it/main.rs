@@ -3,6 +3,7 @@
 mod account;
 mod addresses;
 mod adopted;
+mod backlog;
 mod baileys;
 mod bot;
 mod bounds;
