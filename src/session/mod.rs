@@ -484,7 +484,11 @@ impl Session {
         inner.stop.cancel();
         inner.release_library();
         inner.tasks.close();
-        let over = inner.tasks.wait();
+        let over = async {
+            inner.tasks.wait().await;
+            // What somebody began who did not wait for it.
+            inner.log.written().await;
+        };
         if self.end().is_none() {
             over.await;
         } else if tokio::time::timeout(LAST_WORDS, over).await.is_err() {
@@ -493,6 +497,9 @@ impl Session {
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
+        if tokio::time::timeout(LAST_WORDS, inner.log.ended()).await.is_err() {
+            warn!(tenant = %inner.tenant, "events of a session that ended are still on their way");
+        }
         let is_written = flushed.is_ok();
         match flushed {
             // What a former owner has not written is not written any more.

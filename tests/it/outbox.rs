@@ -117,6 +117,25 @@ fn bodies(events: Vec<Event>) -> Vec<EventBody> {
     events.into_iter().map(|event| event.body).collect()
 }
 
+/// Whoever wanted it may be gone.
+#[tokio::test]
+async fn a_session_ends_after_the_events_that_it_has_begun() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    world.silence();
+    {
+        let mut accepting = pin!(outbox.accept(outgoing("a")));
+        world.stays_pending(accepting.as_mut()).await;
+    }
+    log.written().await;
+    let mut ended = pin!(log.ended());
+    world.stays_pending(ended.as_mut()).await;
+    world.answer();
+    ended.await;
+    let told = bodies(log.after(None, 9).await.unwrap());
+    assert!(matches!(&told[..], [EventBody::Sent { .. }]), "{told:?}");
+}
+
 /// Nobody can know what becomes of it: so it is neither taken back nor called refused.
 #[tokio::test]
 async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
