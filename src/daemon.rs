@@ -37,7 +37,7 @@ use crate::{
     live::Live,
     message::{
         Feed, Shelf,
-        media::{Keeper, Links, Spool, open_place},
+        media::{DiskReserve, Disks, Keeper, Links, Spool, open_place},
     },
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
@@ -177,7 +177,8 @@ impl Daemon {
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics };
+        let disks = disks(config, &fleet.env().media);
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks };
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
             let address = listener.local_addr()?;
@@ -299,7 +300,7 @@ pub struct AdminKeyError {
 /// Opens the vault and proves that the master key is its own. What is missing is made.
 pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home>, Arc<Keyring>)> {
     let mut keys = config.vault.master_keys.clone();
-    let mut had_key = false;
+    let mut had_key = !keys.is_empty();
     if let VaultHome::Embedded { path, .. } = &config.vault.home {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
@@ -314,7 +315,7 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
     let keyring = Arc::new(Keyring::new(keys));
     let vault = until_answered(patience(config), async || {
         let vault = reach_vault(config).await?;
-        prove(&vault, &keyring, had_key).await?;
+        prove(&vault, &keyring, had_key.then_some(&config.vault.home)).await?;
         Ok(vault)
     });
     Ok((vault.await?, keyring))
@@ -390,13 +391,22 @@ async fn keep_check_value(vault: &dyn Vault, keyring: &Keyring, interval: Durati
     }
 }
 
-/// Proves that the key is the vault's; makes it the key of a vault that has none. `had_key`: the key was there before.
-async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, had_key: bool) -> anyhow::Result<()> {
+/// Proves that the key is the vault's; makes it the key of a vault that has none. `expected`: the key was there before, and so,
+/// but at a first start, was a vault at this place.
+async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, expected: Option<&VaultHome>) -> anyhow::Result<()> {
     if let Some(value) = vault.check_value().await? {
         return Ok(verify(keyring, &value)?);
     }
-    if had_key {
-        warn!("there is a vault's key, and the vault is empty or new: nobody is paired in it");
+    if let Some(home) = expected {
+        let place = match home {
+            VaultHome::Embedded { path, .. } => path.display().to_string(),
+            VaultHome::Firestore { project, database, .. } => format!("{project}, {database}"),
+        };
+        warn!(
+            place,
+            "the vault is new or empty: nobody is paired in it. If there were tenants, it is another one: a volume that is not mounted, \
+             another project"
+        );
     }
     if vault.create_check_value(keyring.check_value()).await? {
         return Ok(());
@@ -612,6 +622,16 @@ async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     listener::serve(listener, router, api::rejected, &settings.connections, settings.proxies, room, stop).await
+}
+
+/// What `/health` looks at.
+fn disks(config: &Config, media: &Keeper) -> Disks {
+    let mut vital = vec![media.spool.reserve().clone()];
+    if let VaultHome::Embedded { path, .. } = &config.vault.home {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        vital.push(DiskReserve::new(folder.to_owned(), config.media.reserve));
+    }
+    Disks { vital, files: media.reserve().cloned() }
 }
 
 /// What `/metrics` goes by.

@@ -189,6 +189,7 @@ impl From<NoFile> for Problem {
             NoFile::Offline => Self::unavailable("not_connected", "The session is not connected to WhatsApp"),
             NoFile::Hosts => Self::unavailable("media_down", "WhatsApp's media hosts do not give the file"),
             NoFile::Slow => Self::unavailable("file_coming", "The file is still being fetched"),
+            NoFile::TooMany { wait } => Self::too_many(wait),
             NoFile::Storage => Self::unavailable("storage", "The place where files are kept cannot be used"),
         }
     }

@@ -22,7 +22,7 @@ use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: nothing that must be written can be for long;
+    /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: on the disk of the data folder or of the vault nothing that must be written can be for long;
     /// `unserved` when all tenants are without a session, here and elsewhere, and not all because the vault has no state of them; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
     /// one (restored just now, failed, or served by no process), or are not connected for long; `standby`: other processes serve all tenants, and this one is there for when they
@@ -56,7 +56,7 @@ pub struct Health {
 pub struct Problems {
     /// Sessions whose changes the vault does not take; 1 at least while it takes nothing.
     vault: usize,
-    /// 1: the disk is low, or full.
+    /// 1: a disk is low, or full.
     disk: usize,
     /// Tenants that no process serves: being restored, or failed.
     unowned: usize,
@@ -110,7 +110,7 @@ impl Health {
         let unowned = app.fleet.unowned().len();
         let problems = Problems {
             vault: app.fleet.stalled().max(usize::from(app.fleet.is_vault_down())),
-            disk: usize::from(space(app) != DiskSpace::Enough),
+            disk: usize::from(app.disks.space() != DiskSpace::Enough),
             unowned,
             offline: app.fleet.offline(),
         };
@@ -158,7 +158,7 @@ impl Gives for Health {
 /// The worst first: two probes that see the same must do the same.
 fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
     let Counts { unserved, without_history, elsewhere, total, .. } = counts;
-    match (space(app), unserved) {
+    match (app.disks.space(), unserved) {
         _ if app.fleet.is_draining() || app.fleet.is_leaving() => "draining",
         (DiskSpace::Full, _) => "disk_full",
         // A tenant without any state keeps no deploy from being healthy, and hides none that serves nobody. Those that other processes serve
@@ -170,10 +170,6 @@ fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
         _ if elsewhere > 0 && elsewhere >= total => "standby",
         _ => "ok",
     }
-}
-
-fn space(app: &App) -> DiskSpace {
-    app.fleet.env().media.spool.reserve().space()
 }
 
 /// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed. And those whose vault has lost

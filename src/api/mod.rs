@@ -53,7 +53,9 @@ pub(crate) use self::{
     compiled_file::{CompiledFile, Redirect, ServedFile},
     input::Path,
 };
-use crate::{bot::service::Bots, console, fleet::Fleet, guide, listener::Rejection, webhook::Webhooks};
+use crate::{
+    bot::service::Bots, console, fleet::Fleet, guide, listener::Rejection, message::media::Disks, webhook::Webhooks,
+};
 
 /// The answer to a request that the listener keeps from the routes.
 pub fn rejected(rejection: Rejection) -> Response {
@@ -74,6 +76,7 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     pub metrics: MetricsSettings,
     pub bots: Arc<Bots>,
+    pub disks: Disks,
 }
 
 /// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What

@@ -70,7 +70,7 @@ impl Problem {
         (412, "Somebody else has changed it since: read it, and change that"),
         (413, "There are too many bytes"),
         (422, "The key was used for another request, or the file is not what it should be"),
-        (429, "Too many requests"),
+        (429, "Too many requests, or as much waits to be sent as may"),
         (500, "WhatsApp did not answer in time"),
         (501, "This cannot be done here; the detail says why"),
         (
@@ -468,6 +468,13 @@ impl From<RefusedSend> for Problem {
             RefusedSend::Unfetched(reason) => {
                 let mut problem = Self::unprocessable("file_unavailable", "The file's URL does not give it");
                 problem.detail = Some(reason);
+                problem
+            }
+            RefusedSend::BacklogFull => {
+                let title = "As much waits to be sent as may: nothing was sent";
+                let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "backlog_full", title);
+                problem.detail = Some("what waits goes when WhatsApp is reached, or expires".to_owned());
+                problem.retry_after_s = Some(30);
                 problem
             }
             RefusedSend::Busy => Self::unavailable("busy", "Too many files are on their way: nothing was sent"),

@@ -250,6 +250,8 @@ pub struct Messages {
     pub keep_whole_bytes: usize,
     /// How long a message waits to be sent.
     pub ttl: Duration,
+    /// Of messages of a tenant that were accepted and are not sent.
+    pub waiting_bytes: usize,
     /// WhatsApp takes edits of a message for so long.
     pub edit_window: Duration,
     pub history: History,

@@ -93,6 +93,7 @@ impl Reader<'_> {
             self.duration("messages.edit_window", 1..=2_592_000),
             self.count("messages.keep_mib", 1..=100_000),
             self.count("messages.keep_whole_mib", 1..=1024),
+            self.count("messages.waiting_mib", 1..=1024),
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
@@ -170,6 +171,7 @@ impl Reader<'_> {
                 keep_whole_bytes: messages.9? << 20,
                 history: messages.5?,
                 ttl: messages.6?,
+                waiting_bytes: messages.10? << 20,
                 edit_window: messages.7?,
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },

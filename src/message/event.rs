@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast, oneshot};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use ulid::Ulid;
 
@@ -269,6 +270,10 @@ pub struct Log {
     pub(super) closed: RwLock<ClosedEvents>,
     queue: Mutex<Queue>,
     pub traffic: Traffic,
+    /// Changes that are being written.
+    writing: TaskTracker,
+    /// The same, until they are published.
+    committing: TaskTracker,
 }
 
 /// What waits to be published, in the order of the ids.
@@ -394,6 +399,8 @@ impl Log {
             closed,
             queue,
             traffic: Traffic::default(),
+            writing: TaskTracker::new(),
+            committing: TaskTracker::new(),
         };
         let segments = log.segments().await?;
         {
@@ -428,9 +435,11 @@ impl Log {
         seen: Seen,
     ) -> Result<ChangeNo, StoreError> {
         let (log, (done, committed)) = (self.clone(), oneshot::channel());
+        let writing = self.writing.token();
         // It lasts until the change is durable, or the journal closes.
         let committing = async move {
             let committed = log.commit_whole(batch, bodies, seen).await;
+            drop(writing);
             let change = committed.as_ref().ok().copied();
             let _ = done.send(committed);
             // Whoever wanted it tells of it; unless that one has gone away.
@@ -440,8 +449,20 @@ impl Log {
                 log.publish();
             }
         };
-        tokio::spawn(committing.in_current_span());
+        self.committing.spawn(committing.in_current_span());
         committed.await.unwrap_or(Err(StoreError::Interrupted))
+    }
+
+    /// At the end of a session: returns when all changes that were begun are written, so that the journal has them before it closes.
+    pub async fn written(&self) {
+        self.writing.close();
+        self.writing.wait().await;
+    }
+
+    /// After the journal has closed: returns when nothing is on its way any more.
+    pub async fn ended(&self) {
+        self.committing.close();
+        self.committing.wait().await;
     }
 
     async fn commit_whole(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {

@@ -90,6 +90,9 @@ pub enum NotAccepted {
     /// Nothing was written.
     #[error("what was to be taken back may have left")]
     OnItsWay,
+    /// As many bytes as may wait to be sent. Nothing was written.
+    #[error("as much waits to be sent as may")]
+    Full,
     /// Nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -136,6 +139,8 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     /// How long a message waits to be sent.
     ttl: Duration,
+    /// Bytes that may wait to be sent.
+    waiting_bytes: usize,
     /// Held from reading a record to writing it.
     writing: Mutex<()>,
     backlog: SyncMutex<Backlog>,
@@ -155,6 +160,7 @@ impl Outbox {
         log: Arc<Log>,
         clock: Arc<dyn Clock>,
         ttl: Duration,
+        waiting_bytes: usize,
     ) -> Result<Self, StoreError> {
         const PAGE: usize = 256;
         let mut backlog = Backlog::default();
@@ -169,8 +175,8 @@ impl Outbox {
                     let expires_at_ms = expiry(&record, ttl);
                     let lane = lane_of(&backlog, &store.names(&record.chat).await?);
                     let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
-                    let (id, parcel) = (record.id.as_str().into(), parcel_of(&record));
-                    let waiting = Waiting { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel };
+                    let (id, parcel, bytes) = (record.id.as_str().into(), parcel_of(&record), value.len());
+                    let waiting = Waiting { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel, bytes };
                     backlog.add(order, waiting);
                 }
             }
@@ -184,6 +190,7 @@ impl Outbox {
             log,
             clock,
             ttl,
+            waiting_bytes,
             writing: Mutex::new(()),
             inherited: backlog.last(),
             backlog: SyncMutex::new(backlog),
@@ -197,6 +204,12 @@ impl Outbox {
     pub async fn room(&self, bytes: usize) -> OwnedSemaphorePermit {
         let kib = u32::try_from(bytes / 1024).unwrap_or(ROOM_KIB).clamp(1, ROOM_KIB);
         self.room.clone().acquire_many_owned(kib).await.expect("nobody closes the room")
+    }
+
+    /// Whether a message of so many bytes may wait to be sent beside those that wait. What a bot decides is not asked: it answers
+    /// what has come, and is no flood.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.backlog().has_room(bytes, self.waiting_bytes)
     }
 
     /// Whether an acceptance waits for the vault for longer than that: the next would, too.
@@ -217,6 +230,7 @@ impl Outbox {
                     self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
                 }
                 Some(_) => return Err(NotAccepted::KeyReused),
+                None if !self.has_room(outgoing.body.len()) => return Err(NotAccepted::Full),
                 None => self.write(Decision { messages: vec![outgoing.clone()], ..Decision::default() }).await?,
             }
         };
@@ -338,8 +352,8 @@ impl Outbox {
             for ((order, record), names) in entries.iter().zip(&names) {
                 let chat = lane_of(&backlog, names);
                 let (expires_at_ms, from_bot, timing) = (record.expires_at_ms, record.from_bot, timing_of(record));
-                let (id, parcel) = (record.id.as_str().into(), parcel_of(record));
-                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing, parcel });
+                let (id, parcel, bytes) = (record.id.as_str().into(), parcel_of(record), record.encoded_len());
+                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing, parcel, bytes });
             }
             backlog.meetings() != meetings
         };

@@ -241,7 +241,8 @@ impl Session {
         let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep, published).await?;
         let log = Arc::new(log);
         let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
-        let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), config.ttl).await?;
+        let (ttl, waiting_bytes) = (config.ttl, config.waiting_bytes);
+        let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), ttl, waiting_bytes).await?;
         let outbox = Arc::new(outbox);
         let device = store.device().await?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
@@ -490,7 +491,11 @@ impl Session {
         inner.stop.cancel();
         inner.release_library();
         inner.tasks.close();
-        let over = inner.tasks.wait();
+        let over = async {
+            inner.tasks.wait().await;
+            // What somebody began who did not wait for it.
+            inner.log.written().await;
+        };
         if self.end().is_none() {
             over.await;
         } else if tokio::time::timeout(LAST_WORDS, over).await.is_err() {
@@ -499,6 +504,9 @@ impl Session {
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
+        if tokio::time::timeout(LAST_WORDS, inner.log.ended()).await.is_err() {
+            warn!(tenant = %inner.tenant, "events of a session that ended are still on their way");
+        }
         let is_written = flushed.is_ok();
         match flushed {
             // What a former owner has not written is not written any more.

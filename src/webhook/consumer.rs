@@ -4,7 +4,7 @@
 //! crash the last events are delivered once more, under the same ids. A failure is written in one change with the place behind it.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -23,7 +23,8 @@ use ulid::Ulid;
 use super::{
     Shared,
     delivery::{self, Attempt},
-    progress::{self, Failure, MAX_FAILURES, Progress, What},
+    parked::Parked,
+    progress::{self, Failure, Progress, What},
     queue::{Job, Outcome, Queue, Source, Verdict},
     settings::Webhook,
 };
@@ -103,8 +104,8 @@ struct Running<'a> {
     /// Its receiver took long for its last answer, or gave none.
     is_slow: bool,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
-    /// Failures that are in the store, oldest first.
-    parked: VecDeque<EventId>,
+    /// Failures that are in the store.
+    parked: Parked,
     /// The place is ahead of what was written, since then.
     dirty: Option<Instant>,
     /// The log may have more than was read.
@@ -152,7 +153,15 @@ impl Consumer {
     async fn work(&mut self) -> Result<(), StoreError> {
         let store = self.session.store().clone();
         let place = progress::load(&store, &self.webhook.id).await?;
-        let parked = progress::failures(&store, &self.webhook.id).await?.iter().map(|failure| failure.id).collect();
+        let mut parked = Parked::default();
+        let sizes = progress::sizes(&store, &self.webhook.id).await?;
+        let given_up: Vec<_> = sizes.into_iter().flat_map(|(id, bytes)| parked.add(id, bytes)).collect();
+        if !given_up.is_empty() {
+            // An older build kept more of them.
+            let mut batch = Batch::default();
+            give_up(&mut batch, &self.webhook.id, given_up);
+            store.write(batch).await?;
+        }
         let queue = Queue::new(self.webhook.retries, place.cursor, place.done);
         let running = Running {
             gone: place.gone,
@@ -314,7 +323,7 @@ impl Running<'_> {
             Source::News(_) => Ok(()),
             Source::Parked => {
                 self.redriven.remove(&job.id);
-                self.parked.retain(|id| *id != job.id);
+                self.parked.remove(job.id);
                 let mut batch = Batch::default();
                 progress::delete_failure(&mut batch, &self.cx.webhook.id, job.id);
                 self.write(batch).await
@@ -357,7 +366,7 @@ impl Running<'_> {
             Some((known, begin)) => {
                 let mut batch = Batch::default();
                 progress::delete_failure(&mut batch, &self.cx.webhook.id, known);
-                self.parked.retain(|id| *id != known);
+                self.parked.remove(known);
                 self.write(batch).await?;
                 (up_to.max(known), begin)
             }
@@ -383,16 +392,8 @@ impl Running<'_> {
         let parked_at = self.cx.shared.clock.now();
         let failure = Failure { id, what, attempts, status, error, parked_at };
         let mut batch = Batch::default();
-        progress::put_failure(&mut batch, &self.cx.webhook.id, &failure);
-        if !self.parked.contains(&id) {
-            self.parked.push_back(id);
-        }
-        while self.parked.len() > MAX_FAILURES {
-            if let Some(oldest) = self.parked.pop_front() {
-                error!(webhook = self.cx.webhook.id, event = %oldest, "too many failures: the oldest is given up");
-                progress::delete_failure(&mut batch, &self.cx.webhook.id, oldest);
-            }
-        }
+        let bytes = progress::put_failure(&mut batch, &self.cx.webhook.id, &failure);
+        give_up(&mut batch, &self.cx.webhook.id, self.parked.add(id, bytes));
         self.write(batch).await
     }
 
@@ -410,7 +411,7 @@ impl Running<'_> {
             // Nothing goes out until the settings are put again.
             _ if self.gone => Vec::new(),
             Some(id) => vec![id],
-            None => self.parked.iter().copied().collect(),
+            None => self.parked.ids(),
         };
         let mut count = 0;
         for id in ids {
@@ -549,6 +550,14 @@ impl Flight {
 /// The chat whose order an event is part of.
 fn lane(body: &EventBody) -> &str {
     body.chat()
+}
+
+/// Failures for which there is no room.
+fn give_up(batch: &mut Batch, webhook: &str, oldest: Vec<EventId>) {
+    for event in oldest {
+        error!(webhook, %event, "too many failures: the oldest is given up");
+        progress::delete_failure(batch, webhook, event);
+    }
 }
 
 fn far() -> Instant {

@@ -246,8 +246,8 @@ impl Desk {
         self.read().await?;
         let mut found = Vec::new();
         for webhook in self.settings.iter().flat_map(|settings| &settings.webhooks) {
-            let failures = progress::failures(self.session.store(), &webhook.id).await?;
-            found.extend(failures.iter().map(|failure| failure.show(webhook)));
+            let shown = progress::failures(self.session.store(), &webhook.id, |failure| failure.show(webhook)).await?;
+            found.extend(shown);
         }
         Ok(found)
     }

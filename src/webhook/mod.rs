@@ -13,6 +13,7 @@ mod delivery;
 mod desk;
 mod form;
 mod hosts;
+mod parked;
 mod progress;
 mod queue;
 mod settings;

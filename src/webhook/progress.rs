@@ -13,8 +13,8 @@ use crate::{
     waha::{EventName, chat_id, event_id},
 };
 
-/// Failures kept of a webhook; the oldest give way.
-pub const MAX_FAILURES: usize = 500;
+/// Records, and bytes, that are read at a time: failures have whole events in them.
+const PAGE: (usize, usize) = (64, 1 << 20);
 
 const SETTINGS: &str = "webhooks";
 
@@ -128,8 +128,12 @@ pub fn put(batch: &mut Batch, webhook: &str, progress: &Progress) {
     batch.put(space::SETTINGS, of(webhook), plain(progress));
 }
 
-pub fn put_failure(batch: &mut Batch, webhook: &str, failure: &Failure) {
-    batch.put(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &failure.id.0.to_bytes()), plain(failure));
+/// Returns how many bytes it has.
+pub fn put_failure(batch: &mut Batch, webhook: &str, failure: &Failure) -> usize {
+    let record = plain(failure);
+    let bytes = record.len();
+    batch.put(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &failure.id.0.to_bytes()), record);
+    bytes
 }
 
 pub fn delete_failure(batch: &mut Batch, webhook: &str, id: EventId) {
@@ -141,10 +145,45 @@ pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option
     Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()))
 }
 
-/// Failures of a webhook, oldest first.
-pub async fn failures(store: &Store, webhook: &str) -> Result<Vec<Failure>, StoreError> {
-    let found = store.scan_prefix(space::WEBHOOK_FAILURES, &key::webhook_failure(webhook, b""), usize::MAX).await?;
-    Ok(found.iter().filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect())
+/// What is made of each failure of a webhook, oldest first.
+pub async fn failures<T>(
+    store: &Store,
+    webhook: &str,
+    mut make: impl FnMut(&Failure) -> T,
+) -> Result<Vec<T>, StoreError> {
+    let mut made = Vec::new();
+    let prefix = key::webhook_failure(webhook, b"");
+    each(store, &prefix, |_, value| made.extend(serde_json::from_slice::<Failure>(value).ok().as_ref().map(&mut make)))
+        .await?;
+    Ok(made)
+}
+
+/// Failures of a webhook and the sizes of their records, oldest first, also of those that cannot be read.
+pub async fn sizes(store: &Store, webhook: &str) -> Result<Vec<(EventId, usize)>, StoreError> {
+    let mut sizes = Vec::new();
+    let prefix = key::webhook_failure(webhook, b"");
+    each(store, &prefix, |key, value| {
+        let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+        sizes.extend(id.map(|id| (EventId(ulid::Ulid::from_bytes(id)), value.len())));
+    })
+    .await?;
+    Ok(sizes)
+}
+
+/// Hands over all failures whose keys begin so, and holds no more than a page of them.
+async fn each(store: &Store, prefix: &[u8], mut take: impl FnMut(&key::Key, &[u8])) -> Result<(), StoreError> {
+    let mut after = key::Key::from(prefix);
+    loop {
+        let page = store.page(space::WEBHOOK_FAILURES, Some(&after), PAGE.0, PAGE.1).await?;
+        for (key, value) in &page {
+            if !key.starts_with(prefix) {
+                return Ok(());
+            }
+            take(key, value);
+        }
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after.clone_from(last);
+    }
 }
 
 /// Everything of a webhook that is no longer wanted.

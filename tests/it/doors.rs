@@ -271,5 +271,16 @@ async fn what_reaches_whatsapp_is_limited_by_tenant_whoever_asks() {
         }
     }
     assert!((10..20).contains(&begun), "{begun} of 30");
+    // Codes to type: the first connects, and one is outstanding from then on.
+    let number = stage.network.add_phone(None).await.number;
+    let mut asked = 0;
+    for _ in 0..20 {
+        let answer = admins.post("/api/c/auth/request-code", json!({ "phoneNumber": number })).await;
+        match answer.status().as_u16() {
+            200 | 409 => asked += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    assert!((10..15).contains(&asked), "{asked} of 20");
     daemon.kill().await.unwrap();
 }

@@ -70,6 +70,26 @@ async fn a_lost_key_is_not_made_anew() {
 }
 
 /// The key is in memory: what is sealed with it would open for nobody after a restart.
+/// It is so at a first start, and so it is where a volume is not mounted: nobody but the operator can tell the two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_is_empty_for_a_key_that_is_not_new_is_told() {
+    let Scene { dir, setup } = Scene::new();
+    let scene = Scene { dir, setup: setup.set("SESSIOND_MASTER_KEY", "7a".repeat(32)) };
+    let told = || {
+        let log = std::fs::read_to_string(&scene.setup.log).unwrap();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("the vault is new or empty")).collect();
+        assert!(lines.iter().all(|line| line.contains("vault.db")), "{lines:?}");
+        lines.len()
+    };
+    scene.lives_once().await;
+    assert_eq!(told(), 1);
+    scene.lives_once().await;
+    assert_eq!(told(), 1, "it is not new any more");
+    std::fs::remove_dir_all(&scene.setup.data_dir).unwrap();
+    scene.lives_once().await;
+    assert_eq!(told(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_lost_meanwhile_is_put_back() {
     let scene = Scene::new();

@@ -4,6 +4,7 @@ mod abandoned;
 mod account;
 mod addresses;
 mod adopted;
+mod backlog;
 mod baileys;
 mod bot;
 mod bounds;

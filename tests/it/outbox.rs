@@ -16,6 +16,9 @@ use sessiond::{
 use crate::store_world::{self, World};
 
 const LONG: Duration = Duration::from_secs(3600);
+/// Bytes that may wait to be sent.
+const WAITING: usize = 64 << 20;
+
 const CHAT: &str = "573001112233@s.whatsapp.net";
 
 /// The machine's clock, so far behind.
@@ -61,7 +64,7 @@ async fn outbox_at(world: &World, behind: Duration) -> (Outbox, Arc<Log>) {
 async fn outbox_of(world: &World, behind: Duration, feed: Feed) -> (Outbox, Arc<Log>) {
     let clock: Arc<dyn Clock> = Arc::new(Behind(behind));
     let log = store_world::log(world, feed, clock.clone()).await;
-    (Outbox::open(world.store.clone(), log.clone(), clock, 24 * LONG).await.unwrap(), log)
+    (Outbox::open(world.store.clone(), log.clone(), clock, 24 * LONG, WAITING).await.unwrap(), log)
 }
 
 fn outgoing(id: &str) -> Outgoing {
@@ -112,6 +115,25 @@ fn ids(outbox: &Outbox) -> Vec<String> {
 
 fn bodies(events: Vec<Event>) -> Vec<EventBody> {
     events.into_iter().map(|event| event.body).collect()
+}
+
+/// Whoever wanted it may be gone.
+#[tokio::test]
+async fn a_session_ends_after_the_events_that_it_has_begun() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    world.silence();
+    {
+        let mut accepting = pin!(outbox.accept(outgoing("a")));
+        world.stays_pending(accepting.as_mut()).await;
+    }
+    log.written().await;
+    let mut ended = pin!(log.ended());
+    world.stays_pending(ended.as_mut()).await;
+    world.answer();
+    ended.await;
+    let told = bodies(log.after(None, 9).await.unwrap());
+    assert!(matches!(&told[..], [EventBody::Sent { .. }]), "{told:?}");
 }
 
 /// Nobody can know what becomes of it: so it is neither taken back nor called refused.
@@ -337,7 +359,7 @@ async fn a_wall_clock_that_is_ahead_gives_a_message_no_more_time() {
     let world = World::new().await;
     let clock: Arc<dyn Clock> = Arc::new(Ahead(LONG));
     let log = store_world::log(&world, Feed::new(), clock.clone()).await;
-    let outbox = Outbox::open(world.store.clone(), log, clock, 24 * LONG).await.unwrap();
+    let outbox = Outbox::open(world.store.clone(), log, clock, 24 * LONG, WAITING).await.unwrap();
     outbox.accept(Outgoing { ttl: Some(Duration::from_secs(60)), ..outgoing("a") }).await.unwrap();
     let left_ms = outbox.unsettled("a").await.unwrap().unwrap().expires_at_ms - outbox.certain_ms();
     assert!((1..=60_000).contains(&left_ms), "{left_ms} ms");
@@ -533,7 +555,7 @@ async fn what_cannot_be_read_is_an_error() {
     world.store.write(batch).await.unwrap();
     assert!(accepting.accepted("A").await.is_err());
     assert!(accepting.accept(outgoing("A")).await.is_err(), "it was written over");
-    assert!(Outbox::open(world.store.clone(), log, clock.clone(), 24 * LONG).await.is_err());
+    assert!(Outbox::open(world.store.clone(), log, clock.clone(), 24 * LONG, WAITING).await.is_err());
 
     let world = World::new().await;
     let mut batch = Batch::default();

@@ -432,8 +432,9 @@ async fn of_old_messages_the_event_stays_and_the_rest_goes_but_not_what_is_still
     let desk = Desk::new(KEEP).await;
     let clock: Arc<dyn Clock> = desk.clock.clone();
     let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), clock.clone());
-    let outbox =
-        Outbox::open(desk.world.store.clone(), desk.log.clone(), clock, Duration::from_secs(86_400)).await.unwrap();
+    let outbox = Outbox::open(desk.world.store.clone(), desk.log.clone(), clock, Duration::from_secs(86_400), 64 << 20)
+        .await
+        .unwrap();
     let incoming = |id: &str| Incoming { message: message(id, false), body: "body".into(), visible: true };
     inbox.receive(&[incoming("in")]).await.unwrap();
     for id in ["sent", "waiting"] {
@@ -602,7 +603,8 @@ async fn a_change_of_the_account_that_leaves_a_stray_is_carried_out() {
     desk.tidy().await.unwrap();
     let documents = desk.documents().await;
     assert!(!documents.is_empty());
-    let outbox = Outbox::open(desk.world.store.clone(), desk.log.clone(), desk.clock.clone(), DAY).await.unwrap();
+    let outbox =
+        Outbox::open(desk.world.store.clone(), desk.log.clone(), desk.clock.clone(), DAY, 64 << 20).await.unwrap();
     let (former, new) = (OwnAccount::new("573001112233", None), OwnAccount::new("573009998877", None));
     desk.world.line.keep_segments();
     let changed = soon(outbox.change_account(former, Some(&new), FormerConversations::Delete)).await;

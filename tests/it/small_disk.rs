@@ -100,3 +100,38 @@ async fn messages_that_fill_the_disk_leave_room_to_restore() {
     stage.assert_promises(std::slice::from_ref(&conversation)).await;
     daemon.terminate(LIMIT).await.unwrap();
 }
+
+/// The vault and the files may each have a disk of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_disk_that_is_written_on_is_looked_at() {
+    let mut stage = Stage::new(Home::Embedded).await.unwrap();
+    let Some(cloud) = SmallDisk::mount(stage.path("cloud-disk"), 64) else { return };
+    let Some(files) = SmallDisk::mount(stage.path("files-disk"), 64) else { return };
+    stage = stage
+        .set("SESSIOND_VAULT__EMBEDDED__PATH", vault(&cloud.0))
+        .set("SESSIOND_MEDIA__FOLDER", files.0.join("media").to_string_lossy())
+        .set("SESSIOND_DATA__RESERVE_MIB", "32");
+    let daemon = stage.start().await;
+    let is = async |status: u16, word: &str, disks: u64| {
+        let seen = async || {
+            let (answered, health) = stage.health().await;
+            (answered, health["status"].as_str(), health["problems"]["disk"].as_u64())
+                == (status, Some(word), Some(disks))
+        };
+        until(LIMIT, word, seen).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    };
+    is(200, "ok", 0).await;
+    // Without files messages go on.
+    let ballast = files.fill(MIB);
+    is(200, "disk_low", 1).await;
+    std::fs::remove_file(ballast).unwrap();
+    is(200, "ok", 0).await;
+    let ballast = cloud.fill(16 * MIB);
+    is(200, "disk_low", 1).await;
+    std::fs::remove_file(ballast).unwrap();
+    let ballast = cloud.fill(2 * MIB);
+    is(503, "disk_full", 1).await;
+    std::fs::remove_file(ballast).unwrap();
+    is(200, "ok", 0).await;
+    daemon.kill().await.unwrap();
+}

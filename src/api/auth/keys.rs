@@ -103,9 +103,7 @@ impl Keys {
                 if let Some(entry) = known.keys.get_mut(&hash) {
                     return entry.open(now);
                 }
-                if !known.may_look_up(&hash, self.clock.instant()) {
-                    return Err(Denied::Wrong);
-                }
+                known.may_look_up(&hash, self.clock.instant())?;
                 known.generation
             };
             let found = self.vault.key(&hash).await.map_err(|error| {
@@ -338,15 +336,19 @@ impl Known {
         changes.into_iter().for_each(|change| self.apply(change));
     }
 
-    /// Counts the lookup.
-    fn may_look_up(&mut self, hash: &KeyHash, now: Instant) -> bool {
+    /// Counts the lookup. One that was looked up a moment ago is wrong. Of one for which no lookup is left nobody knows that: another
+    /// process may have made it since the last refresh.
+    fn may_look_up(&mut self, hash: &KeyHash, now: Instant) -> Result<(), Denied> {
         if self.unknown.get(hash).is_some_and(|at| now.since(*at) < UNKNOWN) {
-            return false;
+            return Err(Denied::Wrong);
         }
         if self.unknown.len() >= MOST_UNKNOWN {
             self.unknown.retain(|_, at| now.since(*at) < UNKNOWN);
         }
-        self.unknown.len() < MOST_UNKNOWN && self.lookups.take(LOOKUPS, LOOKUPS, now).is_ok()
+        if self.unknown.len() >= MOST_UNKNOWN || self.lookups.take(LOOKUPS, LOOKUPS, now).is_err() {
+            return Err(Denied::Unavailable);
+        }
+        Ok(())
     }
 }
 

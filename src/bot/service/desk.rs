@@ -299,7 +299,7 @@ impl BotDesk {
                     error!("a reply of the bot has the id of another one: it is said under a new id. A bug");
                     name = TurnName::Fresh;
                 }
-                Err(NotAccepted::KeyReused) => return Err(StoreError::Interrupted.into()),
+                Err(NotAccepted::KeyReused | NotAccepted::Full) => return Err(StoreError::Interrupted.into()),
                 Err(NotAccepted::OnItsWay) => reopening = Reopening::Refused,
                 Err(NotAccepted::Store(error)) => return Err(error.into()),
                 Err(NotAccepted::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),

@@ -374,6 +374,7 @@ export default {
   "problem.unknown_tenant": "There is no such tenant.",
   "problem.not_connected": "The session is not paired with WhatsApp.",
   "problem.too_many_requests": "Too many requests. Wait a moment.",
+  "problem.backlog_full": "Too much waits to be sent. Wait until WhatsApp is reached.",
   "problem.vault_down": "The vault does not answer.",
   "problem.draining": "The daemon is stopping.",
   "problem.auth_unavailable": "Keys cannot be checked now.",

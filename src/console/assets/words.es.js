@@ -379,6 +379,7 @@ export default {
   "problem.unknown_tenant": "No existe ese negocio.",
   "problem.not_connected": "La sesión no está vinculada con WhatsApp.",
   "problem.too_many_requests": "Demasiadas solicitudes. Espere un momento.",
+  "problem.backlog_full": "Hay demasiado por enviar. Espere a que haya conexión con WhatsApp.",
   "problem.vault_down": "El almacén no responde.",
   "problem.draining": "El servidor se está deteniendo.",
   "problem.auth_unavailable": "Ahora no se pueden comprobar las claves.",

@@ -70,6 +70,11 @@ impl Keeper {
         Self { store, prefix, quota, counted, making_room, reserve, spool, links, settings }
     }
 
+    /// Of the disk of the folder; `None`: they are kept in a cloud.
+    pub fn reserve(&self) -> Option<&DiskReserve> {
+        self.reserve.as_ref()
+    }
+
     /// Bytes that are kept, of all tenants, as far as they were counted: with the first file that is kept.
     pub fn stored(&self) -> u64 {
         self.quota.kept()

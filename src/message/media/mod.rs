@@ -26,7 +26,7 @@ pub use self::{
     kind::{HEAD, is_shown, sniff},
     name::{FileName, InvalidFileName, Links},
     place::open as open_place,
-    reserve::{DiskReserve, DiskSpace},
+    reserve::{DiskReserve, DiskSpace, Disks},
     sound::seconds,
     spool::{Pen, STEP as SPOOL_STEP, Spool, Spooled, TooLarge, Unfetched},
     sweep::{Sweeper, Witness},

@@ -25,7 +25,7 @@ struct Inner {
 }
 
 /// How much room there is on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DiskSpace {
     Enough,
     /// Less than the reserve: no more files.
@@ -75,6 +75,24 @@ impl DiskReserve {
     }
 }
 
+/// All disks on which a process writes; several may be one.
+#[derive(Debug, Clone, Default)]
+pub struct Disks {
+    /// Without room on these nothing goes on: that of the data folder, and that of an embedded vault.
+    pub vital: Vec<DiskReserve>,
+    /// Without room on this one there are no more files.
+    pub files: Option<DiskReserve>,
+}
+
+impl Disks {
+    /// Of the disk with the least room.
+    pub fn space(&self) -> DiskSpace {
+        let vital = self.vital.iter().map(DiskReserve::space);
+        let files = self.files.iter().map(|disk| disk.space().min(DiskSpace::Low));
+        vital.chain(files).max().unwrap_or(DiskSpace::Enough)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +109,19 @@ mod tests {
         let low = DiskReserve::new(folder.path().into(), open.free().unwrap() + (64 << 20));
         assert_eq!(low.space(), DiskSpace::Low);
         assert!(low.allow(0).is_err());
+    }
+
+    #[test]
+    fn the_disk_with_the_least_room_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let [open, full] = [0, u64::MAX].map(|bytes| DiskReserve::new(folder.path().into(), bytes));
+        let space = |vital: &[&DiskReserve], files: Option<&DiskReserve>| {
+            Disks { vital: vital.iter().copied().cloned().collect(), files: files.cloned() }.space()
+        };
+        assert_eq!(space(&[&open, &open], Some(&open)), DiskSpace::Enough);
+        assert_eq!(space(&[&open, &full], Some(&open)), DiskSpace::Full);
+        assert_eq!(space(&[&full], None), DiskSpace::Full);
+        // Messages go on without it.
+        assert_eq!(space(&[&open, &open], Some(&full)), DiskSpace::Low);
     }
 }

@@ -26,6 +26,8 @@ pub struct Waiting {
     pub timing: Timing,
     /// What counts of it.
     pub parcel: Parcel,
+    /// Of its record.
+    pub bytes: usize,
 }
 
 /// How much waits, and since when.
@@ -53,6 +55,8 @@ pub(super) struct Backlog {
     /// Counts the times that two names became one person's.
     meetings: u64,
     last: Ulid,
+    /// Of the records of all that waits: they are in the tenant's state, which a snapshot and a restore have whole in memory.
+    bytes: usize,
 }
 
 impl Backlog {
@@ -87,6 +91,7 @@ impl Backlog {
             self.fresh.push(chat.clone());
         }
         self.expiries.insert((waiting.expires_at_ms, order, id.clone()));
+        self.bytes += waiting.bytes;
         lane.insert(order, waiting);
         self.places.insert(id, (chat, order));
     }
@@ -95,10 +100,16 @@ impl Backlog {
         self.places.is_empty()
     }
 
+    /// Whether so many bytes more may wait, where `limit` is the most. A message that is larger than all of that waits alone.
+    pub fn has_room(&self, bytes: usize, limit: usize) -> bool {
+        self.bytes == 0 || self.bytes.saturating_add(bytes) <= limit
+    }
+
     pub fn remove(&mut self, id: &str) {
         let Some((chat, order)) = self.places.remove(id) else { return };
         let Some(lane) = self.chats.get_mut(&chat) else { return };
         if let Some(waiting) = lane.remove(&order) {
+            self.bytes = self.bytes.saturating_sub(waiting.bytes);
             self.expiries.remove(&(waiting.expires_at_ms, order, waiting.id));
         }
         if lane.is_empty() {
@@ -266,7 +277,31 @@ mod tests {
             from_bot: false,
             timing: Timing::default(),
             parcel: Parcel::default(),
+            bytes: 10,
         }
+    }
+
+    #[test]
+    fn what_leaves_in_any_way_makes_room() {
+        let mut backlog = Backlog::default();
+        let has_room = |backlog: &Backlog| [11, 21, 31].map(|limit| backlog.has_room(1, limit));
+        assert!(backlog.has_room(100, 1), "one that is larger than all of it never goes");
+        for (order, id, chat) in [(1, "a", "lid"), (2, "b", "number")] {
+            backlog.add(Ulid(order), Waiting { from_bot: true, ..waiting(id, chat) });
+        }
+        assert_eq!(has_room(&backlog), [false, true, true]);
+        backlog.join("number", "lid");
+        assert_eq!(has_room(&backlog), [false, true, true], "a name more is no message more");
+        let withdrawn = backlog.withdraw(&["lid".to_owned()]);
+        assert_eq!(has_room(&backlog), [true; 3]);
+        withdrawn.into_iter().for_each(|(order, waiting)| backlog.add(order, waiting));
+        backlog.remove("a");
+        backlog.remove("a");
+        assert_eq!(has_room(&backlog), [true; 3]);
+        backlog.add(Ulid(3), waiting("c", "lid"));
+        assert_eq!(has_room(&backlog), [false, true, true]);
+        backlog.clear();
+        assert!(backlog.has_room(100, 1));
     }
 
     #[test]

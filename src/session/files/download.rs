@@ -20,12 +20,12 @@ use whatsapp_rust::{
 };
 
 use super::{
-    NoFile,
+    Cause, NoFile,
     reference::{Reference, is_path},
 };
 use crate::{
     message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled},
-    session::Inner,
+    session::{Inner, requests::pace::Ask},
 };
 
 /// The library decrypts in pieces of 16 bytes.
@@ -38,13 +38,16 @@ enum Fetched {
     Rejected,
 }
 
-pub async fn download(session: &Inner, name: &FileName, reference: Reference) -> Result<Spooled, NoFile> {
+pub async fn download(session: &Inner, name: &FileName, reference: Reference, cause: Cause) -> Result<Spooled, NoFile> {
     let Reference { mut params, from_me } = reference;
     let client = session.ready.borrow().clone().ok_or(NoFile::Offline)?;
+    if cause == Cause::Asked {
+        session.pace.take(Ask::Fetch).map_err(|wait| NoFile::TooMany { wait })?;
+    }
     if let Fetched::File(file) = from_hosts(session, &client, &params).await? {
         return Ok(file);
     }
-    if !session.files.may_ask(name) {
+    if !session.files.may_ask(name, &session.pace)? {
         return Err(NoFile::Gone);
     }
     params.direct_path = ask_the_phone(&client, name, &params, from_me).await.ok_or(NoFile::Gone)?;

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::NoFile;
+use super::{Cause, NoFile};
 use crate::{
     message::{Event, EventBody, Notice, media::FileName},
     session::Inner,
@@ -72,7 +72,7 @@ pub async fn eager(session: Arc<Inner>) {
         {
             let session = session.clone();
             flying.spawn(async move {
-                let failure = match session.fly(&wanted.0) {
+                let failure = match session.fly(&wanted.0, Cause::Came) {
                     Ok(flight) => flight.await.err(),
                     Err(failure) => Some(failure),
                 };

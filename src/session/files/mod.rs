@@ -34,7 +34,10 @@ pub use self::{
     from_url::UrlPlaces,
     upload::{Pictured, Source, Uploaded},
 };
-use super::{Inner, Session};
+use super::{
+    Inner, Session,
+    requests::pace::{Ask, Pace},
+};
 use crate::{
     message::{
         Message,
@@ -49,6 +52,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Files that may be waited for at the same time, of one tenant.
 const MAX_FLIGHTS: usize = 64;
+
+/// A file of which it is known that it does not come is not fetched again before this.
+const FINAL: Duration = Duration::from_secs(60);
 
 /// The phone is not asked for the same file again before this.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
@@ -76,12 +82,20 @@ pub enum NoFile {
     Storage,
     #[error("the file is still being fetched")]
     Slow,
+    /// The tenant asks WhatsApp for more of them than is good for the account.
+    #[error("too many files are asked for")]
+    TooMany { wait: Duration },
 }
 
 impl NoFile {
     /// Whether it may be otherwise soon.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Offline | Self::Hosts | Self::Storage | Self::Slow)
+        matches!(self, Self::Offline | Self::Hosts | Self::Storage | Self::Slow | Self::TooMany { .. })
+    }
+
+    /// Whether another try would bring the same, and cost WhatsApp's hosts or the phone as much.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Gone | Self::Damaged | Self::TooLarge(_))
     }
 
     fn counted_as(&self) -> FetchOutcome {
@@ -94,6 +108,7 @@ impl NoFile {
             Self::Hosts => FetchOutcome::Hosts,
             Self::Storage => FetchOutcome::Storage,
             Self::Slow => FetchOutcome::Slow,
+            Self::TooMany { .. } => FetchOutcome::TooMany,
         }
     }
 }
@@ -112,12 +127,22 @@ impl From<Unkept> for NoFile {
     }
 }
 
+/// Why a file is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Its message came: WhatsApp says how many do.
+    Came,
+    /// Somebody asks, as often as may be.
+    Asked,
+}
+
 type Flight = Shared<BoxFuture<'static, Result<Kept, NoFile>>>;
 
 /// One session's files.
 pub struct Files {
     flights: Mutex<HashMap<FileName, Flight>>,
-    failures: Mutex<Memory<FileName, NoFile>>,
+    /// Why it did not come, and when that was.
+    failures: Mutex<Memory<FileName, (NoFile, Instant)>>,
     /// When the phone was asked.
     asked: Mutex<Memory<FileName, Instant>>,
     /// Downloads of this tenant.
@@ -140,14 +165,22 @@ impl Files {
         }
     }
 
-    /// Whether the phone may be asked to send this file again; it counts as asked.
-    fn may_ask(&self, name: &FileName) -> bool {
+    /// Whether the phone may be asked to send this file again; it counts as asked. An error: it was asked for too many.
+    fn may_ask(&self, name: &FileName, pace: &Pace) -> Result<bool, NoFile> {
         let mut asked = lock(&self.asked);
-        let long_ago = asked.get(name).is_none_or(|at| at.elapsed() > ASK_AGAIN);
-        if long_ago {
-            asked.put(name.clone(), Instant::now());
+        if asked.get(name).is_some_and(|at| at.elapsed() <= ASK_AGAIN) {
+            return Ok(false);
         }
-        long_ago
+        pace.take(Ask::Reupload).map_err(|wait| NoFile::TooMany { wait })?;
+        asked.put(name.clone(), Instant::now());
+        Ok(true)
+    }
+
+    /// Why a file does not come, where that was found out a moment ago.
+    fn known_failure(&self, name: &FileName) -> Option<NoFile> {
+        let failures = lock(&self.failures);
+        let (failure, since) = failures.get(name)?;
+        (failure.is_final() && since.elapsed() < FINAL).then(|| failure.clone())
     }
 }
 
@@ -157,7 +190,10 @@ impl Session {
         if let Some(kept) = self.0.env.media.find(&self.0.tenant, name).await? {
             return Ok(kept);
         }
-        let flight = self.0.fly(name)?;
+        if let Some(failure) = self.0.files.known_failure(name) {
+            return Err(failure);
+        }
+        let flight = self.0.fly(name, Cause::Asked)?;
         timeout(PATIENCE, flight).await.unwrap_or(Err(NoFile::Slow))
     }
 
@@ -168,7 +204,7 @@ impl Session {
 
     /// Why the file of a message could not be fetched, when it was tried last.
     pub fn file_failure(&self, message: &Message) -> Option<NoFile> {
-        lock(&self.0.files.failures).get(&FileName::of(message)?).cloned()
+        lock(&self.0.files.failures).get(&FileName::of(message)?).map(|(failure, _)| failure.clone())
     }
 
     /// The name that the sender of a file gave to it, as far as its message is kept.
@@ -185,7 +221,7 @@ impl Session {
 
 impl Inner {
     /// The fetching of a file: one, however many wait for it.
-    fn fly(self: &Arc<Self>, name: &FileName) -> Result<Flight, NoFile> {
+    fn fly(self: &Arc<Self>, name: &FileName, cause: Cause) -> Result<Flight, NoFile> {
         if self.stop.is_cancelled() {
             return Err(NoFile::Offline);
         }
@@ -205,7 +241,7 @@ impl Inner {
             async move {
                 let fetched = tokio::select! {
                     () = session.stop.cancelled() => Err(NoFile::Offline),
-                    fetched = fetch(&session, &name) => fetched,
+                    fetched = fetch(&session, &name, cause) => fetched,
                 };
                 session.note(&name, &fetched);
                 lock(&session.files.flights).remove(&name);
@@ -220,15 +256,17 @@ impl Inner {
         let mut failures = lock(&self.files.failures);
         match fetched {
             Ok(_) => failures.remove(name),
+            // It says nothing of the file.
+            Err(NoFile::TooMany { .. }) => {}
             Err(error) => {
                 debug!(message.id = name.id(), %error, "a file was not fetched");
-                failures.put(name.clone(), error.clone());
+                failures.put(name.clone(), (error.clone(), Instant::now()));
             }
         }
     }
 }
 
-async fn fetch(session: &Arc<Inner>, name: &FileName) -> Result<Kept, NoFile> {
+async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<Kept, NoFile> {
     let env = &session.env;
     // It may have come while this one waited for its turn.
     if let Some(kept) = env.media.find(&session.tenant, name).await? {
@@ -238,7 +276,7 @@ async fn fetch(session: &Arc<Inner>, name: &FileName) -> Result<Kept, NoFile> {
     // First the tenant's own turn, then the common one: so a tenant has at most its share of those. The common one is taken for what comes from
     // the hosts, not while a phone is asked, which may be off.
     let _own = session.files.slots.acquire().await;
-    let file = download::download(session, name, reference).await;
+    let file = download::download(session, name, reference, cause).await;
     let (outcome, bytes) = match &file {
         Ok(file) => (FetchOutcome::Fetched, file.size),
         Err(error) => (error.counted_as(), 0),

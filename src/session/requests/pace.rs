@@ -15,21 +15,30 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     Login,
+    Code,
     Lookup,
     Query,
     Change,
     Presence,
     Receipt,
     Past,
+    Fetch,
+    Reupload,
 }
 
 /// How many at once, and then how many a minute.
-const TABLE: [(Ask, u32, u32, &str); 7] = [
+const TABLE: [(Ask, u32, u32, &str); 10] = [
     (
         Ask::Login,
         10,
         4,
         "a restart is a login: who needs many has lost the way, and to WhatsApp many look like an attack",
+    ),
+    (
+        Ask::Code,
+        10,
+        4,
+        "codes to type; WhatsApp gives none for a while to a number that asks for many, and each may be a login",
     ),
     (Ask::Lookup, 60, 30, "WhatsApp bans accounts that try numbers to see who is on it"),
     (
@@ -42,6 +51,13 @@ const TABLE: [(Ask, u32, u32, &str); 7] = [
     (Ask::Presence, 240, 240, "typing begins and ends with every message"),
     (Ask::Receipt, 300, 300, "one request for a chat that is read, of up to five hundred messages"),
     (Ask::Past, 30, 12, "each is a message to the tenant's own phone, which uploads what it has"),
+    (
+        Ask::Fetch,
+        120,
+        120,
+        "files that somebody asks for and that are not here: a page of pictures at once. What is fetched as it comes is not counted",
+    ),
+    (Ask::Reupload, 30, 12, "as older messages: the tenant's own phone uploads a file again"),
 ];
 
 /// One tenant's allowances.

@@ -42,6 +42,9 @@ const HANDED_TIMEOUT: Duration = Duration::from_secs(2);
 /// The vault is slower than that with a message before: the next one is refused, before anything is written.
 const VAULT_STALL: Duration = Duration::from_millis(2500);
 
+/// A message with a file has about so many bytes: its keys, and mostly a thumbnail.
+const FILE_MESSAGE_BYTES: usize = 4 * 1024;
+
 /// Why a message was not accepted. Nothing was sent and nothing will be, but for [`Self::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum RefusedSend {
@@ -90,6 +93,9 @@ pub enum RefusedSend {
     /// A first message to somebody who never wrote would not leave in its time.
     #[error("too many first messages to strangers: {}", .0.reason.words())]
     Strangers(Held),
+    /// So much was accepted and is not sent that more would harm everybody.
+    #[error("as much waits to be sent as may")]
+    BacklogFull,
     /// Others that send files have all places.
     #[error("too many files are on their way")]
     Busy,
@@ -287,6 +293,10 @@ impl Session {
         let is_edit = matches!(request.draft, Draft::Edit { .. });
         let known = known.filter(|_| source.is_some() || is_edit);
         let repeated = known.map(|known| repeated(&known, &digest, &setting)).transpose()?;
+        if source.is_some() && repeated.is_none() && !inner.outbox.has_room(FILE_MESSAGE_BYTES) {
+            // The file would be sent to WhatsApp's hosts for nothing.
+            return Err(RefusedSend::BacklogFull);
+        }
         let mut ttl = request.ttl;
         if is_edit
             && repeated.is_none()
@@ -384,6 +394,7 @@ impl Session {
         match timeout_at(until, accepting).await {
             Ok(Ok(Some(Ok(message)))) => Ok(message),
             Ok(Ok(Some(Err(NotAccepted::KeyReused | NotAccepted::OnItsWay)))) => Err(RefusedSend::KeyReused),
+            Ok(Ok(Some(Err(NotAccepted::Full)))) => Err(RefusedSend::BacklogFull),
             Ok(Ok(Some(Err(NotAccepted::Store(error))))) => {
                 warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
                 Err(RefusedSend::Disk)

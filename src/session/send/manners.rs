@@ -188,7 +188,7 @@ mod tests {
     fn waiting(id: &str, due_at_ms: i64) -> Waiting {
         let timing = Timing { read_at_ms: 1_000, typing_ms: 3_000, due_at_ms };
         let (id, chat, parcel) = (id.into(), "chat".into(), Parcel::default());
-        Waiting { id, chat, expires_at_ms: i64::MAX, change: ChangeNo::ZERO, from_bot: true, timing, parcel }
+        Waiting { id, chat, expires_at_ms: i64::MAX, change: ChangeNo::ZERO, from_bot: true, timing, parcel, bytes: 0 }
     }
 
     #[test]

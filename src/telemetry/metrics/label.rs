@@ -172,6 +172,7 @@ labels! {
         Storage = "storage",
         Unknown = "unknown",
         Slow = "slow",
+        TooMany = "too_many",
     }
 
     WebhookState { Ok = "ok", Failing = "failing", Gone = "gone", }

@@ -92,6 +92,11 @@ async fn what_fails_on_the_way_in_is_fetched_later() {
         let media = listed().await;
         assert!(media["error"]["message"].is_string() && media["url"] == json!(url), "{what}: {media}");
         network.clear_faults().await;
+        if expected.0 == 404 {
+            // That is known for a while: nobody has the hosts and the phone asked anew with each look at the chat.
+            assert_eq!(problem(scene.get(&url).await).await, (404, expected.1.to_owned()), "{what}");
+            continue;
+        }
         assert_eq!(scene.bytes(&url).await, data, "{what}");
         assert_eq!(listed().await["error"], Value::Null);
     }
@@ -99,6 +104,21 @@ async fn what_fails_on_the_way_in_is_fetched_later() {
     let data = file(JPEG, 500);
     let url = scene.receive(Say::image(data.clone())).await;
     assert_eq!(scene.bytes(&url).await, data);
+    network.clear_faults().await;
+    // Whoever asks without end has the hosts asked so often only.
+    network.fault(Fault::new(FaultKind::MediaCorrupt)).await.unwrap();
+    let url = scene.receive(Say::image(file(JPEG, 500))).await;
+    let mut tried = 0;
+    let refused = loop {
+        let answer = scene.get(&url).await;
+        match answer.status().as_u16() {
+            503 if tried < 400 => tried += 1,
+            _ => break answer,
+        }
+    };
+    assert!((100..400).contains(&tried), "{tried}");
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(problem(refused).await, (429, "too_many_requests".to_owned()));
     scene.end().await;
 }
 
@@ -126,6 +146,25 @@ async fn the_phone_is_asked_for_what_whatsapp_has_forgotten() {
         assert_eq!(problem(scene.get(&lost).await).await, (404, "file_gone".to_owned()));
     }
     assert_eq!(retries().await, 4, "asked once");
+    // The phone is asked for so many only, whoever walks over old messages.
+    let mut old = Vec::new();
+    for _ in 0..40 {
+        old.push(scene.receive(Say::image(file(JPEG, 100))).await);
+    }
+    network.media_forgets().await;
+    network.phones_lose_files().await;
+    let mut refused = 0;
+    for url in &old {
+        match problem(scene.get(url).await).await {
+            (404, _) => {}
+            (status, code) => {
+                assert_eq!((status, code.as_str()), (429, "too_many_requests"));
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..=14).contains(&refused), "{refused} of 40");
+    assert_eq!(retries().await, 4 + 40 - refused);
     scene.end().await;
 }
 
