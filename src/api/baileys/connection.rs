@@ -120,8 +120,7 @@ pub async fn qr(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, Query<Tenant>>,
 ) -> Result<Json<Qr>, Problem> {
-    still_looks(&app, &tenant).await?;
-    let status = app.fleet.status(&tenant);
+    let status = still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
     let none = |expired, message| Qr::None { qr: (), connected: false, expired, message };
     Ok(Json(match status {
@@ -138,9 +137,10 @@ pub async fn qr(
     }))
 }
 
-/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too.
-pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<(), Problem> {
-    if app.fleet.status(tenant).is_none() {
+/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too. Returns how the tenant stands; `None`: there is no
+/// such tenant.
+pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<Option<session::Status>, Problem> {
+    if app.fleet.current_status(tenant).await?.is_none() {
         match app.fleet.known(tenant).await {
             Ok(_) | Err(FleetError::Unknown) => {}
             Err(error) => return Err(error.into()),
@@ -149,7 +149,7 @@ pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<(), Problem> {
     if let Some(session) = app.fleet.session(tenant) {
         session.keep_pairing();
     }
-    Ok(())
+    Ok(app.fleet.status(tenant))
 }
 
 /// The text as the old page's library can draw it: qrcodejs 0.0.2 has a wrong entry in its tables, and draws none of 192 to 217 bytes.
@@ -186,7 +186,7 @@ pub async fn status(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
 ) -> Result<Json<Status>, Problem> {
-    let status = app.fleet.status(&tenant);
+    let status = app.fleet.current_status(&tenant).await?;
     let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);
     Ok(Json(Status {
         connected,
