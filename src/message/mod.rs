@@ -31,7 +31,7 @@ pub use self::{
     bounded::MAX_TEXT,
     closed::FormerConversations,
     content::{Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target},
-    draft::{Draft, Flaw, Happening, Humanize, SendRequest},
+    draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
     failure::{Failure, FailureReason},
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},

@@ -17,7 +17,7 @@ use crate::{
         waha,
     },
     message::{
-        Draft, Message, SendRequest,
+        Draft, Mentions, Message, SendRequest,
         media::{Attachment, AttachmentKind},
     },
     tenant::{InvalidTenantId, TenantId},
@@ -153,7 +153,7 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
     if !is_text || given(media_url.as_deref()).is_some() {
         return Err(Problem::not_implemented("only text can be sent by this route"));
     }
-    let draft = Draft::Text { text: text.to_owned(), mentions: Vec::new() };
+    let draft = Draft::Text { text: text.to_owned(), mentions: Mentions::default() };
     let request = SendRequest {
         to: to.to_owned(),
         draft,
@@ -187,7 +187,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
     let url = media_url.unwrap_or_default();
     let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
     let caption = given(caption).or(given(text)).unwrap_or_default();
-    let attachment = Attachment { kind, origin, caption, file_name: None, mime: None };
+    let attachment = Attachment { kind, origin, caption, file_name: None, mime: None, mentions: Mentions::default() };
     let request = SendRequest {
         to,
         draft: Draft::File(attachment),
