@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Tenant;
+use super::{Tenant, form::JsonOrForm};
 use crate::{
     api::{
         App,
@@ -37,7 +37,7 @@ pub struct Connecting {
 
 pub async fn connect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
     let session = app.fleet.opened_to_connect(&tenant).await?;
     if session.is_stopped() {
@@ -210,7 +210,7 @@ pub struct Success {
 
 pub async fn disconnect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
 ) -> Result<Json<Success>, Problem> {
     app.fleet.disconnect(&tenant).await?;
     Ok(Json(Success { success: true, message: "Desconectado exitosamente" }))
@@ -220,7 +220,7 @@ pub async fn disconnect(
 /// session does not look connected, during a restore and a blink of the network too.
 pub async fn clean_session(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
 ) -> Result<Json<Success>, Problem> {
     if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
         session.stop_pairing().await;

@@ -6,12 +6,12 @@ use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Tenant, misnamed};
+use super::{Tenant, form::JsonOrForm, misnamed};
 use crate::{
     api::{
         App,
         auth::{Asked, Names, Sending},
-        input::{Body, IdempotencyKey},
+        input::IdempotencyKey,
         problem::{FieldError, Problem},
         upload::Given,
         waha,
@@ -120,7 +120,7 @@ pub struct Sent {
 pub async fn send(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendText>>,
+    Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendText>>,
 ) -> Result<Json<Sent>, Problem> {
     let has_file = send.to.media_url.as_ref().is_some_and(|url| !url.is_empty());
     let sent = if has_file {
@@ -134,7 +134,7 @@ pub async fn send(
 pub async fn send_message(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendMessage>>,
+    Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendMessage>>,
 ) -> Result<Json<Sent>, Problem> {
     let sent = send_words(&app, &tenant, &send, &key).await;
     let sent = sent.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
@@ -233,7 +233,7 @@ pub struct TestAnswer {
 /// Shows the bot's answer to a text, and touches no customer.
 pub async fn test_message(
     State(app): State<App>,
-    Asked { tenant, asked: Body(body), .. }: Asked<Sending, Body<TestMessage>>,
+    Asked { tenant, asked: JsonOrForm(body), .. }: Asked<Sending, JsonOrForm<TestMessage>>,
 ) -> Result<Json<TestAnswer>, Problem> {
     let text = body.message.filter(|text| !text.trim().is_empty()).ok_or_else(|| {
         let field = FieldError { field: "message".into(), message: "is required".into() };
