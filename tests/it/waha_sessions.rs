@@ -202,6 +202,21 @@ async fn a_request_that_is_refused_makes_nothing() {
     assert_eq!(status, 400);
     let (_, shown) = webhooks::ask(&stage, "GET", "/api/tenant/made-0", None).await;
     assert_eq!(shown["tenant"]["name"], json!("Trattoria"), "{shown}");
+    // Alone, it changes nothing else; a line of 100 characters at the most; an empty one takes it away.
+    let named = async |name: &str| {
+        let (status, answer) =
+            webhooks::ask(&stage, "PUT", "/api/sessions/made-0", Some(json!({ "displayName": name }))).await;
+        let (_, shown) = webhooks::ask(&stage, "GET", "/api/tenant/made-0", None).await;
+        (status, answer["errors"][0]["field"].clone(), shown["tenant"]["name"].clone())
+    };
+    let (longest, longer) = ("ñ".repeat(100), "ñ".repeat(101));
+    assert_eq!(named(&format!(" {longest} ")).await, (200, Value::Null, json!(longest)));
+    for wrong in [longer.as_str(), "two\nlines"] {
+        assert_eq!(named(wrong).await, (400, json!("displayName"), json!(longest)), "{wrong:?}");
+    }
+    assert_eq!(named("").await, (200, Value::Null, Value::Null));
+    let (_, shown) = webhooks::ask(&stage, "GET", "/api/sessions/made-0", None).await;
+    assert_eq!(shown["config"]["webhooks"][0]["url"], json!("https://example.com/"), "{shown}");
     daemon.kill().await.unwrap();
 }
 

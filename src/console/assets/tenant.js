@@ -90,7 +90,7 @@ export function tenantView(to, { online }) {
       named = problem.status === 404;
       return;
     }
-    if (!closed && session) drawHead();
+    if (!closed && session) draw();
   }
 
   async function ask() {
