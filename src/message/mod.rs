@@ -88,6 +88,9 @@ pub struct Message {
 pub struct Addressed {
     pub chat: String,
     pub sender: String,
+    /// The other name, number or LID, of the person: of the chat's, or in a group of the sender. Where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternate: Option<String>,
 }
 
 impl Message {

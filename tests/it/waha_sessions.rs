@@ -332,6 +332,7 @@ async fn a_message_has_both_names_of_its_writer_and_every_step_is_told() {
     );
     let key = of(&posts, &by_number).unwrap()["_data"]["key"].clone();
     assert_eq!((&key["remoteJid"], &key["id"]), (&json!(customer.jid), &json!(by_number)), "{key}");
+    assert_eq!(key["remoteJidAlt"], json!(customer.lid), "who writes by the number has a LID, too: {key}");
     // What is listed says the same.
     let listed = scene.waha.get("chats.get_chat_messages", json!(["trattoria", scene.chat(), {}])).await;
     let listed = listed.as_array().unwrap();
@@ -342,6 +343,7 @@ async fn a_message_has_both_names_of_its_writer_and_every_step_is_told() {
     let body = json!([{ "session": "trattoria", "chatId": chat, "text": "listen" }]);
     let sent = scene.waha.get("chatting.send_text", body).await;
     let id = sent["_data"]["key"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(sent["_data"]["key"]["remoteJidAlt"], json!(customer.lid), "{sent}");
     assert_eq!((&sent["ack"], &sent["ackName"]), (&json!(0), &json!("PENDING")));
     scene.arrived(&sent).await;
     let heard = |posts: &[crate::receiver::Post], ack: i64| {

@@ -303,7 +303,11 @@ impl Session {
             id,
             chat: chat.to_string(),
             sender: own.clone(),
-            addressed: Addressed { chat: chat.to_string(), sender: own },
+            addressed: Addressed {
+                chat: chat.to_string(),
+                sender: own,
+                alternate: names.iter().find(|name| name.server != chat.server).map(Jid::to_string),
+            },
             from_me: true,
             is_group: matches!(chat.server, Server::Group | Server::Broadcast),
             timestamp: now.as_second(),

@@ -170,7 +170,7 @@ impl Raw {
         let (chat, sender) = (channel.to_string(), sender.to_string());
         let message = Message {
             id: self.id,
-            addressed: Addressed { chat: chat.clone(), sender: sender.clone() },
+            addressed: Addressed { chat: chat.clone(), sender: sender.clone(), alternate: None },
             chat,
             sender,
             from_me: self.from_me,
