@@ -103,7 +103,7 @@ impl Fleet {
             if session.status().paired {
                 session.resume().await;
             }
-            Ok(session)
+            Ok::<_, FleetError>(session)
         });
         taking.await.unwrap_or(Err(FleetError::Restoring))
     }

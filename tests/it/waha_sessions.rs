@@ -1,6 +1,7 @@
 //! WAHA's session objects: what a client reads it can change and write back without loss; one that exists is not made again, and one
 //! that was deleted is gone. And its messages: both names of whoever wrote, and every step on the way.
 
+use loopback::{Fault, FaultKind};
 use serde_json::{Value, json};
 use sessiond::demo::until;
 
@@ -365,5 +366,16 @@ async fn a_message_has_both_names_of_its_writer_and_every_step_is_told() {
     assert!(steps.ends_with(&["DEVICE", "READ", "PLAYED"]), "{steps:?}");
     let now = scene.waha.get("chats.get_chat_message", json!(["trattoria", scene.chat(), sent["id"]])).await;
     assert_eq!((&now["ack"], &now["ackName"]), (&json!(4), &json!("PLAYED")), "{now}");
+
+    // What WhatsApp refuses is told as an error, with its code.
+    network.fault(Fault::new(FaultKind::ErrorAcks).code(463).count(1)).await.unwrap();
+    let body = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "refused" }]);
+    let refused = scene.waha.get("chatting.send_text", body).await;
+    receiver.until(LIMIT, "ERROR", |posts| heard(posts, -1)).await;
+    let posts = receiver.posts().into_iter().map(|post| post.json);
+    let told = posts.filter(|event| event["event"] == json!("message.ack")).map(|event| event["payload"].clone());
+    let told: Vec<_> = told.filter(|payload| payload["id"] == refused["id"]).collect();
+    let last = told.last().unwrap_or_else(|| panic!("{refused}"));
+    assert_eq!((&last["ack"], &last["ackName"], &last["failure"]["code"]), (&json!(-1), &json!("ERROR"), &json!(463)));
     scene.daemon.kill().await.unwrap();
 }

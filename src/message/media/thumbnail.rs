@@ -4,8 +4,7 @@
 use std::io::{BufRead, BufReader, Cursor, Seek};
 
 use image::{
-    DynamicImage, ImageDecoder as _, ImageReader, Limits, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
-    metadata::Orientation,
+    DynamicImage, ImageDecoder, ImageReader, Limits, Rgb, RgbImage, codecs::jpeg::JpegEncoder, metadata::Orientation,
 };
 
 use super::Spooled;
