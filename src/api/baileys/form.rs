@@ -66,10 +66,10 @@ fn value(text: String, kinds: &Value) -> Value {
     }
 }
 
+/// Of new programs JSON is wanted: the form is not in the document.
 impl<T: JsonSchema> Takes for JsonOrForm<T> {
     fn takes(operation: &mut Operation<'_>) {
         Body::<T>::takes(operation);
-        operation.takes_form::<T>();
     }
 }
 

@@ -71,12 +71,6 @@ impl<'a> Operation<'a> {
         self.takes_body("application/json", schema);
     }
 
-    /// The same as a form, where it may be one.
-    pub fn takes_form<T: JsonSchema>(&mut self) {
-        let schema = self.schemas.request::<T>();
-        self.takes_body("application/x-www-form-urlencoded", schema);
-    }
-
     pub fn takes_body(&mut self, media_type: &str, schema: Schema) {
         let body = self.body.get_or_insert_with(|| json!({ "required": true, "content": {} }));
         body["content"][media_type] = json!({ "schema": schema });

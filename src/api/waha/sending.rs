@@ -17,7 +17,7 @@ use super::{
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
-    Success, accepted, bare_id, chat, conversations, flaw, humanize, mentions, message_id, recipient, target, ttl,
+    Success, accepted, bare_id, chat, flaw, humanize, mentions, message_id, recipient, target, ttl,
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card},
