@@ -264,7 +264,12 @@ async fn what_a_living_process_has_stays_with_it_whoever_asks() {
     let begun = Instant::now();
     // Some announcements of both.
     while begun.elapsed() < Duration::from_secs(4) {
-        for path in ["/api/baileys/connect", "/api/sessions/trattoria/start", "/api/sessions/trattoria/restart"] {
+        for path in [
+            "/api/baileys/connect",
+            "/api/baileys/clean-session",
+            "/api/sessions/trattoria/start",
+            "/api/sessions/trattoria/restart",
+        ] {
             let answer = deploy.stage.dashboard.post(path, json!({ "tenantId": TENANT })).await.unwrap();
             assert_eq!(
                 (answer.status, &answer.body["code"]),

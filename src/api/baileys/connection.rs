@@ -222,6 +222,8 @@ pub async fn clean_session(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
 ) -> Result<Json<Success>, Problem> {
+    // What another process has is that one's to clean.
+    app.fleet.current_status(&tenant).await?;
     if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
         session.stop_pairing().await;
     }
