@@ -82,9 +82,8 @@ impl Fleet {
         if record.whatsapp_connected {
             slot.expect_state();
         }
-        if owner.is_some() {
-            slot.set_elsewhere(owner, self.env.clock.now());
-        }
+        // Also one that nobody has: should it not be opened now, it is looked after as what others have taken.
+        slot.set_elsewhere(owner, self.env.clock.now());
         Ok(Some(slot))
     }
 
