@@ -63,7 +63,7 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Prob
     })
 }
 
-fn parsed<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
+pub fn parsed<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(body).map_err(|error| {
         let (field, message) = (error.path().to_string(), error.inner().to_string());
         Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])

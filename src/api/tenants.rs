@@ -58,6 +58,8 @@ pub struct Tenant {
     whatsapp_connected: bool,
     connected: bool,
     state: session::State,
+    /// Why it is in this state; `moved`: another process serves it, which alone knows its state. Null: this process has never heard of it.
+    reason: Option<String>,
     /// Digits.
     phone_number: Option<String>,
     connected_at: Option<jiff::Timestamp>,
@@ -105,7 +107,10 @@ pub async fn stats(State(app): State<App>, caller: Caller) -> Result<Json<Totals
 }
 
 fn form(fleet: &Fleet, record: TenantRecord) -> Tenant {
-    let state = fleet.status(&record.id).map_or(session::State::Stopped, |live| live.state);
+    let live = fleet.status(&record.id);
+    let state = live.as_ref().map_or(session::State::Stopped, |live| live.state);
+    // One that is connected, and has no place here, was paired at another process since this one began.
+    let elsewhere = || record.whatsapp_connected.then(|| session::End::Moved.to_string());
     Tenant {
         id: record.id,
         name: record.name.filter(|name| !name.is_empty()),
@@ -113,6 +118,7 @@ fn form(fleet: &Fleet, record: TenantRecord) -> Tenant {
         whatsapp_connected: record.whatsapp_connected,
         connected: state == session::State::Working,
         state,
+        reason: live.map(|live| live.reason).or_else(elsewhere),
         phone_number: record.phone_number,
         connected_at: record.connected_at,
         last_error: record.last_error,

@@ -1,12 +1,15 @@
-//! A tenant that another process is handing over to this one: whoever asks for it meanwhile waits, and is told to come again only when
-//! that takes too long.
+//! A tenant that another process has, or is handing over to this one, and whoever asks for it here. While it is on its way he waits, and is
+//! told to come again only when that takes too long; a process that lives keeps it, and one that has died holds nobody.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{Fleet, FleetError};
-use crate::{session::Session, tenant::TenantId};
+use super::{Fleet, FleetError, slot::Slot};
+use crate::{
+    session::{Session, Status},
+    tenant::TenantId,
+};
 
 /// An owner that does not answer is taken from after two seconds, and opening a tenant takes a moment. Whoever waits longer holds a
 /// connection that others need.
@@ -31,5 +34,76 @@ impl Fleet {
         };
         let arrived = timeout(ARRIVAL_TIMEOUT, arrival).await.unwrap_or_default();
         arrived.ok_or_else(|| self.refusal(tenant))
+    }
+
+    /// How the tenant stands, for whoever asks for it by name; `None`: no process has it, as far as this one can know. How a tenant stands
+    /// that a process has which lives only that one can say: that is an error. One whose process has died is taken back.
+    pub async fn current_status(self: &Arc<Self>, tenant: &TenantId) -> Result<Option<Status>, FleetError> {
+        let slot = match self.slot(tenant) {
+            Some(slot) if !slot.is_moved() => return Ok(Some(slot.status(self.started_at))),
+            Some(slot) => slot,
+            None => match self.place_of_anothers(tenant).await? {
+                Some(slot) => slot,
+                None => return Ok(None),
+            },
+        };
+        if let Ok(session) = self.running(tenant).await {
+            return Ok(Some(session.status()));
+        }
+        if self.is_served_elsewhere(&slot) {
+            return Err(FleetError::Moved);
+        }
+        // What cannot be opened is tried again with backoff: one who asks makes it no quicker.
+        let has_failed = || slot.failure().is_some() && !slot.was_taken();
+        if has_failed() {
+            return Ok(Some(slot.status(self.started_at)));
+        }
+        match self.taken_back(tenant).await {
+            Ok(session) => Ok(Some(session.status())),
+            Err(FleetError::Unknown) => Ok(None),
+            Err(error @ (FleetError::Moved | FleetError::Draining | FleetError::VaultDown)) => Err(error),
+            Err(_) if has_failed() => Ok(Some(slot.status(self.started_at))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The place of a tenant that was paired at another process after this one had begun: it has none yet.
+    async fn place_of_anothers(&self, tenant: &TenantId) -> Result<Option<Arc<Slot>>, FleetError> {
+        // Nobody else can have it, and whoever asks for it again and again costs the vault no reads.
+        if self.living_peers().is_empty() && self.dead_peers().is_empty() {
+            return Ok(None);
+        }
+        let Some(record) = self.record(tenant).await? else { return Ok(None) };
+        let owner = self.living_owner(tenant).await.map_err(|error| self.unreadable(&error))?;
+        if owner.is_none() && !record.whatsapp_connected {
+            return Ok(None);
+        }
+        let slot = self.slot_of(tenant);
+        if record.whatsapp_connected {
+            slot.expect_state();
+        }
+        // Also one that nobody has: should it not be opened now, it is looked after as what others have taken.
+        slot.set_elsewhere(owner, self.env.clock.now());
+        Ok(Some(slot))
+    }
+
+    /// Opens and connects it. Goes on when nobody waits any more: a session that is open and not connected would stay so until the next
+    /// heartbeat.
+    async fn taken_back(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        if self.is_draining() {
+            return Err(FleetError::Draining);
+        }
+        let (fleet, tenant) = (self.clone(), tenant.clone());
+        let taking = self.tasks.spawn(async move {
+            // An opening makes a tenant that is not there: its owner may have deleted it.
+            fleet.record(&tenant).await?.ok_or(FleetError::Unknown)?;
+            let session = fleet.open_by_record(&tenant).await?;
+            // One without a pairing waits for somebody who wants to scan.
+            if session.status().paired {
+                session.resume().await;
+            }
+            Ok::<_, FleetError>(session)
+        });
+        taking.await.unwrap_or(Err(FleetError::Restoring))
     }
 }

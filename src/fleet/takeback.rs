@@ -354,7 +354,7 @@ impl Fleet {
         Ok(self.is_alive(&owner).then_some(owner))
     }
 
-    fn dead_peers(&self) -> Vec<InstanceId> {
+    pub(super) fn dead_peers(&self) -> Vec<InstanceId> {
         let mut dead = self.peers.dead();
         dead.retain(|id| *id != self.env.instance);
         dead

@@ -148,7 +148,7 @@ mod tests {
             id: "A".into(),
             chat: "c".into(),
             sender: "s".into(),
-            addressed: Addressed { chat: "c".into(), sender: "s".into() },
+            addressed: Addressed { chat: "c".into(), sender: "s".into(), alternate: None },
             from_me: false,
             is_group: false,
             timestamp: 1,

@@ -17,8 +17,8 @@ use super::{
 pub enum Draft {
     Text {
         text: String,
-        /// Jids; the text names each as `@number`.
-        mentions: Vec<String>,
+        #[serde(flatten)]
+        mentions: Mentions,
     },
     /// Its bytes come beside it.
     File(Attachment),
@@ -41,6 +41,8 @@ pub enum Draft {
     Edit {
         target: Target,
         text: String,
+        #[serde(skip_serializing_if = "Mentions::is_empty")]
+        mentions: Mentions,
     },
     /// Deletes a message for everyone.
     Revoke {
@@ -73,6 +75,23 @@ pub enum Draft {
         id: String,
         text: String,
     },
+}
+
+/// Whom a message mentions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Mentions {
+    /// Jids; the text names each as `@number`.
+    #[serde(rename = "mentions")]
+    pub people: Vec<String>,
+    /// All of the group, whom the text names as `@all`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub everybody: bool,
+}
+
+impl Mentions {
+    pub fn is_empty(&self) -> bool {
+        self.people.is_empty() && !self.everybody
+    }
 }
 
 /// Something that happens at a time, and to which one may say yes or no.
@@ -168,6 +187,14 @@ impl Draft {
             | Self::Revoke { target }
             | Self::Pin { target, .. } => Some(target),
             _ => None,
+        }
+    }
+
+    /// Whom it mentions, where it can mention somebody.
+    pub fn mentions(&self) -> Option<&Mentions> {
+        match self {
+            Self::Text { mentions, .. } | Self::Edit { mentions, .. } => Some(mentions),
+            other => other.attachment().map(|file| &file.mentions),
         }
     }
 
@@ -267,4 +294,35 @@ fn check_poll(poll: &Poll) -> Result<(), Flaw> {
         return flaw("poll.choose", "not more than there are options");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::media::AttachmentKind;
+
+    /// A repeat after a deploy is told from another message by what the build before wrote.
+    #[test]
+    fn what_mentions_nobody_is_told_apart_as_ever() {
+        let written = |draft: &Draft| serde_json::to_string(draft).unwrap();
+        let nobody = Mentions::default;
+        let text = Draft::Text { text: "one".into(), mentions: nobody() };
+        assert_eq!(written(&text), r#"{"kind":"text","text":"one","mentions":[]}"#);
+        let target = Target { id: "A".into(), from_me: true, sender: "1@s.whatsapp.net".into() };
+        let edit = |mentions| Draft::Edit { target: target.clone(), text: "two".into(), mentions };
+        let (id, ending) = (serde_json::to_string(&target).unwrap(), r#""text":"two"}"#);
+        assert_eq!(written(&edit(nobody())), format!(r#"{{"kind":"edit","target":{id},{ending}"#));
+        let origin = Origin::Url("https://example.com/menu.pdf".into());
+        let file = |mentions| {
+            let (kind, caption) = (AttachmentKind::Document, "the menu".into());
+            Draft::File(Attachment { kind, origin: origin.clone(), caption, file_name: None, mime: None, mentions })
+        };
+        assert!(!written(&file(nobody())).contains("mentions"), "{}", written(&file(nobody())));
+        // Who mentions somebody says something else.
+        let all = Mentions { people: Vec::new(), everybody: true };
+        assert_ne!(written(&edit(all.clone())), written(&edit(nobody())));
+        assert_ne!(written(&file(all.clone())), written(&file(nobody())));
+        let everybody = r#"{"kind":"text","text":"one","mentions":[],"everybody":true}"#;
+        assert_eq!(written(&Draft::Text { text: "one".into(), mentions: all }), everybody);
+    }
 }

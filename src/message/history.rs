@@ -606,7 +606,7 @@ mod tests {
             id: id.into(),
             chat: chat.into(),
             sender: sender.into(),
-            addressed: Addressed { chat: chat.into(), sender: sender.into() },
+            addressed: Addressed { chat: chat.into(), sender: sender.into(), alternate: None },
             from_me,
             is_group: false,
             timestamp: 0,

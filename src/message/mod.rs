@@ -34,7 +34,7 @@ pub use self::{
         Advertisement, ChoiceOption, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted,
         Target,
     },
-    draft::{Draft, Flaw, Happening, Humanize, SendRequest},
+    draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
     event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
     failure::{Failure, FailureReason},
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
@@ -91,6 +91,9 @@ pub struct Message {
 pub struct Addressed {
     pub chat: String,
     pub sender: String,
+    /// The other name, number or LID, of the person: of the chat's, or in a group of the sender. Where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternate: Option<String>,
 }
 
 impl Message {

@@ -112,7 +112,7 @@ pub struct ReplyTo {
 pub struct Key {
     /// The chat as WhatsApp addressed the message.
     remote_jid: String,
-    /// The chat's other name, where both are known: the number of a LID.
+    /// The chat's other name, where both are known: the number of a LID, or the LID of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote_jid_alt: Option<String>,
     from_me: bool,
@@ -144,8 +144,11 @@ impl Key {
     }
 
     fn new(message: &message::Message) -> Self {
-        let (remote_jid, remote_jid_alt) = both_names(&message.addressed.chat, &message.chat);
-        let written_by = has_participants(message).then(|| both_names(&message.addressed.sender, &message.sender));
+        let message::Addressed { chat, sender, alternate } = &message.addressed;
+        let among_many = has_participants(message);
+        let (remote_jid, remote_jid_alt) =
+            both_names(chat, &message.chat, alternate.as_deref().filter(|_| !among_many));
+        let written_by = among_many.then(|| both_names(sender, &message.sender, alternate.as_deref()));
         let (participant, participant_alt) = written_by.map_or((None, None), |(jid, other)| (Some(jid), other));
         let is_lid = participant.as_ref().unwrap_or(&remote_jid).ends_with("@lid");
         Self {
@@ -160,10 +163,11 @@ impl Key {
     }
 }
 
-/// A jid as it was addressed, and the other name that it goes by here, if that is another one. Without devices.
-fn both_names(addressed: &str, named: &str) -> (String, Option<String>) {
-    let (addressed, named) = (jid(&chat_id(addressed)), jid(&chat_id(named)));
-    let other = Some(named).filter(|named| *named != addressed);
+/// A jid as it was addressed, and the other name that it goes by here or that its message said, if that is another one. Without devices.
+fn both_names(addressed: &str, named: &str, alternate: Option<&str>) -> (String, Option<String>) {
+    let addressed = jid(&chat_id(addressed));
+    let other = [Some(named), alternate].into_iter().flatten().map(|name| jid(&chat_id(name)));
+    let other = other.into_iter().find(|other| *other != addressed);
     (addressed, other)
 }
 
@@ -375,7 +379,7 @@ pub mod tests {
         let (chat, sender) = ("573009998877@s.whatsapp.net".to_owned(), "573009998877@s.whatsapp.net".to_owned());
         message::Message {
             id: "3EB0A".into(),
-            addressed: Addressed { chat: chat.clone(), sender: sender.clone() },
+            addressed: Addressed { chat: chat.clone(), sender: sender.clone(), alternate: None },
             chat,
             sender,
             from_me: false,
@@ -436,7 +440,13 @@ pub mod tests {
             key(&by_number),
             json!({ "remoteJid": number, "fromMe": false, "id": "3EB0A", "addressingMode": "pn" })
         );
-        let addressed = Addressed { chat: lid.into(), sender: "99887766:3@lid".into() };
+        let addressed = Addressed { alternate: Some(lid.into()), ..by_number.addressed.clone() };
+        let both = message::Message { addressed, ..by_number.clone() };
+        assert_eq!(
+            key(&both),
+            json!({ "remoteJid": number, "remoteJidAlt": lid, "fromMe": false, "id": "3EB0A", "addressingMode": "pn" })
+        );
+        let addressed = Addressed { chat: lid.into(), sender: "99887766:3@lid".into(), alternate: None };
         let by_lid = message::Message { addressed: addressed.clone(), ..by_number.clone() };
         assert_eq!(
             key(&by_lid),
@@ -450,6 +460,21 @@ pub mod tests {
             json!({
                 "remoteJid": group, "fromMe": false, "id": "3EB0A", "participant": lid, "participantAlt": number,
                 "addressingMode": "lid",
+            })
+        );
+    }
+
+    #[test]
+    fn who_writes_by_number_in_a_group_has_the_lid_beside_it() {
+        let (number, lid, group) = ("573009998877@s.whatsapp.net", "99887766@lid", "1203630@g.us");
+        let addressed = Addressed { chat: group.into(), sender: number.into(), alternate: Some(lid.into()) };
+        let message = message::Message { addressed, chat: group.into(), is_group: true, ..message(text("x")) };
+        let key = serde_json::to_value(Message::new(&message, view())).unwrap()["_data"]["key"].clone();
+        assert_eq!(
+            key,
+            json!({
+                "remoteJid": group, "fromMe": false, "id": "3EB0A", "participant": number, "participantAlt": lid,
+                "addressingMode": "pn",
             })
         );
     }

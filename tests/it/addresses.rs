@@ -43,7 +43,7 @@ fn incoming(id: &str, addressed: (&str, &str), shown: (&str, &str), body: &'stat
             id: id.into(),
             chat: bare(shown.0),
             sender: bare(shown.1),
-            addressed: Addressed { chat: addressed.0.into(), sender: addressed.1.into() },
+            addressed: Addressed { chat: addressed.0.into(), sender: addressed.1.into(), alternate: None },
             from_me: [ME, MY_LID].contains(&shown.1),
             is_group: shown.0.ends_with("g.us"),
             timestamp: 1_800_000_000,

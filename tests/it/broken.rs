@@ -75,6 +75,7 @@ async fn a_directory_without_any_state_does_not_keep_a_deploy_from_being_healthy
     let (code, health) = stage.health().await;
     assert_eq!((code, &health["status"]), (200, &json!("degraded")), "{health}");
     assert_eq!(health["sessions"]["ill"][0]["tenant"], json!("trattoria"), "{health}");
+    assert_eq!(health["problems"]["unowned"], json!(1), "{health}");
     daemon.kill().await.unwrap();
 }
 
@@ -114,8 +115,8 @@ async fn a_tenant_without_any_state_does_not_hide_that_nobody_is_served() {
     let daemon = stage.start().await;
     let (code, health) = stage.health().await;
     assert_eq!(
-        (code, &health["status"], &health["sessions"]["working"]),
-        (200, &json!("degraded"), &json!(2)),
+        (code, &health["status"], &health["sessions"]["working"], &health["problems"]["unowned"]),
+        (200, &json!("degraded"), &json!(2), &json!(1)),
         "{health}"
     );
     daemon.kill().await.unwrap();

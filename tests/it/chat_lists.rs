@@ -86,5 +86,10 @@ async fn what_was_deleted_edited_or_reacted_to_says_so() {
     let path = format!("/api/trattoria/chats/{customer}@c.us/messages/{}", edited["id"].as_str().unwrap());
     let refused = stage.dashboard.delete(&path).await.unwrap();
     assert_eq!((refused.status, &refused.body["errors"][0]["field"]), (400, &json!("messageId")), "{}", refused.body);
+    // Whose it is, a bare id does not say, and the chat does.
+    let bare = edited["id"].as_str().unwrap().rsplit('_').next().unwrap();
+    let path = format!("/api/trattoria/chats/{customer}@c.us/messages/{bare}");
+    let refused = stage.dashboard.delete(&path).await.unwrap();
+    assert_eq!((refused.status, &refused.body["errors"][0]["field"]), (400, &json!("messageId")), "{}", refused.body);
     daemon.kill().await.unwrap();
 }

@@ -72,6 +72,23 @@ async fn an_edit_of_a_caption_is_one_that_phones_show() {
     scene.arrived(&id).await;
     let (_, answer) = edit(&scene, &scene.customer, &id, "at seven", "text").await;
     assert_eq!(scene.arrived(&id_of(&answer)).await.text.as_deref(), Some("at seven"));
+    // Its chat is named, so that its bare id will do, as with WAHA.
+    let path = format!("/api/{TENANT}/chats/{}@c.us/messages/{id}", scene.customer);
+    let ask = async |method: Method, path: &str, body: Value| {
+        scene.ask(method, path).json(&body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask(Method::PUT, &path, json!({ "text": "at eight" })).await, 200);
+    let is_eight = async || listed(&scene, &id).await["text"] == json!("at eight");
+    sessiond::demo::until(LIMIT, "the edit", is_eight).await.unwrap();
+    assert_eq!(ask(Method::POST, &format!("{path}/pin"), json!({ "duration": 86400 })).await, 201);
+    let star =
+        json!({ "session": TENANT, "chatId": format!("{}@c.us", scene.customer), "messageId": id, "star": true });
+    assert_eq!(ask(Method::PUT, "/api/star", star).await, 200);
+    assert_eq!(ask(Method::DELETE, &path, Value::Null).await, 200);
+    let is_gone = async || scene.get(&path).await.json::<Value>().await.unwrap()["_data"]["revoked"] == json!(true);
+    sessiond::demo::until(LIMIT, "the deletion", is_gone).await.unwrap();
+    let nothing = format!("/api/{TENANT}/chats/{}@c.us/messages/3EB0000000000000000000", scene.customer);
+    assert_eq!(ask(Method::DELETE, &nothing, Value::Null).await, 404);
     // And a place is a place.
     let (_, answer) = scene.post("/api/sendLocation", json!({ "latitude": 4.7, "longitude": -74.0 })).await;
     let (status, answer) = edit(&scene, &scene.customer, &id_of(&answer), "here", "place").await;

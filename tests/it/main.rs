@@ -77,6 +77,7 @@ mod marked_read;
 mod marks;
 mod matrix;
 mod media;
+mod mentions;
 mod metrics;
 mod move_in;
 mod move_in_shapes;

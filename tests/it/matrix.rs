@@ -462,6 +462,14 @@ async fn legacy_open_opens_the_old_contract_and_nothing_else() {
             assert_eq!(house.ask(method, &asked, Some(&wrong), &body).await.status(), 401, "{method} {path}");
         }
     }
+    // A page anywhere on the web could post a form, and nobody would be asked before: that needs a key.
+    let form = format!("tenantId={TENANT}");
+    for (key, status) in [(None, 400), (Some(&house.stage.setup.admin_key), 200)] {
+        let url = format!("http://{}/api/baileys/clean-session", house.stage.setup.address);
+        let request = reqwest::Client::new().post(url).header("content-type", "application/x-www-form-urlencoded");
+        let request = key.into_iter().fold(request, |request, key| request.header("x-api-key", key));
+        assert_eq!(request.body(form.clone()).send().await.unwrap().status(), status, "{key:?}");
+    }
     let health = taken_apart(house.ask("GET", "/health", Some(&house.stage.setup.admin_key), &Value::Null).await).await;
     assert!(health.2["warnings"][0].as_str().unwrap().contains("auth.legacy_open"), "{health:?}");
     let health = taken_apart(house.ask("GET", "/health", None, &Value::Null).await).await;

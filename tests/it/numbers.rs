@@ -278,9 +278,73 @@ fn entrances() -> Vec<(&'static str, String, Value)> {
     ]
 }
 
+/// Those that want more than a number: what they are about is not there.
+fn other_entrances() -> Vec<(&'static str, String, Value)> {
+    let post = |path: &str, body: Value| ("POST", path.to_owned(), body);
+    let waha = |mut body: Value| {
+        body["session"] = json!(TENANT);
+        body["chatId"] = json!("#");
+        body
+    };
+    let file = |data: &str| json!({ "data": data });
+    let (jpeg, ogg, mp4, webp) =
+        ("/9j/4AAQSkZJRg==", "T2dnUwACAAAAAAAAAAA=", "AAAAGGZ0eXBtcDQyAAAAAG1wNDJpc29t", "UklGRiQAAABXRUJQVlA4IA==");
+    let link = json!({ "url": "https://example.com/", "title": "x" });
+    let (chat, somebody) = (format!("/api/{TENANT}/chats/#"), "5551987654321@c.us");
+    let message = format!("{chat}/messages/true_{somebody}_3EB0C767D097B7C7C030");
+    let group = format!("/api/{TENANT}/groups/120363000000000001@g.us");
+    let people = json!({ "participants": [{ "id": "#" }] });
+    let about = json!(format!("false_{somebody}_3EB0C767D097B7C7C030"));
+    let mentioning = |mut body: Value| {
+        (body["session"], body["chatId"], body["mentions"]) = (json!(TENANT), json!(somebody), json!(["#"]));
+        body
+    };
+    vec![
+        post("/api/sendVoice", waha(json!({ "file": file(ogg) }))),
+        post("/api/sendVideo", waha(json!({ "file": file(mp4) }))),
+        post("/api/sendSticker", waha(json!({ "file": file(webp) }))),
+        post("/api/sendPollVote", waha(json!({ "pollMessageId": about, "votes": ["a"] }))),
+        post("/api/sendLinkPreview", waha(link.clone())),
+        post("/api/send/link-custom-preview", waha(json!({ "text": "https://example.com/", "preview": link }))),
+        post("/api/send/buttons/reply", waha(json!({ "replyTo": about, "selectedButtonID": "yes" }))),
+        post("/api/forwardMessage", waha(json!({ "messageId": about }))),
+        post(
+            "/api/forwardMessage",
+            json!({ "session": TENANT, "chatId": somebody, "messageId": "false_#_3EB0AAAAAAAA" }),
+        ),
+        ("PUT", "/api/star".into(), waha(json!({ "messageId": about, "star": true }))),
+        (
+            "PUT",
+            "/api/reaction".into(),
+            json!({ "session": TENANT, "messageId": "false_#_3EB0AAAAAAAA", "reaction": "x" }),
+        ),
+        post("/api/sendText", mentioning(json!({ "text": "x" }))),
+        post("/api/sendImage", mentioning(json!({ "file": file(jpeg), "caption": "x" }))),
+        ("PUT", message.replace('#', somebody), mentioning(json!({ "text": "x" }))),
+        ("GET", message.clone(), Value::Null),
+        ("PUT", message.clone(), json!({ "text": "x" })),
+        ("DELETE", message.clone(), Value::Null),
+        post(&format!("{message}/pin"), json!({ "duration": 86400 })),
+        post(&format!("{message}/unpin"), json!({})),
+        ("DELETE", chat.clone(), Value::Null),
+        ("DELETE", format!("{chat}/messages"), Value::Null),
+        post(&format!("{group}/participants/add"), people.clone()),
+        post(&format!("{group}/participants/remove"), people.clone()),
+        post(&format!("{group}/participants/join-requests/approve"), people.clone()),
+        post(&format!("{group}/participants/join-requests/reject"), people.clone()),
+        post(&format!("{group}/admin/promote"), people.clone()),
+        post(&format!("{group}/admin/demote"), people),
+        post(&format!("/api/{TENANT}/status/image"), json!({ "file": file(jpeg), "contacts": ["#"] })),
+        post(&format!("/api/{TENANT}/status/voice"), json!({ "file": file(ogg), "contacts": ["#"] })),
+        post(&format!("/api/{TENANT}/status/video"), json!({ "file": file(mp4), "contacts": ["#"] })),
+        post(&format!("/api/{TENANT}/bot/conversations/#/take"), json!({})),
+        post(&format!("/api/{TENANT}/bot/conversations/#/give-back"), json!({})),
+    ]
+}
+
 fn with(value: &Value, number: &str) -> Value {
     match value {
-        Value::String(text) if text == "#" => json!(number),
+        Value::String(text) => json!(text.replace('#', number)),
         Value::Array(items) => items.iter().map(|item| with(item, number)).collect(),
         Value::Object(fields) => fields
             .iter()
@@ -312,7 +376,7 @@ async fn what_cannot_be_a_number_enters_nowhere() {
         "abc@call",
         "x@bot",
     ];
-    for (method, path, body) in entrances() {
+    for (method, path, body) in entrances().into_iter().chain(other_entrances()) {
         for number in junk {
             let (status, answer) = scene.call(method, &path.replace('#', &encoded(number)), &with(&body, number)).await;
             assert_eq!(

@@ -148,10 +148,25 @@ async fn conversations_and_messages_are_listed_with_what_became_of_them() {
     assert_eq!(chats[..2], [json!(format!("+{anna}")), json!(format!("+{berta}"))], "{listed}");
     assert_eq!(listed["conversations"][0]["lastMessage"]["text"], json!("an answer"));
 
+    // The old service took forms, too.
+    let form = format!("tenantId=trattoria&to={berta}&message=un+caf%C3%A9+%26+pan&ttl=600&humanize=false");
+    let url = format!("http://{}/api/baileys/send-message", stage.setup.address);
+    let ask = |form: String| {
+        let request = reqwest::Client::new().post(&url).header("X-Api-Key", &stage.setup.admin_key).body(form);
+        request.header("content-type", "application/x-www-form-urlencoded; charset=utf-8").send()
+    };
+    let sent = ask(form.clone()).await.unwrap();
+    assert_eq!(sent.status(), 200, "{}", sent.text().await.unwrap());
+    let is_there = async || texts(&get(&stage, &path(&berta, "&limit=1")).await) == ["un café & pan"];
+    until(LIMIT, "what the form says", is_there).await.unwrap();
+    for wrong in [format!("{form}&ttl=700"), form.replace("600", "soon"), form.replace("&message", "&other")] {
+        assert_eq!(ask(wrong).await.unwrap().status(), 400);
+    }
+
     let stats = get(&stage, "/api/baileys/stats?tenantId=trattoria").await;
     assert_eq!(
         (&stats["daily"]["count"], &stats["minute"]["remaining"], &stats["cooldown"]["active"]),
-        (&json!(1), &json!(24), &json!(false))
+        (&json!(2), &json!(23), &json!(false))
     );
     daemon.kill().await.unwrap();
 }

@@ -73,7 +73,7 @@ fn outgoing(id: &str) -> Outgoing {
         id: id.into(),
         chat: jid.clone(),
         sender: jid.clone(),
-        addressed: Addressed { chat: jid.clone(), sender: jid },
+        addressed: Addressed { chat: jid.clone(), sender: jid, alternate: None },
         from_me: true,
         is_group: false,
         timestamp: 0,

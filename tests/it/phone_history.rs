@@ -461,7 +461,7 @@ async fn one_chat_does_not_keep_another_from_its_past() {
             id: id.to_string(),
             chat: chat.into(),
             sender: chat.into(),
-            addressed: Addressed { chat: chat.into(), sender: chat.into() },
+            addressed: Addressed { chat: chat.into(), sender: chat.into(), alternate: None },
             from_me: false,
             is_group: false,
             timestamp,

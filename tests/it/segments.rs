@@ -152,7 +152,7 @@ fn message(id: &str, from_me: bool) -> Message {
         id: id.into(),
         chat: CHAT.into(),
         sender: CHAT.into(),
-        addressed: Addressed { chat: CHAT.into(), sender: CHAT.into() },
+        addressed: Addressed { chat: CHAT.into(), sender: CHAT.into(), alternate: None },
         from_me,
         is_group: false,
         timestamp: 0,

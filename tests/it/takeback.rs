@@ -72,6 +72,32 @@ impl Deploy {
         assert_eq!((refused.status, &refused.body["code"]), (503, &json!("owned_elsewhere")), "{}", refused.body);
     }
 
+    /// Every question for the tenant by its name says so, and when to ask again; lists show it, with the reason.
+    async fn assert_elsewhere(&self) {
+        let dashboard = &self.stage.dashboard;
+        for path in [
+            "/api/baileys/status?tenantId=trattoria",
+            "/api/baileys/qr?tenantId=trattoria",
+            "/api/baileys/profile?tenantId=trattoria",
+            "/api/sessions/trattoria",
+            "/api/sessions/trattoria/me",
+            "/api/trattoria/auth/qr",
+        ] {
+            let url = format!("http://{}{path}", dashboard.address());
+            let request = reqwest::Client::new().get(url).header("X-Api-Key", &self.stage.setup.admin_key);
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.headers().get("retry-after").unwrap(), "2", "{path}");
+            assert_eq!(answer.status(), 503, "{path}");
+            let problem: serde_json::Value = answer.json().await.unwrap();
+            assert_eq!(problem["code"], "owned_elsewhere", "{path}: {problem}");
+        }
+        let sessions = dashboard.get("/api/sessions").await.unwrap().body;
+        assert_eq!((&sessions[0]["name"], &sessions[0]["reason"]), (&json!(TENANT), &json!("moved")), "{sessions}");
+        let tenants = dashboard.get("/api/tenants").await.unwrap().body;
+        let tenant = &tenants["tenants"][0];
+        assert_eq!((&tenant["id"], &tenant["reason"]), (&json!(TENANT), &json!("moved")), "{tenants}");
+    }
+
     async fn talk(&mut self) {
         self.conversations[0].customers_write(&self.stage.network, 2).await.unwrap();
         self.answer().await;
@@ -85,7 +111,7 @@ impl Deploy {
     }
 
     async fn assert_served(mut self) {
-        until(LIMIT, "the tenant to be served", || self.stage.dashboard.is_connected(TENANT))
+        until(LIMIT, "the tenant to be served", || is_working(&self.stage.dashboard, TENANT))
             .await
             .unwrap_or_else(|error| panic!("{error}\n{}", self.stage.log()));
         self.talk().await;
@@ -95,9 +121,17 @@ impl Deploy {
     }
 }
 
+/// Whoever asks how it stands is told that, and not that it is disconnected.
 async fn is_moved(dashboard: &Dashboard) -> bool {
     let status = dashboard.get("/api/baileys/status?tenantId=trattoria").await;
-    status.is_ok_and(|status| status.body["detail"] == "moved")
+    status.is_ok_and(|status| (status.status, &status.body["code"]) == (503, &json!("owned_elsewhere")))
+}
+
+/// By the list: whoever asks for the tenant by its name has it taken back.
+async fn is_working(dashboard: &Dashboard, tenant: &str) -> bool {
+    let Ok(listed) = dashboard.get("/api/sessions?open=true").await else { return false };
+    let is_it = |one: &serde_json::Value| one["name"] == tenant && one["status"] == "WORKING";
+    listed.body.as_array().is_some_and(|all| all.iter().any(is_it))
 }
 
 /// A failed deploy: the new process takes all, and dies. Those who listen to the old one hear what the new one had, too.
@@ -151,7 +185,7 @@ async fn a_process_that_dies_on_this_machine_is_noticed_within_seconds() {
     let (deploy, new) = deploy(Home::Embedded, "30s").await.unwrap();
     new.kill().await.unwrap();
     let died = Instant::now();
-    let served = || deploy.stage.dashboard.is_connected(TENANT);
+    let served = || is_working(&deploy.stage.dashboard, TENANT);
     until(LIMIT, "the tenant to be served", served).await.unwrap_or_else(|e| panic!("{e}\n{}", deploy.stage.log()));
     assert!(died.elapsed() < Duration::from_secs(15), "{:?}", died.elapsed());
     deploy.assert_served().await;
@@ -193,11 +227,15 @@ async fn a_deploy_that_is_rolled_back_is_taken_back() {
     deploy.assert_served().await;
 }
 
-async fn is_taken_back_by(path: &str) {
+async fn is_taken_back_by(method: &str, path: &str) {
     let (deploy, new) = deploy(Home::Embedded, NEVER).await.unwrap();
     new.kill().await.unwrap();
     let asked = Instant::now();
-    let answer = deploy.stage.dashboard.post(path, json!({ "tenantId": TENANT })).await.unwrap();
+    let dashboard = &deploy.stage.dashboard;
+    let answer = match method {
+        "GET" => dashboard.get(path).await.unwrap(),
+        _ => dashboard.post(path, json!({ "tenantId": TENANT })).await.unwrap(),
+    };
     assert!((200..300).contains(&answer.status), "{path}: {} {}\n{}", answer.status, answer.body, deploy.stage.log());
     assert!(asked.elapsed() < Duration::from_secs(20), "{path} took {:?}", asked.elapsed());
     deploy.assert_served().await;
@@ -205,14 +243,15 @@ async fn is_taken_back_by(path: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connect_takes_back_at_once() {
-    is_taken_back_by("/api/baileys/connect").await;
+    is_taken_back_by("POST", "/api/baileys/connect").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn start_and_restart_take_back_at_once() {
+async fn start_restart_and_a_question_take_back_at_once() {
     tokio::join!(
-        is_taken_back_by("/api/sessions/trattoria/start"),
-        is_taken_back_by("/api/sessions/trattoria/restart"),
+        is_taken_back_by("POST", "/api/sessions/trattoria/start"),
+        is_taken_back_by("POST", "/api/sessions/trattoria/restart"),
+        is_taken_back_by("GET", "/api/sessions/trattoria"),
     );
 }
 
@@ -221,10 +260,16 @@ async fn start_and_restart_take_back_at_once() {
 async fn what_a_living_process_has_stays_with_it_whoever_asks() {
     let (deploy, new) = deploy(Home::Embedded, "1s").await.unwrap();
     let logins = deploy.stage.network.stats().await.counts.logins;
+    deploy.assert_elsewhere().await;
     let begun = Instant::now();
     // Some announcements of both.
     while begun.elapsed() < Duration::from_secs(4) {
-        for path in ["/api/baileys/connect", "/api/sessions/trattoria/start", "/api/sessions/trattoria/restart"] {
+        for path in [
+            "/api/baileys/connect",
+            "/api/baileys/clean-session",
+            "/api/sessions/trattoria/start",
+            "/api/sessions/trattoria/restart",
+        ] {
             let answer = deploy.stage.dashboard.post(path, json!({ "tenantId": TENANT })).await.unwrap();
             assert_eq!(
                 (answer.status, &answer.body["code"]),
@@ -249,7 +294,7 @@ async fn a_tenant_that_only_the_dead_process_knew_is_served() {
     Conversation::pair(&stage.network, &other.dashboard, "pizzeria".into(), LIMIT).await.unwrap();
     new.kill().await.unwrap();
     for tenant in [TENANT, "pizzeria"] {
-        until(LIMIT, "the tenant to be served", || stage.dashboard.is_connected(tenant))
+        until(LIMIT, "the tenant to be served", || is_working(&stage.dashboard, tenant))
             .await
             .unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
     }
@@ -285,7 +330,7 @@ async fn whoever_is_slow_to_open_a_tenant_asks_who_has_it_by_then() {
     let notices = || async { slow.log().contains("taking it back") };
     until(LIMIT, "the slow one to notice", notices).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
     let noticed = Instant::now();
-    let served = || quick.dashboard.is_connected(&tenant);
+    let served = || is_working(&quick.dashboard, &tenant);
     until(SLOWNESS, "the other to take it", served).await.unwrap_or_else(|e| panic!("{e}\n{}", quick.log()));
     let counts = stage.network.stats().await.counts;
     // Until the slow one has gone on.

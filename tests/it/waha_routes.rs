@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sessiond::demo::{Dashboard, until};
 
 use crate::{
-    media::{base64, file},
+    media::{base64, file, picture},
     stage::{Home, LIMIT, Stage},
     waha::{Scene, paired},
 };
@@ -582,7 +582,11 @@ async fn the_tenant_shows_itself_as_it_wants() {
     assert_eq!(scene.setting("setting_pushName").await["push_name_setting"]["name"], json!("Da Gino"));
     scene.waha.get("profile.delete_profile_picture", session.clone()).await;
     assert_eq!(network.profile(&scene.number).await.unwrap().picture, None);
-    // Not a JPEG, not base64, and an address that nobody outside should make the daemon ask.
+    // A PNG becomes a JPEG, which is all that WhatsApp takes.
+    let png = json!({ "mimetype": "image/png", "data": base64(&picture(800, 600)) });
+    scene.waha.get_as("profile.set_profile_picture", json!(["trattoria", { "file": png }]), "Result").await;
+    assert!(network.profile(&scene.number).await.unwrap().picture.is_some());
+    // No picture, not base64, and an address that nobody outside should make the daemon ask.
     for file in [
         json!({ "data": "aGVsbG8=" }),
         json!({ "data": "?" }),
@@ -635,9 +639,8 @@ async fn a_group_is_made_ruled_and_left_as_its_members_see_it() {
     scene.waha.get("groups.set_description", of(json!({ "description": "" }))).await;
     assert_eq!(info().await.description, None);
     // The client's own order of arguments.
-    let file = json!({ "file": { "mimetype": "image/jpeg", "data": "/9j/4AAQSkZJRgABAQ==" } });
-    let picture = json!([group, "trattoria", file]);
-    scene.waha.get_as("groups.set_picture", picture, "Result").await;
+    let file = json!({ "file": { "mimetype": "image/png", "data": base64(&picture(30, 40)) } });
+    scene.waha.get_as("groups.set_picture", json!([group, "trattoria", file]), "Result").await;
     let shown = scene.waha.get_as("groups.get_chat_picture", of(Value::Null), "ChatPictureResponse").await;
     assert_eq!(shown["url"], json!(info().await.picture.unwrap()));
     scene.waha.get("groups.delete_picture", json!([group, "trattoria"])).await;

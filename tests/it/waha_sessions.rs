@@ -1,6 +1,7 @@
 //! WAHA's session objects: what a client reads it can change and write back without loss; one that exists is not made again, and one
 //! that was deleted is gone. And its messages: both names of whoever wrote, and every step on the way.
 
+use loopback::{Fault, FaultKind};
 use serde_json::{Value, json};
 use sessiond::demo::until;
 
@@ -202,6 +203,21 @@ async fn a_request_that_is_refused_makes_nothing() {
     assert_eq!(status, 400);
     let (_, shown) = webhooks::ask(&stage, "GET", "/api/tenant/made-0", None).await;
     assert_eq!(shown["tenant"]["name"], json!("Trattoria"), "{shown}");
+    // Alone, it changes nothing else; a line of 100 characters at the most; an empty one takes it away.
+    let named = async |name: &str| {
+        let (status, answer) =
+            webhooks::ask(&stage, "PUT", "/api/sessions/made-0", Some(json!({ "displayName": name }))).await;
+        let (_, shown) = webhooks::ask(&stage, "GET", "/api/tenant/made-0", None).await;
+        (status, answer["errors"][0]["field"].clone(), shown["tenant"]["name"].clone())
+    };
+    let (longest, longer) = ("ñ".repeat(100), "ñ".repeat(101));
+    assert_eq!(named(&format!(" {longest} ")).await, (200, Value::Null, json!(longest)));
+    for wrong in [longer.as_str(), "two\nlines"] {
+        assert_eq!(named(wrong).await, (400, json!("displayName"), json!(longest)), "{wrong:?}");
+    }
+    assert_eq!(named("").await, (200, Value::Null, Value::Null));
+    let (_, shown) = webhooks::ask(&stage, "GET", "/api/sessions/made-0", None).await;
+    assert_eq!(shown["config"]["webhooks"][0]["url"], json!("https://example.com/"), "{shown}");
     daemon.kill().await.unwrap();
 }
 
@@ -317,6 +333,7 @@ async fn a_message_has_both_names_of_its_writer_and_every_step_is_told() {
     );
     let key = of(&posts, &by_number).unwrap()["_data"]["key"].clone();
     assert_eq!((&key["remoteJid"], &key["id"]), (&json!(customer.jid), &json!(by_number)), "{key}");
+    assert_eq!(key["remoteJidAlt"], json!(customer.lid), "who writes by the number has a LID, too: {key}");
     // What is listed says the same.
     let listed = scene.waha.get("chats.get_chat_messages", json!(["trattoria", scene.chat(), {}])).await;
     let listed = listed.as_array().unwrap();
@@ -327,6 +344,7 @@ async fn a_message_has_both_names_of_its_writer_and_every_step_is_told() {
     let body = json!([{ "session": "trattoria", "chatId": chat, "text": "listen" }]);
     let sent = scene.waha.get("chatting.send_text", body).await;
     let id = sent["_data"]["key"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(sent["_data"]["key"]["remoteJidAlt"], json!(customer.lid), "{sent}");
     assert_eq!((&sent["ack"], &sent["ackName"]), (&json!(0), &json!("PENDING")));
     scene.arrived(&sent).await;
     let heard = |posts: &[crate::receiver::Post], ack: i64| {
@@ -348,5 +366,16 @@ async fn a_message_has_both_names_of_its_writer_and_every_step_is_told() {
     assert_eq!(steps, ["SERVER", "DEVICE", "READ", "PLAYED"]);
     let now = scene.waha.get("chats.get_chat_message", json!(["trattoria", scene.chat(), sent["id"]])).await;
     assert_eq!((&now["ack"], &now["ackName"]), (&json!(4), &json!("PLAYED")), "{now}");
+
+    // What WhatsApp refuses is told as an error, with its code.
+    network.fault(Fault::new(FaultKind::ErrorAcks).code(463).count(1)).await.unwrap();
+    let body = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "refused" }]);
+    let refused = scene.waha.get("chatting.send_text", body).await;
+    receiver.until(LIMIT, "ERROR", |posts| heard(posts, -1)).await;
+    let posts = receiver.posts().into_iter().map(|post| post.json);
+    let told = posts.filter(|event| event["event"] == json!("message.ack")).map(|event| event["payload"].clone());
+    let told: Vec<_> = told.filter(|payload| payload["id"] == refused["id"]).collect();
+    let last = told.last().unwrap_or_else(|| panic!("{refused}"));
+    assert_eq!((&last["ack"], &last["ackName"], &last["failure"]["code"]), (&json!(-1), &json!("ERROR"), &json!(463)));
     scene.daemon.kill().await.unwrap();
 }

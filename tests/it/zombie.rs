@@ -40,7 +40,7 @@ async fn a_sleeper_finds_itself_fenced() {
     sleeper.signal(Signal::CONT).unwrap();
     let moved = || async {
         let answer = stage.dashboard.get("/api/baileys/status?tenantId=trattoria").await;
-        answer.is_ok_and(|answer| answer.body["detail"] == json!("moved"))
+        answer.is_ok_and(|answer| answer.body["code"] == json!("owned_elsewhere"))
     };
     until(LIMIT, "the sleeper to find that it is fenced", moved)
         .await

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Tenant;
+use super::{Tenant, form::JsonOrForm};
 use crate::{
     api::{
         App,
@@ -37,7 +37,7 @@ pub struct Connecting {
 
 pub async fn connect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
 ) -> Result<Json<Connecting>, Problem> {
     let session = app.fleet.opened_to_connect(&tenant).await?;
     if session.is_stopped() {
@@ -120,8 +120,7 @@ pub async fn qr(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, Query<Tenant>>,
 ) -> Result<Json<Qr>, Problem> {
-    still_looks(&app, &tenant).await?;
-    let status = app.fleet.status(&tenant);
+    let status = still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
     let none = |expired, message| Qr::None { qr: (), connected: false, expired, message };
     Ok(Json(match status {
@@ -138,9 +137,10 @@ pub async fn qr(
     }))
 }
 
-/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too.
-pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<(), Problem> {
-    if app.fleet.status(tenant).is_none() {
+/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too. Returns how the tenant stands; `None`: there is no
+/// such tenant.
+pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<Option<session::Status>, Problem> {
+    if app.fleet.current_status(tenant).await?.is_none() {
         match app.fleet.known(tenant).await {
             Ok(_) | Err(FleetError::Unknown) => {}
             Err(error) => return Err(error.into()),
@@ -149,7 +149,7 @@ pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<(), Problem> {
     if let Some(session) = app.fleet.session(tenant) {
         session.keep_pairing();
     }
-    Ok(())
+    Ok(app.fleet.status(tenant))
 }
 
 /// The text as the old page's library can draw it: qrcodejs 0.0.2 has a wrong entry in its tables, and draws none of 192 to 217 bytes.
@@ -186,7 +186,7 @@ pub async fn status(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
 ) -> Result<Json<Status>, Problem> {
-    let status = app.fleet.status(&tenant);
+    let status = app.fleet.current_status(&tenant).await?;
     let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);
     Ok(Json(Status {
         connected,
@@ -210,7 +210,7 @@ pub struct Success {
 
 pub async fn disconnect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
 ) -> Result<Json<Success>, Problem> {
     app.fleet.disconnect(&tenant).await?;
     Ok(Json(Success { success: true, message: "Desconectado exitosamente" }))
@@ -220,8 +220,10 @@ pub async fn disconnect(
 /// session does not look connected, during a restore and a blink of the network too.
 pub async fn clean_session(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<Tenant>>,
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
 ) -> Result<Json<Success>, Problem> {
+    // What another process has is that one's to clean.
+    app.fleet.current_status(&tenant).await?;
     if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
         session.stop_pairing().await;
     }

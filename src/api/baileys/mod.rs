@@ -2,6 +2,7 @@
 //! wipes credentials that WhatsApp has not rejected, and a send that failed is never a success.
 
 mod connection;
+mod form;
 mod reading;
 mod sending;
 

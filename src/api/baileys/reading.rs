@@ -172,7 +172,8 @@ pub async fn profile(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
 ) -> Result<Json<Profile>, Problem> {
-    let working = app.fleet.status(&tenant).filter(|status| status.state == session::State::Working);
+    let status = app.fleet.current_status(&tenant).await?;
+    let working = status.filter(|status| status.state == session::State::Working);
     Ok(Json(match working {
         Some(session::Status { phone_number, push_name: name, .. }) => {
             Profile::Connected { connected: true, phone_number, name, profile_pic: () }

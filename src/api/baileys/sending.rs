@@ -6,18 +6,18 @@ use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Tenant, misnamed};
+use super::{Tenant, form::JsonOrForm, misnamed};
 use crate::{
     api::{
         App,
         auth::{Asked, Names, Sending},
-        input::{Body, IdempotencyKey},
+        input::IdempotencyKey,
         problem::{FieldError, Problem},
         upload::Given,
         waha,
     },
     message::{
-        Draft, Message, SendRequest,
+        Draft, Mentions, Message, SendRequest,
         media::{Attachment, AttachmentKind},
     },
     tenant::{InvalidTenantId, TenantId},
@@ -120,7 +120,7 @@ pub struct Sent {
 pub async fn send(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendText>>,
+    Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendText>>,
 ) -> Result<Json<Sent>, Problem> {
     let has_file = send.to.media_url.as_ref().is_some_and(|url| !url.is_empty());
     let sent = if has_file {
@@ -134,7 +134,7 @@ pub async fn send(
 pub async fn send_message(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(send), .. }: Asked<Sending, Body<SendMessage>>,
+    Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendMessage>>,
 ) -> Result<Json<Sent>, Problem> {
     let sent = send_words(&app, &tenant, &send, &key).await;
     let sent = sent.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
@@ -153,7 +153,7 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
     if !is_text || given(media_url.as_deref()).is_some() {
         return Err(Problem::not_implemented("only text can be sent by this route"));
     }
-    let draft = Draft::Text { text: text.to_owned(), mentions: Vec::new() };
+    let draft = Draft::Text { text: text.to_owned(), mentions: Mentions::default() };
     let request = SendRequest {
         to: to.to_owned(),
         draft,
@@ -187,7 +187,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
     let url = media_url.unwrap_or_default();
     let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;
     let caption = given(caption).or(given(text)).unwrap_or_default();
-    let attachment = Attachment { kind, origin, caption, file_name: None, mime: None };
+    let attachment = Attachment { kind, origin, caption, file_name: None, mime: None, mentions: Mentions::default() };
     let request = SendRequest {
         to,
         draft: Draft::File(attachment),
@@ -233,7 +233,7 @@ pub struct TestAnswer {
 /// Shows the bot's answer to a text, and touches no customer.
 pub async fn test_message(
     State(app): State<App>,
-    Asked { tenant, asked: Body(body), .. }: Asked<Sending, Body<TestMessage>>,
+    Asked { tenant, asked: JsonOrForm(body), .. }: Asked<Sending, JsonOrForm<TestMessage>>,
 ) -> Result<Json<TestAnswer>, Problem> {
     let text = body.message.filter(|text| !text.trim().is_empty()).ok_or_else(|| {
         let field = FieldError { field: "message".into(), message: "is required".into() };

@@ -60,6 +60,7 @@ pub(super) async fn read_form(
             "reply_to" | "replyTo" => form.reply_to = Some(text),
             "ttl" => form.ttl = Some(text.parse().map_err(|_| flaw("ttl", "expected seconds, one at least"))?),
             "caption" => form.caption = Some(text),
+            "mentions" => form.mentions.get_or_insert_default().push(text),
             "bot" => form.bot = text == "true",
             "humanize" => form.humanize = text == "true",
             "asNote" => form.as_note = text == "true",

@@ -44,6 +44,8 @@ pub(super) struct Json<'a> {
     /// It comes as a human would write it: what came is marked as read, somebody types for a while, then it goes. Without it: at once.
     humanize: Option<bool>,
     caption: Option<String>,
+    /// Chat ids of people, whom the caption names as `@number`; `all`: all of a group, named as `@all`.
+    mentions: Option<Vec<String>>,
     /// A round video.
     as_note: Option<bool>,
     /// Into what WhatsApp plays, where it is not that already: refused, since there is no ffmpeg here.
@@ -90,6 +92,7 @@ impl<'a> From<Json<'a>> for Parts<'a> {
             bot: json.bot.unwrap_or(false),
             humanize: json.humanize.unwrap_or(false),
             caption: json.caption,
+            mentions: json.mentions,
             as_note: json.as_note.unwrap_or(false),
             convert: json.convert.unwrap_or(false),
             ..Form::default()

@@ -85,6 +85,8 @@ pub struct Form {
     /// It comes as a human would write it.
     pub humanize: bool,
     pub caption: Option<String>,
+    /// Whom the caption mentions.
+    pub mentions: Option<Vec<String>>,
     /// A round video.
     pub as_note: bool,
     pub convert: bool,
@@ -134,7 +136,8 @@ impl Takes for Incoming {
         let form = json_schema!({
             "type": "object",
             "properties": {
-                "session": text, "chatId": text, "id": text, "reply_to": text, "ttl": text, "bot": text, "humanize": text, "caption": text, "asNote": text, "convert": text,
+                "session": text, "chatId": text, "id": text, "reply_to": text, "ttl": text, "bot": text, "humanize": text, "caption": text,
+                "mentions": { "type": "array", "items": text }, "asNote": text, "convert": text,
                 "mimetype": text, "filename": text, "url": text, "file": { "type": "string", "format": "binary" },
             },
             "required": ["session", "chatId"],

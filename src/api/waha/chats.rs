@@ -17,7 +17,7 @@ use super::{
     },
     Success, accepted, bare_id, chat, flaw, listed,
     lists::{ChatList, Ids, MessageList, MessagesOfChat},
-    message_id,
+    mentions, target,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -213,6 +213,8 @@ pub async fn message(
 pub struct NewText {
     #[schemars(required, length(min = 1), example = "Su pedido está casi listo")]
     text: Option<String>,
+    /// Chat ids of people whom the new text names as `@number`; `all`: all of a group, named as `@all`.
+    mentions: Option<Vec<String>>,
 }
 
 /// `PUT /api/{session}/chats/{chatId}/messages/{messageId}`: a new text for a message of ours.
@@ -224,13 +226,12 @@ pub async fn edit(
     Body(body): Body<NewText>,
 ) -> Result<Json<waha::Message>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let id = message_id("messageId", &named.message_id)?;
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
-    let session = app.fleet.known(&tenant).await?;
-    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    let mentions = mentions(&app, &tenant, body.mentions).await?;
+    let target = target(&app.fleet.known(&tenant).await?, &chat, &named.message_id).await?;
     let request = SendRequest {
         to: chat,
-        draft: Draft::Edit { target, text },
+        draft: Draft::Edit { target, text, mentions },
         answers: None,
         id: None,
         ttl: None,
@@ -248,9 +249,7 @@ pub async fn revoke(
     key: IdempotencyKey,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let id = message_id("messageId", &named.message_id)?;
-    let session = app.fleet.known(&tenant).await?;
-    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    let target = target(&app.fleet.known(&tenant).await?, &chat, &named.message_id).await?;
     let request = SendRequest {
         to: chat,
         draft: Draft::Revoke { target },
@@ -302,9 +301,7 @@ async fn set_pinned(
     seconds: Option<u32>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(app, tenant, "chatId", &named.chat_id).await?;
-    let id = message_id("messageId", &named.message_id)?;
-    let session = app.fleet.known(tenant).await?;
-    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    let target = target(&app.fleet.known(tenant).await?, &chat, &named.message_id).await?;
     let request = SendRequest {
         to: chat,
         draft: Draft::Pin { target, seconds },

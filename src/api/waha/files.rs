@@ -10,11 +10,11 @@ use super::{
         problem::Problem,
         upload::{Form, Given, Incoming},
     },
-    bare_id, flaw, humanize, recipient, ttl,
+    bare_id, flaw, humanize, mentions, recipient, ttl,
 };
 use crate::{
     message::{
-        Delivery, Draft, Message, SendRequest,
+        Delivery, Draft, Mentions, Message, SendRequest,
         media::{Attachment, AttachmentKind, Origin, sniff},
     },
     session::Source,
@@ -49,14 +49,16 @@ pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: Inco
     send(&app, &key, incoming, AttachmentKind::Sticker).await
 }
 
-async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, form }: Incoming, kind: AttachmentKind) -> Sent {
+async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, mut form }: Incoming, kind: AttachmentKind) -> Sent {
     let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let to = recipient(app, &tenant, chat_id).await?;
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
     let answers = form.reply_to.as_deref().filter(|id| !id.is_empty()).map(bare_id);
     let id = form.id.clone().filter(|id| !id.is_empty());
     let (form_ttl, from_bot, humanize) = (form.ttl, form.bot, humanize(Some(form.humanize)));
+    let mentions = mentions(app, &tenant, form.mentions.take()).await?;
     let (attachment, source) = attachment(app, form, kind)?;
+    let attachment = Attachment { mentions, ..attachment };
     let request =
         SendRequest { to, draft: Draft::File(attachment), answers, id, ttl: ttl(form_ttl)?, from_bot, humanize };
     let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
@@ -69,7 +71,10 @@ pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<
     let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
     let (origin, source) = source(app, given, "file.url")?;
     let caption = form.caption.unwrap_or_default();
-    Ok((Attachment { kind, origin, caption, file_name: form.file_name, mime: form.mime }, source))
+    Ok((
+        Attachment { kind, origin, caption, file_name: form.file_name, mime: form.mime, mentions: Mentions::default() },
+        source,
+    ))
 }
 
 /// A file as it is given, and as it is told from another one under the same key.

@@ -43,8 +43,11 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    message::{Delivery, Humanize, Message, history::Entry},
-    session::{self, Session},
+    message::{
+        Delivery, Humanize, Mentions, Message, Target,
+        history::{self, Entry},
+    },
+    session::{self, RefusedSend, Session},
     tenant::TenantId,
     waha::{self, MessageId, Source, View},
 };
@@ -128,6 +131,31 @@ async fn conversations<C: FromIterator<String>>(
         found.push(chat(app, tenant, field, text).await?);
     }
     Ok(found.into_iter().collect())
+}
+
+/// A message of a chat, as WAHA's clients name it: by an id that says who wrote it, or by WhatsApp's own, which is looked up there.
+async fn target(session: &Session, chat: &str, text: &str) -> Result<Target, Problem> {
+    let named = message_id("messageId", text);
+    let id = match named {
+        Ok(id) => id,
+        Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            let (chat, id) = (Some(chat.to_owned()), Some(text.to_owned()));
+            let query = history::Query { chat, id, limit: 1, ..history::Query::default() };
+            let found = session.messages(&query).await?;
+            waha::message_id(&found.first().ok_or(RefusedSend::UnknownMessage)?.message)
+        }
+        Err(flaw) => return Err(flaw),
+    };
+    Ok(session.target(chat, &id.id, id.from_me, id.participant.as_deref()))
+}
+
+/// Whom a message mentions, as its sender names them: people, and `all` of a group.
+pub(super) async fn mentions(app: &App, tenant: &TenantId, named: Option<Vec<String>>) -> Result<Mentions, Problem> {
+    let mut people = named.unwrap_or_default();
+    let before = people.len();
+    people.retain(|one| one != "all");
+    let everybody = people.len() < before;
+    Ok(Mentions { people: conversations(app, tenant, "mentions", &people).await?, everybody })
 }
 
 /// A message's id in WAHA's form, which says who wrote it.

@@ -64,7 +64,7 @@ pub async fn set_about(
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "NewPicture")]
 pub struct Picture {
-    /// A JPEG.
+    /// A JPEG as it is; of a PNG or WebP its middle, as a JPEG of at most 640 pixels a side.
     #[schemars(required)]
     pub file: Option<File>,
 }

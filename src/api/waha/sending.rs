@@ -17,10 +17,10 @@ use super::{
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
-    Success, accepted, bare_id, chat, conversations, flaw, humanize, message_id, recipient, ttl,
+    Success, accepted, bare_id, chat, flaw, humanize, mentions, message_id, recipient, target, ttl,
 };
 use crate::{
-    message::{Contact, Draft, Happening, Location, Poll, SendRequest, card},
+    message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card},
     session::{self, Source},
     tenant::TenantId,
     waha,
@@ -62,7 +62,7 @@ pub struct Text {
     to: Addressed,
     #[schemars(required, length(min = 1), example = "Su pedido está listo")]
     text: Option<String>,
-    /// Chat ids of people; the text names each as `@number`.
+    /// Chat ids of people, whom the text names as `@number`; `all`: all of a group, named as `@all`.
     mentions: Option<Vec<String>>,
 }
 
@@ -76,11 +76,7 @@ pub async fn text(
     key: IdempotencyKey,
     Asked { tenant, asked: Body(body), .. }: For<Text>,
 ) -> Sent {
-    let mentions = body.mentions.unwrap_or_default();
-    if mentions.iter().any(|mention| mention == "all") {
-        return Err(Problem::not_implemented("\"all\" cannot be mentioned"));
-    }
-    let mentions = conversations(&app, &tenant, "mentions", &mentions).await?;
+    let mentions = mentions(&app, &tenant, body.mentions).await?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
     send(&app, &tenant, &key, body.to, draft).await
 }
@@ -452,10 +448,9 @@ pub async fn star(
     Asked { tenant, asked: Body(body), .. }: For<Star>,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default()).await?;
-    let id = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
     let session = app.fleet.known(&tenant).await?;
-    let target = session.target(&chat, &id.id, id.from_me, id.participant.as_deref());
+    let target = target(&session, &chat, &body.message_id.unwrap_or_default()).await?;
     session.star(&chat, &target, starred).await?;
     Ok(Json(Success::YES))
 }
@@ -548,7 +543,7 @@ pub async fn text_by_query(
         bot: None,
         humanize: None,
     };
-    let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Vec::new() };
+    let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Mentions::default() };
     send(&app, &tenant, &key, to, draft).await
 }
 

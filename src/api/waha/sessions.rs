@@ -34,7 +34,7 @@ use super::{
 use crate::{
     fleet::{Beat, FleetError},
     import::{EntryCounts, EntryKind, Finality, ImportOrigin, ImportReceipt},
-    session::{Capping, Session, State as SessionState, Status, Timelock},
+    session::{Capping, End, Session, State as SessionState, Status, Timelock},
     store::StoreError,
     tenant::{InvalidTenantId, TenantId},
     waha::Me,
@@ -48,20 +48,31 @@ pub async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Vec<Info>>, Problem> {
     let all = wanted.all.as_deref() == Some("true");
-    let mut tenants: Vec<TenantId> = match wanted.open.as_deref() {
-        Some("true") => Vec::new(),
-        _ => app.fleet.records().await?.iter().map(|record| record.id.clone()).collect(),
+    let records = match wanted.open.as_deref() {
+        Some("true") => None,
+        _ => Some(app.fleet.records().await?),
     };
-    tenants.extend(app.fleet.reports().into_iter().map(|report| report.tenant));
-    tenants.sort();
-    tenants.dedup();
-    let seen = tenants.iter().filter(|tenant| caller.permit(tenant, Scope::Read).is_ok());
+    let records = records.iter().flat_map(|records| records.iter());
+    let mut tenants: BTreeMap<TenantId, bool> =
+        records.map(|record| (record.id.clone(), record.whatsapp_connected)).collect();
+    for report in app.fleet.reports() {
+        tenants.entry(report.tenant).or_default();
+    }
+    let seen = tenants.iter().filter(|(tenant, _)| caller.permit(tenant, Scope::Read).is_ok());
     let is_idle = |status: &Status| status.state == SessionState::Stopped && !status.paired;
-    let wanted = seen.map(|tenant| (tenant, app.fleet.status(tenant)));
-    let wanted = wanted.filter(|(_, status)| all || status.as_ref().is_some_and(|status| !is_idle(status)));
-    let listed = wanted.map(|(tenant, status)| {
+    let wanted = seen.map(|(tenant, is_connected)| (tenant, *is_connected, app.fleet.status(tenant)));
+    let wanted = wanted
+        .filter(|(_, is_connected, status)| all || status.as_ref().map_or(*is_connected, |status| !is_idle(status)));
+    let listed = wanted.map(|(tenant, is_connected, status)| {
         let (app, caller) = (&app, &caller);
-        async move { info(app, caller, tenant, status.as_ref()).await }
+        async move {
+            let mut info = info(app, caller, tenant, status.as_ref()).await;
+            if status.is_none() && is_connected {
+                // It was paired at another process since this one began.
+                (info.paired, info.reason) = (true, Some(End::Moved.to_string()));
+            }
+            info
+        }
     });
     Ok(Json(join_all(listed).await))
 }
@@ -560,7 +571,7 @@ pub async fn qr(
 
 /// `None`: the directory knows the tenant, and it is not open in this process.
 async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem> {
-    if let Some(status) = app.fleet.status(tenant) {
+    if let Some(status) = app.fleet.current_status(tenant).await? {
         return Ok(Some(status));
     }
     match app.fleet.record(tenant).await? {
@@ -614,7 +625,8 @@ pub struct Info {
     presence: Nothing,
     timestamps: Timestamps,
     assigned_worker: &'static str,
-    /// Beyond WAHA: why it is in this state.
+    /// Beyond WAHA: why it is in this state. In a list `moved` says that another process serves it, which alone knows its state; asked for
+    /// by name, such a one is a 503 (`owned_elsewhere`).
     reason: Option<String>,
     /// Whether there are credentials that WhatsApp has not rejected.
     paired: bool,

@@ -153,7 +153,7 @@ mod tests {
             id: "A".into(),
             chat: chat.into(),
             sender: chat.into(),
-            addressed: Addressed { chat: chat.into(), sender: chat.into() },
+            addressed: Addressed { chat: chat.into(), sender: chat.into(), alternate: None },
             from_me: false,
             is_group: false,
             timestamp: NOW,

@@ -7,7 +7,7 @@ import { action, choose, confirm, field, form, toast } from "./dialog.js";
 import { phone, since } from "./format.js";
 import { icon } from "./icons.js";
 import { moveInPart } from "./movein.js";
-import { nameOf } from "./names.js";
+import { learnNames, nameOf } from "./names.js";
 import { isStopped, numberOf } from "./order.js";
 import { listAddress } from "./place.js";
 import { serverWords } from "./text.js";
@@ -19,6 +19,7 @@ const RENEWED_MS = 20_000;
 
 export function connectionPart({ tenant, session, look }) {
   const body = h("div", { class: "page narrow" });
+  const called = naming(tenant, look);
   let shown = null;
   let part = null;
 
@@ -28,9 +29,10 @@ export function connectionPart({ tenant, session, look }) {
     if (shown !== kind) {
       part?.close?.();
       part = kind === "paired" ? paired(tenant, look) : ways(tenant, look);
-      fill(body, part.node, removal(tenant));
+      fill(body, part.node, called.node, removal(tenant));
     }
     part.update(session);
+    called.update();
     if (shown === "pairing" && kind === "paired" && !isStopped(session)) toast(t("pairing.done"));
     shown = kind;
   }
@@ -46,6 +48,34 @@ export function connectionPart({ tenant, session, look }) {
       if (event === "qr:updated") part?.refresh?.();
     },
     close: () => part?.close?.(),
+  };
+}
+
+/** What people call the tenant; programs call it by its id. */
+function naming(tenant, look) {
+  const name = field({ label: t("name.label"), hint: t("name.hint", { tenant }), names: ["displayName"], maxlength: 100, autocapitalize: "words" });
+  let known = "";
+  const submit = async () => {
+    const displayName = name.input.value.trim();
+    await put(path`api/sessions/${tenant}`, { displayName });
+    known = displayName;
+    learnNames([{ id: tenant, name: displayName }]);
+    toast(t("name.done"));
+    dispatchEvent(new Event("tenants"));
+    await look();
+  };
+  const node = h("section", { class: "panel", "aria-labelledby": "name-title" },
+    h("div", { class: "body" },
+      h("h2", { id: "name-title" }, t("name.title")),
+      form({ fields: [name], submit, children: name.node, foot: h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, t("name.do"))) })));
+  return {
+    node,
+    /** The name may come after the page. What somebody is typing stays. */
+    update() {
+      const now = nameOf(tenant) === tenant ? "" : nameOf(tenant);
+      if (name.input.value === known) name.input.value = now;
+      known = now;
+    },
   };
 }
 

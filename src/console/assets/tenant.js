@@ -90,7 +90,7 @@ export function tenantView(to, { online }) {
       named = problem.status === 404;
       return;
     }
-    if (!closed && session) drawHead();
+    if (!closed && session) draw();
   }
 
   async function ask() {
@@ -101,7 +101,9 @@ export function tenantView(to, { online }) {
       if (closed) return;
       // Not there, or no name that a tenant could have.
       if (problem.status === 404 || problem.status === 400) return missing(problem);
-      if (session === null) fill(place, h("div", { class: "empty" }, icon("alert"), h("p", null, words(problem))));
+      // Only the process that has it knows how it stands: that is no alarm.
+      if (problem.code === "owned_elsewhere") session = elsewhere(tenant, session);
+      else if (session === null) fill(place, h("div", { class: "empty" }, icon("alert"), h("p", null, words(problem))));
     }
     if (closed) return;
     if (session) draw();
@@ -118,7 +120,9 @@ export function tenantView(to, { online }) {
 
   function draw() {
     drawHead();
-    const wanted = to.part in PARTS ? to.part : session.paired ? "talk" : "connection";
+    // There is nothing to read of one that another process serves; who reads already is not led away.
+    const talks = session.paired && (session.reason !== "moved" || part !== null);
+    const wanted = to.part in PARTS ? to.part : talks ? "talk" : "connection";
     for (const link of tabs.children) {
       if (link.dataset.part === wanted) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
@@ -178,4 +182,10 @@ export function tenantView(to, { online }) {
     },
   };
   return view;
+}
+
+/** A tenant that another process serves: what was known of it before, and that it is there. */
+function elsewhere(tenant, before) {
+  const { me = null, expectedNumber = null } = before ?? {};
+  return { name: tenant, status: "STOPPED", paired: true, rejected: false, reason: "moved", me, expectedNumber, lastMessageAt: null, heartbeat: null, timestamps: { activity: 0 } };
 }

@@ -243,20 +243,23 @@ function update(node, session) {
   fill(beat, since(session.heartbeat?.at), ["reconnecting", "failed"].includes(session.heartbeat?.health) && h("span", { class: "sub" }, t(`health.${session.heartbeat.health}`)));
 }
 
-/** A new tenant: its id, and off to its pairing. */
+/** A new tenant: its id and its name, and off to its pairing. */
 function add() {
   show(t("add.title"), (close, head) => {
     const id = field({ label: t("add.id"), hint: t("add.id.hint"), names: ["name", "session"], maxlength: 64, required: true });
+    const called = field({ label: t("name.label"), hint: t("add.name.hint"), names: ["displayName"], maxlength: 100, autocapitalize: "words" });
     const submit = async () => {
       const wanted = id.input.value.trim();
-      await post("api/sessions", { name: wanted, start: true });
+      const displayName = called.input.value.trim();
+      await post("api/sessions", { name: wanted, start: true, ...(displayName && { displayName }) });
+      if (displayName) learnNames([{ id: wanted, name: displayName }]);
       close("made");
       location.hash = path`#/t/${wanted}/connection`;
     };
     return form({
-      fields: [id],
+      fields: [id, called],
       submit,
-      children: [head, h("p", { class: "muted" }, t("add.text")), id.node],
+      children: [head, h("p", { class: "muted" }, t("add.text")), id.node, called.node],
       foot: h("div", { class: "row end" },
         h("button", { type: "button", class: "button", onclick: () => close("") }, t("cancel")),
         h("button", { type: "submit", class: "button primary" }, t("add.do"))),

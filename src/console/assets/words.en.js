@@ -74,7 +74,14 @@ export default {
   "add.text": "A tenant is one WhatsApp number: a restaurant, a shop.",
   "add.id": "Tenant id",
   "add.id.hint": "1 to 64 letters, digits, _ and -. It cannot be changed later.",
+  "add.name.hint": "How people call it. It may be left out, and changed later.",
   "add.do": "Add and pair",
+
+  "name.title": "How people call it",
+  "name.label": "Name",
+  "name.hint": "In this page, in lists and in the API’s displayName. Empty: by its id, {tenant}.",
+  "name.do": "Save name",
+  "name.done": "Name saved",
 
   "tenant.parts": "Parts of this tenant",
   "tenant.back": "All tenants",

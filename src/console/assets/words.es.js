@@ -74,7 +74,14 @@ export default {
   "add.text": "Un negocio es un número de WhatsApp: un restaurante, una tienda.",
   "add.id": "Id del negocio",
   "add.id.hint": "De 1 a 64 letras, cifras, _ y -. No se puede cambiar después.",
+  "add.name.hint": "Cómo lo llama la gente. Puede omitirse, y cambiarse después.",
   "add.do": "Agregar y vincular",
+
+  "name.title": "Cómo lo llama la gente",
+  "name.label": "Nombre",
+  "name.hint": "En esta página, en las listas y en displayName de la API. Vacío: por su id, {tenant}.",
+  "name.do": "Guardar el nombre",
+  "name.done": "Nombre guardado",
 
   "tenant.parts": "Partes de este negocio",
   "tenant.back": "Todos los negocios",

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::{
-    super::{Flaw, draft::fits},
+    super::{
+        Flaw,
+        draft::{Mentions, fits},
+    },
     kind,
 };
 
@@ -42,6 +45,9 @@ pub struct Attachment {
     pub file_name: Option<String>,
     /// As the consumer says. Believed of documents only.
     pub mime: Option<String>,
+    /// Whom its caption mentions.
+    #[serde(skip_serializing_if = "Mentions::is_empty")]
+    pub mentions: Mentions,
 }
 
 /// What its bytes are sent as.
@@ -153,7 +159,8 @@ mod tests {
 
     fn attachment(kind: AttachmentKind) -> Attachment {
         let origin = Origin::Bytes(String::new());
-        Attachment { kind, origin, caption: String::new(), file_name: None, mime: None }
+        let (caption, mentions) = (String::new(), Mentions::default());
+        Attachment { kind, origin, caption, file_name: None, mime: None, mentions }
     }
 
     #[test]

@@ -30,5 +30,5 @@ pub use self::{
     sound::seconds,
     spool::{Pen, STEP as SPOOL_STEP, Spool, Spooled, TooLarge, Unfetched},
     sweep::{Sweeper, Witness},
-    thumbnail::{Preview, preview},
+    thumbnail::{Preview, portrait, preview},
 };

@@ -1,11 +1,10 @@
-//! Small pictures of pictures. Decoding strangers' pictures is where memory goes: the size is read before anything is decoded, and what
+//! Small pictures of pictures, and pictures as WhatsApp takes them for profiles. Decoding strangers' pictures is where memory goes: the size is read before anything is decoded, and what
 //! would be too large has no small picture.
 
-use std::io::{BufReader, Cursor};
+use std::io::{BufRead, BufReader, Cursor, Seek};
 
 use image::{
-    DynamicImage, ImageDecoder as _, ImageReader, Limits, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
-    metadata::Orientation,
+    DynamicImage, ImageDecoder, ImageReader, Limits, Rgb, RgbImage, codecs::jpeg::JpegEncoder, metadata::Orientation,
 };
 
 use super::Spooled;
@@ -21,6 +20,10 @@ const SIDE: u32 = 96;
 
 const QUALITY: u8 = 60;
 
+/// Of a profile's picture, as WhatsApp's clients send it.
+const PORTRAIT_SIDE: u32 = 640;
+const PORTRAIT_QUALITY: u8 = 85;
+
 /// How a picture looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
@@ -33,12 +36,7 @@ pub struct Preview {
 
 /// `None`: it is no picture that we can read. Blocks, and takes up to [`MAX_DECODED`] of memory.
 pub fn preview(file: &Spooled) -> Option<Preview> {
-    let mut reader = ImageReader::new(BufReader::new(file.reader())).with_guessed_format().ok()?;
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(MAX_DECODED);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().ok()?;
+    let mut decoder = decoder(BufReader::new(file.reader()))?;
     let (width, height) = decoder.dimensions();
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let turned = matches!(
@@ -49,13 +47,44 @@ pub fn preview(file: &Spooled) -> Option<Preview> {
     let jpeg = (decoder.total_bytes() <= MAX_DECODED).then(|| {
         let mut small = DynamicImage::from_decoder(decoder).ok()?.thumbnail(SIDE, SIDE);
         small.apply_orientation(orientation);
-        encode(&small)
+        encode(&small, QUALITY)
     });
     Some(Preview { width, height, jpeg: jpeg.flatten() })
 }
 
+/// The middle of a picture as a square JPEG of at most [`PORTRAIT_SIDE`] pixels. `None`: it cannot be decoded, or is too large to be. Blocks,
+/// and takes up to twice [`MAX_DECODED`] of memory.
+pub fn portrait(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = decoder(Cursor::new(bytes))?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    if decoder.total_bytes() > MAX_DECODED {
+        return None;
+    }
+    let mut picture = DynamicImage::from_decoder(decoder).ok()?;
+    let short = picture.width().min(picture.height());
+    if short > PORTRAIT_SIDE {
+        let scaled = |side: u32| u32::try_from(u64::from(side) * u64::from(PORTRAIT_SIDE) / u64::from(short)).ok();
+        picture = picture.thumbnail_exact(scaled(picture.width())?, scaled(picture.height())?);
+    }
+    let side = picture.width().min(picture.height());
+    let (left, top) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
+    let mut square = picture.crop_imm(left, top, side, side);
+    square.apply_orientation(orientation);
+    encode(&square, PORTRAIT_QUALITY)
+}
+
+/// Knows the size of a picture, and decodes none that is too large.
+fn decoder<'a>(from: impl BufRead + Seek + 'a) -> Option<impl ImageDecoder + 'a> {
+    let mut reader = ImageReader::new(from).with_guessed_format().ok()?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    limits.max_alloc = Some(MAX_DECODED);
+    reader.limits(limits);
+    reader.into_decoder().ok()
+}
+
 /// JPEG has no transparency: what shines through is white.
-fn encode(picture: &DynamicImage) -> Option<Vec<u8>> {
+fn encode(picture: &DynamicImage, quality: u8) -> Option<Vec<u8>> {
     let picture = picture.to_rgba8();
     let mut opaque = RgbImage::new(picture.width(), picture.height());
     for (to, from) in opaque.pixels_mut().zip(picture.pixels()) {
@@ -67,13 +96,13 @@ fn encode(picture: &DynamicImage) -> Option<Vec<u8>> {
         *to = Rgb([red, green, blue].map(over_white));
     }
     let mut jpeg = Cursor::new(Vec::new());
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&opaque).ok()?;
+    JpegEncoder::new_with_quality(&mut jpeg, quality).encode_image(&opaque).ok()?;
     Some(jpeg.into_inner())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Seek as _, Write as _};
+    use std::io::Write as _;
 
     use image::ImageFormat;
 
@@ -106,8 +135,32 @@ mod tests {
     #[test]
     fn what_shines_through_is_white() {
         let clear = DynamicImage::ImageRgba8(image::RgbaImage::from_pixel(10, 10, image::Rgba([0, 0, 0, 0])));
-        let small = image::load_from_memory(&encode(&clear).unwrap()).unwrap().to_rgb8();
+        let small = image::load_from_memory(&encode(&clear, QUALITY).unwrap()).unwrap().to_rgb8();
         assert!(small.pixels().all(|pixel| pixel.0.iter().all(|&part| part > 250)));
+    }
+
+    #[test]
+    fn a_portrait_is_the_middle_of_a_picture() {
+        for format in [ImageFormat::Png, ImageFormat::WebP] {
+            let found = image::load_from_memory(&portrait(&picture(1300, 900, format)).unwrap()).unwrap();
+            assert_eq!((found.width(), found.height()), (640, 640), "{format:?}");
+            // A small one is not blown up.
+            let small = image::load_from_memory(&portrait(&picture(30, 50, format)).unwrap()).unwrap();
+            assert_eq!((small.width(), small.height()), (30, 30), "{format:?}");
+        }
+        // Red in the middle of what is white at its sides.
+        let mut sides = RgbImage::from_pixel(900, 300, Rgb([255, 255, 255]));
+        for (x, y) in (300..600).flat_map(|x| (0..300).map(move |y| (x, y))) {
+            sides.put_pixel(x, y, Rgb([200, 30, 30]));
+        }
+        let mut png = Cursor::new(Vec::new());
+        DynamicImage::ImageRgb8(sides).write_to(&mut png, ImageFormat::Png).unwrap();
+        let found = image::load_from_memory(&portrait(png.get_ref()).unwrap()).unwrap().to_rgb8();
+        assert_eq!((found.width(), found.height()), (300, 300));
+        assert!(found.pixels().all(|pixel| pixel.0[1] < 120), "the middle is red");
+        for rubbish in [b"".as_slice(), b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"plain"] {
+            assert_eq!(portrait(rubbish), None);
+        }
     }
 
     /// A PNG of a few bytes that says it is 25,000 by 25,000 pixels: two gigabytes.
@@ -120,6 +173,7 @@ mod tests {
         png[29..33].copy_from_slice(&sum.to_be_bytes());
         let found = preview(&spooled(&png));
         assert!(found.is_none_or(|found| found.width == 25_000 && found.jpeg.is_none()));
+        assert_eq!(portrait(&png), None);
     }
 
     #[test]

@@ -109,7 +109,11 @@ fn message(info: &MessageInfo, content: Content) -> Message {
         id: info.id.to_string(),
         chat: conversation(source).to_non_ad_string(),
         sender: author(source).to_non_ad_string(),
-        addressed: Addressed { chat: source.chat.to_string(), sender: source.sender.to_string() },
+        addressed: Addressed {
+            chat: source.chat.to_string(),
+            sender: source.sender.to_string(),
+            alternate: alternate(source).map(Jid::to_non_ad_string),
+        },
         from_me: source.is_from_me,
         is_group: source.is_group && !is_of_list(source),
         timestamp: info.timestamp.timestamp(),
@@ -137,10 +141,17 @@ pub fn conversation(source: &MessageSource) -> &Jid {
     both_names(source).map_or(&source.chat, |(_, number)| number)
 }
 
+/// The other name of whom a conversation is with, or who wrote in a group.
+fn alternate(source: &MessageSource) -> Option<&Jid> {
+    match source.is_from_me && !source.is_group {
+        true => source.recipient_alt.as_ref(),
+        false => source.sender_alt.as_ref(),
+    }
+}
+
 /// The LID and the number of whom a conversation is with, where the message says both.
 pub fn both_names(source: &MessageSource) -> Option<(&Jid, &Jid)> {
-    let alternate = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
-    match (&source.chat, alternate.as_ref()?) {
+    match (&source.chat, alternate(source)?) {
         (lid, number) if lid.is_lid() && number.is_pn() => Some((lid, number)),
         (number, lid) if number.is_pn() && lid.is_lid() => Some((lid, number)),
         _ => None,

@@ -19,7 +19,7 @@ use whatsapp_rust::{
 
 pub use crate::message::{Group, Member, Rank, Setting, Settings};
 
-use super::{pace::Ask, profile};
+use super::pace::Ask;
 use crate::session::{Refused, Session, requests};
 
 /// WhatsApp's limits.
@@ -142,9 +142,9 @@ impl Session {
         self.ask(Ask::Change, set).await.map_err(|refused| refused.about("group"))
     }
 
-    pub async fn set_group_picture(&self, id: &str, jpeg: Vec<u8>) -> Result<(), Refused> {
+    pub async fn set_group_picture(&self, id: &str, picture: Vec<u8>) -> Result<(), Refused> {
         let jid = requests::group("id", id)?;
-        profile::check_picture(&jpeg)?;
+        let jpeg = self.portrait(picture).await?;
         let set =
             self.ask(Ask::Change, |client| async move { client.groups().set_profile_picture(jid, jpeg).await }).await;
         set.map(drop).map_err(|refused| refused.about("group"))

@@ -1,7 +1,10 @@
 //! How the tenant shows itself to others: name, about, picture.
 
 use super::pace::Ask;
-use crate::session::{Refused, Session};
+use crate::{
+    message::media,
+    session::{Refused, Session},
+};
 
 /// How the tenant shows itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +47,8 @@ impl Session {
         self.ask(Ask::Change, |client| async move { client.profile().set_status_text(about).await }).await
     }
 
-    pub async fn set_picture(&self, jpeg: Vec<u8>) -> Result<(), Refused> {
-        check_picture(&jpeg)?;
+    pub async fn set_picture(&self, picture: Vec<u8>) -> Result<(), Refused> {
+        let jpeg = self.portrait(picture).await?;
         self.ask(Ask::Change, |client| async move { client.profile().set_profile_picture(jpeg).await }).await?;
         Ok(())
     }
@@ -54,15 +57,18 @@ impl Session {
         self.ask(Ask::Change, |client| async move { client.profile().remove_profile_picture().await }).await?;
         Ok(())
     }
-}
 
-/// WhatsApp takes JPEG alone, and says no word of it otherwise.
-pub(in crate::session) fn check_picture(bytes: &[u8]) -> Result<(), Refused> {
-    if !bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
-        return Err(Refused::Input { field: "file", expected: "expected a JPEG picture" });
+    /// A picture of a profile or a group: WhatsApp takes JPEG alone, and says no word of it otherwise.
+    pub(in crate::session) async fn portrait(&self, picture: Vec<u8>) -> Result<Vec<u8>, Refused> {
+        if picture.len() > MAX_PICTURE {
+            return Err(Refused::Input { field: "file", expected: "at most 1 MiB" });
+        }
+        if picture.starts_with(&[0xFF, 0xD8, 0xFF]) {
+            return Ok(picture);
+        }
+        // Decoded pictures are large: not many at once.
+        let _turn = self.0.env.decoding.acquire().await;
+        let jpeg = tokio::task::spawn_blocking(move || media::portrait(&picture)).await.ok().flatten();
+        jpeg.ok_or(Refused::Input { field: "file", expected: "expected a JPEG, PNG or WebP picture" })
     }
-    if bytes.len() > MAX_PICTURE {
-        return Err(Refused::Input { field: "file", expected: "at most 1 MiB" });
-    }
-    Ok(())
 }

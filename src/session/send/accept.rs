@@ -22,8 +22,8 @@ use crate::{
     humanize::Manner,
     journal::{ChangeNo, Closed},
     message::{
-        Accepted, Addressed, Decision, Delivery, Draft, Flaw, Humanize, Message, NotAccepted, Outgoing, SendRequest,
-        Target, media::FileName, timer,
+        Accepted, Addressed, Decision, Delivery, Draft, Flaw, Humanize, Mentions, Message, NotAccepted, Outgoing,
+        SendRequest, Target, media::FileName, timer,
     },
     pacing::Held,
     session::{End, Refused, Session, files::Source, inbound::edits::Editable, state::State},
@@ -163,7 +163,7 @@ impl Session {
         is_notice: bool,
         humanize: Option<Humanize>,
     ) -> Result<Outgoing, RefusedSend> {
-        let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Vec::new() });
+        let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Mentions::default() });
         let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
         Ok(Outgoing { is_notice, ..self.composed(&request, None, Some(key)).await? })
     }
@@ -235,6 +235,9 @@ impl Session {
         let in_channel = chat.server == Server::Newsletter;
         if in_channel {
             channel_posts::check(request)?;
+        }
+        if chat.server != Server::Group && request.draft.mentions().is_some_and(|mentions| mentions.everybody) {
+            return Err(Flaw { field: "mentions", expected: "\"all\" only in a group".into() }.into());
         }
         if inner.journal.outage() {
             return Err(RefusedSend::VaultDown);
@@ -325,7 +328,11 @@ impl Session {
             id,
             chat: chat.to_string(),
             sender: own.clone(),
-            addressed: Addressed { chat: chat.to_string(), sender: own },
+            addressed: Addressed {
+                chat: chat.to_string(),
+                sender: own,
+                alternate: names.iter().find(|name| name.server != chat.server).map(Jid::to_string),
+            },
             from_me: true,
             is_group: matches!(chat.server, Server::Group | Server::Broadcast),
             timestamp: now.as_second(),
@@ -333,10 +340,7 @@ impl Session {
             content: composed.content,
             quoted: composed.quoted,
             forwarded: matches!(request.draft, Draft::Forward { .. }),
-            mentions: match &request.draft {
-                Draft::Text { mentions, .. } => mentions.clone(),
-                _ => Vec::new(),
-            },
+            mentions: request.draft.mentions().map(|mentions| mentions.people.clone()).unwrap_or_default(),
             advertisement: None,
             album: None,
             truncated: false,

@@ -56,7 +56,9 @@ pub fn check(request: &SendRequest) -> Result<(), RefusedSend> {
     let cannot = |reason| Err(RefusedSend::NotInChannels(reason));
     match &request.draft {
         Draft::File(_) => cannot("files of channels are not encrypted, and whatsapp-rust cannot upload such"),
-        Draft::Text { mentions, .. } if !mentions.is_empty() => cannot("nobody can be mentioned in a channel"),
+        draft if draft.mentions().is_some_and(|mentions| !mentions.is_empty()) => {
+            cannot("nobody can be mentioned in a channel")
+        }
         _ if request.answers.is_some() => cannot("in a channel nothing is an answer"),
         Draft::Text { .. } | Draft::Link { .. } => Ok(()),
         Draft::Edit { .. } | Draft::Revoke { .. } | Draft::Reaction { .. } => Ok(()),
@@ -168,7 +170,7 @@ impl Raw {
         let (chat, sender) = (channel.to_string(), sender.to_string());
         let message = Message {
             id: self.id,
-            addressed: Addressed { chat: chat.clone(), sender: sender.clone() },
+            addressed: Addressed { chat: chat.clone(), sender: sender.clone(), alternate: None },
             chat,
             sender,
             from_me: self.from_me,

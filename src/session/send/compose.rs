@@ -19,7 +19,7 @@ use whatsapp_rust::{
 use super::status_broadcast;
 use crate::{
     message::{
-        Content, Draft, Flaw, Happening, LinkPreview, Poll, Quoted, Target,
+        Content, Draft, Flaw, Happening, LinkPreview, Mentions, Poll, Quoted, Target,
         media::{Attachment, AttachmentKind},
     },
     session::{
@@ -64,7 +64,7 @@ pub struct Composed {
 /// `draft` must have passed its check.
 pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
     let (mut message, content) = match draft {
-        Draft::Text { text, mentions } => (words(text, mentions), Content::plain(text)),
+        Draft::Text { text, .. } => (words(text), Content::plain(text)),
         Draft::File(attachment) => filed(attachment, setting)?,
         Draft::Location(place) => {
             let location = wa::message::LocationMessage {
@@ -102,17 +102,20 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             let message = build_reaction_message(key(target, setting), emoji.clone(), setting.now_ms);
             (message, Content::Reaction { target: target.clone(), emoji: emoji.clone() })
         }
-        Draft::Edit { target, text } => {
+        Draft::Edit { target, text, mentions } => {
             let mut protocol = ProtocolMessage {
                 key: MessageField::some(key(target, setting)),
                 r#type: Some(Protocol::MESSAGE_EDIT),
                 timestamp_ms: Some(setting.now_ms),
                 ..Default::default()
             };
-            let edited = match &setting.about {
+            let mut edited = match &setting.about {
                 Some((_, original)) => edits::edited(original, text)?,
-                None => words(text, &[]),
+                None => words(text),
             };
+            if let Some(context) = mentioning(mentions) {
+                set_context(&mut edited, context);
+            }
             let content = content::content(&edited, &parties(setting)).unwrap_or_else(|| Content::plain(text));
             protocol.edited_message = MessageField::some(edited);
             (of_protocol(protocol), Content::Edit { target: target.clone(), content: Box::new(content) })
@@ -173,8 +176,12 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
             ..Default::default()
         });
     }
+    let mut context = draft.mentions().filter(|_| carries_secret).and_then(mentioning);
     let quoted =
-        setting.answers.as_ref().filter(|_| carries_secret).map(|answers| answer(&mut message, answers, setting));
+        setting.answers.as_ref().filter(|_| carries_secret).map(|answers| answer(&mut context, answers, setting));
+    if let Some(context) = context {
+        set_context(&mut message, context);
+    }
     if let Some(seconds) = setting.timer.filter(|_| carries_secret) {
         timers::follow(&mut message, seconds);
     }
@@ -265,17 +272,18 @@ fn parties<'a>(setting: &'a Setting<'_>) -> Parties<'a> {
     }
 }
 
-fn words(text: &str, mentions: &[String]) -> wa::Message {
-    if mentions.is_empty() {
-        return wa::Message { conversation: Some(text.to_owned()), ..Default::default() };
-    }
-    let context = wa::ContextInfo { mentioned_jid: mentions.to_vec(), ..Default::default() };
-    let extended = wa::message::ExtendedTextMessage {
-        text: Some(text.to_owned()),
-        context_info: MessageField::some(context),
+fn words(text: &str) -> wa::Message {
+    wa::Message { conversation: Some(text.to_owned()), ..Default::default() }
+}
+
+/// `None`: nobody is mentioned.
+fn mentioning(mentions: &Mentions) -> Option<wa::ContextInfo> {
+    (!mentions.is_empty()).then(|| wa::ContextInfo {
+        mentioned_jid: mentions.people.clone(),
+        // As Baileys 7 and WhatsApp's clients write it.
+        non_jid_mentions: mentions.everybody.then_some(1),
         ..Default::default()
-    };
-    wa::Message { extended_text_message: MessageField::some(extended), ..Default::default() }
+    })
 }
 
 /// As WhatsApp's clients write it: what is shown of the link is in the message, and nobody who reads it fetches anything but a large
@@ -406,20 +414,25 @@ fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
     }
 }
 
-fn answer(message: &mut wa::Message, (target, original): &(Target, wa::Message), setting: &Setting<'_>) -> Quoted {
-    let mut context = build_quote_context(&target.id, &target.sender, content::unwrap(original));
-    // Setting the context would lose what the text mentions.
-    if let Some(extended) = message.extended_text_message.as_option()
-        && let Some(before) = extended.context_info.as_option()
-    {
-        context.mentioned_jid = before.mentioned_jid.clone();
+fn answer(
+    context: &mut Option<wa::ContextInfo>,
+    (target, original): &(Target, wa::Message),
+    setting: &Setting<'_>,
+) -> Quoted {
+    let mut quote = build_quote_context(&target.id, &target.sender, content::unwrap(original));
+    if let Some(mentioning) = context.take() {
+        (quote.mentioned_jid, quote.non_jid_mentions) = (mentioning.mentioned_jid, mentioning.non_jid_mentions);
     }
+    *context = Some(quote);
+    let content = content::content(original, &parties(setting));
+    let content = content.unwrap_or_else(Content::unknown);
+    Quoted { target: target.clone(), content: Box::new(content) }
+}
+
+fn set_context(message: &mut wa::Message, context: wa::ContextInfo) {
     let wrapped = message.document_with_caption_message.as_option_mut().and_then(|outer| outer.message.as_option_mut());
     match wrapped {
         Some(document) => document.set_context_info(context),
         None => message.set_context_info(context),
     };
-    let content = content::content(original, &parties(setting));
-    let content = content.unwrap_or_else(Content::unknown);
-    Quoted { target: target.clone(), content: Box::new(content) }
 }

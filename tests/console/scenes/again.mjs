@@ -1,4 +1,5 @@
 // Questions that nobody answered are asked again: what a tenant is called, its keys, its code while the line is down.
+// And what a tenant is called is set here.
 
 import { strict as assert } from "node:assert";
 
@@ -33,4 +34,24 @@ export default async function again(world) {
   fails = false;
   await page.locator(".qr img").waitFor();
   assert.equal(await page.locator(".qr .blank").count(), 0);
+
+  // Its name is set here, and taken away: then it is called by its id.
+  const called = page.getByRole("textbox", { name: "Name", exact: true });
+  assert.equal(await called.inputValue(), "Da Nino");
+  for (const [name, heading] of [["Nino e figli", "Nino e figli"], ["", "trattoria"]]) {
+    await called.fill(name);
+    await page.getByRole("button", { name: "Save name" }).click();
+    await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
+    const { body } = await world.api("GET", "/api/tenant/trattoria");
+    assert.equal(body.tenant.name, name || null);
+  }
+  // A new one may have one from the beginning.
+  await world.go("#/");
+  await page.getByRole("button", { name: "Add tenant" }).first().click();
+  const dialog = page.getByRole("dialog", { name: "Add a tenant" });
+  await dialog.getByLabel("Tenant id").fill("osteria");
+  await dialog.getByLabel("Name", { exact: true }).fill("Osteria Nera");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Osteria Nera", level: 1 }).waitFor();
+  assert.equal((await world.api("GET", "/api/tenant/osteria")).body.tenant.name, "Osteria Nera");
 }

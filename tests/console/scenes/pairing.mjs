@@ -63,18 +63,21 @@ export default async function pairing(world) {
   assert.ok(await reconnect.evaluate((button) => button === document.activeElement), "the focus stays where it was");
   assert.equal((await world.control("GET", "/stats")).pairings, 1);
 
-  // Another process has taken it over, as this one is told: it can be connected here.
+  // Another process has taken it over, as this one is told: that is said, is no alarm, and it can be connected here.
   let isMoved = true;
   const address = "**/api/sessions/trattoria";
+  const problem = { title: "Another process serves this tenant", status: 503, code: "owned_elsewhere", error: "Another process serves this tenant" };
   await page.route(address, async (route) => {
-    const response = await route.fetch();
-    const told = await response.json();
-    await route.fulfill({ response, json: isMoved ? { ...told, status: "STOPPED", reason: "moved" } : told });
+    if (!isMoved) return route.continue();
+    return route.fulfill({ status: 503, contentType: "application/problem+json", headers: { "retry-after": "2" }, body: JSON.stringify(problem) });
   });
+  world.rough = true;
   await reconnect.click();
   const here = page.getByRole("button", { name: "Connect here" });
   await here.waitFor();
   assert.ok(await reconnect.isHidden(), "there is no connection here to make anew");
+  await page.locator(".who").getByText("In another process").waitFor();
+  assert.equal(await page.locator(".part .empty").count(), 0, "it is no alarm");
   await world.accessible("moved");
   isMoved = false;
   const started = page.waitForRequest((sent) => sent.method() === "POST" && sent.url().endsWith("/api/sessions/trattoria/start"));
@@ -84,6 +87,7 @@ export default async function pairing(world) {
   assert.ok(await here.isHidden(), "it is connected here");
   await page.unroute(address);
   await page.locator('.who [data-state="WORKING"]').waitFor();
+  world.rough = false;
 
   // Unlinking asks first; the careful answer changes nothing.
   const out = page.getByRole("button", { name: "Unlink" });
