@@ -556,21 +556,10 @@ impl Inner {
     }
 
     fn change_status(&self, change: impl FnOnce(&mut Status)) {
-        let before = self.status.borrow().clone();
-        self.status.send_modify(|status| {
-            change(status);
-            if !status.state.is_ceremony() {
-                status.passkey = None;
-            }
-            if status.state != before.state || status.reason != before.reason {
-                status.since = self.env.clock.now();
-            }
+        state::change(&self.status, &*self.env.clock, change, |status| {
+            info!(state = status.state.as_str(), reason = status.reason, "session");
+            self.publish(status);
         });
-        let after = self.status.borrow().clone();
-        if after.state != before.state || after.reason != before.reason {
-            info!(state = after.state.as_str(), reason = after.reason, "session");
-            self.publish(&after);
-        }
     }
 
     /// Something that is an event, and that nobody waits for.
