@@ -26,6 +26,7 @@ const MOST_UNKEPT: usize = 512;
 
 /// Writes what the library reports, in order, until the connection is over.
 pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::Receiver<Arc<Event>>) {
+    session.changes.forget();
     let mut unkept = Vec::new();
     let mut keeping: Option<BoxFuture<'_, ()>> = None;
     loop {
