@@ -15,8 +15,12 @@ use ulid::Ulid;
 use super::{
     EventId,
     event::{EventBody, Log, TRIMMED, parse_key},
+    segments::Segment,
 };
-use crate::store::{Batch, OwnAccount, Store, StoreError, key, parse_setting, space};
+use crate::{
+    journal::ChangeNo,
+    store::{Batch, OwnAccount, Store, StoreError, key, parse_setting, space},
+};
 
 /// Where it is written which events belong to which former account.
 const CLOSED: &str = "events/closed";
@@ -75,7 +79,8 @@ impl Log {
     }
 
     /// From now on the tenant is `new` (`None`: nobody's) and no longer `former`: one change, with `batch` and with `news`, which the
-    /// new account hears too. Returns when it is durable. An error that is not final says that nothing was changed.
+    /// new account hears too. An error that is not final says that nothing was changed. What is returned goes to
+    /// [`Log::settle_account`].
     pub(super) async fn change_account(
         &self,
         mut batch: Batch,
@@ -83,7 +88,7 @@ impl Log {
         new: Option<&OwnAccount>,
         conversations: FormerConversations,
         news: Vec<EventBody>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(ChangeNo, Vec<Segment>), StoreError> {
         // What the bot asked the former account's customers, and what they answered, is theirs.
         let dying = [space::INBOX, space::PENDING_INBOUND, space::WEBHOOK_FAILURES, space::BOT_CONVERSATIONS];
         let orders = [space::BOT_ORDERS, space::BOT_ORDER_IDS];
@@ -128,7 +133,11 @@ impl Log {
         // Nobody is told any more of what is closed.
         self.queue().forget(last, is_deleted);
         self.enqueue(&mut tail, news, Some(change));
-        drop(tail);
+        Ok((change, deleted))
+    }
+
+    /// Returns when the change of account is durable; by then its deleted pieces of history are gone.
+    pub(super) async fn settle_account(&self, change: ChangeNo, deleted: Vec<Segment>) -> Result<(), StoreError> {
         self.settle(change).await?;
         for segment in deleted {
             // The change is carried out. What stays is a stray, which the next owner removes.

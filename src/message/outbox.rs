@@ -587,7 +587,7 @@ impl Outbox {
         new: Option<&OwnAccount>,
         conversations: FormerConversations,
     ) -> Result<(), StoreError> {
-        let _writing = self.writing.lock().await;
+        let writing = self.writing.lock().await;
         let changed =
             |new: &OwnAccount| EventBody::AccountChanged { from: former.number.clone(), to: new.number.clone() };
         let mut news: Vec<_> = new.map(changed).into_iter().collect();
@@ -604,9 +604,11 @@ impl Outbox {
             batch.put(space::OUTBOX, key, remnant.encode_to_vec());
         }
         // The courier finds out by itself if this ends here: there is nothing to send under these ids.
-        self.log.change_account(batch, former, new, conversations, news).await?;
+        let (change, deleted) = self.log.change_account(batch, former, new, conversations, news).await?;
         self.backlog().clear();
-        Ok(())
+        // Nobody else waits for the vault here: what comes now is the new account's.
+        drop(writing);
+        self.log.settle_account(change, deleted).await
     }
 
     /// What becomes of a record, and the event that says so.

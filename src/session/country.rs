@@ -30,7 +30,7 @@ impl Session {
         *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when it is durable. `None`: as for all tenants.
+    /// Waits five seconds for it to be durable. `None`: as for all tenants.
     pub async fn set_country(&self, country: Option<Id>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         match country {
@@ -39,6 +39,6 @@ impl Session {
         }
         let change = self.0.store.write(batch).await?;
         *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner) = country;
-        Ok(self.0.store.wait(change).await?)
+        self.0.confirm(change).await
     }
 }

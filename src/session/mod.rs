@@ -21,12 +21,10 @@ mod send;
 mod standing;
 mod state;
 mod state_events;
+mod stopping;
 
 use std::{
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -133,6 +131,7 @@ struct Inner {
     typing: send::manners::Typing,
     calls: inbound::calls::Calls,
     subjects: requests::subjects::GroupSubjects,
+    label_numbers: requests::labels::LabelNumbers,
     collected: app_state::buffer::Collected,
     skipped: app_state::refetch::Skipped,
     first_sync: Arc<app_state::first_sync::FirstSync>,
@@ -142,6 +141,8 @@ struct Inner {
     pace: requests::pace::Pace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
+    /// Held while that changes.
+    stop_turn: tokio::sync::Mutex<()>,
     /// It has left for another gateway.
     exported: Mutex<Option<Exported>>,
     /// The supervisor has taken somebody's wish to unlink the device, and it is not over.
@@ -310,6 +311,7 @@ impl Session {
             typing: send::manners::Typing::default(),
             calls: inbound::calls::Calls::default(),
             subjects: requests::subjects::GroupSubjects::default(),
+            label_numbers: requests::labels::LabelNumbers::default(),
             collected: app_state::buffer::Collected::default(),
             skipped,
             first_sync,
@@ -319,6 +321,7 @@ impl Session {
             pacer: send::pacing::Pacer::default(),
             pace: requests::pace::Pace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
+            stop_turn: tokio::sync::Mutex::default(),
             exported: Mutex::new(exported),
             told,
             country,
@@ -361,53 +364,6 @@ impl Session {
 
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.0.status.subscribe()
-    }
-
-    /// Connects, also one that was stopped; pairs when there are no credentials. Never touches credentials that there are.
-    pub async fn connect(&self) {
-        if self.is_stopped() {
-            if !self.forget_stop().await {
-                warn!(tenant = %self.0.tenant, "the session may be stopped again after a restart");
-            }
-            self.0.stopped.store(false, Ordering::Release);
-        }
-        self.resume().await;
-    }
-
-    /// Whether that is durable. While the vault is down a start must not hang: it is written when the vault is back.
-    async fn forget_stop(&self) -> bool {
-        let mut batch = Batch::default();
-        batch.delete(space::SETTINGS, key::text(STOPPED));
-        let Ok(change) = self.0.store.write(batch).await else { return false };
-        self.0.confirm(change).await.is_ok()
-    }
-
-    /// The same after a restart of the process: one that was stopped stays away, and one that was exported in any case.
-    pub async fn resume(&self) {
-        if !self.is_stopped() && self.exported().is_none() {
-            let _ = self.0.wishes.send(Wish::Connect).await;
-        }
-    }
-
-    /// Stays linked and goes away, until somebody asks for a connection; over restarts too, unless this says that it is unconfirmed.
-    /// What comes meanwhile waits at WhatsApp. Waits ten seconds for it to have gone, and no longer: then the status says what keeps it.
-    pub async fn stop(&self) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        batch.put(space::SETTINGS, key::text(STOPPED), Vec::new());
-        let change = self.0.store.write(batch).await?;
-        self.0.stopped.store(true, Ordering::Release);
-        let _ = self.0.wishes.send(Wish::Stop).await;
-        let mut status = self.watch();
-        let away = async {
-            let stopped = status.wait_for(|status| status.state == State::Stopped);
-            let _ = tokio::time::timeout(Duration::from_secs(10), stopped).await;
-        };
-        let ((), confirmed) = tokio::join!(away, self.0.confirm(change));
-        confirmed
-    }
-
-    pub fn is_stopped(&self) -> bool {
-        self.0.is_stopped()
     }
 
     /// Where the tenant has gone, if it has left for another gateway: it is not paired anew before somebody logs it out.
@@ -618,25 +574,10 @@ impl Inner {
     }
 
     fn change_status(&self, change: impl FnOnce(&mut Status)) {
-        let before = self.status.borrow().clone();
-        self.status.send_modify(|status| {
-            change(status);
-            if !status.state.is_ceremony() {
-                status.passkey = None;
-            }
-            if status.state != before.state || status.reason != before.reason {
-                status.since = self.env.clock.now();
-            }
+        state::change(&self.status, &*self.env.clock, change, |status| {
+            info!(state = status.state.as_str(), reason = status.reason, "session");
+            self.publish(status);
         });
-        let after = self.status.borrow().clone();
-        if after.state != before.state || after.reason != before.reason {
-            info!(state = after.state.as_str(), reason = after.reason, "session");
-            self.publish(&after);
-        }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
     }
 
     /// Something that is an event, and that nobody waits for.

@@ -1,10 +1,11 @@
 //! A session's state, in the words of WAHA's API, and why it is in it.
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::pairing::passkey::Ceremony;
 pub use crate::tenant::State;
-use crate::{config::Secret, message::Connection};
+use crate::{clock::Clock, config::Secret, message::Connection};
 
 /// A QR code to scan, good until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,5 +53,82 @@ impl Status {
                 scan_needed: !self.paired && !state.is_ceremony(),
             },
         }
+    }
+}
+
+/// Changes the status, and tells of another state or reason before anybody else can change it: whoever keeps what was told last, as
+/// dashboards and the directory do, keeps what is so. `tell` must not read the status by other ways.
+pub(super) fn change(
+    status: &watch::Sender<Status>,
+    clock: &dyn Clock,
+    change: impl FnOnce(&mut Status),
+    tell: impl FnOnce(&Status),
+) {
+    status.send_modify(|status| {
+        let (state, reason) = (status.state, status.reason.clone());
+        change(status);
+        if !status.state.is_ceremony() {
+            status.passkey = None;
+        }
+        if status.state != state || status.reason != reason {
+            status.since = clock.now();
+            tell(status);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Mutex, mpsc},
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn stopped() -> Status {
+        Status {
+            state: State::Stopped,
+            reason: String::new(),
+            paired: true,
+            rejected: false,
+            phone_number: None,
+            expected: None,
+            push_name: None,
+            lid: None,
+            jid: None,
+            qr: None,
+            passkey: None,
+            trouble: None,
+            since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_is_told_last_is_what_is_so() {
+        let (status, told, clock) = (watch::Sender::new(stopped()), Mutex::new(Vec::new()), SystemClock::shared());
+        let tell = |status: &Status| told.lock().unwrap().push(status.state);
+        thread::scope(|scope| {
+            change(
+                &status,
+                &*clock,
+                |status| status.state = State::Starting,
+                |starting| {
+                    let (is_over, over) = mpsc::channel();
+                    let (status, clock, tell) = (&status, &clock, &tell);
+                    scope.spawn(move || {
+                        change(status, &**clock, |status| status.state = State::Working, tell);
+                        let _ = is_over.send(());
+                    });
+                    // The other one waits for this, or overtakes it.
+                    let _ = over.recv_timeout(Duration::from_millis(200));
+                    tell(starting);
+                },
+            );
+        });
+        assert_eq!(*told.lock().unwrap(), [State::Starting, State::Working]);
+        assert_eq!(status.borrow().state, State::Working);
     }
 }

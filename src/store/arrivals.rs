@@ -21,7 +21,7 @@
 //! all, for who slows the line down ([`Arrivals::until_crowded`]).
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -78,8 +78,8 @@ struct Table {
     /// The offline queue is over.
     live: bool,
     chats: HashMap<Arc<str>, VecDeque<Arrival>>,
-    /// The chat of each message.
-    places: HashMap<String, Arc<str>>,
+    /// The messages, each with its chat: who writes chooses the id, and two may choose the same.
+    places: BTreeSet<(String, Arc<str>)>,
     /// Messages that have not opened.
     failed: HashSet<String>,
 }
@@ -160,11 +160,10 @@ impl Arrivals {
     /// The library has read a message of so many bytes from the wire; it answers it with a stanza that resolves `answer`.
     pub fn came(&self, chat: &str, id: &str, bytes: usize, answer: impl FnOnce() -> SentAnswer) {
         let mut table = self.table();
-        if table.places.len() >= MOST || table.places.contains_key(id) {
+        let name: Arc<str> = table.chats.get_key_value(chat).map_or_else(|| chat.into(), |(name, _)| name.clone());
+        if table.places.len() >= MOST || !table.places.insert((id.to_owned(), name.clone())) {
             return;
         }
-        let name: Arc<str> = table.chats.get_key_value(chat).map_or_else(|| chat.into(), |(name, _)| name.clone());
-        table.places.insert(id.to_owned(), name.clone());
         let answer = if table.places.len() <= MOST_WATCHED { answer() } else { Vec::new() };
         let weight = Weight::new(bytes, self.bytes.clone());
         let failed_before = table.failed.contains(id);
@@ -178,9 +177,9 @@ impl Arrivals {
     }
 
     /// So long ago it came; `None`: it is not remembered, or is over.
-    pub fn age(&self, id: &str) -> Option<Duration> {
+    pub fn age(&self, chat: &str, id: &str) -> Option<Duration> {
         let table = self.table();
-        let queue = table.chats.get(table.places.get(id)?)?;
+        let queue = table.chats.get(&table.place(chat, id)?)?;
         Some(queue.iter().find(|arrival| arrival.id == id)?.at.elapsed())
     }
 
@@ -236,36 +235,36 @@ impl Arrivals {
         }
     }
 
-    /// The library hands over a message to keep.
-    pub(super) fn enters<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        ids.into_iter().for_each(|id| self.advance(id, Some(Stage::Entering)));
+    /// The library hands over messages to keep: the chat and the id of each.
+    pub(super) fn enters<'a>(&self, messages: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        messages.into_iter().for_each(|(chat, id)| self.advance(chat, id, Some(Stage::Entering)));
     }
 
     /// The store has a message; the library has not finished with it.
-    pub(super) fn kept<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        ids.into_iter().for_each(|id| self.advance(id, Some(Stage::Kept)));
+    pub(super) fn kept<'a>(&self, messages: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        messages.into_iter().for_each(|(chat, id)| self.advance(chat, id, Some(Stage::Kept)));
     }
 
     /// The library has finished with a message.
-    pub fn finished<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        ids.into_iter().for_each(|id| self.advance(id, None));
+    pub fn finished<'a>(&self, messages: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        messages.into_iter().for_each(|(chat, id)| self.advance(chat, id, None));
     }
 
     /// The library could not open a message, and has finished with it for now.
-    pub fn failed(&self, id: &str) {
+    pub fn failed(&self, chat: &str, id: &str) {
         let mut table = self.table();
         if table.failed.len() < MOST_FAILED {
             table.failed.insert(id.to_owned());
         }
         drop(table);
-        self.finished([id]);
+        self.finished([(chat, id)]);
     }
 
     /// The messages before it in its chat are over, and so is it, unless it has come to a stage.
-    fn advance(&self, id: &str, stage: Option<Stage>) {
+    fn advance(&self, chat: &str, id: &str, stage: Option<Stage>) {
         let mut table = self.table();
+        let Some(name) = table.place(chat, id) else { return };
         let Table { chats, places, .. } = &mut *table;
-        let Some(name) = places.get(id).cloned() else { return };
         let Some(queue) = chats.get_mut(&name) else { return };
         while let Some(first) = queue.front_mut() {
             let is_it = first.id == id;
@@ -273,7 +272,7 @@ impl Arrivals {
                 first.stage = stage;
                 break;
             }
-            places.remove(&first.id);
+            places.remove(&(std::mem::take(&mut first.id), name.clone()));
             queue.pop_front();
             if is_it {
                 break;
@@ -313,7 +312,7 @@ impl Arrivals {
     /// Nobody waits any longer for those of which nothing is heard. One that is being kept stays.
     pub(super) fn give_up(&self, travellers: &[Traveller]) {
         for traveller in travellers.iter().filter(|traveller| self.progress(traveller) == Progress::Travelling) {
-            self.advance(&traveller.id, None);
+            self.advance(&traveller.chat, &traveller.id, None);
         }
     }
 
@@ -340,14 +339,14 @@ impl Arrivals {
 
     /// Returns when the library has finished with all that has come until now, or after the limit.
     pub async fn settle(&self, limit: Duration) {
-        let come: Vec<String> = self.table().places.keys().cloned().collect();
+        let come = self.table().places.clone();
         let deadline = Instant::now() + limit;
         loop {
             let moved = self.moved.notified();
             let is_settled = {
                 let mut table = self.table();
                 table.drop_answered();
-                !come.iter().any(|id| table.places.contains_key(id))
+                come.is_disjoint(&table.places)
             };
             if is_settled || timeout_at(deadline, moved).await.is_err() {
                 return;
@@ -372,15 +371,22 @@ pub(super) enum Progress {
 }
 
 impl Table {
+    /// The chat of a message, as the wire named it. The library names that of what the own phone wrote otherwise: then the id alone tells.
+    fn place(&self, chat: &str, id: &str) -> Option<Arc<str>> {
+        let first: (String, Arc<str>) = (id.to_owned(), "".into());
+        let names = self.places.range(first..).take_while(|(of, _)| of == id).map(|(_, name)| name);
+        names.clone().find(|name| &***name == chat).or_else(|| names.clone().next()).cloned()
+    }
+
     /// Those that the library has answered without handing them over are over.
     fn drop_answered(&mut self) {
         let Self { chats, places, .. } = self;
-        chats.retain(|_, queue| {
+        chats.retain(|name, queue| {
             while let Some(first) = queue.front_mut()
                 && first.stage == Stage::Travelling
                 && first.answer.iter_mut().any(|answer| matches!(answer.try_recv(), Ok(Some(_))))
             {
-                places.remove(&first.id);
+                places.remove(&(std::mem::take(&mut first.id), name.clone()));
                 queue.pop_front();
             }
             !queue.is_empty()
@@ -419,14 +425,14 @@ mod tests {
         assert_eq!(ids(&arrivals), ["1", "3"], "the second of a chat waits for the first");
         let first = arrivals.travellers().into_iter().find(|traveller| traveller.id == "1").unwrap();
         assert_eq!(arrivals.progress(&first), Progress::Travelling);
-        arrivals.enters(["1"]);
+        arrivals.enters([("a", "1")]);
         assert_eq!(arrivals.progress(&first), Progress::Entering);
-        arrivals.kept(["1"]);
+        arrivals.kept([("a", "1")]);
         assert_eq!(arrivals.progress(&first), Progress::Over);
         assert_eq!(ids(&arrivals), ["3"]);
-        arrivals.finished(["1"]);
+        arrivals.finished([("a", "1")]);
         assert_eq!(ids(&arrivals), ["2", "3"], "now the second may be open");
-        arrivals.finished(["2", "3"]);
+        arrivals.finished([("a", "2"), ("b", "3")]);
         assert!(arrivals.table().chats.is_empty());
         assert!(arrivals.table().places.is_empty());
     }
@@ -442,7 +448,7 @@ mod tests {
         assert_eq!(ids(&arrivals), ["1"]);
         answered.send(Arc::new(whatsapp_rust::NodeBuilder::new("receipt").build())).unwrap();
         assert_eq!(ids(&arrivals), ["2"]);
-        arrivals.kept(["3"]);
+        arrivals.kept([("a", "3")]);
         assert!(ids(&arrivals).is_empty());
         assert_eq!(arrivals.table().places.len(), 1, "what came before it is over");
     }
@@ -453,7 +459,7 @@ mod tests {
         came(&arrivals, "a", "1");
         came(&arrivals, "b", "2");
         let travellers = arrivals.travellers();
-        arrivals.enters(["2"]);
+        arrivals.enters([("b", "2")]);
         arrivals.give_up(&travellers);
         assert_eq!(ids(&arrivals), ["2"], "that one is being kept");
     }
@@ -478,17 +484,17 @@ mod tests {
             arrivals.came("a", id, CROWD / 2, Vec::new);
         }
         arrivals.until_crowded().await;
-        arrivals.finished(["1", "2"]);
+        arrivals.finished([("a", "1"), ("a", "2")]);
         arrivals.until_eased(Duration::from_secs(60)).await;
         arrivals.came("a", "4", CROWD, Vec::new);
         arrivals.until_crowded().await;
         // While the vault is waited for nothing more is let in, …
-        arrivals.enters(["3"]);
-        arrivals.kept(["3"]);
+        arrivals.enters([("a", "3")]);
+        arrivals.kept([("a", "3")]);
         let patience = Duration::from_millis(50);
         let eased = timeout(20 * patience, arrivals.until_eased(patience));
         assert!(eased.await.is_err());
-        arrivals.finished(["3"]);
+        arrivals.finished([("a", "3")]);
         // … and that of which nothing is heard holds up nobody.
         arrivals.until_eased(patience).await;
         assert_eq!(arrivals.bytes.load(Ordering::Relaxed), 0);
@@ -514,5 +520,21 @@ mod tests {
         assert_eq!(ids(&arrivals), ["1"]);
         arrivals.begin();
         assert!(ids(&arrivals).is_empty(), "the next connection has it again");
+    }
+
+    /// Who writes chooses the id.
+    #[test]
+    fn one_id_in_two_chats_is_two_messages() {
+        let arrivals = live();
+        came(&arrivals, "a", "1");
+        came(&arrivals, "b", "1");
+        assert_eq!(ids(&arrivals), ["1", "1"]);
+        arrivals.kept([("b", "1")]);
+        assert_eq!(&*arrivals.travellers()[0].chat, "a", "that one is not kept");
+        arrivals.finished([("b", "1")]);
+        assert_eq!(ids(&arrivals), ["1"]);
+        // The library names the chat of what the own phone wrote by whom it is for.
+        arrivals.finished([("whom it is for", "1")]);
+        assert!(arrivals.table().chats.is_empty() && arrivals.table().places.is_empty());
     }
 }

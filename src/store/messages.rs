@@ -45,7 +45,7 @@ use crate::crash;
 
 impl Store {
     pub(super) async fn keep_pending(&self, rows: &[PendingInboundRow<'_>]) -> Result<()> {
-        self.copy.arrivals.enters(rows.iter().map(|row| row.id));
+        self.copy.arrivals.enters(rows.iter().map(|row| (row.chat, row.id)));
         let inserted_at = self.copy.clock.now().as_second();
         let mut batch = Batch::default();
         for row in rows {
@@ -55,7 +55,7 @@ impl Store {
         }
         crash::pause("decrypted").await;
         self.write_all(batch).await?;
-        self.copy.arrivals.kept(rows.iter().map(|row| row.id));
+        self.copy.arrivals.kept(rows.iter().map(|row| (row.chat, row.id)));
         Ok(())
     }
 
@@ -69,7 +69,7 @@ impl Store {
 
     pub(super) async fn pending(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
         // The library asks for a repeat, which is not kept again.
-        self.copy.arrivals.finished([id]);
+        self.copy.arrivals.finished([(chat, id)]);
         let place = InboundPlace { chat: chat.into(), sender: sender.into(), id: id.into() };
         let found = self.read(move |turn| {
             let row = turn.pending_row(&place)?;

@@ -249,7 +249,7 @@ mod tests {
         arrivals.came("other", "2", 1, Vec::new);
         assert!(!is_ready(&queue, &arrivals));
         let mark = queue.mark();
-        arrivals.kept(["1"]);
+        arrivals.kept([("chat", "1")]);
         assert!(is_ready(&queue, &arrivals));
         assert!(
             queue.push(&arrivals, SignalWrite::Delete(space::SESSIONS, Key::from(A))).is_none(),
@@ -259,7 +259,7 @@ mod tests {
         queue.pop(None);
         assert!(matches!(queue.outcome(mark), Outcome::Written(None)));
         assert!(!is_ready(&queue, &arrivals), "the second waits for the other chat");
-        arrivals.kept(["2"]);
+        arrivals.kept([("other", "2")]);
         assert!(is_ready(&queue, &arrivals));
     }
 
@@ -268,7 +268,7 @@ mod tests {
         let (arrivals, queue) = live();
         arrivals.came("chat", "1", 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
-        arrivals.finished(["1"]);
+        arrivals.finished([("chat", "1")]);
         assert!(queue.push(&arrivals, put(A, b"2")).is_none(), "nothing travels, but the first is not written");
         assert!(queue.has_prefix(space::SESSIONS, A));
         assert!(!queue.has_prefix(space::IDENTITIES, A));
@@ -290,15 +290,15 @@ mod tests {
     fn one_that_has_not_opened_before_is_told_from_the_others() {
         let (arrivals, queue) = live();
         arrivals.came("chat", "1", 1, Vec::new);
-        arrivals.failed("1");
+        arrivals.failed("chat", "1");
         assert!(queue.push(&arrivals, put(A, b"0")).is_some(), "it is over");
         arrivals.came("chat", "1", 1, Vec::new);
         arrivals.came("other", "2", 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: false, .. }));
-        arrivals.kept(["2"]);
+        arrivals.kept([("other", "2")]);
         assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: true, .. }));
-        arrivals.kept(["1"]);
+        arrivals.kept([("chat", "1")]);
         assert!(is_ready(&queue, &arrivals), "this time it opened");
         // The next connection asks anew.
         arrivals.begin();
@@ -314,7 +314,7 @@ mod tests {
         let (arrivals, queue) = live();
         arrivals.came("chat", "1", 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
-        arrivals.enters(["1"]);
+        arrivals.enters([("chat", "1")]);
         queue.give_up(&arrivals);
         assert!(!is_ready(&queue, &arrivals));
     }

@@ -325,7 +325,14 @@ async fn a_vault_that_is_down_holds_no_request() {
         ]
     };
     let answers = asked.await;
+    // Whoever starts what was stopped leaves before the vault has answered.
+    let start = format!("http://{}/api/sessions/trattoria/start", scene.stage.setup.address);
+    let start = reqwest::Client::new().post(start).header("X-Api-Key", &scene.stage.setup.admin_key).json(&json!({}));
+    let left = start.timeout(Duration::from_secs(1)).send().await;
     vault.execute_batch("ROLLBACK").unwrap();
+    assert!(left.is_err(), "the vault has answered");
+    let starts = async || scene.session().await["status"] != "STOPPED";
+    until(LIMIT, "the start", starts).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
     for answer in answers {
         let answer = answer.expect("it waits for the vault").unwrap();
         assert_eq!((answer.status, &answer.body["code"]), (503, &json!("vault_down")), "{}", answer.body);

@@ -441,6 +441,15 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         }
         // It learns that it is written.
         world.stays_pending(changing.as_mut()).await;
+        // And holds up nobody who sends, hears an ack or gives a message up.
+        let expiring = async {
+            tokio::select! {
+                expired = outbox.expire("settled") => expired.unwrap(),
+                changed = &mut changing => panic!("the vault is silent: {changed:?}"),
+            }
+        };
+        let expired = tokio::time::timeout(Duration::from_secs(60), expiring).await;
+        assert!(!expired.expect("it waits for the vault"), "it has arrived");
         world.answer();
         accepting.await.unwrap();
         changing.await.unwrap();

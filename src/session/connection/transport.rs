@@ -91,6 +91,21 @@ struct Latest {
     shut: bool,
 }
 
+/// A line is being dialed, for as long as it lives: the library may drop a dial.
+struct Dialing<'a>(&'a Current);
+
+impl Dialing<'_> {
+    fn end(self, trouble: Option<String>) {
+        self.0.latest().trouble = trouble;
+    }
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        self.0.latest().dialing_since = None;
+    }
+}
+
 impl Current {
     /// Whether there is a line that was not cut.
     pub fn is_up(&self) -> bool {
@@ -113,14 +128,9 @@ impl Current {
         self.latest().trouble.clone()
     }
 
-    fn begin_dial(&self) {
+    fn dial(&self) -> Dialing<'_> {
         self.latest().dialing_since = Some(Instant::now());
-    }
-
-    fn end_dial(&self, trouble: Option<String>) {
-        let mut latest = self.latest();
-        latest.dialing_since = None;
-        latest.trouble = trouble;
+        Dialing(self)
     }
 
     /// Cuts the line: nothing more is sent, the socket is shut, the reader sees its end. Does not wait.
@@ -196,14 +206,14 @@ impl Dialer {
 #[async_trait]
 impl TransportFactory for Dialer {
     async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
-        self.current.begin_dial();
+        let dialing = self.current.dial();
         let dialed = self.dial().await;
         let trouble = dialed.as_ref().err().map(|error| format!("{error:#}"));
         if let Some(error) = &trouble {
             // Said here: the library's log leaves the reason out.
             warn!(error, "no line to WhatsApp");
         }
-        self.current.end_dial(trouble);
+        dialing.end(trouble);
         dialed
     }
 }
@@ -273,5 +283,22 @@ impl Transport for Line {
         // The close frame is a courtesy; a peer that does not take it must not hold anyone up.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.inner.disconnect()).await;
         self.cut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else it would be said that nobody answers where WhatsApp is.
+    #[test]
+    fn a_dial_that_is_dropped_is_not_dialed_any_more() {
+        let current = Current::default();
+        let dialing = current.dial();
+        assert!(current.dialing_for().is_some());
+        drop(dialing);
+        assert_eq!((current.dialing_for(), current.trouble()), (None, None));
+        current.dial().end(Some("refused".into()));
+        assert_eq!((current.dialing_for(), current.trouble()), (None, Some("refused".into())));
     }
 }

@@ -22,7 +22,7 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedRwLockWriteGuard, RwLock, Semaphore, oneshot},
     time::{Instant, timeout},
 };
 use tracing::{Instrument as _, debug, info_span, warn};
@@ -145,6 +145,8 @@ pub struct Files {
     failures: Mutex<Memory<FileName, (NoFile, Instant)>>,
     /// When the phone was asked.
     asked: Mutex<Memory<FileName, Instant>>,
+    /// Held while a file is kept; for writing, while the tenant becomes another account.
+    keeping: Arc<RwLock<()>>,
     /// Downloads of this tenant.
     slots: Semaphore,
     /// Files that it sends.
@@ -159,6 +161,7 @@ impl Files {
             flights: Mutex::default(),
             failures: Mutex::default(),
             asked: Mutex::default(),
+            keeping: Arc::default(),
             slots: Semaphore::new(per_tenant),
             sends: Semaphore::new(per_tenant),
             urls: UrlTurns::new(per_tenant),
@@ -252,6 +255,16 @@ impl Inner {
         Ok(flight)
     }
 
+    /// Deletes the tenant's files, since they are served to whoever knows their names. None is kept as long as what is returned lives:
+    /// by then the tenant must be another account. What is lost can be fetched again, as long as there is somebody to fetch it for.
+    pub(in crate::session) async fn forget_files(&self) -> OwnedRwLockWriteGuard<()> {
+        let forgetting = self.files.keeping.clone().write_owned().await;
+        if let Err(error) = self.env.media.forget(&self.tenant).await {
+            warn!(%error, "files of the former account stay until they are swept");
+        }
+        forgetting
+    }
+
     fn note(&self, name: &FileName, fetched: &Result<Kept, NoFile>) {
         let mut failures = lock(&self.files.failures);
         match fetched {
@@ -283,6 +296,9 @@ async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<Ke
     };
     metrics::media_fetched(outcome, bytes);
     let file = file?;
+    let _keeping = session.files.keeping.read().await;
+    // The tenant may be another account's by now, whom this file is no business of.
+    reference::find(session, name).await?.ok_or(NoFile::Unknown)?;
     Ok(env.media.keep(&session.tenant, name, &file).await?)
 }
 

@@ -25,6 +25,7 @@ use tracing::warn;
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid, NodeFilter,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
+    wacore::types::message::MessageInfo,
     wacore_binary::NodeRef,
     waproto::whatsapp::message::HistorySyncType,
 };
@@ -74,16 +75,23 @@ impl InboundDurabilityHook for Hook {
         if durable.is_ok() {
             for message in batch {
                 timers::hear(&self.store, message).await;
-                metrics::message_durable(self.store.arrivals().age(&message.info.id));
+                metrics::message_durable(self.store.arrivals().age(&chat_of(&message.info), &message.info.id));
             }
         }
         crash::point("in_the_vault");
         for message in batch.iter().filter(|message| !message.info.source.is_group) {
             self.unknown_devices.heard(&self.store, &message.info.source.sender).await;
         }
-        self.store.arrivals().finished(batch.iter().map(|message| message.info.id.as_str()));
+        for message in batch {
+            self.store.arrivals().finished([(chat_of(&message.info).as_str(), message.info.id.as_str())]);
+        }
         durable
     }
+}
+
+/// The chat of a message, as [`crate::store::Arrivals`] knows it.
+fn chat_of(info: &MessageInfo) -> String {
+    info.source.chat.to_non_ad().to_string()
 }
 
 impl Inner {
@@ -261,7 +269,7 @@ impl EventHandler for Ears {
             Event::OfflineSyncCompleted(_) => self.session.store.arrivals().go_live(),
             Event::UndecryptableMessage(message) => {
                 metrics::decrypt_failed();
-                self.session.store.arrivals().failed(&message.info.id);
+                self.session.store.arrivals().failed(&chat_of(&message.info), &message.info.id);
             }
             _ => {}
         }

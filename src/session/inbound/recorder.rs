@@ -6,9 +6,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use futures::future::BoxFuture;
-use tokio::sync::mpsc;
-use tracing::warn;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tracing::{Instrument as _, warn};
 use whatsapp_rust::{
     Client, Server,
     types::events::{Event, InboundMessage, Receipt},
@@ -19,7 +18,7 @@ use whatsapp_rust::{
 use super::{bare, group_changes, hook, timers, translate};
 use crate::{
     message::{Delivery, EventBody, Incoming},
-    session::Inner,
+    session::{Inner, guarded},
 };
 
 /// Messages that wait for their turn to be written; then what comes next waits in the queue.
@@ -27,11 +26,14 @@ const MOST_UNKEPT: usize = 512;
 
 /// Writes what the library reports, in order, until the connection is over.
 pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::Receiver<Arc<Event>>) {
+    session.changes.forget();
     let mut unkept = Vec::new();
-    let mut keeping: Option<BoxFuture<'_, ()>> = None;
+    let mut keeping: Option<JoinHandle<()>> = None;
     loop {
         if keeping.is_none() && !unkept.is_empty() {
-            keeping = Some(Box::pin(keep(&session, &client, std::mem::take(&mut unkept))));
+            // A task of its own: the inbox has one writer, who must not stand still while an event is worked on here.
+            let kept = keep(session.clone(), client.clone(), std::mem::take(&mut unkept));
+            keeping = Some(session.tasks.spawn(guarded(session.clone(), kept).in_current_span()));
         }
         let event = tokio::select! {
             event = events.recv(), if unkept.len() < MOST_UNKEPT => event,
@@ -39,7 +41,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 session.collected.write(&session).await;
                 continue;
             }
-            () = async { keeping.as_mut().expect("there is one").await }, if keeping.is_some() => {
+            _ = async { keeping.as_mut().expect("there is one").await }, if keeping.is_some() => {
                 keeping = None;
                 continue;
             }
@@ -120,9 +122,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
     }
     session.collected.write(&session).await;
     if let Some(keeping) = keeping {
-        keeping.await;
+        let _ = keeping.await;
     }
-    keep(&session, &client, unkept).await;
+    keep(session, client, unkept).await;
 }
 
 /// Notes both names of whom a message is from, before the phone is asked for it: the phone answers by the LID alone, and the library
@@ -152,7 +154,7 @@ struct Unkept {
 }
 
 /// Returns when all of them are durable, and the bare ones answered.
-async fn keep(session: &Arc<Inner>, client: &Arc<Client>, unkept: Vec<Unkept>) {
+async fn keep(session: Arc<Inner>, client: Arc<Client>, unkept: Vec<Unkept>) {
     let messages: Vec<_> = unkept.iter().flat_map(|one| &one.messages).cloned().collect();
     // Without any the inbox would wait for whatever else is on its way to the vault.
     let kept = if messages.is_empty() { Ok(()) } else { session.inbox.receive(&messages).await };
@@ -161,7 +163,7 @@ async fn keep(session: &Arc<Inner>, client: &Arc<Client>, unkept: Vec<Unkept>) {
     }
     for (stanza, found) in unkept.into_iter().filter_map(|one| one.bare) {
         match &*stanza {
-            Event::RawNode(stanza) if kept.is_ok() => session.answer_bare(client, stanza.get(), found).await,
+            Event::RawNode(stanza) if kept.is_ok() => session.answer_bare(&client, stanza.get(), found).await,
             // WhatsApp says it again when the session reconnects.
             _ => session.owes_acks.store(true, Ordering::Release),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
 use whatsapp_rust::{
     ErrorChainExt as _,
     pair_code::{PairCodeError, PairCodeOptions, PairError},
@@ -10,7 +11,7 @@ use whatsapp_rust::{
 
 use crate::session::{
     NotReached, Session,
-    requests::pace::Ask,
+    requests::{ANSWER, pace::Ask},
     state::{State, Status},
 };
 
@@ -125,7 +126,10 @@ impl Session {
         }
         let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
         let options = PairCodeOptions { phone_number: phone.to_owned(), ..Default::default() };
-        Ok(client.pair_with_code(options).await?)
+        match timeout(ANSWER, client.pair_with_code(options)).await {
+            Ok(code) => Ok(code?),
+            Err(_) => Err(RefusedCode::NotConnected),
+        }
     }
 }
 

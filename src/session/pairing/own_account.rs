@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
 
 /// How long an allowed change waits for the scan. A door that is left open for ever is forgotten.
 const CHANGE_EXPIRES: Duration = Duration::from_secs(24 * 3600);
+
+/// How long somebody who disowns a tenant waits for the vault.
+const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Another account may scan, once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,18 +69,23 @@ impl Session {
     }
 
     /// The tenant, which is not linked, is nobody's from now on: any account may scan, and what was said stays closed until the former one
-    /// comes back. Returns when it is durable.
+    /// comes back. Waits five seconds for it to be durable, and goes on when nobody waits any more.
     pub async fn disown(&self) -> Result<(), StoreError> {
         let inner = &self.0;
         let Some(own) = inner.store.own_account().await? else { return Ok(()) };
-        inner.forget_files().await;
+        let forgotten = inner.forget_files().await;
         // In a task of its own: whoever asked for it may go away.
-        let outbox = inner.outbox.clone();
-        let leaving = async move { outbox.change_account(own, None, FormerConversations::Keep).await };
-        inner.tasks.spawn(leaving.in_current_span()).await.map_err(|_| StoreError::Closed)??;
-        inner.presences.forget();
-        inner.set_status(|status| status.expected = None);
-        Ok(())
+        let session = inner.clone();
+        let leaving = async move {
+            let _forgotten = forgotten;
+            session.outbox.change_account(own, None, FormerConversations::Keep).await?;
+            session.presences.forget();
+            session.set_status(|status| status.expected = None);
+            Ok::<_, StoreError>(())
+        };
+        let leaving = inner.tasks.spawn(leaving.in_current_span());
+        let left = timeout(VAULT_TIMEOUT, leaving).await.map_err(|_| StoreError::Unconfirmed)?;
+        left.map_err(|_| StoreError::Interrupted)?
     }
 
     /// Takes that back.
@@ -97,14 +106,6 @@ pub(in crate::session) async fn expect_number(store: &Store, number: &str) -> Re
 }
 
 impl Inner {
-    /// Before the rest: files are served to whoever knows their name. What is lost of them can be fetched again, as long as there is
-    /// somebody to fetch it for.
-    async fn forget_files(&self) {
-        if let Err(error) = self.env.media.forget(&self.tenant).await {
-            warn!(%error, "files of the former account stay until they are swept");
-        }
-    }
-
     async fn account_change(&self) -> Result<Option<AccountChange>, StoreError> {
         let stored = self.store.get(space::SETTINGS, &key::text(ACCOUNT_CHANGE)).await?;
         let change: Option<AccountChange> = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
@@ -142,10 +143,13 @@ impl Inner {
     async fn change_account(&self, scanned: &OwnAccount) -> Result<Option<OwnAccount>, StoreError> {
         let Some(own) = self.store.own_account().await?.filter(|own| !own.is_same(scanned)) else { return Ok(None) };
         let Some(change) = self.account_change().await? else { return Ok(Some(own)) };
-        self.forget_files().await;
+        let forgotten = self.forget_files().await;
         // In a task of its own: the library may drop this call with its connection.
         let (outbox, to) = (self.outbox.clone(), scanned.clone());
-        let changing = async move { outbox.change_account(own, Some(&to), change.conversations).await };
+        let changing = async move {
+            let _forgotten = forgotten;
+            outbox.change_account(own, Some(&to), change.conversations).await
+        };
         self.tasks.spawn(changing.in_current_span()).await.map_err(|_| StoreError::Closed)??;
         self.presences.forget();
         warn!(conversations = ?change.conversations, "the tenant is another account from now on, as its owner allowed");

@@ -26,11 +26,8 @@ use whatsapp_rust::{
 
 use crate::{
     config::Secret,
-    session::{Inner, Session, Status, Wish, state::State},
+    session::{Inner, Session, Status, Wish, requests::ANSWER, state::State},
 };
-
-/// WhatsApp answers within a second; the library itself would wait for more than a minute.
-const ANSWER: Duration = Duration::from_secs(20);
 
 /// WhatsApp gives ten minutes; what it says may be less.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -216,7 +216,11 @@ impl Session {
         let mut requests = Vec::new();
         for request in found.map_err(|refused| refused.about("group"))? {
             let who = request.jid.to_non_ad_string();
-            let number = self.names(&who).await.ok().flatten().map(|names| names.number);
+            // WhatsApp is not asked who a stranger is: a tenant may ask that of few, and a group may have hundreds who wait.
+            let number = match request.jid.is_lid() {
+                true => self.names(&who).await.ok().flatten().map(|names| names.number),
+                false => Some(who.clone()).filter(|_| request.jid.is_pn()),
+            };
             requests.push(Request { who, number, at: request.request_time.unwrap_or_default() });
         }
         Ok(requests)

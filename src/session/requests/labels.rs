@@ -1,5 +1,7 @@
 //! Labels of conversations, which WhatsApp Business has. Read from what WhatsApp has told; changed at WhatsApp, which tells it back.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::{
     message::synced::{self, Label},
     session::{Refused, Session},
@@ -9,6 +11,19 @@ use crate::{
 const MAX_LABELS: usize = 20;
 const MAX_NAME: usize = 100;
 pub const COLORS: std::ops::RangeInclusive<i32> = 0..=19;
+
+/// The last number that was given to a label: two that are made at once have two numbers, although WhatsApp tells of each afterwards.
+#[derive(Debug, Default)]
+pub(in crate::session) struct LabelNumbers(Mutex<u32>);
+
+impl LabelNumbers {
+    fn next(&self, labels: &[Label]) -> u32 {
+        let known = labels.iter().filter_map(|label| label.id.parse().ok()).max().unwrap_or(0);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = known.max(*last).saturating_add(1);
+        *last
+    }
+}
 
 impl Session {
     pub async fn labels(&self) -> Result<Vec<Label>, Refused> {
@@ -23,10 +38,10 @@ impl Session {
         if labels.len() >= MAX_LABELS {
             return Err(Refused::Full { most: MAX_LABELS, of: "labels" });
         }
-        let next = labels.iter().filter_map(|label| label.id.parse::<u32>().ok()).max().unwrap_or(0) + 1;
         let free = || COLORS.clone().find(|color| labels.iter().all(|label| label.color != *color));
         let color = color.or_else(free).unwrap_or_default();
-        self.put_label(Label { id: next.to_string(), name: name.to_owned(), color }).await
+        let id = self.0.label_numbers.next(&labels).to_string();
+        self.put_label(Label { id, name: name.to_owned(), color }).await
     }
 
     pub async fn change_label(&self, id: &str, name: &str, color: Option<i32>) -> Result<Label, Refused> {
@@ -97,5 +112,20 @@ impl Session {
 
     async fn label(&self, id: &str) -> Result<Label, Refused> {
         self.labels().await?.into_iter().find(|label| label.id == id).ok_or(Refused::Unknown("label"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else the second would rename the first.
+    #[test]
+    fn two_labels_that_are_made_at_once_have_two_numbers() {
+        let numbers = LabelNumbers::default();
+        let label = |id: &str| Label { id: id.into(), name: "VIP".into(), color: 0 };
+        let labels = [label("4"), label("not a number")];
+        assert_eq!([numbers.next(&labels), numbers.next(&labels)], [5, 6]);
+        assert_eq!(numbers.next(&[label("9")]), 10, "the phone has made others");
     }
 }

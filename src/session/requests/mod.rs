@@ -29,7 +29,7 @@ use super::{End, Session};
 use crate::store::StoreError;
 
 /// WhatsApp answers within a second; the library itself would wait for more than a minute.
-const ANSWER: Duration = Duration::from_secs(20);
+pub(in crate::session) const ANSWER: Duration = Duration::from_secs(20);
 
 /// Why WhatsApp did not do what was asked, or was not asked.
 #[derive(Debug, thiserror::Error)]

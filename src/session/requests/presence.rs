@@ -4,10 +4,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -54,8 +51,17 @@ pub struct Shown {
 #[derive(Debug, Default)]
 pub(in crate::session) struct Presences {
     followed: Mutex<Followed>,
-    /// The tenant wants to be seen.
-    online: AtomicBool,
+    online: Mutex<Online>,
+}
+
+/// Whether the tenant is seen.
+#[derive(Debug, Default)]
+struct Online {
+    /// As WhatsApp was last told.
+    shown: bool,
+    /// As whoever asked last wants it.
+    wanted: bool,
+    asked: u64,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +82,20 @@ impl Presences {
     /// Who was followed was another account's business.
     pub fn forget(&self) {
         *self.followed() = Followed::default();
-        self.online.store(false, Ordering::Release);
+        let mut online = self.online();
+        *online = Online { asked: online.asked + 1, ..Online::default() };
+    }
+
+    fn online(&self) -> MutexGuard<'_, Online> {
+        self.online.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Before it is said: what is said and not meant is taken back.
+    fn show_online(&self, online: bool) -> Showing<'_> {
+        let mut known = self.online();
+        known.asked += 1;
+        known.wanted = online;
+        Showing { presences: self, online, asked: known.asked, is_shown: false }
     }
 
     fn followed(&self) -> MutexGuard<'_, Followed> {
@@ -145,7 +164,7 @@ impl Presences {
 
     /// The tenant is to be shown as there.
     pub fn is_online(&self) -> bool {
-        self.online.load(Ordering::Acquire)
+        self.online().wanted
     }
 
     /// On a new connection: as it was on the last.
@@ -210,18 +229,36 @@ impl Drop for Following<'_> {
     }
 }
 
+/// WhatsApp is being told whether the tenant is seen. If that fails, or whoever asked leaves, the tenant wants what WhatsApp knows, unless
+/// somebody has asked since.
+struct Showing<'a> {
+    presences: &'a Presences,
+    online: bool,
+    asked: u64,
+    is_shown: bool,
+}
+
+impl Drop for Showing<'_> {
+    fn drop(&mut self) {
+        let mut known = self.presences.online();
+        if self.is_shown {
+            known.shown = self.online;
+        }
+        if known.asked == self.asked {
+            known.wanted = known.shown;
+        }
+    }
+}
+
 impl Session {
     /// Shows the tenant as there or not there. While it is, the owner's phone does not notify.
     pub async fn show_online(&self, online: bool) -> Result<(), Refused> {
-        // Before it is said: what is said and not meant is taken back.
-        let was_online = self.0.presences.online.swap(online, Ordering::AcqRel);
+        let mut showing = self.0.presences.show_online(online);
         let asked = self.ask(Ask::Presence, |client| async move {
             if online { client.presence().set_available().await } else { client.presence().set_unavailable().await }
         });
         let asked = asked.await;
-        if asked.is_err() {
-            self.0.presences.online.store(was_online, Ordering::Release);
-        }
+        showing.is_shown = asked.is_ok();
         asked
     }
 
@@ -298,5 +335,24 @@ mod tests {
         assert!(!presences.followed().chats.contains_key("chat"));
         assert_eq!(ask(true).now_or_never(), Some(()));
         assert!(presences.followed().chats.contains_key("chat"));
+    }
+
+    #[test]
+    fn what_failed_takes_back_nothing_that_somebody_else_wanted_since() {
+        let presences = Presences::default();
+        let first = presences.show_online(true);
+        let mut second = presences.show_online(true);
+        drop(first);
+        assert!(presences.is_online(), "the second still wants it");
+        second.is_shown = true;
+        drop(second);
+        assert!(presences.is_online());
+        let fails = presences.show_online(false);
+        assert!(!presences.is_online());
+        drop(fails);
+        assert!(presences.is_online(), "as WhatsApp knows it");
+        let (first, second) = (presences.show_online(false), presences.show_online(false));
+        drop((first, second));
+        assert!(presences.is_online(), "neither was told");
     }
 }

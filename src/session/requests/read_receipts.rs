@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use whatsapp_rust::{Client, Jid, Server};
 
-use super::pace::Ask;
+use super::{ANSWER, pace::Ask};
 use crate::{
     message::{
         EventId, Message,
@@ -41,10 +42,14 @@ impl Session {
         } else {
             theirs.filter(|entry| ids.contains(&entry.message.id)).collect()
         };
-        for (chat, sender, ids) in receipts(&wanted, &names[0]) {
-            let marking = client.mark_as_read(&chat, sender.as_ref(), &ids).await;
-            marking.map_err(|_| self.unready(RefusedSend::NotConnected))?;
-        }
+        // One for each author, and each may wait for the wire.
+        let marking = async {
+            for (chat, sender, ids) in receipts(&wanted, &names[0]) {
+                client.mark_as_read(&chat, sender.as_ref(), &ids).await?;
+            }
+            whatsapp_rust::anyhow::Ok(())
+        };
+        self.in_time(marking).await?;
         match ids.is_empty() {
             true => marked.all(recent.first().map(|newest| newest.event)),
             false => marked.some(wanted.iter().map(|entry| entry.message.id.clone())),
@@ -74,12 +79,19 @@ impl Session {
     pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), RefusedSend> {
         let (client, names) = self.reach(Ask::Presence, chat).await?;
         let jid = &names[0];
-        let shown = if typing {
-            client.chatstate().send_composing(jid).await
+        if typing {
+            self.in_time(client.chatstate().send_composing(jid)).await
         } else {
-            client.chatstate().send_paused(jid).await
-        };
-        shown.map_err(|_| self.unready(RefusedSend::NotConnected))
+            self.in_time(client.chatstate().send_paused(jid)).await
+        }
+    }
+
+    /// Within the deadline of a question: what waits for the wire for so long is worth nothing any more.
+    async fn in_time<E>(&self, showing: impl Future<Output = Result<(), E>>) -> Result<(), RefusedSend> {
+        match timeout(ANSWER, showing).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(self.unready(RefusedSend::NotConnected)),
+        }
     }
 
     /// The client, and the names of the chat.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use crate::{
     clock::Instant,
@@ -71,9 +72,12 @@ impl Session {
     /// What these groups are called, as far as it is known, or WhatsApp says it soon.
     pub(in crate::session) async fn learn_subjects(&self, groups: &[String]) {
         let subjects = &self.0.subjects;
-        if groups.iter().any(|group| subjects.get(group).is_none()) && subjects.may_ask(self.0.env.clock.instant()) {
-            // They are noted when they come.
-            let _ = timeout(ASK_TIMEOUT, self.groups()).await;
+        let is_unknown = groups.iter().any(|group| subjects.get(group).is_none());
+        if is_unknown && self.connected().is_ok() && subjects.may_ask(self.0.env.clock.instant()) {
+            // The session's own task: who waits no longer does not end it, and the subjects are noted when they come.
+            let (session, stop) = (self.clone(), self.stopping());
+            let asking = stop.run_until_cancelled_owned(async move { session.groups().await });
+            let _ = timeout(ASK_TIMEOUT, self.0.tasks.spawn(asking.in_current_span())).await;
         }
     }
 }

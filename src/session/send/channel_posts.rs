@@ -45,6 +45,11 @@ impl Changes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(post.to_owned(), id);
     }
 
+    /// A connection begins: what was not confirmed on the last one is said again, or never was.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The change that WhatsApp means when it names a post.
     pub fn end(&self, post: &str) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(post)
@@ -79,14 +84,18 @@ pub async fn publish(
         session.changes.begin(&post, id);
         let channels = client.newsletter();
         let changed = match protocol.edited_message.as_option() {
-            Some(edited) => channels.edit_message(&channel, post, edited.clone()).await,
-            None => channels.revoke_message(&channel, post).await,
+            Some(edited) => channels.edit_message(&channel, post.as_str(), edited.clone()).await,
+            None => channels.revoke_message(&channel, post.as_str()).await,
         };
-        return changed.map_err(|error| match error {
-            NewsletterError::Client(error) => error.into(),
-            NewsletterError::Iq(error) => error.into(),
-            NewsletterError::InvalidRequest(why) => SendError::InvalidRequest(why),
-            error => SendError::Internal(error.into()),
+        return changed.map_err(|error| {
+            // A later confirmation is of another change of the post, by the owner's phone perhaps.
+            session.changes.end(&post);
+            match error {
+                NewsletterError::Client(error) => error.into(),
+                NewsletterError::Iq(error) => error.into(),
+                NewsletterError::InvalidRequest(why) => SendError::InvalidRequest(why),
+                error => SendError::Internal(error.into()),
+            }
         });
     }
     if let Some(reaction) = body.reaction_message.as_option() {
@@ -187,5 +196,21 @@ impl Raw {
         };
         let message = message.bounded(usize::MAX);
         Some(Post { message, reactions: self.reactions, views: self.views })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confirmation_on_a_later_connection_is_of_no_earlier_change() {
+        let changes = Changes::default();
+        changes.begin("post", "never confirmed".into());
+        changes.forget();
+        assert_eq!(changes.end("post"), None);
+        changes.begin("post", "edit".into());
+        assert_eq!(changes.end("post").as_deref(), Some("edit"));
+        assert_eq!(changes.end("post"), None, "the owner's phone has changed it");
     }
 }

@@ -1,0 +1,87 @@
+//! Whether the owner wants the session to stay away. The store, the memory and the supervisor say the same of it, whatever becomes of
+//! whoever asked: else the next start of the process would stop a session that runs, or start one that was stopped.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use tracing::{Instrument as _, warn};
+
+use super::{Inner, Session, Wish, state::State};
+use crate::{
+    journal::ChangeNo,
+    store::{Batch, STOPPED, StoreError, key, space},
+};
+
+impl Session {
+    /// Connects, also one that was stopped; pairs when there are no credentials. Never touches credentials that there are. While the
+    /// vault is down a start does not hang: it is durable when the vault is back.
+    pub async fn connect(&self) {
+        if !self.is_stopped() {
+            return self.resume().await;
+        }
+        match self.set_stopped(false).await {
+            Ok(change) => {
+                if self.0.confirm(change).await.is_err() {
+                    warn!(tenant = %self.0.tenant, "the session may be stopped again after a restart");
+                }
+            }
+            Err(error) => {
+                warn!(tenant = %self.0.tenant, %error, "the session stays stopped: the start could not be written")
+            }
+        }
+    }
+
+    /// The same after a restart of the process: one that was stopped stays away, and one that was exported in any case.
+    pub async fn resume(&self) {
+        if !self.is_stopped() && self.exported().is_none() {
+            let _ = self.0.wishes.send(Wish::Connect).await;
+        }
+    }
+
+    /// Stays linked and goes away, until somebody asks for a connection; over restarts too, unless this says that it is unconfirmed.
+    /// What comes meanwhile waits at WhatsApp. Waits ten seconds for it to have gone, and no longer: then the status says what keeps it.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let change = self.set_stopped(true).await?;
+        let mut status = self.watch();
+        let away = async {
+            let stopped = status.wait_for(|status| status.state == State::Stopped);
+            let _ = tokio::time::timeout(Duration::from_secs(10), stopped).await;
+        };
+        let ((), confirmed) = tokio::join!(away, self.0.confirm(change));
+        confirmed
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
+
+    /// Writes it, remembers it and tells the supervisor: one caller after the other, so that the last one counts everywhere; in a task of
+    /// its own, since whoever asked may go away in the middle.
+    async fn set_stopped(&self, stopped: bool) -> Result<ChangeNo, StoreError> {
+        let session = self.clone();
+        let setting = async move {
+            let inner = &session.0;
+            let _turn = inner.stop_turn.lock().await;
+            let mut batch = Batch::default();
+            if stopped {
+                batch.put(space::SETTINGS, key::text(STOPPED), Vec::new());
+            } else {
+                batch.delete(space::SETTINGS, key::text(STOPPED));
+            }
+            let change = inner.store.write(batch).await?;
+            inner.stopped.store(stopped, Ordering::Release);
+            if stopped {
+                let _ = inner.wishes.send(Wish::Stop).await;
+            } else {
+                session.resume().await;
+            }
+            Ok::<_, StoreError>(change)
+        };
+        self.0.tasks.spawn(setting.in_current_span()).await.map_err(|_| StoreError::Interrupted)?
+    }
+}
+
+impl Inner {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
