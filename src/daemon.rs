@@ -403,7 +403,7 @@ async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, expected: Optio
             VaultHome::Firestore { project, database, .. } => format!("{project}, {database}"),
         };
         warn!(
-            place,
+            %place,
             "the vault is new or empty: nobody is paired in it. If there were tenants, it is another one: a volume that is not mounted, \
              another project"
         );
