@@ -151,8 +151,8 @@ fn table() -> Vec<Section> {
             Route::post("/api/sessions/logout", Keyed, waha::sessions::logout_named, "Unlink at WhatsApp and wipe the credentials"),
         ]),
         section("Chatting", vec![
-            Route::post("/api/sendText", Keyed, waha::sending::text, "Send a text").sends().also(&[501]),
-            Route::post("/api/reply", Keyed, waha::sending::text, "Send a text that answers a message").sends().also(&[501]),
+            Route::post("/api/sendText", Keyed, waha::sending::text, "Send a text").sends(),
+            Route::post("/api/reply", Keyed, waha::sending::text, "Send a text that answers a message").sends(),
             Route::post("/api/sendLocation", Keyed, waha::sending::location, "Send a place").sends(),
             Route::post("/api/sendContactVcard", Keyed, waha::sending::contacts, "Send contact cards").sends(),
             Route::post("/api/sendPoll", Keyed, waha::sending::poll, "Send a poll").sends(),
