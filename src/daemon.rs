@@ -153,17 +153,25 @@ impl Daemon {
         }
         // The import is within the restore's deadline: whoever waits for the port knows of one limit.
         let restored = stop.run_until_cancelled(fleet.restore(restoring)).await;
-        let Some(summary) = restored.transpose()? else {
-            info!("told to stop while the tenants are restored");
-            let limit = config.shutdown_grace.unwrap_or(CLOSING_TIME);
-            let ending = async {
-                fleet.stop(limit.saturating_sub(AFTER_SESSIONS)).await;
-                auth.stop().await;
-            };
-            if tokio::time::timeout(limit, ending).await.is_err() {
-                bail!("not everything that the start had begun was finished within {limit:?}");
+        let summary = match restored {
+            Some(Ok(summary)) => summary,
+            // What an import has opened is written and closed, also where the vault does not say whom to restore.
+            unrestored => {
+                if unrestored.is_none() {
+                    info!("told to stop while the tenants are restored");
+                }
+                let limit = config.shutdown_grace.unwrap_or(CLOSING_TIME);
+                let ending = async {
+                    fleet.stop(limit.saturating_sub(AFTER_SESSIONS)).await;
+                    auth.stop().await;
+                };
+                let is_over = tokio::time::timeout(limit, ending).await.is_ok();
+                unrestored.transpose()?;
+                if !is_over {
+                    bail!("not everything that the start had begun was finished within {limit:?}");
+                }
+                return Ok(None);
             }
-            return Ok(None);
         };
         fleet.start();
         let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
