@@ -112,7 +112,12 @@ pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
         fleet.clone().handovers.giving.spawn(async move {
             let gives = fleet.is_leaving() && !fleet.is_draining();
             let is_first = gives && fleet.handovers.book().giving.insert(ask.tenant.clone());
-            let verdict = if is_first { give(&fleet, &by, &ask).await } else { Verdict::Kept };
+            let giving = async { if is_first { give(&fleet, &by, &ask).await } else { Verdict::Kept } };
+            // One that crashes must not stay among those that are under way: it would be neither closed nor asked for again.
+            let verdict = AssertUnwindSafe(giving).catch_unwind().await.unwrap_or_else(|_| {
+                error!(tenant = %ask.tenant, "handing a tenant over crashed: it is kept");
+                Verdict::Kept
+            });
             let mut book = fleet.handovers.book();
             book.giver.answer(&by, &ask, verdict);
             if is_first {
