@@ -2,8 +2,8 @@
 //! nothing.
 //!
 //! The hook stands between decryption and the ack: WhatsApp is answered only when it returned `Ok`, that is when the messages
-//! are durable. The event bus calls inline and must not be held up: both of its channels are bounded; when the one for
-//! records is full the line is cut, and WhatsApp says it all again at the next login.
+//! are durable. The event bus calls inline and must not be held up: both of its channels are bounded; when one is full the line
+//! is cut, and WhatsApp says it all again at the next login.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ use tokio::{
     sync::{Notify, mpsc, watch},
     time::Instant,
 };
-use tracing::{error, warn};
+use tracing::warn;
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid, NodeFilter,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
@@ -309,12 +309,9 @@ impl Ears {
         let sent = if record { self.records.try_send(event) } else { self.control.try_send(event) };
         match sent {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(_)) if record => {
-                warn!("receipts come faster than they are written: cutting the line, they will be said again");
+            Err(mpsc::error::TrySendError::Full(event)) => {
+                warn!(kind = ?event.kind(), "events come faster than they are handled: cutting the line, they will be said again");
                 self.session.line.cut();
-            }
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                error!("more news of a connection than any connection has: dropped")
             }
         }
     }
