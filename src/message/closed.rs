@@ -89,7 +89,7 @@ impl Log {
         let orders = [space::BOT_ORDERS, space::BOT_ORDER_IDS];
         let orders = orders.into_iter().filter(|_| conversations == FormerConversations::Delete);
         for space in dying.into_iter().chain(orders) {
-            for (key, _) in self.store.scan(space, None, usize::MAX).await? {
+            for key in self.store.keys(space, &[]).await? {
                 batch.delete(space, key);
             }
         }
@@ -105,7 +105,7 @@ impl Log {
             FormerConversations::Keep => accounts.push(FormerAccount { last, account: former }),
             FormerConversations::Delete => {
                 accounts.clear();
-                for (key, _) in self.store.scan(space::EVENTS, None, usize::MAX).await? {
+                for key in self.store.keys(space::EVENTS, &[]).await? {
                     if parse_key(&key).is_some() {
                         batch.delete(space::EVENTS, key);
                     }

@@ -153,7 +153,7 @@ pub async fn keep(store: &Store, told: &[Told], limits: Limits) -> Result<Kept, 
 /// Forgets what was told of a chat, with the rest of `batch`.
 pub async fn forget(store: &Store, batch: &mut Batch, chat: &str) -> Result<(), StoreError> {
     for name in store.names(chat).await? {
-        for (key, _) in store.scan_prefix(space::PAST, &key::past(&name, &[]), usize::MAX).await? {
+        for key in store.keys(space::PAST, &key::past(&name, &[])).await? {
             batch.delete(space::PAST, key);
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! What comes back is what was put: [`super::pages`] checks the pages, and here each row is compared with its digest.
 
-use std::slice;
+use std::{ops::ControlFlow, slice};
 
 use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, params};
@@ -15,7 +15,7 @@ use super::{
     StoreError,
     digest::{DigestKey, RowDigest, SetDigest},
     failure::CopyFailure,
-    key,
+    key::{self, Key},
     pages::{PAGE, PageFile},
     space::Space,
     vfs,
@@ -235,17 +235,36 @@ impl Database {
 
     /// Those whose keys begin with `prefix`, in order.
     pub(super) fn scan_prefix(&self, space: Space, prefix: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
+        let mut pairs = Vec::new();
+        self.each_of(space, prefix, limit, |pair| pairs.push(pair))?;
+        Ok(pairs)
+    }
+
+    /// The keys alone of all that begin with `prefix`, in order. One value is in memory at a time.
+    pub(super) fn keys(&self, space: Space, prefix: &[u8]) -> Result<Vec<Key>, StoreError> {
+        let mut keys = Vec::new();
+        self.each_of(space, prefix, usize::MAX, |(key, _)| keys.push(key))?;
+        Ok(keys)
+    }
+
+    fn each_of(&self, space: Space, prefix: &[u8], limit: usize, mut each: impl FnMut(Pair)) -> Result<(), StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let each = |pair| {
+            each(pair);
+            ControlFlow::Continue(())
+        };
         match key::end_of(prefix) {
-            Some(end) => self.pairs(
+            Some(end) => self.each(
                 space,
                 "SELECT key, digest, value FROM records WHERE space = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4",
                 params![space.0, prefix, end, limit],
+                each,
             ),
-            None => self.pairs(
+            None => self.each(
                 space,
                 "SELECT key, digest, value FROM records WHERE space = ?1 AND key >= ?2 ORDER BY key LIMIT ?3",
                 params![space.0, prefix, limit],
+                each,
             ),
         }
     }
@@ -278,19 +297,36 @@ impl Database {
         parameters: &[&dyn ToSql],
         bytes: usize,
     ) -> Result<Vec<Pair>, StoreError> {
+        let (mut pairs, mut sum) = (Vec::new(), 0_usize);
+        self.each(space, sql, parameters, |(key, value)| {
+            sum = sum.saturating_add(value.len());
+            if sum > bytes && !pairs.is_empty() {
+                return ControlFlow::Break(());
+            }
+            pairs.push((key, value));
+            ControlFlow::Continue(())
+        })?;
+        Ok(pairs)
+    }
+
+    /// One after the other, each checked.
+    fn each(
+        &self,
+        space: Space,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        mut each: impl FnMut(Pair) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let mut statement = self.statement(sql)?;
         let mut rows = statement.query(parameters)?;
-        let (mut pairs, mut sum) = (Vec::new(), 0_usize);
         while let Some(row) = rows.next()? {
             let (key, digest, value) = (row.get::<_, Vec<u8>>(0)?, digest(row, 1)?, row.get::<_, Vec<u8>>(2)?);
             self.check(space, &key, &value, digest)?;
-            sum = sum.saturating_add(value.len());
-            if sum > bytes && !pairs.is_empty() {
+            if each((key.into(), value.into())).is_break() {
                 break;
             }
-            pairs.push((key.into(), value.into()));
         }
-        Ok(pairs)
+        Ok(())
     }
 
     fn check(&self, space: Space, key: &[u8], value: &[u8], digest: RowDigest) -> Result<(), StoreError> {

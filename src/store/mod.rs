@@ -286,6 +286,12 @@ impl Store {
         self.read(move |turn| turn.database.scan_back(space, before.as_deref(), limit)).await
     }
 
+    /// The keys of all records that begin with `prefix`, in order: for whoever does not need the values, which may be large.
+    pub async fn keys(&self, space: Space, prefix: &[u8]) -> Result<Vec<Key>, StoreError> {
+        let prefix = Key::from(prefix);
+        self.read(move |turn| turn.database.keys(space, &prefix)).await
+    }
+
     /// At most `limit` records whose keys begin with `prefix`, in order.
     pub async fn scan_prefix(
         &self,
@@ -356,7 +362,7 @@ impl Store {
                     turn.wiped = Some(Wiped::of(&device));
                 }
                 for space in space::credentials() {
-                    for (key, _) in turn.database.scan(space, None, usize::MAX)? {
+                    for key in turn.database.keys(space, &[])? {
                         turn.delete(space, key)?;
                     }
                 }

@@ -151,7 +151,7 @@ pub async fn failures(store: &Store, webhook: &str) -> Result<Vec<Failure>, Stor
 pub async fn forget(store: &Store, batch: &mut Batch, webhook: &str) -> Result<(), StoreError> {
     batch.delete(space::SETTINGS, of(webhook));
     let prefix = key::webhook_failure(webhook, b"");
-    for (key, _) in store.scan_prefix(space::WEBHOOK_FAILURES, &prefix, usize::MAX).await? {
+    for key in store.keys(space::WEBHOOK_FAILURES, &prefix).await? {
         batch.delete(space::WEBHOOK_FAILURES, key);
     }
     Ok(())
@@ -161,7 +161,7 @@ pub async fn forget(store: &Store, batch: &mut Batch, webhook: &str) -> Result<(
 pub async fn forget_all(store: &Store, batch: &mut Batch) -> Result<(), StoreError> {
     let places = key::text(&format!("{SETTINGS}/"));
     for (space, prefix) in [(space::SETTINGS, &*places), (space::WEBHOOK_FAILURES, &[][..])] {
-        for (key, _) in store.scan_prefix(space, prefix, usize::MAX).await? {
+        for key in store.keys(space, prefix).await? {
             batch.delete(space, key);
         }
     }
