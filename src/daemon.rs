@@ -153,22 +153,25 @@ impl Daemon {
         }
         // The import is within the restore's deadline: whoever waits for the port knows of one limit.
         let restored = stop.run_until_cancelled(fleet.restore(restoring)).await;
-        let Some(Ok(summary)) = restored else {
-            if restored.is_none() {
-                info!("told to stop while the tenants are restored");
+        let summary = match restored {
+            Some(Ok(summary)) => summary,
+            // What an import has opened is written and closed, also where the vault does not say whom to restore.
+            unrestored => {
+                if unrestored.is_none() {
+                    info!("told to stop while the tenants are restored");
+                }
+                let limit = config.shutdown_grace.unwrap_or(CLOSING_TIME);
+                let ending = async {
+                    fleet.stop(limit.saturating_sub(AFTER_SESSIONS)).await;
+                    auth.stop().await;
+                };
+                let is_over = tokio::time::timeout(limit, ending).await.is_ok();
+                unrestored.transpose()?;
+                if !is_over {
+                    bail!("not everything that the start had begun was finished within {limit:?}");
+                }
+                return Ok(None);
             }
-            let limit = config.shutdown_grace.unwrap_or(CLOSING_TIME);
-            let ending = async {
-                fleet.stop(limit.saturating_sub(AFTER_SESSIONS)).await;
-                auth.stop().await;
-            };
-            let is_over = tokio::time::timeout(limit, ending).await.is_ok();
-            // The import may have opened some: they are written and closed, whatever the restore says.
-            restored.transpose()?;
-            if !is_over {
-                bail!("not everything that the start had begun was finished within {limit:?}");
-            }
-            return Ok(None);
         };
         fleet.start();
         let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
