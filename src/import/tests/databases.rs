@@ -381,5 +381,5 @@ fn a_setting_that_is_not_whole_costs_itself_and_the_bot_stays_off() {
     let copy = found.remove(0).copy.expect("a copy");
     assert_eq!(copy.restaurant, RestaurantCopy::default());
     let problems: Vec<_> = copy.tally.problems.iter().map(|problem| problem.entry.as_str()).collect();
-    assert_eq!(problems, ["menu/items", "config/businessHours", "config/deliveryTime"]);
+    assert_eq!(problems, ["menu/items", "restaurant/name", "config/businessHours", "config/deliveryTime"]);
 }
