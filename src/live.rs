@@ -36,7 +36,7 @@ use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
-    message::{Connection, Event, EventBody, EventId, Notice, OrderChange, media::Links, status::STATUS_CHAT},
+    message::{Connection, Delivery, Event, EventBody, EventId, Notice, OrderChange, status::STATUS_CHAT},
     telemetry::metrics::{self, label::Consumer},
     tenant::TenantId,
     waha::{self, KitchenOrder, View},
@@ -386,7 +386,7 @@ async fn follow(
             Ok(Notice::Event(_)) if is_behind => {}
             Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
-                emit_event(socket, &event, &fleet.env().media.links).await;
+                emit_event(fleet, socket, &event).await;
                 if event.body.message().is_some() {
                     metrics::message_delivered(Consumer::SocketIo, event.at_ms(), fleet.env().clock.now());
                 }
@@ -459,7 +459,7 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
         };
         for event in &events {
             *last = Some(event.id);
-            emit_event(socket, event, &fleet.env().media.links).await;
+            emit_event(fleet, socket, event).await;
         }
         // A page of large events has fewer.
         if events.is_empty() {
@@ -468,8 +468,17 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
     }
 }
 
-async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
-    let (tenant, at, id) = (&event.tenant, event.at_ms(), event.id);
+/// Where a message of the tenant begins: what its phone wrote is with WhatsApp, and no other event will say so.
+async fn first_status(fleet: &Fleet, tenant: &TenantId, message_id: &str) -> Delivery {
+    let Some(session) = fleet.session(tenant) else { return Delivery::Accepted };
+    match session.delivery(message_id).await {
+        Ok(None) => Delivery::Sent,
+        Ok(Some(_)) | Err(_) => Delivery::Accepted,
+    }
+}
+
+async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
+    let (tenant, at, id, links) = (&event.tenant, event.at_ms(), event.id, &fleet.env().media.links);
     // The old service never told of them, and its pages would take one for a conversation.
     if event.body.chat() == STATUS_CHAT {
         return;
@@ -488,9 +497,10 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
             emit(socket, "message:received", &payload).await;
         }
         EventBody::Sent { message } => {
-            let payload = json!({
+            let mut payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
+            payload["message"]["status"] = json!(first_status(fleet, tenant, &message.id).await.as_str());
             emit(socket, "message:sent", &payload).await;
         }
         EventBody::Status { message_id, chat, status, failure, .. } => {
