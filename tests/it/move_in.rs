@@ -65,9 +65,10 @@ async fn one_retry(version: &str) {
     assert_eq!(report["entries"]["session"]["kept"], json!(0), "{report:#}");
     scene.go_on().await;
     let stats = scene.stats().await;
-    // For what was written on a session that is not there; group keys of others are.
+    // For what was written on a session that is not there; group keys of others are. Not asked of these: that one message is one event.
+    // The phone may tell one under another name of its chat.
     assert!(stats.counts.retry_receipts <= scene.people.len() as u64, "{}", scene.story(&stats));
-    scene.assert_clean(&stats);
+    scene.assert_safe(&stats);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,7 +310,7 @@ impl Scene {
         self.go_on().await;
         let stats = self.stats().await;
         assert!(stats.counts.retry_receipts <= 2 * unreadable, "{}", self.story(&stats));
-        self.assert_clean(&stats);
+        self.assert_safe(&stats);
         // New keys went up, far from those of the old service.
         let creds = std::fs::read(self.store.join("creds.json")).unwrap();
         let next = serde_json::from_slice::<Value>(&creds).unwrap()["nextPreKeyId"].as_u64().unwrap();
@@ -420,9 +421,9 @@ impl Scene {
         let heard = self.ear.as_ref().expect("it was served").heard();
         for id in &self.written {
             // One that cannot be read yet is told as well, and told again when it can.
-            let readable = heard.iter().filter(|heard| is_readable(heard, id));
-            let events: HashSet<_> = readable.map(|heard| heard.payload["eventId"].to_string()).collect();
-            assert_eq!(events.len(), 1, "{id}: {events:?}");
+            let readable: Vec<_> = heard.iter().filter(|heard| is_readable(heard, id)).collect();
+            let events: HashSet<_> = readable.iter().map(|heard| heard.payload["eventId"].to_string()).collect();
+            assert_eq!(events.len(), 1, "{id}: {readable:#?}");
         }
     }
 }
