@@ -305,7 +305,7 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
     });
 }
 
-/// Of a socket that ends before it is quite open nothing may be heard.
+/// Returns when the socket is gone. Polls: a socket that ends while it opens triggers no disconnect handler.
 async fn lost(socket: &SocketRef) {
     loop {
         sleep(PATIENCE).await;
@@ -417,8 +417,8 @@ fn has_moved(connection: &Connection) -> bool {
     matches!(connection, Connection::Disconnected { reason, .. } if reason == "moved")
 }
 
-/// Of a tenant that this process has given away it hears no more, and that may last until the last of all tenants is given. So the client's
-/// line ends: it comes back by itself, to a process that stays where something leads it there, and goes on from its cursor.
+/// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client
+/// reconnects by itself, to a process that stays, and continues from its cursor.
 async fn send_on(socket: &SocketRef) {
     /// What was said last goes out first, and tenants that go in the same moment cost one line.
     const FAREWELL: Duration = Duration::from_secs(1);

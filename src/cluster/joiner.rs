@@ -38,8 +38,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const LONGEST_ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const ROUNDS: u32 = 6;
 
-/// One that has said that it is letting go has so long for it; and so has everybody after a time in which this process could not read or
-/// write, since they could not either.
+/// How long an owner has once it has announced that it lets go. Also granted to everybody after a time in which this
+/// process could not read or write letters: they could not either.
 const COMING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A tenant that its owner keeps is asked for again after so long, if it is still offered; twice as long each time.

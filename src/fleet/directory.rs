@@ -142,7 +142,7 @@ async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<Tenan
                 revival::revive(fleet, slot);
             }
             Err(error) => {
-                error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read");
+                error!(%tenant, error = format!("{error:#}"), "tenant state cannot be read: whether it is paired is unknown");
                 unread.push(tenant);
             }
         }

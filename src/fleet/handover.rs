@@ -203,7 +203,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
     }
 }
 
-/// One that this process has let go of already: it is free unless a process that lives has taken it over.
+/// Answers an ask for a tenant that was let go of before: it is free unless a living process has taken it.
 async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> Verdict {
     let to = fleet.handovers.book().let_go.get(tenant).cloned();
     let is_free = match to {
@@ -292,7 +292,7 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
 fn note_taken(session: &Session, from: &InstanceId, last: Option<Seq>, took: Duration) {
     let (tenant, epoch, took) = (session.tenant(), session.store().journal().epoch(), took.as_millis() as u64);
     if last.is_some_and(|last| epoch <= last) {
-        error!(%tenant, "the vault shows less than the owner before had written into it");
+        error!(%tenant, "vault is missing entries that the previous owner wrote");
     }
     match last {
         Some(_) => info!(%tenant, from = %from.0, took.ms = took, "taken over"),
@@ -364,10 +364,10 @@ impl Fleet {
         }
         letters::write_now(self).await;
         let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
-        info!(left, took.ms = began.elapsed().as_millis() as u64, "the giving away has ended");
+        info!(left, took.ms = began.elapsed().as_millis() as u64, "handover finished");
     }
 
-    /// Of what was let go of for one that does not stay, that one may have taken some, and given it to another.
+    /// Drops tenants from `let_go` that some living process has taken by now.
     async fn check_let_go(&self) {
         let staying = self.staying_peers();
         let let_go = self.handovers.book().let_go.clone();

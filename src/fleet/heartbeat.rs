@@ -1,4 +1,5 @@
-//! What runs beside the sessions: the heartbeat that reconnects what dropped, and the directory's informing fields.
+//! Two background tasks: the heartbeat, which reconnects dropped sessions, and the writer of the directory's status
+//! fields.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

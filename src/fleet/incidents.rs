@@ -1,4 +1,4 @@
-//! How often something went wrong and was put right since the start, for whoever watches the process.
+//! Counts repaired faults since the start, for `/health`.
 
 use std::{
     collections::BTreeMap,

@@ -199,7 +199,7 @@ async fn answered<T>(operation: impl Future<Output = Result<T, VaultError>>) -> 
 /// The last answers, before the rest is closed.
 pub(super) async fn write_now(fleet: &Fleet) {
     if !matches!(timeout(GOODBYE_TIMEOUT, write(fleet)).await, Ok(true)) {
-        warn!("the last answers may not be written: other processes wait for them in vain");
+        warn!("last handover answers were not written: other processes will wait for them");
     }
 }
 
@@ -257,7 +257,7 @@ impl Fleet {
         }
     }
 
-    /// Of those that are waited for: one that has died meanwhile is to be known.
+    /// Asks silent peers for a sign of life, so that a dead one is not waited for.
     pub(super) fn doubt_the_quiet(&self) {
         self.doubt(SILENCE_TIMEOUT);
     }

@@ -277,7 +277,7 @@ impl Fleet {
         self.slot(tenant).map_or(FleetError::NotOpen, |slot| slot.refusal())
     }
 
-    /// The same, and not only when somebody has looked: a process that has died holds nobody.
+    /// As [`Self::known`], and also takes back a tenant whose process has died.
     pub async fn reclaimed(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         match self.known(tenant).await {
             Err(FleetError::Moved | FleetError::Restoring) => self.opened(tenant).await,
@@ -360,8 +360,8 @@ impl Fleet {
         })
     }
 
-    /// Gives a tenant its place that has none, since it was paired at another process after this one had begun. False: nobody has ever
-    /// paired it.
+    /// Makes a slot for a tenant that was paired at another process after this one started. False: nobody ever paired
+    /// it.
     async fn find_linked(self: &Arc<Self>, tenant: &TenantId) -> Result<bool, VaultError> {
         let record = self.env.vault.tenant(tenant).await?;
         if record.as_ref().is_some_and(|record| record.deleted_at.is_some()) {
@@ -749,7 +749,7 @@ impl Fleet {
         }
     }
 
-    /// The same of a tenant that another process has: its place stays, empty.
+    /// As [`Self::close_ended`], for a tenant that another process has; the slot stays, empty.
     async fn close_moved(&self, slot: &Slot) {
         let _opening = slot.opening.lock().await;
         if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {

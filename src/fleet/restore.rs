@@ -113,7 +113,7 @@ async fn open_one_unlinked(fleet: &Fleet, record: &TenantRecord) -> bool {
     let slot = fleet.slot_of(&record.id);
     slot.set_known_number(record.phone_number.clone());
     if fleet.open(&slot, false).await.is_err() {
-        warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
+        warn!(tenant = %record.id, "unpaired tenant could not be opened: its pending webhook events are delayed");
     }
     true
 }
@@ -194,8 +194,8 @@ impl Fleet {
         Ok(summary)
     }
 
-    /// What no process that lives has, and this one should: the rest has an owner, or will have one. A process that starts disturbs nobody,
-    /// since it may be gone in a moment; what is its own by then it is offered.
+    /// The tenants to restore here: those without a living owner that this process should own. All others have an
+    /// owner, or will be offered to one. A starting process takes nothing away: it may be gone in a moment.
     async fn leave_to_the_living(&self, tenants: Vec<TenantId>, deadline: Instant) -> Vec<TenantId> {
         if self.living_peers().is_empty() {
             return tenants;

@@ -1,4 +1,4 @@
-//! What ended by itself goes on by itself: a tenant whose session ended, or could not be opened, is opened anew from the vault.
+//! Reopens tenants whose session ended by itself or could not be opened.
 //!
 //! One mechanism for every reason: a working copy that failed, a task that crashed, a vault that refused or did not answer, a disk
 //! that was full. The first time at once, then with backoff. A tenant that another process owns is left to it: see

@@ -185,8 +185,8 @@ impl Slot {
         self.inside().owner = owner;
     }
 
-    /// The last to write into its journal, who lives, and has given it to this process: nobody else looks after it. Until it is open here, or
-    /// another has it.
+    /// The process that has given this tenant to us and is still alive: nobody else looks after it until it is open
+    /// here or elsewhere.
     pub fn giver(&self) -> Option<InstanceId> {
         self.inside().giver.clone()
     }

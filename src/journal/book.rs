@@ -57,7 +57,7 @@ pub(super) struct Book {
     pub keepings: Vec<Keeping>,
     /// The store, which holds the journal: so not the other way round.
     pub source: Option<Weak<dyn Source>>,
-    /// The tenant's record as it was when the journal was opened, as far as that is known.
+    /// The directory record as of the opening, as far as known: written with the state if the vault loses it.
     pub record: Decision,
     pub barrier: Barrier,
     /// Counts the barriers.

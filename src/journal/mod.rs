@@ -350,7 +350,7 @@ impl Journal {
         self.shared().wait(number).await
     }
 
-    /// The last change of which it is known that it, and all before it, is in the vault.
+    /// The highest change known to be durable, with all before it.
     pub fn durable(&self) -> ChangeNo {
         self.shared().progress.borrow().durable
     }
@@ -375,7 +375,7 @@ impl Journal {
         self.shared().book().last
     }
 
-    /// Changes that are recorded and of which it is not known that the vault has them.
+    /// The number of recorded changes that are not known to be durable.
     pub fn backlog(&self) -> u64 {
         self.recorded().since(self.durable())
     }
@@ -386,7 +386,7 @@ impl Journal {
         self.shared().confirm().await
     }
 
-    /// When the request was sent by whose answer the vault last confirmed that the tenant is ours.
+    /// When the last request was sent whose answer confirmed that the tenant is ours.
     pub fn confirmed_at(&self) -> Instant {
         self.shared().book().confirmed_at
     }

@@ -1,5 +1,5 @@
-//! When the next cut may go: at once for who waits. While an append is in flight more changes gather, and go together with the
-//! next; so a slow vault batches by itself, and a fast one needs no batching.
+//! Decides when the next cut is appended: at once if somebody waits for it. Changes that come while an append is in
+//! flight go together with the next one; so a slow vault batches by itself, and a fast one needs no batching.
 //!
 //! Only a tenant that costs more than its [`Pace::writes_per_minute`] is slowed, and says so.
 

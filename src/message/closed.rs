@@ -1,5 +1,4 @@
-//! What was said before the tenant became another account. It was said to the former owner of the conversation: the new one must not
-//! read it.
+//! Closes a former account's conversations when the tenant becomes another account: the new owner must not read them.
 //!
 //! Extends [`Log`]. Events before the change are kept, and closed: no reader of the log sees them, unless the account that they belong
 //! to is the tenant's again. Retention deletes them as all others. Or they are deleted at once. What goes in either case is what only

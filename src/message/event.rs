@@ -97,7 +97,7 @@ pub enum EventBody {
         message_id: String,
         chat: String,
         status: Delivery,
-        /// In a group: of whom it is known, a jid.
+        /// In a group: whose receipt it is, a jid.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
         /// Why, when it has failed.
@@ -317,7 +317,7 @@ pub(super) struct Tail {
     pub last: Ulid,
     /// Events in the state.
     pub count: usize,
-    /// Of these, as they are written.
+    /// Their size as stored.
     pub bytes: usize,
     /// Of the whole messages that came with them, since the log was opened.
     pub whole_bytes: usize,
@@ -426,8 +426,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order. Once begun it is done, whether somebody waits
-    /// for it or not: an event that is in the store and not in the queue would reach nobody.
+    /// Writes `batch` and the events as one change; [`Log::publish`] publishes them in order. Runs to its end even if
+    /// the caller is dropped: an event that is stored and not queued would reach nobody.
     pub async fn commit(
         self: &Arc<Self>,
         batch: Batch,

@@ -294,8 +294,8 @@ impl Outbox {
         self.write(decision).await
     }
 
-    /// Whether all of these can be taken back and will never arrive: nobody sends one now, and nobody ever tried to. Of what a former process
-    /// accepted nobody knows that.
+    /// Whether all of these can be withdrawn for certain: none is being sent, and none was ever attempted. False for
+    /// messages that a former process accepted: it may have attempted them.
     pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
         for id in ids {
             let Some(record) = self.record(id).await? else { return Ok(false) };
@@ -312,8 +312,8 @@ impl Outbox {
         self.backlog().is_replying(chat)
     }
 
-    /// Why a message is not sent any more. One that was on the wire may have arrived all the same; and so may one that a former process
-    /// accepted, which may have died before it could count the attempt.
+    /// The reason to record for a message that is no longer sent. `Unconfirmed` if it was ever on the wire, or if a
+    /// former process accepted it: that one may have died before it counted the attempt.
     fn unless_it_left(&self, record: &OutboxRecord, reason: FailureReason) -> FailureReason {
         match record.attempts {
             0 if order_of(record) > self.inherited => reason,
@@ -457,7 +457,7 @@ impl Outbox {
         self.backlog().first_contacts()
     }
 
-    /// What kept messages back is another now: each chat is looked at anew.
+    /// Looks at every waiting chat again: the limits have changed.
     pub fn look_anew(&self) {
         self.backlog().look_anew(|_| true);
         self.news.notify_one();
@@ -539,7 +539,7 @@ impl Outbox {
         Ok(self.record(id).await?.is_some_and(|record| record.from_bot))
     }
 
-    /// The record is gone although it was to be sent: by an owner's hand, or by damage.
+    /// Drops a message from the order whose record is missing: deleted by hand, or damaged.
     pub fn forget(&self, id: &str) {
         self.backlog().remove(id);
     }
@@ -560,9 +560,9 @@ impl Outbox {
         Ok(attempts)
     }
 
-    /// WhatsApp said something of a message. Nobody waits for this: when it is lost it will be said again, or the message is
-    /// sent again under its id. `by`: of whom, a jid, where there are several. False when the message has come that far already, `None` when
-    /// it was not accepted here.
+    /// Records WhatsApp's word on a message. Not waited for: if it is lost, WhatsApp repeats it or the message is sent
+    /// again under its id. `by`: in a group, whose receipt it is (a jid). False when the message has already come this
+    /// far, `None` when it was not accepted here.
     pub async fn progress(&self, id: &str, to: Delivery, by: Option<String>) -> Result<Option<bool>, StoreError> {
         self.advance(id, to, by, |_| None).await
     }
@@ -742,8 +742,8 @@ impl Drop for Wait<'_> {
     }
 }
 
-/// Where the messages of a conversation wait, which has these names, the one that it has now first. What was accepted before its
-/// number was known goes before what is accepted now.
+/// The lane of a conversation with these names, the current one first. If messages wait under an older name, that lane:
+/// they were accepted first.
 fn lane_of(backlog: &Backlog, names: &[String]) -> Arc<str> {
     let open = names.iter().find(|name| backlog.head(name).is_some());
     open.unwrap_or(&names[0]).as_str().into()

@@ -233,7 +233,7 @@ impl Log {
         let archive = self.store.journal().archive();
         let segments = self.segments().await?;
         if segments.len() < self.store.scan(space::SEGMENTS, None, usize::MAX).await?.len() {
-            warn!("a reference that this build cannot read: nothing is taken for a stray");
+            warn!("unreadable segment reference (newer build?): skipping cleanup");
             return Ok(());
         }
         let pieces = segments.iter().map(|segment| &segment.reference.piece);
@@ -317,7 +317,7 @@ impl Log {
         Ok(bytes)
     }
 
-    /// Of messages that are old, or too many, only what their events say is kept.
+    /// Deletes the whole messages of segments that are old or too large; their events stay.
     async fn forget_old_wholes(&self) -> Result<(), StoreError> {
         let segments = self.segments().await?;
         let (mut newer, mut bytes, now) = {
@@ -355,7 +355,7 @@ impl Log {
         Ok(())
     }
 
-    /// By their own time: also what never was an event, and what a lost segment would have named.
+    /// Deletes whole messages by their own age: also those without an event, and those of a lost segment.
     async fn forget_by_age(&self) -> Result<(), StoreError> {
         const PAGE: usize = 256;
         const PAGE_BYTES: usize = 1024 * 1024;

@@ -1,5 +1,5 @@
-//! How a session ends before anybody asks it to. The line is cut first: nothing that happens afterwards reaches WhatsApp. The fleet
-//! then closes what is left, and decides whether and when the tenant is opened anew.
+//! A session that ends by itself. It cuts the line first, so that nothing reaches WhatsApp afterwards. The fleet then
+//! closes the rest and decides whether and when to open the tenant again.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What all sessions of a process share.
+//! The resources that all sessions of this process share.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -91,7 +91,7 @@ impl Directory {
         self.changed.notify_one();
     }
 
-    /// Of one that was taken and not written, unless there is a newer one.
+    /// Puts a status back that could not be written, unless a newer one has come.
     pub fn give_back(&self, tenant: TenantId, connection: Connection) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant).or_insert(connection);
         self.changed.notify_one();

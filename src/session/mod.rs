@@ -147,7 +147,7 @@ struct Inner {
     exported: Mutex<Option<Exported>>,
     /// The supervisor has taken somebody's wish to unlink the device, and it is not over.
     unlinking: AtomicBool,
-    /// The states that consumers know of.
+    /// The last states that were published as events.
     told: state_events::Told,
     /// The tenant's own.
     country: country::Own,
@@ -371,8 +371,8 @@ impl Session {
         self.0.exported.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Somebody looks at the QR code, or waits for one: it is offered for as long again as to whoever asks first. One that was not
-    /// scanned in time is offered anew; one that was given up is not.
+    /// Renews the pairing offer, for as long as the first request did: somebody still looks at the QR code. An offer
+    /// that lapsed is made anew; one that was given up is not.
     pub fn keep_pairing(&self) {
         if !self.status().paired {
             // Full: whoever looks, looks again soon.
@@ -385,7 +385,7 @@ impl Session {
         let _ = self.0.wishes.send(Wish::StopPairing).await;
     }
 
-    /// Counts a login that somebody asks for.
+    /// Counts a login on request; an error says when the next one is allowed.
     pub fn may_log_in(&self) -> Result<(), Refused> {
         self.0.pace.take(requests::pace::Ask::Login).map_err(|wait| Refused::TooMany { wait })
     }

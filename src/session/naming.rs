@@ -170,7 +170,7 @@ impl Session {
         meant.parse().map_err(|_| RefusedSend::Recipient)
     }
 
-    /// The same of one that something else is wanted of.
+    /// As [`Self::addressee`], for requests other than sends.
     pub(super) async fn conversation(&self, chat: &str) -> Result<Vec<Jid>, Refused> {
         let names = self.0.names_to_write_to(&requests::chat("chatId", chat)?).await?;
         names.ok_or(Refused::Input { field: "chatId", expected: LID_AS_NUMBER })

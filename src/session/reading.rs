@@ -1,4 +1,4 @@
-//! What consumers read of a session: its events, and the conversations that are made of them. As far as they are kept.
+//! Read access for consumers: events, and the conversations derived from them, as far as they are kept.
 
 use std::{collections::HashSet, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! How a session stands, for whoever watches the process: what it remembers, and never a question to WhatsApp, the store or the vault.
+//! A session's figures for metrics, from memory only: no question to WhatsApp, the store or the vault.
 
 use std::sync::{
     Mutex, PoisonError,

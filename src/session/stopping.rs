@@ -30,7 +30,7 @@ impl Session {
         }
     }
 
-    /// The same after a restart of the process: one that was stopped stays away, and one that was exported in any case.
+    /// As [`Self::connect`], but leaves a stopped or exported session alone: for the start of the process.
     pub async fn resume(&self) {
         if !self.is_stopped() && self.exported().is_none() {
             let _ = self.0.wishes.send(Wish::Connect).await;

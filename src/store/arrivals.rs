@@ -176,7 +176,7 @@ impl Arrivals {
         }
     }
 
-    /// So long ago it came; `None`: it is not remembered, or is over.
+    /// The age of a message on its way; `None` if it is not tracked, or over.
     pub fn age(&self, chat: &str, id: &str) -> Option<Duration> {
         let table = self.table();
         let queue = table.chats.get(&table.place(chat, id)?)?;
@@ -196,8 +196,9 @@ impl Arrivals {
         self.until(|| self.is_crowded()).await;
     }
 
-    /// Returns when there is room again: soon, since what WhatsApp answers comes the same way. What does not get less within `patience`
-    /// is not counted any more, unless the store has one in hand, or the vault: a message may end without a word.
+    /// Returns when there is room again. If the bytes do not shrink for `patience`, stops counting them (a message may
+    /// end without a trace), except while the store or the vault has one in hand. Soon, since WhatsApp's answers come
+    /// on the same line.
     pub async fn until_eased(&self, patience: Duration) {
         let mut least = usize::MAX;
         let mut deadline = Instant::now() + patience;

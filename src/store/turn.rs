@@ -126,7 +126,7 @@ impl<'a> Turn<'a> {
         self.all_gated = true;
     }
 
-    /// Deletes the records of a space of which `dead` says so, and counts them.
+    /// Deletes the records of a space for which `dead` is true, and returns their number.
     pub(super) fn sweep<R: prost::Message + Default>(
         &mut self,
         space: Space,

@@ -108,7 +108,7 @@ pub struct JournalDocument {
 }
 
 impl JournalDocument {
-    /// By which another one that stands at its number is told from it.
+    /// Tells this document from another one with the same number.
     pub fn digest(&self) -> Digest {
         Digest::of([&*self.payload])
     }

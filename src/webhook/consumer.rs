@@ -137,7 +137,7 @@ impl Consumer {
                 debug!(%error, "a webhook ends with its session");
                 return;
             }
-            warn!(webhook = self.webhook.id, %error, "a webhook stumbles, and begins anew where it was");
+            warn!(webhook = self.webhook.id, %error, "webhook consumer failed: restarting from its stored place");
             {
                 let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
                 health.failures = health.failures.max(1);

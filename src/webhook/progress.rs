@@ -1,4 +1,4 @@
-//! What a webhook has in the tenant's state: how far it has come, and what it failed to deliver.
+//! A webhook's stored state: its place in the event log, and its failed deliveries.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What a webhook is owed, in which order, and when to try again. Pure: no clock, no network.
+//! A webhook's delivery queue: order, retries, parking. Pure: no clock, no network.
 //!
 //! Each chat is a lane, and of a lane only the first job flies; so a chat's order is kept, and a message that is being retried
 //! holds up its own chat alone. How far the other lanes run ahead is bounded by who fills the queue ([`Queue::len`]).

@@ -87,7 +87,7 @@ pub enum Denied {
     Missing,
     #[error("the key or token is not valid")]
     Wrong,
-    /// So many have come from there that it is told.
+    /// Too many wrong keys came from this address: the answer says so.
     #[error("too many wrong keys")]
     TooMany { wait: Duration },
     /// It may be good; nobody can tell now.

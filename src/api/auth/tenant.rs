@@ -41,7 +41,7 @@ impl Purpose for Controlling {
     const SCOPE: Scope = Scope::Control;
 }
 
-/// The tenant in `{session}`, for whom the caller may do that.
+/// The tenant in `{session}`, after the scope check for purpose `P`.
 pub struct For<P> {
     pub tenant: TenantId,
     /// For what may be shown to some and not to others.

@@ -1,4 +1,4 @@
-//! Who has how many requests coming in: so that one who sends slowly does not keep the others out.
+//! Limits concurrent uploads, in all and per caller: a slow sender must not keep the others out.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! From WhatsApp's settings to the tenant's records of them. A first sync tells thousands at once, inside the library's dispatch, which
-//! must not be held up: they are collected here and written in batches.
+//! Buffers app-state updates (contacts, labels) and writes them in batches: a first sync delivers thousands inside the
+//! library's dispatch, which must not block.
 
 use std::{
     collections::VecDeque,

@@ -1,6 +1,6 @@
-//! Settings that the library did not fetch. Told of a change while it is reading the same collection, it leaves it at that, although
-//! what it reads may be from before the change, and nothing tells it again (whatsapp-rust 0.7.0, `sync_collections_batched`; only
-//! [`AppStateSyncFailed`] says so). Here they are fetched once that reading is over.
+//! Refetches app-state collections that the library skips: a change that arrives while its collection is being read is
+//! not fetched again (whatsapp-rust 0.7.0, `sync_collections_batched`; only [`AppStateSyncFailed`] reports it). Waits
+//! until that read is over.
 //!
 //! So are all of them for a device that has a name and no keys: it came from another gateway with credentials alone. The library makes its
 //! first sync for devices without a name only, and waits with the login until the phone has shared the keys; here the phone is asked behind

@@ -1,4 +1,4 @@
-//! What WhatsApp says of a session, and what follows from it: the one table of that. Pure.
+//! The table from disconnect reason to next step. Pure.
 
 use std::{fmt, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Whether a session is well: what a heartbeat asks, and what it does about the answer.
+//! The heartbeat's check of one session: asks WhatsApp for a pong, and reconnects a session that gets none.
 
 use std::{sync::atomic::Ordering, time::Duration};
 

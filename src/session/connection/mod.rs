@@ -100,7 +100,7 @@ const HELLOS: u32 = 2;
 /// After so long a login is called slow: where it is asked why the session does not work. It no longer takes another's turn.
 const SLOW_LOGIN: Duration = Duration::from_secs(5);
 
-/// How long WhatsApp may take to show that a stream goes on of which it reported an error.
+/// After a stream error that may be harmless, how long WhatsApp has to answer a ping.
 const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// A frame that does not open costs the connection once in this time. One that comes again with each login cannot be read at all.
@@ -626,7 +626,7 @@ impl<'a> Connection<'a> {
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) if !std::mem::take(&mut self.has_code) => None,
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) | Event::QrScannedWithoutMultidevice(_) => {
                 if let Some(words) = code::setback(event) {
-                    warn!(words, "the pairing does not come about");
+                    warn!(words, "pairing failed");
                     session.set_status(|status| {
                         if status.state == State::ScanQrCode {
                             status.reason = format!("{words}; ask for another code, or scan");
@@ -703,8 +703,9 @@ impl<'a> Connection<'a> {
         self.signal = signal.or(self.signal.take());
     }
 
-    /// WhatsApp has said nothing at all of its offline queue: it may have refused to leave the passive mode, of which the library only
-    /// warns (`client/node_io.rs`), and delivers nothing then. Only so many logins in a row are given up for that.
+    /// WhatsApp has not mentioned its offline queue: it may have refused to leave passive mode, and then delivers
+    /// nothing. The library only logs that (`client/node_io.rs`). Only [`MAX_SILENT_LOGINS`] logins in a row are given
+    /// up for it.
     fn is_silent(&self) -> bool {
         let is_silent = !self.drain.has_begun() && *self.last_push.borrow() <= self.began;
         is_silent && self.supervisor.silent_logins < MAX_SILENT_LOGINS
@@ -755,7 +756,8 @@ impl<'a> Connection<'a> {
 }
 
 impl Supervisor {
-    /// The right to dial; or why there is no need to any more, which whoever waits for it in a long line is not kept waiting to hear.
+    /// Waits for a permit to dial. Returns early with the reason if there is no need to dial any more: the line may be
+    /// long, and its caller must not wait for it.
     async fn await_turn(
         &mut self,
         paired: bool,
@@ -788,7 +790,8 @@ impl Supervisor {
     }
 }
 
-/// `over`: cancelled when it is not used any more. `forgets`: what a hello needs that says what the device knows of WhatsApp.
+/// `over`: cancelled when the client is no longer used. `forgets`: drop the stored certificate and edge route, so that
+/// the hello does not depend on them.
 async fn client(
     session: &Inner,
     version: Version,

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::session::Inner;
 
-/// The line is read again when nothing was heard for so long of what has come.
+/// How long reading may pause without progress before it resumes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// As long as the connection lasts.

@@ -9,7 +9,8 @@ use crate::session::{
     state::{State, Status},
 };
 
-/// A blink of the network is waited for, and so is a login that is slow; without a line to WhatsApp nobody waits longer.
+/// How long to wait for a connection before an unreachable WhatsApp is reported. Covers a short network failure and a
+/// slow login.
 const REACH_LIMIT: Duration = Duration::from_secs(8);
 
 /// Between two looks after that.

@@ -55,7 +55,7 @@ pub struct Supervisor {
     pub(in crate::session) is_unproven: bool,
     /// Nobody scanned in time: whoever still looks is offered another code.
     has_lapsed: bool,
-    /// Why there is no pairing yet although somebody tried, for whoever tries again.
+    /// Why the last pairing attempt failed; shown at the next attempt.
     pub(in crate::session) setback: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
     pub(in crate::session) quiet_limit: Duration,
@@ -69,7 +69,7 @@ pub struct Supervisor {
     pub(in crate::session) garbled_at: Option<Instant>,
     /// How the last connection ended.
     last_end: Option<ConnectionEnd>,
-    /// Until when WhatsApp is tried, and who waits for the wipe, once somebody wants the device unlinked.
+    /// Set while an unlink is wanted: the deadline for telling WhatsApp, and the callers that wait for the wipe.
     unlinking: Option<(Instant, Vec<Unlinked>)>,
 }
 
@@ -195,7 +195,7 @@ impl Supervisor {
             self.failures = 0;
         }
         let next = ended.signal.next();
-        info!(signal = ?ended.signal, next = ?next, failures = self.failures, "the connection ended");
+        info!(reason = %ended.signal, next = ?next, failures = self.failures, "the connection ended");
         self.follow(next, &ended.signal, wishes).await
     }
 
@@ -381,8 +381,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether a wish cuts the wait before the next dial short. A page asks as often as it likes, and WhatsApp does not tell its logins from an
-    /// attack: only so many are made because somebody asks.
+    /// Whether a command shortens the wait before the next dial. Pages may ask as often as they like, but WhatsApp
+    /// takes many logins for an attack: so logins on request are limited.
     fn ends_pause(&self, wish: &Wish, kind: Pause) -> Ends {
         let paired = self.session.status.borrow().paired;
         match wish {
@@ -400,7 +400,7 @@ impl Supervisor {
         }
     }
 
-    /// The device is unlinked, by whom `signal` says: wipes, and answers who waited for it.
+    /// Wipes the credentials of an unlinked device and answers the callers that wait for it. `signal`: who unlinked it.
     async fn unlinked(&mut self, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let was_pairing = self.pairing_until.take().is_some() && std::mem::take(&mut self.is_unproven);
         // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
@@ -474,7 +474,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Waits for `work`, until the session ends. Whoever wishes something is not kept waiting for it.
+    /// Runs `work` to its end while commands are still noted; stops early if the session ends.
     async fn meanwhile<T>(
         &mut self,
         wishes: &mut mpsc::Receiver<Wish>,

@@ -85,7 +85,7 @@ struct Latest {
     made_at: Option<Instant>,
     /// Since when one is being dialed.
     dialing_since: Option<Instant>,
-    /// Why there was none when one was dialed last.
+    /// The error of the last dial, if it failed.
     trouble: Option<String>,
     /// There will be no other.
     shut: bool,

@@ -64,8 +64,8 @@ impl UrlTurns {
         }
     }
 
-    /// Fetches when it is this one's turn; waits at most `patience` for that. The turn lasts until the file is out of the way: else files
-    /// would pile up on the disk before they are sent.
+    /// Runs `fetching` in this tenant's turn, after at most `patience` of waiting. The turn lasts until the caller has
+    /// sent the file: otherwise files would pile up on the disk.
     pub async fn fetch<T>(
         &self,
         places: &UrlPlaces,

@@ -138,7 +138,7 @@ impl Page {
         self.lines.iter().filter_map(Line::author).filter(Jid::is_lid).collect()
     }
 
-    /// What stands on its own: not what only changes another message, or is the protocol's own.
+    /// The messages that can be shown alone: no reactions, votes, edits, revocations or protocol messages.
     pub fn messages(self, chat: &Chat<'_>) -> Vec<Told> {
         let lines = self.lines.into_iter().zip((0..).map(|place: u64| 0xffff_ffff - place));
         lines.filter_map(|(line, place)| line.message(&self.ids, chat, place)).collect()

@@ -1,7 +1,7 @@
 //! Calls, which this daemon cannot take: it tells of them, and can decline them.
 //!
-//! How a call ends is told once, and only of one whose beginning was: WhatsApp tells it of the calls that the tenant makes as well.
-//! The library decides nothing here, since it is built without voice: all that WhatsApp says of a call comes as it is.
+//! Reports the end of a call once, and only if its start was reported: WhatsApp also reports calls that the tenant
+//! makes. The library is built without voice and filters nothing, so every stanza about a call arrives here.
 
 use std::{
     collections::VecDeque,

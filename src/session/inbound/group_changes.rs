@@ -1,5 +1,4 @@
-//! What WhatsApp tells the members of a group, as our events have it. What it says of a group's communities, of invitations and of what
-//! else no dashboard shows is left out.
+//! Turns WhatsApp's group notifications into our events. Leaves out what no dashboard shows: communities, invitations.
 
 use whatsapp_rust::{
     GroupMetadata, Jid,

@@ -1,5 +1,5 @@
-//! What the library tells us: messages through the durability hook, everything else through its event bus. Hands it on; decides
-//! nothing.
+//! The two inputs from the library: messages through the durability hook, everything else through its event bus.
+//! Forwards, decides nothing.
 //!
 //! The hook stands between decryption and the ack: WhatsApp is answered only when it returned `Ok`, that is when the messages
 //! are durable. The event bus calls inline and must not be held up: both of its channels are bounded; when one is full the line
@@ -301,7 +301,7 @@ impl Ears {
         }
     }
 
-    /// Whom a stanza is for of which the library has no event to tell.
+    /// The receiver of a stanza for which the library has no event.
     fn concern(&self, stanza: &NodeRef<'_>) -> Option<Concern> {
         let me = || self.session.client.borrow().as_ref().and_then(|client| client.pn());
         match &*stanza.tag {

@@ -149,7 +149,7 @@ fn alternate(source: &MessageSource) -> Option<&Jid> {
     }
 }
 
-/// The LID and the number of whom a conversation is with, where the message says both.
+/// The LID and the number of the other party, if the message names both.
 pub fn both_names(source: &MessageSource) -> Option<(&Jid, &Jid)> {
     match (&source.chat, alternate(source)?) {
         (lid, number) if lid.is_lid() && number.is_pn() => Some((lid, number)),

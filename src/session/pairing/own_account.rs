@@ -31,7 +31,7 @@ pub struct AccountChange {
     pub until: Timestamp,
 }
 
-/// The scan that ended the connection, until that is told.
+/// A refused scan, kept until the connection's end is reported.
 #[derive(Debug, Default)]
 pub struct RefusedScan(Mutex<Option<Signal>>);
 
@@ -115,7 +115,7 @@ impl Inner {
     /// See [`crate::store::Hooks::pairing`]. It may be the account that the tenant was before it was deleted.
     pub(in crate::session) async fn open_conversations_to(&self, account: &OwnAccount) {
         if let Err(error) = self.log.open_to(account).await {
-            warn!(%error, "what was said to this account before shows after the next start");
+            warn!(%error, "former conversations could not be reopened: they show after the next start");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who shows one QR code after another, and how that is ended when nobody needs a QR code any more.
+//! Stops the library's QR task once the pairing needs no more codes.
 //!
 //! The library has a task for it that ends with the pairing, or 160 s after the connection: then all codes have been shown, and it
 //! disconnects, also in the middle of a passkey ceremony, for which WhatsApp gives ten minutes. It cannot be told to stop

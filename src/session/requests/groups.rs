@@ -90,7 +90,7 @@ impl Session {
         Ok(self.with_numbers(vec![group]).await?.swap_remove(0))
     }
 
-    /// The phone numbers of members of whom WhatsApp told the LID alone, as far as they are known here.
+    /// Fills in members' phone numbers from the known LID mappings, where WhatsApp sent only the LID.
     async fn with_numbers(&self, mut groups: Vec<Group>) -> Result<Vec<Group>, Refused> {
         let mut members: Vec<_> = groups.iter_mut().flat_map(|group| &mut group.members).collect();
         if members.iter().all(|member| member.number.is_some()) {

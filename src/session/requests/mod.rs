@@ -1,5 +1,5 @@
-//! What WhatsApp is asked for, or to do, on the connection that is up now: each within a deadline. Nothing of it is repeated; who
-//! asked is told what came of it.
+//! Requests to WhatsApp on the current connection, each with a deadline. No request is repeated; the caller gets the
+//! outcome.
 
 pub(super) mod account_limits;
 pub(super) mod channels;
@@ -182,7 +182,7 @@ impl Session {
     }
 }
 
-/// The code and the text of a refusal by WhatsApp's GraphQL, of which the library makes a sentence.
+/// Parses code and text out of the sentence that the library makes of a GraphQL refusal.
 fn graphql(error: &str) -> Option<(u16, String)> {
     // Its own sentence for an answer without what was asked for.
     if error.contains("newsletter not found") {

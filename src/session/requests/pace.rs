@@ -1,5 +1,5 @@
-//! What one tenant may ask of WhatsApp beside messages, and how often: the table. Counted for the tenant, whoever asks: WhatsApp counts for
-//! the account, and slows down or bans all that it does.
+//! The table of rate limits for a tenant's requests, messages excepted. Counted per tenant, not per caller: WhatsApp
+//! counts per account, and slows down or bans the account as a whole.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -1,5 +1,5 @@
-//! Who is there and who types: what others show the tenant, as far as it asked, and what the tenant shows. Not kept over a restart;
-//! subscriptions are made again at each new connection.
+//! Presence: what the tenant sees of others (only chats that it follows), and what it shows. Kept in memory only; each
+//! new connection subscribes again.
 
 use std::{
     collections::BTreeMap,

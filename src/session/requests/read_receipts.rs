@@ -1,5 +1,5 @@
-//! Small signs to a chat, worth nothing a moment later: seen, typing. Never repeated; what was marked as read is remembered, so that
-//! it is not marked twice.
+//! Read receipts and typing. Neither is repeated: a moment later they are worthless. Read marks are stored, so that no
+//! message is marked twice.
 
 use std::sync::Arc;
 

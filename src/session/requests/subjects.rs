@@ -1,5 +1,5 @@
-//! What the tenant's groups are called. WhatsApp has the subjects: it is asked for all of them when somebody reads a list with a group
-//! whose name is not known here, and tells each change. Not kept over a restart.
+//! Caches the subjects of the tenant's groups. Asks WhatsApp for all of them when a list shows a group without a known
+//! name; notes each change. Empty after a restart.
 
 use std::{
     collections::HashMap,

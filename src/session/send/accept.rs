@@ -1,5 +1,4 @@
-//! From what a consumer wants said to a message in the outbox: whom it goes to, what it is about, its id. Accepts; the courier
-//! carries.
+//! Turns a consumer's request into a message of the outbox: its chat, its target, its id. The courier sends it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What WhatsApp says of the messages that are on the wire: brings each answer to whoever waits for it, and remembers when the last
-//! one came. A connection on which answers come is a good one, whatever becomes of a single message.
+//! Hands WhatsApp's acks to the senders that wait for them, and keeps the time of the last one: a connection with acks
+//! is a good one, even if one message fails.
 
 use std::{
     collections::HashMap,

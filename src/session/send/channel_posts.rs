@@ -1,5 +1,5 @@
-//! What is written in channels. It is not encrypted, since everybody may follow one: it goes as it is, and whatever would need
-//! a file at WhatsApp without encryption, or one person's answer, is refused before it is accepted.
+//! Posts to channels. They are not encrypted, since anybody may follow a channel. Files (the library uploads none
+//! unencrypted) and replies are refused before the post is accepted.
 
 use std::{
     collections::{BTreeMap, HashMap},

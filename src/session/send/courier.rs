@@ -125,11 +125,11 @@ pub struct Courier {
     pause: Option<Instant>,
     /// Such pauses in a row.
     pauses: u32,
-    /// `None`: a sign of which no message depends.
+    /// `None`: a typing sign, on which no message depends.
     running: JoinSet<Option<(Waiting, Next)>>,
     /// Ids of the messages that are being sent.
     sending: HashSet<Arc<str>>,
-    /// The name that a chat has now of which a message is being sent that was begun under this one.
+    /// For a chat whose message is being sent under an old name: its current name.
     renamed: HashMap<Arc<str>, Arc<str>>,
     slots: Arc<Semaphore>,
     manners: Manners,
@@ -455,8 +455,8 @@ async fn in_slot<T>(slot: OwnedSemaphorePermit, work: impl Future<Output = T>) -
     }
 }
 
-/// What WhatsApp or the library is waited for, for as long as the connection lasts: the library may wait for minutes on one that is over.
-/// Only that is given up with the line: what is written in the outbox is written to its end. `None`: the line went first.
+/// Runs `work` while the connection lasts; `None` if the line goes first. For waits on WhatsApp and the library, which
+/// may wait for minutes on a dead line. Not for outbox writes: those must finish.
 async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         // An answer that is there counts, whatever became of the line behind it.
@@ -683,8 +683,8 @@ async fn obstacle(
     Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
 }
 
-/// WhatsApp knows nobody of this LID: asked about one, it does not say who is there, and the library takes each for known. But whoever is
-/// there has devices, the phone at least. Of somebody with whom there are keys it is not asked: those came from a device.
+/// Whether nobody has this LID. A lookup by LID always "succeeds" in the library, so ask for devices instead: an
+/// account has at least its phone. Not needed where Signal sessions exist: their keys came from a device.
 async fn has_no_devices(client: &Client, lid: &Jid) -> Result<bool, SendError> {
     let internal = |error: whatsapp_rust::anyhow::Error| SendError::Internal(error);
     let (protocols, users) = (vec![UsyncProtocol::DevicesV2], vec![UsyncUser::from_jid(lid.clone())]);

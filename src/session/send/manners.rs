@@ -1,5 +1,5 @@
-//! What is shown before a message that comes as a human would write it: read, typing. Owns which of it was shown and where somebody is
-//! shown as typing; [`crate::humanize`] says what is next and when.
+//! Shows read receipts and typing before a message that is sent at human speed. Owns which signs a message has had, and
+//! which chats show typing; [`crate::humanize`] decides what comes next and when.
 //!
 //! A sign is worth nothing a moment later: one that fails is not repeated, and keeps no message back. WhatsApp shows typing only of an
 //! account that is there, and while a linked device is there the owner's phone does not notify. So the tenant is shown as there while

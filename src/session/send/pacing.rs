@@ -1,5 +1,5 @@
-//! What keeps a tenant's messages back: the limits that its owner has set, and WhatsApp's word about new chats. Owns the tenant's
-//! [`Pacing`] and when WhatsApp was asked last; [`crate::pacing`] decides, the courier waits.
+//! Applies the owner's sending limits and WhatsApp's limits on new chats. Owns the tenant's [`Pacing`] and the time of
+//! the last question to WhatsApp; [`crate::pacing`] decides, the courier waits.
 
 use std::{
     collections::HashMap,
@@ -96,7 +96,7 @@ impl Pacer {
         self.paced().slow_down.hear(first_ms, now_ms);
     }
 
-    /// Of strangers, before the first message to one.
+    /// Whether WhatsApp's limits on new chats must be asked for before a first message.
     pub fn asking(&self, now_ms: i64) -> Asking {
         let mut paced = self.paced();
         if paced.pacing.is_none() {

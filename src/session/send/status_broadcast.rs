@@ -1,7 +1,7 @@
 //! Statuses: whom one goes to, what it is on the wire, and how it is sent.
 //!
-//! Who sees a status is settled when it is accepted, and is kept with it: each attempt goes to the same people, and so does what takes
-//! it back. A person whom WhatsApp does not know by a LID is not reached; it is asked for them before the library drops them.
+//! The audience is fixed when the status is accepted and is stored with it: each attempt and the revocation go to the
+//! same people. The library silently drops recipients without a LID, so their LIDs are asked for first.
 
 use whatsapp_rust::{
     Client, Jid, SendError, StatusSendOptions,
