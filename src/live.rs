@@ -36,7 +36,7 @@ use crate::{
     api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
-    message::{Connection, Event, EventBody, EventId, Notice, OrderChange, media::Links, status::STATUS_CHAT},
+    message::{ConnectionState, Event, EventBody, EventId, FeedItem, OrderChange, media::Links, status::STATUS_CHAT},
     telemetry::metrics::{self, label::Consumer},
     tenant::TenantId,
     waha::{self, KitchenOrder, View},
@@ -383,24 +383,24 @@ async fn follow(
         };
         match heard {
             // Older events may not have been read yet: this one comes from the log, after them.
-            Ok(Notice::Event(_)) if is_behind => {}
-            Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
+            Ok(FeedItem::Event(_)) if is_behind => {}
+            Ok(FeedItem::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
                 emit_event(socket, &event, &fleet.env().media.links).await;
                 if event.body.message().is_some() {
                     metrics::message_delivered(Consumer::SocketIo, event.at_ms(), fleet.env().clock.now());
                 }
             }
-            Ok(Notice::Event(_) | Notice::Presence(_)) => {}
-            Ok(Notice::Connection(connection)) => {
+            Ok(FeedItem::Event(_) | FeedItem::Presence(_)) => {}
+            Ok(FeedItem::Connection(connection)) => {
                 emit_connection(socket, tenant, &connection, now(fleet)).await;
                 if has_moved(&connection) && fleet.is_leaving() {
                     return send_on(socket).await;
                 }
             }
-            Ok(Notice::Qr(_)) if !may_pair => {}
-            Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
-            Ok(Notice::InLog) => is_behind = true,
+            Ok(FeedItem::Qr(_)) if !may_pair => {}
+            Ok(FeedItem::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
+            Ok(FeedItem::InLog) => is_behind = true,
             // Too slow for the feed: the log has what was missed.
             Err(RecvError::Lagged(_)) => {
                 if let Some(status) = fleet.status(tenant) {
@@ -413,8 +413,8 @@ async fn follow(
     }
 }
 
-fn has_moved(connection: &Connection) -> bool {
-    matches!(connection, Connection::Disconnected { reason, .. } if reason == "moved")
+fn has_moved(connection: &ConnectionState) -> bool {
+    matches!(connection, ConnectionState::Disconnected { reason, .. } if reason == "moved")
 }
 
 /// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client
@@ -528,11 +528,11 @@ async fn emit_event(socket: &SocketRef, event: &Event, links: &Links) {
     }
 }
 
-async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Connection, now_ms: i64) {
+async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &ConnectionState, now_ms: i64) {
     let (status, details) = match connection {
-        Connection::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
-        Connection::Connecting => ("connecting", json!({})),
-        Connection::Disconnected { reason, scan_needed } => {
+        ConnectionState::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
+        ConnectionState::Connecting => ("connecting", json!({})),
+        ConnectionState::Disconnected { reason, scan_needed } => {
             ("disconnected", json!({ "reason": reason, "scanNeeded": scan_needed }))
         }
     };

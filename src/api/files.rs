@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     fleet::FleetError,
-    message::media::{FileName, Kept, is_shown, title},
+    message::media::{FileName, StoredFile, is_shown, title},
     session::NoFile,
 };
 
@@ -133,7 +133,7 @@ struct Wanted {
     to: u64,
 }
 
-fn wanted(headers: &HeaderMap, kept: &Kept, tag: &str) -> Wanted {
+fn wanted(headers: &HeaderMap, kept: &StoredFile, tag: &str) -> Wanted {
     let size = kept.size();
     let whole = Wanted { status: StatusCode::OK, from: 0, to: size };
     // The part of another file than the one that is here now is of no use.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Ask, Verdict};
+use super::{HandoverAnswer, HandoverAsk, Verdict};
 use crate::{
     clock::Instant,
     tenant::TenantId,
@@ -198,7 +198,7 @@ impl Joiner {
     }
 
     /// A letter with these asks is in the vault: from now on its reader can answer.
-    pub fn posted(&mut self, owner: &InstanceId, asks: &[Ask], now: Instant) {
+    pub fn posted(&mut self, owner: &InstanceId, asks: &[HandoverAsk], now: Instant) {
         let limit = (self.round * ROUNDS).clamp(ANSWER_TIMEOUT, LONGEST_ANSWER_TIMEOUT);
         for ask in asks {
             let Some(want) = self.wants.get_mut(&ask.tenant).filter(|want| want.owner == *owner) else { continue };
@@ -211,8 +211,8 @@ impl Joiner {
         }
     }
 
-    pub fn answered(&mut self, owner: &InstanceId, answers: &[Answer], now: Instant) {
-        for Answer { tenant, number: answered, verdict } in answers {
+    pub fn answered(&mut self, owner: &InstanceId, answers: &[HandoverAnswer], now: Instant) {
+        for HandoverAnswer { tenant, number: answered, verdict } in answers {
             let Some(want) = self.wants.get_mut(tenant).filter(|want| want.owner == *owner) else { continue };
             let Step::Asked { number, heard, .. } = want.step else { continue };
             if number != *answered {
@@ -311,10 +311,10 @@ impl Joiner {
     }
 
     /// What is asked of an owner now.
-    pub fn asks_of(&self, owner: &InstanceId) -> Vec<Ask> {
+    pub fn asks_of(&self, owner: &InstanceId) -> Vec<HandoverAsk> {
         let of_owner = self.wants.iter().filter(|(_, want)| want.owner == *owner);
         let asked = |(tenant, want): (&TenantId, &Want)| match want.step {
-            Step::Asked { number, .. } => Some(Ask { tenant: tenant.clone(), number }),
+            Step::Asked { number, .. } => Some(HandoverAsk { tenant: tenant.clone(), number }),
             _ => None,
         };
         of_owner.filter_map(asked).collect()
@@ -370,7 +370,7 @@ mod tests {
     }
 
     /// Offers all, reads those for which there is room, and gives the asks.
-    fn asks(joiner: &mut Joiner, tenants: std::ops::Range<usize>, now: Instant) -> Vec<Ask> {
+    fn asks(joiner: &mut Joiner, tenants: std::ops::Range<usize>, now: Instant) -> Vec<HandoverAsk> {
         joiner.heard(&owner(), now);
         joiner.offered(&owner(), tenants.map(tenant), now);
         for step in joiner.moves(now) {
@@ -380,8 +380,8 @@ mod tests {
         joiner.asks_of(&owner())
     }
 
-    fn given(ask: &Ask) -> Answer {
-        Answer { tenant: ask.tenant.clone(), number: ask.number, verdict: Verdict::given(Seq(7)) }
+    fn given(ask: &HandoverAsk) -> HandoverAnswer {
+        HandoverAnswer { tenant: ask.tenant.clone(), number: ask.number, verdict: Verdict::given(Seq(7)) }
     }
 
     #[test]
@@ -435,7 +435,7 @@ mod tests {
         for ms in (0..60_000).step_by(500) {
             let asked = asks(&mut joiner, 0..1, at(ms));
             asked_at.extend(asked.iter().map(|_| ms));
-            let kept = |ask: &Ask| Answer { verdict: Verdict::Kept, ..given(ask) };
+            let kept = |ask: &HandoverAsk| HandoverAnswer { verdict: Verdict::Kept, ..given(ask) };
             joiner.answered(&owner(), &asked.iter().map(kept).collect::<Vec<_>>(), at(ms));
         }
         assert_eq!(asked_at, [0, 1000, 3000, 7000, 15_000, 25_000, 35_000, 45_000, 55_000]);

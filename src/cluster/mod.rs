@@ -20,7 +20,7 @@ mod schedules;
 pub use self::{
     giver::Giver,
     joiner::{Joiner, Move},
-    letter::{Answer, Ask, Letter, Verdict},
+    letter::{HandoverAnswer, HandoverAsk, Letter, Verdict},
     peers::{BOX_PAUSE, LETTER_BOX, Look, Peers, this_process},
     post::{Post, Reading},
     rendezvous::should_own,

@@ -16,7 +16,9 @@ use std::{
 use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{Ask, BOX_PAUSE, Giver, Joiner, LETTER_BOX, Letter, Move, Peers, Post, Reading, Verdict, should_own};
+use super::{
+    BOX_PAUSE, Giver, HandoverAsk, Joiner, LETTER_BOX, Letter, Move, Peers, Post, Reading, Verdict, should_own,
+};
 use crate::{
     clock::Instant,
     tenant::TenantId,
@@ -74,7 +76,7 @@ struct Process {
 enum Work {
     Give {
         by: InstanceId,
-        ask: Ask,
+        ask: HandoverAsk,
     },
     Prepare(TenantId),
     Take {

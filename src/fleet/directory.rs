@@ -18,7 +18,7 @@ use crate::{
     session::Session,
     store,
     tenant::{TenantId, TenantRecord},
-    vault::{Notice as Record, VaultError},
+    vault::{TenantInfo, VaultError},
 };
 
 const MENDED: &str = "the record said that the tenant is not connected, or was gone: written anew";
@@ -82,10 +82,10 @@ async fn mend(fleet: &Fleet, session: &Session, record: Option<&TenantRecord>) -
         return Ok(());
     }
     // The journal's decision needs a record to be written into.
-    let told = Record {
+    let told = TenantInfo {
         last_error: Some(Some(MENDED.into())),
         last_error_at: Some(Some(fleet.env.clock.now())),
-        ..Record::default()
+        ..TenantInfo::default()
     };
     fleet.env.vault.notice(tenant, &told).await?;
     match session.store().affirm_pairing().await {

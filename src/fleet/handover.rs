@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     clock,
-    cluster::{Ask, Giver, Joiner, Letter, Move, Post, Verdict, should_own},
+    cluster::{Giver, HandoverAsk, Joiner, Letter, Move, Post, Verdict, should_own},
     session::{self, HandOverError, Prepared, Session, State},
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
@@ -171,7 +171,7 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
 }
 
 /// Lets go of a tenant, if it may be let go of.
-async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
+async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> Verdict {
     // Asked by one that is dead by now, or about to stop itself.
     if !fleet.stays(by) {
         return Verdict::Kept;

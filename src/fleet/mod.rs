@@ -44,7 +44,7 @@ use self::{
     handover::Handovers,
     incidents::Incidents,
     records::RecordCache,
-    slot::{Failure, FailureKind, Slot},
+    slot::{OpenFailure, OpenFailureKind, Slot},
 };
 pub use self::{
     move_in::RefusedMoveIn,
@@ -66,7 +66,7 @@ use crate::{
     store::StoreError,
     telemetry::metrics,
     tenant::{TenantId, TenantRecord},
-    vault::{Instance, Notice as Record, VaultError},
+    vault::{Instance, TenantInfo, VaultError},
 };
 
 /// How long the vault may take for the last changes of a session that ended, before that is tried anew.
@@ -408,12 +408,12 @@ impl Fleet {
 
     async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
         // Whoever has the id next is somebody else.
-        let deleted = Record {
+        let deleted = TenantInfo {
             name: Some(String::new()),
             last_error: Some(None),
             last_error_at: Some(None),
             deleted_at: Some(Some(self.env.clock.now())),
-            ..Record::default()
+            ..TenantInfo::default()
         };
         self.env.vault.notice(tenant, &deleted).await.map_err(|error| self.unreadable(&error))?;
         self.records.invalidate();
@@ -443,7 +443,7 @@ impl Fleet {
 
     /// How people call the tenant; empty: by its id.
     pub async fn set_display_name(&self, tenant: &TenantId, name: &str) -> Result<(), FleetError> {
-        let named = Record { name: Some(name.to_owned()), ..Record::default() };
+        let named = TenantInfo { name: Some(name.to_owned()), ..TenantInfo::default() };
         self.env.vault.notice(tenant, &named).await.map_err(|error| self.unreadable(&error))?;
         self.records.invalidate();
         Ok(())
@@ -664,7 +664,7 @@ impl Fleet {
             Err(error) => return Err(self.unreadable(&error)),
         };
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
-            let made = Record { deleted_at: record.as_ref().map(|_| None), ..Record::default() };
+            let made = TenantInfo { deleted_at: record.as_ref().map(|_| None), ..TenantInfo::default() };
             self.env.vault.notice(tenant, &made).await.map_err(|_| FleetError::VaultDown)?;
             self.records.invalidate();
         }
@@ -709,7 +709,7 @@ impl Fleet {
         }
         let failure = if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {
             let reason = "the vault did not take the last changes of the session that ended".to_owned();
-            Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
+            OpenFailure { reason, at: self.env.clock.now(), kind: OpenFailureKind::VaultDown }
         } else {
             let (number, newest) = (slot.known_number(), slot.newest_event());
             let (began, reason) = (Instant::now(), standing::takeover_reason(slot));
@@ -757,25 +757,25 @@ impl Fleet {
         }
     }
 
-    fn failure(&self, error: &SessionError) -> Failure {
+    fn failure(&self, error: &SessionError) -> OpenFailure {
         let kind = match error {
-            SessionError::Journal(OpenError::Vault(_)) => FailureKind::VaultDown,
-            SessionError::Journal(OpenError::Taken) => FailureKind::Taken,
-            SessionError::Journal(OpenError::Damaged(Damage::NoHistory)) => FailureKind::NoHistory,
-            SessionError::Journal(OpenError::Damaged(_)) => FailureKind::Damaged,
+            SessionError::Journal(OpenError::Vault(_)) => OpenFailureKind::VaultDown,
+            SessionError::Journal(OpenError::Taken) => OpenFailureKind::Taken,
+            SessionError::Journal(OpenError::Damaged(Damage::NoHistory)) => OpenFailureKind::NoHistory,
+            SessionError::Journal(OpenError::Damaged(_)) => OpenFailureKind::Damaged,
             // It was hydrated as it is in the vault.
-            SessionError::Store(StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. }) => {
-                FailureKind::Damaged
-            }
-            SessionError::Store(_) => FailureKind::Disk,
+            SessionError::Store(
+                StoreError::TenantInfo { .. } | StoreError::Device { .. } | StoreError::Setting { .. },
+            ) => OpenFailureKind::Damaged,
+            SessionError::Store(_) => OpenFailureKind::Disk,
         };
-        Failure { reason: error.to_string(), at: self.env.clock.now(), kind }
+        OpenFailure { reason: error.to_string(), at: self.env.clock.now(), kind }
     }
 
     /// A tenant whose directory record does not parse.
     fn note_malformed(&self, tenant: &TenantId, error: &VaultError) {
         let (reason, at) = (error.to_string(), self.env.clock.now());
-        self.slot_of(tenant).failed(Failure { reason, at, kind: FailureKind::Damaged });
+        self.slot_of(tenant).failed(OpenFailure { reason, at, kind: OpenFailureKind::Damaged });
     }
 
     fn instance(&self) -> Instance {

@@ -12,7 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Fleet, FleetError, directory,
-    slot::{Failure, FailureKind, Slot},
+    slot::{OpenFailure, OpenFailureKind, Slot},
 };
 use crate::{
     crash,
@@ -84,7 +84,7 @@ impl Drop for Revival {
         let Self { fleet, slot } = self;
         if std::thread::panicking() {
             let (reason, at) = ("opening it crashed".to_owned(), fleet.env.clock.now());
-            slot.failed(Failure { reason, at, kind: FailureKind::Crashed });
+            slot.failed(OpenFailure { reason, at, kind: OpenFailureKind::Crashed });
         }
         slot.end_revival();
         // It may have ended again before that, or somebody else may have failed to open it.

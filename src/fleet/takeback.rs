@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Fleet, FleetError, revival,
-    slot::{Failure, FailureKind, Slot},
+    slot::{OpenFailure, OpenFailureKind, Slot},
 };
 use crate::{
     clock,
@@ -337,13 +337,13 @@ impl Fleet {
     }
 
     /// Why a tenant is not opened whose owner cannot be read.
-    pub(super) fn unread_owner(&self, error: &FleetError) -> Failure {
+    pub(super) fn unread_owner(&self, error: &FleetError) -> OpenFailure {
         let reason = format!("who has it cannot be read: {error}");
         let kind = match error {
-            FleetError::VaultDown => FailureKind::VaultDown,
-            _ => FailureKind::Damaged,
+            FleetError::VaultDown => OpenFailureKind::VaultDown,
+            _ => OpenFailureKind::Damaged,
         };
-        Failure { reason, at: self.env.clock.now(), kind }
+        OpenFailure { reason, at: self.env.clock.now(), kind }
     }
 
     /// The other process that has it and lives.

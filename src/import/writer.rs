@@ -27,7 +27,7 @@ use crate::{
     seal::Keyring,
     store::{self, OwnAccount, StoreError, records, space},
     tenant::{TenantId, TenantRecord},
-    vault::{InstanceId, Notice, Vault, VaultError},
+    vault::{InstanceId, TenantInfo, Vault, VaultError},
 };
 
 /// How long the vault may take to confirm the entry. Some are megabytes.
@@ -177,7 +177,7 @@ impl ImportWriter {
         let record = self.vault.tenant(tenant).await?;
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
             // A decision needs a record.
-            let made = Notice { deleted_at: record.as_ref().map(|_| None), ..Notice::default() };
+            let made = TenantInfo { deleted_at: record.as_ref().map(|_| None), ..TenantInfo::default() };
             self.vault.notice(tenant, &made).await?;
         }
         crash::point("import_recorded");

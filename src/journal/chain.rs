@@ -13,7 +13,7 @@ use super::{
     record::{Cut, State},
 };
 use crate::{
-    seal::{Digest, Kind, OVERHEAD, Place, TenantSeal},
+    seal::{Digest, Kind, OVERHEAD, SealPosition, TenantSeal},
     vault::{Decision, DocumentKind, InstanceId, JournalDocument, Seq},
 };
 
@@ -33,8 +33,8 @@ pub(super) struct Head {
 impl Head {
     pub const START: Self = Self { last: Seq(0), digest: Digest::ZERO, document: None, epoch: Seq(0) };
 
-    fn place(&self, kind: Kind, seq: Seq, part: u32, parts: u32, epoch: Seq) -> Place {
-        Place { kind, seq, part, parts, epoch, previous: self.digest }
+    fn place(&self, kind: Kind, seq: Seq, part: u32, parts: u32, epoch: Seq) -> SealPosition {
+        SealPosition { kind, seq, part, parts, epoch, previous: self.digest }
     }
 }
 
@@ -202,7 +202,7 @@ impl Follower {
         Ok(())
     }
 
-    fn unseal(&self, document: Document, place: &Place, payload: &[u8]) -> Result<Vec<u8>, Damage> {
+    fn unseal(&self, document: Document, place: &SealPosition, payload: &[u8]) -> Result<Vec<u8>, Damage> {
         self.seal.open(place, payload).map_err(|why| Damage::unopened(document, why))
     }
 }

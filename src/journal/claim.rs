@@ -25,7 +25,7 @@ use super::{
     Context, OpenError,
     chain::{Follower, Frozen, Scribe},
     damage::Damage,
-    flight::{Ask, Flight, Verdict},
+    flight::{PendingAppend, VaultRequest, Verdict},
     hydrate::{self, HydrateError, Hydrated},
     pace::Patience,
 };
@@ -144,12 +144,12 @@ enum Placed {
 
 /// Creates the takeover document, whatever answers are lost; `across`: on this, instead of on the document before it.
 async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> Result<Placed, OpenError> {
-    let mut flight = Flight::new(takeover, usize::MAX);
+    let mut flight = PendingAppend::new(takeover, usize::MAX);
     let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
     loop {
         let sent = cx.clock.instant();
         let (verdict, lost) = match flight.ask() {
-            Ask::Append(before, documents, decision) => {
+            VaultRequest::Append(before, documents, decision) => {
                 let answer = match across {
                     Some(footing) => {
                         cx.vault.start_over(&cx.tenant, footing, documents, None, &Decision::default()).await
@@ -162,7 +162,7 @@ async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> 
                 };
                 (flight.appended(answer), lost)
             }
-            Ask::Document(seq) => {
+            VaultRequest::Document(seq) => {
                 let answer = cx.vault.document(&cx.tenant, seq).await;
                 let lost = answer.as_ref().err().cloned();
                 (flight.saw(answer), lost)

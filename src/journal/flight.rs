@@ -15,7 +15,7 @@ use crate::{
 
 /// What the driver is to ask the vault.
 #[derive(Debug)]
-pub(super) enum Ask<'a> {
+pub(super) enum VaultRequest<'a> {
     /// After the document with this digest, if that is known.
     Append(Option<Digest>, &'a [JournalDocument], Option<&'a Decision>),
     Document(Seq),
@@ -48,7 +48,7 @@ enum Stage {
 }
 
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct PendingAppend {
     pub frozen: Frozen,
     /// What goes into each commit.
     commits: Vec<Range<usize>>,
@@ -57,27 +57,27 @@ pub(super) struct Flight {
     stage: Stage,
 }
 
-impl Flight {
+impl PendingAppend {
     pub fn new(frozen: Frozen, max_append: usize) -> Self {
         let commits = commits(&frozen.documents, max_append);
         Self { frozen, commits, at: 0, stage: Stage::Send }
     }
 
-    pub fn ask(&self) -> Ask<'_> {
+    pub fn ask(&self) -> VaultRequest<'_> {
         let documents = &self.frozen.documents;
         let Range { start, end } = self.commits[self.at].clone();
         let commit = &documents[start..end];
         match self.stage {
             Stage::Send => {
                 let before = start.checked_sub(1).map_or(self.frozen.before, |before| Some(documents[before].digest()));
-                Ask::Append(before, commit, self.frozen.decision.as_ref().filter(|_| self.is_last()))
+                VaultRequest::Append(before, commit, self.frozen.decision.as_ref().filter(|_| self.is_last()))
             }
-            Stage::Compare { .. } => Ask::Document(commit[0].seq),
-            Stage::LookBeyond => Ask::Document(self.frozen.after.last.next()),
+            Stage::Compare { .. } => VaultRequest::Document(commit[0].seq),
+            Stage::LookBeyond => VaultRequest::Document(self.frozen.after.last.next()),
         }
     }
 
-    /// The answer to [`Ask::Append`].
+    /// The answer to [`VaultRequest::Append`].
     pub fn appended(&mut self, answer: Result<(), AppendError>) -> Verdict {
         match answer {
             Ok(()) => self.landed(),
@@ -99,7 +99,7 @@ impl Flight {
         }
     }
 
-    /// The answer to [`Ask::Document`].
+    /// The answer to [`VaultRequest::Document`].
     pub fn saw(&mut self, answer: Result<Option<JournalDocument>, VaultError>) -> Verdict {
         match (self.stage, answer) {
             (_, Err(VaultError::Unavailable(_))) => Verdict::BackOff,
@@ -176,28 +176,28 @@ mod tests {
     }
 
     /// Three documents of four bytes, at most two a commit.
-    fn flight() -> Flight {
+    fn flight() -> PendingAppend {
         let documents = vec![document(5, "aaaa"), document(6, "bbbb"), document(7, "cccc")];
         let after = Head { last: Seq(7), ..Head::START };
         let before = Some(Digest::of([&b"before"[..]]));
-        Flight::new(Frozen { documents, before, decision: Some(Decision::default()), after }, 8)
+        PendingAppend::new(Frozen { documents, before, decision: Some(Decision::default()), after }, 8)
     }
 
-    fn asks(flight: &Flight) -> (Vec<u64>, bool) {
+    fn asks(flight: &PendingAppend) -> (Vec<u64>, bool) {
         match flight.ask() {
-            Ask::Append(before, documents, decision) => {
+            VaultRequest::Append(before, documents, decision) => {
                 let expected = if documents[0].seq == Seq(5) { &b"before"[..] } else { b"bbbb" };
                 assert_eq!(before, Some(Digest::of([expected])));
                 (documents.iter().map(|d| d.seq.0).collect(), decision.is_some())
             }
-            Ask::Document(seq) => panic!("asks for {seq}"),
+            VaultRequest::Document(seq) => panic!("asks for {seq}"),
         }
     }
 
-    fn looks_at(flight: &Flight) -> u64 {
+    fn looks_at(flight: &PendingAppend) -> u64 {
         match flight.ask() {
-            Ask::Document(seq) => seq.0,
-            Ask::Append(..) => panic!("appends"),
+            VaultRequest::Document(seq) => seq.0,
+            VaultRequest::Append(..) => panic!("appends"),
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
     record::State,
 };
 use crate::{
-    seal::{Digest, Kind, Place, TenantSeal},
+    seal::{Digest, Kind, SealPosition, TenantSeal},
     vault::{Manifest, Seq, SnapshotId, VaultError},
 };
 
@@ -245,13 +245,13 @@ pub(super) fn open_manifest(seal: &TenantSeal, manifest: &Manifest) -> Result<Op
 }
 
 /// Where a manifest is sealed. Its reader knows nothing yet: what comes before is inside.
-pub(super) fn manifest_place(id: &SnapshotId) -> Place {
+pub(super) fn manifest_place(id: &SnapshotId) -> SealPosition {
     let kind = Kind::Manifest { attempt: id.attempt.clone() };
-    Place { kind, seq: id.seq, part: 0, parts: 1, epoch: Seq(0), previous: Digest::ZERO }
+    SealPosition { kind, seq: id.seq, part: 0, parts: 1, epoch: Seq(0), previous: Digest::ZERO }
 }
 
 /// Where a chunk is sealed. How many there are, the manifest says: it is written when all are.
-pub(super) fn chunk_place(id: &SnapshotId, n: u32, head: &Head) -> Place {
+pub(super) fn chunk_place(id: &SnapshotId, n: u32, head: &Head) -> SealPosition {
     let kind = Kind::Chunk { attempt: id.attempt.clone() };
-    Place { kind, seq: id.seq, part: n, parts: 0, epoch: head.epoch, previous: head.digest }
+    SealPosition { kind, seq: id.seq, part: n, parts: 0, epoch: head.epoch, previous: head.digest }
 }

@@ -73,7 +73,7 @@ pub struct Connections {
 #[derive(Default)]
 struct Table {
     next: u64,
-    open: HashMap<u64, Arc<Connection>>,
+    open: HashMap<u64, Arc<CallerConnection>>,
     by_address: HashMap<IpAddr, usize>,
     web_sockets: usize,
     leaving: usize,
@@ -82,7 +82,7 @@ struct Table {
 }
 
 /// One connection.
-pub struct Connection {
+pub struct CallerConnection {
     id: u64,
     /// The slot keeps it open: a request's parts may outlive their connection.
     stream: Weak<TcpStream>,
@@ -198,7 +198,7 @@ impl Connections {
             is_proven: false,
             has_unread: false,
         };
-        let connection = Arc::new(Connection {
+        let connection = Arc::new(CallerConnection {
             id: table.next,
             stream: Arc::downgrade(&stream),
             is_of_proxy,
@@ -301,7 +301,7 @@ impl Table {
     }
 
     /// Its task learns of it by its socket, and goes.
-    fn close(&mut self, connection: &Connection) {
+    fn close(&mut self, connection: &CallerConnection) {
         if self.forget(connection) {
             self.leaving += 1;
             connection.shut();
@@ -309,7 +309,7 @@ impl Table {
     }
 
     /// False: it was forgotten before.
-    fn forget(&mut self, connection: &Connection) -> bool {
+    fn forget(&mut self, connection: &CallerConnection) -> bool {
         let was_open = self.open.remove(&connection.id).is_some();
         if was_open {
             let counted = {
@@ -362,7 +362,7 @@ impl Activity {
     }
 }
 
-impl Connection {
+impl CallerConnection {
     fn activity(&self) -> MutexGuard<'_, Activity> {
         self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -447,7 +447,7 @@ impl Drop for Slot {
 #[derive(Clone)]
 pub struct Handle {
     connections: Arc<Connections>,
-    connection: Arc<Connection>,
+    connection: Arc<CallerConnection>,
 }
 
 impl std::fmt::Debug for Handle {

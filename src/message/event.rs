@@ -203,7 +203,7 @@ impl EventBody {
 
 /// How a tenant's connection looks to its dashboards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Connection {
+pub enum ConnectionState {
     Connected { phone_number: Option<String> },
     Connecting,
     Disconnected { reason: String, scan_needed: bool },
@@ -211,11 +211,11 @@ pub enum Connection {
 
 /// What goes to whoever is connected now. Only events are kept.
 #[derive(Debug, Clone)]
-pub enum Notice {
+pub enum FeedItem {
     Event(Arc<Event>),
     /// There is an event that is too large to be kept for slow listeners: it is in the log.
     InLog,
-    Connection(Connection),
+    Connection(ConnectionState),
     Qr(Secret),
     /// Of this chat, a jid: what it shows now is asked of the session.
     Presence(String),
@@ -224,7 +224,7 @@ pub enum Notice {
 /// One for the process: where notices are published, and where whoever is connected listens. Keeps little: a listener that is too
 /// slow is told that it missed some, and reads the log.
 #[derive(Debug, Clone, Default)]
-pub struct Feed(Arc<Mutex<HashMap<TenantId, broadcast::Sender<Notice>>>>);
+pub struct Feed(Arc<Mutex<HashMap<TenantId, broadcast::Sender<FeedItem>>>>);
 
 impl Feed {
     /// Notices kept of a tenant for the slowest listener.
@@ -234,13 +234,13 @@ impl Feed {
         Self::default()
     }
 
-    pub fn subscribe(&self, tenant: &TenantId) -> broadcast::Receiver<Notice> {
+    pub fn subscribe(&self, tenant: &TenantId) -> broadcast::Receiver<FeedItem> {
         let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         channels.retain(|_, channel| channel.receiver_count() > 0);
         channels.entry(tenant.clone()).or_insert_with(|| broadcast::Sender::new(Self::CAPACITY)).subscribe()
     }
 
-    pub fn publish(&self, tenant: &TenantId, notice: Notice) {
+    pub fn publish(&self, tenant: &TenantId, notice: FeedItem) {
         let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(tenant) {
             // Nobody listening any more is no error.
@@ -348,7 +348,7 @@ struct Pending {
 
 /// Whether an event may be seen before it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum PublishWhen {
     /// It speaks of something that must not be lost: a message.
     WhenDurable,
     /// It will be said again if it is lost, or is worth no wait: a receipt, a call.
@@ -419,7 +419,7 @@ impl Log {
         log.queue().waiting.extend(unheard);
         if published < last {
             // Some of what another process was told is in segments, or older than what a listener has read: the log has it in order.
-            log.feed.publish(&log.tenant, Notice::InLog);
+            log.feed.publish(&log.tenant, FeedItem::InLog);
         }
         log.publish();
         log.queue().published = last;
@@ -432,7 +432,7 @@ impl Log {
         self: &Arc<Self>,
         batch: Batch,
         bodies: Vec<EventBody>,
-        seen: Seen,
+        seen: PublishWhen,
     ) -> Result<ChangeNo, StoreError> {
         let (log, (done, committed)) = (self.clone(), oneshot::channel());
         let writing = self.writing.token();
@@ -465,7 +465,12 @@ impl Log {
         self.committing.wait().await;
     }
 
-    async fn commit_whole(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
+    async fn commit_whole(
+        &self,
+        mut batch: Batch,
+        bodies: Vec<EventBody>,
+        seen: PublishWhen,
+    ) -> Result<ChangeNo, StoreError> {
         let mut tail = self.tail.lock().await;
         let whole_bytes = batch.bytes_of(space::INBOX);
         let events = self.number(&mut batch, &tail, bodies);
@@ -477,7 +482,7 @@ impl Log {
         tail.count -= removed;
         tail.bytes -= removed_bytes;
         tail.whole_bytes += whole_bytes;
-        self.enqueue(&mut tail, events, (seen == Seen::WhenDurable).then_some(change));
+        self.enqueue(&mut tail, events, (seen == PublishWhen::WhenDurable).then_some(change));
         Ok(change)
     }
 
@@ -522,7 +527,7 @@ impl Log {
             if event.body.message().is_some() {
                 queue.message = Some(event.id);
             }
-            let notice = if size > FEED_EVENT { Notice::InLog } else { Notice::Event(event) };
+            let notice = if size > FEED_EVENT { FeedItem::InLog } else { FeedItem::Event(event) };
             self.feed.publish(&self.tenant, notice);
         }
     }

@@ -148,10 +148,10 @@ const NAMED: usize = 2560;
 #[derive(Default)]
 struct Fates {
     status: HashMap<String, Fate>,
-    edits: HashMap<Place, Content>,
+    edits: HashMap<MessageKey, Content>,
     /// Of texts in there, those too that are gone.
     edited_bytes: usize,
-    revoked: HashSet<Place>,
+    revoked: HashSet<MessageKey>,
     /// By chat and message.
     reactions: HashMap<(String, String), Vec<Reaction>>,
     votes: HashMap<(String, String), Vec<Vote>>,
@@ -187,14 +187,14 @@ impl Fate {
 /// A message of one author in one chat. Only the author may edit or delete it: what somebody else says of it is not believed,
 /// whatever id he names.
 #[derive(PartialEq, Eq, Hash)]
-struct Place {
+struct MessageKey {
     chat: String,
     id: String,
     /// `None`: we.
     author: Option<String>,
 }
 
-impl Place {
+impl MessageKey {
     /// What `message` may say something of.
     fn named_by(message: &Message, id: String) -> Self {
         let author = (!message.from_me).then(|| message.sender.clone());
@@ -486,7 +486,7 @@ impl Entry {
 impl Fates {
     /// True for a placeholder when the message itself has been met.
     fn is_read_now(&mut self, message: &Message) -> bool {
-        let digest = self.digests.hash_one(Place::named_by(message, message.id.clone()));
+        let digest = self.digests.hash_one(MessageKey::named_by(message, message.id.clone()));
         if message.content == Content::Undecryptable {
             return self.read.contains(&digest);
         }
@@ -527,7 +527,7 @@ impl Fates {
         }
         match &message.content {
             Content::Edit { target, content } => {
-                let place = Place::named_by(&message, target.id.clone());
+                let place = MessageKey::named_by(&message, target.id.clone());
                 if let hash_map::Entry::Vacant(vacant) = self.edits.entry(place) {
                     self.edited_bytes += content.text().len();
                     // Whoever edits what is long ago, again and again, must not fill the memory of who reads.
@@ -537,7 +537,7 @@ impl Fates {
                 None
             }
             Content::Revoke { target } => {
-                self.revoked.insert(Place::named_by(&message, target.id.clone()));
+                self.revoked.insert(MessageKey::named_by(&message, target.id.clone()));
                 None
             }
             Content::Reaction { target, emoji } => {
@@ -563,7 +563,7 @@ impl Fates {
     }
 
     fn complete(&mut self, event: EventId, mut message: Message) -> Entry {
-        let place = Place::named_by(&message, message.id.clone());
+        let place = MessageKey::named_by(&message, message.id.clone());
         let edit = self.edits.remove(&place);
         let edited = edit.is_some();
         if let Some(edit) = edit {

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Content, Delivery, Message,
-    event::{EventBody, Log, Seen},
+    event::{EventBody, Log, PublishWhen},
 };
 use crate::{
     clock::Clock,
@@ -122,7 +122,7 @@ impl Inbox {
                 // Known already, and perhaps not durable yet.
                 self.store.journal().recorded()
             } else {
-                self.log.commit(records, events, Seen::WhenDurable).await?
+                self.log.commit(records, events, PublishWhen::WhenDurable).await?
             }
         };
         Ok(self.log.settle(change).await?)
@@ -155,7 +155,7 @@ impl Inbox {
             by: by.clone(),
             failure: None,
         };
-        self.log.commit(Batch::default(), steps.map(step).collect(), Seen::AtOnce).await?;
+        self.log.commit(Batch::default(), steps.map(step).collect(), PublishWhen::AtOnce).await?;
         {
             let mut told = self.told();
             if told.len() >= REMEMBERED {

@@ -35,12 +35,12 @@ pub use self::{
         Target,
     },
     draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
-    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
+    event::{ConnectionState, Cursor, Event, EventBody, EventId, Feed, FeedItem, Keep, Log, OrderChange, PublishWhen},
     failure::{Failure, FailureReason},
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, Backlogged, Decision, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
+    outbox::{Accepted, Backlogged, BotDecision, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
     segments::Shelf,
 };
 

@@ -26,7 +26,7 @@ use self::backlog::Backlog;
 pub use self::backlog::{Backlogged, Waiting};
 use super::{
     Delivery, Failure, FailureReason, FormerConversations, Message,
-    event::{EventBody, Log, Seen},
+    event::{EventBody, Log, PublishWhen},
 };
 use crate::{
     clock::Clock,
@@ -70,7 +70,7 @@ pub struct Outgoing {
 
 /// What a bot decided of a chat: one change, however much it is.
 #[derive(Default)]
-pub struct Decision {
+pub struct BotDecision {
     /// What the bot keeps of it.
     pub batch: Batch,
     /// What else happened, before the messages.
@@ -231,7 +231,7 @@ impl Outbox {
                 }
                 Some(_) => return Err(NotAccepted::KeyReused),
                 None if !self.has_room(outgoing.body.len()) => return Err(NotAccepted::Full),
-                None => self.write(Decision { messages: vec![outgoing.clone()], ..Decision::default() }).await?,
+                None => self.write(BotDecision { messages: vec![outgoing.clone()], ..BotDecision::default() }).await?,
             }
         };
         let _wait = self.note_wait();
@@ -242,7 +242,7 @@ impl Outbox {
     /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
     /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here:
     /// what is said is sent when it is durable, and [`Log::settle`] publishes.
-    pub async fn decide(&self, mut decision: Decision) -> Result<ChangeNo, NotAccepted> {
+    pub async fn decide(&self, mut decision: BotDecision) -> Result<ChangeNo, NotAccepted> {
         let _writing = self.writing.lock().await;
         let mut fresh = Vec::with_capacity(decision.messages.len());
         for message in std::mem::take(&mut decision.messages) {
@@ -277,7 +277,7 @@ impl Outbox {
 
     async fn withdraw_and_write(
         &self,
-        mut decision: Decision,
+        mut decision: BotDecision,
         withdrawn: &[(Ulid, Waiting)],
     ) -> Result<ChangeNo, StoreError> {
         let mut news = Vec::new();
@@ -322,8 +322,8 @@ impl Outbox {
     }
 
     /// Under `writing`. None of the messages is known.
-    async fn write(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
-        let Decision { mut batch, mut events, messages, .. } = decision;
+    async fn write(&self, decision: BotDecision) -> Result<ChangeNo, StoreError> {
+        let BotDecision { mut batch, mut events, messages, .. } = decision;
         let now = self.clock.now();
         let meetings = self.backlog().meetings();
         let mut names = Vec::with_capacity(messages.len());
@@ -346,7 +346,7 @@ impl Outbox {
             events.push(EventBody::Sent { message: outgoing.message });
             entries.push((order, record));
         }
-        let change = self.log.commit(batch, events, Seen::WhenDurable).await?;
+        let change = self.log.commit(batch, events, PublishWhen::WhenDurable).await?;
         let has_met = {
             let mut backlog = self.backlog();
             for ((order, record), names) in entries.iter().zip(&names) {
@@ -664,7 +664,7 @@ impl Outbox {
         events.push(self.settle(&mut record, to, by, failure));
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
-        self.log.commit(batch, events, Seen::AtOnce).await?;
+        self.log.commit(batch, events, PublishWhen::AtOnce).await?;
         self.backlog().remove(id);
         self.log.publish();
         Ok(Some(true))

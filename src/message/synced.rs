@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, LabelChange, LabelNews, Log, Seen};
+use super::{EventBody, LabelChange, LabelNews, Log, PublishWhen};
 use crate::store::{Batch, Store, StoreError, key, space};
 
 /// A person in the address book.
@@ -77,7 +77,7 @@ pub async fn write(log: &Arc<Log>, updates: Vec<(Update, bool)>) -> Result<(), S
         };
         events.extend(news.filter(|_| is_news).map(|news| EventBody::Label { news }));
     }
-    log.commit(batch, events, Seen::AtOnce).await?;
+    log.commit(batch, events, PublishWhen::AtOnce).await?;
     log.publish();
     Ok(())
 }

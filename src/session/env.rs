@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config,
     journal::Policy,
-    message::{Connection, Feed, Shelf, media::Keeper},
+    message::{ConnectionState, Feed, Shelf, media::Keeper},
     outbound::Outbound,
     seal::Keyring,
     store::Pool,
@@ -81,23 +81,23 @@ impl Env {
 /// Changes of connections that the directory in the vault has not been told yet; the latest of each tenant.
 #[derive(Debug, Default)]
 pub struct Directory {
-    waiting: std::sync::Mutex<HashMap<TenantId, Connection>>,
+    waiting: std::sync::Mutex<HashMap<TenantId, ConnectionState>>,
     pub changed: Notify,
 }
 
 impl Directory {
-    pub fn note(&self, tenant: &TenantId, connection: Connection) {
+    pub fn note(&self, tenant: &TenantId, connection: ConnectionState) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), connection);
         self.changed.notify_one();
     }
 
     /// Puts a status back that could not be written, unless a newer one has come.
-    pub fn give_back(&self, tenant: TenantId, connection: Connection) {
+    pub fn give_back(&self, tenant: TenantId, connection: ConnectionState) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant).or_insert(connection);
         self.changed.notify_one();
     }
 
-    pub fn take(&self) -> HashMap<TenantId, Connection> {
+    pub fn take(&self) -> HashMap<TenantId, ConnectionState> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

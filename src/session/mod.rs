@@ -73,12 +73,12 @@ pub use self::{
 };
 use self::{
     connection::{supervisor::Supervisor, transport::Current},
-    send::answers::{Answer, Answers},
+    send::answers::{Answers, SendAnswer},
 };
 pub use crate::journal::Prepared;
 use crate::{
     journal::{self, ChangeNo, Closed, Journal, OpenError},
-    message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
+    message::{Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Keep, Log, Outbox, PublishWhen},
     store::{
         self, Batch, CopyFailure, Exported, Hooks, OwnAccount, STOPPED, Store, StoreError, StoreOptions, key, space,
     },
@@ -94,7 +94,12 @@ pub(crate) fn read_anything(bytes: &[u8]) -> Option<crate::message::Message> {
 
 /// Bytes as what a phone tells of a chat, for fuzzing.
 #[cfg(feature = "loopback")]
-pub(crate) fn read_past(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<crate::message::past::Told> {
+pub(crate) fn read_past(
+    bytes: &[u8],
+    chat: &str,
+    named: &str,
+    most: usize,
+) -> Vec<crate::message::past::BackfilledMessage> {
     history::parse::read_anything(bytes, chat, named, most)
 }
 
@@ -120,7 +125,7 @@ struct Inner {
     wishes: mpsc::Sender<Wish>,
     answers: Answers,
     /// For whoever watches the process.
-    seen: standing::Seen,
+    seen: standing::WhatsAppReadings,
     pacer: send::pacing::Pacer,
     owes_acks: Arc<AtomicBool>,
     /// Messages came that the vault took too long for.
@@ -148,7 +153,7 @@ struct Inner {
     /// The supervisor has taken somebody's wish to unlink the device, and it is not over.
     unlinking: AtomicBool,
     /// The last states that were published as events.
-    told: state_events::Told,
+    published_states: state_events::PublishedStates,
     /// The tenant's own.
     country: country::Own,
     meant: naming::Meant,
@@ -263,7 +268,7 @@ impl Session {
             Some(device) if !has_keys && !device.push_name.is_empty() => app_state::refetch::Skipped::without_keys(),
             _ => app_state::refetch::Skipped::default(),
         };
-        let told = state_events::Told::read(&store).await?;
+        let told = state_events::PublishedStates::read(&store).await?;
         let pairing_mark = pairing::mark::PairingMark::read(&store).await?;
         let (wishes, wished) = mpsc::channel(16);
         let status = Status {
@@ -302,7 +307,7 @@ impl Session {
             client: watch::Sender::new(None),
             wishes,
             answers: Answers::default(),
-            seen: standing::Seen::default(),
+            seen: standing::WhatsAppReadings::default(),
             owes_acks: Arc::default(),
             late: Arc::default(),
             unknown_devices: Arc::default(),
@@ -323,7 +328,7 @@ impl Session {
             stopped: AtomicBool::new(stopped),
             stop_turn: tokio::sync::Mutex::default(),
             exported: Mutex::new(exported),
-            told,
+            published_states: told,
             country,
             meant: naming::Meant::default(),
             refused_scan: pairing::own_account::RefusedScan::default(),
@@ -387,7 +392,7 @@ impl Session {
 
     /// Counts a login on request; an error says when the next one is allowed.
     pub fn may_log_in(&self) -> Result<(), Refused> {
-        self.0.pace.take(requests::pace::Ask::Login).map_err(|wait| Refused::TooMany { wait })
+        self.0.pace.take(requests::pace::RequestKind::Login).map_err(|wait| Refused::TooMany { wait })
     }
 
     /// A new connection with the same credentials.
@@ -582,7 +587,7 @@ impl Inner {
 
     /// Something that is an event, and that nobody waits for.
     async fn happened(&self, event: EventBody) {
-        match self.log.commit(Batch::default(), vec![event], Seen::AtOnce).await {
+        match self.log.commit(Batch::default(), vec![event], PublishWhen::AtOnce).await {
             Ok(_) => self.log.publish(),
             Err(error) => warn!(%error, "an event could not be written"),
         }
@@ -596,7 +601,7 @@ impl Inner {
 
     fn publish(&self, status: &Status) {
         let connection = status.connection();
-        self.env.feed.publish(&self.tenant, Notice::Connection(connection.clone()));
+        self.env.feed.publish(&self.tenant, FeedItem::Connection(connection.clone()));
         self.env.directory.note(&self.tenant, connection);
     }
 
@@ -607,7 +612,7 @@ impl Inner {
         };
         let code = error.parse().ok();
         match code {
-            Some(code) if send::judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
+            Some(code) if send::judgement::is_passing(code) => self.answers.give(id, SendAnswer::NotNow(code)),
             code => {
                 warn!(message.id = id, code, "WhatsApp refuses a message");
                 self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await.map(Some));
@@ -641,7 +646,7 @@ impl Inner {
         match written {
             Ok(Some(true)) => {
                 self.answers.note();
-                self.answers.give(id, Answer::Settled);
+                self.answers.give(id, SendAnswer::Settled);
             }
             Ok(_) => {}
             Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),

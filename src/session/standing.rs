@@ -19,7 +19,7 @@ use crate::{
 
 /// What a session has seen of WhatsApp.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct WhatsAppReadings {
     /// Milliseconds since 1970; 0: there was none yet.
     stanza_ms: AtomicI64,
     limits: Mutex<Limits>,
@@ -32,7 +32,7 @@ struct Limits {
     timelock: Option<Timelock>,
 }
 
-impl Seen {
+impl WhatsAppReadings {
     /// WhatsApp said something, whatever it was.
     pub fn stanza(&self, now: Timestamp) {
         self.stanza_ms.store(now.as_millisecond(), Relaxed);
@@ -133,12 +133,12 @@ mod tests {
             (lock(false, 0), cap("CAPPED", 100, NOW - 9), None),
         ];
         for (lock, cap, expected) in rows {
-            let seen = Seen::default();
+            let seen = WhatsAppReadings::default();
             seen.timelock(&lock);
             seen.capping(&cap);
             let held = seen.no_new_chats(NOW * 1_000).map(|held| (held.reason, held.until_ms / 1_000 - NOW));
             assert_eq!(held, expected, "{lock:?} {cap:?}");
         }
-        assert_eq!(Seen::default().no_new_chats(NOW * 1_000), None);
+        assert_eq!(WhatsAppReadings::default().no_new_chats(NOW * 1_000), None);
     }
 }

@@ -15,7 +15,7 @@ use super::{
     state::{State, Status},
 };
 use crate::{
-    message::{EventBody, Seen, StatePoint},
+    message::{EventBody, PublishWhen, StatePoint},
     store::{Batch, Store, StoreError, key, space},
 };
 
@@ -38,9 +38,9 @@ const TOLD: &str = "session/told";
 
 /// What consumers were told, oldest first.
 #[derive(Debug)]
-pub(in crate::session) struct Told(tokio::sync::Mutex<Vec<StatePoint>>);
+pub(in crate::session) struct PublishedStates(tokio::sync::Mutex<Vec<StatePoint>>);
 
-impl Told {
+impl PublishedStates {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let stored = store.get(space::SETTINGS, &key::text(TOLD)).await?;
         let states = stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default();
@@ -56,7 +56,7 @@ fn last(states: &[StatePoint]) -> State {
 impl Inner {
     /// Makes a state an event, unless it was the last one told.
     pub(in crate::session) async fn tell_state(&self, state: State) -> Result<(), StoreError> {
-        let mut told = self.told.0.lock().await;
+        let mut told = self.published_states.0.lock().await;
         if last(&told) == state {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Inner {
         let mut batch = Batch::default();
         let kept = serde_json::to_vec(&states).expect("states are plain data, which JSON always takes");
         batch.put(space::SETTINGS, key::text(TOLD), kept);
-        self.log.commit(batch, vec![EventBody::Session { states: states.clone() }], Seen::AtOnce).await?;
+        self.log.commit(batch, vec![EventBody::Session { states: states.clone() }], PublishWhen::AtOnce).await?;
         *told = states;
         self.log.publish();
         Ok(())
@@ -78,7 +78,7 @@ pub(in crate::session) async fn tell(session: Arc<Inner>) {
     let mut status = session.status.subscribe();
     let mut watcher = Watcher::new(Instant::now());
     loop {
-        let told = last(&session.told.0.lock().await);
+        let told = last(&session.published_states.0.lock().await);
         let stopped = session.is_stopped();
         let now = Instant::now();
         let (state, due) = {

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    AppendError, Decision, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest, Notice, RecordText, Seq,
-    SnapshotId, Usage, Vault, VaultError,
+    AppendError, Decision, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest, RecordText, Seq,
+    SnapshotId, TenantInfo, Usage, Vault, VaultError,
     access::{AccessVault, ApiKey, Home, KeyChange, KeyCursor, KeyHash},
 };
 use crate::{
@@ -92,7 +92,7 @@ metered! {
         DirectoryRead: fn tenants_with(text: RecordText, prefix: &str) -> Listed;
         DirectoryRead: fn remembered() -> Result<Vec<String>, VaultError>;
         DirectoryRead: fn tenant(tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError>;
-        DirectoryWrite: fn notice(tenant: &TenantId, notice: &Notice) -> Result<(), VaultError>;
+        DirectoryWrite: fn notice(tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError>;
         Append: fn append(
             tenant: &TenantId,
             after: Option<Digest>,

@@ -24,12 +24,12 @@ use super::{
     Shared,
     delivery::{self, Attempt},
     parked::Parked,
-    progress::{self, Failure, Progress, What},
+    progress::{self, ParkedDelivery, Progress, What},
     queue::{Job, Outcome, Queue, Source, Verdict},
     settings::Webhook,
 };
 use crate::{
-    message::{EventBody, EventId, Notice},
+    message::{EventBody, EventId, FeedItem},
     session::Session,
     store::{Batch, StoreError},
     telemetry::metrics::{self, label},
@@ -97,7 +97,7 @@ pub struct Consumer {
     pub stop: CancellationToken,
 }
 
-struct Running<'a> {
+struct DeliveryLoop<'a> {
     cx: &'a mut Consumer,
     queue: Queue,
     gone: bool,
@@ -163,7 +163,7 @@ impl Consumer {
             store.write(batch).await?;
         }
         let queue = Queue::new(self.webhook.retries, place.cursor, place.done);
-        let running = Running {
+        let running = DeliveryLoop {
             gone: place.gone,
             is_slow: false,
             queue,
@@ -179,7 +179,7 @@ impl Consumer {
     }
 }
 
-impl Running<'_> {
+impl DeliveryLoop<'_> {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut feed = self.cx.shared.feed.subscribe(self.cx.session.tenant());
         let mut receipts = self.cx.session.member_receipts();
@@ -196,8 +196,8 @@ impl Running<'_> {
                 () = self.cx.stop.cancelled() => break,
                 Some(landed) = self.flights.next() => self.landed(landed).await?,
                 notice = feed.recv() => match notice {
-                    Ok(Notice::Event(_) | Notice::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
-                    Ok(Notice::Presence(chat)) => self.owe_presence(&chat),
+                    Ok(FeedItem::Event(_) | FeedItem::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(FeedItem::Presence(chat)) => self.owe_presence(&chat),
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,
                 },
@@ -260,7 +260,7 @@ impl Running<'_> {
 
     fn launch(&mut self) {
         while let Some((lane, job)) = self.queue.launch(Instant::now(), self.places()) {
-            let flight = Flight {
+            let flight = DeliveryAttempt {
                 session: self.cx.session.clone(),
                 shared: self.cx.shared.clone(),
                 deliveries: self.cx.deliveries.clone(),
@@ -390,7 +390,7 @@ impl Running<'_> {
     ) -> Result<(), StoreError> {
         metrics::webhook_parked();
         let parked_at = self.cx.shared.clock.now();
-        let failure = Failure { id, what, attempts, status, error, parked_at };
+        let failure = ParkedDelivery { id, what, attempts, status, error, parked_at };
         let mut batch = Batch::default();
         let bytes = progress::put_failure(&mut batch, &self.cx.webhook.id, &failure);
         give_up(&mut batch, &self.cx.webhook.id, self.parked.add(id, bytes));
@@ -474,7 +474,7 @@ impl Running<'_> {
 }
 
 /// What an attempt needs, apart from the consumer.
-struct Flight {
+struct DeliveryAttempt {
     session: Session,
     shared: Arc<Shared>,
     deliveries: Arc<Semaphore>,
@@ -483,7 +483,7 @@ struct Flight {
     metadata: Arc<Value>,
 }
 
-impl Flight {
+impl DeliveryAttempt {
     async fn run(self, lane: Arc<str>, job: Job) -> Landed {
         // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue. Outside both, since
         // a host may let us wait; and the tenant's limit at the host first, so that it has at most its share of the host's places

@@ -33,7 +33,7 @@ pub struct Progress {
 
 /// An event that was not delivered, kept so that someone can see it and have it sent again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct ParkedDelivery {
     pub id: EventId,
     pub what: What,
     pub attempts: u32,
@@ -56,7 +56,7 @@ pub enum What {
     Gap { after: Option<EventId> },
 }
 
-impl Failure {
+impl ParkedDelivery {
     pub fn names(&self) -> Vec<EventName> {
         match &self.what {
             What::Refused { names, .. } => names.iter().filter_map(|name| EventName::parse(name)).collect(),
@@ -129,7 +129,7 @@ pub fn put(batch: &mut Batch, webhook: &str, progress: &Progress) {
 }
 
 /// Returns how many bytes it has.
-pub fn put_failure(batch: &mut Batch, webhook: &str, failure: &Failure) -> usize {
+pub fn put_failure(batch: &mut Batch, webhook: &str, failure: &ParkedDelivery) -> usize {
     let record = plain(failure);
     let bytes = record.len();
     batch.put(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &failure.id.0.to_bytes()), record);
@@ -140,7 +140,7 @@ pub fn delete_failure(batch: &mut Batch, webhook: &str, id: EventId) {
     batch.delete(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &id.0.to_bytes()));
 }
 
-pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option<Failure>, StoreError> {
+pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option<ParkedDelivery>, StoreError> {
     let stored = store.get(space::WEBHOOK_FAILURES, &key::webhook_failure(webhook, &id.0.to_bytes())).await?;
     Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()))
 }
@@ -149,12 +149,14 @@ pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option
 pub async fn failures<T>(
     store: &Store,
     webhook: &str,
-    mut make: impl FnMut(&Failure) -> T,
+    mut make: impl FnMut(&ParkedDelivery) -> T,
 ) -> Result<Vec<T>, StoreError> {
     let mut made = Vec::new();
     let prefix = key::webhook_failure(webhook, b"");
-    each(store, &prefix, |_, value| made.extend(serde_json::from_slice::<Failure>(value).ok().as_ref().map(&mut make)))
-        .await?;
+    each(store, &prefix, |_, value| {
+        made.extend(serde_json::from_slice::<ParkedDelivery>(value).ok().as_ref().map(&mut make))
+    })
+    .await?;
     Ok(made)
 }
 

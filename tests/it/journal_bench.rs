@@ -23,7 +23,7 @@ use sessiond::{
     seal::{Keyring, MasterKey, TenantSeal},
     tenant::TenantId,
     vault::{
-        Decision, InstanceId, JournalDocument, MAX_PAYLOAD, Manifest, Notice, Seq, SnapshotId, Vault,
+        Decision, InstanceId, JournalDocument, MAX_PAYLOAD, Manifest, Seq, SnapshotId, TenantInfo, Vault,
         embedded::Embedded,
     },
 };
@@ -178,7 +178,7 @@ impl Bench {
 
     /// Makes the tenant's record.
     pub async fn enrol(&self) {
-        self.vault.notice(&self.tenant, &Notice::default()).await.unwrap();
+        self.vault.notice(&self.tenant, &TenantInfo::default()).await.unwrap();
     }
 
     /// The vault loses documents from this number on, and snapshots that stand there or after it.

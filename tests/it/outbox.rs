@@ -7,8 +7,8 @@ use prost::Message as _;
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
-        Addressed, Content, Decision, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations,
-        Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
+        Addressed, BotDecision, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FeedItem,
+        FormerConversations, Keep, Log, Message, NotAccepted, Outbox, Outgoing, Shelf,
     },
     store::{Batch, OwnAccount, key, records::OutboxRecord, space},
 };
@@ -162,9 +162,9 @@ async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
 async fn a_bots_words_under_a_known_id_are_the_same_or_refused() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
-    let reply = |digest| Decision {
+    let reply = |digest| BotDecision {
         messages: vec![Outgoing { from_bot: true, digest, ..outgoing("a") }],
-        ..Decision::default()
+        ..BotDecision::default()
     };
     let change = outbox.decide(reply([7; 32])).await.unwrap();
     log.settle(change).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_decision_says_nothing_twice() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     let reply = |digest| Outgoing { from_bot: true, digest, ..outgoing("a") };
-    let twice = |digest| Decision { messages: vec![reply([7; 32]), reply(digest)], ..Decision::default() };
+    let twice = |digest| BotDecision { messages: vec![reply([7; 32]), reply(digest)], ..BotDecision::default() };
     assert!(matches!(outbox.decide(twice([8; 32])).await, Err(NotAccepted::KeyReused)));
     assert_eq!(outbox.delivery("a").await.unwrap(), None, "half of the decision was written");
     let change = outbox.decide(twice([7; 32])).await.unwrap();
@@ -197,12 +197,12 @@ async fn what_could_not_be_withdrawn_is_sent() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     let messages = vec![Outgoing { from_bot: true, ..outgoing("a") }];
-    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
+    let change = outbox.decide(BotDecision { messages, ..BotDecision::default() }).await.unwrap();
     log.settle(change).await.unwrap();
     outbox.news().await;
     outbox.fresh_chats();
     world.store.close().await.unwrap();
-    let supersede = Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    let supersede = BotDecision { supersedes: vec![CHAT.to_owned()], ..BotDecision::default() };
     assert!(outbox.decide(supersede).await.is_err());
     assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()));
     tokio::time::timeout(Duration::from_secs(20), outbox.news()).await.expect("nobody is told of it");
@@ -215,7 +215,7 @@ async fn when_a_message_left_is_told_where_it_is_known() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     let messages = vec![outgoing("a"), outgoing("b"), outgoing("c")];
-    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
+    let change = outbox.decide(BotDecision { messages, ..BotDecision::default() }).await.unwrap();
     log.settle(change).await.unwrap();
     assert_eq!(outbox.left_at("a").await.unwrap(), Some(i64::MAX), "it waits");
     assert_eq!(outbox.left_at("x").await.unwrap(), None);
@@ -271,12 +271,12 @@ async fn a_bots_words_give_way_to_a_human() {
     let mut batch = Batch::default();
     batch.put(space::BOT, *b"kept", "with it");
     let messages = vec![reply("a"), reply("b"), outgoing("c"), reply("d")];
-    let change = outbox.decide(Decision { batch, messages, ..Decision::default() }).await.unwrap();
+    let change = outbox.decide(BotDecision { batch, messages, ..BotDecision::default() }).await.unwrap();
     log.settle(change).await.unwrap();
-    outbox.decide(Decision { messages: vec![reply("b")], ..Decision::default() }).await.unwrap();
+    outbox.decide(BotDecision { messages: vec![reply("b")], ..BotDecision::default() }).await.unwrap();
     assert!(outbox.is_from_bot("a").await.unwrap() && !outbox.is_from_bot("c").await.unwrap());
     assert!(outbox.begin("a").await.unwrap().is_some());
-    let supersede = || Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    let supersede = || BotDecision { supersedes: vec![CHAT.to_owned()], ..BotDecision::default() };
     let change = outbox.decide(supersede()).await.unwrap();
     log.settle(change).await.unwrap();
     let told = |events: Vec<EventBody>| {
@@ -306,10 +306,10 @@ async fn a_bots_words_give_way_to_a_human() {
 async fn what_is_said_anew_takes_back_all_or_nothing() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
-    let says = |id: &str, withdraws: &[&str]| Decision {
+    let says = |id: &str, withdraws: &[&str]| BotDecision {
         messages: vec![Outgoing { from_bot: true, ..outgoing(id) }],
         withdraws: withdraws.iter().map(|id| (*id).to_owned()).collect(),
-        ..Decision::default()
+        ..BotDecision::default()
     };
     let is_late = |decided| matches!(decided, Err(NotAccepted::OnItsWay));
     for id in ["a", "b"] {
@@ -466,7 +466,7 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         assert_eq!(bodies(log.after(None, 9).await.unwrap()), expected, "{conversations:?}");
         let live: Vec<_> = std::iter::from_fn(|| heard.try_recv().ok())
             .map(|notice| match notice {
-                Notice::Event(event) => event.body.clone(),
+                FeedItem::Event(event) => event.body.clone(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -512,7 +512,7 @@ async fn a_failure_that_is_written_is_told_whoever_leaves() {
     let mut told = Vec::new();
     let mut hear = || {
         while let Ok(notice) = heard.try_recv() {
-            if let Notice::Event(event) = notice
+            if let FeedItem::Event(event) = notice
                 && let EventBody::Status { message_id, .. } = &event.body
             {
                 told.push(message_id.clone());

@@ -53,7 +53,7 @@ impl World {
     pub async fn sharing(pool: &Pool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
-        vault.notice(&tenant(), &Notice::default()).await.unwrap();
+        vault.notice(&tenant(), &TenantInfo::default()).await.unwrap();
         Self::owning(dir, Line::to(Arc::new(vault)), pool).await
     }
 
@@ -108,7 +108,7 @@ impl World {
     pub async fn restored_after(&self, appends: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
-        vault.notice(&tenant(), &Notice::default()).await.unwrap();
+        vault.notice(&tenant(), &TenantInfo::default()).await.unwrap();
         for (documents, decision) in self.line.appends().into_iter().take(appends) {
             vault.append(&tenant(), None, &documents, decision.as_ref()).await.unwrap();
         }
@@ -178,7 +178,7 @@ async fn open(vault: Arc<Line>) -> Opened {
 pub async fn journal() -> (TempDir, Journal) {
     let dir = tempfile::tempdir().unwrap();
     let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
-    vault.notice(&tenant(), &Notice::default()).await.unwrap();
+    vault.notice(&tenant(), &TenantInfo::default()).await.unwrap();
     (dir, open(Line::to(Arc::new(vault))).await.journal)
 }
 
@@ -275,7 +275,7 @@ impl Vault for Line {
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
         self.vault.tenant(tenant).await
     }
-    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
         self.vault.notice(tenant, notice).await
     }
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {

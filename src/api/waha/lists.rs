@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     super::{
         auth::Names,
-        openapi::{Operation, Place, Takes},
+        openapi::{Operation, ParameterIn, Takes},
         problem::Problem,
         stream,
     },
@@ -200,7 +200,7 @@ struct IdsParameter {
 
 impl Takes for Ids {
     fn takes(operation: &mut Operation<'_>) {
-        operation.parameters::<IdsParameter>(Place::Query);
+        operation.parameters::<IdsParameter>(ParameterIn::Query);
         operation.may_fail(&[400, 422]);
     }
 }

@@ -39,7 +39,7 @@ use crate::{
     },
     crash,
     journal::{ChangeNo, Closed},
-    message::{EventId, NotAccepted, Notice},
+    message::{EventId, FeedItem, NotAccepted},
     pacing::PacingSettings,
     session::Session,
     store::{Batch, StoreError},
@@ -209,7 +209,7 @@ impl BotDesk {
         self.load().await?;
         let stop = self.session.stopping();
         let clock = self.shared.clock.clone();
-        let mut feed: Option<broadcast::Receiver<Notice>> = None;
+        let mut feed: Option<broadcast::Receiver<FeedItem>> = None;
         loop {
             if !self.is_on() {
                 feed = None;
@@ -230,7 +230,7 @@ impl BotDesk {
                 },
                 Some(confirmed) = self.unconfirmed.next() => confirmed?,
                 notice = hear(&mut feed) => match notice {
-                    Ok(Notice::Event(_) | Notice::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(FeedItem::Event(_) | FeedItem::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,
                 },
@@ -428,7 +428,7 @@ fn listens(settings: &Versioned<RestaurantSettings>) -> bool {
 }
 
 /// What is published; nothing while nobody listens.
-async fn hear(feed: &mut Option<broadcast::Receiver<Notice>>) -> Result<Notice, RecvError> {
+async fn hear(feed: &mut Option<broadcast::Receiver<FeedItem>>) -> Result<FeedItem, RecvError> {
     match feed {
         Some(feed) => feed.recv().await,
         None => std::future::pending().await,

@@ -20,7 +20,7 @@ use crate::{
     },
     clock::Clock,
     crash,
-    message::{Decision, EventBody, EventId, Humanize, OrderChange},
+    message::{BotDecision, EventBody, EventId, Humanize, OrderChange},
     session::{RefusedSend, Session},
     store::{Store, StoreError},
 };
@@ -80,7 +80,7 @@ pub enum Reopening {
 
 /// What a turn has decided, before it is written.
 pub struct DecidedTurn {
-    pub decision: Decision,
+    pub decision: BotDecision,
     /// The name under which the chat is kept.
     pub chat: String,
     pub wake_at: Option<Timestamp>,
@@ -118,7 +118,7 @@ pub struct ChatTurn<'a> {
     restaurant: &'a Arc<Restaurant>,
     /// Of the chat, the one that it has now first.
     names: Vec<String>,
-    decision: Decision,
+    decision: BotDecision,
     name: TurnName,
     reopening: Reopening,
     /// Texts to say, and of each, that it is no answer but news of an order.

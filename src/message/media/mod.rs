@@ -22,7 +22,7 @@ pub mod title;
 
 pub use self::{
     attachment::{Attachment, AttachmentKind, Fit, Origin},
-    keeper::{Keeper, Kept, Unkept},
+    keeper::{Keeper, MediaStoreError, StoredFile},
     kind::{HEAD, is_shown, sniff},
     name::{FileName, InvalidFileName, Links},
     place::open as open_place,

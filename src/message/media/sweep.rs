@@ -11,7 +11,7 @@ use object_store::{ObjectMeta, path::Path};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{FileName, Keeper, Unkept};
+use super::{FileName, Keeper, MediaStoreError};
 use crate::{clock::Clock, tenant::TenantId};
 
 /// A file is kept shortly before its message is.
@@ -50,7 +50,7 @@ impl Sweeper {
     }
 
     /// How many were removed. What fails of one tenant holds up no other.
-    pub async fn pass(&self) -> Result<u64, Unkept> {
+    pub async fn pass(&self) -> Result<u64, MediaStoreError> {
         let mut removed = 0;
         for (tenant, place) in self.keeper.tenants().await? {
             match self.tenant(&tenant, &place).await {
@@ -61,7 +61,7 @@ impl Sweeper {
         Ok(removed)
     }
 
-    async fn tenant(&self, tenant: &TenantId, place: &Path) -> Result<u64, Unkept> {
+    async fn tenant(&self, tenant: &TenantId, place: &Path) -> Result<u64, MediaStoreError> {
         let settings = &self.keeper.settings;
         let mut files: Vec<ObjectMeta> = self.keeper.files(place).try_collect().await?;
         files.sort_by_key(|file| std::cmp::Reverse(file.last_modified));

@@ -1,5 +1,5 @@
 //! One connection to WhatsApp, from the dial to its end: one client of the library over the session's store. Says in a
-//! [`Signal`] how it ended; what follows is the supervisor's to decide.
+//! [`DisconnectReason`] how it ended; what follows is the supervisor's to decide.
 
 pub(super) mod agent;
 pub(super) mod disconnect;
@@ -49,7 +49,7 @@ use whatsapp_rust::{
 };
 
 use self::{
-    disconnect::Signal,
+    disconnect::DisconnectReason,
     drain::{Drain, Look},
     frame_watch::{FrameWatch, WatchedRuntime},
     stream_error::StreamError,
@@ -74,7 +74,7 @@ use super::{
     },
     state::{Qr, State},
 };
-use crate::{config::Secret, crash, message::Notice, telemetry::metrics};
+use crate::{config::Secret, crash, message::FeedItem, telemetry::metrics};
 
 /// How long the library may take to end a connection before it is aborted.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -121,7 +121,7 @@ const MAX_TICK: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
 pub struct Ended {
-    pub signal: Signal,
+    pub signal: DisconnectReason,
     /// It was logged in for a while, or a message was confirmed on it.
     pub was_stable: bool,
 }
@@ -160,7 +160,7 @@ pub struct Connection<'a> {
     /// For the login.
     deadline: Instant,
     /// Why it will end, as far as WhatsApp has said.
-    signal: Option<Signal>,
+    signal: Option<DisconnectReason>,
 }
 
 /// Whether the connection goes on, or why not. `Break(None)`: it is over, and nothing forbids the next.
@@ -183,7 +183,7 @@ impl<'a> Connection<'a> {
             status.qr = None;
         });
         let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
-            return Ok(Ended { signal: Signal::NoDescriptor, was_stable: false });
+            return Ok(Ended { signal: DisconnectReason::NoDescriptor, was_stable: false });
         };
         let turn = match supervisor.await_turn(paired, wishes).await? {
             Ok(turn) => turn,
@@ -196,7 +196,7 @@ impl<'a> Connection<'a> {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
-                return Ok(Ended { signal: Signal::Dropped, was_stable: false });
+                return Ok(Ended { signal: DisconnectReason::Dropped, was_stable: false });
             }
         };
         let began = Instant::now();
@@ -316,8 +316,8 @@ impl<'a> Connection<'a> {
         self.supervisor.is_unproven |= !self.was_paired && self.connected_at.is_none() && self.client.pn().is_some();
         let refused = session.refused_scan.take();
         let signal = refused.or(self.signal.take()).unwrap_or_else(|| match session.line.trouble() {
-            Some(trouble) => Signal::Unreachable(trouble),
-            None => Signal::Dropped,
+            Some(trouble) => DisconnectReason::Unreachable(trouble),
+            None => DisconnectReason::Dropped,
         });
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
@@ -354,7 +354,7 @@ impl<'a> Connection<'a> {
         // The library would connect again by itself, and still be in the ceremony that ended with the connection.
         let lost = matches!(event, Event::Disconnected(_)) && self.session.status.borrow().state.is_ceremony();
         self.hear(event);
-        if lost || matches!(self.signal, Some(Signal::PasskeyFailed(_))) {
+        if lost || matches!(self.signal, Some(DisconnectReason::PasskeyFailed(_))) {
             return OVER;
         }
         if let Event::OfflineSyncCompleted(done) = event {
@@ -396,7 +396,7 @@ impl<'a> Connection<'a> {
             // The socket may stay open for as long as it likes.
             StreamError::Code(code) => {
                 warn!(code, "WhatsApp ends the stream");
-                self.signal = Some(Signal::Unwell { code });
+                self.signal = Some(DisconnectReason::Unwell { code });
                 return OVER;
             }
             StreamError::Doubtful => {
@@ -425,7 +425,7 @@ impl<'a> Connection<'a> {
         warn!(in_a_row, again, "a frame from WhatsApp could not be read");
         if !again {
             self.supervisor.garbled_at = Some(Instant::now());
-            self.signal = Some(Signal::Garbled);
+            self.signal = Some(DisconnectReason::Garbled);
             return OVER;
         }
         // Its successors open: it is lost for good, and the session lives. They do not: it is deaf.
@@ -449,7 +449,7 @@ impl<'a> Connection<'a> {
                 self.supervisor.give_up_pairing();
                 let state = self.session.status.borrow().state;
                 if state == State::ScanQrCode || state.is_ceremony() {
-                    self.signal = Some(Signal::GivenUp);
+                    self.signal = Some(DisconnectReason::GivenUp);
                     return OVER;
                 }
             }
@@ -457,21 +457,21 @@ impl<'a> Connection<'a> {
                 if self.session.status.borrow().state.is_ceremony() {
                     // Somebody is there: they see the next QR code.
                     self.supervisor.wants_to_pair();
-                    self.signal = Some(Signal::PasskeyFailed(why));
+                    self.signal = Some(DisconnectReason::PasskeyFailed(why));
                     return OVER;
                 }
             }
             // Why is in the session's hands, see the end of `serve`.
             Wish::RefuseScan => return OVER,
             Wish::Stop => {
-                self.signal = Some(Signal::Stopped);
+                self.signal = Some(DisconnectReason::Stopped);
                 return OVER;
             }
             Wish::DialNow { patience } => {
                 let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
                 if silent && self.began.elapsed() > patience {
                     warn!("WhatsApp does not answer the login: dialing anew");
-                    self.signal = Some(Signal::Unanswered);
+                    self.signal = Some(DisconnectReason::Unanswered);
                     return OVER;
                 }
             }
@@ -493,15 +493,15 @@ impl<'a> Connection<'a> {
             Some(device) if paired && self.client.is_logged_in() => {
                 self.client.enable_auto_reconnect.store(false, Ordering::Relaxed);
                 match timeout(FAREWELL, self.client.execute(RemoveCompanionDeviceSpec::new(&device))).await {
-                    Ok(Ok(())) => Some(Signal::Unlinked { told: true }),
+                    Ok(Ok(())) => Some(DisconnectReason::Unlinked { told: true }),
                     failed => {
                         warn!(?failed, "WhatsApp did not confirm the unlinking");
-                        Some(Signal::Dropped)
+                        Some(DisconnectReason::Dropped)
                     }
                 }
             }
-            _ if !paired => Some(Signal::Unlinked { told: true }),
-            _ if self.supervisor.is_tired_of_unlinking() => Some(Signal::Unlinked { told: false }),
+            _ if !paired => Some(DisconnectReason::Unlinked { told: true }),
+            _ if self.supervisor.is_tired_of_unlinking() => Some(DisconnectReason::Unlinked { told: false }),
             _ => return ControlFlow::Continue(()),
         };
         OVER
@@ -519,24 +519,26 @@ impl<'a> Connection<'a> {
         if waits && logged_in_for > SILENT_QUEUE_TIMEOUT && self.is_silent() && !self.session.journal.outage() {
             warn!("WhatsApp does not begin to deliver after the login: connecting anew");
             self.supervisor.silent_logins += 1;
-            self.signal = Some(Signal::Unanswered);
+            self.signal = Some(DisconnectReason::Unanswered);
             return OVER;
         }
         match state {
             State::Starting if self.client.is_logged_in() => self.await_first_sync(logged_in_for),
             State::Starting if Instant::now() > self.deadline => {
                 warn!("WhatsApp does not finish the login");
-                self.signal = Some(self.session.line.trouble().map_or(Signal::Unanswered, Signal::Unreachable));
+                self.signal = Some(
+                    self.session.line.trouble().map_or(DisconnectReason::Unanswered, DisconnectReason::Unreachable),
+                );
                 return OVER;
             }
             State::Starting if self.began.elapsed() > SLOW_LOGIN && self.session.line.is_up() => {
                 self.turn = None;
                 if !self.is_answered && self.session.line.made_at().is_some_and(|at| at.elapsed() > HELLO_TIMEOUT) {
                     warn!("WhatsApp does not answer the hello");
-                    self.signal = Some(Signal::Unanswered);
+                    self.signal = Some(DisconnectReason::Unanswered);
                     return OVER;
                 }
-                self.session.set_status(|status| status.reason = Signal::Unanswered.to_string());
+                self.session.set_status(|status| status.reason = DisconnectReason::Unanswered.to_string());
             }
             State::Working if waits => return self.look_at_the_queue(),
             // Messages that wait for the vault are not quiet; and without it there is no new login.
@@ -545,14 +547,14 @@ impl<'a> Connection<'a> {
                 if self.last_sign().elapsed() > limit {
                     debug!(quiet.s = limit.as_secs(), "quiet: is it deaf?");
                     self.supervisor.testing = true;
-                    self.signal = Some(Signal::Quiet);
+                    self.signal = Some(DisconnectReason::Quiet);
                     return OVER;
                 }
             }
             State::ScanQrCode if !self.supervisor.is_pairing() => return OVER,
             State::PasskeyRequired | State::PasskeyConfirmationRequired if self.session.ceremony_expired() => {
                 warn!("nobody finished the passkey ceremony in time");
-                self.signal = Some(Signal::PasskeyExpired);
+                self.signal = Some(DisconnectReason::PasskeyExpired);
                 return OVER;
             }
             _ => {}
@@ -572,7 +574,7 @@ impl<'a> Connection<'a> {
             Look::Stands if self.supervisor.silent_logins < MAX_SILENT_LOGINS => {
                 warn!("WhatsApp has more of its offline queue, and is not asked for it any more: connecting anew");
                 self.supervisor.silent_logins += 1;
-                self.signal = Some(Signal::Quiet);
+                self.signal = Some(DisconnectReason::Quiet);
                 return OVER;
             }
             Look::Stands => {}
@@ -609,7 +611,7 @@ impl<'a> Connection<'a> {
                     status.qr = Some(Qr { code: code.clone(), expires_at });
                     status.trouble = None;
                 });
-                session.env.feed.publish(&session.tenant, Notice::Qr(code));
+                session.env.feed.publish(&session.tenant, FeedItem::Qr(code));
                 None
             }
             Event::PairingCode(_) => {
@@ -644,13 +646,13 @@ impl<'a> Connection<'a> {
                 None
             }
             Event::PairPasskeyRequest(asked) => {
-                session.begin_ceremony(&asked.request_options_json).err().map(Signal::PasskeyFailed)
+                session.begin_ceremony(&asked.request_options_json).err().map(DisconnectReason::PasskeyFailed)
             }
             Event::PairPasskeyConfirmation(agreed) => {
                 session.compare_codes(agreed);
                 None
             }
-            Event::PairPasskeyError(error) => Some(Signal::PasskeyFailed(error.error.clone())),
+            Event::PairPasskeyError(error) => Some(DisconnectReason::PasskeyFailed(error.error.clone())),
             Event::PairSuccess(pairing) => {
                 crash::point("paired");
                 metrics::paired();
@@ -666,7 +668,7 @@ impl<'a> Connection<'a> {
             }
             Event::PairError(error) => {
                 warn!(error = error.error, "the pairing failed");
-                Some(Signal::PairingFailed)
+                Some(DisconnectReason::PairingFailed)
             }
             Event::Connected(_) => {
                 session.first_sync.done();
@@ -678,22 +680,22 @@ impl<'a> Connection<'a> {
                 session.set_status(|status| status.push_name = name);
                 None
             }
-            Event::PairingQrCodesExhausted(_) => Some(Signal::QrExhausted),
-            Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code_of(&out.reason) }),
-            Event::StreamReplaced(_) => Some(Signal::Replaced),
+            Event::PairingQrCodesExhausted(_) => Some(DisconnectReason::QrExhausted),
+            Event::LoggedOut(out) => Some(DisconnectReason::LoggedOut { code: code_of(&out.reason) }),
+            Event::StreamReplaced(_) => Some(DisconnectReason::Replaced),
             Event::TemporaryBan(ban) => {
-                Some(Signal::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
+                Some(DisconnectReason::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
             }
             Event::ClientOutdated(_) => {
                 session.env.versions.outdated(self.version);
-                Some(Signal::Outdated)
+                Some(DisconnectReason::Outdated)
             }
             Event::ConnectFailure(failure)
                 if failure.reason.should_reconnect() || is_passing(code_of(&failure.reason)) =>
             {
-                Some(Signal::Unwell { code: code_of(&failure.reason) })
+                Some(DisconnectReason::Unwell { code: code_of(&failure.reason) })
             }
-            Event::ConnectFailure(failure) => Some(Signal::Refused { code: code_of(&failure.reason) }),
+            Event::ConnectFailure(failure) => Some(DisconnectReason::Refused { code: code_of(&failure.reason) }),
             Event::Disconnected(gone) => {
                 debug!(reason = %gone.reason, "the socket ended");
                 None
@@ -762,17 +764,17 @@ impl Supervisor {
         &mut self,
         paired: bool,
         wishes: &mut mpsc::Receiver<Wish>,
-    ) -> Result<Result<OwnedSemaphorePermit, Signal>, Stop> {
+    ) -> Result<Result<OwnedSemaphorePermit, DisconnectReason>, Stop> {
         let session = self.session.clone();
         let mut turn = pin!(session.env.dialing.clone().acquire_owned());
         loop {
             let over = match () {
                 // Without credentials there is nothing to unlink at WhatsApp.
-                () if self.is_unlinking() && !paired => Some(Signal::Unlinked { told: true }),
-                () if self.is_tired_of_unlinking() => Some(Signal::Unlinked { told: false }),
+                () if self.is_unlinking() && !paired => Some(DisconnectReason::Unlinked { told: true }),
+                () if self.is_tired_of_unlinking() => Some(DisconnectReason::Unlinked { told: false }),
                 () if self.is_unlinking() => None,
-                () if session.is_stopped() => Some(Signal::Stopped),
-                () if !paired && !self.is_pairing() => Some(Signal::GivenUp),
+                () if session.is_stopped() => Some(DisconnectReason::Stopped),
+                () if !paired && !self.is_pairing() => Some(DisconnectReason::GivenUp),
                 () => None,
             };
             if let Some(over) = over {

@@ -1,6 +1,6 @@
 //! The supervisor: keeps one session connected. One connection is one client of the library over the same store; its own
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
-//! a [`Signal`], and the table in [`crate::session::connection::disconnect`] says what follows.
+//! a [`DisconnectReason`], and the table in [`crate::session::connection::disconnect`] says what follows.
 
 use std::{
     pin::pin,
@@ -16,11 +16,11 @@ use tracing::{error, info, warn};
 
 use super::{
     Connection,
-    disconnect::{Next, Signal, backoff},
+    disconnect::{DisconnectReason, ReconnectPlan, backoff},
 };
 use crate::{
     journal::{ChangeNo, Closed, SnapshotError},
-    session::{End, Inner, STAYS_AWAY, Wish, env::jitter, requests::pace::Ask, state::State},
+    session::{End, Inner, STAYS_AWAY, Wish, env::jitter, requests::pace::RequestKind, state::State},
     telemetry::metrics::{self, label::ConnectionEnd},
     vault::Decision,
 };
@@ -161,7 +161,7 @@ impl Supervisor {
     async fn turn(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let paired = self.session.status.borrow().paired;
         if self.is_tired_of_unlinking() {
-            return self.unlinked(&Signal::Unlinked { told: false }, wishes).await;
+            return self.unlinked(&DisconnectReason::Unlinked { told: false }, wishes).await;
         }
         if self.session.is_stopped() && !self.is_unlinking() {
             self.give_up_pairing();
@@ -280,34 +280,42 @@ impl Supervisor {
                 let paired = self.session.status.borrow().paired;
                 self.wants_to_unlink(done);
                 if !paired {
-                    self.unlinked(&Signal::Unlinked { told: true }, wishes).await?;
+                    self.unlinked(&DisconnectReason::Unlinked { told: true }, wishes).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn follow(&mut self, next: Next, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    async fn follow(
+        &mut self,
+        next: ReconnectPlan,
+        signal: &DisconnectReason,
+        wishes: &mut mpsc::Receiver<Wish>,
+    ) -> Result<(), Stop> {
         let env = self.session.env.clone();
         let settings = &env.settings;
-        let mut slowly = next == Next::RetrySlowly;
+        let mut slowly = next == ReconnectPlan::RetrySlowly;
         let wait = match next {
-            Next::Wipe => return self.unlinked(signal, wishes).await,
-            Next::ReconnectNow => return Ok(()),
-            Next::NewQr => {
+            ReconnectPlan::Wipe => return self.unlinked(signal, wishes).await,
+            ReconnectPlan::ReconnectNow => return Ok(()),
+            ReconnectPlan::NewQr => {
                 let told = matches!(
                     signal,
-                    Signal::PasskeyExpired | Signal::PasskeyFailed(_) | Signal::GivenUp | Signal::OtherAccount { .. }
+                    DisconnectReason::PasskeyExpired
+                        | DisconnectReason::PasskeyFailed(_)
+                        | DisconnectReason::GivenUp
+                        | DisconnectReason::OtherAccount { .. }
                 );
                 self.setback = told.then(|| signal.to_string());
                 return Ok(());
             }
-            Next::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
-            Next::Update => {
+            ReconnectPlan::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
+            ReconnectPlan::Update => {
                 error!("WhatsApp calls this version outdated");
                 backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter())
             }
-            Next::WaitFor(ban) => {
+            ReconnectPlan::WaitFor(ban) => {
                 error!(ban.s = ban.as_secs(), "WhatsApp banned this number for a while");
                 self.session.set_status(|status| {
                     status.state = State::Failed;
@@ -315,15 +323,15 @@ impl Supervisor {
                 });
                 return self.pause(ban, Pause::Fixed, wishes).await;
             }
-            Next::RetrySlowly => {
+            ReconnectPlan::RetrySlowly => {
                 error!(?signal, "WhatsApp refuses the connection");
                 settings.backoff_max
             }
-            Next::AwaitDescriptor => {
+            ReconnectPlan::AwaitDescriptor => {
                 error!("no file descriptor for another line");
                 settings.backoff_max.mul_f64(1.0 - jitter() / 2.0)
             }
-            Next::AskOwner => {
+            ReconnectPlan::AskOwner => {
                 // Fenced: the journal closes, and the pause ends by it.
                 let session = self.session.clone();
                 let owner = self.meanwhile(wishes, session.journal.confirm()).await?;
@@ -343,7 +351,7 @@ impl Supervisor {
         self.failures = self.failures.saturating_add(1);
         let reason = signal.to_string();
         self.session.set_status(|status| {
-            let fails = matches!(next, Next::RetrySlowly | Next::AwaitDescriptor);
+            let fails = matches!(next, ReconnectPlan::RetrySlowly | ReconnectPlan::AwaitDescriptor);
             status.state = if fails { State::Failed } else { State::Starting };
             status.trouble = Some(reason.clone());
             status.reason = reason;
@@ -395,22 +403,22 @@ impl Supervisor {
                 Pause::Slow if patience.is_zero() => Ends::AtOnce,
                 Pause::Slow | Pause::Fixed => Ends::No,
             },
-            Wish::Connect if kind != Pause::Fixed && self.session.pace.take(Ask::Login).is_ok() => Ends::Soon,
+            Wish::Connect if kind != Pause::Fixed && self.session.pace.take(RequestKind::Login).is_ok() => Ends::Soon,
             Wish::Connect | Wish::KeepPairing | Wish::StopPairing | Wish::EndCeremony(_) | Wish::RefuseScan => Ends::No,
         }
     }
 
     /// Wipes the credentials of an unlinked device and answers the callers that wait for it. `signal`: who unlinked it.
-    async fn unlinked(&mut self, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    async fn unlinked(&mut self, signal: &DisconnectReason, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
         let was_pairing = self.pairing_until.take().is_some() && std::mem::take(&mut self.is_unproven);
         // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
-        let rejected = matches!(signal, Signal::LoggedOut { .. }) && !self.is_unlinking();
+        let rejected = matches!(signal, DisconnectReason::LoggedOut { .. }) && !self.is_unlinking();
         // Whoever scanned is there, and sees the next QR code.
         let pairs_again = rejected && was_pairing;
         let reason = match signal {
-            Signal::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
-            Signal::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
-            Signal::LoggedOut { .. } => Signal::Unlinked { told: true }.to_string(),
+            DisconnectReason::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
+            DisconnectReason::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
+            DisconnectReason::LoggedOut { .. } => DisconnectReason::Unlinked { told: true }.to_string(),
             signal => signal.to_string(),
         };
         let wiped = self.wipe(&reason, rejected && !pairs_again, wishes).await;

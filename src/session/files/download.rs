@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled},
-    session::{Inner, requests::pace::Ask},
+    session::{Inner, requests::pace::RequestKind},
 };
 
 /// The library decrypts in pieces of 16 bytes.
@@ -42,7 +42,7 @@ pub async fn download(session: &Inner, name: &FileName, reference: Reference, ca
     let Reference { mut params, from_me } = reference;
     let client = session.ready.borrow().clone().ok_or(NoFile::Offline)?;
     if cause == Cause::Asked {
-        session.pace.take(Ask::Fetch).map_err(|wait| NoFile::TooMany { wait })?;
+        session.pace.take(RequestKind::Fetch).map_err(|wait| NoFile::TooMany { wait })?;
     }
     if let Fetched::File(file) = from_hosts(session, &client, &params).await? {
         return Ok(file);

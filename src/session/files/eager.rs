@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{Cause, NoFile};
 use crate::{
-    message::{Event, EventBody, Notice, media::FileName},
+    message::{Event, EventBody, FeedItem, media::FileName},
     session::Inner,
 };
 
@@ -46,7 +46,7 @@ pub async fn eager(session: Arc<Inner>) {
         tokio::select! {
             () = session.stop.cancelled() => return,
             notice = feed.recv() => match notice {
-                Ok(Notice::Event(event)) => waiting.extend(file_of(&event).map(|name| (name, 0))),
+                Ok(FeedItem::Event(event)) => waiting.extend(file_of(&event).map(|name| (name, 0))),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },

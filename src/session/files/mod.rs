@@ -36,12 +36,12 @@ pub use self::{
 };
 use super::{
     Inner, Session,
-    requests::pace::{Ask, Pace},
+    requests::pace::{Pace, RequestKind},
 };
 use crate::{
     message::{
         Message,
-        media::{FileName, Kept, Unkept},
+        media::{FileName, MediaStoreError, StoredFile},
     },
     store::StoreError,
     telemetry::metrics::{self, label::FetchOutcome},
@@ -120,8 +120,8 @@ impl From<StoreError> for NoFile {
     }
 }
 
-impl From<Unkept> for NoFile {
-    fn from(error: Unkept) -> Self {
+impl From<MediaStoreError> for NoFile {
+    fn from(error: MediaStoreError) -> Self {
         warn!(%error, "files cannot be kept");
         Self::Storage
     }
@@ -136,11 +136,11 @@ enum Cause {
     Asked,
 }
 
-type Flight = Shared<BoxFuture<'static, Result<Kept, NoFile>>>;
+type SharedFetch = Shared<BoxFuture<'static, Result<StoredFile, NoFile>>>;
 
 /// One session's files.
 pub struct Files {
-    flights: Mutex<HashMap<FileName, Flight>>,
+    flights: Mutex<HashMap<FileName, SharedFetch>>,
     /// Why it did not come, and when that was.
     failures: Mutex<Memory<FileName, (NoFile, Instant)>>,
     /// When the phone was asked.
@@ -174,7 +174,7 @@ impl Files {
         if asked.get(name).is_some_and(|at| at.elapsed() <= ASK_AGAIN) {
             return Ok(false);
         }
-        pace.take(Ask::Reupload).map_err(|wait| NoFile::TooMany { wait })?;
+        pace.take(RequestKind::Reupload).map_err(|wait| NoFile::TooMany { wait })?;
         asked.put(name.clone(), Instant::now());
         Ok(true)
     }
@@ -189,7 +189,7 @@ impl Files {
 
 impl Session {
     /// The file of a message, fetched when it is not here.
-    pub async fn file(&self, name: &FileName) -> Result<Kept, NoFile> {
+    pub async fn file(&self, name: &FileName) -> Result<StoredFile, NoFile> {
         if let Some(kept) = self.0.env.media.find(&self.0.tenant, name).await? {
             return Ok(kept);
         }
@@ -224,7 +224,7 @@ impl Session {
 
 impl Inner {
     /// The fetching of a file: one, however many wait for it.
-    fn fly(self: &Arc<Self>, name: &FileName, cause: Cause) -> Result<Flight, NoFile> {
+    fn fly(self: &Arc<Self>, name: &FileName, cause: Cause) -> Result<SharedFetch, NoFile> {
         if self.stop.is_cancelled() {
             return Err(NoFile::Offline);
         }
@@ -265,7 +265,7 @@ impl Inner {
         forgetting
     }
 
-    fn note(&self, name: &FileName, fetched: &Result<Kept, NoFile>) {
+    fn note(&self, name: &FileName, fetched: &Result<StoredFile, NoFile>) {
         let mut failures = lock(&self.files.failures);
         match fetched {
             Ok(_) => failures.remove(name),
@@ -279,7 +279,7 @@ impl Inner {
     }
 }
 
-async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<Kept, NoFile> {
+async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<StoredFile, NoFile> {
     let env = &session.env;
     // It may have come while this one waited for its turn.
     if let Some(kept) = env.media.find(&session.tenant, name).await? {

@@ -23,9 +23,9 @@ use crate::{
     message::{
         Message,
         cleared::{self, Cleared},
-        past::{self, Known, Limits},
+        past::{self, BackfillLimits, KnownHistory},
     },
-    session::{Inner, Refused, Session, requests::pace::Ask, send::courier},
+    session::{Inner, Refused, Session, requests::pace::RequestKind, send::courier},
     store::StoreError,
 };
 
@@ -75,14 +75,14 @@ pub struct Fetched {
 }
 
 /// An answer of the phone; `None`: it was too large.
-type Answer = Option<LazyHistorySync>;
+type PhoneAnswer = Option<LazyHistorySync>;
 
 /// A session's questions to its phone.
 #[derive(Default)]
 pub(in crate::session) struct Questions {
     /// Held while the phone is asked.
     asking: tokio::sync::Mutex<()>,
-    waiting: Mutex<Option<mpsc::Sender<Answer>>>,
+    waiting: Mutex<Option<mpsc::Sender<PhoneAnswer>>>,
     /// Held from looking at what is cleared to having written what was told.
     writing: tokio::sync::Mutex<()>,
 }
@@ -107,11 +107,11 @@ impl Questions {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<mpsc::Sender<Answer>>> {
+    fn waiting(&self) -> MutexGuard<'_, Option<mpsc::Sender<PhoneAnswer>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn listen(&self) -> (Listening<'_>, mpsc::Receiver<Answer>) {
+    fn listen(&self) -> (Listening<'_>, mpsc::Receiver<PhoneAnswer>) {
         let (answers, heard) = mpsc::channel(ANSWERS);
         *self.waiting() = Some(answers);
         (Listening(self), heard)
@@ -146,10 +146,10 @@ impl Session {
         let named = self.conversation(chat).await?.swap_remove(0);
         let chat = &named.to_string();
         let cleared = cleared::read(&inner.store).await?;
-        let known = Known::read(&inner.log, chat, &cleared).await?;
+        let known = KnownHistory::read(&inner.log, chat, &cleared).await?;
         let oldest = known.oldest.ok_or(NoPast::NothingKnown)?;
         let addressed = oldest.addressed.chat.parse::<Jid>().map_or_else(|_| named.clone(), |jid| jid.to_non_ad());
-        inner.pace.take(Ask::Past).map_err(|wait| NoPast::Busy { wait })?;
+        inner.pace.take(RequestKind::Past).map_err(|wait| NoPast::Busy { wait })?;
         let question = Question { chat: named, addressed, oldest, count };
         let page = inner.ask_phone(&client, &question).await?;
         inner.keep(&client, &question, page).await
@@ -212,10 +212,10 @@ impl Inner {
         // It may have been cleared meanwhile, and more may have come.
         let cleared = cleared::read(&self.store).await?;
         let name = question.chat.to_string();
-        let mut known = Known::read(&self.log, &name, &cleared).await?;
+        let mut known = KnownHistory::read(&self.log, &name, &cleared).await?;
         told.retain(|told| is_wanted(told, &question.oldest, &cleared) && known.learn(&told.message));
         let history = &self.env.messages.history;
-        let limits = Limits { chat: history.per_chat, tenant: history.per_tenant };
+        let limits = BackfillLimits { chat: history.per_chat, tenant: history.per_tenant };
         let kept = timeout(history.patience, past::keep(&self.store, &told, limits));
         let kept = kept.await.map_err(|_| NoPast::VaultDown)??;
         Ok(Fetched { messages: kept.new, complete, full: kept.full })
@@ -233,7 +233,7 @@ impl Inner {
 }
 
 /// What the phone was asked for, and is not of the time before the chat was cleared.
-fn is_wanted(told: &past::Told, oldest: &Message, cleared: &Cleared) -> bool {
+fn is_wanted(told: &past::BackfilledMessage, oldest: &Message, cleared: &Cleared) -> bool {
     let is_shown = cleared.get(&told.message.chat).is_none_or(|last| told.event() > *last);
     is_shown && told.message.chat == oldest.chat && told.message.timestamp <= oldest.timestamp
 }

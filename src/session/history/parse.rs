@@ -22,7 +22,7 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    message::{Content, past::Told, timer::Timer},
+    message::{Content, past::BackfilledMessage, timer::Timer},
     session::{files::reference, inbound::translate},
 };
 
@@ -139,7 +139,7 @@ impl Page {
     }
 
     /// The messages that can be shown alone: no reactions, votes, edits, revocations or protocol messages.
-    pub fn messages(self, chat: &Chat<'_>) -> Vec<Told> {
+    pub fn messages(self, chat: &Chat<'_>) -> Vec<BackfilledMessage> {
         let lines = self.lines.into_iter().zip((0..).map(|place: u64| 0xffff_ffff - place));
         lines.filter_map(|(line, place)| line.message(&self.ids, chat, place)).collect()
     }
@@ -168,7 +168,7 @@ impl Line {
         named?.parse::<Jid>().ok().map(|jid| jid.to_non_ad())
     }
 
-    fn message(mut self, ids: &[String], chat: &Chat<'_>, place: u64) -> Option<Told> {
+    fn message(mut self, ids: &[String], chat: &Chat<'_>, place: u64) -> Option<BackfilledMessage> {
         let author = self.author();
         let key = self.info.key.take()?;
         let id = key.id.filter(|id| !id.is_empty())?;
@@ -211,7 +211,7 @@ impl Line {
         if let Some(quoted) = &mut message.quoted {
             forget_thumbnail(&mut quoted.content);
         }
-        Some(Told { message, order: self.order.unwrap_or(place), file })
+        Some(BackfilledMessage { message, order: self.order.unwrap_or(place), file })
     }
 }
 
@@ -269,7 +269,7 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, Malformed>
 
 /// Bytes as a phone's, compressed or not, for fuzzing.
 #[cfg(feature = "loopback")]
-pub(in crate::session) fn read_anything(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<Told> {
+pub(in crate::session) fn read_anything(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<BackfilledMessage> {
     let _ = page(bytes, &[chat.to_owned()], (most, 1 << 20));
     let Ok(page) = Page::read(bytes, most) else { return Vec::new() };
     let lids = page.lids();

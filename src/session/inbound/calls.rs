@@ -15,7 +15,7 @@ use whatsapp_rust::{
 
 use crate::{
     message::{Call, CallStage, EventBody},
-    session::{Inner, Refused, Session, requests, requests::pace::Ask},
+    session::{Inner, Refused, Session, requests, requests::pace::RequestKind},
 };
 
 /// Calls that a session remembers.
@@ -159,7 +159,8 @@ impl Session {
         }
         let (from, creator) =
             self.0.calls.find(id).map_or_else(|| (from.clone(), from), |known| (known.from, known.creator));
-        self.ask(Ask::Change, |client| async move { client.voip().reject_call(id, &from, &creator).await }).await?;
+        self.ask(RequestKind::Change, |client| async move { client.voip().reject_call(id, &from, &creator).await })
+            .await?;
         let timestamp = self.0.env.clock.now().as_second();
         let end = End { id: id.to_owned(), stage: CallStage::Rejected, timestamp };
         self.0.tell_calls(self.0.calls.end(end)).await;

@@ -33,7 +33,7 @@ use whatsapp_rust::{
 use super::{bare, edits, poll_votes, timers, translate, unknown_devices::UnknownDevices};
 use crate::{
     crash,
-    message::{Inbox, Incoming, Notice, Outbox},
+    message::{FeedItem, Inbox, Incoming, Outbox},
     session::{Inner, connection::frame_watch, pairing::qr_rotation::Rotation},
     store::Store,
     telemetry::metrics,
@@ -230,7 +230,7 @@ impl Ears {
 
     fn shows(&self, chat: Option<String>) {
         if let Some(chat) = chat {
-            self.session.env.feed.publish(&self.session.tenant, Notice::Presence(chat));
+            self.session.env.feed.publish(&self.session.tenant, FeedItem::Presence(chat));
         }
     }
 }

@@ -11,7 +11,7 @@ use whatsapp_rust::{
 
 use crate::session::{
     NotReached, Session,
-    requests::{ANSWER, pace::Ask},
+    requests::{ANSWER, pace::RequestKind},
     state::{State, Status},
 };
 
@@ -112,7 +112,7 @@ impl Session {
         {
             return Err(RefusedCode::OtherAccount(own));
         }
-        self.0.pace.take(Ask::Code).map_err(|wait| RefusedCode::TooMany { wait })?;
+        self.0.pace.take(RequestKind::Code).map_err(|wait| RefusedCode::TooMany { wait })?;
         // The library can ask only on a connection that was offered QR codes.
         let settled =
             |status: &Status| matches!(status.state, State::ScanQrCode | State::Working) || status.state.is_ceremony();

@@ -13,7 +13,7 @@ use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
     message::{EventBody, FormerConversations},
-    session::{Inner, Session, Wish, connection::disconnect::Signal},
+    session::{Inner, Session, Wish, connection::disconnect::DisconnectReason},
     store::{ACCOUNT_CHANGE, Batch, OwnAccount, Store, StoreError, key, space},
 };
 
@@ -33,14 +33,14 @@ pub struct AccountChange {
 
 /// A refused scan, kept until the connection's end is reported.
 #[derive(Debug, Default)]
-pub struct RefusedScan(Mutex<Option<Signal>>);
+pub struct RefusedScan(Mutex<Option<DisconnectReason>>);
 
 impl RefusedScan {
-    fn put(&self, signal: Signal) {
+    fn put(&self, signal: DisconnectReason) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
     }
 
-    pub fn take(&self) -> Option<Signal> {
+    pub fn take(&self) -> Option<DisconnectReason> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -164,7 +164,7 @@ impl Inner {
     }
 
     async fn refuse(&self, expected: String, scanned: &OwnAccount) {
-        let signal = Signal::OtherAccount { expected: hint(&expected), scanned: hint(&scanned.number) };
+        let signal = DisconnectReason::OtherAccount { expected: hint(&expected), scanned: hint(&scanned.number) };
         warn!(reason = %signal, "a scan is refused");
         self.refused_scan.put(signal);
         let client = self.client.borrow().clone();

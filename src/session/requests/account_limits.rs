@@ -9,7 +9,7 @@ use whatsapp_rust::{
     },
 };
 
-use super::pace::Ask;
+use super::pace::RequestKind;
 use crate::session::{Refused, Session};
 
 /// Whether the account is kept from writing to people who never wrote to it.
@@ -79,7 +79,7 @@ impl Session {
         doc: MexDoc,
         variables: V,
     ) -> Result<T, Refused> {
-        let answer = self.ask(Ask::Query, |client| async move {
+        let answer = self.ask(RequestKind::Query, |client| async move {
             let query = MexQuerySpec::new(doc, &variables).map_err(|error| IqError::EncodeError(error.into()))?;
             client.execute(query).await
         });

@@ -5,7 +5,7 @@ use whatsapp_rust::{
     wacore::iq::{mex::MexDoc, mex_operations::delete_newsletter as deletion},
 };
 
-use super::pace::Ask;
+use super::pace::RequestKind;
 use crate::session::{Refused, Session};
 
 const MAX_NAME: usize = 100;
@@ -34,7 +34,8 @@ pub enum ChannelRole {
 
 impl Session {
     pub async fn channels(&self) -> Result<Vec<Channel>, Refused> {
-        let found = self.ask(Ask::Query, |client| async move { client.newsletter().list_subscribed().await }).await?;
+        let found =
+            self.ask(RequestKind::Query, |client| async move { client.newsletter().list_subscribed().await }).await?;
         let mut channels: Vec<_> = found.into_iter().map(Channel::from).collect();
         channels.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(channels)
@@ -44,13 +45,16 @@ impl Session {
     pub async fn channel(&self, id: &str) -> Result<Channel, Refused> {
         if !id.contains('@') && id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             let code = id.to_owned();
-            let found = self
-                .ask(Ask::Query, |client| async move { client.newsletter().get_metadata_by_invite(&code).await })
+            let found =
+                self.ask(RequestKind::Query, |client| async move {
+                    client.newsletter().get_metadata_by_invite(&code).await
+                })
                 .await;
             return found.map(Channel::from).map_err(|refused| refused.about("channel"));
         }
         let jid = channel(id)?;
-        let found = self.ask(Ask::Query, |client| async move { client.newsletter().get_metadata(&jid).await }).await;
+        let found =
+            self.ask(RequestKind::Query, |client| async move { client.newsletter().get_metadata(&jid).await }).await;
         found.map(Channel::from).map_err(|refused| refused.about("channel"))
     }
 
@@ -61,8 +65,9 @@ impl Session {
         if description.is_some_and(|description| description.chars().count() > MAX_DESCRIPTION) {
             return Err(Refused::Input { field: "description", expected: "at most 2048 characters" });
         }
-        let made =
-            self.ask(Ask::Change, |client| async move { client.newsletter().create(name, description).await }).await?;
+        let made = self
+            .ask(RequestKind::Change, |client| async move { client.newsletter().create(name, description).await })
+            .await?;
         Ok(made.into())
     }
 
@@ -77,7 +82,7 @@ impl Session {
 
     pub async fn follow_channel(&self, id: &str, on: bool) -> Result<(), Refused> {
         let jid = channel(id)?;
-        let followed = self.ask(Ask::Change, |client| async move {
+        let followed = self.ask(RequestKind::Change, |client| async move {
             let channels = client.newsletter();
             if on { channels.join(&jid).await.map(drop) } else { channels.leave(&jid).await }
         });
@@ -87,7 +92,7 @@ impl Session {
     pub async fn mute_channel(&self, id: &str, muted: bool) -> Result<(), Refused> {
         let jid = channel(id)?;
         let set = self
-            .ask(Ask::Change, |client| async move { client.newsletter().set_follower_mute(&jid, muted).await })
+            .ask(RequestKind::Change, |client| async move { client.newsletter().set_follower_mute(&jid, muted).await })
             .await;
         set.map_err(|refused| refused.about("channel"))
     }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use whatsapp_rust::{Jid, Server};
 
-use super::pace::Ask;
+use super::pace::RequestKind;
 use crate::{
     message::synced::{self, Entry},
     session::{Refused, Session, requests},
@@ -47,8 +47,9 @@ impl Session {
     /// `None`: nobody has that number.
     pub async fn account(&self, number: &str) -> Result<Option<Account>, Refused> {
         let jid = requests::person("phone", number)?;
-        let found =
-            self.ask(Ask::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await }).await?;
+        let found = self
+            .ask(RequestKind::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await })
+            .await?;
         if let Some(error) = found.iter().find_map(|found| found.contact_error.as_ref()) {
             let wait = Duration::from_secs(error.backoff.unwrap_or(60).into());
             return Err(Refused::of_code(error.code.unwrap_or(500), error.text.as_deref().unwrap_or_default(), wait));
@@ -63,8 +64,9 @@ impl Session {
     /// What a person says of itself; `None`: nothing, or not to us.
     pub async fn about(&self, id: &str) -> Result<Option<String>, Refused> {
         let jid = requests::person("contactId", id)?;
-        let found =
-            self.ask(Ask::Lookup, |client| async move { client.contacts().get_user_info(&[jid]).await }).await?;
+        let found = self
+            .ask(RequestKind::Lookup, |client| async move { client.contacts().get_user_info(&[jid]).await })
+            .await?;
         Ok(found.into_values().find_map(|info| info.status).filter(|about| !about.is_empty()))
     }
 
@@ -72,7 +74,7 @@ impl Session {
     pub async fn picture(&self, id: &str) -> Result<Option<String>, Refused> {
         let jid = requests::chat("chatId", id)?;
         let found = self
-            .ask(Ask::Lookup, |client| async move { client.contacts().get_profile_picture(&jid, false).await })
+            .ask(RequestKind::Lookup, |client| async move { client.contacts().get_profile_picture(&jid, false).await })
             .await;
         match found {
             Ok(picture) => Ok(picture.map(|picture| picture.url)),
@@ -88,7 +90,7 @@ impl Session {
         if self.names(&jid.to_string()).await?.is_none() {
             return Err(Refused::Unknown("account at WhatsApp"));
         }
-        self.ask(Ask::Change, |client| async move {
+        self.ask(RequestKind::Change, |client| async move {
             if blocked { client.blocking().block(&jid).await } else { client.blocking().unblock(&jid).await }
         })
         .await
@@ -152,7 +154,8 @@ impl Session {
 
     /// A list of people is worth something without WhatsApp's word on who is blocked.
     async fn with_blocks(&self, mut people: Vec<Person>) -> Vec<Person> {
-        let Ok(blocked) = self.ask(Ask::Query, |client| async move { client.blocking().get_blocklist().await }).await
+        let Ok(blocked) =
+            self.ask(RequestKind::Query, |client| async move { client.blocking().get_blocklist().await }).await
         else {
             return people;
         };

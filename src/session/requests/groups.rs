@@ -19,7 +19,7 @@ use whatsapp_rust::{
 
 pub use crate::message::{Group, Member, Rank, Setting, Settings};
 
-use super::pace::Ask;
+use super::pace::RequestKind;
 use crate::session::{Refused, Session, requests};
 
 /// WhatsApp's limits.
@@ -71,7 +71,7 @@ impl Session {
     /// The groups that the tenant is in, by id.
     pub async fn groups(&self) -> Result<Vec<Group>, Refused> {
         let query = WithModes(GroupParticipatingIq::new());
-        let (found, modes) = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await?;
+        let (found, modes) = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await?;
         let groups = found.groups.into_iter().map(|group| modes.group(GroupMetadata::from(group)));
         let mut groups = self.with_numbers(groups.collect()).await?;
         self.0.subjects.note(&groups);
@@ -82,7 +82,7 @@ impl Session {
     pub async fn group(&self, id: &str) -> Result<Group, Refused> {
         let jid = requests::group("id", id)?;
         let query = WithModes(GroupQueryIq::new(&jid));
-        let found = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await;
+        let found = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await;
         let (found, modes) = found.map_err(|refused| refused.about("group"))?;
         // The other outcome answers who says what he has, which we do not.
         let GroupInfoOutcome::Full(found) = found else { return Err(Refused::Unreadable) };
@@ -108,7 +108,8 @@ impl Session {
         let members = people(members)?;
         let options = GroupCreateOptions::new(subject.as_str())
             .with_participants(members.into_iter().map(GroupParticipantOptions::new).collect());
-        let made = self.ask(Ask::Change, |client| async move { client.groups().create_group(options).await }).await?;
+        let made =
+            self.ask(RequestKind::Change, |client| async move { client.groups().create_group(options).await }).await?;
         Ok(made.metadata.into())
     }
 
@@ -116,12 +117,14 @@ impl Session {
         let jid = requests::group("id", id)?;
         // WhatsApp answers the same to who is not in it.
         self.group(id).await?;
-        self.ask(Ask::Change, |client| async move { client.groups().leave(jid).await }).await
+        self.ask(RequestKind::Change, |client| async move { client.groups().leave(jid).await }).await
     }
 
     pub async fn set_group_subject(&self, id: &str, subject: &str) -> Result<(), Refused> {
         let (jid, subject) = (requests::group("id", id)?, checked_subject("subject", subject)?);
-        let set = self.ask(Ask::Change, |client| async move { client.groups().set_subject(jid, subject).await }).await;
+        let set = self
+            .ask(RequestKind::Change, |client| async move { client.groups().set_subject(jid, subject).await })
+            .await;
         set.map_err(|refused| refused.about("group"))
     }
 
@@ -139,21 +142,23 @@ impl Session {
         let set = |client: std::sync::Arc<whatsapp_rust::Client>| async move {
             client.groups().set_description(jid, new, PreviousDescription::Resolve).await
         };
-        self.ask(Ask::Change, set).await.map_err(|refused| refused.about("group"))
+        self.ask(RequestKind::Change, set).await.map_err(|refused| refused.about("group"))
     }
 
     pub async fn set_group_picture(&self, id: &str, picture: Vec<u8>) -> Result<(), Refused> {
         let jid = requests::group("id", id)?;
         let jpeg = self.portrait(picture).await?;
-        let set =
-            self.ask(Ask::Change, |client| async move { client.groups().set_profile_picture(jid, jpeg).await }).await;
+        let set = self
+            .ask(RequestKind::Change, |client| async move { client.groups().set_profile_picture(jid, jpeg).await })
+            .await;
         set.map(drop).map_err(|refused| refused.about("group"))
     }
 
     pub async fn remove_group_picture(&self, id: &str) -> Result<(), Refused> {
         let jid = requests::group("id", id)?;
-        let removed =
-            self.ask(Ask::Change, |client| async move { client.groups().remove_profile_picture(jid).await }).await;
+        let removed = self
+            .ask(RequestKind::Change, |client| async move { client.groups().remove_profile_picture(jid).await })
+            .await;
         removed.map(drop).map_err(|refused| refused.about("group"))
     }
 
@@ -165,7 +170,7 @@ impl Session {
 
     pub async fn set_in_group(&self, id: &str, setting: Setting) -> Result<(), Refused> {
         let jid = requests::group("id", id)?;
-        let set = self.ask(Ask::Change, |client| async move {
+        let set = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
             match setting {
                 Setting::InfoByAdmins(on) => groups.set_locked(jid, on).await,
@@ -194,7 +199,7 @@ impl Session {
         if who.is_empty() {
             return Err(Refused::Input { field: "participants", expected: "at least one" });
         }
-        let changed = self.ask(Ask::Change, |client| async move {
+        let changed = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
             match change {
                 Change::Add => groups.add_participants(jid, &who).await,
@@ -211,8 +216,9 @@ impl Session {
 
     pub async fn join_requests(&self, id: &str) -> Result<Vec<Request>, Refused> {
         let jid = requests::group("id", id)?;
-        let found =
-            self.ask(Ask::Query, |client| async move { client.groups().get_membership_requests(jid).await }).await;
+        let found = self
+            .ask(RequestKind::Query, |client| async move { client.groups().get_membership_requests(jid).await })
+            .await;
         let mut requests = Vec::new();
         for request in found.map_err(|refused| refused.about("group"))? {
             let who = request.jid.to_non_ad_string();
@@ -229,8 +235,9 @@ impl Session {
     /// The code of the link with which one joins; `renew`: the old one opens nothing any more.
     pub async fn invite_code(&self, id: &str, renew: bool) -> Result<String, Refused> {
         let jid = requests::group("id", id)?;
-        let link =
-            self.ask(Ask::Query, |client| async move { client.groups().get_invite_link(jid, renew).await }).await;
+        let link = self
+            .ask(RequestKind::Query, |client| async move { client.groups().get_invite_link(jid, renew).await })
+            .await;
         let link = link.map_err(|refused| refused.about("group"))?;
         Ok(link.rsplit('/').next().unwrap_or_default().to_owned())
     }
@@ -239,15 +246,16 @@ impl Session {
     pub async fn invited_to(&self, code: &str) -> Result<Group, Refused> {
         let code = invite(code)?;
         let query = WithModes(GetGroupInviteInfoIq::new(code));
-        let found = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await;
+        let found = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await;
         let (found, modes) = found.map_err(of_invite)?;
         Ok(modes.group(GroupMetadata::from(found)))
     }
 
     pub async fn join_group(&self, code: &str) -> Result<Joined, Refused> {
         let code = invite(code)?;
-        let joined =
-            self.ask(Ask::Change, |client| async move { client.groups().join_with_invite_code(&code).await }).await;
+        let joined = self
+            .ask(RequestKind::Change, |client| async move { client.groups().join_with_invite_code(&code).await })
+            .await;
         let joined = joined.map_err(of_invite)?;
         let pending = matches!(joined, JoinGroupResult::PendingApproval(_));
         Ok(Joined { group: joined.group_jid().to_non_ad_string(), pending })

@@ -24,7 +24,7 @@ use whatsapp_rust::{
     request::IqError,
 };
 
-use self::pace::Ask;
+use self::pace::RequestKind;
 use super::{End, Session};
 use crate::store::StoreError;
 
@@ -61,7 +61,7 @@ pub enum Refused {
     /// There are as many as WhatsApp allows.
     #[error("there are {most} {of}, and WhatsApp allows no more")]
     Full { most: usize, of: &'static str },
-    /// So says WhatsApp, or the tenant's [`Ask`] allowance.
+    /// So says WhatsApp, or the tenant's [`RequestKind`] allowance.
     #[error("WhatsApp wants fewer requests")]
     TooMany { wait: Duration },
     #[error("WhatsApp refuses: {0}")]
@@ -139,7 +139,7 @@ impl Session {
     /// Asks on the connection that is up now, within the tenant's allowance for this kind.
     pub(in crate::session) async fn ask<T, E, F>(
         &self,
-        kind: Ask,
+        kind: RequestKind,
         ask: impl FnOnce(Arc<Client>) -> F,
     ) -> Result<T, Refused>
     where
@@ -162,7 +162,7 @@ impl Session {
         E: Error + 'static,
         F: Future<Output = Result<T, E>> + Send,
     {
-        let set = self.ask(Ask::Change, ask).await?;
+        let set = self.ask(RequestKind::Change, ask).await?;
         let inner = &self.0;
         // The session's own, and not its client's: who goes away does not take what WhatsApp told along.
         let session = inner.clone();

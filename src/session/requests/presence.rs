@@ -18,7 +18,7 @@ use whatsapp_rust::{
     },
 };
 
-use super::pace::Ask;
+use super::pace::RequestKind;
 use crate::session::{Inner, Refused, Session};
 
 /// The library tells of a stanza before it queues it for the wire, and does so at once. What is said after so long stands behind it.
@@ -254,7 +254,7 @@ impl Session {
     /// Shows the tenant as there or not there. While it is, the owner's phone does not notify.
     pub async fn show_online(&self, online: bool) -> Result<(), Refused> {
         let mut showing = self.0.presences.show_online(online);
-        let asked = self.ask(Ask::Presence, |client| async move {
+        let asked = self.ask(RequestKind::Presence, |client| async move {
             if online { client.presence().set_available().await } else { client.presence().set_unavailable().await }
         });
         let asked = asked.await;
@@ -265,7 +265,7 @@ impl Session {
     /// Shows in a chat what the tenant does there.
     pub async fn show_mood(&self, chat: &str, mood: Mood) -> Result<(), Refused> {
         let jid = self.conversation(chat).await?.swap_remove(0);
-        self.ask(Ask::Presence, |client| async move {
+        self.ask(RequestKind::Presence, |client| async move {
             match mood {
                 Mood::Typing => client.chatstate().send_composing(&jid).await,
                 Mood::Recording => client.chatstate().send_recording(&jid).await,
@@ -285,7 +285,7 @@ impl Session {
         // Before: the answer may be here before this goes on, and says what is so until it changes.
         presences.follow(&name, also.iter().map(Jid::to_string).collect());
         let mut following = Following { presences, chat: (!was_followed).then_some(&name) };
-        self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
+        self.ask(RequestKind::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
         following.chat = None;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! How the tenant shows itself to others: name, about, picture.
 
-use super::pace::Ask;
+use super::pace::RequestKind;
 use crate::{
     message::media,
     session::{Refused, Session},
@@ -34,7 +34,7 @@ impl Session {
         if !(1..=MAX_NAME).contains(&name.chars().count()) {
             return Err(Refused::Input { field: "name", expected: "from 1 to 25 characters" });
         }
-        self.ask(Ask::Change, |client| async move { client.profile().set_push_name(name).await }).await?;
+        self.ask(RequestKind::Change, |client| async move { client.profile().set_push_name(name).await }).await?;
         self.0.set_status(|status| status.push_name = Some(name.to_owned()));
         Ok(())
     }
@@ -44,17 +44,17 @@ impl Session {
         if about.chars().count() > MAX_ABOUT {
             return Err(Refused::Input { field: "status", expected: "at most 139 characters" });
         }
-        self.ask(Ask::Change, |client| async move { client.profile().set_status_text(about).await }).await
+        self.ask(RequestKind::Change, |client| async move { client.profile().set_status_text(about).await }).await
     }
 
     pub async fn set_picture(&self, picture: Vec<u8>) -> Result<(), Refused> {
         let jpeg = self.portrait(picture).await?;
-        self.ask(Ask::Change, |client| async move { client.profile().set_profile_picture(jpeg).await }).await?;
+        self.ask(RequestKind::Change, |client| async move { client.profile().set_profile_picture(jpeg).await }).await?;
         Ok(())
     }
 
     pub async fn remove_picture(&self) -> Result<(), Refused> {
-        self.ask(Ask::Change, |client| async move { client.profile().remove_profile_picture().await }).await?;
+        self.ask(RequestKind::Change, |client| async move { client.profile().remove_profile_picture().await }).await?;
         Ok(())
     }
 

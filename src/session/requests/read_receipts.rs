@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use whatsapp_rust::{Client, Jid, Server};
 
-use super::{ANSWER, pace::Ask};
+use super::{ANSWER, pace::RequestKind};
 use crate::{
     message::{
         EventId, Message,
@@ -31,7 +31,7 @@ const ODD: usize = 200;
 impl Session {
     /// Marks these messages of a chat as read; without any, all that came there and was not marked. Returns them.
     pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, RefusedSend> {
-        let (client, names) = self.reach(Ask::Receipt, chat).await?;
+        let (client, names) = self.reach(RequestKind::Receipt, chat).await?;
         let unreadable = |error: StoreError| self.unreadable(&error);
         let mut marked = Marked::read(&self.0.store, &names).await.map_err(unreadable)?;
         let recent = self.unmarked(chat, ids, &marked).await.map_err(unreadable)?;
@@ -77,7 +77,7 @@ impl Session {
 
     /// Shows in the chat that somebody is typing, or not any more.
     pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), RefusedSend> {
-        let (client, names) = self.reach(Ask::Presence, chat).await?;
+        let (client, names) = self.reach(RequestKind::Presence, chat).await?;
         let jid = &names[0];
         if typing {
             self.in_time(client.chatstate().send_composing(jid)).await
@@ -95,7 +95,7 @@ impl Session {
     }
 
     /// The client, and the names of the chat.
-    async fn reach(&self, kind: Ask, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), RefusedSend> {
+    async fn reach(&self, kind: RequestKind, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), RefusedSend> {
         let client = self.0.ready.borrow().clone().ok_or_else(|| self.unready(RefusedSend::NotConnected))?;
         let names = self.addressee(chat, None).await?;
         self.0.pace.take(kind).map_err(|wait| RefusedSend::TooMany { wait })?;

@@ -21,7 +21,7 @@ use crate::{
     humanize::Manner,
     journal::{ChangeNo, Closed},
     message::{
-        Accepted, Addressed, Decision, Delivery, Draft, Flaw, Humanize, Mentions, Message, NotAccepted, Outgoing,
+        Accepted, Addressed, BotDecision, Delivery, Draft, Flaw, Humanize, Mentions, Message, NotAccepted, Outgoing,
         SendRequest, Target, media::FileName, timer,
     },
     pacing::Held,
@@ -168,7 +168,7 @@ impl Session {
     }
 
     /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].
-    pub async fn decide(&self, decision: Decision) -> Result<ChangeNo, NotAccepted> {
+    pub async fn decide(&self, decision: BotDecision) -> Result<ChangeNo, NotAccepted> {
         self.0.outbox.decide(decision).await
     }
 

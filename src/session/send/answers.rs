@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 /// WhatsApp's answer to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum SendAnswer {
     /// It has the message, or has refused it for good.
     Settled,
     /// Not now, with its code.
@@ -23,7 +23,7 @@ pub struct Answers(Mutex<Book>);
 #[derive(Default)]
 struct Book {
     /// By message id.
-    expected: HashMap<String, oneshot::Sender<Answer>>,
+    expected: HashMap<String, oneshot::Sender<SendAnswer>>,
     last: Option<Instant>,
 }
 
@@ -36,7 +36,7 @@ impl Answers {
     }
 
     /// Hands an answer to whoever expects it.
-    pub fn give(&self, id: &str, answer: Answer) {
+    pub fn give(&self, id: &str, answer: SendAnswer) {
         let expected = self.book().expected.remove(id);
         if let Some(expected) = expected {
             let _ = expected.send(answer);
@@ -61,13 +61,13 @@ impl Answers {
 pub struct Expected<'a> {
     answers: &'a Answers,
     id: String,
-    answer: oneshot::Receiver<Answer>,
+    answer: oneshot::Receiver<SendAnswer>,
 }
 
 impl Expected<'_> {
-    pub async fn answer(&mut self) -> Answer {
+    pub async fn answer(&mut self) -> SendAnswer {
         // The sender goes only with an answer: nobody else takes it out while this lives.
-        (&mut self.answer).await.unwrap_or(Answer::Settled)
+        (&mut self.answer).await.unwrap_or(SendAnswer::Settled)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     session::{
         Inner, Refused, Session,
         inbound::content::{self, Parties},
-        requests::{channels::channel, pace::Ask},
+        requests::{channels::channel, pace::RequestKind},
     },
 };
 
@@ -124,7 +124,7 @@ impl Session {
             Err(_) => channel(&self.channel(id).await?.id)?,
         };
         let named = jid.clone();
-        let raw = self.ask(Ask::Query, |client| async move { published(&client, &named, limit).await }).await;
+        let raw = self.ask(RequestKind::Query, |client| async move { published(&client, &named, limit).await }).await;
         let raw = raw.map_err(|refused| refused.about("channel"))?;
         let me: Vec<Jid> = self.status().phone_number.map(Jid::pn).into_iter().collect();
         Ok(raw.into_iter().filter_map(|raw| raw.read(&jid, &me)).collect())

@@ -33,7 +33,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    answers::Answer,
+    answers::SendAnswer,
     channel_posts,
     judgement::{Judgement, LookupsSpentError},
     manners::Manners,
@@ -45,7 +45,7 @@ use crate::{
     humanize::Act,
     message::{Failure, FailureReason, Unsettled, Waiting},
     pacing::Held,
-    session::{Inner, connection::disconnect::backoff, env::jitter, requests::pace::Ask},
+    session::{Inner, connection::disconnect::backoff, env::jitter, requests::pace::RequestKind},
 };
 
 /// Messages that are sent at the same time.
@@ -105,7 +105,7 @@ struct Chat {
 
 /// What follows for a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum ChatOutcome {
     /// Its message is settled, or failed: the next one goes.
     Onward,
     /// The line was lost: the same again, over the next.
@@ -126,7 +126,7 @@ pub struct Courier {
     /// Such pauses in a row.
     pauses: u32,
     /// `None`: a typing sign, on which no message depends.
-    running: JoinSet<Option<(Waiting, Next)>>,
+    running: JoinSet<Option<(Waiting, ChatOutcome)>>,
     /// Ids of the messages that are being sent.
     sending: HashSet<Arc<str>>,
     /// For a chat whose message is being sent under an old name: its current name.
@@ -312,7 +312,7 @@ impl Courier {
                 let work = async {
                     if act != Act::Send {
                         typing.show(&session, &client, &chat, act).await;
-                        return Next::Again;
+                        return ChatOutcome::Again;
                     }
                     let next = carry(&session, &client, &head).await;
                     typing.end(&session, &client, &chat).await;
@@ -335,7 +335,7 @@ impl Courier {
         let session = self.session.clone();
         let asking = async move {
             in_slot(slot, session.ask_word()).await;
-            Some((head, Next::Again))
+            Some((head, ChatOutcome::Again))
         };
         self.running.spawn(asking.in_current_span());
     }
@@ -377,7 +377,7 @@ impl Courier {
         }
     }
 
-    fn finish(&mut self, sent: &Waiting, next: Next) {
+    fn finish(&mut self, sent: &Waiting, next: ChatOutcome) {
         self.sending.remove(&sent.id);
         self.session.outbox.end(&sent.id);
         let Some(into) = self.renamed.remove(&sent.chat) else { return self.go_on(sent.chat.clone(), next) };
@@ -389,18 +389,18 @@ impl Courier {
         }
     }
 
-    fn go_on(&mut self, chat: Arc<str>, next: Next) {
+    fn go_on(&mut self, chat: Arc<str>, next: ChatOutcome) {
         let Some(known) = self.chats.get_mut(&chat) else { return };
         let wait = match next {
-            Next::Onward => {
+            ChatOutcome::Onward => {
                 self.pauses = 0;
                 return self.enqueue(chat, 0);
             }
-            Next::Again => {
+            ChatOutcome::Again => {
                 let setbacks = known.setbacks;
                 return self.enqueue(chat, setbacks);
             }
-            Next::Soon => {
+            ChatOutcome::Soon => {
                 let setbacks = known.setbacks;
                 // Attempts that were begun together fail together.
                 if self.pause.is_none() {
@@ -410,7 +410,7 @@ impl Courier {
                 }
                 return self.enqueue(chat, setbacks);
             }
-            Next::Later(least) => {
+            ChatOutcome::Later(least) => {
                 self.pauses = 0;
                 let wait = backoff(known.setbacks, RETRY_MIN, RETRY_MAX, jitter());
                 known.setbacks += 1;
@@ -467,18 +467,18 @@ async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Out
 }
 
 /// Carries one message over one connection.
-async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next {
+async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> ChatOutcome {
     let id = &*waiting.id;
     let ready = async {
         prepare(session, client).await?;
         anyhow::Ok(session.outbox.await_durable(waiting).await?)
     };
     match on_line(session, client, ready).await {
-        None => return Next::Again,
+        None => return ChatOutcome::Again,
         Some(Ok(())) => {}
         Some(Err(error)) => {
             debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
-            return Next::Soon;
+            return ChatOutcome::Soon;
         }
     }
     // Only now: it may have been settled, by a receipt, while the vault was waited for.
@@ -486,11 +486,11 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next
         Ok(Some(message)) => message,
         Ok(None) => {
             session.outbox.forget(id);
-            return Next::Onward;
+            return ChatOutcome::Onward;
         }
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be read");
-            return Next::Later(None);
+            return ChatOutcome::Later(None);
         }
     };
     let left = message.expires_at_ms.saturating_sub(session.outbox.certain_ms());
@@ -520,11 +520,11 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next
             let answer = timeout(session.env.settings.ack_timeout, expected.answer());
             match on_line(session, client, answer).await {
                 None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
-                Some(Ok(Answer::Settled)) => return Next::Onward,
-                Some(Ok(Answer::NotNow(code))) => {
+                Some(Ok(SendAnswer::Settled)) => return ChatOutcome::Onward,
+                Some(Ok(SendAnswer::NotNow(code))) => {
                     session.heed(code);
                     debug!(message.id = id, code, "WhatsApp does not take a message now");
-                    return Next::Later(None);
+                    return ChatOutcome::Later(None);
                 }
                 Some(Err(_)) => {
                     // Swallowed by the connection, or this one by WhatsApp?
@@ -552,7 +552,7 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next
         }
         Judgement::Later(wait) => {
             debug!(message.id = id, %error, "a message cannot be sent now");
-            Next::Later(wait)
+            ChatOutcome::Later(wait)
         }
         Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
         Judgement::Broken => {
@@ -575,49 +575,49 @@ fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
 }
 
 /// Its time was over before it could leave.
-async fn expire(session: &Inner, id: &str) -> Next {
+async fn expire(session: &Inner, id: &str) -> ChatOutcome {
     warn!(message.id = id, "a message could not be sent in time");
     match session.outbox.expire(id).await {
-        Ok(true) => Next::Onward,
+        Ok(true) => ChatOutcome::Onward,
         Ok(false) => {
             session.outbox.forget(id);
-            Next::Onward
+            ChatOutcome::Onward
         }
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be written");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
     }
 }
 
 /// Counts an attempt that came to nothing; after some the message has failed.
-async fn leave_unanswered(session: &Inner, waiting: &Waiting, reason: FailureReason, line_lost: bool) -> Next {
+async fn leave_unanswered(session: &Inner, waiting: &Waiting, reason: FailureReason, line_lost: bool) -> ChatOutcome {
     let id = &*waiting.id;
     match session.outbox.note_attempt(id).await {
         Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,
         // It was settled meanwhile, which the next look finds.
-        Ok(0) => Next::Again,
+        Ok(0) => ChatOutcome::Again,
         // Lines end, and most of them not because of a message.
-        Ok(1) if line_lost => Next::Again,
+        Ok(1) if line_lost => ChatOutcome::Again,
         Ok(attempts) => {
             debug!(message.id = id, attempts, "no answer to a message");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be written");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
     }
 }
 
-async fn fail(session: &Inner, id: &str, failure: Failure) -> Next {
+async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
     warn!(message.id = id, %failure, "a message has failed");
     crash::pause("failing").await;
     match session.outbox.fail(id, failure).await {
-        Ok(_) => Next::Onward,
+        Ok(_) => ChatOutcome::Onward,
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be written");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
     }
 }
@@ -666,7 +666,7 @@ async fn obstacle(
     }
     // WhatsApp may be asked freely about people with whom there is a conversation: their devices are forgotten with every restart.
     if !is_known {
-        session.pace.has_room(Ask::Lookup).map_err(spent)?;
+        session.pace.has_room(RequestKind::Lookup).map_err(spent)?;
     }
     let is_missing = match chat.server {
         Server::Lid => has_no_devices(client, chat).await?,
@@ -678,7 +678,7 @@ async fn obstacle(
     };
     if is_missing {
         // Numbers that are tried count, not new customers. Those that are asked about at this moment may be some too many.
-        let _ = session.pace.take(Ask::Lookup);
+        let _ = session.pace.take(RequestKind::Lookup);
     }
     Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
 }
@@ -711,7 +711,7 @@ fn says_nobody(devices: &UsyncProtocolResult) -> bool {
 
 /// A message to strangers asks who is on WhatsApp, as a lookup does.
 pub(in crate::session) fn count_lookup(session: &Inner) -> Result<(), SendError> {
-    session.pace.take(Ask::Lookup).map_err(spent)
+    session.pace.take(RequestKind::Lookup).map_err(spent)
 }
 
 fn spent(wait: Duration) -> SendError {

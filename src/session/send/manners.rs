@@ -19,7 +19,7 @@ use crate::{
     crash,
     humanize::{Act, Done},
     message::Waiting,
-    session::{Inner, Session, requests::pace::Ask},
+    session::{Inner, Session, requests::pace::RequestKind},
 };
 
 /// How long WhatsApp may take for a sign.
@@ -119,7 +119,7 @@ impl Typing {
 
     async fn begin(&self, session: &Inner, client: &Client, chat: &Arc<str>) -> anyhow::Result<()> {
         let jid = name_of(session, chat).await?;
-        session.pace.take(Ask::Presence).map_err(|_| anyhow::anyhow!("too many signs"))?;
+        session.pace.take(RequestKind::Presence).map_err(|_| anyhow::anyhow!("too many signs"))?;
         let is_first = {
             let mut chats = self.chats();
             chats.insert(chat.clone());
