@@ -144,7 +144,7 @@ impl Daemon {
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
-        fleet.attended_by(vec![webhooks.clone(), bots.clone()]);
+        fleet.set_observers(vec![webhooks.clone(), bots.clone()]);
         let restoring = Instant::now();
         if config.import.on_start {
             // Told to stop, the restore ends at once as well.

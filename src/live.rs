@@ -33,7 +33,7 @@ use self::{
     visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors},
 };
 use crate::{
-    api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
+    api::{Auth, AuthError, Caller, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
     message::{ConnectionState, Event, EventBody, EventId, FeedItem, OrderChange, media::Links, status::STATUS_CHAT},
@@ -156,11 +156,11 @@ impl Doorway {
 
 /// The client sees it as `connect_error`.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum ConnectError {
     #[error("unauthorized: {0}")]
-    Unauthorized(Denied),
+    Unauthorized(AuthError),
     #[error("unavailable: {0}")]
-    Unavailable(Denied),
+    Unavailable(AuthError),
     #[error("forbidden: this page may not connect without a key")]
     Origin,
     #[error("too many: the key has as many sockets as it may")]
@@ -178,7 +178,7 @@ async fn admit(
     socket: SocketRef,
     State(shared): State<Shared>,
     TryData(handshake): TryData<Handshake>,
-) -> Result<(), Refused> {
+) -> Result<(), ConnectError> {
     let brought = handshake.map_or([None, None], |handshake| [handshake.key, handshake.token]);
     let credential = brought.into_iter().flatten().find(|credential| !credential.is_empty());
     let visitor = socket.req_parts().extensions.get::<Arc<Visitor>>();
@@ -187,25 +187,25 @@ async fn admit(
         None if shared.auth.legacy_open() => {
             // A browser lets every page open a WebSocket: where only some may call, that is said here.
             if !allows(&shared.origins, socket.req_parts().headers.get(header::ORIGIN)) {
-                return Err(Refused::Origin);
+                return Err(ConnectError::Origin);
             }
             Ok(Valid { caller: Caller::Anyone, gone: CancellationToken::new(), expires_at: None })
         }
-        None => Err(Denied::Missing),
+        None => Err(AuthError::Missing),
     };
     let valid = identified.map_err(|denied| {
         if let Some(visitor) = visitor.filter(|visitor| !visitor.may_try_again()) {
             visitor.hang_up();
         }
         match denied {
-            Denied::Missing | Denied::Wrong | Denied::TooMany { .. } => Refused::Unauthorized(denied),
-            Denied::Unavailable => Refused::Unavailable(denied),
+            AuthError::Missing | AuthError::Wrong | AuthError::TooMany { .. } => ConnectError::Unauthorized(denied),
+            AuthError::Unavailable => ConnectError::Unavailable(denied),
         }
     })?;
     let address = visitor.and_then(|visitor| visitor.address);
-    let seat = shared.seats.take(&valid.caller, address).ok_or(Refused::Full)?;
+    let seat = shared.seats.take(&valid.caller, address).ok_or(ConnectError::Full)?;
     if visitor.is_some_and(|visitor| !visitor.enter()) {
-        return Err(Refused::Full);
+        return Err(ConnectError::Full);
     }
     let gone = shared.stop.child_token();
     socket.extensions.insert(Registrations {

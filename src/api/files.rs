@@ -20,7 +20,7 @@ use super::{
 use crate::{
     fleet::FleetError,
     message::media::{FileName, StoredFile, is_shown, title},
-    session::NoFile,
+    session::FileError,
 };
 
 /// The browser may show it, but it may do nothing: no script, no frame, no request.
@@ -60,12 +60,12 @@ pub async fn serve(
     Path(Named { file }): Path<Named>,
     headers: HeaderMap,
 ) -> Result<Served, Problem> {
-    let unknown = || Problem::from(NoFile::Unknown);
+    let unknown = || Problem::from(FileError::Unknown);
     let name = file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name);
     let name: FileName = name.parse().map_err(|_| unknown())?;
     let keeper = &app.fleet.env().media;
     // Without a look at the session: it may be closed, or another process's.
-    let kept = match keeper.find(&tenant, &name).await.map_err(NoFile::from)? {
+    let kept = match keeper.find(&tenant, &name).await.map_err(FileError::from)? {
         Some(kept) => kept,
         None => match app.fleet.known(&tenant).await {
             Ok(session) => session.file(&name).await?,
@@ -82,12 +82,12 @@ pub async fn serve(
         let range = [(header::CONTENT_RANGE, format!("bytes */{}", kept.size()))];
         return Ok(Served((status, range).into_response()));
     }
-    let bytes = keeper.read(&kept, from..to).await.map_err(NoFile::from)?;
+    let bytes = keeper.read(&kept, from..to).await.map_err(FileError::from)?;
     let title = match app.fleet.serving(&tenant).await {
         Ok(Some(session)) => session.file_title(&name).await,
         _ => None,
     };
-    let kind = keeper.kind(&kept).await.map_err(NoFile::from)?;
+    let kind = keeper.kind(&kept).await.map_err(FileError::from)?;
     let shown = kind.is_some_and(is_shown);
     let mut response = Response::new(Body::from_stream(bytes));
     *response.status_mut() = status;
@@ -176,21 +176,23 @@ fn matches(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
     given.any(|given| given.trim() == "*" || given.trim().trim_start_matches("W/") == tag)
 }
 
-impl From<NoFile> for Problem {
-    fn from(error: NoFile) -> Self {
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
         match error {
-            NoFile::Unknown => Self::missing("unknown_file", "There is no such file"),
-            NoFile::Gone => Self::missing(
+            FileError::Unknown => Self::missing("unknown_file", "There is no such file"),
+            FileError::Gone => Self::missing(
                 "file_gone",
                 "WhatsApp does not have the file any more, and the phone did not send it again",
             ),
-            NoFile::Damaged => Self::unprocessable("file_damaged", "The file is not the one that its message names"),
-            NoFile::TooLarge(_) => Self::unprocessable("file_too_large", "The file is larger than what is kept here"),
-            NoFile::Offline => Self::unavailable("not_connected", "The session is not connected to WhatsApp"),
-            NoFile::Hosts => Self::unavailable("media_down", "WhatsApp's media hosts do not give the file"),
-            NoFile::Slow => Self::unavailable("file_coming", "The file is still being fetched"),
-            NoFile::TooMany { wait } => Self::too_many(wait),
-            NoFile::Storage => Self::unavailable("storage", "The place where files are kept cannot be used"),
+            FileError::Damaged => Self::unprocessable("file_damaged", "The file is not the one that its message names"),
+            FileError::TooLarge(_) => {
+                Self::unprocessable("file_too_large", "The file is larger than what is kept here")
+            }
+            FileError::Offline => Self::unavailable("not_connected", "The session is not connected to WhatsApp"),
+            FileError::Hosts => Self::unavailable("media_down", "WhatsApp's media hosts do not give the file"),
+            FileError::Slow => Self::unavailable("file_coming", "The file is still being fetched"),
+            FileError::TooMany { wait } => Self::too_many(wait),
+            FileError::Storage => Self::unavailable("storage", "The place where files are kept cannot be used"),
         }
     }
 }

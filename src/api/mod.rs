@@ -42,7 +42,7 @@ use self::{
 };
 pub use self::{
     auth::{
-        Access, Auth, Caller, Denied, Scope, Settings as AuthSettings, Valid,
+        Access, Auth, AuthError, Caller, Scope, Settings as AuthSettings, Valid,
         cors::{allows, layer as cors},
     },
     metrics::{Settings as MetricsSettings, router as metrics_router},

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     store::StoreError,
     tenant::TenantId,
-    waha::Wish,
+    waha::EventSelection,
     webhook::{FailureForm, Form, WebhookError},
 };
 
@@ -49,7 +49,7 @@ impl JsonSchema for Config {
                             "events": {
                                 "type": "array", "minItems": 1, "maxItems": 64,
                                 "description": "Names of events; `*` for all.",
-                                "items": { "enum": Wish::names().collect::<Vec<_>>() },
+                                "items": { "enum": EventSelection::names().collect::<Vec<_>>() },
                             },
                             "hmac": {
                                 "type": ["object", "null"],

@@ -47,7 +47,7 @@ use self::{
     slot::{OpenFailure, OpenFailureKind, Slot},
 };
 pub use self::{
-    move_in::RefusedMoveIn,
+    move_in::MoveInError,
     restore::{RestoreError, Summary},
     standing::TenantStanding,
     work_folder::WorkFolder,
@@ -60,9 +60,11 @@ use crate::{
     journal::{Damage, Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
-        media::{FileName, Sweeper, Witness},
+        media::{FileName, MessageLookup, Sweeper},
     },
-    session::{End, Env, Health, Prepared, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
+    session::{
+        AcceptError, CodeRequestError, End, Env, Health, Prepared, Session, SessionError, Source, State, Status,
+    },
     store::StoreError,
     telemetry::metrics,
     tenant::{TenantId, TenantRecord},
@@ -85,7 +87,7 @@ pub struct Fleet {
     started_at: Timestamp,
     stop: CancellationToken,
     tasks: TaskTracker,
-    attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
+    observers: OnceLock<Vec<Arc<dyn SessionObserver>>>,
     incidents: Incidents,
     peers: Peers,
     handovers: Handovers,
@@ -103,7 +105,7 @@ pub struct Fleet {
 }
 
 /// Whoever works beside the sessions, each as long as it is open.
-pub trait Attendant: Send + Sync + 'static {
+pub trait SessionObserver: Send + Sync + 'static {
     /// A session was opened: the tenant's first, or the one after a session that ended. Does not wait.
     fn opened(&self, session: &Session);
 }
@@ -191,7 +193,7 @@ impl Fleet {
             started_at,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            attendants: OnceLock::new(),
+            observers: OnceLock::new(),
             incidents: Incidents::default(),
             peers,
             handovers: Handovers::default(),
@@ -210,8 +212,8 @@ impl Fleet {
     }
 
     /// Who is to be told of every session that is opened. Once, before the first is.
-    pub fn attended_by(&self, attendants: Vec<Arc<dyn Attendant>>) {
-        assert!(self.attendants.set(attendants).is_ok(), "attendants are set once");
+    pub fn set_observers(&self, observers: Vec<Arc<dyn SessionObserver>>) {
+        assert!(self.observers.set(observers).is_ok(), "observers are set once");
     }
 
     pub fn env(&self) -> &Arc<Env> {
@@ -311,7 +313,7 @@ impl Fleet {
         self: &Arc<Self>,
         tenant: &TenantId,
         phone: &str,
-    ) -> Result<Result<String, RefusedCode>, FleetError> {
+    ) -> Result<Result<String, CodeRequestError>, FleetError> {
         let session = self.opened(tenant).await?;
         refuse_exported(&session)?;
         Ok(session.request_code(phone).await)
@@ -323,7 +325,7 @@ impl Fleet {
         tenant: &TenantId,
         request: &SendRequest,
         key: Option<&str>,
-    ) -> Result<Result<Message, RefusedSend>, FleetError> {
+    ) -> Result<Result<Message, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
@@ -338,7 +340,7 @@ impl Fleet {
         request: &SendRequest,
         source: Source,
         key: Option<&str>,
-    ) -> Result<Result<Message, RefusedSend>, FleetError> {
+    ) -> Result<Result<Message, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
@@ -721,7 +723,7 @@ impl Fleet {
                     metrics::tenant_opened(reason, began.elapsed());
                     self.incidents.count_opened(session.store().journal());
                     slot.opened(session.clone());
-                    self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));
+                    self.observers.get().into_iter().flatten().for_each(|observer| observer.opened(&session));
                     return Ok(session);
                 }
                 Err(error) => self.failure(&error),
@@ -817,7 +819,7 @@ fn refuse_exported(session: &Session) -> Result<(), FleetError> {
 }
 
 #[async_trait]
-impl Witness for Fleet {
+impl MessageLookup for Fleet {
     async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
         self.session(tenant)?.knows_file(name).await.ok()
     }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::Clock,
     crash,
-    journal::{self, ChangeNo, Closed, Journal, OpenError, Opened, Policy, Record},
+    journal::{self, ChangeNo, Journal, JournalClosedError, OpenError, Opened, Policy, Record},
     seal::Keyring,
     store::{self, OwnAccount, StoreError, records, space},
     tenant::{TenantId, TenantRecord},
@@ -236,8 +236,8 @@ impl ImportWriter {
 pub(super) async fn confirm(journal: &Journal, change: ChangeNo) -> Result<(), RefusedImport> {
     match timeout(CONFIRM_LIMIT, journal.wait(change)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(Closed::Fenced)) => Err(RefusedImport::Taken),
-        Ok(Err(Closed::Refused(why))) => Err(RefusedImport::Vault(VaultError::Refused(why))),
+        Ok(Err(JournalClosedError::Fenced)) => Err(RefusedImport::Taken),
+        Ok(Err(JournalClosedError::Refused(why))) => Err(RefusedImport::Vault(VaultError::Refused(why))),
         Ok(Err(closed)) => Err(RefusedImport::Damaged(closed.to_string())),
         Err(_) => Err(RefusedImport::Unconfirmed),
     }

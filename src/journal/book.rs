@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Closed, ConfirmError, Loss, SnapshotError, Source,
+    ConfirmError, JournalClosedError, Loss, SnapshotError, Source,
     record::{Change, ChangeNo, Cut},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Progress {
     /// Up to here everything is in the vault.
     pub durable: ChangeNo,
-    pub closed: Option<Closed>,
+    pub closed: Option<JournalClosedError>,
 }
 
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl Shared {
         number
     }
 
-    pub async fn wait(&self, number: ChangeNo) -> Result<(), Closed> {
+    pub async fn wait(&self, number: ChangeNo) -> Result<(), JournalClosedError> {
         let mut progress = self.progress.subscribe();
         {
             let mut book = self.book();
@@ -152,7 +152,7 @@ impl Shared {
         let now = settled.expect("the sender outlives its receiver").clone();
         match now.closed {
             None => Ok(()),
-            Some(Closed::Stopped) if now.durable >= number => Ok(()),
+            Some(JournalClosedError::Stopped) if now.durable >= number => Ok(()),
             Some(closed) => Err(closed),
         }
     }
@@ -185,10 +185,10 @@ impl Shared {
         }
     }
 
-    pub async fn closed(&self) -> Closed {
+    pub async fn closed(&self) -> JournalClosedError {
         let mut progress = self.progress.subscribe();
         let settled = progress.wait_for(|now| now.closed.is_some()).await;
-        settled.expect("the sender outlives its receiver").closed.clone().unwrap_or(Closed::Stopped)
+        settled.expect("the sender outlives its receiver").closed.clone().unwrap_or(JournalClosedError::Stopped)
     }
 
     /// The source's read transaction has begun: what is pending belongs to it, what comes now does not. The caller holds the lock
@@ -202,7 +202,7 @@ impl Shared {
     }
 
     /// The end, for good: the first reason stays. Whoever asks for something from now on learns it at once.
-    pub fn close(&self, closed: Closed) {
+    pub fn close(&self, closed: JournalClosedError) {
         {
             let mut book = self.book();
             book.closed = true;

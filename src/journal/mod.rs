@@ -252,7 +252,7 @@ pub async fn open_prepared(
     let record = |((space, key), value)| Record { space, key, value };
     Ok(Opened {
         records: follower.state.into_iter().map(record).collect(),
-        journal: Journal(Arc::new(Handle { shared, archive, epoch, passed_over: hydrated.passed_over.clone() })),
+        journal: Journal(Arc::new(JournalHandle { shared, archive, epoch, passed_over: hydrated.passed_over.clone() })),
         epoch,
         first: hydrated.empty,
         passed_over: hydrated.passed_over,
@@ -268,7 +268,7 @@ pub async fn look(cx: &Context) -> Result<Vec<Record>, OpenError> {
 
 /// Why a journal takes nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Closed {
+pub enum JournalClosedError {
     /// Another process owns the tenant. Stop at once; leave its state untouched.
     #[error("another process has taken the tenant over")]
     Fenced,
@@ -287,7 +287,7 @@ pub enum Closed {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConfirmError {
     #[error(transparent)]
-    Closed(Closed),
+    Closed(JournalClosedError),
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
@@ -296,7 +296,7 @@ pub enum ConfirmError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SnapshotError {
     #[error(transparent)]
-    Closed(Closed),
+    Closed(JournalClosedError),
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// It cannot tell its state, or will not: its copy is damaged. Nothing was written.
@@ -318,17 +318,17 @@ impl From<ConfirmError> for SnapshotError {
 
 /// A tenant's journal, open for writing. Cheap to clone. When the last one is dropped the writer stops, without flushing.
 #[derive(Debug, Clone)]
-pub struct Journal(Arc<Handle>);
+pub struct Journal(Arc<JournalHandle>);
 
 #[derive(Debug)]
-struct Handle {
+struct JournalHandle {
     shared: Arc<Shared>,
     archive: Archive,
     epoch: Seq,
     passed_over: Option<Damage>,
 }
 
-impl Drop for Handle {
+impl Drop for JournalHandle {
     fn drop(&mut self) {
         self.shared.book().abandoned = true;
         self.shared.wake.notify_one();
@@ -346,7 +346,7 @@ impl Journal {
 
     /// Returns when everything up to the change is in the vault. Cancel-safe; a cut goes soon once someone waits for it,
     /// and stays asked for when the wait is dropped.
-    pub async fn wait(&self, number: ChangeNo) -> Result<(), Closed> {
+    pub async fn wait(&self, number: ChangeNo) -> Result<(), JournalClosedError> {
         self.shared().wait(number).await
     }
 
@@ -430,7 +430,7 @@ impl Journal {
 
     /// Flushes everything that is recorded and stops the writer. While the vault does not answer it waits: bound it.
     /// `Ok` when everything is in the vault.
-    pub async fn close(&self) -> Result<(), Closed> {
+    pub async fn close(&self) -> Result<(), JournalClosedError> {
         let last = {
             let mut book = self.shared().book();
             book.closing = true;
@@ -442,7 +442,7 @@ impl Journal {
     }
 
     /// Returns when the journal takes nothing more, with the reason.
-    pub fn closed(&self) -> impl Future<Output = Closed> + Send + use<> {
+    pub fn closed(&self) -> impl Future<Output = JournalClosedError> + Send + use<> {
         let shared = self.shared().clone();
         async move { shared.closed().await }
     }

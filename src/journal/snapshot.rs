@@ -76,7 +76,7 @@ pub(super) struct Chunks {
 }
 
 /// What writing snapshots takes. One for each snapshot.
-pub(super) struct Photographer {
+pub(super) struct SnapshotWriter {
     vault: Arc<dyn Vault>,
     seal: TenantSeal,
     tenant: TenantId,
@@ -86,7 +86,7 @@ pub(super) struct Photographer {
     shared: Arc<Shared>,
 }
 
-impl Photographer {
+impl SnapshotWriter {
     pub fn new(cx: &Context, rng: SmallRng, shared: Arc<Shared>) -> Self {
         Self {
             vault: cx.vault.clone(),

@@ -18,7 +18,7 @@ use tokio_util::{
 };
 
 use super::{
-    Closed, ConfirmError, Context, SnapshotError, Source,
+    ConfirmError, Context, JournalClosedError, SnapshotError, Source,
     audit::Audits,
     book::{Barrier, Keeping, Shared},
     chain::{Frozen, Head, Scribe, Tail, guard},
@@ -27,7 +27,7 @@ use super::{
     format::Guard,
     pace::WriteBudget,
     record::{Cut, decide},
-    snapshot::{Anchor, Photographer, is_old},
+    snapshot::{Anchor, SnapshotWriter, is_old},
 };
 #[cfg(doc)]
 use crate::vault::Vault;
@@ -117,7 +117,7 @@ async fn doubt(mut doubts: watch::Receiver<u64>) {
 /// However it ends, nobody waits for it in vain.
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.close(Closed::Stopped);
+        self.shared.close(JournalClosedError::Stopped);
     }
 }
 
@@ -125,21 +125,21 @@ impl Writer {
     pub async fn run(mut self, stop: CancellationToken) {
         let closed = tokio::select! {
             biased;
-            () = stop.cancelled() => Closed::Stopped,
+            () = stop.cancelled() => JournalClosedError::Stopped,
             closed = self.work() => closed,
         };
         match &closed {
-            Closed::Stopped => tracing::debug!(tenant = %self.cx.tenant, "journal closed"),
-            Closed::StateLost(_) => tracing::error!(tenant = %self.cx.tenant, "journal closed: {closed}"),
+            JournalClosedError::Stopped => tracing::debug!(tenant = %self.cx.tenant, "journal closed"),
+            JournalClosedError::StateLost(_) => tracing::error!(tenant = %self.cx.tenant, "journal closed: {closed}"),
             closed => tracing::warn!(tenant = %self.cx.tenant, epoch = self.head.epoch.0, "journal closed: {closed}"),
         }
         self.shared.close(closed);
     }
 
-    async fn work(&mut self) -> Closed {
+    async fn work(&mut self) -> JournalClosedError {
         loop {
             let done = match self.next(self.cx.clock.instant()) {
-                WriterStep::Stop => return Closed::Stopped,
+                WriterStep::Stop => return JournalClosedError::Stopped,
                 WriterStep::Rebuild(loss) => self.rebuild(loss).await,
                 WriterStep::Confirm => self.confirm(false).await,
                 WriterStep::Append(cut) => self.append(cut).await,
@@ -249,7 +249,7 @@ impl Writer {
 
     // --- appending
 
-    async fn append(&mut self, cut: Cut) -> Result<(), Closed> {
+    async fn append(&mut self, cut: Cut) -> Result<(), JournalClosedError> {
         let frozen = self.freeze(&cut);
         self.land(frozen, &cut).await
     }
@@ -264,7 +264,7 @@ impl Writer {
     }
 
     /// Brings a frozen cut into the vault, however long it takes.
-    async fn land(&mut self, frozen: Frozen, cut: &Cut) -> Result<(), Closed> {
+    async fn land(&mut self, frozen: Frozen, cut: &Cut) -> Result<(), JournalClosedError> {
         self.budget.spend(frozen.documents.len(), self.cx.clock.instant());
         let keep = self.cx.policy.takeover_keep;
         let confirmed_at = self.shared.book().confirmed_at;
@@ -313,13 +313,13 @@ impl Writer {
                     }
                     return Ok(());
                 }
-                Verdict::Fenced => return Err(Closed::Fenced),
+                Verdict::Fenced => return Err(JournalClosedError::Fenced),
                 // The changes are in hand: they are part of what is written anew.
                 Verdict::Lost(loss) => {
                     self.lose(loss);
                     return Ok(());
                 }
-                Verdict::Refused(why) => return Err(Closed::Refused(why)),
+                Verdict::Refused(why) => return Err(JournalClosedError::Refused(why)),
             }
         }
     }
@@ -337,13 +337,13 @@ impl Writer {
     }
 
     /// Waits before the next attempt; less when someone wants a confirmation.
-    pub(super) async fn back_off(&mut self, unanswered: u32) -> Result<(), Closed> {
+    pub(super) async fn back_off(&mut self, unanswered: u32) -> Result<(), JournalClosedError> {
         let until = self.cx.clock.instant() + self.cx.policy.backoff.pause(unanswered, &mut self.cx.rng);
         while self.cx.clock.instant() < until {
             self.rest(Some(until)).await;
             let book = self.shared.book();
             if book.abandoned {
-                return Err(Closed::Stopped);
+                return Err(JournalClosedError::Stopped);
             }
             if !book.confirmations.is_empty() {
                 break;
@@ -356,13 +356,13 @@ impl Writer {
 
     /// Asks whether the next number is free, so no one has taken over, and the last one is there. Nothing is in flight, so what is
     /// behind our last document is not ours.
-    async fn confirm(&mut self, thorough: bool) -> Result<(), Closed> {
+    async fn confirm(&mut self, thorough: bool) -> Result<(), JournalClosedError> {
         // Who asks from now on has to be asked for again.
         let confirmations = std::mem::take(&mut self.shared.book().confirmations);
         let sent = self.cx.clock.instant();
         let answer = self.ask_for_successor(thorough).await;
         let told = match answer {
-            Ok(JournalEnd::Successor) => return Err(Closed::Fenced),
+            Ok(JournalEnd::Successor) => return Err(JournalClosedError::Fenced),
             Ok(JournalEnd::Nothing) => {
                 self.lose(Loss::Entry(self.head.last));
                 Err(VaultError::Unavailable("it has lost what was in it".into()).into())
@@ -411,7 +411,7 @@ impl Writer {
         self.shared.book().outage = true;
     }
 
-    async fn confirm_patiently(&mut self) -> Result<(), Closed> {
+    async fn confirm_patiently(&mut self) -> Result<(), JournalClosedError> {
         let asleep_until = self.shared.book().confirmed_at;
         let mut unanswered = 0;
         loop {
@@ -432,11 +432,11 @@ impl Writer {
         source: Arc<dyn Source>,
         keepings: Vec<Keeping>,
         asked: u64,
-    ) -> Result<(), Closed> {
+    ) -> Result<(), JournalClosedError> {
         let (anchor, anchored) = oneshot::channel();
         let (end, mut ended) = oneshot::channel();
         let rng = SmallRng::from_rng(&mut self.cx.rng);
-        let photographer = Photographer::new(&self.cx, rng, self.shared.clone());
+        let photographer = SnapshotWriter::new(&self.cx, rng, self.shared.clone());
         let session = SnapshotJob {
             source,
             asked,
@@ -503,7 +503,7 @@ struct SnapshotJob {
 
 /// A snapshot's task: reads the state, writes it, tells how it ended, and cleans up.
 async fn photograph(
-    mut photographer: Photographer,
+    mut photographer: SnapshotWriter,
     SnapshotJob { source, asked, keepings, previous, stop }: SnapshotJob,
     anchored: oneshot::Receiver<Anchor>,
     end: oneshot::Sender<(SnapshotId, u64)>,

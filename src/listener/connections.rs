@@ -40,7 +40,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// There is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
+pub struct RefusedConnectionError;
 
 /// The listener's part of the process's file descriptors.
 #[derive(Debug, Clone, Copy)]
@@ -172,7 +172,12 @@ impl Connections {
     }
 
     /// A place for a connection, or none. `descriptor`: its number.
-    pub fn admit(self: &Arc<Self>, stream: Arc<TcpStream>, peer: IpAddr, descriptor: u64) -> Result<Slot, Refused> {
+    pub fn admit(
+        self: &Arc<Self>,
+        stream: Arc<TcpStream>,
+        peer: IpAddr,
+        descriptor: u64,
+    ) -> Result<Slot, RefusedConnectionError> {
         let now = Instant::now();
         let is_of_proxy = is_trusted(peer, &self.proxies);
         let counted = (!is_of_proxy).then(|| network_of(peer));
@@ -207,7 +212,7 @@ impl Connections {
         table.open.insert(connection.id, connection.clone());
         table.add(counted);
         drop(table);
-        Ok(Slot { stream, handle: Handle { connections: self.clone(), connection } })
+        Ok(Slot { stream, handle: ConnectionHandle { connections: self.clone(), connection } })
     }
 
     /// Waits until most of those that were told to leave are gone.
@@ -323,14 +328,14 @@ impl Table {
         was_open
     }
 
-    fn refuse(&mut self, now: Instant, why: &str) -> Refused {
+    fn refuse(&mut self, now: Instant, why: &str) -> RefusedConnectionError {
         self.refused += 1;
         if self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN) {
             self.told = Some(now);
             warn!(refused = self.refused, connections = self.open.len(), why, "connections are refused");
             self.refused = 0;
         }
-        Refused
+        RefusedConnectionError
     }
 }
 
@@ -378,11 +383,11 @@ impl CallerConnection {
 /// A connection's place: free again when this is dropped.
 pub struct Slot {
     stream: Arc<TcpStream>,
-    handle: Handle,
+    handle: ConnectionHandle,
 }
 
 impl Slot {
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
 
@@ -445,18 +450,18 @@ impl Drop for Slot {
 
 /// What the parts of a request tell of their connection; and how those who serve it end it.
 #[derive(Clone)]
-pub struct Handle {
+pub struct ConnectionHandle {
     connections: Arc<Connections>,
     connection: Arc<CallerConnection>,
 }
 
-impl std::fmt::Debug for Handle {
+impl std::fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Handle").field(&self.connection.id).finish()
+        f.debug_tuple("ConnectionHandle").field(&self.connection.id).finish()
     }
 }
 
-impl Handle {
+impl ConnectionHandle {
     /// Ends the connection if it is a WebSocket: others may carry the next request of somebody else.
     pub fn close_web_socket(&self) {
         let mut table = self.connections.table();
@@ -467,7 +472,7 @@ impl Handle {
     }
 
     /// A head is complete. Behind a trusted proxy it counts for its client while it is answered.
-    pub(super) fn begin_request(&self, client: IpAddr) -> Result<(), Refused> {
+    pub(super) fn begin_request(&self, client: IpAddr) -> Result<(), RefusedConnectionError> {
         let now = Instant::now();
         // A proxy may ask for itself, too: nobody else is named then.
         let is_counted = self.connection.is_of_proxy && !is_trusted(client, &self.connections.proxies);
@@ -498,11 +503,11 @@ impl Handle {
 
     /// From now on it is a WebSocket, unless there are too many, or it has begun before it was told that it may: nobody has counted what
     /// that says.
-    pub(super) fn upgrade(&self) -> Result<(), Refused> {
+    pub(super) fn upgrade(&self) -> Result<(), RefusedConnectionError> {
         let now = Instant::now();
         let mut table = self.connections.table();
         if self.connection.activity().head == HeadEnd::Passed {
-            return Err(Refused);
+            return Err(RefusedConnectionError);
         }
         if table.web_sockets >= self.connections.limits.web_sockets && !table.close_an_unproven_web_socket() {
             return Err(table.refuse(now, "WebSockets have as many places as they may"));

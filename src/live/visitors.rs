@@ -26,7 +26,7 @@ use serde::Deserialize;
 use crate::{
     api::{Auth, Problem},
     config::Handshakes,
-    listener::{Handle, network_of},
+    listener::{ConnectionHandle, network_of},
 };
 
 pub const PATH: &str = "/socket.io";
@@ -86,7 +86,7 @@ struct Known {
     /// It had to make room.
     has_left: bool,
     session: Option<String>,
-    web_sockets: Vec<Handle>,
+    web_sockets: Vec<ConnectionHandle>,
 }
 
 impl Visitors {
@@ -170,7 +170,7 @@ impl Visitor {
             return false;
         }
         state.has_entered = true;
-        state.web_sockets.iter().for_each(Handle::prove);
+        state.web_sockets.iter().for_each(ConnectionHandle::prove);
         drop(state);
         self.visitors.waiting().forget(self.id);
         true
@@ -183,7 +183,7 @@ impl Visitor {
 
     /// Ends its WebSockets, if it has any.
     pub fn hang_up(&self) {
-        self.state().web_sockets.iter().for_each(Handle::close_web_socket);
+        self.state().web_sockets.iter().for_each(ConnectionHandle::close_web_socket);
     }
 
     /// Makes room. A session that polls ends by its own time; it is let in no more.
@@ -191,12 +191,12 @@ impl Visitor {
         let mut state = self.state();
         if !state.has_entered {
             state.has_left = true;
-            state.web_sockets.iter().for_each(Handle::close_web_socket);
+            state.web_sockets.iter().for_each(ConnectionHandle::close_web_socket);
         }
     }
 
     /// A WebSocket of its.
-    fn carry(&self, web_socket: &Handle) {
+    fn carry(&self, web_socket: &ConnectionHandle) {
         let mut state = self.state();
         if state.has_entered {
             web_socket.prove();
@@ -260,7 +260,9 @@ pub async fn pass(
             Some(visitor)
         }
     };
-    if let (true, Some(visitor), Some(handle)) = (is_web_socket, &visitor, request.extensions().get::<Handle>()) {
+    if let (true, Some(visitor), Some(handle)) =
+        (is_web_socket, &visitor, request.extensions().get::<ConnectionHandle>())
+    {
         visitor.carry(handle);
     }
     let opens = !is_web_socket && session.is_none();

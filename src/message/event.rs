@@ -31,7 +31,7 @@ use crate::{
     bot::order::Order,
     clock::Clock,
     config::Secret,
-    journal::{ChangeNo, Closed},
+    journal::{ChangeNo, JournalClosedError},
     pacing::HeldBy,
     store::{
         Batch, Store, StoreError,
@@ -564,7 +564,7 @@ impl Log {
     }
 
     /// Waits until `change` is durable, then publishes.
-    pub async fn settle(&self, change: ChangeNo) -> Result<(), Closed> {
+    pub async fn settle(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
         let waited = self.store.wait(change).await;
         self.publish();
         waited

@@ -593,7 +593,7 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Addressed, Event, Media, Target};
+    use crate::message::{Addressed, Event, Media, MessageTarget};
 
     const CHAT: &str = "573009998877@s.whatsapp.net";
 
@@ -629,8 +629,8 @@ mod tests {
         Content::plain(text)
     }
 
-    fn target(id: &str) -> Target {
-        Target { id: id.into(), from_me: false, sender: CHAT.into() }
+    fn target(id: &str) -> MessageTarget {
+        MessageTarget { id: id.into(), from_me: false, sender: CHAT.into() }
     }
 
     /// Oldest first, as they happened; what is shown comes newest first.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    journal::Closed,
+    journal::JournalClosedError,
     store::{
         Batch, Filed, InboundPlace, Store, StoreError, key,
         records::{InboxKind, InboxRecord},
@@ -64,7 +64,7 @@ pub enum InboxError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Closed(#[from] Closed),
+    Closed(#[from] JournalClosedError),
 }
 
 impl Inbox {

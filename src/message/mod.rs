@@ -31,8 +31,8 @@ pub use self::{
     bounded::MAX_TEXT,
     closed::FormerConversations,
     content::{
-        Advertisement, ChoiceOption, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted,
-        Target,
+        Advertisement, ChoiceOption, Contact, Content, LinkPreview, Location, Media, MessageTarget, Order, Poll,
+        Product, Quoted,
     },
     draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
     event::{ConnectionState, Cursor, Event, EventBody, EventId, Feed, FeedItem, Keep, Log, OrderChange, PublishWhen},
@@ -40,7 +40,7 @@ pub use self::{
     group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, Backlogged, BotDecision, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
+    outbox::{Accepted, Backlogged, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, Waiting},
     segments::Shelf,
 };
 

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     clock::Clock,
     humanize::{Manner, Timing},
-    journal::{ChangeNo, Closed},
+    journal::{ChangeNo, JournalClosedError},
     pacing::{self, Parcel},
     store::{
         Batch, OwnAccount, Store, StoreError, key,
@@ -84,7 +84,7 @@ pub struct BotDecision {
 
 /// Why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum NotAccepted {
+pub enum OutboxError {
     #[error("the idempotency key was used for another message")]
     KeyReused,
     /// Nothing was written.
@@ -98,7 +98,7 @@ pub enum NotAccepted {
     Store(#[from] StoreError),
     /// It was written here. Nobody knows whether the vault has it, and so whether the next owner sends it.
     #[error("the vault did not confirm the message: {0}")]
-    Unconfirmed(Closed),
+    Unconfirmed(JournalClosedError),
 }
 
 /// A message that WhatsApp has not confirmed.
@@ -221,7 +221,7 @@ impl Outbox {
     /// Returns when the message is durable; it is sent from then on without anybody's help. A repeat is answered when the first is
     /// durable, with the first message. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
     /// the write and its publication.
-    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, NotAccepted> {
+    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, OutboxError> {
         let change = {
             let _writing = self.writing.lock().await;
             match self.record(&outgoing.message.id).await? {
@@ -229,20 +229,20 @@ impl Outbox {
                     // What does not wait any more was durable before it was sent.
                     self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
                 }
-                Some(_) => return Err(NotAccepted::KeyReused),
-                None if !self.has_room(outgoing.body.len()) => return Err(NotAccepted::Full),
+                Some(_) => return Err(OutboxError::KeyReused),
+                None if !self.has_room(outgoing.body.len()) => return Err(OutboxError::Full),
                 None => self.write(BotDecision { messages: vec![outgoing.clone()], ..BotDecision::default() }).await?,
             }
         };
         let _wait = self.note_wait();
-        self.log.settle(change).await.map_err(NotAccepted::Unconfirmed)?;
+        self.log.settle(change).await.map_err(OutboxError::Unconfirmed)?;
         Ok(outgoing.message)
     }
 
     /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
     /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here:
     /// what is said is sent when it is durable, and [`Log::settle`] publishes.
-    pub async fn decide(&self, mut decision: BotDecision) -> Result<ChangeNo, NotAccepted> {
+    pub async fn decide(&self, mut decision: BotDecision) -> Result<ChangeNo, OutboxError> {
         let _writing = self.writing.lock().await;
         let mut fresh = Vec::with_capacity(decision.messages.len());
         for message in std::mem::take(&mut decision.messages) {
@@ -255,14 +255,14 @@ impl Outbox {
             match known {
                 None => fresh.push(message),
                 Some(digest) if digest == message.digest => {}
-                Some(_) => return Err(NotAccepted::KeyReused),
+                Some(_) => return Err(OutboxError::KeyReused),
             }
         }
         decision.messages = fresh;
         if !self.may_withdraw(&decision.withdraws).await? {
-            return Err(NotAccepted::OnItsWay);
+            return Err(OutboxError::OnItsWay);
         }
-        let mut withdrawn = self.backlog().withdraw_all(&decision.withdraws).ok_or(NotAccepted::OnItsWay)?;
+        let mut withdrawn = self.backlog().withdraw_all(&decision.withdraws).ok_or(OutboxError::OnItsWay)?;
         withdrawn.extend(self.backlog().withdraw(&decision.supersedes));
         let written = self.withdraw_and_write(decision, &withdrawn).await;
         if written.is_err() {
@@ -503,7 +503,7 @@ impl Outbox {
     }
 
     /// Returns when the message is durable, and published.
-    pub async fn await_durable(&self, waiting: &Waiting) -> Result<(), Closed> {
+    pub async fn await_durable(&self, waiting: &Waiting) -> Result<(), JournalClosedError> {
         self.log.settle(waiting.change).await
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use tracing::info_span;
 
 use super::{Inner, Session, state::State};
-use crate::{journal::Closed, store::CopyFailure};
+use crate::{journal::JournalClosedError, store::CopyFailure};
 
 /// Why a session ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +33,13 @@ impl End {
     }
 
     /// `None`: the journal was closed as asked.
-    pub(super) fn of(closed: Closed) -> Option<Self> {
+    pub(super) fn of(closed: JournalClosedError) -> Option<Self> {
         match closed {
-            Closed::Stopped => None,
-            Closed::Fenced => Some(Self::Moved),
-            Closed::Refused(why) => Some(Self::VaultRefused(why)),
+            JournalClosedError::Stopped => None,
+            JournalClosedError::Fenced => Some(Self::Moved),
+            JournalClosedError::Refused(why) => Some(Self::VaultRefused(why)),
             // By then the working copy's failure has ended the session.
-            closed @ Closed::StateLost(_) => Some(Self::VaultRefused(closed.to_string())),
+            closed @ JournalClosedError::StateLost(_) => Some(Self::VaultRefused(closed.to_string())),
         }
     }
 

@@ -44,43 +44,44 @@ use whatsapp_rust::{
 
 pub use self::{
     connection::{
-        agent::http_client, disconnect::backoff, health::Health, reach::NotReached, transport::Endpoint,
+        agent::http_client, disconnect::backoff, health::Health, reach::ReachError, transport::Endpoint,
         version::Versions,
     },
     end::End,
     env::{Directory, Ended, Env, jitter},
-    files::{NoFile, Source, UrlPlaces},
+    files::{FileError, Source, UrlPlaces},
     handing::HandOverError,
-    history::fetch::{Fetched, NoPast},
+    history::fetch::{Fetched, HistoryError},
     naming::{chat_of, chats_of, load_phone_rules},
     pairing::{
-        code::RefusedCode,
+        code::CodeRequestError,
         own_account::AccountChange,
-        passkey::{Assertion, Challenge, RefusedPasskey},
+        passkey::{Assertion, Challenge, PasskeyStepError},
     },
     requests::{
-        Refused,
+        RequestError,
         account_limits::{Capping, Timelock},
         channels::{Channel, ChannelRole},
         contacts::{Account, Names, Person},
         groups,
-        presence::{Mood, Shown},
+        presence::{MemberPresence, PresenceState},
         profile::Profile,
     },
-    send::accept::RefusedSend,
+    send::accept::AcceptError,
     standing::Standing,
     state::{Qr, State, Status},
 };
 use self::{
-    connection::{supervisor::Supervisor, transport::Current},
+    connection::{supervisor::Supervisor, transport::CurrentLine},
     send::answers::{Answers, SendAnswer},
 };
 pub use crate::journal::Prepared;
 use crate::{
-    journal::{self, ChangeNo, Closed, Journal, OpenError},
+    journal::{self, ChangeNo, Journal, JournalClosedError, OpenError},
     message::{Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Keep, Log, Outbox, PublishWhen},
     store::{
-        self, Batch, CopyFailure, Exported, Hooks, OwnAccount, STOPPED, Store, StoreError, StoreOptions, key, space,
+        self, Batch, CopyFailure, Exported, OwnAccount, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key,
+        space,
     },
     tenant::TenantId,
     vault::Decision,
@@ -117,12 +118,12 @@ struct Inner {
     outbox: Arc<Outbox>,
     files: files::Files,
     status: watch::Sender<Status>,
-    line: Arc<Current>,
+    line: Arc<CurrentLine>,
     /// The client while messages can be sent: logged in, and what waited at WhatsApp has come.
     ready: watch::Sender<Option<Arc<Client>>>,
     /// The client of the current connection, logged in or not.
     client: watch::Sender<Option<Arc<Client>>>,
-    wishes: mpsc::Sender<Wish>,
+    commands: mpsc::Sender<SessionCommand>,
     answers: Answers,
     /// For whoever watches the process.
     seen: standing::WhatsAppReadings,
@@ -137,12 +138,12 @@ struct Inner {
     calls: inbound::calls::Calls,
     subjects: requests::subjects::GroupSubjects,
     label_numbers: requests::labels::LabelNumbers,
-    collected: app_state::buffer::Collected,
-    skipped: app_state::refetch::Skipped,
+    collected: app_state::buffer::AppStateBuffer,
+    skipped: app_state::refetch::SkippedCollections,
     first_sync: Arc<app_state::first_sync::FirstSync>,
     recoveries: inbound::recoveries::Recoveries,
-    questions: history::fetch::Questions,
-    changes: send::channel_posts::Changes,
+    questions: history::fetch::PhoneRequests,
+    changes: send::channel_posts::PendingEdits,
     pace: requests::pace::Pace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
@@ -150,13 +151,13 @@ struct Inner {
     stop_turn: tokio::sync::Mutex<()>,
     /// It has left for another gateway.
     exported: Mutex<Option<Exported>>,
-    /// The supervisor has taken somebody's wish to unlink the device, and it is not over.
+    /// The supervisor has taken somebody's command to unlink the device, and it is not over.
     unlinking: AtomicBool,
     /// The last states that were published as events.
     published_states: state_events::PublishedStates,
     /// The tenant's own.
-    country: country::Own,
-    meant: naming::Meant,
+    country: country::OwnCountry,
+    chosen_readings: naming::ChosenReadings,
     refused_scan: pairing::own_account::RefusedScan,
     pairing_mark: pairing::mark::PairingMark,
     /// Held for reading while a message is being accepted, for writing while the tenant is handed over.
@@ -176,7 +177,7 @@ const READING: usize = 16;
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
 /// What someone asks of a session.
-enum Wish {
+enum SessionCommand {
     /// Connect, and pair if there are no credentials.
     Connect,
     /// Somebody still looks at the QR code.
@@ -192,7 +193,7 @@ enum Wish {
     /// Do not wait any longer before the next dial; give up one that has taken this long.
     DialNow { patience: Duration },
     /// Unlink at WhatsApp and wipe the credentials.
-    Unlink(oneshot::Sender<Result<(), Closed>>),
+    Unlink(oneshot::Sender<Result<(), JournalClosedError>>),
 }
 
 /// Why a session cannot be opened.
@@ -260,17 +261,19 @@ impl Session {
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let exported = Exported::read(&store).await?;
         let gone = exported.as_ref().map(Exported::words);
-        let country = country::Own::read(&store).await?;
+        let country = country::OwnCountry::read(&store).await?;
         let own = store.own_account().await?;
         let has_keys = store.has_app_state_keys().await?;
         let first_sync = Arc::new(app_state::first_sync::FirstSync::new(has_keys));
         let skipped = match &device {
-            Some(device) if !has_keys && !device.push_name.is_empty() => app_state::refetch::Skipped::without_keys(),
-            _ => app_state::refetch::Skipped::default(),
+            Some(device) if !has_keys && !device.push_name.is_empty() => {
+                app_state::refetch::SkippedCollections::without_keys()
+            }
+            _ => app_state::refetch::SkippedCollections::default(),
         };
         let told = state_events::PublishedStates::read(&store).await?;
         let pairing_mark = pairing::mark::PairingMark::read(&store).await?;
-        let (wishes, wished) = mpsc::channel(16);
+        let (commands, command_queue) = mpsc::channel(16);
         let status = Status {
             // One that is linked dials by itself: until then it takes messages as it does while it connects.
             state: if device.is_some() && !stopped { State::Starting } else { State::Stopped },
@@ -305,7 +308,7 @@ impl Session {
             line: Arc::default(),
             ready: watch::Sender::new(None),
             client: watch::Sender::new(None),
-            wishes,
+            commands: commands,
             answers: Answers::default(),
             seen: standing::WhatsAppReadings::default(),
             owes_acks: Arc::default(),
@@ -317,12 +320,12 @@ impl Session {
             calls: inbound::calls::Calls::default(),
             subjects: requests::subjects::GroupSubjects::default(),
             label_numbers: requests::labels::LabelNumbers::default(),
-            collected: app_state::buffer::Collected::default(),
+            collected: app_state::buffer::AppStateBuffer::default(),
             skipped,
             first_sync,
             recoveries: inbound::recoveries::Recoveries::default(),
-            questions: history::fetch::Questions::default(),
-            changes: send::channel_posts::Changes::default(),
+            questions: history::fetch::PhoneRequests::default(),
+            changes: send::channel_posts::PendingEdits::default(),
             pacer: send::pacing::Pacer::default(),
             pace: requests::pace::Pace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
@@ -330,7 +333,7 @@ impl Session {
             exported: Mutex::new(exported),
             published_states: told,
             country,
-            meant: naming::Meant::default(),
+            chosen_readings: naming::ChosenReadings::default(),
             refused_scan: pairing::own_account::RefusedScan::default(),
             pairing_mark,
             unlinking: AtomicBool::new(false),
@@ -342,7 +345,7 @@ impl Session {
             journal_tasks,
             env,
         });
-        let hooks: Arc<dyn Hooks> = inner.clone();
+        let hooks: Arc<dyn StoreCallbacks> = inner.clone();
         inner.store.attach(&hooks);
         let span = info_span!("session", %tenant);
         let courier = send::courier::Courier::new(inner.clone()).run(inner.stop.clone());
@@ -354,7 +357,7 @@ impl Session {
         if inner.env.media.settings.eager {
             tasks.spawn(files::eager(inner.clone()).instrument(span.clone()));
         }
-        let supervisor = Supervisor::new(inner.clone()).run(wished);
+        let supervisor = Supervisor::new(inner.clone()).run(command_queue);
         tasks.spawn(guarded(inner.clone(), supervisor).instrument(span));
         Ok(Self(inner))
     }
@@ -381,24 +384,24 @@ impl Session {
     pub fn keep_pairing(&self) {
         if !self.status().paired {
             // Full: whoever looks, looks again soon.
-            let _ = self.0.wishes.try_send(Wish::KeepPairing);
+            let _ = self.0.commands.try_send(SessionCommand::KeepPairing);
         }
     }
 
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
-        let _ = self.0.wishes.send(Wish::StopPairing).await;
+        let _ = self.0.commands.send(SessionCommand::StopPairing).await;
     }
 
     /// Counts a login on request; an error says when the next one is allowed.
-    pub fn may_log_in(&self) -> Result<(), Refused> {
-        self.0.pace.take(requests::pace::RequestKind::Login).map_err(|wait| Refused::TooMany { wait })
+    pub fn may_log_in(&self) -> Result<(), RequestError> {
+        self.0.pace.take(requests::pace::RequestKind::Login).map_err(|wait| RequestError::TooMany { wait })
     }
 
     /// A new connection with the same credentials.
     pub async fn reconnect(&self) {
         self.0.line.cut();
-        let _ = self.0.wishes.send(Wish::DialNow { patience: Duration::ZERO }).await;
+        let _ = self.0.commands.send(SessionCommand::DialNow { patience: Duration::ZERO }).await;
     }
 
     /// Unlinks at WhatsApp and wipes the credentials; messages and events stay. Waits for a login when there is none; a WhatsApp that
@@ -409,9 +412,9 @@ impl Session {
         const PATIENCE: Duration = Duration::from_secs(30);
         let (done, answer) = oneshot::channel();
         let answered = async {
-            match self.0.wishes.send(Wish::Unlink(done)).await {
-                Ok(()) => answer.await.unwrap_or(Err(Closed::Stopped)),
-                Err(_) => Err(Closed::Stopped),
+            match self.0.commands.send(SessionCommand::Unlink(done)).await {
+                Ok(()) => answer.await.unwrap_or(Err(JournalClosedError::Stopped)),
+                Err(_) => Err(JournalClosedError::Stopped),
             }
         };
         Ok(tokio::time::timeout(PATIENCE, answered).await.map_err(|_| StoreError::Unconfirmed)??)
@@ -471,7 +474,7 @@ impl Session {
         let is_written = flushed.is_ok();
         match flushed {
             // What a former owner has not written is not written any more.
-            Ok(()) | Err(Closed::Fenced) => {}
+            Ok(()) | Err(JournalClosedError::Fenced) => {}
             Err(closed) => warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault"),
         }
         if let Err(error) = inner.store.close().await {
@@ -508,7 +511,7 @@ async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
 }
 
 #[async_trait]
-impl Hooks for Inner {
+impl StoreCallbacks for Inner {
     async fn save_device(&self) {
         let client = self.client.borrow().clone();
         if let Some(client) = client

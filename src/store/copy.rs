@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrivals, CopyFailure, Hooks, StoreError,
+    Arrivals, CopyFailure, StoreCallbacks, StoreError,
     account::OwnAccount,
     database::Database,
     device::Wiped,
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    journal::{ChangeNo, Closed, Journal, Record, Source, SourceError},
+    journal::{ChangeNo, Journal, JournalClosedError, Record, Source, SourceError},
 };
 
 /// A tenant's file, its journal, and what is remembered between turns.
@@ -71,7 +71,7 @@ pub(super) struct State {
 /// The session above, and whether it knows of the failure.
 #[derive(Default)]
 pub(super) struct Attached {
-    pub(super) to: Option<Weak<dyn Hooks>>,
+    pub(super) to: Option<Weak<dyn StoreCallbacks>>,
     knows: bool,
 }
 
@@ -134,7 +134,7 @@ impl WorkingCopy {
         }
     }
 
-    pub(super) fn hooks(&self) -> Option<Arc<dyn Hooks>> {
+    pub(super) fn hooks(&self) -> Option<Arc<dyn StoreCallbacks>> {
         lock(&self.hooks).to.as_ref().and_then(Weak::upgrade)
     }
 
@@ -246,7 +246,7 @@ impl WorkingCopy {
         Ok((answer, Written { change, gate }))
     }
 
-    pub(super) async fn wait(&self, change: ChangeNo) -> Result<(), Closed> {
+    pub(super) async fn wait(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
         if self.gates_are_off() {
             return Ok(());
         }

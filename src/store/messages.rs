@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | yes | | the row |
 //! | no | yes | none: acknowledge it |
-//! | no | no | an error, and [`super::Hooks::lost_inbound`]: the phone is asked for it |
+//! | no | no | an error, and [`super::StoreCallbacks::lost_inbound`]: the phone is asked for it |
 //!
 //! The order of the journal is that of the writes, so a row is never durable later than a step written after it. A
 //! placeholder in the inbox is no message: it was written because nothing could be decrypted.

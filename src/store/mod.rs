@@ -61,7 +61,7 @@ use whatsapp_rust::store::error::StoreError as LibraryError;
 pub use self::{
     account::{ACCOUNT_CHANGE, OwnAccount, PAIRING, STOPPED, account_of, was_disowned},
     arrivals::Arrivals,
-    device::{Hooks, is_paired},
+    device::{StoreCallbacks, is_paired},
     exported::Exported,
     failure::{CopyFailure, CopyFailureKind},
     messages::{Filed, InboundPlace},
@@ -79,7 +79,7 @@ use self::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    journal::{ArchiveError, Change, ChangeNo, Closed, Journal, Record, Source},
+    journal::{ArchiveError, Change, ChangeNo, Journal, JournalClosedError, Record, Source},
     vault::Decision,
 };
 
@@ -110,7 +110,7 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
     #[error(transparent)]
-    Journal(#[from] Closed),
+    Journal(#[from] JournalClosedError),
     /// What left the working copy for the vault.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -308,7 +308,7 @@ impl Store {
     }
 
     /// Returns when the vault has everything up to this change.
-    pub async fn wait(&self, change: ChangeNo) -> Result<(), Closed> {
+    pub async fn wait(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
         self.copy.wait(change).await
     }
 
@@ -322,8 +322,8 @@ impl Store {
         self.copy.signal_writes.load(Ordering::Acquire)
     }
 
-    /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.
-    pub fn attach(&self, hooks: &Arc<dyn Hooks>) {
+    /// Whom the store asks and tells, see [`StoreCallbacks`]. Held weakly: the session owns the store.
+    pub fn attach(&self, hooks: &Arc<dyn StoreCallbacks>) {
         lock(&self.copy.hooks).to = Some(Arc::downgrade(hooks));
         self.copy.tell_failure();
     }
@@ -333,7 +333,7 @@ impl Store {
         self.copy.failure.borrow().clone()
     }
 
-    /// Returns when the working copy has failed. By then [`Hooks::copy_failed`] was called. Close the session, which
+    /// Returns when the working copy has failed. By then [`StoreCallbacks::copy_failed`] was called. Close the session, which
     /// flushes what the journal has, and open it anew.
     pub fn failed(&self) -> impl Future<Output = CopyFailure> + Send + use<> {
         let mut failure = self.copy.failure.subscribe();

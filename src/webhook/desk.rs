@@ -52,7 +52,7 @@ pub enum Order {
     Redrive(Option<(String, EventId)>, oneshot::Sender<usize>),
 }
 
-pub struct Desk {
+pub struct WebhookDesk {
     session: Session,
     shared: Arc<Shared>,
     deliveries: Arc<Semaphore>,
@@ -62,11 +62,11 @@ pub struct Desk {
     shown: watch::Sender<Option<Option<Form>>>,
     /// Of the tenant at each host.
     at_hosts: HashMap<String, Arc<Semaphore>>,
-    consumers: HashMap<String, Working>,
+    consumers: HashMap<String, RunningConsumer>,
 }
 
 /// A consumer that runs.
-struct Working {
+struct RunningConsumer {
     webhook: Arc<Webhook>,
     health: Arc<Mutex<Health>>,
     redrives: mpsc::Sender<Redrive>,
@@ -74,7 +74,7 @@ struct Working {
     task: JoinHandle<()>,
 }
 
-impl Desk {
+impl WebhookDesk {
     pub fn new(session: Session, shared: Arc<Shared>, shown: watch::Sender<Option<Option<Form>>>) -> Self {
         let deliveries = Arc::new(Semaphore::new(shared.settings.per_tenant));
         let (at_hosts, consumers) = (HashMap::new(), HashMap::new());
@@ -284,7 +284,7 @@ impl Desk {
         }
     }
 
-    fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>, at_host: Arc<Semaphore>) -> Working {
+    fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>, at_host: Arc<Semaphore>) -> RunningConsumer {
         let (redrives, received) = mpsc::channel(4);
         let health = Arc::<Mutex<Health>>::default();
         self.shared.watch(self.session.tenant(), &health);
@@ -301,11 +301,11 @@ impl Desk {
             stop: stop.clone(),
         };
         let task = self.session.attend(consumer.run());
-        Working { webhook, health, redrives, stop, task }
+        RunningConsumer { webhook, health, redrives, stop, task }
     }
 }
 
-async fn end(working: Working) {
+async fn end(working: RunningConsumer) {
     working.stop.cancel();
     if working.task.await.is_err() {
         error!(webhook = working.webhook.id, "a webhook crashed: a bug; put its settings again to start it anew");

@@ -31,25 +31,25 @@ use tokio::{
     time::timeout,
 };
 
-use self::{consumer::Health, desk::Desk, desk::Order, hosts::Hosts};
+use self::{consumer::Health, desk::Order, desk::WebhookDesk, hosts::Hosts};
 pub use self::{
     form::{FailureForm, Form},
     settings::{Flaw, Policy, Retries, Settings, Webhook},
 };
 use crate::{
-    clock::Clock, config, fleet::Attendant, message::Feed, outbound::Outbound, session::Session, store::StoreError,
-    telemetry::metrics::label::WebhookState, tenant::TenantId,
+    clock::Clock, config, fleet::SessionObserver, message::Feed, outbound::Outbound, session::Session,
+    store::StoreError, telemetry::metrics::label::WebhookState, tenant::TenantId,
 };
 
 /// All webhooks of this process.
 pub struct Webhooks {
     shared: Arc<Shared>,
-    desks: Mutex<HashMap<TenantId, Counter>>,
+    desks: Mutex<HashMap<TenantId, DeskHandle>>,
 }
 
 /// The way to a tenant's desk.
 #[derive(Clone)]
-struct Counter {
+struct DeskHandle {
     orders: mpsc::Sender<Order>,
     /// The settings in force; `None`: they are not read yet; within: they cannot be.
     settings: watch::Receiver<Option<Option<Form>>>,
@@ -197,20 +197,20 @@ impl Webhooks {
         answered.await.map_err(|_| WebhookError::Closed)
     }
 
-    fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Counter>> {
+    fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, DeskHandle>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Attendant for Webhooks {
+impl SessionObserver for Webhooks {
     fn opened(&self, session: &Session) {
         let (orders, received) = mpsc::channel(8);
         let (shown, settings) = watch::channel(None);
         let mut desks = self.desks();
         // Those of sessions that have ended: their tenants may be gone.
         desks.retain(|_, desk| !desk.orders.is_closed());
-        desks.insert(session.tenant().clone(), Counter { orders, settings });
+        desks.insert(session.tenant().clone(), DeskHandle { orders, settings });
         drop(desks);
-        session.attend(Desk::new(session.clone(), self.shared.clone(), shown).run(received));
+        session.attend(WebhookDesk::new(session.clone(), self.shared.clone(), shown).run(received));
     }
 }

@@ -67,7 +67,7 @@ pub struct Job {
     /// Attempts of the first of the names.
     pub attempts: u32,
     /// How the last one ended.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<DeliveryRefusal>,
 }
 
 #[derive(Debug)]
@@ -98,11 +98,11 @@ impl Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Taken,
-    Failed(Refusal),
+    Failed(DeliveryRefusal),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct DeliveryRefusal {
     /// By an answer to this request, so that the receiver is there.
     pub answered: bool,
     /// It speaks of the moment, not of this request, which is not one attempt the less for it.
@@ -357,7 +357,7 @@ impl Queue {
         &mut self,
         lane: &Arc<str>,
         place: usize,
-        refusal: &Refusal,
+        refusal: &DeliveryRefusal,
         began: Instant,
         now: Instant,
         chance: f64,

@@ -14,8 +14,8 @@ use ulid::Ulid;
 use super::form::{Form, HeaderForm, HmacForm, RetriesForm, WebhookForm};
 use crate::{
     config::Secret,
-    outbound::{self, Refusal},
-    waha::{EventName, Wish},
+    outbound::{self, TargetError},
+    waha::{EventName, EventSelection},
 };
 
 /// What a reader gets in the place of a secret.
@@ -93,7 +93,7 @@ impl Settings {
     pub fn parse(
         given: &Value,
         before: &Self,
-        check: impl Fn(&str) -> Result<Url, Refusal>,
+        check: impl Fn(&str) -> Result<Url, TargetError>,
     ) -> Result<Self, Vec<Flaw>> {
         let mut reader = Reader { flaws: Vec::new(), before, taken: Vec::new(), check: &check, is_stored: false };
         let settings = reader.settings(given);
@@ -104,7 +104,7 @@ impl Settings {
     /// does whatever else this build would refuse, since another one took it: events that it does not know never come.
     pub fn restore(stored: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(stored).ok()?;
-        let (before, check) = (Self::default(), |url: &str| url.parse().map_err(|_| Refusal::Malformed));
+        let (before, check) = (Self::default(), |url: &str| url.parse().map_err(|_| TargetError::Malformed));
         let mut reader =
             Reader { flaws: Vec::new(), before: &before, taken: Vec::new(), check: &check, is_stored: true };
         let mut settings = reader.settings(&value);
@@ -154,10 +154,10 @@ impl Settings {
 
 impl Webhook {
     pub fn wants(&self, name: EventName) -> bool {
-        self.events.iter().filter_map(|event| Wish::parse(event)).any(|wish| match wish {
-            Wish::One(wanted) => wanted == name,
-            Wish::All => true,
-            Wish::Never => false,
+        self.events.iter().filter_map(|event| EventSelection::parse(event)).any(|wish| match wish {
+            EventSelection::One(wanted) => wanted == name,
+            EventSelection::All => true,
+            EventSelection::Never => false,
         })
     }
 
@@ -172,7 +172,7 @@ struct Reader<'a> {
     before: &'a Settings,
     /// Ids that are given out already.
     taken: Vec<String>,
-    check: &'a dyn Fn(&str) -> Result<Url, Refusal>,
+    check: &'a dyn Fn(&str) -> Result<Url, TargetError>,
     /// It was taken once: then nothing is a flaw but what has no meaning at all.
     is_stored: bool,
 }
@@ -282,7 +282,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         for (n, name) in names.iter().enumerate() {
-            if name.and_then(Wish::parse).is_none() {
+            if name.and_then(EventSelection::parse).is_none() {
                 let known = EventName::ALL.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
                 self.bound(format!("{at}.events[{n}]"), format!("expected one of {known}, or *"));
             }

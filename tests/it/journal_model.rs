@@ -22,8 +22,8 @@ use futures::{FutureExt, future::BoxFuture};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
     journal::{
-        Change, Closed, ConfirmError, Context, Journal, OpenError, Opened, Policy, Record, Source, SourceError, Space,
-        open, open_prepared, prepare,
+        Change, ConfirmError, Context, Journal, JournalClosedError, OpenError, Opened, Policy, Record, Source,
+        SourceError, Space, open, open_prepared, prepare,
     },
     seal::{Keyring, MasterKey},
     tenant::TenantId,
@@ -291,7 +291,7 @@ impl Model {
             }
             Err(closed) => {
                 self.world.say(format_args!("epoch {} is closed: {closed}", store.epoch.0));
-                if matches!(closed, Closed::Refused(_)) {
+                if matches!(closed, JournalClosedError::Refused(_)) {
                     self.problem(format!("epoch {} is closed: {closed}", store.epoch.0));
                 }
                 false
@@ -561,7 +561,7 @@ async fn losses(seed: u64, time: Arc<Time>, trace: bool) -> Vec<String> {
             }
         }
         // A takeover whose answer was lost may have happened all the same.
-        Err(Closed::Fenced)
+        Err(JournalClosedError::Fenced)
             if taken || world.ground().owner.as_ref().is_some_and(|(_, owner)| &*owner.0 != "owner") => {}
         Err(closed) => model.problem(format!("the owner is over: {closed}")),
     }

@@ -8,7 +8,7 @@ use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
         Addressed, BotDecision, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FeedItem,
-        FormerConversations, Keep, Log, Message, NotAccepted, Outbox, Outgoing, Shelf,
+        FormerConversations, Keep, Log, Message, Outbox, OutboxError, Outgoing, Shelf,
     },
     store::{Batch, OwnAccount, key, records::OutboxRecord, space},
 };
@@ -183,7 +183,7 @@ async fn a_decision_says_nothing_twice() {
     let (outbox, log) = outbox(&world).await;
     let reply = |digest| Outgoing { from_bot: true, digest, ..outgoing("a") };
     let twice = |digest| BotDecision { messages: vec![reply([7; 32]), reply(digest)], ..BotDecision::default() };
-    assert!(matches!(outbox.decide(twice([8; 32])).await, Err(NotAccepted::KeyReused)));
+    assert!(matches!(outbox.decide(twice([8; 32])).await, Err(OutboxError::KeyReused)));
     assert_eq!(outbox.delivery("a").await.unwrap(), None, "half of the decision was written");
     let change = outbox.decide(twice([7; 32])).await.unwrap();
     log.settle(change).await.unwrap();
@@ -311,7 +311,7 @@ async fn what_is_said_anew_takes_back_all_or_nothing() {
         withdraws: withdraws.iter().map(|id| (*id).to_owned()).collect(),
         ..BotDecision::default()
     };
-    let is_late = |decided| matches!(decided, Err(NotAccepted::OnItsWay));
+    let is_late = |decided| matches!(decided, Err(OutboxError::OnItsWay));
     for id in ["a", "b"] {
         let change = outbox.decide(says(id, &[])).await.unwrap();
         log.settle(change).await.unwrap();
@@ -349,7 +349,7 @@ async fn a_repeat_waits_for_no_more_than_the_first() {
     world.store.write(batch).await.unwrap();
     world.passes(outbox.accept(outgoing("a"))).await.unwrap();
     let other = Outgoing { digest: [8; 32], ..outgoing("a") };
-    assert!(matches!(outbox.accept(other).await, Err(NotAccepted::KeyReused)));
+    assert!(matches!(outbox.accept(other).await, Err(OutboxError::KeyReused)));
     assert_eq!(ids(&self::outbox(&world.restored().await).await.0), ["a"]);
 }
 

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::{Clock, SystemClock},
-    journal::{self, Closed, Context, Journal, Opened, Pace, Policy},
+    journal::{self, Context, Journal, JournalClosedError, Opened, Pace, Policy},
     message::{Feed, Keep, Log, Shelf},
     seal::{Digest, Keyring},
     store::{
@@ -94,7 +94,7 @@ impl World {
         let mut batch = Batch::default();
         batch.put(space::SETTINGS, *b"fenced", "");
         let change = self.store.write(batch).await.unwrap();
-        assert_eq!(soon(self.journal.wait(change)).await, Err(Closed::Fenced));
+        assert_eq!(soon(self.journal.wait(change)).await, Err(JournalClosedError::Fenced));
     }
 
     /// All is written, then the machine is lost; another one takes over.

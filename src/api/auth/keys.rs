@@ -16,7 +16,7 @@ use rand::RngCore as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Caller, Denied, Valid};
+use super::{AuthError, Caller, Valid};
 use crate::{
     allowance::Allowance,
     clock::{Clock, Instant},
@@ -89,10 +89,10 @@ impl Keys {
     }
 
     /// Whose key this is.
-    pub async fn open(&self, key: &str) -> Result<Valid, Denied> {
+    pub async fn open(&self, key: &str) -> Result<Valid, AuthError> {
         let alphabet = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if key.len() != LENGTH || !key.starts_with(PREFIX) || !key.bytes().all(alphabet) {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
         let hash = KeyHash::of(key);
         let now = self.clock.now();
@@ -108,7 +108,7 @@ impl Keys {
             };
             let found = self.vault.key(&hash).await.map_err(|error| {
                 warn!(%error, "a key cannot be looked up");
-                Denied::Unavailable
+                AuthError::Unavailable
             })?;
             let mut known = self.known();
             if known.generation != generation {
@@ -117,13 +117,13 @@ impl Keys {
             let Some(key) = found else {
                 let instant = self.clock.instant();
                 known.unknown.insert(hash, instant);
-                return Err(Denied::Wrong);
+                return Err(AuthError::Wrong);
             };
             known.set(key);
-            let entry = known.keys.get_mut(&hash).ok_or(Denied::Wrong)?;
+            let entry = known.keys.get_mut(&hash).ok_or(AuthError::Wrong)?;
             return entry.open(now);
         }
-        Err(Denied::Unavailable)
+        Err(AuthError::Unavailable)
     }
 
     /// All of them, the oldest first.
@@ -338,24 +338,24 @@ impl Known {
 
     /// Counts the lookup. One that was looked up a moment ago is wrong. Of one for which no lookup is left nobody knows that: another
     /// process may have made it since the last refresh.
-    fn may_look_up(&mut self, hash: &KeyHash, now: Instant) -> Result<(), Denied> {
+    fn may_look_up(&mut self, hash: &KeyHash, now: Instant) -> Result<(), AuthError> {
         if self.unknown.get(hash).is_some_and(|at| now.since(*at) < UNKNOWN) {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
         if self.unknown.len() >= MOST_UNKNOWN {
             self.unknown.retain(|_, at| now.since(*at) < UNKNOWN);
         }
         if self.unknown.len() >= MOST_UNKNOWN || self.lookups.take(LOOKUPS, LOOKUPS, now).is_err() {
-            return Err(Denied::Unavailable);
+            return Err(AuthError::Unavailable);
         }
         Ok(())
     }
 }
 
 impl Entry {
-    fn open(&mut self, now: Timestamp) -> Result<Valid, Denied> {
+    fn open(&mut self, now: Timestamp) -> Result<Valid, AuthError> {
         if !self.key.active {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
         self.used = Some(now);
         let caller = match &self.key.rights {

@@ -16,7 +16,7 @@ use crate::{
     },
     fleet::FleetError,
     message::Address,
-    session::{self, NotReached, RefusedCode, Session},
+    session::{self, CodeRequestError, ReachError, Session},
     tenant::TenantId,
 };
 
@@ -51,9 +51,9 @@ pub async fn connect(
     };
     let status = match session.connect_until(QR_WAIT, settled).await {
         Ok(status) => status,
-        Err(NotReached::Stopped) => return Err(ended(&app, &session)),
-        Err(NotReached::Unreachable(reason)) => return Err(Problem::unreachable(reason)),
-        Err(NotReached::TimedOut) => return Err(Problem::timed_out("QR generation timeout")),
+        Err(ReachError::Stopped) => return Err(ended(&app, &session)),
+        Err(ReachError::Unreachable(reason)) => return Err(Problem::unreachable(reason)),
+        Err(ReachError::TimedOut) => return Err(Problem::timed_out("QR generation timeout")),
     };
     let (message, connected, method) = match status.state {
         session::State::Working => ("Ya estás conectado", Some(true), None),
@@ -257,28 +257,28 @@ pub async fn request_code(
     };
     match app.fleet.request_code(&tenant, number).await? {
         Ok(code) => Ok(Json(Code { code })),
-        Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
+        Err(CodeRequestError::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
         // It may have ended by itself.
-        Err(RefusedCode::Stopped) => match app.fleet.session(&tenant) {
+        Err(CodeRequestError::Stopped) => match app.fleet.session(&tenant) {
             None => Err(app.fleet.refusal(&tenant).into()),
             Some(_) => Err(stopped()),
         },
-        Err(RefusedCode::Passkey) => Err(passkey()),
-        Err(RefusedCode::OtherAccount(number)) => Err(Problem::conflict(
+        Err(CodeRequestError::Passkey) => Err(passkey()),
+        Err(CodeRequestError::OtherAccount(number)) => Err(Problem::conflict(
             "other_account",
             "The session belongs to another number",
             format!("{number} alone may be linked; PUT /api/sessions/{tenant}/account/change allows another once"),
         )),
-        Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
-        Err(RefusedCode::Unreachable(reason)) => Err(Problem::unreachable(reason)),
-        Err(RefusedCode::Number(expected)) => Err(no_number(expected)),
-        Err(RefusedCode::TooMany { wait }) => Err(Problem::too_many(wait)),
-        Err(refused @ RefusedCode::Outstanding(_)) => Err(Problem::conflict(
+        Err(CodeRequestError::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
+        Err(CodeRequestError::Unreachable(reason)) => Err(Problem::unreachable(reason)),
+        Err(CodeRequestError::Number(expected)) => Err(no_number(expected)),
+        Err(CodeRequestError::TooMany { wait }) => Err(Problem::too_many(wait)),
+        Err(refused @ CodeRequestError::Outstanding(_)) => Err(Problem::conflict(
             "code_outstanding",
             "A code was given already",
             format!("{refused}: type that one into the phone, or ask again then"),
         )),
-        Err(RefusedCode::WhatsApp(reason)) => {
+        Err(CodeRequestError::WhatsApp(reason)) => {
             Err(Problem::conflict("refused", "WhatsApp gives no code", reason.clone()).saying(&reason))
         }
     }

@@ -4,7 +4,7 @@ use multer::{Field, Multipart};
 use tokio::time::timeout;
 
 use super::{Form, Given, MAX_REST, Permit, SILENCE, disk, flaw, given, unfinished, write};
-use crate::{api::problem::Problem, message::media::Spool, session::RefusedSend};
+use crate::{api::problem::Problem, message::media::Spool, session::AcceptError};
 
 /// For each part of a form. (A status may name 5,000 people, each in a part of some 20 bytes.)
 const PART: u64 = 16;
@@ -83,7 +83,7 @@ async fn next(part: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, Problem
 fn malformed(error: multer::Error) -> Problem {
     match error {
         multer::Error::StreamSizeExceeded { limit } | multer::Error::FieldSizeExceeded { limit, .. } => {
-            RefusedSend::TooLarge(limit.saturating_sub(MAX_REST)).into()
+            AcceptError::TooLarge(limit.saturating_sub(MAX_REST)).into()
         }
         _ => Problem::invalid("the form is not well-formed multipart/form-data", Vec::new()),
     }

@@ -36,8 +36,8 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    message::media::{Pen, Spool, Spooled},
-    session::RefusedSend,
+    message::media::{Spool, SpoolWriter, Spooled},
+    session::AcceptError,
     tenant::{InvalidTenantId, TenantId},
 };
 
@@ -215,7 +215,7 @@ async fn read(
     }
 }
 
-async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> {
+async fn whole(body: Body, mut pen: SpoolWriter, most: u64) -> Result<Spooled, Problem> {
     let mut stream = body.into_data_stream();
     while let Some(chunk) = timeout(SILENCE, stream.next()).await.map_err(|_| unfinished())? {
         let chunk = chunk.map_err(|_| unfinished())?;
@@ -224,9 +224,9 @@ async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> 
     pen.finish().await.map_err(disk)
 }
 
-async fn write(pen: &mut Pen, chunk: &[u8]) -> Result<(), Problem> {
+async fn write(pen: &mut SpoolWriter, chunk: &[u8]) -> Result<(), Problem> {
     let written = pen.write(chunk).await.map_err(disk)?;
-    written.map_err(|too_large| RefusedSend::TooLarge(too_large.0).into())
+    written.map_err(|too_large| AcceptError::TooLarge(too_large.0).into())
 }
 
 fn given(text: Option<String>) -> Option<String> {
@@ -243,7 +243,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 pub fn disk(error: io::Error) -> Problem {
     warn!(%error, "a file cannot be written");
-    RefusedSend::Disk.into()
+    AcceptError::Disk.into()
 }
 
 fn unfinished() -> Problem {

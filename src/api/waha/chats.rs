@@ -205,7 +205,7 @@ pub async fn message(
     let session = app.fleet.known(&tenant).await?;
     let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
     let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
-    let entry = entries.first().ok_or_else(|| Problem::from(crate::session::RefusedSend::UnknownMessage))?;
+    let entry = entries.first().ok_or_else(|| Problem::from(crate::session::AcceptError::UnknownMessage))?;
     Ok(Json(listed(&session, entry)))
 }
 

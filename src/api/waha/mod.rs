@@ -44,10 +44,10 @@ use super::{
 };
 use crate::{
     message::{
-        Delivery, Humanize, Mentions, Message, Target,
+        Delivery, Humanize, Mentions, Message, MessageTarget,
         history::{self, Entry},
     },
-    session::{self, RefusedSend, Session},
+    session::{self, AcceptError, Session},
     tenant::TenantId,
     waha::{self, MessageId, Source, View},
 };
@@ -134,7 +134,7 @@ async fn conversations<C: FromIterator<String>>(
 }
 
 /// A message of a chat, as WAHA's clients name it: by an id that says who wrote it, or by WhatsApp's own, which is looked up there.
-async fn target(session: &Session, chat: &str, text: &str) -> Result<Target, Problem> {
+async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarget, Problem> {
     let named = message_id("messageId", text);
     let id = match named {
         Ok(id) => id,
@@ -142,7 +142,7 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<Target, Pro
             let (chat, id) = (Some(chat.to_owned()), Some(text.to_owned()));
             let query = history::Query { chat, id, limit: 1, ..history::Query::default() };
             let found = session.messages(&query).await?;
-            waha::message_id(&found.first().ok_or(RefusedSend::UnknownMessage)?.message)
+            waha::message_id(&found.first().ok_or(AcceptError::UnknownMessage)?.message)
         }
         Err(flaw) => return Err(flaw),
     };

@@ -17,7 +17,7 @@ use super::{
     flaw,
 };
 use crate::{
-    session::Mood,
+    session::PresenceState,
     waha::person::{Presence, Presences},
 };
 
@@ -40,8 +40,8 @@ pub async fn set(
     let mood = new.presence.ok_or_else(|| flaw("presence", "is required"))?.into();
     let session = app.fleet.known(&tenant).await?;
     match mood {
-        Mood::Online | Mood::Offline => session.show_online(mood == Mood::Online).await?,
-        Mood::Typing | Mood::Recording | Mood::Paused => {
+        PresenceState::Online | PresenceState::Offline => session.show_online(mood == PresenceState::Online).await?,
+        PresenceState::Typing | PresenceState::Recording | PresenceState::Paused => {
             let chat = chat(&app, &tenant, "chatId", new.chat_id.as_deref().unwrap_or_default()).await?;
             session.show_mood(&chat, mood).await?;
         }

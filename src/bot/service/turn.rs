@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     crash,
     message::{BotDecision, EventBody, EventId, Humanize, OrderChange},
-    session::{RefusedSend, Session},
+    session::{AcceptError, Session},
     store::{Store, StoreError},
 };
 
@@ -94,13 +94,13 @@ pub struct DecidedTurn {
 }
 
 /// Why a turn is not decided.
-pub enum Undecided {
+pub enum DecideError {
     /// The vault or the line is gone, just now: these are to be tried again.
     NotNow(Vec<HeardEvent>),
     Store(StoreError),
 }
 
-impl From<StoreError> for Undecided {
+impl From<StoreError> for DecideError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -136,7 +136,7 @@ impl<'a> ChatTurn<'a> {
         cause: Cause,
         name: TurnName,
         reopening: Reopening,
-    ) -> Result<DecidedTurn, Undecided> {
+    ) -> Result<DecidedTurn, DecideError> {
         let names = session.store().names(chat).await?;
         let (decision, replies, orders) = Default::default();
         let turn = Self { session, clock, restaurant, names, decision, name, reopening, replies, orders };
@@ -147,7 +147,7 @@ impl<'a> ChatTurn<'a> {
         self.session.store()
     }
 
-    async fn run(mut self, cause: Cause) -> Result<DecidedTurn, Undecided> {
+    async fn run(mut self, cause: Cause) -> Result<DecidedTurn, DecideError> {
         let StoredChat { mut record, unreadable, former } = records::conversation(self.store(), &self.names).await?;
         let is_broken = unreadable.is_some() || record.broken.is_some();
         let mended = is_broken && matches!(cause, Cause::GivenBack);
@@ -387,7 +387,7 @@ impl<'a> ChatTurn<'a> {
     }
 
     /// Makes messages of the replies. Their ids are made from what the turn answers: the same turn says the same messages.
-    async fn say(&mut self, record: &mut ConversationRecord, retry: Retry) -> Result<(), Undecided> {
+    async fn say(&mut self, record: &mut ConversationRecord, retry: Retry) -> Result<(), DecideError> {
         let Retry { events, key, must_speak } = retry;
         for (n, (text, is_notice)) in std::mem::take(&mut self.replies).into_iter().enumerate() {
             let key = format!("bot/{}/{key}/{n}", self.names[0]);
@@ -400,11 +400,11 @@ impl<'a> ChatTurn<'a> {
                     }
                     self.decision.messages.push(reply);
                 }
-                Err(RefusedSend::NotConnected) if !must_speak => {
+                Err(AcceptError::NotConnected) if !must_speak => {
                     warn!("the tenant is not linked: a customer is not told of the order");
                 }
-                Err(RefusedSend::VaultDown | RefusedSend::NotConnected | RefusedSend::Ended(_)) => {
-                    return Err(Undecided::NotNow(events));
+                Err(AcceptError::VaultDown | AcceptError::NotConnected | AcceptError::Ended(_)) => {
+                    return Err(DecideError::NotNow(events));
                 }
                 Err(error) => error!(%error, "a reply of the bot cannot be sent"),
             }

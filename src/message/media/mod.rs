@@ -28,7 +28,7 @@ pub use self::{
     place::open as open_place,
     reserve::{DiskReserve, DiskSpace, Disks},
     sound::seconds,
-    spool::{Pen, STEP as SPOOL_STEP, Spool, Spooled, TooLarge, Unfetched},
-    sweep::{Sweeper, Witness},
+    spool::{STEP as SPOOL_STEP, Spool, SpoolWriter, Spooled, TooLarge, UrlFetchError},
+    sweep::{MessageLookup, Sweeper},
     thumbnail::{Preview, portrait, preview},
 };

@@ -19,14 +19,14 @@ const NEW: Duration = Duration::from_secs(600);
 
 /// Who knows which messages there are.
 #[async_trait]
-pub trait Witness: Send + Sync + 'static {
+pub trait MessageLookup: Send + Sync + 'static {
     /// Whether there is the message whose file it is; `None` when nobody can tell now.
     async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool>;
 }
 
 pub struct Sweeper {
     pub keeper: Arc<Keeper>,
-    pub witness: Arc<dyn Witness>,
+    pub witness: Arc<dyn MessageLookup>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -137,7 +137,7 @@ mod tests {
     struct Archive(Mutex<HashSet<FileName>>);
 
     #[async_trait]
-    impl Witness for Archive {
+    impl MessageLookup for Archive {
         async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
             (tenant.as_str() == "trattoria").then(|| self.0.lock().unwrap().contains(name))
         }

@@ -23,14 +23,14 @@ const BATCH: usize = 500;
 
 /// What was told and is not written yet, in order.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Collected {
+pub(in crate::session) struct AppStateBuffer {
     updates: Mutex<VecDeque<(Update, bool)>>,
     /// Held from looking at them to having written them.
     writing: tokio::sync::Mutex<()>,
     pub more: Notify,
 }
 
-impl Collected {
+impl AppStateBuffer {
     fn add(&self, update: Update, of_full_sync: bool) {
         let mut updates = self.updates();
         if updates.len() < COLLECTED {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_was_not_written_stays() {
-        let collected = Collected::default();
+        let collected = AppStateBuffer::default();
         let all: Vec<_> = (0..2 * BATCH + 7).map(|n| (Update::LabelGone { id: n.to_string() }, false)).collect();
         all.iter().for_each(|(update, _)| collected.add(update.clone(), true));
         let mut written = Vec::new();

@@ -10,7 +10,7 @@ use ureq::{
 };
 use whatsapp_rust::http::{HttpClient, UreqHttpClient};
 
-use super::web::WhatsAppOnly;
+use super::web::WhatsAppHostsOnly;
 
 /// Without a byte, in either direction.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -70,5 +70,5 @@ pub fn http_client(authority: Option<&str>, proxy: Option<&str>) -> anyhow::Resu
         .build()
         .new_agent();
     let client = UreqHttpClient::with_agent(agent);
-    Ok(Arc::new(WhatsAppOnly(client)))
+    Ok(Arc::new(WhatsAppHostsOnly(client)))
 }

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use whatsapp_rust::wacore::iq::keepalive::KeepaliveSpec;
 
-use crate::session::{Session, Wish, state::State};
+use crate::session::{Session, SessionCommand, state::State};
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Session {
             State::Stopped if !status.paired || self.is_stopped() => return Health::Idle,
             State::ScanQrCode | State::PasskeyRequired | State::PasskeyConfirmationRequired => return Health::Idle,
             State::Stopped | State::Starting => {
-                let _ = inner.wishes.try_send(Wish::DialNow { patience: 2 * patience });
+                let _ = inner.commands.try_send(SessionCommand::DialNow { patience: 2 * patience });
                 return Health::Reconnecting("down");
             }
             State::Working => {}

@@ -56,21 +56,21 @@ use self::{
     supervisor::{Stop, Supervisor},
     transport::Dialer,
     version::Version,
-    web::InMemory,
+    web::BoundedBody,
     wire_gate::WireGate,
 };
 use super::{
-    Inner, Wish,
+    Inner, SessionCommand,
     app_state::first_sync::PatientRuntime,
     guarded,
     inbound::{
-        hook::{Ears, Hook},
-        message_secrets::Secrets,
+        hook::{DurabilityHook, EventBridge},
+        message_secrets::StoredMessageSecrets,
         recorder,
     },
     pairing::{
         code,
-        qr_rotation::{PairingRuntime, Rotation},
+        qr_rotation::{PairingRuntime, QrRotation},
     },
     state::{Qr, State},
 };
@@ -170,7 +170,10 @@ const OVER: Flow = ControlFlow::Break(None);
 
 impl<'a> Connection<'a> {
     /// Dials, and holds the connection until it ends or must.
-    pub async fn hold(supervisor: &'a mut Supervisor, wishes: &mut mpsc::Receiver<Wish>) -> Result<Ended, Stop> {
+    pub async fn hold(
+        supervisor: &'a mut Supervisor,
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<Ended, Stop> {
         let session = supervisor.session.clone();
         let paired = session.status.borrow().paired;
         session.set_status(|status| {
@@ -185,7 +188,7 @@ impl<'a> Connection<'a> {
         let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
             return Ok(Ended { signal: DisconnectReason::NoDescriptor, was_stable: false });
         };
-        let turn = match supervisor.await_turn(paired, wishes).await? {
+        let turn = match supervisor.await_turn(paired, commands).await? {
             Ok(turn) => turn,
             Err(signal) => return Ok(Ended { signal, was_stable: false }),
         };
@@ -224,19 +227,25 @@ impl<'a> Connection<'a> {
             deadline: began + LOGIN_TIMEOUT,
             signal: None,
         };
-        connection.serve([pushed, kept], wishes).await
+        connection.serve([pushed, kept], commands).await
     }
 
     async fn serve(
         mut self,
         [pushed, kept]: [watch::Sender<Instant>; 2],
-        wishes: &mut mpsc::Receiver<Wish>,
+        commands: &mut mpsc::Receiver<SessionCommand>,
     ) -> Result<Ended, Stop> {
         let session = self.session.clone();
         let (control, mut news) = mpsc::channel(256);
         let (records, recorded) = mpsc::channel(4096);
-        let ears =
-            Arc::new(Ears { control, records, pushed, kept, rotation: Rotation::default(), session: session.clone() });
+        let ears = Arc::new(EventBridge {
+            control,
+            records,
+            pushed,
+            kept,
+            rotation: QrRotation::default(),
+            session: session.clone(),
+        });
         let subscription = self.client.subscribe_handler(ears);
         session.store.begin_connection();
         // What was not acknowledged comes again with the login that is ahead.
@@ -274,7 +283,7 @@ impl<'a> Connection<'a> {
                     OVER
                 }
                 Some(event) = news.recv() => self.follow(&event),
-                Some(wish) = wishes.recv() => self.grant(wish).await,
+                Some(command) = commands.recv() => self.on_command(command).await,
                 () = tick => self.look_at_the_clock(),
                 answered = &mut answer => {
                     self.is_answered |= answered;
@@ -441,11 +450,11 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn grant(&mut self, wish: Wish) -> Flow {
-        match wish {
-            Wish::Connect => self.supervisor.wants_to_pair(),
-            Wish::KeepPairing => self.supervisor.keep_pairing(),
-            Wish::StopPairing => {
+    async fn on_command(&mut self, command: SessionCommand) -> Flow {
+        match command {
+            SessionCommand::Connect => self.supervisor.wants_to_pair(),
+            SessionCommand::KeepPairing => self.supervisor.keep_pairing(),
+            SessionCommand::StopPairing => {
                 self.supervisor.give_up_pairing();
                 let state = self.session.status.borrow().state;
                 if state == State::ScanQrCode || state.is_ceremony() {
@@ -453,7 +462,7 @@ impl<'a> Connection<'a> {
                     return OVER;
                 }
             }
-            Wish::EndCeremony(why) => {
+            SessionCommand::EndCeremony(why) => {
                 if self.session.status.borrow().state.is_ceremony() {
                     // Somebody is there: they see the next QR code.
                     self.supervisor.wants_to_pair();
@@ -462,12 +471,12 @@ impl<'a> Connection<'a> {
                 }
             }
             // Why is in the session's hands, see the end of `serve`.
-            Wish::RefuseScan => return OVER,
-            Wish::Stop => {
+            SessionCommand::RefuseScan => return OVER,
+            SessionCommand::Stop => {
                 self.signal = Some(DisconnectReason::Stopped);
                 return OVER;
             }
-            Wish::DialNow { patience } => {
+            SessionCommand::DialNow { patience } => {
                 let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
                 if silent && self.began.elapsed() > patience {
                     warn!("WhatsApp does not answer the login: dialing anew");
@@ -475,7 +484,7 @@ impl<'a> Connection<'a> {
                     return OVER;
                 }
             }
-            Wish::Unlink(done) => {
+            SessionCommand::Unlink(done) => {
                 self.supervisor.wants_to_unlink(done);
             }
         }
@@ -763,7 +772,7 @@ impl Supervisor {
     async fn await_turn(
         &mut self,
         paired: bool,
-        wishes: &mut mpsc::Receiver<Wish>,
+        commands: &mut mpsc::Receiver<SessionCommand>,
     ) -> Result<Result<OwnedSemaphorePermit, DisconnectReason>, Stop> {
         let session = self.session.clone();
         let mut turn = pin!(session.env.dialing.clone().acquire_owned());
@@ -786,7 +795,7 @@ impl Supervisor {
                 () = session.stop.cancelled() => return Err(Stop::Asked),
                 turn = &mut turn => return turn.map(Ok).map_err(|_| Stop::Asked),
                 () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() => {}
-                Some(wish) = wishes.recv() => self.note(wish),
+                Some(command) = commands.recv() => self.note_command(command),
             }
         }
     }
@@ -812,7 +821,7 @@ async fn client(
     if !paired {
         persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
     }
-    let hook = Hook {
+    let hook = DurabilityHook {
         inbox: session.inbox.clone(),
         outbox: session.outbox.clone(),
         store: session.store.clone(),
@@ -820,7 +829,7 @@ async fn client(
         late: session.late.clone(),
         unknown_devices: session.unknown_devices.clone(),
     };
-    let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
+    let secrets = StoredMessageSecrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let gate = Arc::new(WireGate::new(session.store.clone()));
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
@@ -834,7 +843,7 @@ async fn client(
         .with_runtime_arc(runtime)
         .with_persistence_manager(persistence)
         .with_transport_factory(dialer)
-        .with_http_client_arc(Arc::new(InMemory(env.http_of(&session.tenant).clone())))
+        .with_http_client_arc(Arc::new(BoundedBody(env.http_of(&session.tenant).clone())))
         .with_version_override(version)
         .with_inbound_durability_hook(hook)
         .with_cache_config(caches)

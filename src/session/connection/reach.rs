@@ -21,7 +21,7 @@ const BETWEEN: Duration = Duration::from_secs(10);
 
 /// Why a session is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotReached {
+pub enum ReachError {
     /// Another request stopped it meanwhile, or it ended by itself.
     Stopped,
     /// There is no way to WhatsApp now: why. It goes on trying.
@@ -32,21 +32,21 @@ pub enum NotReached {
 
 impl Session {
     /// Connects, and waits until it is as `wanted`.
-    pub async fn connect_until(&self, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Result<Status, NotReached> {
+    pub async fn connect_until(&self, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Result<Status, ReachError> {
         let began = Instant::now();
         let mut settled = pin!(self.settle(wanted));
         loop {
             let elapsed = began.elapsed();
             if elapsed >= limit {
-                return Err(NotReached::TimedOut);
+                return Err(ReachError::TimedOut);
             }
             let look = if elapsed < REACH_LIMIT { REACH_LIMIT - elapsed } else { LOOK };
             match timeout(look.min(limit - elapsed), &mut settled).await {
-                Ok(settled) => return settled.ok_or(NotReached::Stopped),
+                Ok(settled) => return settled.ok_or(ReachError::Stopped),
                 Err(_) if began.elapsed() < REACH_LIMIT => {}
                 Err(_) => {
                     if let Some(reason) = self.unreached() {
-                        return Err(NotReached::Unreachable(reason));
+                        return Err(ReachError::Unreachable(reason));
                     }
                 }
             }

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Cause, NoFile};
+use super::{Cause, FileError};
 use crate::{
     message::{Event, EventBody, FeedItem, media::FileName},
     session::Inner,
@@ -40,7 +40,7 @@ pub async fn eager(session: Arc<Inner>) {
     let mut waiting: VecDeque<Wanted> = VecDeque::new();
     let mut later: BTreeMap<(Instant, u64), Wanted> = BTreeMap::new();
     let mut number = 0;
-    let mut flying: JoinSet<(Wanted, Option<NoFile>)> = JoinSet::new();
+    let mut flying: JoinSet<(Wanted, Option<FileError>)> = JoinSet::new();
     loop {
         let next = later.first_key_value().map(|((at, _), _)| *at);
         tokio::select! {

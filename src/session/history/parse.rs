@@ -34,16 +34,16 @@ const MAX_TIMERS: usize = 4096;
 
 /// Why what a phone told cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum HistoryParseError {
     #[error(transparent)]
     Blob(#[from] HistorySyncError),
     #[error(transparent)]
-    Protobuf(#[from] Malformed),
+    Protobuf(#[from] ProtobufError),
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the protobuf is malformed")]
-pub struct Malformed;
+pub struct ProtobufError;
 
 /// A piece of a chat's past, newest first.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ pub struct Chat<'a> {
 }
 
 /// The page of a chat that has one of these jids; `None`: there is nothing of it. `most`: messages and inflated bytes.
-pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<Page>, Unreadable> {
+pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<Page>, HistoryParseError> {
     let mut stream = HistorySyncStream::new(blob, most.1);
     while let Some(bytes) = stream.next_conversation_bytes()? {
         let page = Page::read(bytes, most.0)?;
@@ -86,7 +86,7 @@ pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<P
 }
 
 /// After how long messages disappear in the chats of a history, by the chat's number where the phone says it. `most`: inflated bytes.
-pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, Unreadable> {
+pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, HistoryParseError> {
     let mut stream = HistorySyncStream::new(blob, most);
     let mut timers = Vec::new();
     while let Some(bytes) = stream.next_conversation_bytes()?
@@ -98,7 +98,7 @@ pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, 
 }
 
 /// The same of the bytes of a `Conversation`.
-fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, Malformed> {
+fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, ProtobufError> {
     let (mut chat, mut seconds, mut since) = (None, 0, 0);
     while let Some((tag, field)) = next(&mut bytes)? {
         match (tag, field) {
@@ -118,7 +118,7 @@ fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, Malforme
 
 impl Page {
     /// The bytes of a `Conversation`; of its messages the first `most`.
-    fn read(mut bytes: &[u8], most: usize) -> Result<Self, Malformed> {
+    fn read(mut bytes: &[u8], most: usize) -> Result<Self, ProtobufError> {
         // The other values say that there is more.
         const NO_MORE: u64 = EndOfHistoryTransferType::COMPLETE_AND_NO_MORE_MESSAGE_REMAIN_ON_PRIMARY as u64;
         let mut page = Self::default();
@@ -147,7 +147,7 @@ impl Page {
 
 impl Line {
     /// The bytes of a `HistorySyncMsg`; `None`: there is no message in it that can be read.
-    fn read(mut bytes: &[u8]) -> Result<Option<Self>, Malformed> {
+    fn read(mut bytes: &[u8]) -> Result<Option<Self>, ProtobufError> {
         let (mut info, mut order) = (None, None);
         while let Some((tag, field)) = next(&mut bytes)? {
             match (tag, field) {
@@ -245,22 +245,22 @@ enum Field<'a> {
 }
 
 /// The next field of a protobuf, by its tag; `None` at its end.
-fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, Malformed> {
+fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, ProtobufError> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let (tag, kind) = encoding::decode_key(bytes).map_err(|_| Malformed)?;
+    let (tag, kind) = encoding::decode_key(bytes).map_err(|_| ProtobufError)?;
     let field = match kind {
-        WireType::Varint => Field::Number(encoding::decode_varint(bytes).map_err(|_| Malformed)?),
+        WireType::Varint => Field::Number(encoding::decode_varint(bytes).map_err(|_| ProtobufError)?),
         WireType::LengthDelimited => {
-            let length = encoding::decode_varint(bytes).map_err(|_| Malformed)?;
+            let length = encoding::decode_varint(bytes).map_err(|_| ProtobufError)?;
             let split = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));
-            let (field, rest) = split.ok_or(Malformed)?;
+            let (field, rest) = split.ok_or(ProtobufError)?;
             *bytes = rest;
             Field::Bytes(field)
         }
         kind => {
-            encoding::skip_field(kind, tag, bytes, DecodeContext::default()).map_err(|_| Malformed)?;
+            encoding::skip_field(kind, tag, bytes, DecodeContext::default()).map_err(|_| ProtobufError)?;
             Field::Other
         }
     };

@@ -15,7 +15,7 @@ use whatsapp_rust::{
 
 use crate::{
     message::{Call, CallStage, EventBody},
-    session::{Inner, Refused, Session, requests, requests::pace::RequestKind},
+    session::{Inner, RequestError, Session, requests, requests::pace::RequestKind},
 };
 
 /// Calls that a session remembers.
@@ -152,10 +152,10 @@ impl Inner {
 
 impl Session {
     /// Declines a call. One that is not known here may have come before a restart.
-    pub async fn reject_call(&self, id: &str, from: &str) -> Result<(), Refused> {
+    pub async fn reject_call(&self, id: &str, from: &str) -> Result<(), RequestError> {
         let from = requests::person("from", from)?;
         if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(Refused::Input { field: "id", expected: "expected a call's id" });
+            return Err(RequestError::Input { field: "id", expected: "expected a call's id" });
         }
         let (from, creator) =
             self.0.calls.find(id).map_or_else(|| (from.clone(), from), |known| (known.from, known.creator));

@@ -34,7 +34,7 @@ use super::{bare, edits, poll_votes, timers, translate, unknown_devices::Unknown
 use crate::{
     crash,
     message::{FeedItem, Inbox, Incoming, Outbox},
-    session::{Inner, connection::frame_watch, pairing::qr_rotation::Rotation},
+    session::{Inner, connection::frame_watch, pairing::qr_rotation::QrRotation},
     store::Store,
     telemetry::metrics,
 };
@@ -42,7 +42,7 @@ use crate::{
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Hook {
+pub struct DurabilityHook {
     pub inbox: Arc<Inbox>,
     pub outbox: Arc<Outbox>,
     pub store: Arc<Store>,
@@ -54,7 +54,7 @@ pub struct Hook {
 }
 
 #[async_trait]
-impl InboundDurabilityHook for Hook {
+impl InboundDurabilityHook for DurabilityHook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
         crash::point("decrypted");
         // Here, and not when the library writes down that both names are one person's: it does so behind, when the first answers may go.
@@ -127,7 +127,7 @@ pub async fn read<'a>(
 }
 
 /// The session's ears on the library's event bus.
-pub struct Ears {
+pub struct EventBridge {
     /// What concerns the connection.
     pub control: mpsc::Sender<Arc<Event>>,
     /// What concerns messages.
@@ -136,11 +136,11 @@ pub struct Ears {
     pub pushed: watch::Sender<Instant>,
     /// When the last stanza came that it had kept.
     pub kept: watch::Sender<Instant>,
-    pub rotation: Rotation,
+    pub rotation: QrRotation,
     pub session: Arc<Inner>,
 }
 
-impl Ears {
+impl EventBridge {
     const CONTROL: &[EventKind] = &[
         EventKind::Connected,
         EventKind::Disconnected,
@@ -235,7 +235,7 @@ impl Ears {
     }
 }
 
-impl EventHandler for Ears {
+impl EventHandler for EventBridge {
     fn handle_event(&self, event: Arc<Event>) {
         if let Event::HistorySync(sync) = &*event {
             // What nobody has asked for says how the phone's chats are set.
@@ -291,7 +291,7 @@ enum Concern {
     Messages,
 }
 
-impl Ears {
+impl EventBridge {
     /// A login is answered with the time.
     fn learn_time(&self, stanza: &NodeRef<'_>) {
         let says = (&*stanza.tag == "success").then(|| stanza.get_attr("t")).flatten();

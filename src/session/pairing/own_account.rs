@@ -13,7 +13,7 @@ use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
     message::{EventBody, FormerConversations},
-    session::{Inner, Session, Wish, connection::disconnect::DisconnectReason},
+    session::{Inner, Session, SessionCommand, connection::disconnect::DisconnectReason},
     store::{ACCOUNT_CHANGE, Batch, OwnAccount, Store, StoreError, key, space},
 };
 
@@ -112,14 +112,14 @@ impl Inner {
         Ok(change.filter(|change| change.until > self.env.clock.now()))
     }
 
-    /// See [`crate::store::Hooks::pairing`]. It may be the account that the tenant was before it was deleted.
+    /// See [`crate::store::StoreCallbacks::pairing`]. It may be the account that the tenant was before it was deleted.
     pub(in crate::session) async fn open_conversations_to(&self, account: &OwnAccount) {
         if let Err(error) = self.log.open_to(account).await {
             warn!(%error, "former conversations could not be reopened: they show after the next start");
         }
     }
 
-    /// See [`crate::store::Hooks::another_account`].
+    /// See [`crate::store::StoreCallbacks::another_account`].
     pub(in crate::session) async fn admit_account(&self, scanned: &OwnAccount) -> bool {
         let expected = match self.change_account(scanned).await {
             Ok(None) => return true,
@@ -174,7 +174,7 @@ impl Inner {
         }
         self.line.cut();
         // Full: then the end of the line says it.
-        let _ = self.wishes.try_send(Wish::RefuseScan);
+        let _ = self.commands.try_send(SessionCommand::RefuseScan);
         self.happened(EventBody::AccountRefused { expected, scanned: scanned.number.clone() }).await;
     }
 }

@@ -20,7 +20,7 @@ use whatsapp_rust::{
 pub use crate::message::{Group, Member, Rank, Setting, Settings};
 
 use super::pace::RequestKind;
-use crate::session::{Refused, Session, requests};
+use crate::session::{RequestError, Session, requests};
 
 /// WhatsApp's limits.
 const MAX_SUBJECT: usize = 100;
@@ -69,7 +69,7 @@ pub struct Joined {
 
 impl Session {
     /// The groups that the tenant is in, by id.
-    pub async fn groups(&self) -> Result<Vec<Group>, Refused> {
+    pub async fn groups(&self) -> Result<Vec<Group>, RequestError> {
         let query = WithModes(GroupParticipatingIq::new());
         let (found, modes) = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await?;
         let groups = found.groups.into_iter().map(|group| modes.group(GroupMetadata::from(group)));
@@ -79,19 +79,19 @@ impl Session {
         Ok(groups)
     }
 
-    pub async fn group(&self, id: &str) -> Result<Group, Refused> {
+    pub async fn group(&self, id: &str) -> Result<Group, RequestError> {
         let jid = requests::group("id", id)?;
         let query = WithModes(GroupQueryIq::new(&jid));
         let found = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await;
         let (found, modes) = found.map_err(|refused| refused.about("group"))?;
         // The other outcome answers who says what he has, which we do not.
-        let GroupInfoOutcome::Full(found) = found else { return Err(Refused::Unreadable) };
+        let GroupInfoOutcome::Full(found) = found else { return Err(RequestError::Unreadable) };
         let group = modes.group(GroupMetadata::from(*found));
         Ok(self.with_numbers(vec![group]).await?.swap_remove(0))
     }
 
     /// Fills in members' phone numbers from the known LID mappings, where WhatsApp sent only the LID.
-    async fn with_numbers(&self, mut groups: Vec<Group>) -> Result<Vec<Group>, Refused> {
+    async fn with_numbers(&self, mut groups: Vec<Group>) -> Result<Vec<Group>, RequestError> {
         let mut members: Vec<_> = groups.iter_mut().flat_map(|group| &mut group.members).collect();
         if members.iter().all(|member| member.number.is_some()) {
             return Ok(groups);
@@ -103,7 +103,7 @@ impl Session {
         Ok(groups)
     }
 
-    pub async fn create_group(&self, subject: &str, members: &[String]) -> Result<Group, Refused> {
+    pub async fn create_group(&self, subject: &str, members: &[String]) -> Result<Group, RequestError> {
         let subject = checked_subject("name", subject)?;
         let members = people(members)?;
         let options = GroupCreateOptions::new(subject.as_str())
@@ -113,14 +113,14 @@ impl Session {
         Ok(made.metadata.into())
     }
 
-    pub async fn leave_group(&self, id: &str) -> Result<(), Refused> {
+    pub async fn leave_group(&self, id: &str) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         // WhatsApp answers the same to who is not in it.
         self.group(id).await?;
         self.ask(RequestKind::Change, |client| async move { client.groups().leave(jid).await }).await
     }
 
-    pub async fn set_group_subject(&self, id: &str, subject: &str) -> Result<(), Refused> {
+    pub async fn set_group_subject(&self, id: &str, subject: &str) -> Result<(), RequestError> {
         let (jid, subject) = (requests::group("id", id)?, checked_subject("subject", subject)?);
         let set = self
             .ask(RequestKind::Change, |client| async move { client.groups().set_subject(jid, subject).await })
@@ -129,9 +129,9 @@ impl Session {
     }
 
     /// An empty one takes it away.
-    pub async fn set_group_description(&self, id: &str, description: &str) -> Result<(), Refused> {
+    pub async fn set_group_description(&self, id: &str, description: &str) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
-        let flaw = Refused::Input { field: "description", expected: "at most 2048 characters" };
+        let flaw = RequestError::Input { field: "description", expected: "at most 2048 characters" };
         if description.chars().count() > MAX_DESCRIPTION {
             return Err(flaw);
         }
@@ -145,7 +145,7 @@ impl Session {
         self.ask(RequestKind::Change, set).await.map_err(|refused| refused.about("group"))
     }
 
-    pub async fn set_group_picture(&self, id: &str, picture: Vec<u8>) -> Result<(), Refused> {
+    pub async fn set_group_picture(&self, id: &str, picture: Vec<u8>) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         let jpeg = self.portrait(picture).await?;
         let set = self
@@ -154,7 +154,7 @@ impl Session {
         set.map(drop).map_err(|refused| refused.about("group"))
     }
 
-    pub async fn remove_group_picture(&self, id: &str) -> Result<(), Refused> {
+    pub async fn remove_group_picture(&self, id: &str) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         let removed = self
             .ask(RequestKind::Change, |client| async move { client.groups().remove_profile_picture(jid).await })
@@ -163,12 +163,12 @@ impl Session {
     }
 
     /// `None`: it has none.
-    pub async fn group_picture(&self, id: &str) -> Result<Option<String>, Refused> {
+    pub async fn group_picture(&self, id: &str) -> Result<Option<String>, RequestError> {
         requests::group("id", id)?;
         self.picture(id).await
     }
 
-    pub async fn set_in_group(&self, id: &str, setting: Setting) -> Result<(), Refused> {
+    pub async fn set_in_group(&self, id: &str, setting: Setting) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         let set = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
@@ -194,10 +194,10 @@ impl Session {
     }
 
     /// What came of it for each of them.
-    pub async fn change_group(&self, id: &str, change: Change, who: &[String]) -> Result<Vec<Changed>, Refused> {
+    pub async fn change_group(&self, id: &str, change: Change, who: &[String]) -> Result<Vec<Changed>, RequestError> {
         let (jid, who) = (requests::group("id", id)?, people(who)?);
         if who.is_empty() {
-            return Err(Refused::Input { field: "participants", expected: "at least one" });
+            return Err(RequestError::Input { field: "participants", expected: "at least one" });
         }
         let changed = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
@@ -214,7 +214,7 @@ impl Session {
         Ok(changed.into_iter().map(Changed::from).collect())
     }
 
-    pub async fn join_requests(&self, id: &str) -> Result<Vec<Request>, Refused> {
+    pub async fn join_requests(&self, id: &str) -> Result<Vec<Request>, RequestError> {
         let jid = requests::group("id", id)?;
         let found = self
             .ask(RequestKind::Query, |client| async move { client.groups().get_membership_requests(jid).await })
@@ -233,7 +233,7 @@ impl Session {
     }
 
     /// The code of the link with which one joins; `renew`: the old one opens nothing any more.
-    pub async fn invite_code(&self, id: &str, renew: bool) -> Result<String, Refused> {
+    pub async fn invite_code(&self, id: &str, renew: bool) -> Result<String, RequestError> {
         let jid = requests::group("id", id)?;
         let link = self
             .ask(RequestKind::Query, |client| async move { client.groups().get_invite_link(jid, renew).await })
@@ -243,7 +243,7 @@ impl Session {
     }
 
     /// The group that a code or a link opens.
-    pub async fn invited_to(&self, code: &str) -> Result<Group, Refused> {
+    pub async fn invited_to(&self, code: &str) -> Result<Group, RequestError> {
         let code = invite(code)?;
         let query = WithModes(GetGroupInviteInfoIq::new(code));
         let found = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await;
@@ -251,7 +251,7 @@ impl Session {
         Ok(modes.group(GroupMetadata::from(found)))
     }
 
-    pub async fn join_group(&self, code: &str) -> Result<Joined, Refused> {
+    pub async fn join_group(&self, code: &str) -> Result<Joined, RequestError> {
         let code = invite(code)?;
         let joined = self
             .ask(RequestKind::Change, |client| async move { client.groups().join_with_invite_code(&code).await })
@@ -262,23 +262,23 @@ impl Session {
     }
 }
 
-fn checked_subject(field: &'static str, subject: &str) -> Result<GroupSubject, Refused> {
-    let flaw = Refused::Input { field, expected: "from 1 to 100 characters" };
+fn checked_subject(field: &'static str, subject: &str) -> Result<GroupSubject, RequestError> {
+    let flaw = RequestError::Input { field, expected: "from 1 to 100 characters" };
     if !(1..=MAX_SUBJECT).contains(&subject.chars().count()) {
         return Err(flaw);
     }
     GroupSubject::new(subject).map_err(|_| flaw)
 }
 
-fn people(ids: &[String]) -> Result<Vec<Jid>, Refused> {
+fn people(ids: &[String]) -> Result<Vec<Jid>, RequestError> {
     if ids.len() > MAX_MEMBERS {
-        return Err(Refused::Input { field: "participants", expected: "at most 1023" });
+        return Err(RequestError::Input { field: "participants", expected: "at most 1023" });
     }
     ids.iter().map(|id| requests::person("participants", id)).collect()
 }
 
 /// The code within a link, or alone.
-fn invite(text: &str) -> Result<String, Refused> {
+fn invite(text: &str) -> Result<String, RequestError> {
     let text = text.trim();
     let code = text.strip_prefix("https://").unwrap_or(text);
     let code = code.strip_prefix("chat.whatsapp.com/").unwrap_or(code);
@@ -286,15 +286,15 @@ fn invite(text: &str) -> Result<String, Refused> {
     let code = code.split('?').next().unwrap_or_default();
     let plain = (8..=64).contains(&code.len())
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let flaw = Refused::Input { field: "code", expected: "expected a code like https://chat.whatsapp.com/…" };
+    let flaw = RequestError::Input { field: "code", expected: "expected a code like https://chat.whatsapp.com/…" };
     plain.then(|| code.to_owned()).ok_or(flaw)
 }
 
 /// WhatsApp has several words for a code that opens nothing.
-fn of_invite(refused: Refused) -> Refused {
+fn of_invite(refused: RequestError) -> RequestError {
     match refused {
-        Refused::NotAllowed | Refused::Unknown(_) => Refused::Unknown("invitation"),
-        Refused::WhatsApp(said) if said.starts_with("406") => Refused::Unknown("invitation"),
+        RequestError::NotAllowed | RequestError::Unknown(_) => RequestError::Unknown("invitation"),
+        RequestError::WhatsApp(said) if said.starts_with("406") => RequestError::Unknown("invitation"),
         other => other,
     }
 }

@@ -33,7 +33,7 @@ pub(in crate::session) const ANSWER: Duration = Duration::from_secs(20);
 
 /// Why WhatsApp did not do what was asked, or was not asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum RequestError {
     #[error("the session is not connected to WhatsApp")]
     NotConnected,
     /// Nothing was done. The next session can be asked.
@@ -70,13 +70,13 @@ pub enum Refused {
     Store(#[from] StoreError),
 }
 
-impl From<End> for Refused {
+impl From<End> for RequestError {
     fn from(end: End) -> Self {
         Self::Ended(end)
     }
 }
 
-impl Refused {
+impl RequestError {
     /// What an error of the library comes to.
     pub(in crate::session) fn of(error: &(impl Error + 'static)) -> Self {
         debug!(%error, "WhatsApp was asked in vain");
@@ -141,23 +141,23 @@ impl Session {
         &self,
         kind: RequestKind,
         ask: impl FnOnce(Arc<Client>) -> F,
-    ) -> Result<T, Refused>
+    ) -> Result<T, RequestError>
     where
         E: Error + 'static,
         F: Future<Output = Result<T, E>> + Send,
     {
         let client = self.connected()?;
-        self.0.pace.take(kind).map_err(|wait| Refused::TooMany { wait })?;
+        self.0.pace.take(kind).map_err(|wait| RequestError::TooMany { wait })?;
         // Boxed: the library's futures are deep and large, and a handler's would hold them all.
         match timeout(ANSWER, ask(client).boxed()).await {
-            Ok(answered) => answered.map_err(|error| Refused::of(&error)),
-            Err(_) => Err(Refused::Unreachable),
+            Ok(answered) => answered.map_err(|error| RequestError::of(&error)),
+            Err(_) => Err(RequestError::Unreachable),
         }
     }
 
     /// Changes a setting that all of the tenant's devices have. WhatsApp tells it back before the library returns; what it told is
     /// durable when this returns.
-    pub(in crate::session) async fn set<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
+    pub(in crate::session) async fn set<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, RequestError>
     where
         E: Error + 'static,
         F: Future<Output = Result<T, E>> + Send,
@@ -176,8 +176,8 @@ impl Session {
     }
 
     /// The client of the connection that is up now.
-    pub(in crate::session) fn connected(&self) -> Result<Arc<Client>, Refused> {
-        let unreachable = || if self.status().paired { Refused::Unreachable } else { Refused::NotConnected };
+    pub(in crate::session) fn connected(&self) -> Result<Arc<Client>, RequestError> {
+        let unreachable = || if self.status().paired { RequestError::Unreachable } else { RequestError::NotConnected };
         self.0.ready.borrow().clone().ok_or_else(|| self.unready(unreachable()))
     }
 }
@@ -193,22 +193,22 @@ fn graphql(error: &str) -> Option<(u16, String)> {
 }
 
 /// The jid of a person.
-pub(in crate::session) fn person(field: &'static str, text: &str) -> Result<Jid, Refused> {
+pub(in crate::session) fn person(field: &'static str, text: &str) -> Result<Jid, RequestError> {
     let jid = text.parse::<Jid>().ok().filter(|jid| matches!(jid.server, Server::Pn | Server::Lid));
-    let flaw = Refused::Input { field, expected: "expected a person's id like 573001112233@c.us" };
+    let flaw = RequestError::Input { field, expected: "expected a person's id like 573001112233@c.us" };
     jid.map(|jid| jid.to_non_ad()).filter(|jid| is_number(&jid.user)).ok_or(flaw)
 }
 
 /// The jid of a conversation: a person, a group, a channel or the status.
-pub(in crate::session) fn chat(field: &'static str, text: &str) -> Result<Jid, Refused> {
-    let flaw = Refused::Input { field, expected: "expected a chat id like 573001112233@c.us" };
+pub(in crate::session) fn chat(field: &'static str, text: &str) -> Result<Jid, RequestError> {
+    let flaw = RequestError::Input { field, expected: "expected a chat id like 573001112233@c.us" };
     text.parse::<Jid>().map(|jid| jid.to_non_ad()).map_err(|_| flaw)
 }
 
 /// The jid of a group.
-pub(in crate::session) fn group(field: &'static str, text: &str) -> Result<Jid, Refused> {
+pub(in crate::session) fn group(field: &'static str, text: &str) -> Result<Jid, RequestError> {
     let jid = text.parse::<Jid>().ok().filter(|jid| jid.server == Server::Group);
-    let flaw = Refused::Input { field, expected: "expected a group's id like 120363000000000000@g.us" };
+    let flaw = RequestError::Input { field, expected: "expected a group's id like 120363000000000000@g.us" };
     // Groups of old are named by their maker's number and the time.
     jid.filter(|jid| jid.user.split('-').all(is_number)).ok_or(flaw)
 }

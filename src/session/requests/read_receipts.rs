@@ -13,7 +13,7 @@ use crate::{
         EventId, Message,
         history::{self, Entry},
     },
-    session::{RefusedSend, Session},
+    session::{AcceptError, Session},
     store::{
         Batch, Store, StoreError,
         key::{self, Key},
@@ -30,7 +30,7 @@ const ODD: usize = 200;
 
 impl Session {
     /// Marks these messages of a chat as read; without any, all that came there and was not marked. Returns them.
-    pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, RefusedSend> {
+    pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, AcceptError> {
         let (client, names) = self.reach(RequestKind::Receipt, chat).await?;
         let unreadable = |error: StoreError| self.unreadable(&error);
         let mut marked = Marked::read(&self.0.store, &names).await.map_err(unreadable)?;
@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// Shows in the chat that somebody is typing, or not any more.
-    pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), RefusedSend> {
+    pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), AcceptError> {
         let (client, names) = self.reach(RequestKind::Presence, chat).await?;
         let jid = &names[0];
         if typing {
@@ -87,18 +87,18 @@ impl Session {
     }
 
     /// Within the deadline of a question: what waits for the wire for so long is worth nothing any more.
-    async fn in_time<E>(&self, showing: impl Future<Output = Result<(), E>>) -> Result<(), RefusedSend> {
+    async fn in_time<E>(&self, showing: impl Future<Output = Result<(), E>>) -> Result<(), AcceptError> {
         match timeout(ANSWER, showing).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(self.unready(RefusedSend::NotConnected)),
+            _ => Err(self.unready(AcceptError::NotConnected)),
         }
     }
 
     /// The client, and the names of the chat.
-    async fn reach(&self, kind: RequestKind, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), RefusedSend> {
-        let client = self.0.ready.borrow().clone().ok_or_else(|| self.unready(RefusedSend::NotConnected))?;
+    async fn reach(&self, kind: RequestKind, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), AcceptError> {
+        let client = self.0.ready.borrow().clone().ok_or_else(|| self.unready(AcceptError::NotConnected))?;
         let names = self.addressee(chat, None).await?;
-        self.0.pace.take(kind).map_err(|wait| RefusedSend::TooMany { wait })?;
+        self.0.pace.take(kind).map_err(|wait| AcceptError::TooMany { wait })?;
         Ok((client, names))
     }
 }

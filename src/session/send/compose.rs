@@ -19,7 +19,7 @@ use whatsapp_rust::{
 use super::status_broadcast;
 use crate::{
     message::{
-        Content, Draft, Flaw, Happening, LinkPreview, Mentions, Poll, Quoted, Target,
+        Content, Draft, Flaw, Happening, LinkPreview, Mentions, MessageTarget, Poll, Quoted,
         media::{Attachment, AttachmentKind},
     },
     session::{
@@ -43,9 +43,9 @@ pub struct Setting<'a> {
     pub secret: [u8; 32],
     pub now_ms: i64,
     /// The message that it answers, and who wrote that.
-    pub answers: Option<(Target, wa::Message)>,
+    pub answers: Option<(MessageTarget, wa::Message)>,
     /// The poll that it votes in, or the message that it edits or passes on, and who made that.
-    pub about: Option<(Target, wa::Message)>,
+    pub about: Option<(MessageTarget, wa::Message)>,
     /// After how many seconds the chat's messages disappear.
     pub timer: Option<u32>,
     /// The file of [`Draft::File`].
@@ -404,7 +404,7 @@ fn of_protocol(protocol: ProtocolMessage) -> wa::Message {
 }
 
 /// Names a message; where several write also who wrote it.
-fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
+fn key(target: &MessageTarget, setting: &Setting<'_>) -> wa::MessageKey {
     let among_many = matches!(setting.chat.server, whatsapp_rust::Server::Group | whatsapp_rust::Server::Broadcast);
     wa::MessageKey {
         remote_jid: Some(setting.chat.to_string()),
@@ -416,7 +416,7 @@ fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
 
 fn answer(
     context: &mut Option<wa::ContextInfo>,
-    (target, original): &(Target, wa::Message),
+    (target, original): &(MessageTarget, wa::Message),
     setting: &Setting<'_>,
 ) -> Quoted {
     let mut quote = build_quote_context(&target.id, &target.sender, content::unwrap(original));

@@ -26,7 +26,7 @@ use crate::{
 const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A message that goes next in its chat, and what was shown for it.
-struct Shown {
+struct ShownSigns {
     id: Arc<str>,
     since: Instant,
     done: Done,
@@ -34,7 +34,7 @@ struct Shown {
 
 /// By chat.
 pub struct Manners {
-    shown: HashMap<Arc<str>, Shown>,
+    shown: HashMap<Arc<str>, ShownSigns>,
     typing: Typing,
 }
 
@@ -58,7 +58,7 @@ impl Manners {
         if waiting.timing.due_at_ms == 0 {
             return Act::Send;
         }
-        let fresh = || Shown { id: waiting.id.clone(), since: Instant::now(), done: Done::default() };
+        let fresh = || ShownSigns { id: waiting.id.clone(), since: Instant::now(), done: Done::default() };
         let shown = self.shown.entry(waiting.chat.clone()).or_insert_with(fresh);
         if shown.id != waiting.id {
             *shown = fresh();

@@ -13,7 +13,7 @@ use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
 use crate::{
     message::{EventBody, Outgoing, Waiting},
     pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
-    session::{Inner, RefusedSend, Session},
+    session::{AcceptError, Inner, Session},
     store::{StoreError, space},
 };
 
@@ -228,7 +228,7 @@ impl Session {
     }
 
     /// Refuses a first message to a stranger that could not leave in its time: behind as many others, or while WhatsApp allows none.
-    pub(in crate::session) async fn refuse_bulk(&self, outgoing: &Outgoing) -> Result<(), RefusedSend> {
+    pub(in crate::session) async fn refuse_bulk(&self, outgoing: &Outgoing) -> Result<(), AcceptError> {
         let inner = &self.0;
         let now_ms = inner.env.clock.now().as_millisecond();
         let limit = inner.env.messages.ttl;
@@ -243,7 +243,7 @@ impl Session {
         let held = by_limit.into_iter().chain(inner.seen.no_new_chats(now_ms)).find(|held| held.until_ms > ends_ms);
         match held {
             // A repeat of what was accepted is answered as the first was.
-            Some(held) if self.accepted(&outgoing.message.id).await?.is_none() => Err(RefusedSend::Strangers(held)),
+            Some(held) if self.accepted(&outgoing.message.id).await?.is_none() => Err(AcceptError::Strangers(held)),
             _ => Ok(()),
         }
     }

@@ -16,7 +16,7 @@ const UNREACHABLE: Outcome = failed(false, false, None);
 const NOT_NOW: Outcome = failed(false, true, None);
 
 const fn failed(answered: bool, not_now: bool, after: Option<Duration>) -> Outcome {
-    Outcome::Failed(Refusal { answered, not_now, after, status: None, error: String::new() })
+    Outcome::Failed(DeliveryRefusal { answered, not_now, after, status: None, error: String::new() })
 }
 
 /// A queue with a clock of its own and a receiver that decides by the event's number.
