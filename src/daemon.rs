@@ -31,17 +31,17 @@ use crate::{
     bot::service::Bots,
     clock::SystemClock,
     config::{self, Config, Credentials, Secret, VaultHome},
-    fleet::{Fleet, Settings, Summary, WorkFolder},
-    journal::{Pace, Policy},
+    fleet::{Fleet, FleetSettings, Summary, WorkFolder},
+    journal::{JournalPace, Policy},
     listener::{self, Room},
     live::Live,
     message::{
-        Feed, Shelf,
+        Feed, SegmentCache,
         media::{DiskReserve, Disks, Keeper, Links, Spool, open_place},
     },
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
-    session::{Directory, Ended, Endpoint, Env, UrlPlaces, Versions, http_client},
+    session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
     telemetry::metrics,
     vault::{
@@ -140,7 +140,7 @@ impl Daemon {
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
         let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
-        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
+        let settings = FleetSettings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
@@ -566,9 +566,9 @@ fn env(
             ..PoolOptions::default()
         })?,
         feed: Feed::new(),
-        shelf: Shelf::default(),
+        shelf: SegmentCache::default(),
         directory: Directory::default(),
-        ended: Ended::default(),
+        ended: EndedTenants::default(),
         policy: journal_policy(config),
         settings: config.session.clone(),
         quiet_first: config.heartbeat.interval / 2,
@@ -594,7 +594,7 @@ fn env(
 /// How journals are kept.
 pub fn journal_policy(config: &Config) -> Policy {
     Policy {
-        pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
+        pace: JournalPace { writes_per_minute: config.vault.writes_per_minute, ..JournalPace::default() },
         snapshot_entries: config.vault.snapshot_entries,
         audit: Some(config.vault.audit),
         ..Policy::default()

@@ -151,12 +151,12 @@ fn envelope(bytes: &[u8]) {
 fn settings(bytes: &[u8]) {
     let Ok(given) = serde_json::from_slice::<Value>(bytes) else { return };
     let allow = outbound::Allow::default();
-    let before = webhook::Settings::default();
-    match webhook::Settings::parse(&given, &before, |url| outbound::check(url, &allow)) {
+    let before = webhook::WebhookSettings::default();
+    match webhook::WebhookSettings::parse(&given, &before, |url| outbound::check(url, &allow)) {
         Ok(taken) => {
-            assert_eq!(webhook::Settings::restore(&taken.store()).as_ref(), Some(&taken));
+            assert_eq!(webhook::WebhookSettings::restore(&taken.store()).as_ref(), Some(&taken));
             let shown = serde_json::to_value(taken.show()).expect("plain data");
-            let again = webhook::Settings::parse(&shown, &taken, |url| outbound::check(url, &allow));
+            let again = webhook::WebhookSettings::parse(&shown, &taken, |url| outbound::check(url, &allow));
             assert_eq!(again.as_ref(), Ok(&taken), "what is shown can be sent back");
         }
         Err(flaws) => assert!(!flaws.is_empty()),

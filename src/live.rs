@@ -66,7 +66,7 @@ pub struct Live {
 }
 
 #[derive(Clone)]
-struct Shared {
+struct LiveContext {
     fleet: Arc<Fleet>,
     auth: Arc<Auth>,
     origins: config::Origins,
@@ -111,7 +111,8 @@ impl Live {
         let visitors = Visitors::new(settings.handshakes.clone());
         let origins = settings.origins.clone();
         let seats = Seats::new(sockets);
-        let shared = Shared { fleet, auth: auth.clone(), origins, seats, tasks: tasks.clone(), stop: stop.clone() };
+        let shared =
+            LiveContext { fleet, auth: auth.clone(), origins, seats, tasks: tasks.clone(), stop: stop.clone() };
         let (sockets, io) = SocketIo::builder()
             .req_path(PATH)
             .max_payload(MAX_PAYLOAD as u64)
@@ -176,7 +177,7 @@ pub const EVENTS: [&str; 1] = ["register"];
 /// connected (`ns.rs`, `connect`), and drops what a quick client says in between.
 async fn admit(
     socket: SocketRef,
-    State(shared): State<Shared>,
+    State(shared): State<LiveContext>,
     TryData(handshake): TryData<Handshake>,
 ) -> Result<(), ConnectError> {
     let brought = handshake.map_or([None, None], |handshake| [handshake.key, handshake.token]);
@@ -229,7 +230,7 @@ async fn admit(
 }
 
 /// A socket is disconnected when its key is revoked or its token has expired.
-async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, shared: Shared) {
+async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, shared: LiveContext) {
     let clock = &shared.fleet.env().clock;
     let expiry = async {
         match valid.expires_at {
@@ -256,7 +257,11 @@ async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: Cancella
     let _ = shared.stop.run_until_cancelled(tokio::time::timeout(PATIENCE, leaving)).await;
 }
 
-async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(registration): TryData<Registration>) {
+async fn on_register(
+    socket: SocketRef,
+    State(shared): State<LiveContext>,
+    TryData(registration): TryData<Registration>,
+) {
     let refuse = |error: &str| {
         let _ = socket.emit("error", &json!({ "code": "invalid_input", "error": error }));
     };

@@ -60,6 +60,6 @@ pub async fn fetch(
         return Err(flaw("count", "expected 1 to 200"));
     }
     let session = app.fleet.known(&tenant).await?;
-    let session::Fetched { messages, complete, full } = session.fetch_past(&chat, wanted.count).await?;
+    let session::FetchedHistory { messages, complete, full } = session.fetch_past(&chat, wanted.count).await?;
     Ok(Json(Fetched { messages, complete, full }))
 }

@@ -20,7 +20,7 @@ use crate::{
     webhook::{FailureForm, Form, WebhookError},
 };
 
-/// A session's `config` in WAHA's form, as it is given. [`crate::webhook::Settings::parse`] checks it and names every flaw, which
+/// A session's `config` in WAHA's form, as it is given. [`crate::webhook::WebhookSettings::parse`] checks it and names every flaw, which
 /// no derived reader would do.
 #[derive(Deserialize)]
 #[serde(transparent)]

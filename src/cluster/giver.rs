@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{HandoverAnswer, HandoverAsk, Verdict};
+use super::{HandoverAnswer, HandoverAsk, HandoverVerdict};
 use crate::{tenant::TenantId, vault::InstanceId};
 
 #[derive(Debug, Default)]
-pub struct Giver(HashMap<InstanceId, BTreeMap<TenantId, (u64, Verdict)>>);
+pub struct Giver(HashMap<InstanceId, BTreeMap<TenantId, (u64, HandoverVerdict)>>);
 
 impl Giver {
     /// What somebody asks for now. Gives what is new: each once, to be answered. What is no longer asked for needs no answer any more.
@@ -16,7 +16,7 @@ impl Giver {
         let mut fresh = Vec::new();
         for ask in asks {
             if known.get(&ask.tenant).is_none_or(|(number, _)| *number != ask.number) {
-                known.insert(ask.tenant.clone(), (ask.number, Verdict::Coming));
+                known.insert(ask.tenant.clone(), (ask.number, HandoverVerdict::Coming));
                 fresh.push(ask.clone());
             }
         }
@@ -27,7 +27,7 @@ impl Giver {
     }
 
     /// An ask that was taken back meanwhile is not answered.
-    pub fn answer(&mut self, by: &InstanceId, ask: &HandoverAsk, verdict: Verdict) {
+    pub fn answer(&mut self, by: &InstanceId, ask: &HandoverAsk, verdict: HandoverVerdict) {
         let known = self.0.get_mut(by).and_then(|known| known.get_mut(&ask.tenant));
         if let Some((_, place)) = known.filter(|(number, _)| *number == ask.number) {
             *place = verdict;

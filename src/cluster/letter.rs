@@ -43,12 +43,12 @@ pub struct HandoverAnswer {
     pub tenant: TenantId,
     pub number: u64,
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: HandoverVerdict,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
-pub enum Verdict {
+pub enum HandoverVerdict {
     /// Heard: the owner is letting go of it.
     Coming,
     /// It is free, and everything up to this document is in the vault.
@@ -57,7 +57,7 @@ pub enum Verdict {
     Kept,
 }
 
-impl Verdict {
+impl HandoverVerdict {
     pub fn given(last: Seq) -> Self {
         Self::Given { last: last.0 }
     }
@@ -89,7 +89,7 @@ mod tests {
             stopped: false,
             offers: vec![tenant.clone()],
             asks: vec![HandoverAsk { tenant: tenant.clone(), number: 7 }],
-            answers: vec![HandoverAnswer { tenant, number: 3, verdict: Verdict::given(Seq(12)) }],
+            answers: vec![HandoverAnswer { tenant, number: 3, verdict: HandoverVerdict::given(Seq(12)) }],
         };
         assert_eq!(Letter::read(&letter.write()), Some(letter.clone()));
         let written = serde_json::to_value(&letter).unwrap();

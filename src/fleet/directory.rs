@@ -105,7 +105,7 @@ async fn mend(fleet: &Fleet, session: &Session, record: Option<&TenantRecord>) -
 /// Brings back tenants that are paired, as their journals say, and that the directory does not have as connected. After the port is open:
 /// it reads every other tenant's state. Returns those whose state could not be read.
 pub async fn restore_forgotten(fleet: &Arc<Fleet>) -> Vec<TenantId> {
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     let remembered = loop {
         match fleet.env.vault.remembered().await {
             Ok(remembered) => break remembered,
@@ -118,7 +118,7 @@ pub async fn restore_forgotten(fleet: &Arc<Fleet>) -> Vec<TenantId> {
 
 /// Looks at them again until they can be read: nobody else looks for them.
 pub async fn restore_unread(fleet: &Arc<Fleet>, mut unread: Vec<TenantId>) {
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     while !unread.is_empty() {
         pause.wait().await;
         unread = restore_paired(fleet, unread).await;
@@ -151,12 +151,12 @@ async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<Tenan
 }
 
 /// Between two looks at what could not be read: longer each time.
-pub struct Pause {
+pub struct RetryPause {
     rng: SmallRng,
     taken: u32,
 }
 
-impl Pause {
+impl RetryPause {
     pub fn new() -> Self {
         Self { rng: SmallRng::from_os_rng(), taken: 0 }
     }

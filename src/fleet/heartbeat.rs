@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::{Beat, Fleet};
 use crate::{
     message::ConnectionState,
-    session::Health,
+    session::SessionHealth,
     telemetry::metrics,
     tenant::TenantId,
     vault::{TenantInfo, VaultError},
@@ -58,7 +58,7 @@ async fn beat_once(fleet: &Arc<Fleet>) {
         })
         .buffer_unordered(PINGS);
     while let Some((tenant, health)) = checks.next().await {
-        if let Health::Reconnecting(why) = health {
+        if let SessionHealth::Reconnecting(why) = health {
             warn!(%tenant, why, "reconnecting");
         }
         *counts.entry(health.as_str()).or_default() += 1;

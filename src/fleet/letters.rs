@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{Fleet, handover};
 use crate::{
-    cluster::{BOX_PAUSE, Letter, Reading},
+    cluster::{BOX_PAUSE, Letter, LetterReading},
     tenant::TenantId,
     vault::{InstanceId, VaultError},
 };
@@ -119,11 +119,11 @@ async fn receive(fleet: &Fleet) -> Result<Vec<(InstanceId, Letter)>, VaultError>
         let Some(letter) = Letter::read(&body) else { continue };
         let mut book = fleet.handovers.book();
         let reading = book.post.read(&from, &letter);
-        if reading == Reading::New {
+        if reading == LetterReading::New {
             fleet.peers.hear(&from, book.post.is_heard(&letter, &from), now);
             book.joiner.heard(&from, now);
         }
-        if reading != Reading::Stale {
+        if reading != LetterReading::Stale {
             letters.push((from, letter));
         }
     }

@@ -63,7 +63,8 @@ use crate::{
         media::{FileName, MessageLookup, Sweeper},
     },
     session::{
-        AcceptError, CodeRequestError, End, Env, Health, Prepared, Session, SessionError, Source, State, Status,
+        AcceptError, CodeRequestError, End, Env, FileSource, Prepared, Session, SessionError, SessionHealth, State,
+        Status,
     },
     store::StoreError,
     telemetry::metrics,
@@ -80,7 +81,7 @@ const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 /// All sessions of this process.
 pub struct Fleet {
     env: Arc<Env>,
-    settings: Settings,
+    settings: FleetSettings,
     tenants: Mutex<HashMap<TenantId, Arc<Slot>>>,
     draining: AtomicBool,
     records: RecordCache,
@@ -112,7 +113,7 @@ pub trait SessionObserver: Send + Sync + 'static {
 
 /// What the fleet goes by.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct FleetSettings {
     pub restore: config::Restore,
     pub heartbeat: config::Heartbeat,
     /// No other process can have the vault open while this one has.
@@ -123,7 +124,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Beat {
     pub at: Timestamp,
-    pub health: Health,
+    pub health: SessionHealth,
 }
 
 /// Why the fleet did not do what was asked.
@@ -179,7 +180,7 @@ pub struct Counts {
 }
 
 impl Fleet {
-    pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
+    pub fn new(env: Arc<Env>, settings: FleetSettings) -> Arc<Self> {
         let started_at = env.clock.now();
         let peers = Peers::new(settings.heartbeat.announce);
         let reviving = Semaphore::new(settings.restore.batch_size);
@@ -338,7 +339,7 @@ impl Fleet {
         &self,
         tenant: &TenantId,
         request: &SendRequest,
-        source: Source,
+        source: FileSource,
         key: Option<&str>,
     ) -> Result<Result<Message, AcceptError>, FleetError> {
         if self.is_draining() {

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Fleet, directory::Pause, letters, takeback};
+use super::{Fleet, directory::RetryPause, letters, takeback};
 use crate::{
     crash,
     session::{self, State},
@@ -65,7 +65,7 @@ const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Opens the tenants that have lost their pairing lately, once all others are there. They connect to nothing, but their webhooks may
 /// still be owed the news of it.
 pub async fn open_unlinked(fleet: &Arc<Fleet>) {
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     let listed = loop {
         match fleet.env.vault.tenants().await {
             Ok(listed) => break listed,
@@ -78,7 +78,7 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     let records = listed.into_iter().filter_map(|(_, record)| record.ok());
     let unlinked = records.filter(|record| !record.whatsapp_connected && record.deleted_at.is_none());
     let mut left: Vec<_> = unlinked.filter(|record| record.last_error_at.is_some_and(lately)).collect();
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     while !left.is_empty() {
         let mut unread = Vec::new();
         for record in left {

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::{Fleet, FleetError, MoveInError, directory::Pause, takeback};
+use super::{Fleet, FleetError, MoveInError, directory::RetryPause, takeback};
 use crate::{
     config,
     import::{CounterMargin, Finality, ImportError, ImportFailure, LiveError, LiveSource, RefusedImport, TenantPast},
@@ -104,7 +104,7 @@ impl Fleet {
 impl StartImport {
     async fn run(mut self) {
         let began = Instant::now();
-        let mut pause = Pause::new();
+        let mut pause = RetryPause::new();
         loop {
             match self.pass().await {
                 Ok(0) => break,

@@ -1,6 +1,6 @@
 //! What a journal's handles and its writer share: the changes that wait, the wishes, and how far things are.
 //!
-//! The lock is held for moments only and never across an await. The store calls [`Book::record`] under its own lock; nothing here
+//! The lock is held for moments only and never across an await. The store calls [`JournalBook::record`] under its own lock; nothing here
 //! calls back into the store.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64};
@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConfirmError, JournalClosedError, Loss, SnapshotError, Source,
+    ConfirmError, JournalClosedError, Loss, SnapshotError, SnapshotSource,
     record::{Change, ChangeNo, Cut},
 };
 use crate::{
@@ -19,18 +19,18 @@ use crate::{
 
 /// How far a journal is.
 #[derive(Debug, Clone)]
-pub(super) struct Progress {
+pub(super) struct DurableProgress {
     /// Up to here everything is in the vault.
     pub durable: ChangeNo,
     pub closed: Option<JournalClosedError>,
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
-    book: Mutex<Book>,
+pub(super) struct JournalShared {
+    book: Mutex<JournalBook>,
     /// Wakes the writer.
     pub wake: Notify,
-    pub progress: watch::Sender<Progress>,
+    pub progress: watch::Sender<DurableProgress>,
     /// The vault's loss, until everything is there again.
     pub loss: watch::Sender<Option<Loss>>,
     /// Counts the losses.
@@ -45,7 +45,7 @@ pub(super) struct Shared {
 pub(super) type Confirmation = oneshot::Sender<Result<(), ConfirmError>>;
 pub(super) type Keeping = oneshot::Sender<Result<SnapshotId, SnapshotError>>;
 
-pub(super) struct Book {
+pub(super) struct JournalBook {
     /// The last change recorded.
     pub last: ChangeNo,
     pub pending: Cut,
@@ -56,7 +56,7 @@ pub(super) struct Book {
     /// Who wants a snapshot kept.
     pub keepings: Vec<Keeping>,
     /// The store, which holds the journal: so not the other way round.
-    pub source: Option<Weak<dyn Source>>,
+    pub source: Option<Weak<dyn SnapshotSource>>,
     /// The directory record as of the opening, as far as known: written with the state if the vault loses it.
     pub record: Decision,
     pub barrier: Barrier,
@@ -84,9 +84,9 @@ pub(super) enum Barrier {
     Reached(Cut, ChangeNo),
 }
 
-impl Shared {
+impl JournalShared {
     pub fn new(confirmed_at: Instant, head: Seq) -> Self {
-        let book = Book {
+        let book = JournalBook {
             last: ChangeNo::ZERO,
             pending: Cut::default(),
             wanted: ChangeNo::ZERO,
@@ -105,7 +105,7 @@ impl Shared {
         Self {
             book: Mutex::new(book),
             wake: Notify::new(),
-            progress: watch::Sender::new(Progress { durable: ChangeNo::ZERO, closed: None }),
+            progress: watch::Sender::new(DurableProgress { durable: ChangeNo::ZERO, closed: None }),
             loss: watch::Sender::new(None),
             losses: AtomicU64::new(0),
             refused_snapshots: AtomicU64::new(0),
@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// Every change to a book is a single step, so one that a panic has interrupted is still good.
-    pub fn book(&self) -> MutexGuard<'_, Book> {
+    pub fn book(&self) -> MutexGuard<'_, JournalBook> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -219,7 +219,7 @@ impl Shared {
     }
 }
 
-impl Book {
+impl JournalBook {
     /// Puts up a barrier; its number.
     pub fn ask_barrier(&mut self) -> u64 {
         self.barriers += 1;
@@ -228,9 +228,9 @@ impl Book {
     }
 }
 
-impl std::fmt::Debug for Book {
+impl std::fmt::Debug for JournalBook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Book")
+        f.debug_struct("JournalBook")
             .field("last", &self.last)
             .field("wanted", &self.wanted)
             .field("outage", &self.outage)

@@ -10,7 +10,7 @@ use prost::Message;
 use super::{
     damage::{Damage, Document},
     format::{self, Guard},
-    record::{Cut, State},
+    record::{Cut, RecordMap},
 };
 use crate::{
     seal::{Digest, Kind, OVERHEAD, SealPosition, TenantSeal},
@@ -112,7 +112,7 @@ fn digest(documents: &[JournalDocument]) -> Digest {
 pub(super) struct Follower {
     seal: TenantSeal,
     pub head: Head,
-    pub state: State,
+    pub state: RecordMap,
     /// Documents that no compaction may remove: see [`Guard`].
     pub guards: Vec<Guard>,
     /// What was read since the known point.
@@ -138,7 +138,7 @@ impl Tail {
 }
 
 impl Follower {
-    pub fn new(seal: TenantSeal, head: Head, state: State, guards: Vec<Guard>) -> Self {
+    pub fn new(seal: TenantSeal, head: Head, state: RecordMap, guards: Vec<Guard>) -> Self {
         Self { seal, head, state, guards, tail: Tail::default(), latest: Timestamp::MIN, open: Vec::new() }
     }
 

@@ -25,7 +25,7 @@ use super::{
     Context, OpenError,
     chain::{Follower, Frozen, Scribe},
     damage::Damage,
-    flight::{PendingAppend, VaultRequest, Verdict},
+    flight::{AppendVerdict, PendingAppend, VaultRequest},
     hydrate::{self, HydrateError, Hydrated},
     pace::Patience,
 };
@@ -169,16 +169,16 @@ async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> 
             }
         };
         match verdict {
-            Verdict::Onward => {}
-            Verdict::Landed => return Ok(Placed::Yes { sent, documents: flight.frozen.documents }),
-            Verdict::Fenced => return Ok(Placed::No),
-            Verdict::BackOff if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
-            Verdict::BackOff => {
+            AppendVerdict::Onward => {}
+            AppendVerdict::Landed => return Ok(Placed::Yes { sent, documents: flight.frozen.documents }),
+            AppendVerdict::Fenced => return Ok(Placed::No),
+            AppendVerdict::BackOff if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
+            AppendVerdict::BackOff => {
                 let silence = || VaultError::Unavailable("it contradicts itself".into());
                 return Err(OpenError::Vault(lost.unwrap_or_else(silence)));
             }
-            Verdict::Refused(why) => return Err(OpenError::Vault(VaultError::Refused(why))),
-            Verdict::Lost(_) => return Ok(Placed::AfterNothing),
+            AppendVerdict::Refused(why) => return Err(OpenError::Vault(VaultError::Refused(why))),
+            AppendVerdict::Lost(_) => return Ok(Placed::AfterNothing),
         }
     }
 }

@@ -45,7 +45,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     audit::Audits,
-    book::Shared,
+    book::JournalShared,
     chain::{Scribe, Tail},
     pace::WriteBudget,
     writer::Writer,
@@ -59,9 +59,9 @@ pub use self::{
     archive::{Archive, ArchiveError, Piece},
     damage::{Damage, Document, Loss},
     owner::last_writer,
-    pace::{Backoff, Pace},
+    pace::{Backoff, JournalPace},
     record::{Change, ChangeNo, Record, Space},
-    snapshot::{Source, SourceError},
+    snapshot::{SnapshotSource, SourceError},
 };
 use crate::{
     clock::{Clock, Instant},
@@ -93,7 +93,7 @@ pub struct Context {
 /// How a journal behaves where the rules leave a choice.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    pub pace: Pace,
+    pub pace: JournalPace,
     pub backoff: Backoff,
     /// A snapshot is due after so many entries, …
     pub snapshot_entries: u64,
@@ -124,7 +124,7 @@ impl Default for Policy {
     fn default() -> Self {
         let week = Duration::from_secs(7 * 24 * 3600);
         Self {
-            pace: Pace::default(),
+            pace: JournalPace::default(),
             backoff: Backoff::default(),
             snapshot_entries: 1000,
             snapshot_bytes: 1024 * 1024,
@@ -219,7 +219,7 @@ pub async fn open_prepared(
         tenant: cx.tenant.clone(),
         max_payload: cx.policy.max_payload,
     };
-    let shared = Arc::new(Shared::new(confirmed_at, follower.head.last));
+    let shared = Arc::new(JournalShared::new(confirmed_at, follower.head.last));
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
     let audits = Audits::new(cx.policy.audit, now, &mut cx.rng);
@@ -322,7 +322,7 @@ pub struct Journal(Arc<JournalHandle>);
 
 #[derive(Debug)]
 struct JournalHandle {
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
     archive: Archive,
     epoch: Seq,
     passed_over: Option<Damage>,
@@ -418,7 +418,7 @@ impl Journal {
     }
 
     /// From now on snapshots are taken, from this source, for as long as it lives.
-    pub fn snapshots_from(&self, source: Weak<dyn Source>) {
+    pub fn snapshots_from(&self, source: Weak<dyn SnapshotSource>) {
         self.shared().book().source = Some(source);
         self.shared().wake.notify_one();
     }
@@ -452,7 +452,7 @@ impl Journal {
         &self.0.archive
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    fn shared(&self) -> &Arc<JournalShared> {
         &self.0.shared
     }
 }

@@ -21,7 +21,7 @@ use rand::{Rng, rngs::SmallRng};
 
 use super::{
     Context, Policy, SnapshotError,
-    book::Shared,
+    book::JournalShared,
     chain::Head,
     damage::{Damage, Document},
     format::{self, Guard},
@@ -41,7 +41,7 @@ use crate::{
 const PATIENCE: u32 = 3;
 
 /// The state, for snapshots: the store.
-pub trait Source: Send + Sync + 'static {
+pub trait SnapshotSource: Send + Sync + 'static {
     /// Reads all journaled records in one read transaction, off the async threads.
     ///
     /// Calls `begun` once the transaction sees its state and before anything else can be recorded: under the lock
@@ -83,11 +83,11 @@ pub(super) struct SnapshotWriter {
     clock: Arc<dyn Clock>,
     policy: Policy,
     rng: SmallRng,
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
 }
 
 impl SnapshotWriter {
-    pub fn new(cx: &Context, rng: SmallRng, shared: Arc<Shared>) -> Self {
+    pub fn new(cx: &Context, rng: SmallRng, shared: Arc<JournalShared>) -> Self {
         Self {
             vault: cx.vault.clone(),
             seal: cx.seal.clone(),
@@ -99,7 +99,7 @@ impl SnapshotWriter {
         }
     }
 
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<JournalShared> {
         &self.shared
     }
 

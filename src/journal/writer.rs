@@ -18,12 +18,12 @@ use tokio_util::{
 };
 
 use super::{
-    ConfirmError, Context, JournalClosedError, SnapshotError, Source,
+    ConfirmError, Context, JournalClosedError, SnapshotError, SnapshotSource,
     audit::Audits,
-    book::{Barrier, Keeping, Shared},
+    book::{Barrier, JournalShared, Keeping},
     chain::{Frozen, Head, Scribe, Tail, guard},
     damage::Loss,
-    flight::{PendingAppend, VaultRequest, Verdict},
+    flight::{AppendVerdict, PendingAppend, VaultRequest},
     format::Guard,
     pace::WriteBudget,
     record::{Cut, decide},
@@ -39,7 +39,7 @@ use crate::{
 pub(super) struct Writer {
     pub cx: Context,
     pub scribe: Scribe,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<JournalShared>,
     pub tasks: TaskTracker,
     pub head: Head,
     pub guards: Vec<Guard>,
@@ -92,7 +92,7 @@ enum WriterStep {
     Append(Cut),
     Audit,
     /// The barrier's number goes with it.
-    Snapshot(Arc<dyn Source>, Vec<Keeping>, u64),
+    Snapshot(Arc<dyn SnapshotSource>, Vec<Keeping>, u64),
     Stop,
     /// Nothing, before someone wakes it or the moment has come.
     Rest(Option<Instant>),
@@ -289,13 +289,13 @@ impl Writer {
                 }
             };
             match verdict {
-                Verdict::Onward => {}
-                Verdict::BackOff => {
+                AppendVerdict::Onward => {}
+                AppendVerdict::BackOff => {
                     self.suffer(silence.unwrap_or_else(|| "it contradicts itself".into()));
                     self.back_off(unanswered).await?;
                     unanswered += 1;
                 }
-                Verdict::Landed => {
+                AppendVerdict::Landed => {
                     let frozen = flight.frozen;
                     if frozen.decision.is_some() {
                         self.guards.extend(frozen.documents.last().map(guard));
@@ -313,13 +313,13 @@ impl Writer {
                     }
                     return Ok(());
                 }
-                Verdict::Fenced => return Err(JournalClosedError::Fenced),
+                AppendVerdict::Fenced => return Err(JournalClosedError::Fenced),
                 // The changes are in hand: they are part of what is written anew.
-                Verdict::Lost(loss) => {
+                AppendVerdict::Lost(loss) => {
                     self.lose(loss);
                     return Ok(());
                 }
-                Verdict::Refused(why) => return Err(JournalClosedError::Refused(why)),
+                AppendVerdict::Refused(why) => return Err(JournalClosedError::Refused(why)),
             }
         }
     }
@@ -429,7 +429,7 @@ impl Writer {
     /// Lets the source begin its read transaction, appends what was pending at that moment, and leaves the rest to a task.
     async fn begin_snapshot(
         &mut self,
-        source: Arc<dyn Source>,
+        source: Arc<dyn SnapshotSource>,
         keepings: Vec<Keeping>,
         asked: u64,
     ) -> Result<(), JournalClosedError> {
@@ -491,7 +491,7 @@ impl Writer {
 
 /// One snapshot's job.
 struct SnapshotJob {
-    source: Arc<dyn Source>,
+    source: Arc<dyn SnapshotSource>,
     /// The barrier's number.
     asked: u64,
     keepings: Vec<Keeping>,

@@ -51,7 +51,7 @@ pub struct Room {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct ConnectionLimits {
     most: usize,
     web_sockets: usize,
     per_address: usize,
@@ -63,15 +63,15 @@ struct Limits {
 }
 
 pub struct Connections {
-    limits: Limits,
+    limits: ConnectionLimits,
     proxies: config::Proxies,
-    table: Mutex<Table>,
+    table: Mutex<ConnectionTable>,
     /// One that was told to leave is gone.
     left: Notify,
 }
 
 #[derive(Default)]
-struct Table {
+struct ConnectionTable {
     next: u64,
     open: HashMap<u64, Arc<CallerConnection>>,
     by_address: HashMap<IpAddr, usize>,
@@ -156,7 +156,7 @@ pub fn web_sockets(settings: &config::Connections, room: Room) -> usize {
 impl Connections {
     pub fn new(settings: &config::Connections, proxies: &config::Proxies, room: Room) -> Arc<Self> {
         let most = most(settings, room);
-        let limits = Limits {
+        let limits = ConnectionLimits {
             most,
             web_sockets: web_sockets(settings, room),
             per_address: settings.per_address.map_or(most / 2, |per_address| per_address.get()).max(1),
@@ -250,12 +250,12 @@ impl Connections {
         overdue.iter().for_each(|one| table.close(one));
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, ConnectionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl ConnectionTable {
     fn count(&self, address: IpAddr) -> usize {
         self.by_address.get(&address).copied().unwrap_or_default()
     }
@@ -349,7 +349,7 @@ impl Activity {
         }
     }
 
-    fn is_overdue(&self, limits: &Limits, now: Instant) -> bool {
+    fn is_overdue(&self, limits: &ConnectionLimits, now: Instant) -> bool {
         let lasts = now.saturating_duration_since(self.since);
         match self.phase {
             Phase::Head => lasts > limits.head,

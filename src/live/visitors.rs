@@ -51,11 +51,11 @@ const MAX_WEB_SOCKETS: usize = 4;
 #[derive(Debug)]
 pub struct Visitors {
     limits: Handshakes,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingRoom>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingRoom {
     next: u64,
     /// Those without a key, in the order in which they came.
     unknown: BTreeMap<u64, Unknown>,
@@ -76,12 +76,12 @@ pub struct Visitor {
     visitors: Arc<Visitors>,
     id: u64,
     pub address: Option<IpAddr>,
-    state: Mutex<Known>,
+    state: Mutex<VisitorState>,
     denials: AtomicU32,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct VisitorState {
     has_entered: bool,
     /// It had to make room.
     has_left: bool,
@@ -132,12 +132,12 @@ impl Visitors {
         self.waiting().by_session.get(session)?.upgrade()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, WaitingRoom> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
+impl WaitingRoom {
     fn count(&self, network: IpAddr) -> usize {
         self.by_address.get(&network).copied().unwrap_or_default()
     }
@@ -213,7 +213,7 @@ impl Visitor {
         self.visitors.waiting().by_session.insert(session.to_owned(), Arc::downgrade(self));
     }
 
-    fn state(&self) -> MutexGuard<'_, Known> {
+    fn state(&self) -> MutexGuard<'_, VisitorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

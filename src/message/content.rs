@@ -63,7 +63,7 @@ pub enum Content {
         parameters: String,
     },
     /// A cart from the business's catalogue.
-    Order(Order),
+    Order(CatalogOrder),
     /// Something from a business's catalogue.
     Product(Product),
     /// A kind that we have no form for, by the name of its field in the protocol; with its text or caption if it has one.
@@ -165,8 +165,9 @@ pub struct Poll {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Order")]
 #[serde(default)]
-pub struct Order {
+pub struct CatalogOrder {
     pub id: String,
     pub title: String,
     pub text: String,

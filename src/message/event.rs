@@ -24,7 +24,7 @@ use super::{
     Call, Delivery, Failure, GroupChange, LabelNews, Message, StatePoint,
     closed::ClosedEvents,
     lives::{Epoch, Lives, next_id},
-    segments::{Chats, Segment, Shelf},
+    segments::{Chats, Segment, SegmentCache},
     traffic::Traffic,
 };
 use crate::{
@@ -254,9 +254,9 @@ pub struct Log {
     pub(super) tenant: TenantId,
     pub(super) store: Arc<Store>,
     feed: Feed,
-    pub(super) shelf: Shelf,
+    pub(super) shelf: SegmentCache,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) keep: Keep,
+    pub(super) keep: Retention,
     /// The last that a former process wrote.
     inherited: Ulid,
     /// Up to the one that is now.
@@ -265,10 +265,10 @@ pub struct Log {
     /// There is enough for a segment.
     pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
-    pub(super) tail: tokio::sync::Mutex<Tail>,
+    pub(super) tail: tokio::sync::Mutex<LogTail>,
     /// What a former account of the tenant's was told.
     pub(super) closed: RwLock<ClosedEvents>,
-    queue: Mutex<Queue>,
+    queue: Mutex<PublishQueue>,
     pub traffic: Traffic,
     /// Changes that are being written.
     writing: TaskTracker,
@@ -277,7 +277,7 @@ pub struct Log {
 }
 
 /// What waits to be published, in the order of the ids.
-pub(super) struct Queue {
+pub(super) struct PublishQueue {
     waiting: VecDeque<Pending>,
     /// The last that was.
     pub published: Ulid,
@@ -287,7 +287,7 @@ pub(super) struct Queue {
     message: Option<EventId>,
 }
 
-impl Queue {
+impl PublishQueue {
     /// Nothing up to `last` is published any more, or was.
     pub fn forget(&mut self, last: Ulid, is_deleted: bool) {
         self.waiting.clear();
@@ -300,7 +300,7 @@ impl Queue {
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Keep {
+pub struct Retention {
     pub events: usize,
     /// Of the events, as they are written.
     pub bytes: usize,
@@ -313,7 +313,7 @@ pub struct Keep {
     pub whole_bytes: usize,
 }
 
-pub(super) struct Tail {
+pub(super) struct LogTail {
     pub last: Ulid,
     /// Events in the state.
     pub count: usize,
@@ -361,9 +361,9 @@ impl Log {
         tenant: TenantId,
         store: Arc<Store>,
         feed: Feed,
-        shelf: Shelf,
+        shelf: SegmentCache,
         clock: Arc<dyn Clock>,
-        keep: Keep,
+        keep: Retention,
         published: Option<EventId>,
     ) -> Result<Self, StoreError> {
         let newest = store.scan_back(space::EVENTS, None, 1).await?;
@@ -378,10 +378,11 @@ impl Log {
         let mut lives = lives.map(|lives| Lives::read(&lives)).unwrap_or_default();
         let epoch = store.journal().epoch().0;
         lives.begin(epoch, last);
-        let tail = Tail { last, count, bytes, whole_bytes: 0, closed: 0, closed_bytes: 0, since_trim: 0, begun: false };
+        let tail =
+            LogTail { last, count, bytes, whole_bytes: 0, closed: 0, closed_bytes: 0, since_trim: 0, begun: false };
         let tail = tokio::sync::Mutex::new(tail);
         let published = published.map_or(last, |published| published.0.min(last));
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
+        let queue = Mutex::new(PublishQueue { waiting: VecDeque::new(), published, trimmed, message: None });
         let closed = RwLock::new(ClosedEvents::read(&store).await?);
         let full = Notify::new();
         let log = Self {
@@ -487,7 +488,7 @@ impl Log {
     }
 
     /// Gives events their ids, and puts them into the batch: each with the bytes that it has there.
-    pub(super) fn number(&self, batch: &mut Batch, tail: &Tail, bodies: Vec<EventBody>) -> Vec<(Arc<Event>, usize)> {
+    pub(super) fn number(&self, batch: &mut Batch, tail: &LogTail, bodies: Vec<EventBody>) -> Vec<(Arc<Event>, usize)> {
         let (mut last, mut events) = (tail.last, Vec::with_capacity(bodies.len()));
         for body in bodies {
             last = next_id(last, self.clock.now().into(), self.epoch);
@@ -503,7 +504,7 @@ impl Log {
     }
 
     /// They are written. Still under `tail`: the queue has the order of the ids.
-    pub(super) fn enqueue(&self, tail: &mut Tail, events: Vec<(Arc<Event>, usize)>, after: Option<ChangeNo>) {
+    pub(super) fn enqueue(&self, tail: &mut LogTail, events: Vec<(Arc<Event>, usize)>, after: Option<ChangeNo>) {
         tail.begun = true;
         tail.last = events.last().map_or(tail.last, |(event, _)| event.id.0);
         tail.count += events.len();
@@ -652,13 +653,13 @@ impl Log {
         self.clock.certain(Timestamp::from_millisecond(last).unwrap_or_default()).as_millisecond()
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, PublishQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Deletes the oldest events when there are too many or they are too old, and with an event of a message its record. In
     /// steps, so that not every event pays for a look. While there are segments these are older.
-    async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<Trimmed, StoreError> {
+    async fn trim(&self, batch: &mut Batch, tail: &mut LogTail) -> Result<Trimmed, StoreError> {
         const STEP: usize = 64;
         tail.since_trim += 1;
         if tail.since_trim < STEP || tail.closed > 0 {

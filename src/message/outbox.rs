@@ -23,7 +23,7 @@ use tokio::{
 use ulid::Ulid;
 
 use self::backlog::Backlog;
-pub use self::backlog::{Backlogged, Waiting};
+pub use self::backlog::{BacklogSize, WaitingMessage};
 use super::{
     Delivery, Failure, FailureReason, FormerConversations, Message,
     event::{EventBody, Log, PublishWhen},
@@ -176,7 +176,8 @@ impl Outbox {
                     let lane = lane_of(&backlog, &store.names(&record.chat).await?);
                     let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
                     let (id, parcel, bytes) = (record.id.as_str().into(), parcel_of(&record), value.len());
-                    let waiting = Waiting { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel, bytes };
+                    let waiting =
+                        WaitingMessage { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel, bytes };
                     backlog.add(order, waiting);
                 }
             }
@@ -278,7 +279,7 @@ impl Outbox {
     async fn withdraw_and_write(
         &self,
         mut decision: BotDecision,
-        withdrawn: &[(Ulid, Waiting)],
+        withdrawn: &[(Ulid, WaitingMessage)],
     ) -> Result<ChangeNo, StoreError> {
         let mut news = Vec::new();
         for (_, waiting) in withdrawn {
@@ -353,7 +354,8 @@ impl Outbox {
                 let chat = lane_of(&backlog, names);
                 let (expires_at_ms, from_bot, timing) = (record.expires_at_ms, record.from_bot, timing_of(record));
                 let (id, parcel, bytes) = (record.id.as_str().into(), parcel_of(record), record.encoded_len());
-                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing, parcel, bytes });
+                backlog
+                    .add(*order, WaitingMessage { id, chat, expires_at_ms, change, from_bot, timing, parcel, bytes });
             }
             backlog.meetings() != meetings
         };
@@ -448,7 +450,7 @@ impl Outbox {
     }
 
     /// A message that waits to be sent.
-    pub fn waiting(&self, id: &str) -> Option<Waiting> {
+    pub fn waiting(&self, id: &str) -> Option<WaitingMessage> {
         self.backlog().get(id).cloned()
     }
 
@@ -470,7 +472,7 @@ impl Outbox {
     }
 
     /// How much waits, and since when.
-    pub fn backlogged(&self) -> Backlogged {
+    pub fn backlogged(&self) -> BacklogSize {
         self.backlog().backlogged()
     }
 
@@ -485,12 +487,12 @@ impl Outbox {
     }
 
     /// The message of a chat that goes next.
-    pub fn head(&self, chat: &str) -> Option<Waiting> {
+    pub fn head(&self, chat: &str) -> Option<WaitingMessage> {
         self.backlog().head(chat).cloned()
     }
 
     /// What expires first, of all that are not `busy`.
-    pub fn first_to_expire(&self, busy: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
+    pub fn first_to_expire(&self, busy: impl Fn(&WaitingMessage) -> bool) -> Option<WaitingMessage> {
         self.backlog().first_to_expire(busy).cloned()
     }
 
@@ -503,7 +505,7 @@ impl Outbox {
     }
 
     /// Returns when the message is durable, and published.
-    pub async fn await_durable(&self, waiting: &Waiting) -> Result<(), JournalClosedError> {
+    pub async fn await_durable(&self, waiting: &WaitingMessage) -> Result<(), JournalClosedError> {
         self.log.settle(waiting.change).await
     }
 

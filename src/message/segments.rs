@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
 
-use super::event::{Event, EventBody, Log, PAGE_BYTES, TRIMMED, Tail, parse_key};
+use super::event::{Event, EventBody, Log, LogTail, PAGE_BYTES, TRIMMED, parse_key};
 use crate::{
     crash,
     journal::{ArchiveError, ConfirmError, Piece},
@@ -51,7 +51,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// The reference to a segment, as it is written; its key is its first event's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Reference {
+struct SegmentReference {
     last: Ulid,
     count: usize,
     /// Its messages are kept whole.
@@ -71,7 +71,7 @@ struct Reference {
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
     first: Ulid,
-    reference: Reference,
+    reference: SegmentReference,
 }
 
 impl Segment {
@@ -139,9 +139,9 @@ type Entries = Arc<Vec<(Ulid, Bytes)>>;
 
 /// One for the process: the segments read last, since who reads one page of them reads the next.
 #[derive(Debug, Clone, Default)]
-pub struct Shelf(Arc<Mutex<VecDeque<(TenantId, String, Entries)>>>);
+pub struct SegmentCache(Arc<Mutex<VecDeque<(TenantId, String, Entries)>>>);
 
-impl Shelf {
+impl SegmentCache {
     /// Segments, each of less than a MiB but for single events that are larger.
     const CAPACITY: usize = 8;
 
@@ -215,7 +215,7 @@ impl Log {
     }
 
     /// Whether the older half should leave the state.
-    pub(super) fn is_full(&self, tail: &Tail) -> bool {
+    pub(super) fn is_full(&self, tail: &LogTail) -> bool {
         tail.count >= 2 * self.keep.live || tail.count > 1 && (tail.bytes >= LIVE || tail.whole_bytes >= LIVE_WHOLE)
     }
 
@@ -274,7 +274,7 @@ impl Log {
         let chats = Chats::of(&values);
         let bytes = values.iter().map(Bytes::len).sum();
         let whole_bytes = self.whole_bytes(&values).await?;
-        let reference = Reference { last, count: keys.len(), whole: true, bytes, whole_bytes, chats, piece };
+        let reference = SegmentReference { last, count: keys.len(), whole: true, bytes, whole_bytes, chats, piece };
         let segment = Segment { first, reference };
         let mut tail = self.tail.lock().await;
         // Meanwhile retention may have deleted some of them.
@@ -448,7 +448,7 @@ impl Log {
     }
 
     /// The oldest segment is kept no longer.
-    fn is_due(&self, segment: &Segment, tail: &Tail) -> bool {
+    fn is_due(&self, segment: &Segment, tail: &LogTail) -> bool {
         let excess = (tail.count + tail.closed).saturating_sub(self.keep.events);
         let excess_bytes = (tail.bytes + tail.closed_bytes).saturating_sub(self.keep.bytes);
         excess >= segment.count()

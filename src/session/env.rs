@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config,
     journal::Policy,
-    message::{ConnectionState, Feed, Shelf, media::Keeper},
+    message::{ConnectionState, Feed, SegmentCache, media::Keeper},
     outbound::Outbound,
     seal::Keyring,
     store::Pool,
@@ -36,9 +36,9 @@ pub struct Env {
     pub pool: Pool,
     pub policy: Policy,
     pub feed: Feed,
-    pub shelf: Shelf,
+    pub shelf: SegmentCache,
     pub directory: Directory,
-    pub ended: Ended,
+    pub ended: EndedTenants,
     pub settings: config::Session,
     /// After so much quiet a session is first tested for deafness.
     pub quiet_first: Duration,
@@ -104,12 +104,12 @@ impl Directory {
 
 /// Tenants whose session ended by itself and that nobody has looked after yet.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct EndedTenants {
     waiting: std::sync::Mutex<HashSet<TenantId>>,
     pub changed: Notify,
 }
 
-impl Ended {
+impl EndedTenants {
     pub fn note(&self, tenant: &TenantId) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
         self.changed.notify_one();

@@ -44,14 +44,14 @@ use whatsapp_rust::{
 
 pub use self::{
     connection::{
-        agent::http_client, disconnect::backoff, health::Health, reach::ReachError, transport::Endpoint,
+        agent::http_client, disconnect::backoff, health::SessionHealth, reach::ReachError, transport::Endpoint,
         version::Versions,
     },
     end::End,
-    env::{Directory, Ended, Env, jitter},
-    files::{FileError, Source, UrlPlaces},
+    env::{Directory, EndedTenants, Env, jitter},
+    files::{FileError, FileSource, UrlPlaces},
     handing::HandOverError,
-    history::fetch::{Fetched, HistoryError},
+    history::fetch::{FetchedHistory, HistoryError},
     naming::{chat_of, chats_of, load_phone_rules},
     pairing::{
         code::CodeRequestError,
@@ -78,7 +78,7 @@ use self::{
 pub use crate::journal::Prepared;
 use crate::{
     journal::{self, ChangeNo, Journal, JournalClosedError, OpenError},
-    message::{Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Keep, Log, Outbox, PublishWhen},
+    message::{Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Log, Outbox, PublishWhen, Retention},
     store::{
         self, Batch, CopyFailure, Exported, OwnAccount, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key,
         space,
@@ -144,7 +144,7 @@ struct Inner {
     recoveries: inbound::recoveries::Recoveries,
     questions: history::fetch::PhoneRequests,
     changes: send::channel_posts::PendingEdits,
-    pace: requests::pace::Pace,
+    pace: requests::pace::RequestPace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// Held while that changes.
@@ -236,7 +236,7 @@ impl Session {
             pairing::own_account::expect_number(&store, number).await?;
         }
         let config = &env.messages;
-        let keep = Keep {
+        let keep = Retention {
             events: config.keep_events,
             bytes: config.keep_bytes,
             age: config.keep,
@@ -327,7 +327,7 @@ impl Session {
             questions: history::fetch::PhoneRequests::default(),
             changes: send::channel_posts::PendingEdits::default(),
             pacer: send::pacing::Pacer::default(),
-            pace: requests::pace::Pace::new(env.clock.clone()),
+            pace: requests::pace::RequestPace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
             stop_turn: tokio::sync::Mutex::default(),
             exported: Mutex::new(exported),

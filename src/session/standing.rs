@@ -13,7 +13,7 @@ use super::{
     send::pacing::until_ms,
 };
 use crate::{
-    message::Backlogged,
+    message::BacklogSize,
     pacing::{Held, HeldBy},
 };
 
@@ -22,12 +22,12 @@ use crate::{
 pub(super) struct WhatsAppReadings {
     /// Milliseconds since 1970; 0: there was none yet.
     stanza_ms: AtomicI64,
-    limits: Mutex<Limits>,
+    limits: Mutex<AccountLimits>,
 }
 
 /// As WhatsApp answered last; nobody asks for it here.
 #[derive(Debug, Default)]
-struct Limits {
+struct AccountLimits {
     capping: Option<Capping>,
     timelock: Option<Timelock>,
 }
@@ -63,7 +63,7 @@ impl WhatsAppReadings {
         held.filter(|held| held.until_ms > now_ms).max_by_key(|held| held.until_ms)
     }
 
-    fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+    fn limits(&self) -> std::sync::MutexGuard<'_, AccountLimits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -73,7 +73,7 @@ impl WhatsAppReadings {
 pub struct Standing {
     /// When WhatsApp said something last, in seconds since 1970.
     pub last_stanza: Option<f64>,
-    pub outbox: Backlogged,
+    pub outbox: BacklogSize,
     /// Changes that the vault does not have yet.
     pub journal_backlog: u64,
     /// Messages since the session was opened.

@@ -2,7 +2,7 @@
 //!
 //! What a consumer can act on is told at once. A connection that is made anew is told of only when that takes long: a lost line, a
 //! test of a quiet session or a restart of the daemon, over within [`GRACE`], is nothing that anybody need know, and costs no
-//! write. A session that comes and goes for longer is told of ever more rarely ([`Pace`]): what is told then is the state of that
+//! write. A session that comes and goes for longer is told of ever more rarely ([`StatePace`]): what is told then is the state of that
 //! moment, so that the last one is never missing. What was told last is kept with the events, for the next owner to go on from.
 
 use std::{sync::Arc, time::Duration};
@@ -117,12 +117,12 @@ pub(in crate::session) async fn tell(session: Arc<Inner>) {
 struct Watcher {
     /// The state now, and since when.
     state: (Option<State>, Instant),
-    pace: Pace,
+    pace: StatePace,
 }
 
 impl Watcher {
     fn new(now: Instant) -> Self {
-        Self { state: (None, now), pace: Pace { left: BURST, filled: now } }
+        Self { state: (None, now), pace: StatePace { left: BURST, filled: now } }
     }
 
     /// When the state is to be told; `None`: not while it is as it is. `stopped`: its owner wants it to stay away.
@@ -148,12 +148,12 @@ impl Watcher {
 }
 
 /// So many at once, then one in [`SPREAD`].
-struct Pace {
+struct StatePace {
     left: f64,
     filled: Instant,
 }
 
-impl Pace {
+impl StatePace {
     fn next(&mut self, now: Instant) -> Instant {
         self.left = BURST.min(self.left + (now - self.filled).as_secs_f64() / SPREAD.as_secs_f64());
         self.filled = now;

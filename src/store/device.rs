@@ -41,7 +41,7 @@ use super::{
     account::{ACCOUNT_CHANGE, OwnAccount},
     copy::{WorkingCopy, Written},
     key, records, space,
-    turn::Turn,
+    turn::StoreTurn,
 };
 use crate::{
     journal::{ChangeNo, Record},
@@ -170,7 +170,7 @@ impl Store {
     /// it is not paired.
     pub async fn affirm_pairing(&self) -> std::result::Result<Option<ChangeNo>, StoreError> {
         let now = self.copy.clock.now();
-        let affirm = move |turn: &mut Turn<'_>| {
+        let affirm = move |turn: &mut StoreTurn<'_>| {
             let Some(paired) = turn.device()?.as_ref().and_then(OwnAccount::of) else { return Ok(false) };
             turn.decision = Some(connected(&paired, now));
             Ok(true)
@@ -236,7 +236,7 @@ impl Store {
 }
 
 impl WorkingCopy {
-    fn save(&self, turn: &mut Turn<'_>, device: &Device) -> std::result::Result<(), StoreError> {
+    fn save(&self, turn: &mut StoreTurn<'_>, device: &Device) -> std::result::Result<(), StoreError> {
         if turn.dead.is_some_and(|wiped| *wiped == Wiped::of(device)) {
             tracing::warn!("a save of a wiped device was ignored");
             return Ok(());

@@ -39,7 +39,7 @@ use super::{
     key::{self, Key},
     records::{InboxRecord, LidMappingRecord, OutboxRecord, PendingInboundRecord, SentMessageRecord},
     space,
-    turn::{Turn, parse},
+    turn::{StoreTurn, parse},
 };
 use crate::crash;
 
@@ -205,7 +205,7 @@ impl Store {
 /// Members of one group who use one id, as far as they are looked at.
 const SAME_ID: usize = 64;
 
-impl Turn<'_> {
+impl StoreTurn<'_> {
     /// Every name of a person or chat, the canonical one first.
     fn names(&self, jid: &str) -> std::result::Result<Vec<String>, StoreError> {
         let Ok(parsed) = jid.parse::<Jid>() else { return Ok(vec![jid.to_owned()]) };

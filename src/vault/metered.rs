@@ -39,11 +39,11 @@ impl MeteredVault {
 }
 
 /// How a question ended, for the counter.
-trait Ended {
+trait MeteredOutcome {
     fn outcome(&self) -> VaultOutcome;
 }
 
-impl Ended for VaultError {
+impl MeteredOutcome for VaultError {
     fn outcome(&self) -> VaultOutcome {
         match self {
             Self::Unavailable(_) => VaultOutcome::Unavailable,
@@ -53,7 +53,7 @@ impl Ended for VaultError {
     }
 }
 
-impl Ended for AppendError {
+impl MeteredOutcome for AppendError {
     fn outcome(&self) -> VaultOutcome {
         match self {
             Self::Exists | Self::Gap | Self::TenantGone => VaultOutcome::Conflict,
@@ -62,10 +62,10 @@ impl Ended for AppendError {
     }
 }
 
-async fn measured<T, E: Ended>(asked: Asked, answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+async fn measured<T, E: MeteredOutcome>(asked: Asked, answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let timer = VaultTimer::begin(asked);
     let answer = answer.await;
-    timer.end(answer.as_ref().err().map_or(VaultOutcome::Ok, Ended::outcome));
+    timer.end(answer.as_ref().err().map_or(VaultOutcome::Ok, MeteredOutcome::outcome));
     answer
 }
 

@@ -8,7 +8,7 @@ use super::id::{MessageId, chat_id, jid};
 use crate::{
     message::{
         self, Content, Delivery, Failure, MessageTarget,
-        history::{Entry, Reaction},
+        history::{HistoryEntry, Reaction},
         status::STATUS_CHAT,
     },
     pacing::Held,
@@ -284,7 +284,7 @@ impl Message {
 impl Message {
     /// The same, with what became of it later. What was deleted for everyone has no body and no file any more, as with WAHA;
     /// `_data.content` still says what it was.
-    pub fn with_fate(mut self, entry: &Entry) -> Self {
+    pub fn with_fate(mut self, entry: &HistoryEntry) -> Self {
         self.data["edited"] = json!(entry.edited);
         self.data["revoked"] = json!(entry.revoked);
         self.data["reactions"] = entry.reactions.iter().map(reaction).collect();

@@ -21,11 +21,11 @@ use tracing::{debug, error, info, warn};
 use ulid::Ulid;
 
 use super::{
-    Shared,
+    WebhookContext,
     delivery::{self, Attempt},
     parked::Parked,
-    progress::{self, ParkedDelivery, Progress, What},
-    queue::{Job, Outcome, Queue, Source, Verdict},
+    progress::{self, ParkedDelivery, WebhookPlace, What},
+    queue::{Job, JobSource, Outcome, Queue, Settlement},
     settings::Webhook,
 };
 use crate::{
@@ -68,7 +68,7 @@ const RECEIPTS: &str = "receipts";
 
 /// How a webhook is, for those who look.
 #[derive(Debug, Clone, Default)]
-pub struct Health {
+pub struct ConsumerHealth {
     pub gone: bool,
     /// Failed attempts since the last that was taken.
     pub failures: u32,
@@ -85,14 +85,14 @@ pub struct Redrive {
 
 pub struct Consumer {
     pub session: Session,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<WebhookContext>,
     /// Of this tenant, whatever the number of its webhooks.
     pub deliveries: Arc<Semaphore>,
     /// Of this tenant at the webhook's host.
     pub at_host: Arc<Semaphore>,
     pub webhook: Arc<Webhook>,
     pub metadata: Arc<Value>,
-    pub health: Arc<Mutex<Health>>,
+    pub health: Arc<Mutex<ConsumerHealth>>,
     pub redrives: mpsc::Receiver<Redrive>,
     pub stop: CancellationToken,
 }
@@ -280,7 +280,7 @@ impl DeliveryLoop<'_> {
             Landing::Missing => {
                 self.queue.drop(&lane, job.id);
                 self.redriven.remove(&job.id);
-                if job.source == Source::Log {
+                if job.source == JobSource::Log {
                     self.note_gap(job.id, self.queue.cursor().filter(|cursor| *cursor < job.id)).await?;
                 }
                 return Ok(());
@@ -289,7 +289,7 @@ impl DeliveryLoop<'_> {
         };
         self.is_slow = now.duration_since(began) > SLOW;
         metrics::webhook_attempt(attempt.counted_as(), now.duration_since(began));
-        if let (Outcome::Taken, Source::Log, [EventName::Message | EventName::MessageAny]) =
+        if let (Outcome::Taken, JobSource::Log, [EventName::Message | EventName::MessageAny]) =
             (&attempt.outcome, &job.source, &job.names[..])
         {
             metrics::message_delivered(label::Consumer::Webhook, job.id.0.timestamp_ms(), self.cx.shared.clock.now());
@@ -304,7 +304,7 @@ impl DeliveryLoop<'_> {
             self.health().last_error.clone_from(&refusal.error);
         }
         let chance = rand::random();
-        let Verdict { done, parked } = self.queue.land(&lane, job.id, &attempt.outcome, began, now, chance);
+        let Settlement { done, parked } = self.queue.land(&lane, job.id, &attempt.outcome, began, now, chance);
         if let Some(done) = done {
             self.done(&done).await?;
         }
@@ -316,12 +316,12 @@ impl DeliveryLoop<'_> {
 
     async fn done(&mut self, job: &Job) -> Result<(), StoreError> {
         match job.source {
-            Source::Log => {
+            JobSource::Log => {
                 self.dirty.get_or_insert_with(Instant::now);
                 Ok(())
             }
-            Source::News(_) => Ok(()),
-            Source::Parked => {
+            JobSource::News(_) => Ok(()),
+            JobSource::Parked => {
                 self.redriven.remove(&job.id);
                 self.parked.remove(job.id);
                 let mut batch = Batch::default();
@@ -335,12 +335,12 @@ impl DeliveryLoop<'_> {
     async fn refused(&mut self, job: Job) -> Result<(), StoreError> {
         let (status, error) = job.refusal.map_or((None, String::new()), |refusal| (refusal.status, refusal.error));
         let body = match &job.source {
-            Source::News(_) => {
+            JobSource::News(_) => {
                 debug!(webhook = self.cx.webhook.id, error, "a presence was not delivered");
                 return Ok(());
             }
-            Source::Log => self.cx.session.event(job.id).await?.map(|event| event.body),
-            Source::Parked => {
+            JobSource::Log => self.cx.session.event(job.id).await?.map(|event| event.body),
+            JobSource::Parked => {
                 self.redriven.remove(&job.id);
                 match progress::failure(self.cx.session.store(), &self.cx.webhook.id, job.id).await?.map(|old| old.what)
                 {
@@ -399,7 +399,7 @@ impl DeliveryLoop<'_> {
 
     /// Writes the place, and `batch` in the same change. Nobody waits for it.
     async fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
-        let place = Progress { cursor: self.queue.cursor(), done: self.queue.done().collect(), gone: self.gone };
+        let place = WebhookPlace { cursor: self.queue.cursor(), done: self.queue.done().collect(), gone: self.gone };
         progress::put(&mut batch, &self.cx.webhook.id, &place);
         self.dirty = None;
         self.cx.session.store().write(batch).await?;
@@ -422,7 +422,7 @@ impl DeliveryLoop<'_> {
                 && !names.is_empty()
             {
                 self.redriven.insert(id);
-                let job = Job { id, source: Source::Parked, names, attempts: 0, refusal: None };
+                let job = Job { id, source: JobSource::Parked, names, attempts: 0, refusal: None };
                 self.queue.push(lane(body), job, Instant::now());
                 count += 1;
             }
@@ -439,7 +439,7 @@ impl DeliveryLoop<'_> {
         let Some(shown) = self.cx.session.shown(chat) else { return };
         let payload = Arc::new(Payload::Presence(waha::person::Presences::new(chat, &shown)));
         let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
-        let (source, names) = (Source::News(payload), vec![EventName::PresenceUpdate]);
+        let (source, names) = (JobSource::News(payload), vec![EventName::PresenceUpdate]);
         let job = Job { id, source, names, attempts: 0, refusal: None };
         self.queue.push_bounded(PRESENCES, job, Instant::now(), MAX_PRESENCES);
     }
@@ -457,7 +457,7 @@ impl DeliveryLoop<'_> {
         let view = waha::View { me: &me, source, delivery: None, failure: None, media_url: None };
         let payload = Arc::new(waha::payload(session, receipt, name, view));
         let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
-        let job = Job { id, source: Source::News(payload), names: vec![name], attempts: 0, refusal: None };
+        let job = Job { id, source: JobSource::News(payload), names: vec![name], attempts: 0, refusal: None };
         self.queue.push_bounded(RECEIPTS, job, Instant::now(), MAX_RECEIPTS);
     }
 
@@ -468,7 +468,7 @@ impl DeliveryLoop<'_> {
         health.owed = self.queue.owed();
     }
 
-    fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+    fn health(&self) -> std::sync::MutexGuard<'_, ConsumerHealth> {
         self.cx.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -476,7 +476,7 @@ impl DeliveryLoop<'_> {
 /// What an attempt needs, apart from the consumer.
 struct DeliveryAttempt {
     session: Session,
-    shared: Arc<Shared>,
+    shared: Arc<WebhookContext>,
     deliveries: Arc<Semaphore>,
     at_host: Arc<Semaphore>,
     webhook: Arc<Webhook>,
@@ -507,9 +507,9 @@ impl DeliveryAttempt {
     /// The body of the request; `None`: what it speaks of is gone.
     async fn body(&self, job: &Job) -> Result<Option<Bytes>, StoreError> {
         let event = match &job.source {
-            Source::News(news) => return Ok(Some(self.envelope(job, (**news).clone()))),
-            Source::Log => self.session.event(job.id).await?.map(|event| event.body),
-            Source::Parked => {
+            JobSource::News(news) => return Ok(Some(self.envelope(job, (**news).clone()))),
+            JobSource::Log => self.session.event(job.id).await?.map(|event| event.body),
+            JobSource::Parked => {
                 let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
                 failure.and_then(|failure| match failure.what {
                     What::Refused { body, .. } => Some(*body),

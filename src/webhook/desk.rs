@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{
-    Settings, Shared, WebhookError,
-    consumer::{Consumer, Health, Redrive},
+    WebhookContext, WebhookError, WebhookSettings,
+    consumer::{Consumer, ConsumerHealth, Redrive},
     form::{self, Condition, FailureForm, Form},
     hosts,
-    progress::{self, Progress},
+    progress::{self, WebhookPlace},
     settings::Webhook,
 };
 use crate::{
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is asked of a desk.
-pub enum Order {
+pub enum WebhookCommand {
     Show(oneshot::Sender<Result<Form, WebhookError>>),
     Put {
         given: Value,
@@ -54,10 +54,10 @@ pub enum Order {
 
 pub struct WebhookDesk {
     session: Session,
-    shared: Arc<Shared>,
+    shared: Arc<WebhookContext>,
     deliveries: Arc<Semaphore>,
     /// `None`: they could not be read. Then no webhook works, and nothing is written over them.
-    settings: Option<Settings>,
+    settings: Option<WebhookSettings>,
     /// Whoever looks at the session reads them here; within: `None` if they cannot be read.
     shown: watch::Sender<Option<Option<Form>>>,
     /// Of the tenant at each host.
@@ -68,20 +68,20 @@ pub struct WebhookDesk {
 /// A consumer that runs.
 struct RunningConsumer {
     webhook: Arc<Webhook>,
-    health: Arc<Mutex<Health>>,
+    health: Arc<Mutex<ConsumerHealth>>,
     redrives: mpsc::Sender<Redrive>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl WebhookDesk {
-    pub fn new(session: Session, shared: Arc<Shared>, shown: watch::Sender<Option<Option<Form>>>) -> Self {
+    pub fn new(session: Session, shared: Arc<WebhookContext>, shown: watch::Sender<Option<Option<Form>>>) -> Self {
         let deliveries = Arc::new(Semaphore::new(shared.settings.per_tenant));
         let (at_hosts, consumers) = (HashMap::new(), HashMap::new());
         Self { session, shared, deliveries, settings: None, shown, at_hosts, consumers }
     }
 
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub async fn run(mut self, mut orders: mpsc::Receiver<WebhookCommand>) {
         if let Err(error) = self.read().await {
             error!(%error, "the webhooks cannot be read: nothing is delivered to them");
         }
@@ -120,20 +120,20 @@ impl WebhookDesk {
     }
 
     /// From here on these are the settings.
-    fn apply(&mut self, settings: Settings) {
+    fn apply(&mut self, settings: WebhookSettings) {
         self.shown.send_replace(Some(Some(settings.show())));
         self.settings = Some(settings);
         self.start_all();
     }
 
-    async fn serve(&mut self, order: Order) {
+    async fn serve(&mut self, order: WebhookCommand) {
         // Whoever asked may be gone: then nobody hears the answer.
         match order {
-            Order::Show(answer) => drop(answer.send(self.show().await)),
-            Order::Forget(answer) => drop(answer.send(self.forget().await)),
-            Order::Put { given, keeps_rest, answer } => drop(answer.send(self.put(given, keeps_rest).await)),
-            Order::Failures(answer) => drop(answer.send(self.failures().await)),
-            Order::Redrive(which, answer) => drop(answer.send(self.redrive(which).await)),
+            WebhookCommand::Show(answer) => drop(answer.send(self.show().await)),
+            WebhookCommand::Forget(answer) => drop(answer.send(self.forget().await)),
+            WebhookCommand::Put { given, keeps_rest, answer } => drop(answer.send(self.put(given, keeps_rest).await)),
+            WebhookCommand::Failures(answer) => drop(answer.send(self.failures().await)),
+            WebhookCommand::Redrive(which, answer) => drop(answer.send(self.redrive(which).await)),
         }
     }
 
@@ -170,7 +170,8 @@ impl WebhookDesk {
             }
         }
         let outbound = &self.shared.outbound;
-        let settings = Settings::parse(&given, &before, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
+        let settings =
+            WebhookSettings::parse(&given, &before, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
         // A new one begins here, however long the others take to end.
         let newest = self.session.newest_event();
         self.end_all().await;
@@ -181,7 +182,7 @@ impl WebhookDesk {
 
     async fn forget(&mut self) -> Result<Form, WebhookError> {
         self.end_all().await;
-        let none = Settings::default();
+        let none = WebhookSettings::default();
         let mut batch = Batch::default();
         progress::put_settings(&mut batch, &none);
         let forgotten = progress::forget_all(self.session.store(), &mut batch).await;
@@ -219,8 +220,8 @@ impl WebhookDesk {
 
     async fn replace(
         &self,
-        before: &Settings,
-        settings: &Settings,
+        before: &WebhookSettings,
+        settings: &WebhookSettings,
         newest: Option<EventId>,
     ) -> Result<ChangeNo, StoreError> {
         let store = self.session.store();
@@ -230,9 +231,9 @@ impl WebhookDesk {
         for webhook in &settings.webhooks {
             let place = if is_in(&before.webhooks, &webhook.id) {
                 // Put again: one that was gone is asked again.
-                Progress { gone: false, ..progress::load(store, &webhook.id).await? }
+                WebhookPlace { gone: false, ..progress::load(store, &webhook.id).await? }
             } else {
-                Progress { cursor: newest, ..Progress::default() }
+                WebhookPlace { cursor: newest, ..WebhookPlace::default() }
             };
             progress::put(&mut batch, &webhook.id, &place);
         }
@@ -286,7 +287,7 @@ impl WebhookDesk {
 
     fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>, at_host: Arc<Semaphore>) -> RunningConsumer {
         let (redrives, received) = mpsc::channel(4);
-        let health = Arc::<Mutex<Health>>::default();
+        let health = Arc::<Mutex<ConsumerHealth>>::default();
         self.shared.watch(self.session.tenant(), &health);
         let stop = self.session.stopping().child_token();
         let consumer = Consumer {

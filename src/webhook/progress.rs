@@ -20,7 +20,7 @@ const SETTINGS: &str = "webhooks";
 
 /// A webhook's place in the tenant's events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct WebhookPlace {
     /// All events up to here are done; `None`: none.
     pub cursor: Option<EventId>,
     /// Done as well, ahead of one that is not.
@@ -107,24 +107,24 @@ pub fn parse_failure_id(text: &str) -> Option<(&str, EventId)> {
 }
 
 /// What cannot be read is an error, and not nothing: else a webhook would end without a word, and the next change be written over it.
-pub async fn settings(store: &Store) -> Result<Option<super::Settings>, StoreError> {
+pub async fn settings(store: &Store) -> Result<Option<super::WebhookSettings>, StoreError> {
     let Some(stored) = store.get(space::SETTINGS, &key::text(SETTINGS)).await? else { return Ok(None) };
     parse_setting::<serde::de::IgnoredAny>(SETTINGS, &stored)?;
     let unreadable = || StoreError::Setting { name: SETTINGS, line: 1, column: 1 };
-    super::Settings::restore(&stored).ok_or_else(unreadable).map(Some)
+    super::WebhookSettings::restore(&stored).ok_or_else(unreadable).map(Some)
 }
 
-pub fn put_settings(batch: &mut Batch, settings: &super::Settings) {
+pub fn put_settings(batch: &mut Batch, settings: &super::WebhookSettings) {
     batch.put(space::SETTINGS, key::text(SETTINGS), settings.store());
 }
 
-pub async fn load(store: &Store, webhook: &str) -> Result<Progress, StoreError> {
+pub async fn load(store: &Store, webhook: &str) -> Result<WebhookPlace, StoreError> {
     let stored = store.get(space::SETTINGS, &of(webhook)).await?;
     // From the beginning of the log everything would go out once more.
-    stored.map_or_else(|| Ok(Progress::default()), |stored| parse_setting("place of a webhook", &stored))
+    stored.map_or_else(|| Ok(WebhookPlace::default()), |stored| parse_setting("place of a webhook", &stored))
 }
 
-pub fn put(batch: &mut Batch, webhook: &str, progress: &Progress) {
+pub fn put(batch: &mut Batch, webhook: &str, progress: &WebhookPlace) {
     batch.put(space::SETTINGS, of(webhook), plain(progress));
 }
 

@@ -9,7 +9,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::json;
 use sessiond::{
-    cluster::{HandoverAnswer, LETTER_BOX, Letter, Verdict},
+    cluster::{HandoverAnswer, HandoverVerdict, LETTER_BOX, Letter},
     demo::{Conversation, Process, until},
     tenant::TenantId,
     vault::{Instance, InstanceId, Seq, Vault as _, embedded::Embedded},
@@ -232,7 +232,7 @@ async fn a_letter_that_lands_late_offers_nothing() {
     let given = |ask: &sessiond::cluster::HandoverAsk| HandoverAnswer {
         tenant: ask.tenant.clone(),
         number: ask.number,
-        verdict: Verdict::given(Seq(1)),
+        verdict: HandoverVerdict::given(Seq(1)),
     };
     let answers = letter.asks.iter().map(given).collect();
     let answer = Letter { number: 14, knock: 2, heard, draining: true, answers, ..Letter::default() };

@@ -17,8 +17,8 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     journal::{
-        Backoff, Change, ChangeNo, Context, Damage, Journal, OpenError, Opened, Pace, Policy, Record, Source,
-        SourceError, Space, open,
+        Backoff, Change, ChangeNo, Context, Damage, Journal, JournalPace, OpenError, Opened, Policy, Record,
+        SnapshotSource, SourceError, Space, open,
     },
     seal::{Keyring, MasterKey, TenantSeal},
     tenant::TenantId,
@@ -75,7 +75,7 @@ impl Bench {
     fn new(vault: Arc<dyn Vault>, clock: Arc<dyn Clock>) -> Self {
         let policy = Policy {
             backoff: Backoff { first: Duration::from_millis(5), cap: Duration::from_millis(50) },
-            pace: Pace { writes_per_minute: None, ..Pace::default() },
+            pace: JournalPace { writes_per_minute: None, ..JournalPace::default() },
             snapshot_entries: 4,
             snapshot_retry: Duration::ZERO,
             ..Policy::default()
@@ -267,7 +267,7 @@ pub struct Store {
     pub failed: AtomicBool,
 }
 
-impl Source for Store {
+impl SnapshotSource for Store {
     fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         if self.failed.load(Ordering::Relaxed) {
             let error = SourceError { why: "it is gone".into(), is_final: true };
@@ -286,7 +286,7 @@ impl Owner {
         let Opened { records, journal, epoch, first, passed_over } = opened;
         let found: State = records.into_iter().map(|record| (record.key, record.value)).collect();
         let store = Arc::new(Store { journal, state: Mutex::new(found.clone()), failed: AtomicBool::new(false) });
-        let source: Arc<dyn Source> = store.clone();
+        let source: Arc<dyn SnapshotSource> = store.clone();
         store.journal.snapshots_from(Arc::downgrade(&source));
         Self { store, found, epoch, first, passed_over }
     }

@@ -22,7 +22,7 @@ use futures::{FutureExt, future::BoxFuture};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
     journal::{
-        Change, ConfirmError, Context, Journal, JournalClosedError, OpenError, Opened, Policy, Record, Source,
+        Change, ConfirmError, Context, Journal, JournalClosedError, OpenError, Opened, Policy, Record, SnapshotSource,
         SourceError, Space, open, open_prepared, prepare,
     },
     seal::{Keyring, MasterKey},
@@ -71,7 +71,7 @@ struct Store {
     rng: Mutex<SmallRng>,
 }
 
-impl Source for Store {
+impl SnapshotSource for Store {
     fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         let (before, after, fails) = {
             let mut rng = self.rng.lock().unwrap();
@@ -237,7 +237,7 @@ impl Model {
             process: process.clone(),
             rng: Mutex::new(SmallRng::from_rng(rng)),
         });
-        let source: Arc<dyn Source> = store.clone();
+        let source: Arc<dyn SnapshotSource> = store.clone();
         store.journal.snapshots_from(Arc::downgrade(&source));
         let mut steps = rng.random_range(1..40);
         while steps > 0 {
@@ -498,7 +498,7 @@ async fn losses(seed: u64, time: Arc<Time>, trace: bool) -> Vec<String> {
         process,
         rng: Mutex::new(SmallRng::from_rng(&mut rng)),
     });
-    let source: Arc<dyn Source> = store.clone();
+    let source: Arc<dyn SnapshotSource> = store.clone();
     store.journal.snapshots_from(Arc::downgrade(&source));
     let mut taken = false;
     for _ in 0..rng.random_range(5..40) {

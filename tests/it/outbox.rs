@@ -8,7 +8,7 @@ use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
         Addressed, BotDecision, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FeedItem,
-        FormerConversations, Keep, Log, Message, Outbox, OutboxError, Outgoing, Shelf,
+        FormerConversations, Log, Message, Outbox, OutboxError, Outgoing, Retention, SegmentCache,
     },
     store::{Batch, OwnAccount, key, records::OutboxRecord, space},
 };
@@ -551,10 +551,11 @@ async fn a_failure_that_is_written_is_told_whoever_leaves() {
 #[tokio::test]
 async fn what_cannot_be_read_is_an_error() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let keep = Keep { events: 1000, bytes: usize::MAX, age: LONG, live: 500, whole: LONG, whole_bytes: usize::MAX };
+    let keep =
+        Retention { events: 1000, bytes: usize::MAX, age: LONG, live: 500, whole: LONG, whole_bytes: usize::MAX };
     let open_log = async |world: &World| {
         let tenant = "trattoria".parse().unwrap();
-        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await
+        Log::open(tenant, world.store.clone(), Feed::new(), SegmentCache::default(), clock.clone(), keep, None).await
     };
 
     let world = World::new().await;

@@ -18,8 +18,8 @@ use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::{Clock, SystemClock},
-    journal::{self, Context, Journal, JournalClosedError, Opened, Pace, Policy},
-    message::{Feed, Keep, Log, Shelf},
+    journal::{self, Context, Journal, JournalClosedError, JournalPace, Opened, Policy},
+    message::{Feed, Log, Retention, SegmentCache},
     seal::{Digest, Keyring},
     store::{
         Batch, Pool, PoolOptions, Store,
@@ -163,7 +163,7 @@ async fn open(vault: Arc<Line>) -> Opened {
         clock: SystemClock::shared(),
         policy: Policy {
             // Whoever waits is served at once, and the snapshots are on the way of most tests.
-            pace: Pace { writes_per_minute: None, ..Pace::default() },
+            pace: JournalPace { writes_per_minute: None, ..JournalPace::default() },
             snapshot_entries: 5,
             ..Policy::default()
         },
@@ -368,9 +368,10 @@ impl Vault for Line {
 /// The tenant's event log, which keeps all of a test's events.
 pub async fn log(world: &World, feed: Feed, clock: Arc<dyn Clock>) -> Arc<Log> {
     let hour = Duration::from_secs(3600);
-    let keep = Keep { events: 1000, bytes: usize::MAX, age: hour, live: 500, whole: hour, whole_bytes: usize::MAX };
+    let keep =
+        Retention { events: 1000, bytes: usize::MAX, age: hour, live: 500, whole: hour, whole_bytes: usize::MAX };
     let named = "trattoria".parse().unwrap();
-    let log = Log::open(named, world.store.clone(), feed, Shelf::default(), clock, keep, None).await;
+    let log = Log::open(named, world.store.clone(), feed, SegmentCache::default(), clock, keep, None).await;
     Arc::new(log.unwrap())
 }
 

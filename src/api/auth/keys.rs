@@ -50,12 +50,12 @@ const LOOKUPS: u32 = 60;
 pub struct Keys {
     vault: Arc<dyn AccessVault>,
     clock: Arc<dyn Clock>,
-    known: Mutex<Known>,
+    known: Mutex<KeyTable>,
 }
 
 #[derive(Debug)]
-struct Known {
-    keys: HashMap<KeyHash, Entry>,
+struct KeyTable {
+    keys: HashMap<KeyHash, CachedKey>,
     /// Grows whenever something changes: what was read from the vault before is then too old to be taken over.
     generation: u64,
     cursor: Option<KeyCursor>,
@@ -66,7 +66,7 @@ struct Known {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CachedKey {
     key: Arc<ApiKey>,
     /// Cancelled when the key opens less than it did.
     gone: CancellationToken,
@@ -76,7 +76,7 @@ struct Entry {
 impl Keys {
     pub fn new(vault: Arc<dyn AccessVault>, clock: Arc<dyn Clock>) -> Self {
         let now = clock.instant();
-        let known = Known {
+        let known = KeyTable {
             keys: HashMap::new(),
             generation: 0,
             cursor: None,
@@ -132,7 +132,7 @@ impl Keys {
             warn!(%error, "the list of keys may lack what another process changed");
         }
         let known = self.known();
-        let mut keys: Vec<_> = known.keys.values().map(Entry::as_used).collect();
+        let mut keys: Vec<_> = known.keys.values().map(CachedKey::as_used).collect();
         keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         keys
     }
@@ -239,7 +239,7 @@ impl Keys {
     }
 
     async fn write_uses(&self) {
-        let due: Vec<_> = self.known().keys.values().filter_map(Entry::use_to_write).collect();
+        let due: Vec<_> = self.known().keys.values().filter_map(CachedKey::use_to_write).collect();
         for (hash, at) in due {
             if let Err(error) = self.vault.key_used(&hash, at).await {
                 warn!(%error, "the last use of a key is not written");
@@ -264,7 +264,7 @@ impl Keys {
     pub async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, VaultError> {
         self.refresh().await?;
         let known = self.known();
-        Ok(known.keys.values().find(|entry| &*entry.key.id == id).map(Entry::as_used))
+        Ok(known.keys.values().find(|entry| &*entry.key.id == id).map(CachedKey::as_used))
     }
 
     fn generate(&self, id: Arc<str>, rights: Rights, active: bool) -> (ApiKey, Secret) {
@@ -276,12 +276,12 @@ impl Keys {
         (ApiKey { hash, id, rights, active, created_at, last_used_at: None }, secret)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KeyTable> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KeyTable {
     fn set(&mut self, key: ApiKey) -> Arc<ApiKey> {
         self.generation += 1;
         self.unknown.remove(&key.hash);
@@ -295,7 +295,7 @@ impl Known {
                 entry.key = key.clone();
             }
             hash_map::Entry::Vacant(place) => {
-                place.insert(Entry { key: key.clone(), gone: CancellationToken::new(), used: None });
+                place.insert(CachedKey { key: key.clone(), gone: CancellationToken::new(), used: None });
             }
         }
         key
@@ -352,7 +352,7 @@ impl Known {
     }
 }
 
-impl Entry {
+impl CachedKey {
     fn open(&mut self, now: Timestamp) -> Result<Valid, AuthError> {
         if !self.key.active {
             return Err(AuthError::Wrong);

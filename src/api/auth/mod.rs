@@ -30,7 +30,7 @@ use tracing::warn;
 
 use self::{
     brake::Brake,
-    limits::{Limits, Subject},
+    limits::{RateLimiter, Subject},
     tokens::Tokens,
 };
 pub use self::{
@@ -64,7 +64,7 @@ pub enum Access {
 
 /// What the gate goes by.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct AuthSettings {
     pub admin_key: Secret,
     pub auth: config::Auth,
     pub limits: config::Limits,
@@ -112,22 +112,22 @@ pub struct Auth {
     admin: KeyHash,
     pub keys: Keys,
     tokens: Option<Tokens>,
-    limits: Limits,
+    limits: RateLimiter,
     brake: Brake,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: AuthSettings,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Auth {
     /// Reads the keys, and from then on keeps them fresh. A vault that does not answer is asked again later.
-    pub async fn start(settings: Settings, vault: Arc<dyn AccessVault>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub async fn start(settings: AuthSettings, vault: Arc<dyn AccessVault>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let auth = Arc::new(Self {
             admin: KeyHash::of(settings.admin_key.expose()),
             keys: Keys::new(vault.clone(), clock.clone()),
             tokens: settings.auth.firebase.as_ref().map(|firebase| Tokens::new(firebase, vault, clock.clone())),
-            limits: Limits::new(settings.limits.clone(), clock.clone()),
+            limits: RateLimiter::new(settings.limits.clone(), clock.clone()),
             brake: Brake::new(settings.limits.failures_per_address, clock.clone()),
             clock,
             settings,

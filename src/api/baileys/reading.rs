@@ -17,7 +17,7 @@ use crate::{
     },
     message::{
         EventId,
-        history::{self, Chat},
+        history::{self, ChatSummary},
     },
     session,
     tenant::{InvalidTenantId, TenantId},
@@ -107,7 +107,7 @@ pub async fn conversations(
         None => Vec::new(),
     };
     let links = &app.fleet.env().media.links;
-    let form = |chat: Chat| Conversation {
+    let form = |chat: ChatSummary| Conversation {
         phone: old_form::phone(&chat.id),
         timestamp: chat.last.message.timestamp * 1000,
         id: chat.id,
@@ -151,8 +151,13 @@ pub async fn messages(
         _ => first,
     };
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let query =
-        history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
+    let query = history::MessageQuery {
+        chat: Some(chat),
+        before: page.before,
+        limit,
+        text: page.search,
+        ..history::MessageQuery::default()
+    };
     let tail = move |count| format!(r#"],"count":{count},"chatId":{},"limit":{limit}}}"#, json!(chat_id));
     let frame = Frame { head: r#"{"messages":["#.into(), tail: Box::new(tail) };
     let Some(session) = session else { return Ok(Streamed::empty(frame)) };

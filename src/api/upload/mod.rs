@@ -27,7 +27,7 @@ pub use self::base64::{decode, decode_small};
 use self::{
     form::read_form,
     json::{Json, StatusJson, read_json},
-    turns::Turns,
+    turns::UploadTurns,
 };
 use super::{
     App,
@@ -51,7 +51,7 @@ const MAX_REST: u64 = super::BODY_LIMIT as u64;
 static INLINE: Semaphore = Semaphore::const_new(4);
 
 /// Requests with files that come in at the same time, each with a file on the disk: of all callers, and of one.
-static COMING: Turns = Turns::new(64, 8);
+static COMING: UploadTurns = UploadTurns::new(64, 8);
 
 /// Nothing comes.
 const SILENCE: Duration = Duration::from_secs(30);

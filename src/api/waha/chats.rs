@@ -83,7 +83,7 @@ pub async fn list(
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<ChatList>,
 ) -> Result<Json<Vec<Chat>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| Chat {
+    let form = |session: &Session, chat: &history::ChatSummary| Chat {
         id: waha::chat_id(&chat.id),
         name: chat.name.clone(),
         conversation_timestamp: chat.last.message.timestamp,
@@ -118,7 +118,7 @@ async fn overviews(
 }
 
 impl Overview {
-    fn new(session: &Session, chat: &history::Chat) -> Self {
+    fn new(session: &Session, chat: &history::ChatSummary) -> Self {
         Self {
             id: waha::chat_id(&chat.id),
             name: chat.name.clone().unwrap_or_default(),
@@ -203,7 +203,7 @@ pub async fn message(
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = bare_id(&named.message_id);
     let session = app.fleet.known(&tenant).await?;
-    let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
+    let query = history::MessageQuery { chat: Some(chat), id: Some(id), limit: 1, ..history::MessageQuery::default() };
     let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
     let entry = entries.first().ok_or_else(|| Problem::from(crate::session::AcceptError::UnknownMessage))?;
     Ok(Json(listed(&session, entry)))

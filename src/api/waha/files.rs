@@ -17,7 +17,7 @@ use crate::{
         Delivery, Draft, Mentions, Message, SendRequest,
         media::{Attachment, AttachmentKind, Origin, sniff},
     },
-    session::Source,
+    session::FileSource,
     tenant::TenantId,
     waha::{self, View},
 };
@@ -66,7 +66,7 @@ async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, mut form }: In
 }
 
 /// The file of a request, as what it is to be sent.
-pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<(Attachment, Source), Problem> {
+pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<(Attachment, FileSource), Problem> {
     needs_no_ffmpeg(kind, &form)?;
     let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
     let (origin, source) = source(app, given, "file.url")?;
@@ -78,13 +78,13 @@ pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<
 }
 
 /// A file as it is given, and as it is told from another one under the same key.
-pub fn source(app: &App, given: Given, field: &'static str) -> Result<(Origin, Source), Problem> {
+pub fn source(app: &App, given: Given, field: &'static str) -> Result<(Origin, FileSource), Problem> {
     match given {
         Given::Url(url) => {
             let checked = app.fleet.env().files_from.check(&url).map_err(|refusal| flaw(field, refusal.to_string()))?;
-            Ok((Origin::Url(url), Source::At(checked)))
+            Ok((Origin::Url(url), FileSource::At(checked)))
         }
-        Given::Bytes(file) => Ok((Origin::Bytes(hex::encode(file.sha256)), Source::Here(file))),
+        Given::Bytes(file) => Ok((Origin::Bytes(hex::encode(file.sha256)), FileSource::Here(file))),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     message::phone,
     session::{
         Session,
-        groups::{Change, Setting, Settings},
+        groups::{GroupSetting, GroupSettings, MemberChange},
     },
     tenant::TenantId,
     waha::group::{Changed, Group, JoinRequest, Joined, Participant as Member},
@@ -270,7 +270,7 @@ macro_rules! setting {
             For { tenant, .. }: For<Reading>,
             Path(named): Path<GroupPath>,
         ) -> Result<Json<$form>, Problem> {
-            let of: fn(Settings) -> bool = $of;
+            let of: fn(GroupSettings) -> bool = $of;
             Ok(Json($form { on: of(app.fleet.known(&tenant).await?.group(&named.jid()).await?.settings) }))
         }
 
@@ -295,7 +295,7 @@ setting!(
     "adminsOnly",
     "info-admin-only",
     |settings| settings.info_by_admins,
-    Setting::InfoByAdmins
+    GroupSetting::InfoByAdmins
 );
 setting!(
     messages_by_admins,
@@ -305,7 +305,7 @@ setting!(
     "adminsOnly",
     "messages-admin-only",
     |settings| settings.messages_by_admins,
-    Setting::MessagesByAdmins
+    GroupSetting::MessagesByAdmins
 );
 setting!(
     members_add,
@@ -315,7 +315,7 @@ setting!(
     "membersCanAddNewMember",
     "member-add-mode",
     |settings| settings.members_add,
-    Setting::MembersAdd
+    GroupSetting::MembersAdd
 );
 setting!(
     history,
@@ -325,7 +325,7 @@ setting!(
     "membersCanShareHistory",
     "member-share-history-mode",
     |settings| settings.members_share_history,
-    Setting::MembersShareHistory
+    GroupSetting::MembersShareHistory
 );
 setting!(
     approval,
@@ -335,7 +335,7 @@ setting!(
     "newMembersApprovalRequired",
     "membership-approval",
     |settings| settings.approval,
-    Setting::Approval
+    GroupSetting::Approval
 );
 
 /// `GET /api/{session}/groups/{id}/participants` and `…/participants/v2`
@@ -371,17 +371,17 @@ macro_rules! change {
     };
 }
 
-change!(add, "participants/add", Change::Add);
-change!(remove, "participants/remove", Change::Remove);
-change!(promote, "admin/promote", Change::Promote);
-change!(demote, "admin/demote", Change::Demote);
-change!(approve, "participants/join-requests/approve", Change::Approve);
-change!(reject, "participants/join-requests/reject", Change::Reject);
+change!(add, "participants/add", MemberChange::Add);
+change!(remove, "participants/remove", MemberChange::Remove);
+change!(promote, "admin/promote", MemberChange::Promote);
+change!(demote, "admin/demote", MemberChange::Demote);
+change!(approve, "participants/join-requests/approve", MemberChange::Approve);
+change!(reject, "participants/join-requests/reject", MemberChange::Reject);
 
 async fn changed(
     session: &Session,
     named: &GroupPath,
-    change: Change,
+    change: MemberChange,
     who: &[String],
 ) -> Result<Created<Vec<Changed>>, Problem> {
     let changed = session.change_group(&named.jid(), change, who).await?;

@@ -45,7 +45,7 @@ use super::{
 use crate::{
     message::{
         Delivery, Humanize, Mentions, Message, MessageTarget,
-        history::{self, Entry},
+        history::{self, HistoryEntry},
     },
     session::{self, AcceptError, Session},
     tenant::TenantId,
@@ -140,7 +140,7 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarg
         Ok(id) => id,
         Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             let (chat, id) = (Some(chat.to_owned()), Some(text.to_owned()));
-            let query = history::Query { chat, id, limit: 1, ..history::Query::default() };
+            let query = history::MessageQuery { chat, id, limit: 1, ..history::MessageQuery::default() };
             let found = session.messages(&query).await?;
             waha::message_id(&found.first().ok_or(AcceptError::UnknownMessage)?.message)
         }
@@ -178,7 +178,7 @@ fn accepted(message: &Message) -> waha::Message {
 }
 
 /// A message from the history.
-fn listed(session: &Session, entry: &Entry) -> waha::Message {
+fn listed(session: &Session, entry: &HistoryEntry) -> waha::Message {
     let me = own_jid(session);
     let source = if entry.is_ours { Source::Api } else { Source::App };
     let url = session.file_url(&entry.message);

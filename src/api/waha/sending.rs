@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card},
-    session::{self, Source},
+    session::{self, FileSource},
     tenant::TenantId,
     waha,
 };
@@ -387,7 +387,7 @@ pub(super) async fn send_with(
     key: &IdempotencyKey,
     to: Addressed,
     draft: Draft,
-    source: Option<Source>,
+    source: Option<FileSource>,
 ) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {

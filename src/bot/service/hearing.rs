@@ -117,7 +117,7 @@ fn said(message: &Message) -> Option<Heard> {
             let name = name.collect::<Vec<_>>().join(", ");
             Utterance::Location { latitude: place.latitude, longitude: place.longitude, name }
         }
-        Content::Unknown { text, .. } | Content::Order(crate::message::Order { text, .. })
+        Content::Unknown { text, .. } | Content::Order(crate::message::CatalogOrder { text, .. })
             if !text.trim().is_empty() =>
         {
             Utterance::Text(text.clone())

@@ -30,7 +30,7 @@ pub struct Keeper {
     quota: Quota,
     /// The counts begin with what is there.
     counted: OnceCell<()>,
-    making_room: Turns,
+    making_room: RoomMakers,
     /// Of the folder's disk; clouds have none.
     reserve: Option<DiskReserve>,
     pub spool: Spool,
@@ -66,7 +66,7 @@ impl Keeper {
             config::MediaHome::Folder(folder) => Some(DiskReserve::new(folder.clone(), settings.reserve)),
             _ => None,
         };
-        let (quota, counted, making_room) = (Quota::default(), OnceCell::new(), Turns::default());
+        let (quota, counted, making_room) = (Quota::default(), OnceCell::new(), RoomMakers::default());
         Self { store, prefix, quota, counted, making_room, reserve, spool, links, settings }
     }
 
@@ -265,9 +265,9 @@ impl Drop for Coming<'_> {
 
 /// One at a time makes room for a tenant; a slow look at the files of one holds up no other.
 #[derive(Default)]
-struct Turns(Mutex<HashMap<TenantId, Weak<tokio::sync::Mutex<()>>>>);
+struct RoomMakers(Mutex<HashMap<TenantId, Weak<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl RoomMakers {
     async fn take(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -120,7 +120,7 @@ const MIN_TICK: Duration = Duration::from_millis(500);
 const MAX_TICK: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
-pub struct Ended {
+pub struct ConnectionOutcome {
     pub signal: DisconnectReason,
     /// It was logged in for a while, or a message was confirmed on it.
     pub was_stable: bool,
@@ -173,7 +173,7 @@ impl<'a> Connection<'a> {
     pub async fn hold(
         supervisor: &'a mut Supervisor,
         commands: &mut mpsc::Receiver<SessionCommand>,
-    ) -> Result<Ended, Stop> {
+    ) -> Result<ConnectionOutcome, Stop> {
         let session = supervisor.session.clone();
         let paired = session.status.borrow().paired;
         session.set_status(|status| {
@@ -186,11 +186,11 @@ impl<'a> Connection<'a> {
             status.qr = None;
         });
         let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
-            return Ok(Ended { signal: DisconnectReason::NoDescriptor, was_stable: false });
+            return Ok(ConnectionOutcome { signal: DisconnectReason::NoDescriptor, was_stable: false });
         };
         let turn = match supervisor.await_turn(paired, commands).await? {
             Ok(turn) => turn,
-            Err(signal) => return Ok(Ended { signal, was_stable: false }),
+            Err(signal) => return Ok(ConnectionOutcome { signal, was_stable: false }),
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
         let version = session.env.versions.current().await;
@@ -199,7 +199,7 @@ impl<'a> Connection<'a> {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
-                return Ok(Ended { signal: DisconnectReason::Dropped, was_stable: false });
+                return Ok(ConnectionOutcome { signal: DisconnectReason::Dropped, was_stable: false });
             }
         };
         let began = Instant::now();
@@ -234,7 +234,7 @@ impl<'a> Connection<'a> {
         mut self,
         [pushed, kept]: [watch::Sender<Instant>; 2],
         commands: &mut mpsc::Receiver<SessionCommand>,
-    ) -> Result<Ended, Stop> {
+    ) -> Result<ConnectionOutcome, Stop> {
         let session = self.session.clone();
         let (control, mut news) = mpsc::channel(256);
         let (records, recorded) = mpsc::channel(4096);
@@ -335,7 +335,7 @@ impl<'a> Connection<'a> {
         }
         match stop {
             Some(stop) => Err(stop),
-            None => Ok(Ended { signal, was_stable }),
+            None => Ok(ConnectionOutcome { signal, was_stable }),
         }
     }
 

@@ -75,7 +75,7 @@ pub struct Supervisor {
 
 /// A wait before the next dial, by what cuts it short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
+enum DialPause {
     /// A heartbeat, or somebody who wants a connection.
     Short,
     /// Only somebody: to be insistent makes it worse.
@@ -328,7 +328,7 @@ impl Supervisor {
                     status.state = State::Failed;
                     status.reason = format!("banned by WhatsApp for {} s", ban.as_secs());
                 });
-                return self.pause(ban, Pause::Fixed, commands).await;
+                return self.pause(ban, DialPause::Fixed, commands).await;
             }
             ReconnectPlan::RetrySlowly => {
                 error!(?signal, "WhatsApp refuses the connection");
@@ -364,14 +364,14 @@ impl Supervisor {
             status.reason = reason;
             status.qr = None;
         });
-        self.pause(wait, if slowly { Pause::Slow } else { Pause::Short }, commands).await
+        self.pause(wait, if slowly { DialPause::Slow } else { DialPause::Short }, commands).await
     }
 
     /// Waits before the next dial.
     async fn pause(
         &mut self,
         wait: Duration,
-        kind: Pause,
+        kind: DialPause,
         commands: &mut mpsc::Receiver<SessionCommand>,
     ) -> Result<(), Stop> {
         let session = self.session.clone();
@@ -403,19 +403,21 @@ impl Supervisor {
 
     /// Whether a command shortens the wait before the next dial. Pages may ask as often as they like, but WhatsApp
     /// takes many logins for an attack: so logins on request are limited.
-    fn ends_pause(&self, command: &SessionCommand, kind: Pause) -> Ends {
+    fn ends_pause(&self, command: &SessionCommand, kind: DialPause) -> Ends {
         let paired = self.session.status.borrow().paired;
         match command {
             SessionCommand::Unlink(_) | SessionCommand::Stop => Ends::AtOnce,
             // There is no next dial.
             SessionCommand::StopPairing if !paired => Ends::AtOnce,
             SessionCommand::DialNow { patience } => match kind {
-                Pause::Short => Ends::AtOnce,
+                DialPause::Short => Ends::AtOnce,
                 // Somebody asked, and it was counted; a heartbeat has patience.
-                Pause::Slow if patience.is_zero() => Ends::AtOnce,
-                Pause::Slow | Pause::Fixed => Ends::No,
+                DialPause::Slow if patience.is_zero() => Ends::AtOnce,
+                DialPause::Slow | DialPause::Fixed => Ends::No,
             },
-            SessionCommand::Connect if kind != Pause::Fixed && self.session.pace.take(RequestKind::Login).is_ok() => {
+            SessionCommand::Connect
+                if kind != DialPause::Fixed && self.session.pace.take(RequestKind::Login).is_ok() =>
+            {
                 Ends::Soon
             }
             SessionCommand::Connect

@@ -21,7 +21,7 @@ use whatsapp_rust::{
 
 use super::{
     Cause, FileError,
-    reference::{Reference, is_path},
+    reference::{FileReference, is_path},
 };
 use crate::{
     message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled},
@@ -32,7 +32,7 @@ use crate::{
 const BUFFER: usize = 64 * 1024;
 
 /// What a fetch from the hosts brought.
-enum Fetched {
+enum HostAnswer {
     File(Spooled),
     /// The hosts have no such file any more.
     Rejected,
@@ -41,15 +41,15 @@ enum Fetched {
 pub async fn download(
     session: &Inner,
     name: &FileName,
-    reference: Reference,
+    reference: FileReference,
     cause: Cause,
 ) -> Result<Spooled, FileError> {
-    let Reference { mut params, from_me } = reference;
+    let FileReference { mut params, from_me } = reference;
     let client = session.ready.borrow().clone().ok_or(FileError::Offline)?;
     if cause == Cause::Asked {
         session.pace.take(RequestKind::Fetch).map_err(|wait| FileError::TooMany { wait })?;
     }
-    if let Fetched::File(file) = from_hosts(session, &client, &params).await? {
+    if let HostAnswer::File(file) = from_hosts(session, &client, &params).await? {
         return Ok(file);
     }
     if !session.files.may_ask(name, &session.pace)? {
@@ -57,12 +57,12 @@ pub async fn download(
     }
     params.direct_path = ask_the_phone(&client, name, &params, from_me).await.ok_or(FileError::Gone)?;
     match from_hosts(session, &client, &params).await? {
-        Fetched::File(file) => Ok(file),
-        Fetched::Rejected => Err(FileError::Gone),
+        HostAnswer::File(file) => Ok(file),
+        HostAnswer::Rejected => Err(FileError::Gone),
     }
 }
 
-async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadParams) -> Result<Fetched, FileError> {
+async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadParams) -> Result<HostAnswer, FileError> {
     let max = session.env.media.settings.max_received;
     if params.file_length > max {
         return Err(FileError::TooLarge(max));
@@ -82,7 +82,7 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     let sink = Sink::new(file, limit, over.clone(), session.stop.clone(), reserve);
     let sink = match downloader.download_to_writer(params, BufWriter::with_capacity(BUFFER, sink)).await {
         Ok(sink) => sink.into_inner().map_err(|_| FileError::Storage)?,
-        Err(MediaDownloadError::ReferenceRejected(_)) => return Ok(Fetched::Rejected),
+        Err(MediaDownloadError::ReferenceRejected(_)) => return Ok(HostAnswer::Rejected),
         Err(_) if over.load(Ordering::Acquire) && params.file_length == 0 => return Err(FileError::TooLarge(max)),
         Err(_) if over.load(Ordering::Acquire) => return Err(FileError::Damaged),
         Err(_) if session.env.media.spool.reserve().allow(0).is_err() => return Err(FileError::Storage),
@@ -98,7 +98,7 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     if !size_fits || !is_it {
         return Err(FileError::Damaged);
     }
-    Ok(Fetched::File(Spooled::new(sink.file, sink.size, sha256, sink.head)))
+    Ok(HostAnswer::File(Spooled::new(sink.file, sink.size, sha256, sink.head)))
 }
 
 /// Where the phone has put the file; `None`: it has not, for whatever reason.

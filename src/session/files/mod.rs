@@ -32,11 +32,11 @@ use self::from_url::UrlTurns;
 pub use self::{
     eager::eager,
     from_url::UrlPlaces,
-    upload::{Pictured, Source, Uploaded},
+    upload::{FileSource, Pictured, Uploaded},
 };
 use super::{
     Inner, Session,
-    requests::pace::{Pace, RequestKind},
+    requests::pace::{RequestKind, RequestPace},
 };
 use crate::{
     message::{
@@ -169,7 +169,7 @@ impl Files {
     }
 
     /// Whether the phone may be asked to send this file again; it counts as asked. An error: it was asked for too many.
-    fn may_ask(&self, name: &FileName, pace: &Pace) -> Result<bool, FileError> {
+    fn may_ask(&self, name: &FileName, pace: &RequestPace) -> Result<bool, FileError> {
         let mut asked = lock(&self.asked);
         if asked.get(name).is_some_and(|at| at.elapsed() <= ASK_AGAIN) {
             return Ok(false);

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where a file to be sent is.
 #[derive(Debug)]
-pub enum Source {
+pub enum FileSource {
     Here(Spooled),
     /// Checked already, as far as that can be without a connection.
     At(reqwest::Url),
@@ -65,7 +65,7 @@ pub struct Pictured {
 
 impl Session {
     /// Makes a picture small; a large one goes to WhatsApp too. Where WhatsApp's hosts do not take it, the small one must do.
-    pub(in crate::session) async fn depict(&self, source: Source, large: bool) -> Result<Pictured, AcceptError> {
+    pub(in crate::session) async fn depict(&self, source: FileSource, large: bool) -> Result<Pictured, AcceptError> {
         let limit = AttachmentKind::Image.limit(self.0.env.media.settings.max_sent);
         let (file, _, url_turn) = self.spooled(source, limit).await?;
         let _turns = self.turns().await?;
@@ -81,7 +81,7 @@ impl Session {
     pub(in crate::session) async fn upload(
         &self,
         attachment: &Attachment,
-        source: Source,
+        source: FileSource,
         name: Option<FileName>,
     ) -> Result<Uploaded, AcceptError> {
         let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
@@ -126,13 +126,13 @@ impl Session {
     /// The file, and the name that it has where it was fetched.
     async fn spooled(
         &self,
-        source: Source,
+        source: FileSource,
         limit: u64,
     ) -> Result<(Spooled, Option<String>, Option<UrlTurn<'_>>), AcceptError> {
         let env = &self.0.env;
         match source {
-            Source::Here(file) => Ok((file, None, None)),
-            Source::At(url) => {
+            FileSource::Here(file) => Ok((file, None, None)),
+            FileSource::At(url) => {
                 let fetching = env.media.spool.fetch(&env.files_from, url, limit);
                 let fetched = self.0.files.urls.fetch(&env.url_places, TURN, fetching).await;
                 let (fetched, turn) = fetched.map_err(|UrlPlaceError| AcceptError::Busy)?;

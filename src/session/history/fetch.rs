@@ -65,7 +65,7 @@ impl From<StoreError> for HistoryError {
 
 /// What came of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fetched {
+pub struct FetchedHistory {
     /// Messages that were not known, and are kept.
     pub messages: usize,
     /// The phone has nothing older; `None`: it did not say.
@@ -137,7 +137,7 @@ struct Question {
 
 impl Session {
     /// Asks the phone for at most `count` messages of a chat that are older than those that are known. Returns when what came is durable.
-    pub async fn fetch_past(&self, chat: &str, count: u16) -> Result<Fetched, HistoryError> {
+    pub async fn fetch_past(&self, chat: &str, count: u16) -> Result<FetchedHistory, HistoryError> {
         let inner = &self.0;
         let busy = HistoryError::Busy { wait: PAUSE };
         let Ok(_asking) = inner.questions.asking.try_lock() else { return Err(busy) };
@@ -157,7 +157,7 @@ impl Session {
 }
 
 impl Inner {
-    async fn ask_phone(&self, client: &Arc<Client>, question: &Question) -> Result<parse::Page, HistoryError> {
+    async fn ask_phone(&self, client: &Arc<Client>, question: &Question) -> Result<parse::HistoryPage, HistoryError> {
         let (_listening, mut answers) = self.questions.listen();
         let deadline = Instant::now() + self.env.messages.history.patience;
         // A request is a message as every other, to the phone.
@@ -187,7 +187,7 @@ impl Inner {
             let read = tokio::task::spawn_blocking(read).await.map_err(|_| HistoryError::Unreadable)?;
             match read {
                 Ok(Some(page)) => return Ok(page),
-                Ok(None) if is_it => return Ok(parse::Page::default()),
+                Ok(None) if is_it => return Ok(parse::HistoryPage::default()),
                 Ok(None) => debug!("the phone tells of another chat, which nobody asked for any more"),
                 Err(error) => {
                     warn!(%error, "the phone's answer cannot be read");
@@ -197,7 +197,12 @@ impl Inner {
         }
     }
 
-    async fn keep(&self, client: &Client, question: &Question, page: parse::Page) -> Result<Fetched, HistoryError> {
+    async fn keep(
+        &self,
+        client: &Client,
+        question: &Question,
+        page: parse::HistoryPage,
+    ) -> Result<FetchedHistory, HistoryError> {
         let me: Vec<Jid> = [client.pn(), client.lid()].into_iter().flatten().map(|jid| jid.to_non_ad()).collect();
         let mut numbers = HashMap::new();
         for lid in page.lids() {
@@ -206,7 +211,8 @@ impl Inner {
             }
         }
         let complete = page.complete;
-        let chat = parse::Chat { addressed: &question.addressed, named: &question.chat, me: &me, numbers: &numbers };
+        let chat =
+            parse::AskedChat { addressed: &question.addressed, named: &question.chat, me: &me, numbers: &numbers };
         let mut told = page.messages(&chat);
         let _writing = self.questions.writing.lock().await;
         // It may have been cleared meanwhile, and more may have come.
@@ -218,7 +224,7 @@ impl Inner {
         let limits = BackfillLimits { chat: history.per_chat, tenant: history.per_tenant };
         let kept = timeout(history.patience, past::keep(&self.store, &told, limits));
         let kept = kept.await.map_err(|_| HistoryError::VaultDown)??;
-        Ok(Fetched { messages: kept.new, complete, full: kept.full })
+        Ok(FetchedHistory { messages: kept.new, complete, full: kept.full })
     }
 
     /// Hides what was said in a chat until now, and what the phone told of it.

@@ -47,22 +47,22 @@ pub struct ProtobufError;
 
 /// A piece of a chat's past, newest first.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct HistoryPage {
     /// The chat's jids.
     ids: Vec<String>,
     /// The phone has nothing older; `None`: it does not say.
     pub complete: Option<bool>,
-    lines: Vec<Line>,
+    lines: Vec<HistoryLine>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct HistoryLine {
     info: wa::WebMessageInfo,
     order: Option<u64>,
 }
 
 /// The chat that is asked about.
-pub struct Chat<'a> {
+pub struct AskedChat<'a> {
     /// As WhatsApp addresses it.
     pub addressed: &'a Jid,
     /// As [`crate::message::Message::chat`] has it.
@@ -74,10 +74,10 @@ pub struct Chat<'a> {
 }
 
 /// The page of a chat that has one of these jids; `None`: there is nothing of it. `most`: messages and inflated bytes.
-pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<Page>, HistoryParseError> {
+pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<HistoryPage>, HistoryParseError> {
     let mut stream = HistorySyncStream::new(blob, most.1);
     while let Some(bytes) = stream.next_conversation_bytes()? {
-        let page = Page::read(bytes, most.0)?;
+        let page = HistoryPage::read(bytes, most.0)?;
         if page.ids.iter().any(|id| chat.contains(id)) {
             return Ok(Some(page));
         }
@@ -116,7 +116,7 @@ fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, Protobuf
     Ok(chat.zip(timer))
 }
 
-impl Page {
+impl HistoryPage {
     /// The bytes of a `Conversation`; of its messages the first `most`.
     fn read(mut bytes: &[u8], most: usize) -> Result<Self, ProtobufError> {
         // The other values say that there is more.
@@ -125,7 +125,7 @@ impl Page {
         while let Some((tag, field)) = next(&mut bytes)? {
             match (tag, field) {
                 (1 | 39 | 42, Field::Bytes(id)) => page.ids.extend(std::str::from_utf8(id).ok().map(str::to_owned)),
-                (2, Field::Bytes(line)) if page.lines.len() < most => page.lines.extend(Line::read(line)?),
+                (2, Field::Bytes(line)) if page.lines.len() < most => page.lines.extend(HistoryLine::read(line)?),
                 (11, Field::Number(end)) => page.complete = Some(end == NO_MORE),
                 _ => {}
             }
@@ -135,17 +135,17 @@ impl Page {
 
     /// LIDs of members who wrote something.
     pub fn lids(&self) -> HashSet<Jid> {
-        self.lines.iter().filter_map(Line::author).filter(Jid::is_lid).collect()
+        self.lines.iter().filter_map(HistoryLine::author).filter(Jid::is_lid).collect()
     }
 
     /// The messages that can be shown alone: no reactions, votes, edits, revocations or protocol messages.
-    pub fn messages(self, chat: &Chat<'_>) -> Vec<BackfilledMessage> {
+    pub fn messages(self, chat: &AskedChat<'_>) -> Vec<BackfilledMessage> {
         let lines = self.lines.into_iter().zip((0..).map(|place: u64| 0xffff_ffff - place));
         lines.filter_map(|(line, place)| line.message(&self.ids, chat, place)).collect()
     }
 }
 
-impl Line {
+impl HistoryLine {
     /// The bytes of a `HistorySyncMsg`; `None`: there is no message in it that can be read.
     fn read(mut bytes: &[u8]) -> Result<Option<Self>, ProtobufError> {
         let (mut info, mut order) = (None, None);
@@ -168,7 +168,7 @@ impl Line {
         named?.parse::<Jid>().ok().map(|jid| jid.to_non_ad())
     }
 
-    fn message(mut self, ids: &[String], chat: &Chat<'_>, place: u64) -> Option<BackfilledMessage> {
+    fn message(mut self, ids: &[String], chat: &AskedChat<'_>, place: u64) -> Option<BackfilledMessage> {
         let author = self.author();
         let key = self.info.key.take()?;
         let id = key.id.filter(|id| !id.is_empty())?;
@@ -271,10 +271,11 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, ProtobufEr
 #[cfg(feature = "loopback")]
 pub(in crate::session) fn read_anything(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<BackfilledMessage> {
     let _ = page(bytes, &[chat.to_owned()], (most, 1 << 20));
-    let Ok(page) = Page::read(bytes, most) else { return Vec::new() };
+    let Ok(page) = HistoryPage::read(bytes, most) else { return Vec::new() };
     let lids = page.lids();
     let numbers = lids.into_iter().map(|lid| (lid, Jid::pn("573005554433"))).collect();
     let jid = |text: &str| text.parse::<Jid>().expect("a jid");
-    let chat = Chat { addressed: &jid(chat), named: &jid(named), me: &[Jid::pn("573001112233")], numbers: &numbers };
+    let chat =
+        AskedChat { addressed: &jid(chat), named: &jid(named), me: &[Jid::pn("573001112233")], numbers: &numbers };
     page.messages(&chat)
 }

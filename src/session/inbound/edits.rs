@@ -42,11 +42,11 @@ impl Session {
         let window = self.0.env.messages.edit_window;
         let Some((body, sent_at_ms)) = self.own_message(names, &target.id).await? else {
             // Its events are kept for longer than the message is whole.
-            let query = history::Query {
+            let query = history::MessageQuery {
                 chat: Some(chat.to_string()),
                 id: Some(target.id.clone()),
                 limit: 1,
-                ..history::Query::default()
+                ..history::MessageQuery::default()
             };
             let known = self.messages(&query).await.map_err(|error| self.unreadable(&error))?;
             let is_own = known.first().is_some_and(|entry| entry.message.from_me);

@@ -104,13 +104,13 @@ impl Assertion {
 /// A ceremony that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ceremony {
-    pub step: Step,
+    pub step: CeremonyStep,
     pub expires_at: Timestamp,
 }
 
 /// What it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum CeremonyStep {
     /// A passkey, to sign this.
     Challenged(Arc<Challenge>),
     /// The phone: WhatsApp has what the passkey signed, or is being sent it.
@@ -121,7 +121,7 @@ pub enum Step {
     Confirmed(Secret),
 }
 
-impl Step {
+impl CeremonyStep {
     fn state(&self) -> State {
         match self {
             Self::Challenged(_) | Self::Signed => State::PasskeyRequired,
@@ -229,9 +229,9 @@ impl Session {
     pub fn passkey_challenge(&self) -> Result<Challenge, PasskeyStepError> {
         let (step, left) = self.0.ceremony()?;
         match step {
-            Step::Challenged(challenge) => Ok(Challenge { timeout: left, ..(*challenge).clone() }),
-            Step::Signed => Err(PasskeyStepError::NotNow(SENT_ALREADY)),
-            Step::Coded(_) | Step::Confirmed(_) => Err(PasskeyStepError::NotNow(CODED_ALREADY)),
+            CeremonyStep::Challenged(challenge) => Ok(Challenge { timeout: left, ..(*challenge).clone() }),
+            CeremonyStep::Signed => Err(PasskeyStepError::NotNow(SENT_ALREADY)),
+            CeremonyStep::Coded(_) | CeremonyStep::Confirmed(_) => Err(PasskeyStepError::NotNow(CODED_ALREADY)),
         }
     }
 
@@ -241,9 +241,9 @@ impl Session {
         // On its own: who asked may hang up, and the library must not stop halfway.
         let answering = self.0.tasks.spawn(async move {
             session.advance(|step| match step {
-                Step::Challenged(challenge) => challenge.check(&assertion).map(|()| Step::Signed),
-                Step::Signed => Err(PasskeyStepError::NotNow(SENT_ALREADY)),
-                Step::Coded(_) | Step::Confirmed(_) => Err(PasskeyStepError::NotNow(CODED_ALREADY)),
+                CeremonyStep::Challenged(challenge) => challenge.check(&assertion).map(|()| CeremonyStep::Signed),
+                CeremonyStep::Signed => Err(PasskeyStepError::NotNow(SENT_ALREADY)),
+                CeremonyStep::Coded(_) | CeremonyStep::Confirmed(_) => Err(PasskeyStepError::NotNow(CODED_ALREADY)),
             })?;
             session.send(async |client| client.send_passkey_response(assertion.packed()).await).await
         });
@@ -253,8 +253,8 @@ impl Session {
     /// The code that the owner compares with the phone's.
     pub fn passkey_code(&self) -> Result<Secret, PasskeyStepError> {
         match self.0.ceremony()?.0 {
-            Step::Coded(code) | Step::Confirmed(code) => Ok(code),
-            Step::Challenged(_) | Step::Signed => Err(PasskeyStepError::NotNow(NO_CODE_YET)),
+            CeremonyStep::Coded(code) | CeremonyStep::Confirmed(code) => Ok(code),
+            CeremonyStep::Challenged(_) | CeremonyStep::Signed => Err(PasskeyStepError::NotNow(NO_CODE_YET)),
         }
     }
     /// The owner says that phone and device show the same code. What the phone makes of that shows in the status.
@@ -262,9 +262,9 @@ impl Session {
         let session = self.0.clone();
         let confirming = self.0.tasks.spawn(async move {
             session.advance(|step| match step {
-                Step::Coded(code) => Ok(Step::Confirmed(code.clone())),
-                Step::Confirmed(_) => Err(PasskeyStepError::NotNow(CONFIRMED_ALREADY)),
-                Step::Challenged(_) | Step::Signed => Err(PasskeyStepError::NotNow(NO_CODE_YET)),
+                CeremonyStep::Coded(code) => Ok(CeremonyStep::Confirmed(code.clone())),
+                CeremonyStep::Confirmed(_) => Err(PasskeyStepError::NotNow(CONFIRMED_ALREADY)),
+                CeremonyStep::Challenged(_) | CeremonyStep::Signed => Err(PasskeyStepError::NotNow(NO_CODE_YET)),
             })?;
             session.send(async |client| client.send_passkey_confirmation().await).await
         });
@@ -278,7 +278,7 @@ impl Inner {
         let (challenge, time) = Challenge::read(options)?;
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let expires_at = self.env.clock.now().saturating_add(time).unwrap_or(Timestamp::MAX);
-        let step = Step::Challenged(Arc::new(challenge));
+        let step = CeremonyStep::Challenged(Arc::new(challenge));
         self.set_status(|status| {
             status.qr = None;
             status.set_step(Ceremony { step, expires_at });
@@ -290,7 +290,7 @@ impl Inner {
     pub(in crate::session) fn compare_codes(self: &Arc<Self>, agreed: &PairPasskeyConfirmation) {
         let code = Secret::new(agreed.code.clone());
         let agreed_on = self.advance(|step| match step {
-            Step::Signed => Ok(Step::Coded(code)),
+            CeremonyStep::Signed => Ok(CeremonyStep::Coded(code)),
             _ => Err(PasskeyStepError::NotAsked),
         });
         // The device was linked before and has proved it: there is nothing to compare.
@@ -310,7 +310,7 @@ impl Inner {
     }
 
     /// What the ceremony waits for, and for how many milliseconds.
-    fn ceremony(&self) -> Result<(Step, u64), PasskeyStepError> {
+    fn ceremony(&self) -> Result<(CeremonyStep, u64), PasskeyStepError> {
         let ceremony = self.status.borrow().passkey.clone().ok_or(PasskeyStepError::NotAsked)?;
         let left = ceremony.expires_at.duration_since(self.env.clock.now());
         match u64::try_from(left.as_millis()) {
@@ -320,7 +320,10 @@ impl Inner {
     }
 
     /// One step on, if there is a ceremony and it is at the step before: of two who ask at the same time one is refused.
-    fn advance(&self, next: impl FnOnce(&Step) -> Result<Step, PasskeyStepError>) -> Result<(), PasskeyStepError> {
+    fn advance(
+        &self,
+        next: impl FnOnce(&CeremonyStep) -> Result<CeremonyStep, PasskeyStepError>,
+    ) -> Result<(), PasskeyStepError> {
         let now = self.env.clock.now();
         let mut advanced = Err(PasskeyStepError::NotAsked);
         self.set_status(|status| {

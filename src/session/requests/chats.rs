@@ -65,7 +65,8 @@ impl Session {
     }
 
     async fn range(&self, chat: &str) -> Result<Option<SyncActionMessageRange>, RequestError> {
-        let query = history::Query { chat: Some(chat.to_owned()), limit: RANGE, ..history::Query::default() };
+        let query =
+            history::MessageQuery { chat: Some(chat.to_owned()), limit: RANGE, ..history::MessageQuery::default() };
         let newest = self.messages(&query).await?;
         let Some(last) = newest.first().map(|entry| entry.message.timestamp) else { return Ok(None) };
         let keys = newest.iter().filter_map(|entry| {

@@ -6,7 +6,7 @@ use whatsapp_rust::{Jid, Server};
 
 use super::pace::RequestKind;
 use crate::{
-    message::synced::{self, Entry},
+    message::synced::{self, AddressBookEntry},
     session::{RequestError, Session, requests},
     store::StoreError,
 };
@@ -32,7 +32,7 @@ pub struct Person {
     /// A jid.
     pub id: String,
     /// As the tenant saved it.
-    pub saved: Option<Entry>,
+    pub saved: Option<AddressBookEntry>,
     /// What the person calls itself, as far as it wrote.
     pub push_name: Option<String>,
     pub is_me: bool,

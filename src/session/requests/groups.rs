@@ -17,7 +17,7 @@ use whatsapp_rust::{
     wacore_binary::{NodeContentRef, NodeRef},
 };
 
-pub use crate::message::{Group, Member, Rank, Setting, Settings};
+pub use crate::message::{Group, GroupSetting, GroupSettings, Member, Rank};
 
 use super::pace::RequestKind;
 use crate::session::{RequestError, Session, requests};
@@ -29,7 +29,7 @@ const MAX_MEMBERS: usize = 1023;
 
 /// What is done with some of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum MemberChange {
     Add,
     Remove,
     Promote,
@@ -41,7 +41,7 @@ pub enum Change {
 
 /// What came of it for one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
+pub struct MemberChangeResult {
     /// A jid.
     pub who: String,
     /// WhatsApp's code of why not.
@@ -50,7 +50,7 @@ pub struct Changed {
 
 /// Somebody who wants to join.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct JoinApplicant {
     /// A jid, as the group names its members.
     pub who: String,
     pub number: Option<String>,
@@ -60,7 +60,7 @@ pub struct Request {
 
 /// What came of joining.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Joined {
+pub struct JoinResult {
     /// A jid.
     pub group: String,
     /// An admin must let the tenant in first.
@@ -168,23 +168,23 @@ impl Session {
         self.picture(id).await
     }
 
-    pub async fn set_in_group(&self, id: &str, setting: Setting) -> Result<(), RequestError> {
+    pub async fn set_in_group(&self, id: &str, setting: GroupSetting) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         let set = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
             match setting {
-                Setting::InfoByAdmins(on) => groups.set_locked(jid, on).await,
-                Setting::MessagesByAdmins(on) => groups.set_announce(jid, on).await,
-                Setting::MembersAdd(on) => {
+                GroupSetting::InfoByAdmins(on) => groups.set_locked(jid, on).await,
+                GroupSetting::MessagesByAdmins(on) => groups.set_announce(jid, on).await,
+                GroupSetting::MembersAdd(on) => {
                     let mode = if on { MemberAddMode::AllMemberAdd } else { MemberAddMode::AdminAdd };
                     groups.set_member_add_mode(jid, mode).await
                 }
-                Setting::MembersShareHistory(on) => {
+                GroupSetting::MembersShareHistory(on) => {
                     let mode =
                         if on { MemberShareHistoryMode::AllMemberShare } else { MemberShareHistoryMode::AdminShare };
                     groups.set_member_share_history_mode(&jid, mode).await
                 }
-                Setting::Approval(on) => {
+                GroupSetting::Approval(on) => {
                     let mode = if on { MembershipApprovalMode::On } else { MembershipApprovalMode::Off };
                     groups.set_membership_approval(jid, mode).await
                 }
@@ -194,7 +194,12 @@ impl Session {
     }
 
     /// What came of it for each of them.
-    pub async fn change_group(&self, id: &str, change: Change, who: &[String]) -> Result<Vec<Changed>, RequestError> {
+    pub async fn change_group(
+        &self,
+        id: &str,
+        change: MemberChange,
+        who: &[String],
+    ) -> Result<Vec<MemberChangeResult>, RequestError> {
         let (jid, who) = (requests::group("id", id)?, people(who)?);
         if who.is_empty() {
             return Err(RequestError::Input { field: "participants", expected: "at least one" });
@@ -202,19 +207,19 @@ impl Session {
         let changed = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
             match change {
-                Change::Add => groups.add_participants(jid, &who).await,
-                Change::Remove => groups.remove_participants(jid, &who).await,
-                Change::Promote => groups.promote_participants(jid, &who).await,
-                Change::Demote => groups.demote_participants(jid, &who).await,
-                Change::Approve => groups.approve_membership_requests(jid, &who).await,
-                Change::Reject => groups.reject_membership_requests(jid, &who).await,
+                MemberChange::Add => groups.add_participants(jid, &who).await,
+                MemberChange::Remove => groups.remove_participants(jid, &who).await,
+                MemberChange::Promote => groups.promote_participants(jid, &who).await,
+                MemberChange::Demote => groups.demote_participants(jid, &who).await,
+                MemberChange::Approve => groups.approve_membership_requests(jid, &who).await,
+                MemberChange::Reject => groups.reject_membership_requests(jid, &who).await,
             }
         });
         let changed = changed.await.map_err(|refused| refused.about("group"))?;
-        Ok(changed.into_iter().map(Changed::from).collect())
+        Ok(changed.into_iter().map(MemberChangeResult::from).collect())
     }
 
-    pub async fn join_requests(&self, id: &str) -> Result<Vec<Request>, RequestError> {
+    pub async fn join_requests(&self, id: &str) -> Result<Vec<JoinApplicant>, RequestError> {
         let jid = requests::group("id", id)?;
         let found = self
             .ask(RequestKind::Query, |client| async move { client.groups().get_membership_requests(jid).await })
@@ -227,7 +232,7 @@ impl Session {
                 true => self.names(&who).await.ok().flatten().map(|names| names.number),
                 false => Some(who.clone()).filter(|_| request.jid.is_pn()),
             };
-            requests.push(Request { who, number, at: request.request_time.unwrap_or_default() });
+            requests.push(JoinApplicant { who, number, at: request.request_time.unwrap_or_default() });
         }
         Ok(requests)
     }
@@ -251,14 +256,14 @@ impl Session {
         Ok(modes.group(GroupMetadata::from(found)))
     }
 
-    pub async fn join_group(&self, code: &str) -> Result<Joined, RequestError> {
+    pub async fn join_group(&self, code: &str) -> Result<JoinResult, RequestError> {
         let code = invite(code)?;
         let joined = self
             .ask(RequestKind::Change, |client| async move { client.groups().join_with_invite_code(&code).await })
             .await;
         let joined = joined.map_err(of_invite)?;
         let pending = matches!(joined, JoinGroupResult::PendingApproval(_));
-        Ok(Joined { group: joined.group_jid().to_non_ad_string(), pending })
+        Ok(JoinResult { group: joined.group_jid().to_non_ad_string(), pending })
     }
 }
 
@@ -368,7 +373,7 @@ impl From<GroupMetadata> for Group {
             created: group.creation_time,
             size: group.size.map_or(members.len(), |size| size as usize),
             members,
-            settings: Settings {
+            settings: GroupSettings {
                 info_by_admins: group.is_locked,
                 messages_by_admins: group.is_announcement,
                 // What WhatsApp does not name is open to all.
@@ -395,7 +400,7 @@ impl From<GroupParticipant> for Member {
     }
 }
 
-impl From<ParticipantChangeResponse> for Changed {
+impl From<ParticipantChangeResponse> for MemberChangeResult {
     fn from(changed: ParticipantChangeResponse) -> Self {
         Self {
             who: changed.phone_number.as_ref().unwrap_or(&changed.jid).to_non_ad_string(),

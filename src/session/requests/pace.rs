@@ -62,12 +62,12 @@ const TABLE: [(RequestKind, u32, u32, &str); 10] = [
 
 /// One tenant's allowances.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RequestPace {
     clock: Arc<dyn Clock>,
     allowances: Mutex<[Allowance; TABLE.len()]>,
 }
 
-impl Pace {
+impl RequestPace {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let now = clock.instant();
         Self { clock, allowances: Mutex::new([Allowance::new(now); TABLE.len()]) }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_row_and_its_own_allowance() {
-        let pace = Pace::new(SystemClock::shared());
+        let pace = RequestPace::new(SystemClock::shared());
         for (ask, burst, ..) in TABLE {
             let taken = (0..burst + 9).take_while(|_| pace.take(ask).is_ok()).count();
             // The clock runs on.

@@ -67,11 +67,11 @@ struct Online {
 #[derive(Debug, Default)]
 struct Followed {
     asked: u64,
-    chats: BTreeMap<String, Chat>,
+    chats: BTreeMap<String, FollowedChat>,
 }
 
 #[derive(Debug)]
-struct Chat {
+struct FollowedChat {
     asked: u64,
     /// What else WhatsApp may call it: a person's other jid.
     also: Vec<String>,
@@ -118,7 +118,7 @@ impl Presences {
             let oldest = followed.chats.iter().min_by_key(|(_, chat)| chat.asked).map(|(name, _)| name.clone());
             oldest.and_then(|oldest| followed.chats.remove(&oldest));
         }
-        followed.chats.insert(chat.to_owned(), Chat { asked, also, shown: Vec::new() });
+        followed.chats.insert(chat.to_owned(), FollowedChat { asked, also, shown: Vec::new() });
     }
 
     /// The chat that shows something else now.
@@ -145,7 +145,8 @@ impl Presences {
     fn show(&self, named: &str, mut new: MemberPresence) -> Option<String> {
         const MEMBERS: usize = 1024;
         let mut followed = self.followed();
-        let is_it = |(name, chat): &(&String, &mut Chat)| *name == named || chat.also.iter().any(|also| also == named);
+        let is_it =
+            |(name, chat): &(&String, &mut FollowedChat)| *name == named || chat.also.iter().any(|also| also == named);
         let (name, chat) = followed.chats.iter_mut().find(is_it)?;
         if new.who == named {
             new.who.clone_from(name);

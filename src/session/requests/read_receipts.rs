@@ -11,7 +11,7 @@ use super::{ANSWER, pace::RequestKind};
 use crate::{
     message::{
         EventId, Message,
-        history::{self, Entry},
+        history::{self, HistoryEntry},
     },
     session::{AcceptError, Session},
     store::{
@@ -59,9 +59,10 @@ impl Session {
     }
 
     /// The newest messages of a chat, back to the first that was marked; or to the last of these.
-    async fn unmarked(&self, chat: &str, ids: &[String], marked: &Marked) -> Result<Vec<Entry>, StoreError> {
-        let mut query = history::Query { chat: Some(chat.to_owned()), limit: PAGE, ..history::Query::default() };
-        let mut recent: Vec<Entry> = Vec::new();
+    async fn unmarked(&self, chat: &str, ids: &[String], marked: &Marked) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut query =
+            history::MessageQuery { chat: Some(chat.to_owned()), limit: PAGE, ..history::MessageQuery::default() };
+        let mut recent: Vec<HistoryEntry> = Vec::new();
         loop {
             let page = self.messages(&query).await?;
             query.before = page.last().map(|oldest| oldest.event);
@@ -104,7 +105,7 @@ impl Session {
 }
 
 /// One receipt for the messages of each author, as WhatsApp addressed them: the sender's client goes by that.
-fn receipts<'a>(wanted: &[&'a Entry], chat: &Jid) -> Vec<(Jid, Option<Jid>, Vec<&'a str>)> {
+fn receipts<'a>(wanted: &[&'a HistoryEntry], chat: &Jid) -> Vec<(Jid, Option<Jid>, Vec<&'a str>)> {
     let mut receipts: Vec<(Jid, Option<Jid>, Vec<&str>)> = Vec::new();
     // The oldest first, as they were read.
     for entry in wanted.iter().rev() {
@@ -153,11 +154,11 @@ impl Marked {
         key::text(&format!("read/{chat}"))
     }
 
-    fn covers(&self, entry: &Entry) -> bool {
+    fn covers(&self, entry: &HistoryEntry) -> bool {
         self.upto.is_some_and(|upto| entry.event <= upto)
     }
 
-    fn has(&self, entry: &Entry) -> bool {
+    fn has(&self, entry: &HistoryEntry) -> bool {
         self.covers(entry) || self.odd.contains(&entry.message.id)
     }
 

@@ -24,10 +24,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Groups by their jids.
 #[derive(Debug, Default)]
-pub(in crate::session) struct GroupSubjects(Mutex<Known>);
+pub(in crate::session) struct GroupSubjects(Mutex<SubjectTable>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct SubjectTable {
     subjects: HashMap<String, String>,
     asked_at: Option<Instant>,
 }
@@ -63,7 +63,7 @@ impl GroupSubjects {
         may
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, SubjectTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use whatsapp_rust::{
 
 use super::{
     channel_posts,
-    compose::{Composed, Setting, compose, recompose},
+    compose::{ComposeContext, Composed, compose, recompose},
     status_broadcast,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
         OutboxError, Outgoing, SendRequest, media::FileName, timer,
     },
     pacing::Held,
-    session::{End, RequestError, Session, files::Source, inbound::edits::Editable, state::State},
+    session::{End, RequestError, Session, files::FileSource, inbound::edits::Editable, state::State},
     store::StoreError,
     tenant::TenantId,
 };
@@ -143,7 +143,7 @@ impl Session {
     pub async fn send_file(
         &self,
         request: &SendRequest,
-        source: Source,
+        source: FileSource,
         key: Option<&str>,
     ) -> Result<Message, AcceptError> {
         let outgoing = self.composed(request, Some(source), key).await?;
@@ -211,7 +211,7 @@ impl Session {
     async fn composed(
         &self,
         request: &SendRequest,
-        source: Option<Source>,
+        source: Option<FileSource>,
         key: Option<&str>,
     ) -> Result<Outgoing, AcceptError> {
         let inner = &self.0;
@@ -280,7 +280,7 @@ impl Session {
             _ => Vec::new(),
         };
         let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
-        let mut setting = Setting {
+        let mut setting = ComposeContext {
             chat: &chat,
             me: &me,
             my_lid: own_lid.as_ref(),
@@ -508,7 +508,7 @@ fn digest_of(known: Option<&Accepted>, names: &[Jid], request: &SendRequest) -> 
 }
 
 /// What was accepted before under the same id: a file is uploaded once.
-fn repeated(known: &Accepted, digest: &[u8; 32], setting: &Setting<'_>) -> Result<Composed, AcceptError> {
+fn repeated(known: &Accepted, digest: &[u8; 32], setting: &ComposeContext<'_>) -> Result<Composed, AcceptError> {
     if known.digest != *digest {
         return Err(AcceptError::KeyReused);
     }

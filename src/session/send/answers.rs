@@ -18,10 +18,10 @@ pub enum SendAnswer {
 }
 
 #[derive(Default)]
-pub struct Answers(Mutex<Book>);
+pub struct Answers(Mutex<ExpectedAnswers>);
 
 #[derive(Default)]
-struct Book {
+struct ExpectedAnswers {
     /// By message id.
     expected: HashMap<String, oneshot::Sender<SendAnswer>>,
     last: Option<Instant>,
@@ -52,7 +52,7 @@ impl Answers {
         self.book().last.is_some_and(|last| last > then)
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, ExpectedAnswers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,7 +43,7 @@ use super::{
 use crate::{
     crash,
     humanize::Act,
-    message::{Failure, FailureReason, Unsettled, Waiting},
+    message::{Failure, FailureReason, Unsettled, WaitingMessage},
     pacing::Held,
     session::{Inner, connection::disconnect::backoff, env::jitter, requests::pace::RequestKind},
 };
@@ -84,7 +84,7 @@ const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
 /// Where a chat is that has something to send.
-enum Lane {
+enum LaneState {
     /// In the queue.
     Ready,
     /// A message of it is being sent.
@@ -95,8 +95,8 @@ enum Lane {
     Held,
 }
 
-struct Chat {
-    lane: Lane,
+struct ChatLane {
+    lane: LaneState,
     /// Attempts in a row that have to be repeated.
     setbacks: u32,
     /// Messages that are being sent and were begun under another name of the chat.
@@ -118,7 +118,7 @@ enum ChatOutcome {
 
 pub struct Courier {
     session: Arc<Inner>,
-    chats: HashMap<Arc<str>, Chat>,
+    chats: HashMap<Arc<str>, ChatLane>,
     ready: VecDeque<Arc<str>>,
     waits: BTreeSet<(Instant, Arc<str>)>,
     /// Nothing is begun before then: what keeps one message back now keeps back all.
@@ -126,7 +126,7 @@ pub struct Courier {
     /// Such pauses in a row.
     pauses: u32,
     /// `None`: a typing sign, on which no message depends.
-    running: JoinSet<Option<(Waiting, ChatOutcome)>>,
+    running: JoinSet<Option<(WaitingMessage, ChatOutcome)>>,
     /// Ids of the messages that are being sent.
     sending: HashSet<Arc<str>>,
     /// For a chat whose message is being sent under an old name: its current name.
@@ -220,13 +220,13 @@ impl Courier {
         if let Some(former) = self.chats.remove(&from) {
             elsewhere = former.elsewhere;
             match former.lane {
-                Lane::Ready => self.ready.retain(|chat| *chat != from),
-                Lane::Waits(until) => drop(self.waits.remove(&(until, from.clone()))),
-                Lane::Held => {}
-                Lane::Busy => elsewhere += 1,
+                LaneState::Ready => self.ready.retain(|chat| *chat != from),
+                LaneState::Waits(until) => drop(self.waits.remove(&(until, from.clone()))),
+                LaneState::Held => {}
+                LaneState::Busy => elsewhere += 1,
             }
             self.renamed.values_mut().filter(|name| **name == from).for_each(|name| *name = into.clone());
-            if let Lane::Busy = former.lane {
+            if let LaneState::Busy = former.lane {
                 self.renamed.insert(from, into.clone());
             }
         }
@@ -243,7 +243,7 @@ impl Courier {
 
     fn enqueue(&mut self, chat: Arc<str>, setbacks: u32) {
         let elsewhere = self.chats.get(&chat).map_or(0, |known| known.elsewhere);
-        self.chats.insert(chat.clone(), Chat { lane: Lane::Ready, setbacks, elsewhere });
+        self.chats.insert(chat.clone(), ChatLane { lane: LaneState::Ready, setbacks, elsewhere });
         self.ready.push_back(chat);
     }
 
@@ -263,7 +263,7 @@ impl Courier {
     fn start(&mut self, client: Arc<Client>, slot: OwnedSemaphorePermit) {
         while let Some(chat) = self.ready.pop_front() {
             if let Some(known) = self.chats.get_mut(&chat).filter(|known| known.elsewhere > 0) {
-                known.lane = Lane::Held;
+                known.lane = LaneState::Held;
                 continue;
             }
             let Some(head) = self.session.outbox.head(&chat) else {
@@ -304,7 +304,7 @@ impl Courier {
                 continue;
             }
             if let Some(known) = self.chats.get_mut(&chat) {
-                known.lane = Lane::Busy;
+                known.lane = LaneState::Busy;
             }
             self.sending.insert(head.id.clone());
             let (session, typing) = (self.session.clone(), self.manners.typing());
@@ -328,9 +328,9 @@ impl Courier {
     }
 
     /// Before the first message to a stranger.
-    fn ask_word(&mut self, slot: OwnedSemaphorePermit, chat: Arc<str>, head: Waiting) {
+    fn ask_word(&mut self, slot: OwnedSemaphorePermit, chat: Arc<str>, head: WaitingMessage) {
         if let Some(known) = self.chats.get_mut(&chat) {
-            known.lane = Lane::Busy;
+            known.lane = LaneState::Busy;
         }
         let session = self.session.clone();
         let asking = async move {
@@ -365,26 +365,26 @@ impl Courier {
     fn wait(&mut self, chat: Arc<str>, wait: Duration) {
         let Some(known) = self.chats.get_mut(&chat) else { return };
         let until = Instant::now() + wait;
-        known.lane = Lane::Waits(until);
+        known.lane = LaneState::Waits(until);
         self.waits.insert((until, chat));
     }
 
     /// A chat that waits waits no longer.
     fn go_at_once(&mut self, chat: Arc<str>) {
-        if let Some(Chat { lane: Lane::Waits(until), .. }) = self.chats.get(&chat) {
+        if let Some(ChatLane { lane: LaneState::Waits(until), .. }) = self.chats.get(&chat) {
             self.waits.remove(&(*until, chat.clone()));
             self.enqueue(chat, 0);
         }
     }
 
-    fn finish(&mut self, sent: &Waiting, next: ChatOutcome) {
+    fn finish(&mut self, sent: &WaitingMessage, next: ChatOutcome) {
         self.sending.remove(&sent.id);
         self.session.outbox.end(&sent.id);
         let Some(into) = self.renamed.remove(&sent.chat) else { return self.go_on(sent.chat.clone(), next) };
         self.manners.join(&sent.chat, &into);
         let Some(known) = self.chats.get_mut(&into) else { return };
         known.elsewhere = known.elsewhere.saturating_sub(1);
-        if let (Lane::Held, 0) = (&known.lane, known.elsewhere) {
+        if let (LaneState::Held, 0) = (&known.lane, known.elsewhere) {
             self.go_on(into, next);
         }
     }
@@ -421,13 +421,13 @@ impl Courier {
     }
 
     /// Of all that are not being sent: which, and in how long.
-    fn first_to_expire(&self) -> Option<(Waiting, Duration)> {
+    fn first_to_expire(&self) -> Option<(WaitingMessage, Duration)> {
         let first = self.session.outbox.first_to_expire(|waiting| self.sending.contains(&waiting.id))?;
         let left = first.expires_at_ms.saturating_sub(self.session.outbox.certain_ms());
         Some((first, Duration::from_millis(u64::try_from(left).unwrap_or(0))))
     }
 
-    async fn expire(&mut self, waiting: &Waiting) {
+    async fn expire(&mut self, waiting: &WaitingMessage) {
         warn!(message.id = &*waiting.id, "a message could not be sent in time");
         match self.session.outbox.expire(&waiting.id).await {
             Ok(true) => {}
@@ -467,7 +467,7 @@ async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Out
 }
 
 /// Carries one message over one connection.
-async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> ChatOutcome {
+async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) -> ChatOutcome {
     let id = &*waiting.id;
     let ready = async {
         prepare(session, client).await?;
@@ -591,7 +591,12 @@ async fn expire(session: &Inner, id: &str) -> ChatOutcome {
 }
 
 /// Counts an attempt that came to nothing; after some the message has failed.
-async fn leave_unanswered(session: &Inner, waiting: &Waiting, reason: FailureReason, line_lost: bool) -> ChatOutcome {
+async fn leave_unanswered(
+    session: &Inner,
+    waiting: &WaitingMessage,
+    reason: FailureReason,
+    line_lost: bool,
+) -> ChatOutcome {
     let id = &*waiting.id;
     match session.outbox.note_attempt(id).await {
         Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,

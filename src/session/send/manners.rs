@@ -18,7 +18,7 @@ use whatsapp_rust::{Client, Jid};
 use crate::{
     crash,
     humanize::{Act, Done},
-    message::Waiting,
+    message::WaitingMessage,
     session::{Inner, Session, requests::pace::RequestKind},
 };
 
@@ -54,7 +54,7 @@ impl Manners {
     }
 
     /// What to do next for a message that is the first of its chat. What is said to be done is not said again.
-    pub fn act(&mut self, waiting: &Waiting, now_ms: i64) -> Act {
+    pub fn act(&mut self, waiting: &WaitingMessage, now_ms: i64) -> Act {
         if waiting.timing.due_at_ms == 0 {
             return Act::Send;
         }
@@ -185,10 +185,19 @@ mod tests {
     use super::*;
     use crate::{humanize::Timing, journal::ChangeNo, pacing::Parcel};
 
-    fn waiting(id: &str, due_at_ms: i64) -> Waiting {
+    fn waiting(id: &str, due_at_ms: i64) -> WaitingMessage {
         let timing = Timing { read_at_ms: 1_000, typing_ms: 3_000, due_at_ms };
         let (id, chat, parcel) = (id.into(), "chat".into(), Parcel::default());
-        Waiting { id, chat, expires_at_ms: i64::MAX, change: ChangeNo::ZERO, from_bot: true, timing, parcel, bytes: 0 }
+        WaitingMessage {
+            id,
+            chat,
+            expires_at_ms: i64::MAX,
+            change: ChangeNo::ZERO,
+            from_bot: true,
+            timing,
+            parcel,
+            bytes: 0,
+        }
     }
 
     #[test]

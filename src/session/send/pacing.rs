@@ -11,7 +11,7 @@ use ulid::Ulid;
 use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
 
 use crate::{
-    message::{EventBody, Outgoing, Waiting},
+    message::{EventBody, Outgoing, WaitingMessage},
     pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
     session::{AcceptError, Inner, Session},
     store::{StoreError, space},
@@ -64,7 +64,7 @@ impl Pacer {
     }
 
     /// Why a message waits, if it does.
-    fn check(&self, waiting: &Waiting, word: Option<Held>, now_ms: i64) -> Result<(), Held> {
+    fn check(&self, waiting: &WaitingMessage, word: Option<Held>, now_ms: i64) -> Result<(), Held> {
         let paced = self.paced();
         paced.slow_down.check(now_ms)?;
         if paced.counted.get(&waiting.chat).is_some_and(|id| *id == waiting.id) {
@@ -77,7 +77,7 @@ impl Pacer {
     }
 
     /// The message leaves now. One that is tried again counts once.
-    fn count(&self, waiting: &Waiting, now_ms: i64) {
+    fn count(&self, waiting: &WaitingMessage, now_ms: i64) {
         let mut paced = self.paced();
         let Paced { pacing: Some(pacing), counted, .. } = &mut *paced else { return };
         if counted.insert(waiting.chat.clone(), waiting.id.clone()).as_ref() != Some(&waiting.id) {
@@ -129,12 +129,12 @@ impl Pacer {
 
 impl Inner {
     /// Why a message waits, if it does.
-    pub(in crate::session) fn check_pace(&self, waiting: &Waiting, now_ms: i64) -> Result<(), Held> {
+    pub(in crate::session) fn check_pace(&self, waiting: &WaitingMessage, now_ms: i64) -> Result<(), Held> {
         self.pacer.check(waiting, self.seen.no_new_chats(now_ms), now_ms)
     }
 
     /// The same of one that is about to leave, which counts then.
-    pub(in crate::session) fn take_pace(&self, waiting: &Waiting, now_ms: i64) -> Result<(), Held> {
+    pub(in crate::session) fn take_pace(&self, waiting: &WaitingMessage, now_ms: i64) -> Result<(), Held> {
         self.check_pace(waiting, now_ms)?;
         self.pacer.count(waiting, now_ms);
         Ok(())

@@ -11,7 +11,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    compose::{Composed, Setting, compose},
+    compose::{ComposeContext, Composed, compose},
     courier,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(in crate::session) fn check(chat: &Jid, draft: &Draft) -> Result<(), Flaw> {
     }
 }
 
-pub(in crate::session) fn composed(status: &StatusPost, setting: &Setting<'_>) -> Result<Composed, Flaw> {
+pub(in crate::session) fn composed(status: &StatusPost, setting: &ComposeContext<'_>) -> Result<Composed, Flaw> {
     let (text, background, font) = match &status.shown {
         StatusContent::Text { text, background, font } => (text, background, font),
         StatusContent::File { attachment, background } => {

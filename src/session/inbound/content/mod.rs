@@ -18,8 +18,8 @@ use whatsapp_rust::{
 pub use self::associations::album;
 
 use crate::message::{
-    Advertisement, Contact, Content, LinkPreview, Location, Media, MessageTarget, Order, Poll, Product, Quoted, card,
-    timer::Timer,
+    Advertisement, CatalogOrder, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll, Product, Quoted,
+    card, timer::Timer,
 };
 
 /// Who reads and who wrote, to say whose message another one is about.
@@ -409,7 +409,7 @@ fn business(base: &wa::Message) -> Option<Content> {
     if let Some(order) = base.order_message.as_option() {
         let title = order.order_title.clone().unwrap_or_default();
         let text = order.message.clone().filter(|text| !text.trim().is_empty());
-        return Some(Content::Order(Order {
+        return Some(Content::Order(CatalogOrder {
             id: order.order_id.clone().unwrap_or_default(),
             text: text.unwrap_or_else(|| title.clone()),
             title,
