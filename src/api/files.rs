@@ -28,7 +28,7 @@ const POLICY: &str =
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'none'; frame-ancestors 'self'; sandbox";
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Named {
+pub struct FilePath {
     /// As `media.url` of the message has it.
     file: String,
 }
@@ -57,7 +57,7 @@ impl Gives for Served {
 pub async fn serve(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Path(Named { file }): Path<Named>,
+    Path(FilePath { file }): Path<FilePath>,
     headers: HeaderMap,
 ) -> Result<Served, Problem> {
     let unknown = || Problem::from(FileError::Unknown);
@@ -77,7 +77,7 @@ pub async fn serve(
     if matches(&headers, header::IF_NONE_MATCH, &tag) {
         return Ok(Served((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()));
     }
-    let Wanted { status, from, to } = wanted(&headers, &kept, &tag);
+    let ByteRangeAnswer { status, from, to } = wanted(&headers, &kept, &tag);
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         let range = [(header::CONTENT_RANGE, format!("bytes */{}", kept.size()))];
         return Ok(Served((status, range).into_response()));
@@ -127,23 +127,23 @@ fn disposition(shown: bool, file: &str, title: Option<&str>) -> String {
 
 /// The bytes that are answered with.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct ByteRangeAnswer {
     status: StatusCode,
     from: u64,
     to: u64,
 }
 
-fn wanted(headers: &HeaderMap, kept: &StoredFile, tag: &str) -> Wanted {
+fn wanted(headers: &HeaderMap, kept: &StoredFile, tag: &str) -> ByteRangeAnswer {
     let size = kept.size();
-    let whole = Wanted { status: StatusCode::OK, from: 0, to: size };
+    let whole = ByteRangeAnswer { status: StatusCode::OK, from: 0, to: size };
     // The part of another file than the one that is here now is of no use.
     if headers.contains_key(header::IF_RANGE) && !matches(headers, header::IF_RANGE, tag) {
         return whole;
     }
     match headers.get(header::RANGE).and_then(|range| range.to_str().ok()).and_then(|range| part(range, size)) {
         None => whole,
-        Some(Some((from, to))) => Wanted { status: StatusCode::PARTIAL_CONTENT, from, to },
-        Some(None) => Wanted { status: StatusCode::RANGE_NOT_SATISFIABLE, from: 0, to: 0 },
+        Some(Some((from, to))) => ByteRangeAnswer { status: StatusCode::PARTIAL_CONTENT, from, to },
+        Some(None) => ByteRangeAnswer { status: StatusCode::RANGE_NOT_SATISFIABLE, from: 0, to: 0 },
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     store::StoreError,
     tenant::TenantId,
     waha::EventSelection,
-    webhook::{FailureForm, Form, WebhookError},
+    webhook::{FailureForm, SessionConfig, WebhookError},
 };
 
 /// A session's `config` in WAHA's form, as it is given. [`crate::webhook::WebhookSettings::parse`] checks it and names every flaw, which
@@ -92,7 +92,10 @@ impl JsonSchema for Config {
     }
 }
 
-pub async fn show(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Form>, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Json<SessionConfig>, Problem> {
     known(&app, &tenant).await?;
     Ok(Json(app.webhooks.show(&tenant).await?))
 }
@@ -102,7 +105,7 @@ pub async fn put(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(config): Body<Config>,
-) -> Result<Json<Form>, Problem> {
+) -> Result<Json<SessionConfig>, Problem> {
     if app.fleet.status(&tenant).is_none() && app.fleet.record(&tenant).await?.is_none() {
         // What is refused makes none.
         app.webhooks.check_new(&config.0)?;

@@ -18,7 +18,7 @@ use tracing::error;
 use super::{
     WebhookContext, WebhookError, WebhookSettings,
     consumer::{Consumer, ConsumerHealth, Redrive},
-    form::{self, Condition, FailureForm, Form},
+    form::{self, Condition, FailureForm, SessionConfig},
     hosts,
     progress::{self, WebhookPlace},
     settings::Webhook,
@@ -38,15 +38,15 @@ const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is asked of a desk.
 pub enum WebhookCommand {
-    Show(oneshot::Sender<Result<Form, WebhookError>>),
+    Show(oneshot::Sender<Result<SessionConfig, WebhookError>>),
     Put {
         given: Value,
         /// True: everything but webhooks and metadata stays if it is not given.
         keeps_rest: bool,
-        answer: oneshot::Sender<Result<Form, WebhookError>>,
+        answer: oneshot::Sender<Result<SessionConfig, WebhookError>>,
     },
     /// There are none from here on, also if nobody can read which there were.
-    Forget(oneshot::Sender<Result<Form, WebhookError>>),
+    Forget(oneshot::Sender<Result<SessionConfig, WebhookError>>),
     Failures(oneshot::Sender<Result<Vec<FailureForm>, WebhookError>>),
     /// One failure (by webhook and event), or all.
     Redrive(Option<(String, EventId)>, oneshot::Sender<usize>),
@@ -59,7 +59,7 @@ pub struct WebhookDesk {
     /// `None`: they could not be read. Then no webhook works, and nothing is written over them.
     settings: Option<WebhookSettings>,
     /// Whoever looks at the session reads them here; within: `None` if they cannot be read.
-    shown: watch::Sender<Option<Option<Form>>>,
+    shown: watch::Sender<Option<Option<SessionConfig>>>,
     /// Of the tenant at each host.
     at_hosts: HashMap<String, Arc<Semaphore>>,
     consumers: HashMap<String, RunningConsumer>,
@@ -75,7 +75,11 @@ struct RunningConsumer {
 }
 
 impl WebhookDesk {
-    pub fn new(session: Session, shared: Arc<WebhookContext>, shown: watch::Sender<Option<Option<Form>>>) -> Self {
+    pub fn new(
+        session: Session,
+        shared: Arc<WebhookContext>,
+        shown: watch::Sender<Option<Option<SessionConfig>>>,
+    ) -> Self {
         let deliveries = Arc::new(Semaphore::new(shared.settings.per_tenant));
         let (at_hosts, consumers) = (HashMap::new(), HashMap::new());
         Self { session, shared, deliveries, settings: None, shown, at_hosts, consumers }
@@ -137,31 +141,31 @@ impl WebhookDesk {
         }
     }
 
-    async fn show(&mut self) -> Result<Form, WebhookError> {
+    async fn show(&mut self) -> Result<SessionConfig, WebhookError> {
         self.read().await?;
         Ok(self.form())
     }
 
-    fn form(&self) -> Form {
+    fn form(&self) -> SessionConfig {
         let mut form = self.settings.clone().unwrap_or_default().show();
         for shown in &mut form.webhooks {
             let Some(working) = self.consumers.get(&shown.id) else { continue };
             let health = working.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let state = if working.task.is_finished() {
-                form::Health::Crashed
+                form::WebhookHealth::Crashed
             } else if health.gone {
-                form::Health::Gone
+                form::WebhookHealth::Gone
             } else if health.failures > 0 {
-                form::Health::Failing
+                form::WebhookHealth::Failing
             } else {
-                form::Health::Ok
+                form::WebhookHealth::Ok
             };
             shown.status = Some(Condition { state, last_error: health.last_error, owed: health.owed });
         }
         form
     }
 
-    async fn put(&mut self, mut given: Value, keeps_rest: bool) -> Result<Form, WebhookError> {
+    async fn put(&mut self, mut given: Value, keeps_rest: bool) -> Result<SessionConfig, WebhookError> {
         self.read().await?;
         let before = self.settings.clone().unwrap_or_default();
         if keeps_rest && let Some(given) = given.as_object_mut() {
@@ -180,7 +184,7 @@ impl WebhookDesk {
         self.confirm(change?).await
     }
 
-    async fn forget(&mut self) -> Result<Form, WebhookError> {
+    async fn forget(&mut self) -> Result<SessionConfig, WebhookError> {
         self.end_all().await;
         let none = WebhookSettings::default();
         let mut batch = Batch::default();
@@ -210,7 +214,7 @@ impl WebhookDesk {
         }
     }
 
-    async fn confirm(&self, change: ChangeNo) -> Result<Form, WebhookError> {
+    async fn confirm(&self, change: ChangeNo) -> Result<SessionConfig, WebhookError> {
         match timeout(PATIENCE, self.session.store().wait(change)).await {
             Ok(durable) => durable.map_err(StoreError::from)?,
             Err(_) => return Err(WebhookError::NotDurable),

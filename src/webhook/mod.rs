@@ -33,7 +33,7 @@ use tokio::{
 
 use self::{consumer::ConsumerHealth, desk::WebhookCommand, desk::WebhookDesk, hosts::Hosts};
 pub use self::{
-    form::{FailureForm, Form},
+    form::{FailureForm, SessionConfig},
     settings::{Flaw, Policy, Retries, Webhook, WebhookSettings},
 };
 use crate::{
@@ -52,7 +52,7 @@ pub struct Webhooks {
 struct DeskHandle {
     orders: mpsc::Sender<WebhookCommand>,
     /// The settings in force; `None`: they are not read yet; within: they cannot be.
-    settings: watch::Receiver<Option<Option<Form>>>,
+    settings: watch::Receiver<Option<Option<SessionConfig>>>,
 }
 
 /// A session that was just opened may take so long to read its settings.
@@ -132,29 +132,29 @@ impl Webhooks {
     }
 
     /// The settings as they may be shown, each webhook with its id and how it is.
-    pub async fn show(&self, tenant: &TenantId) -> Result<Form, WebhookError> {
+    pub async fn show(&self, tenant: &TenantId) -> Result<SessionConfig, WebhookError> {
         self.ask(tenant, WebhookCommand::Show).await?
     }
 
     /// The settings in force, without how the webhooks are: waits for no change of them. `None`: not known here.
-    pub async fn settings(&self, tenant: &TenantId) -> Option<Form> {
+    pub async fn settings(&self, tenant: &TenantId) -> Option<SessionConfig> {
         let mut settings = self.desks().get(tenant).filter(|desk| !desk.orders.is_closed())?.settings.clone();
         timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone().flatten()
     }
 
     /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions, and whatever else is there. Returns when
     /// they are durable. A webhook whose URL stays keeps its place; a new one begins with what comes from now on.
-    pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
+    pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<SessionConfig, WebhookError> {
         self.ask(tenant, |answer| WebhookCommand::Put { given: config, keeps_rest: false, answer }).await?
     }
 
     /// The same; what is neither webhooks nor metadata stays if it is not given.
-    pub async fn put_webhooks(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
+    pub async fn put_webhooks(&self, tenant: &TenantId, config: Value) -> Result<SessionConfig, WebhookError> {
         self.ask(tenant, |answer| WebhookCommand::Put { given: config, keeps_rest: true, answer }).await?
     }
 
     /// Takes all settings away, those too that cannot be read, and what was not delivered with them.
-    pub async fn forget(&self, tenant: &TenantId) -> Result<Form, WebhookError> {
+    pub async fn forget(&self, tenant: &TenantId) -> Result<SessionConfig, WebhookError> {
         self.ask(tenant, WebhookCommand::Forget).await?
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use ulid::Ulid;
 
-use super::form::{Form, HeaderForm, HmacForm, RetriesForm, WebhookForm};
+use super::form::{HeaderForm, HmacForm, RetriesForm, SessionConfig, WebhookForm};
 use crate::{
     config::Secret,
     outbound::{self, TargetError},
@@ -124,11 +124,11 @@ impl WebhookSettings {
     }
 
     /// To be shown.
-    pub fn show(&self) -> Form {
+    pub fn show(&self) -> SessionConfig {
         self.form(|_| MASK.to_owned())
     }
 
-    fn form(&self, secret: impl Fn(&Secret) -> String) -> Form {
+    fn form(&self, secret: impl Fn(&Secret) -> String) -> SessionConfig {
         let webhook = |webhook: &Webhook| {
             let Retries { policy, delay, attempts } = webhook.retries;
             let header = |(name, value): &(String, Secret)| HeaderForm { name: name.clone(), value: secret(value) };
@@ -148,7 +148,7 @@ impl WebhookSettings {
             proxy.insert("password".into(), secret(password).into());
         }
         let metadata = if self.metadata.is_null() { json!({}) } else { self.metadata.clone() };
-        Form { webhooks: self.webhooks.iter().map(webhook).collect(), metadata, rest }
+        SessionConfig { webhooks: self.webhooks.iter().map(webhook).collect(), metadata, rest }
     }
 }
 

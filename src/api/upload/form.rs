@@ -3,7 +3,7 @@
 use multer::{Field, Multipart};
 use tokio::time::timeout;
 
-use super::{Form, Given, MAX_REST, Permit, SILENCE, disk, flaw, given, unfinished, write};
+use super::{Given, MAX_REST, Permit, SILENCE, UploadForm, disk, flaw, given, unfinished, write};
 use crate::{api::problem::Problem, message::media::Spool, session::AcceptError};
 
 /// For each part of a form. (A status may name 5,000 people, each in a part of some 20 bytes.)
@@ -14,8 +14,8 @@ pub(super) async fn read_form(
     spool: &Spool,
     max_sent: u64,
     permit: Permit<'_>,
-) -> Result<Form, Problem> {
-    let mut form = Form::default();
+) -> Result<UploadForm, Problem> {
+    let mut form = UploadForm::default();
     // All parts beside the file, and a little for each: many small ones are no less.
     let mut rest = 0;
     while let Some(mut part) =

@@ -60,20 +60,20 @@ const SILENCE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A request with a file, of somebody who may send for the tenant that it names.
-pub struct Incoming {
+pub struct IncomingFile {
     pub tenant: TenantId,
-    pub form: Form,
+    pub form: UploadForm,
 }
 
 /// A request with the file of a status, of somebody who may send for the tenant in its path.
 pub struct IncomingStatus {
     pub tenant: TenantId,
-    pub form: Form,
+    pub form: UploadForm,
 }
 
 /// What a request says, however it was written.
 #[derive(Debug, Default)]
-pub struct Form {
+pub struct UploadForm {
     session: Option<String>,
     pub chat_id: Option<String>,
     pub id: Option<String>,
@@ -112,7 +112,7 @@ enum Shape {
     Status,
 }
 
-impl FromRequest<App> for Incoming {
+impl FromRequest<App> for IncomingFile {
     type Rejection = Problem;
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
@@ -128,7 +128,7 @@ impl FromRequest<App> for Incoming {
     }
 }
 
-impl Takes for Incoming {
+impl Takes for IncomingFile {
     fn takes(operation: &mut Operation<'_>) {
         operation.needs(Scope::Send);
         operation.takes_json::<Json<'static>>();
@@ -176,7 +176,13 @@ impl Takes for IncomingStatus {
 }
 
 /// All of a request, in its turn.
-async fn come(request: Request, app: &App, caller: &Caller, shape: Shape, permit: Permit<'_>) -> Result<Form, Problem> {
+async fn come(
+    request: Request,
+    app: &App,
+    caller: &Caller,
+    shape: Shape,
+    permit: Permit<'_>,
+) -> Result<UploadForm, Problem> {
     let _turn = COMING.take(caller).ok_or_else(busy)?;
     let media = &app.fleet.env().media;
     let reading = read(request, &media.spool, media.settings.max_sent, shape, permit);
@@ -192,7 +198,7 @@ async fn read(
     max_sent: u64,
     shape: Shape,
     permit: Permit<'_>,
-) -> Result<Form, Problem> {
+) -> Result<UploadForm, Problem> {
     let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
     if let Ok(boundary) = multer::parse_boundary(&kind) {
         let stream = request.into_body().into_data_stream();

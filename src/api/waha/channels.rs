@@ -20,7 +20,7 @@ use crate::waha::{
 };
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Wanted {
+pub struct ChannelListQuery {
     /// Those in which the tenant is this.
     role: Option<Role>,
 }
@@ -29,7 +29,7 @@ pub struct Wanted {
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<ChannelListQuery>,
 ) -> Result<Json<Vec<Channel>>, Problem> {
     let channels = app.fleet.known(&tenant).await?.channels().await?;
     let channels = channels.into_iter().map(Channel::from);
@@ -37,8 +37,7 @@ pub async fn list(
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "NewChannel")]
-pub struct New {
+pub struct NewChannel {
     #[schemars(required, length(min = 1, max = 100), example = &"Trattoria")]
     name: Option<String>,
     #[schemars(length(max = 2048))]
@@ -49,7 +48,7 @@ pub struct New {
 pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(new): Body<New>,
+    Body(new): Body<NewChannel>,
 ) -> Result<Created<Channel>, Problem> {
     let name = new.name.ok_or_else(|| flaw("name", "is required"))?;
     let session = app.fleet.known(&tenant).await?;

@@ -45,7 +45,7 @@ pub struct MessagePath {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "WAChat")]
-pub struct Chat {
+pub struct WahaChat {
     id: String,
     /// What the other one calls himself.
     name: Option<String>,
@@ -82,8 +82,8 @@ pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<ChatList>,
-) -> Result<Json<Vec<Chat>>, Problem> {
-    let form = |session: &Session, chat: &history::ChatSummary| Chat {
+) -> Result<Json<Vec<WahaChat>>, Problem> {
+    let form = |session: &Session, chat: &history::ChatSummary| WahaChat {
         id: waha::chat_id(&chat.id),
         name: chat.name.clone(),
         conversation_timestamp: chat.last.message.timestamp,

@@ -43,7 +43,7 @@ pub enum SortBy {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Wanted {
+pub struct ContactListQuery {
     #[schemars(with = "TenantId")]
     session: Option<String>,
     #[schemars(required, example = "573009998877@c.us")]
@@ -58,9 +58,9 @@ pub struct Number {
     phone: Option<String>,
 }
 
-in_session!(List: session, Wanted: session, Number: session, Blocked: session);
+in_session!(List: session, ContactListQuery: session, Number: session, Blocked: session);
 
-impl Wanted {
+impl ContactListQuery {
     async fn id(&self, app: &App, tenant: &TenantId) -> Result<String, Problem> {
         chat(app, tenant, "contactId", self.contact_id.as_deref().unwrap_or_default()).await
     }
@@ -83,7 +83,7 @@ pub async fn all(
 /// `GET /api/contacts`
 pub async fn one(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<person::Contact>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json((&app.fleet.known(&tenant).await?.person(&id).await?).into()))
@@ -150,7 +150,7 @@ pub struct About {
 /// `GET /api/contacts/about`
 pub async fn about(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<About>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json(About { about: app.fleet.known(&tenant).await?.about(&id).await? }))
@@ -167,7 +167,7 @@ pub struct Picture {
 /// `GET /api/contacts/profile-picture`
 pub async fn picture(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<Picture>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json(Picture { url: app.fleet.known(&tenant).await?.picture(&id).await? }))

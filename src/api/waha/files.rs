@@ -8,7 +8,7 @@ use super::{
         answer::Created,
         input::IdempotencyKey,
         problem::Problem,
-        upload::{Form, Given, Incoming},
+        upload::{Given, IncomingFile, UploadForm},
     },
     bare_id, flaw, humanize, mentions, recipient, ttl,
 };
@@ -25,31 +25,36 @@ use crate::{
 type Sent = Result<Created<waha::Message>, Problem>;
 
 /// `POST /api/sendImage`
-pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Image).await
 }
 
 /// `POST /api/sendFile`
-pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Document).await
 }
 
 /// `POST /api/sendVoice`
-pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Voice).await
 }
 
 /// `POST /api/sendVideo`
-pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Video).await
 }
 
 /// `POST /api/sendSticker`
-pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Sticker).await
 }
 
-async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, mut form }: Incoming, kind: AttachmentKind) -> Sent {
+async fn send(
+    app: &App,
+    key: &IdempotencyKey,
+    IncomingFile { tenant, mut form }: IncomingFile,
+    kind: AttachmentKind,
+) -> Sent {
     let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let to = recipient(app, &tenant, chat_id).await?;
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
@@ -66,7 +71,11 @@ async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, mut form }: In
 }
 
 /// The file of a request, as what it is to be sent.
-pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<(Attachment, FileSource), Problem> {
+pub(super) fn attachment(
+    app: &App,
+    form: UploadForm,
+    kind: AttachmentKind,
+) -> Result<(Attachment, FileSource), Problem> {
     needs_no_ffmpeg(kind, &form)?;
     let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
     let (origin, source) = source(app, given, "file.url")?;
@@ -89,7 +98,7 @@ pub fn source(app: &App, given: Given, field: &'static str) -> Result<(Origin, F
 }
 
 /// What is asked to be converted, and is not yet what WhatsApp plays.
-fn needs_no_ffmpeg(kind: AttachmentKind, form: &Form) -> Result<(), Problem> {
+fn needs_no_ffmpeg(kind: AttachmentKind, form: &UploadForm) -> Result<(), Problem> {
     let wanted: &[&str] = match kind {
         AttachmentKind::Voice => &["audio/ogg"],
         AttachmentKind::Video | AttachmentKind::VideoNote => &["video/mp4"],

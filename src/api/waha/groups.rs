@@ -45,7 +45,7 @@ impl GroupPath {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Wanted {
+pub struct GroupListQuery {
     limit: Option<usize>,
     offset: Option<usize>,
     sort_by: Option<SortBy>,
@@ -66,7 +66,7 @@ pub enum SortBy {
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<GroupListQuery>,
 ) -> Result<Json<Vec<Group>>, Problem> {
     let mut groups = app.fleet.known(&tenant).await?.groups().await?;
     if let Some(SortBy::Subject) = wanted.sort_by {
@@ -91,8 +91,7 @@ pub async fn refresh(State(app): State<App>, For { tenant, .. }: For<Reading>) -
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "NewGroup")]
-pub struct New {
+pub struct NewGroup {
     #[schemars(required, length(min = 1, max = 100), example = &"Cocina")]
     name: Option<String>,
     #[schemars(required, length(max = 1023))]
@@ -110,7 +109,7 @@ pub struct Participant {
 pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(new): Body<New>,
+    Body(new): Body<NewGroup>,
 ) -> Result<Created<Group>, Problem> {
     let members = new.participants.ok_or_else(|| flaw("participants", "is required"))?;
     let members = people(&app, &tenant, Some(members)).await?;

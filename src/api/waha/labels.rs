@@ -26,8 +26,7 @@ pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> R
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "NewLabel")]
-pub struct New {
+pub struct NewLabel {
     #[schemars(required, length(min = 1, max = 100), example = "Cliente nuevo")]
     name: Option<String>,
     /// WhatsApp's number of it.
@@ -38,7 +37,7 @@ pub struct New {
     color_hex: Option<String>,
 }
 
-impl New {
+impl NewLabel {
     fn name(&self) -> Result<&str, Problem> {
         self.name.as_deref().ok_or_else(|| flaw("name", "is required"))
     }
@@ -59,7 +58,7 @@ impl New {
 pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(new): Body<New>,
+    Body(new): Body<NewLabel>,
 ) -> Result<Created<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
     let made = app.fleet.known(&tenant).await?.create_label(name, color).await?;
@@ -78,7 +77,7 @@ pub async fn change(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<LabelPath>,
-    Body(new): Body<New>,
+    Body(new): Body<NewLabel>,
 ) -> Result<Json<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
     let changed = app.fleet.known(&tenant).await?.change_label(&named.label_id, name, color).await?;
@@ -107,16 +106,15 @@ pub async fn of_chat(
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "ChatLabels")]
-pub struct Wanted {
+pub struct ChatLabels {
     /// These and no others.
     #[schemars(required)]
-    labels: Option<Vec<Named>>,
+    labels: Option<Vec<LabelIdPath>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "LabelId")]
-pub struct Named {
+pub struct LabelIdPath {
     #[schemars(example = "1")]
     id: String,
 }
@@ -126,7 +124,7 @@ pub async fn label_chat(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
-    Body(wanted): Body<Wanted>,
+    Body(wanted): Body<ChatLabels>,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let wanted = wanted.labels.ok_or_else(|| flaw("labels", "is required; empty takes all away"))?;

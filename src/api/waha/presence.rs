@@ -23,8 +23,7 @@ use crate::{
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "NewPresence")]
-pub struct New {
+pub struct NewPresence {
     #[schemars(required, example = &"online")]
     presence: Option<Presence>,
     /// For typing, recording and paused.
@@ -35,7 +34,7 @@ pub struct New {
 pub async fn set(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
-    Body(new): Body<New>,
+    Body(new): Body<NewPresence>,
 ) -> Result<Created<Success>, Problem> {
     let mood = new.presence.ok_or_else(|| flaw("presence", "is required"))?.into();
     let session = app.fleet.known(&tenant).await?;
