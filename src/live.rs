@@ -437,7 +437,7 @@ async fn send_on(socket: &SocketRef) {
 /// else's to serve, and so is one whose code a process that lives shows.
 async fn open_unpaired(fleet: &Arc<Fleet>, tenant: &TenantId) {
     let is_unpaired = matches!(fleet.record(tenant).await, Ok(Some(record)) if !record.whatsapp_connected);
-    if is_unpaired && let Err(error) = fleet.known_in_turn(tenant).await {
+    if is_unpaired && let Err(error) = fleet.open_known_in_turn(tenant).await {
         debug!(%tenant, %error, "a tenant is not opened for its dashboard");
     }
 }

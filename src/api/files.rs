@@ -67,7 +67,7 @@ pub async fn serve(
     // Without a look at the session: it may be closed, or another process's.
     let kept = match keeper.find(&tenant, &name).await.map_err(FileError::from)? {
         Some(kept) => kept,
-        None => match app.fleet.known(&tenant).await {
+        None => match app.fleet.open_known(&tenant).await {
             Ok(session) => session.file(&name).await?,
             Err(FleetError::Unknown | FleetError::NotOpen) => return Err(unknown()),
             Err(error) => return Err(error.into()),

@@ -57,7 +57,7 @@ pub async fn fetch(
     if !(1..=MOST).contains(&wanted.count) {
         return Err(flaw("count", "expected 1 to 200"));
     }
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let session::FetchedHistory { messages, complete, full } = session.fetch_past(&chat, wanted.count).await?;
     Ok(Json(HistoryResponse { messages, complete, full }))
 }

@@ -110,7 +110,7 @@ pub async fn put(
         // What is refused makes none.
         app.webhooks.check_new(&config.0)?;
     }
-    app.fleet.opened(&tenant).await?;
+    app.fleet.open_or_create(&tenant).await?;
     Ok(Json(app.webhooks.put_webhooks(&tenant, config.0).await?))
 }
 
@@ -137,7 +137,7 @@ pub async fn redrive(
 }
 
 async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
-    Ok(app.fleet.known(tenant).await.map(drop)?)
+    Ok(app.fleet.open_known(tenant).await.map(drop)?)
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -237,7 +237,7 @@ impl Fleet {
 
     /// The tenant's session; `None`: there is none to be expected soon.
     pub async fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
-        match self.running(tenant).await {
+        match self.await_session(tenant).await {
             Ok(session) => Ok(Some(session)),
             Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved)) => Err(error),
             Err(_) => Ok(None),
@@ -245,23 +245,23 @@ impl Fleet {
     }
 
     /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
-    pub async fn known(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        match self.running(tenant).await {
+    pub async fn open_known(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        match self.await_session(tenant).await {
             Ok(session) => Ok(session),
-            Err(_) => self.known_anew(tenant).await,
+            Err(_) => self.open_known_now(tenant).await,
         }
     }
 
     /// The same, a few at a time: for what many may want at once, as all dashboards do after a restart.
-    pub async fn known_in_turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        if let Ok(session) = self.running(tenant).await {
+    pub async fn open_known_in_turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        if let Ok(session) = self.await_session(tenant).await {
             return Ok(session);
         }
         let _turn = self.visiting.acquire().await;
-        self.known_anew(tenant).await
+        self.open_known_now(tenant).await
     }
 
-    async fn known_anew(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+    async fn open_known_now(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         // Looked after, with backoff: a caller more makes it no quicker.
         if let Some(slot) = self.slot(tenant)
             && slot.session().is_none()
@@ -271,7 +271,7 @@ impl Fleet {
         }
         match self.env.vault.tenant(tenant).await {
             Ok(record) if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) => Err(FleetError::Unknown),
-            _ => self.opened_anew(tenant).await,
+            _ => self.spawn_open(tenant).await,
         }
     }
 
@@ -280,24 +280,24 @@ impl Fleet {
         self.slot(tenant).map_or(FleetError::NotOpen, |slot| slot.refusal())
     }
 
-    /// As [`Self::known`], and also takes back a tenant whose process has died.
-    pub async fn reclaimed(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        match self.known(tenant).await {
-            Err(FleetError::Moved | FleetError::Restoring) => self.opened(tenant).await,
+    /// As [`Self::open_known`], and also takes back a tenant whose process has died.
+    pub async fn open_or_reclaim(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        match self.open_known(tenant).await {
+            Err(FleetError::Moved | FleetError::Restoring) => self.open_or_create(tenant).await,
             known => known,
         }
     }
 
     /// Opens the tenant, makes it if it is new, takes it over if no process that lives has it, and connects it.
     pub async fn connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.opened_to_connect(tenant).await?;
+        let session = self.open_for_connect(tenant).await?;
         session.connect().await;
         Ok(session)
     }
 
     /// The same without the connecting: for whoever waits until it is connected.
-    pub async fn opened_to_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.opened(tenant).await?;
+    pub async fn open_for_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let session = self.open_or_create(tenant).await?;
         refuse_exported(&session)?;
         if session.status().paired {
             let (fleet, session) = (self.clone(), session.clone());
@@ -315,7 +315,7 @@ impl Fleet {
         tenant: &TenantId,
         phone: &str,
     ) -> Result<Result<String, CodeRequestError>, FleetError> {
-        let session = self.opened(tenant).await?;
+        let session = self.open_or_create(tenant).await?;
         refuse_exported(&session)?;
         Ok(session.request_code(phone).await)
     }
@@ -330,7 +330,7 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.running(tenant).await?;
+        let session = self.await_session(tenant).await?;
         Ok(session.send(request, key).await)
     }
 
@@ -345,7 +345,7 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.running(tenant).await?;
+        let session = self.await_session(tenant).await?;
         Ok(session.send_file(request, source, key).await)
     }
 
@@ -355,7 +355,7 @@ impl Fleet {
         if self.slot(tenant).is_none() && !self.find_linked(tenant).await.map_err(|error| self.unreadable(&error))? {
             return Ok(());
         }
-        let session = self.running(tenant).await?;
+        let session = self.await_session(tenant).await?;
         session.unlink().await.map_err(|error| match (session.end(), error) {
             (Some(End::Moved), _) => FleetError::Moved,
             (_, StoreError::Unconfirmed) => FleetError::Unconfirmed,
@@ -378,7 +378,7 @@ impl Fleet {
             || takeback::owner(self, tenant).await?.is_some()
         {
             // Its process has died.
-            drop(self.opened_anew(tenant).await);
+            drop(self.spawn_open(tenant).await);
         }
         Ok(self.slot(tenant).is_some())
     }
@@ -627,18 +627,18 @@ impl Fleet {
     }
 
     /// The tenant's session; opens it, makes the tenant if it is new, takes it over if no process that lives has it. Does not connect.
-    pub async fn opened(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+    pub async fn open_or_create(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        match self.running(tenant).await {
+        match self.await_session(tenant).await {
             Ok(session) => Ok(session),
-            Err(_) => self.opened_anew(tenant).await,
+            Err(_) => self.spawn_open(tenant).await,
         }
     }
 
     /// Goes on when nobody waits any more: half an opening would keep the tenant's place, and nobody would look after it.
-    async fn opened_anew(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+    async fn spawn_open(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }

@@ -137,7 +137,7 @@ impl Log {
 
     /// Returns when the change of account is durable; by then its deleted pieces of history are gone.
     pub(super) async fn settle_account(&self, change: ChangeNo, deleted: Vec<Segment>) -> Result<(), StoreError> {
-        self.settle(change).await?;
+        self.wait_and_publish(change).await?;
         for segment in deleted {
             // The change is carried out. What stays is a stray, which the next owner removes.
             if let Err(error) = self.store.journal().archive().remove(segment.piece()).await {

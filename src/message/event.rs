@@ -565,7 +565,7 @@ impl Log {
     }
 
     /// Waits until `change` is durable, then publishes.
-    pub async fn settle(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
+    pub async fn wait_and_publish(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
         let waited = self.store.wait(change).await;
         self.publish();
         waited

@@ -125,7 +125,7 @@ impl Inbox {
                 self.log.commit(records, events, PublishWhen::WhenDurable).await?
             }
         };
-        Ok(self.log.settle(change).await?)
+        Ok(self.log.wait_and_publish(change).await?)
     }
 
     /// WhatsApp said something of a message that the tenant wrote on its phone, or in another client: as [`super::Outbox::progress`] of

@@ -236,13 +236,13 @@ impl Outbox {
             }
         };
         let _wait = self.note_wait();
-        self.log.settle(change).await.map_err(OutboxError::Unconfirmed)?;
+        self.log.wait_and_publish(change).await.map_err(OutboxError::Unconfirmed)?;
         Ok(outgoing.message)
     }
 
     /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
     /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here:
-    /// what is said is sent when it is durable, and [`Log::settle`] publishes.
+    /// what is said is sent when it is durable, and [`Log::wait_and_publish`] publishes.
     pub async fn decide(&self, mut decision: BotDecision) -> Result<ChangeNo, OutboxError> {
         let _writing = self.writing.lock().await;
         let mut fresh = Vec::with_capacity(decision.messages.len());
@@ -506,7 +506,7 @@ impl Outbox {
 
     /// Returns when the message is durable, and published.
     pub async fn await_durable(&self, waiting: &WaitingMessage) -> Result<(), JournalClosedError> {
-        self.log.settle(waiting.change).await
+        self.log.wait_and_publish(waiting.change).await
     }
 
     /// The message, if it still has to be sent.

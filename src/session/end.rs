@@ -66,7 +66,7 @@ impl fmt::Display for End {
 
 impl Session {
     /// Why nothing can be asked of WhatsApp now: the session is over, and the next one can be asked; or it is not connected.
-    pub(super) fn unready<E: From<End>>(&self, not_connected: E) -> E {
+    pub(super) fn not_ready_error<E: From<End>>(&self, not_connected: E) -> E {
         self.end().map_or(not_connected, |end| end.clone().into())
     }
 }

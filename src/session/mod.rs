@@ -589,7 +589,7 @@ impl Inner {
     }
 
     /// Something that is an event, and that nobody waits for.
-    async fn happened(&self, event: EventBody) {
+    async fn publish_event(&self, event: EventBody) {
         match self.log.commit(Batch::default(), vec![event], PublishWhen::AtOnce).await {
             Ok(_) => self.log.publish(),
             Err(error) => warn!(%error, "an event could not be written"),
@@ -597,7 +597,7 @@ impl Inner {
     }
 
     /// A person as conversations name them: by the phone number where it is known.
-    async fn named(&self, person: &Jid) -> String {
+    async fn display_name_of(&self, person: &Jid) -> String {
         let names = self.names_of(person).await.ok();
         names.map_or_else(|| person.to_non_ad_string(), |mut names| names.swap_remove(0).to_string())
     }

@@ -20,13 +20,13 @@ use crate::{
 /// None: it cannot be one. Two: [`Session::which`] finds out.
 pub async fn chats_of(text: &str, country: country::Id) -> Vec<String> {
     load_phone_rules().await;
-    named(text, country).iter().map(Jid::to_string).collect()
+    readings_of(text, country).iter().map(Jid::to_string).collect()
 }
 
 /// The first of them.
 pub async fn chat_of(text: &str, country: country::Id) -> Option<String> {
     load_phone_rules().await;
-    named(text, country).first().map(Jid::to_string)
+    readings_of(text, country).first().map(Jid::to_string)
 }
 
 /// Returns when the rules of all countries are there. They are built once a process, by a thread that has nothing else to do: whoever reads the
@@ -41,7 +41,7 @@ pub async fn load_phone_rules() {
 }
 
 /// After [`load_phone_rules`].
-fn named(text: &str, country: country::Id) -> Vec<Jid> {
+fn readings_of(text: &str, country: country::Id) -> Vec<Jid> {
     let text = phone::cleaned(text);
     match text.split_once('@') {
         None => phone::readings(&text, country).into_iter().map(Jid::pn).collect(),
@@ -142,7 +142,7 @@ impl Session {
     /// first went.
     pub(super) async fn addressee(&self, to: &str, id: Option<&str>) -> Result<Vec<Jid>, AcceptError> {
         load_phone_rules().await;
-        let jid = match named(to, self.country()).as_slice() {
+        let jid = match readings_of(to, self.country()).as_slice() {
             [] => return Err(AcceptError::Recipient),
             [one] => one.clone(),
             several => self.meant(several, id).await?,
@@ -150,7 +150,7 @@ impl Session {
         if !takes_messages(&jid) {
             return Err(AcceptError::Recipient);
         }
-        let unreadable = |error: StoreError| self.unreadable(&error);
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         let names = self.0.names_to_write_to(&jid).await.map_err(unreadable)?;
         names.ok_or_else(|| Flaw { field: "to", expected: LID_AS_NUMBER.into() }.into())
     }
@@ -160,7 +160,7 @@ impl Session {
             && let Some(first) = self.accepted(id).await?
         {
             for reading in readings {
-                let names = self.0.names_of(reading).await.map_err(|error| self.unreadable(&error))?;
+                let names = self.0.names_of(reading).await.map_err(|error| self.lookup_error(&error))?;
                 if names.iter().any(|name| name.to_string() == first.chat) {
                     return Ok(reading.clone());
                 }

@@ -69,7 +69,7 @@ impl Session {
 
     /// Conversations by their last message, newest first; people by the names under which the tenant saved them.
     pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::ChatSummary>, StoreError> {
-        self.named(self.unnamed_chats(offset, limit).await?).await
+        self.with_saved_names(self.unnamed_chats(offset, limit).await?).await
     }
 
     /// The same, people by the names that they give themselves, and groups without a name.
@@ -89,10 +89,13 @@ impl Session {
         offset: usize,
         limit: usize,
     ) -> Result<Vec<history::ChatSummary>, StoreError> {
-        self.named(self.unnamed_among(ids, offset, limit).await?).await
+        self.with_saved_names(self.unnamed_among(ids, offset, limit).await?).await
     }
 
-    async fn named(&self, mut chats: Vec<history::ChatSummary>) -> Result<Vec<history::ChatSummary>, StoreError> {
+    async fn with_saved_names(
+        &self,
+        mut chats: Vec<history::ChatSummary>,
+    ) -> Result<Vec<history::ChatSummary>, StoreError> {
         let groups: Vec<_> = chats.iter().filter(|chat| is_group(chat)).map(|chat| chat.id.clone()).collect();
         self.learn_subjects(&groups).await;
         for chat in &mut chats {

@@ -167,7 +167,7 @@ async fn a_bots_words_under_a_known_id_are_the_same_or_refused() {
         ..BotDecision::default()
     };
     let change = outbox.decide(reply([7; 32])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let mut other = reply([8; 32]);
     other.batch.put(space::BOT, *b"kept", "with it");
     assert!(outbox.decide(other).await.is_err(), "another message under the id was called said");
@@ -186,7 +186,7 @@ async fn a_decision_says_nothing_twice() {
     assert!(matches!(outbox.decide(twice([8; 32])).await, Err(OutboxError::KeyReused)));
     assert_eq!(outbox.delivery("a").await.unwrap(), None, "half of the decision was written");
     let change = outbox.decide(twice([7; 32])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     assert_eq!(bodies(log.after(None, 9).await.unwrap()).len(), 1);
     assert_eq!(ids(&outbox), ["a"]);
 }
@@ -198,7 +198,7 @@ async fn what_could_not_be_withdrawn_is_sent() {
     let (outbox, log) = outbox(&world).await;
     let messages = vec![Outgoing { from_bot: true, ..outgoing("a") }];
     let change = outbox.decide(BotDecision { messages, ..BotDecision::default() }).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     outbox.news().await;
     outbox.fresh_chats();
     world.store.close().await.unwrap();
@@ -216,7 +216,7 @@ async fn when_a_message_left_is_told_where_it_is_known() {
     let (outbox, log) = outbox(&world).await;
     let messages = vec![outgoing("a"), outgoing("b"), outgoing("c")];
     let change = outbox.decide(BotDecision { messages, ..BotDecision::default() }).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     assert_eq!(outbox.left_at("a").await.unwrap(), Some(i64::MAX), "it waits");
     assert_eq!(outbox.left_at("x").await.unwrap(), None);
     outbox.progress("a", Delivery::Sent, None).await.unwrap();
@@ -272,13 +272,13 @@ async fn a_bots_words_give_way_to_a_human() {
     batch.put(space::BOT, *b"kept", "with it");
     let messages = vec![reply("a"), reply("b"), outgoing("c"), reply("d")];
     let change = outbox.decide(BotDecision { batch, messages, ..BotDecision::default() }).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     outbox.decide(BotDecision { messages: vec![reply("b")], ..BotDecision::default() }).await.unwrap();
     assert!(outbox.is_from_bot("a").await.unwrap() && !outbox.is_from_bot("c").await.unwrap());
     assert!(outbox.begin("a").await.unwrap().is_some());
     let supersede = || BotDecision { supersedes: vec![CHAT.to_owned()], ..BotDecision::default() };
     let change = outbox.decide(supersede()).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let told = |events: Vec<EventBody>| {
         let one = |event| match event {
             EventBody::Sent { message } => (message.id, None),
@@ -295,7 +295,7 @@ async fn a_bots_words_give_way_to_a_human() {
     assert_eq!(later.store.get(space::BOT, b"kept").await.unwrap().as_deref(), Some(&b"with it"[..]));
     let (outbox, log) = self::outbox(&later).await;
     let change = outbox.decide(supersede()).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let last = told(bodies(log.after(None, 99).await.unwrap())).pop();
     assert_eq!(last, Some(("a".to_owned(), Some(FailureReason::Unconfirmed))));
     assert_eq!(ids(&outbox), ["c"]);
@@ -314,7 +314,7 @@ async fn what_is_said_anew_takes_back_all_or_nothing() {
     let is_late = |decided| matches!(decided, Err(OutboxError::OnItsWay));
     for id in ["a", "b"] {
         let change = outbox.decide(says(id, &[])).await.unwrap();
-        log.settle(change).await.unwrap();
+        log.wait_and_publish(change).await.unwrap();
     }
     assert!(outbox.begin("b").await.unwrap().is_some());
     assert!(is_late(outbox.decide(says("c", &["a", "b"])).await));
@@ -322,7 +322,7 @@ async fn what_is_said_anew_takes_back_all_or_nothing() {
     assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()));
     outbox.end("b");
     let change = outbox.decide(says("c", &["a", "b"])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     for (id, expected) in [("a", Delivery::Failed), ("b", Delivery::Failed), ("c", Delivery::Accepted)] {
         assert_eq!(outbox.delivery(id).await.unwrap(), Some(expected), "{id}");
     }
@@ -330,7 +330,7 @@ async fn what_is_said_anew_takes_back_all_or_nothing() {
     outbox.note_attempt("c").await.unwrap();
     assert!(is_late(outbox.decide(says("d", &["c"])).await), "it may have arrived");
     let change = outbox.decide(says("d", &[])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let later = world.restored().await;
     let (outbox, _) = self::outbox(&later).await;
     assert!(is_late(outbox.decide(says("e", &["d"])).await), "nobody knows whether a former process sent it");

@@ -39,7 +39,7 @@ pub async fn connect(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Controlling, JsonOrForm<OfTenant>>,
 ) -> Result<Json<Connecting>, Problem> {
-    let session = app.fleet.opened_to_connect(&tenant).await?;
+    let session = app.fleet.open_for_connect(&tenant).await?;
     if session.is_stopped() {
         session.may_log_in()?;
     }
@@ -140,7 +140,7 @@ pub async fn qr(
 /// such tenant.
 pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<Option<session::Status>, Problem> {
     if app.fleet.current_status(tenant).await?.is_none() {
-        match app.fleet.known(tenant).await {
+        match app.fleet.open_known(tenant).await {
             Ok(_) | Err(FleetError::Unknown) => {}
             Err(error) => return Err(error.into()),
         }

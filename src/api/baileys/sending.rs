@@ -238,7 +238,7 @@ pub async fn test_message(
         let field = FieldError { field: "message".into(), message: "is required".into() };
         Problem::invalid("tenantId y message son requeridos", vec![field])
     })?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let replies = app.bots.try_out(&session, &text, None).await?.replies;
     let response = (!replies.is_empty()).then(|| replies.join("\n\n"));
     Ok(Json(TestAnswer { success: true, message: "Mensaje procesado", response }))

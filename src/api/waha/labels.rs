@@ -20,7 +20,7 @@ use crate::waha::{self, label::Label};
 
 /// `GET /api/{session}/labels`
 pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Label>>, Problem> {
-    let labels = app.fleet.known(&tenant).await?.labels().await?;
+    let labels = app.fleet.open_known(&tenant).await?.labels().await?;
     Ok(Json(labels.iter().map(Label::from).collect()))
 }
 
@@ -61,7 +61,7 @@ pub async fn create(
     Body(new): Body<NewLabel>,
 ) -> Result<Created<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
-    let made = app.fleet.known(&tenant).await?.create_label(name, color).await?;
+    let made = app.fleet.open_known(&tenant).await?.create_label(name, color).await?;
     Ok(Created((&made).into()))
 }
 
@@ -80,7 +80,7 @@ pub async fn change(
     Body(new): Body<NewLabel>,
 ) -> Result<Json<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
-    let changed = app.fleet.known(&tenant).await?.change_label(&named.label_id, name, color).await?;
+    let changed = app.fleet.open_known(&tenant).await?.change_label(&named.label_id, name, color).await?;
     Ok(Json((&changed).into()))
 }
 
@@ -90,7 +90,7 @@ pub async fn delete(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<LabelPath>,
 ) -> Result<Json<Success>, Problem> {
-    app.fleet.known(&tenant).await?.delete_label(&named.label_id).await?;
+    app.fleet.open_known(&tenant).await?.delete_label(&named.label_id).await?;
     Ok(Json(Success::YES))
 }
 
@@ -101,7 +101,7 @@ pub async fn of_chat(
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Vec<Label>>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let labels = app.fleet.known(&tenant).await?.labels_of(&chat).await?;
+    let labels = app.fleet.open_known(&tenant).await?.labels_of(&chat).await?;
     Ok(Json(labels.iter().map(Label::from).collect()))
 }
 
@@ -129,7 +129,7 @@ pub async fn label_chat(
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let wanted = wanted.labels.ok_or_else(|| flaw("labels", "is required; empty takes all away"))?;
     let wanted: Vec<String> = wanted.into_iter().map(|label| label.id).collect();
-    app.fleet.known(&tenant).await?.label_chat(&chat, &wanted).await?;
+    app.fleet.open_known(&tenant).await?.label_chat(&chat, &wanted).await?;
     Ok(Json(Success::YES))
 }
 
@@ -145,6 +145,6 @@ pub async fn chats(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<LabelPath>,
 ) -> Result<Json<Vec<Labelled>>, Problem> {
-    let chats = app.fleet.known(&tenant).await?.chats_of_label(&named.label_id).await?;
+    let chats = app.fleet.open_known(&tenant).await?.chats_of_label(&named.label_id).await?;
     Ok(Json(chats.iter().map(|chat| Labelled { id: waha::chat_id(chat) }).collect()))
 }

@@ -97,7 +97,7 @@ pub(super) fn humanize(asked: Option<bool>) -> Option<Humanize> {
 pub(super) async fn chat(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<String, Problem> {
     match readings(app, tenant, field, text).await?.as_slice() {
         [one] => Ok(one.clone()),
-        several => Ok(app.fleet.known(tenant).await?.which(field, several).await?),
+        several => Ok(app.fleet.open_known(tenant).await?.which(field, several).await?),
     }
 }
 

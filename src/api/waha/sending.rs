@@ -264,7 +264,7 @@ pub async fn reaction(
 ) -> Result<Json<waha::Message>, Problem> {
     let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let target = session.target(&about.chat, &about.id, about.from_me, about.participant.as_deref());
     let request = SendRequest {
         to: about.chat,
@@ -343,7 +343,7 @@ pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. 
     let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
     let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     session.mark_read(&chat, &ids).await?;
     Ok(Done)
 }
@@ -366,7 +366,7 @@ pub async fn not_typing(
 
 async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) -> Result<Done, Problem> {
     let chat = chat(app, tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
-    let session = app.fleet.known(tenant).await?;
+    let session = app.fleet.open_known(tenant).await?;
     session.show_typing(&chat, typing).await?;
     Ok(Done)
 }
@@ -444,7 +444,7 @@ pub async fn star(
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default()).await?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let target = target(&session, &chat, &body.message_id.unwrap_or_default()).await?;
     session.star(&chat, &target, starred).await?;
     Ok(Json(Success::YES))
@@ -553,5 +553,5 @@ pub async fn new_message_id(
     State(app): State<App>,
     auth::For { tenant, .. }: auth::For<Sending>,
 ) -> Result<Json<NewId>, Problem> {
-    Ok(Json(NewId { id: app.fleet.known(&tenant).await?.new_message_id() }))
+    Ok(Json(NewId { id: app.fleet.open_known(&tenant).await?.new_message_id() }))
 }

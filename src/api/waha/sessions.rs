@@ -207,7 +207,7 @@ async fn make(
     let making = async move {
         // One that may not be started is not changed either.
         let session =
-            if start { app.fleet.opened_to_connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
+            if start { app.fleet.open_for_connect(&tenant).await? } else { app.fleet.open_or_create(&tenant).await? };
         if start && session.is_stopped() {
             session.may_log_in()?;
         }
@@ -293,7 +293,7 @@ pub async fn change(
     For { tenant, .. }: For<Controlling>,
     Body(change): Body<SessionChange>,
 ) -> Result<Json<SessionBrief>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
         configure(&app, &session, config).await??;
     }
@@ -343,7 +343,7 @@ pub async fn start(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
 ) -> Result<Created<SessionBrief>, Problem> {
-    let session = app.fleet.reclaimed(&tenant).await?;
+    let session = app.fleet.open_or_reclaim(&tenant).await?;
     if session.is_stopped() {
         session.may_log_in()?;
     }
@@ -356,9 +356,9 @@ pub async fn restart(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
 ) -> Result<Created<SessionBrief>, Problem> {
-    let session = app.fleet.reclaimed(&tenant).await?;
+    let session = app.fleet.open_or_reclaim(&tenant).await?;
     session.may_log_in()?;
-    let session = app.fleet.opened_to_connect(&tenant).await?;
+    let session = app.fleet.open_for_connect(&tenant).await?;
     // One that is connected, or waits before its next dial, is only told to dial: to tell it to connect would count as one login more.
     if session.is_stopped() || !session.status().paired {
         session.connect().await;
@@ -376,7 +376,7 @@ pub async fn logout(
 }
 
 async fn end(app: &App, tenant: &TenantId) -> Result<Created<SessionBrief>, Problem> {
-    let session = app.fleet.known(tenant).await?;
+    let session = app.fleet.open_known(tenant).await?;
     app.fleet.disconnect(tenant).await?;
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
@@ -390,7 +390,7 @@ pub async fn stop(
 }
 
 async fn leave(app: &App, tenant: &TenantId) -> Result<Created<SessionBrief>, Problem> {
-    let session = app.fleet.known(tenant).await?;
+    let session = app.fleet.open_known(tenant).await?;
     session.stop().await?;
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
@@ -403,7 +403,7 @@ pub async fn delete(
     State(app): State<App>,
     For { tenant, caller, .. }: For<Controlling>,
 ) -> Result<Json<Success>, Problem> {
-    let session = match app.fleet.known(&tenant).await {
+    let session = match app.fleet.open_known(&tenant).await {
         Err(FleetError::Unknown) => return Ok(Json(Success::YES)),
         known => known?,
     };
@@ -474,7 +474,7 @@ pub struct TimelockForm {
 
 /// `GET /api/sessions/{session}/timelock`
 pub async fn timelock(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<TimelockForm>, Problem> {
-    let Timelock { kind, active, ends } = app.fleet.known(&tenant).await?.timelock().await?;
+    let Timelock { kind, active, ends } = app.fleet.open_known(&tenant).await?.timelock().await?;
     Ok(Json(TimelockForm { enforcement_type: kind, is_active: active, time_enforcement_ends: ends }))
 }
 
@@ -497,7 +497,7 @@ pub struct CappingForm {
 /// `GET /api/sessions/{session}/capping`
 pub async fn capping(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CappingForm>, Problem> {
     let Capping { status, total, used, begins, ends, meta_verified, one_time } =
-        app.fleet.known(&tenant).await?.capping().await?;
+        app.fleet.open_known(&tenant).await?.capping().await?;
     Ok(Json(CappingForm {
         capping_status: status,
         total_quota: total,

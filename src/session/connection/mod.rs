@@ -170,7 +170,7 @@ const OVER: Flow = ControlFlow::Break(None);
 
 impl<'a> Connection<'a> {
     /// Dials, and holds the connection until it ends or must.
-    pub async fn hold(
+    pub async fn run(
         supervisor: &'a mut Supervisor,
         commands: &mut mpsc::Receiver<SessionCommand>,
     ) -> Result<ConnectionOutcome, Stop> {
@@ -278,19 +278,19 @@ impl<'a> Connection<'a> {
                     }
                     // What it said last may still be in the channel.
                     while let Ok(event) = news.try_recv() {
-                        self.hear(&event);
+                        self.apply_event(&event);
                     }
                     OVER
                 }
-                Some(event) = news.recv() => self.follow(&event),
+                Some(event) = news.recv() => self.on_event(&event),
                 Some(command) = commands.recv() => self.on_command(command).await,
-                () = tick => self.look_at_the_clock(),
+                () = tick => self.check_deadlines(),
                 answered = &mut answer => {
                     self.is_answered |= answered;
                     ControlFlow::Continue(())
                 }
                 lost = frames.lost() => self.lost_frame(lost),
-                alive = proof(&mut self.proof) => self.learn_whether_it_lives(alive),
+                alive = proof(&mut self.proof) => self.on_liveness(alive),
                 never = &mut fetching => match never {},
                 never = &mut asking => match never {},
                 never = &mut easing => match never {},
@@ -344,7 +344,7 @@ impl<'a> Connection<'a> {
         if working { (self.supervisor.quiet_limit / 4).clamp(MIN_TICK, MAX_TICK) } else { MIN_TICK }
     }
 
-    fn follow(&mut self, event: &Event) -> Flow {
+    fn on_event(&mut self, event: &Event) -> Flow {
         match event {
             Event::Connected(_) => {
                 self.turn = None;
@@ -362,7 +362,7 @@ impl<'a> Connection<'a> {
         }
         // The library would connect again by itself, and still be in the ceremony that ended with the connection.
         let lost = matches!(event, Event::Disconnected(_)) && self.session.status.borrow().state.is_ceremony();
-        self.hear(event);
+        self.apply_event(event);
         if lost || matches!(self.signal, Some(DisconnectReason::PasskeyFailed(_))) {
             return OVER;
         }
@@ -384,7 +384,7 @@ impl<'a> Connection<'a> {
     /// All that WhatsApp kept has come.
     fn drained(&mut self) {
         self.supervisor.silent_logins = 0;
-        self.learn();
+        self.adapt_quiet_limit();
         self.session.ready.send_replace(Some(self.client.clone()));
     }
 
@@ -419,7 +419,7 @@ impl<'a> Connection<'a> {
         ControlFlow::Continue(())
     }
 
-    fn learn_whether_it_lives(&mut self, alive: bool) -> Flow {
+    fn on_liveness(&mut self, alive: bool) -> Flow {
         self.proof = None;
         if alive {
             return ControlFlow::Continue(());
@@ -516,7 +516,7 @@ impl<'a> Connection<'a> {
         OVER
     }
 
-    fn look_at_the_clock(&mut self) -> Flow {
+    fn check_deadlines(&mut self) -> Flow {
         if self.session.journal.outage() {
             self.last_outage = Instant::now();
         }
@@ -605,7 +605,7 @@ impl<'a> Connection<'a> {
     }
 
     /// What an event says of the session; and why the connection will end, if it says that.
-    fn hear(&mut self, event: &Event) {
+    fn apply_event(&mut self, event: &Event) {
         let session = &self.session;
         let signal = match event {
             Event::PairingQrCode(qr) => {
@@ -613,7 +613,7 @@ impl<'a> Connection<'a> {
                 let expires_at = session.env.clock.now() + qr.timeout;
                 session.set_status(|status| {
                     status.state = State::ScanQrCode;
-                    status.reason = match &self.supervisor.setback {
+                    status.reason = match &self.supervisor.last_pairing_error {
                         Some(setback) => format!("{setback}; scan again"),
                         None => "waiting for a scan".into(),
                     };
@@ -625,7 +625,7 @@ impl<'a> Connection<'a> {
             }
             Event::PairingCode(_) => {
                 self.has_code = true;
-                self.supervisor.setback = None;
+                self.supervisor.last_pairing_error = None;
                 session.set_status(|status| {
                     if status.state == State::ScanQrCode {
                         status.reason = "waiting for a scan".into();
@@ -636,14 +636,14 @@ impl<'a> Connection<'a> {
             // Without a code that counts it is the answer to whoever asked for one, who has it.
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) if !std::mem::take(&mut self.has_code) => None,
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) | Event::QrScannedWithoutMultidevice(_) => {
-                if let Some(words) = code::setback(event) {
+                if let Some(words) = code::pairing_error(event) {
                     warn!(words, "pairing failed");
                     session.set_status(|status| {
                         if status.state == State::ScanQrCode {
                             status.reason = format!("{words}; ask for another code, or scan");
                         }
                     });
-                    self.supervisor.setback = Some(words);
+                    self.supervisor.last_pairing_error = Some(words);
                 }
                 None
             }
@@ -723,7 +723,7 @@ impl<'a> Connection<'a> {
     }
 
     /// A login that was made because of quiet is over its offline queue: was anything kept back?
-    fn learn(&mut self) {
+    fn adapt_quiet_limit(&mut self) {
         if !std::mem::take(&mut self.supervisor.testing) {
             return;
         }
@@ -756,7 +756,7 @@ impl<'a> Connection<'a> {
         });
         session.pairing_mark.clear();
         self.supervisor.pairing_until = None;
-        self.supervisor.setback = None;
+        self.supervisor.last_pairing_error = None;
         self.supervisor.is_unproven = false;
         let client = self.client.clone();
         session.tasks.spawn({

@@ -56,7 +56,7 @@ pub struct Supervisor {
     /// Nobody scanned in time: whoever still looks is offered another code.
     has_lapsed: bool,
     /// Why the last pairing attempt failed; shown at the next attempt.
-    pub(in crate::session) setback: Option<String>,
+    pub(in crate::session) last_pairing_error: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
     pub(in crate::session) quiet_limit: Duration,
     /// This connection is such a test.
@@ -112,7 +112,7 @@ impl Supervisor {
             pairing_until: None,
             is_unproven: was_pairing && paired,
             has_lapsed: was_pairing && !paired,
-            setback: None,
+            last_pairing_error: None,
             quiet_limit,
             testing: false,
             unanswered_hellos: 0,
@@ -136,7 +136,7 @@ impl Supervisor {
     pub async fn run(mut self, mut commands: mpsc::Receiver<SessionCommand>) {
         crate::crash::pause("supervisor").await;
         let stop = loop {
-            match self.turn(&mut commands).await {
+            match self.run_once(&mut commands).await {
                 Ok(()) => {}
                 Err(stop) => break stop,
             }
@@ -158,7 +158,7 @@ impl Supervisor {
     }
 
     /// Waits for a reason to connect, connects, and sees what follows.
-    async fn turn(&mut self, commands: &mut mpsc::Receiver<SessionCommand>) -> Result<(), Stop> {
+    async fn run_once(&mut self, commands: &mut mpsc::Receiver<SessionCommand>) -> Result<(), Stop> {
         let paired = self.session.status.borrow().paired;
         if self.is_tired_of_unlinking() {
             return self.unlinked(&DisconnectReason::Unlinked { told: false }, commands).await;
@@ -176,7 +176,7 @@ impl Supervisor {
         }
         if !paired && !self.is_pairing() {
             self.has_lapsed |= self.pairing_until.take().is_some();
-            let reason = self.setback.take().unwrap_or_else(|| "the QR code was not scanned".into());
+            let reason = self.last_pairing_error.take().unwrap_or_else(|| "the QR code was not scanned".into());
             self.session.set_status(|status| {
                 if status.state != State::Stopped {
                     status.state = State::Stopped;
@@ -187,7 +187,7 @@ impl Supervisor {
             return self.idle(commands).await;
         }
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
-        let ended = Connection::hold(self, commands).await?;
+        let ended = Connection::run(self, commands).await?;
         metrics::disconnected(*self.last_end.insert(ended.signal.counted_as()));
         self.session.ready.send_replace(None);
         self.session.client.send_replace(None);
@@ -196,7 +196,7 @@ impl Supervisor {
         }
         let next = ended.signal.next();
         info!(reason = %ended.signal, next = ?next, failures = self.failures, "the connection ended");
-        self.follow(next, &ended.signal, commands).await
+        self.carry_out(next, &ended.signal, commands).await
     }
 
     /// Someone wants to pair: for so long QR codes are shown.
@@ -273,7 +273,7 @@ impl Supervisor {
     ) -> Result<(), Stop> {
         match command {
             SessionCommand::Connect => {
-                self.setback = None;
+                self.last_pairing_error = None;
                 self.wants_to_pair();
             }
             SessionCommand::KeepPairing => self.keep_pairing(),
@@ -294,7 +294,7 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn follow(
+    async fn carry_out(
         &mut self,
         next: ReconnectPlan,
         signal: &DisconnectReason,
@@ -314,7 +314,7 @@ impl Supervisor {
                         | DisconnectReason::GivenUp
                         | DisconnectReason::OtherAccount { .. }
                 );
-                self.setback = told.then(|| signal.to_string());
+                self.last_pairing_error = told.then(|| signal.to_string());
                 return Ok(());
             }
             ReconnectPlan::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
@@ -448,7 +448,7 @@ impl Supervisor {
         let wiped = self.wipe(&reason, rejected && !pairs_again, commands).await;
         if pairs_again && wiped.is_ok() {
             self.wants_to_pair();
-            self.setback = Some(reason);
+            self.last_pairing_error = Some(reason);
         } else {
             self.session.pairing_mark.clear();
         }

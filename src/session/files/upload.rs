@@ -157,7 +157,7 @@ impl Session {
 
     async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, AcceptError> {
         let ready = timeout(LOGIN, self.0.ready_client()).await.ok().flatten();
-        let client = ready.ok_or_else(|| self.unready(AcceptError::Unasked(RequestError::Unreachable)))?;
+        let client = ready.ok_or_else(|| self.not_ready_error(AcceptError::Unasked(RequestError::Unreachable)))?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             // As large as the file itself.

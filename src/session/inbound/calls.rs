@@ -128,7 +128,7 @@ impl Inner {
                 return self.tell_calls(call).await;
             }
         };
-        let from = self.named(number.as_ref().unwrap_or(&heard.from)).await;
+        let from = self.display_name_of(number.as_ref().unwrap_or(&heard.from)).await;
         let call = Call { id: action.call_id().to_owned(), from, stage: CallStage::Ringing, video, group, timestamp };
         let known = KnownCall { from: heard.from.clone(), creator: action.call_creator().clone(), call };
         self.tell_calls(self.calls.begin(known)).await;
@@ -136,7 +136,7 @@ impl Inner {
 
     /// It rang while nobody was connected.
     pub(in crate::session) async fn missed_call(&self, missed: &MissedCall) {
-        let (from, timestamp) = (self.named(&missed.from).await, missed.timestamp.timestamp());
+        let (from, timestamp) = (self.display_name_of(&missed.from).await, missed.timestamp.timestamp());
         let (video, group) = (false, false);
         let call = Call { id: missed.call_id.clone(), from, stage: CallStage::Missed, video, group, timestamp };
         let known = KnownCall { from: missed.from.clone(), creator: missed.from.clone(), call };
@@ -145,7 +145,7 @@ impl Inner {
 
     async fn tell_calls(&self, calls: impl IntoIterator<Item = Call>) {
         for call in calls {
-            self.happened(EventBody::Call { call }).await;
+            self.publish_event(EventBody::Call { call }).await;
         }
     }
 }

@@ -48,7 +48,7 @@ impl Session {
                 limit: 1,
                 ..history::MessageQuery::default()
             };
-            let known = self.messages(&query).await.map_err(|error| self.unreadable(&error))?;
+            let known = self.messages(&query).await.map_err(|error| self.lookup_error(&error))?;
             let is_own = known.first().is_some_and(|entry| entry.message.from_me);
             return Err(if is_own { AcceptError::EditTooLate(window) } else { AcceptError::UnknownMessage });
         };
@@ -67,7 +67,7 @@ impl Session {
             return Ok(is_here.then_some((accepted.body, accepted.sent_at_ms)));
         }
         for name in names {
-            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.unreadable(&error))?;
+            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.lookup_error(&error))?;
             if let Some(found) = found.filter(|found| found.from_me) {
                 return Ok(Some((found.body, Some(found.timestamp_ms))));
             }

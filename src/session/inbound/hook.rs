@@ -100,7 +100,7 @@ impl Inner {
     pub(in crate::session) async fn publish_late(self: Arc<Self>) -> Infallible {
         loop {
             self.late.notified().await;
-            if self.log.settle(self.journal.recorded()).await.is_err() {
+            if self.log.wait_and_publish(self.journal.recorded()).await.is_err() {
                 // The journal is closed, and ends the connection.
                 return pending().await;
             }

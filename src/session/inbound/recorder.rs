@@ -59,7 +59,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     let source = &receipt.source;
                     let has_many = source.chat.server == Server::Group || source.chat.is_status_broadcast();
                     let by = match has_many {
-                        true => Some(session.named(source.sender_alt.as_ref().unwrap_or(&source.sender)).await),
+                        true => {
+                            Some(session.display_name_of(source.sender_alt.as_ref().unwrap_or(&source.sender)).await)
+                        }
                         false => None,
                     };
                     for id in &receipt.message_ids {
@@ -106,16 +108,16 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 let me: Vec<_> = [client.pn(), client.lid()].into_iter().flatten().collect();
                 for event in group_changes::events(update, &me) {
                     session.subjects.hear(&event);
-                    session.happened(event).await;
+                    session.publish_event(event).await;
                 }
             }
             Event::HistorySync(history) => {
                 timers::hear_of_history(&session.store, history, session.env.clock.now().as_second()).await;
             }
             Event::ArchiveUpdate(update) => {
-                let (chat, timestamp) = (session.named(&update.jid).await, update.timestamp.timestamp());
+                let (chat, timestamp) = (session.display_name_of(&update.jid).await, update.timestamp.timestamp());
                 let archived = update.action.archived.unwrap_or(false);
-                session.happened(EventBody::Archive { chat, archived, timestamp }).await;
+                session.publish_event(EventBody::Archive { chat, archived, timestamp }).await;
             }
             _ => {}
         }

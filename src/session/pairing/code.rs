@@ -85,7 +85,7 @@ impl From<PairError> for CodeRequestError {
 }
 
 /// Why nothing comes of a code that was given, or of a scan, in words; `None`: the event does not say that.
-pub fn setback(event: &Event) -> Option<String> {
+pub fn pairing_error(event: &Event) -> Option<String> {
     Some(match event {
         Event::PairingCodeError(error) => match &error.rejection {
             Some(rejection) => format!("WhatsApp refused the code that was typed ({})", rejection.code()),

@@ -175,7 +175,7 @@ impl Inner {
         self.line.cut();
         // Full: then the end of the line says it.
         let _ = self.commands.try_send(SessionCommand::RefuseScan);
-        self.happened(EventBody::AccountRefused { expected, scanned: scanned.number.clone() }).await;
+        self.publish_event(EventBody::AccountRefused { expected, scanned: scanned.number.clone() }).await;
     }
 }
 

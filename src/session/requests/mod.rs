@@ -178,7 +178,7 @@ impl Session {
     /// The client of the connection that is up now.
     pub(in crate::session) fn connected(&self) -> Result<Arc<Client>, RequestError> {
         let unreachable = || if self.status().paired { RequestError::Unreachable } else { RequestError::NotConnected };
-        self.0.ready.borrow().clone().ok_or_else(|| self.unready(unreachable()))
+        self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(unreachable()))
     }
 }
 

@@ -25,7 +25,7 @@ const MAX_PICTURE: usize = 1024 * 1024;
 
 impl Session {
     pub async fn profile(&self) -> Result<Profile, RequestError> {
-        let id = self.me().ok_or_else(|| self.unready(RequestError::NotConnected))?;
+        let id = self.me().ok_or_else(|| self.not_ready_error(RequestError::NotConnected))?;
         let picture = self.picture(&id).await?;
         Ok(Profile { id, name: self.status().push_name.unwrap_or_default(), picture })
     }

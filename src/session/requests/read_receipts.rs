@@ -32,7 +32,7 @@ impl Session {
     /// Marks these messages of a chat as read; without any, all that came there and was not marked. Returns them.
     pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, AcceptError> {
         let (client, names) = self.reach(RequestKind::Receipt, chat).await?;
-        let unreadable = |error: StoreError| self.unreadable(&error);
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         let mut marked = Marked::read(&self.0.store, &names).await.map_err(unreadable)?;
         let recent = self.unmarked(chat, ids, &marked).await.map_err(unreadable)?;
         let theirs = recent.iter().filter(|entry| !entry.message.from_me);
@@ -91,13 +91,13 @@ impl Session {
     async fn in_time<E>(&self, showing: impl Future<Output = Result<(), E>>) -> Result<(), AcceptError> {
         match timeout(ANSWER, showing).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(self.unready(AcceptError::NotConnected)),
+            _ => Err(self.not_ready_error(AcceptError::NotConnected)),
         }
     }
 
     /// The client, and the names of the chat.
     async fn reach(&self, kind: RequestKind, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), AcceptError> {
-        let client = self.0.ready.borrow().clone().ok_or_else(|| self.unready(AcceptError::NotConnected))?;
+        let client = self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(AcceptError::NotConnected))?;
         let names = self.addressee(chat, None).await?;
         self.0.pace.take(kind).map_err(|wait| AcceptError::TooMany { wait })?;
         Ok((client, names))

@@ -136,7 +136,7 @@ impl Session {
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
         }
-        self.take_on(outgoing).await
+        self.accept_durably(outgoing).await
     }
 
     /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
@@ -150,7 +150,7 @@ impl Session {
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
         }
-        self.take_on(outgoing).await
+        self.accept_durably(outgoing).await
     }
 
     /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
@@ -174,7 +174,7 @@ impl Session {
 
     /// Returns when the vault has a change, and its events are published.
     pub async fn settled(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
-        self.0.log.settle(change).await
+        self.0.log.wait_and_publish(change).await
     }
 
     /// Whether something may be decided now: the tenant is linked, all that WhatsApp kept for it has come, and the vault answers. What
@@ -217,7 +217,7 @@ impl Session {
         let inner = &self.0;
         let status = self.status();
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
-            return Err(self.unready(AcceptError::NotConnected));
+            return Err(self.not_ready_error(AcceptError::NotConnected));
         }
         request.check()?;
         let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
@@ -258,7 +258,7 @@ impl Session {
             _ => None,
         };
         let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
-        let unreadable = |error: StoreError| self.unreadable(&error);
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         // Side by side: each waits for its turn on the store's thread, and for nothing else.
         let (known, own, timer) = tokio::try_join!(
             self.accepted(&id),
@@ -372,7 +372,7 @@ impl Session {
     }
 
     /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.
-    async fn take_on(&self, outgoing: Outgoing) -> Result<Message, AcceptError> {
+    async fn accept_durably(&self, outgoing: Outgoing) -> Result<Message, AcceptError> {
         let inner = &self.0;
         let until = Instant::now() + ACCEPT_TIMEOUT;
         let room = timeout_at(until, inner.outbox.room(outgoing.body.len())).await;
@@ -382,7 +382,7 @@ impl Session {
         }
         // While the tenant is handed over nothing is accepted: it would be the next owner's to send, and nobody here could say so.
         let accepting = timeout(HANDED_TIMEOUT, inner.accepting.clone().read_owned()).await;
-        let accepting = accepting.map_err(|_| self.unready(AcceptError::Ended(End::Moved)))?;
+        let accepting = accepting.map_err(|_| self.not_ready_error(AcceptError::Ended(End::Moved)))?;
         if let Some(end) = self.end() {
             return Err(end.clone().into());
         }
@@ -416,7 +416,7 @@ impl Session {
     /// Whether a message that a client names so can be told from those of the chat.
     async fn check_id(&self, id: &str, names: &[Jid]) -> Result<(), AcceptError> {
         for name in names {
-            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.unreadable(&error))?;
+            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.lookup_error(&error))?;
             if found.is_some() {
                 return Err(AcceptError::IdTaken);
             }
@@ -433,15 +433,15 @@ impl Session {
             return Ok(false);
         }
         // A person who changes the number stays the same account.
-        let own = self.0.store.own_account().await.map_err(|error| self.unreadable(&error))?;
+        let own = self.0.store.own_account().await.map_err(|error| self.lookup_error(&error))?;
         Ok(!own.is_some_and(|own| own.has_had(&known.account)))
     }
 
     pub(in crate::session) async fn accepted(&self, id: &str) -> Result<Option<Accepted>, AcceptError> {
-        self.0.outbox.accepted(id).await.map_err(|error| self.unreadable(&error))
+        self.0.outbox.accepted(id).await.map_err(|error| self.lookup_error(&error))
     }
 
-    pub(in crate::session) fn unreadable(&self, error: &StoreError) -> AcceptError {
+    pub(in crate::session) fn lookup_error(&self, error: &StoreError) -> AcceptError {
         warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
         match error {
             StoreError::Archive(_) | StoreError::Journal(_) | StoreError::Unconfirmed | StoreError::Closed => {
@@ -461,7 +461,7 @@ impl Session {
     /// A message of a chat by its id, with who wrote it.
     async fn original(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(MessageTarget, wa::Message), AcceptError> {
         let inner = &self.0;
-        let unreadable = |error: StoreError| self.unreadable(&error);
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         if let Some(body) = inner.outbox.body(id).await.map_err(unreadable)? {
             let target = MessageTarget { id: id.to_owned(), from_me: true, sender: me.to_string() };
             return Ok((target, codec::message_decode(&body).map_err(|_| AcceptError::UnknownMessage)?));

@@ -334,7 +334,7 @@ impl Courier {
         }
         let session = self.session.clone();
         let asking = async move {
-            in_slot(slot, session.ask_word()).await;
+            in_slot(slot, session.ask_new_chat_limits()).await;
             Some((head, ChatOutcome::Again))
         };
         self.running.spawn(asking.in_current_span());
@@ -522,7 +522,7 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) 
                 None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
                 Some(Ok(SendAnswer::Settled)) => return ChatOutcome::Onward,
                 Some(Ok(SendAnswer::NotNow(code))) => {
-                    session.heed(code);
+                    session.note_too_much(code);
                     debug!(message.id = id, code, "WhatsApp does not take a message now");
                     return ChatOutcome::Later(None);
                 }
@@ -543,7 +543,7 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) 
         Some(Err(_)) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
     };
     if let Some(rejection) = error.server_rejection() {
-        session.heed(rejection.code);
+        session.note_too_much(rejection.code);
     }
     match Judgement::of(&error) {
         Judgement::Final(failure) => {

@@ -141,7 +141,7 @@ impl Inner {
     }
 
     /// WhatsApp answered a message with this code. What is too much of one message is too much of all, the same one again first of all.
-    pub(in crate::session) fn heed(&self, code: u16) {
+    pub(in crate::session) fn note_too_much(&self, code: u16) {
         if code == TOO_MUCH {
             self.pacer.slow_down(self.env.settings.slow_down, self.env.clock.now().as_millisecond());
         }
@@ -159,11 +159,11 @@ impl Inner {
         let Held { reason, until_ms } = held;
         let waiting = self.outbox.backlogged().messages;
         let timestamp = self.env.clock.now().as_second();
-        self.happened(EventBody::Paced { reason, until_ms, waiting, timestamp }).await;
+        self.publish_event(EventBody::Paced { reason, until_ms, waiting, timestamp }).await;
     }
 
     /// Asks WhatsApp how many new chats it allows. What it does not answer is as it was.
-    pub(in crate::session) async fn ask_word(self: &Arc<Self>) {
+    pub(in crate::session) async fn ask_new_chat_limits(self: &Arc<Self>) {
         let session = Session(self.clone());
         let _ = tokio::join!(session.timelock(), session.capping());
         self.pacer.asked();

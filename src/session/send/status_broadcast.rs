@@ -83,7 +83,7 @@ impl Session {
         }
         let flaw = |expected: &str| AcceptError::Draft(Flaw { field: "contacts", expected: expected.to_owned() });
         let Some(named) = &status.audience else {
-            let known = self.people_by_id().await.map_err(|error| self.unreadable(&error))?;
+            let known = self.people_by_id().await.map_err(|error| self.lookup_error(&error))?;
             let known: Vec<String> = known.into_iter().filter(|person| !person.is_me).map(|person| person.id).collect();
             return match known.len() {
                 0 => Err(AcceptError::NobodyKnown),
@@ -98,7 +98,7 @@ impl Session {
 
     async fn is_own_status(&self, id: &str) -> Result<(), AcceptError> {
         let found = self.0.inbox.find(&Jid::status_broadcast().to_string(), id).await;
-        let found = found.map_err(|error| self.unreadable(&error))?;
+        let found = found.map_err(|error| self.lookup_error(&error))?;
         if found.is_some_and(|found| found.from_me) { Ok(()) } else { Err(AcceptError::UnknownMessage) }
     }
 }
